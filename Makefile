@@ -1,0 +1,42 @@
+# Everything from a clone: `make demo` shows the main job, `make test` proves it. Both make .venv themselves.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup system demo test quick lint bench lock clean
+
+setup: $(STAMP)
+
+system:
+	@scripts/system-packages.sh run
+
+$(STAMP): requirements-dev.lock pyproject.toml scripts/setup.sh scripts/system-packages.sh
+	@scripts/system-packages.sh run
+	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
+	@touch $(STAMP)
+
+demo: setup
+	@$(BIN)/tocsin demo
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+quick: setup
+	@$(BIN)/python -m pytest -q -m "not servers and not slow"
+
+test: setup lint
+	@scripts/system-packages.sh test
+	@$(BIN)/python -m pytest
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+lock:
+	@scripts/lock.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""How a post becomes a finding and an event."""

@@ -1,0 +1,89 @@
+"""Frames on a Unix socket between our processes: one kind byte, a 32-bit little-endian length, the payload.
+
+The receiver bounds the length before it allocates, and never unpickles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+import orjson
+
+from data.errors import WireError
+
+HEADER = struct.Struct("<cI")
+MAX_FRAME = 16 * 1024 * 1024
+CHUNK = 1024 * 1024
+
+
+def pack(kind: bytes, payload: bytes | bytearray | memoryview = b"") -> bytes:
+    """One frame as bytes."""
+    if len(payload) > MAX_FRAME:
+        raise WireError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME}")
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+def pack_json(kind: bytes, value: Any) -> bytes:
+    """One frame whose payload is JSON."""
+    return pack(kind, orjson.dumps(value))
+
+
+def send(sock: socket.socket, kind: bytes, payload: bytes | bytearray | memoryview = b"") -> None:
+    """Send one frame, blocking until the kernel took all of it."""
+    if len(payload) > MAX_FRAME:
+        raise WireError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME}")
+    sock.sendall(HEADER.pack(kind, len(payload)))
+    if payload:
+        sock.sendall(payload)
+
+
+def send_json(sock: socket.socket, kind: bytes, value: Any) -> None:
+    """Send one JSON frame."""
+    sock.sendall(pack_json(kind, value))
+
+
+def _exactly(sock: socket.socket, size: int) -> bytearray:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    done = 0
+    while done < size:
+        got = sock.recv_into(view[done:])
+        if not got:
+            raise EOFError
+        done += got
+    return buffer
+
+
+def receive(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearray]:
+    """The next frame: its kind and payload.
+
+    Raises:
+        EOFError: the peer closed before a whole frame came.
+        WireError: the announced length is over `limit`.
+    """
+    kind, size = HEADER.unpack(_exactly(sock, HEADER.size))
+    if size > limit:
+        raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {limit}")
+    return kind, _exactly(sock, size)
+
+
+def load(payload: bytes | bytearray) -> Any:
+    """The JSON value of a payload; raises WireError where it is none."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise WireError("a peer sent a frame that is not JSON") from error
+
+
+async def receive_async(reader: asyncio.StreamReader, limit: int = MAX_FRAME) -> tuple[bytes, bytes]:
+    """The next frame of an asyncio stream; raises as `receive` does."""
+    try:
+        kind, size = HEADER.unpack(await reader.readexactly(HEADER.size))
+        if size > limit:
+            raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {limit}")
+        return kind, await reader.readexactly(size)
+    except asyncio.IncompleteReadError as error:
+        raise EOFError from error

@@ -1,0 +1,1 @@
+"""What is known and kept: no network, no Scrapy."""

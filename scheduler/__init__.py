@@ -1,0 +1,1 @@
+"""When we look, and the commands."""

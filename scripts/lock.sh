@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Pins every dependency with hashes for all supported Pythons; writes no index address.
+set -euo pipefail
+command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
+common=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet)
+uv pip compile "${common[@]}" pyproject.toml -o requirements.lock
+uv pip compile "${common[@]}" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock

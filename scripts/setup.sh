@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes the virtual environment from the hashed lock file with stock pip, and puts this checkout's `tocsin` into it.
+set -euo pipefail
+venv=${1:?usage: setup.sh VENV}
+python=${PYTHON:-python3}
+"$python" - <<'PY' || exit 2
+import sys
+if sys.version_info < (3, 11):
+    sys.exit(f"Tocsin needs Python 3.11 or newer; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11 and run make again.")
+PY
+echo "making $venv from requirements-dev.lock" >&2
+"$python" -m venv --clear "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock 2> >(grep -v '^WARNING: Location' >&2)
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .

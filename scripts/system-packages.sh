@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Debian packages that Tocsin (run) and its tests (test) need: installed by root, named to everybody else.
+set -euo pipefail
+case "${1:-run}" in
+  run) wanted=("python3-venv:python3 -c 'import ensurepip'" "bubblewrap:command -v bwrap") ;;
+  test) wanted=("nginx-light:command -v nginx || test -x /usr/sbin/nginx" "bubblewrap:command -v bwrap" "age:command -v age" "ripgrep:command -v rg") ;;
+  *) echo "usage: $0 run|test" >&2; exit 2 ;;
+esac
+missing=()
+for entry in "${wanted[@]}"; do
+  sh -c "${entry#*:}" >/dev/null 2>&1 || missing+=("${entry%%:*}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -ne 0 ]; then
+  echo "Debian packages are missing: ${missing[*]}" >&2
+  echo "Install them and run this again:  sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 2
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "installing Debian packages: ${missing[*]}" >&2
+apt-get update -qq || { echo "apt-get update failed: see above" >&2; exit 2; }
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,1 @@
+"""Where we look: one module per site software."""
