@@ -49,7 +49,7 @@ class Post:
 
     Attributes:
         source: name of the source. native: the site's own id, else the canonical URL: the identity with `source`.
-        url: where a person reads it. raw: where its bytes are best fetched ('' means: no raw address; `url` is fetched).
+        url: where a person reads it. raw: where its bytes are best fetched, '' for at `url`.
         fields: what else the listing said and matters (title, size, files, percent, timer, magnet, state, links…);
             all of it enters the version digest. volatile fields are left out by the platform.
         body: text the listing itself already carried (feeds); examined with the post.
@@ -83,7 +83,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What of one client is in a sample: distinct canaries, rows of the sample that held one, kinds of tag that agreed."""
+    """What of one client a sample holds: distinct canaries, rows that held one, kinds of tag that agreed."""
 
     client: str
     canaries: int
@@ -93,7 +93,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A release that explains part of a sample: share of the release found here, share of the sample it explains (0..1)."""
+    """A release that explains part of a sample: coverage of the release, share of the sample (both 0..1)."""
 
     release: str
     coverage: float

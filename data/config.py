@@ -1,0 +1,387 @@
+"""One typed list of settings: `tocsin.toml`, the environment and systemd credentials become a frozen object.
+
+Order, the later one wins: defaults, `tocsin.toml`, `TOCSIN_…` variables (`TOCSIN_CRAWL__TIMEOUT=30`). A value of the
+form `cred:NAME` is read from `$CREDENTIALS_DIRECTORY/NAME`, where systemd puts what `LoadCredential=` names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from data.errors import ConfigError, HomeError, KeyFileError
+from data.model import Severity
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?)?b?\s*", re.IGNORECASE)
+_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_size(value: object) -> object:
+    """Bytes of "8MB", "4 MiB" or a plain number; anything else is returned for pydantic to refuse."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+    return value
+
+
+def parse_span(value: object) -> object:
+    """The span of "15m", "90s", "1.5h" or a number of seconds; anything else is returned for pydantic to refuse."""
+    if isinstance(value, str) and (match := _SPAN.fullmatch(value)):
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2].lower()])
+    return value
+
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+Span = Annotated[timedelta, BeforeValidator(parse_span), Field(ge=timedelta(0))]
+
+
+class Strict(BaseModel):
+    """Frozen, and every unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CrawlSettings(Strict):
+    """Limits and manners of every crawl; a source file may ask for less, never for more."""
+
+    user_agent: str = "Tocsin (passive leak monitoring)"
+    """What we say we are; put a contact address here."""
+    timeout: Span = timedelta(seconds=60)
+    """Longest wait for one answer."""
+    wall: Span = timedelta(minutes=30)
+    """Longest crawl; then it is ended and its posts stay due."""
+    max_bytes: Size = 64 * 2**20
+    """Largest body that is read; a larger one is reported as not examined."""
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    """Requests in flight to one host."""
+    rate: Annotated[float, Field(gt=0)] = 10.0
+    """Requests a second to one host, at most, where the source says nothing."""
+    memory: Size = 2 * 2**30
+    """Address space of a crawl process."""
+
+
+class ExamineSettings(Strict):
+    """Limits of one sample."""
+
+    wall: Span = timedelta(minutes=10)
+    """Longest reading of one sample."""
+    cpu: Span = timedelta(minutes=10)
+    """Processor time of one reader."""
+    memory: Size = 512 * 2**20
+    """Address space of one reader."""
+    max_output: Size = 64 * 2**30
+    """Decompressed bytes of one sample."""
+    max_entries: Annotated[int, Field(ge=1)] = 1_000_000
+    """Members of one sample."""
+    max_depth: Annotated[int, Field(ge=0, le=64)] = 8
+    """Containers inside containers."""
+    max_ratio: Annotated[float, Field(ge=1)] = 2000.0
+    """Decompressed bytes for one compressed byte, over a whole member."""
+
+
+class DaemonSettings(Strict):
+    """The clock."""
+
+    parallel: Annotated[int, Field(ge=1, le=64)] = 4
+    """Crawls at the same time."""
+    remind_every: Span = timedelta(hours=24)
+    """How often a lasting state is told again."""
+    deliver_every: Span = timedelta(seconds=5)
+    """How often the outbox is looked at."""
+    silent_after: Annotated[int, Field(ge=1)] = 2
+    """Failed crawls in a row before a source is called silent."""
+
+
+class TorSettings(Strict):
+    """How Tor is reached (the transport itself comes with a later version)."""
+
+    mode: Literal["system", "own", "remote"] = "system"
+    """Debian's Tor, one of our own, or one elsewhere."""
+    socks: str = "127.0.0.1:9050"
+    """`HOST:PORT` or `unix:PATH`."""
+    control: str = "127.0.0.1:9051"
+    """`HOST:PORT` or `unix:PATH`."""
+
+
+class Channel(Strict):
+    """Where alerts go: one table `[channels.NAME]`."""
+
+    kind: Literal["generic", "slack", "matrix"]
+    """The dialect."""
+    url: SecretStr
+    """Webhook address; for Matrix the homeserver's base address."""
+    secret: SecretStr | None = None
+    """generic: the signing key, `whsec_…` (Standard Webhooks)."""
+    unsigned: bool = False
+    """generic: send without signature; has to be said."""
+    room: str = ""
+    """matrix: the room's id, `!…`."""
+    token: SecretStr | None = None
+    """matrix: the access token of the sending user."""
+    timeout: Span = timedelta(seconds=15)
+    """Longest whole delivery of one message."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Channel:
+        address = urlsplit(self.url.get_secret_value())
+        if address.scheme not in {"http", "https"} or not address.hostname:
+            raise ValueError("url must be a whole http(s) address")
+        if self.kind == "matrix" and not (self.room and self.token):
+            raise ValueError("a matrix channel needs `room` and `token`")
+        if self.kind == "generic" and not (self.secret or self.unsigned):
+            raise ValueError("a generic channel needs `secret` (whsec_…), or `unsigned = true` to go without")
+        return self
+
+
+class Route(Strict):
+    """Which events go to which channels; without any route, all of severity warning and above go everywhere."""
+
+    channels: tuple[str, ...]
+    """Names of channels."""
+    min_severity: Severity = Severity.WARNING
+    """Quieter events are not sent."""
+    kinds: tuple[str, ...] = ()
+    """Event kinds; empty means all."""
+    sources: tuple[str, ...] = ()
+    """Sources; empty means all."""
+
+
+class Settings(Strict):
+    """Everything that `tocsin.toml` and the environment can say."""
+
+    case: str = ""
+    """Name of the case, shown in alerts."""
+    link: str = ""
+    """Base address under which the team opens local records; empty means the command to type is shown."""
+    crawl: CrawlSettings = CrawlSettings()
+    examine: ExamineSettings = ExamineSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    tor: TorSettings = TorSettings()
+    channels: Mapping[str, Channel] = Field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+
+    @model_validator(mode="after")
+    def _routes_name_channels(self) -> Settings:
+        for route in self.routes:
+            for name in route.channels:
+                if name not in self.channels:
+                    raise ValueError(
+                        f"a route names the channel '{name}', which is not declared{_nearest(name, self.channels)}"
+                    )
+        return self
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _fields_at(path: tuple[str | int, ...]) -> list[str]:
+    """Names that are allowed where an unknown key stood."""
+    model: Any = Settings
+    for step in path:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            break
+        if step in model.model_fields:
+            kind = model.model_fields[str(step)].annotation
+            model = {"channels": Channel, "routes": Route}.get(str(step), kind)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _explain(error: ValidationError, origin: str) -> ConfigError:
+    lines = []
+    for issue in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in issue["loc"]) or "settings"
+        if issue["type"] == "extra_forbidden":
+            name = str(issue["loc"][-1])
+            lines.append(f"{where}: no such setting{_nearest(name, _fields_at(issue['loc'][:-1]))}")
+        else:
+            lines.append(f"{where}: {issue['msg'].removeprefix('Value error, ')}")
+    return ConfigError(
+        f"{origin}: " + "; ".join(lines), hint="correct the setting named above; docs/settings.md lists all of them"
+    )
+
+
+def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in extra.items():
+        merged[key] = (
+            _merge(merged[key], value) if isinstance(value, Mapping) and isinstance(merged.get(key), dict) else value
+        )
+    return merged
+
+
+# Variables that name things other than settings.
+_NOT_SETTINGS = {"TOCSIN_HOME", "TOCSIN_MATCH_KEY"}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith("TOCSIN_") or name in _NOT_SETTINGS:
+            continue
+        steps = name.removeprefix("TOCSIN_").lower().split("__")
+        node = tree
+        for step in steps[:-1]:
+            node = node.setdefault(step, {})
+        node[steps[-1]] = value
+    return tree
+
+
+def _credentials(value: Any, environ: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _credentials(item, environ) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_credentials(item, environ) for item in value]
+    if isinstance(value, str) and value.startswith("cred:"):
+        return read_credential(value.removeprefix("cred:"), environ)
+    return value
+
+
+def read_credential(name: str, environ: Mapping[str, str]) -> str:
+    """The text of a systemd credential, without surrounding white space."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder or "/" in name:
+        raise ConfigError(
+            f"the credential '{name}' is asked for, but systemd gave none",
+            hint="run under systemd with LoadCredential=, or write the value into the setting",
+        )
+    try:
+        return (Path(folder) / name).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"the credential '{name}' cannot be read: {error.strerror}") from error
+
+
+def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings of one home.
+
+    Raises:
+        ConfigError: the file is not TOML, or a setting is unknown or wrong; the message names it and the nearest name.
+    """
+    try:
+        tree: dict[str, Any] = tomllib.loads(file.read_text()) if file.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file.name}: {error}", hint=f"correct {file}") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}", hint="check its owner and permissions") from error
+    tree = _credentials(_merge(tree, _from_environment(environ)), environ)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, file.name) from error
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """`$TOCSIN_HOME`, else the platform's user data folder."""
+    if chosen := environ.get("TOCSIN_HOME"):
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("tocsin"))
+
+
+class Home:
+    """The folder that holds everything an operator owns, and the names inside it."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.path = path.expanduser().absolute()
+        self.environ = os.environ if environ is None else environ
+
+    @property
+    def config_path(self) -> Path:
+        """`tocsin.toml`."""
+        return self.path / "tocsin.toml"
+
+    @property
+    def sources_dir(self) -> Path:
+        """`sources`."""
+        return self.path / "sources"
+
+    @property
+    def keys_dir(self) -> Path:
+        """`keys`."""
+        return self.path / "keys"
+
+    @property
+    def match_key_path(self) -> Path:
+        """`keys/match.key`."""
+        return self.path / "keys" / "match.key"
+
+    @property
+    def enrol_key_path(self) -> Path:
+        """`keys/enrol.key`."""
+        return self.path / "keys" / "enrol.key"
+
+    @property
+    def evidence_key_path(self) -> Path:
+        """`keys/evidence.pub`."""
+        return self.path / "keys" / "evidence.pub"
+
+    @property
+    def db_path(self) -> Path:
+        """`tocsin.db`."""
+        return self.path / "tocsin.db"
+
+    @property
+    def watchlist_dir(self) -> Path:
+        """`watchlist`."""
+        return self.path / "watchlist"
+
+    @property
+    def releases_dir(self) -> Path:
+        """`releases`."""
+        return self.path / "releases"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """`evidence`."""
+        return self.path / "evidence"
+
+    def require(self) -> Home:
+        """This home, once it is known to be one.
+
+        Raises:
+            HomeError: there is no home here, or others may read its keys.
+        """
+        if not self.config_path.is_file():
+            raise HomeError(
+                f"{self.path} is not a Tocsin home: it holds no tocsin.toml", hint=f"make one:  tocsin init {self.path}"
+            )
+        for path in (self.keys_dir, self.match_key_path):
+            if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+                raise HomeError(f"{path} can be read by others", hint=f"chmod go-rwx {path}")
+        return self
+
+    def settings(self) -> Settings:
+        """The settings of this home; see `load_settings`."""
+        return load_settings(self.config_path, self.environ)
+
+    def match_key_text(self) -> str:
+        """The text of the match key: `$TOCSIN_MATCH_KEY`, the systemd credential `match.key`, else `keys/match.key`.
+
+        Raises:
+            KeyFileError: none of the three is there.
+        """
+        if text := self.environ.get("TOCSIN_MATCH_KEY"):
+            return text
+        folder = self.environ.get("CREDENTIALS_DIRECTORY")
+        if folder and (Path(folder) / "match.key").is_file():
+            return read_credential("match.key", self.environ)
+        try:
+            return self.match_key_path.read_text()
+        except OSError as error:
+            raise KeyFileError(
+                f"the match key {self.match_key_path} cannot be read: {error.strerror}",
+                hint="restore it from where the team keeps it, or give it in TOCSIN_MATCH_KEY: no tag can be made without",
+            ) from error
