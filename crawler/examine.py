@@ -1,7 +1,7 @@
 """Bytes in, finding out: the one road that every post, attachment and local file takes.
 
-Runs in the examiner process, which holds the match key and has no network. Parsing is left to a reader in the sandbox;
-this module consumes what the reader makes of the sample, and makes the format-blind byte pass over the bytes themselves.
+Runs in the examiner process, which holds the match key and has no network. Parsing is left to a reader in the
+sandbox; this module consumes what the reader makes of the sample, and makes the format-blind byte pass itself.
 """
 
 from __future__ import annotations

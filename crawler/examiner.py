@@ -17,11 +17,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from crawler.wire import CHUNK, load, pack, pack_json, receive, receive_async, send, send_json
 from data.config import Home
-from data.errors import ExamineError, ExaminerDied, KeyFileError, TocsinError, WireError
+from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.model import Finding
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class ExaminerProcess:
             self.process.kill()
             self.process.wait()
 
-    def __enter__(self) -> ExaminerProcess:
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 

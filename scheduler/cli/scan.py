@@ -1,0 +1,114 @@
+"""`tocsin scan`: local files, folders or standard input, on the same road as posts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+
+if TYPE_CHECKING:
+    from data.config import Home
+    from data.model import Finding
+
+NOTHING, MATCHED, FAILED = 0, 1, 2
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
+@click.option("--record", is_flag=True, help="Store the findings and ring for them; without it nothing is stored.")
+@click.option("--no-deliver", is_flag=True, help="With --record: leave the alerts in the outbox.")
+@json_option
+@pass_home
+def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, as_json: bool) -> int:
+    """Examine local files, folders or standard input.
+
+    Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
+    """
+    from data.errors import ExamineError, InputError
+    from scheduler.scanning import expand, open_scanner
+
+    inputs: list[dict[str, Any]] = []
+    findings: list[Finding] = []
+    failed = False
+    with open_scanner(home, tell=note) as scanner:
+        if not scanner.greeting.canaries:
+            note("note: the watch-list is empty, so no client can be hit; see: tocsin canary --help")
+        for path in expand(paths):
+            try:
+                if isinstance(path, InputError):
+                    raise path
+                finding = scanner.examine(path)
+            except (InputError, ExamineError) as error:
+                failed = True
+                note(f"error: {error}")
+                if error.hint:
+                    note(f"hint: {error.hint}")
+                inputs.append(_not_examined(str(path) if isinstance(path, str) else "", str(error)))
+                continue
+            findings.append(finding)
+            failed = failed or not finding.complete
+            inputs.append(finding.to_json(public=True))
+            if not as_json:
+                _show(finding)
+        post_key = scanner.greeting.post_key
+    if record and findings:
+        from scheduler.recording import record_scan
+
+        failed = record_scan(home, post_key, findings, deliver=not no_deliver, tell=note) or failed
+    if as_json:
+        emit_json({"inputs": inputs})
+    if failed:
+        return FAILED
+    return MATCHED if any(finding.hits for finding in findings) else NOTHING
+
+
+def _not_examined(path: str, sentence: str) -> dict[str, Any]:
+    from data.model import Finding
+
+    finding = Finding(path=path, sha256="", bytes=0, format="unknown", complete=False, problems=(f"input: {sentence}",))
+    return finding.to_json(public=True)
+
+
+def _show(finding: Finding) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = console()
+    state = "[green]complete[/]" if finding.complete else "[bold red]NOT completely examined[/]"
+    out.print(
+        f"[bold]{escape(_plain(finding.path))}[/]  {finding.format}, {finding.bytes:,} bytes, "
+        f"{finding.rows:,} rows, {finding.records:,} records, {state}"
+    )
+    for problem in finding.problems:
+        out.print(f"  [yellow]problem[/] {escape(_plain(problem))}")
+    for member in finding.members[:20]:
+        out.print(
+            f"  member {escape(_plain(member.path))}: {member.format}, {member.bytes:,} bytes, {member.rows:,} rows"
+            + ("" if member.complete else ", [red]not complete[/]")
+        )
+    if len(finding.members) > 20:
+        out.print(f"  … and {len(finding.members) - 20} further members (--json lists them)")
+    if finding.lineage is not None:
+        lineage = finding.lineage
+        out.print(
+            f"  lineage [bold]{lineage.verdict}[/]: {lineage.records:,} people, {lineage.known:,} known, "
+            f"[bold]{lineage.new:,} new[/] (between {lineage.interval[0]:,} and {lineage.interval[1]:,})"
+        )
+        for parent in lineage.parents:
+            out.print(
+                f"    release {escape(parent.release)}: explains {parent.share:.1%} of this, which is {parent.coverage:.1%} of it"
+            )
+    if not finding.hits:
+        out.print("  no canary of any client")
+        return
+    table = Table("client", "canaries", "records", "kinds", title="HITS", title_justify="left", title_style="bold red")
+    for hit in finding.hits:
+        table.add_row(escape(hit.client), f"{hit.canaries:,}", f"{hit.records:,}", ", ".join(hit.kinds))
+    out.print(table)
+
+
+def _plain(text: str) -> str:
+    """Text of a hostile archive without what could steer a terminal or turn the line around."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
