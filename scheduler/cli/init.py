@@ -1,0 +1,97 @@
+"""`tocsin init`: a new home folder with its keys, settings and an example source."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import click
+
+from scheduler.cli.common import chosen_home
+
+SETTINGS = """\
+# Settings of this Tocsin home. Every setting and its default: docs/settings.md. Unknown names are refused.
+case = ""            # a name for the case, shown in alerts
+
+[crawl]
+user_agent = "Tocsin (passive leak monitoring; contact: security@your-team.example)"
+
+# Where alerts go. Without routes every alert of severity warning and above goes to every channel.
+# [channels.team]
+# kind = "slack"                 # or "generic" (signed JSON), "matrix"
+# url = "https://hooks.slack.example/…"      # or "cred:NAME" for a systemd credential
+"""
+
+EXAMPLE = """\
+# An example source, switched off. Copy it, change it, then: tocsin source check NAME
+name: example
+platform: feed
+url: https://forum.example/new-threads.rss
+via: direct
+every: 15m
+enabled: false
+"""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False, metavar="[DIR]")
+@click.pass_context
+def init(ctx: click.Context, folder: Path | None) -> None:
+    """Make a home folder: match key, enrolment key, evidence key pair, settings, an example source."""
+    from data import evidence
+    from data.config import Home
+    from data.errors import HomeError
+    from data.tags import MatchKey, format_enrol_key, format_match_key
+
+    home = Home(folder, os.environ) if folder is not None else chosen_home(ctx)
+    if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
+        raise HomeError(
+            f"{home.path} exists and is not an empty folder; nothing was changed",
+            hint="name a new folder:  tocsin init DIR",
+        )
+    old = os.umask(0o077)
+    try:
+        home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.path.chmod(0o700)
+        for part in (home.sources_dir, home.keys_dir, home.watchlist_dir, home.releases_dir, home.evidence_dir):
+            part.mkdir(mode=0o700)
+        match = MatchKey(secrets.token_bytes(32))
+        private, public = evidence.new_identity()
+        _write(home.match_key_path, format_match_key(match))
+        _write(home.enrol_key_path, format_enrol_key(match.derive()))
+        _write(home.evidence_key_path, public + "\n")
+        _write(home.keys_dir / "evidence.key", private + "\n")
+        _write(home.sources_dir / "example.yaml", EXAMPLE)
+        # last: a folder with settings is a home, so that an init cut short is not mistaken for one
+        _write(home.config_path, SETTINGS)
+    except OSError as error:
+        raise HomeError(f"{home.path} cannot be made: {error.strerror}", hint="choose another folder") from error
+    finally:
+        os.umask(old)
+    click.echo(f"""\
+A new home stands in {home.path}  (case {match.derive().case})
+
+Keep apart, now:
+  {home.keys_dir / "evidence.key"}
+      the private half of the evidence key. Tocsin never needs it: move it to where only your team reads it.
+      With it, `age -d -i evidence.key FILE` opens sealed evidence.
+  {home.match_key_path}
+      every tag of this case hangs on it. Back it up off this machine; destroying it makes all tags useless.
+  {home.enrol_key_path}
+      give it to the clients who enrol, over a channel you trust. It can make tags and cannot read any.
+
+Next:
+  tocsin --home {home.path} doctor
+  tocsin --home {home.path} canary generate --client practice-1 --count 50 --out people.csv
+  tocsin --home {home.path} source add my-source.yaml
+  tocsin --home {home.path} crawl my-source
+  tocsin --home {home.path} daemon""")
+
+
+def _write(path: Path, text: str) -> None:
+    """A new file that only its owner can read, on disk when this returns."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
