@@ -1,0 +1,42 @@
+"""`tocsin doctor`: what is wrong with this installation, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+import click
+
+from scheduler.cli.common import chosen_home, console, emit_json, json_option
+
+MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "wrong": "[bold red]WRONG[/]"}
+
+
+@click.command()
+@click.option("--restore-enrol-key", is_flag=True, help="Write keys/enrol.key again, from the match key.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, restore_enrol_key: bool, as_json: bool) -> int:
+    """Find what is wrong with this installation, and how to mend it. Exit status 2 if anything is wrong."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from scheduler.checks import examine_home
+
+    home = chosen_home(ctx)
+    if restore_enrol_key:
+        from data.tags import format_enrol_key, parse_match_key
+
+        text = format_enrol_key(parse_match_key(home.require().match_key_text()).derive())
+        home.enrol_key_path.unlink(missing_ok=True)
+        with open(os.open(home.enrol_key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:  # noqa: PTH123
+            stream.write(text)
+    checks = examine_home(home)
+    if as_json:
+        emit_json({"checks": [asdict(check) for check in checks]})
+    else:
+        table = Table("", "what", "how it is", "how to mend it", box=None)
+        for check in checks:
+            table.add_row(MARKS[check.state], escape(check.name), escape(check.said), escape(check.mend))
+        console().print(table)
+    return 2 if any(check.state == "wrong" for check in checks) else 0
