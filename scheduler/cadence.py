@@ -1,0 +1,41 @@
+"""When a source is due next: a pure rule over what the store knows of it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+# A share of the interval by which sources are spread, so that a hundred of them do not knock at the same second.
+SPREAD = 0.1
+# A source that fails is tried again sooner than its interval says, and later and later up to it: a leak site that
+# comes back should be seen soon, a dead one should not be hammered.
+FIRST_RETRY = timedelta(minutes=1)
+
+
+def due_at(
+    name: str,
+    every: timedelta,
+    *,
+    last_start: datetime | None,
+    last_success: datetime | None,
+    failures: int,
+    now: datetime,
+) -> datetime:
+    """When the next crawl of a source should start.
+
+    Args:
+        name: the source; its digest picks a fixed place inside the spread.
+        every: the interval that its file asks for.
+        last_start: start of its latest crawl, None if there was none. last_success: start of its latest good one.
+        failures: failed crawls in a row since then.
+        now: aware UTC.
+
+    Returns:
+        A time, in the past for a source that is overdue: then it runs once, at once, however often it was missed.
+    """
+    if last_start is None:
+        return now
+    if failures:
+        return last_start + min(every, FIRST_RETRY * 2 ** min(failures - 1, 16))
+    part = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
+    return (last_success or last_start) + every * (1 + SPREAD * (part - 0.5))
