@@ -26,7 +26,8 @@ def due_at(
     Args:
         name: the source; its digest picks a fixed place inside the spread.
         every: the interval that its file asks for.
-        last_start: start of its latest crawl, None if there was none. last_success: start of its latest good one.
+        last_start: start of its latest crawl, None if there was none.
+        last_success: start of its latest good one.
         failures: failed crawls in a row since then.
         now: aware UTC.
 

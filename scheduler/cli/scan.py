@@ -98,7 +98,8 @@ def _show(finding: Finding) -> None:
         )
         for parent in lineage.parents:
             out.print(
-                f"    release {escape(parent.release)}: {parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
+                f"    release {escape(parent.release)}: "
+                f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
             )
     if not finding.hits:
         out.print("  no canary of any client")

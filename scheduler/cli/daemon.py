@@ -1,0 +1,26 @@
+"""`tocsin daemon`: everything, until stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli.common import pass_home
+
+if TYPE_CHECKING:
+    from data.config import Home
+
+
+@click.command()
+@pass_home
+def daemon(home: Home) -> None:
+    """Watch all enabled sources and deliver alerts, until SIGTERM or Ctrl-C. SIGHUP reads settings and sources again."""
+    import asyncio
+
+    from data.logs import set_up
+    from scheduler.daemon import Daemon, only_one
+
+    set_up()
+    with only_one(home):
+        asyncio.run(Daemon(home).run())
