@@ -43,7 +43,8 @@ class _RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
         ending = f" ({type(error).__name__})" if error is not None else ""
-        return f"{self.formatTime(record)} [{record.levelname.lower()}] {record.name}: {redact(record.getMessage())}{ending}"
+        said = redact(record.getMessage())
+        return f"{self.formatTime(record)} [{record.levelname.lower()}] {record.name}: {said}{ending}"
 
 
 def set_up(level: int = logging.INFO) -> None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 @click.command()
 @pass_home
 def daemon(home: Home) -> None:
-    """Watch all enabled sources and deliver alerts, until SIGTERM or Ctrl-C. SIGHUP reads settings and sources again."""
+    """Watch all enabled sources and deliver alerts, until SIGTERM or Ctrl-C.
+
+    SIGHUP reads settings, sources and the watch-list again.
+    """
     import asyncio
 
     from data.logs import set_up

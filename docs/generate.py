@@ -1,0 +1,97 @@
+"""Writes docs/commands.md and docs/settings.md from the code itself: `python docs/generate.py [--check]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+DOCS = Path(__file__).parent
+
+
+def commands() -> str:
+    """Every command with its help, as one page."""
+    from scheduler.cli import tocsin
+
+    lines = ["# Commands", "", "Made from the commands themselves by `python docs/generate.py`.", ""]
+    for path, command in _walk(tocsin, ()):
+        context = click.Context(command, info_name=" ".join(path), terminal_width=110)
+        lines += [f"{'#' * min(len(path) + 1, 4)} {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
+    return "\n".join(lines)
+
+
+def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    path = (*path, command.name or "tocsin")
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                yield from _walk(child, path)
+
+
+def settings() -> str:
+    """Every setting with its default and meaning, as one page."""
+    from data.config import Channel, Route, Settings
+
+    lines = [
+        "# Settings",
+        "",
+        "Made from the code by `python docs/generate.py`. They stand in `tocsin.toml` of the home folder. An environment variable wins over the",
+        "file: `TOCSIN_CRAWL__TIMEOUT=30s` is `timeout` in `[crawl]`. A value `cred:NAME` is read from the systemd credential of that name.",
+        "Unknown names are refused. Spans are written `90s`, `15m`, `24h`; sizes `64MiB`, `2GB`.",
+        "",
+    ]
+    lines += _table("(top level)", Settings)
+    for name, model in (("[channels.NAME]", Channel), ("[[routes]]", Route)):
+        lines += _table(name, model)
+    return "\n".join(lines)
+
+
+def _table(title: str, model: type[BaseModel]) -> list[str]:
+    lines = [f"## {title}", "", "| setting | default | meaning |", "|---|---|---|"]
+    nested: list[str] = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            nested += _table(f"[{name}]", field.annotation)
+        else:
+            default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+            lines.append(f"| `{name}` | {default} | {field.description or ''} |")
+    return [*lines, "", *nested]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return f"`{value.total_seconds():g}s`"
+    if value in ("", None, (), {}):
+        return "none"
+    return f"`{value}`"
+
+
+PAGES = {"commands.md": commands, "settings.md": settings}
+
+
+def main() -> int:
+    """Write the pages, or with --check name those that are out of date."""
+    stale = []
+    for name, make in PAGES.items():
+        text = make().rstrip() + "\n"
+        if (DOCS / name).exists() and (DOCS / name).read_text() == text:
+            continue
+        stale.append(name)
+        if "--check" not in sys.argv:
+            (DOCS / name).write_text(text)
+    if stale and "--check" in sys.argv:
+        print(f"out of date: {', '.join(stale)}; run: python docs/generate.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
