@@ -104,6 +104,6 @@ class ServerProcess:
                 self.process.wait()
 
 
-def client(base: str, **options: object) -> httpx.Client:
+def client(base: str = "", **options: object) -> httpx.Client:
     """An HTTP client for a server on loopback that no proxy variable can divert."""
     return httpx.Client(base_url=base, trust_env=False, timeout=60, **options)  # type: ignore[arg-type]

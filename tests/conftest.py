@@ -1,0 +1,65 @@
+"""Fixtures of all tests: real servers, started when a test first asks for one, and a home of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pytest
+
+from data.config import Home
+from tests.servers.nginx import Nginx
+from tests.servers.pinnwand import Pinnwand
+from tests.servers.spirit import Spirit
+from tests.servers.synapse import Synapse
+
+
+class Server(Protocol):
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=Server)
+
+
+def _run(make: Callable[[Path], S], folder: Path) -> Iterator[S]:
+    server = make(folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def pinnwand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pinnwand]:
+    """A pastebin."""
+    yield from _run(Pinnwand, tmp_path_factory.mktemp("pinnwand"))
+
+
+@pytest.fixture(scope="session")
+def spirit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spirit]:
+    """A forum."""
+    yield from _run(Spirit, tmp_path_factory.mktemp("spirit"))
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """An open directory and feed server."""
+    yield from _run(Nginx, tmp_path_factory.mktemp("nginx"))
+
+
+@pytest.fixture(scope="session")
+def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    """A chat server."""
+    yield from _run(Synapse, tmp_path_factory.mktemp("synapse"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home that `tocsin init` has just made."""
+    from click.testing import CliRunner
+
+    from scheduler.cli import tocsin
+
+    folder = tmp_path / "home"
+    made = CliRunner().invoke(tocsin, ["init", str(folder)], catch_exceptions=False)
+    assert made.exit_code == 0, made.output
+    return Home(folder, {}).require()
