@@ -308,16 +308,20 @@ def confirm_digests(key: bytes, kind: int | U8, packed: Packed) -> U8:
 
 def join_packed(a: Packed, b: Packed) -> Packed:
     """Items of `a` and `b`, of one length n, joined by 0x1F; empty where either is empty."""
-    from data import kernels
-
-    return Packed(*kernels.join(a.blob, a.offsets, b.blob, b.offsets, False)) if _alike(a, b) else a
+    return _join(a, b, ordered=False)
 
 
 def pair_packed(surname: Packed, first: Packed) -> Packed:
     """`name_pair` of every two items."""
+    return _join(surname, first, ordered=True)
+
+
+def _join(a: Packed, b: Packed, *, ordered: bool) -> Packed:
     from data import kernels
 
-    return Packed(*kernels.join(surname.blob, surname.offsets, first.blob, first.offsets, True))
+    if len(a) != len(b):
+        raise ValueError("columns of different lengths")
+    return Packed(*kernels.join(a.blob, a.offsets, b.blob, b.offsets, ordered))
 
 
 def record_keys(
@@ -344,12 +348,6 @@ def record_keys(
         if a is not None and b is not None:
             keys[:, column] = probe_tags(key, kind, join_packed(a, b))
     return keys
-
-
-def _alike(a: Packed, b: Packed) -> bool:
-    if len(a) != len(b):
-        raise ValueError("columns of different lengths")
-    return True
 
 
 def _words(key: bytes) -> tuple[np.uint64, np.uint64]:

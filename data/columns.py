@@ -1,0 +1,348 @@
+"""Whole columns of text to normal forms at array speed; what the forms are is said by `normalise`, which it must equal.
+
+A column is joined by line ends, folded once, and taken apart again as arrays or by a compiled loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data import normalise
+from data.kernels import inlined, kernel
+from data.tags import Packed
+
+U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
+
+_NEWLINE = 10
+_MAX_EMAIL = normalise.MAX_EMAIL
+_ALL = bytes(range(256))
+_DIGITS = b"0123456789"
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz"
+_ASCII_BUT_LETTERS = bytes(set(range(128)) - {_NEWLINE, *_LETTERS})
+_ALL_BUT_TOKEN = bytes(set(_ALL) - {_NEWLINE, *_LETTERS, *_DIGITS})
+
+
+def by_distinct(cells: Sequence[str], form: Callable[[str], bytes]) -> Packed:
+    """`form` of every cell, made once for each distinct text: a column of dates has a few ten thousand."""
+    forms = {cell: form(cell) for cell in set(cells)}
+    return Packed.of([forms[cell] for cell in cells])
+
+
+def names(cells: Sequence[str]) -> Packed:
+    """`normalise.name` of every cell."""
+    if not cells:
+        return Packed.empty(0)
+    folded = _folded(cells)
+    if not folded.isascii():
+        folded = normalise.NOT_ASCII.sub(_letters_only, folded)
+    return _split(folded.encode().translate(None, _ASCII_BUT_LETTERS))
+
+
+def _letters_only(found: Any) -> str:
+    char: str = found[0]
+    return char if char.isalpha() else ""
+
+
+def values(kind_word: str, cells: Sequence[str]) -> Packed:
+    """The normal form of every cell; `kind_word` is one of email, phone, nir, iban, professional, token."""
+    blob = _folded(cells).encode()
+    if not cells:
+        return Packed.empty(0)
+    if kind_word == "token":
+        packed = _split(blob.translate(None, _ALL_BUT_TOKEN))
+        return _keep(packed, packed.lengths >= 8)
+    source = np.frombuffer(blob, np.uint8)
+    target, offsets = np.empty(len(source), np.uint8), np.zeros(len(cells) + 1, np.int64)
+    used = _KERNELS[kind_word](source, target, offsets)
+    return Packed(target[:used].copy(), offsets)
+
+
+def _folded(cells: Sequence[str]) -> str:
+    """All cells folded, with line ends between them and nowhere else (within a cell one is as good as a space)."""
+    joined = "\n".join(cells)
+    if joined.count("\n") != len(cells) - 1:
+        joined = "\n".join([cell.replace("\n", " ") for cell in cells])
+    return normalise.fold(joined)
+
+
+def _split(blob: bytes) -> Packed:
+    """The items between line ends."""
+    source = np.frombuffer(blob + b"\n", np.uint8)
+    ends = np.flatnonzero(source == _NEWLINE)
+    offsets = np.zeros(len(ends) + 1, np.int64)
+    offsets[1:] = ends - np.arange(len(ends))
+    return Packed(source[source != _NEWLINE], offsets)
+
+
+def _keep(packed: Packed, wanted: NDArray[np.bool_]) -> Packed:
+    """The same items, those not wanted as empty ones."""
+    lengths = packed.lengths
+    blob = packed.blob[np.repeat(wanted, lengths)]
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(np.where(wanted, lengths, 0), out=offsets[1:])
+    return Packed(blob, offsets)
+
+
+# --- compiled loops: (folded cells with line ends between, room for the forms, offsets to fill) -> bytes used ---------
+
+_0, _9, _A, _Z = np.uint8(48), np.uint8(57), np.uint8(97), np.uint8(122)
+_ROOM = 48  # no form that is put together in a buffer is longer
+
+
+@inlined
+def _is_digit(char):  # type: ignore[no-untyped-def]  # numba infers
+    return _0 <= char <= _9
+
+
+@inlined
+def _is_letter(char):  # type: ignore[no-untyped-def]  # numba infers
+    return _A <= char <= _Z
+
+
+@inlined
+def _is_space(char):  # type: ignore[no-untyped-def]  # numba infers
+    return char == 32 or 9 <= char <= 13
+
+
+@kernel
+def _next(source, start):  # type: ignore[no-untyped-def]  # numba infers
+    """Where the cell that begins at `start` ends, and its bounds without spaces around it."""
+    end = start
+    while end < len(source) and source[end] != _NEWLINE:
+        end += 1
+    low, high = start, end
+    while low < high and _is_space(source[low]):
+        low += 1
+    while low < high and _is_space(source[high - 1]):
+        high -= 1
+    return end, low, high
+
+
+@kernel
+def _without_float(source, low, high):  # type: ignore[no-untyped-def]  # numba infers
+    """`high`, less the `.0` of a whole number that went through a float."""
+    if high - low < 3 or source[high - 1] != _0 or source[high - 2] != 46:
+        return high
+    for at in range(low, high - 2):
+        if not _is_digit(source[at]):
+            return high
+    return high - 2
+
+
+@kernel
+def _alphanumeric(source, low, high, buffer):  # type: ignore[no-untyped-def]  # numba infers
+    """The [a-z0-9] of a cell into `buffer`; returns how many there are, of which at most `_ROOM` are kept."""
+    count = 0
+    for at in range(low, _without_float(source, low, high)):
+        char = source[at]
+        if _is_digit(char) or _is_letter(char):
+            if count < _ROOM:
+                buffer[count] = char
+            count += 1
+    return count
+
+
+@kernel
+def _nirs(source: U8, target: U8, offsets: I64) -> int:
+    buffer = np.zeros(_ROOM, np.uint8)
+    start, used = 0, 0
+    for item in range(len(offsets) - 1):
+        end, low, high = _next(source, start)
+        start = end + 1
+        count = _alphanumeric(source, low, high, buffer)
+        if (count == 13 or count == 15) and _is_nir(buffer, count):
+            if not _is_digit(buffer[6]):
+                # 2A counts as 19, 2B as 18
+                buffer[5], buffer[6] = 49, 57 - (buffer[6] - _A)
+            target[used : used + 13] = buffer[:13]
+            used += 13
+        offsets[item + 1] = used
+    return used
+
+
+@kernel
+def _is_nir(buffer, count):  # type: ignore[no-untyped-def]  # numba infers
+    for at in range(count):
+        if not _is_digit(buffer[at]) and at != 6:
+            return False
+    if not _is_digit(buffer[6]) and not (buffer[5] == 50 and buffer[6] <= 98):
+        return False
+    sex, month = buffer[0] - 48, (buffer[3] - 48) * 10 + buffer[4] - 48
+    return (1 <= sex <= 4 or 7 <= sex <= 8) and (1 <= month <= 12 or 20 <= month <= 42 or month >= 50)
+
+
+@kernel
+def _phones(source: U8, target: U8, offsets: I64) -> int:
+    buffer = np.zeros(_ROOM, np.uint8)
+    start, used = 0, 0
+    for item in range(len(offsets) - 1):
+        end, low, high = _next(source, start)
+        start = end + 1
+        high = _without_float(source, low, high)
+        count, plus, sound = 0, False, True
+        at = low
+        while at < high:
+            char = source[at]
+            if char == 40 and at + 2 < high and source[at + 1] == _0 and source[at + 2] == 41:
+                if plus or (count >= 2 and buffer[0] == _0 and buffer[1] == _0):
+                    at += 3
+                    continue
+            elif char == 43:
+                sound = sound and not plus and count == 0
+                plus = True
+            elif _is_letter(char):
+                sound = False
+            elif _is_digit(char):
+                if count < _ROOM:
+                    buffer[count] = char
+                count += 1
+            at += 1
+        if sound and count < _ROOM:
+            first, last = _number(buffer, count, plus)
+            target[used : used + last - first] = buffer[first:last]
+            used += last - first
+        offsets[item + 1] = used
+    return used
+
+
+@kernel
+def _number(buffer, count, plus):  # type: ignore[no-untyped-def]  # numba infers
+    """Which of the digits are the number: (first, one after the last); (0, 0) for none."""
+    first, national = 0, True
+    if plus or (count >= 2 and buffer[0] == _0 and buffer[1] == _0):
+        first = 0 if plus else 2
+        code = _like_france(buffer, first, count)
+        first += code
+        national = code > 0
+        if national and count - first == 10 and buffer[first] == _0:
+            first += 1
+    elif count == 11 and buffer[0] == 51 and buffer[1] == 51:
+        first = 2
+    elif count == 10 and buffer[0] == _0:
+        first = 1
+    length = count - first
+    if (length == 9 if national else 8 <= length <= 15) and buffer[first] != _0:
+        return first, count
+    return 0, 0
+
+
+@kernel
+def _like_france(buffer, first, count):  # type: ignore[no-untyped-def]  # numba infers
+    """Length of the country code if it is one of `normalise._LIKE_FRANCE`, else 0."""
+    if count - first >= 2 and buffer[first] == 51 and buffer[first + 1] == 51:
+        return 2
+    if count - first >= 3:
+        code = (buffer[first] - 48) * 100 + (buffer[first + 1] - 48) * 10 + buffer[first + 2] - 48
+        if code == 262 or code == 590 or code == 594 or code == 596:
+            return 3
+    return 0
+
+
+@kernel
+def _emails(source: U8, target: U8, offsets: I64) -> int:
+    mailto = np.array([109, 97, 105, 108, 116, 111, 58], np.uint8)
+    start, used = 0, 0
+    for item in range(len(offsets) - 1):
+        end, low, high = _next(source, start)
+        start = end + 1
+        if high - low >= len(mailto) and np.all(source[low : low + len(mailto)] == mailto):
+            low += len(mailto)
+        if high - low >= 2 and source[low] == 60 and source[high - 1] == 62:
+            low, high = low + 1, high - 1
+        if high - low <= _MAX_EMAIL and _is_email(source, low, high):
+            for at in range(low, high):
+                target[used] = source[at]
+                used += 1
+        offsets[item + 1] = used
+    return used
+
+
+@kernel
+def _is_email(source, low, high):  # type: ignore[no-untyped-def]  # numba infers
+    at = low
+    while at < high and source[at] != 64:
+        char = source[at]
+        # controls, space, " ( ) , : ; < > [ \\ ] and delete
+        if char <= 34 or 40 <= char <= 41 or char == 44 or 58 <= char <= 60 or char == 62 or 91 <= char <= 93:
+            if char != 33:
+                return False
+        if char == 127:
+            return False
+        at += 1
+    if at == low or at == high:
+        return False
+    dots, label = 0, 0
+    for place in range(at + 1, high):
+        char = source[place]
+        if char == 46:
+            if label == 0:
+                return False
+            dots, label = dots + 1, 0
+        elif _is_digit(char) or _is_letter(char) or char == 45 or char >= 128:
+            # characters, not bytes: all but the continuation bytes of UTF-8
+            label += 1 if char & 0xC0 != 0x80 else 0
+        else:
+            return False
+    return dots > 0 and label >= 2
+
+
+@kernel
+def _ibans(source: U8, target: U8, offsets: I64) -> int:
+    buffer = np.zeros(_ROOM, np.uint8)
+    start, used = 0, 0
+    for item in range(len(offsets) - 1):
+        end, low, high = _next(source, start)
+        start = end + 1
+        count = _alphanumeric(source, low, high, buffer)
+        first = 4 if buffer[0] == 105 and buffer[1] == 98 and buffer[2] == 97 and buffer[3] == 110 else 0
+        if count <= _ROOM and 15 <= count - first <= 34 and _is_iban(buffer, first, count):
+            target[used : used + count - first] = buffer[first:count]
+            used += count - first
+        offsets[item + 1] = used
+    return used
+
+
+@kernel
+def _is_iban(buffer, first, count):  # type: ignore[no-untyped-def]  # numba infers
+    if _is_digit(buffer[first]) or _is_digit(buffer[first + 1]):
+        return False
+    if not _is_digit(buffer[first + 2]) or not _is_digit(buffer[first + 3]):
+        return False
+    remainder, length = 0, count - first
+    for step in range(length):
+        char = np.int64(buffer[first + (step + 4) % length])
+        remainder = (remainder * 10 + char - 48 if char <= 57 else remainder * 100 + char - 87) % 97
+    return remainder == 1
+
+
+@kernel
+def _professionals(source: U8, target: U8, offsets: I64) -> int:
+    buffer = np.zeros(_ROOM, np.uint8)
+    start, used = 0, 0
+    for item in range(len(offsets) - 1):
+        end, low, high = _next(source, start)
+        start = end + 1
+        count = _alphanumeric(source, low, high, buffer)
+        sound = count == 11 or count == 9
+        for at in range(count if sound else 0):
+            corsica = count == 9 and at == 1 and buffer[0] == 50 and 97 <= buffer[1] <= 98
+            sound = sound and (_is_digit(buffer[at]) or corsica)
+        if sound:
+            target[used : used + count] = buffer[:count]
+            used += count
+        offsets[item + 1] = used
+    return used
+
+
+_KERNELS: dict[str, Callable[[U8, U8, I64], int]] = {
+    "email": _emails,
+    "phone": _phones,
+    "nir": _nirs,
+    "iban": _ibans,
+    "professional": _professionals,
+}
