@@ -1,58 +1,205 @@
-"""Sorted, bucketed, memory-mapped sets of tags: build, save, open, look up, merge, difference."""
+"""Sorted, bucketed, memory-mapped sets of tags: build, save, open, look up, merge, difference.
+
+A tag is cut to its top 44 bits: the first few name a bucket, the rest stands in it as whole big-endian bytes. With
+20 bits of bucket that is 3 bytes a tag; smaller sets have fewer buckets and longer rests, and stay comparable.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import mmap
+import os
+import struct
+import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.errors import StoreError, StoreFull, StoreVersion
+
+U8 = NDArray[np.uint8]
+U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
+
+CUT_BITS = 44
+"""A tag that is in no set of n is found in it with probability n / 2**44: 1e-6 at 15 million."""
+_DROPPED = np.uint64(64 - CUT_BITS)
+# members above which that many bits number the buckets; the rests are then 5, 4 and 3 bytes
+_BUCKETS = ((1 << 20, 20), (1 << 12, 12), (0, 4))
+
+_MAGIC = b"TOCSINTS"
+_VERSION = 1
+# magic, version, bucket bits, members, SHA-256 of what follows the header
+_HEADER = struct.Struct("<8sIIQ32s8x")
+_MAX_MEMBERS = 2**32 - 1
 
 
 class TagSet:
-    """A set of 64-bit tags cut to their top 44 bits; 0 is never a member."""
+    """A set of tags cut to their top 44 bits; 0 is never a member. Immutable; threads may share it."""
+
+    __slots__ = ("_map", "bits", "path", "rest", "starts")
+
+    def __init__(self, bits: int, starts: U32, rest: U8) -> None:
+        """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.kernels.contains` says."""
+        self.bits, self.starts, self.rest = bits, starts, rest
+        self.path: Path | None = None
+        self._map: mmap.mmap | None = None
+
+    def __repr__(self) -> str:
+        return f"<TagSet of {len(self)}>"
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
 
     @classmethod
     def build(cls, tags: U64) -> Self:
-        """From tags in any order, repeated or not, zeros ignored."""
-        raise NotImplementedError
+        """From tags of shape (n,) in any order, repeated or not; zeros are left out."""
+        # a sort: numpy.unique hashes, which on random 64-bit integers takes 20 times as long
+        cut = np.sort(tags[tags != 0] >> _DROPPED)
+        if len(cut):
+            cut = cut[np.concatenate(([True], cut[1:] != cut[:-1]))]
+        return cls._of_cut(cut)
+
+    @classmethod
+    def _of_cut(cls, cut: U64) -> Self:
+        """From sorted distinct cut tags."""
+        if len(cut) > _MAX_MEMBERS:
+            raise StoreError(f"a tag set holds at most {_MAX_MEMBERS} tags", hint="split the client or the release")
+        bits = next(bits for least, bits in _BUCKETS if len(cut) >= least)
+        borders = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(CUT_BITS - bits)
+        starts = np.searchsorted(cut, borders).astype(np.uint32)
+        width = (CUT_BITS - bits) // 8
+        rest = np.ascontiguousarray(cut.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - width :]).reshape(-1)
+        return cls(bits, starts, rest)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the saved file."""
+        return _HEADER.size + self.starts.nbytes + self.rest.nbytes
+
+    def lookup(self, tags: U64) -> NDArray[np.bool_]:
+        """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
+        from data import kernels
+
+        return kernels.lookup(np.ascontiguousarray(tags, np.uint64), self.bits, self.starts, self.rest)
+
+    def to_array(self) -> U64:
+        """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""
+        return self._shown(self._cut())
+
+    def _cut(self) -> U64:
+        width = (CUT_BITS - self.bits) // 8
+        wide = np.zeros((len(self), 8), np.uint8)
+        wide[:, 8 - width :] = self.rest.reshape(-1, width)
+        buckets = np.repeat(np.arange(1 << self.bits, dtype=np.uint64), np.diff(self.starts.astype(np.int64)))
+        cut: U64 = wide.reshape(-1).view(">u8").astype(np.uint64)
+        return cut | buckets << np.uint64(CUT_BITS - self.bits)
+
+    @staticmethod
+    def _shown(cut: U64) -> U64:
+        shown = cut << _DROPPED
+        # a member whose top 44 bits are all zero must not look like an absent tag
+        shown[:1][shown[:1] == 0] = 1
+        return shown
+
+    def merge(self, *others: TagSet) -> TagSet:
+        """The union; `TagSet.merge(a, b, …)` reads best."""
+        # the runs are sorted already, which numpy's stable sort makes use of
+        cut = np.sort(np.concatenate([part._cut() for part in (self, *others)]), kind="stable")
+        return TagSet._of_cut(cut[np.concatenate(([True], cut[1:] != cut[:-1]))] if len(cut) else cut)
+
+    def difference(self, other: TagSet) -> TagSet:
+        """The members that `other` does not have."""
+        cut = self._cut()
+        return TagSet._of_cut(cut[~other.lookup(self._shown(cut))])
+
+    # --- files -------------------------------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Write the file whole or not at all, mode 0600."""
-        raise NotImplementedError
+        """Write the set whole or not at all, mode 0600, and make sure that it is on the disk.
+
+        Raises:
+            StoreFull: no space is left. StoreError: the folder cannot be written.
+        """
+        starts = self.starts.astype("<u4", copy=False)
+        digest = hashlib.sha256(starts)
+        digest.update(self.rest)
+        header = _HEADER.pack(_MAGIC, _VERSION, self.bits, len(self), digest.digest())
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(header)
+                    file.write(starts)
+                    file.write(self.rest)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(name, path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFull(f"no space left to write {path.name}", hint="make room; nothing was changed") from error
+            raise StoreError(
+                f"{path.name} cannot be written: {error.strerror}", hint=f"check the permissions of {path.parent}"
+            ) from error
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Map a saved set; raises StoreError for a damaged file."""
-        raise NotImplementedError
+        """Map a saved set into memory: checks header, length and bucket borders, not the digest (see `verify`).
+
+        Raises:
+            StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
+        """
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEADER.size)
+                size = os.fstat(file.fileno()).st_size
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+        except OSError as error:
+            raise StoreError(
+                f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
+            ) from error
+        if mapped is None or len(head) < _HEADER.size or not head.startswith(_MAGIC):
+            raise _damaged(path, "it does not begin as a tag set")
+        _, version, bits, count, _ = _HEADER.unpack(head)
+        if version > _VERSION:
+            raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
+        if bits not in (4, 12, 20) or version < 1:
+            raise _damaged(path, "its header makes no sense")
+        buckets, width = (1 << bits) + 1, (CUT_BITS - bits) // 8
+        if size != _HEADER.size + 4 * buckets + width * count:
+            raise _damaged(path, f"it has {size} bytes where its header announces another length")
+        starts = np.frombuffer(mapped, "<u4", buckets, _HEADER.size)
+        # the look-up trusts these borders
+        if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
+            raise _damaged(path, "its buckets are out of order")
+        rest: Any = np.frombuffer(mapped, np.uint8, width * count, _HEADER.size + 4 * buckets)
+        opened = cls(bits, starts.astype(np.uint32, copy=False), rest)
+        opened.path, opened._map = path, mapped
+        return opened
 
     def verify(self) -> None:
-        """Check the digest over everything; raises StoreError."""
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def lookup(self, tags: U64) -> NDArray[np.bool_]:
-        """Shape of `tags`: which are members. Threads may share a set."""
-        raise NotImplementedError
-
-    def to_array(self) -> U64:
-        """Sorted cut tags, lower 20 bits zero; every one is found by `lookup`."""
-        raise NotImplementedError
-
-    def difference(self, other: TagSet) -> TagSet:
-        """Members that `other` does not have."""
-        raise NotImplementedError
-
-    @classmethod
-    def merge(cls, *sets: TagSet) -> Self:
-        """The union."""
-        raise NotImplementedError
+        """Read all of an opened set and compare it with its digest; raises StoreError where it differs."""
+        if self._map is None or self.path is None:
+            return
+        with memoryview(self._map) as view:
+            stored = _HEADER.unpack(view[: _HEADER.size])[-1]
+            if hashlib.sha256(view[_HEADER.size :]).digest() != stored:
+                raise _damaged(self.path, "its content does not agree with its digest")
 
 
-def merge(*sets: TagSet) -> TagSet:
-    """The union."""
-    return TagSet.merge(*sets)
+def _damaged(path: Path, what: str) -> StoreError:
+    return StoreError(
+        f"the tag set {path.name} is damaged: {what}",
+        hint="restore it from a backup, or import the bundle or release it came from again",
+    )
