@@ -18,8 +18,8 @@ def test_a_missing_debian_package_fails_with_the_command_that_installs_it() -> N
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_every_requirement_is_pinned_with_hashes_and_names_no_place(lock: object) -> None:
     text = lock.read_text()  # type: ignore[attr-defined]
-    pins = re.findall(r"^[A-Za-z0-9_.-]+(?:\[[^\]]+\])?==\S+.*\\\n    --hash=sha256:", text, re.M)
-    assert len(pins) == len(re.findall(r"^[A-Za-z]", text, re.M)) > 5
+    pins = re.findall(r"^[A-Za-z0-9_.-]+(?:\[[^\]]+\])?==\S+.*\\\n    --hash=sha256:", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[A-Za-z]", text, re.MULTILINE)) > 5
     assert "://" not in text
     assert "index" not in text
 
