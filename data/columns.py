@@ -90,27 +90,27 @@ def _keep(packed: Packed, wanted: NDArray[np.bool_]) -> Packed:
 
 # --- compiled loops: (folded cells with line ends between, room for the forms, offsets to fill) -> bytes used ---------
 
-_0, _9, _A, _Z = np.uint8(48), np.uint8(57), np.uint8(97), np.uint8(122)
+_0, _9, _A, _Z = b"09az"
 _ROOM = 48  # no form that is put together in a buffer is longer
 
 
 @inlined
-def _is_digit(char):  # type: ignore[no-untyped-def]  # numba infers
+def _is_digit(char: int) -> bool:
     return _0 <= char <= _9
 
 
 @inlined
-def _is_letter(char):  # type: ignore[no-untyped-def]  # numba infers
+def _is_letter(char: int) -> bool:
     return _A <= char <= _Z
 
 
 @inlined
-def _is_space(char):  # type: ignore[no-untyped-def]  # numba infers
+def _is_space(char: int) -> bool:
     return char == 32 or 9 <= char <= 13
 
 
 @kernel
-def _next(source, start):  # type: ignore[no-untyped-def]  # numba infers
+def _next(source: U8, start: int) -> tuple[int, int, int]:
     """Where the cell that begins at `start` ends, and its bounds without spaces around it."""
     end = start
     while end < len(source) and source[end] != _NEWLINE:
@@ -124,7 +124,7 @@ def _next(source, start):  # type: ignore[no-untyped-def]  # numba infers
 
 
 @kernel
-def _without_float(source, low, high):  # type: ignore[no-untyped-def]  # numba infers
+def _without_float(source: U8, low: int, high: int) -> int:
     """`high`, less the `.0` of a whole number that went through a float."""
     if high - low < 3 or source[high - 1] != _0 or source[high - 2] != 46:
         return high
@@ -135,7 +135,7 @@ def _without_float(source, low, high):  # type: ignore[no-untyped-def]  # numba 
 
 
 @kernel
-def _alphanumeric(source, low, high, buffer):  # type: ignore[no-untyped-def]  # numba infers
+def _alphanumeric(source: U8, low: int, high: int, buffer: U8) -> int:
     """The [a-z0-9] of a cell into `buffer`; returns how many there are, of which at most `_ROOM` are kept."""
     count = 0
     for at in range(low, _without_float(source, low, high)):
@@ -166,13 +166,13 @@ def _nirs(source: U8, target: U8, offsets: I64) -> int:
 
 
 @kernel
-def _is_nir(buffer, count):  # type: ignore[no-untyped-def]  # numba infers
+def _is_nir(buffer: U8, count: int) -> bool:
     for at in range(count):
         if not _is_digit(buffer[at]) and at != 6:
             return False
     if not _is_digit(buffer[6]) and not (buffer[5] == 50 and buffer[6] <= 98):
         return False
-    sex, month = buffer[0] - 48, (buffer[3] - 48) * 10 + buffer[4] - 48
+    sex, month = int(buffer[0]) - 48, (int(buffer[3]) - 48) * 10 + int(buffer[4]) - 48
     return (1 <= sex <= 4 or 7 <= sex <= 8) and (1 <= month <= 12 or 20 <= month <= 42 or month >= 50)
 
 
@@ -211,7 +211,7 @@ def _phones(source: U8, target: U8, offsets: I64) -> int:
 
 
 @kernel
-def _number(buffer, count, plus):  # type: ignore[no-untyped-def]  # numba infers
+def _number(buffer: U8, count: int, plus: bool) -> tuple[int, int]:
     """Which of the digits are the number: (first, one after the last); (0, 0) for none."""
     first, national = 0, True
     if plus or (count >= 2 and buffer[0] == _0 and buffer[1] == _0):
@@ -232,7 +232,7 @@ def _number(buffer, count, plus):  # type: ignore[no-untyped-def]  # numba infer
 
 
 @kernel
-def _like_france(buffer, first, count):  # type: ignore[no-untyped-def]  # numba infers
+def _like_france(buffer: U8, first: int, count: int) -> int:
     """Length of the country code if it is one of `normalise._LIKE_FRANCE`, else 0."""
     if count - first >= 2 and buffer[first] == 51 and buffer[first + 1] == 51:
         return 2
@@ -263,18 +263,17 @@ def _emails(source: U8, target: U8, offsets: I64) -> int:
 
 
 @kernel
-def _is_email(source, low, high):  # type: ignore[no-untyped-def]  # numba infers
+def _is_email(source: U8, low: int, high: int) -> bool:
     at = low
     while at < high and source[at] != 64:
         char = source[at]
-        # controls, space, " ( ) , : ; < > [ \\ ] and delete
-        if char <= 34 or 40 <= char <= 41 or char == 44 or 58 <= char <= 60 or char == 62 or 91 <= char <= 93:
-            if char != 33:
-                return False
-        if char == 127:
+        # controls, space, " ( ) , : ; < > [ backslash ] and delete
+        if char <= 32 or char == 34 or 40 <= char <= 41 or char == 44 or 58 <= char <= 60 or char == 62:
+            return False
+        if 91 <= char <= 93 or char == 127:
             return False
         at += 1
-    if at == low or at == high:
+    if at in (low, high):
         return False
     dots, label = 0, 0
     for place in range(at + 1, high):
@@ -308,14 +307,14 @@ def _ibans(source: U8, target: U8, offsets: I64) -> int:
 
 
 @kernel
-def _is_iban(buffer, first, count):  # type: ignore[no-untyped-def]  # numba infers
+def _is_iban(buffer: U8, first: int, count: int) -> bool:
     if _is_digit(buffer[first]) or _is_digit(buffer[first + 1]):
         return False
     if not _is_digit(buffer[first + 2]) or not _is_digit(buffer[first + 3]):
         return False
     remainder, length = 0, count - first
     for step in range(length):
-        char = np.int64(buffer[first + (step + 4) % length])
+        char = int(buffer[first + (step + 4) % length])
         remainder = (remainder * 10 + char - 48 if char <= 57 else remainder * 100 + char - 87) % 97
     return remainder == 1
 

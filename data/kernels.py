@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
+Word = np.uint64
 U8 = NDArray[np.uint8]
+U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
@@ -65,7 +67,9 @@ def inlined(function: F) -> F:
 
 
 @inlined
-def _sip_round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]  # numba infers
+def _sip_round(
+    v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     v0 = v0 + v1
     v2 = v2 + v3
     v1 = ((v1 << np.uint64(13)) | (v1 >> np.uint64(51))) ^ v0
@@ -128,8 +132,7 @@ _INITIAL = np.array(
     [0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19], np.uint32
 )
 # FIPS 180-4: the first 32 bits of the fractional parts of the cube roots of the first 64 primes
-_ROUND = np.array(
-    [int(part, 16) for part in (
+_ROUND = np.frombuffer(bytes.fromhex(
         "428a2f98 71374491 b5c0fbcf e9b5dba5 3956c25b 59f111f1 923f82a4 ab1c5ed5 "
         "d807aa98 12835b01 243185be 550c7dc3 72be5d74 80deb1fe 9bdc06a7 c19bf174 "
         "e49b69c1 efbe4786 0fc19dc6 240ca1cc 2de92c6f 4a7484aa 5cb0a9dc 76f988da "
@@ -138,18 +141,16 @@ _ROUND = np.array(
         "a2bfe8a1 a81a664b c24b8b70 c76c51a3 d192e819 d6990624 f40e3585 106aa070 "
         "19a4c116 1e376c08 2748774c 34b0bcb5 391c0cb3 4ed8aa4a 5b9cca4f 682e6ff3 "
         "748f82ee 78a5636f 84c87814 8cc70208 90befffa a4506ceb bef9a3f7 c67178f2"
-    ).split()],
-    np.uint32,
-)  # fmt: skip
+    ), ">u4").astype(np.uint32)  # fmt: skip
 
 
 @inlined
-def _rotate(word, by):  # type: ignore[no-untyped-def]  # numba infers
+def _rotate(word: np.uint32, by: int) -> np.uint32:
     return np.uint32((word >> np.uint32(by)) | (word << np.uint32(32 - by)))
 
 
 @kernel
-def _compress(state, block, words):  # type: ignore[no-untyped-def]  # numba infers
+def _compress(state: U32, block: U8, words: U32) -> None:
     """One SHA-256 step: `state` (8 words) takes in `block` (64 bytes); `words` is 64 words of room."""
     for i in range(16):
         words[i] = np.uint32(
@@ -219,7 +220,7 @@ def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
 
 
 @kernel
-def _finish(state, block, fill, bits, words):  # type: ignore[no-untyped-def]  # numba infers
+def _finish(state: U32, block: U8, fill: int, bits: np.uint64, words: U32) -> None:
     """Pad the last `fill` bytes in `block` and take them in; `bits` is the length of everything."""
     block[fill] = 0x80
     block[fill + 1 :] = 0
@@ -248,33 +249,29 @@ def join(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U
         if offsets[item + 1] == offsets[item]:
             continue
         at_a, end_a, at_b, end_b = a_offsets[item], a_offsets[item + 1], b_offsets[item], b_offsets[item + 1]
-        swap = ordered and _less(b, at_b, end_b, a, at_a, end_a)
-        out = offsets[item]
-        if swap:
-            out = _copy(b, at_b, end_b, blob, out)
-        else:
-            out = _copy(a, at_a, end_a, blob, out)
-        blob[out] = 0x1F
-        if swap:
+        if ordered and _less(b, at_b, end_b, a, at_a, end_a):
+            out = _copy(b, at_b, end_b, blob, offsets[item])
             _copy(a, at_a, end_a, blob, out + 1)
         else:
+            out = _copy(a, at_a, end_a, blob, offsets[item])
             _copy(b, at_b, end_b, blob, out + 1)
+        blob[out] = 0x1F
     return blob, offsets
 
 
 @inlined
-def _copy(source, start, end, target, at):  # type: ignore[no-untyped-def]  # numba infers
+def _copy(source: U8, start: int, end: int, target: U8, at: int) -> int:
     for i in range(end - start):
         target[at + i] = source[start + i]
     return at + end - start
 
 
 @inlined
-def _less(a, at_a, end_a, b, at_b, end_b):  # type: ignore[no-untyped-def]  # numba infers
+def _less(a: U8, at_a: int, end_a: int, b: U8, at_b: int, end_b: int) -> bool:
     shorter = min(end_a - at_a, end_b - at_b)
     for i in range(shorter):
         if a[at_a + i] != b[at_b + i]:
-            return a[at_a + i] < b[at_b + i]
+            return bool(a[at_a + i] < b[at_b + i])
     return end_a - at_a < end_b - at_b
 
 
@@ -282,11 +279,13 @@ def _less(a, at_a, end_a, b, at_b, end_b):  # type: ignore[no-untyped-def]  # nu
 
 
 @kernel
-def contains(tag: np.uint64, bits: int, starts: NDArray[np.uint32], rest: U8) -> bool:
+def contains(tag: np.uint64, bits: int, starts: U32, rest: U8) -> bool:
     """Whether a tag set has a tag; other kernels may call it.
 
     Args:
-        tag: 64 bits; 0 is in no set. bits: of the bucket number. starts: shape (2**bits + 1,), of the buckets in `rest`.
+        tag: 64 bits; 0 is in no set.
+        bits: of the bucket number.
+        starts: shape (2**bits + 1,), of the buckets in `rest`.
         rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
     """
     if tag == np.uint64(0):
@@ -310,7 +309,7 @@ def contains(tag: np.uint64, bits: int, starts: NDArray[np.uint32], rest: U8) ->
 
 
 @kernel
-def lookup(tags: U64, bits: int, starts: NDArray[np.uint32], rest: U8) -> NDArray[np.bool_]:
+def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> NDArray[np.bool_]:
     """Which tags a set has, shape (n,)."""
     found = np.empty(len(tags), np.bool_)
     for i in range(len(tags)):

@@ -75,12 +75,17 @@ def fold(text: str) -> str:
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
-_PARTICLES = frozenset(
-    "a al ap at aux ben bin d da das de degli dei del della den der des di do dos du e el et ibn l la las le les lo los o"
-    " of san st ste ten ter the van vande vander vom von y zu zum zur".split()
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PARTICLES = _words(
+    "a al ap at aux ben bin d da das de degli dei del della den der des di do dos du e el et ibn l la las le les lo"
+    " los o of san st ste ten ter the van vande vander vom von y zu zum zur"
 )
 # Between two names of one person: "DUPONT épouse MARTIN".
-_LINKS = frozenset("dit dite ep epouse epse epoux nee ne veuve vve veuf vf alias ou".split())
+_LINKS = _words("dit dite ep epouse epse epoux nee ne veuve vve veuf vf alias ou")
 
 
 def name(text: str) -> bytes:
@@ -89,8 +94,10 @@ def name(text: str) -> bytes:
 
 
 def name_variants(text: str) -> list[bytes]:
-    """The full form first, then what a dump may hold of it: the name without particles, and each part of a double
-    name with at least 3 letters. [] without letters.
+    """The full form first, then what a dump may hold of it; [] without letters.
+
+    That is the name without particles (`de La Fontaine`: `fontaine`) and each part of a double name with at least
+    3 letters; of `DUPONT épouse MARTIN` both names.
     """
     words = ["".join(filter(str.isalpha, word)) for word in re.split(r"[^\w]|_", fold(text))]
     words = [word for word in words if word]
@@ -124,9 +131,9 @@ _MONTHS = {
     )
     for word in words.split()
 }
-_WEEKDAYS = frozenset(
+_WEEKDAYS = _words(
     "lundi mardi mercredi jeudi vendredi samedi dimanche lun mer jeu ven sam dim le the of "
-    "monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun".split()
+    "monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun"
 )
 _TIME = re.compile(r"(?:t| +(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTALL)
 _NUMBERS = re.compile(r"([0-9]{1,4}) ?([/.\- ]) ?([0-9]{1,2}) ?\2 ?([0-9]{1,4})\.?")
@@ -273,7 +280,9 @@ def _alphanumeric(text: str) -> str:
     return number[1] if number else re.sub(r"[^a-z0-9]", "", folded)
 
 
-_NIR = re.compile(r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])[0-9](?:[0-9]|[ab])[0-9]{6}(?:[0-9]{2})?")
+_NIR = re.compile(
+    r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])[0-9](?:[0-9]|[ab])[0-9]{6}(?:[0-9]{2})?"
+)
 
 
 def nir(text: str) -> bytes:
@@ -293,7 +302,7 @@ def nir_valid_key(text: str) -> bool:
 
 def _nir_digits(text: str) -> str:
     number = _alphanumeric(text)
-    if not _NIR.fullmatch(number) or (number[6] in "ab" and number[5] != "2"):
+    if not _NIR.fullmatch(number):
         return ""
     # INSEE: for the key, 2A counts as 19 and 2B as 18
     return number[:5] + {"2a": "19", "2b": "18"}.get(number[5:7], number[5:7]) + number[7:]
@@ -343,7 +352,12 @@ def normalise_column(kind_word: str, cells: Sequence[str], *, excel: bool = Fals
     """The normal form of every cell, as the function for single values gives it, at array speed.
 
     Args:
-        kind_word: one of `COLUMN_KINDS`. cells: n texts of any content. excel: for `dob`, as there.
+        kind_word: one of `COLUMN_KINDS`.
+        cells: n texts of any content.
+        excel: for `dob`, as there.
+
+    Raises:
+        ValueError: there is no such kind of column.
     """
     from data import columns
 

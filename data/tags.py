@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -180,8 +181,11 @@ def _decode(text: str, what: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """Many byte strings in two arrays. blob: shape (bytes,); offsets: shape (n + 1,), not falling; item i is
-    `blob[offsets[i]:offsets[i + 1]]`.
+    """Many byte strings in two arrays: item i is `blob[offsets[i]:offsets[i + 1]]`.
+
+    Attributes:
+        blob: shape (bytes,).
+        offsets: shape (n + 1,), from 0, not falling.
     """
 
     blob: U8 = field(repr=False)
@@ -216,7 +220,7 @@ class Packed:
     def to_list(self) -> list[bytes]:
         """The inverse of `of`."""
         blob, cuts = self.blob.tobytes(), self.offsets.tolist()
-        return [blob[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+        return [blob[start:end] for start, end in pairwise(cuts)]
 
 
 # --- hashes of single values -----------------------------------------------------------------------------------------

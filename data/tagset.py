@@ -94,7 +94,7 @@ class TagSet:
         width = (CUT_BITS - self.bits) // 8
         wide = np.zeros((len(self), 8), np.uint8)
         wide[:, 8 - width :] = self.rest.reshape(-1, width)
-        buckets = np.repeat(np.arange(1 << self.bits, dtype=np.uint64), np.diff(self.starts.astype(np.int64)))
+        buckets = np.repeat(np.arange(1 << self.bits, dtype=np.uint64), self.starts[1:] - self.starts[:-1])
         cut: U64 = wide.reshape(-1).view(">u8").astype(np.uint64)
         return cut | buckets << np.uint64(CUT_BITS - self.bits)
 
@@ -124,20 +124,21 @@ class TagSet:
         Raises:
             StoreFull: no space is left. StoreError: the folder cannot be written.
         """
-        starts = self.starts.astype("<u4", copy=False)
-        digest = hashlib.sha256(starts)
-        digest.update(self.rest)
+        payload = self.starts.astype("<u4", copy=False).data, self.rest.data
+        digest = hashlib.sha256()
+        for part in payload:
+            digest.update(part)
         header = _HEADER.pack(_MAGIC, _VERSION, self.bits, len(self), digest.digest())
         try:
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(header)
-                    file.write(starts)
-                    file.write(self.rest)
+                    for part in payload:
+                        file.write(part)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(name, path)
+                Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
