@@ -1,0 +1,92 @@
+"""Which rows are the same person, from record keys alone; what is known of these people is left to others."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.tags import RECORD_KINDS, Kind
+
+U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+# What a row's identity hangs on, the most telling first (coincidence rates: COINCIDENCE in crawler.lineage).
+_FAMILIES: tuple[tuple[Kind, ...], ...] = (
+    (Kind.NIR_DOB, Kind.NIR_FIRST),
+    (Kind.NAME_DOB,),
+    (Kind.EMAIL_FIRST,),
+    (Kind.PHONE_FIRST,),
+    (Kind.PHONE_DOB,),
+)
+_ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+
+
+def group_people(keys: U64) -> I64:
+    """The person of each row, numbered 0..p-1 in no special order.
+
+    Each row speaks through its most telling family of keys that is there: NIR, else name+dob, else email+first, and
+    so on. It joins the rows that share such a key; of those that also hold something more telling, one alone, so that
+    two people with a number each are not made one by a namesake without number. A person whose number was
+    mistyped in one row counts twice: the count errs towards more people, which hides nothing.
+
+    Args:
+        keys: shape (n, 6), columns as `RECORD_KINDS`, 0 for absent; every row has at least one key.
+
+    Returns:
+        Shape (n,). Which rows are together does not hang on their order.
+    """
+    n = len(keys)
+    # breaks ties between heads by what the rows hold, not by where they stand
+    tie = (keys * _ODD).sum(axis=1, dtype=np.uint64)
+    level = np.full(n, len(_FAMILIES), np.int64)
+    for rank in range(len(_FAMILIES) - 1, -1, -1):
+        for kind in _FAMILIES[rank]:
+            level[keys[:, RECORD_KINDS.index(kind)] != 0] = rank
+    members, heads = [], []
+    for rank, family in enumerate(_FAMILIES):
+        for kind in family:
+            column = keys[:, RECORD_KINDS.index(kind)]
+            rows = np.flatnonzero((column != 0) & (level <= rank))
+            # within one key the most telling row first: the head that the others join
+            order = rows[np.lexsort((tie[rows], level[rows], column[rows]))]
+            if not len(order):
+                continue
+            first = np.ones(len(order), bool)
+            first[1:] = column[order[1:]] != column[order[:-1]]
+            head = order[np.flatnonzero(first)[np.cumsum(first) - 1]]
+            joins = (level[order] == rank) & ~first
+            members.append(order[joins])
+            heads.append(head[joins])
+    return _components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
+
+
+def _components(n: int, a: I64, b: I64) -> I64:
+    """Connected components of n nodes and the edges a-b, numbered from 0 without gaps."""
+    label = np.arange(n)
+    while True:
+        low = np.minimum(label[a], label[b])
+        before = label.copy()
+        np.minimum.at(label, label[a], low)
+        np.minimum.at(label, label[b], low)
+        # short cuts: without them a chain of n rows takes n rounds
+        label = label[label]
+        label = label[label]
+        if np.array_equal(label, before):
+            break
+    roots = label == np.arange(n)
+    numbers: I64 = (np.cumsum(roots) - 1)[label]
+    return numbers
+
+
+def count_people(keys: U64) -> int:
+    """How many people rows of shape (n, 6) speak of; rows without any key count for none."""
+    some = keys[keys.any(axis=1)]
+    return int(group_people(some).max()) + 1 if len(some) else 0
+
+
+def any_per_person(people: I64, rows: Bools) -> Bools:
+    """Shape (p,): for which people at least one row is true."""
+    result = np.zeros(int(people.max()) + 1 if len(people) else 0, bool)
+    result[people[rows]] = True
+    return result
