@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from data import normalise
 from data.kernels import inlined, kernel
-from data.tags import Packed
+from data.tags import Kind, Packed, confirm_digests, record_keys
+from data.tagset import TagSet
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -25,6 +26,16 @@ _DIGITS = b"0123456789"
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 _ASCII_BUT_LETTERS = bytes(set(range(128)) - {_NEWLINE, *_LETTERS})
 _ALL_BUT_TOKEN = bytes(set(_ALL) - {_NEWLINE, *_LETTERS, *_DIGITS})
+
+
+def warm_up() -> None:
+    """Compile every kernel of tags, tag sets and columns, or load it from the cache: so that no sample waits for it."""
+    for kind_word in normalise.COLUMN_KINDS:
+        normalise.normalise_column(kind_word, ["a"])
+    one = Packed.of([b"a"])
+    keys = record_keys(bytes(16), one, one, one)
+    confirm_digests(bytes(32), Kind.TOKEN, one)
+    TagSet.build(keys.ravel()).lookup(keys.ravel())
 
 
 def by_distinct(cells: Sequence[str], form: Callable[[str], bytes]) -> Packed:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
@@ -146,7 +146,7 @@ def format_enrol_key(keys: Keys | EnrolKeys) -> str:
 def parse_enrol_key(text: str) -> EnrolKeys:
     """The inverse of `format_enrol_key`; raises KeyFileError, which never shows a key."""
     hint = "ask the team that runs the monitor for a fresh copy of enrol.key"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = text.split()
     if not lines or lines[0] != ENROL_KEY_LINE:
         if text.startswith(MATCH_KEY_LINE):
             raise KeyFileError(
@@ -176,6 +176,13 @@ def _decode(text: str, what: str) -> bytes:
         raise KeyFileError(f"{what} is not base64", hint="restore the file from its backup") from None
 
 
+def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """A read-only view (or copy) in one piece: kernels are compiled anew for every other kind of array."""
+    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
 # --- many values -----------------------------------------------------------------------------------------------------
 
 
@@ -184,12 +191,16 @@ class Packed:
     """Many byte strings in two arrays: item i is `blob[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        blob: shape (bytes,).
-        offsets: shape (n + 1,), from 0, not falling.
+        blob: shape (bytes,), read-only.
+        offsets: shape (n + 1,), from 0, not falling, read-only.
     """
 
     blob: U8 = field(repr=False)
     offsets: I64 = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blob", read_only(self.blob, np.uint8))
+        object.__setattr__(self, "offsets", read_only(self.offsets, np.int64))
 
     @classmethod
     def of(cls, items: Sequence[bytes]) -> Self:
@@ -355,13 +366,12 @@ def record_keys(
 
 
 def _words(key: bytes) -> tuple[np.uint64, np.uint64]:
-    k0, k1 = np.frombuffer(key, "<u8")
-    return np.uint64(k0), np.uint64(k1)
+    return np.uint64(int.from_bytes(key[:8], "little")), np.uint64(int.from_bytes(key[8:16], "little"))
 
 
 def _kinds(kind: int | U8, count: int) -> U8:
     if isinstance(kind, int):
-        return np.full(count, kind, np.uint8)
+        return read_only(np.full(count, kind), np.uint8)
     if len(kind) != count:
         raise ValueError("one kind for each item is needed")
-    return kind
+    return read_only(kind, np.uint8)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import StoreError, StoreFull, StoreVersion
+from data.tags import read_only
 
 U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
@@ -44,7 +45,7 @@ class TagSet:
 
     def __init__(self, bits: int, starts: U32, rest: U8) -> None:
         """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.kernels.contains` says."""
-        self.bits, self.starts, self.rest = bits, starts, rest
+        self.bits, self.starts, self.rest = bits, read_only(starts, np.uint32), read_only(rest, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None
 
@@ -84,7 +85,7 @@ class TagSet:
         """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
         from data import kernels
 
-        return kernels.lookup(np.ascontiguousarray(tags, np.uint64), self.bits, self.starts, self.rest)
+        return kernels.lookup(read_only(tags, np.uint64), self.bits, self.starts, self.rest)
 
     def to_array(self) -> U64:
         """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""
@@ -185,7 +186,7 @@ class TagSet:
         if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
             raise _damaged(path, "its buckets are out of order")
         rest: Any = np.frombuffer(mapped, np.uint8, width * count, _HEADER.size + 4 * buckets)
-        opened = cls(bits, starts.astype(np.uint32, copy=False), rest)
+        opened = cls(bits, starts, rest)
         opened.path, opened._map = path, mapped
         return opened
 
