@@ -1,0 +1,528 @@
+"""The definition of a source: everything that can be said about one watched place, as one frozen object.
+
+Reading it from YAML is `data.sources`; what its selectors mean is `crawler.extract`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+
+from data.config import Size, Span
+from data.expressions import check_css, check_expression, check_jmespath, check_selector
+
+PLACEHOLDERS = ("page", "offset", "since", "cursor", "host")
+ITEM_PLACEHOLDERS = ("link", "id", "raw", "host")
+_PORTS = {"http": 80, "https": 443}
+_HOLE = re.compile(r"\{([^{}]*)\}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The words that name the closest known name, '' where none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+class FieldError(ValueError):
+    """A mistake that only the whole definition shows; `field` is the dotted path of its key."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field, self.message = field, message
+
+
+class Part(BaseModel):
+    """Frozen, unknown keys refused, keys named as in the file."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+def _as_rules(value: object) -> object:
+    """One selector, one rule or a list of them, always as a list of rules."""
+    if isinstance(value, str | Mapping):
+        value = [value]
+    if isinstance(value, list | tuple):
+        return [{"x": item} if isinstance(item, str) else item for item in value]
+    return value
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_rate(value: object) -> object:
+    """Requests a second of "0.2/s", "12/m", "30/h" or a number."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\w*\s*", value)):
+        return float(match[1]) / {"s": 1, "m": 60, "h": 3600}[match[2]]
+    return value
+
+
+def _as_robots(value: object) -> object:
+    if isinstance(value, Mapping) and str(value.get("ignore") or "").strip():
+        return value
+    if value == "obey" or isinstance(value, Robots):
+        return {} if value == "obey" else value
+    raise ValueError('write `obey`, or {ignore: "the reason, which is recorded"}')
+
+
+def _selector(value: str) -> str:
+    check_selector(value)
+    return value
+
+
+def _expression(value: str) -> str:
+    check_expression(value)
+    return value
+
+
+Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=str)]
+Selector = Annotated[str, BeforeValidator(_selector, json_schema_input_type=str)]
+
+
+class Rule(Part):
+    """One way to a value: a selector, then transforms in this order: text, re, unquote, date, template."""
+
+    x: Selector | None = None
+    """Selector: `css:`, `xpath:`, `json:` (JMESPath), `map:` or `js:`; without it the row itself."""
+    const: str | None = None
+    """A fixed value in place of a selector."""
+    text: Literal["", "html", "join"] = ""
+    """`html`: markup becomes text with its lines, links and image names; `join`: all strings found, joined."""
+    re: Expression | None = None
+    """Regular expression; its first group, else the whole match, is the value. No match: no value."""
+    unquote: bool = False
+    """Undo %XX."""
+    date: str = ""
+    """`iso`, `epoch_s`, `epoch_ms`, `rfc2822` or a strptime format; the value becomes ISO 8601 in UTC."""
+    tz: str = "UTC"
+    """Zone of dates that name none."""
+    template: str = ""
+    """The value put in place of `{}`."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.x is not None and self.const is not None:
+            raise ValueError("`x` and `const` exclude each other")
+        if self.template and "{}" not in self.template:
+            raise ValueError("`template` has no {} for the value")
+        if self.date and self.tz != "UTC":
+            from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+            try:
+                ZoneInfo(self.tz)
+            except (ZoneInfoNotFoundError, ValueError) as error:
+                raise ValueError(f"`tz`: no zone is called '{self.tz}'") from error
+        return self
+
+
+Rules = Annotated[tuple[Rule, ...], BeforeValidator(_as_rules, json_schema_input_type=str | Rule | list[str | Rule])]
+Strings = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+Selectors = Annotated[tuple[Selector, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+
+
+class ListFields(Part):
+    """What one row of a listing says; a rule, or a list of rules of which the first non-empty one counts."""
+
+    id: Rules = ()
+    """The site's own id of the post; without it the address is the identity."""
+    title: Rules = ()
+    """Title."""
+    link: Rules = ()
+    """Where a person reads the post; made absolute, its fragment kept."""
+    body: Rules = ()
+    """Text that the listing already carries."""
+    time: Rules = ()
+    """The site's own time, a hint."""
+    raw: Rules = ()
+    """Where the bytes are best fetched."""
+    attachments: Rules = ()
+    """Addresses of further samples; all values of the first rule that finds any."""
+    size: Rules = ()
+    """Announced size."""
+    files: Rules = ()
+    """Announced number of files, or their list."""
+    percent: Rules = ()
+    """Share that is said to be published."""
+    timer: Rules = ()
+    """Countdown or its end."""
+    magnet: Rules = ()
+    """Magnet link."""
+    state: Rules = ()
+    """What the site calls the state of the leak."""
+    extra: Annotated[Mapping[str, Rules], Field(default_factory=dict)]
+    """Further values by name; they too make a new version of the post when they change."""
+
+
+class Pages(Part):
+    """Numbered pages of a listing."""
+
+    start: Annotated[int, Field(alias="from", ge=0)] = 1
+    """Number of the first page."""
+    max: Annotated[int, Field(ge=1, le=10_000)] = 3
+    """Pages read in one crawl, at most."""
+    step: Annotated[int, Field(ge=1)] = 1
+    """Posts to a page, for {offset}."""
+    stop: Literal["seen", "empty"] = "seen"
+    """`seen`: at the first page without anything new; `empty`: only at a page without rows."""
+
+
+class ListPart(Part):
+    """Where the listing is and how its rows are read."""
+
+    url: str = ""
+    """Address of the listing, with {page}, {offset}, {since}, {cursor}, {host}; without it the source's `url`."""
+    kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
+    """How the listing is parsed."""
+    js: Expression | None = None
+    """Expression after which a literal stands in a script; the literal is then the document, as with `as: json`."""
+    each: Selectors = ()
+    """Selectors of the rows, tried in turn; the first that finds any counts."""
+    fields: ListFields = ListFields(extra={})
+    """How each value of a row is found."""
+    drop: Annotated[Mapping[str, Expression], Field(default_factory=dict)]
+    """Field name to expression: rows whose value matches are no posts."""
+    next: Rules = ()
+    """Link to the next page."""
+    cursor: Rules = ()
+    """Value for {cursor} of the next page."""
+    pages: Pages | None = None
+    """Numbered pages, in place of `next`."""
+    since: Span = timedelta(days=1)
+    """How far back {since} lies."""
+
+
+class ItemFields(Part):
+    """What one page of a post says."""
+
+    body: Rules = ()
+    """Its text; all values of all rows, in order."""
+    attachments: Rules = ()
+    """Addresses of further samples."""
+
+
+class ItemPart(Part):
+    """The page of a post, where its text has to be found in markup."""
+
+    url: str = "{link}"
+    """Address, with {link}, {id}, {raw}, {host}."""
+    kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
+    """How the page is parsed."""
+    each: Selectors = ()
+    """Selectors of its parts (the posts of a thread); without it the whole page is one part."""
+    fields: ItemFields = ItemFields()
+    """How text and attachments of a part are found."""
+    next: Rules = ()
+    """Link to the next page of the same post."""
+
+
+class RawPart(Part):
+    """The bytes of a post as the site keeps them."""
+
+    url: str = "{raw}"
+    """Address, with {link}, {id}, {raw}, {host}."""
+    kind: Annotated[Literal["bytes", "text", "json"], Field(alias="as")] = "bytes"
+    """`json`: the sample is one value of a JSON answer."""
+    expression: Annotated[str, Field(alias="json")] = ""
+    """JMESPath of that value."""
+
+
+class AbsentPart(Part):
+    """How the site says that something is not there; soft 404s are the rule."""
+
+    status: tuple[int, ...] = (404, 410)
+    """Statuses."""
+    css: str = ""
+    """A selector that only such pages match."""
+    text: Expression | None = None
+    """An expression that only such pages match."""
+
+
+class BlockedPart(Part):
+    """How the site says that it does not let us in."""
+
+    status: tuple[int, ...] = (401, 403, 429)
+    """Statuses."""
+    css: str = ""
+    """A selector that only such pages match."""
+    text: Expression | None = None
+    """An expression that only such pages match, beside the common walls that are always known."""
+
+
+class HealthPart(Part):
+    """What a sound crawl looks like; anything else is an event about the source."""
+
+    min_rows: Annotated[int, Field(ge=0)] = 1
+    """Rows that the listing has at least."""
+    max_age: Span | None = None
+    """Longest time without a new post before the source counts as stale."""
+    overlap: bool = True
+    """A crawl reads back to a post it knows; else posts may have been missed."""
+
+
+class Follow(Part):
+    """Links found in posts that another source reads."""
+
+    match: Expression
+    """Expression on the whole address, fragment included."""
+    source: str
+    """Name of the source that reads it."""
+
+
+class Robots(Part):
+    """Whether robots.txt is obeyed; ignoring it takes a reason, which is recorded."""
+
+    ignore: str = ""
+    """The reason."""
+
+    @property
+    def obey(self) -> bool:
+        """No reason was given to ignore it."""
+        return not self.ignore
+
+    @model_serializer
+    def _plain(self) -> str | dict[str, str]:
+        return {"ignore": self.ignore} if self.ignore else "obey"
+
+
+class Definition(Part):
+    """One watched place, whole: what its file says over what its platform brings."""
+
+    name: str
+    """Name of the source: lower-case letters, digits, dot, dash and underscore."""
+    platform: str
+    """The site software: a module of `spiders/`; `declared` takes everything from the file."""
+    url: str = ""
+    """Address of the listing."""
+    hosts: Strings = ()
+    """Mirrors and further hosts that may be contacted: `host`, `host:port` or `scheme://host:port`."""
+    via: Literal["direct", "tor"] = "direct"
+    """The road. `tor` never falls back to `direct`."""
+    every: Span = timedelta(minutes=15)
+    """How often the listing is read."""
+    rate: Annotated[float, BeforeValidator(_as_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
+    """Requests a second to one host, at most: `0.2/s`, `12/m`; without it the setting `crawl.rate`."""
+    concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Requests in flight to one host; without it the setting `crawl.concurrency`."""
+    timeout: Span | None = None
+    """Longest wait for one answer; without it the setting `crawl.timeout`."""
+    max_bytes: Size | None = None
+    """Largest body that is read; without it the setting `crawl.max_bytes`."""
+    charset: str = "auto"
+    """`auto`: header, byte order mark, meta, else UTF-8 or Windows-1252; or the name of an encoding."""
+    robots: Annotated[Robots, BeforeValidator(_as_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
+    """`obey`, or {ignore: "reason"}."""
+    depth: Annotated[int, Field(ge=0, le=16)] = 1
+    """Sub-folders that are walked below the listing, where the platform has folders."""
+    list: ListPart = ListPart(drop={})
+    """The listing."""
+    item: ItemPart | None = None
+    """The page of a post, where the text has to be found in markup."""
+    raw: RawPart | None = None
+    """The bytes of a post, where the site offers them apart from its page."""
+    absent: AbsentPart = AbsentPart()
+    """How the site says that something is not there."""
+    blocked: BlockedPart = BlockedPart()
+    """How the site says that it does not let us in."""
+    health: HealthPart = HealthPart()
+    """What a sound crawl looks like."""
+    follow: tuple[Follow, ...] = ()
+    """Links handed to other sources."""
+    parser: str = ""
+    """`module:function` of your own that reads the listing, where no selector does."""
+    version: Annotated[int, Field(ge=1)] = 1
+    """Number of this definition; raise it when the site was restyled."""
+    enabled: bool = True
+    """Whether the daemon looks at it."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not _NAME.fullmatch(self.name):
+            raise FieldError(
+                "name", "lower-case letters, digits, dot, dash and underscore, beginning with a letter or digit"
+            )
+        if not self.url and not self.list.url:
+            raise FieldError("url", "the address of the listing is missing")
+        _check_address("url", self.url, PLACEHOLDERS)
+        _check_address("list.url", self.list.url, PLACEHOLDERS)
+        if self.item is not None:
+            _check_address("item.url", self.item.url, ITEM_PLACEHOLDERS)
+        if self.raw is not None:
+            _check_address("raw.url", self.raw.url, ITEM_PLACEHOLDERS)
+        for place, host in enumerate(self.hosts):
+            _check_host(f"hosts.{place}", host)
+        if "{host}" in self.url + self.list.url and not origins(self):
+            raise FieldError("hosts", "the address has {host}, but no host is given")
+        self._check_road()
+        self._check_pages()
+        if self.charset != "auto":
+            _check_charset(self.charset)
+        for name in self.list.drop:
+            if name not in ListFields.model_fields and name not in self.list.fields.extra:
+                raise FieldError(f"list.drop.{name}", f"no such field{nearest(name, ListFields.model_fields)}")
+        if self.parser and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.parser):
+            raise FieldError("parser", "write it as module:function")
+        for field, css in (("absent.css", self.absent.css), ("blocked.css", self.blocked.css)):
+            if css:
+                _within(field, check_css, css)
+        if self.raw is not None and self.raw.kind == "json":
+            if not self.raw.expression:
+                raise FieldError("raw.json", "`as: json` needs the JMESPath of the value that is the sample")
+            _within("raw.json", check_jmespath, self.raw.expression)
+        return self
+
+    def _check_road(self) -> None:
+        if self.via == "tor":
+            return
+        for host, _ in source_hosts(self):
+            if host.endswith(".onion"):
+                field = next((f"hosts.{at}" for at, text in enumerate(self.hosts) if ".onion" in text), "url")
+                raise FieldError(field, "a .onion address is reached over Tor only; write  via: tor")
+
+    def _check_pages(self) -> None:
+        holes = set(_HOLE.findall(self.list.url or self.url))
+        if self.list.pages is not None and not holes & {"page", "offset", "cursor"}:
+            raise FieldError("list.pages", "the address has none of {page}, {offset} and {cursor}, so it has no pages")
+        if "cursor" in holes and not self.list.cursor:
+            raise FieldError("list.cursor", "the address has {cursor}, but nothing says where the next one is found")
+
+    def digest(self) -> str:
+        """32 hex digits that change when the definition changes."""
+        whole = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(whole, digest_size=16).hexdigest()
+
+
+def _within(field: str, check: Callable[[str], None], value: str) -> None:
+    try:
+        check(value)
+    except ValueError as error:
+        raise FieldError(field, str(error)) from error
+
+
+def _check_charset(name: str) -> None:
+    try:
+        codecs.lookup(name)
+    except LookupError as error:
+        raise FieldError("charset", f"no encoding is called '{name}'") from error
+
+
+def _check_address(field: str, url: str, known: Iterable[str]) -> None:
+    if not url:
+        return
+    for hole in _HOLE.findall(url):
+        if hole not in known:
+            raise FieldError(field, f"no such placeholder: {{{hole}}}{nearest(hole, known)}")
+    if url.startswith(("{host}", "{link}", "{raw}")):
+        return
+    try:
+        parts = urlsplit(_HOLE.sub("0", url))
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError as error:
+        raise FieldError(field, f"not an address: {error}") from error
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise FieldError(field, "write a whole address beginning with http:// or https://")
+    if parts.username is not None or parts.password is not None:
+        raise FieldError(field, "an address carries no user name or password")
+
+
+def _check_host(field: str, text: str) -> None:
+    try:
+        pairs = _host_pairs(text)
+    except ValueError as error:
+        raise FieldError(field, f"not a host: {error}") from error
+    if not all(host and re.fullmatch(r"[\w.:-]+", host) for host, _ in pairs):
+        raise FieldError(field, "write host, host:port or scheme://host:port; patterns are not allowed")
+
+
+def _host_pairs(text: str) -> frozenset[tuple[str, int]]:
+    """The (host, port) pairs of an address or of `host[:port]`; a bare host stands for ports 80 and 443."""
+    if "://" in text:
+        parts = urlsplit(text)
+        if parts.scheme not in _PORTS:
+            raise ValueError("only http and https are used")
+        return frozenset({(_ascii_host(parts.hostname or ""), parts.port or _PORTS[parts.scheme])})
+    parts = urlsplit("//" + text)
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("a host has no path and no user")
+    host = _ascii_host(parts.hostname or "")
+    return frozenset((host, port) for port in ([parts.port] if parts.port else _PORTS.values()))
+
+
+def _ascii_host(host: str) -> str:
+    """The name as it stands in requests: lower case, punycode, no trailing dot."""
+    host = host.rstrip(".").lower()
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise ValueError("the host name has no valid international form") from error
+
+
+def source_hosts(definition: Definition) -> frozenset[tuple[str, int]]:
+    """The allow-list of a source: (host, port) of its addresses and of `hosts`; lower case, punycode."""
+    pairs: set[tuple[str, int]] = set()
+    addresses = [definition.url, definition.list.url, definition.item.url if definition.item else ""]
+    addresses.append(definition.raw.url if definition.raw else "")
+    for address in addresses:
+        if address.startswith(("http://", "https://")):
+            pairs |= _host_pairs(_HOLE.sub("0", address))
+    for host in definition.hosts:
+        pairs |= _host_pairs(host)
+    return frozenset(pairs)
+
+
+def origins(definition: Definition) -> tuple[str, ...]:
+    """What {host} may stand for, the preferred one first: `scheme://host[:port]`."""
+    found = [host if "://" in host else f"http://{host}" for host in definition.hosts]
+    for address in (definition.list.url, definition.url):
+        if address.startswith(("http://", "https://")):
+            parts = urlsplit(address)
+            found.insert(0, f"{parts.scheme}://{parts.netloc}")
+    return tuple(dict.fromkeys(origin.rstrip("/") for origin in found))
+
+
+def start_url(definition: Definition, now: datetime, host: str = "") -> str:
+    """Address of the listing's first page.
+
+    Args:
+        definition: of the source.
+        now: aware; {since} becomes `list.since` before it, in ISO 8601.
+        host: one of `origins`, to read a mirror; '' for the first.
+    """
+    since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return page_url(definition, definition.list.pages.start if definition.list.pages else 1, host=host, since=since)
+
+
+def page_url(definition: Definition, page: int, *, host: str = "", since: str = "", cursor: str = "") -> str:
+    """Address of one numbered page of the listing; values are quoted, {host} is not."""
+    pages = definition.list.pages
+    offset = (page - pages.start) * pages.step if pages else 0
+    known = origins(definition)
+    values = {
+        "page": str(page),
+        "offset": str(offset),
+        "since": quote(since, safe=""),
+        "cursor": quote(cursor, safe=""),
+        "host": host or (known[0] if known else ""),
+    }
+    return fill(definition.list.url or definition.url, values)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with its known holes filled in one pass, so that a value is never read as a template."""
+    return _HOLE.sub(lambda match: values.get(match[1], match[0]), template)
