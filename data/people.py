@@ -48,10 +48,11 @@ def group_people(keys: U64) -> I64:
         for kind in family:
             column = keys[:, RECORD_KINDS.index(kind)]
             rows = np.flatnonzero((column != 0) & (level <= rank))
+            rows = rows[_repeated(column[rows])]
+            if not len(rows):
+                continue
             # within one key the most telling row first: the head that the others join
             order = rows[np.lexsort((tie[rows], level[rows], column[rows]))]
-            if not len(order):
-                continue
             first = np.ones(len(order), bool)
             first[1:] = column[order[1:]] != column[order[:-1]]
             head = order[np.flatnonzero(first)[np.cumsum(first) - 1]]
@@ -59,6 +60,17 @@ def group_people(keys: U64) -> I64:
             members.append(order[joins])
             heads.append(head[joins])
     return _components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
+
+
+def _repeated(tags: U64) -> Bools:
+    """Which tags occur more than once: mostly few, and only they need the costlier sort."""
+    ordered = np.sort(tags)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.zeros(len(tags), bool)
+    place = np.minimum(np.searchsorted(twice, tags), len(twice) - 1)
+    repeated: Bools = twice[place] == tags
+    return repeated
 
 
 def _components(n: int, a: I64, b: I64) -> I64:

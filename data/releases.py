@@ -160,6 +160,10 @@ class Release:
             found[present, column] = tags.lookup(keys[present, column])
         return found
 
+    def members(self, kind: Kind) -> int:
+        """How many record keys of a kind it holds."""
+        return len(self._sets[kind]) if kind in self._sets else 0
+
     def holds_values(self, kind: Kind, tags: U64) -> Bools:
         """Shape of `tags`: which this release holds; meaningful only within its sample."""
         held = self._values.get(kind)

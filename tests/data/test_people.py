@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.people import any_per_person, count_people, group_people
+
+# columns: name+dob, nir+first, nir+dob, email+first, phone+first, phone+dob
+SMALL = st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=25)
+
+
+def grid(rows: list[list[int]]) -> np.ndarray:
+    keys = np.array(rows, np.uint64).reshape(-1, 6)
+    # a tag belongs to one kind: the same number in two columns is two tags
+    keys[keys != 0] += (np.arange(6, dtype=np.uint64) * np.uint64(1000) + np.zeros_like(keys))[keys != 0]
+    return keys[keys.any(axis=1)]
+
+
+def test_a_person_seen_in_two_tables_counts_once() -> None:
+    assert count_people(grid([[1, 2, 3, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0, 2, 0, 0, 0, 0]])) == 1
+
+
+def test_namesakes_with_a_number_each_are_two_people_and_a_bare_row_joins_one_of_them() -> None:
+    assert count_people(grid([[1, 1, 1, 0, 0, 0], [1, 2, 2, 0, 0, 0], [1, 0, 0, 0, 0, 0]])) == 2
+
+
+def test_twins_with_one_telephone_are_two_people() -> None:
+    assert count_people(grid([[1, 0, 0, 0, 1, 1], [2, 0, 0, 0, 2, 1]])) == 2
+
+
+def test_rows_without_any_key_count_for_nobody() -> None:
+    assert count_people(np.zeros((5, 6), np.uint64)) == 0
+
+
+def test_a_long_chain_of_shared_keys_is_one_person() -> None:
+    n = 5000
+    keys = np.zeros((n, 6), np.uint64)
+    keys[:, 1] = np.arange(n) // 2 + 1
+    keys[:, 2] = (np.arange(n) + 1) // 2 + 10**6
+    assert count_people(keys[np.random.default_rng(1).permutation(n)]) == 1
+
+
+@pytest.mark.slow
+@given(SMALL, st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_the_grouping_does_not_hang_on_the_order_of_rows(rows: list[list[int]], random: object) -> None:
+    keys = grid(rows)
+    if not len(keys):
+        return
+    order = np.array(random.sample(range(len(keys)), len(keys)))  # type: ignore[attr-defined]
+    plain, mixed = group_people(keys), group_people(keys[order])
+
+    def together(people: np.ndarray) -> np.ndarray:
+        return people[:, None] == people[None, :]
+
+    # rows that hold the same keys may stand for one another, so whole rows are compared
+    assert count_people(keys) == count_people(keys[order])
+    assert np.array_equal(together(plain)[np.ix_(order, order)], together(mixed))
+    assert sorted(set(plain.tolist())) == list(range(count_people(keys)))
+
+
+@given(SMALL)
+@settings(max_examples=100, deadline=None)
+def test_repeated_rows_add_nobody(rows: list[list[int]]) -> None:
+    keys = grid(rows)
+    assert count_people(np.concatenate([keys, keys])) == count_people(keys)
+
+
+def test_a_person_has_what_one_of_their_rows_has() -> None:
+    assert any_per_person(np.array([0, 1, 0, 2]), np.array([False, True, True, False])).tolist() == [True, True, False]
