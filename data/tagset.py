@@ -34,7 +34,7 @@ _BUCKETS = ((1 << 20, 20), (1 << 12, 12), (0, 4))
 _MAGIC = b"TOCSINTS"
 _VERSION = 1
 # magic, version, bucket bits, members, SHA-256 of what follows the header
-_HEADER = struct.Struct("<8sIIQ32s8x")
+_HEADER = struct.Struct("<8sIIQ32s")
 _MAX_MEMBERS = 2**32 - 1
 
 
