@@ -1,0 +1,81 @@
+"""`tocsin purge`: delete what is past its time, or everything of a case."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli.common import pass_home
+
+if TYPE_CHECKING:
+    from data.config import Home
+
+
+@click.command()
+@click.option(
+    "--before", type=click.DateTime(["%Y-%m-%d"]), help="Delete findings, events and evidence older than this."
+)
+@click.option(
+    "--case", metavar="CASE", help="Destroy the whole case of this id: keys, tags, releases, store, evidence."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@pass_home
+def purge(home: Home, before: datetime | None, case: str | None, dry_run: bool) -> None:
+    """Delete what is past its time, or destroy a case by its key.
+
+    Posts stay known, by their keyed ids, so that nothing old rings again. Undelivered alerts are never deleted.
+    """
+    from data.errors import InputError
+
+    if (before is None) == (case is None):
+        raise InputError("say what to delete: --before DATE or --case CASE", hint="tocsin purge --help")
+    if case is not None:
+        _destroy(home, case, dry_run=dry_run)
+    elif before is not None:
+        _expire(home, before.replace(tzinfo=UTC), dry_run=dry_run)
+
+
+def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
+    import contextlib
+
+    from data import evidence
+    from data.store import Store
+
+    old = evidence.older_than(home.evidence_dir, before)
+    findings = events = 0
+    if home.db_path.exists():
+        with contextlib.closing(Store.open(home.db_path)) as store:
+            findings, events = store.purge(before, datetime.now(UTC), dry_run=dry_run)
+    if not dry_run:
+        evidence.expire(home.evidence_dir, before)
+    verb = "would be deleted" if dry_run else "deleted"
+    click.echo(f"{findings} findings, {events} events and {len(old)} pieces of evidence {verb}")
+
+
+def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
+    from data.errors import InputError
+    from data.tags import parse_match_key
+
+    actual = parse_match_key(home.match_key_text()).derive().case
+    if case != actual:
+        raise InputError(f"this home holds the case {actual}, not {case}; nothing was deleted", hint="check --home")
+    # the key first: once it is gone the rest is noise, even if deleting it is cut short
+    doomed = [home.match_key_path, home.enrol_key_path, home.watchlist_dir, home.releases_dir, home.evidence_dir]
+    doomed += [home.path / f"{home.db_path.name}{ending}" for ending in ("", "-wal", "-shm")]
+    for path in doomed:
+        if not path.exists():
+            continue
+        click.echo(f"{'would delete' if dry_run else 'deleting'} {path}")
+        if dry_run:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not dry_run:
+        click.echo(
+            "The case is destroyed here. Destroy the backups of its match key as well: they would bring the tags back."
+        )

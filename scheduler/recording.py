@@ -1,0 +1,54 @@
+"""What `scan --record` stores: local files as posts of the source `scan`, with their events and alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from crawler.events import events_of_post
+from data.config import Home
+from data.model import Finding
+from data.store import PostRow, Store
+from scheduler.jobs import deliver_until_empty, route_by
+from scheduler.runner import keep_evidence, owner_name
+
+SOURCE = "scan"
+LEASE = timedelta(minutes=5)
+
+
+def record_scan(
+    home: Home, post_key: bytes, findings: Sequence[Finding], *, deliver: bool, tell: Callable[[str], None]
+) -> bool:
+    """Store findings of local files and ring for them; True if an alert could not be delivered.
+
+    The identity of a local file is its content: the same bytes examined again are a sighting, not another event.
+    """
+    settings = home.settings()
+    route = route_by(settings)
+    with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
+        now = datetime.now(UTC)
+        store.put_source(SOURCE, "", False, now)
+        crawl = store.queue_crawl(SOURCE, "scan --record", now)
+        fence = store.lease_crawl(crawl, owner_name(), now + LEASE, now)
+        for finding in findings:
+            post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
+            keep_evidence(home, [finding], now)
+            events = events_of_post(
+                SOURCE, post, "", [finding], changed=False, facts={}, first_crawl=False, incident="", at=now
+            )
+            row = PostRow(id=post, version=post, address="", due=b"", facts={})
+            store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now)
+        store.finish_crawl(crawl, fence, "done", {"examined": len(findings)}, "", [], route, datetime.now(UTC))
+        if not deliver:
+            return False
+        delivered = asyncio.run(deliver_until_empty(settings, store))
+        if delivered.sent:
+            tell(f"{delivered.sent} alerts delivered")
+        failed = delivered.deferred + delivered.refused
+        if failed:
+            tell(f"{failed} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
+        return bool(failed)
