@@ -1,0 +1,287 @@
+"""What every reader works with: limits, a source of bytes, and the frames that go out; formats are left to the modules beside it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+import orjson
+
+from data.errors import LimitReached, ReaderFailed
+
+HEAD = 65_536
+"""Bytes of a sample or member that decide its format."""
+PIECE = 65_536
+"""Bytes that a reader takes at a time."""
+MAX_NAME = 1024
+MAX_PROBLEMS = 50
+# 262,144 cells are 1 MiB of offsets: with at most 2 MiB of values a frame stays under 4 MiB
+MAX_CELLS = 262_144
+MAX_ROWS = 4096
+MAX_VALUES = 2 * 2**20
+MAX_TEXT = 2**20
+# rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes)
+ALLOWANCE = 8
+# a member below this size is never called a bomb, whatever its ratio
+RATIO_FLOOR = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the reading of one sample may cost.
+
+    Attributes:
+        memory: bytes of address space. cpu: seconds of processor time.
+        wall: seconds in which the reader neither waits for input nor for its output to be taken.
+        patience: seconds in all, waiting included, before the last byte was handed over.
+        max_output: bytes that containers may unpack to. max_entries: members at all depths.
+        max_depth: containers inside containers. max_ratio: unpacked bytes for one packed byte, through all layers.
+        max_line: bytes of one line or record. max_columns: columns of one table.
+    """
+
+    memory: int = 512 * 2**20
+    cpu: float = 600.0
+    wall: float = 600.0
+    patience: float = 86_400.0
+    max_output: int = 64 * 2**30
+    max_entries: int = 1_000_000
+    max_depth: int = 8
+    max_ratio: float = 2000.0
+    max_line: int = 2**20
+    max_columns: int = 1024
+
+
+class Damaged(ReaderFailed):
+    """The bytes of a container end or go wrong here; what was read before stays.
+
+    Attributes:
+        code: one word for the problem frame.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Reader(Protocol):
+    """What a module of `crawler.readers` offers, and is found by."""
+
+    FORMAT: str
+
+    def sniff(self, head: bytes, name: str) -> float:
+        """How sure it is that this is its format, 0..1, from the first `HEAD` bytes and the member's name."""
+        ...
+
+    def read(self, source: Source, out: Output, limits: Limits) -> None:
+        """Read the source and say what it holds; the member is begun and ended by the caller."""
+        ...
+
+
+class Source:
+    """The bytes of one sample or member, read once from front to back.
+
+    Damage met on the way ends the stream and is kept in `damage`: readers see a short source and need not care.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], name: str = "") -> None:
+        self.name = name[:MAX_NAME]
+        self.bytes = 0
+        self.damage: Damaged | None = None
+        self.amplification = 1.0
+        """How many bytes one byte of the whole sample has become here; kept up to date by who unpacks."""
+        self._chunks = chunks
+        self._data = b""
+        self._at = 0
+        self._watch: Callable[[bytes], None] | None = None
+
+    def watch(self, observer: Callable[[bytes], None]) -> None:
+        """Hand every byte to the observer once, in order, those already peeked at included."""
+        self._watch = observer
+        if self._at < len(self._data):
+            observer(self._data[self._at :])
+
+    def _fetch(self) -> bytes:
+        if self.damage is not None:
+            return b""
+        try:
+            for chunk in self._chunks:
+                if chunk:
+                    self.bytes += len(chunk)
+                    if self._watch is not None:
+                        self._watch(chunk)
+                    return chunk
+        except Damaged as error:
+            self.damage = error
+        return b""
+
+    def peek(self, size: int) -> bytes:
+        """Up to `size` of the next bytes, which stay to be read; fewer only at the end."""
+        if len(self._data) - self._at < size:
+            parts = [self._data[self._at :]]
+            have = len(parts[0])
+            while have < size and (chunk := self._fetch()):
+                parts.append(chunk)
+                have += len(chunk)
+            self._data, self._at = b"".join(parts), 0
+        return self._data[self._at : self._at + size]
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes; fewer only at the end."""
+        data = self.peek(size)
+        self._at += len(data)
+        return data
+
+    def piece(self, size: int = PIECE) -> bytes:
+        """The next bytes, at most `size` and at least one; empty only at the end."""
+        if self._at >= len(self._data):
+            self._data, self._at = self._fetch(), 0
+        data = self._data[self._at : self._at + size]
+        self._at += len(data)
+        return data
+
+    def back(self, size: int) -> None:
+        """Step back over the last `size` bytes of the piece that was read last."""
+        self._at -= size
+
+    def drain(self) -> None:
+        """Take what is left, so that whoever watches sees every byte."""
+        self._data, self._at = b"", 0
+        while self._fetch():
+            pass
+
+
+@dataclass(slots=True)
+class _Open:
+    """A member that has begun and not ended."""
+
+    complete: bool = True
+    problems: int = 0
+
+
+class Output:
+    """The frames of one sample, in order and within limits.
+
+    Args:
+        send: takes the kind and the payload of one frame, blocking until it is on its way.
+        limits: of the sample.
+
+    Every method that gives bytes out raises LimitReached when the sample has given too many.
+    """
+
+    def __init__(self, send: Callable[[bytes, bytes], None], limits: Limits) -> None:
+        self.limits = limits
+        self._send = send
+        self._open: list[_Open] = []
+        self._entries = 0
+        self._taken = 0
+        self._unpacked = 0
+        self._given = 0
+
+    @property
+    def depth(self) -> int:
+        """How many members are open; 1 inside the sample itself."""
+        return len(self._open)
+
+    def begin(self, name: str, kind: str) -> None:
+        """Begin a member (first of all the sample itself, whose name is empty)."""
+        if self._open:
+            self._entries += 1
+            if self._entries > self.limits.max_entries:
+                raise LimitReached(f"more than {self.limits.max_entries} members")
+        self._open.append(_Open())
+        # a name may hold lone surrogates, which are no UTF-8
+        clean = name[:MAX_NAME].encode("utf-8", "replace").decode()
+        self._send(b"M", orjson.dumps({"name": clean, "format": kind}))
+
+    def end(self, size: int) -> None:
+        """End the open member, which had `size` bytes."""
+        self._send(b"E", orjson.dumps({"bytes": size, "complete": self._open.pop().complete}))
+
+    def finish(self) -> None:
+        """The sample is over."""
+        self._send(b"Z", b"{}")
+
+    def problem(self, code: str, detail: str, *, incomplete: bool = False) -> None:
+        """Say what is wrong with the open member; `incomplete` if bytes of it were not examined because of that.
+
+        The detail never holds content.
+        """
+        member = self._open[-1]
+        if incomplete:
+            member.complete = False
+        member.problems += 1
+        if member.problems <= MAX_PROBLEMS:
+            self._send(b"P", orjson.dumps({"code": code, "detail": detail}))
+
+    def took(self, data: bytes) -> None:
+        """Bytes of the sample itself came in (they do not go out again)."""
+        self._taken += len(data)
+
+    def raw(self, data: bytes) -> None:
+        """Unpacked bytes of the open member, for the byte pass."""
+        self._unpacked += len(data)
+        if self._unpacked > self.limits.max_output:
+            raise LimitReached(f"more than {self.limits.max_output} bytes unpacked")
+        for start in range(0, len(data), MAX_TEXT):
+            self._send(b"B", data[start : start + MAX_TEXT])
+
+    def text(self, data: bytes) -> None:
+        """Running text of the open member, UTF-8; the caller cuts it where no value is torn."""
+        if data:
+            self._count(len(data))
+            for start in range(0, len(data), MAX_TEXT):
+                self._send(b"T", data[start : start + MAX_TEXT])
+
+    def header(self, columns: Sequence[str] | None) -> None:
+        """Begin a table; None where the names are not known or stand in the first row."""
+        names = None if columns is None else [name.encode("utf-8", "replace").decode() for name in columns]
+        self._send(b"H", orjson.dumps({"columns": names}))
+
+    def columns(self, columns: Sequence[Sequence[bytes]]) -> None:
+        """Rows of the open table given by column, all of equal length and UTF-8."""
+        rows = len(columns[0]) if columns else 0
+        step = max(1, min(MAX_ROWS, MAX_CELLS // max(1, len(columns))))
+        for start in range(0, rows, step):
+            self._rows([column[start : start + step] for column in columns])
+
+    def rows(self, rows: Sequence[Sequence[bytes]]) -> None:
+        """Rows of any widths: short ones are filled up with empty values to the widest beside them."""
+        start = 0
+        while start < len(rows):
+            width = max(1, len(rows[start]))
+            stop = start
+            # a wide row beside narrow ones must not multiply them: the padded cells of one frame are bounded
+            while stop < len(rows) and stop - start < MAX_ROWS:
+                wider = max(width, len(rows[stop]))
+                if stop > start and wider * (stop - start + 1) > MAX_CELLS:
+                    break
+                width, stop = wider, stop + 1
+            self._rows(
+                [[row[index] if index < len(row) else b"" for row in rows[start:stop]] for index in range(width)]
+            )
+            start = stop
+
+    def _rows(self, columns: Sequence[Sequence[bytes]]) -> None:
+        count = len(columns[0])
+        ends = [array("I", accumulate(map(len, column), initial=0)) for column in columns]
+        size = sum(end[-1] for end in ends)
+        if size > MAX_VALUES and count > 1:
+            half = count // 2
+            self._rows([column[:half] for column in columns])
+            self._rows([column[half:] for column in columns])
+            return
+        parts = [array("I", (count, len(columns))).tobytes()]
+        for end, column in zip(ends, columns, strict=True):
+            parts.append(end.tobytes())
+            parts.append(b"".join(column))
+        payload = b"".join(parts)
+        self._count(len(payload))
+        self._send(b"R", payload)
+
+    def _count(self, size: int) -> None:
+        self._given += size
+        if self._given > self.limits.max_output + ALLOWANCE * (self._taken + self._unpacked):
+            raise LimitReached("rows and text are far larger than what they were read from")
