@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -132,16 +132,29 @@ def read(folder: Path, finding_id: str) -> bytes:
     return sealed
 
 
-def expire(folder: Path, before: datetime, now: datetime) -> list[str]:
+def older_than(folder: Path, before: datetime) -> list[str]:
+    """Ids of what was kept before a time and has not expired: what `expire` would delete."""
+    return [entry.id for entry in entries(folder) if entry.expired is None and entry.at < before]
+
+
+def expire(folder: Path, before: datetime, now: datetime | None = None) -> list[str]:
     """Delete what was kept before a time; the chain keeps a tombstone for each. Returns the ids deleted.
 
     The tombstone comes first: killed between the two, the next call deletes the file that was left.
+
+    Args:
+        folder: the `evidence` folder of a home; one that is not there holds nothing.
+        before: aware UTC.
+        now: what the tombstones say; the clock's time if not given.
 
     Raises:
         StoreFull: no space is left for a tombstone.
         StoreError: the folder cannot be written.
     """
-    done = []
+    done: list[str] = []
+    if not folder.exists():
+        return done
+    now = now or datetime.now(UTC)
     with _writing(folder) as chain:
         lines = _recovered(chain)
         for entry in _entries(lines):

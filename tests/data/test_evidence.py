@@ -123,7 +123,9 @@ def test_a_chain_cut_at_its_end_shows_by_its_head(tmp_path: Path) -> None:
 def test_expired_evidence_is_deleted_and_leaves_a_tombstone(tmp_path: Path) -> None:
     keep(tmp_path, "old", NOW - timedelta(40))
     keep(tmp_path, "young", NOW - timedelta(1))
+    assert evidence.older_than(tmp_path, NOW - timedelta(30)) == ["old"]
     assert evidence.expire(tmp_path, NOW - timedelta(30), NOW) == ["old"]
+    assert evidence.older_than(tmp_path, NOW - timedelta(30)) == []
     assert evidence.expire(tmp_path, NOW - timedelta(30), NOW) == []
     assert not (tmp_path / "old.age").exists()
     assert [(entry.id, entry.expired) for entry in evidence.entries(tmp_path)] == [("old", NOW), ("young", None)]

@@ -1,0 +1,96 @@
+"""`tocsin evidence`: what was sealed; opening it is for the holder of the private key, elsewhere."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+
+if TYPE_CHECKING:
+    from data.config import Home
+
+
+@click.group()
+def evidence() -> None:
+    """List, verify, export and expire sealed evidence."""
+
+
+@evidence.command("list")
+@json_option
+@pass_home
+def list_(home: Home, as_json: bool) -> None:
+    """All evidence in the order of keeping."""
+    from rich.table import Table
+
+    from data.evidence import entries
+
+    found = entries(home.evidence_dir)
+    if as_json:
+        emit_json({"evidence": [asdict(entry) for entry in found]})
+        return
+    if not found:
+        note("no evidence yet: it is sealed when a canary hits")
+        return
+    table = Table("id", "kept", "bytes", "state")
+    for entry in found:
+        state = "sealed" if entry.expired is None else f"expired {entry.expired:%Y-%m-%d}"
+        table.add_row(entry.id, f"{entry.at:%Y-%m-%d %H:%M}", f"{entry.bytes:,}", state)
+    console().print(table)
+
+
+@evidence.command()
+@json_option
+@pass_home
+def verify(home: Home, as_json: bool) -> int:
+    """Check every file and the chain that ties them. Exit status 2 if anything is wrong."""
+    from data.evidence import entries
+    from data.evidence import verify as check
+
+    problems = check(home.evidence_dir)
+    count = len(entries(home.evidence_dir))
+    if as_json:
+        emit_json({"evidence": count, "problems": problems})
+    else:
+        for problem in problems:
+            click.echo(f"wrong: {problem}")
+        click.echo(f"{count} pieces of evidence, {len(problems)} problems")
+    return 2 if problems else 0
+
+
+@evidence.command()
+@click.argument("finding", metavar="ID")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to write it.")
+@pass_home
+def export(home: Home, finding: str, out: Path) -> None:
+    """Write one sealed piece of evidence to a file, as it is: still sealed."""
+    from data.errors import InputError
+    from data.evidence import read
+
+    sealed = read(home.evidence_dir, finding)
+    try:
+        with open(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123 - its mode
+            stream.write(sealed)
+    except FileExistsError as error:
+        raise InputError(f"{out} exists already and was left as it is", hint="name a new file") from error
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}", hint="name another file") from error
+    click.echo(f"{len(sealed):,} bytes written; with the private key:  age -d -i evidence.key {out}")
+
+
+@evidence.command()
+@click.option(
+    "--before", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Delete what was kept before this day."
+)
+@pass_home
+def expire(home: Home, before: datetime) -> None:
+    """Delete old evidence; the chain keeps a line for each piece that says when."""
+    from data.evidence import expire as delete
+
+    gone = delete(home.evidence_dir, before.replace(tzinfo=UTC), datetime.now(UTC))
+    click.echo(f"{len(gone)} pieces of evidence deleted")

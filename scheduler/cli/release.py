@@ -1,0 +1,181 @@
+"""`tocsin release`: what is already out, registered as tags, and local files set beside it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+
+if TYPE_CHECKING:
+    from data.config import Home
+    from data.model import Finding
+
+
+@click.group()
+def release() -> None:
+    """Register and compare what is already out."""
+
+
+@release.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
+@click.option("--name", required=True, metavar="N", help="What the team calls it.")
+@click.option("--incident", default="", metavar="I", help="The incident it belongs to.")
+@pass_home
+def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
+    """Register a baseline from files and folders: only tags are kept.
+
+    Exit status: 0 all was read, 2 something could not be examined; what could is registered.
+    """
+    from crawler.examine import keyed_sha256
+    from data.errors import ExamineError, ExaminerDied, InputError
+    from data.incidents import put_incident, slug
+    from data.releases import read_manifests
+    from scheduler.scanning import expand, open_scanner
+
+    key = slug(name)
+    if any(key == each["id"] for each in read_manifests(home.releases_dir)):
+        raise InputError(f"there is a release {key} already", hint="choose another --name")
+    findings: list[Finding] = []
+    failed: list[str] = []
+    with open_scanner(home, tell=note) as scanner:
+        for path in expand(paths):
+            try:
+                if isinstance(path, InputError):
+                    raise path
+                finding = scanner.examine(path, release=key)
+            except ExaminerDied as error:
+                # what it had collected of the files before is gone with it
+                raise ExaminerDied(
+                    f"the examiner ended over {path}; nothing was registered", hint="leave this file out, and report it"
+                ) from error
+            except (InputError, ExamineError) as error:
+                failed.append(str(error))
+                continue
+            findings.append(finding)
+            failed += [] if finding.complete else [f"{path}: not completely examined: {_first(finding)}"]
+            if not finding.records:
+                note(f"note: {path}: no records were understood in it")
+        for line in failed:
+            note(f"error: {line}")
+        if not any(finding.records for finding in findings):
+            raise InputError(
+                "no record was understood in what was given; nothing was registered",
+                hint="look at what is understood of it:  tocsin scan PATH",
+            )
+        manifest = scanner.finish_release(
+            key,
+            {
+                "name": name,
+                "incident": put_incident(home.path, incident).id if incident else "",
+                "kind": "baseline",
+                "created": datetime.now(UTC).isoformat(),
+                "files": len(findings),
+                "bytes": sum(finding.bytes for finding in findings),
+                "rows": sum(finding.rows for finding in findings),
+                "complete": not failed,
+                "digests": sorted(keyed_sha256(scanner.greeting.post_key, finding.sha256) for finding in findings),
+            },
+        )
+    click.echo(
+        f"release {manifest['id']}: {manifest['people']:,} people in {manifest['records']:,} records "
+        f"of {manifest['rows']:,} rows, {manifest['files']:,} files"
+    )
+    if failed:
+        note(f"{len(failed)} inputs could not be examined to their end; the release lacks what they hold")
+    return 2 if failed else 0
+
+
+@release.command("list")
+@json_option
+@pass_home
+def list_(home: Home, as_json: bool) -> None:
+    """All releases, retired ones too."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from data.releases import read_manifests
+
+    found = read_manifests(home.releases_dir)
+    if as_json:
+        emit_json({"releases": found})
+        return
+    if not found:
+        note("no release yet; register what is already out with: tocsin release add --name N PATH")
+        return
+    table = Table("id", "name", "incident", "kind", "created", "people", "records", "state")
+    for each in found:
+        table.add_row(
+            each["id"],
+            escape(str(each.get("name", ""))),
+            escape(str(each.get("incident", "")) or "-"),
+            str(each.get("kind", "")),
+            str(each.get("created", ""))[:10],
+            f"{each['people']:,}",
+            f"{each['records']:,}",
+            "compared" if each["retired"] is None else f"retired {each['retired'][:10]}",
+        )
+    console().print(table)
+
+
+@release.command()
+@click.argument("name")
+@json_option
+@pass_home
+def show(home: Home, name: str, as_json: bool) -> None:
+    """What is kept of one release."""
+    found = _find(home, name)
+    held = sum(file.stat().st_size for file in (home.releases_dir / found["id"]).rglob("*.tags"))
+    if as_json:
+        emit_json({**found, "bytes_on_disk": held})
+        return
+    click.echo(f"release {found['id']}: {found.get('name', '')}")
+    for field in ("incident", "kind", "created", "retired", "rows", "records", "people", "files", "complete"):
+        value = found.get(field)
+        click.echo(f"  {field:9} {f'{value:,}' if type(value) is int else value if value not in (None, '') else '-'}")
+    for title, part in (("keys", "sets"), ("values", "values")):
+        click.echo(f"  {title:9} {', '.join(f'{kind} {count:,}' for kind, count in found[part].items()) or '-'}")
+    click.echo(f"  on disk   {held:,} bytes ({held / found['records']:.1f} a record)")
+
+
+@release.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
+@json_option
+@click.pass_context
+def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
+    """Set files beside all releases; nothing is stored. Prints what `scan` prints, with its exit status."""
+    from scheduler.cli.scan import scan
+
+    return ctx.invoke(scan, paths=paths, record=False, no_deliver=True, as_json=as_json)
+
+
+@release.command()
+@click.argument("name")
+@pass_home
+def retire(home: Home, name: str) -> None:
+    """Compare with a release no more: its tags are deleted, its manifest stays."""
+    from data.releases import retire as withdraw
+
+    found = withdraw(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
+    click.echo(f"release {found['id']} is retired, its tags are deleted")
+    note("a running daemon compares with it until it reads its home again:  kill -HUP PID")
+
+
+def _find(home: Home, name: str) -> dict[str, Any]:
+    from data.errors import InputError
+    from data.releases import read_manifests
+
+    for each in read_manifests(home.releases_dir):
+        if name in (each["id"], each.get("name")):
+            return each
+    raise InputError(f"there is no release {name}", hint="see: tocsin release list")
+
+
+def _first(finding: Finding) -> str:
+    """The first problem of a sample or of its members."""
+    for each in (finding, *finding.members):
+        if each.problems:
+            return each.problems[0]
+    return "see: tocsin scan PATH"
