@@ -1,22 +1,33 @@
-"""The format-blind pass over raw bytes: finds values of the watch-list in whatever clothes; confirming is the caller's part.
+"""The format-blind pass over raw bytes: which values of the watch-list they hold; confirming them is the caller's part.
 
-The compiled loops are `scan_kernels.py` (finding) and `scan_views.py` (other readings of the same bytes).
+The compiled loops are `scan_kernels.py` (finding), `scan_fold.py` (to ASCII) and `scan_views.py` (escapes, UTF-16).
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
+# numba asks for the folder of compiled code when it is imported, and this module names it
+from data import kernels
+
+# isort: split
+import llvmlite.binding as llvm  # type: ignore[import-untyped]  # no stubs are published
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler import scan_kernels, scan_views
-from crawler.scan_kernels import CLASSES, CP1252, IBAN_LENGTHS, SLACK, fold_table
+from crawler import scan_fold, scan_kernels, scan_memory, scan_views
+from crawler.scan_memory import SLACK
 from data.errors import InputError
 from data.tags import Kind
+from data.tagset import TagSet
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -68,6 +79,11 @@ class _View:
     marks_in: I64 | None = None
     parent: _View | None = None
 
+    @property
+    def address(self) -> int:
+        """Where the text begins in memory."""
+        return _address(self.text)
+
     def origin(self, place: int) -> int:
         """The place in the raw bytes that a place of this view was read from."""
         view: _View | None = self
@@ -88,6 +104,7 @@ class _Room:
         self.tags = np.empty(_TAGS, np.uint64)
         self.metas = np.empty(_TAGS, np.int64)
         self.arena = np.empty(_ARENA, np.uint8)
+        self.addresses = _address(self.arena), _ARENA, _address(self.tags), _address(self.metas), _TAGS
         self.layers: list[tuple[U8, I64, I64]] = []
 
     def layer(self, depth: int, size: int) -> tuple[U8, I64, I64]:
@@ -186,7 +203,7 @@ class ByteScanner:
         at = view.low
         while at < view.high:
             at, count = scan_kernels.scan(
-                view.text, view.size, at, view.high, CLASSES, IBAN_LENGTHS, *self._keys, room.arena, room.tags, room.metas
+                view.address, view.size, at, view.high, *_KERNEL_TABLES, *self._keys, *room.addresses
             )
             tags = room.tags[:count]
             if self._collect:
@@ -222,48 +239,98 @@ def _distinct(parts: list[U64]) -> U64:
 
 def _views(raw: _View, room: _Room) -> Iterator[_View]:
     """The folded text of every reading of the raw bytes; each is used up before the next is made."""
-    seen = scan_kernels.look_over(raw.text, raw.size)
-    yield _folded(raw, room, 0) if seen & 1 else raw
+    seen = scan_fold.look_over(raw.text[: raw.size])
+    yield _folded(raw, room) if seen & scan_fold.HIGH else raw
     bases = [raw]
-    if seen & 2:
-        wide = _read(scan_views.utf16, raw, room, 1)
-        if wide is not None:
-            bases.append(wide)
-            yield _folded(wide, room, 0)
-    for base in bases:
-        if not seen & 4:
-            continue
-        view: _View | None = base
-        for depth in range(_ROUNDS):
-            assert view is not None  # noqa: S101 - the loop ends where it is
-            view = _read(scan_views.escapes, view, room, 2 + depth, scan_views.ENTITIES)
-            if view is None:
-                break
-            yield _folded(view, room, 0)
+    if seen & scan_fold.NUL and (wide := _read(scan_views.utf16, raw, room, 1)):
+        bases.append(wide)
+        yield _folded(wide, room)
+    if seen & scan_fold.ESCAPE:
+        for base in bases:
+            view: _View | None = base
+            for depth in range(2, 2 + _ROUNDS):
+                if view and (view := _read(scan_views.escapes, view, room, depth, _ENTITIES)):
+                    yield _folded(view, room)
 
 
-def _read(loop: Any, source: _View, room: _Room, depth: int, *tables: Any) -> _View | None:
+def _read(
+    loop: Callable[..., tuple[int, int, int, int, int]], source: _View, room: _Room, depth: int, *tables: int
+) -> _View | None:
     """Another reading of a view, or None where it says nothing new."""
     out, marks_out, marks_in = room.layer(depth, source.size)
     size, marks, low, high, changed = loop(
-        source.text, source.size, source.low, source.high, *tables, out, marks_out, marks_in
+        source.address,
+        source.size,
+        source.low,
+        source.high,
+        _address(out),
+        _address(marks_out),
+        _address(marks_in),
+        *tables,
     )
     return _View(out, size, low, high, marks_out[:marks], marks_in[:marks], source) if changed else None
 
 
-def _folded(source: _View, room: _Room, depth: int) -> _View:
-    out, marks_out, marks_in = room.layer(depth, source.size)
-    size, marks, low, high = scan_kernels.fold_bytes(
-        source.text, source.size, source.low, source.high, fold_table(), CP1252, out, marks_out, marks_in
+def _folded(source: _View, room: _Room) -> _View:
+    out, marks_out, marks_in = room.layer(0, source.size)
+    tables = _address(scan_fold.fold_table()), _address(scan_fold.CP1252)
+    size, marks, low, high = scan_fold.fold_bytes(
+        source.address,
+        source.size,
+        source.low,
+        source.high,
+        _address(out),
+        _address(marks_out),
+        _address(marks_in),
+        *tables,
     )
     return _View(out, size, low, high, marks_out[:marks], marks_in[:marks], source)
 
 
+def _address(array: NDArray[Any]) -> int:
+    return int(array.ctypes.data)
+
+
+_KERNEL_TABLES = _address(scan_kernels.CLASSES), _address(scan_kernels.IBAN_LENGTHS)
+_ENTITIES = _address(scan_views.ENTITIES)
+
+
+# --- compiling -------------------------------------------------------------------------------------------------------
+
+# one of everything, so that every loop is compiled for the arguments it will get
+_WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é &eacute; \\u00e9"
+
+
+_warm = threading.Event()
+
+
+class _Nothing:
+    def lookup(self, tags: U64) -> NDArray[np.bool_]:
+        return np.zeros(len(tags), bool)
+
+
 def warm_up() -> None:
-    """Compile the kernels, or load them from the cache."""
-    raise NotImplementedError
+    """Compile the kernels, or load them from the cache; later scans then start at once."""
+    for encoding in ("utf-8", "utf-16-le"):
+        scanner = ByteScanner(bytes(16), _Nothing())
+        scanner.feed(_WARM.encode(encoding))
+        scanner.finish()
+    TagSet.build(np.arange(10, dtype=np.uint64)).lookup(np.arange(10, dtype=np.uint64))
+    _warm.set()
+    if kernels.CACHED:
+        _stamp().touch(mode=0o600)
 
 
 def is_compiled() -> bool:
-    """True if `warm_up` would find compiled kernels and take well under a second."""
-    raise NotImplementedError
+    """Whether `warm_up` will find what an earlier start compiled, for this machine and these sources."""
+    return _warm.is_set() or (kernels.CACHED and _stamp().is_file())
+
+
+def _stamp() -> Path:
+    """A file in the cache of compiled code, named after all that makes numba compile anew."""
+    parts = [numba.__version__, sys.version, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    for module in (kernels, scan_fold, scan_kernels, scan_memory, scan_views):
+        path = Path(str(module.__file__))
+        parts += [str(path), str(path.stat().st_mtime_ns), str(path.stat().st_size)]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"byte-pass-{digest}"

@@ -1,0 +1,139 @@
+"""From bytes in UTF-8 or cp1252 to the ASCII they fold to, compiled; what folds to what is said by `data.normalise`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.scan_memory import byte, put_byte, put_word, signed, word
+from data.kernels import inlined, kernel
+from data.normalise import fold
+
+U8 = NDArray[np.uint8]
+
+OTHER = 1
+"""The byte that stands for a symbol without an ASCII reading; no class of `scan_kernels` has it."""
+
+HIGH, NUL, ESCAPE, MARKUP = 1, 2, 4, 8
+"""What `look_over` may see."""
+
+_LOW, _HIGH, _MATHS, _MATHS_SIZE = 0x3400, 0xFB00, 0x1D400, 0x400
+_HIGHS = np.uint64(0x8080808080808080)
+
+
+def _packed(character: str) -> int:
+    """Up to three ASCII bytes from the low end, their number in the top byte."""
+    folded = fold(character)
+    if len(folded) > 3 or not folded.isascii():
+        folded = chr(OTHER)
+    return int.from_bytes(folded.encode().ljust(3, b"\0") + bytes([len(folded)]), "little")
+
+
+@cache
+def fold_table() -> NDArray[np.uint32]:
+    """The ASCII readings of symbols of Latin text; made when first asked for, and never frozen into compiled code."""
+    points = [*range(_LOW), *range(_HIGH, 0x10000), *range(_MATHS, _MATHS + _MATHS_SIZE)]
+    # two entries more: one is read with the one behind it
+    return np.array([*(_packed(chr(point)) for point in points), 0, 0], np.uint32)
+
+
+# what the bytes 80..9F mean in cp1252; the five it leaves open stay control characters
+CP1252 = np.array([ord(bytes([code]).decode("cp1252", "ignore") or chr(code)) for code in range(256)], np.int64)
+
+
+@inlined
+def _symbol(at: int, limit: int, cp1252: int) -> tuple[int, int]:
+    """Code point and length of the symbol that begins with the high byte at `at`: UTF-8 where valid, else cp1252."""
+    first = byte(at)
+    if first >= 0xC2 and first < 0xF5:
+        size = 2 + (first >= 0xE0) + (first >= 0xF0)
+        if at + size <= limit:
+            point = first & (0x7F >> size)
+            valid = True
+            for place in range(at + 1, at + size):
+                valid &= byte(place) & 0xC0 == 0x80
+                point = point << 6 | (byte(place) & 0x3F)
+            if valid:
+                return point, size
+    return signed(word(cp1252 + 8 * first)), 1
+
+
+@kernel
+def fold_bytes(
+    source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int, table: int, cp1252: int
+) -> tuple[int, int, int, int]:
+    """Write the ASCII reading of n bytes at `source`; letters that were ASCII keep their case.
+
+    All arguments but n, low and high are addresses: `out` of room for 3 * n bytes, marks_out and marks_in of n int64
+    each, which get places of the reading and the places in the source that they came from (between two marks both run
+    in step), table and cp1252 of `fold_table()` and `CP1252`. low <= high <= n are places in the source.
+
+    Returns:
+        Bytes and marks written, and where in the reading the symbols that begin at or behind low and high begin.
+    """
+    i, o, marks = source, out, 0
+    limit, low, high = source + n, source + low, source + high
+    low_out = high_out = -1
+    while i < limit:
+        part = word(i)
+        if part & _HIGHS == np.uint64(0) and i + 8 <= limit:
+            put_word(o, part)
+            if low_out < 0 and i + 8 > low:
+                low_out = o + max(low - i, 0) - out
+            if high_out < 0 and i + 8 > high:
+                high_out = o + max(high - i, 0) - out
+            i += 8
+            o += 8
+            continue
+        if low_out < 0 and i >= low:
+            low_out = o - out
+        if high_out < 0 and i >= high:
+            high_out = o - out
+        char = byte(i)
+        if char < 0x80:
+            put_byte(o, char)
+            i += 1
+            o += 1
+            continue
+        point, size = _symbol(i, limit, cp1252)
+        index = -1
+        if point < _LOW:
+            index = point
+        elif point >= _HIGH and point < 0x10000:
+            index = point - _HIGH + _LOW
+        elif point >= _MATHS and point < _MATHS + _MATHS_SIZE:
+            index = point - _MATHS + _LOW + 0x10000 - _HIGH
+        if index >= 0:
+            part = word(table + 4 * index)
+            put_word(o, part & np.uint64(0xFFFFFF))
+            o += signed(part >> np.uint64(24)) & 0xFF
+        else:
+            put_byte(o, OTHER)
+            o += 1
+        i += size
+        put_word(marks_out + 8 * marks, np.uint64(o - out))
+        put_word(marks_in + 8 * marks, np.uint64(i - source))
+        marks += 1
+    if low_out < 0:
+        low_out = o - out
+    if high_out < 0:
+        high_out = o - out
+    return o - out, marks, low_out, high_out
+
+
+@kernel
+def look_over(source: U8) -> int:
+    """What some bytes hold, added up: `HIGH` bytes, `NUL`, `ESCAPE` (backslash & % two quotes), `MARKUP` (< [ =)."""
+    high = nul = escape = markup = np.uint8(0)
+    before = np.uint8(0)
+    for place in range(len(source)):
+        char = source[place]
+        high |= char & np.uint8(0x80)
+        nul |= np.uint8(char == np.uint8(0))
+        escape |= np.uint8(char == np.uint8(0x5C)) | np.uint8(char == np.uint8(0x26)) | np.uint8(char == np.uint8(0x25))
+        escape |= np.uint8(char == np.uint8(0x27)) & np.uint8(before == np.uint8(0x27))
+        markup |= np.uint8(char == np.uint8(0x3C)) | np.uint8(char == np.uint8(0x5B)) | np.uint8(char == np.uint8(0x3D))
+        before = char
+    return (HIGH if high else 0) | (NUL if nul else 0) | (ESCAPE if escape else 0) | (MARKUP if markup else 0)

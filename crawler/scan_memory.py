@@ -1,0 +1,78 @@
+"""Bytes and words at addresses, for the loops of the byte pass; nothing here knows what the bytes are.
+
+The loops take addresses of arrays, not arrays: an array that one compiled function hands to another is counted up and
+down, and its indexes are checked for being negative, which made the whole pass four times slower. Whoever calls the
+loops keeps the arrays alive, and `SLACK` bytes behind everything that is read or written eight bytes at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+# numba asks for the folder of compiled code when it is imported, and this module names it
+import data.kernels  # noqa: F401
+
+# isort: split
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]  # no stubs are published
+from numba import types
+from numba.extending import intrinsic
+
+SLACK = 64
+Word = np.uint64
+_I8, _I64 = ir.IntType(8), ir.IntType(64)
+
+
+def _byte(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The byte at an address, 0 to 255."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        return builder.zext(builder.load(builder.inttoptr(args[0], _I8.as_pointer())), _I64)
+
+    return types.int64(types.int64), code
+
+
+def _word(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The eight bytes at an address, of any alignment, as a little-endian number."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        return builder.load(builder.inttoptr(args[0], _I64.as_pointer()), align=1)
+
+    return types.uint64(types.int64), code
+
+
+def _put_byte(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """Write the lowest byte of a number."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        builder.store(builder.trunc(args[1], _I8), builder.inttoptr(args[0], _I8.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
+
+
+def _put_word(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The inverse of `word`."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        builder.store(args[1], builder.inttoptr(args[0], _I64.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.uint64), code
+
+
+def _signed(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The same 64 bits as a signed number; numba makes floats of the two kinds together."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        return args[0]
+
+    return types.int64(types.uint64), code
+
+
+byte = cast("Callable[[int], int]", intrinsic(_byte))
+word = cast("Callable[[int], Word]", intrinsic(_word))
+put_byte = cast("Callable[[int, int], None]", intrinsic(_put_byte))
+put_word = cast("Callable[[int, Word], None]", intrinsic(_put_word))
+signed = cast("Callable[[Word], int]", intrinsic(_signed))
