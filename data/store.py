@@ -44,11 +44,15 @@ class PostRow:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The answer to a page of a listing: ids to examine, those of them that changed, how many were settled before."""
+    """The answer to a page of a listing: ids to examine, those of them that changed, how many were settled before.
+
+    `settled_ids` says which: pinned posts on top of a page are settled too, and must not end a walk.
+    """
 
     examine: tuple[str, ...]
     changed: tuple[str, ...]
     settled: int
+    settled_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +396,7 @@ class Store:
         """
         examine: list[str] = []
         changed: list[str] = []
-        settled = 0
+        settled: list[str] = []
         with self._writing():
             self._fenced(crawl, fence)
             for post in posts:
@@ -415,7 +419,8 @@ class Store:
                     )
                     examine.append(post.id)
                     continue
-                settled += old["settled"]
+                if old["settled"]:
+                    settled.append(post.id)
                 again = bool(old["due"]) or old["seen_version"] != post.version
                 if again:
                     examine.append(post.id)
@@ -426,7 +431,7 @@ class Store:
                     " where id = ?",
                     (post.version, post.address, stamp(now), again, post.due, post.id),
                 )
-        return Listed(tuple(examine), tuple(changed), settled)
+        return Listed(tuple(examine), tuple(changed), len(settled), tuple(settled))
 
     def record_walked(self, crawl: str, fence: int) -> None:
         """Note that the walk of the listing ended: all posts that it saw are settled."""
@@ -444,9 +449,9 @@ class Store:
         return int(row["n"]) if row else 0
 
     def due_posts(self, source: str) -> list[bytes]:
-        """The sealed posts that wait for their examination, oldest first."""
+        """The sealed posts that wait for their examination, oldest first; what failed before must not block the others."""
         rows = self._rows(
-            "select due from post where source = ? and due is not null order by first_seen, rowid", source
+            "select due from post where source = ? and due is not null order by failures, first_seen, rowid", source
         )
         return [bytes(row["due"]) for row in rows]
 
