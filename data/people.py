@@ -37,22 +37,23 @@ def group_people(keys: U64) -> I64:
         Shape (n,). Which rows are together does not hang on their order.
     """
     n = len(keys)
-    # breaks ties between heads by what the rows hold, not by where they stand
-    tie = (keys * _ODD).sum(axis=1, dtype=np.uint64)
     level = np.full(n, len(_FAMILIES), np.int64)
     for rank in range(len(_FAMILIES) - 1, -1, -1):
         for kind in _FAMILIES[rank]:
             level[keys[:, RECORD_KINDS.index(kind)] != 0] = rank
+    # the most telling rows first; ties are broken by what rows hold, not by where they stand
+    tie = (keys * _ODD).sum(axis=1, dtype=np.uint64)
+    ranked = np.lexsort((tie, level))
     members, heads = [], []
     for rank, family in enumerate(_FAMILIES):
         for kind in family:
             column = keys[:, RECORD_KINDS.index(kind)]
-            rows = np.flatnonzero((column != 0) & (level <= rank))
+            rows = ranked[(column[ranked] != 0) & (level[ranked] <= rank)]
             rows = rows[_repeated(column[rows])]
             if not len(rows):
                 continue
-            # within one key the most telling row first: the head that the others join
-            order = rows[np.lexsort((tie[rows], level[rows], column[rows]))]
+            # within one key the first of `ranked` is the head that the others join
+            order = rows[np.argsort(column[rows], kind="stable")]
             first = np.ones(len(order), bool)
             first[1:] = column[order[1:]] != column[order[:-1]]
             head = order[np.flatnonzero(first)[np.cumsum(first) - 1]]
