@@ -449,7 +449,7 @@ class Store:
         return int(row["n"]) if row else 0
 
     def due_posts(self, source: str) -> list[bytes]:
-        """The sealed posts that wait for their examination, oldest first; what failed before must not block the others."""
+        """The sealed posts that wait for their examination, oldest first, those that failed before last."""
         rows = self._rows(
             "select due from post where source = ? and due is not null order by failures, first_seen, rowid", source
         )
