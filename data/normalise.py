@@ -280,8 +280,9 @@ def _alphanumeric(text: str) -> str:
     return number[1] if number else re.sub(r"[^a-z0-9]", "", folded)
 
 
+# sex, year, month (20 and above where it is not known: INSEE), department, commune, order, key
 _NIR = re.compile(
-    r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])[0-9](?:[0-9]|[ab])[0-9]{6}(?:[0-9]{2})?"
+    r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])(?:[0-9]{2}|2[ab])[0-9]{6}(?:[0-9]{2})?"
 )
 
 
