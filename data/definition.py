@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serial
 from data.config import Size, Span
 from data.expressions import check_css, check_expression, check_jmespath, check_selector
 
+MAX_PAGES = 20
 PLACEHOLDERS = ("page", "offset", "since", "cursor", "host")
 ITEM_PLACEHOLDERS = ("link", "id", "raw", "host")
 _PORTS = {"http": 80, "https": 443}
@@ -171,7 +172,7 @@ class ListFields(Part):
 
 
 class Pages(Part):
-    """Numbered pages of a listing."""
+    """How a listing is read page by page: by number, or by `next` with `max` as its limit."""
 
     start: Annotated[int, Field(alias="from", ge=0)] = 1
     """Number of the first page."""
@@ -203,9 +204,14 @@ class ListPart(Part):
     cursor: Rules = ()
     """Value for {cursor} of the next page."""
     pages: Pages | None = None
-    """Numbered pages, in place of `next`."""
+    """Numbered pages, and how many are read; without it a listing has one page, or 20 by `next`."""
     since: Span = timedelta(days=1)
     """How far back {since} lies."""
+
+    @property
+    def max_pages(self) -> int:
+        """Pages that one crawl reads at most."""
+        return self.pages.max if self.pages else MAX_PAGES if self.next else 1
 
 
 class ItemFields(Part):
@@ -397,8 +403,8 @@ class Definition(Part):
 
     def _check_pages(self) -> None:
         holes = set(_HOLE.findall(self.list.url or self.url))
-        if self.list.pages is not None and not holes & {"page", "offset", "cursor"}:
-            raise FieldError("list.pages", "the address has none of {page}, {offset} and {cursor}, so it has no pages")
+        if self.list.pages is not None and not self.list.next and not holes & {"page", "offset", "cursor"}:
+            raise FieldError("list.pages", "no `next`, and the address has none of {page}, {offset} and {cursor}")
         if "cursor" in holes and not self.list.cursor:
             raise FieldError("list.cursor", "the address has {cursor}, but nothing says where the next one is found")
 
@@ -439,6 +445,8 @@ def _check_address(field: str, url: str, known: Iterable[str]) -> None:
         raise FieldError(field, "write a whole address beginning with http:// or https://")
     if parts.username is not None or parts.password is not None:
         raise FieldError(field, "an address carries no user name or password")
+    if "{" in re.sub(r"^[a-z]+://|[/?#].*$", "", url, flags=re.DOTALL):
+        raise FieldError(field, "the host is fixed; mirrors stand in `hosts`, and {host} is all of scheme://host")
 
 
 def _check_host(field: str, text: str) -> None:
@@ -505,17 +513,16 @@ def start_url(definition: Definition, now: datetime, host: str = "") -> str:
         host: one of `origins`, to read a mirror; '' for the first.
     """
     since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return page_url(definition, definition.list.pages.start if definition.list.pages else 1, host=host, since=since)
+    return page_url(definition, 1, host=host, since=since)
 
 
 def page_url(definition: Definition, page: int, *, host: str = "", since: str = "", cursor: str = "") -> str:
-    """Address of one numbered page of the listing; values are quoted, {host} is not."""
-    pages = definition.list.pages
-    offset = (page - pages.start) * pages.step if pages else 0
+    """Address of a page of the listing, the first one being page 1 whatever its number; {host} alone is not quoted."""
+    pages = definition.list.pages or Pages()
     known = origins(definition)
     values = {
-        "page": str(page),
-        "offset": str(offset),
+        "page": str(pages.start + page - 1),
+        "offset": str((page - 1) * pages.step),
         "since": quote(since, safe=""),
         "cursor": quote(cursor, safe=""),
         "host": host or (known[0] if known else ""),
