@@ -124,6 +124,13 @@ class Outbox:
                 ).rowcount
             return count
 
+    def waiting(self) -> list[datetime]:
+        """When each alert that is not refused or sent is tried next."""
+        return [
+            datetime.fromisoformat(row["next_try"])
+            for row in self._db.query("select next_try from alert where state in ('due', 'deferred')")
+        ]
+
     def depth(self) -> Depth:
         """How much waits."""
         row = next(

@@ -1,0 +1,155 @@
+"""Events in words for a tired person at three in the morning: ids, counts and names, never matched text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data.model import Event, EventKind, Severity
+
+TITLES = {
+    EventKind.FURTHER_RELEASE: "Further release: people not seen before are out",
+    EventKind.CANARY_HIT: "Data of our clients is out",
+    EventKind.REPOST: "Known data was posted again",
+    EventKind.LISTING_CHANGED: "A known post changed",
+    EventKind.ANNOUNCEMENT: "A release was announced",
+    EventKind.UNEXAMINED: "Something could not be examined",
+    EventKind.GAP: "Posts may have been missed",
+    EventKind.SOURCE_SILENT: "A source is not seen any more",
+    EventKind.SOURCE_CHANGED: "A source's page changed; nothing is read from it",
+    EventKind.TOR_DOWN: "Tor is down; its sources are blind",
+    EventKind.DELIVERY_FAILED: "A channel does not take alerts",
+    EventKind.SELFTEST_FAILED: "Tocsin itself needs attention",
+    EventKind.RECOVERED: "Back to normal",
+}
+
+NEXT = {
+    EventKind.FURTHER_RELEASE: "Tell the clients named here; open the sealed evidence with the team's key.",
+    EventKind.CANARY_HIT: "Tell the clients named here; register what is confirmed: tocsin release add.",
+    EventKind.UNEXAMINED: "Look at the post by hand: no match was excluded.",
+    EventKind.GAP: "Look at the listing by hand; crawl this source more often.",
+    EventKind.SOURCE_SILENT: "Check whether the site moved: tocsin source check.",
+    EventKind.SOURCE_CHANGED: "Compare the page with the source file: tocsin source check.",
+    EventKind.DELIVERY_FAILED: "Check the channel: tocsin alert test, then tocsin alert retry.",
+    EventKind.SELFTEST_FAILED: "Run: tocsin doctor.",
+}
+
+VERDICTS = {
+    "re-post": "a re-post: all of it was known",
+    "re-packaged": "known data in another packaging",
+    "subset": "a part of known data",
+    "superset": "known data with further people",
+    "overlap": "partly known, partly new",
+    "new": "people in no known release",
+    "padded": "known people filled up with invented ones",
+    "unrelated": "other people; nothing ties them to the known releases",
+    "undecided": "not decided",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one alert says, before a dialect gives it a form; every text is plain and on one line."""
+
+    event: str
+    kind: str
+    severity: Severity
+    title: str
+    at: str
+    fields: tuple[tuple[str, str], ...]
+    advice: str
+    link: str
+    facts: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The whole message as plain text."""
+        mark = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}.get(self.severity, "🔵")
+        lines = [f"{mark} {self.title}", *(f"{name}: {value}" for name, value in self.fields)]
+        return "\n".join([*lines, *([self.advice] if self.advice else []), self.link])
+
+
+def defang(url: str) -> str:
+    """An address that no chat turns into a link."""
+    return re.sub(r"^http", "hxxp", url).replace("://", "[://]").replace(".", "[.]").replace("@", "[at]")
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Text on one line without control, format and direction characters; a mention (@, <!) cannot form."""
+    kept = "".join(
+        " " if char in "\r\n\t" else char for char in text if char in "\r\n\t" or unicodedata.category(char)[0] != "C"
+    )
+    kept = re.sub(r" {2,}", " ", kept).strip()
+    kept = kept.replace("@", "@\N{WORD JOINER}").replace("<!", "< !")
+    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = "") -> Message:
+    """The message of an event.
+
+    Args:
+        event: what happened.
+        clients: display names by client id.
+        case: name of the case, '' for none.
+        link: base address of local records; '' shows the command to type.
+        incident: name of the event's incident, '' for none.
+    """
+    fields: list[tuple[str, str]] = []
+    facts = event.facts
+    if case:
+        fields.append(("Case", case))
+    if incident:
+        fields.append(("Incident", incident))
+    if event.source:
+        fields.append(("Source", event.source))
+    for hit in facts.get("clients", ()):
+        name = clients.get(hit["client"], "")
+        shown = f"{name} ({hit['client']})" if name and name != hit["client"] else hit["client"]
+        fields.append(
+            (
+                "Client",
+                f"{shown}: {hit['canaries']:,} canaries in {hit['records']:,} records, by {', '.join(hit['kinds'])}",
+            )
+        )
+    if "verdict" in facts:
+        low, high = facts["interval"]
+        fields.append(("Verdict", VERDICTS.get(facts["verdict"], str(facts["verdict"]))))
+        fields.append(
+            (
+                "People",
+                f"{facts['people']:,}, of them {facts['new']:,} new (between {low:,} and {high:,}),"
+                f" {facts['known']:,} known",
+            )
+        )
+    for name, label in (
+        ("reason", "Reason"),
+        ("subject", "About"),
+        ("channel", "Channel"),
+        ("began", "Since"),
+        ("of", "Was"),
+    ):
+        if facts.get(name):
+            fields.append((label, str(facts[name])))
+    if facts.get("changed"):
+        fields.append(("Changed", ", ".join(facts["changed"])))
+    if event.kind is EventKind.UNEXAMINED or facts.get("complete") is False:
+        fields.append(("Not examined", ", ".join(facts.get("problems", ())) or "cut short"))
+    if facts.get("format"):
+        fields.append(("Sample", f"{facts['format']}, {facts['bytes']:,} bytes, {facts.get('rows', 0):,} rows"))
+    if event.address:
+        fields.append(("Address", defang(event.address)))
+    reminder = "Still so: " if facts.get("reminder") else ""
+    return Message(
+        event=event.id,
+        kind=event.kind.value,
+        severity=event.severity,
+        title=reminder + TITLES[event.kind],
+        at=event.at.isoformat(timespec="seconds"),
+        fields=tuple((name, plain(value)) for name, value in fields),
+        advice=NEXT.get(event.kind, ""),
+        link=f"{link.rstrip('/')}/{event.id}" if link else f"tocsin alert show {event.id[:12]}",
+        facts=facts,
+    )

@@ -1,0 +1,162 @@
+"""`tocsin alert`: what was told to whom, and what still waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, pass_home
+
+if TYPE_CHECKING:
+    from data.config import Home
+    from data.store import Store
+
+STATES = ("due", "deferred", "sent", "refused")
+
+
+@click.group()
+def alert() -> None:
+    """List, show, acknowledge, test and retry alerts."""
+
+
+def _store(home: Home) -> Store:
+    from data.store import Store
+
+    return Store.open(home.db_path)
+
+
+@alert.command("list")
+@click.option("--state", type=click.Choice(STATES), help="Only alerts in this state.")
+@json_option
+@pass_home
+def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
+    """List alerts per channel: state, attempts, last answer, next try."""
+    import contextlib
+
+    from rich.table import Table
+
+    with contextlib.closing(_store(home)) as store:
+        rows = store.outbox.alerts(state=state or "")
+    if as_json:
+        emit_json({"alerts": rows})
+        return
+    if not rows:
+        console().print("no alerts")
+        return
+    table = Table("event", "when", "what", "severity", "source", "channel", "state", "tries", "last answer", "next try")
+    for row in rows:
+        next_try = row["next_try"][:19] if row["state"] in ("due", "deferred") else ""
+        table.add_row(
+            row["event"][:12], row["at"][:19], row["kind"], row["severity"], row["source"], row["channel"],
+            row["state"] + (" (acknowledged)" if row["acked"] else ""), str(row["attempts"]),
+            row["reason"] or (str(row["last_status"]) if row["last_status"] else ""), next_try,
+        )  # fmt: skip
+    console().print(table)
+
+
+@alert.command()
+@click.argument("event", metavar="ID")
+@json_option
+@pass_home
+def show(home: Home, event: str, as_json: bool) -> None:
+    """Show one event by its id (or the beginning of it), with all that is known of its deliveries."""
+    import contextlib
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from crawler.alerts.wording import word
+
+    with contextlib.closing(_store(home)) as store:
+        found, more = _event(store, event)
+        deliveries = store.outbox.alerts(event=found.id)
+    if as_json:
+        emit_json({**asdict(found), **more, "deliveries": deliveries})
+        return
+    out = console()
+    out.print(escape(word(found, clients={}).text))
+    out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
+    for row in deliveries:
+        out.print(f"{row['channel']}: {row['state']} after {row['attempts']} tries {escape(row['reason'])}")
+
+
+def _event(store: Store, event: str) -> Any:
+    from data.errors import InputError
+
+    found = store.event(event)
+    if found is None:
+        raise InputError(f"no single event has an id that begins with '{event}'", hint="see: tocsin alert list")
+    return found
+
+
+@alert.command()
+@click.argument("event", metavar="ID")
+@pass_home
+def ack(home: Home, event: str) -> None:
+    """Note that a person has taken an event up."""
+    import contextlib
+    import getpass
+    from datetime import UTC, datetime
+
+    with contextlib.closing(_store(home)) as store:
+        found, _ = _event(store, event)
+        store.ack(found.id, getpass.getuser(), datetime.now(UTC))
+    click.echo(f"{found.id[:12]} is acknowledged")
+
+
+@alert.command()
+@click.argument("channel")
+@pass_home
+def test(home: Home, channel: str) -> None:
+    """Send a harmless message to a channel, and say what it answered."""
+    import asyncio
+    import time
+    from datetime import UTC, datetime
+
+    from crawler.alerts import dialect, masked
+    from crawler.alerts.wording import word
+    from data.errors import ConfigError
+    from data.outbox import alert_id
+    from scheduler.jobs import http_client, send, trial
+
+    settings = home.settings()
+    target = settings.channels.get(channel)
+    if target is None:
+        names = ", ".join(settings.channels) or "none"
+        raise ConfigError(f"no channel is called '{channel}'; there are: {names}", hint="add it to tocsin.toml")
+    event = trial(datetime.now(UTC))
+    message = word(event, clients={}, case=settings.case, link=settings.link)
+    outgoing = dialect(target).compose(target, alert_id(event.id, channel), message, int(time.time()))
+
+    async def deliver() -> int:
+        async with http_client() as client:
+            return await send(client, target, outgoing)
+
+    status = asyncio.run(deliver())
+    click.echo(f"{masked(target.url.get_secret_value())} took the message ({status}); look whether people see it")
+
+
+@alert.command()
+@click.argument("events", nargs=-1, metavar="[ID]…")
+@click.option("--all", "everything", is_flag=True, help="All that was put off or refused.")
+@pass_home
+def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
+    """Try again what a channel put off or refused, now."""
+    import asyncio
+    import contextlib
+    from datetime import UTC, datetime
+
+    from data.errors import InputError
+    from data.watchlist import client_names
+    from scheduler.jobs import deliver_until_empty
+
+    if bool(events) == everything:
+        raise InputError("say which alerts: their ids, or --all", hint="see: tocsin alert list --state refused")
+    with contextlib.closing(_store(home)) as store:
+        count = store.outbox.retry(None if everything else events, datetime.now(UTC))
+        done = asyncio.run(
+            deliver_until_empty(home.settings(), store, clients=client_names(home.watchlist_dir), deadline=10)
+        )
+    click.echo(f"{count} tried again: {done.sent} sent, {done.deferred} put off, {done.refused} refused")
+    return 2 if done.deferred or done.refused else 0
