@@ -29,7 +29,7 @@ CUT_BITS = 44
 """A tag that is in no set of n is found in it with probability n / 2**44: 1e-6 at 15 million."""
 _DROPPED = np.uint64(64 - CUT_BITS)
 # members above which that many bits number the buckets; the rests are then 5, 4 and 3 bytes
-_BUCKETS = ((1 << 20, 20), (1 << 12, 12), (0, 4))
+_BUCKETS = ((1 << 18, 20), (1 << 12, 12), (0, 4))
 
 _MAGIC = b"TOCSINTS"
 _VERSION = 1

@@ -1,0 +1,35 @@
+"""Runs all benchmarks, or those named: every module of this folder with a `main()`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+
+import benchmarks
+
+
+def run(arguments: list[str]) -> int:
+    """Names first, then options, which every named benchmark gets; returns the exit status."""
+    options = [argument for argument in arguments if argument.startswith("-")]
+    wanted = [argument for argument in arguments if not argument.startswith("-")]
+    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            print(f"no benchmark {name!r}; there are {', '.join(known)}", f"(did you mean {near[0]}?)" * bool(near))
+            return 2
+    for name in wanted or known:
+        main = getattr(importlib.import_module(f"benchmarks.{name}"), "main", None)
+        if main is None:
+            continue
+        print(f"== {name}", flush=True)
+        sys.argv = [f"benchmarks {name}", *options]
+        main()
+        print(flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
