@@ -1,1 +1,1 @@
-"""How bytes come in: the allow-list and the download handlers."""
+"""The roads of a crawl: which addresses may be asked, and how."""

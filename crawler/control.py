@@ -1,0 +1,116 @@
+"""The crawl process's end of its control socket: what it is told to do, and the questions it asks the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from crawler.posts import open_due
+from crawler.wire import load, pack_json, receive, receive_async, send_json
+from data.config import CrawlSettings
+from data.definition import Definition
+from data.errors import LeaseLost, WireError
+from data.model import Post
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one crawl is to do.
+
+    Attributes:
+        crawl: its id. definition: of the source. settings: for Scrapy. post_key: ids and versions are keyed with it.
+        due: posts of earlier crawls that still wait. mode: `crawl`, or `check` to read one page and store nothing.
+        limits: `memory` in bytes. settled: posts of the source that an earlier, whole walk saw.
+    """
+
+    crawl: str
+    definition: Definition
+    settings: Mapping[str, Any]
+    post_key: bytes = field(repr=False)
+    due: tuple[Post, ...] = field(repr=False)
+    mode: str = "crawl"
+    limits: Mapping[str, int] = field(default_factory=dict)
+    settled: int = 0
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """From the runner's first frame."""
+        try:
+            key = bytes.fromhex(value["post_key"])
+            return cls(
+                crawl=value["crawl"],
+                definition=Definition.model_validate(value["source"]),
+                settings=value["settings"],
+                post_key=key,
+                due=tuple(open_due(key, bytes.fromhex(sealed)) for sealed in value["due"]),
+                mode=value["mode"],
+                limits=value["limits"],
+                settled=value["settled"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise WireError("the runner sent a job that cannot be understood") from error
+
+
+def source_settings(definition: Definition, settings: CrawlSettings) -> CrawlSettings:
+    """The limits of one source: what its file asks for, never more than the settings allow."""
+    return settings.model_copy(
+        update={
+            "timeout": min(definition.timeout or settings.timeout, settings.timeout),
+            "max_bytes": min(definition.max_bytes or settings.max_bytes, settings.max_bytes),
+            "concurrency": min(definition.concurrency or settings.concurrency, settings.concurrency),
+            "rate": min(definition.rate or settings.rate, settings.rate),
+        }
+    )
+
+
+class Control:
+    """Asks the runner, one question at a time; blocking before the event loop runs and after it, awaiting within."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._turn = asyncio.Lock()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.ended = False
+
+    def job(self) -> Job:
+        """The runner's first frame."""
+        kind, payload = receive(self._socket)
+        if kind != b"J":
+            raise WireError("the runner began with an unknown frame")
+        return Job.from_json(load(payload))
+
+    async def ask(self, question: str, **fields: Any) -> dict[str, Any]:
+        """The answer to one question.
+
+        Raises:
+            LeaseLost: the runner no longer holds this crawl, or is gone: stop.
+        """
+        async with self._turn:
+            try:
+                if self._streams is None:
+                    # a copy, so that the socket itself outlives the loop: the last words may have to be said without it
+                    copy = self._socket.dup()
+                    copy.setblocking(False)
+                    self._streams = await asyncio.open_unix_connection(sock=copy)
+                reader, writer = self._streams
+                writer.write(pack_json(b"J", {"ask": question, **fields}))
+                await writer.drain()
+                _, payload = await receive_async(reader)
+            except (EOFError, OSError) as error:
+                raise LeaseLost("the runner is gone") from error
+        answer: dict[str, Any] = load(payload)
+        if answer.get("lost"):
+            raise LeaseLost("the crawl was taken over or ended")
+        self.ended = self.ended or question == "end"
+        return answer
+
+    def last_words(self, error: str) -> None:
+        """Say without an event loop that the crawl failed, unless its end was said already."""
+        if self.ended:
+            return
+        self._socket.setblocking(True)
+        send_json(self._socket, b"J", {"ask": "end", "state": "failed", "counts": {}, "code": "crash", "error": error})
+        receive(self._socket)
