@@ -156,7 +156,7 @@ def _texts(page: Page, row: Any, fields: ListFields) -> dict[str, str]:
 
 def _post(definition: Definition, page: Page, row: Any, texts: dict[str, str]) -> Post | None:
     link = without_session(texts.get("link", ""))
-    native = texts.get("id", "") or canonical(definition, link)
+    native = without_session(texts.get("id", "")) or canonical(definition, link)
     if not native:
         return None
     fields = {name: texts[name] for name in (*_FIELDS, *definition.list.fields.extra) if texts.get(name)}

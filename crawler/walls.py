@@ -84,9 +84,7 @@ def judge(
 def _is_html(head: bytes, content_type: str) -> bool:
     if content_type:
         return "html" in content_type.lower()
-    return bool(
-        re.match(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", head, re.IGNORECASE | re.DOTALL)
-    )
+    return bool(re.match(rb"\s*<(?!\?xml|rss|feed|rdf)[a-z!]", head, re.IGNORECASE))
 
 
 def _says(part: AbsentPart | BlockedPart, root: Any, text: str) -> bool:

@@ -1,0 +1,227 @@
+"""Platform `feed`: RSS 2.0, RSS 1.0 and Atom; broken XML is repaired and said to be so.
+
+What a feed carries of a post becomes its body; the page behind its link is the spider's to fetch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import Any, ClassVar
+from urllib.parse import urljoin
+
+from lxml import etree
+
+from crawler.extract import Listing, canonical, classify, without_session
+from crawler.markup import decode, lines_of, text_of
+from crawler.spider import SourceSpider
+from crawler.values import Page, parse_xml
+from data.definition import Definition
+from data.model import Post
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--")
+_BASE = "{http://www.w3.org/XML/1998/namespace}base"
+
+
+def read_feed(
+    definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
+) -> Listing:
+    """The posts of a feed; arguments and result as `crawler.extract.read_listing` has them.
+
+    guid, rdf:about or id is the native id, else the address; content is the body, enclosures are attachments, the
+    time of the last update is a field, so that an updated entry is a new version.
+    """
+    page = Page(url, None, url)
+    root, sound = parse_xml(decode(body, definition.charset, content_type))
+    kind = _name(root) if root is not None else ""
+    if kind not in ("rss", "rdf", "feed"):
+        verdict = classify(definition, status, body, content_type, rows=0)
+        problems = () if verdict != "ok" else ("feed: the page is no RSS or Atom feed",)
+        return Listing(state=verdict if verdict != "ok" else "empty", problems=problems)
+    verdict = classify(definition, status, b"", content_type, rows=None)
+    if verdict != "ok":
+        return Listing(state=verdict)
+    if not sound:
+        page.trouble["xml: the feed is not well-formed and was repaired; entries may be missing"] += 1
+    entries = [node for node in root.iter() if _name(node) in ("item", "entry")]
+    posts: dict[str, Post] = {}
+    for entry in entries:
+        page.base = _base_of(entry, url)
+        post = _atom(definition, page, entry) if _name(entry) == "entry" else _rss(definition, page, entry)
+        if not post.native:
+            page.trouble["entry: neither id nor link was found in an entry"] += 1
+        elif posts.setdefault(post.native, post) != post:
+            page.trouble["entry: two entries have the same id and say different things"] += 1
+    return Listing(
+        posts=tuple(posts.values()),
+        next_url=_next(definition, page, root, page_no) if entries else "",
+        state="ok" if entries else "empty",
+        rows=len(entries),
+        problems=page.problems(),
+    )
+
+
+def _rss(definition: Definition, page: Page, item: Any) -> Post:
+    guid = _first(item, "guid")
+    guid_text = _plain(guid)
+    link = page.absolute(_plain(_first(item, "link")))
+    if not link and guid is not None and guid.get("isPermaLink", "true").lower() == "true":
+        link = page.absolute(guid_text) if guid_text.startswith(("http://", "https://")) else ""
+    link = without_session(link)
+    about = next((text for name, text in item.attrib.items() if etree.QName(name).localname == "about"), "")
+    body = max((_prose(_plain(node, keep=True)) for node in _all(item, "encoded", "description")), key=len, default="")
+    files = [node.get("url", "") for node in _all(item, "enclosure")]
+    # media:content is often a picture of the page itself; what is not is a sample
+    files += [node.get("url", "") for node in _all(item, "content") if not _is_picture(node)]
+    updated = _time(_plain(_first(item, "updated")) or _plain(_first(item, "modified")))
+    return Post(
+        source=definition.name,
+        native=guid_text or about.strip() or canonical(definition, link),
+        url=link or page.url,
+        title=_line(_plain(_first(item, "title"))),
+        fields={"updated": updated} if updated else {},
+        body=body,
+        attachments=_attachments(page, files, link),
+        time=_time(_plain(_first(item, "pubdate", "date", "published"))),
+    )
+
+
+def _atom(definition: Definition, page: Page, entry: Any) -> Post:
+    links = [(node.get("rel", "alternate"), node.get("href", "")) for node in _all(entry, "link")]
+    link = without_session(
+        next((found for rel, href in links if rel == "alternate" and (found := page.absolute(href))), "")
+    )
+    content = _first(entry, "content")
+    body = "" if content is None else _construct(content)
+    summary = _first(entry, "summary")
+    if not body and summary is not None:
+        body = _construct(summary)
+    files = [href for rel, href in links if rel == "enclosure"]
+    if content is not None and content.get("src"):
+        files.append(content.get("src"))
+    title = _first(entry, "title")
+    updated = _time(_plain(_first(entry, "updated")))
+    return Post(
+        source=definition.name,
+        native=_plain(_first(entry, "id")) or canonical(definition, link),
+        url=link or page.url,
+        title="" if title is None else " ".join(_construct(title).split()),
+        fields={"updated": updated} if updated else {},
+        body=body,
+        attachments=_attachments(page, files, link),
+        time=_time(_plain(_first(entry, "published"))) or updated,
+    )
+
+
+def _next(definition: Definition, page: Page, root: Any, page_no: int) -> str:
+    """The next older page of a paged feed (RFC 5005), where the definition allows further pages."""
+    allowed = definition.list.pages.max if definition.list.pages else 1
+    if page_no >= allowed:
+        return ""
+    channel = root if _name(root) == "feed" else _first(root, "channel")
+    page.base = page.url
+    for node in () if channel is None else _all(channel, "link"):
+        if node.get("rel") in ("next", "prev-archive") and (found := page.absolute(node.get("href", ""))) != page.url:
+            return found
+    return ""
+
+
+# --- XML -------------------------------------------------------------------------------------------------------------
+
+
+def _name(node: Any) -> str:
+    """Local name in lower case; '' for comments."""
+    return etree.QName(node.tag).localname.lower() if isinstance(node.tag, str) else ""
+
+
+def _all(node: Any, *names: str) -> Iterator[Any]:
+    """Children of one of the names, whatever their namespace; children of groups too (media:group)."""
+    for child in node:
+        if _name(child) in names:
+            yield child
+        elif _name(child) == "group":
+            yield from _all(child, *names)
+
+
+def _first(node: Any, *names: str) -> Any:
+    """The first child of the first name that is there; of several with one name, one without namespace first."""
+    for name in names:
+        found = list(_all(node, name))
+        if found:
+            return next((child for child in found if not etree.QName(child.tag).namespace), found[0])
+    return None
+
+
+def _plain(node: Any, *, keep: bool = False) -> str:
+    """All text of a node; on one line unless `keep`."""
+    if node is None:
+        return ""
+    text = "".join(node.itertext())
+    return text if keep else text.strip()
+
+
+def _construct(node: Any) -> str:
+    """The text of an Atom text construct of type text, html or xhtml."""
+    kind = node.get("type", "text").lower()
+    if "xhtml" in kind or len(node):
+        return lines_of(node)
+    text = _plain(node, keep=True)
+    return text_of(text) if "html" in kind else text.strip("\n")
+
+
+def _prose(text: str) -> str:
+    """Text of an RSS description, which may be plain or HTML: plain text keeps its lines."""
+    return text_of(text) if _TAG.search(text) else unescape(text).strip("\n")
+
+
+def _line(text: str) -> str:
+    """A title: one line, without markup."""
+    return " ".join((text_of(text) if _TAG.search(text) else unescape(text)).split())
+
+
+def _base_of(entry: Any, url: str) -> str:
+    """`xml:base` of an entry and what is around it, joined to the feed's address."""
+    bases = [node.get(_BASE) for node in (entry, *entry.iterancestors()) if node.get(_BASE)]
+    base = url
+    for step in reversed(bases):
+        try:
+            base = urljoin(base, step)
+        except ValueError:
+            continue
+    return base
+
+
+def _is_picture(node: Any) -> bool:
+    return node.get("medium") == "image" or (node.get("type") or "").startswith("image/")
+
+
+def _attachments(page: Page, links: list[str], link: str) -> tuple[str, ...]:
+    found = (page.absolute(href) for href in links)
+    return tuple(dict.fromkeys(address for address in found if address and address != link))
+
+
+def _time(text: str) -> str:
+    """ISO 8601 in UTC of an RFC 822 or ISO time; the text as it is where it is neither."""
+    if not text:
+        return ""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text)
+        except (ValueError, TypeError, IndexError):
+            continue
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return text
+
+
+class FeedSpider(SourceSpider):
+    """Any RSS or Atom feed."""
+
+    name = "feed"
+    defaults: ClassVar[Mapping[str, Any]] = {"list": {"as": "xml"}}
+
+    def listing(self, body: bytes, url: str, headers: Mapping[str, str], page: int) -> Listing:
+        """The posts of the feed."""
+        return read_feed(self.definition, body, url, headers.get("content-type", ""), page)

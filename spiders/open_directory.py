@@ -1,0 +1,255 @@
+"""Platform `open_directory`: folders that a web server lists (nginx, Apache, copyparty, others); files are posts.
+
+Names come from addresses, never from what is shown: nginx cuts shown names at 50 characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
+
+import orjson
+
+from crawler.extract import Listing, classify
+from crawler.markup import decode, parse_html
+from crawler.spider import SourceSpider
+from crawler.values import Page, parse_xml
+from data.definition import Definition
+from data.model import Post
+
+# "01-Mar-2026 10:00", "2026-03-01 10:00", "2026-Mar-01 10:00:00", then perhaps "1.2M", "123" or "-"
+_TIME = r"\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}(?::\d{2})?|\d{4}-(?:\d{2}|[A-Z][a-z]{2})-\d{2} \d{2}:\d{2}(?::\d{2})?"
+_FACTS = re.compile(rf"(?P<time>{_TIME})?\s*(?P<size>-|\d+(?:\.\d+)?\s?[KMGT]?(?:i?B)?)?\s*(?:$|\n)")
+_HEADINGS = re.compile(r"index of|directory (?:listing|index)|folder listing|listing for", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a folder: whole address, whether a folder, size and time as the server wrote them ('' unknown)."""
+
+    url: str
+    folder: bool
+    size: str = ""
+    time: str = ""
+
+
+def read_folder(
+    definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
+) -> Listing:
+    """The files of one folder as posts and its sub-folders as `more`; arguments as `crawler.extract.read_listing`.
+
+    The native id is the path. Folders deeper than `depth` below the source's address are counted as a problem.
+    """
+    del page_no  # folders have no pages
+    page = Page(url, None, url)
+    entries = list(_entries(definition, page, body, content_type))
+    # any page has links: they prove nothing about a wall unless the page looks like a folder
+    proven = len(entries) if any(entry.size or entry.time for entry in entries) or _is_folder(body) else 0
+    verdict = classify(definition, status, body, content_type, rows=proven)
+    if verdict != "ok":
+        return Listing(state=verdict, problems=page.problems())
+    if entries and not proven:
+        page.trouble["folder: the page has links, but does not look like the listing of a folder"] += 1
+    posts: dict[str, Post] = {}
+    more: dict[str, None] = {}
+    for entry in entries:
+        if not entry.folder:
+            post = _post(definition, entry)
+            posts.setdefault(post.native, post)
+        elif _depth(definition, entry.url) <= definition.depth:
+            # what selects the shape of a listing (?F=1, ?ls) holds below too
+            query = urlsplit(definition.list.url or definition.url).query
+            more[entry.url + ("&" if "?" in entry.url else "?") + query if query else entry.url] = None
+        else:
+            page.trouble[f"depth: a folder lies deeper than {definition.depth} and was not read"] += 1
+    return Listing(
+        posts=tuple(posts.values()),
+        state="ok" if entries else "empty",
+        rows=len(entries),
+        problems=page.problems(),
+        more=tuple(more),
+    )
+
+
+def _is_folder(body: bytes) -> bool:
+    """Whether a page calls itself a folder, or is data and no page."""
+    head = body[:4096].decode("latin-1")
+    return head.lstrip()[:1] in ("[", "{") or "<list>" in head or bool(_HEADINGS.search(head))
+
+
+def _post(definition: Definition, entry: Entry) -> Post:
+    parts = urlsplit(entry.url)
+    path = _unquoted(parts.path)
+    facts = {"size": entry.size, "mtime": entry.time}
+    return Post(
+        source=definition.name,
+        native=f"{path}?{parts.query}" if parts.query else path,
+        url=entry.url,
+        raw=entry.url,
+        title=path.rpartition("/")[2],
+        fields={name: text for name, text in facts.items() if text},
+        time=entry.time,
+    )
+
+
+def _unquoted(path: str) -> str:
+    """The path in clear; names that are not UTF-8 are read as Latin-1, so that no two become one."""
+    raw = unquote_to_bytes(path)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _depth(definition: Definition, url: str) -> int:
+    """Folders between the source's address and this one; the source's own folder has depth 0."""
+    root = urlsplit(definition.list.url or definition.url).path
+    here = urlsplit(url).path
+    if not root.endswith("/"):
+        root = root + "/" if here.startswith(root + "/") else root[: root.rfind("/") + 1]
+    return len([part for part in here.removeprefix(root).split("/") if part])
+
+
+# --- the shapes of listings ------------------------------------------------------------------------------------------
+
+
+def _entries(definition: Definition, page: Page, body: bytes, content_type: str) -> Iterator[Entry]:
+    text = decode(body, definition.charset, content_type)
+    head = text.lstrip()[:200].lower()
+    if head.startswith(("[", "{")) or "json" in content_type:
+        yield from _from_json(page, text)
+    elif head.startswith(("<?xml", "<list>")) and "<html" not in head:
+        yield from _from_xml(page, text)
+    else:
+        yield from _from_html(page, text)
+
+
+def _from_json(page: Page, text: str) -> Iterator[Entry]:
+    """What nginx makes with `autoindex_format json`, and copyparty with `?ls`."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        page.trouble["json: the folder is not JSON"] += 1
+        return
+    if isinstance(found, dict):
+        rows = [(row, kind == "dirs") for kind in ("dirs", "files") for row in found.get(kind) or ()]
+        for row, folder in rows:
+            if isinstance(row, dict) and isinstance(href := row.get("href"), str):
+                moment = row.get("ts")
+                yield from _entry(page, href, folder, str(row.get("sz") or ""), _epoch(moment))
+            else:
+                page.trouble["row: an entry of the folder has no address"] += 1
+        return
+    for row in found if isinstance(found, list) else ():
+        if isinstance(row, dict) and isinstance(name := row.get("name"), str):
+            yield from _named(
+                page, name, row.get("type") == "directory", str(row.get("size", "")), str(row.get("mtime", ""))
+            )
+        else:
+            page.trouble["row: an entry of the folder has no name"] += 1
+
+
+def _from_xml(page: Page, text: str) -> Iterator[Entry]:
+    """What nginx makes with `autoindex_format xml`."""
+    root, sound = parse_xml(text)
+    if not sound:
+        page.trouble["xml: the folder is not well-formed and was repaired"] += 1
+    for node in () if root is None else root:
+        if node.tag in ("file", "directory"):
+            size = node.get("size", "") if node.tag == "file" else ""
+            yield from _named(page, node.text or "", node.tag == "directory", size, node.get("mtime", ""))
+
+
+def _from_html(page: Page, text: str) -> Iterator[Entry]:
+    """Anything that links its entries: `pre` lines, table rows, lists."""
+    root, whole = parse_html(text)
+    if not whole:
+        page.trouble["html: the folder is nested too deep and was cut there"] += 1
+    if root is None:
+        return
+    base = root.xpath("string((//base/@href)[1])").strip()
+    page.base = urljoin(page.url, base) if base else page.url
+    seen: set[str] = set()
+    for anchor in root.iter("a"):
+        href = (anchor.get("href") or "").strip()
+        # sort links are queries on the folder itself; following them is an old trap
+        if not href or href.startswith(("?", "#")):
+            continue
+        for entry in _entry(page, href, None, *_facts(anchor)):
+            if entry.url not in seen:
+                seen.add(entry.url)
+                yield entry
+
+
+def _facts(anchor: Any) -> tuple[str, str]:
+    """Size and time beside a link: what follows it on its `pre` line, or the cells of its row."""
+    row = next(anchor.iterancestors("tr"), None)
+    if row is not None:
+        cells = ["".join(cell.itertext()).strip() for cell in row.iter("td")]
+        matches = [match for cell in cells if (match := _FACTS.fullmatch(cell))]
+    else:
+        line = (anchor.tail or "").lstrip("> \t").split("\n")[0]
+        match = _FACTS.match(line.strip())
+        matches = [match] if match else []
+    size = next((match["size"] for match in matches if match["size"]), "")
+    moment = next((match["time"] for match in matches if match["time"]), "")
+    return ("" if size == "-" else size), moment
+
+
+def _named(page: Page, name: str, folder: bool, size: str, time: str) -> Iterator[Entry]:
+    """An entry given by its bare name."""
+    if name in ("", ".", ".."):
+        return
+    yield from _entry(page, "./" + quote(name, safe="") + ("/" if folder else ""), folder, size, _http_time(time))
+
+
+def _entry(page: Page, href: str, folder: bool | None, size: str, time: str) -> Iterator[Entry]:
+    """The entry of a link that leads exactly one step down from the folder; nothing for all others."""
+    whole = page.absolute(href)
+    try:
+        here, there = urlsplit(page.url), urlsplit(whole)
+    except ValueError:
+        return
+    root = here.path[: here.path.rfind("/") + 1] or "/"
+    if (there.scheme, there.netloc) != (here.scheme, here.netloc) or not there.path.startswith(root):
+        return
+    name = there.path[len(root) :]
+    if not name or "/" in name.rstrip("/") or _unquoted(name.rstrip("/")) in (".", ".."):
+        return
+    is_folder = name.endswith("/") if folder is None else folder
+    path = there.path if not is_folder or there.path.endswith("/") else there.path + "/"
+    # a query on a folder is its order; one that the server itself gave as data may be a key
+    query = "" if is_folder and folder is None else there.query
+    yield Entry(urlunsplit((there.scheme, there.netloc, path, query, "")), is_folder, "" if is_folder else size, time)
+
+
+def _epoch(moment: Any) -> str:
+    if not isinstance(moment, int | float) or isinstance(moment, bool):
+        return ""
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _http_time(text: str) -> str:
+    """ISO 8601 of "Sun, 01 Mar 2026 10:00:00 GMT"; other forms as they are."""
+    try:
+        return datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return text
+
+
+class OpenDirectorySpider(SourceSpider):
+    """A folder on a web server and the folders below it."""
+
+    name = "open_directory"
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def listing(self, body: bytes, url: str, headers: Mapping[str, str], page: int) -> Listing:
+        """The files and sub-folders of one folder."""
+        return read_folder(self.definition, body, url, headers.get("content-type", ""), page)
