@@ -1,4 +1,4 @@
-"""One module per container or format; here they are found by file, chosen by their first bytes, and kept from hurting each other."""
+"""One module per container or format; here they are found by file, chosen by first bytes, and kept apart."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], l
 def read_member(source: Source, out: Output) -> None:
     """Read one member (or the sample itself) inside what is open: its frames from `M` to `E`.
 
-    Whatever its bytes do to a reader, the member ends with honest problems, and all its bytes have gone to the byte pass.
+    Whatever its bytes do to a reader, the member ends with honest problems, and its bytes all went to the byte pass.
 
     Raises:
         LimitReached: the sample is over.

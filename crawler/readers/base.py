@@ -1,12 +1,12 @@
-"""What every reader works with: limits, a source of bytes, and the frames that go out; formats are left to the modules beside it."""
+"""What every reader works with: limits, a source of bytes, the frames that go out; formats are left to others."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import orjson
 
@@ -84,18 +84,29 @@ class Source:
     """The bytes of one sample or member, read once from front to back.
 
     Damage met on the way ends the stream and is kept in `damage`: readers see a short source and need not care.
+
+    Args:
+        chunks: the bytes in order, any cut.
+        name: as the container says it, '' for the sample itself.
+        amplification: how many bytes one byte of the whole sample has become here so far.
     """
 
-    def __init__(self, chunks: Iterator[bytes], name: str = "") -> None:
+    def __init__(
+        self, chunks: Iterator[bytes], name: str = "", amplification: Callable[[], float] = lambda: 1.0
+    ) -> None:
         self.name = name[:MAX_NAME]
         self.bytes = 0
         self.damage: Damaged | None = None
-        self.amplification = 1.0
-        """How many bytes one byte of the whole sample has become here; kept up to date by who unpacks."""
+        self.amplification = amplification
         self._chunks = chunks
         self._data = b""
         self._at = 0
         self._watch: Callable[[bytes], None] | None = None
+
+    @property
+    def position(self) -> int:
+        """Bytes that were read so far."""
+        return self.bytes - (len(self._data) - self._at)
 
     def watch(self, observer: Callable[[bytes], None]) -> None:
         """Hand every byte to the observer once, in order, those already peeked at included."""
@@ -146,6 +157,13 @@ class Source:
         """Step back over the last `size` bytes of the piece that was read last."""
         self._at -= size
 
+    def skip(self, size: int) -> int:
+        """Read over `size` bytes; how many there were."""
+        left = size
+        while left and (piece := self.piece(min(left, PIECE))):
+            left -= len(piece)
+        return size - left
+
     def drain(self) -> None:
         """Take what is left, so that whoever watches sees every byte."""
         self._data, self._at = b"", 0
@@ -159,6 +177,9 @@ class _Open:
 
     complete: bool = True
     problems: int = 0
+
+
+T = TypeVar("T", bound=Sized)
 
 
 class Output:
@@ -242,10 +263,13 @@ class Output:
 
     def columns(self, columns: Sequence[Sequence[bytes]]) -> None:
         """Rows of the open table given by column, all of equal length and UTF-8."""
-        rows = len(columns[0]) if columns else 0
-        step = max(1, min(MAX_ROWS, MAX_CELLS // max(1, len(columns))))
-        for start in range(0, rows, step):
-            self._rows([column[start : start + step] for column in columns])
+        for part in _slices(columns):
+            self._rows(part, _join)
+
+    def columns_latin(self, columns: Sequence[Sequence[str]]) -> None:
+        """As `columns`, where each character stands for one byte of UTF-8: the form in which csv hands values over."""
+        for part in _slices(columns):
+            self._rows(part, _join_latin)
 
     def rows(self, rows: Sequence[Sequence[bytes]]) -> None:
         """Rows of any widths: short ones are filled up with empty values to the widest beside them."""
@@ -260,23 +284,23 @@ class Output:
                     break
                 width, stop = wider, stop + 1
             self._rows(
-                [[row[index] if index < len(row) else b"" for row in rows[start:stop]] for index in range(width)]
+                [[row[index] if index < len(row) else b"" for row in rows[start:stop]] for index in range(width)], _join
             )
             start = stop
 
-    def _rows(self, columns: Sequence[Sequence[bytes]]) -> None:
+    def _rows(self, columns: Sequence[Sequence[T]], join: Callable[[Sequence[T]], bytes]) -> None:
         count = len(columns[0])
         ends = [array("I", accumulate(map(len, column), initial=0)) for column in columns]
         size = sum(end[-1] for end in ends)
         if size > MAX_VALUES and count > 1:
             half = count // 2
-            self._rows([column[:half] for column in columns])
-            self._rows([column[half:] for column in columns])
+            self._rows([column[:half] for column in columns], join)
+            self._rows([column[half:] for column in columns], join)
             return
         parts = [array("I", (count, len(columns))).tobytes()]
         for end, column in zip(ends, columns, strict=True):
             parts.append(end.tobytes())
-            parts.append(b"".join(column))
+            parts.append(join(column))
         payload = b"".join(parts)
         self._count(len(payload))
         self._send(b"R", payload)
@@ -285,3 +309,18 @@ class Output:
         self._given += size
         if self._given > self.limits.max_output + ALLOWANCE * (self._taken + self._unpacked):
             raise LimitReached("rows and text are far larger than what they were read from")
+
+
+def _slices(columns: Sequence[Sequence[T]]) -> Iterator[Sequence[Sequence[T]]]:
+    rows = len(columns[0]) if columns else 0
+    step = max(1, min(MAX_ROWS, MAX_CELLS // max(1, len(columns))))
+    for start in range(0, rows, step):
+        yield [column[start : start + step] for column in columns]
+
+
+def _join(values: Sequence[bytes]) -> bytes:
+    return b"".join(values)
+
+
+def _join_latin(values: Sequence[str]) -> bytes:
+    return "".join(values).encode("latin-1")

@@ -1,4 +1,4 @@
-"""Bytes of text files as UTF-8 lines, whatever mixture of encodings they are in; what the lines mean is left to the readers."""
+"""Bytes of text files as UTF-8 lines, whatever mixture of encodings they are in; meaning is left to readers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ _EDGE_WINDOW = 4096
 # windows-1252 leaves five bytes undefined, which real files hold as C1 controls
 _SLOPPY = "tocsin-c1"
 
-# UTF-8 that was taken for windows-1252 and encoded again: é became "Ã©", œ "Å“", ’ "â€™". Lead characters are only those that
-# hardly end a French word, so that CITÉ» or SANTÉ followed by a hard space stay what they are.
-_TAIL = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
+# UTF-8 that was taken for windows-1252 and encoded again: é became "Ã©", œ "Å“", ’ "â€™". Lead characters are only
+# those that hardly end a French word, so that CITÉ» or SANTÉ followed by a hard space stay what they are.
+_TAIL = (
+    "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a"
+    "\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
+)
 _MOJIBAKE = re.compile(f"[ÂÃÅ]{_TAIL}|â[\u20ac\u201a\u201e\u0080\u0082\u0084]{_TAIL}")
 # what any of the above begins with in UTF-8: a quick test on bytes before anything is decoded
 _MOJIBAKE_BYTES = re.compile(rb"\xc3[\x82\x83\x85][\xc2\xc5\xc6\xcb\xe2]|\xc3\xa2[\xc2\xe2]")
@@ -78,7 +81,7 @@ def is_text(head: bytes) -> bool:
     return strange * 50 <= len(head) and head.count(0) * 200 <= len(head)
 
 
-_USUAL = bytes(set(range(256)) - (set(range(0x00, 0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
+_USUAL = bytes(set(range(256)) - (set(range(0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
 
 
 def utf8_pieces(source: Source) -> Iterator[bytes]:
@@ -159,7 +162,7 @@ class Lines:
 
 
 def repair(block: bytes) -> bytes:
-    """Lines as valid UTF-8: bytes that are none are windows-1252 line by line, and UTF-8 encoded twice is undone once."""
+    """Lines as valid UTF-8: a line that is none is read as windows-1252, and UTF-8 encoded twice is undone once."""
     if block.isascii():
         return block
     try:

@@ -1,4 +1,4 @@
-"""Running text: whatever people write and no other reader claims; telling values in it apart is left to the byte pass."""
+"""Running text: whatever people write and no other reader claims; finding values in it is left to the byte pass."""
 
 from __future__ import annotations
 
