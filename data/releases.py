@@ -24,7 +24,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.errors import InputError, StoreError, StoreFull
+from data.errors import InputError, KeyFileError, StoreError, StoreFull
 from data.normalise import VERSION
 from data.people import count_people
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
@@ -184,16 +184,26 @@ class Releases:
         """Ids of releases made by another version of the normaliser: their tags meet none of ours."""
 
     @classmethod
-    def open(cls, folder: Path) -> Releases:
+    def open(cls, folder: Path, case: str = "") -> Releases:
         """Map the releases of a folder; none where there is no folder.
 
+        Args:
+            folder: the `releases` folder of a home.
+            case: of the key in use; '' to take releases of any case.
+
         Raises:
+            KeyFileError: a release was made with the key of another case: everything would look new beside it.
             StoreError: a release is damaged. Leaving it out would call what it holds new, so nothing is opened.
         """
         active, stale = {}, []
         for manifest in read_manifests(folder):
             if manifest["retired"] is not None:
                 continue
+            if case and manifest.get("case", case) != case:
+                raise KeyFileError(
+                    f"the release {manifest['id']} belongs to another case than the match key",
+                    hint="restore this case's keys/match.key, or retire the release",
+                )
             if manifest["normaliser"] != VERSION:
                 stale.append(manifest["id"])
                 continue

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data import releases as module
-from data.errors import InputError, StoreError
+from data.errors import InputError, KeyFileError, StoreError
 from data.releases import ReleaseBuilder, Releases, read_manifests, remove, retire
 from data.tags import Kind
 
@@ -159,6 +159,14 @@ def test_a_release_of_another_normaliser_is_named_and_not_compared(tmp_path: Pat
     path.write_text(json.dumps({**json.loads(path.read_text()), "normaliser": 99}))
     known = Releases.open(tmp_path)
     assert (len(known), known.stale) == (0, ("part-1",))
+
+
+def test_a_release_of_another_case_is_refused(tmp_path: Path) -> None:
+    keys = random_keys(10, 16)
+    register(tmp_path, "part-1", keys)
+    assert Releases.open(tmp_path, case="c").known_any(keys).all()
+    with pytest.raises(KeyFileError, match="another case"):
+        Releases.open(tmp_path, case="d")
 
 
 def test_a_folder_that_is_not_there_holds_no_release(tmp_path: Path) -> None:
