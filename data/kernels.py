@@ -6,8 +6,11 @@ Kernels check no bounds: callers hand over arrays whose offsets they know to be 
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +19,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
+
+KEPT_VERSIONS = 4
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +32,32 @@ U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
 
+def _sources() -> str:
+    """16 hex digits that change with every module that holds kernels.
+
+    numba compiles anew when the file of a function changes, but not when that of a function it calls does; and tags
+    made by outdated code would silently match nothing.
+    """
+    digest = hashlib.sha256()
+    for folder in ("crawler", "data"):
+        for path in sorted((Path(__file__).parent.parent / folder).glob("*.py")):
+            text = path.read_bytes()
+            if b"\n@kernel\n" in text or b"\n@inlined\n" in text:
+                digest.update(path.name.encode() + b"\0" + text)
+    return digest.hexdigest()[:16]
+
+
 def prepare_cache() -> bool:
-    """Point numba at a folder of ours unless `NUMBA_CACHE_DIR` is set; False if that folder cannot be written."""
+    """Point numba at a folder of ours, in `NUMBA_CACHE_DIR` if that is set; False if it cannot be written."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("tocsin")) / "numba"
+    sources = _sources()
+    if folder.name != sources:  # the environment may come from a parent process that has been here
+        folder /= sources
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _forget_old(folder.parent)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -46,6 +71,14 @@ def prepare_cache() -> bool:
     # numba reads the environment when it is imported and again before each compilation
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return True
+
+
+def _forget_old(folder: Path) -> None:
+    """Keep what the last few versions compiled; a process that still uses an older one compiles in memory."""
+    ours = [path for path in folder.iterdir() if len(path.name) == 16 and not set(path.name) - set("0123456789abcdef")]
+    with contextlib.suppress(FileNotFoundError):  # another process that starts now does the same
+        for path in sorted(ours, key=lambda path: path.stat().st_mtime)[:-KEPT_VERSIONS]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 CACHED = prepare_cache()

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -262,15 +263,34 @@ def test_arrays_that_can_be_written_need_no_second_compilation():
         assert len(compiled.signatures) == 1
 
 
-_RUN = "from data import kernels; import logging; print(kernels.CACHED, __import__('os').environ['NUMBA_CACHE_DIR'])"
+_RUN = "from data import kernels; print(kernels.CACHED, __import__('os').environ['NUMBA_CACHE_DIR'])"
 
 
 @pytest.mark.slow
 def test_compiled_code_is_cached_in_the_users_cache_folder(tmp_path):
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     ran = subprocess.run([sys.executable, "-c", _RUN], env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["True", str(tmp_path / "tocsin" / "numba")]
-    assert (tmp_path / "tocsin" / "numba").stat().st_mode & 0o777 == 0o700
+    cached, folder = ran.stdout.split()
+    assert cached == "True"
+    assert Path(folder).parent == tmp_path / "tocsin" / "numba"
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    # a child process that inherits the environment uses the same folder
+    environment["NUMBA_CACHE_DIR"] = folder
+    ran = subprocess.run([sys.executable, "-c", _RUN], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", folder]
+
+
+@pytest.mark.slow
+def test_only_the_last_few_versions_of_compiled_code_are_kept(tmp_path):
+    old = [tmp_path / f"{number:016x}" for number in range(10)]
+    for path in [*old, tmp_path / "of somebody else"]:
+        path.mkdir()
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", _RUN], env=environment, capture_output=True, check=True)
+    left = set(tmp_path.iterdir())
+    assert tmp_path / "of somebody else" in left
+    assert len(left & set(old)) == kernels.KEPT_VERSIONS - 1
+    assert len(left) == kernels.KEPT_VERSIONS + 1
 
 
 @pytest.mark.slow
