@@ -5,6 +5,7 @@ The definition itself is `data.definition`; platforms, which bring what a file l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ __all__ = [
     "origins",
     "page_url",
     "parse_source",
+    "set_enabled",
     "source_hosts",
     "start_url",
 ]
@@ -160,6 +162,23 @@ def complete(source: SourceFile, defaults: Mapping[str, Any]) -> Definition:
         if not definition.list.fields.id and not definition.list.fields.link:
             raise source.error("list.fields", "neither `id` nor `link` is given, so that posts cannot be told apart")
     return definition
+
+
+def set_enabled(source: SourceFile, *, enabled: bool) -> SourceFile:
+    """The same file with `enabled` set; comments and order stay."""
+    word = str(enabled).lower()
+    lines = source.text.splitlines(keepends=True)
+    if "enabled" in source.raw:
+        at = source.lines["enabled",] - 1
+        lines[at] = re.sub(r"(enabled[\"']?\s*:\s*)[^\s,}#]+", rf"\g<1>{word}", lines[at], count=1)
+    else:
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        lines.append(f"enabled: {word}\n")
+    changed = parse_source("".join(lines), source.file)
+    if changed.enabled is not enabled:
+        raise source.error("enabled", "is written in a way that cannot be changed here", f"write  enabled: {word}")
+    return changed
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

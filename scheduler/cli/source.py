@@ -1,0 +1,308 @@
+"""`tocsin source`: add, list, check and switch the watched places."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data.config import Home
+from data.errors import SourceError, TocsinError
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+
+if TYPE_CHECKING:
+    from data.sources import Definition, SourceFile
+
+
+@click.group()
+def source() -> None:
+    """Add, list, check and switch the watched places. Every key of a source file: docs/sources.md."""
+
+
+@source.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_home
+def add(home: Home, file: Path) -> None:
+    """Check a source file and copy it into the home."""
+    from data.sources import load_source
+    from scheduler.runner import complete_definition
+
+    found = load_source(file)
+    definition = complete_definition(found)
+    target = home.sources_dir / f"{definition.name}.yaml"
+    try:
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
+            stream.write(found.text)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError as error:
+        raise SourceError(
+            f"a source '{definition.name}' is already there; nothing was changed",
+            file=found.file,
+            line=found.line(("name",)),
+            field="name",
+            hint=f"choose another name, or edit {target}",
+        ) from error
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise SourceError(f"cannot be copied to {target}: {error.strerror}", file=found.file) from error
+    try:
+        _record(home, "source added", definition)
+    except TocsinError:
+        # what is not recorded is not added
+        target.unlink(missing_ok=True)
+        raise
+    for line in _understood(definition):
+        click.echo(line)
+    click.echo(f"\nLook at what it would read:  tocsin source check {definition.name}")
+    click.echo("A running daemon takes it up at its next reload (SIGHUP).")
+
+
+def _understood(definition: Definition) -> list[str]:
+    """What a definition means, line by line."""
+    from data.sources import source_hosts, start_url
+
+    hosts = sorted({host for host, _ in source_hosts(definition)})
+    lines = [
+        f"added {definition.name}" + ("" if definition.enabled else "  (switched off: enabled: false)"),
+        f"  platform   {definition.platform}",
+        f"  listing    {start_url(definition, datetime.now(UTC))}",
+        f"  every      {_span(definition.every.total_seconds())}, via {definition.via}",
+        f"  hosts      {', '.join(hosts)}; no other host is contacted",
+    ]
+    if definition.item is not None:
+        lines.append(f"  posts      read from {definition.item.url}")
+    if definition.raw is not None:
+        lines.append(f"  bytes      fetched from {definition.raw.url}")
+    if not definition.robots.obey:
+        lines.append(f"  robots.txt ignored, because: {definition.robots.ignore}")
+    lines += [f"  links      {follow.match} are handed to {follow.source}" for follow in definition.follow]
+    return lines
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def _record(home: Home, action: str, definition: Definition) -> None:
+    """Write into the audit chain what an operator changed, with the reason where robots.txt is ignored."""
+    from data.store import Store
+
+    now = datetime.now(UTC)
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        store.put_source(definition.name, definition.digest(), definition.enabled, now)
+        store.audit("operator", action, definition.name, now)
+        if not definition.robots.obey:
+            store.audit("operator", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
+
+
+@source.command("list")
+@json_option
+@pass_home
+def list_(home: Home, as_json: bool) -> None:
+    """List the sources; exit status 2 when a file cannot be used."""
+    from data.sources import load_sources
+    from scheduler.runner import complete_definition
+
+    good, bad = load_sources(home.sources_dir)
+    definitions: list[Definition] = []
+    for found in good:
+        try:
+            definitions.append(complete_definition(found))
+        except SourceError as error:
+            bad.append(error)
+    if as_json:
+        emit_json(
+            {
+                "sources": [_listed(definition) for definition in definitions],
+                "errors": [
+                    {"file": error.file, "line": error.line, "field": error.field, "error": str(error)} for error in bad
+                ],
+            }
+        )
+    elif definitions:
+        _print_table(
+            ["source", "platform", "every", "via", "state", "listing"],
+            [
+                [
+                    definition.name,
+                    definition.platform,
+                    _span(definition.every.total_seconds()),
+                    definition.via,
+                    "on" if definition.enabled else "off",
+                    definition.list.url or definition.url,
+                ]
+                for definition in definitions
+            ],
+        )
+    elif not bad:
+        note("no source is declared yet; begin with:  tocsin source add FILE")
+    for wrong in bad:
+        note(f"error: {wrong}")
+    if bad:
+        sys.exit(2)
+
+
+def _listed(definition: Definition) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "platform": definition.platform,
+        "url": definition.list.url or definition.url,
+        "via": definition.via,
+        "every_seconds": definition.every.total_seconds(),
+        "enabled": definition.enabled,
+        "version": definition.version,
+    }
+
+
+@source.command()
+@click.argument("name")
+@json_option
+@pass_home
+def check(home: Home, name: str, as_json: bool) -> None:
+    """Read the listing of a source and show its posts; nothing is stored. Exit status 2 when nothing could be read."""
+    from scheduler.runner import check_source
+
+    _find(home, name)
+    result = check_source(home, name)
+    if as_json:
+        emit_json(
+            {
+                "source": name,
+                "state": result.state,
+                "posts": result.posts,
+                "problems": list(result.problems),
+                "requests": result.requests,
+                "refused": result.refused,
+            }
+        )
+    else:
+        if result.posts:
+            _print_table(
+                ["id", "title", "time", "facts", "address"],
+                [
+                    [
+                        str(post.get("native", "")),
+                        str(post.get("title", "")),
+                        str(post.get("time", "")),
+                        _facts(post),
+                        str(post.get("raw") or post.get("url", "")),
+                    ]
+                    for post in result.posts
+                ],
+            )
+        click.echo(
+            f"{len(result.posts)} posts, state {result.state}, {result.requests} requests, {result.refused} refused; "
+            "nothing was stored"
+        )
+        for problem in result.problems:
+            note(f"problem: {_clean(problem)}")
+    if not result.posts:
+        note(f"error: nothing could be read from {name} (state {result.state})")
+        note(f"hint: {_HINTS.get(result.state, 'look at the problems above')}")
+        sys.exit(2)
+
+
+_HINTS = {
+    "empty": "the page was read but no row was found: compare `list.each` with the page as it is now",
+    "blocked": "the site shows a wall (log-in, captcha, limit): look at it with a browser; lower `rate`",
+    "absent": "the address leads to nothing: correct `url`",
+}
+
+
+def _facts(post: dict[str, Any]) -> str:
+    facts = [f"{name} {text}" for name, text in (post.get("fields") or {}).items()]
+    if attachments := post.get("attachments"):
+        facts.append(f"{len(attachments)} attachments")
+    if body := post.get("body"):
+        facts.append(f"{len(body)} characters of text")
+    return ", ".join(facts)
+
+
+@source.command()
+@click.argument("name")
+@pass_home
+def enable(home: Home, name: str) -> None:
+    """Switch a source on."""
+    _switch(home, name, enabled=True)
+
+
+@source.command()
+@click.argument("name")
+@pass_home
+def disable(home: Home, name: str) -> None:
+    """Switch a source off; what is known of it stays."""
+    _switch(home, name, enabled=False)
+
+
+@source.command()
+def schema() -> None:
+    """Print the JSON schema of source files, for editors."""
+    from data.sources import json_schema
+
+    emit_json(json_schema())
+
+
+def _find(home: Home, name: str) -> SourceFile:
+    """The named source file; raises SourceError for the file's own mistake or with the nearest name."""
+    from data.definition import nearest
+    from data.sources import load_sources
+
+    good, bad = load_sources(home.sources_dir)
+    for found in good:
+        if found.name == name:
+            return found
+    for wrong in bad:
+        if Path(wrong.file).stem == name:
+            raise wrong
+    raise SourceError(
+        f"there is no source '{name}'{nearest(name, [found.name for found in good])}", hint="tocsin source list"
+    )
+
+
+def _switch(home: Home, name: str, *, enabled: bool) -> None:
+    from data.sources import set_enabled
+    from scheduler.runner import complete_definition
+
+    found = _find(home, name)
+    changed = set_enabled(found, enabled=enabled)
+    definition = complete_definition(changed)
+    target = home.sources_dir / found.file
+    # a whole new file takes the place of the old one, so that a crash leaves one of the two
+    fresh = target.with_name(f".{target.name}.new")
+    try:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
+            stream.write(changed.text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(target)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise SourceError(f"cannot be written: {error.strerror}", file=found.file) from error
+    _record(home, "source enabled" if enabled else "source disabled", definition)
+    click.echo(f"{name} is switched {'on' if enabled else 'off'}")
+
+
+def _clean(text: str) -> str:
+    """Text of a site without what a terminal would obey."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(Text(_clean(cell if len(cell) <= 200 else cell[:199] + "…")) for cell in row))
+    console().print(table)
