@@ -222,6 +222,9 @@ class FeedSpider(SourceSpider):
     name = "feed"
     defaults: ClassVar[Mapping[str, Any]] = {"list": {"as": "xml"}}
 
-    def listing(self, body: bytes, url: str, headers: Mapping[str, str], page: int) -> Listing:
+    @classmethod
+    def read_listing(
+        cls, definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
+    ) -> Listing:
         """The posts of the feed."""
-        return read_feed(self.definition, body, url, headers.get("content-type", ""), page)
+        return read_feed(definition, body, url, content_type, page_no, status)

@@ -23,7 +23,7 @@ from data.model import Post
 
 # "01-Mar-2026 10:00", "2026-03-01 10:00", "2026-Mar-01 10:00:00", then perhaps "1.2M", "123" or "-"
 _TIME = r"\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}(?::\d{2})?|\d{4}-(?:\d{2}|[A-Z][a-z]{2})-\d{2} \d{2}:\d{2}(?::\d{2})?"
-_FACTS = re.compile(rf"(?P<time>{_TIME})?\s*(?P<size>-|\d+(?:\.\d+)?\s?[KMGT]?(?:i?B)?)?\s*(?:$|\n)")
+_FACTS = re.compile(rf"(?P<time>{_TIME})?\s*(?P<size>-|\d+(?:\.\d+)?\s?[KMGT]?(?:i?B)?)?(?=\s|$)")
 _HEADINGS = re.compile(r"index of|directory (?:listing|index)|folder listing|listing for", re.IGNORECASE)
 
 
@@ -192,8 +192,7 @@ def _facts(anchor: Any) -> tuple[str, str]:
         cells = ["".join(cell.itertext()).strip() for cell in row.iter("td")]
         matches = [match for cell in cells if (match := _FACTS.fullmatch(cell))]
     else:
-        line = (anchor.tail or "").lstrip("> \t").split("\n")[0]
-        match = _FACTS.match(line.strip())
+        match = _FACTS.match((anchor.tail or "").split("\n")[0].strip())
         matches = [match] if match else []
     size = next((match["size"] for match in matches if match["size"]), "")
     moment = next((match["time"] for match in matches if match["time"]), "")
@@ -250,6 +249,9 @@ class OpenDirectorySpider(SourceSpider):
     name = "open_directory"
     defaults: ClassVar[Mapping[str, Any]] = {}
 
-    def listing(self, body: bytes, url: str, headers: Mapping[str, str], page: int) -> Listing:
+    @classmethod
+    def read_listing(
+        cls, definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
+    ) -> Listing:
         """The files and sub-folders of one folder."""
-        return read_folder(self.definition, body, url, headers.get("content-type", ""), page)
+        return read_folder(definition, body, url, content_type, page_no, status)
