@@ -1,0 +1,311 @@
+"""The sandbox from outside: one warm process behind walls, a fresh reader per sample; reading is left to `readers`.
+
+Levels, best first: bubblewrap (own root, process, user and network namespaces, nothing but the interpreter and this
+code to be seen, all read-only), system call filter (no path, no process, no socket), resource limits. What could not be
+had is named by `Sandbox.protection`.
+"""
+
+from __future__ import annotations
+
+import array
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from crawler import confine
+from crawler.reader_main import KILL, SENT
+from crawler.readers.base import Limits
+from data.errors import ReaderFailed
+
+__all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
+
+START_SECONDS = 20.0
+# what a reader imports beside the standard library
+_PACKAGES = ("crawler", "data", "orjson", "isal")
+_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderExit:
+    """How a reader ended.
+
+    Attributes:
+        code: its exit status, or None. signal: the number of the signal that ended it, or None.
+        reason: a sentence for a person, without content; '' if it read its sample to the end.
+    """
+
+    code: int | None
+    signal: int | None
+    reason: str
+
+
+class ReaderSession:
+    """One reader: send `D` and `E` frames on `socket`, take its frames from there (docs/architecture.md, section 3)."""
+
+    def __init__(self, sock: socket.socket, life: socket.socket) -> None:
+        self.socket = sock
+        self._life = life
+        self._exit: ReaderExit | None = None
+
+    def fileno(self) -> int:
+        """Of the socket, for selectors."""
+        return self.socket.fileno()
+
+    def all_sent(self) -> None:
+        """The last byte was handed over: from now on the reader's clock runs even while it waits."""
+        self._say(SENT)
+
+    def kill(self) -> None:
+        """End the reader, if it has not ended, and close the socket."""
+        self.socket.close()
+        self._say(KILL)
+
+    def _say(self, order: bytes) -> None:
+        if self._exit is None:
+            try:
+                self._life.send(order)
+            except OSError:
+                # it has ended already, which wait() tells
+                return
+
+    def wait(self, timeout: float | None = None) -> ReaderExit:
+        """How the reader ended, once it has.
+
+        Args:
+            timeout: seconds; a reader that runs longer is killed, and its end then says so.
+        """
+        if self._exit is None:
+            self._exit = self._ended(timeout)
+            self._life.close()
+        return self._exit
+
+    def _ended(self, timeout: float | None) -> ReaderExit:
+        self._life.settimeout(timeout)
+        try:
+            report = self._life.recv(4096)
+        except TimeoutError:
+            self._say(KILL)
+            return ReaderExit(None, None, "it did not end in time")
+        except OSError:
+            report = b""
+        if not report:
+            return ReaderExit(None, None, "the sandbox ended")
+        return ReaderExit(**orjson.loads(report))
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End the reader and forget it."""
+        self.kill()
+        self.wait(5)
+
+
+@dataclass(slots=True)
+class _Zygote:
+    """The warm process that runs."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    walls: str
+    greeting: dict[str, Any]
+
+
+class Sandbox:
+    """Readers behind walls; one object serves many samples and threads, and starts its process again by itself.
+
+    Args:
+        limits: of every sample.
+        bwrap: True insists on bubblewrap, False does without, None takes it where it works.
+
+    Raises:
+        ReaderFailed: nothing could be started, or not with bubblewrap where that was insisted on.
+    """
+
+    def __init__(self, limits: Limits | None = None, bwrap: bool | None = None) -> None:
+        self.limits = limits or Limits()
+        self._bwrap = bwrap
+        self._lock = threading.Lock()
+        self._zygote: _Zygote | None = self._start()
+
+    def open(self) -> ReaderSession:
+        """A fresh reader for one sample.
+
+        Raises:
+            ReaderFailed: the process was gone and could not be started again.
+        """
+        with self._lock:
+            if self._zygote is None or self._zygote.process.poll() is not None:
+                self._zygote = self._restart()
+            try:
+                return self._open(self._zygote)
+            except OSError:
+                self._zygote = self._restart()
+                return self._open(self._zygote)
+
+    @staticmethod
+    def _open(zygote: _Zygote) -> ReaderSession:
+        ours, theirs = socket.socketpair()
+        # message boundaries keep an order and a report whole
+        life, watched = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            descriptors = array.array("i", [theirs.fileno(), watched.fileno()])
+            zygote.control.sendmsg([b"O"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        except OSError:
+            ours.close()
+            life.close()
+            raise
+        finally:
+            theirs.close()
+            watched.close()
+        return ReaderSession(ours, life)
+
+    def protection(self) -> dict[str, str]:
+        """What stands between a hostile sample and this machine, by name; weaker than meant begins with "degraded"."""
+        zygote = self._zygote
+        if zygote is None:
+            return {"reader walls": "none: the sandbox is closed"}
+        return {
+            "reader walls": zygote.walls,
+            "reader network": zygote.greeting["network"],
+            "reader system calls": "filtered to open sockets, memory and time"
+            if zygote.greeting["calls"]
+            else "degraded: not filtered on this kernel or machine",
+            "reader limits": f"{self.limits.memory // 2**20} MiB, {self.limits.cpu:g} s processor time, no core dumps",
+        }
+
+    def close(self) -> None:
+        """End the process and with it all readers."""
+        with self._lock:
+            zygote, self._zygote = self._zygote, None
+            if zygote is not None:
+                _end(zygote)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    # --- starting ------------------------------------------------------------------------------------------------
+
+    def _restart(self) -> _Zygote:
+        if self._zygote is not None:
+            _end(self._zygote)
+            self._zygote = None
+        return self._start()
+
+    def _start(self) -> _Zygote:
+        lacking = "bubblewrap was not asked for"
+        if self._bwrap is not False:
+            program = shutil.which("bwrap", path=os.environ.get("PATH", os.defpath))
+            lacking = "bubblewrap is not installed"
+            if program is not None:
+                lacking = "bubblewrap does not start on this machine as this user"
+                # a process that lost its network cannot set a new one up, and what it starts has none to lose
+                without = ["--share-net"] if confine.network_is_refused() else []
+                zygote = self._launch(
+                    [program, *_walls(), *without], "bubblewrap: sees only its interpreter, read-only"
+                )
+                if zygote is not None:
+                    return zygote
+        if self._bwrap:
+            raise ReaderFailed(f"{lacking}, and readers were to run inside it", hint="apt-get install bubblewrap")
+        zygote = self._launch([], f"degraded: {lacking}; system call filter and limits only")
+        if zygote is None:
+            raise ReaderFailed("the process that reads samples does not start", hint="run: tocsin doctor")
+        return zygote
+
+    def _launch(self, wrapper: list[str], walls: str) -> _Zygote | None:
+        """Start and greet; None if it did not get that far."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # the kernel ends such a process with the thread that started it: only the main thread lives long enough.
+        # In any case it ends when our end of its socket closes.
+        follow = threading.current_thread() is threading.main_thread()
+        code = (
+            f"import sys; sys.path[:0] = {_roots()!r}\n"
+            "from crawler.reader_main import main\n"
+            f"main({theirs.fileno()}, walls={bool(wrapper)}, follow_parent={follow and not wrapper})"
+        )
+        command = [_interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", code]
+        if wrapper:
+            command = [*wrapper, *(["--die-with-parent"] if follow else []), "--", *command]
+        process = subprocess.Popen(
+            command,
+            pass_fds=(theirs.fileno(),),
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Control-C at a terminal is for the command, which then closes us
+            start_new_session=True,
+        )
+        theirs.close()
+        ours.settimeout(START_SECONDS)
+        try:
+            ours.send(orjson.dumps(asdict(self.limits)))
+            greeting = ours.recv(65_536)
+        except OSError:
+            greeting = b""
+        ours.settimeout(None)
+        zygote = _Zygote(process, ours, walls, orjson.loads(greeting) if greeting else {})
+        if greeting:
+            return zygote
+        _end(zygote)
+        return None
+
+
+def _end(zygote: _Zygote) -> None:
+    zygote.control.close()
+    try:
+        zygote.process.wait(2)
+    except subprocess.TimeoutExpired:
+        zygote.process.kill()
+        zygote.process.wait()
+
+
+def _interpreter() -> str:
+    # a virtual environment's link leads to a place that need not be seen inside
+    return os.path.realpath(sys.executable)
+
+
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise ReaderFailed(f"the package {name} is not installed", hint="install the project again: make setup")
+    return Path(next(iter(found.submodule_search_locations))).resolve()
+
+
+def _roots() -> list[str]:
+    """Folders that packages are imported from, in order."""
+    return list(dict.fromkeys(str(_package(name).parent) for name in _PACKAGES))
+
+
+def _walls() -> list[str]:
+    """Arguments of bubblewrap, without the program that it starts."""
+    seen = [*map(_package, _PACKAGES), Path(_interpreter()), Path(os.path.realpath(os.__file__)).parent]
+    if sys.base_prefix not in ("/", "/usr", "/usr/local"):
+        # an interpreter that lives by itself keeps its libraries beside it
+        seen.append(Path(sys.base_prefix).resolve())
+    walls = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
+    for path in _LIBRARIES:
+        walls += ["--ro-bind-try", path, path]
+    for path in dict.fromkeys(map(str, seen)):
+        walls += ["--ro-bind", path, path]
+    return [*walls, "--remount-ro", "/"]
