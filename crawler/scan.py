@@ -9,7 +9,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +37,9 @@ U64 = NDArray[np.uint64]
 BLOCK = 256 * 1024
 # What is looked at on both sides of a block: the longest candidate, each of its characters escaped twice over.
 AROUND = 4096
-_ROUNDS = 3
+# Readings of readings: UTF-16 in base64, unescaped twice, without markup.
+_DEPTH = 4
+_ALL = scan_kernels.NUL | scan_kernels.EQUALS | scan_kernels.LONG | scan_kernels.ESCAPE | scan_kernels.MARKUP
 _TAGS = 8192
 _ARENA = 512 * 1024
 # Collected tags are sorted and made distinct whenever this many have come together.
@@ -190,33 +192,50 @@ class ByteScanner:
             self._pending = grown
 
     def _block(self, high: int) -> list[Candidate]:
-        """Everything that begins in the pending bytes from `_behind` to `high`, in every view."""
+        """Everything that begins in the pending bytes from `_behind` to `high`, in every reading of them."""
         found: dict[tuple[int, bytes, int], Candidate] = {}
-        raw = _View(self._pending, self._size, self._behind, high)
-        for view in _views(raw, _room()):
-            for candidate in self._scan(view):
-                found.setdefault((candidate.kind, candidate.value, candidate.offset), candidate)
+        self._explore(_View(self._pending, self._size, self._behind, high), _ALL, 0, found)
         return sorted(found.values(), key=lambda candidate: candidate.offset)
 
-    def _scan(self, view: _View) -> Iterator[Candidate]:
+    def _explore(self, view: _View, allowed: int, depth: int, found: dict[tuple[int, bytes, int], Candidate]) -> None:
+        """Look at a view, then at the readings that it shows signs of, each with fewer further ones `allowed`."""
+        seen = self._look(view, found) & allowed
+        if seen & scan_kernels.NUL and (wide := _read(scan_views.utf16, view, depth)):
+            self._explore(wide, allowed & ~scan_kernels.NUL, depth + 1, found)
+        if seen & scan_kernels.EQUALS and (mail := _read(scan_views.printable, view, depth)):
+            self._explore(mail, scan_kernels.ESCAPE | scan_kernels.MARKUP, depth + 1, found)
+        if seen & scan_kernels.LONG:
+            # in the middle of a sample the run may have begun before the view
+            for phase in range(4 if view.low else 1):
+                if packed := _read(scan_views.base64, view, depth, phase):
+                    self._explore(packed, allowed & ~scan_kernels.LONG & ~scan_kernels.EQUALS, depth + 1, found)
+        if seen & scan_kernels.ESCAPE and (plain := _read(scan_views.escapes, view, depth, _ENTITIES)):
+            again = scan_kernels.ESCAPE if depth + 1 < _DEPTH else 0
+            self._explore(plain, again | scan_kernels.MARKUP, depth + 1, found)
+        elif seen & scan_kernels.MARKUP and (bare := _read(scan_views.markup, view, depth, _INLINE)):
+            self._explore(bare, 0, depth + 1, found)
+
+    def _look(self, view: _View, found: dict[tuple[int, bytes, int], Candidate]) -> int:
+        """Add the candidates of one view; gives back what it shows signs of."""
         room = _room()
-        at = view.low
-        while at < view.high:
-            at, count = scan_kernels.scan(
-                view.address, view.size, at, view.high, *_KERNEL_TABLES, *self._keys, *room.addresses
+        text = _folded(view)
+        seen = scan_kernels.signs(text.address, 0, text.low) | scan_kernels.signs(text.address, text.high, text.size)
+        at = text.low
+        while at < text.high:
+            at, count, noted = scan_kernels.scan(
+                text.address, text.size, at, text.high, *_TABLES, *self._keys, *room.addresses
             )
+            seen |= noted
             tags = room.tags[:count]
             if self._collect:
                 self._keep(tags, room.metas[:count])
             for index in np.flatnonzero(self._watch.lookup(tags)).tolist():
                 meta = int(room.metas[index])
                 start, length = meta >> 24 & 0xFFFFFF, meta >> 48 & 0xFF
-                yield Candidate(
-                    Kind(meta >> 56 & 127),
-                    int(tags[index]),
-                    room.arena[start : start + length].tobytes(),
-                    self._offset + view.origin(meta & 0xFFFFFF),
-                )
+                kind, value = Kind(meta >> 56 & 127), room.arena[start : start + length].tobytes()
+                offset = self._offset + text.origin(meta & 0xFFFFFF)
+                found.setdefault((kind, value, offset), Candidate(kind, int(tags[index]), value, offset))
+        return seen
 
     def _keep(self, tags: U64, metas: I64) -> None:
         kinds = metas >> 56
@@ -237,70 +256,43 @@ def _distinct(parts: list[U64]) -> U64:
     return ordered[keep]
 
 
-def _views(raw: _View, room: _Room) -> Iterator[_View]:
-    """The folded text of every reading of the raw bytes; each is used up before the next is made."""
-    seen = scan_fold.look_over(raw.text[: raw.size])
-    yield _folded(raw, room) if seen & scan_fold.HIGH else raw
-    bases = [raw]
-    if seen & scan_fold.NUL and (wide := _read(scan_views.utf16, raw, room, 1)):
-        bases.append(wide)
-        yield _folded(wide, room)
-    if seen & scan_fold.ESCAPE:
-        for base in bases:
-            view: _View | None = base
-            for depth in range(2, 2 + _ROUNDS):
-                if view and (view := _read(scan_views.escapes, view, room, depth, _ENTITIES)):
-                    yield _folded(view, room)
-
-
-def _read(
-    loop: Callable[..., tuple[int, int, int, int, int]], source: _View, room: _Room, depth: int, *tables: int
-) -> _View | None:
+def _read(loop: Callable[..., tuple[int, int, int, int, int]], source: _View, depth: int, *more: int) -> _View | None:
     """Another reading of a view, or None where it says nothing new."""
-    out, marks_out, marks_in = room.layer(depth, source.size)
+    room = _room().layer(depth + 1, source.size)
     size, marks, low, high, changed = loop(
-        source.address,
-        source.size,
-        source.low,
-        source.high,
-        _address(out),
-        _address(marks_out),
-        _address(marks_in),
-        *tables,
+        source.address, source.size, source.low, source.high, *(_address(part) for part in room), *more
     )
-    return _View(out, size, low, high, marks_out[:marks], marks_in[:marks], source) if changed else None
+    return _View(room[0], size, low, high, room[1][:marks], room[2][:marks], source) if changed else None
 
 
-def _folded(source: _View, room: _Room) -> _View:
-    out, marks_out, marks_in = room.layer(0, source.size)
-    tables = _address(scan_fold.fold_table()), _address(scan_fold.CP1252)
+def _folded(source: _View) -> _View:
+    room = _room().layer(0, source.size)
     size, marks, low, high = scan_fold.fold_bytes(
         source.address,
         source.size,
         source.low,
         source.high,
-        _address(out),
-        _address(marks_out),
-        _address(marks_in),
-        *tables,
+        _address(room[0]),
+        _address(room[1]),
+        _address(room[2]),
+        _address(scan_fold.fold_table()),
+        _address(scan_fold.CP1252),
     )
-    return _View(out, size, low, high, marks_out[:marks], marks_in[:marks], source)
+    return _View(room[0], size, low, high, room[1][:marks], room[2][:marks], source)
 
 
 def _address(array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
 
 
-_KERNEL_TABLES = _address(scan_kernels.CLASSES), _address(scan_kernels.IBAN_LENGTHS)
-_ENTITIES = _address(scan_views.ENTITIES)
+_TABLES = _address(scan_kernels.CLASSES), _address(scan_kernels.IBAN_LENGTHS)
+_ENTITIES, _INLINE = _address(scan_views.ENTITIES), _address(scan_views.INLINE)
 
 
 # --- compiling -------------------------------------------------------------------------------------------------------
 
 # one of everything, so that every loop is compiled for the arguments it will get
-_WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é &eacute; \\u00e9"
-
-
+_WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é \\u00e9 <b>a</b> =\n " + 30 * "Y"
 _warm = threading.Event()
 
 

@@ -11,13 +11,8 @@ from crawler.scan_memory import byte, put_byte, put_word, signed, word
 from data.kernels import inlined, kernel
 from data.normalise import fold
 
-U8 = NDArray[np.uint8]
-
 OTHER = 1
 """The byte that stands for a symbol without an ASCII reading; no class of `scan_kernels` has it."""
-
-HIGH, NUL, ESCAPE, MARKUP = 1, 2, 4, 8
-"""What `look_over` may see."""
 
 _LOW, _HIGH, _MATHS, _MATHS_SIZE = 0x3400, 0xFB00, 0x1D400, 0x400
 _HIGHS = np.uint64(0x8080808080808080)
@@ -121,19 +116,3 @@ def fold_bytes(
     if high_out < 0:
         high_out = o - out
     return o - out, marks, low_out, high_out
-
-
-@kernel
-def look_over(source: U8) -> int:
-    """What some bytes hold, added up: `HIGH` bytes, `NUL`, `ESCAPE` (backslash & % two quotes), `MARKUP` (< [ =)."""
-    high = nul = escape = markup = np.uint8(0)
-    before = np.uint8(0)
-    for place in range(len(source)):
-        char = source[place]
-        high |= char & np.uint8(0x80)
-        nul |= np.uint8(char == np.uint8(0))
-        escape |= np.uint8(char == np.uint8(0x5C)) | np.uint8(char == np.uint8(0x26)) | np.uint8(char == np.uint8(0x25))
-        escape |= np.uint8(char == np.uint8(0x27)) & np.uint8(before == np.uint8(0x27))
-        markup |= np.uint8(char == np.uint8(0x3C)) | np.uint8(char == np.uint8(0x5B)) | np.uint8(char == np.uint8(0x3D))
-        before = char
-    return (HIGH if high else 0) | (NUL if nul else 0) | (ESCAPE if escape else 0) | (MARKUP if markup else 0)

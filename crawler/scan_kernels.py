@@ -31,7 +31,11 @@ MARGIN, ARENA_MARGIN = 256, 8192
 
 _EMAIL, _PHONE, _NIR, _IBAN, _PROFESSIONAL, _TOKEN = 1, 2, 3, 4, 5, 6
 
-_LETTER, _DIGIT, _JOIN, _AT, _GAP, _LOCAL, _DOMAIN, _WEAK = 1, 2, 4, 8, 16, 32, 64, 128
+NUL, ESCAPE, MARKUP, EQUALS, LONG = 1, 2, 4, 8, 16
+"""What `scan` notes beside what it finds: signs that other readings of the text say more."""
+
+_LONG_WORD = 24
+_LETTER, _DIGIT, _JOIN, _RARE, _GAP, _LOCAL, _DOMAIN, _WEAK = 1, 2, 4, 8, 16, 32, 64, 128
 _WORD = _LETTER | _DIGIT
 
 
@@ -42,7 +46,8 @@ def _classes() -> U8:
         (string.digits, _DIGIT | _LOCAL | _DOMAIN),
         # one of these between two words of a token is dropped
         ("-_.", _JOIN),
-        ("@", _AT),
+        # not only a gap between words: @ begins a domain, the others are noted
+        ("@\\&%'<[=\0", _RARE),
         # what people write between the digits of one number
         (" .-/()+_", _GAP),
         ("._%+-'&=!#$*?^`{}~", _LOCAL),
@@ -417,7 +422,7 @@ def _groups(
     room: int,
     count: int,
 ) -> tuple[int, int, int]:
-    """Numbers that begin from `at` on in the word that ends at `end`; gives back where room ran out, or its end, too."""
+    """Numbers that begin from `at` on in the word that ends at `end`; gives back where room ran out, or its end."""
     last = min(end, stop)
     group = at
     while group < last:
@@ -443,6 +448,45 @@ def _groups(
     return last, free, count
 
 
+@inlined
+def _sign(char: int, at: int, limit: int) -> int:
+    """What one of the rare characters is a sign of."""
+    if char == 0:
+        return NUL
+    if char == 60 or char == 91:
+        return MARKUP
+    if char == 61:
+        return EQUALS
+    # an apostrophe only if it is doubled, as in SQL
+    return ESCAPE if char != 39 or (at + 1 < limit and byte(at + 1) == 39) else 0
+
+
+@kernel
+def signs(begin: int, start: int, stop: int) -> int:
+    """What `scan` would note in `start..stop`, without finding anything."""
+    seen = 0
+    since = at = begin + start
+    while at < begin + stop:
+        char = byte(at)
+        if not ((char >= 48 and char <= 57) or ((char | 32) >= 97 and (char | 32) <= 122)):
+            since = at + 1
+            if (
+                char == 0
+                or char == 92
+                or char == 38
+                or char == 37
+                or char == 39
+                or char == 60
+                or char == 91
+                or char == 61
+            ):
+                seen |= _sign(char, at, begin + stop)
+        elif at - since >= _LONG_WORD - 1:
+            seen |= LONG
+        at += 1
+    return seen
+
+
 @kernel
 def scan(
     begin: int,
@@ -458,19 +502,19 @@ def scan(
     tags: int,
     metas: int,
     most: int,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Find and tag what can be a value and begins in `start..stop`; what stands around that is only looked at.
 
     The text is `size` folded bytes at the address `begin`; start and stop are places in it, from 0; classes and lengths
     the addresses of the two tables. The arena is room for normal forms, tags and metas for `most` candidates.
 
     Returns:
-        Where to go on (stop, or less if the room is used up) and the number of candidates.
+        Where to go on (stop, or less if the room is used up), the number of candidates, and what was noted.
     """
     keys, out = (k0, k1), (tags, metas)
     room, full = most - MARGIN, arena + arena_size - ARENA_MARGIN
     limit, stop = begin + size, begin + stop
-    count = 0
+    count = seen = 0
     free = arena
     at = begin + start
     inside = at > begin and _class(classes, at - 1) & _WORD != 0
@@ -478,14 +522,18 @@ def scan(
         kind = _class(classes, at)
         if not kind & _WORD:
             inside = False
-            if kind & _AT:
-                if count > room or free > full:
-                    return at - begin, count
-                free, count = _email(begin, limit, at, classes, keys, arena, free, out, count)
+            if kind & _RARE:
+                char = byte(at)
+                if char == 64:
+                    if count > room or free > full:
+                        return at - begin, count, seen
+                    free, count = _email(begin, limit, at, classes, keys, arena, free, out, count)
+                else:
+                    seen |= _sign(char, at, limit)
             at += 1
             continue
         if count > room or free > full:
-            return at - begin, count
+            return at - begin, count, seen
         end = at + 1
         every = kind
         while end < limit:
@@ -494,6 +542,8 @@ def scan(
                 break
             every |= kind
             end += 1
+        if end - at >= _LONG_WORD:
+            seen |= LONG
         if not inside:
             if end - at >= TOKEN_MIN or (kind & _JOIN and end + 1 < limit and _class(classes, end + 1) & _WORD):
                 free, count = _tokens(begin, limit, at, end, classes, keys, arena, free, out, count)
@@ -504,7 +554,7 @@ def scan(
                 begin, limit, at, end, stop, classes, keys, arena, full, free, out, room, count
             )
             if place < min(end, stop):
-                return place - begin, count
+                return place - begin, count, seen
         inside = False
         at = end
-    return stop - begin, count
+    return stop - begin, count, seen

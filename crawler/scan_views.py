@@ -1,4 +1,4 @@
-"""Other readings of the same bytes: UTF-16, and escapes of JSON, SQL, XML, HTML, URLs and programs; compiled loops.
+"""Other readings of the same bytes: UTF-16, escapes, inline markup, quoted-printable, base64; compiled loops.
 
 A view is bytes again, with marks that lead back to the bytes it was read from. Every loop takes what
 `scan_fold.fold_bytes` takes (with its own tables) and gives back what it gives, and how many places it read in another
@@ -105,6 +105,12 @@ def _latin(unit: int) -> bool:
     )
 
 
+@inlined
+def _page(high: int) -> bool:
+    """Upper halves of such units that are no text themselves, were they characters of the other byte order."""
+    return high == 1 or high == 2 or high == 3 or high == 0x1E
+
+
 @kernel
 def utf16(
     source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int
@@ -122,7 +128,13 @@ def utf16(
         first = byte(i)
         second = byte(i + 1) if i + 1 < limit else -1
         unit = -1
-        if first != 0 and second == 0:
+        if (first == 0xFF and second == 0xFE) or (first == 0xFE and second == 0xFF):
+            mode, unit = (1 if first == 0xFF else 2), 0xFEFF
+        elif mode == 1 and first == 0 and _page(second):
+            unit = second << 8
+        elif mode == 2 and second == 0 and _page(first):
+            unit = first << 8
+        elif first != 0 and second == 0:
             mode, unit = 1, first
         elif first == 0 and second > 0:
             mode, unit = 2, second
@@ -286,3 +298,216 @@ def escapes(
     if high_out < 0:
         high_out = o - out
     return o - out, marks, low_out, high_out, marks
+
+
+_INLINE = (
+    "a abbr b big bdi bdo cite code color center del dfn em email font i ins kbd left mark q right s samp "
+    "small size span strike strong sub sup tt u url var wbr"
+)
+
+
+def _inline() -> NDArray[np.uint64]:
+    """Names of tags that stand inside words and values, each as eight bytes padded with NUL, and a 0."""
+    names = _INLINE.split()
+    return np.array([*(int.from_bytes(name.encode(), "little") for name in names), 0], np.uint64)
+
+
+INLINE = _inline()
+_TAG_MAX = 256
+
+
+@kernel
+def _tag_end(i: int, limit: int, inline: int) -> int:
+    """The place behind the inline tag or comment that begins at `i`, or `i` if it is none."""
+    close = 62 if byte(i) == 60 else 93
+    at = i + 1
+    last = min(limit, i + _TAG_MAX)
+    if close == 62 and at + 3 < last and byte(at) == 33 and byte(at + 1) == 45 and byte(at + 2) == 45:
+        at += 3
+        while at + 2 < last:
+            if byte(at) == 45 and byte(at + 1) == 45 and byte(at + 2) == 62:
+                return at + 3
+            at += 1
+        return i
+    if at < last and byte(at) == 47:
+        at += 1
+    name = np.uint64(0)
+    size = 0
+    while at < last and size < 8 and (byte(at) | 32) >= 97 and (byte(at) | 32) <= 122:
+        name |= np.uint64(byte(at) | 32) << np.uint64(8 * size)
+        size += 1
+        at += 1
+    if size == 0 or at >= last:
+        return i
+    entry = word(inline)
+    while entry != np.uint64(0) and entry != name:
+        inline += 8
+        entry = word(inline)
+    char = byte(at)
+    if entry == np.uint64(0) or not (char == close or char == 32 or char == 47 or char == 61 or char == 10):
+        return i
+    while at < last and byte(at) != close:
+        if byte(at) == 60:
+            return i
+        at += 1
+    return at + 1 if at < last else i
+
+
+@kernel
+def markup(
+    source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int, inline: int
+) -> tuple[int, int, int, int, int]:
+    """Without comments and the tags that stand inside of words: `<b>` and `[b]`, but not `<td>`."""
+    i, o, marks = source, out, 0
+    limit, low, high = source + n, source + low, source + high
+    low_out = high_out = -1
+    while i < limit:
+        if low_out < 0 and i >= low:
+            low_out = o - out
+        if high_out < 0 and i >= high:
+            high_out = o - out
+        char = byte(i)
+        after = _tag_end(i, limit, inline) if char == 60 or char == 91 else i
+        if after == i:
+            put_byte(o, char)
+            i += 1
+            o += 1
+            continue
+        i = after
+        put_word(marks_out + 8 * marks, np.uint64(o - out))
+        put_word(marks_in + 8 * marks, np.uint64(i - source))
+        marks += 1
+    if low_out < 0:
+        low_out = o - out
+    if high_out < 0:
+        high_out = o - out
+    return o - out, marks, low_out, high_out, marks
+
+
+@kernel
+def printable(
+    source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int
+) -> tuple[int, int, int, int, int]:
+    """Quoted-printable: soft line breaks, and of =XX what mail programs write so; `tel=06…` stays as it is."""
+    i, o, marks = source, out, 0
+    limit, low, high = source + n, source + low, source + high
+    low_out = high_out = -1
+    while i < limit:
+        if low_out < 0 and i >= low:
+            low_out = o - out
+        if high_out < 0 and i >= high:
+            high_out = o - out
+        char = byte(i)
+        after = i
+        if char == 61:
+            value, size = _hex(i + 1, limit, 2)
+            if i + 1 < limit and byte(i + 1) == 10:
+                after = i + 2
+            elif i + 2 < limit and byte(i + 1) == 13 and byte(i + 2) == 10:
+                after = i + 3
+            elif (
+                size == 2 and (value >= 0x7F or value == 9 or value == 0x20 or (value >= 0x2B and value <= 0x2F))
+            ) or (size == 2 and (value == 0x3D or value == 0x40 or value == 0x5F)):
+                put_byte(o, value)
+                after = i + 3
+        if after == i:
+            put_byte(o, char)
+            i += 1
+            o += 1
+            continue
+        if byte(after - 1) != 10:
+            o += 1
+        i = after
+        put_word(marks_out + 8 * marks, np.uint64(o - out))
+        put_word(marks_in + 8 * marks, np.uint64(i - source))
+        marks += 1
+    if low_out < 0:
+        low_out = o - out
+    if high_out < 0:
+        high_out = o - out
+    return o - out, marks, low_out, high_out, marks
+
+
+@inlined
+def _six(char: int) -> int:
+    """The six bits of a base64 character, of either alphabet, or -1."""
+    bits = -1
+    if char >= 65 and char <= 90:
+        bits = char - 65
+    elif char >= 97 and char <= 122:
+        bits = char - 71
+    elif char >= 48 and char <= 57:
+        bits = char + 4
+    elif char == 43 or char == 45:
+        bits = 62
+    elif char == 47 or char == 95:
+        bits = 63
+    return bits
+
+
+_BASE64_MIN, _BASE64_LINE = 20, 56
+
+
+@kernel
+def base64(
+    source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int, phase: int
+) -> tuple[int, int, int, int, int]:
+    """What stands in base64, and nothing else; lines of 56 characters and more go on in the next.
+
+    A run that the view begins inside of may have begun anywhere: `phase` characters of it are left out, 0 to 3; with 1
+    to 3 only that run is read.
+    """
+    i, o, marks, changed = source, out, 0, 0
+    limit, low, high = source + n, source + low, source + high
+    low_out = high_out = -1
+    first = True
+    while i < limit and (first or phase == 0):
+        start = i
+        line = i
+        while i < limit:
+            if _six(byte(i)) >= 0:
+                i += 1
+                continue
+            gap = i + 1 if byte(i) == 13 else i
+            if i - line < _BASE64_LINE or gap + 1 >= limit or byte(gap) != 10 or _six(byte(gap + 1)) < 0:
+                break
+            i = line = gap + 1
+        end = i
+        if end - start >= _BASE64_MIN and not (first and phase > 0 and end - start < _BASE64_LINE):
+            changed += 1
+            held = bits = 0
+            i = start + phase if first else start
+            put_word(marks_out + 8 * marks, np.uint64(o - out))
+            put_word(marks_in + 8 * marks, np.uint64(i - source))
+            marks += 1
+            while i < end:
+                if low_out < 0 and i >= low:
+                    low_out = o - out
+                if high_out < 0 and i >= high:
+                    high_out = o - out
+                value = _six(byte(i))
+                i += 1
+                if value < 0:
+                    continue
+                held = (held << 6 | value) & 0xFFF
+                bits += 6
+                if bits >= 8:
+                    bits -= 8
+                    put_byte(o, held >> bits)
+                    o += 1
+                    if bits == 0:
+                        put_word(marks_out + 8 * marks, np.uint64(o - out))
+                        put_word(marks_in + 8 * marks, np.uint64(i - source))
+                        marks += 1
+            put_byte(o, 10)
+            o += 1
+            put_word(marks_out + 8 * marks, np.uint64(o - out))
+            put_word(marks_in + 8 * marks, np.uint64(i - source))
+            marks += 1
+        first = False
+        i = max(i, end + 1)
+    if low_out < 0:
+        low_out = o - out
+    if high_out < 0:
+        high_out = o - out
+    return o - out, marks, low_out, high_out, changed
