@@ -93,11 +93,8 @@ def read_listing(
     rules = definition.list
     page = parse(body, url, rules.kind, charset=definition.charset, content_type=content_type, js=rules.js)
     found = rows(page, rules.each)
-    verdict = classify(definition, status, body, content_type, rows=len(found))
-    if verdict != "ok":
-        return Listing(state=verdict, problems=page.problems())
     posts: dict[str, Post] = {}
-    dropped = 0
+    dropped = strange = 0
     for row in found:
         texts = _texts(page, row, rules.fields)
         if any(compiled(expression).search(texts.get(name, "")) for name, expression in rules.drop.items()):
@@ -105,14 +102,23 @@ def read_listing(
             continue
         post = _post(definition, page, row, texts)
         if post is None:
-            page.trouble["row: neither id nor link was found in a row"] += 1
+            strange += 1
         elif posts.setdefault(post.native, post) != post:
             page.trouble["row: two rows of one page have the same id and say different things"] += 1
+    count = len(found)
+    if rules.kind == "text" and not rules.each:
+        # every line was tried: one without an address is only the page around the list
+        count -= strange
+    elif strange:
+        page.trouble["row: neither id nor link was found in a row"] += strange
+    verdict = classify(definition, status, body, content_type, rows=count)
+    if verdict != "ok":
+        return Listing(state=verdict, problems=page.problems())
     return Listing(
         posts=tuple(posts.values()),
-        next_url=_next_page(definition, page, page_no) if found else "",
-        state="ok" if found else "empty",
-        rows=len(found),
+        next_url=_next_page(definition, page, page_no) if count else "",
+        state="ok" if count else "empty",
+        rows=count,
         dropped=dropped,
         problems=page.problems(),
     )

@@ -157,9 +157,10 @@ def complete(source: SourceFile, defaults: Mapping[str, Any]) -> Definition:
     """
     definition = _validate(source, merge(defaults, source.raw))
     if source.platform == "declared" and not definition.parser:
-        if not definition.list.each and definition.list.kind != "text":
+        rules = definition.list
+        if not rules.each and rules.kind in ("html", "xml") and rules.js is None:
             raise source.error("list.each", "is missing: without it no rows are found")
-        if not definition.list.fields.id and not definition.list.fields.link:
+        if not rules.fields.id and not rules.fields.link:
             raise source.error("list.fields", "neither `id` nor `link` is given, so that posts cannot be told apart")
     return definition
 
