@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import Any, Self
 
 from crawler.posts import open_due
 from crawler.wire import load, pack_json, receive, receive_async, send_json
-from data.config import CrawlSettings
 from data.definition import Definition
 from data.errors import LeaseLost, WireError
 from data.model import Post
@@ -45,25 +45,13 @@ class Job:
                 definition=Definition.model_validate(value["source"]),
                 settings=value["settings"],
                 post_key=key,
-                due=tuple(open_due(key, bytes.fromhex(sealed)) for sealed in value["due"]),
+                due=tuple(open_due(key, base64.b64decode(sealed)) for sealed in value["due"]),
                 mode=value["mode"],
                 limits=value["limits"],
                 settled=value["settled"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WireError("the runner sent a job that cannot be understood") from error
-
-
-def source_settings(definition: Definition, settings: CrawlSettings) -> CrawlSettings:
-    """The limits of one source: what its file asks for, never more than the settings allow."""
-    return settings.model_copy(
-        update={
-            "timeout": min(definition.timeout or settings.timeout, settings.timeout),
-            "max_bytes": min(definition.max_bytes or settings.max_bytes, settings.max_bytes),
-            "concurrency": min(definition.concurrency or settings.concurrency, settings.concurrency),
-            "rate": min(definition.rate or settings.rate, settings.rate),
-        }
-    )
 
 
 class Control:
@@ -96,7 +84,7 @@ class Control:
                     copy.setblocking(False)
                     self._streams = await asyncio.open_unix_connection(sock=copy)
                 reader, writer = self._streams
-                writer.write(pack_json(b"J", {"ask": question, **fields}))
+                writer.write(pack_json(b"J", {"frame": question, **fields}))
                 await writer.drain()
                 _, payload = await receive_async(reader)
             except (EOFError, OSError) as error:
@@ -112,5 +100,7 @@ class Control:
         if self.ended:
             return
         self._socket.setblocking(True)
-        send_json(self._socket, b"J", {"ask": "end", "state": "failed", "counts": {}, "code": "crash", "error": error})
+        send_json(
+            self._socket, b"J", {"frame": "end", "state": "failed", "counts": {}, "code": "crash", "error": error}
+        )
         receive(self._socket)

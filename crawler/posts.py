@@ -41,7 +41,9 @@ EXTENSIONS = frozenset(
 )
 _SMALL_NUMBER = re.compile(r"\d{1,8}")
 # eight digits that could be somebody's day of birth, in either order
-_BIRTHDAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])|(?:[0-2]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d")
+_BIRTHDAY = re.compile(
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])|(?:[0-2]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d"
+)
 # a made-up slug has letters and digits mixed so that no four letters stand together: no name fits in there
 _SLUG = re.compile(r"(?=.*[A-Za-z])(?=.*\d)(?!.*[A-Za-z]{4})(?!.*\d{7})[A-Za-z0-9_-]{1,16}")
 _VERSION_WORD = re.compile(r"v\d{1,2}")
@@ -101,7 +103,9 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
     try:
         plain = ChaCha20Poly1305(_subkey(post_key, b"due")).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"due")
     except (InvalidTag, ValueError) as error:
-        raise WireError("a due post cannot be opened", hint="was the match key exchanged? run: tocsin doctor") from error
+        raise WireError(
+            "a due post cannot be opened", hint="was the match key exchanged? run: tocsin doctor"
+        ) from error
     return Post.from_json(orjson.loads(plain))
 
 

@@ -1,0 +1,109 @@
+"""What runs in the crawl process: one job from the runner, one spider, one crawl, then the end.
+
+Everything that is slow to import is imported here, so that the warm server from which crawl processes are forked has it;
+the event loop and Twisted's reactor come into being in the forked process alone.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import socket
+import sys
+
+import scrapy.core.downloader.handlers.http11
+import scrapy.downloadermiddlewares.httpcompression
+import scrapy.downloadermiddlewares.redirect
+import scrapy.downloadermiddlewares.robotstxt
+import scrapy.pqueues
+import scrapy.robotstxt
+import scrapy.squeues
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings import Settings
+
+import crawler.pipelines
+import crawler.settings
+import crawler.transport.direct
+import crawler.transport.gate
+from crawler import confine
+from crawler.control import Control, Job
+from crawler.loader import PlatformLoader
+from data.errors import TocsinError
+
+# What this process keeps of its environment; above all no key, no credential and no proxy.
+_ENVIRONMENT = frozenset({"HOME", "PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"})
+
+
+
+class BareFormatter(logging.Formatter):
+    """Where something was logged and the class of the error: messages of libraries quote addresses and content."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; the message only where it is a constant with its values apart, and then without them."""
+        error = record.exc_info[1] if record.exc_info else None
+        said = str(record.msg).splitlines()[0] if record.args else f"line {record.lineno}"
+        ending = f" ({type(error).__name__})" if error is not None else ""
+        return f"{self.formatTime(record)} [{record.levelname.lower()}] crawl: {record.name}: {said}{ending}"
+
+
+def _log_barely() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(BareFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be shared by forked processes"  # noqa: S101
+
+
+def main(control: socket.socket, samples: list[socket.socket]) -> None:
+    """Do the runner's job and end; whatever goes wrong is told to the runner, or the sockets' end tells it."""
+    for name in set(os.environ) - _ENVIRONMENT:
+        del os.environ[name]
+    os.setsid()
+    os.umask(0o077)
+    os.chdir("/")
+    confine.die_with_parent()
+    confine.no_core_dumps()
+    faulthandler.disable()
+    sys.excepthook = lambda kind, _value, _trace: print(f"crawl: {kind.__name__}", file=sys.stderr)  # noqa: T201
+    _log_barely()
+    desk = Control(control)
+    code = 1
+    try:
+        job = desk.job()
+        confine.no_new_privs()
+        confine.limit(memory=job.limits.get("memory"))
+        _crawl(job, desk, samples)
+        code = 0
+    except TocsinError as error:
+        _say(desk, str(error))
+    except Exception as error:  # noqa: BLE001 - only its class leaves this process
+        _say(desk, f"the crawl process failed with {type(error).__name__}")
+    finally:
+        # no handlers, no flushing of what libraries still hold: the work is committed, or it is not
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _say(desk: Control, sentence: str) -> None:
+    try:
+        desk.last_words(sentence)
+    except (OSError, EOFError, TocsinError):
+        # the runner is gone; nobody is left to be told
+        os._exit(1)
+
+
+def _crawl(job: Job, desk: Control, samples: list[socket.socket]) -> None:
+    platform = PlatformLoader().platform(job.definition.platform)
+    process = AsyncCrawlerProcess(Settings(dict(job.settings)))
+    # Scrapy has just set its own logger to DEBUG
+    logging.getLogger("scrapy").setLevel(logging.WARNING)
+    process.crawl(platform, job=job, control=desk, sample_sockets=samples)
+    process.start(install_signal_handlers=False)
+    if not desk.ended:
+        desk.last_words("the crawl ended before it began")
+
+
+__all__ = ["crawler", "main", "scrapy"]

@@ -1,0 +1,124 @@
+"""The two steps of a fetched post: every part of it is examined, then all of it is committed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Self
+
+from scrapy.crawler import Crawler
+
+from crawler.examiner import AsyncExaminerClient
+from crawler.spider import FetchedPost, Sample, SourceSpider
+from crawler.transport.errors import Trouble
+from data.errors import ExamineError, ExaminerDied, LeaseLost
+
+# Parts that are reported in a finding that is not complete, for bytes of them were there.
+PARTLY = frozenset({"too_large", "limit", "empty"})
+
+
+class Examine:
+    """Streams the parts of a post into the examiner, in order; one post at a time on each sample socket."""
+
+    def __init__(self, spider: SourceSpider, sockets: list[socket.socket]) -> None:
+        self._spider = spider
+        self._sockets = sockets
+        self._free: asyncio.Queue[AsyncExaminerClient] = asyncio.Queue()
+        self._clients: list[AsyncExaminerClient] = []
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """With the crawl's spider and the sample sockets that the process was given."""
+        return cls(crawler.spider, crawler.spider.sample_sockets)
+
+    async def open_spider(self) -> None:
+        """Take the sockets over into the event loop."""
+        for sock in self._sockets:
+            client = await AsyncExaminerClient.open(sock)
+            self._clients.append(client)
+            self._free.put_nowait(client)
+
+    async def close_spider(self) -> None:
+        """Close the sockets."""
+        for client in self._clients:
+            client.close()
+
+    async def process_item(self, item: FetchedPost) -> FetchedPost:
+        """The post with a finding for each part of it; what could not be read is its trouble."""
+        client = await self._free.get()
+        try:
+            async for part in self._spider.samples(item):
+                if self._spider.stopped:
+                    break
+                await self._part(client, item, part)
+        except ExaminerDied as error:
+            _worsen(item, Trouble("examiner", str(error), retry=True))
+            self._spider.stop(Trouble("examiner", str(error), retry=True))
+        except Exception as error:  # noqa: BLE001 - a platform may raise anything; its post stays due, the others go on
+            _worsen(item, Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True))
+        finally:
+            self._free.put_nowait(client)
+        return item
+
+    async def _part(self, client: AsyncExaminerClient, item: FetchedPost, part: Sample | Trouble) -> None:
+        if isinstance(part, Trouble):
+            if part.code in PARTLY:
+                part = Sample("missing", item.post.url, b"", str(part))
+            elif part.code == "absent" or (item.findings and not part.retry):
+                item.left[part.code] += 1
+                return
+            else:
+                _worsen(item, part)
+                return
+        elif part.problem:
+            _worsen(item, Trouble("cut", part.problem, retry=True))
+        request = {
+            "name": part.name,
+            "source": item.post.source,
+            "post": item.row["id"],
+            "url": part.url,
+            "title": item.post.title,
+        }
+        try:
+            item.findings.append(await client.examine(request, part.body, problem=part.problem))
+        except ExaminerDied:
+            raise
+        except ExamineError as error:
+            _worsen(item, Trouble("examine", str(error), retry=True))
+
+
+class Commit:
+    """Hands the findings of a post to the runner; only then is the post seen."""
+
+    def __init__(self, spider: SourceSpider) -> None:
+        self._spider = spider
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """With the crawl's spider."""
+        return cls(crawler.spider)
+
+    async def process_item(self, item: FetchedPost) -> FetchedPost:
+        """The post, once it is kept."""
+        spider = self._spider
+        if spider.lost:
+            return item
+        # a part that is gone was examined as far as anybody can, as long as there is another one
+        whole = item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
+        spider.counts["examined" if whole and item.trouble is None else "unexamined"] += 1
+        failed = None if item.trouble is None else {"code": item.trouble.code, "detail": item.trouble.detail}
+        with contextlib.suppress(LeaseLost):
+            await spider.ask(
+                "commit",
+                post={**item.row, "changed": item.changed, "facts": {"left": dict(item.left)} if item.left else {}},
+                findings=[finding.to_json() for finding in item.findings],
+                failed=failed,
+            )
+        return item
+
+
+def _worsen(item: FetchedPost, trouble: Trouble) -> None:
+    """Keep the first trouble, for it is the nearest to the cause."""
+    if item.trouble is None:
+        item.trouble = trouble

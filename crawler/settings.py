@@ -1,0 +1,116 @@
+"""Scrapy's settings for one crawl: politeness, limits, and every leak of Scrapy closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.config import CrawlSettings
+from data.definition import Definition, source_hosts
+from data.errors import ConfigError
+
+# Above this rate the pauses between requests are shorter than the clock is exact.
+FULL_SPEED = 500.0
+RETRIES = 2
+REDIRECTS = 5
+PATIENCE_SECONDS = 30.0
+DNS_SECONDS = 20
+
+HANDLERS = {"direct": "crawler.transport.direct.DirectDownloadHandler"}
+_STOCK = "scrapy.downloadermiddlewares"
+_EXTENSIONS = "scrapy.extensions"
+
+
+def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str, Any]:
+    """The settings of a source's crawl, plain values that travel in the job.
+
+    Args:
+        definition: of the source.
+        settings: `crawl` of the home; the source may ask for less of each, never for more.
+
+    Raises:
+        ConfigError: the source's road is not there. It never falls back to another one.
+    """
+    if definition.via not in HANDLERS:
+        raise ConfigError(
+            f"{definition.name} needs the Tor transport, which this version does not have; it was not contacted",
+            hint="disable it until then:  tocsin source disable " + definition.name,
+        )
+    handler = HANDLERS[definition.via]
+    rate = min(definition.rate or settings.rate, settings.rate)
+    concurrency = min(definition.concurrency or settings.concurrency, settings.concurrency)
+    timeout = min(definition.timeout or settings.timeout, settings.timeout)
+    return {
+        "BOT_NAME": "tocsin",
+        "USER_AGENT": settings.user_agent,
+        "ROBOTSTXT_OBEY": definition.robots.obey,
+        "ROBOTSTXT_USER_AGENT": settings.user_agent.split("/")[0].split(" ")[0] or "tocsin",
+        # --- where a request may go -----------------------------------------------------------------------------
+        "TOCSIN_ALLOWED": sorted(source_hosts(definition)),
+        "DOWNLOAD_HANDLERS": {"http": handler, "https": handler, "file": None, "data": None, "ftp": None, "s3": None},
+        "HTTPPROXY_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "REMOTE_CONTROL_ENABLED": False,
+        # the jar would ask two servers of the public suffix list, on the first cookie
+        "COOKIES_ENABLED": False,
+        "METAREFRESH_ENABLED": False,
+        "REFERRER_POLICY": "same-origin",
+        "REDIRECT_MAX_TIMES": REDIRECTS,
+        "DOWNLOADER_MIDDLEWARES": {
+            "crawler.transport.gate.Gate": 10,
+            "crawler.transport.gate.Patience": 550,
+            f"{_STOCK}.retry.RetryMiddleware": None,
+            f"{_STOCK}.offsite.OffsiteMiddleware": None,
+            f"{_STOCK}.httpauth.HttpAuthMiddleware": None,
+            f"{_STOCK}.httpcache.HttpCacheMiddleware": None,
+            f"{_STOCK}.httpproxy.HttpProxyMiddleware": None,
+            f"{_STOCK}.cookies.CookiesMiddleware": None,
+        },
+        # --- how much, how fast, how long -----------------------------------------------------------------------
+        "CONCURRENT_REQUESTS": concurrency,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": concurrency,
+        "DOWNLOAD_DELAY": 0 if rate >= FULL_SPEED else 1 / rate,
+        "RANDOMIZE_DOWNLOAD_DELAY": False,
+        "DOWNLOAD_TIMEOUT": timeout.total_seconds(),
+        "DNS_TIMEOUT": min(DNS_SECONDS, timeout.total_seconds()),
+        "DOWNLOAD_MAXSIZE": min(definition.max_bytes or settings.max_bytes, settings.max_bytes),
+        "DOWNLOAD_WARNSIZE": 0,
+        # what came of a cut answer is examined, and the post stays due
+        "DOWNLOAD_FAIL_ON_DATALOSS": False,
+        "RETRY_TIMES": RETRIES,
+        "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",
+        "TOCSIN_PATIENCE": min(PATIENCE_SECONDS, timeout.total_seconds()),
+        # a long address is not dropped in silence
+        "URLLENGTH_LIMIT": 0,
+        # --- what becomes of it ---------------------------------------------------------------------------------
+        "ITEM_PIPELINES": {"crawler.pipelines.Examine": 100, "crawler.pipelines.Commit": 200},
+        "SPIDER_LOADER_CLASS": "crawler.loader.PlatformLoader",
+        "SPIDER_MODULES": ["spiders"],
+        # every status comes to the spider, which says what it means
+        "SPIDER_MIDDLEWARES": {
+            "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+            "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+            "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+        },
+        "EXTENSIONS": {
+            f"{_EXTENSIONS}.{name}": None
+            for name in (
+                "telnet.TelnetConsole",
+                "remote_control.RemoteControl",
+                "memusage.MemoryUsage",
+                "memdebug.MemoryDebugger",
+                "closespider.CloseSpider",
+                "feedexport.FeedExporter",
+                "logstats.LogStats",
+                "logcount.LogCount",
+                "spiderstate.SpiderState",
+                "throttle.AutoThrottle",
+            )
+        },
+        # --- nothing is told but by us --------------------------------------------------------------------------
+        "LOG_ENABLED": False,
+        "LOG_INSTALL_ROOT_HANDLER": False,
+        "LOG_LEVEL": "WARNING",
+        "STATS_DUMP": False,
+        "FEEDS": {},
+        "HTTPCACHE_ENABLED": False,
+    }

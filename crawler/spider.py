@@ -1,0 +1,453 @@
+"""The base of all platforms: reads a listing back to what is known, and fetches the posts that must be examined.
+
+A platform sets `name` and `defaults`, and overrides `read_listing` or `read_item` where selectors do not do. What becomes
+of a fetched post is `crawler.pipelines`; which answer is a wall is `crawler.extract`; how it is asked is `crawler.transport`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+from scrapy import Request, Spider
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from crawler import extract
+from crawler.control import Control, Job
+from crawler.extract import ItemPage, Listing
+from crawler.posts import mask_address, post_id, seal_due, version
+from crawler.transport.errors import Trouble, trouble_of
+from crawler.walk import Walk
+from data.definition import Definition, origins, start_url
+from data.errors import LeaseLost, SourceError
+from data.model import Finding, Post
+
+# The walk comes first: posts that it finds are due from then on, whatever happens to this process.
+WALK, DUE, POST = 20, 10, 0
+# Pages of one thread, and files of one post, that are read at most; what is left over is reported.
+MAX_ITEM_PAGES = 50
+MAX_ATTACHMENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Bytes of one part of a post; `problem` says why they are not all, '' where they are."""
+
+    name: str
+    url: str
+    body: bytes = field(repr=False)
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class FetchedPost:
+    """The item of every platform: one post on its way through the pipelines.
+
+    Attributes:
+        row: `id`, `version`, `address` as listed. changed: it was known and its version changed.
+        first: the answer to the first request for it, or why there is none.
+        findings: filled by the examining pipeline. trouble: what kept it from being examined: it stays due.
+        left: codes of parts that were not read and are not asked for again.
+    """
+
+    post: Post
+    row: Mapping[str, str]
+    changed: bool
+    first: Response | Trouble | None
+    findings: list[Finding] = field(default_factory=list)
+    trouble: Trouble | None = None
+    left: Counter[str] = field(default_factory=Counter)
+
+    def __repr__(self) -> str:
+        """Nothing of the post: Scrapy writes items into its log."""
+        return f"<FetchedPost with {len(self.findings)} findings>"
+
+
+class SourceSpider(Spider):
+    """One crawl of one source.
+
+    Attributes:
+        defaults: what the platform brings to a definition, keys as in a source file.
+        job: what is to be done. control: the runner. definition: of the source.
+        sample_sockets: to the examiner. walk: how far the listing was read.
+        refused: host -> requests that were not made. counts: of posts: listed, new, changed, examined, unexamined.
+        trouble: why the crawl failed. stopped: nothing more is to be done. lost: the runner is gone or said so.
+    """
+
+    name = ""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self, *, job: Job, control: Control, sample_sockets: list[socket.socket] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job, self.control, self.definition = job, control, job.definition
+        self.sample_sockets = sample_sockets or []
+        self.walk = Walk(job.settled, self._stop(), job.definition.list.max_pages)
+        self.refused: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.trouble: Trouble | None = None
+        self.stopped = False
+        self.lost = False
+        self._closing: asyncio.Task[None] | None = None
+        self._walked = False
+        self._mirrors = deque(origins(self.definition)[1:] if "{host}" in self._template() else ())
+        self._taken: set[tuple[str, str]] = set()
+        self._waited: set[str] = set()
+        self._folders: deque[str] = deque()
+        self._known_parts = frozenset(_parts(self.definition))
+
+    # --- what a platform may override ----------------------------------------------------------------------------
+
+    @classmethod
+    def read_listing(
+        cls, definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
+    ) -> Listing:
+        """The posts of one page; arguments and errors as `crawler.extract.read_listing`."""
+        return extract.read_listing(definition, body, url, content_type, page_no, status)
+
+    @classmethod
+    def read_item(
+        cls, definition: Definition, post: Post, body: bytes, url: str, content_type: str = "", status: int = 200
+    ) -> ItemPage:
+        """The text of one page of a post; arguments and errors as `crawler.extract.read_item`."""
+        return extract.read_item(definition, post, body, url, content_type, status)
+
+    # --- the walk ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Posts that are still due, and the first page of the listing."""
+        yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
+        for post in self.job.due:
+            row = self._row(post)
+            self._taken.add((row["id"], row["version"]))
+            self._waited.add(row["id"])
+            yield self._post_request(post, row, changed=False, priority=DUE)
+
+    def _stop(self) -> Any:
+        pages = self.definition.list.pages
+        return pages.stop if pages else "seen"
+
+    def _template(self) -> str:
+        return self.definition.list.url or self.definition.url
+
+    def _listing_request(self, url: str, page_no: int, *, folder: bool = False) -> Request:
+        return Request(
+            url,
+            self.parse,
+            errback=self.listing_failed,
+            priority=WALK,
+            dont_filter=True,
+            cb_kwargs={"page_no": page_no, "folder": folder},
+        )
+
+    async def parse(self, response: Response, page_no: int, folder: bool) -> AsyncIterator[Any]:  # type: ignore[override]
+        """One page of the listing: note its posts, ask for those to examine, go on or end the walk."""
+        try:
+            listing = self.read_listing(
+                self.definition, response.body, response.url, _content_type(response), page_no, response.status
+            )
+        except SourceError as error:
+            listing, trouble = None, Trouble("platform", str(error), retry=False)
+        else:
+            trouble = _listing_trouble(response, listing)
+        if listing is None or trouble is not None:
+            async for request in self._without(
+                trouble or Trouble("platform", "no listing", retry=False), page_no, folder
+            ):
+                yield request
+            return
+        if self.job.mode == "check":
+            await self._show(listing)
+            return
+        rows = {row["id"]: (row, post) for post in listing.posts for row in [self._row(post)]}
+        answer = await self._listed([(row, post) for row, post in rows.values()], page_no)
+        changed = set(answer["changed"])
+        for identity in answer["examine"]:
+            row, post = rows[identity]
+            if identity in changed or identity not in self._waited:
+                self.counts["changed" if identity in changed else "new"] += 1
+            if (identity, row["version"]) in self._taken:
+                continue
+            self._taken.add((identity, row["version"]))
+            yield self._post_request(post, row, changed=identity in changed)
+        self._folders.extend(listing.more)
+        for problem in listing.problems:
+            subject, _, said = problem.partition(":")
+            await self.ask("event", kind="source_changed", subject=subject, facts={"said": said.strip(), "page": page_no})
+        if folder:
+            self.walk.rows += listing.rows
+            self.walk.met += len(answer["settled_ids"])
+            wanted = False
+        else:
+            wanted = self.walk.page(
+                list(rows),
+                answer["settled_ids"],
+                answer["examine"],
+                more=bool(listing.next_url) or self._at_limit(page_no),
+            )
+        if wanted and listing.next_url:
+            yield self._listing_request(listing.next_url, page_no + 1)
+        elif self._folders:
+            yield self._listing_request(self._folders.popleft(), 1, folder=True)
+        else:
+            await self._end_walk()
+
+    def _at_limit(self, page_no: int) -> bool:
+        """Whether this page is the last that the definition allows, of a listing that has pages."""
+        rules = self.definition.list
+        return page_no >= rules.max_pages and bool(rules.next or rules.pages)
+
+    async def _listed(self, rows: list[tuple[dict[str, str], Post]], page_no: int) -> dict[str, Any]:
+        self.counts["listed"] += len(rows)
+        posts = [
+            {**row, "due": base64.b64encode(seal_due(self.job.post_key, post)).decode(), "facts": {}}
+            for row, post in rows
+        ]
+        return await self.ask("listed", posts=posts, page=page_no)
+
+    async def _end_walk(self) -> None:
+        self._walked = True
+        gap = self.walk.gap and self.definition.health.overlap
+        await self.ask("walked", pages=self.walk.pages, rows=self.walk.rows, gap=gap)
+
+    async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
+        """The listing did not come: another mirror, or the crawl has failed."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        trouble = trouble_of(failure.value)
+        async for again in self._without(trouble, request.cb_kwargs["page_no"], request.cb_kwargs["folder"]):
+            yield again
+
+    async def _without(self, trouble: Trouble, page_no: int, folder: bool) -> AsyncIterator[Any]:
+        """What to do without a page of the listing."""
+        if trouble.code == "absent" and page_no > 1 and not folder:
+            # past the last page many sites answer 404
+            self.walk.page([], (), (), more=False)
+            if self._folders:
+                yield self._listing_request(self._folders.popleft(), 1, folder=True)
+            else:
+                await self._end_walk()
+        elif page_no == 1 and not folder and self._mirrors:
+            yield self._listing_request(start_url(self.definition, datetime.now(UTC), self._mirrors.popleft()), 1)
+        else:
+            self.trouble = trouble
+
+    async def _show(self, listing: Listing) -> None:
+        self.walk.page([post.native for post in listing.posts], (), (), more=False)
+        self.counts["listed"] += len(listing.posts)
+        self._walked = True
+        posts = [{**post.to_json(), "id": post.native} for post in listing.posts]
+        await self.ask(
+            "rows", posts=posts, problems=list(listing.problems), rows=listing.rows, dropped=listing.dropped
+        )
+
+    # --- posts ---------------------------------------------------------------------------------------------------
+
+    def _row(self, post: Post) -> dict[str, str]:
+        key = self.job.post_key
+        return {
+            "id": post_id(key, post.source, post.native),
+            "version": version(key, post),
+            "address": mask_address(post.url, key, self._known_parts),
+        }
+
+    def _post_request(self, post: Post, row: Mapping[str, str], *, changed: bool, priority: int = POST) -> Any:
+        """The request for the first part of a post; the post itself where its listing said all there is."""
+        url = post.raw or extract.item_url(self.definition, post) or post.url
+        try:
+            return Request(
+                url,
+                self.parse_post,
+                errback=self.post_failed,
+                priority=priority,
+                dont_filter=True,
+                cb_kwargs={"post": post, "row": row, "changed": changed},
+            )
+        except ValueError:
+            # Scrapy's own check: no scheme, or nothing that could be an address
+            return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
+
+    async def parse_post(self, response: Response, post: Post, row: Mapping[str, str], changed: bool) -> Any:
+        """The first part of a post came."""
+        yield FetchedPost(post, row, changed, response)
+
+    async def post_failed(self, failure: Failure) -> Any:
+        """The first part of a post did not come."""
+        given = failure.request.cb_kwargs  # type: ignore[attr-defined]
+        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(failure.value))
+
+    async def samples(self, item: FetchedPost) -> AsyncIterator[Sample | Trouble]:
+        """The parts of a post one after another, further ones fetched as they are asked for, and what is missing."""
+        post = item.post
+        if post.body:
+            yield Sample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
+        found: tuple[str, ...] = ()
+        if isinstance(item.first, Response):
+            first, item.first = item.first, None
+            if post.raw or self.definition.item is None:
+                yield self._raw(first, post)
+            else:
+                async for part in self._pages(post, first):
+                    if isinstance(part, ItemPage):
+                        found += part.attachments
+                    else:
+                        yield part
+        elif isinstance(item.first, Trouble):
+            yield item.first
+        addresses = list(dict.fromkeys([*post.attachments, *found]))
+        for address in addresses[:MAX_ATTACHMENTS]:
+            response = await self.fetch(address)
+            yield response if isinstance(response, Trouble) else self._whole(response, address)
+        if len(addresses) > MAX_ATTACHMENTS:
+            yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
+
+    def _raw(self, response: Response, post: Post) -> Sample | Trouble:
+        sample = self._whole(response, post.raw or post.url)
+        if isinstance(sample, Sample) and post.raw:
+            try:
+                body = extract.read_raw(self.definition, sample.body, _content_type(response))
+            except SourceError as error:
+                return Trouble("platform", str(error), retry=True)
+            return Sample(sample.name, sample.url, body, sample.problem)
+        return sample
+
+    def _whole(self, response: Response, address: str) -> Sample | Trouble:
+        """The body of an answer as a sample, unless it is no answer."""
+        state = extract.classify(self.definition, response.status, response.body, _content_type(response))
+        trouble = _trouble_with(response, state)
+        if trouble is not None:
+            return trouble
+        return Sample(_file_name(address), address, response.body, _cut(response))
+
+    async def _pages(self, post: Post, response: Response) -> AsyncIterator[Sample | Trouble | ItemPage]:
+        """The text of all pages of a post as one sample, and each page for its attachments."""
+        texts: list[str] = []
+        problem = ""
+        seen = {response.url}
+        trouble: Trouble | None = None
+        while True:
+            try:
+                page = self.read_item(
+                    self.definition, post, response.body, response.url, _content_type(response), response.status
+                )
+            except SourceError as error:
+                trouble = Trouble("platform", str(error), retry=True)
+                break
+            trouble = _trouble_with(response, "ok" if page.state == "empty" else page.state)
+            if trouble is None and page.state == "empty" and not texts:
+                # rules that find nothing must not hide what the page holds
+                trouble = Trouble("empty", "the rules found no text on the page of the post", retry=False)
+                yield Sample("page", response.url, response.body, _cut(response))
+            if trouble is not None:
+                break
+            problem = problem or _cut(response)
+            texts.append(page.text)
+            yield page
+            if not page.next_url or page.next_url in seen:
+                break
+            if len(seen) >= MAX_ITEM_PAGES:
+                trouble = Trouble("limit", f"only {MAX_ITEM_PAGES} pages of the post were read", retry=False)
+                break
+            seen.add(page.next_url)
+            answer = await self.fetch(page.next_url)
+            if isinstance(answer, Trouble):
+                trouble = answer
+                break
+            response = answer
+        if texts:
+            text = "\n".join([post.title, *texts]) if post.title else "\n".join(texts)
+            yield Sample("post", post.url, text.encode("utf-8", "replace"), problem)
+        if trouble is not None:
+            yield trouble
+
+    async def fetch(self, url: str) -> Response | Trouble:
+        """One more answer of this crawl, on the same road as all others."""
+        try:
+            return await self.crawler.engine.download_async(Request(url, dont_filter=True))
+        except Exception as error:  # noqa: BLE001 - named by its class; the rest of the post is still read
+            return trouble_of(error)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def ask(self, question: str, **fields: Any) -> dict[str, Any]:
+        """The runner's answer; without one the crawl stops."""
+        try:
+            return await self.control.ask(question, **fields)
+        except LeaseLost as error:
+            self.lost = True
+            self.stop(Trouble("lost", str(error), retry=True))
+            raise
+
+    def stop(self, trouble: Trouble) -> None:
+        """End the crawl as failed; what is not committed stays due."""
+        self.trouble = self.trouble or trouble
+        if not self.stopped:
+            self.stopped = True
+            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=trouble.code))
+
+    async def closed(self, reason: str) -> None:
+        """Tell the runner how it went; Scrapy calls it when nothing is in flight any more."""
+        if self.lost:
+            return
+        trouble = self.trouble
+        if trouble is None and not self._walked:
+            trouble = Trouble("platform", f"the listing was not read to its end ({reason})", retry=True)
+        requests = self.crawler.stats.get_value("downloader/request_count", 0)
+        counts = {name: self.counts[name] for name in ("listed", "new", "changed", "examined", "unexamined")}
+        with contextlib.suppress(LeaseLost):
+            await self.control.ask(
+                "end",
+                state="failed" if trouble else "done",
+                counts={**counts, "refused": self.refused.total(), "requests": requests},
+                hosts=dict(self.refused.most_common(20)),
+                code=trouble.code if trouble else "",
+                error=trouble.detail if trouble else "",
+            )
+
+
+def _content_type(response: Response) -> str:
+    return (response.headers.get("Content-Type") or b"").decode("latin-1")
+
+
+def _cut(response: Response) -> str:
+    return "the connection ended before the whole answer came" if "dataloss" in response.flags else ""
+
+
+def _listing_trouble(response: Response, listing: Listing) -> Trouble | None:
+    if _cut(response):
+        return Trouble("cut", "the connection ended in the middle of the listing", retry=True)
+    return _trouble_with(response, "ok" if listing.state == "empty" else listing.state)
+
+
+def _trouble_with(response: Response, state: str) -> Trouble | None:
+    """Why an answer is not what was asked for; None where it is."""
+    if state == "blocked":
+        return Trouble("blocked", f"the site let us not in (status {response.status})", retry=True)
+    if state == "absent":
+        return Trouble("absent", f"the site says that it is not there (status {response.status})", retry=False)
+    if not 200 <= response.status < 300:
+        return Trouble("status", f"the site answered with status {response.status}", retry=True)
+    return None
+
+
+def _file_name(address: str) -> str:
+    return urlsplit(address).path.rpartition("/")[2] or "page"
+
+
+def _parts(definition: Definition) -> set[str]:
+    """Path segments and parameter values that the operator wrote: they may be shown."""
+    parts: set[str] = set()
+    for url in (definition.url, definition.list.url):
+        split = urlsplit(url)
+        parts.update(part for part in split.path.split("/") if part)
+        parts.update(value for _, value in parse_qsl(split.query))
+    return parts
