@@ -448,6 +448,11 @@ class Store:
         row = self._one("select count(*) as n from post where source = ? and settled = 1", source)
         return int(row["n"]) if row else 0
 
+    def last_new(self, source: str) -> datetime | None:
+        """When a post of the source was last seen for the first time."""
+        row = self._one("select max(first_seen) as at from post where source = ?", source)
+        return _time(row["at"]) if row else None
+
     def due_posts(self, source: str) -> list[bytes]:
         """The sealed posts that wait for their examination, oldest first, those that failed before last."""
         rows = self._rows(
