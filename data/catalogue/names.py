@@ -4,7 +4,7 @@ Chosen from the most frequent first names of births in France since 1930 as the 
 them (INSEE, "Fichier des prénoms"); the table only has to meet a third of an ordinary column.
 """
 
-FIRST_NAMES = frozenset(
+FIRST_NAMES = frozenset(  # one word after another: a table, not code
     """
     adam adele adrien agathe agnes alain albert alexandra alexandre alexis alice alicia aline amandine ambre amelie ana
     anais andre andrea andree angelique anna anne annette annick annie anthony antoine antoinette antonin ariane arlette
@@ -30,5 +30,5 @@ FIRST_NAMES = frozenset(
     valerie vanessa veronique victor victoire victoria vincent virginie viviane xavier yann yannick yohan yves yvette
     yvonne zoe
     john mary james patricia robert jennifer michael linda william elizabeth emily jessica susan margaret karen nancy
-    """.split()
+    """.split()  # noqa: SIM905 - a table of words
 )

@@ -1,0 +1,234 @@
+"""The watch-list: all tags of all clients, memory-mapped, with the confirm digest that makes a hit certain.
+
+A generation is a folder of arrays; `manifest.json` names the current one and is replaced in one step, so that a
+`kill -9` leaves the old or the new list.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.bundle import RECORD, Header
+from data.errors import ConfigError, StoreError
+from data.model import Client
+from data.normalise import VERSION as NORMALISER
+from data.tags import VALUE_KINDS
+from data.tagset import TagSet
+
+MANIFEST = "manifest.json"
+_ARRAYS = ("tags", "digests", "canaries", "owners", "kinds")
+
+
+def _read_manifest(folder: Path, case: str) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.exists():
+        return {"case": case, "normaliser": NORMALISER, "generation": "", "bundles": []}
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        wrong_case, wrong_form = manifest["case"] != case, manifest["normaliser"] != NORMALISER
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read or is damaged", hint="restore watchlist/ from a backup") from error
+    if case and wrong_case:
+        raise ConfigError(
+            f"the watch-list belongs to case {manifest['case']}, the match key to {case}",
+            hint="put back the match key of that case, or use another home",
+        )
+    if wrong_form:
+        raise ConfigError(
+            f"the watch-list was made with normaliser version {manifest['normaliser']}; this Tocsin has {NORMALISER}",
+            hint="have the clients enrol again with this version",
+        )
+    return manifest
+
+
+def client_names(folder: Path) -> dict[str, str]:
+    """Display names by client id; needs no key."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return {}
+    return {bundle["client"]: bundle["name"] for bundle in _read_manifest(folder, "")["bundles"]}
+
+
+class Watchlist:
+    """One generation, opened; look-ups touch only the pages they need."""
+
+    def __init__(self, manifest: Mapping[str, Any], folder: Path | None) -> None:
+        self._manifest = manifest
+        if folder is None:
+            self._tags = np.zeros(0, np.uint64)
+            self._digests = np.zeros((0, 16), np.uint8)
+            self._canaries = self._owners = np.zeros(0, np.uint32)
+            self._kinds = np.zeros(0, np.uint8)
+            self.probe_values = self.probe_records = TagSet.build(self._tags)
+            return
+        try:
+            arrays = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS]
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the watch-list in {folder} is damaged", hint="restore it, or import the bundles again"
+            ) from error
+        self._tags, self._digests, self._canaries, self._owners, self._kinds = arrays
+        if len({len(array) for array in arrays}) != 1:
+            raise StoreError(f"the watch-list in {folder} is damaged", hint="restore it, or import the bundles again")
+        self.probe_values = TagSet.open(folder / "values.set")
+        self.probe_records = TagSet.open(folder / "records.set")
+
+    @classmethod
+    def open(cls, folder: Path, *, case: str) -> Self:
+        """Open the list of a home; an empty one where nothing was imported.
+
+        Raises:
+            ConfigError: it belongs to another case or another normaliser version.
+            StoreError: it is damaged.
+        """
+        manifest = _read_manifest(folder, case)
+        generation = manifest["generation"]
+        return cls(manifest, folder / generation if generation else None)
+
+    def __len__(self) -> int:
+        """Number of tags."""
+        return len(self._tags)
+
+    def resolve(self, tag: int, digest: bytes, kind: int) -> list[tuple[str, int]]:
+        """(client, canary) of every entry whose tag, kind and confirm digest agree; canaries are unique per client."""
+        wanted = np.uint64(tag)
+        low = int(np.searchsorted(self._tags, wanted, "left"))
+        found: dict[tuple[str, int], None] = {}
+        expected = np.frombuffer(digest, np.uint8)
+        while low < len(self._tags) and self._tags[low] == wanted:
+            if self._kinds[low] == kind and (self._digests[low] == expected).all():
+                owner = int(self._owners[low])
+                found[self._manifest["bundles"][owner]["client"], owner << 32 | int(self._canaries[low])] = None
+            low += 1
+        return list(found)
+
+    def clients(self) -> list[Client]:
+        """Every client with its numbers of active and retired canaries, by id."""
+        found: dict[str, Client] = {}
+        for bundle in self._manifest["bundles"]:
+            old = found.get(bundle["client"], Client(bundle["client"], bundle["name"]))
+            active, retired = (0, bundle["canaries"]) if bundle["retired"] else (bundle["canaries"], 0)
+            found[old.id] = Client(old.id, bundle["name"] or old.name, old.active + active, old.retired + retired)
+        return [found[client] for client in sorted(found)]
+
+    def bundles(self) -> list[dict[str, Any]]:
+        """What was imported, oldest first."""
+        return [dict(bundle) for bundle in self._manifest["bundles"]]
+
+    def _records(self) -> NDArray[Any]:
+        whole = np.zeros(len(self._tags), _OWNED)
+        for name, array in zip(
+            _ARRAYS, (self._tags, self._digests, self._canaries, self._owners, self._kinds), strict=True
+        ):
+            whole[name] = array
+        return whole
+
+
+_OWNED = np.dtype([("tags", "<u8"), ("digests", "u1", 16), ("canaries", "<u4"), ("owners", "<u4"), ("kinds", "u1")])
+
+
+def import_bundle(folder: Path, case: str, header: Header, records: NDArray[Any]) -> bool:
+    """Add a bundle that `read_bundle` accepted; False if it was imported before.
+
+    Args:
+        folder: of the watch-list.
+        case: of the home.
+        header: of the bundle.
+        records: of dtype `bundle.RECORD`.
+    """
+    manifest = _read_manifest(folder, case)
+    if any(bundle["id"] == header.bundle for bundle in manifest["bundles"]):
+        return False
+    old = Watchlist.open(folder, case=case)._records()
+    new = np.zeros(len(records), _OWNED)
+    if records.dtype != RECORD:
+        raise StoreError("records of another form than a bundle's")
+    for mine, theirs in (("tags", "tag"), ("digests", "digest"), ("canaries", "canary"), ("kinds", "kind")):
+        new[mine] = records[theirs]
+    new["owners"] = len(manifest["bundles"])
+    manifest["bundles"].append(
+        {
+            "id": header.bundle,
+            "client": header.client,
+            "name": header.name,
+            "created": header.created,
+            "canaries": header.canaries,
+            "tags": header.tags,
+            "kinds": dict(header.kinds),
+            "planted": header.planted,
+            "retired": None,
+        }
+    )
+    _replace(folder, manifest, np.concatenate([old, new]))
+    return True
+
+
+def retire(folder: Path, case: str, client: str, *, bundle: str = "", now: datetime | None = None) -> int:
+    """Take a client's canaries (or one bundle of them) off the list; returns how many canaries that were."""
+    manifest = _read_manifest(folder, case)
+    gone = [
+        number
+        for number, each in enumerate(manifest["bundles"])
+        if each["client"] == client and each["id"].startswith(bundle) and not each["retired"]
+    ]
+    if not gone:
+        return 0
+    records = Watchlist.open(folder, case=case)._records()
+    for number in gone:
+        manifest["bundles"][number]["retired"] = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+    _replace(folder, manifest, records[~np.isin(records["owners"], gone)])
+    return sum(manifest["bundles"][number]["canaries"] for number in gone)
+
+
+def _replace(folder: Path, manifest: dict[str, Any], records: NDArray[Any]) -> None:
+    """Write a generation, then the manifest that names it, then delete what no manifest names."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    order = np.argsort(records["tags"], kind="stable")
+    records = records[order]
+    generation = f"generation-{secrets.token_hex(6)}"
+    place = folder / generation
+    try:
+        place.mkdir(mode=0o700)
+        for name in _ARRAYS:
+            target = place / f"{name}.npy"
+            with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123
+                np.save(stream, np.ascontiguousarray(records[name]), allow_pickle=False)
+                stream.flush()
+                os.fsync(stream.fileno())
+        is_value = np.isin(records["kinds"], [int(kind) for kind in VALUE_KINDS])
+        TagSet.build(np.ascontiguousarray(records["tags"][is_value])).save(place / "values.set")
+        TagSet.build(np.ascontiguousarray(records["tags"][~is_value])).save(place / "records.set")
+        manifest["generation"] = generation
+        aside = folder / f".{MANIFEST}.{secrets.token_hex(4)}"
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as text:  # noqa: PTH123
+            json.dump(manifest, text, indent=1)
+            text.flush()
+            os.fsync(text.fileno())
+        aside.rename(folder / MANIFEST)
+        _sync(folder)
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise StoreError(
+            f"the watch-list cannot be written: {error.strerror}", hint="make room; the old one stays"
+        ) from error
+    for other in folder.glob("generation-*"):
+        if other.name != generation:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

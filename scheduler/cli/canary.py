@@ -1,0 +1,243 @@
+"""`tocsin canary`: make, enrol, import, list, plan and retire canaries."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+
+if TYPE_CHECKING:
+    from data.bundle import Header
+    from data.config import Home
+    from data.tags import EnrolKeys
+
+
+@click.group()
+def canary() -> None:
+    """Make, enrol, import and plan the canaries of clients."""
+
+
+def _check_client(client: str) -> str:
+    import re
+
+    from data.errors import InputError
+
+    if not re.fullmatch(r"[\w.-]{1,64}", client):
+        raise InputError(
+            f"'{client}' is no client id", hint="use letters, digits, dots, dashes; the name goes to --name"
+        )
+    return client
+
+
+def _read_key(path: Path) -> EnrolKeys:
+    from data.errors import KeyFileError
+    from data.tags import parse_enrol_key
+
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(
+            f"the enrolment key {path} cannot be read", hint="ask the monitoring team for enrol.key"
+        ) from error
+    return parse_enrol_key(text)
+
+
+@canary.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="The case's enrolment key file.")
+@click.option("--client", required=True, metavar="ID", help="Opaque id of the client.")
+@click.option("--name", default="", help="Display name of the client, shown in alerts.")
+@click.option(
+    "--columns", default="", metavar="a=surname,b=dob,…", help="What columns hold, where sniffing is not enough."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle to write.")
+def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Path) -> None:
+    """Hash a table of real identifiers, at the client, into a bundle of tags.
+
+    Runs without a home, with nothing but the enrolment key. The bundle holds no plaintext.
+    """
+    from data.bundle import write_bundle
+    from data.errors import InputError
+    from scheduler.canaries import choose_columns, enrol_rows, open_table
+
+    keys = _read_key(key)
+    _check_client(client)
+    began = time.monotonic()
+    try:
+        stream = table.open("rb")
+    except OSError as error:
+        raise InputError(f"{table}: {error.strerror}", hint="check the path") from error
+    with stream:
+        opened = open_table(table, stream)
+        plan = choose_columns(opened, columns)
+        kind = "with a header" if opened.header else "without a header"
+        note(f"{table.name}: {opened.encoding}, separated by {opened.separator!r}, {kind}")
+        for line in plan.describe():
+            note(f"  {line}")
+        made = enrol_rows(opened.rows, plan, keys)
+    for row, why in made.examples:
+        note(f"  row {row} refused: {why}")
+    if made.refused > len(made.examples):
+        note(f"  … {made.refused:,} rows refused in all")
+    if not made.canaries:
+        raise InputError(
+            f"no row of {table.name} could be tagged", hint="check the columns above, or say them with --columns"
+        )
+    header = write_bundle(out, keys, made.records, client=client, name=name, canaries=made.canaries)
+    took = time.monotonic() - began
+    click.echo(
+        f"{out}: {header.canaries:,} canaries, {header.tags:,} tags of case {header.case}; "
+        f"{made.refused:,} of {made.rows:,} rows refused; {made.rows / max(took, 1e-9):,.0f} rows/s"
+    )
+
+
+@canary.command()
+@click.option("--client", required=True, metavar="ID", help="Opaque id of the client.")
+@click.option("--name", default="", help="Display name of the client, shown in alerts.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), required=True, help="How many people.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The table to plant, in clear: delete it after."
+)
+@click.option(
+    "--domain", default="example.org", show_default=True, help="Domain of their e-mail addresses: best one of yours."
+)
+@click.option("--seed", type=int, help="Make the same people again.")
+@pass_home
+def generate(home: Home, client: str, name: str, count: int, out: Path, domain: str, seed: int | None) -> None:
+    """Invent plausible people to plant, and enrol their tags into this home."""
+    from crawler.records import sniff
+    from data.bundle import read_bundle, write_bundle
+    from data.errors import InputError
+    from data.watchlist import import_bundle
+    from scheduler.canaries import INVENTED_COLUMNS, enrol_rows, invent
+
+    _check_client(client)
+    keys = _read_key(home.enrol_key_path)
+    people = invent(count, seed=seed, domain=domain)
+    rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
+    made = enrol_rows(iter(rows), sniff(list(INVENTED_COLUMNS), rows[:500]), keys)
+    try:
+        with open(
+            os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="", encoding="utf-8"
+        ) as stream:
+            writer = csv.writer(stream)
+            writer.writerow(INVENTED_COLUMNS)
+            writer.writerows(rows)
+    except FileExistsError as error:
+        raise InputError(f"{out} exists and is not overwritten", hint="name another file with --out") from error
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written: {error.strerror}", hint="choose another place with --out"
+        ) from error
+    bundle = home.watchlist_dir / f".{os.getpid()}.bundle"
+    try:
+        write_bundle(bundle, keys, made.records, client=client, name=name, canaries=made.canaries, planted=True)
+        header, records = read_bundle(bundle, keys.case, keys.bundle)
+    finally:
+        bundle.unlink(missing_ok=True)
+    import_bundle(home.watchlist_dir, keys.case, header, records)
+    click.echo(f"{out}: {made.canaries} invented people for {client}; their {header.tags} tags are on the watch-list")
+    click.echo("Have the client enter them into its own systems, then delete the table: it is the only copy in clear.")
+
+
+@canary.command("import")
+@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BUNDLE…")
+@pass_home
+def import_(home: Home, bundles: tuple[Path, ...]) -> None:
+    """Take the tags of clients onto the watch-list; a bundle that is not whole or not of this case is refused."""
+    from data.bundle import read_bundle
+    from data.tags import parse_match_key
+    from data.watchlist import import_bundle
+
+    keys = parse_match_key(home.match_key_text()).derive()
+    # all are authenticated before the first is taken, so that one bad bundle does not leave half of a delivery
+    read = [(path, *read_bundle(path, keys.case, keys.bundle)) for path in bundles]
+    for path, header, records in read:
+        taken = import_bundle(home.watchlist_dir, keys.case, header, records)
+        click.echo(_imported(path, header) if taken else f"{path}: was imported before; nothing changed")
+    click.echo("A running daemon takes them up after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
+
+
+def _imported(path: Path, header: Header) -> str:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in header.kinds.items())
+    return f"{path}: {header.canaries:,} canaries of {header.client}, {header.tags:,} tags ({kinds})"
+
+
+@canary.command("list")
+@json_option
+@pass_home
+def list_(home: Home, as_json: bool) -> None:
+    """List clients with their canaries."""
+    from dataclasses import asdict
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    from data.tags import parse_match_key
+    from data.watchlist import Watchlist
+
+    watchlist = Watchlist.open(home.watchlist_dir, case=parse_match_key(home.match_key_text()).derive().case)
+    clients = watchlist.clients()
+    if as_json:
+        emit_json(
+            {"clients": [asdict(client) for client in clients], "bundles": watchlist.bundles(), "tags": len(watchlist)}
+        )
+        return
+    table = Table("client", "name", "active canaries", "retired", "bundles")
+    for client in clients:
+        bundles = ", ".join(bundle["id"][:8] for bundle in watchlist.bundles() if bundle["client"] == client.id)
+        table.add_row(client.id, escape(client.name), f"{client.active:,}", f"{client.retired:,}", bundles)
+    console().print(table)
+
+
+@canary.command()
+@click.option("--total", type=click.IntRange(1), required=True, help="Records that the attacker holds.")
+@click.option("--release", type=click.IntRange(1), required=True, help="Records of the release to be noticed.")
+@click.option("--tagged", type=click.IntRange(0), help="Canaries that are tagged: answers with the chance.")
+@click.option(
+    "--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True
+)
+@json_option
+def plan(total: int, release: int, tagged: int | None, confidence: float, as_json: bool) -> None:
+    """Say how many canaries are needed so that a random release holds at least one."""
+    from data.errors import InputError
+    from scheduler.canaries import chance, needed
+
+    if release > total or (tagged or 0) > total:
+        raise InputError("a part is larger than the whole", hint="--release and --tagged are at most --total")
+    count = needed(total, release, confidence)
+    answer = {"total": total, "release": release, "confidence": confidence, "needed": count, "share": count / total}
+    if tagged is not None:
+        answer |= {"tagged": tagged, "chance": chance(total, release, tagged)}
+    if as_json:
+        emit_json(answer)
+        return
+    click.echo(f"{count:,} tagged of {total:,} notice a random release of {release:,} with {confidence:.1%}.")
+    if tagged is not None:
+        click.echo(f"{tagged:,} tagged notice it with {chance(total, release, tagged):.2%}.")
+    if count > total // 1000:
+        click.echo("So many cannot be planted: have the clients enrol their real identifiers (tocsin canary enrol).")
+    click.echo("An attacker who chooses what to release is no random draw; canaries spread over all clients help.")
+
+
+@canary.command()
+@click.argument("client")
+@click.option("--bundle", default="", help="Only the bundle whose id begins so.")
+@pass_home
+def retire(home: Home, client: str, bundle: str) -> None:
+    """Take a client's canaries off the watch-list."""
+    from data.errors import InputError
+    from data.tags import parse_match_key
+    from data.watchlist import retire as take_off
+
+    case = parse_match_key(home.match_key_text()).derive().case
+    count = take_off(home.watchlist_dir, case, client, bundle=bundle)
+    if not count:
+        raise InputError(f"no active canaries of '{client}' were found", hint="see: tocsin canary list")
+    click.echo(f"{count:,} canaries of {client} are retired")
