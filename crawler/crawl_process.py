@@ -1,7 +1,7 @@
 """What runs in the crawl process: one job from the runner, one spider, one crawl, then the end.
 
-Everything that is slow to import is imported here, so that the warm server from which crawl processes are forked has it;
-the event loop and Twisted's reactor come into being in the forked process alone.
+Everything that is slow to import is imported here, so that the warm server has it from which crawl processes are
+forked; the event loop and Twisted's reactor come into being in the forked process alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from data.errors import TocsinError
 
 # What this process keeps of its environment; above all no key, no credential and no proxy.
 _ENVIRONMENT = frozenset({"HOME", "PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"})
-
 
 
 class BareFormatter(logging.Formatter):

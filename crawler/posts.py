@@ -28,17 +28,19 @@ MASK = "[…]"
 
 # Words that site software puts into addresses. Anything else in a path may be the name of a person or of a file
 # about one ("DUPONT_Jean_1975.txt", "/threads/jean-dupont.12/"), so it is masked.
-ROUTE_WORDS = frozenset(
-    "api archive archives attachment attachments author blog board boards c categories category comments content data "
-    "details download downloads en entries entry feed feeds file files forum forumdisplay forums fr get home html id "
-    "index item items json latest leak leaks link list listing members message messages news node p page pages paste "
-    "pastes php plain post posts pub public r raw read recent release releases rss search show showthread static t tag "
-    "tags thread threads topic topics txt u upload uploads user users v victim victims view viewforum viewtopic xml".split()
-)
-EXTENSIONS = frozenset(
-    "7z asp aspx bz2 cgi csv db doc docx eml gz htm html json jsonl jsp lst mdb md ndjson parquet pdf php pl rar rss sql "
-    "sqlite tar tgz tsv txt xls xlsx xml xz zip zst".split()
-)
+_ROUTE_WORDS = """
+api archive archives attachment attachments author blog board boards c categories category comments content data
+details download downloads en entries entry feed feeds file files forum forumdisplay forums fr get home html id
+index item items json latest leak leaks link list listing members message messages news node p page pages paste
+pastes php plain post posts pub public r raw read recent release releases rss search show showthread static t tag
+tags thread threads topic topics txt u upload uploads user users v victim victims view viewforum viewtopic xml
+"""
+_EXTENSIONS = """
+7z asp aspx bz2 cgi csv db doc docx eml gz htm html json jsonl jsp lst mdb md ndjson parquet pdf php pl rar rss sql
+sqlite tar tgz tsv txt xls xlsx xml xz zip zst
+"""
+ROUTE_WORDS = frozenset(_ROUTE_WORDS.split())
+EXTENSIONS = frozenset(_EXTENSIONS.split())
 _SMALL_NUMBER = re.compile(r"\d{1,8}")
 # eight digits that could be somebody's day of birth, in either order
 _BIRTHDAY = re.compile(

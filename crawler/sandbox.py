@@ -219,9 +219,7 @@ class Sandbox:
                 lacking = "bubblewrap does not start on this machine as this user"
                 # a process that lost its network cannot set a new one up, and what it starts has none to lose
                 without = ["--share-net"] if confine.network_is_refused() else []
-                zygote = self._launch(
-                    [program, *_walls(), *without], "bubblewrap: sees only its interpreter, read-only"
-                )
+                zygote = self._launch([program, *walls(), *without], "bubblewrap: sees only its interpreter, read-only")
                 if zygote is not None:
                     return zygote
         if self._bwrap:
@@ -297,15 +295,15 @@ def _roots() -> list[str]:
     return list(dict.fromkeys(str(_package(name).parent) for name in _PACKAGES))
 
 
-def _walls() -> list[str]:
+def walls() -> list[str]:
     """Arguments of bubblewrap, without the program that it starts."""
     seen = [*map(_package, _PACKAGES), Path(_interpreter()), Path(os.path.realpath(os.__file__)).parent]
     if sys.base_prefix not in ("/", "/usr", "/usr/local"):
         # an interpreter that lives by itself keeps its libraries beside it
         seen.append(Path(sys.base_prefix).resolve())
-    walls = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
+    arguments = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
     for path in _LIBRARIES:
-        walls += ["--ro-bind-try", path, path]
+        arguments += ["--ro-bind-try", path, path]
     for path in dict.fromkeys(map(str, seen)):
-        walls += ["--ro-bind", path, path]
-    return [*walls, "--remount-ro", "/"]
+        arguments += ["--ro-bind", path, path]
+    return [*arguments, "--remount-ro", "/"]

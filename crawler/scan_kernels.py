@@ -15,7 +15,7 @@ import string
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.scan_memory import Word, byte, put_byte, put_word, word
+from crawler.scan_memory import Word, byte, low_bit, put_byte, put_word, runs, word
 from data.kernels import inlined, kernel
 
 U8 = NDArray[np.uint8]
@@ -139,6 +139,22 @@ def _class(classes: int, at: int) -> int:
 
 
 @inlined
+def _word_end(at: int, limit: int) -> tuple[int, bool, bool]:
+    """The place behind the letters and digits that begin at `at`, and whether there are letters, and digits."""
+    letters = digits = False
+    size = 32
+    while size == 32:
+        seen = runs(at)
+        size = min(low_bit(~seen), 32, limit - at)
+        inside = (1 << size) - 1
+        some = (seen >> 32) & inside
+        digits |= some != 0
+        letters |= some != inside
+        at += size
+    return at, letters, digits
+
+
+@inlined
 def _emit(kind: int, at: int, length: int, place: int, keys: Keys, arena: int, out: Out, count: int) -> int:
     k0, k1 = keys
     tags, metas = out
@@ -147,7 +163,7 @@ def _emit(kind: int, at: int, length: int, place: int, keys: Keys, arena: int, o
     return count + 1
 
 
-@kernel
+@inlined
 def _tokens(
     begin: int, limit: int, at: int, end: int, classes: int, keys: Keys, arena: int, free: int, out: Out, count: int
 ) -> tuple[int, int]:
@@ -168,9 +184,7 @@ def _tokens(
         if end + 1 >= limit or not _class(classes, end) & _JOIN or not _class(classes, end + 1) & _WORD:
             break
         start = end + 1
-        end = start + 1
-        while end < limit and _class(classes, end) & _WORD and end - start <= TOKEN_MAX:
-            end += 1
+        end, _, _ = _word_end(start, limit)
     return (free + length if count > found else free), count
 
 
@@ -309,7 +323,7 @@ def _phone_start(at: int, length: int, plus: bool) -> int:
     return skip if length - skip >= 8 and byte(at + skip) != 48 else -1
 
 
-@kernel
+@inlined
 def _readings(
     at: int,
     length: int,
@@ -338,7 +352,7 @@ def _readings(
     return count
 
 
-@kernel
+@inlined
 def _digits(
     begin: int, limit: int, at: int, classes: int, keys: Keys, arena: int, free: int, out: Out, count: int
 ) -> tuple[int, int]:
@@ -406,7 +420,7 @@ def _long_digits(
     return (free + MAX_DIGITS + 1 if count > found else free), count
 
 
-@kernel
+@inlined
 def _groups(
     begin: int,
     limit: int,
@@ -534,22 +548,16 @@ def scan(
             continue
         if count > room or free > full:
             return at - begin, count, seen
-        end = at + 1
-        every = kind
-        while end < limit:
-            kind = _class(classes, end)
-            if not kind & _WORD:
-                break
-            every |= kind
-            end += 1
+        end, letters, digits = _word_end(at, limit)
+        kind = _class(classes, end) if end < limit else 0
         if end - at >= _LONG_WORD:
             seen |= LONG
         if not inside:
             if end - at >= TOKEN_MIN or (kind & _JOIN and end + 1 < limit and _class(classes, end + 1) & _WORD):
                 free, count = _tokens(begin, limit, at, end, classes, keys, arena, free, out, count)
-            if (end - at == 2 or every & _WORD == _WORD) and _class(classes, at) & _class(classes, at + 1) & _LETTER:
+            if (end - at == 2 or (letters and digits)) and _class(classes, at) & _class(classes, at + 1) & _LETTER:
                 free, count = _iban(begin, limit, at, classes, lengths, keys, arena, free, out, count)
-        if every & _DIGIT:
+        if digits:
             place, free, count = _groups(
                 begin, limit, at, end, stop, classes, keys, arena, full, free, out, room, count
             )

@@ -71,8 +71,38 @@ def _signed(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.int64(types.uint64), code
 
 
+def _runs(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """Of the 32 bytes at an address: which are letters or digits (bits 0 to 31), which are digits (bits 32 to 63)."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        vector, mask = ir.VectorType(_I8, 32), ir.IntType(32)
+        chars = builder.load(builder.inttoptr(args[0], vector.as_pointer()), align=1)
+
+        def within(values: Any, first: str, count: int) -> Any:
+            moved = builder.sub(values, ir.Constant(vector, [ord(first)] * 32))
+            return builder.icmp_unsigned("<", moved, ir.Constant(vector, [count] * 32))
+
+        digits = within(chars, "0", 10)
+        letters = within(builder.or_(chars, ir.Constant(vector, [0x20] * 32)), "a", 26)
+        both = builder.zext(builder.bitcast(builder.or_(digits, letters), mask), _I64)
+        return builder.or_(both, builder.shl(builder.zext(builder.bitcast(digits, mask), _I64), ir.Constant(_I64, 32)))
+
+    return types.int64(types.int64), code
+
+
+def _low_bit(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The number of the lowest bit that is set; 64 for 0."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), code
+
+
 byte = cast("Callable[[int], int]", intrinsic(_byte))
 word = cast("Callable[[int], Word]", intrinsic(_word))
 put_byte = cast("Callable[[int, int], None]", intrinsic(_put_byte))
 put_word = cast("Callable[[int, Word], None]", intrinsic(_put_word))
 signed = cast("Callable[[Word], int]", intrinsic(_signed))
+runs = cast("Callable[[int], int]", intrinsic(_runs))
+low_bit = cast("Callable[[int], int]", intrinsic(_low_bit))

@@ -1,7 +1,8 @@
 """The base of all platforms: reads a listing back to what is known, and fetches the posts that must be examined.
 
-A platform sets `name` and `defaults`, and overrides `read_listing` or `read_item` where selectors do not do. What becomes
-of a fetched post is `crawler.pipelines`; which answer is a wall is `crawler.extract`; how it is asked is `crawler.transport`.
+A platform sets `name` and `defaults`, and overrides `read_listing` or `read_item` where selectors do not do. What
+becomes of a fetched post is `crawler.pipelines`, which answer is a wall is `crawler.extract`, how it is asked for is
+`crawler.transport`.
 """
 
 from __future__ import annotations
@@ -183,7 +184,9 @@ class SourceSpider(Spider):
         self._folders.extend(listing.more)
         for problem in listing.problems:
             subject, _, said = problem.partition(":")
-            await self.ask("event", kind="source_changed", subject=subject, facts={"said": said.strip(), "page": page_no})
+            await self.ask(
+                "event", kind="source_changed", subject=subject, facts={"said": said.strip(), "page": page_no}
+            )
         if folder:
             self.walk.rows += listing.rows
             self.walk.met += len(answer["settled_ids"])
@@ -246,9 +249,7 @@ class SourceSpider(Spider):
         self.counts["listed"] += len(listing.posts)
         self._walked = True
         posts = [{**post.to_json(), "id": post.native} for post in listing.posts]
-        await self.ask(
-            "rows", posts=posts, problems=list(listing.problems), rows=listing.rows, dropped=listing.dropped
-        )
+        await self.ask("rows", posts=posts, problems=list(listing.problems), rows=listing.rows, dropped=listing.dropped)
 
     # --- posts ---------------------------------------------------------------------------------------------------
 

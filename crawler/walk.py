@@ -39,7 +39,8 @@ class Walk:
         everything after the last post that is new, changed or not yet settled is known.
 
         Args:
-            ids: its posts in their order. settled: those that an earlier, whole walk saw.
+            ids: its posts in their order.
+            settled: those that an earlier, whole walk saw.
             examine: those that are new, changed or still due.
             more: whether there is a next page at all.
         """
@@ -57,7 +58,7 @@ class Walk:
 
     @property
     def gap(self) -> bool:
-        """Whether posts may have been missed: the source had known posts, and the walk ended without coming upon them."""
+        """Whether posts may have been missed: there were known posts, and the walk ended without coming upon them."""
         if not self.known or self.overlap:
             return False
         return self.cut or not self.met

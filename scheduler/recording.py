@@ -36,11 +36,11 @@ def record_scan(
         fence = store.lease_crawl(crawl, owner_name(), now + LEASE, now)
         for finding in findings:
             post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
-            keep_evidence(home, [finding], now)
             events = events_of_post(
                 SOURCE, post, "", [finding], changed=False, facts={}, first_crawl=False, incident="", at=now
             )
             row = PostRow(id=post, version=post, address="", due=b"", facts={})
+            keep_evidence(home, row, [finding], now)
             store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now)
         store.finish_crawl(crawl, fence, "done", {"examined": len(findings)}, "", [], route, datetime.now(UTC))
         if not deliver:

@@ -22,7 +22,12 @@ from crawler.values import Page, parse_xml
 from data.definition import Definition
 from data.model import Post
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--")
+# Only names of HTML: "<suite>" in a title is text.
+_TAG = re.compile(
+    r"</?(?:a|b|big|blockquote|br|center|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|li|ol|p|pre|q|s|script|small|span"
+    r"|strike|strong|style|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul)\b[^<>]*>|<!--",
+    re.IGNORECASE,
+)
 _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 
 
@@ -169,7 +174,10 @@ def _construct(node: Any) -> str:
     if "xhtml" in kind or len(node):
         return lines_of(node)
     text = _plain(node, keep=True)
-    return text_of(text) if "html" in kind else text.strip("\n")
+    if "html" in kind:
+        return text_of(text)
+    # generators write other types too, with HTML in them
+    return text.strip("\n") if kind in ("text", "text/plain") else _prose(text)
 
 
 def _prose(text: str) -> str:

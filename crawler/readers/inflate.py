@@ -11,7 +11,7 @@ from crawler.readers.base import RATIO_FLOOR, Damaged, Limits, Source
 # the stubs of isal call the class an instance
 _REFUSED: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]
 # what one damaged place costs: the output of a piece is lost when decoding fails inside it
-_PACKED_PIECE = 4096
+_PACKED_PIECE = 2048
 _UNPACKED_PIECE = 2**18
 
 

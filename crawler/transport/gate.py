@@ -1,10 +1,9 @@
-"""Downloader middlewares of a crawl: the allow-list before anything else happens, and patience where a site asks for it."""
+"""Downloader middlewares of a crawl: the allow-list before anything else, and patience where a site asks for it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -46,9 +45,7 @@ class Gate:
 
 
 class Patience(RetryMiddleware):
-    """Scrapy's retries, each after a pause: what Retry-After says, at most `TOCSIN_PATIENCE` seconds, else 1, 2, 4 …"""
-
-    sleep: Callable[[float], object] = staticmethod(asyncio.sleep)
+    """Scrapy's retries, each after a pause: what Retry-After says, at most `TOCSIN_PATIENCE` seconds, else 1, 2, 4."""
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
         """The response, or the request once more after its pause."""

@@ -1,0 +1,522 @@
+"""One crawl: lease it, fork its process, answer its questions, judge how it went, and keep all of it in the store.
+
+The crawl process never sees the store, this process never sees a sample. When the next crawl is due is
+`scheduler.cadence`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import functools
+import os
+import secrets
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crawler.events import events_of_post, make
+from crawler.examiner import ExaminerProcess
+from crawler.health import Judgement, Outcome, judge
+from crawler.loader import PlatformLoader
+from crawler.settings import crawl_settings
+from data import evidence
+from data.config import Home, Settings
+from data.errors import ConfigError, ExaminerDied, LeaseLost, WireError
+from data.model import Event, EventKind, Finding, Severity
+from data.sources import Definition, SourceFile, complete, load_source
+from data.store import PostRow, Route, Store, finding_id
+from scheduler.fork import CrawlProcess
+from scheduler.jobs import recovered, route_by
+
+LEASE = timedelta(seconds=60)
+# Posts of earlier crawls that one crawl tries again; the rest waits, so that dead ones cannot keep it from the listing.
+MAX_DUE = 200
+# Sample sockets of one crawl: while one post is examined the next one is already on its way.
+SAMPLE_SOCKETS = 2
+# Beyond its wall clock a process gets this long to say how it went.
+GRACE = 10.0
+
+
+def owner_name() -> str:
+    """Who holds a lease: machine and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@functools.cache
+def platforms() -> PlatformLoader:
+    """All platforms, imported once in this process."""
+    return PlatformLoader()
+
+
+def complete_definition(source: SourceFile) -> Definition:
+    """The whole definition of a source: what its file says over what its platform brings.
+
+    Raises:
+        SourceError: the platform is unknown or broken, or both together make no definition.
+    """
+    try:
+        defaults = platforms().defaults(source.platform)
+    except ConfigError as error:
+        raise source.error("platform", str(error), error.hint) from error
+    return complete(source, defaults)
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlResult:
+    """How one crawl went, with the keys of `crawl --json`.
+
+    Attributes:
+        hits: something matched. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
+        error, hint: why it failed, and what to do; '' where it did not.
+    """
+
+    source: str
+    crawl: str
+    state: str
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+    examined: int = 0
+    unexamined: int = 0
+    gap: bool = False
+    findings: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    refused: int = 0
+    requests: int = 0
+    error: str = ""
+    hint: str = ""
+    hits: bool = False
+    clients: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something failed or could not be examined."""
+        return self.state != "done" or bool(self.unexamined) or self.gap
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What `source check` read: posts as a person reads them, and how the listing answered."""
+
+    posts: Sequence[Mapping[str, Any]]
+    state: str
+    problems: Sequence[str]
+    requests: int
+    refused: int
+
+
+def keep_evidence(home: Home, post: PostRow, findings: Sequence[Finding], now: datetime) -> None:
+    """Keep the sealed proof of each finding that has one; before the findings themselves, so that none is without."""
+    for number, finding in enumerate(findings):
+        if finding.sealed:
+            try:
+                sealed = base64.b64decode(finding.sealed, validate=True)
+            except binascii.Error as error:
+                raise WireError("the examiner sent a seal that is not base64") from error
+            evidence.keep(home.evidence_dir, finding_id(post, number), sealed, now)
+
+
+async def run_crawl(
+    home: Home,
+    store: Store,
+    definition: Definition,
+    examiner: ExaminerProcess,
+    *,
+    owner: str,
+    settings: Settings | None = None,
+    reason: str = "due",
+) -> CrawlResult:
+    """Crawl one source now.
+
+    Args:
+        home: whose evidence folder is written.
+        store: of the home; nothing else writes it meanwhile but this process.
+        definition: of the source.
+        examiner: running.
+        owner: who holds the lease.
+        settings: of the home; read from it without.
+        reason: why the crawl is made.
+
+    Returns:
+        How it went. A crawl that failed is kept as such, with its events, and returned; it is not raised.
+
+    Raises:
+        LeaseLost: another process crawls this source.
+        StoreError: the store could not keep what was found; it stays due.
+    """
+    settings = settings or home.settings()
+    now = datetime.now(UTC)
+    store.put_source(definition.name, definition.digest(), definition.enabled, now)
+    if not definition.robots.obey:
+        # once per definition: the audit chain says who asked for it, and why
+        store.audit("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
+    crawl = store.queue_crawl(definition.name, reason, now)
+    fence = store.lease_crawl(crawl, owner, now + LEASE, now)
+    return await _Crawl(home, store, definition, examiner, settings, crawl, fence).run()
+
+
+class _Crawl:
+    """One leased crawl."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        definition: Definition,
+        examiner: ExaminerProcess,
+        settings: Settings,
+        crawl: str,
+        fence: int,
+    ) -> None:
+        self.home, self.store, self.definition, self.examiner = home, store, definition, examiner
+        self.settings, self.crawl, self.fence = settings, crawl, fence
+        self.name = definition.name
+        self.route: Route = route_by(settings)
+        self.first = store.first_crawl(self.name)
+        self.incident = store.incident_of(self.name)
+        self.began = time.monotonic()
+        self.counts: dict[str, int] = {}
+        self.hosts: dict[str, int] = {}
+        self.rows, self.gap = 0, False
+        self.findings = self.events = 0
+        self.clients: dict[str, int] = {}
+        self.failed: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+        self.problems: dict[str, str] = {}
+        # until the process says how it went, it has not gone well
+        self.state, self.code, self.error, self.hint = "failed", "crash", "", ""
+        self.lost = False
+
+    async def run(self) -> CrawlResult:
+        self._platforms()
+        try:
+            job = self._job()
+            await self._process(job)
+        except (ConfigError, ExaminerDied) as error:
+            self.code = "config" if isinstance(error, ConfigError) else "examiner"
+            self.error, self.hint = str(error), error.hint
+        if self.lost:
+            self.error = "the lease was lost: another process took this crawl over"
+        else:
+            self._finish(datetime.now(UTC))
+        return self._result()
+
+    def _job(self) -> dict[str, Any]:
+        return {
+            "crawl": self.crawl,
+            "source": self.definition.model_dump(mode="json"),
+            "settings": crawl_settings(self.definition, self.settings.crawl),
+            "post_key": self.examiner.greeting.post_key.hex(),
+            "due": [base64.b64encode(sealed).decode() for sealed in self.store.due_posts(self.name)[:MAX_DUE]],
+            "mode": "crawl",
+            "limits": {"memory": self.settings.crawl.memory},
+            "settled": self.store.settled_posts(self.name),
+        }
+
+    # --- the process ---------------------------------------------------------------------------------------------
+
+    async def _process(self, job: Mapping[str, Any]) -> None:
+        samples: list[socket.socket] = []
+        try:
+            for _ in range(SAMPLE_SOCKETS):
+                samples.append(self.examiner.attach())  # noqa: PERF401 - those attached so far are closed on failure
+        except ExaminerDied:
+            for sock in samples:
+                sock.close()
+            raise
+        process = await CrawlProcess.start(samples)
+        renewing = asyncio.create_task(self._renew(process))
+        wall = self.settings.crawl.wall.total_seconds()
+        ended = False
+        try:
+            async with asyncio.timeout(wall + GRACE):
+                await process.tell(job)
+                while not ended:
+                    question = await process.question()
+                    answer = self._answer(question)
+                    ended = question["frame"] == "end"
+                    await process.tell(answer)
+        except TimeoutError:
+            self.code, self.error = "wall", f"the crawl took longer than {wall:g} s and was ended; its posts stay due"
+            process.kill()
+        except EOFError:
+            self.code = "crash"
+        except LeaseLost:
+            self.lost = True
+            process.kill()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+            said = await asyncio.shield(process.close())
+        if not ended and not self.error:
+            self.error = said or "the crawl process ended without saying how it went"
+
+    async def _renew(self, process: CrawlProcess) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 4)
+            try:
+                self.store.renew(self.crawl, self.fence, datetime.now(UTC) + LEASE)
+            except LeaseLost:
+                self.lost = True
+                process.kill()
+                return
+
+    def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
+            "listed": self._listed,
+            "walked": self._walked,
+            "commit": self._commit,
+            "event": self._event,
+            "end": self._end,
+        }
+        handler = handlers.get(question["frame"])
+        if handler is None:
+            raise WireError("the crawl process asked something unknown")
+        try:
+            return handler(question) or {"ok": True}
+        except LeaseLost:
+            self.lost = True
+            return {"lost": True}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WireError("the crawl process sent a frame that cannot be understood") from error
+
+    def _listed(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        posts = [
+            PostRow(post["id"], post["version"], post["address"], base64.b64decode(post["due"]), post["facts"])
+            for post in question["posts"]
+        ]
+        listed = self.store.record_listed(self.crawl, self.fence, self.name, posts, datetime.now(UTC))
+        return {
+            "examine": listed.examine,
+            "changed": listed.changed,
+            "settled": listed.settled,
+            "settled_ids": listed.settled_ids,
+        }
+
+    def _walked(self, question: Mapping[str, Any]) -> None:
+        self.rows, self.gap = int(question["rows"]), bool(question["gap"])
+        self.store.record_walked(self.crawl, self.fence)
+
+    def _commit(self, question: Mapping[str, Any]) -> None:
+        now = datetime.now(UTC)
+        value = question["post"]
+        post = PostRow(value["id"], value["version"], value["address"], facts=value["facts"])
+        findings = [Finding.from_json(finding) for finding in question["findings"]]
+        failed = question["failed"]
+        events: list[Event] = []
+        if findings:
+            keep_evidence(self.home, post, findings, now)
+            events = events_of_post(
+                self.name,
+                post.id,
+                post.address,
+                findings,
+                changed=value["changed"],
+                facts={},
+                first_crawl=self.first,
+                incident=self.incident,
+                at=now,
+            )
+        if failed is not None:
+            # it stays due and is told once, as a state of the source, however often it fails
+            events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
+            self.failed[str(failed["code"])] += 1
+        self.left.update(value["facts"].get("left", {}))
+        self.events += self.store.commit_post(
+            self.crawl, self.fence, self.name, post, findings, events, self.route, now, failed=failed is not None
+        )
+        self.findings += len(findings)
+        for finding in findings:
+            for hit in finding.hits:
+                self.clients[hit.client] = max(hit.canaries, self.clients.get(hit.client, 0))
+
+    def _event(self, question: Mapping[str, Any]) -> None:
+        if question["kind"] != EventKind.SOURCE_CHANGED:
+            raise WireError("the crawl process told an event that is not its own")
+        self.problems[str(question["subject"])[:40]] = str(question["facts"]["said"])[:200]
+
+    def _end(self, question: Mapping[str, Any]) -> None:
+        self.counts = {name: int(number) for name, number in question["counts"].items()}
+        self.hosts = {str(host): int(number) for host, number in question.get("hosts", {}).items()}
+        self.state = "done" if question["state"] == "done" else "failed"
+        self.code, self.error = str(question["code"]), str(question["error"])
+
+    # --- what it means -------------------------------------------------------------------------------------------
+
+    def _finish(self, now: datetime) -> None:
+        failures = next((state.failures for state in self.store.sources() if state.name == self.name), 0)
+        outcome = Outcome(
+            state=self.state,
+            code=self.code,
+            error=self.error,
+            rows=self.rows,
+            gap=self.gap,
+            failures=failures + 1,
+            last_new=self.store.last_new(self.name),
+            failed=self.failed,
+            problems=self.problems,
+        )
+        judged = judge(self.definition.health, outcome, silent_after=self.settings.daemon.silent_after, now=now)
+        for judgement in judged:
+            self._state(judgement, now)
+        if self.state == "done":
+            self._close_readings(judged, now)
+        counts = {**self.counts, "gap": self.gap, "rows": self.rows, "failed": dict(self.failed), "code": self.code}
+        self.events += self.store.finish_crawl(
+            self.crawl, self.fence, self.state, counts, self.error, self._left_out(now), self.route, now
+        )
+
+    def _left_out(self, now: datetime) -> list[Event]:
+        """Parts of posts that were not read and are not asked for again: told once for the whole crawl."""
+        events = []
+        gone = self.left.pop("absent", 0)
+        for codes, severity in (({"absent": gone}, Severity.NOTICE), (dict(self.left), Severity.WARNING)):
+            if number := sum(codes.values()):
+                said = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()) if count)
+                facts = {
+                    "problems": sorted(codes),
+                    "samples": number,
+                    "reason": f"{number} parts of posts were not read ({said})",
+                    "hosts": self.hosts if severity is Severity.WARNING else {},
+                }
+                events.append(
+                    make(
+                        EventKind.UNEXAMINED,
+                        now,
+                        self.crawl,
+                        severity.value,
+                        severity=severity,
+                        source=self.name,
+                        incident=self.incident,
+                        facts=facts,
+                    )
+                )
+        return events
+
+    def _state(self, judgement: Judgement, now: datetime) -> None:
+        if not judgement.holds:
+            self.events += self.store.close_state(
+                self.name, judgement.kind, judgement.subject, recovered, self.route, now
+            )
+            return
+        event = make(
+            judgement.kind,
+            now,
+            self.name,
+            judgement.subject,
+            self.crawl,
+            source=self.name,
+            incident=self.incident,
+            facts={"subject": judgement.subject, **judgement.facts},
+        )
+        self.events += self.store.open_state(event, judgement.subject, self.route, now)
+
+    def _close_readings(self, judged: Sequence[Judgement], now: datetime) -> None:
+        """End what the listing's reader complained of before and does not any more."""
+        still = {judgement.subject for judgement in judged if judgement.holds}
+        for state in self.store.states(self.name):
+            if (
+                state.kind is EventKind.SOURCE_CHANGED
+                and state.subject.startswith("reading ")
+                and state.subject not in still
+            ):
+                self._state(Judgement(state.kind, state.subject, holds=False), now)
+
+    def _platforms(self) -> None:
+        """Tell of platforms whose module is broken, whatever source this crawl is of."""
+        now = datetime.now(UTC)
+        broken = {f"platform {name}": kind for name, kind in platforms().broken.items()}
+        for subject, kind in broken.items():
+            facts = {"subject": subject, "reason": f"its module fails with {kind}; the other platforms run"}
+            event = make(EventKind.SELFTEST_FAILED, now, subject, kind, self.crawl, facts=facts)
+            self.events += self.store.open_state(event, subject, self.route, now)
+        for state in self.store.states(""):
+            if state.subject.startswith("platform ") and state.subject not in broken:
+                self.events += self.store.close_state("", state.kind, state.subject, recovered, self.route, now)
+
+    def _result(self) -> CrawlResult:
+        known = ("listed", "new", "changed", "examined", "unexamined", "refused", "requests")
+        return CrawlResult(
+            source=self.name,
+            crawl=self.crawl,
+            state=self.state,
+            gap=self.gap,
+            findings=self.findings,
+            events=self.events,
+            seconds=round(time.monotonic() - self.began, 3),
+            error=self.error,
+            hint=self.hint,
+            hits=bool(self.clients),
+            clients=self.clients,
+            hosts=self.hosts,
+            **{name: self.counts.get(name, 0) for name in known},
+        )
+
+
+# --- a look without traces -------------------------------------------------------------------------------------------
+
+
+def check_source(home: Home, name: str) -> CheckResult:
+    """Read the first page of a source's listing and say what would be read; nothing is examined, nothing is stored.
+
+    Raises:
+        SourceError: the source's file cannot be used.
+        ConfigError: its road is not there.
+    """
+    definition = complete_definition(load_source(home.sources_dir / f"{name}.yaml"))
+    return asyncio.run(_check(definition, home.settings()))
+
+
+async def _check(definition: Definition, settings: Settings) -> CheckResult:
+    job = {
+        "crawl": "check",
+        "source": definition.model_dump(mode="json"),
+        "settings": crawl_settings(definition, settings.crawl),
+        # nothing is kept, so that no key of the case is needed
+        "post_key": secrets.token_hex(32),
+        "due": [],
+        "mode": "check",
+        "limits": {"memory": settings.crawl.memory},
+        "settled": 0,
+    }
+    process = await CrawlProcess.start([])
+    shown: Mapping[str, Any] = {"posts": [], "problems": [], "state": ""}
+    end: Mapping[str, Any] = {}
+    try:
+        async with asyncio.timeout(settings.crawl.wall.total_seconds()):
+            await process.tell(job)
+            while not end:
+                question = await process.question()
+                if question["frame"] == "rows":
+                    shown = question
+                elif question["frame"] == "end":
+                    end = question
+                await process.tell({"ok": True})
+    except (EOFError, TimeoutError):
+        end = {"state": "failed", "code": "crash", "error": "", "counts": {}}
+    finally:
+        said = await process.close()
+    problems = list(shown["problems"])
+    if end["state"] != "done":
+        problems.append(f"{end['code']}: {end['error'] or said or 'the crawl process gave no answer'}")
+    counts = end["counts"]
+    return CheckResult(
+        posts=shown["posts"],
+        state=("ok" if shown["posts"] else "empty") if end["state"] == "done" else str(end["code"]),
+        problems=problems,
+        requests=int(counts.get("requests", 0)),
+        refused=int(counts.get("refused", 0)),
+    )

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import string
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from crawler.readers import readers
+from crawler.readers.base import Limits
+from tests.crawler.readers.frames import Member, read
+from tests.synth.hostile import make_zip, streamed_zip
+
+LIMITS = Limits(max_output=2**22, max_entries=50, max_depth=4, max_line=4096, max_columns=64)
+
+# bytes that mean something to one reader or another, so that noise gets past the first look
+pieces_ = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from(
+        [
+            b"PK\x03\x04",
+            b"PK\x01\x02",
+            b"PK\x05\x06" + bytes(18),
+            b"PK\x07\x08",
+            b"PK\x06\x06",
+            b"\x1f\x8b\x08\x00" + bytes(6),
+            b'{"a": 1}\n',
+            b'{"a": {"b": [1, {"c": "\\ud800"}]}}\n',
+            b"a;b;c\n",
+            b'"a";"b\n',
+            b"\xff\xfea\0;\0b\0\n\0",
+            b"\xef\xbb\xbf",
+            "Ã©Ã¨;LÃ©a\n".encode(),
+            b"\r\n",
+            b"\0",
+            gzip.compress(b"a,b,c\n1,2,3\n", mtime=0),
+            make_zip({"a.csv": b"a,b\n1,2\n", "b.gz": gzip.compress(b"x", mtime=0)}),
+            streamed_zip({"a.csv": b"a,b\n1,2\n"}),
+        ]
+    ),
+)
+samples = st.lists(pieces_, max_size=12).map(b"".join)
+
+
+def check(found: Member, size: int) -> None:
+    assert found.bytes <= size
+    assert found.bytes == size or "limit" in found.all_problems
+    assert found.format in {reader.FORMAT for reader in readers()} | {"unknown", "empty"}
+
+
+@settings(max_examples=400, deadline=None)
+@given(samples, st.integers(1, 200))
+@example(b"", 1)
+def test_no_bytes_make_a_reader_fail_and_every_byte_is_taken(data: bytes, cut: int) -> None:
+    found = read(data, LIMITS, cut=cut)
+    check(found, len(data))
+    # a reader that raised anything says "reader": no bytes may bring that about
+    assert "reader" not in found.all_problems
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_valid_archive_with_changed_bytes_never_goes_quiet(data: st.DataObject) -> None:
+    table = "nom;prenom;ville\n" + "Martin;Paul;Lyon\n" * 20
+    whole = data.draw(
+        st.sampled_from(
+            [
+                make_zip({"a.csv": table.encode(), "b.txt": b"text", "c.gz": gzip.compress(table.encode(), mtime=0)}),
+                streamed_zip({"a.csv": table.encode(), "b.txt": b"text"}),
+                gzip.compress(table.encode(), mtime=0),
+            ]
+        )
+    )
+    changed = bytearray(whole)
+    for at in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
+        changed[at] = data.draw(st.integers(0, 255))
+    changed = changed[: data.draw(st.integers(1, len(whole)))]
+    found = read(bytes(changed), LIMITS)
+    check(found, len(changed))
+    assert "reader" not in found.all_problems
+    rows = sum(len(member.rows) for member in found.walk())
+    if found.format in ("zip", "gzip") and rows < sum(len(member.rows) for member in read(whole, LIMITS).walk()):
+        assert found.all_problems or any(member.format != "delimited" for member in found.walk())
+
+
+words = st.text(string.ascii_letters + "éèüß' -.", min_size=1, max_size=12).map(str.strip).filter(bool)
+cells = st.one_of(words, st.text(string.ascii_letters + ' ",;\n', max_size=12).map(str.strip))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(words, cells, words, cells, words), min_size=3, max_size=30), st.sampled_from(";,\t|"))
+def test_what_csv_writes_is_read_back(rows: list[tuple[str, ...]], separator: str) -> None:
+    target = io.StringIO()
+    writer = csv.writer(target, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    # plain rows in front, as real exports have, settle what the table looks like
+    plain = [["a", "b", "c", "d", "e"]] * 40
+    writer.writerows(plain)
+    writer.writerows(rows)
+    found = read(target.getvalue().encode())
+    assert found.format == "delimited"
+    assert found.rows == plain + [[value.replace("\n", " ") for value in row] for row in rows]
+
+
+values = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=20))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.dictionaries(st.text(string.ascii_lowercase, min_size=1), values, min_size=1), min_size=1))
+def test_every_value_of_json_lines_is_in_a_row(records: list[dict[str, object]]) -> None:
+    data = "\n".join(json.dumps(record) for record in records).encode()
+    found = read(data)
+    assert found.format == "json_lines"
+    assert len(found.rows) == len(records)
+    got: list[dict[str, str]] = [
+        {name: value for name, value in zip(table.columns or [], row, strict=True) if value}
+        for table in found.tables
+        for row in table.rows
+    ]
+    for record in records:
+        shown = {
+            key: str(value).lower() if isinstance(value, bool) else str(value).encode("utf-8", "replace").decode()
+            for key, value in record.items()
+            if value is not None and value != ""
+        }
+        assert shown in got
