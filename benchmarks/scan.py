@@ -22,11 +22,62 @@ from data.tags import Kind, probe_tag
 from data.tagset import TagSet
 
 KEY = bytes(range(16))
-FIRST = "Jean Marie Amélie Noé Zoé Pierre François Léa Hélène Loïc Chloé Mathieu Sophie Thomas Camille Anaïs Éric Julie".split()
-LAST = "Martin Bernard Dubois Lefèvre Durand Moreau Simon Laurent Lefebvre Roux Fournier Girard Béranger Prévost".split()
-STREETS = "rue de la République;avenue du Général de Gaulle;place de l'Église;chemin des Acacias;impasse Molière".split(";")
-TOWNS = "Paris Lyon Besançon Orléans Saint-Étienne Béziers Villeurbanne Montpellier Nîmes Clermont-Ferrand".split()
-HOSTS = "gmail.com orange.fr free.fr hotmail.fr laposte.net wanadoo.fr".split()
+FIRST = [
+    "Jean",
+    "Marie",
+    "Amélie",
+    "Noé",
+    "Zoé",
+    "Pierre",
+    "François",
+    "Léa",
+    "Hélène",
+    "Loïc",
+    "Chloé",
+    "Mathieu",
+    "Sophie",
+    "Thomas",
+    "Camille",
+    "Anaïs",
+    "Éric",
+    "Julie",
+]
+LAST = [
+    "Martin",
+    "Bernard",
+    "Dubois",
+    "Lefèvre",
+    "Durand",
+    "Moreau",
+    "Simon",
+    "Laurent",
+    "Lefebvre",
+    "Roux",
+    "Fournier",
+    "Girard",
+    "Béranger",
+    "Prévost",
+]
+STREETS = [
+    "rue de la République",
+    "avenue du Général de Gaulle",
+    "place de l'Église",
+    "chemin des Acacias",
+    "impasse Molière",
+]
+TOWNS = [
+    "Paris",
+    "Lyon",
+    "Besançon",
+    "Orléans",
+    "Saint-Étienne",
+    "Béziers",
+    "Villeurbanne",
+    "Montpellier",
+    "Nîmes",
+    "Clermont-Ferrand",
+]
+HOSTS = ["gmail.com", "orange.fr", "free.fr", "hotmail.fr", "laposte.net", "wanadoo.fr"]
 
 
 def people(rows: int, seed: int) -> list[tuple[str, ...]]:
@@ -92,7 +143,9 @@ def main(arguments: list[str] | None = None) -> None:
     for members in (10**6, 10**7, *([10**8] if options.large else [])):
         watch = tag_set(members, planted, members)
         scan(data[: 4 * BLOCK], watch)
-        lines.append((f"byte pass, {members / 1e6:.0f} M tags", megabytes / timed(lambda watch=watch: scan(data, watch))))
+        lines.append(
+            (f"byte pass, {members / 1e6:.0f} M tags", megabytes / timed(lambda watch=watch: scan(data, watch)))
+        )
     small = tag_set(10**6, planted, 1)
     for name, other in (
         ("UTF-16", data[: 2**24].decode("utf-8", "ignore").encode("utf-16")),

@@ -26,20 +26,16 @@ from data.errors import ConfigError, ExaminerDied, TocsinError
 from data.model import Event, EventKind, Severity
 from data.sources import Definition, load_sources
 from data.store import Store
+from data.watchlist import client_names
 from scheduler.cadence import due_at
 from scheduler.executor import LocalExecutor
 from scheduler.jobs import deliver_due, remind, route_by
-from scheduler.runner import complete_definition, run_crawl
+from scheduler.runner import complete_definition, owner_alive, owner_name, run_crawl
 
 log = structlog.get_logger("daemon")
 
 TICK = timedelta(seconds=1)
 GRACE = 5.0
-
-
-def owner_name() -> str:
-    """Who holds a lease: machine and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @contextlib.contextmanager
@@ -89,9 +85,11 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
-        await self._examiner()
+        examiner = await self._examiner()
+        self.store.close()
+        self.store = Store.open(self.home.db_path, seal_key=examiner.greeting.post_key)
         self._load_sources()
-        self.store.release_dead(owner_name(), datetime.now(UTC))
+        self.store.release_dead(owner_alive, datetime.now(UTC))
         clock = AsyncIOScheduler(timezone=UTC)
         common = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
         clock.add_job(self.tick, "interval", seconds=TICK.total_seconds(), next_run_time=datetime.now(UTC), **common)
@@ -218,7 +216,7 @@ class Daemon:
     async def deliver(self) -> None:
         """Send what is due in the outbox."""
         async with self.delivering:
-            await deliver_due(self.settings, self.store, now=datetime.now(UTC))
+            await deliver_due(self.settings, self.store, clients=client_names(self.home.watchlist_dir))
 
     async def remind(self) -> None:
         """Tell lasting states again."""

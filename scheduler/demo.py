@@ -212,7 +212,8 @@ def _prove(stage: Stage, rows: Sequence[Row]) -> None:
             if found := sum(value in blob for value in values):
                 raise DemoError(f"{found} values of patients stand in {path.name} in clear")
     stage.out.print(
-        f"[green]No plaintext:[/] {len(values):,} values of {len(rows)} patients searched in {searched:,} bytes of the home, none found."
+        f"[green]No plaintext:[/] {len(values):,} values of {len(rows)} patients were searched "
+        f"in {searched:,} bytes of the home; none was found."
     )
 
 

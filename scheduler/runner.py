@@ -49,6 +49,20 @@ def owner_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def owner_alive(owner: str) -> bool:
+    """Whether the process that holds a lease still runs; one on another machine is taken to."""
+    host, _, pid = owner.rpartition(":")
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        return True
+    return True
+
+
 @functools.cache
 def platforms() -> PlatformLoader:
     """All platforms, imported once in this process."""

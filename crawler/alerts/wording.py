@@ -120,8 +120,7 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
         fields.append(
             (
                 "People",
-                f"{facts['people']:,}, of them {facts['new']:,} new (between {low:,} and {high:,}),"
-                f" {facts['known']:,} known",
+                f"{facts['people']:,}, {facts['new']:,} of them new ({low:,} to {high:,}), {facts['known']:,} known",
             )
         )
     for name, label in (

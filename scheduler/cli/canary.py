@@ -123,7 +123,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
     made = enrol_rows(iter(rows), sniff(list(INVENTED_COLUMNS), rows[:500]), keys)
     try:
-        with open(
+        with open(  # noqa: PTH123 - a descriptor: made with its mode, never over an old file
             os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="", encoding="utf-8"
         ) as stream:
             writer = csv.writer(stream)

@@ -44,13 +44,13 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
     from data import evidence
     from data.store import Store
 
-    old = evidence.older_than(home.evidence_dir, before)
+    old = [entry for entry in evidence.entries(home.evidence_dir) if entry.at < before and entry.expired is None]
     findings = events = 0
     if home.db_path.exists():
         with contextlib.closing(Store.open(home.db_path)) as store:
             findings, events = store.purge(before, datetime.now(UTC), dry_run=dry_run)
     if not dry_run:
-        evidence.expire(home.evidence_dir, before)
+        evidence.expire(home.evidence_dir, before, datetime.now(UTC))
     verb = "would be deleted" if dry_run else "deleted"
     click.echo(f"{findings} findings, {events} events and {len(old)} pieces of evidence {verb}")
 

@@ -1,0 +1,148 @@
+"""`tocsin crawl`: one crawl each, now, in the foreground."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data.config import Home
+    from data.sources import Definition
+    from scheduler.jobs import Delivered
+    from scheduler.runner import CrawlResult
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="NAME… | --all")
+@click.option("--all", "everything", is_flag=True, help="Every enabled source.")
+@click.option("--no-deliver", is_flag=True, help="Leave the alerts in the outbox.")
+@json_option
+@pass_home
+def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool, as_json: bool) -> int:
+    """Crawl sources once, now, in the foreground.
+
+    Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
+    """
+    import asyncio
+
+    from data.errors import InputError
+
+    if bool(names) == everything:
+        raise InputError("say which sources: their names, or --all", hint="see: tocsin source list")
+    definitions = _definitions(home, names)
+    if not definitions:
+        raise InputError("no source is enabled", hint="add one: tocsin source add FILE")
+    results, delivered = asyncio.run(_crawl(home, definitions, deliver=not no_deliver))
+    if as_json:
+        emit_json({"crawls": [_public(result) for result in results]})
+    else:
+        for result in results:
+            _show(result)
+        if delivered.sent:
+            note(f"{delivered.sent} alerts delivered")
+    undelivered = delivered.deferred + delivered.refused
+    if undelivered:
+        note(f"{undelivered} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
+    if undelivered or any(result.failed for result in results):
+        return 2
+    return 1 if any(result.hits for result in results) else 0
+
+
+def _definitions(home: Home, names: tuple[str, ...]) -> list[Definition]:
+    from data.errors import InputError
+    from data.sources import load_source, load_sources
+    from scheduler.runner import complete_definition
+
+    if names:
+        for name in names:
+            if not (home.sources_dir / f"{name}.yaml").is_file():
+                raise InputError(f"no source is called '{name}'", hint="see: tocsin source list")
+        return [complete_definition(load_source(home.sources_dir / f"{name}.yaml")) for name in dict.fromkeys(names)]
+    good, bad = load_sources(home.sources_dir)
+    for error in bad:
+        note(f"error: {error}")
+    if bad:
+        raise InputError(f"{len(bad)} source files cannot be used, so not all can be crawled", hint="correct them")
+    return [definition for source in good if (definition := complete_definition(source)).enabled]
+
+
+async def _crawl(
+    home: Home, definitions: Sequence[Definition], *, deliver: bool
+) -> tuple[list[CrawlResult], Delivered]:
+    import contextlib
+    from datetime import UTC, datetime
+
+    from crawler.examiner import ExaminerProcess
+    from data.errors import LeaseLost
+    from data.logs import set_up
+    from data.store import Store
+    from data.watchlist import client_names
+    from scheduler.jobs import Delivered, deliver_until_empty
+    from scheduler.runner import CrawlResult, owner_alive, owner_name, run_crawl
+
+    set_up()
+    settings = home.settings()
+    results: list[CrawlResult] = []
+    with ExaminerProcess.start(home, tell=note) as examiner:
+        post_key = examiner.greeting.post_key
+        with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
+            store.release_dead(owner_alive, datetime.now(UTC))
+            for definition in definitions:
+                try:
+                    results.append(
+                        await run_crawl(
+                            home, store, definition, examiner, owner=owner_name(), settings=settings, reason="by hand"
+                        )
+                    )
+                except LeaseLost as error:
+                    results.append(CrawlResult(definition.name, "", "failed", error=str(error), hint=error.hint))
+            if not deliver:
+                return results, Delivered()
+            names = client_names(home.watchlist_dir)
+            return results, await deliver_until_empty(settings, store, clients=names)
+
+
+def _public(result: CrawlResult) -> dict[str, Any]:
+    value = asdict(result)
+    value["hits"] = dict(result.clients)
+    del value["clients"]
+    return value
+
+
+def _show(result: CrawlResult) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = console()
+    state = "[green]done[/]" if result.state == "done" else "[bold red]FAILED[/]"
+    out.print(f"[bold]{escape(result.source)}[/]  {state} in {result.seconds:.1f} s")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    rows = (
+        ("posts listed", result.listed),
+        ("  new", result.new),
+        ("  changed", result.changed),
+        ("examined", result.examined),
+        ("not examined", result.unexamined),
+        ("requests refused", result.refused),
+        ("findings / events", f"{result.findings} / {result.events}"),
+    )
+    for name, value in rows:
+        loud = name in ("not examined", "requests refused") and value
+        table.add_row(name, f"[bold yellow]{value}[/]" if loud else str(value))
+    out.print(table)
+    if result.gap:
+        out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
+    for host, count in result.hosts.items():
+        out.print(f"  refused: {count} requests to {escape(host)}, which this source does not declare")
+    for client, canaries in result.clients.items():
+        out.print(f"  [bold red]HIT[/] {escape(client)}: {canaries} canaries")
+    if result.error:
+        out.print(f"  [bold red]error[/]: {escape(result.error)}")
+    if result.hint:
+        out.print(f"  hint: {escape(result.hint)}")

@@ -1,0 +1,145 @@
+"""`tocsin status`: what is watched, how long ago it last worked, and what waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli.common import console, emit_json, json_option, pass_home
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from data.config import Home
+
+
+@click.command()
+@json_option
+@pass_home
+def status(home: Home, as_json: bool) -> int:
+    """Show per source the age of the last success, the outbox, and what is wrong. Exit status 2 if anything is."""
+    value = collect(home)
+    if as_json:
+        emit_json(value)
+    else:
+        _show(value)
+    return 2 if value["problems"] else 0
+
+
+def collect(home: Home) -> dict[str, Any]:
+    """Everything that `status --json` prints."""
+    import contextlib
+    from datetime import UTC, datetime
+
+    from data.sources import load_sources
+    from data.store import Store
+    from scheduler.cadence import due_at
+    from scheduler.runner import complete_definition
+
+    home.settings()
+    now = datetime.now(UTC)
+    good, bad = load_sources(home.sources_dir)
+    problems = [str(error) for error in bad]
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        known = {state.name: state for state in store.sources()}
+        states = store.states()
+        depth = store.outbox.depth()
+        events = store.events(limit=1)
+    sources = []
+    for source in good:
+        definition = complete_definition(source)
+        state = known.get(definition.name)
+        last = state.last_success if state else None
+        due = due_at(
+            definition.name, definition.every, last_start=state.last_start if state else None, last_success=last,
+            failures=state.failures if state else 0, now=now,
+        )  # fmt: skip
+        sources.append(
+            {
+                "name": definition.name,
+                "platform": definition.platform,
+                "via": definition.via,
+                "last_success": last,
+                "age_seconds": None if last is None else round((now - last).total_seconds(), 1),
+                "state": "disabled" if not definition.enabled else state.state if state else "new",
+                "failures": state.failures if state else 0,
+                "next_due": due if definition.enabled else None,
+                "posts": state.posts if state else 0,
+                "due_posts": state.due if state else 0,
+                "error": state.error if state else "",
+            }
+        )
+    for state_ in states:
+        problems.append(
+            f"{state_.kind.value} {state_.source} {state_.subject}".strip() + f", since {state_.began:%F %R}"
+        )
+    if depth.refused:
+        problems.append(f"{depth.refused} alerts were refused by their channel")
+    running = _daemon_runs(home)
+    return {
+        "sources": sources,
+        "outbox": {
+            "depth": depth.waiting,
+            "refused": depth.refused,
+            "oldest_age_seconds": None if depth.oldest is None else round((now - depth.oldest).total_seconds(), 1),
+        },
+        "selftest": "failed" if any(each.kind.value == "selftest_failed" for each in states) else "ok",
+        "daemon": "running" if running else "stopped",
+        "last_event": None
+        if not events
+        else {"id": events[0].id, "kind": events[0].kind.value, "at": events[0].at, "source": events[0].source},
+        "problems": problems,
+    }
+
+
+def _daemon_runs(home: Home) -> bool:
+    """Whether a daemon holds this home's lock."""
+    import fcntl
+
+    path = home.path / "daemon.lock"
+    if not path.exists():
+        return False
+    with path.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _when(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%F %R} UTC"
+
+
+def _show(value: dict[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = console()
+    table = Table("source", "platform", "state", "last success", "next due", "posts", "still due", "last error")
+    for source in value["sources"]:
+        state = source["state"]
+        colour = {"ok": "green", "failing": "bold red", "running": "cyan"}.get(state, "dim")
+        table.add_row(
+            source["name"], source["platform"], f"[{colour}]{state}[/]", _age(source["age_seconds"]),
+            _when(source["next_due"]), str(source["posts"]), str(source["due_posts"]), escape(source["error"]),
+        )  # fmt: skip
+    out.print(table)
+    outbox = value["outbox"]
+    oldest = f", oldest {_age(outbox['oldest_age_seconds'])}" if outbox["depth"] or outbox["refused"] else ""
+    out.print(f"outbox: {outbox['depth']} waiting, {outbox['refused']} refused{oldest}")
+    last = value["last_event"]
+    out.print(f"last event: {last['kind']} {last['source']} at {_when(last['at'])}" if last else "no event yet")
+    out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}")
+    for problem in value["problems"]:
+        out.print(f"[bold yellow]![/] {escape(problem)}")
