@@ -120,7 +120,8 @@ def _distinct(tags: U64) -> U64:
         return ordered
     keep = np.ones(len(ordered), bool)
     keep[1:] = ordered[1:] != ordered[:-1]
-    return ordered[keep & (ordered != 0)]
+    distinct: U64 = ordered[keep & (ordered != 0)]
+    return distinct
 
 
 class Examiner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -59,11 +60,11 @@ class PlatformLoader:
         """The class of a platform; raises KeyError, as Scrapy asks."""
         return self._platforms[spider_name]
 
-    def list(self) -> list[str]:
+    def list(self) -> builtins.list[str]:
         """Names of all platforms that work, in order."""
         return sorted(self._platforms)
 
-    def find_by_request(self, request: Request) -> list[str]:  # noqa: ARG002 - Scrapy's protocol
+    def find_by_request(self, request: Request) -> builtins.list[str]:  # noqa: ARG002 - Scrapy's protocol
         """Nothing: a source names its platform, an address never does."""
         return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import Self
+from typing import Self, cast
 
 from scrapy.crawler import Crawler
 
@@ -30,7 +30,8 @@ class Examine:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """With the crawl's spider and the sample sockets that the process was given."""
-        return cls(crawler.spider, crawler.spider.sample_sockets)
+        spider = cast("SourceSpider", crawler.spider)
+        return cls(spider, spider.sample_sockets)
 
     async def open_spider(self) -> None:
         """Take the sockets over into the event loop."""
@@ -97,7 +98,7 @@ class Commit:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """With the crawl's spider."""
-        return cls(crawler.spider)
+        return cls(cast("SourceSpider", crawler.spider))
 
     async def process_item(self, item: FetchedPost) -> FetchedPost:
         """The post, once it is kept."""

@@ -151,20 +151,19 @@ class SourceSpider(Spider):
             cb_kwargs={"page_no": page_no, "folder": folder},
         )
 
-    async def parse(self, response: Response, page_no: int, folder: bool) -> AsyncIterator[Any]:  # type: ignore[override]
+    async def parse(self, response: Response, page_no: int, folder: bool) -> AsyncIterator[Any]:
         """One page of the listing: note its posts, ask for those to examine, go on or end the walk."""
+        trouble: Trouble | None
+        listing = Listing()
         try:
             listing = self.read_listing(
                 self.definition, response.body, response.url, _content_type(response), page_no, response.status
             )
-        except SourceError as error:
-            listing, trouble = None, Trouble("platform", str(error), retry=False)
-        else:
             trouble = _listing_trouble(response, listing)
-        if listing is None or trouble is not None:
-            async for request in self._without(
-                trouble or Trouble("platform", "no listing", retry=False), page_no, folder
-            ):
+        except SourceError as error:
+            trouble = Trouble("platform", str(error), retry=False)
+        if trouble is not None:
+            async for request in self._without(trouble, page_no, folder):
                 yield request
             return
         if self.job.mode == "check":
@@ -226,7 +225,7 @@ class SourceSpider(Spider):
     async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
         """The listing did not come: another mirror, or the crawl has failed."""
         request: Request = failure.request  # type: ignore[attr-defined]
-        trouble = trouble_of(failure.value)
+        trouble = trouble_of(_cause(failure))
         async for again in self._without(trouble, request.cb_kwargs["page_no"], request.cb_kwargs["folder"]):
             yield again
 
@@ -284,7 +283,7 @@ class SourceSpider(Spider):
     async def post_failed(self, failure: Failure) -> Any:
         """The first part of a post did not come."""
         given = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(failure.value))
+        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(_cause(failure)))
 
     async def samples(self, item: FetchedPost) -> AsyncIterator[Sample | Trouble]:
         """The parts of a post one after another, further ones fetched as they are asked for, and what is missing."""
@@ -452,3 +451,8 @@ def _parts(definition: Definition) -> set[str]:
         parts.update(part for part in split.path.split("/") if part)
         parts.update(value for _, value in parse_qsl(split.query))
     return parts
+
+
+def _cause(failure: Failure) -> BaseException:
+    """The exception of a failure; Twisted allows for none."""
+    return failure.value if failure.value is not None else RuntimeError("a failure without its cause")

@@ -37,6 +37,7 @@ def due_at(
     if last_start is None:
         return now
     if failures:
-        return last_start + min(every, FIRST_RETRY * 2 ** min(failures - 1, 16))
+        pause: timedelta = FIRST_RETRY * 2 ** min(failures - 1, 16)
+        return last_start + min(every, pause)
     part = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
     return (last_success or last_start) + every * (1 + SPREAD * (part - 0.5))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -195,7 +196,7 @@ class Daemon:
                 now=now,
             )
             if due <= now:
-                self.executor.submit(state.name, lambda definition=definition: self._crawl(definition))
+                self.executor.submit(state.name, functools.partial(self._crawl, definition))
 
     async def _crawl(self, definition: Definition) -> None:
         examiner = await self._examiner()

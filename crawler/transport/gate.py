@@ -33,7 +33,8 @@ class Gate:
     def from_crawler(cls, crawler: Crawler) -> Self:
         """With the source's allow-list; counts into the spider's `refused`."""
         allowed = frozenset((str(host), int(port)) for host, port in crawler.settings.getlist("TOCSIN_ALLOWED"))
-        return cls(allowed, crawler.spider.refused)
+        refused: Counter[str] = crawler.spider.refused  # type: ignore[union-attr] # every spider of ours has it
+        return cls(allowed, refused)
 
     def process_request(self, request: Request) -> None:
         """Raise Refused unless the address is declared."""

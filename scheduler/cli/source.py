@@ -16,6 +16,8 @@ from data.errors import SourceError, TocsinError
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from data.sources import Definition, SourceFile
 
 
@@ -218,7 +220,7 @@ _HINTS = {
 }
 
 
-def _facts(post: dict[str, Any]) -> str:
+def _facts(post: Mapping[str, Any]) -> str:
     facts = [f"{name} {text}" for name, text in (post.get("fields") or {}).items()]
     if attachments := post.get("attachments"):
         facts.append(f"{len(attachments)} attachments")

@@ -70,10 +70,9 @@ def collect(home: Home) -> dict[str, Any]:
                 "error": state.error if state else "",
             }
         )
-    for state_ in states:
-        problems.append(
-            f"{state_.kind.value} {state_.source} {state_.subject}".strip() + f", since {state_.began:%F %R}"
-        )
+    problems += [
+        f"{each.kind.value} {each.source} {each.subject}".strip() + f", since {each.began:%F %R}" for each in states
+    ]
     if depth.refused:
         problems.append(f"{depth.refused} alerts were refused by their channel")
     running = _daemon_runs(home)

@@ -1,4 +1,4 @@
-# ruff: noqa: E501, SIM905 - tables of names
+# ruff: noqa: SIM905 - tables of names
 """Synthetic people and dumps, always the same from one seed."""
 
 from __future__ import annotations
