@@ -131,15 +131,14 @@ def literal_after(expression: str, text: str, page: Page) -> Any:
         page.trouble["js: nothing matches the expression"] += 1
         return None
     source = _balanced(text, match.end())
-    try:
-        return orjson.loads(source)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json5.loads(source) if source else None
-    except (ValueError, RecursionError):
-        page.trouble["js: what stands there is no literal"] += 1
-        return None
+    # JSON first, it is a hundred times faster; what is no JSON may still be a JavaScript literal
+    for load in (orjson.loads, json5.loads):
+        try:
+            return load(source)
+        except (ValueError, RecursionError):
+            continue
+    page.trouble["js: what stands there is no literal"] += 1
+    return None
 
 
 def _balanced(text: str, start: int) -> str:

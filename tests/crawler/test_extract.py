@@ -471,7 +471,8 @@ def test_no_bytes_make_the_reader_raise(body, kind, header):
         "link": ["css:a::attr(href)", {"re": "(.*)"}],
         "body": {"x": "css:p", "text": "html"},
     }
-    definition = define(list={"as": kind, "each": [], "fields": fields} if kind != "html" else {"fields": fields})
+    each = {"html": ["css:p", "css:li"], "xml": ["xpath://*"], "json": ["json:@"], "text": []}[kind]
+    definition = define(list={"as": kind, "each": each, "fields": fields})
     listing = read_listing(definition, body, URL, header)
     assert listing.state in ("ok", "empty", "blocked", "absent")
     assert len(listing.posts) <= listing.rows

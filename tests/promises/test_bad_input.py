@@ -80,7 +80,13 @@ def test_a_bundle_for_another_case_a_cut_one_and_an_altered_one_are_refused_whol
     bundle = tmp_path / "out.bundle"
     refused(tocsin(other, "canary", "import", bundle), "key")
     whole = bundle.read_bytes()
-    for damaged in (whole[: len(whole) // 2], whole[:-1], whole + b"x", whole[:-500] + b"\0" + whole[-499:], b""):
+    for damaged in (
+        whole[: len(whole) // 2],
+        whole[:-1],
+        whole + b"x",
+        whole[:-500] + bytes([whole[-500] ^ 1]) + whole[-499:],
+        b"",
+    ):
         bundle.write_bytes(damaged)
         refused(tocsin(home, "canary", "import", bundle), "out.bundle")
     assert '"clients": []' in must(home, "canary", "list", "--json")

@@ -6,7 +6,6 @@ import base64
 import csv
 import io
 import json
-import quopri
 import random
 import time
 import urllib.parse
@@ -32,7 +31,7 @@ ENCODINGS = {
     "percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()).encode(),
     "base64": lambda text: base64.b64encode(text.encode()),
     "hex": lambda text: text.encode().hex().encode(),
-    "quoted-printable": lambda text: quopri.encodestring(text.encode(), quotetabs=True).replace(b"=\n", b""),
+    "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()).encode(),
 }
 
 
@@ -94,9 +93,9 @@ def leaks(blob: bytes, wanted: dict[bytes, str]) -> set[str]:
 
 
 def test_the_search_finds_what_it_looks_for():
-    wanted = needles({"email": ["anna.muster@example.org"]})
+    wanted = needles({"email": ["änna.müster@example.org"]})
     for name, encode in ENCODINGS.items():
-        assert leaks(b"\x00noise" + encode("anna.muster@example.org") + b"noise", wanted) == {f"email in {name}"}
+        assert leaks(b"\x00noise" + encode("änna.müster@example.org") + b"noise", wanted) == {f"email in {name}"}
     assert leaks(b"nothing of it is here, only words", wanted) == set()
 
 
