@@ -87,7 +87,7 @@ class CrawlResult:
     """How one crawl went, with the keys of `crawl --json`.
 
     Attributes:
-        hits: something matched. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
+        hits: something matched. changed_page: the listing has fewer rows than it should. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
         error, hint: why it failed, and what to do; '' where it did not.
     """
 
@@ -108,13 +108,14 @@ class CrawlResult:
     error: str = ""
     hint: str = ""
     hits: bool = False
+    changed_page: bool = False
     clients: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
         """Whether something failed or could not be examined."""
-        return self.state != "done" or bool(self.unexamined) or self.gap
+        return self.state != "done" or bool(self.unexamined) or self.gap or self.changed_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ class _Crawl:
         self.problems: dict[str, str] = {}
         # until the process says how it went, it has not gone well
         self.state, self.code, self.error, self.hint = "failed", "crash", "", ""
-        self.lost = False
+        self.lost = self.changed_page = False
 
     async def run(self) -> CrawlResult:
         self._platforms()
@@ -386,6 +387,7 @@ class _Crawl:
         judged = judge(self.definition.health, outcome, silent_after=self.settings.daemon.silent_after, now=now)
         for judgement in judged:
             self._state(judgement, now)
+        self.changed_page = any(each.holds and each.subject == "rows" for each in judged)
         if self.state == "done":
             self._close_readings(judged, now)
         counts = {**self.counts, "gap": self.gap, "rows": self.rows, "failed": dict(self.failed), "code": self.code}
@@ -474,6 +476,7 @@ class _Crawl:
             error=self.error,
             hint=self.hint,
             hits=bool(self.clients),
+            changed_page=self.changed_page,
             clients=self.clients,
             hosts=self.hosts,
             **{name: self.counts.get(name, 0) for name in known},

@@ -136,6 +136,8 @@ def _show(result: CrawlResult) -> None:
         loud = name in ("not examined", "requests refused") and value
         table.add_row(name, f"[bold yellow]{value}[/]" if loud else str(value))
     out.print(table)
+    if result.changed_page:
+        out.print("  [bold yellow]page changed[/]: fewer rows than this source should have; see: tocsin source check")
     if result.gap:
         out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
     for host, count in result.hosts.items():

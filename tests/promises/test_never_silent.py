@@ -1,0 +1,162 @@
+"""P2: what cannot be read, examined or kept becomes an event that reaches a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from scheduler.demo_servers import Chat, Entry, LeakSite
+from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
+from tests.promises.test_fail_closed import SOURCE, Recorder, page
+from tests.synth.people import people, to_csv
+from tests.whole.test_kill import SOURCE as CARDS
+from tests.whole.test_kill import tree
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
+
+LOGIN = b"<html><body><form action=/login method=post><input name=u><input type=password name=p></form></body></html>"
+
+
+@pytest.fixture
+def site():
+    server = Recorder("127.0.0.1")
+    yield server
+    server.stop()
+
+
+def prepared(tmp_path: Path, text: str, chat: Chat | None = None) -> Path:
+    home = tmp_path / "home"
+    must(None, "init", home)
+    if chat is not None:
+        (home / "tocsin.toml").write_text(
+            f'[channels.team]\nkind = "slack"\nurl = "{chat.url}/hook"\n[daemon]\nsilent_after = 1\n'
+        )
+    file = tmp_path / "site.yaml"
+    file.write_text(text)
+    must(home, "source", "add", file)
+    return home
+
+
+def kinds(home: Path) -> list[str]:
+    return [alert["kind"] for alert in tocsin_json(home, "alert", "list")["alerts"]]
+
+
+def test_a_listing_that_answers_with_a_login_page_rings_once_and_its_return_ends_it(tmp_path, site):
+    with Chat() as chat:
+        home = prepared(tmp_path, SOURCE.format(url=site.url), chat)
+        site.answers = {"/": page("/post/1"), "/post/1": (200, {}, b"harmless")}
+        assert tocsin(home, "crawl", "site").returncode == 0
+        site.answers["/"] = (200, {"Content-Type": "text/html"}, LOGIN)
+        for _ in range(2):
+            done = tocsin(home, "crawl", "site", "--json")
+            assert done.returncode == 2, "a login page is not the same as nothing found"
+        assert len(chat.messages) == 1
+        assert tocsin(home, "status").returncode == 2
+        assert set(kinds(home)) <= {"source_silent", "source_changed"}
+        site.answers["/"] = page("/post/1")
+        assert tocsin(home, "crawl", "site").returncode == 0
+        assert tocsin(home, "status").returncode == 0
+
+
+def test_a_page_that_lost_its_rows_is_an_event(tmp_path, site):
+    with Chat() as chat:
+        home = prepared(tmp_path, SOURCE.format(url=site.url), chat)
+        site.answers = {"/": (200, {"Content-Type": "text/html"}, b"<html><body><p>We moved</p></body></html>")}
+        assert tocsin(home, "crawl", "site").returncode == 2
+        assert len(chat.messages) == 1
+        assert "source_changed" in kinds(home)
+
+
+def test_the_examiner_killed_in_mid_sample_leaves_its_post_due_and_says_so(tmp_path):
+    crowd = people(5, 20)
+    body = to_csv(crowd)
+    with LeakSite() as site, Chat() as chat:
+        home = prepared(tmp_path, CARDS.format(url=site.url), chat)
+        # a body that takes the examiner a while
+        site.publish(Entry("slow", "slow", "", "slow.csv", body * 20_000, "text/csv"))
+        crawl = subprocess.Popen(
+            [TOCSIN, "--home", str(home), "crawl", "site", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+        )  # fmt: skip
+        killer = threading.Thread(target=_kill_examiner, args=(crawl.pid,))
+        killer.start()
+        out, err = crawl.communicate(timeout=120)
+        killer.join()
+        assert b"Traceback" not in err
+        assert crawl.returncode == 2, out
+        assert json.loads(out)["crawls"][0]["unexamined"] >= 1
+        source = next(each for each in tocsin_json(home, "status")["sources"] if each["name"] == "site")
+        assert source["due_posts"] == 1, "what was not examined must be examined the next time"
+        assert {"unexamined", "source_silent"} & set(kinds(home))
+        assert chat.messages
+        again = tocsin_json(home, "crawl", "site")["crawls"][0]
+        assert again["examined"] == 1
+
+
+def _kill_examiner(root: int) -> None:
+    """Kill it once it works on the sample: it has used processor time beyond its start."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for pid in tree(root):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+            except OSError:
+                continue
+            if b"crawler.examiner" in command and any(
+                b"forkserver" in _command(other) or b"multiprocessing" in _command(other) for other in tree(root)
+            ):
+                started = _STARTED.setdefault(pid, ticks)
+                if ticks > started + 30:
+                    os.kill(pid, signal.SIGKILL)
+                    return
+        time.sleep(0.01)
+
+
+_STARTED: dict[int, int] = {}
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_kept(tmp_path):
+    if os.geteuid() != 0:
+        pytest.fail("this test mounts a small tmpfs and needs root: run it in a container as root")
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(place)], check=True)
+    try:
+        home = place / "home"
+        must(None, "init", home)
+        with LeakSite() as site:
+            file = tmp_path / "site.yaml"
+            file.write_text(CARDS.format(url=site.url))
+            must(home, "source", "add", file)
+            site.publish(Entry("p0", "first", "", "p0.txt", b"harmless", "text/plain"))
+            assert tocsin(home, "crawl", "site").returncode == 0
+            filler = place / "filler"
+            with filler.open("wb", buffering=0) as stream:
+                while os.statvfs(place).f_bavail:
+                    stream.write(b"x" * os.statvfs(place).f_frsize)
+            for number in range(1, 40):
+                site.publish(Entry(f"p{number}", "more", "", f"p{number}.txt", b"harmless", "text/plain"))
+            done = tocsin(home, "crawl", "site")
+            assert done.returncode == 2
+            assert "Traceback" not in done.stderr
+            assert "disk" in done.stdout + done.stderr
+            filler.unlink()
+            result = tocsin_json(home, "crawl", "site")["crawls"][0]
+            assert result["examined"] == 39, "what could not be kept is examined again"
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
