@@ -98,7 +98,8 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
     if 200 <= status < 300:
         return status
     if status in _LATER or status >= 500:
-        wait = _retry_after(answer.headers.get("retry-after", "")) or dialect(channel).retry_after(body)
+        wait = _retry_after(answer.headers.get("retry-after", ""))
+        wait = dialect(channel).retry_after(body) if wait is None else wait
         raise DeliveryDeferred(f"{shown} answered {status}", status=status, retry_after=wait)
     if 300 <= status < 400:
         raise DeliveryRefused(

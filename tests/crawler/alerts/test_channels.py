@@ -1,0 +1,238 @@
+"""Every channel against a strict server: what is sent, and what each answer means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from crawler.alerts import dialect, dialects, masked
+from crawler.alerts.wording import defang, plain, word
+from crawler.events import make
+from data.config import Settings
+from data.errors import DeliveryDeferred, DeliveryRefused
+from data.model import EventKind, Severity
+from data.store import Store
+from scheduler.jobs import deliver_due, http_client, route_by, send
+from tests.servers.webhook import Webhook
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+HOSTILE = "@everyone <!channel> <https://evil.example|click> & \x1b[31m\u202egnp.exe [x](http://evil.example)\n\r\0"
+EVENT = make(
+    EventKind.FURTHER_RELEASE, NOW, "x", source=HOSTILE, address="http://leaks.example/files/[2ee95c].zip",
+    facts={
+        "clients": [{"client": "practice-1", "canaries": 3, "records": 4, "kinds": ["email", "nir"]}],
+        "verdict": "overlap", "people": 10, "known": 4, "new": 6, "interval": [5, 6], "format": "zip", "bytes": 99,
+        "problems": [], "complete": True,
+    },
+)  # fmt: skip
+
+
+def channel(kind: str, url: str, **more: object):
+    needs = {"generic": {"secret": SECRET}, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
+    return Settings.model_validate(
+        {"channels": {"c": {"kind": kind, "url": url + "/hook/T0K3N", **needs, **more}}}
+    ).channels["c"]
+
+
+def composed(kind: str, url: str, timestamp: int | None = None, **more: object):
+    target = channel(kind, url, **more)
+    message = word(EVENT, clients={"practice-1": "Cabinet des Lilas"}, case="case")
+    return target, dialect(target).compose(target, "a" * 32, message, timestamp or int(time.time()))
+
+
+def deliver(kind: str, server: Webhook, **more: object) -> int:
+    target, outgoing = composed(kind, server.url, **more)
+
+    async def go() -> int:
+        async with http_client() as client:
+            return await send(client, target, outgoing)
+
+    return asyncio.run(go())
+
+
+KINDS = ("generic", "slack", "matrix")
+
+
+def test_these_are_all_the_channels():
+    assert sorted(dialects()) == sorted(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_is_delivered_with_counts_names_and_a_defanged_address(kind):
+    with Webhook() as server:
+        assert deliver(kind, server) == 200
+        (request,) = server.received
+    text = json.dumps(json.loads(request.body), ensure_ascii=False)
+    for expected in ("Cabinet des Lilas", "practice-1", "hxxp[://]leaks[.]example", "6"):
+        assert expected in text
+    assert "http://leaks" not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_of_a_source_cannot_mention_steer_or_hide(kind):
+    _, outgoing = composed(kind, "http://127.0.0.1:9")
+    text = json.dumps(json.loads(outgoing.body), ensure_ascii=False)
+    for forbidden in ("@everyone", "<!channel>", "\\u001b", "\x1b", "\u202e", "\\u0000"):
+        assert forbidden not in text
+    if kind == "slack":
+        assert "<" not in text, "Slack makes links and mentions of angle brackets"
+    if kind == "matrix":
+        assert "<https" not in json.loads(outgoing.body)["formatted_body"]
+
+
+FAULTS = {
+    "500": ((500, {}, b""), DeliveryDeferred, None),
+    "503 with Retry-After": ((503, {"Retry-After": "7"}, b""), DeliveryDeferred, 7.0),
+    "429 with Retry-After": ((429, {"Retry-After": "3"}, b""), DeliveryDeferred, 3.0),
+    "404": ((404, {}, b""), DeliveryRefused, None),
+    "401": ((401, {}, b""), DeliveryRefused, None),
+    "redirect": ((302, {"Location": "http://127.0.0.2:1/"}, b""), DeliveryRefused, None),
+    "drop": ("drop", DeliveryDeferred, None),
+    "hang": ("hang", DeliveryDeferred, None),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_answer_means_later_or_never(kind, fault):
+    step, expected, wait = FAULTS[fault]
+    with Webhook([step]) as server:
+        with pytest.raises(expected) as caught:
+            deliver(kind, server, timeout="500ms")
+        assert len(server.received) == 1
+    assert caught.value.retry_after == wait
+    assert "T0K3N" not in str(caught.value), "the path of a webhook's address is its secret"
+    assert "/…" in str(caught.value)
+
+
+def test_matrix_says_in_its_body_when_to_come_again():
+    answer = (429, {}, b'{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}')
+    with Webhook([answer]) as server, pytest.raises(DeliveryDeferred) as caught:
+        deliver("matrix", server)
+    assert caught.value.retry_after == 2.5
+
+
+def test_matrix_uses_the_alerts_id_as_transaction_and_hides_its_token():
+    _, outgoing = composed("matrix", "http://127.0.0.1:9")
+    assert outgoing.method == "PUT"
+    assert outgoing.url.endswith("/rooms/%21r%3Ax/send/m.room.message/" + "a" * 32)
+    assert outgoing.headers["authorization"] == "Bearer secret-token"
+    assert "secret-token" not in repr(outgoing)
+
+
+def test_a_generic_message_is_signed_by_the_rules_of_standard_webhooks():
+    _, outgoing = composed("generic", "http://127.0.0.1:9")
+    headers = dict(outgoing.headers)
+    assert Verifier(SECRET).verify(outgoing.body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Verifier(SECRET).verify(outgoing.body.replace(b"practice-1", b"practice-2"), headers)
+
+
+def test_slack_keeps_within_its_limits():
+    many = [{"client": f"practice-{n:04}" * 5, "canaries": n, "records": n, "kinds": ["email"]} for n in range(500)]
+    event = make(EventKind.CANARY_HIT, NOW, "many", facts={"clients": many})
+    target = channel("slack", "http://127.0.0.1:9")
+    value = json.loads(dialect(target).compose(target, "a", word(event, clients={}), 0).body)
+    assert len(value["blocks"]) <= 50
+    assert all(len(block["text"]["text"]) <= 3000 for block in value["blocks"] if "text" in block)
+    assert len(value["text"]) <= 3000
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EventKind])  # noqa: C416 - the ids read better
+def test_every_kind_of_event_has_words(kind):
+    message = word(make(kind, NOW, "x", facts={"subject": "listing", "reason": "why"}), clients={})
+    assert message.title
+    assert "tocsin alert show" in message.text
+
+
+def test_addresses_are_masked_and_defanged():
+    assert masked("https://user:pw@hooks.example:8443/services/SECRET?x=1") == "https://hooks.example:8443/…"
+    assert defang("https://a.b.example/x") == "hxxps[://]a[.]b[.]example/x"
+    assert plain("a\x00b\u202ec\n d") == "abc d"
+
+
+# --- the outbox and its channels --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store.open(tmp_path / "t.db")
+    yield opened
+    opened.close()
+
+
+def settings_of(**urls: str) -> Settings:
+    return Settings.model_validate(
+        {"channels": {name: {"kind": "generic", "url": url + "/hook", "secret": SECRET} for name, url in urls.items()}}
+    )
+
+
+def put(store: Store, settings: Settings, count: int = 1) -> None:
+    events = [make(EventKind.CANARY_HIT, NOW, number) for number in range(count)]
+    store.commit_events(events, route_by(settings), NOW)
+
+
+def test_a_refused_alert_stays_and_the_other_channel_is_told(store):
+    with Webhook([(404, {}, b"")]) as bad, Webhook() as good:
+        settings = settings_of(bad=bad.url, good=good.url)
+        put(store, settings)
+        outcome = asyncio.run(deliver_due(settings, store))
+        assert (outcome.sent, outcome.refused) == (1, 1)
+        assert [row["channel"] for row in store.outbox.alerts(state="refused")] == ["bad"]
+        asyncio.run(deliver_due(settings, store))
+        kinds = [json.loads(request.body)["event"]["action"] for request in good.received]
+        assert sorted(kinds) == ["canary_hit", "delivery_failed"]
+        bad.script = [(200, {}, b"ok")]
+        assert store.outbox.retry(None, datetime.now(UTC)) == 1
+        assert asyncio.run(deliver_due(settings, store)).sent == 1
+        asyncio.run(deliver_due(settings, store))
+        kinds = [json.loads(request.body)["event"]["action"] for request in good.received]
+        assert sorted(kinds)[:2] == ["canary_hit", "delivery_failed"]
+    assert bad.received[0].headers["webhook-id"] == bad.received[1].headers["webhook-id"]
+
+
+def test_a_deferred_alert_is_sent_later_with_the_same_key(store):
+    with Webhook([(429, {"Retry-After": "0"}, b""), (200, {}, b"")]) as server:
+        settings = settings_of(c=server.url)
+        put(store, settings)
+        assert asyncio.run(deliver_due(settings, store)).deferred == 1
+        assert store.outbox.depth().waiting == 1
+        time.sleep(0.3)
+        assert asyncio.run(deliver_due(settings, store)).sent == 1
+        assert store.outbox.depth().waiting == 0
+        assert len({request.headers["webhook-id"] for request in server.received}) == 1
+
+
+def test_a_channel_that_hangs_does_not_hold_up_another(store):
+    with Webhook(["drop"]) as bad, Webhook() as good:
+        settings = settings_of(bad=bad.url, good=good.url)
+        put(store, settings, 3)
+        outcome = asyncio.run(deliver_due(settings, store))
+        assert (outcome.sent, outcome.deferred) == (3, 1)
+        assert len(bad.received) == 1, "behind a wall the rest waits"
+
+
+def test_routes_narrow_by_severity_kind_and_source():
+    value = {
+        "channels": {"a": {"kind": "slack", "url": "http://x/"}, "b": {"kind": "slack", "url": "http://x/"}},
+        "routes": [
+            {"channels": ["a"], "min_severity": "critical"},
+            {"channels": ["b"], "min_severity": "info", "sources": ["s"]},
+        ],
+    }
+    route = route_by(Settings.model_validate(value))
+    assert route(make(EventKind.CANARY_HIT, NOW, 1)) == ("a",)
+    assert route(make(EventKind.REPOST, NOW, 1, source="s")) == ("b",)
+    assert route(make(EventKind.GAP, NOW, 1)) == ()
+    everything = route_by(Settings.model_validate({"channels": value["channels"]}))
+    assert everything(make(EventKind.GAP, NOW, 1)) == ("a", "b")
+    assert everything(make(EventKind.LISTING_CHANGED, NOW, 1)) == ()
+    assert Severity.CRITICAL.rank > Severity.WARNING.rank

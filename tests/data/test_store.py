@@ -1,0 +1,225 @@
+"""The store: one transaction for a finding with its events and alerts, leases with fences, states told once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from crawler.events import make
+from data.errors import LeaseLost, StoreError, StoreFull, StoreVersion
+from data.model import EventKind, Finding, Hit
+from data.store import PostRow, Store
+from scheduler.jobs import recovered
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+FINDING = Finding("secret name.csv", "ab" * 32, 10, "text", hits=(Hit("c", 1, 1, ("email",)),), fingerprint="f" * 32)
+
+
+def everywhere(event):
+    return ["a", "b"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with_key = Store.open(tmp_path / "t.db", seal_key=b"k" * 32)
+    yield with_key
+    with_key.close()
+
+
+def leased(store, source="s"):
+    store.put_source(source, "d", True, NOW)
+    crawl = store.queue_crawl(source, "test", NOW)
+    return crawl, store.lease_crawl(crawl, "me", NOW + timedelta(minutes=1), NOW)
+
+
+def post(name="p", version="v1"):
+    return PostRow(name, version, "http://x/[1]", b"sealed")
+
+
+def test_a_post_is_due_until_its_finding_is_committed(store):
+    crawl, fence = leased(store)
+    listed = store.record_listed(crawl, fence, "s", [post()], NOW)
+    assert (listed.examine, listed.changed, listed.settled) == (("p",), (), 0)
+    assert store.due_posts("s") == [b"sealed"]
+    store.commit_post(crawl, fence, "s", post(), [FINDING], [], everywhere, NOW)
+    assert store.due_posts("s") == []
+    assert store.record_listed(crawl, fence, "s", [post()], NOW).examine == ()
+
+
+def test_a_changed_version_is_examined_again_and_a_failed_post_stays_due(store):
+    crawl, fence = leased(store)
+    store.record_listed(crawl, fence, "s", [post()], NOW)
+    store.commit_post(crawl, fence, "s", post(), [FINDING], [], everywhere, NOW)
+    listed = store.record_listed(crawl, fence, "s", [post(version="v2")], NOW)
+    assert (listed.examine, listed.changed) == (("p",), ("p",))
+    store.commit_post(crawl, fence, "s", post(version="v2"), [], [], everywhere, NOW, failed=True)
+    assert store.due_posts("s") == [b"sealed"]
+
+
+def test_only_posts_of_a_finished_walk_are_settled(store):
+    crawl, fence = leased(store)
+    store.record_listed(crawl, fence, "s", [post()], NOW)
+    assert store.record_listed(crawl, fence, "s", [post()], NOW).settled == 0
+    store.record_walked(crawl, fence)
+    assert store.record_listed(crawl, fence, "s", [post()], NOW).settled == 1
+
+
+def test_the_same_event_makes_one_alert_per_channel_however_often_it_happens(store):
+    crawl, fence = leased(store)
+    event = make(EventKind.CANARY_HIT, NOW, "same", source="s")
+    assert store.commit_post(crawl, fence, "s", post(), [FINDING], [event], everywhere, NOW) == 1
+    assert store.commit_post(crawl, fence, "s", post("q"), [FINDING], [event], everywhere, NOW) == 0
+    assert len(store.outbox.due(NOW)) == 2
+    assert store.event(event.id)[1]["sightings"] == 2
+
+
+def test_a_lost_fence_keeps_nothing(store):
+    crawl, fence = leased(store)
+    event = make(EventKind.CANARY_HIT, NOW, "x")
+    assert store.expire_leases(NOW + timedelta(minutes=2)) == [crawl]
+    with pytest.raises(LeaseLost):
+        store.commit_post(crawl, fence, "s", post(), [FINDING], [event], everywhere, NOW)
+    assert store.outbox.due(NOW) == []
+    assert store.findings() == []
+
+
+def test_two_crawls_of_one_source_do_not_run_at_once(store):
+    leased(store)
+    other = store.queue_crawl("s", "test", NOW)
+    with pytest.raises(LeaseLost, match="being crawled"):
+        store.lease_crawl(other, "other", NOW + timedelta(minutes=1), NOW)
+
+
+def test_a_finding_rests_without_names_and_bare_digests(store, tmp_path):
+    crawl, fence = leased(store)
+    member = replace(FINDING, path="Dupont.csv")
+    store.commit_post(
+        crawl, fence, "s", post(), [replace(FINDING, members=(member,), sealed="c2VhbA==")], [], everywhere, NOW
+    )
+    store.close()
+    blob = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in (b"secret name", b"Dupont", b"ab" * 32, b"c2VhbA"):
+        assert secret not in blob
+
+
+def test_a_state_is_told_when_it_begins_when_it_lasts_and_when_it_ends(store):
+    event = make(EventKind.SOURCE_SILENT, NOW, "s", source="s")
+    assert store.open_state(event, "listing", everywhere, NOW)
+    assert not store.open_state(replace(event, id="0" * 32), "listing", everywhere, NOW)
+    again = NOW + timedelta(hours=25)
+    reminder = lambda state: make(state.kind, again, state.event, "again", source=state.source)  # noqa: E731
+    assert store.remind(again - timedelta(hours=24), reminder, everywhere, again) == 1
+    assert store.remind(again - timedelta(hours=24), reminder, everywhere, again) == 0
+    assert store.close_state("s", EventKind.SOURCE_SILENT, "listing", recovered, everywhere, again)
+    assert not store.close_state("s", EventKind.SOURCE_SILENT, "listing", recovered, everywhere, again)
+    assert [each.kind.value for each in store.events()].count("recovered") == 1
+    assert len(store.events()) == 3
+
+
+def test_the_audit_chain_shows_what_was_changed_or_removed(store):
+    for number in range(5):
+        store.audit("me", "did", str(number), NOW)
+    assert store.verify_audit() == []
+    store.db.conn.execute("update audit set detail = 'x' where seq = 3")
+    assert store.verify_audit() == ["entry 3 was changed"]
+    store.db.conn.execute("delete from audit where seq = 2")
+    assert store.verify_audit() == ["entry 2 is missing"]
+
+
+def test_a_full_database_keeps_nothing_of_the_transaction(store):
+    crawl, fence = leased(store)
+    pages = store.db.conn.execute("pragma page_count").fetchone()[0]
+    store.db.conn.execute(f"pragma max_page_count = {pages}")
+    big = make(EventKind.CANARY_HIT, NOW, "big", facts={"x": "y" * 100_000})
+    with pytest.raises(StoreFull):
+        store.commit_post(crawl, fence, "s", post(), [FINDING], [big], everywhere, NOW)
+    store.db.conn.execute(f"pragma max_page_count = {pages + 1000}")
+    assert store.findings() == []
+    assert store.events() == []
+
+
+def test_a_database_of_a_newer_tocsin_and_a_file_that_is_none_are_refused(tmp_path):
+    path = tmp_path / "t.db"
+    Store.open(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("insert into _sqlite_migrations (migration_set, name, applied_at) values ('tocsin', '9999', 'x')")
+    db.close()
+    with pytest.raises(StoreVersion, match="newer"):
+        Store.open(path)
+    other = tmp_path / "o.db"
+    other.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError):
+        Store.open(other)
+
+
+def test_the_database_is_its_owners_alone(tmp_path):
+    Store.open(tmp_path / "t.db").close()
+    assert (tmp_path / "t.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_purging_keeps_posts_known_and_what_still_waits(store):
+    crawl, fence = leased(store)
+    event = make(EventKind.CANARY_HIT, NOW, "x")
+    store.record_listed(crawl, fence, "s", [post()], NOW)
+    store.commit_post(crawl, fence, "s", post(), [FINDING], [event], lambda _: ["a"], NOW)
+    later = NOW + timedelta(days=1)
+    assert store.purge(later, later) == (1, 0)
+    store.outbox.mark_sent(store.outbox.due(later)[0].alert.id, 200, later)
+    assert store.purge(later, later) == (0, 1)
+    assert store.record_listed(crawl, fence, "s", [post()], later).examine == ()
+
+
+WRITER = """
+import sys, itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from crawler.events import make
+from data.model import EventKind, Finding
+from data.store import PostRow, Store
+now = datetime.now(UTC)
+store = Store.open(Path(sys.argv[1]))
+store.put_source("s", "d", True, now)
+crawl = store.queue_crawl("s", "test", now)
+fence = store.lease_crawl(crawl, sys.argv[2], now + timedelta(hours=1), now)
+print("ready", flush=True)
+for n in itertools.count():
+    name = f"{sys.argv[2]}-{n}"
+    event = make(EventKind.CANARY_HIT, now, name, post=name)
+    store.commit_post(crawl, fence, "s", PostRow(name, "v", ""), [Finding("", "ab" * 32, 1, "text")], [event],
+                      lambda _: ["a"], now)
+"""
+
+
+@pytest.mark.slow
+def test_kill_nine_in_mid_transaction_keeps_finding_event_and_alert_together(tmp_path):
+    dice = random.Random(9)
+    path = tmp_path / "t.db"
+    for turn in range(12):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(turn)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.stdout.close()
+        time.sleep(dice.uniform(0.005, 0.1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        store = Store.open(path)
+        store.release_dead(lambda _: False, datetime.now(UTC))
+        store.close()
+    with sqlite3.connect(path) as db:
+        found = {row[0] for row in db.execute("select post from finding")}
+        told = {row[0] for row in db.execute("select post from event")}
+        sent = {row[0] for row in db.execute("select event.post from alert join event on event.id = alert.event")}
+        seen = {row[0] for row in db.execute("select id from post where seen_version = 'v'")}
+        assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+    db.close()
+    assert found
+    assert found == told == sent == seen
