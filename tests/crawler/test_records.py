@@ -1,0 +1,110 @@
+"""Which column holds what, and the tags of rows: in batch and one by one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.records import RowBatch, looks_like_header, row_inputs, sniff, split_name, tag_rows
+from data.errors import WireError
+from data.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
+from tests.synth.people import HEADERS, people, row
+
+KEY = bytes(range(16))
+CROWD = people(11, 60)
+ALL = ("surname", "first", "dob", "nir", "email", "phone", "iban", "rpps", "note")
+ROWS = [row(person, ALL) for person in CROWD]
+ROLES = ["surname", "first", "dob", "nir", "email", "phone", "iban", "professional", "note"]
+
+
+def roles(plan) -> list[str]:
+    return [column.role for column in plan.columns]
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_columns_are_understood_from_their_headers(language):
+    assert roles(sniff([HEADERS[language][name] for name in ALL], ROWS)) == ROLES
+
+
+def test_columns_without_header_are_understood_from_their_values():
+    rows = [cells[:7] for cells in ROWS]
+    assert roles(sniff(None, rows)) == ROLES[:7]
+
+
+def test_a_wrong_header_does_not_hide_a_value():
+    header = ["nom", "prenom", "nir", "telephone", "date_naissance", "email"]
+    rows = [row(person, ("surname", "first", "dob", "nir", "email", "phone")) for person in CROWD]
+    assert roles(sniff(header, rows)) == ["surname", "first", "dob", "nir", "email", "phone"]
+
+
+def test_the_birth_date_is_told_from_other_dates():
+    rows = [[*row(person, ("surname", "first", "dob")), "03/11/2026"] for person in CROWD]
+    assert roles(sniff(["nom", "prenom", "date_naissance", "date_visite"], rows))[2:] == ["dob", ""]
+    assert roles(sniff(None, rows))[2:] == ["dob", ""]
+
+
+def test_a_header_is_told_from_a_row():
+    assert looks_like_header(["nom", "prenom", "ddn"], ROWS)
+    assert looks_like_header(["x1", "x2", "x3", "x4", "x5", "x6"], [row(person) for person in CROWD])
+    assert not looks_like_header(ROWS[0], ROWS[1:])
+    assert not looks_like_header(["", ""], ROWS)
+
+
+def test_a_full_name_is_read_by_comma_by_capitals_and_in_both_orders():
+    assert split_name("Dupont, Jean") == [("Dupont", "Jean")]
+    assert split_name("DUPONT Jean") == [("DUPONT", "Jean")]
+    assert split_name("Jean Dupont") == [("Jean", "Dupont"), ("Dupont", "Jean")]
+    assert split_name("Dupont") == []
+
+
+def test_a_full_name_gives_the_same_keys_as_its_parts():
+    parts = sniff(["nom", "prenom", "ddn"], [["Dupont", "Jean", "12/03/1975"]])
+    whole = sniff(["nom_complet", "ddn"], [["Jean Dupont", "12/03/1975"]])
+    one = tag_rows(parts, RowBatch.of([["Dupont", "Jean", "12/03/1975"]]), KEY)
+    two = tag_rows(whole, RowBatch.of([["Jean Dupont", "12/03/1975"]]), KEY)
+    assert one.keys[0, 0] == two.keys[0, 0] != 0
+
+
+def test_swapped_name_columns_give_the_same_key():
+    plan = sniff(["nom", "prenom", "ddn"], [["Dupont", "Jean", "12/03/1975"]])
+    one = tag_rows(plan, RowBatch.of([["Dupont", "Jean", "12/03/1975"]]), KEY).keys[0, 0]
+    assert one == tag_rows(plan, RowBatch.of([["Jean", "Dupont", "12/03/1975"]]), KEY).keys[0, 0] != 0
+
+
+def test_batch_tags_equal_the_inputs_of_single_rows():
+    plan = sniff([HEADERS["fr"][name] for name in ALL] + ["tel2"], [[*cells, "0711223344"] for cells in ROWS])
+    batch = RowBatch.of([[*cells, f"07112233{number:02}"] for number, cells in enumerate(ROWS)])
+    tags = tag_rows(plan, batch, KEY)
+    for number in range(len(batch)):
+        found = {int(tag) for tag in tags.keys[number] if tag}
+        found |= {int(tag) for tag, at in zip(tags.extra_keys, tags.extra_rows, strict=True) if at == number}
+        for at, values in tags.values.values():
+            found |= {int(tag) for tag in values[at == number]}
+        inputs = row_inputs(plan, batch, number)
+        assert found == {probe_tag(KEY, kind, value) for kind, value in inputs}
+        assert {kind for kind, _ in inputs} <= {*RECORD_KINDS, *VALUE_KINDS}
+    assert len(tags.extra_keys)
+
+
+def test_a_batch_survives_its_frame():
+    batch = RowBatch.of([["a", "é"], ["", "x"], ["b"]])
+    again = RowBatch.from_frame(batch.to_frame())
+    assert again.texts(0, 9) == [["a", "é"], ["", "x"], ["b", ""]]
+    assert again.drop(1).texts(0, 9) == [["", "x"], ["b", ""]]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_pass_for_a_frame_that_they_are_not(payload):
+    try:
+        batch = RowBatch.from_frame(payload)
+    except WireError:
+        return
+    assert batch.to_frame() == payload
+
+
+@given(st.lists(st.lists(st.text(max_size=12), max_size=6), min_size=1, max_size=8))
+def test_no_table_makes_the_record_pass_raise(rows):
+    plan = sniff(rows[0] if looks_like_header(rows[0], rows[1:]) else None, rows)
+    batch = RowBatch.of([[cell.encode("utf-8", "replace").decode() for cell in cells] for cells in rows])
+    assert len(tag_rows(plan, batch, KEY).keys) == len(rows)
