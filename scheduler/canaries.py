@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import chain, islice
 from math import comb, exp, lgamma
 from pathlib import Path
@@ -35,7 +36,8 @@ from data.bundle import RECORD
 from data.errors import InputError
 from data.tags import EnrolKeys, Kind, Packed, confirm_digests, probe_tags, record_inputs
 
-BATCH = 20_000
+# Large enough that a column of birth dates repeats itself within a batch: each distinct date is parsed once.
+BATCH = 100_000
 SNIFF_ROWS = 500
 MAX_CELL = 1 << 20
 HEAD = 64 * 1024
@@ -243,15 +245,17 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
         made.append(out)
 
     everyone = np.arange(len(batch), dtype=np.uint32)
+    normal: dict[int, Packed] = {}
     for number, parts in enumerate(readings(plan, len(batch), lambda at: cells[at])):
         for kind, packed in record_columns(parts):
             add(kind, packed, everyone)
         if number == 0:
+            normal = {plan.places[role][0]: packed for role, packed in parts.items() if role in plan.places}
             for kind, values, owners in _variants(plan, cells, parts):
                 add(kind, Packed.of(values), np.array(owners, np.uint32))
     for role, kind in VALUE_ROLES.items():
         for at in plan.places.get(role, ()):
-            add(kind, normalise.normalise_column(role, cells[at]), everyone)
+            add(kind, normal[at] if at in normal else normalise.normalise_column(role, cells[at]), everyone)
     return np.concatenate(made) if made else np.zeros(0, RECORD)
 
 
@@ -265,8 +269,8 @@ def _variants(
     for texts in columns.values():
         suspects.update(row for row, text in enumerate(texts) if not text.isalpha())
     for row in suspects:
-        surnames = normalise.name_variants(columns["surname"][row]) if "surname" in columns else [b""]
-        firsts = normalise.name_variants(columns["first"][row]) if "first" in columns else [b""]
+        surnames = _forms(columns["surname"][row]) if "surname" in columns else [b""]
+        firsts = _forms(columns["first"][row]) if "first" in columns else [b""]
         if len(surnames) < 2 and len(firsts) < 2:
             continue
         rest = {role: packed.item(row) for role, packed in parts.items() if role not in ("surname", "first")}
@@ -280,6 +284,10 @@ def _variants(
                         owners.append(row)
     for kind, (values, owners) in found.items():
         yield kind, values, owners
+
+
+# names repeat: half of a country shares a few thousand
+_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
 
 
 def _why(row: Sequence[str], plan: Plan) -> str:
