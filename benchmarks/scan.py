@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.scan import BLOCK, ByteScanner, warm_up
+from crawler.scan import BLOCK, ByteScanner
+from crawler.warm import warm_up
 from data.tags import Kind, probe_tag
 from data.tagset import TagSet
 

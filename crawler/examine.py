@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from crawler.lineage import compare
 from crawler.match import Matcher
-from crawler.records import Plan, RowBatch, looks_like_header, row_inputs, sniff, tag_rows
+from crawler.records import RowBatch, row_inputs, tag_rows
 from crawler.sandbox import ReaderSession, Sandbox
 from crawler.scan import ByteScanner, Candidate
+from crawler.tables import Plan, looks_like_header, sniff
 from crawler.wire import CHUNK, HEADER, load, pack_json
 from data import evidence
 from data.errors import WireError
@@ -35,7 +36,8 @@ MAX_READER_FRAME = 4 * 2**20
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
 MAX_MEMBERS_KEPT = 1000
 MAX_PROBLEMS_KEPT = 50
-SNIFF_ROWS = 200
+# What a table's columns hold is judged by so many rows; by fewer where it is very wide.
+SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 # Sealed evidence holds at most this much of what hit: proof, not a copy.
 MAX_EXCERPTS = 50
 
@@ -336,7 +338,7 @@ class _Examination:
 
     def _rows(self, member: _Member, batch: RowBatch) -> None:
         if member.plan is None:
-            rows = batch.texts(0, SNIFF_ROWS)
+            rows = batch.texts(0, min(SNIFF_ROWS, max(8, SNIFF_CELLS // max(1, len(batch.columns)))))
             header = member.header
             if header is None and rows and looks_like_header(rows[0], rows[1:]):
                 header, rows, batch = rows[0], rows[1:], batch.drop(1)

@@ -348,7 +348,7 @@ class _Service:
         from crawler import confine
         from crawler.examine import Examiner
         from crawler.sandbox import Limits, Sandbox
-        from crawler.scan import is_compiled, warm_up
+        from crawler.warm import is_compiled, warm_up
         from data.releases import Releases
         from data.tags import parse_match_key
         from data.watchlist import Watchlist

@@ -1,18 +1,16 @@
-"""Rows to typed columns to record keys: what each column holds, and the tags of what it holds. Pure."""
+"""Rows of typed columns to value tags and record keys. Pure; which column holds what is `crawler.tables`."""
 
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.headers import role_of
+from crawler.tables import KEY_ROLES, VALUE_ROLES, Plan
 from data import normalise
 from data.errors import WireError
 from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags, record_inputs
@@ -21,70 +19,6 @@ from data.tags import record_keys as keys_of
 U64 = NDArray[np.uint64]
 MAX_COLUMNS = 1 << 16
 MAX_ROWS = 1 << 20
-
-# Roles that carry a value of their own, and the kind of its tag.
-VALUE_ROLES = {
-    "email": Kind.EMAIL,
-    "phone": Kind.PHONE,
-    "nir": Kind.NIR,
-    "iban": Kind.IBAN,
-    "professional": Kind.PROFESSIONAL,
-    "token": Kind.TOKEN,
-}
-# Roles that take part in record keys, in the order of the arguments of `record_inputs`.
-KEY_ROLES = ("first", "surname", "dob", "nir", "email", "phone")
-ROLES = (*dict.fromkeys((*KEY_ROLES, *VALUE_ROLES)), "fullname", "note")
-# A column shows a kind when this share of its filled cells has its form; clearly when nearly all have.
-SHOWN, CLEARLY = 0.6, 0.9
-# What values can show, the most telling first: an IBAN holds digits that look like a telephone number.
-_TESTS: tuple[tuple[str, Callable[[str], bytes]], ...] = (
-    ("email", normalise.email),
-    ("iban", normalise.iban),
-    ("nir", normalise.nir),
-    ("dob", normalise.dob),
-    ("phone", normalise.phone),
-    ("professional", normalise.professional),
-)
-MAX_NAME = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a plan: its header, its role ('' for ignored), and whether `header` or `values` said so."""
-
-    name: str
-    role: str
-    by: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which column of a table holds what."""
-
-    columns: tuple[Column, ...]
-
-    @cached_property
-    def places(self) -> dict[str, tuple[int, ...]]:
-        """Column numbers of each role."""
-        found: dict[str, list[int]] = {}
-        for number, column in enumerate(self.columns):
-            if column.role:
-                found.setdefault(column.role, []).append(number)
-        return {role: tuple(numbers) for role, numbers in found.items()}
-
-    @property
-    def is_useful(self) -> bool:
-        """Whether any row could give a tag."""
-        roles = set(self.places)
-        names = {"first", "surname"} <= roles or "fullname" in roles
-        return bool(roles & set(VALUE_ROLES)) or (names and "dob" in roles)
-
-    def describe(self) -> list[str]:
-        """A line per column: what was understood, by what, and what is ignored."""
-        return [
-            f"column {number} {column.name!r}: " + (f"{column.role}, by its {column.by}" if column.role else "ignored")
-            for number, column in enumerate(self.columns, 1)
-        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,142 +109,6 @@ class RowBatch:
             cut = column.offsets[count]
             left.append(Packed(column.blob[cut:], column.offsets[count:] - cut))
         return RowBatch(tuple(left), self.rows - count)
-
-
-# --- which column holds what -----------------------------------------------------------------------------------------
-
-
-def looks_like_header(row: Sequence[str], following: Sequence[Sequence[str]] = ()) -> bool:
-    """Whether a first row names columns: it promises something and holds no value itself.
-
-    Args:
-        row: the first row.
-        following: some rows after it; where these show kinds and the first row none, it is a header even if no word
-            of it is known.
-    """
-    if not any(cell.strip() for cell in row) or any(_kind_of(cell) for cell in row if cell.strip()):
-        return False
-    known = sum(bool(role_of(cell)) for cell in row)
-    if known >= 2 or known == len(row):
-        return True
-    shown = sum(any(_kind_of(other[at]) for other in following[:5] if at < len(other)) for at in range(len(row)))
-    return shown > 0 and bool(following)
-
-
-def _kind_of(cell: str) -> str:
-    for role, test in _TESTS:
-        if test(cell):
-            return role
-    return ""
-
-
-def _shares(cells: Sequence[str]) -> dict[str, float]:
-    """For each kind, the share of filled cells that have its form."""
-    filled = [cell for cell in cells if cell.strip()]
-    if not filled:
-        return {}
-    return {role: sum(bool(test(cell)) for cell in filled) / len(filled) for role, test in _TESTS}
-
-
-def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan:
-    """What each column of a table holds, from its header's words and its values.
-
-    The kinds that values clearly show win over a wrong header. Names show themselves only through the header, common
-    first names, or their place beside them.
-
-    Args:
-        header: words, or None.
-        sample: some rows; short rows are allowed.
-    """
-    width = max([len(row) for row in sample] + [len(header or ())], default=0)
-    names = [header[at] if header is not None and at < len(header) else "" for at in range(width)]
-    promised = [role_of(name) if name else "" for name in names]
-    columns = [[row[at] if at < len(row) else "" for row in sample] for at in range(width)]
-    found = [_decide(promised[at], columns[at]) for at in range(width)]
-    _one_birth_date(found, promised, columns)
-    if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
-        _find_names(found, promised, columns)
-    return Plan(tuple(Column(names[at], *found[at]) for at in range(width)))
-
-
-def _decide(promise: str, cells: Sequence[str]) -> tuple[str, str]:
-    shares = _shares(cells)
-    best = next((role for role, _ in _TESTS if shares.get(role, 0.0) >= CLEARLY), "")
-    if promise in shares and shares[promise] >= (SHOWN if best else 0.01):
-        return promise, "header"
-    if best and (best != promise or promise not in ROLES):
-        # digits alone are weak: nine of them are a professional number, a telephone number without its 0, or anything
-        if best == "professional" and not promise:
-            return "", ""
-        return (best, "values") if best != "dob" or promise != "date" else ("", "")
-    shown = next((role for role, _ in _TESTS if shares.get(role, 0.0) >= SHOWN and role != "professional"), "")
-    if promise in {"surname", "first", "fullname", "note", "token"}:
-        return (shown, "values") if shown and promise != "note" and promise != "token" else (promise, "header")
-    if promise in ROLES and not shares:
-        return promise, "header"
-    return (shown, "values") if shown and promise != "date" else ("", "")
-
-
-def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
-    """Of several columns of dates the promised one is the birth date, else the one that lies furthest back."""
-    dates = [at for at, (role, _) in enumerate(found) if role == "dob"]
-    if len(dates) < 2:
-        return
-    keep = [at for at in dates if promised[at] == "dob"] or [min(dates, key=lambda at: _middle_year(columns[at]))]
-    for at in dates:
-        if at not in keep:
-            found[at] = ("", "")
-
-
-def _middle_year(cells: Sequence[str]) -> int:
-    """The median year of a column of dates as four digits where the text has them."""
-    import re
-
-    years = sorted(int(year) for cell in cells for year in re.findall(r"(?:19|20)\d\d", cell))
-    return years[len(years) // 2] if years else 9999
-
-
-def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
-    """Name columns without words: the one with common first names, and a wordy neighbour as its surname."""
-    from data.catalogue.names import FIRST_NAMES
-
-    roles = {role for role, _ in found}
-    open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(columns[at])]
-    if "first" not in roles:
-        shares = {
-            at: sum(
-                normalise.name(cell.split("-")[0].split(" ")[0]).decode() in FIRST_NAMES
-                for cell in columns[at]
-                if cell.strip()
-            )
-            / max(1, sum(bool(cell.strip()) for cell in columns[at]))
-            for at in open_
-        }
-        best = max(shares, key=lambda at: shares[at], default=None)
-        if best is not None and shares[best] >= 0.3:
-            found[best] = ("first", "values")
-            open_.remove(best)
-    firsts = [at for at, (role, _) in enumerate(found) if role == "first"]
-    if not {"surname", "fullname"} & roles and open_ and firsts:
-        beside = min(open_, key=lambda at: (abs(at - firsts[0]), at))
-        if abs(beside - firsts[0]) <= 2:
-            found[beside] = ("surname", "values")
-    elif "surname" in roles and not firsts and open_:
-        surname = next(at for at, (role, _) in enumerate(found) if role == "surname")
-        beside = min(open_, key=lambda at: (abs(at - surname), at))
-        if abs(beside - surname) == 1:
-            found[beside] = ("first", "values")
-
-
-def _wordy(cells: Sequence[str]) -> bool:
-    """Cells like names: short, letters, and not the same few words again and again."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    if not filled:
-        return False
-    like = sum(
-        len(cell) <= MAX_NAME and any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell)) for cell in filled
-    )
-    return like >= CLEARLY * len(filled) and len(Counter(filled)) > len(filled) // 10 + (len(filled) > 5)
 
 
 # --- tags of rows ----------------------------------------------------------------------------------------------------

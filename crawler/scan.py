@@ -5,29 +5,18 @@ The compiled loops are `scan_kernels.py` (finding), `scan_fold.py` (to ASCII) an
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
-# numba asks for the folder of compiled code when it is imported, and this module names it
-from data import kernels
-
-# isort: split
-import llvmlite.binding as llvm  # type: ignore[import-untyped]  # no stubs are published
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler import scan_fold, scan_kernels, scan_memory, scan_views
+from crawler import scan_fold, scan_kernels, scan_views
 from crawler.scan_memory import SLACK
 from data.errors import InputError
 from data.tags import Kind
-from data.tagset import TagSet
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -287,42 +276,3 @@ def _address(array: NDArray[Any]) -> int:
 
 _TABLES = _address(scan_kernels.CLASSES), _address(scan_kernels.IBAN_LENGTHS)
 _ENTITIES, _INLINE = _address(scan_views.ENTITIES), _address(scan_views.INLINE)
-
-
-# --- compiling -------------------------------------------------------------------------------------------------------
-
-# one of everything, so that every loop is compiled for the arguments it will get
-_WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é \\u00e9 <b>a</b> =\n " + 30 * "Y"
-_warm = threading.Event()
-
-
-class _Nothing:
-    def lookup(self, tags: U64) -> NDArray[np.bool_]:
-        return np.zeros(len(tags), bool)
-
-
-def warm_up() -> None:
-    """Compile the kernels, or load them from the cache; later scans then start at once."""
-    for encoding in ("utf-8", "utf-16-le"):
-        scanner = ByteScanner(bytes(16), _Nothing())
-        scanner.feed(_WARM.encode(encoding))
-        scanner.finish()
-    TagSet.build(np.arange(10, dtype=np.uint64)).lookup(np.arange(10, dtype=np.uint64))
-    _warm.set()
-    if kernels.CACHED:
-        _stamp().touch(mode=0o600)
-
-
-def is_compiled() -> bool:
-    """Whether `warm_up` will find what an earlier start compiled, for this machine and these sources."""
-    return _warm.is_set() or (kernels.CACHED and _stamp().is_file())
-
-
-def _stamp() -> Path:
-    """A file in the cache of compiled code, named after all that makes numba compile anew."""
-    parts = [numba.__version__, sys.version, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    for module in (kernels, scan_fold, scan_kernels, scan_memory, scan_views):
-        path = Path(str(module.__file__))
-        parts += [str(path), str(path.stat().st_mtime_ns), str(path.stat().st_size)]
-    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"byte-pass-{digest}"

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data import normalise
-from data.kernels import inlined, kernel
+from data import column_kernels, date_kernels, normalise
 from data.tags import Kind, Packed, confirm_digests, record_keys
 from data.tagset import TagSet
 
@@ -20,7 +19,6 @@ U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
 
 _NEWLINE = 10
-_MAX_EMAIL = normalise.MAX_EMAIL
 _ALL = bytes(range(256))
 _DIGITS = b"0123456789"
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz"
@@ -38,10 +36,23 @@ def warm_up() -> None:
     TagSet.build(keys.ravel()).lookup(keys.ravel())
 
 
-def by_distinct(cells: Sequence[str], form: Callable[[str], bytes]) -> Packed:
-    """`form` of every cell, made once for each distinct text: a column of dates has a few ten thousand."""
-    forms = {cell: form(cell) for cell in set(cells)}
-    return Packed.of([forms[cell] for cell in cells])
+def dobs(cells: Sequence[str], *, excel: bool = False) -> Packed:
+    """`normalise.dob` of every cell."""
+    if not cells:
+        return Packed.empty(0)
+    source = np.frombuffer(_folded(cells).encode(), np.uint8)
+    forms, state = np.empty(6 * len(cells), np.uint8), np.empty(len(cells), np.uint8)
+    date_kernels.dobs(source, excel, forms, state)
+    table = forms.reshape(-1, 6)
+    for at in np.flatnonzero(state == date_kernels.ASK).tolist():
+        form = normalise.dob(cells[at], excel=excel)
+        state[at] = date_kernels.FOUND if form else date_kernels.NONE
+        if form:
+            table[at] = np.frombuffer(form, np.uint8)
+    found = state == date_kernels.FOUND
+    offsets = np.zeros(len(cells) + 1, np.int64)
+    np.cumsum(6 * found, out=offsets[1:])
+    return Packed(table[found].ravel(), offsets)
 
 
 def names(cells: Sequence[str]) -> Packed:
@@ -99,260 +110,10 @@ def _keep(packed: Packed, wanted: NDArray[np.bool_]) -> Packed:
     return Packed(blob, offsets)
 
 
-# --- compiled loops: (folded cells with line ends between, room for the forms, offsets to fill) -> bytes used ---------
-
-_0, _9, _A, _Z = b"09az"
-_ROOM = 48  # no form that is put together in a buffer is longer
-
-
-@inlined
-def _is_digit(char: int) -> bool:
-    return _0 <= char <= _9
-
-
-@inlined
-def _is_letter(char: int) -> bool:
-    return _A <= char <= _Z
-
-
-@inlined
-def _is_space(char: int) -> bool:
-    return char == 32 or 9 <= char <= 13
-
-
-@kernel
-def _next(source: U8, start: int) -> tuple[int, int, int]:
-    """Where the cell that begins at `start` ends, and its bounds without spaces around it."""
-    end = start
-    while end < len(source) and source[end] != _NEWLINE:
-        end += 1
-    low, high = start, end
-    while low < high and _is_space(source[low]):
-        low += 1
-    while low < high and _is_space(source[high - 1]):
-        high -= 1
-    return end, low, high
-
-
-@kernel
-def _without_float(source: U8, low: int, high: int) -> int:
-    """`high`, less the `.0` of a whole number that went through a float."""
-    if high - low < 3 or source[high - 1] != _0 or source[high - 2] != 46:
-        return high
-    for at in range(low, high - 2):
-        if not _is_digit(source[at]):
-            return high
-    return high - 2
-
-
-@kernel
-def _alphanumeric(source: U8, low: int, high: int, buffer: U8) -> int:
-    """The [a-z0-9] of a cell into `buffer`; returns how many there are, of which at most `_ROOM` are kept."""
-    count = 0
-    for at in range(low, _without_float(source, low, high)):
-        char = source[at]
-        if _is_digit(char) or _is_letter(char):
-            if count < _ROOM:
-                buffer[count] = char
-            count += 1
-    return count
-
-
-@kernel
-def _nirs(source: U8, target: U8, offsets: I64) -> int:
-    buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
-    for item in range(len(offsets) - 1):
-        end, low, high = _next(source, start)
-        start = end + 1
-        count = _alphanumeric(source, low, high, buffer)
-        if (count == 13 or count == 15) and _is_nir(buffer, count):
-            if not _is_digit(buffer[6]):
-                # 2A counts as 19, 2B as 18
-                buffer[5], buffer[6] = 49, 57 - (buffer[6] - _A)
-            target[used : used + 13] = buffer[:13]
-            used += 13
-        offsets[item + 1] = used
-    return used
-
-
-@kernel
-def _is_nir(buffer: U8, count: int) -> bool:
-    for at in range(count):
-        if not _is_digit(buffer[at]) and at != 6:
-            return False
-    if not _is_digit(buffer[6]) and not (buffer[5] == 50 and buffer[6] <= 98):
-        return False
-    sex, month = int(buffer[0]) - 48, (int(buffer[3]) - 48) * 10 + int(buffer[4]) - 48
-    return (1 <= sex <= 4 or 7 <= sex <= 8) and (1 <= month <= 12 or 20 <= month <= 42 or month >= 50)
-
-
-@kernel
-def _phones(source: U8, target: U8, offsets: I64) -> int:
-    buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
-    for item in range(len(offsets) - 1):
-        end, low, high = _next(source, start)
-        start = end + 1
-        high = _without_float(source, low, high)
-        count, plus, sound = 0, False, True
-        at = low
-        while at < high:
-            char = source[at]
-            if char == 40 and at + 2 < high and source[at + 1] == _0 and source[at + 2] == 41:
-                if plus or (count >= 2 and buffer[0] == _0 and buffer[1] == _0):
-                    at += 3
-                    continue
-            elif char == 43:
-                sound = sound and not plus and count == 0
-                plus = True
-            elif _is_letter(char):
-                sound = False
-            elif _is_digit(char):
-                if count < _ROOM:
-                    buffer[count] = char
-                count += 1
-            at += 1
-        if sound and count < _ROOM:
-            first, last = _number(buffer, count, plus)
-            target[used : used + last - first] = buffer[first:last]
-            used += last - first
-        offsets[item + 1] = used
-    return used
-
-
-@kernel
-def _number(buffer: U8, count: int, plus: bool) -> tuple[int, int]:
-    """Which of the digits are the number: (first, one after the last); (0, 0) for none."""
-    first, national = 0, True
-    if plus or (count >= 2 and buffer[0] == _0 and buffer[1] == _0):
-        first = 0 if plus else 2
-        code = _like_france(buffer, first, count)
-        first += code
-        national = code > 0
-        if national and count - first == 10 and buffer[first] == _0:
-            first += 1
-    elif count == 11 and buffer[0] == 51 and buffer[1] == 51:
-        first = 2
-    elif count == 10 and buffer[0] == _0:
-        first = 1
-    length = count - first
-    if (length == 9 if national else 8 <= length <= 15) and buffer[first] != _0:
-        return first, count
-    return 0, 0
-
-
-@kernel
-def _like_france(buffer: U8, first: int, count: int) -> int:
-    """Length of the country code if it is one of `normalise._LIKE_FRANCE`, else 0."""
-    if count - first >= 2 and buffer[first] == 51 and buffer[first + 1] == 51:
-        return 2
-    if count - first >= 3:
-        code = (buffer[first] - 48) * 100 + (buffer[first + 1] - 48) * 10 + buffer[first + 2] - 48
-        if code == 262 or code == 590 or code == 594 or code == 596:
-            return 3
-    return 0
-
-
-@kernel
-def _emails(source: U8, target: U8, offsets: I64) -> int:
-    mailto = np.array([109, 97, 105, 108, 116, 111, 58], np.uint8)
-    start, used = 0, 0
-    for item in range(len(offsets) - 1):
-        end, low, high = _next(source, start)
-        start = end + 1
-        if high - low >= len(mailto) and np.all(source[low : low + len(mailto)] == mailto):
-            low += len(mailto)
-        if high - low >= 2 and source[low] == 60 and source[high - 1] == 62:
-            low, high = low + 1, high - 1
-        if high - low <= _MAX_EMAIL and _is_email(source, low, high):
-            for at in range(low, high):
-                target[used] = source[at]
-                used += 1
-        offsets[item + 1] = used
-    return used
-
-
-@kernel
-def _is_email(source: U8, low: int, high: int) -> bool:
-    at = low
-    while at < high and source[at] != 64:
-        char = source[at]
-        # controls, space, " ( ) , : ; < > [ backslash ] and delete
-        if char <= 32 or char == 34 or 40 <= char <= 41 or char == 44 or 58 <= char <= 60 or char == 62:
-            return False
-        if 91 <= char <= 93 or char == 127:
-            return False
-        at += 1
-    if at in (low, high):
-        return False
-    dots, label = 0, 0
-    for place in range(at + 1, high):
-        char = source[place]
-        if char == 46:
-            if label == 0:
-                return False
-            dots, label = dots + 1, 0
-        elif _is_digit(char) or _is_letter(char) or char == 45 or char >= 128:
-            # characters, not bytes: all but the continuation bytes of UTF-8
-            label += 1 if char & 0xC0 != 0x80 else 0
-        else:
-            return False
-    return dots > 0 and label >= 2
-
-
-@kernel
-def _ibans(source: U8, target: U8, offsets: I64) -> int:
-    buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
-    for item in range(len(offsets) - 1):
-        end, low, high = _next(source, start)
-        start = end + 1
-        count = _alphanumeric(source, low, high, buffer)
-        first = 4 if buffer[0] == 105 and buffer[1] == 98 and buffer[2] == 97 and buffer[3] == 110 else 0
-        if count <= _ROOM and 15 <= count - first <= 34 and _is_iban(buffer, first, count):
-            target[used : used + count - first] = buffer[first:count]
-            used += count - first
-        offsets[item + 1] = used
-    return used
-
-
-@kernel
-def _is_iban(buffer: U8, first: int, count: int) -> bool:
-    if _is_digit(buffer[first]) or _is_digit(buffer[first + 1]):
-        return False
-    if not _is_digit(buffer[first + 2]) or not _is_digit(buffer[first + 3]):
-        return False
-    remainder, length = 0, count - first
-    for step in range(length):
-        char = int(buffer[first + (step + 4) % length])
-        remainder = (remainder * 10 + char - 48 if char <= 57 else remainder * 100 + char - 87) % 97
-    return remainder == 1
-
-
-@kernel
-def _professionals(source: U8, target: U8, offsets: I64) -> int:
-    buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
-    for item in range(len(offsets) - 1):
-        end, low, high = _next(source, start)
-        start = end + 1
-        count = _alphanumeric(source, low, high, buffer)
-        sound = count == 11 or count == 9
-        for at in range(count if sound else 0):
-            corsica = count == 9 and at == 1 and buffer[0] == 50 and 97 <= buffer[1] <= 98
-            sound = sound and (_is_digit(buffer[at]) or corsica)
-        if sound:
-            target[used : used + count] = buffer[:count]
-            used += count
-        offsets[item + 1] = used
-    return used
-
-
 _KERNELS: dict[str, Callable[[U8, U8, I64], int]] = {
-    "email": _emails,
-    "phone": _phones,
-    "nir": _nirs,
-    "iban": _ibans,
-    "professional": _professionals,
+    "email": column_kernels.emails,
+    "phone": column_kernels.phones,
+    "nir": column_kernels.nirs,
+    "iban": column_kernels.ibans,
+    "professional": column_kernels.professionals,
 }

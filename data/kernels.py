@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -32,6 +33,13 @@ U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
 
+def files() -> list[Path]:
+    """The modules that hold kernels."""
+    root = Path(__file__).parent.parent
+    found = [path for folder in ("crawler", "data") for path in sorted((root / folder).glob("*.py"))]
+    return [path for path in found if re.search(rb"^@(kernel|inlined)$", path.read_bytes(), re.MULTILINE)]
+
+
 def _sources() -> str:
     """16 hex digits that change with every module that holds kernels.
 
@@ -39,11 +47,8 @@ def _sources() -> str:
     made by outdated code would silently match nothing.
     """
     digest = hashlib.sha256()
-    for folder in ("crawler", "data"):
-        for path in sorted((Path(__file__).parent.parent / folder).glob("*.py")):
-            text = path.read_bytes()
-            if b"\n@kernel\n" in text or b"\n@inlined\n" in text:
-                digest.update(path.name.encode() + b"\0" + text)
+    for path in files():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

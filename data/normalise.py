@@ -22,6 +22,8 @@ VERSION = 1
 COLUMN_KINDS = ("first", "surname", "dob", "email", "phone", "nir", "iban", "professional", "token")
 
 MAX_EMAIL = 254
+# A date with its weekday, time and zone fits in.
+MAX_DATE = 64
 
 # What NFKD leaves alone; the rest of the table is Unicode's own.
 _SPELT_OUT = {
@@ -110,7 +112,7 @@ def name_variants(text: str) -> list[bytes]:
 
 # --- dates of birth --------------------------------------------------------------------------------------------------
 
-_MONTHS = {
+MONTHS = {
     word: number
     for number, words in enumerate(
         (
@@ -131,7 +133,7 @@ _MONTHS = {
     )
     for word in words.split()
 }
-_WEEKDAYS = _words(
+WEEKDAYS = _words(
     "lundi mardi mercredi jeudi vendredi samedi dimanche lun mer jeu ven sam dim le the of "
     "monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun"
 )
@@ -139,9 +141,10 @@ _TIME = re.compile(r"(?:t| +(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTA
 _NUMBERS = re.compile(r"([0-9]{1,4}) ?([/.\- ]) ?([0-9]{1,2}) ?\2 ?([0-9]{1,4})\.?")
 _COMPACT = re.compile(r"[0-9]{6}|[0-9]{8}")
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
-_ORDINAL = re.compile(r"(?<=[0-9])(?:st|nd|rd|th|er)\b")
+ORDINALS = ("st", "nd", "rd", "th", "er")
+_ORDINAL = re.compile(rf"(?<=[0-9])(?:{'|'.join(ORDINALS)})\b")
 _SERIAL = re.compile(r"([0-9]{1,5})(?:\.0+)?")
-_YEARS = range(1850, 2100)
+YEARS = range(1850, 2100)
 
 
 def dob(text: str, *, excel: bool = False) -> bytes:
@@ -153,9 +156,11 @@ def dob(text: str, *, excel: bool = False) -> bytes:
         excel: a bare number of at most 5 digits is the day number of a spreadsheet (27465).
 
     Returns:
-        Six digits; b'' for what is no date, or none of the calendar, or before 1850 or after 2099.
+        Six digits; b'' for what is no date, or none of the calendar, or before 1850 or after 2099, or over 64 characters.
     """
     folded = " ".join(fold(text).split())
+    if len(folded) > MAX_DATE:
+        return b""
     if excel and (serial := _SERIAL.fullmatch(folded)):
         return _from_serial(int(serial[1]))
     days = 0
@@ -184,14 +189,14 @@ def _from_compact(digits: str, days: int) -> bytes:
 
 
 def _from_words(folded: str, days: int) -> bytes:
-    words = [word for word in _WORDS.findall(_ORDINAL.sub("", folded)) if word not in _WEEKDAYS or word in _MONTHS]
+    words = [word for word in _WORDS.findall(_ORDINAL.sub("", folded)) if word not in WEEKDAYS or word in MONTHS]
     if len(words) != 3 or sum(word.isdigit() for word in words) != 2:
         return b""
     a, b, c = words
-    if b in _MONTHS:
-        month = str(_MONTHS[b])
+    if b in MONTHS:
+        month = str(MONTHS[b])
         return _date(a, month, c, days) if len(a) > 2 else _date(c, month, a, days)
-    return _date(c, str(_MONTHS[a]), b, days) if a in _MONTHS else b""
+    return _date(c, str(MONTHS[a]), b, days) if a in MONTHS else b""
 
 
 def _from_serial(serial: int) -> bytes:
@@ -199,7 +204,7 @@ def _from_serial(serial: int) -> bytes:
     if serial in (0, 60):
         return b""
     day = date(1899, 12, 31 if serial < 60 else 30) + timedelta(days=serial)
-    return day.strftime("%y%m%d").encode() if day.year in _YEARS else b""
+    return day.strftime("%y%m%d").encode() if day.year in YEARS else b""
 
 
 def _date(year: str, month: str, day: str, days: int) -> bytes:
@@ -207,7 +212,7 @@ def _date(year: str, month: str, day: str, days: int) -> bytes:
     if len(year) not in (2, 4) or len(day) > 2:
         return b""
     y, m, d = int(year), int(month), int(day)
-    if len(year) == 4 and y not in _YEARS:
+    if len(year) == 4 and y not in YEARS:
         return b""
     if len(year) == 2:
         y += 2000
@@ -365,7 +370,7 @@ def normalise_column(kind_word: str, cells: Sequence[str], *, excel: bool = Fals
     if kind_word not in COLUMN_KINDS:
         raise ValueError(f"no such kind of column: {kind_word}")
     if kind_word == "dob":
-        return columns.by_distinct(cells, lambda text: dob(text, excel=excel))
+        return columns.dobs(cells, excel=excel)
     if kind_word in ("first", "surname"):
         return columns.names(cells)
     return columns.values(kind_word, cells)

@@ -20,17 +20,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.records import (
-    KEY_ROLES,
-    ROLES,
-    VALUE_ROLES,
-    Column,
-    Plan,
-    looks_like_header,
-    readings,
-    record_columns,
-    sniff,
-)
+from crawler.records import readings, record_columns
+from crawler.tables import KEY_ROLES, ROLES, VALUE_ROLES, Column, Plan, looks_like_header, sniff
 from data import normalise
 from data.bundle import RECORD
 from data.errors import InputError

@@ -111,7 +111,7 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
 @pass_home
 def generate(home: Home, client: str, name: str, count: int, out: Path, domain: str, seed: int | None) -> None:
     """Invent plausible people to plant, and enrol their tags into this home."""
-    from crawler.records import sniff
+    from crawler.tables import sniff
     from data.bundle import read_bundle, write_bundle
     from data.errors import InputError
     from data.watchlist import import_bundle

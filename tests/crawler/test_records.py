@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.records import RowBatch, looks_like_header, row_inputs, sniff, split_name, tag_rows
+from crawler.records import RowBatch, row_inputs, split_name, tag_rows
+from crawler.tables import looks_like_header, sniff
 from data.errors import WireError
 from data.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row

@@ -1,0 +1,221 @@
+"""Which column of a table holds what, from its header's words and its values. Pure.
+
+Tags of what the columns hold are `crawler.records`; what a header word promises is `crawler.headers`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.headers import role_of
+from data import normalise
+from data.tags import Kind
+
+# Roles that carry a value of their own, and the kind of its tag.
+VALUE_ROLES = {
+    "email": Kind.EMAIL,
+    "phone": Kind.PHONE,
+    "nir": Kind.NIR,
+    "iban": Kind.IBAN,
+    "professional": Kind.PROFESSIONAL,
+    "token": Kind.TOKEN,
+}
+# Roles that take part in record keys, in the order of the arguments of `record_inputs`.
+KEY_ROLES = ("first", "surname", "dob", "nir", "email", "phone")
+ROLES = (*dict.fromkeys((*KEY_ROLES, *VALUE_ROLES)), "fullname", "note")
+# A column shows a kind when this share of its filled cells has its form; clearly when nearly all have.
+SHOWN, CLEARLY = 0.6, 0.9
+# What values can show, the most telling first: an IBAN holds digits that look like a telephone number.
+SHOWABLE = ("email", "iban", "nir", "dob", "phone", "professional")
+MAX_NAME = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a plan: its header, its role ('' for ignored), and whether `header` or `values` said so."""
+
+    name: str
+    role: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which column of a table holds what."""
+
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, ...]]:
+        """Column numbers of each role."""
+        found: dict[str, list[int]] = {}
+        for number, column in enumerate(self.columns):
+            if column.role:
+                found.setdefault(column.role, []).append(number)
+        return {role: tuple(numbers) for role, numbers in found.items()}
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether any row could give a tag."""
+        roles = set(self.places)
+        names = {"first", "surname"} <= roles or "fullname" in roles
+        return bool(roles & set(VALUE_ROLES)) or (names and "dob" in roles)
+
+    def describe(self) -> list[str]:
+        """A line per column: what was understood, by what, and what is ignored."""
+        return [
+            f"column {number} {column.name!r}: " + (f"{column.role}, by its {column.by}" if column.role else "ignored")
+            for number, column in enumerate(self.columns, 1)
+        ]
+
+
+class Shown:
+    """What the cells of some rows show by their form.
+
+    Attributes:
+        filled: shape (rows, width), cells that are not blank. forms: per kind, shape (rows, width), cells of its form.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[str]], width: int) -> None:
+        cells = [row[at] if at < len(row) else "" for row in rows for at in range(width)]
+        shape = len(rows), width
+        self.filled: NDArray[np.bool_] = np.fromiter((bool(cell.strip()) for cell in cells), bool, len(cells)).reshape(
+            shape
+        )
+        self.forms: dict[str, NDArray[np.bool_]] = {
+            role: (normalise.normalise_column(role, cells).lengths > 0).reshape(shape) for role in SHOWABLE
+        }
+
+    @property
+    def any(self) -> NDArray[np.bool_]:
+        """Shape (rows, width), cells of any form."""
+        whole: NDArray[np.bool_] = np.logical_or.reduce(list(self.forms.values()))
+        return whole
+
+    def shares(self, column: int) -> dict[str, float]:
+        """For each kind, the share of the column's filled cells that have its form; {} without a filled cell."""
+        filled = int(self.filled[:, column].sum())
+        return {role: int(form[:, column].sum()) / filled for role, form in self.forms.items()} if filled else {}
+
+
+def looks_like_header(row: Sequence[str], following: Sequence[Sequence[str]] = ()) -> bool:
+    """Whether a first row names columns: it promises something and holds no value itself.
+
+    Args:
+        row: the first row.
+        following: some rows after it; where these show kinds and the first row none, it is a header even if no word
+            of it is known.
+    """
+    if not any(cell.strip() for cell in row):
+        return False
+    shown = Shown([row, *following[:5]], len(row)).any
+    if shown[0].any():
+        return False
+    known = sum(bool(role_of(cell)) for cell in row)
+    return known >= 2 or known == len(row) or bool(shown[1:].any())
+
+
+def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan:
+    """What each column of a table holds, from its header's words and its values.
+
+    The kinds that values clearly show win over a wrong header. Names show themselves only through the header, common
+    first names, or their place beside them.
+
+    Args:
+        header: words, or None.
+        sample: some rows; short rows are allowed.
+    """
+    width = max([len(row) for row in sample] + [len(header or ())], default=0)
+    names = [header[at] if header is not None and at < len(header) else "" for at in range(width)]
+    promised = [role_of(name) if name else "" for name in names]
+    columns = [[row[at] if at < len(row) else "" for row in sample] for at in range(width)]
+    shown = Shown(sample, width)
+    found = [_decide(promised[at], shown.shares(at)) for at in range(width)]
+    _one_birth_date(found, promised, columns)
+    if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
+        _find_names(found, promised, columns)
+    return Plan(tuple(Column(names[at], *found[at]) for at in range(width)))
+
+
+def _decide(promise: str, shares: dict[str, float]) -> tuple[str, str]:
+    best = next((role for role in SHOWABLE if shares.get(role, 0.0) >= CLEARLY), "")
+    if promise in shares and shares[promise] >= (SHOWN if best else 0.01):
+        return promise, "header"
+    if best and (best != promise or promise not in ROLES):
+        # digits alone are weak: nine of them are a professional number, a telephone number without its 0, or anything
+        if best == "professional" and not promise:
+            return "", ""
+        return (best, "values") if best != "dob" or promise != "date" else ("", "")
+    shown = next((role for role in SHOWABLE if shares.get(role, 0.0) >= SHOWN and role != "professional"), "")
+    if promise in {"surname", "first", "fullname", "note", "token"}:
+        return (shown, "values") if shown and promise != "note" and promise != "token" else (promise, "header")
+    if promise in ROLES and not shares:
+        return promise, "header"
+    return (shown, "values") if shown and promise != "date" else ("", "")
+
+
+def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
+    """Of several columns of dates the promised one is the birth date, else the one that lies furthest back."""
+    dates = [at for at, (role, _) in enumerate(found) if role == "dob"]
+    if len(dates) < 2:
+        return
+    keep = [at for at in dates if promised[at] == "dob"] or [min(dates, key=lambda at: _middle_year(columns[at]))]
+    for at in dates:
+        if at not in keep:
+            found[at] = ("", "")
+
+
+def _middle_year(cells: Sequence[str]) -> int:
+    """The median year of a column of dates as four digits where the text has them."""
+    years = sorted(int(year) for cell in cells for year in re.findall(r"(?:19|20)\d\d", cell))
+    return years[len(years) // 2] if years else 9999
+
+
+def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
+    """Name columns without words: the one with common first names, and a wordy neighbour as its surname."""
+    from data.catalogue.names import FIRST_NAMES
+
+    roles = {role for role, _ in found}
+    open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(columns[at])]
+    if "first" not in roles:
+        shares = {
+            at: sum(
+                normalise.name(cell.split("-")[0].split(" ")[0]).decode() in FIRST_NAMES
+                for cell in columns[at]
+                if cell.strip()
+            )
+            / max(1, sum(bool(cell.strip()) for cell in columns[at]))
+            for at in open_
+        }
+        best = max(shares, key=lambda at: shares[at], default=None)
+        if best is not None and shares[best] >= 0.3:
+            found[best] = ("first", "values")
+            open_.remove(best)
+    firsts = [at for at, (role, _) in enumerate(found) if role == "first"]
+    if not {"surname", "fullname"} & roles and open_ and firsts:
+        beside = min(open_, key=lambda at: (abs(at - firsts[0]), at))
+        if abs(beside - firsts[0]) <= 2:
+            found[beside] = ("surname", "values")
+    elif "surname" in roles and not firsts and open_:
+        surname = next(at for at, (role, _) in enumerate(found) if role == "surname")
+        beside = min(open_, key=lambda at: (abs(at - surname), at))
+        if abs(beside - surname) == 1:
+            found[beside] = ("first", "values")
+
+
+def _wordy(cells: Sequence[str]) -> bool:
+    """Cells like names: short, letters, and not the same few words again and again."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if not filled:
+        return False
+    like = sum(
+        len(cell) <= MAX_NAME and any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell)) for cell in filled
+    )
+    return like >= CLEARLY * len(filled) and len(Counter(filled)) > len(filled) // 10 + (len(filled) > 5)
