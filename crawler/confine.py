@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import math
 import os
 import platform
@@ -239,6 +240,14 @@ def only_computing() -> bool:
     return _load(_computing_filter)
 
 
+def prepare() -> None:
+    """Put the filter of readers together before they are forked."""
+    machine = _machine()
+    if machine is not None:
+        _assembled(_computing_filter, machine[0], machine[2])
+
+
+@functools.cache
 def _machine() -> tuple[int, int, int] | None:
     # a 32-bit interpreter on a 64-bit kernel uses other numbers
     return _MACHINES.get(platform.machine()) if struct.calcsize("P") == 8 else None
@@ -301,15 +310,21 @@ class _Filter(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
+@functools.cache
+def _assembled(make: Callable[[int, int], Program], audit: int, index: int) -> bytes:
+    """The program as the kernel takes it, put together once: a reader that is forked afterwards finds it ready."""
+    return b"".join(struct.pack("=HBBI", *step) for step in make(audit, index))
+
+
 def _load(make: Callable[[int, int], Program]) -> bool:
     """Put a filter on all threads of this process."""
     machine = _machine()
     if machine is None:
         return False
     audit, seccomp, index = machine
-    program = make(audit, index)
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
-    filter_ = _Filter(len(program), ctypes.addressof(code))
+    program = _assembled(make, audit, index)
+    code = ctypes.create_string_buffer(program, len(program))
+    filter_ = _Filter(len(program) // 8, ctypes.addressof(code))
     no_new_privs()
     result = _libc.syscall(
         ctypes.c_long(seccomp), ctypes.c_ulong(_FILTER_SET), ctypes.c_ulong(_FILTER_ALL_THREADS), ctypes.byref(filter_)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import selectors
+import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from crawler.lineage import compare
 from crawler.match import Matcher
 from crawler.records import RowBatch, row_inputs, tag_rows
-from crawler.sandbox import ReaderSession, Sandbox
+from crawler.sandbox import Kept, ReaderSession, Sandbox
 from crawler.scan import ByteScanner, Candidate
 from crawler.tables import Plan, looks_like_header, sniff
 from crawler.wire import CHUNK, HEADER, load, pack_json
@@ -40,6 +40,10 @@ MAX_PROBLEMS_KEPT = 50
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 # Sealed evidence holds at most this much of what hit: proof, not a copy.
 MAX_EXCERPTS = 50
+
+# Formats that are read without any library that unpacks or decodes: their reader may go on to the next sample.
+PLAIN = frozenset({"text", "delimited", "json_lines", "empty"})
+MAX_PLAIN = 2**20
 
 U64 = NDArray[np.uint64]
 
@@ -139,19 +143,26 @@ class Examiner:
         self.recipient = recipient
         self.builders: dict[str, ReleaseBuilder] = {}
 
-    def examine(self, request: Request, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
+    def examine(
+        self,
+        request: Request,
+        chunks: Iterable[bytes | bytearray],
+        ending: Mapping[str, Any],
+        kept: Kept | None = None,
+    ) -> Finding:
         """Examine one sample to its end, whatever its reader does.
 
         Args:
             request: what is known of the sample.
             chunks: its bytes in order, any cut; consumed as they come.
             ending: filled by the caller before `chunks` ends: `complete` and `problem` of the transport.
+            kept: where a reader of small plain samples is kept for the source's next one.
 
         Returns:
             The finding. A reader that crashes, lies or is ended by a limit makes it incomplete; the byte pass has
             then still seen every byte that came.
         """
-        return _Examination(self, request).run(chunks, ending)
+        return _Examination(self, request, kept or Kept(self.sandbox)).run(chunks, ending)
 
     def scanner(self) -> ByteScanner:
         """A fresh byte pass over the watch-list's values."""
@@ -161,8 +172,9 @@ class Examiner:
 class _Examination:
     """One sample on its way through both passes."""
 
-    def __init__(self, examiner: Examiner, request: Request) -> None:
+    def __init__(self, examiner: Examiner, request: Request, kept: Kept) -> None:
         self.examiner = examiner
+        self.kept = kept
         self.request = request
         self.records = _Records()
         self.excerpts: list[dict[str, str]] = []
@@ -187,7 +199,7 @@ class _Examination:
         return self.stack[0]
 
     def run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
-        self.reader = self.examiner.sandbox.open()
+        self.reader = self.kept.take(self.request.source)
         try:
             self.reader.socket.setblocking(False)
             for chunk in chunks:
@@ -195,19 +207,31 @@ class _Examination:
                 self._send(HEADER.pack(b"D", len(chunk)), chunk)
             self._send(pack_json(b"E", {"complete": bool(ending.get("complete", True))}))
             while not self.ended:
-                self._turn(wait=True)
-        finally:
-            self.reader.kill()
-        leave = self.reader.wait(timeout=5)
+                self._turn()
+        except BaseException:
+            self.reader.close()
+            raise
         if not self.ended_well:
+            self.reader.kill()
+            leave = self.reader.wait(timeout=5)
             self.sample.complete = False
             self.sample.problem("reader", leave.reason or "the reader ended in the middle of the sample")
+        elif self._may_read_on():
+            self.kept.keep(self.reader)
+        else:
+            self.reader.close()
         if not ending.get("complete", True):
             self.sample.complete = False
             self.sample.problem("cut", str(ending.get("problem") or "the sample was cut before its end"))
         return self._finish()
 
     ended_well = False
+
+    def _may_read_on(self) -> bool:
+        """Whether the reader met nothing but a little plain text, of a source that has a name."""
+        sample = self.sample
+        plain = sample.format in PLAIN and not sample.members and not sample.dropped_members
+        return bool(self.request.source) and plain and sample.size <= MAX_PLAIN
 
     # --- the reader's socket -------------------------------------------------------------------------------------
 
@@ -216,25 +240,29 @@ class _Examination:
         for part in parts:
             self.outgoing = memoryview(part)
             while self.outgoing and not self.ended:
-                self._turn(wait=True)
+                self._turn()
         self.outgoing = memoryview(b"")
 
-    def _turn(self, *, wait: bool) -> None:
-        """One round of select: send what can be sent, take what has come."""
+    def _turn(self) -> None:
+        """One round of poll: send what can be sent, take what has come."""
         reader = self.reader
         assert reader is not None  # noqa: S101 - set by run before any turn
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.outgoing else 0)
-        with selectors.DefaultSelector() as selector:
-            selector.register(reader.socket, mask)
-            ready = selector.select(None if wait else 0)
+        poll = select.poll()
+        poll.register(reader.socket, select.POLLIN | (select.POLLOUT if self.outgoing else 0))
+        ready = poll.poll(1000 * self.examiner.sandbox.limits.wall)
+        if not ready:
+            # it neither takes nor says anything, whatever it claims to wait for
+            self._broken(f"the reader was silent for {self.examiner.sandbox.limits.wall:g} seconds")
         for _, events in ready:
-            if events & selectors.EVENT_WRITE and self.outgoing:
+            if events & select.POLLOUT and self.outgoing:
                 try:
                     self.outgoing = self.outgoing[reader.socket.send(self.outgoing) :]
                 except (BrokenPipeError, ConnectionResetError):
                     # it may still have said things before it went: they are read below, then the end of stream
                     self.outgoing = memoryview(b"")
-            if events & selectors.EVENT_READ:
+                except BlockingIOError:
+                    continue
+            if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
                 self._take(reader.socket)
 
     def _take(self, sock: socket.socket) -> None:

@@ -306,8 +306,9 @@ def _describe(error: Exception) -> dict[str, str]:
 
 def _serve_samples(sock: socket.socket, examiner: Callable[[], Examiner]) -> None:
     from crawler.examine import Request
+    from crawler.sandbox import Kept
 
-    with sock:
+    with sock, contextlib.closing(Kept(examiner().sandbox)) as kept:
         while True:
             try:
                 kind, payload = receive(sock)
@@ -317,7 +318,7 @@ def _serve_samples(sock: socket.socket, examiner: Callable[[], Examiner]) -> Non
             try:
                 if kind != b"S":
                     raise WireError("a sample must begin with a start frame")
-                finding = examiner().examine(Request.from_json(load(payload)), samples, samples.ending)
+                finding = examiner().examine(Request.from_json(load(payload)), samples, samples.ending, kept)
                 answer = pack_json(b"F", finding.to_json())
             except (EOFError, ConnectionError):
                 return

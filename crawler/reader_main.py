@@ -1,4 +1,4 @@
-"""The warm process inside the sandbox: forks one reader per sample, watches its clock and reports its end.
+"""The warm process inside the sandbox: forks readers, watches their clocks and reports their ends.
 
 It never reads a byte of a sample itself. What readers make of samples is left to `crawler.readers`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import codecs
+import contextlib
 import gc
 import mmap
 import os
@@ -31,7 +32,7 @@ from data.errors import WireError
 # exit codes of a reader; 0 is a sample read to its end, problems included
 EXIT_MEMORY, EXIT_PEER, EXIT_OTHER = 3, 4, 5
 # what the owner of a sample says on its life socket
-KILL, SENT = b"K", b"S"
+KILL = b"K"
 _CLOCK = struct.Struct("=dd")
 # encodings are found by name in files, which a reader can no longer open
 _ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252", "cp437", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
@@ -63,7 +64,7 @@ class Clock:
         self._page.close()
 
 
-# --- the reader of one sample ------------------------------------------------------------------------------------
+# --- a reader ------------------------------------------------------------------------------------------------------
 
 
 class _Peer:
@@ -72,12 +73,22 @@ class _Peer:
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self.socket = sock
         self.clock = clock
+        self.ended = True
+        self._first: tuple[bytes, bytes] | None = None
+
+    def next_sample(self) -> bool:
+        """Wait for the beginning of a sample; False when there will be none."""
+        try:
+            self._first = self._receive()
+        except WireError:
+            return False
         self.ended = False
+        return True
 
     def chunks(self) -> Iterator[bytes]:
         """The sample's bytes until it ends."""
         while not self.ended:
-            kind, payload = self._receive()
+            (kind, payload), self._first = self._first or self._receive(), None
             if kind == b"D":
                 yield payload
             elif kind == b"E":
@@ -107,8 +118,8 @@ class _Peer:
             pass
 
 
-def _read_one(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
-    """Give up everything else, read one sample, and end."""
+def _read(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
+    """Give up everything else, read one sample after another until the owner has no more, and end."""
     code = EXIT_OTHER
     try:
         confine.no_core_dumps()
@@ -116,8 +127,9 @@ def _read_one(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
         confine.limit(memory=limits.memory, cpu=limits.cpu, files=16, file_size=0)
         confine.only_computing()
         peer = _Peer(sock, clock)
-        read_sample(peer.chunks(), peer.send, limits)
-        peer.drain()
+        while peer.next_sample():
+            read_sample(peer.chunks(), peer.send, limits)
+            peer.drain()
         code = 0
     except MemoryError:
         code = EXIT_MEMORY
@@ -139,7 +151,6 @@ class _Child:
     life: socket.socket
     clock: Clock
     began: float
-    sent: float | None = None
     killed: str = ""
 
 
@@ -196,19 +207,15 @@ class _Zygote:
             os.close(self.wakeup)
             os.close(self.wake)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _read_one(sample, clock, self.limits)
+            _read(sample, clock, self.limits)
         sample.close()
         self.children[pid] = _Child(pid, life, clock, time.monotonic())
         return True
 
     def _order(self, child: _Child) -> None:
-        try:
-            order = child.life.recv(1)
-        except ConnectionResetError:
-            order = b""
-        if order == SENT:
-            child.sent = time.monotonic()
-        elif not child.killed:
+        with contextlib.suppress(ConnectionResetError):
+            child.life.recv(1)
+        if not child.killed:
             # told to, or its owner is gone
             self._kill(child, "it was ended on request")
 
@@ -219,8 +226,6 @@ class _Zygote:
     def _left(self, child: _Child, now: float) -> float:
         """Seconds until the child has to be looked at again; none left means that its time is over."""
         limits = self.limits
-        if child.sent is not None:
-            return child.sent + limits.wall - now
         worked = now - child.began - child.clock.waited(now)
         return min(limits.wall - worked, child.began + limits.patience - now)
 
@@ -289,6 +294,7 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     loaded = readers()
     for name in _ENCODINGS:
         codecs.lookup(name)
+    confine.prepare()
     greeting = {
         "readers": [reader.FORMAT for reader in loaded],
         "network": "network namespace and system call filter" if walls and "filter" in network else network,

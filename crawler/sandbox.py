@@ -23,7 +23,7 @@ from typing import Any, Self
 import orjson
 
 from crawler import confine
-from crawler.reader_main import KILL, SENT
+from crawler.reader_main import KILL
 from crawler.readers.base import Limits
 from data.errors import ReaderFailed
 
@@ -61,9 +61,10 @@ class ReaderSession:
         """Of the socket, for selectors."""
         return self.socket.fileno()
 
-    def all_sent(self) -> None:
-        """The last byte was handed over: from now on the reader's clock runs even while it waits."""
-        self._say(SENT)
+    def close(self) -> None:
+        """Let the reader go without asking how it ends; one that still runs is ended."""
+        self.socket.close()
+        self._life.close()
 
     def kill(self) -> None:
         """End the reader, if it has not ended, and close the socket."""
@@ -120,6 +121,44 @@ class _Zygote:
     control: socket.socket
     walls: str
     greeting: dict[str, Any]
+
+
+# A reader is kept for no more samples than this: what its libraries leave behind does not add up.
+MAX_REUSE = 64
+
+
+class Kept:
+    """A reader that has read small plain samples of one source and may read the next one.
+
+    Readers of other sources never meet: whatever one source's samples did to a reader ends with it.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._reader: ReaderSession | None = None
+        self._source = ""
+        self._uses = 0
+
+    def take(self, source: str) -> ReaderSession:
+        """The kept reader if it is of this source, else a fresh one; raises as `Sandbox.open`."""
+        reader, self._reader = self._reader, None
+        if reader is not None and source == self._source and self._uses < MAX_REUSE:
+            self._uses += 1
+            return reader
+        if reader is not None:
+            reader.close()
+        self._source, self._uses = source, 1
+        return self._sandbox.open()
+
+    def keep(self, reader: ReaderSession) -> None:
+        """Keep a reader that `take` gave and that ended its sample well."""
+        self._reader = reader
+
+    def close(self) -> None:
+        """Let the reader go."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
 
 class Sandbox:

@@ -99,10 +99,11 @@ class Shown:
         whole: NDArray[np.bool_] = np.logical_or.reduce(list(self.forms.values()))
         return whole
 
-    def shares(self, column: int) -> dict[str, float]:
-        """For each kind, the share of the column's filled cells that have its form; {} without a filled cell."""
-        filled = int(self.filled[:, column].sum())
-        return {role: int(form[:, column].sum()) / filled for role, form in self.forms.items()} if filled else {}
+    def shares(self) -> list[dict[str, float]]:
+        """Per column, for each kind the share of its filled cells that have its form; {} without a filled cell."""
+        filled = self.filled.sum(axis=0).tolist()
+        counts = {role: form.sum(axis=0).tolist() for role, form in self.forms.items()}
+        return [{role: counts[role][at] / whole for role in counts} if whole else {} for at, whole in enumerate(filled)]
 
 
 def looks_like_header(row: Sequence[str], following: Sequence[Sequence[str]] = ()) -> bool:
@@ -136,8 +137,7 @@ def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan
     names = [header[at] if header is not None and at < len(header) else "" for at in range(width)]
     promised = [role_of(name) if name else "" for name in names]
     columns = [[row[at] if at < len(row) else "" for row in sample] for at in range(width)]
-    shown = Shown(sample, width)
-    found = [_decide(promised[at], shown.shares(at)) for at in range(width)]
+    found = [_decide(promised[at], shares) for at, shares in enumerate(Shown(sample, width).shares())]
     _one_birth_date(found, promised, columns)
     if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
         _find_names(found, promised, columns)
