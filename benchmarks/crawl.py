@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 POSTS, SIZE = 1000, 2048
@@ -35,6 +34,16 @@ process.crawl(crawler)
 process.start()
 print(crawler.stats.get_value("item_scraped_count"))
 """
+
+
+def _post(number: int) -> str:
+    """2 kB: every other post is talk, the others are small tables."""
+    if number % 2:
+        return "".join(
+            f"Message {line} of thread {number}: has anybody seen the new archive? Thanks.\n" for line in range(28)
+        )
+    rows = (f"DUPONT{row};Jean;{1 + row % 28:02}/03/19{50 + row % 50};06{number:04}{row:04}\n" for row in range(55))
+    return "nom;prenom;date_naissance;telephone\n" + "".join(rows)
 
 
 def _ours(home_path: Path, url: str, rounds: int) -> list[float]:
@@ -92,7 +101,7 @@ def main(rounds: int = 3) -> None:
         try:
             posts = server.directory("posts")
             for number in range(POSTS):
-                (posts / f"{number:04}.txt").write_bytes(f"post {number} {datetime.now(UTC)} ".encode() * 60)
+                (posts / f"{number:04}.txt").write_text(_post(number))
             home = folder / "home"
             subprocess.run([sys.executable, "-m", "scheduler", "init", str(home)], check=True, capture_output=True)
             (home / "tocsin.toml").write_text("[crawl]\nrate = 100000\nconcurrency = 16\n")

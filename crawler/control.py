@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -55,12 +56,15 @@ class Job:
 
 
 class Control:
-    """Asks the runner, one question at a time; blocking before the event loop runs and after it, awaiting within."""
+    """Asks the runner; blocking before the event loop runs and after it, awaiting within."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._turn = asyncio.Lock()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._opening = asyncio.Lock()
+        self._writer: asyncio.StreamWriter | None = None
+        self._answers: asyncio.Task[None] | None = None
+        self._waiting: deque[asyncio.Future[dict[str, Any]]] = deque()
+        self._gone = False
         self.ended = False
 
     def job(self) -> Job:
@@ -71,29 +75,48 @@ class Control:
         return Job.from_json(load(payload))
 
     async def ask(self, question: str, **fields: Any) -> dict[str, Any]:
-        """The answer to one question.
+        """The answer to one question; others may be on their way, answers come in their order.
 
         Raises:
             LeaseLost: the runner no longer holds this crawl, or is gone: stop.
         """
-        async with self._turn:
-            try:
-                if self._streams is None:
-                    # a copy, so that the socket itself outlives the loop: the last words may have to be said without it
-                    copy = self._socket.dup()
-                    copy.setblocking(False)
-                    self._streams = await asyncio.open_unix_connection(sock=copy)
-                reader, writer = self._streams
-                writer.write(pack_json(b"J", {"frame": question, **fields}))
-                await writer.drain()
-                _, payload = await receive_async(reader)
-            except (EOFError, OSError) as error:
-                raise LeaseLost("the runner is gone") from error
-        answer: dict[str, Any] = load(payload)
+        try:
+            writer = await self._open()
+            writer.write(pack_json(b"J", {"frame": question, **fields}))
+            answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            self._waiting.append(answered)
+            await writer.drain()
+        except OSError as error:
+            raise LeaseLost("the runner is gone") from error
+        answer = await answered
         if answer.get("lost"):
             raise LeaseLost("the crawl was taken over or ended")
         self.ended = self.ended or question == "end"
         return answer
+
+    async def _open(self) -> asyncio.StreamWriter:
+        async with self._opening:
+            if self._writer is None:
+                # a copy, so that the socket itself outlives the loop: the last words may have to be said without it
+                copy = self._socket.dup()
+                copy.setblocking(False)
+                reader, self._writer = await asyncio.open_unix_connection(sock=copy)
+                self._answers = asyncio.ensure_future(self._take_answers(reader))
+            if self._gone:
+                raise LeaseLost("the runner is gone")
+        return self._writer
+
+    async def _take_answers(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                _, payload = await receive_async(reader)
+                self._waiting.popleft().set_result(load(payload))
+        except (EOFError, OSError, WireError, IndexError):
+            # nothing that it says can be trusted any more
+            self._gone = True
+            for answered in self._waiting:
+                if not answered.done():
+                    answered.set_exception(LeaseLost("the runner is gone"))
 
     def last_words(self, error: str) -> None:
         """Say without an event loop that the crawl failed, unless its end was said already."""

@@ -11,6 +11,7 @@ from data.errors import ConfigError
 # Above this rate the pauses between requests are shorter than the clock is exact.
 FULL_SPEED = 500.0
 RETRIES = 2
+ITEMS_AT_ONCE = 4
 REDIRECTS = 5
 PATIENCE_SECONDS = 30.0
 DNS_SECONDS = 20
@@ -81,6 +82,8 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "TOCSIN_PATIENCE": min(PATIENCE_SECONDS, timeout.total_seconds()),
         # a long address is not dropped in silence
         "URLLENGTH_LIMIT": 0,
+        # Scrapy starts so many tasks for every single answer; a post has an answer of its own
+        "CONCURRENT_ITEMS": ITEMS_AT_ONCE,
         # --- what becomes of it ---------------------------------------------------------------------------------
         "ITEM_PIPELINES": {"crawler.pipelines.Examine": 100, "crawler.pipelines.Commit": 200},
         "SPIDER_LOADER_CLASS": "crawler.loader.PlatformLoader",

@@ -140,6 +140,7 @@ class Store:
     def __init__(self, db: Database, seal_key: bytes | None) -> None:
         self.db = db
         self._seal_key = seal_key
+        self._together = False
         self.log = Audit(db)
         self.outbox = Outbox(db, self._writing)
 
@@ -188,6 +189,9 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """One write transaction, taken at once so that it cannot fail half-way for another writer."""
+        if self._together:
+            yield
+            return
         with translated():
             self.db.conn.execute("begin immediate")
             try:
@@ -202,6 +206,16 @@ class Store:
                 if self.db.conn.in_transaction:
                     self.db.conn.execute("rollback")
                 raise
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written inside is kept at once, or, where anything inside or the keeping fails, none of it."""
+        with self._writing():
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
 
     def _rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         with translated():

@@ -16,6 +16,8 @@ from data.errors import WireError
 
 _context = multiprocessing.get_context("forkserver")
 _starting = threading.Lock()
+# Seconds that are waited for a further commit.
+GATHER = 0.01
 # A page of a listing with every post sealed; anything larger is not what we sent.
 MAX_FRAME = 16 * 1024 * 1024
 
@@ -32,6 +34,9 @@ class CrawlProcess:
 
     def __init__(self, process: ForkServerProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process, self._reader, self._writer = process, reader, writer
+        # the process waits for its answers, so that no more than it has posts in hand ever lie here
+        self._asked: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
+        self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
     async def start(cls, samples: list[socket.socket]) -> Self:
@@ -58,16 +63,40 @@ class CrawlProcess:
         self._writer.write(pack_json(b"J", value))
         await self._writer.drain()
 
-    async def question(self) -> dict[str, Any]:
-        """The next frame of the process; raises EOFError when it has ended, WireError when it speaks nonsense."""
+    async def questions(self, most: int = 1) -> list[dict[str, Any]]:
+        """What the process asks, all that has come, in order; at least one, and nothing after its end.
+
+        Raises:
+            EOFError: the process has ended.
+            WireError: it speaks nonsense.
+        """
+        found: list[dict[str, Any]] = []
+        while not found or (len(found) < most and not self._asked.empty()):
+            next_ = await self._asked.get()
+            if isinstance(next_, Exception):
+                # said again to whoever asks next
+                self._asked.put_nowait(next_)
+                if found:
+                    break
+                raise next_
+            found.append(next_)
+            if len(found) < most and self._asked.empty() and next_["frame"] == "commit":
+                # commits come one by one, a few milliseconds apart
+                await asyncio.sleep(GATHER)
+        return found
+
+    async def _read(self) -> None:
         try:
-            kind, payload = await receive_async(self._reader, MAX_FRAME)
-        except ConnectionError as error:
-            raise EOFError from error
-        value = load(payload)
-        if kind != b"J" or not isinstance(value, dict) or not isinstance(value.get("frame"), str):
-            raise WireError("the crawl process sent a frame that is none of its questions")
-        return value
+            while True:
+                kind, payload = await receive_async(self._reader, MAX_FRAME)
+                value = load(payload)
+                if kind != b"J" or not isinstance(value, dict) or not isinstance(value.get("frame"), str):
+                    raise WireError("the crawl process sent a frame that is none of its questions")
+                self._asked.put_nowait(value)
+        except (EOFError, ConnectionError):
+            self._asked.put_nowait(EOFError())
+        except WireError as error:
+            self._asked.put_nowait(error)
 
     async def ended(self, timeout: float) -> str:
         """How it ended, waiting at most so many seconds: '' well, else a sentence."""
@@ -87,6 +116,7 @@ class CrawlProcess:
 
     async def close(self) -> str:
         """Close the control socket and see the process out; how it ended, as `ended` says."""
+        self._reading.cancel()
         self._writer.close()
         said = await self.ended(5)
         if self._process.exitcode is None:

@@ -40,6 +40,8 @@ LEASE = timedelta(seconds=60)
 MAX_DUE = 200
 # Sample sockets of one crawl: while one post is examined the next one is already on its way.
 SAMPLE_SOCKETS = 2
+# Questions that are answered in one transaction.
+MAX_TOGETHER = 32
 # Beyond its wall clock a process gets this long to say how it went.
 GRACE = 10.0
 
@@ -256,10 +258,13 @@ class _Crawl:
             async with asyncio.timeout(wall + GRACE):
                 await process.tell(job)
                 while not ended:
-                    question = await process.question()
-                    answer = self._answer(question)
-                    ended = question["frame"] == "end"
-                    await process.tell(answer)
+                    questions = await process.questions(MAX_TOGETHER)
+                    # a sync of the disk costs more than all the rest of a commit: those that wait share one
+                    with self.store.together():
+                        answers = [self._answer(question) for question in questions]
+                    ended = questions[-1]["frame"] == "end"
+                    for answer in answers:
+                        await process.tell(answer)
         except TimeoutError:
             self.code, self.error = "wall", f"the crawl took longer than {wall:g} s and was ended; its posts stay due"
             process.kill()
@@ -516,7 +521,7 @@ async def _check(definition: Definition, settings: Settings) -> CheckResult:
         async with asyncio.timeout(settings.crawl.wall.total_seconds()):
             await process.tell(job)
             while not end:
-                question = await process.question()
+                [question] = await process.questions()
                 if question["frame"] == "rows":
                     shown = question
                 elif question["frame"] == "end":
