@@ -174,7 +174,9 @@ class _Table:
         if not self._pending and (not dialect.quote or dialect.quote not in block):
             self._plain(_filled(block))
             return
-        self._quoted(_filled(block))
+        lines = block.split(b"\n")
+        # a blank line within a value belongs to it, the end of the last line does not
+        self._quoted(lines if lines[-1] else lines[:-1])
 
     def finish(self) -> None:
         """The file is over: a quote that is still open was a stray one."""
@@ -217,7 +219,7 @@ class _Table:
                 for flag, line in zip(odd, lines, strict=True)
             ]
         if not self._pending and not any(odd):
-            self._records(lines)
+            self._records([line for line in lines if line])
             return
         ready: list[bytes] = []
         # a line given back is looked at once more, and only then: the work stays linear
@@ -225,7 +227,7 @@ class _Table:
             if not self._pending:
                 if flag:
                     self._pending, self._pending_size = [line], len(line)
-                else:
+                elif line:
                     ready.append(line)
                 continue
             self._pending.append(line)
@@ -257,7 +259,7 @@ class _Table:
             ready.clear()
         separator = self.dialect.separator
         self._ragged([[value.strip(self.dialect.quote) for value in lines[0].split(separator)]])
-        rest = lines[1:]
+        rest = [line for line in lines[1:] if line]
         if not rest:
             return
         # only the last line can hold an odd number of quotes: it may open a value that runs on
@@ -269,6 +271,8 @@ class _Table:
 
     def _records(self, records: list[bytes]) -> None:
         """Whole records, quotes closed."""
+        if not records:
+            return
         rows = self._csv(records)
         if rows is None:
             self._ragged([self._by_hand(record) for record in records])

@@ -126,3 +126,9 @@ def test_every_value_of_json_lines_is_in_a_row(records: list[dict[str, object]])
             if value is not None and value != ""
         }
         assert shown in got
+
+
+def test_a_blank_line_within_a_quoted_value_is_part_of_it():
+    plain = "a;b;c;d;e\n" * 40
+    found = read((plain + '"x";"first\n\nlast";"y";"z";"w"\n\n"1";"2";"3";"4";"5"\n').encode())
+    assert found.rows[40:] == [["x", "first  last", "y", "z", "w"], ["1", "2", "3", "4", "5"]]
