@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import difflib
+import io
 import random
 import secrets
 from collections import Counter
@@ -14,6 +15,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from itertools import chain, islice
 from math import comb, exp, lgamma
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,12 +99,12 @@ def open_table(path: Path, stream: IO[bytes]) -> Table:
     head = stream.read(HEAD)
     encoding = _encoding(head, path)
     stream.seek(0)
-    text = codecs.getreader(encoding)(stream, "replace")
+    text = io.TextIOWrapper(stream, encoding, "replace", newline="")
     first = head.decode(encoding, "replace").splitlines()[:50]
     separator = _separator(first[:-1] or first)
     csv.field_size_limit(MAX_CELL)
     reader = csv.reader(_lines(text, path), delimiter=separator)
-    rows = _guarded((row for row in reader if any(cell.strip() for cell in row)), path)
+    rows = _guarded((row for row in reader if any(map(str.strip, row))), path)
     sample = list(islice(rows, SNIFF_ROWS))
     if not sample:
         raise InputError(f"{path} holds no rows", hint="export the table again, with its rows, as CSV")
@@ -112,9 +114,9 @@ def open_table(path: Path, stream: IO[bytes]) -> Table:
     return Table(path, encoding, separator, header, sample, chain(sample, rows))
 
 
-def _lines(text: Any, path: Path) -> Iterator[str]:
+def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:
     """Lines of bounded length: a gigabyte without an end of line is no table."""
-    while line := text.readline(size=MAX_CELL, keepends=True):
+    while line := text.readline(MAX_CELL):
         if len(line) >= MAX_CELL:
             raise InputError(
                 f"{path} has a line of more than {MAX_CELL:,} characters", hint="export the table as CSV again"
@@ -221,10 +223,10 @@ def enrol_rows(rows: Iterator[list[str]], plan: Plan, keys: EnrolKeys) -> Enrolm
 
 
 def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[Any]:
-    cells = [
-        [row[at] if at < len(row) else "" for row in batch] if plan.columns[at].role else []
-        for at in range(len(plan.columns))
-    ]
+    width = len(plan.columns)
+    if min(map(len, batch)) < width:
+        batch = [row if len(row) >= width else [*row, *[""] * (width - len(row))] for row in batch]
+    cells = [list(map(itemgetter(at), batch)) if plan.columns[at].role else [] for at in range(width)]
     made: list[NDArray[Any]] = []
 
     def add(kind: Kind, packed: Packed, rows: NDArray[Any]) -> None:
