@@ -37,7 +37,7 @@ def files() -> list[Path]:
     """The modules that hold kernels."""
     root = Path(__file__).parent.parent
     found = [path for folder in ("crawler", "data") for path in sorted((root / folder).glob("*.py"))]
-    return [path for path in found if re.search(rb"^@(kernel|inlined)$", path.read_bytes(), re.MULTILINE)]
+    return [path for path in found if re.search(rb"^@(kernel|inlined)$|intrinsic\(", path.read_bytes(), re.MULTILINE)]
 
 
 def _sources() -> str:
@@ -89,6 +89,8 @@ def _forget_old(folder: Path) -> None:
 CACHED = prepare_cache()
 
 import numba  # noqa: E402 - only after its cache folder is set
+
+from data import sha_instructions  # noqa: E402
 
 
 def kernel(function: F) -> F:
@@ -188,8 +190,8 @@ def _rotate(word: np.uint32, by: int) -> np.uint32:
 
 
 @kernel
-def _compress(state: U32, block: U8, words: U32) -> None:
-    """One SHA-256 step: `state` (8 words) takes in `block` (64 bytes); `words` is 64 words of room."""
+def _message(block: U8, words: U32) -> None:
+    """The first 16 of `words` from the 64 bytes of `block`."""
     for i in range(16):
         words[i] = np.uint32(
             (np.uint32(block[4 * i]) << np.uint32(24))
@@ -197,6 +199,12 @@ def _compress(state: U32, block: U8, words: U32) -> None:
             | (np.uint32(block[4 * i + 2]) << np.uint32(8))
             | np.uint32(block[4 * i + 3])
         )
+
+
+@kernel
+def compress_by_hand(state: U32, block: U8, words: U32) -> None:
+    """One SHA-256 step: `state` (8 words) takes in `block` (64 bytes); `words` is 64 words of room."""
+    _message(block, words)
     for i in range(16, 64):
         x, y = words[i - 15], words[i - 2]
         s0 = _rotate(x, 7) ^ _rotate(x, 18) ^ (x >> np.uint32(3))
@@ -219,6 +227,16 @@ def _compress(state: U32, block: U8, words: U32) -> None:
     state[5] += f
     state[6] += g
     state[7] += h
+
+
+@kernel
+def compress_by_instructions(state: U32, block: U8, words: U32) -> None:
+    """As `compress_by_hand`, on processors that have instructions for it."""
+    _message(block, words)
+    sha_instructions.take_in(state, words, _ROUND)
+
+
+_compress = compress_by_instructions if sha_instructions.AVAILABLE else compress_by_hand
 
 
 @kernel

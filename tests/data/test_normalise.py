@@ -425,6 +425,39 @@ cells = st.one_of(
 )
 
 
+numbers = st.one_of(
+    st.integers(0, 99).map(str),
+    st.integers(0, 40).map("{:02}".format),
+    st.integers(1840, 2110).map(str),
+    st.integers(0, 99_999).map(str),
+    st.dates(date(1849, 1, 1), date(2101, 1, 1)).map("{:%Y%m%d}".format),
+    st.dates(date(1849, 1, 1), date(2101, 1, 1)).map("{:%d%m%y}".format),
+)
+times = st.sampled_from(
+    ["", "T23:00:00Z", " 22:00Z", " 10h30", " 1h", " a 9:05", "t33:00", " 23:00:00.000+00:00", " 23:00+0000", ", 7:5 x"]
+)
+words = st.sampled_from(
+    [*n.MONTHS, *n.WEEKDAYS, "foo", "1er", "st", "nd,", "er_", "é", "°", ",", ".", "-", "/", " ", "\n"]
+)
+dates = st.one_of(
+    st.tuples(numbers, st.sampled_from(["/", "-", ".", " ", " / ", "- "]), numbers, numbers, times).map(
+        lambda parts: f"{parts[0]}{parts[1]}{parts[2]}{parts[1]}{parts[3]}{parts[4]}"
+    ),
+    st.lists(st.one_of(numbers, words), max_size=8).flatmap(
+        lambda parts: st.sampled_from(["", " "]).map(lambda glue: glue.join(parts))
+    ),
+    st.integers(0, 120).map(lambda gap: "12" + " " * gap + "mars" + "," * gap + "1975"),
+)
+
+
+@pytest.mark.slow
+@given(texts=st.lists(dates, max_size=12), excel=st.booleans())
+@settings(deadline=None, max_examples=1500)
+def test_a_column_of_dates_is_normalised_as_its_single_cells(texts, excel):
+    made = n.normalise_column("dob", texts, excel=excel)
+    assert made.to_list() == [n.dob(text, excel=excel) for text in texts]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", n.COLUMN_KINDS)
 @given(texts=st.lists(cells, max_size=12))

@@ -55,6 +55,27 @@ def test_a_post_is_due_until_its_finding_is_committed(store):
     assert store.record_listed(crawl, fence, "s", [post()], NOW).examine == ()
 
 
+def test_what_is_kept_together_is_kept_whole_or_not_at_all(store):
+    crawl, fence = leased(store)
+    store.record_listed(crawl, fence, "s", [post("p"), post("q")], NOW)
+
+    def commit_and_fail():
+        with store.together():
+            store.commit_post(crawl, fence, "s", post("p"), [FINDING], [], everywhere, NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        commit_and_fail()
+    assert len(store.due_posts("s")) == 2
+    assert store.findings() == []
+    with store.together():
+        store.commit_post(crawl, fence, "s", post("p"), [FINDING], [], everywhere, NOW)
+        with pytest.raises(LeaseLost):
+            store.commit_post(crawl, fence + 1, "s", post("q"), [FINDING], [], everywhere, NOW)
+    assert len(store.due_posts("s")) == 1
+    assert len(store.findings()) == 1
+
+
 def test_a_changed_version_is_examined_again_and_a_failed_post_stays_due(store):
     crawl, fence = leased(store)
     store.record_listed(crawl, fence, "s", [post()], NOW)

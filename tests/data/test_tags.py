@@ -309,3 +309,19 @@ def test_normalising_single_values_loads_neither_numpy_nor_numba():
     code = "import data.normalise as n, sys; n.dob('12/03/1975'); print({'numpy', 'numba'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("compress", [kernels.compress_by_hand, kernels.compress_by_instructions])
+@given(message=st.binary(max_size=55))
+@settings(deadline=None, max_examples=50)
+def test_every_way_to_a_digest_is_sha256(compress, message):
+    if compress is kernels.compress_by_instructions and not kernels.sha_instructions.AVAILABLE:
+        assert kernels._compress is kernels.compress_by_hand
+        return
+    block = np.zeros(64, np.uint8)
+    block[: len(message)] = np.frombuffer(message, np.uint8)
+    block[len(message)] = 0x80
+    block[56:] = np.frombuffer((8 * len(message)).to_bytes(8, "big"), np.uint8)
+    state = kernels._INITIAL.copy()
+    compress(state, block, np.zeros(64, np.uint32))
+    assert state.astype(">u4").tobytes() == hashlib.sha256(message).digest()
