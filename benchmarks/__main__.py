@@ -18,7 +18,8 @@ def run(arguments: list[str]) -> int:
     for name in wanted:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            print(f"no benchmark {name!r}; there are {', '.join(known)}", f"(did you mean {near[0]}?)" * bool(near))
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            print(f"no benchmark {name!r}{hint}; there are {', '.join(known)}; options are written --NAME=VALUE")
             return 2
     for name in wanted or known:
         main = getattr(importlib.import_module(f"benchmarks.{name}"), "main", None)

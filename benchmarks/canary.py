@@ -51,7 +51,7 @@ def _timed(*command: str) -> float:
 
 
 def main() -> None:
-    """Print seconds and ratios; `--rows N` for another size."""
+    """Print seconds and ratios; `--rows=N` for another size."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
