@@ -209,6 +209,8 @@ class _Crawl:
         self.failed: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self.problems: dict[str, str] = {}
+        if definition.follow:
+            self.problems["follow"] = "this version hands no links to other sources: watch what they lead to by hand"
         # until the process says how it went, it has not gone well
         self.state, self.code, self.error, self.hint = "failed", "crash", "", ""
         self.lost = self.changed_page = False
