@@ -83,8 +83,10 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
             note(f"  {line}")
         # millions of rows that refer to nothing: looking for cycles among them takes a tenth of the time
         gc.disable()
-        made = enrol_rows(opened.rows, plan, keys)
-        gc.enable()
+        try:
+            made = enrol_rows(opened.rows, plan, keys)
+        finally:
+            gc.enable()
     for row, why in made.examples:
         note(f"  row {row} refused: {why}")
     if made.refused > len(made.examples):
