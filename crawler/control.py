@@ -25,6 +25,7 @@ class Job:
         crawl: its id. definition: of the source. settings: for Scrapy. post_key: ids and versions are keyed with it.
         due: posts of earlier crawls that still wait. mode: `crawl`, or `check` to read one page and store nothing.
         limits: `memory` in bytes. settled: posts of the source that an earlier, whole walk saw.
+        follow: (host, port) pairs of each other source that links are handed to.
     """
 
     crawl: str
@@ -35,6 +36,7 @@ class Job:
     mode: str = "crawl"
     limits: Mapping[str, int] = field(default_factory=dict)
     settled: int = 0
+    follow: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -50,6 +52,10 @@ class Job:
                 mode=value["mode"],
                 limits=value["limits"],
                 settled=value["settled"],
+                follow={
+                    source: frozenset((str(host), int(port)) for host, port in pairs)
+                    for source, pairs in value["follow"].items()
+                },
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WireError("the runner sent a job that cannot be understood") from error

@@ -343,12 +343,27 @@ def classify(
     return walls.judge(definition, body, content_type, rows)
 
 
-def harvest(definition: Definition, links: Iterable[str], text: str = "") -> tuple[tuple[str, str], ...]:
-    """Links that another source reads: (name of the source, whole address with its fragment), each once, in order."""
-    found: dict[tuple[str, str], None] = {}
+def harvest(definition: Definition, links: Iterable[str], text: str = "") -> tuple[Post, ...]:
+    """Posts of other sources that links lead to, each once, in order; their addresses keep the fragment.
+
+    The id of such a post is the first group of the expression that matched, else the address in its one form.
+    """
+    if not definition.follow:
+        return ()
+    found: dict[tuple[str, str], Post] = {}
     for link in (*links, *addresses_in(text)):
         for follow in definition.follow:
-            if compiled(follow.match).search(link):
-                found[follow.source, link] = None
+            if match := compiled(follow.match).search(link):
+                groups = match.groups()
+                native = (groups[0] if groups else "") or canonical(definition, link)
+                found.setdefault((follow.source, native), Post(follow.source, native, link))
                 break
-    return tuple(found)
+    return tuple(found.values())
+
+
+def completed(definition: Definition, post: Post) -> Post:
+    """A post that came by a link, with the address of its bytes where its source's definition says one."""
+    if post.raw or definition.raw is None:
+        return post
+    page = Page(post.url, None, post.url)
+    return replace(post, raw=_filled(definition, definition.raw.url, post, page.absolute))

@@ -114,6 +114,10 @@ class Commit:
                 "commit",
                 post={**item.row, "changed": item.changed, "facts": {"left": dict(item.left)} if item.left else {}},
                 findings=[finding.to_json() for finding in item.findings],
+                links=[
+                    {**row, "source": post.source}
+                    for row, post in zip(spider.due_rows(item.links.values()), item.links.values(), strict=True)
+                ],
                 failed=failed,
             )
         return item

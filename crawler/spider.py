@@ -12,7 +12,7 @@ import base64
 import contextlib
 import socket
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from crawler import extract
 from crawler.control import Control, Job
 from crawler.extract import ItemPage, Listing
 from crawler.posts import mask_address, post_id, seal_due, version
+from crawler.transport import allow
 from crawler.transport.errors import Trouble, trouble_of
 from crawler.walk import Walk
 from data.definition import Definition, origins, start_url
@@ -37,6 +38,9 @@ WALK, DUE, POST = 20, 10, 0
 # Pages of one thread, and files of one post, that are read at most; what is left over is reported.
 MAX_ITEM_PAGES = 50
 MAX_ATTACHMENTS = 200
+# Links of one post that are handed to other sources, and how much of a body is searched for them.
+MAX_LINKS = 200
+LINK_TEXT = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class FetchedPost:
         first: the answer to the first request for it, or why there is none.
         findings: filled by the examining pipeline. trouble: what kept it from being examined: it stays due.
         left: codes of parts that were not read and are not asked for again.
+        links: posts of other sources that this one leads to, by their address.
     """
 
     post: Post
@@ -67,6 +72,7 @@ class FetchedPost:
     findings: list[Finding] = field(default_factory=list)
     trouble: Trouble | None = None
     left: Counter[str] = field(default_factory=Counter)
+    links: dict[str, Post] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Nothing of the post: Scrapy writes items into its log."""
@@ -132,7 +138,7 @@ class SourceSpider(Spider):
             row = self._row(post)
             self._taken.add((row["id"], row["version"]))
             self._waited.add(row["id"])
-            yield self._post_request(post, row, changed=False, priority=DUE)
+            yield self._post_request(extract.completed(self.definition, post), row, changed=False, priority=DUE)
 
     def _stop(self) -> Any:
         pages = self.definition.list.pages
@@ -211,11 +217,7 @@ class SourceSpider(Spider):
 
     async def _listed(self, rows: list[tuple[dict[str, str], Post]], page_no: int) -> dict[str, Any]:
         self.counts["listed"] += len(rows)
-        posts = [
-            {**row, "due": base64.b64encode(seal_due(self.job.post_key, post)).decode(), "facts": {}}
-            for row, post in rows
-        ]
-        return await self.ask("listed", posts=posts, page=page_no)
+        return await self.ask("listed", posts=self.due_rows(post for _, post in rows), page=page_no)
 
     async def _end_walk(self) -> None:
         self._walked = True
@@ -288,27 +290,54 @@ class SourceSpider(Spider):
     async def samples(self, item: FetchedPost) -> AsyncIterator[Sample | Trouble]:
         """The parts of a post one after another, further ones fetched as they are asked for, and what is missing."""
         post = item.post
+        # links that another source reads are not fetched here as well
+        self._harvest(item, (post.url, *post.attachments), post.body)
         if post.body:
             yield Sample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
         found: tuple[str, ...] = ()
         if isinstance(item.first, Response):
             first, item.first = item.first, None
             if post.raw or self.definition.item is None:
-                yield self._raw(first, post)
+                whole = self._raw(first, post)
+                if self.definition.follow and isinstance(whole, Sample):
+                    self._harvest(item, (), whole.body[:LINK_TEXT].decode("utf-8", "replace"))
+                yield whole
             else:
                 async for part in self._pages(post, first):
                     if isinstance(part, ItemPage):
                         found += part.attachments
+                        self._harvest(item, part.attachments, part.text)
                     else:
                         yield part
         elif isinstance(item.first, Trouble):
             yield item.first
-        addresses = list(dict.fromkeys([*post.attachments, *found]))
+        addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         for address in addresses[:MAX_ATTACHMENTS]:
             response = await self.fetch(address)
             yield response if isinstance(response, Trouble) else self._whole(response, address)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
+
+    def _harvest(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
+        """Note what other sources read; a link whose host its source does not declare goes nowhere, and is told."""
+        for post in extract.harvest(self.definition, links, text):
+            if post.url == item.post.url or post.url in item.links or post.source not in self.job.follow:
+                continue
+            try:
+                allow.check(post.url, self.job.follow[post.source], onion=True)
+            except allow.Refused:
+                item.left["undeclared link"] += 1
+                continue
+            if len(item.links) >= MAX_LINKS:
+                item.left["further links"] += 1
+            else:
+                item.links[post.url] = post
+
+    def due_rows(self, posts: Iterable[Post]) -> list[dict[str, str]]:
+        """Posts as the runner takes them, each sealed so that it can be fetched later."""
+        return [
+            {**self._row(post), "due": base64.b64encode(seal_due(self.job.post_key, post)).decode()} for post in posts
+        ]
 
     def _raw(self, response: Response, post: Post) -> Sample | Trouble:
         sample = self._whole(response, post.raw or post.url)

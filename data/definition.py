@@ -286,7 +286,7 @@ class Follow(Part):
     """Links found in posts that another source reads."""
 
     match: Expression
-    """Expression on the whole address, fragment included."""
+    """Expression on the whole address, fragment included; its first group, if it has one, is the post's id there."""
     source: str
     """Name of the source that reads it."""
 

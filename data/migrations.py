@@ -20,6 +20,13 @@ def first(db: Database) -> None:
             db.execute(statement)
 
 
+@MIGRATIONS(name="0002")
+def handed(db: Database) -> None:
+    """Posts that another source handed over by a link: its own listing has not shown them."""
+    db.execute("alter table post add column handed integer not null default 0")
+    db.execute("create index post_handed on post (source) where handed = 1 and seen_version = ''")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

@@ -62,6 +62,7 @@ class SourceState:
     Attributes:
         state: `new`, `running`, `ok` or `failing`. failures: failed crawls in a row.
         last_start: of its latest crawl. last_success: start of its latest good crawl. error: of the latest crawl.
+        handed: when another source last handed it a link that no crawl has tried yet.
     """
 
     name: str
@@ -74,6 +75,7 @@ class SourceState:
     error: str
     posts: int
     due: int
+    handed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,9 @@ class Store:
               (select error from crawl where crawl.source = name and ended is not null
                  order by ended desc limit 1) as error,
               (select count(*) from post where post.source = name) as posts,
-              (select count(*) from post where post.source = name and due is not null) as due
+              (select count(*) from post where post.source = name and due is not null) as due,
+              (select max(first_seen) from post
+                 where post.source = name and handed = 1 and seen_version = '' and failures = 0) as handed
             from source order by name
             """
         )
@@ -285,6 +289,7 @@ class Store:
                 error=row["error"] or "",
                 posts=row["posts"],
                 due=row["due"],
+                handed=_time(row["handed"]),
             )
             for row in rows
         ]
@@ -415,7 +420,8 @@ class Store:
             self._fenced(crawl, fence)
             for post in posts:
                 old = self._one(
-                    "select version, seen_version, settled, due is not null as due from post where id = ?", post.id
+                    "select version, seen_version, settled, handed, due is not null as due from post where id = ?",
+                    post.id,
                 )
                 if old is None:
                     self.db.table("post").insert(
@@ -438,22 +444,27 @@ class Store:
                 again = bool(old["due"]) or old["seen_version"] != post.version
                 if again:
                     examine.append(post.id)
-                    if old["seen_version"] not in {"", post.version}:
+                    # what a link said of a post is less than what its own listing says: that is no change
+                    if old["seen_version"] not in {"", post.version} and not old["handed"]:
                         changed.append(post.id)
                 self.db.execute(
-                    "update post set version = ?, address = ?, last_seen = ?, due = case when ? then ? else due end"
-                    " where id = ?",
+                    "update post set version = ?, address = ?, last_seen = ?, due = case when ? then ? else due end,"
+                    " handed = 0 where id = ?",
                     (post.version, post.address, stamp(now), again, post.due, post.id),
                 )
         return Listed(tuple(examine), tuple(changed), len(settled), tuple(settled))
 
     def record_walked(self, crawl: str, fence: int) -> None:
-        """Note that the walk of the listing ended: all posts that it saw are settled."""
+        """Note that the walk of the listing ended: all posts that it saw are settled.
+
+        Posts that came by a link are not: they were on no listing, and must not end a walk.
+        """
         with self._writing():
             self._fenced(crawl, fence)
             self.db.execute("update crawl set walked = 1 where id = ?", (crawl,))
             self.db.execute(
-                "update post set settled = 1 where settled = 0 and source = (select source from crawl where id = ?)",
+                "update post set settled = 1 where settled = 0 and handed = 0"
+                " and source = (select source from crawl where id = ?)",
                 (crawl,),
             )
 
@@ -463,8 +474,8 @@ class Store:
         return int(row["n"]) if row else 0
 
     def last_new(self, source: str) -> datetime | None:
-        """When a post of the source was last seen for the first time."""
-        row = self._one("select max(first_seen) as at from post where source = ?", source)
+        """When a post of the source's own listing was last seen for the first time."""
+        row = self._one("select max(first_seen) as at from post where source = ? and handed = 0", source)
         return _time(row["at"]) if row else None
 
     def due_posts(self, source: str) -> list[bytes]:
@@ -486,6 +497,7 @@ class Store:
         now: datetime,
         *,
         failed: bool = False,
+        links: Sequence[tuple[str, PostRow]] = (),
     ) -> int:
         """Keep the findings of a post with its events and alerts, and mark it seen: all or nothing.
 
@@ -499,6 +511,7 @@ class Store:
             route: channels of an event.
             now: aware UTC.
             failed: the post could not be examined: it stays due.
+            links: posts of other sources that it led to, each with its source: due there from now on.
 
         Returns:
             How many events were new.
@@ -536,6 +549,12 @@ class Store:
                         "fingerprint": finding.fingerprint,
                     },
                     replace=True,
+                )
+            for other, linked in links:
+                self.db.execute(
+                    "insert into post (id, source, address, version, seen_version, due, first_seen, last_seen,"
+                    " first_crawl, handed) values (?, ?, ?, ?, '', ?, ?, ?, ?, 1) on conflict (id) do nothing",
+                    (linked.id, other, linked.address, linked.version, linked.due, stamp(now), stamp(now), crawl),
                 )
             return self._insert_events(events, route, now)
 

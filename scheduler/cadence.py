@@ -20,6 +20,7 @@ def due_at(
     last_success: datetime | None,
     failures: int,
     now: datetime,
+    handed: datetime | None = None,
 ) -> datetime:
     """When the next crawl of a source should start.
 
@@ -30,6 +31,7 @@ def due_at(
         last_success: start of its latest good one.
         failures: failed crawls in a row since then.
         now: aware UTC.
+        handed: when another source handed it a link that no crawl has tried: it is looked at soon after.
 
     Returns:
         A time, in the past for a source that is overdue: then it runs once, at once, however often it was missed.
@@ -39,5 +41,7 @@ def due_at(
     if failures:
         pause: timedelta = FIRST_RETRY * 2 ** min(failures - 1, 16)
         return last_start + min(every, pause)
+    if handed is not None and handed >= last_start:
+        return min(last_start + FIRST_RETRY, last_start + every)
     part = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
     return (last_success or last_start) + every * (1 + SPREAD * (part - 0.5))

@@ -194,6 +194,7 @@ class Daemon:
                 last_success=state.last_success,
                 failures=state.failures,
                 now=now,
+                handed=state.handed,
             )
             if due <= now:
                 self.executor.submit(state.name, functools.partial(self._crawl, definition))

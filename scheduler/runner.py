@@ -28,9 +28,9 @@ from crawler.loader import PlatformLoader
 from crawler.settings import crawl_settings
 from data import evidence
 from data.config import Home, Settings
-from data.errors import ConfigError, ExaminerDied, LeaseLost, WireError
+from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, WireError
 from data.model import Event, EventKind, Finding, Severity
-from data.sources import Definition, SourceFile, complete, load_source
+from data.sources import Definition, SourceFile, complete, load_source, source_hosts
 from data.store import PostRow, Route, Store, finding_id
 from scheduler.fork import CrawlProcess
 from scheduler.jobs import recovered, route_by
@@ -89,7 +89,7 @@ class CrawlResult:
     """How one crawl went, with the keys of `crawl --json`.
 
     Attributes:
-        hits: something matched. changed_page: the listing has fewer rows than it should. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
+        hits: something matched. handed: other source -> links that posts led to. changed_page: the listing has fewer rows than it should. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
         error, hint: why it failed, and what to do; '' where it did not.
     """
 
@@ -113,6 +113,7 @@ class CrawlResult:
     changed_page: bool = False
     clients: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, int] = field(default_factory=dict)
+    handed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -209,8 +210,8 @@ class _Crawl:
         self.failed: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self.problems: dict[str, str] = {}
-        if definition.follow:
-            self.problems["follow"] = "this version hands no links to other sources: watch what they lead to by hand"
+        self.follow = self._followed()
+        self.handed: Counter[str] = Counter()
         # until the process says how it went, it has not gone well
         self.state, self.code, self.error, self.hint = "failed", "crash", "", ""
         self.lost = self.changed_page = False
@@ -239,7 +240,24 @@ class _Crawl:
             "mode": "crawl",
             "limits": {"memory": self.settings.crawl.memory},
             "settled": self.store.settled_posts(self.name),
+            "follow": {source: sorted(pairs) for source, pairs in self.follow.items()},
         }
+
+    def _followed(self) -> dict[str, frozenset[tuple[str, int]]]:
+        """The other sources that links of this one are handed to, each with what it declares."""
+        found: dict[str, frozenset[tuple[str, int]]] = {}
+        for name in dict.fromkeys(follow.source for follow in self.definition.follow):
+            try:
+                other = complete_definition(load_source(self.home.sources_dir / f"{name}.yaml"))
+            except TocsinError as error:
+                self.problems[f"follow {name}"] = f"its links are handed to nobody: {error}"
+                continue
+            if other.enabled:
+                found[name] = source_hosts(other)
+                self.store.put_source(name, other.digest(), other.enabled, datetime.now(UTC))
+            else:
+                self.problems[f"follow {name}"] = f"its links are handed to nobody: {name} is disabled"
+        return found
 
     # --- the process ---------------------------------------------------------------------------------------------
 
@@ -317,7 +335,7 @@ class _Crawl:
 
     def _listed(self, question: Mapping[str, Any]) -> dict[str, Any]:
         posts = [
-            PostRow(post["id"], post["version"], post["address"], base64.b64decode(post["due"]), post["facts"])
+            PostRow(post["id"], post["version"], post["address"], base64.b64decode(post["due"]))
             for post in question["posts"]
         ]
         listed = self.store.record_listed(self.crawl, self.fence, self.name, posts, datetime.now(UTC))
@@ -357,13 +375,30 @@ class _Crawl:
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
             self.failed[str(failed["code"])] += 1
         self.left.update(value["facts"].get("left", {}))
+        links = [self._link(link) for link in question["links"]]
         self.events += self.store.commit_post(
-            self.crawl, self.fence, self.name, post, findings, events, self.route, now, failed=failed is not None
+            self.crawl,
+            self.fence,
+            self.name,
+            post,
+            findings,
+            events,
+            self.route,
+            now,
+            failed=failed is not None,
+            links=links,
         )
+        self.handed.update(source for source, _ in links)
         self.findings += len(findings)
         for finding in findings:
             for hit in finding.hits:
                 self.clients[hit.client] = max(hit.canaries, self.clients.get(hit.client, 0))
+
+    def _link(self, value: Mapping[str, Any]) -> tuple[str, PostRow]:
+        if value["source"] not in self.follow:
+            raise WireError("the crawl process handed a link to a source that it was not told of")
+        row = PostRow(value["id"], value["version"], value["address"], base64.b64decode(value["due"]))
+        return value["source"], row
 
     def _event(self, question: Mapping[str, Any]) -> None:
         if question["kind"] != EventKind.SOURCE_CHANGED:
@@ -486,6 +521,7 @@ class _Crawl:
             changed_page=self.changed_page,
             clients=self.clients,
             hosts=self.hosts,
+            handed=dict(self.handed),
             **{name: self.counts.get(name, 0) for name in known},
         )
 
@@ -515,6 +551,7 @@ async def _check(definition: Definition, settings: Settings) -> CheckResult:
         "mode": "check",
         "limits": {"memory": settings.crawl.memory},
         "settled": 0,
+        "follow": {},
     }
     process = await CrawlProcess.start([])
     shown: Mapping[str, Any] = {"posts": [], "problems": [], "state": ""}

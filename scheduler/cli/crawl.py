@@ -142,6 +142,8 @@ def _show(result: CrawlResult) -> None:
         out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
     for host, count in result.hosts.items():
         out.print(f"  refused: {count} requests to {escape(host)}, which this source does not declare")
+    for source, count in result.handed.items():
+        out.print(f"  {count} links handed to {escape(source)}, which examines them at its next crawl")
     for client, canaries in result.clients.items():
         out.print(f"  [bold red]HIT[/] {escape(client)}: {canaries} canaries")
     if result.error:

@@ -54,6 +54,7 @@ def collect(home: Home) -> dict[str, Any]:
         due = due_at(
             definition.name, definition.every, last_start=state.last_start if state else None, last_success=last,
             failures=state.failures if state else 0, now=now,
+            handed=state.handed if state else None,
         )  # fmt: skip
         sources.append(
             {

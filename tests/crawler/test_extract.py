@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.extract import Listing, classify, harvest, item_url, read_item, read_listing, read_raw
+from crawler.extract import Listing, classify, completed, harvest, item_url, read_item, read_listing, read_raw
 from crawler.markup import decode, text_of
 from data.definition import Definition
 from data.errors import SourceError
@@ -396,7 +396,18 @@ def test_links_for_other_sources_keep_their_fragment():
     found = harvest(
         define(follow=follow), ["https://paste.example/?a#K"], "see (https://paste.example/?b#-K2), https://x.example/"
     )
-    assert found == (("pastes", "https://paste.example/?a#K"), ("pastes", "https://paste.example/?b#-K2"))
+    assert [(post.source, post.native, post.url) for post in found] == [
+        ("pastes", "https://paste.example/?a#K", "https://paste.example/?a#K"),
+        ("pastes", "https://paste.example/?b#-K2", "https://paste.example/?b#-K2"),
+    ]
+
+
+def test_the_group_of_a_link_is_its_id_there_and_leads_to_its_bytes():
+    follow = [{"match": "^https://paste\\.example/p/(\\w+)", "source": "pastes"}]
+    [post] = harvest(define(follow=follow), ["https://paste.example/p/k7?x=1", "https://paste.example/p/k7#y"])
+    assert (post.native, post.url) == ("k7", "https://paste.example/p/k7?x=1")
+    pastes = define(url="https://paste.example/", raw={"url": "https://paste.example/raw/{id}"})
+    assert completed(pastes, post).raw == "https://paste.example/raw/k7"
 
 
 # --- markup and bytes ------------------------------------------------------------------------------------------------

@@ -244,3 +244,25 @@ def test_kill_nine_in_mid_transaction_keeps_finding_event_and_alert_together(tmp
     db.close()
     assert found
     assert found == told == sent == seen
+
+
+def test_a_post_that_came_by_a_link_is_due_once_and_ends_no_walk(store):
+    crawl, fence = leased(store)
+    store.put_source("pastes", "d", True, NOW)
+    linked = ("pastes", post("linked"))
+    store.commit_post(crawl, fence, "s", post(), [FINDING], [], everywhere, NOW, links=[linked, linked])
+    assert store.due_posts("pastes") == [b"sealed"]
+    assert next(each for each in store.sources() if each.name == "pastes").handed == NOW
+    assert store.last_new("pastes") is None
+    other, its_fence = leased(store, "pastes")
+    store.record_walked(other, its_fence)
+    assert store.settled_posts("pastes") == 0
+    store.commit_post(other, its_fence, "pastes", post("linked"), [FINDING], [], everywhere, NOW)
+    assert store.due_posts("pastes") == []
+    assert next(each for each in store.sources() if each.name == "pastes").handed is None
+    store.commit_post(crawl, fence, "s", post(), [FINDING], [], everywhere, NOW, links=[linked])
+    assert store.due_posts("pastes") == []
+    listed = store.record_listed(other, its_fence, "pastes", [post("linked", version="v2")], NOW)
+    assert (listed.examine, listed.changed) == (("linked",), ())
+    store.record_walked(other, its_fence)
+    assert store.settled_posts("pastes") == 1

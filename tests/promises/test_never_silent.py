@@ -65,8 +65,8 @@ def test_a_listing_that_answers_with_a_login_page_rings_once_and_its_return_ends
         assert tocsin(home, "status").returncode == 0
 
 
-def test_links_that_are_not_handed_on_are_an_event(tmp_path, site):
-    follow = "follow:\n  - source: site\n    match: 'https?://paste.*'\n"
+def test_links_for_a_source_that_is_not_there_are_an_event(tmp_path, site):
+    follow = "follow:\n  - source: pastes\n    match: 'https?://paste.*'\n"
     with Chat() as chat:
         home = prepared(tmp_path, SOURCE.format(url=site.url) + follow, chat)
         site.answers = {"/": page("/post/1"), "/post/1": (200, {}, b"harmless")}
