@@ -7,11 +7,7 @@ sandbox; this module consumes what the reader makes of the sample, and makes the
 from __future__ import annotations
 
 import hashlib
-import hmac
-import select
-import socket
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,20 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.lineage import compare
-from crawler.match import Matcher
+from crawler.match import Confirmed, Matcher, confirm
+from crawler.reader_talk import ReaderTalk
 from crawler.records import RowBatch, row_inputs, tag_rows
-from crawler.sandbox import Kept, ReaderSession, Sandbox
+from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
 from crawler.tables import Plan, looks_like_header, sniff
-from crawler.wire import CHUNK, HEADER, load, pack_json
+from crawler.wire import HEADER, load, pack_json
 from data import evidence
 from data.errors import WireError
 from data.model import Finding, Lineage
 from data.releases import ReleaseBuilder, Releases
-from data.tags import Keys, Kind
+from data.tags import Keys, Kind, Packed
+from data.tagset import distinct
 from data.watchlist import Watchlist
 
-MAX_READER_FRAME = 4 * 2**20
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
 MAX_MEMBERS_KEPT = 1000
 MAX_PROBLEMS_KEPT = 50
@@ -116,18 +113,7 @@ class _Records:
 
     def all_values(self) -> dict[Kind, U64]:
         """Sorted distinct tags per kind."""
-        return {kind: _distinct(np.concatenate(parts)) for kind, parts in self.values.items()}
-
-
-def _distinct(tags: U64) -> U64:
-    # numpy.unique hashes since 2.3 and is 20 times slower than a sort on random 64-bit integers
-    ordered = np.sort(tags)
-    if not len(ordered):
-        return ordered
-    keep = np.ones(len(ordered), bool)
-    keep[1:] = ordered[1:] != ordered[:-1]
-    distinct: U64 = ordered[keep & (ordered != 0)]
-    return distinct
+        return {kind: distinct(np.concatenate(parts)) for kind, parts in self.values.items()}
 
 
 class Examiner:
@@ -179,10 +165,6 @@ class _Examination:
         self.records = _Records()
         self.excerpts: list[dict[str, str]] = []
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
-        self.reader: ReaderSession | None = None
-        self.incoming = bytearray()
-        self.outgoing = memoryview(b"")
-        self.ended = False
         self.began = False
 
     def _open(self, name: str, kind: str) -> _Member:
@@ -199,33 +181,32 @@ class _Examination:
         return self.stack[0]
 
     def run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
-        self.reader = self.kept.take(self.request.source)
+        reader = self.kept.take(self.request.source)
+        talk = ReaderTalk(reader, self._frame, self.examiner.sandbox.limits.wall)
         try:
-            self.reader.socket.setblocking(False)
             for chunk in chunks:
                 self._raw(chunk)
-                self._send(HEADER.pack(b"D", len(chunk)), chunk)
-            self._send(pack_json(b"E", {"complete": bool(ending.get("complete", True))}))
-            while not self.ended:
-                self._turn()
+                talk.send(HEADER.pack(b"D", len(chunk)), chunk)
+            talk.send(pack_json(b"E", {"complete": bool(ending.get("complete", True))}))
+            talk.finish()
         except BaseException:
-            self.reader.close()
+            reader.close()
             raise
-        if not self.ended_well:
-            self.reader.kill()
-            leave = self.reader.wait(timeout=5)
+        if talk.broken:
+            self.sample.problem("reader", talk.broken)
+        if not talk.ended_well:
+            reader.kill()
+            leave = reader.wait(timeout=5)
             self.sample.complete = False
             self.sample.problem("reader", leave.reason or "the reader ended in the middle of the sample")
         elif self._may_read_on():
-            self.kept.keep(self.reader)
+            self.kept.keep(reader)
         else:
-            self.reader.close()
+            reader.close()
         if not ending.get("complete", True):
             self.sample.complete = False
             self.sample.problem("cut", str(ending.get("problem") or "the sample was cut before its end"))
         return self._finish()
-
-    ended_well = False
 
     def _may_read_on(self) -> bool:
         """Whether the reader met nothing but a little plain text, of a source that has a name."""
@@ -233,70 +214,8 @@ class _Examination:
         plain = sample.format in PLAIN and not sample.members and not sample.dropped_members
         return bool(self.request.source) and plain and sample.size <= MAX_PLAIN
 
-    # --- the reader's socket -------------------------------------------------------------------------------------
-
-    def _send(self, *parts: bytes | bytearray) -> None:
-        """Hand bytes to the reader while taking what it says; a reader that is gone takes nothing more."""
-        for part in parts:
-            self.outgoing = memoryview(part)
-            while self.outgoing and not self.ended:
-                self._turn()
-        self.outgoing = memoryview(b"")
-
-    def _turn(self) -> None:
-        """One round of poll: send what can be sent, take what has come."""
-        reader = self.reader
-        assert reader is not None  # noqa: S101 - set by run before any turn
-        poll = select.poll()
-        poll.register(reader.socket, select.POLLIN | (select.POLLOUT if self.outgoing else 0))
-        ready = poll.poll(1000 * self.examiner.sandbox.limits.wall)
-        if not ready:
-            # it neither takes nor says anything, whatever it claims to wait for
-            self._broken(f"the reader was silent for {self.examiner.sandbox.limits.wall:g} seconds")
-        for _, events in ready:
-            if events & select.POLLOUT and self.outgoing:
-                try:
-                    self.outgoing = self.outgoing[reader.socket.send(self.outgoing) :]
-                except (BrokenPipeError, ConnectionResetError):
-                    # it may still have said things before it went: they are read below, then the end of stream
-                    self.outgoing = memoryview(b"")
-                except BlockingIOError:
-                    continue
-            if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
-                self._take(reader.socket)
-
-    def _take(self, sock: socket.socket) -> None:
-        try:
-            data = sock.recv(CHUNK)
-        except (BlockingIOError, InterruptedError):
-            return
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            self.ended = True
-            return
-        self.incoming += data
-        while len(self.incoming) >= HEADER.size and not self.ended:
-            kind, size = HEADER.unpack_from(self.incoming)
-            if size > MAX_READER_FRAME:
-                self._broken("the reader announced a frame over its limit")
-                return
-            if len(self.incoming) < HEADER.size + size:
-                return
-            payload = bytes(self.incoming[HEADER.size : HEADER.size + size])
-            del self.incoming[: HEADER.size + size]
-            try:
-                self._frame(kind, payload)
-            except (WireError, struct.error, KeyError, TypeError, ValueError, UnicodeDecodeError):
-                # whatever hostile input made the reader say: the class of the error says nothing a person needs
-                self._broken("the reader broke its protocol")
-
-    def _broken(self, detail: str) -> None:
-        self.sample.complete = False
-        self.sample.problem("reader", detail)
-        self.ended = True
-
-    def _frame(self, kind: bytes, payload: bytes) -> None:
+    def _frame(self, kind: bytes, payload: bytes) -> bool:
+        """Take one frame of the reader; True at the last one."""
         member = self.stack[-1]
         if kind == b"R":
             self._rows(member, RowBatch.from_frame(payload))
@@ -323,10 +242,9 @@ class _Examination:
             member.problem(str(value["code"]), str(value["detail"]))
         elif kind == b"E":
             self._close(member, load(payload))
-        elif kind == b"Z":
-            self.ended = self.ended_well = True
-        else:
+        elif kind != b"Z":
             raise WireError("an unknown frame kind")
+        return kind == b"Z"
 
     def _close(self, member: _Member, value: Mapping[str, Any]) -> None:
         member.complete = member.complete and bool(value["complete"])
@@ -355,14 +273,17 @@ class _Examination:
         scanner = self.examiner.scanner()
         return [*scanner.feed(payload), *scanner.finish()]
 
-    def _candidates(self, found: list[Candidate], only: _Member | None = None) -> None:
+    def _candidates(self, found: Sequence[Candidate], only: _Member | None = None) -> None:
         """Confirm candidates; a hit counts for the member it is in and for all that hold it."""
-        for candidate in found:
-            hit = False
-            for member in [only] if only is not None else self.stack:
-                hit = member.matcher.add_value(candidate.kind, candidate.value, None) or hit
-            if hit:
-                self._excerpt(candidate.kind, candidate.value)
+        if not found:
+            return
+        values = list(dict.fromkeys((candidate.kind, candidate.value) for candidate in found))
+        packed = Packed.of([value for _, value in values])
+        kinds = np.fromiter((kind for kind, _ in values), np.uint8, len(values))
+        confirmed = confirm(self.examiner.watchlist, self.examiner.keys, kinds, packed)
+        for member in [only] if only is not None else self.stack:
+            member.matcher.add_bytes(confirmed)
+        self._excerpt(confirmed, packed)
 
     def _rows(self, member: _Member, batch: RowBatch) -> None:
         if member.plan is None:
@@ -379,27 +300,31 @@ class _Examination:
         member.records += int(tags.keys.any(axis=1).sum())
         self.records.keys.append(tags.keys)
         watch = self.examiner.watchlist
-        suspects: set[int] = set(
-            np.flatnonzero(watch.probe_records.lookup(tags.keys.ravel()).reshape(tags.keys.shape).any(axis=1)).tolist()
-        )
+        suspects = np.zeros(len(batch), np.bool_)
+        suspects |= watch.probe_records.lookup(tags.keys.ravel()).reshape(tags.keys.shape).any(axis=1)
         if len(tags.extra_keys):
-            suspects.update(tags.extra_rows[watch.probe_records.lookup(tags.extra_keys)].tolist())
+            suspects[tags.extra_rows[watch.probe_records.lookup(tags.extra_keys)]] = True
         for kind, (rows_of, values) in tags.values.items():
             self.records.add_values(kind, values)
-            suspects.update(rows_of[watch.probe_values.lookup(values)].tolist())
-        first = member.rows - len(batch)
-        for row in sorted(suspects):
-            for kind, value in row_inputs(plan, batch, row):
-                # the row's number in its own table, so that a row counts once in a member and in what holds it
-                hit = False
-                for each in self.stack:
-                    hit = each.matcher.add_value(kind, value, (id(member), first + row)) or hit
-                if hit:
-                    self._excerpt(kind, value)
+            suspects[rows_of[watch.probe_values.lookup(values)]] = True
+        if suspects.any():
+            self._confirm_rows(plan, batch.take(np.flatnonzero(suspects)))
 
-    def _excerpt(self, kind: Kind, value: bytes) -> None:
-        if len(self.excerpts) < MAX_EXCERPTS:
-            self.excerpts.append({"kind": kind.word, "value": value.decode("utf-8", "replace").replace("\x1f", " ")})
+    def _confirm_rows(self, plan: Plan, batch: RowBatch) -> None:
+        """Confirm rows whose tags are on the watch-list; a hit counts for the member and for all that hold it."""
+        inputs = row_inputs(plan, batch)
+        kinds = np.repeat(np.array([kind for kind, _ in inputs], np.uint8), len(batch))
+        values = Packed.joined([column for _, column in inputs])
+        confirmed = confirm(self.examiner.watchlist, self.examiner.keys, kinds, values)
+        for member in self.stack:
+            member.matcher.add_rows(confirmed, confirmed.values % len(batch))
+        self._excerpt(confirmed, values)
+
+    def _excerpt(self, confirmed: Confirmed, values: Packed) -> None:
+        for at, kind in zip(confirmed.values[:MAX_EXCERPTS].tolist(), confirmed.kinds.tolist(), strict=False):
+            if len(self.excerpts) < MAX_EXCERPTS:
+                value = values.item(at).decode("utf-8", "replace").replace("\x1f", " ")
+                self.excerpts.append({"kind": Kind(kind).word, "value": value})
 
     # --- the finding ---------------------------------------------------------------------------------------------
 
@@ -464,14 +389,3 @@ class _Examination:
             "excerpts": self.excerpts,
         }
         return base64.b64encode(evidence.seal(self.examiner.recipient, orjson.dumps(proof))).decode()
-
-
-def keyed_sha256(post_key: bytes, sha256: str) -> str:
-    """The form in which a sample's digest may rest: short samples could be guessed from the bare one."""
-    return hmac.new(post_key, bytes.fromhex(sha256), hashlib.sha256).hexdigest()
-
-
-def chunked(blob: bytes) -> Iterator[bytes]:
-    """A blob in pieces that fit a frame."""
-    for start in range(0, len(blob), CHUNK):
-        yield blob[start : start + CHUNK]

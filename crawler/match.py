@@ -4,19 +4,76 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data.model import Hit
-from data.tags import Keys, Kind, confirm_digest, probe_tag
+from data.tags import Keys, Kind, Packed, confirm_digests, probe_tags
+from data.tagset import TagSet, distinct
+
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
+# Codes that are kept before those that stand there more than once are put together.
+_LOOSE = 1 << 18
 
 
 class Owners(Protocol):
     """Where a confirmed tag belongs: the watch-list."""
 
-    def resolve(self, tag: int, digest: bytes, kind: int) -> list[tuple[str, int]]:
-        """(client, canary) pairs whose tag and confirm digest both agree; empty for a chance hit."""
+    @property
+    def probe_values(self) -> TagSet:
+        """Tags of values."""
         ...
+
+    @property
+    def probe_records(self) -> TagSet:
+        """Tags of record keys."""
+        ...
+
+    def resolve(self, tags: U64, digests: U8, kinds: U8) -> tuple[I64, U64]:
+        """As `data.watchlist.Watchlist.resolve`."""
+        ...
+
+    def client_of(self, bundle: int) -> str:
+        """The client that a bundle belongs to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Confirmed:
+    """Hits that are certain.
+
+    Attributes:
+        values: shape (m,), numbers of the values that hit. codes: shape (m,), bundle number << 32 | canary.
+        kinds: shape (m,), kinds of the values.
+    """
+
+    values: I64
+    codes: U64
+    kinds: U8
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def confirm(owners: Owners, keys: Keys, kinds: U8, values: Packed) -> Confirmed:
+    """Which values of a sample are canaries: their tag is on the watch-list and their confirm digest agrees.
+
+    Args:
+        owners: the watch-list.
+        keys: of its case.
+        kinds: shape (n,).
+        values: n normal forms, without the kind byte; empty ones are absent.
+    """
+    tags = probe_tags(keys.probe, kinds, values)
+    suspects = np.flatnonzero((tags != 0) & (owners.probe_values.lookup(tags) | owners.probe_records.lookup(tags)))
+    digests = confirm_digests(keys.confirm, kinds[suspects], values.take(suspects))
+    found, codes = owners.resolve(tags[suspects], digests, kinds[suspects])
+    return Confirmed(suspects[found], codes, kinds[suspects[found]])
 
 
 class Matcher:
@@ -24,51 +81,89 @@ class Matcher:
 
     def __init__(self, owners: Owners, keys: Keys) -> None:
         self._owners, self._keys = owners, keys
-        self._seen: dict[tuple[int, bytes], list[tuple[str, int]]] = {}
-        self._rows: dict[str, dict[Hashable, None]] = {}
-        self._canaries: dict[str, dict[int, bool]] = {}
+        self._in_rows = _Codes()
+        self._in_bytes = _Codes()
+        self._rows: dict[str, int] = {}
         self._kinds: dict[str, set[Kind]] = {}
 
-    def add_value(self, kind: Kind, value: bytes, row: Hashable | None) -> bool:
-        """Take one normal form of the sample; True if it is a canary's.
+    def add_bytes(self, confirmed: Confirmed) -> None:
+        """Take hits of the byte pass."""
+        self._note_kinds(confirmed)
+        self._in_bytes.add(confirmed.codes)
+
+    def add_rows(self, confirmed: Confirmed, rows: I64) -> None:
+        """Take hits of the record pass.
 
         Args:
-            kind: of the tag.
-            value: its input, without the kind byte.
-            row: identity of the row that holds it; None where only the byte pass saw it.
+            confirmed: m hits.
+            rows: shape (m,), the row that each is in; no other call tells of the same rows.
         """
-        owners = self._seen.get((kind, value))
-        if owners is None:
-            tag = probe_tag(self._keys.probe, kind, value)
-            owners = self._owners.resolve(tag, confirm_digest(self._keys.confirm, kind, value), kind)
-            self._seen[kind, value] = owners
-        for client, canary in owners:
-            canaries = self._canaries.setdefault(client, {})
-            canaries[canary] = canaries.get(canary, False) or row is not None
-            self._kinds.setdefault(client, set()).add(kind)
-            if row is not None:
-                self._rows.setdefault(client, {})[row] = None
-        return bool(owners)
+        self._note_kinds(confirmed)
+        self._in_rows.add(confirmed.codes)
+        bundles = (confirmed.codes >> np.uint64(32)).astype(np.int64)
+        found: dict[str, list[I64]] = {}
+        for bundle in distinct(bundles.astype(np.uint64)).tolist():
+            found.setdefault(self._owners.client_of(bundle), []).append(rows[bundles == bundle])
+        for client, parts in found.items():
+            count = len(distinct(np.concatenate(parts).astype(np.uint64)))
+            self._rows[client] = self._rows.get(client, 0) + count
+
+    def _note_kinds(self, confirmed: Confirmed) -> None:
+        pairs = distinct((confirmed.codes >> np.uint64(32)) << np.uint64(8) | confirmed.kinds)
+        for pair in pairs.tolist():
+            self._kinds.setdefault(self._owners.client_of(pair >> 8), set()).add(Kind(pair & 255))
 
     def hits(self) -> list[Hit]:
         """Hits per client, in order of client.
 
         `records` counts distinct rows, and a canary that no row showed as one record of its own.
         """
+        in_rows, in_bytes = self._in_rows.codes(), self._in_bytes.codes()
+        every = distinct(np.concatenate([in_rows, in_bytes]))
+        canaries = self._count(every)
+        alone = self._count(every[~np.isin(every, in_rows, assume_unique=True)])
         return [
             Hit(
                 client,
-                len(canaries),
-                len(self._rows.get(client, ())) + sum(not in_row for in_row in canaries.values()),
+                canaries[client],
+                self._rows.get(client, 0) + alone.get(client, 0),
                 tuple(kind.word for kind in sorted(self._kinds[client])),
             )
-            for client, canaries in sorted(self._canaries.items())
+            for client in sorted(canaries)
         ]
+
+    def _count(self, codes: U64) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        bundles, numbers = np.unique(codes >> np.uint64(32), return_counts=True)
+        for bundle, number in zip(bundles.tolist(), numbers.tolist(), strict=True):
+            client = self._owners.client_of(bundle)
+            counts[client] = counts.get(client, 0) + number
+        return counts
 
     def fingerprint(self) -> str:
         """Keyed hex digest of the set of canaries that hit, the same for the same dump in other clothes; '' without."""
-        pairs = sorted((client, canary) for client, canaries in self._canaries.items() for canary in canaries)
-        if not pairs:
+        codes = distinct(np.concatenate([self._in_rows.codes(), self._in_bytes.codes()]))
+        if not len(codes):
             return ""
-        text = "\0".join(f"{client}\0{canary}" for client, canary in pairs)
-        return hmac.new(self._keys.post, b"fingerprint\0" + text.encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._keys.post, b"fingerprint\0" + codes.tobytes(), hashlib.sha256).hexdigest()[:32]
+
+
+class _Codes:
+    """A set of codes that grows."""
+
+    def __init__(self) -> None:
+        self._parts: list[U64] = []
+        self._loose = 0
+
+    def add(self, codes: U64) -> None:
+        self._parts.append(codes)
+        self._loose += len(codes)
+        if self._loose > _LOOSE + len(self._parts[0]):
+            self.codes()
+
+    def codes(self) -> U64:
+        """Sorted, each once."""
+        if len(self._parts) != 1 or self._loose:
+            self._parts = [distinct(np.concatenate([np.zeros(0, np.uint64), *self._parts]))]
+            self._loose = 0
+        return self._parts[0]

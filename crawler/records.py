@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crawler.tables import KEY_ROLES, VALUE_ROLES, Plan
 from data import normalise
 from data.errors import WireError
-from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags, record_inputs
+from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags
 from data.tags import record_keys as keys_of
 
 U64 = NDArray[np.uint64]
@@ -101,6 +101,10 @@ class RowBatch:
             [self.cell(row, column) for column in range(len(self.columns))]
             for row in range(start, min(stop, self.rows))
         ]
+
+    def take(self, rows: NDArray[np.int64]) -> RowBatch:
+        """Some rows, in the order given."""
+        return RowBatch(tuple(column.take(rows) for column in self.columns), len(rows))
 
     def drop(self, count: int) -> RowBatch:
         """Without the first rows."""
@@ -213,19 +217,23 @@ def tag_rows(plan: Plan, batch: RowBatch, probe_key: bytes) -> RowTags:
     )
 
 
-def row_inputs(plan: Plan, batch: RowBatch, row: int) -> list[tuple[Kind, bytes]]:
-    """Kind and normal form of everything that `tag_rows` tags in one row: what confirm digests are made of."""
-    single = RowBatch(tuple(Packed.of([column.item(row)]) for column in batch.columns), 1)
-    inputs: dict[tuple[Kind, bytes], None] = {}
-    for parts in readings(plan, 1, single.cells):
-        for pair in record_inputs(**{role: packed.item(0) for role, packed in parts.items()}):
-            inputs[pair] = None
+def row_inputs(plan: Plan, batch: RowBatch) -> list[tuple[Kind, Packed]]:
+    """Kinds and normal forms of everything that `tag_rows` tags: what confirm digests are made of.
+
+    Returns:
+        Columns with an item for each row, empty where a row has none; a value may stand in several of them.
+    """
+    cache: dict[int, list[str]] = {}
+
+    def cells(at: int) -> list[str]:
+        if at not in cache:
+            cache[at] = batch.cells(at)
+        return cache[at]
+
+    inputs = [column for parts in readings(plan, len(batch), cells) for column in record_columns(parts)]
     for role, kind in VALUE_ROLES.items():
-        for at in plan.places.get(role, ()):
-            value = normalise.normalise(role, single.cell(0, at))
-            if value:
-                inputs[kind, value] = None
-    return list(inputs)
+        inputs += [(kind, normalise.normalise_column(role, cells(at))) for at in plan.places.get(role, ())]
+    return inputs
 
 
 def record_columns(parts: dict[str, Packed]) -> list[tuple[Kind, Packed]]:

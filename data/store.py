@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ from data.errors import LeaseLost, StoreBusy, StoreError, StoreFull, StoreVersio
 from data.migrations import MIGRATIONS
 from data.model import Event, EventKind, Finding, Incident, Severity
 from data.outbox import Outbox
+from data.tags import keyed_sha256
 
 Route = Callable[[Event], Sequence[str]]
 BUSY_SECONDS = 30.0
@@ -562,7 +562,7 @@ class Store:
         """The finding as it may rest: no names, no bare digest, no sealed proof (that lies in `evidence/`)."""
         digest = ""
         if self._seal_key is not None and finding.sha256:
-            digest = hmac.new(self._seal_key, bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()
+            digest = keyed_sha256(self._seal_key, finding.sha256)
         return replace(
             finding,
             path="",

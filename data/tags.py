@@ -210,6 +210,15 @@ class Packed:
         return cls(np.frombuffer(b"".join(items), np.uint8), offsets)
 
     @classmethod
+    def joined(cls, columns: Sequence[Self]) -> Self:
+        """All items of some columns, one column after the other."""
+        if not columns:
+            return cls.empty(0)
+        starts = np.cumsum([0, *(column.offsets[-1] for column in columns[:-1])])
+        offsets = [column.offsets[1:] + start for column, start in zip(columns, starts, strict=True)]
+        return cls(np.concatenate([column.blob for column in columns]), np.concatenate([[0], *offsets]))
+
+    @classmethod
     def empty(cls, count: int) -> Self:
         """`count` empty items: a column that is not there."""
         return cls(np.zeros(0, np.uint8), np.zeros(count + 1, np.int64))
@@ -227,6 +236,14 @@ class Packed:
         if not 0 <= index < len(self):
             raise IndexError(index)
         return self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def take(self, items: I64) -> Self:
+        """Some items, in the order given."""
+        lengths = self.lengths[items]
+        offsets = np.zeros(len(items) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        places = np.repeat(self.offsets[items] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return type(self)(self.blob[places], offsets)
 
     def to_list(self) -> list[bytes]:
         """The inverse of `of`."""
@@ -273,6 +290,11 @@ def siphash(key: bytes, message: bytes) -> int:
 def confirm_digest(key: bytes, kind: int, value: bytes) -> bytes:
     """The first 16 bytes of HMAC-SHA-256 of kind byte and normal form under 32 key bytes, by the standard library."""
     return hmac.digest(key, bytes((kind,)) + value, hashlib.sha256)[:16]
+
+
+def keyed_sha256(post_key: bytes, sha256: str) -> str:
+    """The form in which a sample's digest (64 hex digits) may rest: short samples could be guessed from the bare one."""
+    return hmac.digest(post_key, bytes.fromhex(sha256), "sha256").hex()
 
 
 def name_pair(surname: bytes, first: bytes) -> bytes:

@@ -38,6 +38,14 @@ _HEADER = struct.Struct("<8sIIQ32s")
 _MAX_MEMBERS = 2**32 - 1
 
 
+def distinct(tags: U64) -> U64:
+    """Sorted, each once. `numpy.unique` hashes since 2.3 and is 20 times slower than a sort on random 64-bit integers."""
+    ordered = np.sort(tags)
+    keep = np.ones(len(ordered), bool)
+    keep[1:] = ordered[1:] != ordered[:-1]
+    return ordered[keep]
+
+
 class TagSet:
     """A set of tags cut to their top 44 bits; 0 is never a member. Immutable; threads may share it."""
 

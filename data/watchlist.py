@@ -25,6 +25,9 @@ from data.normalise import VERSION as NORMALISER
 from data.tags import VALUE_KINDS
 from data.tagset import TagSet
 
+U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
 MANIFEST = "manifest.json"
 _ARRAYS = ("tags", "digests", "canaries", "owners", "kinds")
 
@@ -99,18 +102,33 @@ class Watchlist:
         """Number of tags."""
         return len(self._tags)
 
-    def resolve(self, tag: int, digest: bytes, kind: int) -> list[tuple[str, int]]:
-        """(client, canary) of every entry whose tag, kind and confirm digest agree; canaries are unique per client."""
-        wanted = np.uint64(tag)
-        low = int(np.searchsorted(self._tags, wanted, "left"))
-        found: dict[tuple[str, int], None] = {}
-        expected = np.frombuffer(digest, np.uint8)
-        while low < len(self._tags) and self._tags[low] == wanted:
-            if self._kinds[low] == kind and (self._digests[low] == expected).all():
-                owner = int(self._owners[low])
-                found[self._manifest["bundles"][owner]["client"], owner << 32 | int(self._canaries[low])] = None
-            low += 1
-        return list(found)
+    def resolve(self, tags: U64, digests: U8, kinds: U8) -> tuple[I64, U64]:
+        """The entries whose tag, kind and confirm digest agree with those of n values.
+
+        Args:
+            tags: shape (n,).
+            digests: shape (n, 16).
+            kinds: shape (n,).
+
+        Returns:
+            Which value it was and whose canary it is (bundle number << 32 | canary), both of shape (m,).
+        """
+        low = np.searchsorted(self._tags, tags, "left")
+        count = np.searchsorted(self._tags, tags, "right") - low
+        found: list[I64] = [np.zeros(0, np.int64)]
+        codes: list[U64] = [np.zeros(0, np.uint64)]
+        for further in range(int(count.max(initial=0))):
+            here = np.flatnonzero(count > further)
+            places = low[here] + further
+            agrees = (self._kinds[places] == kinds[here]) & (self._digests[places] == digests[here]).all(axis=1)
+            here, places = here[agrees], places[agrees]
+            found.append(here)
+            codes.append(self._owners[places].astype(np.uint64) << np.uint64(32) | self._canaries[places])
+        return np.concatenate(found), np.concatenate(codes)
+
+    def client_of(self, bundle: int) -> str:
+        """The client that a bundle, by its number, belongs to."""
+        return str(self._manifest["bundles"][bundle]["client"])
 
     def clients(self) -> list[Client]:
         """Every client with its numbers of active and retired canaries, by id."""

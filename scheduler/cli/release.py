@@ -29,10 +29,10 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
 
     Exit status: 0 all was read, 2 something could not be examined; what could is registered.
     """
-    from crawler.examine import keyed_sha256
     from data.errors import ExamineError, ExaminerDied, InputError
     from data.incidents import put_incident, slug
     from data.releases import read_manifests
+    from data.tags import keyed_sha256
     from scheduler.scanning import expand, open_scanner
 
     key = slug(name)

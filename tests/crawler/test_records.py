@@ -82,7 +82,7 @@ def test_batch_tags_equal_the_inputs_of_single_rows():
         found |= {int(tag) for tag, at in zip(tags.extra_keys, tags.extra_rows, strict=True) if at == number}
         for at, values in tags.values.values():
             found |= {int(tag) for tag in values[at == number]}
-        inputs = row_inputs(plan, batch, number)
+        inputs = [(kind, column.item(number)) for kind, column in row_inputs(plan, batch) if column.item(number)]
         assert found == {probe_tag(KEY, kind, value) for kind, value in inputs}
         assert {kind for kind, _ in inputs} <= {*RECORD_KINDS, *VALUE_KINDS}
     assert len(tags.extra_keys)

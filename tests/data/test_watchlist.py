@@ -31,8 +31,17 @@ def take(folder, path):
 
 
 def owners(folder, value, kind=Kind.EMAIL):
-    watchlist = Watchlist.open(folder / "watchlist", case=KEYS.case)
-    return watchlist.resolve(probe_tag(KEYS.probe, kind, value), confirm_digest(KEYS.confirm, kind, value), kind)
+    tag, digest = probe_tag(KEYS.probe, kind, value), confirm_digest(KEYS.confirm, kind, value)
+    return resolved(Watchlist.open(folder / "watchlist", case=KEYS.case), [(tag, digest, kind)])
+
+
+def resolved(watchlist, wanted):
+    tags, digests, kinds = zip(*wanted, strict=True)
+    which, codes = watchlist.resolve(
+        np.array(tags, np.uint64), np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16), np.array(kinds, np.uint8)
+    )
+    found = [(watchlist.client_of(code >> 32), code & 0xFFFFFFFF) for code in codes.tolist()]
+    return found if len(wanted) == 1 else list(zip(which.tolist(), found, strict=True))
 
 
 def test_imported_tags_resolve_to_their_client_and_canary(tmp_path):
@@ -49,9 +58,10 @@ def test_a_tag_counts_only_when_digest_and_kind_agree(tmp_path):
     watchlist = Watchlist.open(tmp_path / "watchlist", case=KEYS.case)
     tag = probe_tag(KEYS.probe, Kind.EMAIL, b"a@b.example")
     digest = confirm_digest(KEYS.confirm, Kind.EMAIL, b"a@b.example")
-    assert watchlist.resolve(tag, digest, Kind.EMAIL)
-    assert watchlist.resolve(tag, bytes(16), Kind.EMAIL) == []
-    assert watchlist.resolve(tag, digest, Kind.TOKEN) == []
+    right, wrong, other = (tag, digest, Kind.EMAIL), (tag, bytes(16), Kind.EMAIL), (tag, digest, Kind.TOKEN)
+    assert resolved(watchlist, [right]) == [("c1", 0)]
+    assert resolved(watchlist, [wrong]) == resolved(watchlist, [other]) == []
+    assert resolved(watchlist, [wrong, right, other, right]) == [(1, ("c1", 0)), (3, ("c1", 0))]
 
 
 def test_the_same_bundle_is_taken_once(tmp_path):

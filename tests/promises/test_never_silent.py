@@ -121,7 +121,7 @@ def _kill_examiner(root: int) -> None:
                 ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
             except OSError:
                 continue
-            if b"crawler.examiner" in command and any(
+            if b"crawler.examiner_main" in command and any(
                 b"forkserver" in _command(other) or b"multiprocessing" in _command(other) for other in tree(root)
             ):
                 started = _STARTED.setdefault(pid, ticks)
