@@ -138,7 +138,7 @@ def read_bundle(path: Path, case: str, bundle_key: bytes) -> tuple[Header, NDArr
         raise BundleError(f"{path} was cut or altered", hint="ask the client to send it again")
     try:
         header = Header(**json.loads(blob[start : start + length]))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BundleError(f"{path} was altered, or made by another Tocsin", hint="ask for it again") from error
     # said before the MAC is looked at, so that the wrong key and damage are told apart; nothing of it is used yet
     if header.case != case:

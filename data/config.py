@@ -42,8 +42,9 @@ def parse_span(value: object) -> object:
     return value
 
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
-Span = Annotated[timedelta, BeforeValidator(parse_span), Field(ge=timedelta(0))]
+# What an editor accepts is what we read: "8MB" as well as a number, 900 as well as "15m".
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str), Field(ge=0)]
+Span = Annotated[timedelta, BeforeValidator(parse_span, json_schema_input_type=float | str), Field(ge=timedelta(0))]
 
 
 class Strict(BaseModel):
@@ -134,8 +135,13 @@ class Channel(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Channel:
-        address = urlsplit(self.url.get_secret_value())
-        if address.scheme not in {"http", "https"} or not address.hostname:
+        try:
+            address = urlsplit(self.url.get_secret_value())
+            whole = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+        except ValueError:
+            # brackets or a port that are none; its own words would show part of the address
+            whole = False
+        if not whole:
             raise ValueError("url must be a whole http(s) address")
         if self.kind == "matrix" and not (self.room and self.token):
             raise ValueError("a matrix channel needs `room` and `token`")
@@ -380,6 +386,10 @@ class Home:
             return read_credential("match.key", self.environ)
         try:
             return self.match_key_path.read_text()
+        except UnicodeDecodeError as error:
+            raise KeyFileError(
+                f"the match key {self.match_key_path} is damaged", hint="restore it from where the team keeps it"
+            ) from error
         except OSError as error:
             raise KeyFileError(
                 f"the match key {self.match_key_path} cannot be read: {error.strerror}",

@@ -176,8 +176,12 @@ def set_enabled(source: SourceFile, *, enabled: bool) -> SourceFile:
         if lines and not lines[-1].endswith("\n"):
             lines[-1] += "\n"
         lines.append(f"enabled: {word}\n")
-    changed = parse_source("".join(lines), source.file)
-    if changed.enabled is not enabled:
+    try:
+        changed = parse_source("".join(lines), source.file)
+    except SourceError:
+        # a file in one line, {name: …}, has no place for another one
+        changed = source
+    if changed is source or changed.enabled is not enabled:
         raise source.error("enabled", "is written in a way that cannot be changed here", f"write  enabled: {word}")
     return changed
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from data.config import Channel, Home
-from data.errors import TocsinError
+from data.errors import KeyFileError, TocsinError
 
 State = Literal["ok", "warning", "wrong"]
 # Receivers that follow Standard Webhooks refuse a timestamp that is off by more than five minutes.
 MAX_SKEW = 60.0
 MIN_FREE = 512 * 2**20
+AGAIN = "mend what is wrong above, then run this again; if this line stays, report it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def examine_home(home: Home) -> list[Check]:
         try:
             checks.extend(part(home))
         except TocsinError as error:
-            checks.append(Check(part.__name__.strip("_"), "wrong", str(error), error.hint))
+            checks.append(Check(part.__name__.strip("_"), "wrong", str(error), error.hint or AGAIN))
     return checks
 
 
@@ -75,15 +76,17 @@ def _keys(home: Home) -> Iterator[Check]:
         yield Check(
             "enrolment key", "warning", "missing: no canaries can be made here", "tocsin doctor --restore-enrol-key"
         )
-    elif parse_enrol_key(home.enrol_key_path.read_text()).case != match.case:
-        yield Check(
-            "enrolment key",
-            "wrong",
-            "it belongs to another case",
-            "tocsin doctor --restore-enrol-key writes the right one",
-        )
     else:
-        yield Check("enrolment key", "ok", "of the same case")
+        try:
+            case = parse_enrol_key(home.enrol_key_path.read_text(errors="replace")).case
+            trouble = "" if case == match.case else "it belongs to another case"
+        except KeyFileError as error:
+            trouble = str(error)
+        mend = "tocsin doctor --restore-enrol-key writes the right one"
+        if trouble:
+            yield Check("enrolment key", "wrong", trouble, mend)
+        else:
+            yield Check("enrolment key", "ok", "of the same case")
     yield from _evidence_key(home)
 
 
@@ -98,7 +101,7 @@ def _evidence_key(home: Home) -> Iterator[Check]:
             "age-keygen, and put the public half there",
         )
         return
-    evidence.seal(home.evidence_key_path.read_text().strip(), b"trial")
+    evidence.seal(home.evidence_key_path.read_text(errors="replace").strip(), b"trial")
     yield Check("evidence key", "ok", "seals")
     if (home.keys_dir / "evidence.key").exists():
         yield Check(

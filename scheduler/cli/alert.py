@@ -67,6 +67,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
     from rich.markup import escape
 
     from crawler.alerts.wording import word
+    from data.watchlist import client_names
 
     with contextlib.closing(_store(home)) as store:
         found, more = _event(store, event)
@@ -75,7 +76,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
         emit_json({**asdict(found), **more, "deliveries": deliveries})
         return
     out = console()
-    out.print(escape(word(found, clients={}).text))
+    out.print(escape(word(found, clients=client_names(home.watchlist_dir)).text))
     out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
     for row in deliveries:
         out.print(f"{row['channel']}: {row['state']} after {row['attempts']} tries {escape(row['reason'])}")
@@ -88,6 +89,17 @@ def _event(store: Store, event: str) -> Any:
     if found is None:
         raise InputError(f"no single event has an id that begins with '{event}'", hint="see: tocsin alert list")
     return found
+
+
+def _some_alert(store: Store, start: str) -> None:
+    from data.errors import InputError
+
+    waiting = [row for row in store.outbox.alerts(limit=-1) if row["state"] in ("deferred", "refused")]
+    if not start or not any(row[name].startswith(start) for row in waiting for name in ("id", "event")):
+        raise InputError(
+            f"no alert that was put off or refused has an id that begins with '{start}'; nothing was tried again",
+            hint="see: tocsin alert list",
+        )
 
 
 @alert.command()
@@ -154,6 +166,8 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
     if bool(events) == everything:
         raise InputError("say which alerts: their ids, or --all", hint="see: tocsin alert list --state refused")
     with contextlib.closing(_store(home)) as store:
+        for each in events:
+            _some_alert(store, each)
         count = store.outbox.retry(None if everything else events, datetime.now(UTC))
         done = asyncio.run(
             deliver_until_empty(home.settings(), store, clients=client_names(home.watchlist_dir), deadline=10)

@@ -1,0 +1,261 @@
+"""`tocsin doctor`: what is wrong is found, and every trouble says what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from data.config import load_settings
+from data.errors import ConfigError
+from scheduler.checks import MAX_SKEW
+from tests.command import TOCSIN, tocsin, tocsin_json
+from tests.inside import Done, fine, run
+
+pytestmark = pytest.mark.slow
+
+# The checks of one home take a second: the examiner is really started.
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    path = tmp_path / "home"
+    fine(None, "init", path)
+    (path / "keys" / "evidence.key").rename(tmp_path / "evidence.key")
+    fine(path, "canary", "generate", "--client", "p1", "--count", "3", "--out", tmp_path / "plant.csv")
+    return path
+
+
+@pytest.fixture
+def clock():
+    """A chat server that answers anything, its clock off by `offset` seconds."""
+    servers = []
+
+    def start(offset: float) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_OPTIONS(self):
+                self.send_response_only(204)
+                self.send_header("Date", formatdate(time.time() + offset, usegmt=True))
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}/hook"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def channel(home: Path, url: str) -> None:
+    (home / "tocsin.toml").write_text(f'[channels.team]\nkind = "slack"\nurl = "{url}"\ntimeout = "2s"\n')
+
+
+def checks(done: Done, state: str = "") -> dict[str, tuple[str, str]]:
+    return {each["name"]: (each["said"], each["mend"]) for each in done.json["checks"] if state in ("", each["state"])}
+
+
+def wrong(home: Path) -> dict[str, tuple[str, str]]:
+    """What is wrong; every trouble says what to do, and the exit status tells."""
+    done = run(home, "doctor", "--json")
+    assert all(each["mend"] for each in done.json["checks"] if each["state"] != "ok"), done.stdout
+    found = checks(done, "wrong")
+    assert done.returncode == (2 if found else 0)
+    return found
+
+
+@pytest.mark.servers
+def test_a_healthy_home_has_no_trouble_at_all(home, clock):
+    channel(home, clock(0))
+    done = tocsin(home, "doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    found = json.loads(done.stdout)["checks"]
+    assert {each["state"] for each in found} == {"ok"}, found
+    assert {"home", "disk", "match key", "enrolment key", "evidence key", "settings", "store", "sources", "watch-list",
+            "releases", "system", "examiner", "channel team"} <= {each["name"] for each in found}  # fmt: skip
+
+
+def test_a_new_home_ends_well_and_says_what_is_still_to_do(tmp_path):
+    path = tmp_path / "home"
+    fine(None, "init", path)
+    done = run(path, "doctor", "--json")
+    assert done.returncode == 0
+    todo = checks(done, "warning")
+    assert set(todo) == {"evidence key", "channels", "watch-list"}
+    assert str(path / "keys" / "evidence.key") in todo["evidence key"][1]
+
+
+def test_the_levels_of_protection_are_shown(home):
+    found = checks(run(home, "doctor", "--json"))
+    for name in ("examiner network", "reader walls", "reader network", "reader system calls", "reader limits"):
+        assert found[name][0], name
+    table = run(home, "doctor").stdout
+    assert "reader walls" in table
+    assert found["reader walls"][0] in table
+
+
+def test_what_others_can_read_is_named_with_the_command_that_closes_it(home):
+    for name in ("sources/example.yaml", "watchlist"):
+        (home / name).chmod(0o755)
+    done = run(home, "doctor", "--json")
+    assert done.returncode == 2
+    found = [each for each in done.json["checks"] if each["name"] == "permissions"]
+    assert [each["mend"] for each in found] == [
+        f"chmod go-rwx {home / 'sources/example.yaml'}",
+        f"chmod go-rwx {home / 'watchlist'}",
+    ]
+    assert not any(each["name"] == "home" for each in done.json["checks"])
+
+
+def test_a_match_key_that_others_can_read_is_named(home):
+    (home / "keys" / "match.key").chmod(0o640)
+    assert f"chmod go-rwx {home / 'keys/match.key'}" in wrong(home)["permissions"][1]
+
+
+def test_a_missing_match_key_is_wrong_everywhere_it_is_needed(home):
+    (home / "keys" / "match.key").unlink()
+    found = wrong(home)
+    assert {"keys", "sets", "examiner"} <= set(found)
+    assert "restore it" in found["keys"][1]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"tocsin-match-key-1 AAAA\n"])
+def test_a_damaged_match_key_is_one_sentence(home, content):
+    (home / "keys" / "match.key").write_bytes(content)
+    assert wrong(home)["keys"][1]
+
+
+def test_a_damaged_enrolment_key_is_told_and_restored(home):
+    key = home / "keys" / "enrol.key"
+    whole = key.read_bytes()
+    key.write_bytes(b"\xff\xfe\x00")
+    assert "--restore-enrol-key" in wrong(home)["enrolment key"][1]
+    assert run(home, "doctor", "--restore-enrol-key").returncode == 0
+    assert key.read_bytes() == whole
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_enrolment_key_of_another_case_is_wrong(home, tmp_path):
+    fine(None, "init", tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "keys" / "enrol.key", home / "keys" / "enrol.key")
+    assert wrong(home)["enrolment key"][0] == "it belongs to another case"
+
+
+def test_a_missing_enrolment_key_is_a_warning(home):
+    (home / "keys" / "enrol.key").unlink()
+    done = run(home, "doctor", "--json")
+    assert done.returncode == 0
+    assert "--restore-enrol-key" in checks(done, "warning")["enrolment key"][1]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"age1nonsense\n"])
+def test_an_evidence_key_that_seals_nothing_is_wrong(home, content):
+    (home / "keys" / "evidence.pub").write_bytes(content)
+    assert "age1" in wrong(home)["keys"][1]
+
+
+def test_a_watch_list_of_another_normaliser_version_is_wrong(home):
+    manifest = home / "watchlist" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["normaliser"] += 1
+    manifest.write_text(json.dumps(content))
+    said, mend = wrong(home)["sets"]
+    assert "normaliser version" in said
+    assert "enrol again" in mend
+
+
+def test_a_watch_list_of_another_case_is_wrong(home, tmp_path):
+    fine(None, "init", tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "keys" / "match.key", home / "keys" / "match.key")
+    assert "belongs to case" in wrong(home)["sets"][0]
+
+
+def test_an_unreachable_channel_is_wrong(home):
+    channel(home, "http://127.0.0.1:1/T000/SECRET")
+    done = run(home, "doctor", "--json")
+    said, mend = checks(done, "wrong")["channel team"]
+    assert "is not reached" in said
+    assert "tocsin alert test team" in mend
+    assert "SECRET" not in done.said
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999/SECRET", "http://host:SECRET/", "http://[::1/SECRET", "ftp://h/"]
+)
+def test_a_channel_whose_address_is_none_is_refused_without_showing_it(tmp_path, url):
+    channel(tmp_path, url)
+    with pytest.raises(ConfigError, match=r"channels.team: url must be a whole http\(s\) address") as caught:
+        load_settings(tmp_path / "tocsin.toml", {})
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("offset", "word"), [(-3600, "ahead of"), (3600, "behind")])
+def test_a_clock_that_is_off_is_wrong(home, clock, offset, word):
+    channel(home, clock(offset))
+    found = wrong(home)
+    assert set(found) == {"clock"}
+    assert word in found["clock"][0]
+    assert "timedatectl" in found["clock"][1]
+
+
+@pytest.mark.servers
+def test_a_clock_within_the_limit_is_fine(home, clock):
+    channel(home, clock(MAX_SKEW / 2))
+    assert wrong(home) == {}
+
+
+def test_missing_debian_packages_are_named(home, tmp_path):
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    found = {each["name"]: each for each in tocsin_json(home, "doctor", PATH=str(empty))["checks"]}
+    assert Path(TOCSIN).exists()
+    assert found["system"]["state"] == "warning"
+    assert found["system"]["mend"] == "apt-get install bubblewrap"
+    assert found["reader walls"]["state"] == "warning", "without bwrap the level is degraded, and says so"
+
+
+def test_a_folder_that_is_no_home_is_told_to_become_one(tmp_path):
+    done = run(tmp_path, "doctor", "--json")
+    assert done.returncode == 2
+    assert f"tocsin init {tmp_path}" in checks(done, "wrong")["home"][1]
+
+
+def test_an_unknown_setting_and_a_wrong_source_are_wrong(home):
+    (home / "tocsin.toml").write_text("[crawl]\ntimout = 5\n")
+    (home / "sources" / "bad.yaml").write_text("name: bad\nplatform: feed\nurl: http://127.0.0.1/\nevry: 1h\n")
+    found = wrong(home)
+    assert "did you mean 'timeout'" in found["settings"][0]
+    assert "bad.yaml:4: evry" in found["sources"][0]
+
+
+def test_a_broken_audit_chain_is_wrong(home):
+    import sqlite3
+
+    (home / "sources" / "example.yaml").rename(home.parent / "site.yaml")
+    fine(home, "source", "add", home.parent / "site.yaml")
+    assert wrong(home) == {}
+    with sqlite3.connect(home / "tocsin.db") as db:
+        table = next(
+            name for (name,) in db.execute("select name from sqlite_master where type = 'table'") if "audit" in name
+        )
+        db.execute(f"update {table} set actor = 'nobody'")
+    db.close()
+    assert "chain is broken" in wrong(home)["audit"][0]
+
+
+def test_checking_changes_nothing(home):
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in home.rglob("*") if path.is_file())
+    run(home, "doctor")
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in home.rglob("*") if path.is_file()) == before
