@@ -1,0 +1,229 @@
+"""Posts and what was found in them: due from the moment they are listed until their findings are committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from data.connection import stamp, time_of
+from data.crawl_log import CrawlLog
+from data.event_log import Route
+from data.model import Event, Finding
+from data.tags import keyed_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class PostRow:
+    """A post as the crawl process reports it: keyed id and version, masked address, the sealed post itself."""
+
+    id: str
+    version: str
+    address: str
+    due: bytes = field(default=b"", repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The answer to a page of a listing: ids to examine, those of them that changed, how many were settled before.
+
+    `settled_ids` says which: pinned posts on top of a page are settled too, and must not end a walk.
+    """
+
+    examine: tuple[str, ...]
+    changed: tuple[str, ...]
+    settled: int
+    settled_ids: tuple[str, ...] = ()
+
+
+class PostLog(CrawlLog):
+    """What was seen."""
+
+    def record_listed(self, crawl: str, fence: int, source: str, posts: Sequence[PostRow], now: datetime) -> Listed:
+        """Note the posts of one page of a listing; all that must be examined are due from now on.
+
+        A post is to be examined when it is not known, when its version is another one, or when it is still due.
+        """
+        examine: list[str] = []
+        changed: list[str] = []
+        settled: list[str] = []
+        with self._writing():
+            self._fenced(crawl, fence)
+            for post in posts:
+                old = self._one(
+                    "select version, seen_version, settled, handed, due is not null as due from post where id = ?",
+                    post.id,
+                )
+                if old is None:
+                    self.db.table("post").insert(
+                        {
+                            "id": post.id,
+                            "source": source,
+                            "address": post.address,
+                            "version": post.version,
+                            "seen_version": "",
+                            "due": post.due,
+                            "first_seen": stamp(now),
+                            "last_seen": stamp(now),
+                            "first_crawl": crawl,
+                        }
+                    )
+                    examine.append(post.id)
+                    continue
+                if old["settled"]:
+                    settled.append(post.id)
+                again = bool(old["due"]) or old["seen_version"] != post.version
+                if again:
+                    examine.append(post.id)
+                    # what a link said of a post is less than what its own listing says: that is no change
+                    if old["seen_version"] not in {"", post.version} and not old["handed"]:
+                        changed.append(post.id)
+                self.db.execute(
+                    "update post set version = ?, address = ?, last_seen = ?, due = case when ? then ? else due end,"
+                    " handed = 0 where id = ?",
+                    (post.version, post.address, stamp(now), again, post.due, post.id),
+                )
+        return Listed(tuple(examine), tuple(changed), len(settled), tuple(settled))
+
+    def record_walked(self, crawl: str, fence: int) -> None:
+        """Note that the walk of the listing ended: all posts that it saw are settled.
+
+        Posts that came by a link are not: they were on no listing, and must not end a walk.
+        """
+        with self._writing():
+            self._fenced(crawl, fence)
+            self.db.execute("update crawl set walked = 1 where id = ?", (crawl,))
+            self.db.execute(
+                "update post set settled = 1 where settled = 0 and handed = 0"
+                " and source = (select source from crawl where id = ?)",
+                (crawl,),
+            )
+
+    def settled_posts(self, source: str) -> int:
+        """How many posts of a source are settled."""
+        row = self._one("select count(*) as n from post where source = ? and settled = 1", source)
+        return int(row["n"]) if row else 0
+
+    def last_new(self, source: str) -> datetime | None:
+        """When a post of the source's own listing was last seen for the first time."""
+        row = self._one("select max(first_seen) as at from post where source = ? and handed = 0", source)
+        return time_of(row["at"]) if row else None
+
+    def due_posts(self, source: str) -> list[bytes]:
+        """The sealed posts that wait for their examination, oldest first, those that failed before last."""
+        rows = self._rows(
+            "select due from post where source = ? and due is not null order by failures, first_seen, rowid", source
+        )
+        return [bytes(row["due"]) for row in rows]
+
+    def commit_post(
+        self,
+        crawl: str,
+        fence: int,
+        source: str,
+        post: PostRow,
+        findings: Sequence[Finding],
+        events: Sequence[Event],
+        route: Route,
+        now: datetime,
+        *,
+        failed: bool = False,
+        links: Sequence[tuple[str, PostRow]] = (),
+    ) -> int:
+        """Keep the findings of a post with its events and alerts, and mark it seen: all or nothing.
+
+        Args:
+            crawl: its crawl.
+            fence: what `lease_crawl` gave for it.
+            source: name of the source.
+            post: the post; it need not have been listed (local files).
+            findings: one per sample of the post.
+            events: what happened; an event whose id is known counts a sighting and makes no alert.
+            route: channels of an event.
+            now: aware UTC.
+            failed: the post could not be examined: it stays due.
+            links: posts of other sources that it led to, each with its source: due there from now on.
+
+        Returns:
+            How many events were new.
+
+        Raises:
+            LeaseLost: the fence is not current; nothing was kept.
+            StoreFull: no space; nothing was kept.
+        """
+        with self._writing():
+            self._fenced(crawl, fence)
+            self.db.execute(
+                "insert into post (id, source, address, version, seen_version, first_seen, last_seen, first_crawl)"
+                " values (?, ?, ?, ?, '', ?, ?, ?) on conflict (id) do nothing",
+                (post.id, source, post.address, post.version, stamp(now), stamp(now), crawl),
+            )
+            if failed:
+                self.db.execute(
+                    "update post set failures = failures + 1, last_seen = ? where id = ?", (stamp(now), post.id)
+                )
+            else:
+                # a version that was listed while this one was examined stays due
+                self.db.execute(
+                    "update post set seen_version = ?, failures = 0, last_seen = ?,"
+                    " due = case when version = ? then null else due end where id = ?",
+                    (post.version, stamp(now), post.version, post.id),
+                )
+            for number, finding in enumerate(findings):
+                self.db.table("finding").insert(
+                    {
+                        "id": finding_id(post, number),
+                        "post": post.id,
+                        "crawl": crawl,
+                        "at": stamp(now),
+                        "body": json.dumps(self._rested(finding).to_json()),
+                        "fingerprint": finding.fingerprint,
+                    },
+                    replace=True,
+                )
+            for other, linked in links:
+                self.db.execute(
+                    "insert into post (id, source, address, version, seen_version, due, first_seen, last_seen,"
+                    " first_crawl, handed) values (?, ?, ?, ?, '', ?, ?, ?, ?, 1) on conflict (id) do nothing",
+                    (linked.id, other, linked.address, linked.version, linked.due, stamp(now), stamp(now), crawl),
+                )
+            return self._insert_events(events, route, now)
+
+    def _rested(self, finding: Finding) -> Finding:
+        """The finding as it may rest: no names, no bare digest, no sealed proof (that lies in `evidence/`)."""
+        digest = ""
+        if self._seal_key is not None and finding.sha256:
+            digest = keyed_sha256(self._seal_key, finding.sha256)
+        return replace(
+            finding,
+            path="",
+            sha256=digest,
+            sealed="",
+            members=tuple(self._rested(member) for member in finding.members),
+        )
+
+    def findings(self, *, post: str = "", crawl: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """The latest findings as they rest, newest first."""
+        rows = self._rows(
+            "select * from finding where ? in ('', post) and ? in ('', crawl) order by at desc limit ?",
+            post,
+            crawl,
+            limit,
+        )
+        return [{**row, "body": json.loads(row["body"])} for row in rows]
+
+    def known_fingerprint(self, fingerprint: str, post: str) -> bool:
+        """Whether the same set of canaries already hit in another post."""
+        return (
+            self._one("select 1 as one from finding where fingerprint = ? and post <> ? limit 1", fingerprint, post)
+            is not None
+        )
+
+
+def finding_id(post: PostRow, number: int) -> str:
+    """Id of a finding: the same sample of the same version of a post has the same one, however often it is examined."""
+    return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}".encode()).hexdigest()[:32]
