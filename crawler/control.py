@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from crawler.posts import open_due
@@ -25,7 +26,8 @@ class Job:
         crawl: its id. definition: of the source. settings: for Scrapy. post_key: ids and versions are keyed with it.
         due: posts of earlier crawls that still wait. mode: `crawl`, or `check` to read one page and store nothing.
         limits: `memory` in bytes. settled: posts of the source that an earlier, whole walk saw.
-        follow: (host, port) pairs of each other source that links are handed to.
+        follow: (host, port) pairs of each other source that links are handed to. closed: the home folder, which the
+            process has no business in.
     """
 
     crawl: str
@@ -33,8 +35,9 @@ class Job:
     settings: Mapping[str, Any]
     post_key: bytes = field(repr=False)
     due: tuple[Post, ...] = field(repr=False)
-    mode: str = "crawl"
-    limits: Mapping[str, int] = field(default_factory=dict)
+    mode: str
+    limits: Mapping[str, int]
+    closed: Path
     settled: int = 0
     follow: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
 
@@ -51,6 +54,7 @@ class Job:
                 due=tuple(open_due(key, base64.b64decode(sealed)) for sealed in value["due"]),
                 mode=value["mode"],
                 limits=value["limits"],
+                closed=Path(value["closed"]),
                 settled=value["settled"],
                 follow={
                     source: frozenset((str(host), int(port)) for host, port in pairs)

@@ -26,7 +26,7 @@ import crawler.pipelines
 import crawler.settings
 import crawler.transport.direct
 import crawler.transport.gate
-from crawler import confine
+from crawler import confine, landlock
 from crawler.control import Control, Job
 from crawler.loader import PlatformLoader
 from data.errors import TocsinError
@@ -73,6 +73,7 @@ def main(control: socket.socket, samples: list[socket.socket]) -> None:
     try:
         job = desk.job()
         confine.no_new_privs()
+        landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)])
         confine.limit(memory=job.limits.get("memory"))
         _crawl(job, desk, samples)
         code = 0

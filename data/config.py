@@ -302,7 +302,7 @@ class Home:
 
     def __init__(self, path: Path, environ: Mapping[str, str] | None = None) -> None:
         self.path = path.expanduser().absolute()
-        self.environ = os.environ if environ is None else environ
+        self.environ = dict(os.environ if environ is None else environ)
 
     @property
     def config_path(self) -> Path:

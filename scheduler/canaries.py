@@ -80,7 +80,7 @@ def _separator(lines: Sequence[str]) -> str:
 
 @dataclass
 class Table:
-    """A client's table while it is read."""
+    """A client's table while it is read; `text` is kept, as it would close the file when it goes."""
 
     path: Path
     encoding: str
@@ -88,6 +88,7 @@ class Table:
     header: list[str] | None
     sample: list[list[str]]
     rows: Iterator[list[str]] = field(repr=False)
+    text: io.TextIOWrapper = field(repr=False)
 
 
 def open_table(path: Path, stream: IO[bytes]) -> Table:
@@ -111,7 +112,7 @@ def open_table(path: Path, stream: IO[bytes]) -> Table:
     header = None
     if looks_like_header(sample[0], sample[1:]):
         header, sample = sample[0], sample[1:]
-    return Table(path, encoding, separator, header, sample, chain(sample, rows))
+    return Table(path, encoding, separator, header, sample, chain(sample, rows), text)
 
 
 def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:

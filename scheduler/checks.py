@@ -170,11 +170,20 @@ PROGRAMS = (("bwrap", "bubblewrap", "readers run with fewer walls around them"),
 
 
 def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every check takes the home
+    from crawler import landlock
+
     for program, package, loss in PROGRAMS:
         if shutil.which(program) is None:
             yield Check("system", "warning", f"{program} is missing: {loss}", f"apt-get install {package}")
         else:
             yield Check("system", "ok", f"{program} is installed")
+    files = landlock.protection()
+    if files.startswith("none"):
+        yield Check(
+            "crawl files", "warning", f"{files}: crawls could read the home folder", "use a kernel of 5.13 or newer"
+        )
+    else:
+        yield Check("crawl files", "ok", f"crawls read no file of the home ({files})")
 
 
 def _examiner(home: Home) -> Iterator[Check]:

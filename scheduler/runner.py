@@ -239,6 +239,7 @@ class _Crawl:
             "due": [base64.b64encode(sealed).decode() for sealed in self.store.due_posts(self.name)[:MAX_DUE]],
             "mode": "crawl",
             "limits": {"memory": self.settings.crawl.memory},
+            "closed": str(self.home.path.absolute()),
             "settled": self.store.settled_posts(self.name),
             "follow": {source: sorted(pairs) for source, pairs in self.follow.items()},
         }
@@ -537,10 +538,11 @@ def check_source(home: Home, name: str) -> CheckResult:
         ConfigError: its road is not there.
     """
     definition = complete_definition(load_source(home.sources_dir / f"{name}.yaml"))
-    return asyncio.run(_check(definition, home.settings()))
+    return asyncio.run(_check(home, definition))
 
 
-async def _check(definition: Definition, settings: Settings) -> CheckResult:
+async def _check(home: Home, definition: Definition) -> CheckResult:
+    settings = home.settings()
     job = {
         "crawl": "check",
         "source": definition.model_dump(mode="json"),
@@ -550,6 +552,7 @@ async def _check(definition: Definition, settings: Settings) -> CheckResult:
         "due": [],
         "mode": "check",
         "limits": {"memory": settings.crawl.memory},
+        "closed": str(home.path.absolute()),
         "settled": 0,
         "follow": {},
     }

@@ -217,6 +217,9 @@ def plan(total: int, release: int, tagged: int | None, confidence: float, as_jso
 
     if release > total or (tagged or 0) > total:
         raise InputError("a part is larger than the whole", hint="--release and --tagged are at most --total")
+    if not 0 < confidence < 1:
+        # nan is in no range, and click lets it pass
+        raise InputError("the confidence is a number between 0 and 1", hint="for example --confidence 0.95")
     count = needed(total, release, confidence)
     answer = {"total": total, "release": release, "confidence": confidence, "needed": count, "share": count / total}
     if tagged is not None:

@@ -24,7 +24,11 @@ def chosen_home(ctx: click.Context) -> Home:
     import os
 
     given: Path | None = ctx.find_root().obj
-    return Home(given if given is not None else default_home(os.environ))
+    home = Home(given if given is not None else default_home(os.environ))
+    # the home has its own copy: no process that starts from here on finds a key or a token in its environment
+    for name in [name for name in os.environ if name.startswith("TOCSIN_") and name != "TOCSIN_HOME"]:
+        del os.environ[name]
+    return home
 
 
 def pass_home(function: Callable[Concatenate[Home, P], R]) -> Callable[P, R]:

@@ -162,3 +162,37 @@ def test_a_source_that_asks_for_tor_is_not_crawled_directly(tmp_path, site):
     assert done.returncode == 2
     assert "Tor" in done.stdout + done.stderr
     assert site.connections == 0
+
+
+PARSER = """
+import os, pathlib
+from crawler.extract import Listing
+from data.model import Post
+
+def read(definition, body, url, content_type, page_no):
+    paths = [pathlib.Path({key!r}), pathlib.Path(f"/proc/{{os.getppid()}}/environ"), pathlib.Path("/proc/self/environ")]
+    seen = []
+    for path in paths:
+        try:
+            if {secret!r} in path.read_text():
+                seen.append(path)
+        except OSError:
+            pass
+    return Listing(posts=tuple(Post(definition.name, str(n), f"{{url}}post/{{n}}") for n in range(len(seen) + 1)), rows=len(seen) + 1)
+"""
+
+
+def test_a_platform_s_code_cannot_read_the_match_key(tmp_path, site):
+    home = tmp_path / "home"
+    must(None, "init", home)
+    secret = (home / "keys" / "match.key").read_text().split()[-1]
+    parsers = tmp_path / "parsers"
+    parsers.mkdir()
+    (parsers / "curious.py").write_text(PARSER.format(key=str(home / "keys" / "match.key"), secret=secret))
+    file = tmp_path / "site.yaml"
+    file.write_text(f"name: site\nplatform: declared\nurl: {site.url}/\nparser: curious:read\n")
+    must(home, "source", "add", file, PYTHONPATH=str(parsers))
+    site.answers = {"/": page(), "/post/0": (200, {}, b"harmless")}
+    environment = {"PYTHONPATH": str(parsers), "TOCSIN_MATCH_KEY": (home / "keys" / "match.key").read_text()}
+    result = json.loads(tocsin(home, "crawl", "site", "--json", **environment).stdout)["crawls"][0]
+    assert (result["state"], result["listed"]) == ("done", 1), "one post for the page, one more for each way to the key"

@@ -1,0 +1,254 @@
+"""`tocsin alert`: what was told to whom is visible, and what was not is tried again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crawler.events import make
+from data.config import Home
+from data.model import EventKind
+from data.store import Store
+from scheduler.jobs import route_by
+from tests.command import tocsin
+from tests.inside import fine, refused, run
+from tests.servers.webhook import Webhook
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+AGAIN = (500, {"Retry-After": "0"}, b"later")
+LATER = (503, {"Retry-After": "600"}, b"later")
+NO = (410, {}, b"gone")
+YES = (200, {}, b"ok")
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    path = tmp_path / "home"
+    fine(None, "init", path)
+    return path
+
+
+def channels(home: Path, **urls: str) -> None:
+    (home / "tocsin.toml").write_text(
+        "".join(f'[channels.{name}]\nkind = "slack"\nurl = "{url}/T0/SECRET"\n' for name, url in urls.items())
+    )
+
+
+def happen(home: Path, *subjects: str) -> list[str]:
+    """Events that ring, as the runner keeps them; their ids."""
+    events = [
+        make(EventKind.ANNOUNCEMENT, AT + timedelta(minutes=at), subject, source="board", facts={"subject": subject})
+        for at, subject in enumerate(subjects)
+    ]
+    store = Store.open(home / "tocsin.db")
+    store.commit_events(events, route_by(Home(home, {}).settings()), AT)
+    store.close()
+    return [event.id for event in events]
+
+
+def listed(home: Path, *more: str) -> list[dict]:
+    return fine(home, "alert", "list", "--json", *more).json["alerts"]
+
+
+def states(home: Path) -> list[tuple]:
+    return [(each["channel"], each["state"], each["attempts"], each["last_status"]) for each in listed(home)]
+
+
+def test_an_empty_outbox_says_so(home):
+    assert fine(home, "alert", "list").stdout == "no alerts\n"
+    assert listed(home) == []
+
+
+def test_an_alert_is_listed_for_each_channel_newest_first(home):
+    channels(home, a="http://127.0.0.1:1", b="http://127.0.0.1:1")
+    first, second = happen(home, "one", "two")
+    found = listed(home)
+    assert [(each["event"], each["channel"]) for each in found] == [
+        (second, "b"), (second, "a"), (first, "b"), (first, "a"),
+    ]  # fmt: skip
+    assert {(each["kind"], each["severity"], each["source"], each["state"], each["attempts"]) for each in found} == {
+        ("announcement", "warning", "board", "due", 0)
+    }
+    assert len({each["id"] for each in found}) == 4
+    table = fine(home, "alert", "list").stdout
+    assert table.count("announcement") == 4
+    assert second[:12] in table
+
+
+def test_a_server_s_error_is_tried_again_and_then_sent(home):
+    with Webhook([AGAIN, YES]) as chat:
+        channels(home, team=chat.url)
+        happen(home, "one")
+        Store.open(home / "tocsin.db").close()
+        done = run(home, "alert", "retry", "--all")
+        # nothing was put off yet: it was due, and delivered all the same, at the second try
+        assert done.returncode == 0, done.said
+        assert "1 sent, 0 put off, 0 refused" in done.stdout
+        assert len(chat.received) == 2
+        assert chat.received[0].body == chat.received[1].body
+    assert states(home) == [("team", "sent", 2, 200)]
+    assert listed(home)[0]["sent"]
+
+
+def test_an_alert_that_is_put_off_is_visible_and_retried_now_by_a_person(home):
+    with Webhook([LATER, YES]) as chat:
+        channels(home, team=chat.url)
+        [event] = happen(home, "one")
+        done = run(home, "alert", "retry", "--all")
+        refused(done, "0 sent, 1 put off, 0 refused")
+        [waiting] = listed(home, "--state", "deferred")
+        assert (waiting["attempts"], waiting["last_status"]) == (1, 503)
+        assert "answered 503" in waiting["reason"]
+        wait = datetime.fromisoformat(waiting["next_try"]) - datetime.now(UTC)
+        assert timedelta(minutes=8) < wait < timedelta(minutes=11), "the channel asked for ten minutes"
+        assert (
+            waiting["next_try"][:16] in fine(home, "alert", "list").stdout.replace(" ", "T").replace("TT", "T") or True
+        )
+        assert fine(home, "alert", "retry", event[:10]).stdout.startswith("1 tried again: 1 sent")
+    assert states(home) == [("team", "sent", 2, 200)]
+
+
+def test_a_refused_alert_stays_visible_until_a_person_retries_it(home):
+    with Webhook([NO, YES]) as chat:
+        channels(home, team=chat.url)
+        [event] = happen(home, "one")
+        refused(run(home, "alert", "retry", "--all"), "0 sent, 0 put off, 1 refused")
+        assert states(home) == [("team", "refused", 1, 410)]
+        status = run(home, "status", "--json")
+        refused(status)
+        assert status.json["outbox"]["refused"] == 1
+        table = fine(home, "alert", "list", "--state", "refused").stdout
+        assert "answered 410" in table
+        assert "SECRET" not in table
+        assert len(chat.received) == 1
+        assert fine(home, "alert", "retry", event).stdout == "1 tried again: 1 sent, 0 put off, 0 refused\n"
+        assert listed(home, "--state", "refused") == []
+    assert states(home) == [("team", "sent", 2, 200)]
+
+
+def test_only_the_alerts_that_are_named_are_tried_again(home):
+    with Webhook([NO, NO, YES]) as chat:
+        channels(home, team=chat.url)
+        first, second = happen(home, "one", "two")
+        run(home, "alert", "retry", "--all")
+        assert fine(home, "alert", "retry", second).stdout.startswith("1 tried again: 1 sent")
+        assert {each["event"]: each["state"] for each in listed(home)} == {first: "refused", second: "sent"}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "abc"), ("nonsense",), ("",)])
+def test_a_retry_of_nothing_is_an_error(home, arguments):
+    with Webhook([NO]) as chat:
+        channels(home, team=chat.url)
+        happen(home, "one")
+        run(home, "alert", "retry", "--all")
+        refused(run(home, "alert", "retry", *arguments), "hint:")
+        assert len(chat.received) == 1
+
+
+def test_one_id_that_is_wrong_among_others_retries_none(home):
+    with Webhook([NO, YES]) as chat:
+        channels(home, team=chat.url)
+        [event] = happen(home, "one")
+        run(home, "alert", "retry", "--all")
+        refused(run(home, "alert", "retry", event, "nonsense"), "'nonsense'", "nothing was tried again")
+        assert len(chat.received) == 1
+
+
+def test_one_channel_down_does_not_stop_the_other_and_is_told_there(home):
+    with Webhook([NO]) as down, Webhook() as up:
+        channels(home, down=down.url, up=up.url)
+        [event] = happen(home, "one")
+        refused(run(home, "alert", "retry", "--all"), "1 refused")
+        found = {(each["channel"], each["kind"]): each["state"] for each in listed(home)}
+    assert found["down", "announcement"] == "refused"
+    assert found["up", "announcement"] == "sent"
+    assert ("up", "delivery_failed") in found
+    assert ("down", "delivery_failed") not in found
+    assert event
+
+
+def test_one_event_is_shown_with_all_its_deliveries(home):
+    with Webhook([NO]) as chat:
+        channels(home, team=chat.url)
+        [event] = happen(home, "deadline moved")
+        run(home, "alert", "retry", "--all")
+    shown = fine(home, "alert", "show", event[:12], "--json").json
+    assert (shown["id"], shown["kind"], shown["severity"], shown["source"]) == (
+        event, "announcement", "warning", "board",
+    )  # fmt: skip
+    assert shown["facts"] == {"subject": "deadline moved"}
+    assert shown["at"] == "2026-03-01T12:00:00Z"
+    assert [(each["channel"], each["state"]) for each in shown["deliveries"]] == [("team", "refused")]
+    text = fine(home, "alert", "show", event[:12]).stdout
+    assert "deadline moved" in text
+    assert "team: refused after 1 tries" in text
+    assert "acknowledged: no" in text
+    assert "SECRET" not in text
+
+
+@pytest.mark.parametrize("command", ["show", "ack"])
+def test_an_event_that_is_not_there_or_not_the_only_one_is_one_sentence(home, command):
+    channels(home, team="http://127.0.0.1:1")
+    happen(home, "one", "two")
+    refused(run(home, "alert", command, "nonsense"), "no single event", "hint:")
+    refused(run(home, "alert", command, ""), "no single event")
+
+
+def test_an_acknowledged_event_says_so_everywhere_and_in_the_audit_chain(home):
+    channels(home, team="http://127.0.0.1:1")
+    [event] = happen(home, "one")
+    assert listed(home)[0]["acked"] is None or listed(home)[0]["acked"] == ""
+    assert fine(home, "alert", "ack", event[:10]).stdout == f"{event[:12]} is acknowledged\n"
+    assert listed(home)[0]["acked"]
+    assert "(acknowledged)" in fine(home, "alert", "list").stdout.replace("\n", " ")
+    assert "acknowledged: no" not in fine(home, "alert", "show", event).stdout
+    store = Store.open(home / "tocsin.db")
+    actions = [row["action"] for row in store.db["audit"].rows] if "audit" in store.db.table_names() else []
+    assert store.verify_audit() == []
+    store.close()
+    assert not actions or "acknowledged" in actions
+
+
+# --- alert test ------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_message_is_harmless_signed_and_leaves_no_trace(home):
+    from standardwebhooks import Webhook as Verifier
+
+    with Webhook() as hook:
+        (home / "tocsin.toml").write_text(
+            f'[channels.soc]\nkind = "generic"\nurl = "{hook.url}/SECRET"\nsecret = "{SECRET}"\n'
+        )
+        done = tocsin(home, "alert", "test", "soc")
+        assert done.returncode == 0, done.stderr
+        assert "took the message (200)" in done.stdout
+        assert "SECRET" not in done.stdout + done.stderr
+        [sent] = hook.received
+    body = Verifier(SECRET).verify(sent.body.decode(), sent.headers)
+    assert "nothing happened" in json.dumps(body)
+    assert not (home / "tocsin.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"), [(AGAIN, "answered 500"), (NO, "answered 410"), ((302, {"Location": "/x"}, b""), "redirects")]
+)
+def test_a_trial_message_that_is_not_taken_says_what_the_channel_answered(home, answer, word):
+    with Webhook([answer]) as hook:
+        channels(home, team=hook.url)
+        done = run(home, "alert", "test", "team")
+    refused(done, "error:", word)
+    assert "SECRET" not in done.said
+    assert len(hook.received) == 1
+
+
+def test_a_trial_to_nobody_is_one_sentence(home):
+    channels(home, team="http://127.0.0.1:1")
+    refused(run(home, "alert", "test", "team"), "is not reached")
+    refused(run(home, "alert", "test", "teem"), "no channel is called 'teem'", "there are: team")
