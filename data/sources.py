@@ -107,7 +107,8 @@ def load_source(path: Path) -> SourceFile:
     """Read one source file from disk; raises SourceError."""
     try:
         if not path.is_file():
-            raise SourceError("is not a file" if path.exists() else "there is no such file", file=path.name)
+            said = "is not a file" if path.exists() else "there is no such file"
+            raise SourceError(said, file=path.name, hint="check the path")
         with path.open("rb") as stream:
             content = stream.read(MAX_FILE + 1)
     except OSError as error:
@@ -115,7 +116,9 @@ def load_source(path: Path) -> SourceFile:
             f"cannot be read: {error.strerror}", file=path.name, hint="check its owner and permissions"
         ) from error
     if len(content) > MAX_FILE:
-        raise SourceError(f"is larger than {MAX_FILE} bytes, which no source file is", file=path.name)
+        raise SourceError(
+            f"is larger than {MAX_FILE} bytes, which no source file is", file=path.name, hint="check the path"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -238,18 +241,21 @@ def _plain(
     where = ".".join(str(step) for step in path)
     # an alias is the same node again: refused, as a few lines of them can stand for gigabytes
     if id(node) in seen:
-        raise SourceError("YAML aliases (*name) are not used in source files", file=file, line=line, field=where)
+        raise SourceError(
+            "YAML aliases (*name) are not used in source files", file=file, line=line, field=where, hint="write it out"
+        )
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:
             place = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise SourceError("a key is a plain word", file=file, line=place, field=where)
+                raise SourceError("a key is a plain word", file=file, line=place, field=where, hint=HINT)
             # the text of the key, for YAML would read `on` and `no` as booleans
             name = str(key.value)
             if name in found:
-                raise SourceError("stands twice", file=file, line=place, field=".".join([*map(str, path), name]))
+                field = ".".join([*map(str, path), name])
+                raise SourceError("stands twice", file=file, line=place, field=field, hint="keep one of the two")
             lines[*path, name] = place
             found[name] = _plain(loader, value, (*path, name), lines, seen, file)
         return found
@@ -259,7 +265,7 @@ def _plain(
         return node.value
     value = loader.construct_object(node, deep=True)
     if value is not None and not isinstance(value, str | int | float | bool):
-        raise SourceError("is not a text, number or truth value", file=file, line=line, field=where)
+        raise SourceError("is not a text, number or truth value", file=file, line=line, field=where, hint=HINT)
     return value
 
 

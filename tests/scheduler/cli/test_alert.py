@@ -86,7 +86,6 @@ def test_a_server_s_error_is_tried_again_and_then_sent(home):
     with Webhook([AGAIN, YES]) as chat:
         channels(home, team=chat.url)
         happen(home, "one")
-        Store.open(home / "tocsin.db").close()
         done = run(home, "alert", "retry", "--all")
         # nothing was put off yet: it was due, and delivered all the same, at the second try
         assert done.returncode == 0, done.said
@@ -108,9 +107,7 @@ def test_an_alert_that_is_put_off_is_visible_and_retried_now_by_a_person(home):
         assert "answered 503" in waiting["reason"]
         wait = datetime.fromisoformat(waiting["next_try"]) - datetime.now(UTC)
         assert timedelta(minutes=8) < wait < timedelta(minutes=11), "the channel asked for ten minutes"
-        assert (
-            waiting["next_try"][:16] in fine(home, "alert", "list").stdout.replace(" ", "T").replace("TT", "T") or True
-        )
+        assert waiting["next_try"][:19] in fine(home, "alert", "list").stdout
         assert fine(home, "alert", "retry", event[:10]).stdout.startswith("1 tried again: 1 sent")
     assert states(home) == [("team", "sent", 2, 200)]
 
@@ -204,16 +201,15 @@ def test_an_event_that_is_not_there_or_not_the_only_one_is_one_sentence(home, co
 def test_an_acknowledged_event_says_so_everywhere_and_in_the_audit_chain(home):
     channels(home, team="http://127.0.0.1:1")
     [event] = happen(home, "one")
-    assert listed(home)[0]["acked"] is None or listed(home)[0]["acked"] == ""
+    assert not listed(home)[0]["acked"]
     assert fine(home, "alert", "ack", event[:10]).stdout == f"{event[:12]} is acknowledged\n"
     assert listed(home)[0]["acked"]
     assert "(acknowledged)" in fine(home, "alert", "list").stdout.replace("\n", " ")
     assert "acknowledged: no" not in fine(home, "alert", "show", event).stdout
     store = Store.open(home / "tocsin.db")
-    actions = [row["action"] for row in store.db["audit"].rows] if "audit" in store.db.table_names() else []
     assert store.verify_audit() == []
+    assert ("acknowledged", event) in {(row["action"], row["detail"]) for row in store.db["audit"].rows}
     store.close()
-    assert not actions or "acknowledged" in actions
 
 
 # --- alert test ------------------------------------------------------------------------------------------------------

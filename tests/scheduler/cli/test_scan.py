@@ -213,7 +213,7 @@ def test_a_recorded_hit_is_kept_sealed_and_told_once_with_the_client_s_name(own,
         assert b"@" not in told.body.replace(b"@here", b"")
         [alert] = alerts(own)
         assert (alert["kind"], alert["severity"], alert["source"], alert["state"]) == (
-            "further_release", "critical", "scan", "sent",
+            "canary_hit", "critical", "scan", "sent",
         )  # fmt: skip
         assert len(fine(own, "evidence", "list", "--json").json["evidence"]) == 1
         again = run(own, "scan", "--record", dump)
