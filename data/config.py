@@ -175,7 +175,9 @@ class Settings(Strict):
     daemon: DaemonSettings = DaemonSettings()
     tor: TorSettings = TorSettings()
     channels: Mapping[str, Channel] = Field(default_factory=dict)
+    """Where alerts go: a table `[channels.NAME]` each."""
     routes: tuple[Route, ...] = ()
+    """Which events go where: an entry `[[routes]]` each."""
 
     @model_validator(mode="after")
     def _routes_name_channels(self) -> Settings:
