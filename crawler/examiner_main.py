@@ -129,7 +129,7 @@ class _Service:
         releases = Releases.open(self.home.releases_dir)
         recipient = ""
         if self.home.evidence_key_path.is_file():
-            recipient = self.home.evidence_key_path.read_text().strip()
+            recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
         self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient)
         clients = watchlist.clients()
         return Greeting(

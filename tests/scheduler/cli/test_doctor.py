@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from email.utils import formatdate
@@ -16,20 +17,27 @@ from data.config import load_settings
 from data.errors import ConfigError
 from scheduler.checks import MAX_SKEW
 from tests.command import TOCSIN, tocsin, tocsin_json
-from tests.inside import Done, fine, run
+from tests.inside import Done, fine, run, snapshot
 
 pytestmark = pytest.mark.slow
 
 # The checks of one home take a second: the examiner is really started.
 
 
-@pytest.fixture
-def home(tmp_path) -> Path:
-    path = tmp_path / "home"
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    path = folder / "home"
     fine(None, "init", path)
-    (path / "keys" / "evidence.key").rename(tmp_path / "evidence.key")
-    fine(path, "canary", "generate", "--client", "p1", "--count", "3", "--out", tmp_path / "plant.csv")
+    (path / "keys" / "evidence.key").rename(folder / "evidence.key")
+    fine(path, "canary", "generate", "--client", "p1", "--count", "3", "--out", folder / "plant.csv")
     return path
+
+
+@pytest.fixture
+def home(tmp_path, sound) -> Path:
+    """A home that lacks nothing but a channel."""
+    return shutil.copytree(sound, tmp_path / "home")
 
 
 @pytest.fixture
@@ -77,7 +85,8 @@ def wrong(home: Path) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.servers
 def test_a_healthy_home_has_no_trouble_at_all(home, clock):
-    channel(home, clock(0))
+    # a clock that is off a little is no trouble
+    channel(home, clock(MAX_SKEW / 2))
     done = tocsin(home, "doctor", "--json")
     assert done.returncode == 0, done.stdout
     found = json.loads(done.stdout)["checks"]
@@ -96,31 +105,26 @@ def test_a_new_home_ends_well_and_says_what_is_still_to_do(tmp_path):
     assert str(path / "keys" / "evidence.key") in todo["evidence key"][1]
 
 
-def test_the_levels_of_protection_are_shown(home):
-    found = checks(run(home, "doctor", "--json"))
-    for name in ("examiner network", "reader walls", "reader network", "reader system calls", "reader limits"):
-        assert found[name][0], name
+def test_the_levels_of_protection_are_shown_and_checking_changes_nothing(home):
+    before = snapshot(home)
     table = run(home, "doctor").stdout
-    assert "reader walls" in table
-    assert found["reader walls"][0] in table
+    for name in ("examiner network", "reader walls", "reader network", "reader system calls", "reader limits"):
+        assert re.search(rf"^ (ok|warning) +{name} +\S", table, re.MULTILINE), name
+    assert snapshot(home) == before
 
 
 def test_what_others_can_read_is_named_with_the_command_that_closes_it(home):
-    for name in ("sources/example.yaml", "watchlist"):
+    for name in ("keys/match.key", "sources/example.yaml", "watchlist"):
         (home / name).chmod(0o755)
     done = run(home, "doctor", "--json")
     assert done.returncode == 2
     found = [each for each in done.json["checks"] if each["name"] == "permissions"]
     assert [each["mend"] for each in found] == [
+        f"chmod go-rwx {home / 'keys/match.key'}",
         f"chmod go-rwx {home / 'sources/example.yaml'}",
         f"chmod go-rwx {home / 'watchlist'}",
     ]
     assert not any(each["name"] == "home" for each in done.json["checks"])
-
-
-def test_a_match_key_that_others_can_read_is_named(home):
-    (home / "keys" / "match.key").chmod(0o640)
-    assert f"chmod go-rwx {home / 'keys/match.key'}" in wrong(home)["permissions"][1]
 
 
 def test_a_missing_match_key_is_wrong_everywhere_it_is_needed(home):
@@ -210,12 +214,6 @@ def test_a_clock_that_is_off_is_wrong(home, clock, offset, word):
     assert "timedatectl" in found["clock"][1]
 
 
-@pytest.mark.servers
-def test_a_clock_within_the_limit_is_fine(home, clock):
-    channel(home, clock(MAX_SKEW / 2))
-    assert wrong(home) == {}
-
-
 def test_missing_debian_packages_are_named(home, tmp_path):
     empty = tmp_path / "bin"
     empty.mkdir()
@@ -245,7 +243,6 @@ def test_a_broken_audit_chain_is_wrong(home):
 
     (home / "sources" / "example.yaml").rename(home.parent / "site.yaml")
     fine(home, "source", "add", home.parent / "site.yaml")
-    assert wrong(home) == {}
     with sqlite3.connect(home / "tocsin.db") as db:
         table = next(
             name for (name,) in db.execute("select name from sqlite_master where type = 'table'") if "audit" in name
@@ -253,9 +250,3 @@ def test_a_broken_audit_chain_is_wrong(home):
         db.execute(f"update {table} set actor = 'nobody'")
     db.close()
     assert "chain is broken" in wrong(home)["audit"][0]
-
-
-def test_checking_changes_nothing(home):
-    before = sorted((str(path), path.stat().st_mtime_ns) for path in home.rglob("*") if path.is_file())
-    run(home, "doctor")
-    assert sorted((str(path), path.stat().st_mtime_ns) for path in home.rglob("*") if path.is_file()) == before

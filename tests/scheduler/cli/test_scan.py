@@ -186,6 +186,12 @@ def test_an_empty_watch_list_is_noted(tmp_path, dump):
     assert "the watch-list is empty" in done.stderr
 
 
+@pytest.mark.parametrize("key", [b"\xff\xfe\x00", b"nonsense\n"])
+def test_a_hit_that_cannot_be_sealed_is_never_taken_for_nothing(own, dump, key):
+    (own / "keys" / "evidence.pub").write_bytes(key)
+    refused(run(own, "scan", dump), "the evidence key is not an age public key", "age1")
+
+
 def test_no_path_is_a_usage_error(home):
     refused(run(home, "scan"), "PATH")
 
