@@ -176,6 +176,7 @@ def test_the_first_of_several_mistakes_is_told_and_the_others_are_counted():
     assert "(and 2 more mistakes)" in str(error)
 
 
+@pytest.mark.slow
 def test_no_alias_no_tag_and_no_depth_can_hurt():
     bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True))
     assert "aliases" in str(wrong(bomb))
