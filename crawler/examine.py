@@ -152,7 +152,7 @@ class Examiner:
 
     def scanner(self) -> ByteScanner:
         """A fresh byte pass over the watch-list's values."""
-        return ByteScanner(self.keys.probe, self.watchlist.probe_values)
+        return ByteScanner(self.keys.probe, self.watchlist.probe_values, tokens=self.watchlist.has_tokens)
 
 
 class _Examination:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler import scan_fold, scan_kernels, scan_views
-from crawler.scan_memory import SLACK
 from data.errors import InputError
+from data.kernels import candidate_tags, lane_room
+from data.memory import SLACK
 from data.tags import Kind
 from data.tagset import distinct
 
@@ -96,7 +97,8 @@ class _Room:
         self.tags = np.empty(_TAGS, np.uint64)
         self.metas = np.empty(_TAGS, np.int64)
         self.arena = np.empty(_ARENA, np.uint8)
-        self.addresses = _address(self.arena), _ARENA, _address(self.tags), _address(self.metas), _TAGS
+        self.addresses = _address(self.arena), _ARENA, _address(self.metas), _TAGS
+        self.lanes = lane_room()
         self.layers: list[tuple[U8, I64, I64]] = []
 
     def layer(self, depth: int, size: int) -> tuple[U8, I64, I64]:
@@ -128,12 +130,21 @@ def _room() -> _Room:
 class ByteScanner:
     """One pass over the bytes of one sample; cheap to make, bounded in memory, indifferent to how chunks are cut."""
 
-    def __init__(self, probe_key: bytes, watch: WatchProbe, *, collect: bool = False) -> None:
+    def __init__(self, probe_key: bytes, watch: WatchProbe, *, collect: bool = False, tokens: bool = True) -> None:
+        """For one sample.
+
+        Args:
+            probe_key: 16 bytes.
+            watch: what candidates are looked up in.
+            collect: keep all values for `values`.
+            tokens: look for planted strings too, which every long word might be: half of all work.
+        """
         if len(probe_key) != 16:
             raise InputError("a probe key has 16 bytes")
         k0, k1 = np.frombuffer(probe_key, "<u8")
         self._keys = np.uint64(k0), np.uint64(k1)
         self._watch = watch
+        self._tokens = tokens
         self._collect = collect
         self._collected: dict[int, list[U64]] = {}
         self._pending = np.empty(SLACK, np.uint8)
@@ -213,8 +224,9 @@ class ByteScanner:
         at = text.low
         while at < text.high:
             at, count, noted = scan_kernels.scan(
-                text.address, text.size, at, text.high, *_TABLES, *self._keys, *room.addresses
+                text.address, text.size, at, text.high, self._tokens, *_TABLES, *room.addresses
             )
+            candidate_tags(*self._keys, room.addresses[0], room.metas, room.tags, count, room.lanes)
             seen |= noted
             tags = room.tags[:count]
             if self._collect:

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.scan_memory import byte, put_byte, put_word, signed, word
 from data.kernels import inlined, kernel
+from data.memory import byte, put_byte, put_word, signed, word
 from data.normalise import fold
 
 OTHER = 1

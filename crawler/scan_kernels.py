@@ -1,10 +1,10 @@
-"""The compiled loops that find and tag values in folded text; `scan_fold.py` folds, `scan_views.py` has other readings.
+"""The compiled loops that find values in folded text; `scan_fold.py` folds, `scan_views.py` has other readings.
 
 Everything here is local: what is found at a place depends on few bytes around it, never on where a block began.
 
-Places are addresses (`scan_memory.py`): `begin` and `limit` are the first byte of the text and the one behind its last.
+Places are addresses (`data/memory.py`): `begin` and `limit` are the first byte of the text and the one behind its last.
 What finds something takes and gives back `free`, where the arena is free, and `count`, the candidates so far.
-The arena holds normal forms. A candidate is its tag and a word: kind (8 bits), length (8), place in the arena (24),
+The arena holds normal forms. A candidate is a word: kind (8 bits), length (8), place in the arena (24),
 place in the text (24). A kind with `MINOR` is a reading that only might be meant.
 """
 
@@ -15,12 +15,10 @@ import string
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.scan_memory import Word, byte, low_bit, put_byte, put_word, runs, word
 from data.kernels import inlined, kernel
+from data.memory import byte, low_bit, put_byte, put_word, runs, word
 
 U8 = NDArray[np.uint8]
-Keys = tuple[Word, Word]
-Out = tuple[int, int]
 
 TOKEN_MIN, TOKEN_MAX, TOKEN_PIECES = 8, 64, 8
 LOCAL_MAX, DOMAIN_MAX = 64, 128
@@ -79,58 +77,7 @@ def _iban_lengths() -> U8:
 # SWIFT's IBAN registry, release 99
 IBAN_LENGTHS = _iban_lengths()
 
-_C0, _C1, _C2, _C3 = (
-    np.uint64(part) for part in (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
-)
-_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _SPACES = np.uint64(0x2020202020202020)
-
-
-@inlined
-def _rotate(value: Word, bits: int) -> Word:
-    return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
-
-
-@inlined
-def _round(v0: Word, v1: Word, v2: Word, v3: Word) -> tuple[Word, Word, Word, Word]:
-    v0 += v1
-    v2 += v3
-    v1 = _rotate(v1, 13) ^ v0
-    v3 = _rotate(v3, 16) ^ v2
-    v0 = _rotate(v0, 32)
-    v2 += v1
-    v0 += v3
-    v1 = _rotate(v1, 17) ^ v2
-    v3 = _rotate(v3, 21) ^ v0
-    v2 = _rotate(v2, 32)
-    return v0, v1, v2, v3
-
-
-@kernel
-def tag_of(k0: Word, k1: Word, kind: int, at: int, length: int) -> Word:
-    """`data.tags.probe_tag` of `length` >= 1 bytes at an address, which are read eight at a time."""
-    v0, v1, v2, v3 = k0 ^ _C0, k1 ^ _C1, k0 ^ _C2, k1 ^ _C3
-    total = length + 1
-    # the kind byte is the first of the message
-    part = (word(at) << np.uint64(8)) | np.uint64(kind)
-    at += 7
-    for _ in range(total >> 3):
-        v3 ^= part
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0 ^= part
-        part = word(at)
-        at += 8
-    part = (part & ~(_ONES << np.uint64(8 * (total & 7)))) | (np.uint64(total & 255) << np.uint64(56))
-    v3 ^= part
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0 ^= part
-    v2 ^= np.uint64(255)
-    for _ in range(4):
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    tag = v0 ^ v1 ^ v2 ^ v3
-    return tag if tag != np.uint64(0) else np.uint64(1)
 
 
 @inlined
@@ -155,17 +102,14 @@ def _word_end(at: int, limit: int) -> tuple[int, bool, bool]:
 
 
 @inlined
-def _emit(kind: int, at: int, length: int, place: int, keys: Keys, arena: int, out: Out, count: int) -> int:
-    k0, k1 = keys
-    tags, metas = out
-    put_word(tags + 8 * count, tag_of(k0, k1, kind & 127, at, length))
-    put_word(metas + 8 * count, np.uint64(kind << 56 | length << 48 | (at - arena) << 24 | place))
+def _emit(kind: int, at: int, length: int, place: int, arena: int, out: int, count: int) -> int:
+    put_word(out + 8 * count, np.uint64(kind << 56 | length << 48 | (at - arena) << 24 | place))
     return count + 1
 
 
 @inlined
 def _tokens(
-    begin: int, limit: int, at: int, end: int, classes: int, keys: Keys, arena: int, free: int, out: Out, count: int
+    begin: int, limit: int, at: int, end: int, classes: int, arena: int, free: int, out: int, count: int
 ) -> tuple[int, int]:
     """The word from `at` to `end` alone and joined with up to seven that follow it, each behind one joiner."""
     length = 0
@@ -180,7 +124,7 @@ def _tokens(
             put_word(free + length + place, word(start + place) | _SPACES)
         length += size
         if length >= TOKEN_MIN:
-            count = _emit(_TOKEN | MINOR, free, length, at - begin, keys, arena, out, count)
+            count = _emit(_TOKEN | MINOR, free, length, at - begin, arena, out, count)
         if end + 1 >= limit or not _class(classes, end) & _JOIN or not _class(classes, end + 1) & _WORD:
             break
         start = end + 1
@@ -190,7 +134,7 @@ def _tokens(
 
 @kernel
 def _iban(
-    begin: int, limit: int, at: int, classes: int, lengths: int, keys: Keys, arena: int, free: int, out: Out, count: int
+    begin: int, limit: int, at: int, classes: int, lengths: int, arena: int, free: int, out: int, count: int
 ) -> tuple[int, int]:
     """The account number that begins with the word at `at`, or behind "IBAN" there; its check digits hold."""
     if word(at) & np.uint64(0xDFDFDFDF) == np.uint64(0x4E414249):
@@ -231,13 +175,13 @@ def _iban(
     # the head has six digits: two letters, two digits
     if length < wanted or (rest * 1000000 + head) % 97 != 1:
         return free, count
-    count = _emit(_IBAN, free, length, at - begin, keys, arena, out, count)
+    count = _emit(_IBAN, free, length, at - begin, arena, out, count)
     return free + length, count
 
 
 @kernel
 def _email(
-    begin: int, limit: int, at: int, classes: int, keys: Keys, arena: int, free: int, out: Out, count: int
+    begin: int, limit: int, at: int, classes: int, arena: int, free: int, out: int, count: int
 ) -> tuple[int, int]:
     """The address around the @ at `at`: every plausible begin of the local part, every plausible end of the domain."""
     low = at
@@ -271,7 +215,7 @@ def _email(
                 kind = _EMAIL if end == high or not _class(classes, end + 1) & _WORD else _EMAIL | MINOR
                 start = low
                 while start < at and tried < 16:
-                    count = _emit(kind, free + start - low, stop - start, start - begin, keys, arena, out, count)
+                    count = _emit(kind, free + start - low, stop - start, start - begin, arena, out, count)
                     kind = _EMAIL | MINOR
                     tried += 1
                     start += 1
@@ -324,6 +268,12 @@ def _phone_start(at: int, length: int, plus: bool) -> int:
 
 
 @inlined
+def _digit_run(at: int, limit: int) -> int:
+    """How many digits begin at `at`; 32 stands for that many or more."""
+    return min(low_bit(~(runs(at) >> 32)), 32, limit - at)
+
+
+@inlined
 def _readings(
     at: int,
     length: int,
@@ -331,30 +281,29 @@ def _readings(
     plus: bool,
     corsica: bool,
     lone: bool,
-    keys: Keys,
     arena: int,
-    out: Out,
+    out: int,
     count: int,
 ) -> int:
     """What `length` digits in the arena can be; `lone` if no further digits stand beside them in the text."""
     minor = 0 if lone else MINOR
     letter = corsica and byte(at + 1) > 57
     if (length == 13 or length == 15) and not letter and _is_nir(at):
-        count = _emit(_NIR | minor, at, 13, place, keys, arena, out, count)
+        count = _emit(_NIR | minor, at, 13, place, arena, out, count)
     if (length == 9 and letter == corsica) or (length == 11 and not corsica):
         weak = minor if length == 11 or letter else MINOR
-        count = _emit(_PROFESSIONAL | weak, at, length, place, keys, arena, out, count)
+        count = _emit(_PROFESSIONAL | weak, at, length, place, arena, out, count)
     if not corsica:
         skip = _phone_start(at, length, plus)
         if skip >= 0:
             weak = minor if skip > 0 or plus else MINOR
-            count = _emit(_PHONE | weak, at + skip, length - skip, place, keys, arena, out, count)
+            count = _emit(_PHONE | weak, at + skip, length - skip, place, arena, out, count)
     return count
 
 
 @inlined
 def _digits(
-    begin: int, limit: int, at: int, classes: int, keys: Keys, arena: int, free: int, out: Out, count: int
+    begin: int, limit: int, at: int, classes: int, arena: int, free: int, out: int, count: int
 ) -> tuple[int, int]:
     """Numbers that begin with the group of digits at `at`, alone and with the groups that follow it."""
     plus = at > begin and byte(at - 1) == 43
@@ -365,10 +314,11 @@ def _digits(
     corsica = False
     found = count
     while True:
-        while place < limit and _class(classes, place) & _DIGIT and length <= MAX_DIGITS:
-            put_byte(free + length, byte(place))
-            length += 1
-            place += 1
+        size = min(_digit_run(place, limit), MAX_DIGITS + 1 - length)
+        put_word(free + length, word(place))
+        put_word(free + length + 8, word(place + 8))
+        length += size
+        place += size
         if length > MAX_DIGITS:
             break
         if (length == 6 or length == 1) and not corsica and place < limit and byte(place - 1) == 50:
@@ -391,7 +341,7 @@ def _digits(
         more = gap > place and gap < limit and _class(classes, gap) & _DIGIT != 0
         if length >= 8:
             lonely = lone and not more
-            count = _readings(free, length, at - begin, plus, corsica, lonely, keys, arena, out, count)
+            count = _readings(free, length, at - begin, plus, corsica, lonely, arena, out, count)
         if not more or length == MAX_DIGITS:
             break
         place = gap
@@ -404,19 +354,17 @@ def _digits(
 
 
 @kernel
-def _long_digits(
-    begin: int, at: int, end: int, keys: Keys, arena: int, free: int, out: Out, count: int
-) -> tuple[int, int]:
+def _long_digits(begin: int, at: int, end: int, arena: int, free: int, out: int, count: int) -> tuple[int, int]:
     """Numbers that begin at `at` among more than fifteen digits without a gap up to `end`: columns of fixed width."""
     put_word(free, word(at))
     put_word(free + 8, word(at + 8))
     found = count
     if end - at >= 13 and _is_nir(free):
-        count = _emit(_NIR | MINOR, free, 13, at - begin, keys, arena, out, count)
+        count = _emit(_NIR | MINOR, free, 13, at - begin, arena, out, count)
     if end - at >= 11 and byte(free) == 49 and byte(free + 1) == 48:
-        count = _emit(_PROFESSIONAL | MINOR, free, 11, at - begin, keys, arena, out, count)
+        count = _emit(_PROFESSIONAL | MINOR, free, 11, at - begin, arena, out, count)
     if end - at >= 10 and byte(free) == 48 and byte(free + 1) != 48:
-        count = _emit(_PHONE | MINOR, free + 1, 9, at - begin, keys, arena, out, count)
+        count = _emit(_PHONE | MINOR, free + 1, 9, at - begin, arena, out, count)
     return (free + MAX_DIGITS + 1 if count > found else free), count
 
 
@@ -428,11 +376,10 @@ def _groups(
     end: int,
     stop: int,
     classes: int,
-    keys: Keys,
     arena: int,
     full: int,
     free: int,
-    out: Out,
+    out: int,
     room: int,
     count: int,
 ) -> tuple[int, int, int]:
@@ -445,19 +392,20 @@ def _groups(
             continue
         if count > room or free > full:
             return group, free, count
-        over = group + 1
+        over = group + _digit_run(group, end)
         while over < end and _class(classes, over) & _DIGIT:
             over += 1
         back = 0
+        # only where the text was entered in the middle of a word
         while back <= MAX_DIGITS and group - back > begin and _class(classes, group - back - 1) & _DIGIT:
             back += 1
         if back + over - group > MAX_DIGITS:
             for place in range(group, min(over - 9, stop)):
                 if count > room or free > full:
                     return place, free, count
-                free, count = _long_digits(begin, place, over, keys, arena, free, out, count)
+                free, count = _long_digits(begin, place, over, arena, free, out, count)
         elif back == 0:
-            free, count = _digits(begin, limit, group, classes, keys, arena, free, out, count)
+            free, count = _digits(begin, limit, group, classes, arena, free, out, count)
         group = over
     return last, free, count
 
@@ -507,25 +455,23 @@ def scan(
     size: int,
     start: int,
     stop: int,
+    tokens: bool,
     classes: int,
     lengths: int,
-    k0: Word,
-    k1: Word,
     arena: int,
     arena_size: int,
-    tags: int,
-    metas: int,
+    out: int,
     most: int,
 ) -> tuple[int, int, int]:
-    """Find and tag what can be a value and begins in `start..stop`; what stands around that is only looked at.
+    """Find what can be a value and begins in `start..stop`; what stands around that is only looked at.
 
-    The text is `size` folded bytes at the address `begin`; start and stop are places in it, from 0; classes and lengths
-    the addresses of the two tables. The arena is room for normal forms, tags and metas for `most` candidates.
+    The text is `size` folded bytes at the address `begin`; start and stop are places in it, from 0; tokens are found only
+    where `tokens` says so; classes and lengths
+    the addresses of the two tables. The arena is room for normal forms, `out` for `most` candidates.
 
     Returns:
         Where to go on (stop, or less if the room is used up), the number of candidates, and what was noted.
     """
-    keys, out = (k0, k1), (tags, metas)
     room, full = most - MARGIN, arena + arena_size - ARENA_MARGIN
     limit, stop = begin + size, begin + stop
     count = seen = 0
@@ -541,7 +487,7 @@ def scan(
                 if char == 64:
                     if count > room or free > full:
                         return at - begin, count, seen
-                    free, count = _email(begin, limit, at, classes, keys, arena, free, out, count)
+                    free, count = _email(begin, limit, at, classes, arena, free, out, count)
                 else:
                     seen |= _sign(char, at, limit)
             at += 1
@@ -553,14 +499,14 @@ def scan(
         if end - at >= _LONG_WORD:
             seen |= LONG
         if not inside:
-            if end - at >= TOKEN_MIN or (kind & _JOIN and end + 1 < limit and _class(classes, end + 1) & _WORD):
-                free, count = _tokens(begin, limit, at, end, classes, keys, arena, free, out, count)
+            if tokens and (
+                end - at >= TOKEN_MIN or (kind & _JOIN and end + 1 < limit and _class(classes, end + 1) & _WORD)
+            ):
+                free, count = _tokens(begin, limit, at, end, classes, arena, free, out, count)
             if (end - at == 2 or (letters and digits)) and _class(classes, at) & _class(classes, at + 1) & _LETTER:
-                free, count = _iban(begin, limit, at, classes, lengths, keys, arena, free, out, count)
+                free, count = _iban(begin, limit, at, classes, lengths, arena, free, out, count)
         if digits:
-            place, free, count = _groups(
-                begin, limit, at, end, stop, classes, keys, arena, full, free, out, room, count
-            )
+            place, free, count = _groups(begin, limit, at, end, stop, classes, arena, full, free, out, room, count)
             if place < min(end, stop):
                 return place - begin, count, seen
         inside = False

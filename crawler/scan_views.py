@@ -2,7 +2,7 @@
 
 A view is bytes again, with marks that lead back to the bytes it was read from. Every loop takes what
 `scan_fold.fold_bytes` takes (with its own tables) and gives back what it gives, and how many places it read in another
-way than they stand there: 0 means that there is nothing new to see. All places are addresses (`scan_memory.py`).
+way than they stand there: 0 means that there is nothing new to see. All places are addresses (`data/memory.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from html.entities import html5
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.scan_memory import byte, put_byte, put_word, signed, word
 from data.kernels import inlined, kernel
+from data.memory import byte, put_byte, put_word, signed, word
 
 _FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _POINT_BITS = 21

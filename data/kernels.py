@@ -91,6 +91,8 @@ CACHED = prepare_cache()
 import numba  # noqa: E402 - only after its cache folder is set
 
 from data import sha_instructions  # noqa: E402
+from data.memory import byte, prefetch, put_word, signed, word  # noqa: E402
+from data.sip_lanes import LANES, hash_eight  # noqa: E402
 
 
 def kernel(function: F) -> F:
@@ -106,63 +108,120 @@ def inlined(function: F) -> F:
 # --- SipHash-2-4 -----------------------------------------------------------------------------------------------------
 
 
+_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
 @inlined
-def _sip_round(
-    v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64
-) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    v0 = v0 + v1
-    v2 = v2 + v3
-    v1 = ((v1 << np.uint64(13)) | (v1 >> np.uint64(51))) ^ v0
-    v3 = ((v3 << np.uint64(16)) | (v3 >> np.uint64(48))) ^ v2
-    v0 = (v0 << np.uint64(32)) | (v0 >> np.uint64(32))
-    v2 = v2 + v1
-    v0 = v0 + v3
-    v1 = ((v1 << np.uint64(17)) | (v1 >> np.uint64(47))) ^ v2
-    v3 = ((v3 << np.uint64(21)) | (v3 >> np.uint64(43))) ^ v0
-    v2 = (v2 << np.uint64(32)) | (v2 >> np.uint64(32))
-    return v0, v1, v2, v3
+def _address(array: NDArray[Any]) -> int:
+    """Where an array begins in memory."""
+    return np.int64(array.ctypes.data)  # type: ignore[return-value] # numba has one kind of integers
+
+
+# a message of the longest item that goes side by side with others, and the bytes that are read behind it
+_MOST_WORDS = 34
+_LANE_BYTES = 8 * (_MOST_WORDS - 2)
+_BEHIND = 16
+
+
+@inlined
+def _lay(room: int, lane: int, kind: int, at: int, length: int) -> int:
+    """Write the message of one lane: kind byte, `length` bytes at an address, length byte; returns its words.
+
+    Up to 15 bytes behind the item are read.
+    """
+    total = length + 1
+    place = room + 8 * lane
+    # the kind byte is the first of the message
+    part = (word(at) << np.uint64(8)) | np.uint64(kind)
+    at += 7
+    for _ in range(total >> 3):
+        put_word(place, part)
+        place += 8 * LANES
+        part = word(at)
+        at += 8
+    part = (part & ~(_ONES << np.uint64(8 * (total & 7)))) | (np.uint64(total & 255) << np.uint64(56))
+    put_word(place, part)
+    return (total >> 3) + 1
 
 
 @kernel
-def probe_tag(k0: np.uint64, k1: np.uint64, kind: np.uint8, blob: U8, start: int, end: int) -> np.uint64:
-    """The probe tag of `blob[start:end]`; other kernels may call it."""
-    if end <= start:
-        return np.uint64(0)
-    v0 = k0 ^ np.uint64(0x736F6D6570736575)
-    v1 = k1 ^ np.uint64(0x646F72616E646F6D)
-    v2 = k0 ^ np.uint64(0x6C7967656E657261)
-    v3 = k1 ^ np.uint64(0x7465646279746573)
-    # the kind byte is the first of the message
-    word = np.uint64(kind)
-    shift = np.uint64(8)
-    for at in range(start, end):
-        word |= np.uint64(blob[at]) << shift
-        shift += np.uint64(8)
-        if shift == np.uint64(64):
-            v3 ^= word
-            v0, v1, v2, v3 = _sip_round(v0, v1, v2, v3)
-            v0, v1, v2, v3 = _sip_round(v0, v1, v2, v3)
-            v0 ^= word
-            word = np.uint64(0)
-            shift = np.uint64(0)
-    word |= (np.uint64(end - start + 1) & np.uint64(255)) << np.uint64(56)
-    v3 ^= word
-    v0, v1, v2, v3 = _sip_round(v0, v1, v2, v3)
-    v0, v1, v2, v3 = _sip_round(v0, v1, v2, v3)
-    v0 ^= word
-    v2 ^= np.uint64(0xFF)
-    for _ in range(4):
-        v0, v1, v2, v3 = _sip_round(v0, v1, v2, v3)
-    tag = v0 ^ v1 ^ v2 ^ v3
-    return tag if tag != np.uint64(0) else np.uint64(1)
+def lane_room() -> U64:
+    """Room for the messages of all lanes, their sizes, and one group of tags."""
+    return np.zeros((_MOST_WORDS + 2) * LANES, np.uint64)
+
+
+@kernel
+def candidate_tags(k0: np.uint64, k1: np.uint64, arena: int, metas: I64, tags: U64, count: int, room: U64) -> None:
+    """The probe tags of candidates, whose forms of at most 255 bytes lie in an arena.
+
+    Args:
+        k0: first half of the key.
+        k1: its second half.
+        arena: address, with room for 16 bytes behind the last form.
+        metas: kind (7 bits from bit 56), length (8 from 48), place in the arena (24 from 24).
+        tags: filled, shape (count,) or more.
+        count: of candidates.
+        room: of `lane_room`.
+    """
+    at_room = _address(room)
+    sizes, out = at_room + 8 * LANES * _MOST_WORDS, at_room + 8 * LANES * (_MOST_WORDS + 1)
+    for group in range(0, count, LANES):
+        most = 0
+        for lane in range(LANES):
+            words = 0
+            if group + lane < count:
+                meta = metas[group + lane]
+                words = _lay(at_room, lane, (meta >> 56) & 127, arena + ((meta >> 24) & 0xFFFFFF), (meta >> 48) & 255)
+            put_word(sizes + 8 * lane, np.uint64(words))
+            most = max(most, words)
+        hash_eight(k0, k1, at_room, sizes, most, out)
+        for lane in range(min(LANES, count - group)):
+            tags[group + lane] = word(out + 8 * lane)
+
+
+@kernel
+def _copied(blob: U8, start: int, end: int, room: int) -> int:
+    """An item at the end of its blob with slack behind it: its address there."""
+    for at in range(0, end - start, 1):
+        put_word(room + at, np.uint64(blob[start + at]))
+    return room
 
 
 @kernel
 def probe_tags(k0: np.uint64, k1: np.uint64, kinds: U8, blob: U8, offsets: I64) -> U64:
     """The probe tag of every item, shape (n,)."""
-    tags = np.empty(len(kinds), np.uint64)
-    for item in range(len(kinds)):
-        tags[item] = probe_tag(k0, k1, kinds[item], blob, offsets[item], offsets[item + 1])
+    count = len(kinds)
+    tags = np.zeros(count, np.uint64)
+    longest = 0
+    for item in range(count):
+        longest = max(longest, offsets[item + 1] - offsets[item])
+    # a long item needs a longer room; those at the end of the blob are read from a copy with something behind them
+    most_words = max(_MOST_WORDS, (longest + 1 >> 3) + 2)
+    room = np.zeros((most_words + 2) * LANES, np.uint64)
+    copies = np.zeros(LANES * (longest + 32), np.uint8)
+    chosen = np.zeros(LANES, np.int64)
+    at_room, at_blob, at_copies = _address(room), _address(blob), _address(copies)
+    sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
+    item = 0
+    while item < count:
+        filled = most = 0
+        while filled < LANES and item < count:
+            start, end = offsets[item], offsets[item + 1]
+            if end > start:
+                place = at_blob + start
+                if end + _BEHIND > len(blob):
+                    place = _copied(blob, start, end, at_copies + filled * (longest + 32))
+                words = _lay(at_room, filled, kinds[item], place, end - start)
+                put_word(sizes + 8 * filled, np.uint64(words))
+                most = max(most, words)
+                chosen[filled] = item
+                filled += 1
+            item += 1
+        for lane in range(filled, LANES):
+            put_word(sizes + 8 * lane, np.uint64(0))
+        hash_eight(k0, k1, at_room, sizes, most, out)
+        for lane in range(filled):
+            tags[chosen[lane]] = word(out + 8 * lane)
     return tags
 
 
@@ -266,8 +325,8 @@ def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
             fill = 0
         _finish(state, block, fill, np.uint64(64 + length) << np.uint64(3), words)
         for i in range(8):
-            for byte in range(4):
-                block[4 * i + byte] = np.uint8(state[i] >> np.uint32(24 - 8 * byte))
+            for place in range(4):
+                block[4 * i + place] = np.uint8(state[i] >> np.uint32(24 - 8 * place))
         state[:] = outer
         _finish(state, block, 32, np.uint64(96 * 8), words)
         for i in range(16):
@@ -283,8 +342,8 @@ def _finish(state: U32, block: U8, fill: int, bits: np.uint64, words: U32) -> No
     if fill >= 56:
         _compress(state, block, words)
         block[:] = 0
-    for byte in range(8):
-        block[56 + byte] = np.uint8(bits >> np.uint64(56 - 8 * byte))
+    for place in range(8):
+        block[56 + place] = np.uint8(bits >> np.uint64(56 - 8 * place))
     _compress(state, block, words)
 
 
@@ -334,40 +393,93 @@ def _less(a: U8, at_a: int, end_a: int, b: U8, at_b: int, end_b: int) -> bool:
 # --- tag sets --------------------------------------------------------------------------------------------------------
 
 
-@kernel
-def contains(tag: np.uint64, bits: int, starts: U32, rest: U8) -> bool:
-    """Whether a tag set has a tag; other kernels may call it.
+# look-ups that are on their way to memory at once, and members that are looked at before and behind a guess
+_AHEAD = 16
+_AROUND = 6
+# members of a bucket that are all looked at
+_FEW = 4
 
-    Args:
-        tag: 64 bits; 0 is in no set.
-        bits: of the bucket number.
-        starts: shape (2**bits + 1,), of the buckets in `rest`.
-        rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
-    """
-    if tag == np.uint64(0):
-        return False
-    width = (44 - bits) >> 3
-    bucket = np.int64(tag >> np.uint64(64 - bits))
-    sought = np.int64((tag >> np.uint64(20)) & ((np.uint64(1) << np.uint64(44 - bits)) - np.uint64(1)))
-    low, high = np.int64(starts[bucket]), np.int64(starts[bucket + 1])
-    while low < high:
-        middle = (low + high) >> 1
-        value = np.int64(0)
-        for byte in range(middle * width, middle * width + width):
-            value = (value << 8) | np.int64(rest[byte])
-        if value == sought:
-            return True
-        if value < sought:
-            low = middle + 1
-        else:
-            high = middle
-    return False
+
+@inlined
+def _rest_at(rest: int, index: int, width: int) -> int:
+    """The bits of a member behind its bucket's number."""
+    value = 0
+    for place in range(rest + index * width, rest + index * width + width):
+        value = (value << 8) | byte(place)
+    return value
+
+
+@inlined
+def _in_bucket(sought: int, low: int, high: int, guess: int, rest: int, width: int) -> bool:
+    """Whether a bucket has a member, looked for from a guess of its place on."""
+    at = guess
+    while at < high and _rest_at(rest, at, width) < sought:
+        at += 1
+    if at == guess:
+        while at > low and _rest_at(rest, at - 1, width) >= sought:
+            at -= 1
+    return at < high and _rest_at(rest, at, width) == sought
+
+
+@inlined
+def _near(sought: int, low: int, high: int, guess: int, rest: int) -> int:
+    """Whether a bucket of members of three bytes has one: 1 or 0, or -1 where a look around the guess cannot say."""
+    # the same bytes as they lie in memory: members are compared as the top of the word that ends with them
+    wanted = (sought & 0xFF) << 16 | (sought & 0xFF00) | sought >> 16
+    equal = 0
+    # fixed numbers of steps: a loop whose end is not foreseen costs the processor more than all its comparisons
+    if high - low <= _FEW:
+        for step in range(_FEW):
+            equal |= (signed(word(rest + 3 * (low + step) - 5) >> np.uint64(40)) == wanted) & (low + step < high)
+        return equal
+    first = max(low, min(guess - _AROUND, high - 2 * _AROUND))
+    for step in range(2 * _AROUND):
+        equal |= (signed(word(rest + 3 * (first + step) - 5) >> np.uint64(40)) == wanted) & (first + step < high)
+    last = first + 2 * _AROUND
+    if equal or (first == low and last >= high):
+        return equal
+    inside = (first == low or _rest_at(rest, first, 3) < sought) and (
+        last >= high or _rest_at(rest, last - 1, 3) > sought
+    )
+    return 0 if inside else -1
 
 
 @kernel
 def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> NDArray[np.bool_]:
-    """Which tags a set has, shape (n,)."""
+    """Which tags a set has, shape (n,).
+
+    Args:
+        tags: 64 bits each; 0 is in no set.
+        bits: of the bucket number.
+        starts: shape (2**bits + 1,), of the buckets in `rest`.
+        rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
+    """
     found = np.empty(len(tags), np.bool_)
-    for i in range(len(tags)):
-        found[i] = contains(tags[i], bits, starts, rest)
+    width = (44 - bits) >> 3
+    rest_bits = 44 - bits
+    mask = (1 << rest_bits) - 1
+    at_starts, at_rest = _address(starts), _address(rest)
+    lows, highs, guesses = np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64)
+    # what stands before the members in memory is read with the first of them
+    narrow = width == 3
+    # memory is slow and can do many things at once: what a few tags need is asked for before any of it is used
+    for group in range(0, len(tags), _AHEAD):
+        size = min(_AHEAD, len(tags) - group)
+        for lane in range(size):
+            prefetch(at_starts + 4 * signed(tags[group + lane] >> np.uint64(64 - bits)))
+        for lane in range(size):
+            tag = tags[group + lane]
+            borders = word(at_starts + 4 * signed(tag >> np.uint64(64 - bits)))
+            low, high = signed(borders) & 0xFFFFFFFF, signed(borders >> np.uint64(32))
+            # members are spread evenly over a bucket
+            guess = low + (((high - low) * (signed(tag >> np.uint64(20)) & mask)) >> rest_bits)
+            lows[lane], highs[lane], guesses[lane] = low, high, guess
+            prefetch(at_rest + guess * width)
+        for lane in range(size):
+            tag = tags[group + lane]
+            sought = signed(tag >> np.uint64(20)) & mask
+            known = _near(sought, lows[lane], highs[lane], guesses[lane], at_rest) if narrow else -1
+            if known < 0:
+                known = int(_in_bucket(sought, lows[lane], highs[lane], guesses[lane], at_rest, width))
+            found[group + lane] = known > 0 and tag != np.uint64(0)
     return found

@@ -52,7 +52,7 @@ class TagSet:
     __slots__ = ("_map", "bits", "path", "rest", "starts")
 
     def __init__(self, bits: int, starts: U32, rest: U8) -> None:
-        """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.kernels.contains` says."""
+        """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.kernels.lookup` says."""
         self.bits, self.starts, self.rest = bits, read_only(starts, np.uint32), read_only(rest, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None

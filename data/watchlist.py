@@ -22,7 +22,7 @@ from data.bundle import RECORD, Header
 from data.errors import ConfigError, StoreError
 from data.model import Client
 from data.normalise import VERSION as NORMALISER
-from data.tags import VALUE_KINDS
+from data.tags import VALUE_KINDS, Kind
 from data.tagset import TagSet
 
 U8 = NDArray[np.uint8]
@@ -129,6 +129,13 @@ class Watchlist:
     def client_of(self, bundle: int) -> str:
         """The client that a bundle, by its number, belongs to."""
         return str(self._manifest["bundles"][bundle]["client"])
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any canary is a planted string."""
+        return any(
+            bundle["kinds"].get(Kind.TOKEN.word) for bundle in self._manifest["bundles"] if not bundle["retired"]
+        )
 
     def clients(self) -> list[Client]:
         """Every client with its numbers of active and retired canaries, by id."""

@@ -1,4 +1,4 @@
-"""Bytes and words at addresses, for the loops of the byte pass; nothing here knows what the bytes are.
+"""Bytes and words at addresses, for compiled loops; nothing here knows what the bytes are.
 
 The loops take addresses of arrays, not arrays: an array that one compiled function hands to another is counted up and
 down, and its indexes are checked for being negative, which made the whole pass four times slower. Whoever calls the
@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-# numba asks for the folder of compiled code when it is imported, and this module names it
-import data.kernels  # noqa: F401
-
-# isort: split
+# numba asks for the folder of compiled code when it is imported: `data.kernels` names it and imports this module then
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]  # no stubs are published
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 SLACK = 64
@@ -99,10 +97,26 @@ def _low_bit(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.int64(types.int64), code
 
 
+def _prefetch(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """Have the processor bring the cache line at an address, which need not be readable, while work goes on."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), number, number, number])
+        declare: Any = cgutils.get_or_insert_function
+        call = declare(builder.module, kind, "llvm.prefetch.p0i8")
+        # for reading, to be used once, data
+        builder.call(call, [builder.inttoptr(args[0], _I8.as_pointer()), number(0), number(0), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), code
+
+
 byte = cast("Callable[[int], int]", intrinsic(_byte))
 word = cast("Callable[[int], Word]", intrinsic(_word))
 put_byte = cast("Callable[[int, int], None]", intrinsic(_put_byte))
 put_word = cast("Callable[[int, Word], None]", intrinsic(_put_word))
 signed = cast("Callable[[Word], int]", intrinsic(_signed))
 runs = cast("Callable[[int], int]", intrinsic(_runs))
+prefetch = cast("Callable[[int], None]", intrinsic(_prefetch))
 low_bit = cast("Callable[[int], int]", intrinsic(_low_bit))
