@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,20 +79,13 @@ class RowBatch:
             parts += [column.offsets.astype("<u4").tobytes(), column.blob.tobytes()]
         return b"".join(parts)
 
-    def cells(self, column: int) -> list[str]:
-        """One column as text; a column that this batch does not have is empty."""
-        if column >= len(self.columns):
-            return [""] * self.rows
-        packed = self.columns[column]
-        blob, cuts = packed.blob.tobytes(), packed.offsets.tolist()
-        if blob.isascii():
-            text = blob.decode("ascii")
-            return [text[start:end] for start, end in pairwise(cuts)]
-        return [blob[start:end].decode("utf-8", "replace") for start, end in pairwise(cuts)]
+    def column(self, at: int) -> Packed:
+        """One column; one that this batch does not have is empty."""
+        return self.columns[at] if at < len(self.columns) else Packed.empty(self.rows)
 
     def cell(self, row: int, column: int) -> str:
         """One cell; '' where this batch has no such column."""
-        return self.columns[column].item(row).decode("utf-8", "replace") if column < len(self.columns) else ""
+        return self.columns[column].text(row) if column < len(self.columns) else ""
 
     def texts(self, start: int, stop: int) -> list[list[str]]:
         """Some rows as lists of cells."""
@@ -149,16 +141,29 @@ def split_name(text: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys([(" ".join(words[:-1]), words[-1]), (" ".join(words[1:]), words[0])]))
 
 
-def readings(plan: Plan, count: int, cells: Callable[[int], list[str]]) -> Iterator[dict[str, Packed]]:
+class Forms:
+    """Normal forms of the columns of some rows, each made once."""
+
+    def __init__(self, column: Callable[[int], Packed]) -> None:
+        """`column` gives the cells of a column by its number."""
+        self.column = column
+        self._made: dict[tuple[str, int], Packed] = {}
+
+    def of(self, role: str, at: int) -> Packed:
+        """The normal form of every cell of a column, in the sense of a role."""
+        if (role, at) not in self._made:
+            self._made[role, at] = normalise.normalise_column(role, self.column(at))
+        return self._made[role, at]
+
+
+def readings(plan: Plan, count: int, forms: Forms) -> Iterator[dict[str, Packed]]:
     """Columns in normal form, one dict for the first reading and one for every other column of a role in its place."""
     places = plan.places
     columns: dict[str, list[Packed]] = {
-        role: [normalise.normalise_column(role, cells(at)) for at in places[role]]
-        for role in KEY_ROLES
-        if role in places
+        role: [forms.of(role, at) for at in places[role]] for role in KEY_ROLES if role in places
     }
     for at in places.get("fullname", ()):
-        split = [split_name(cell) for cell in cells(at)]
+        split = [split_name(cell) for cell in forms.column(at).texts()]
         for reading in range(2):
             parts = [pairs[reading] if reading < len(pairs) else ("", "") for pairs in split]
             if reading and not any(parts_ != ("", "") for parts_ in parts):
@@ -181,15 +186,9 @@ def readings(plan: Plan, count: int, cells: Callable[[int], list[str]]) -> Itera
 
 def tag_rows(plan: Plan, batch: RowBatch, probe_key: bytes) -> RowTags:
     """The tags of every row of a batch, whole columns at a time."""
-    cache: dict[int, list[str]] = {}
-
-    def cells(at: int) -> list[str]:
-        if at not in cache:
-            cache[at] = batch.cells(at)
-        return cache[at]
-
+    forms = Forms(batch.column)
     # the reading with all of the plan's own columns is the widest one
-    found_readings = sorted(readings(plan, len(batch), cells), key=len, reverse=True)
+    found_readings = sorted(readings(plan, len(batch), forms), key=len, reverse=True)
     keys = np.zeros((len(batch), len(RECORD_KINDS)), np.uint64)
     extra_keys: list[U64] = []
     extra_rows: list[NDArray[np.int64]] = []
@@ -203,9 +202,7 @@ def tag_rows(plan: Plan, batch: RowBatch, probe_key: bytes) -> RowTags:
         extra_rows.append(rows)
     values: dict[Kind, tuple[NDArray[np.int64], U64]] = {}
     for role, kind in VALUE_ROLES.items():
-        found = [
-            probe_tags(probe_key, kind, normalise.normalise_column(role, cells(at))) for at in plan.places.get(role, ())
-        ]
+        found = [probe_tags(probe_key, kind, forms.of(role, at)) for at in plan.places.get(role, ())]
         if found:
             rows = np.concatenate([np.flatnonzero(tags) for tags in found])
             values[kind] = rows, np.concatenate([tags[tags != 0] for tags in found])
@@ -223,16 +220,10 @@ def row_inputs(plan: Plan, batch: RowBatch) -> list[tuple[Kind, Packed]]:
     Returns:
         Columns with an item for each row, empty where a row has none; a value may stand in several of them.
     """
-    cache: dict[int, list[str]] = {}
-
-    def cells(at: int) -> list[str]:
-        if at not in cache:
-            cache[at] = batch.cells(at)
-        return cache[at]
-
-    inputs = [column for parts in readings(plan, len(batch), cells) for column in record_columns(parts)]
+    forms = Forms(batch.column)
+    inputs = [column for parts in readings(plan, len(batch), forms) for column in record_columns(parts)]
     for role, kind in VALUE_ROLES.items():
-        inputs += [(kind, normalise.normalise_column(role, cells(at))) for at in plan.places.get(role, ())]
+        inputs += [(kind, forms.of(role, at)) for at in plan.places.get(role, ())]
     return inputs
 
 

@@ -376,8 +376,16 @@ def join(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U
 
 @inlined
 def _copy(source: U8, start: int, end: int, target: U8, at: int) -> int:
-    for i in range(end - start):
-        target[at + i] = source[start + i]
+    place = start
+    if end - start <= 32 and start + 32 <= len(source) and at + 32 <= len(target):
+        # what is written too much is overwritten by what comes behind it
+        read, written = _address(source) + start, _address(target) + at
+        for step in range(0, end - start, 8):
+            put_word(written + step, word(read + step))
+        return at + end - start
+    while place < end:
+        target[at + place - start] = source[place]
+        place += 1
     return at + end - start
 
 

@@ -354,23 +354,25 @@ def normalise(kind_word: str, text: str) -> bytes:
     return _SCALARS[kind_word](text)
 
 
-def normalise_column(kind_word: str, cells: Sequence[str], *, excel: bool = False) -> Packed:
+def normalise_column(kind_word: str, cells: Packed | Sequence[str], *, excel: bool = False) -> Packed:
     """The normal form of every cell, as the function for single values gives it, at array speed.
 
     Args:
         kind_word: one of `COLUMN_KINDS`.
-        cells: n texts of any content.
+        cells: n texts of any content, or their UTF-8.
         excel: for `dob`, as there.
 
     Raises:
         ValueError: there is no such kind of column.
     """
     from data import columns
+    from data.tags import Packed
 
     if kind_word not in COLUMN_KINDS:
         raise ValueError(f"no such kind of column: {kind_word}")
+    column = cells if isinstance(cells, Packed) else Packed.of_texts(cells)
     if kind_word == "dob":
-        return columns.dobs(cells, excel=excel)
+        return columns.dobs(column, excel=excel)
     if kind_word in ("first", "surname"):
-        return columns.names(cells)
-    return columns.values(kind_word, cells)
+        return columns.names(column)
+    return columns.values(kind_word, column)

@@ -210,6 +210,19 @@ class Packed:
         return cls(np.frombuffer(b"".join(items), np.uint8), offsets)
 
     @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Self:
+        """From a list of texts, as UTF-8; halves of surrogate pairs are left out."""
+        whole = "\n".join(texts).encode("utf-8", "ignore")
+        source = np.frombuffer(whole, np.uint8)
+        ends = np.flatnonzero(source == ord("\n"))
+        if len(ends) != len(texts) - 1:
+            return cls.of([text.encode("utf-8", "ignore") for text in texts])
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        offsets[1:-1] = ends - np.arange(len(ends))
+        offsets[-1] = len(source) - len(ends)
+        return cls(source[source != ord("\n")], offsets)
+
+    @classmethod
     def joined(cls, columns: Sequence[Self]) -> Self:
         """All items of some columns, one column after the other."""
         if not columns:
@@ -244,6 +257,18 @@ class Packed:
         np.cumsum(lengths, out=offsets[1:])
         places = np.repeat(self.offsets[items] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return type(self)(self.blob[places], offsets)
+
+    def text(self, index: int) -> str:
+        """One item as text; bytes that are no UTF-8 become U+FFFD."""
+        return self.item(index).decode("utf-8", "replace")
+
+    def texts(self) -> list[str]:
+        """All items as text."""
+        blob, cuts = self.blob.tobytes(), self.offsets.tolist()
+        if blob.isascii():
+            whole = blob.decode("ascii")
+            return [whole[start:end] for start, end in pairwise(cuts)]
+        return [blob[start:end].decode("utf-8", "replace") for start, end in pairwise(cuts)]
 
     def to_list(self) -> list[bytes]:
         """The inverse of `of`."""

@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.records import readings, record_columns
+from crawler.records import Forms, readings, record_columns
 from crawler.tables import KEY_ROLES, ROLES, VALUE_ROLES, Column, Plan, looks_like_header, sniff
 from data import normalise
 from data.bundle import RECORD
@@ -228,6 +228,7 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
     if min(map(len, batch)) < width:
         batch = [row if len(row) >= width else [*row, *[""] * (width - len(row))] for row in batch]
     cells = [list(map(itemgetter(at), batch)) if plan.columns[at].role else [] for at in range(width)]
+    columns = {at: Packed.of_texts(column) for at, column in enumerate(cells) if column}
     made: list[NDArray[Any]] = []
 
     def add(kind: Kind, packed: Packed, rows: NDArray[Any]) -> None:
@@ -239,17 +240,16 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
         made.append(out)
 
     everyone = np.arange(len(batch), dtype=np.uint32)
-    normal: dict[int, Packed] = {}
-    for number, parts in enumerate(readings(plan, len(batch), lambda at: cells[at])):
+    forms = Forms(lambda at: columns[at])
+    for number, parts in enumerate(readings(plan, len(batch), forms)):
         for kind, packed in record_columns(parts):
             add(kind, packed, everyone)
         if number == 0:
-            normal = {plan.places[role][0]: packed for role, packed in parts.items() if role in plan.places}
             for kind, values, owners in _variants(plan, cells, parts):
                 add(kind, Packed.of(values), np.array(owners, np.uint32))
     for role, kind in VALUE_ROLES.items():
         for at in plan.places.get(role, ()):
-            add(kind, normal[at] if at in normal else normalise.normalise_column(role, cells[at]), everyone)
+            add(kind, forms.of(role, at), everyone)
     return np.concatenate(made) if made else np.zeros(0, RECORD)
 
 
