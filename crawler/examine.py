@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.byte_pass import AT_ONCE, BytePass
 from crawler.lineage import compare
 from crawler.match import Confirmed, Matcher, confirm
-from crawler.reader_talk import ReaderTalk
+from crawler.pump import RAW, Pump
+from crawler.reader_talk import FAULTS, ReaderTalk
 from crawler.records import RowBatch, row_inputs, tag_rows
 from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
@@ -166,6 +168,7 @@ class _Examination:
         self.excerpts: list[dict[str, str]] = []
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
         self.began = False
+        self.bytes = BytePass(self._candidates)
 
     def _open(self, name: str, kind: str) -> _Member:
         return _Member(
@@ -181,14 +184,29 @@ class _Examination:
         return self.stack[0]
 
     def run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
+        try:
+            return self._run(chunks, ending)
+        finally:
+            self.bytes.close()
+
+    def _run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
         reader = self.kept.take(self.request.source)
         talk = ReaderTalk(reader, self._frame, self.examiner.sandbox.limits.wall)
+
+        def last_frame() -> bytes:
+            return pack_json(b"E", {"complete": bool(ending.get("complete", True))})
+
         try:
+            chunks = iter(chunks)
             for chunk in chunks:
                 self._raw(chunk)
                 talk.send(HEADER.pack(b"D", len(chunk)), chunk)
-            talk.send(pack_json(b"E", {"complete": bool(ending.get("complete", True))}))
-            talk.finish()
+                if self.sample.size > AT_ONCE:
+                    self._beside(Pump(talk, chunks, last_frame), talk)
+                    break
+            else:
+                talk.send(last_frame())
+                talk.finish()
         except BaseException:
             reader.close()
             raise
@@ -208,6 +226,21 @@ class _Examination:
             self.sample.problem("cut", str(ending.get("problem") or "the sample was cut before its end"))
         return self._finish()
 
+    def _beside(self, pump: Pump, talk: ReaderTalk) -> None:
+        """Work on what a large sample's reader says while it reads on."""
+        for kind, payload in pump:
+            if kind == RAW:
+                self._raw(payload)
+            elif not talk.broken:
+                try:
+                    self._frame(kind, bytes(payload))
+                except FAULTS:
+                    talk.misunderstood()
+
+    def _raw(self, chunk: bytes | bytearray) -> None:
+        self.sample.size += len(chunk)
+        self.bytes.feed(self.sample, chunk, (self.sample,))
+
     def _may_read_on(self) -> bool:
         """Whether the reader met nothing but a little plain text, of a source that has a name."""
         sample = self.sample
@@ -221,12 +254,11 @@ class _Examination:
             self._rows(member, RowBatch.from_frame(payload))
         elif kind == b"B":
             member.size += len(payload)
-            member.digest.update(payload)
-            self._candidates(member.scanner.feed(payload))
+            self.bytes.feed(member, payload, tuple(self.stack))
         elif kind == b"T":
             if member.format != "text":
                 # text that a reader decoded: other bytes than the sample's, so they get the byte pass as well
-                self._candidates(self._text_scan(payload))
+                self._candidates(self._text_scan(payload), self.stack)
         elif kind == b"H":
             columns = load(payload)["columns"]
             member.header, member.plan = (None if columns is None else [str(name) for name in columns]), None
@@ -250,7 +282,7 @@ class _Examination:
         member.complete = member.complete and bool(value["complete"])
         if len(self.stack) == 1:
             return
-        self._candidates(member.scanner.finish())
+        self.bytes.finish(member, tuple(self.stack))
         self.stack.pop()
         parent = self.stack[-1]
         parent.rows += member.rows
@@ -263,17 +295,11 @@ class _Examination:
 
     # --- both passes ---------------------------------------------------------------------------------------------
 
-    def _raw(self, chunk: bytes | bytearray) -> None:
-        sample = self.sample
-        sample.size += len(chunk)
-        sample.digest.update(chunk)
-        self._candidates(sample.scanner.feed(bytes(chunk)), only=sample)
-
     def _text_scan(self, payload: bytes) -> list[Candidate]:
         scanner = self.examiner.scanner()
         return [*scanner.feed(payload), *scanner.finish()]
 
-    def _candidates(self, found: Sequence[Candidate], only: _Member | None = None) -> None:
+    def _candidates(self, found: Sequence[Candidate], counts_for: Sequence[_Member]) -> None:
         """Confirm candidates; a hit counts for the member it is in and for all that hold it."""
         if not found:
             return
@@ -281,7 +307,7 @@ class _Examination:
         packed = Packed.of([value for _, value in values])
         kinds = np.fromiter((kind for kind, _ in values), np.uint8, len(values))
         confirmed = confirm(self.examiner.watchlist, self.examiner.keys, kinds, packed)
-        for member in [only] if only is not None else self.stack:
+        for member in counts_for:
             member.matcher.add_bytes(confirmed)
         self._excerpt(confirmed, packed)
 
@@ -334,7 +360,7 @@ class _Examination:
             member.problem("reader", "the reader ended inside this member")
             self._close(member, {"complete": False})
         sample = self.sample
-        self._candidates(sample.scanner.finish(), only=sample)
+        self.bytes.finish(sample, (sample,))
         lineage = self._lineage(bool(sample.matcher.hits()))
         return self._finding(sample, lineage)
 

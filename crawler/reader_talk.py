@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
+import socket
 import struct
 from collections.abc import Callable
 
@@ -11,6 +13,8 @@ from crawler.wire import CHUNK, HEADER
 from data.errors import WireError
 
 MAX_READER_FRAME = 4 * 2**20
+# What a frame of a reader that lies makes of whoever understands it.
+FAULTS = (WireError, struct.error, KeyError, TypeError, ValueError)
 
 
 class ReaderTalk:
@@ -18,7 +22,7 @@ class ReaderTalk:
 
     Attributes:
         ended: nothing more comes from the reader. ended_well: because it said so.
-        broken: what was wrong with what it said or did not say; '' while it keeps to the protocol.
+        take: who gets the frames. broken: what was wrong with what it said or did not say; '' while it keeps to the protocol.
     """
 
     def __init__(self, reader: ReaderSession, take: Callable[[bytes, bytes], bool], patience: float) -> None:
@@ -26,13 +30,14 @@ class ReaderTalk:
 
         Args:
             reader: at the beginning of a sample.
-            take: gets each frame's kind and payload; True at the last one. Whatever it raises of WireError,
-                struct.error, KeyError, TypeError, ValueError is the reader's fault.
+            take: gets each frame's kind and payload; True at the last one. Whatever it raises of `FAULTS` is the
+                reader's fault.
             patience: seconds in which the reader neither takes nor says anything.
         """
         self.ended = self.ended_well = False
         self.broken = ""
-        self._reader, self._take_frame, self._patience = reader, take, patience
+        self.take = take
+        self._reader, self._patience = reader, patience
         self._incoming = bytearray()
         self._outgoing = memoryview(b"")
         reader.socket.setblocking(False)
@@ -91,10 +96,20 @@ class ReaderTalk:
             payload = bytes(self._incoming[HEADER.size : HEADER.size + size])
             del self._incoming[: HEADER.size + size]
             try:
-                self.ended = self.ended_well = self._take_frame(kind, payload)
-            except (WireError, struct.error, KeyError, TypeError, ValueError):
-                # whatever hostile input made the reader say: the class of the error says nothing a person needs
-                self._break("the reader broke its protocol")
+                self.ended = self.ended_well = self.take(kind, payload)
+            except FAULTS:
+                self.misunderstood()
+
+    def misunderstood(self) -> None:
+        """What the reader said made no sense: nothing more is asked of it, nor told to it.
+
+        Whatever hostile input made it say that: the class of the error says nothing a person needs.
+        """
+        self._break("the reader broke its protocol")
+        self.ended_well = False
+        with contextlib.suppress(OSError):
+            # wakes a thread that waits for the reader
+            self._reader.socket.shutdown(socket.SHUT_RDWR)
 
     def _break(self, detail: str) -> None:
         self.broken = detail
