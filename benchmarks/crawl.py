@@ -52,7 +52,9 @@ def _ours(home_path: Path, url: str, rounds: int) -> list[float]:
     from data.config import Home
     from data.sources import parse_source
     from data.store import Store
-    from scheduler.runner import complete_definition, owner_name, run_crawl
+    from scheduler.definitions import complete_definition
+    from scheduler.owners import owner_name
+    from scheduler.runner import run_crawl
 
     home = Home(home_path, {})
     definition = complete_definition(

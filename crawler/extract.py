@@ -22,7 +22,8 @@ from parsel import Selector
 from crawler import walls
 from crawler.markup import addresses_in, decode, lines_of
 from crawler.values import Page, compiled, parse, rows, value, values
-from data.definition import Definition, ListFields, fill, origins, page_url
+from data.addresses import fill, origins, page_url
+from data.definition import Definition, ListFields
 from data.errors import SourceError
 from data.model import Post
 

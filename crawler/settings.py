@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.addresses import source_hosts
 from data.config import CrawlSettings
-from data.definition import Definition, source_hosts
+from data.definition import Definition
 from data.errors import ConfigError
 
 # Above this rate the pauses between requests are shorter than the clock is exact.

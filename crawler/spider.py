@@ -16,20 +16,21 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, urlsplit
 
 from scrapy import Request, Spider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from crawler import extract
+from crawler.answers import cause, content_type, cut, file_name, listing_trouble, parts, trouble_with
 from crawler.control import Control, Job
 from crawler.extract import ItemPage, Listing
 from crawler.posts import mask_address, post_id, seal_due, version
 from crawler.transport import allow
 from crawler.transport.errors import Trouble, trouble_of
 from crawler.walk import Walk
-from data.definition import Definition, origins, start_url
+from data.addresses import origins, start_url
+from data.definition import Definition
 from data.errors import LeaseLost, SourceError
 from data.model import Finding, Post
 
@@ -111,7 +112,7 @@ class SourceSpider(Spider):
         self._taken: set[tuple[str, str]] = set()
         self._waited: set[str] = set()
         self._folders: deque[str] = deque()
-        self._known_parts = frozenset(_parts(self.definition))
+        self._known_parts = frozenset(parts(self.definition))
 
     # --- what a platform may override ----------------------------------------------------------------------------
 
@@ -163,9 +164,9 @@ class SourceSpider(Spider):
         listing = Listing()
         try:
             listing = self.read_listing(
-                self.definition, response.body, response.url, _content_type(response), page_no, response.status
+                self.definition, response.body, response.url, content_type(response), page_no, response.status
             )
-            trouble = _listing_trouble(response, listing)
+            trouble = listing_trouble(response, listing)
         except SourceError as error:
             trouble = Trouble("platform", str(error), retry=False)
         if trouble is not None:
@@ -227,7 +228,7 @@ class SourceSpider(Spider):
     async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
         """The listing did not come: another mirror, or the crawl has failed."""
         request: Request = failure.request  # type: ignore[attr-defined]
-        trouble = trouble_of(_cause(failure))
+        trouble = trouble_of(cause(failure))
         async for again in self._without(trouble, request.cb_kwargs["page_no"], request.cb_kwargs["folder"]):
             yield again
 
@@ -285,7 +286,7 @@ class SourceSpider(Spider):
     async def post_failed(self, failure: Failure) -> Any:
         """The first part of a post did not come."""
         given = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(_cause(failure)))
+        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(cause(failure)))
 
     async def samples(self, item: FetchedPost) -> AsyncIterator[Sample | Trouble]:
         """The parts of a post one after another, further ones fetched as they are asked for, and what is missing."""
@@ -343,7 +344,7 @@ class SourceSpider(Spider):
         sample = self._whole(response, post.raw or post.url)
         if isinstance(sample, Sample) and post.raw:
             try:
-                body = extract.read_raw(self.definition, sample.body, _content_type(response))
+                body = extract.read_raw(self.definition, sample.body, content_type(response))
             except SourceError as error:
                 return Trouble("platform", str(error), retry=True)
             return Sample(sample.name, sample.url, body, sample.problem)
@@ -351,11 +352,11 @@ class SourceSpider(Spider):
 
     def _whole(self, response: Response, address: str) -> Sample | Trouble:
         """The body of an answer as a sample, unless it is no answer."""
-        state = extract.classify(self.definition, response.status, response.body, _content_type(response))
-        trouble = _trouble_with(response, state)
+        state = extract.classify(self.definition, response.status, response.body, content_type(response))
+        trouble = trouble_with(response, state)
         if trouble is not None:
             return trouble
-        return Sample(_file_name(address), address, response.body, _cut(response))
+        return Sample(file_name(address), address, response.body, cut(response))
 
     async def _pages(self, post: Post, response: Response) -> AsyncIterator[Sample | Trouble | ItemPage]:
         """The text of all pages of a post as one sample, and each page for its attachments."""
@@ -366,19 +367,19 @@ class SourceSpider(Spider):
         while True:
             try:
                 page = self.read_item(
-                    self.definition, post, response.body, response.url, _content_type(response), response.status
+                    self.definition, post, response.body, response.url, content_type(response), response.status
                 )
             except SourceError as error:
                 trouble = Trouble("platform", str(error), retry=True)
                 break
-            trouble = _trouble_with(response, "ok" if page.state == "empty" else page.state)
+            trouble = trouble_with(response, "ok" if page.state == "empty" else page.state)
             if trouble is None and page.state == "empty" and not texts:
                 # rules that find nothing must not hide what the page holds
                 trouble = Trouble("empty", "the rules found no text on the page of the post", retry=False)
-                yield Sample("page", response.url, response.body, _cut(response))
+                yield Sample("page", response.url, response.body, cut(response))
             if trouble is not None:
                 break
-            problem = problem or _cut(response)
+            problem = problem or cut(response)
             texts.append(page.text)
             yield page
             if not page.next_url or page.next_url in seen:
@@ -441,47 +442,3 @@ class SourceSpider(Spider):
                 code=trouble.code if trouble else "",
                 error=trouble.detail if trouble else "",
             )
-
-
-def _content_type(response: Response) -> str:
-    return (response.headers.get("Content-Type") or b"").decode("latin-1")
-
-
-def _cut(response: Response) -> str:
-    return "the connection ended before the whole answer came" if "dataloss" in response.flags else ""
-
-
-def _listing_trouble(response: Response, listing: Listing) -> Trouble | None:
-    if _cut(response):
-        return Trouble("cut", "the connection ended in the middle of the listing", retry=True)
-    return _trouble_with(response, "ok" if listing.state == "empty" else listing.state)
-
-
-def _trouble_with(response: Response, state: str) -> Trouble | None:
-    """Why an answer is not what was asked for; None where it is."""
-    if state == "blocked":
-        return Trouble("blocked", f"the site let us not in (status {response.status})", retry=True)
-    if state == "absent":
-        return Trouble("absent", f"the site says that it is not there (status {response.status})", retry=False)
-    if not 200 <= response.status < 300:
-        return Trouble("status", f"the site answered with status {response.status}", retry=True)
-    return None
-
-
-def _file_name(address: str) -> str:
-    return urlsplit(address).path.rpartition("/")[2] or "page"
-
-
-def _parts(definition: Definition) -> set[str]:
-    """Path segments and parameter values that the operator wrote: they may be shown."""
-    parts: set[str] = set()
-    for url in (definition.url, definition.list.url):
-        split = urlsplit(url)
-        parts.update(part for part in split.path.split("/") if part)
-        parts.update(value for _, value in parse_qsl(split.query))
-    return parts
-
-
-def _cause(failure: Failure) -> BaseException:
-    """The exception of a failure; Twisted allows for none."""
-    return failure.value if failure.value is not None else RuntimeError("a failure without its cause")

@@ -25,8 +25,8 @@ from lxml import etree
 from parsel import Selector
 
 from crawler.markup import decode, lines_of, parse_html, squeeze, text_of
-from data.definition import Rule
 from data.expressions import MAX_INPUT
+from data.rules import Rule
 
 # A literal in a script is read by a slow parser; no list of victims is longer.
 MAX_LITERAL = 4 * 1024 * 1024

@@ -6,66 +6,22 @@ Reading it from YAML is `data.sources`; what its selectors mean is `crawler.extr
 from __future__ import annotations
 
 import codecs
-import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Annotated, Literal, Self
-from urllib.parse import quote, urlsplit
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
+from data.addresses import HOLE, ITEM_PLACEHOLDERS, PLACEHOLDERS, check_address, check_host, origins, source_hosts
 from data.config import Size, Span
-from data.expressions import check_css, check_expression, check_jmespath, check_selector
+from data.expressions import check_css, check_jmespath
+from data.rules import Expression, FieldError, Part, Rules, Selectors, Strings, nearest
 
 MAX_PAGES = 20
-PLACEHOLDERS = ("page", "offset", "since", "cursor", "host")
-ITEM_PLACEHOLDERS = ("link", "id", "raw", "host")
-_PORTS = {"http": 80, "https": 443}
-_HOLE = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The words that name the closest known name, '' where none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-class FieldError(ValueError):
-    """A mistake that only the whole definition shows; `field` is the dotted path of its key."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field, self.message = field, message
-
-
-class Part(BaseModel):
-    """Frozen, unknown keys refused, keys named as in the file."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-    )
-
-
-def _as_rules(value: object) -> object:
-    """One selector, one rule or a list of them, always as a list of rules."""
-    if isinstance(value, str | Mapping):
-        value = [value]
-    if isinstance(value, list | tuple):
-        return [{"x": item} if isinstance(item, str) else item for item in value]
-    return value
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _as_rate(value: object) -> object:
@@ -81,61 +37,6 @@ def _as_robots(value: object) -> object:
     if value == "obey" or isinstance(value, Robots):
         return {} if value == "obey" else value
     raise ValueError('write `obey`, or {ignore: "the reason, which is recorded"}')
-
-
-def _selector(value: str) -> str:
-    check_selector(value)
-    return value
-
-
-def _expression(value: str) -> str:
-    check_expression(value)
-    return value
-
-
-Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=str)]
-Selector = Annotated[str, BeforeValidator(_selector, json_schema_input_type=str)]
-
-
-class Rule(Part):
-    """One way to a value: a selector, then transforms in this order: text, re, unquote, date, template."""
-
-    x: Selector | None = None
-    """Selector: `css:`, `xpath:`, `json:` (JMESPath), `map:` or `js:`; without it the row itself."""
-    const: str | None = None
-    """A fixed value in place of a selector."""
-    text: Literal["", "html", "join"] = ""
-    """`html`: markup becomes text with its lines, links and image names; `join`: all strings found, joined."""
-    re: Expression | None = None
-    """Regular expression; its first group, else the whole match, is the value. No match: no value."""
-    unquote: bool = False
-    """Undo %XX."""
-    date: str = ""
-    """`iso`, `epoch_s`, `epoch_ms`, `rfc2822` or a strptime format; the value becomes ISO 8601 in UTC."""
-    tz: str = "UTC"
-    """Zone of dates that name none."""
-    template: str = ""
-    """The value put in place of `{}`."""
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        if self.x is not None and self.const is not None:
-            raise ValueError("`x` and `const` exclude each other")
-        if self.template and "{}" not in self.template:
-            raise ValueError("`template` has no {} for the value")
-        if self.date and self.tz != "UTC":
-            from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-            try:
-                ZoneInfo(self.tz)
-            except (ZoneInfoNotFoundError, ValueError) as error:
-                raise ValueError(f"`tz`: no zone is called '{self.tz}'") from error
-        return self
-
-
-Rules = Annotated[tuple[Rule, ...], BeforeValidator(_as_rules, json_schema_input_type=str | Rule | list[str | Rule])]
-Strings = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
-Selectors = Annotated[tuple[Selector, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 
 
 class ListFields(Part):
@@ -365,14 +266,14 @@ class Definition(Part):
             )
         if not self.url and not self.list.url:
             raise FieldError("url", "the address of the listing is missing")
-        _check_address("url", self.url, PLACEHOLDERS)
-        _check_address("list.url", self.list.url, PLACEHOLDERS)
+        check_address("url", self.url, PLACEHOLDERS)
+        check_address("list.url", self.list.url, PLACEHOLDERS)
         if self.item is not None:
-            _check_address("item.url", self.item.url, ITEM_PLACEHOLDERS)
+            check_address("item.url", self.item.url, ITEM_PLACEHOLDERS)
         if self.raw is not None:
-            _check_address("raw.url", self.raw.url, ITEM_PLACEHOLDERS)
+            check_address("raw.url", self.raw.url, ITEM_PLACEHOLDERS)
         for place, host in enumerate(self.hosts):
-            _check_host(f"hosts.{place}", host)
+            check_host(f"hosts.{place}", host)
         if "{host}" in self.url + self.list.url and not origins(self):
             raise FieldError("hosts", "the address has {host}, but no host is given")
         self._check_road()
@@ -402,7 +303,7 @@ class Definition(Part):
                 raise FieldError(field, "a .onion address is reached over Tor only; write  via: tor")
 
     def _check_pages(self) -> None:
-        holes = set(_HOLE.findall(self.list.url or self.url))
+        holes = set(HOLE.findall(self.list.url or self.url))
         if self.list.pages is not None and not self.list.next and not holes & {"page", "offset", "cursor"}:
             raise FieldError("list.pages", "no `next`, and the address has none of {page}, {offset} and {cursor}")
         if "cursor" in holes and not self.list.cursor:
@@ -426,110 +327,3 @@ def _check_charset(name: str) -> None:
         codecs.lookup(name)
     except LookupError as error:
         raise FieldError("charset", f"no encoding is called '{name}'") from error
-
-
-def _check_address(field: str, url: str, known: Iterable[str]) -> None:
-    if not url:
-        return
-    for hole in _HOLE.findall(url):
-        if hole not in known:
-            raise FieldError(field, f"no such placeholder: {{{hole}}}{nearest(hole, known)}")
-    if url.startswith(("{host}", "{link}", "{raw}")):
-        return
-    try:
-        parts = urlsplit(_HOLE.sub("0", url))
-        parts.port  # noqa: B018 - reading it checks it
-    except ValueError as error:
-        raise FieldError(field, f"not an address: {error}") from error
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise FieldError(field, "write a whole address beginning with http:// or https://")
-    if parts.username is not None or parts.password is not None:
-        raise FieldError(field, "an address carries no user name or password")
-    if "{" in re.sub(r"^[a-z]+://|[/?#].*$", "", url, flags=re.DOTALL):
-        raise FieldError(field, "the host is fixed; mirrors stand in `hosts`, and {host} is all of scheme://host")
-
-
-def _check_host(field: str, text: str) -> None:
-    try:
-        pairs = _host_pairs(text)
-    except ValueError as error:
-        raise FieldError(field, f"not a host: {error}") from error
-    if not all(host and re.fullmatch(r"[\w.:-]+", host) for host, _ in pairs):
-        raise FieldError(field, "write host, host:port or scheme://host:port; patterns are not allowed")
-
-
-def _host_pairs(text: str) -> frozenset[tuple[str, int]]:
-    """The (host, port) pairs of an address or of `host[:port]`; a bare host stands for ports 80 and 443."""
-    if "://" in text:
-        parts = urlsplit(text)
-        if parts.scheme not in _PORTS:
-            raise ValueError("only http and https are used")
-        return frozenset({(_ascii_host(parts.hostname or ""), parts.port or _PORTS[parts.scheme])})
-    parts = urlsplit("//" + text)
-    if parts.path or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("a host has no path and no user")
-    host = _ascii_host(parts.hostname or "")
-    return frozenset((host, port) for port in ([parts.port] if parts.port else _PORTS.values()))
-
-
-def _ascii_host(host: str) -> str:
-    """The name as it stands in requests: lower case, punycode, no trailing dot."""
-    host = host.rstrip(".").lower()
-    try:
-        return host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError as error:
-        raise ValueError("the host name has no valid international form") from error
-
-
-def source_hosts(definition: Definition) -> frozenset[tuple[str, int]]:
-    """The allow-list of a source: (host, port) of its addresses and of `hosts`; lower case, punycode."""
-    pairs: set[tuple[str, int]] = set()
-    addresses = [definition.url, definition.list.url, definition.item.url if definition.item else ""]
-    addresses.append(definition.raw.url if definition.raw else "")
-    for address in addresses:
-        if address.startswith(("http://", "https://")):
-            pairs |= _host_pairs(_HOLE.sub("0", address))
-    for host in definition.hosts:
-        pairs |= _host_pairs(host)
-    return frozenset(pairs)
-
-
-def origins(definition: Definition) -> tuple[str, ...]:
-    """What {host} may stand for, the preferred one first: `scheme://host[:port]`."""
-    found = [host if "://" in host else f"http://{host}" for host in definition.hosts]
-    for address in (definition.list.url, definition.url):
-        if address.startswith(("http://", "https://")):
-            parts = urlsplit(address)
-            found.insert(0, f"{parts.scheme}://{parts.netloc}")
-    return tuple(dict.fromkeys(origin.rstrip("/") for origin in found))
-
-
-def start_url(definition: Definition, now: datetime, host: str = "") -> str:
-    """Address of the listing's first page.
-
-    Args:
-        definition: of the source.
-        now: aware; {since} becomes `list.since` before it, in ISO 8601.
-        host: one of `origins`, to read a mirror; '' for the first.
-    """
-    since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return page_url(definition, 1, host=host, since=since)
-
-
-def page_url(definition: Definition, page: int, *, host: str = "", since: str = "", cursor: str = "") -> str:
-    """Address of a page of the listing, the first one being page 1 whatever its number; {host} alone is not quoted."""
-    pages = definition.list.pages or Pages()
-    known = origins(definition)
-    values = {
-        "page": str(pages.start + page - 1),
-        "offset": str((page - 1) * pages.step),
-        "since": quote(since, safe=""),
-        "cursor": quote(cursor, safe=""),
-        "host": host or (known[0] if known else ""),
-    }
-    return fill(definition.list.url or definition.url, values)
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with its known holes filled in one pass, so that a value is never read as a template."""
-    return _HOLE.sub(lambda match: values.get(match[1], match[0]), template)

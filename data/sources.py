@@ -14,33 +14,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from data.definition import (
-    Definition,
-    FieldError,
-    fill,
-    nearest,
-    origins,
-    page_url,
-    source_hosts,
-    start_url,
-)
+from data.definition import Definition
 from data.errors import SourceError
-
-__all__ = [
-    "Definition",
-    "SourceFile",
-    "complete",
-    "fill",
-    "json_schema",
-    "load_source",
-    "load_sources",
-    "origins",
-    "page_url",
-    "parse_source",
-    "set_enabled",
-    "source_hosts",
-    "start_url",
-]
+from data.rules import FieldError, nearest
 
 HINT = "docs/sources.md lists every key; `tocsin source schema` gives a schema for your editor"
 MAX_FILE = 1024 * 1024

@@ -23,15 +23,18 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from crawler.events import event_id
 from crawler.examiner import ExaminerProcess
 from data.config import Home, Settings
+from data.definition import Definition
 from data.errors import ConfigError, ExaminerDied, TocsinError
 from data.model import Event, EventKind, Severity
-from data.sources import Definition, load_sources
+from data.sources import load_sources
 from data.store import Store
 from data.watchlist import client_names
 from scheduler.cadence import due_at
+from scheduler.definitions import complete_definition
 from scheduler.executor import LocalExecutor
 from scheduler.jobs import deliver_due, remind, route_by
-from scheduler.runner import complete_definition, owner_alive, owner_name, run_crawl
+from scheduler.owners import owner_alive, owner_name
+from scheduler.runner import run_crawl
 
 log = structlog.get_logger("daemon")
 

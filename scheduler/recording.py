@@ -15,7 +15,8 @@ from data.model import Finding
 from data.store import PostRow, Store
 from data.watchlist import client_names
 from scheduler.jobs import deliver_until_empty, route_by
-from scheduler.runner import keep_evidence, owner_name
+from scheduler.owners import owner_name
+from scheduler.runner import keep_evidence
 
 SOURCE = "scan"
 LEASE = timedelta(minutes=5)

@@ -10,9 +10,6 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import functools
-import os
-import secrets
 import socket
 import time
 from collections import Counter
@@ -24,14 +21,16 @@ from typing import Any
 from crawler.events import events_of_post, make
 from crawler.examiner import ExaminerProcess
 from crawler.health import Judgement, Outcome, judge
-from crawler.loader import PlatformLoader
 from crawler.settings import crawl_settings
 from data import evidence
+from data.addresses import source_hosts
 from data.config import Home, Settings
+from data.definition import Definition
 from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, WireError
 from data.model import Event, EventKind, Finding, Severity
-from data.sources import Definition, SourceFile, complete, load_source, source_hosts
+from data.sources import load_source
 from data.store import PostRow, Route, Store, finding_id
+from scheduler.definitions import complete_definition, platforms
 from scheduler.fork import CrawlProcess
 from scheduler.jobs import recovered, route_by
 
@@ -44,44 +43,6 @@ SAMPLE_SOCKETS = 2
 MAX_TOGETHER = 32
 # Beyond its wall clock a process gets this long to say how it went.
 GRACE = 10.0
-
-
-def owner_name() -> str:
-    """Who holds a lease: machine and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def owner_alive(owner: str) -> bool:
-    """Whether the process that holds a lease still runs; one on another machine is taken to."""
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, ValueError):
-        return True
-    return True
-
-
-@functools.cache
-def platforms() -> PlatformLoader:
-    """All platforms, imported once in this process."""
-    return PlatformLoader()
-
-
-def complete_definition(source: SourceFile) -> Definition:
-    """The whole definition of a source: what its file says over what its platform brings.
-
-    Raises:
-        SourceError: the platform is unknown or broken, or both together make no definition.
-    """
-    try:
-        defaults = platforms().defaults(source.platform)
-    except ConfigError as error:
-        raise source.error("platform", str(error), error.hint) from error
-    return complete(source, defaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +80,6 @@ class CrawlResult:
     def failed(self) -> bool:
         """Whether something failed or could not be examined."""
         return self.state != "done" or bool(self.unexamined) or self.gap or self.changed_page
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What `source check` read: posts as a person reads them, and how the listing answered."""
-
-    posts: Sequence[Mapping[str, Any]]
-    state: str
-    problems: Sequence[str]
-    requests: int
-    refused: int
 
 
 def keep_evidence(home: Home, post: PostRow, findings: Sequence[Finding], now: datetime) -> None:
@@ -525,62 +475,3 @@ class _Crawl:
             handed=dict(self.handed),
             **{name: self.counts.get(name, 0) for name in known},
         )
-
-
-# --- a look without traces -------------------------------------------------------------------------------------------
-
-
-def check_source(home: Home, name: str) -> CheckResult:
-    """Read the first page of a source's listing and say what would be read; nothing is examined, nothing is stored.
-
-    Raises:
-        SourceError: the source's file cannot be used.
-        ConfigError: its road is not there.
-    """
-    definition = complete_definition(load_source(home.sources_dir / f"{name}.yaml"))
-    return asyncio.run(_check(home, definition))
-
-
-async def _check(home: Home, definition: Definition) -> CheckResult:
-    settings = home.settings()
-    job = {
-        "crawl": "check",
-        "source": definition.model_dump(mode="json"),
-        "settings": crawl_settings(definition, settings.crawl),
-        # nothing is kept, so that no key of the case is needed
-        "post_key": secrets.token_hex(32),
-        "due": [],
-        "mode": "check",
-        "limits": {"memory": settings.crawl.memory},
-        "closed": str(home.path.absolute()),
-        "settled": 0,
-        "follow": {},
-    }
-    process = await CrawlProcess.start([])
-    shown: Mapping[str, Any] = {"posts": [], "problems": [], "state": ""}
-    end: Mapping[str, Any] = {}
-    try:
-        async with asyncio.timeout(settings.crawl.wall.total_seconds()):
-            await process.tell(job)
-            while not end:
-                [question] = await process.questions()
-                if question["frame"] == "rows":
-                    shown = question
-                elif question["frame"] == "end":
-                    end = question
-                await process.tell({"ok": True})
-    except (EOFError, TimeoutError):
-        end = {"state": "failed", "code": "crash", "error": "", "counts": {}}
-    finally:
-        said = await process.close()
-    problems = list(shown["problems"])
-    if end["state"] != "done":
-        problems.append(f"{end['code']}: {end['error'] or said or 'the crawl process gave no answer'}")
-    counts = end["counts"]
-    return CheckResult(
-        posts=shown["posts"],
-        state=("ok" if shown["posts"] else "empty") if end["state"] == "done" else str(end["code"]),
-        problems=problems,
-        requests=int(counts.get("requests", 0)),
-        refused=int(counts.get("refused", 0)),
-    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from data.config import Home
-    from data.sources import Definition
+    from data.definition import Definition
     from scheduler.jobs import Delivered
     from scheduler.runner import CrawlResult
 
@@ -57,7 +57,7 @@ def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool
 def _definitions(home: Home, names: tuple[str, ...]) -> list[Definition]:
     from data.errors import InputError
     from data.sources import load_source, load_sources
-    from scheduler.runner import complete_definition
+    from scheduler.definitions import complete_definition
 
     if names:
         for name in names:
@@ -84,7 +84,8 @@ async def _crawl(
     from data.store import Store
     from data.watchlist import client_names
     from scheduler.jobs import Delivered, deliver_until_empty
-    from scheduler.runner import CrawlResult, owner_alive, owner_name, run_crawl
+    from scheduler.owners import owner_alive, owner_name
+    from scheduler.runner import CrawlResult, run_crawl
 
     set_up()
     settings = home.settings()

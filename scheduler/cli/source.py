@@ -18,7 +18,8 @@ from scheduler.cli.common import console, emit_json, json_option, note, pass_hom
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from data.sources import Definition, SourceFile
+    from data.definition import Definition
+    from data.sources import SourceFile
 
 
 @click.group()
@@ -32,7 +33,7 @@ def source() -> None:
 def add(home: Home, file: Path) -> None:
     """Check a source file and copy it into the home."""
     from data.sources import load_source
-    from scheduler.runner import complete_definition
+    from scheduler.definitions import complete_definition
 
     found = load_source(file)
     definition = complete_definition(found)
@@ -67,7 +68,7 @@ def add(home: Home, file: Path) -> None:
 
 def _understood(definition: Definition) -> list[str]:
     """What a definition means, line by line."""
-    from data.sources import source_hosts, start_url
+    from data.addresses import source_hosts, start_url
 
     hosts = sorted({host for host, _ in source_hosts(definition)})
     lines = [
@@ -112,7 +113,7 @@ def _record(home: Home, action: str, definition: Definition) -> None:
 def list_(home: Home, as_json: bool) -> None:
     """List the sources; exit status 2 when a file cannot be used."""
     from data.sources import load_sources
-    from scheduler.runner import complete_definition
+    from scheduler.definitions import complete_definition
 
     good, bad = load_sources(home.sources_dir)
     definitions: list[Definition] = []
@@ -171,7 +172,7 @@ def _listed(definition: Definition) -> dict[str, Any]:
 @pass_home
 def check(home: Home, name: str, as_json: bool) -> None:
     """Read the listing of a source and show its posts; nothing is stored. Exit status 2 when nothing could be read."""
-    from scheduler.runner import check_source
+    from scheduler.look import check_source
 
     _find(home, name)
     result = check_source(home, name)
@@ -255,7 +256,7 @@ def schema() -> None:
 
 def _find(home: Home, name: str) -> SourceFile:
     """The named source file; raises SourceError for the file's own mistake or with the nearest name."""
-    from data.definition import nearest
+    from data.rules import nearest
     from data.sources import load_sources
 
     good, bad = load_sources(home.sources_dir)
@@ -272,7 +273,7 @@ def _find(home: Home, name: str) -> SourceFile:
 
 def _switch(home: Home, name: str, *, enabled: bool) -> None:
     from data.sources import set_enabled
-    from scheduler.runner import complete_definition
+    from scheduler.definitions import complete_definition
 
     found = _find(home, name)
     changed = set_enabled(found, enabled=enabled)

@@ -35,7 +35,7 @@ def collect(home: Home) -> dict[str, Any]:
     from data.sources import load_sources
     from data.store import Store
     from scheduler.cadence import due_at
-    from scheduler.runner import complete_definition
+    from scheduler.definitions import complete_definition
 
     home.settings()
     now = datetime.now(UTC)

@@ -9,10 +9,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from data.definition import Definition, Rule
+from data.definition import Definition
 from data.errors import SourceError
+from data.rules import Rule
 from data.sources import complete, json_schema, load_source, load_sources, merge, parse_source, set_enabled
-from scheduler.runner import complete_definition
+from scheduler.definitions import complete_definition
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = sorted((ROOT / "data" / "catalogue").glob("*.yaml"))
