@@ -49,7 +49,37 @@ _BIRTHDAY = re.compile(
 # a made-up slug has letters and digits mixed so that no four letters stand together: no name fits in there
 _SLUG = re.compile(r"(?=.*[A-Za-z])(?=.*\d)(?!.*[A-Za-z]{4})(?!.*\d{7})[A-Za-z0-9_-]{1,16}")
 _VERSION_WORD = re.compile(r"v\d{1,2}")
-_PARAMETER = re.compile(r"[a-z][a-z_]{0,15}")
+_PARAMETER = re.compile(r"[a-z]{1,3}")
+_PARAMETER_WORDS = frozenset(
+    [
+        "action",
+        "cursor",
+        "date",
+        "file",
+        "format",
+        "hash",
+        "lang",
+        "limit",
+        "mode",
+        "month",
+        "name",
+        "offset",
+        "order",
+        "page",
+        "path",
+        "post_id",
+        "query",
+        "sort",
+        "sortby",
+        "start",
+        "since",
+        "thread_id",
+        "time",
+        "topic_id",
+        "type",
+        "year",
+    ]
+)
 _HOST = re.compile(r"[a-z0-9.:\[\]-]{1,255}")
 
 
@@ -114,7 +144,8 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
 def mask_address(url: str, post_key: bytes = b"", known: Collection[str] = ()) -> str:
     """An address that a person can recognise and that holds no data of another person.
 
-    Host and port stay; user, password and fragment go. Of path and query only this stays: words of site software,
+    Host and port stay; user, password and fragment go. Of path and query only this stays: words of site software
+    (also as names of parameters, as any of up to 3 letters),
     numbers of up to 8 digits that are no date, made-up slugs of up to 16 characters, and what `known` lists.
     Everything else, decoded from %XX first, becomes `[…]`, or with the post key a short keyed id by which
     two addresses can be told apart; a file keeps its extension.
@@ -137,7 +168,7 @@ def mask_address(url: str, post_key: bytes = b"", known: Collection[str] = ()) -
     host = f"[{host}]" if ":" in host else host
     path = "/".join(_mask(segment, post_key, known) for segment in parts.path.split("/"))
     query = "&".join(
-        f"{name if _PARAMETER.fullmatch(name) else MASK}={_mask(value, post_key, known)}" if value else MASK
+        f"{name if _is_parameter(name) else MASK}={_mask(value, post_key, known)}" if value else MASK
         for name, value in parse_qsl(parts.query, keep_blank_values=True, max_num_fields=None)
     )
     whole = f"{parts.scheme.lower()}://{host}{f':{port}' if port else ''}{path}{'?' + query if query else ''}"
@@ -156,6 +187,10 @@ def _mask(text: str, post_key: bytes, known: Collection[str]) -> str:
     if not dot or extension.lower() not in EXTENSIONS:
         stem, dot, extension = plain, "", ""
     return (stem if _harmless(stem) else _short(plain, post_key)) + dot + extension.lower()
+
+
+def _is_parameter(name: str) -> bool:
+    return bool(_PARAMETER.fullmatch(name)) or name in ROUTE_WORDS or name in _PARAMETER_WORDS
 
 
 def _harmless(text: str) -> bool:

@@ -1,0 +1,45 @@
+"""Lasting states are told again, once a period, and their end once."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from crawler.events import make
+from data.config import Home
+from data.model import EventKind
+from data.store import Store
+from scheduler.jobs import recovered, remind, route_by
+from tests.inside import fine
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path):
+    fine(None, "init", tmp_path / "home")
+    (tmp_path / "home" / "tocsin.toml").write_text(
+        '[channels.team]\nkind = "slack"\nurl = "http://127.0.0.1:9/x"\n[daemon]\nremind_every = "1d"\n'
+    )
+    return Home(tmp_path / "home", {})
+
+
+def test_a_state_that_lasts_is_told_once_a_period_until_it_ends(home):
+    settings = home.settings()
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        gap = make(EventKind.GAP, NOW, "s", source="s")
+        assert store.open_state(gap, "listing", route_by(settings), NOW)
+        assert not store.open_state(gap, "listing", route_by(settings), NOW)
+        assert remind(settings, store, NOW + timedelta(hours=23)) == 0
+        assert remind(settings, store, NOW + timedelta(hours=25)) == 1
+        assert remind(settings, store, NOW + timedelta(hours=26)) == 0
+        assert remind(settings, store, NOW + timedelta(hours=50)) == 1
+        assert store.close_state("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
+        assert not store.close_state("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
+        assert remind(settings, store, NOW + timedelta(days=9)) == 0
+        told = [event for event in store.events() if event.kind is EventKind.GAP]
+        assert len(told) == 3
+        assert [event.facts.get("reminder") for event in told].count(True) == 2
+        assert sum(event.kind is EventKind.RECOVERED for event in store.events()) == 1
