@@ -25,7 +25,7 @@ from crawler.scan import ByteScanner, Candidate
 from crawler.tables import Plan, looks_like_header, sniff
 from crawler.wire import HEADER, load, pack_json
 from data import evidence
-from data.errors import WireError
+from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
 from data.releases import ReleaseBuilder, Releases
 from data.tags import Keys, Kind, Packed
@@ -380,6 +380,7 @@ class _Examination:
             )
         whole = member is self.sample
         hits = tuple(member.matcher.hits())
+        sealed = self._seal(hits) if whole and hits else ""
         return Finding(
             path=member.name,
             sha256=member.digest.hexdigest(),
@@ -393,7 +394,7 @@ class _Examination:
             hits=hits,
             lineage=lineage,
             fingerprint=member.matcher.fingerprint() if whole and hits else "",
-            sealed=self._seal(hits) if whole and hits else "",
+            sealed=sealed,
         )
 
     def _seal(self, hits: tuple[Any, ...]) -> str:
@@ -414,4 +415,9 @@ class _Examination:
             "hits": [{"client": hit.client, "canaries": hit.canaries, "records": hit.records} for hit in hits],
             "excerpts": self.excerpts,
         }
-        return base64.b64encode(evidence.seal(self.examiner.recipient, orjson.dumps(proof))).decode()
+        try:
+            return base64.b64encode(evidence.seal(self.examiner.recipient, orjson.dumps(proof))).decode()
+        except KeyFileError as error:
+            # a hit is told even where its proof cannot be kept
+            self.sample.problem("evidence", f"nothing was sealed: {error}")
+            return ""

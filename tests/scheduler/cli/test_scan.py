@@ -262,3 +262,15 @@ def test_a_recorded_file_that_is_not_whole_is_an_event(own, tmp_path):
     cut.write_bytes(gzip.compress(b"nothing of interest " * 5000)[:-20])
     assert run(own, "scan", "--record", "--no-deliver", cut).returncode == 2
     assert [each["kind"] for each in alerts(own)] == ["unexamined"]
+
+
+def test_a_wrong_evidence_key_does_not_hide_a_hit(tmp_path):
+    home = tmp_path / "home"
+    fine(None, "init", home)
+    fine(home, "canary", "generate", "--client", "c1", "--count", "3", "--out", tmp_path / "people.csv")
+    (home / "keys" / "evidence.pub").write_text("age1wrong\n")
+    done = tocsin(home, "scan", tmp_path / "people.csv", "--json")
+    [found] = json.loads(done.stdout)["inputs"]
+    assert found["hits"][0]["canaries"] == 3
+    assert any(problem.startswith("evidence:") for problem in found["problems"])
+    assert done.returncode == 1
