@@ -42,7 +42,7 @@ class _Brotli(Stream):
             while not decoder.is_finished():
                 data = b""
                 if decoder.can_accept_more_data():
-                    data = self.source.piece(_SLICE)
+                    data = self.source.read(_SLICE)
                     if not data:
                         raise Damaged("cut", "the compressed data ends before its end")
                 part = decoder.process(data, output_buffer_limit=_UNPACKED_SLICE)

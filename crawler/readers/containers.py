@@ -42,6 +42,13 @@ def locked_member(out: Output, name: str) -> None:
     out.end(0)
 
 
+def unread_member(out: Output, name: str) -> None:
+    """A member that is listed and that no reader can unpack."""
+    out.begin(name, UNKNOWN)
+    out.problem("unread", "it is not unpacked", incomplete=True)
+    out.end(0)
+
+
 def leaves(target: str) -> bool:
     """True if a link's target lies outside the archive."""
     return _LEAVES.search(target) is not None

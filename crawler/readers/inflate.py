@@ -36,7 +36,8 @@ class Inflate(Stream):
     def parts(self) -> Iterator[bytes]:
         """Unpacked bytes; may be asked again after a ratio error, to find the end of the stream."""
         decoder = self._decoder
-        take = self.source.piece
+        # whole slices: what damage costs must not hang on how the bytes came
+        take = self.source.read
         while not decoder.eof:
             if not self._pending and not self._more:
                 self._pending = take(_SLICE)

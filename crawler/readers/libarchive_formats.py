@@ -15,7 +15,8 @@ from typing import Any
 
 from crawler.readers import read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
-from crawler.readers.containers import Notes, bare_member, leaves, locked_member
+from crawler.readers.containers import Notes, bare_member, leaves, locked_member, unread_member
+from crawler.readers.rar_listing import Listing
 from crawler.readers.streams import Stream
 
 MISSING = "libarchive13 is not installed; run: tocsin doctor"
@@ -69,17 +70,20 @@ class _Feed:
         error: what reading the source raised, to be raised again outside of libarchive. ended: there is no more.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, listing: Listing | None) -> None:
         self.error: BaseException | None = None
         self.ended = False
         self._source = source
+        self._listing = listing
         # libarchive works on it until it asks for the next
         self._piece = b""
 
     def next(self, target: Any) -> int:
         """Point libarchive to the next bytes; how many there are, -1 where that failed."""
         try:
-            self._piece = self._source.piece(_PIECE)
+            self._piece = self._source.read(_PIECE)
+            if self._listing is not None:
+                self._listing.feed(self._piece)
         except BaseException as error:  # noqa: BLE001 - C code is in between; `check` raises it again
             self.error = error
             return -1
@@ -117,7 +121,15 @@ def _code(call: Callable[..., int], *arguments: object) -> int:
         return _FATAL if error.retcode is None else int(error.retcode)
 
 
-def read_archive(source: Source, out: Output, limits: Limits, kind: str, *, held: bool = False) -> None:
+def read_archive(
+    source: Source,
+    out: Output,
+    limits: Limits,
+    kind: str,
+    *,
+    whole: bytearray | None = None,
+    listing: Listing | None = None,
+) -> None:
     """Read all members of an archive.
 
     Args:
@@ -125,9 +137,10 @@ def read_archive(source: Source, out: Output, limits: Limits, kind: str, *, held
         out: takes its members.
         limits: of the sample.
         kind: what libarchive calls the format.
-        held: the format is read in any order, so all of it in memory.
+        whole: the archive in memory, for formats that are read in any order.
+        listing: sees what libarchive sees; members that libarchive does not come to are told from it.
     """
-    _with_archive(source, out, limits, (kind, "none"), held=held)
+    _with_archive(source, out, limits, (kind, "none"), whole=whole, listing=listing)
 
 
 def read_filtered(source: Source, out: Output, limits: Limits, kind: str, name: str) -> None:
@@ -136,14 +149,20 @@ def read_filtered(source: Source, out: Output, limits: Limits, kind: str, name: 
 
 
 def _with_archive(
-    source: Source, out: Output, limits: Limits, kinds: tuple[str, str], *, held: bool = False, name: str | None = None
+    source: Source,
+    out: Output,
+    limits: Limits,
+    kinds: tuple[str, str],
+    *,
+    whole: bytearray | None = None,
+    listing: Listing | None = None,
+    name: str | None = None,
 ) -> None:
     if _ffi is None:
         out.problem("unread", MISSING, incomplete=True)
         return
-    whole = source.hold(limits.hold) if held else None
     key = next(_keys)
-    feed = _feeds[key] = _Feed(source)
+    feed = _feeds[key] = _Feed(source, listing)
     handle = _ffi.read_new()
     try:
         _ffi.get_read_filter_function(kinds[1])(handle)
@@ -154,7 +173,7 @@ def _with_archive(
             # an empty array has no address
             memory = (ctypes.c_char * max(1, len(whole))).from_buffer(whole or bytearray(1))
             code = _code(_ffi.read_open_memory, handle, memory, len(whole))
-        _Archive(source, out, limits, feed, handle, name, len(whole or b"")).read(code)
+        _Archive(source, out, limits, feed, handle, name, len(whole or b""), listing).read(code)
     finally:
         del _feeds[key]
         _code(_ffi.read_free, handle)
@@ -164,7 +183,15 @@ class _Archive:
     """One archive that libarchive reads."""
 
     def __init__(
-        self, source: Source, out: Output, limits: Limits, feed: _Feed, handle: int, name: str | None, held: int
+        self,
+        source: Source,
+        out: Output,
+        limits: Limits,
+        feed: _Feed,
+        handle: int,
+        name: str | None,
+        held: int,
+        listing: Listing | None,
     ) -> None:
         self.source = source
         self.limits = limits
@@ -174,6 +201,7 @@ class _Archive:
         self.notes = Notes()
         self._out = out
         self._name = name
+        self._listing = listing
         self._members = 0
         self._locked = 0
 
@@ -185,6 +213,7 @@ class _Archive:
                 self._broken("its beginning")
             else:
                 self._members_one_by_one()
+            self._tell_the_rest()
         finally:
             if self._locked:
                 self.notes.add("locked", f"{self._locked} of {self._members} members are encrypted and not read")
@@ -209,9 +238,32 @@ class _Archive:
                 return
         self._broken("a place after which no member is found")
 
+    def _tell_the_rest(self) -> None:
+        """Members that libarchive did not come to, by their headers."""
+        listing = self._listing
+        if listing is None:
+            return
+        while piece := self.source.piece(_PIECE):
+            listing.feed(piece)
+        for listed in listing.members[self._members :]:
+            self._members += 1
+            if listed.locked:
+                self._locked += 1
+                locked_member(self._out, listed.name)
+            elif not listed.folder:
+                unread_member(self._out, listed.name)
+                self.notes.add("unread", "a member is packed in a way that is not known, or cannot be reached")
+
+    def _is_locked(self, entry: ctypes.c_void_p) -> bool:
+        if self._listing is not None and self._members <= len(self._listing.members):
+            return self._listing.members[self._members - 1].locked
+        return bool(_ffi.entry_is_data_encrypted(entry) or _ffi.entry_is_metadata_encrypted(entry))
+
     def _broken(self, where: str) -> None:
-        if _ffi.read_has_encrypted_entries(self.handle) > 0:
-            self.notes.add("locked", "its list of members is encrypted, or what follows an encrypted member is")
+        if self._listing is not None and self._listing.locked:
+            self.notes.add("locked", "its list of members is encrypted")
+        elif _ffi.read_has_encrypted_entries(self.handle) > 0:
+            self.notes.add("locked", "what follows an encrypted part cannot be reached")
         elif self.feed.ended:
             self.notes.add("cut", "the archive ends before its end")
         else:
@@ -223,7 +275,7 @@ class _Archive:
         kind = _ffi.entry_filetype(entry) & 0o170000
         if kind == _DIRECTORY:
             return True
-        if _ffi.entry_is_data_encrypted(entry) or _ffi.entry_is_metadata_encrypted(entry):
+        if self._is_locked(entry):
             self._locked += 1
             locked_member(self._out, name)
             return True

@@ -1,13 +1,27 @@
-"""7z archives, read by libarchive from memory, for their list of members stands at the end."""
+"""7z archives, read by libarchive from memory, for their list of members stands at the end.
+
+Where it is cut off or all of it is too large for that, what was packed with LZMA is unpacked as it comes, without names.
+"""
 
 from __future__ import annotations
 
+import lzma
+import re
+from collections.abc import Iterator
+
+from crawler.readers import read_member
 from crawler.readers.base import Limits, Output, Source
 from crawler.readers.libarchive_formats import read_archive
+from crawler.readers.streams import Decoded
 
 FORMAT = "7z"
 
 _MAGIC = b"7z\xbc\xaf\x27\x1c"
+_HEADER = 32
+# LZMA2 begins with a chunk that sets everything; LZMA has a zero there
+_LZMA2 = re.compile(rb"[\x01\xe0-\xff]")
+_PIECE = 2**20
+_TRIED = 2**16
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -16,5 +30,60 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Read all members."""
-    read_archive(source, out, limits, "7zip", held=True)
+    """Read all members, or what can be unpacked without their list."""
+    head = source.peek(_HEADER)
+    end = _HEADER + int.from_bytes(head[12:20], "little") + int.from_bytes(head[20:28], "little")
+    held = bytearray()
+    while len(held) <= limits.hold and (piece := source.piece(_PIECE)):
+        held += piece
+    if len(held) > limits.hold:
+        words = f"its list of members stands at its end, and it is larger than {limits.hold} bytes"
+        out.problem("size", words, incomplete=True)
+        _recover(_halves(held, source), source, out, limits)
+    elif len(held) < end:
+        out.problem("cut", "the archive ends before its list of members", incomplete=True)
+        _recover(iter([bytes(held)]), source, out, limits)
+    else:
+        read_archive(source, out, limits, "7zip", whole=held)
+        if len(held) > end:
+            out.problem("trailing", "bytes follow the end of the archive; they are examined by themselves")
+            read_member(Source(iter([bytes(held[end:])]), "", source.amplification), out)
+
+
+def _halves(held: bytearray, source: Source) -> Iterator[bytes]:
+    """What is held, given back as it goes, and then the rest."""
+    whole = memoryview(held)
+    for start in range(0, len(held), _PIECE):
+        yield bytes(whole[start : start + _PIECE])
+    yield from iter(lambda: source.piece(_PIECE), b"")
+
+
+class _Recovered(Decoded):
+    """Packed streams one behind the other, to the first byte that is none of theirs."""
+
+    def _next_stream(self) -> bool:
+        return False
+
+
+def _recover(pieces: Iterator[bytes], source: Source, out: Output, limits: Limits) -> None:
+    body = Source(pieces, "", source.amplification)
+    body.skip(_HEADER)
+    head = body.peek(_TRIED)
+    window = limits.memory // 2
+    if _LZMA2.match(head):
+        chain = [{"id": lzma.FILTER_LZMA2, "dict_size": window}]
+    else:
+        # what 7-Zip takes if nobody says otherwise
+        chain = [{"id": lzma.FILTER_LZMA1, "dict_size": window, "lc": 3, "lp": 0, "pb": 2}]
+
+    def make() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=chain)
+
+    try:
+        found = make().decompress(head, _TRIED)
+    except (lzma.LZMAError, EOFError):
+        found = b""
+    if found:
+        stream = _Recovered(body, limits, _LZMA2, make, (lzma.LZMAError, EOFError))
+        read_member(Source(stream.pieces(), "", stream.amplification), out)
+    body.drain()

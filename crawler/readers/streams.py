@@ -10,7 +10,8 @@ from crawler.readers import read_member
 from crawler.readers.base import PIECE, RATIO_FLOOR, Damaged, Limits, Output, Source
 from crawler.readers.containers import trailing
 
-# what one damaged place costs: the output of a slice is lost when decoding fails inside it
+# what one damaged place costs: the output of a slice is lost when decoding fails inside it. Slices are whole, however
+# the bytes come, so that the same sample always gives the same.
 SLICE = 4096
 _UNPACKED_SLICE = 2**18
 # what is handed on at a time: frames and observers are paid for by the piece
@@ -179,7 +180,7 @@ class Decoded(Restarting):
             while not decoder.eof:
                 data = b""
                 if decoder.needs_input:
-                    data = source.piece(SLICE)
+                    data = source.read(SLICE)
                     if not data:
                         raise Damaged("cut", "the compressed data ends before its end")
                 part = decoder.decompress(data, _UNPACKED_SLICE)
