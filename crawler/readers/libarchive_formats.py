@@ -273,7 +273,7 @@ class _Archive:
         """Read one; False if no other can be reached."""
         name = _title(entry) if self._name is None else self._name
         kind = _ffi.entry_filetype(entry) & 0o170000
-        if kind == _DIRECTORY:
+        if kind == _DIRECTORY and not _ffi.entry_symlink(entry):
             return True
         if self._is_locked(entry):
             self._locked += 1
@@ -296,13 +296,12 @@ class _Archive:
         return not body.dead
 
     def _bare(self, entry: ctypes.c_void_p, kind: int) -> bool:
-        target = _ffi.entry_hardlink(entry)
-        if kind == _LINK:
-            target = _ffi.entry_symlink(entry) or b""
-        if target is not None:
-            if leaves(target.decode("utf-8", "replace")):
+        symbolic = _ffi.entry_symlink(entry)
+        target = symbolic or _ffi.entry_hardlink(entry)
+        if target is not None or kind == _LINK:
+            if leaves((target or b"").decode("utf-8", "replace")):
                 self.notes.add("suspicious", "a link leads out of the archive", incomplete=False)
-            return kind == _LINK or _ffi.entry_size(entry) <= 0
+            return kind == _LINK or bool(symbolic) or _ffi.entry_size(entry) <= 0
         if kind in (_REGULAR, 0):
             return False
         self.notes.add("suspicious", "a member is a device, a pipe or a socket", incomplete=False)

@@ -32,17 +32,18 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Read all members, or what can be unpacked without their list."""
     head = source.peek(_HEADER)
-    end = _HEADER + int.from_bytes(head[12:20], "little") + int.from_bytes(head[20:28], "little")
+    packed = int.from_bytes(head[12:20], "little")
+    end = _HEADER + packed + int.from_bytes(head[20:28], "little")
     held = bytearray()
     while len(held) <= limits.hold and (piece := source.piece(_PIECE)):
         held += piece
     if len(held) > limits.hold:
         words = f"its list of members stands at its end, and it is larger than {limits.hold} bytes"
         out.problem("size", words, incomplete=True)
-        _recover(_halves(held, source), source, out, limits)
+        _recover(_packed(held, source, packed), source, out, limits)
     elif len(held) < end:
         out.problem("cut", "the archive ends before its list of members", incomplete=True)
-        _recover(iter([bytes(held)]), source, out, limits)
+        _recover(_packed(held, source, packed), source, out, limits)
     else:
         read_archive(source, out, limits, "7zip", whole=held)
         if len(held) > end:
@@ -50,12 +51,15 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             read_member(Source(iter([bytes(held[end:])]), "", source.amplification), out)
 
 
-def _halves(held: bytearray, source: Source) -> Iterator[bytes]:
-    """What is held, given back as it goes, and then the rest."""
-    whole = memoryview(held)
-    for start in range(0, len(held), _PIECE):
+def _packed(held: bytearray, source: Source, size: int) -> Iterator[bytes]:
+    """What stands between the header and the list: what is held, given back in pieces, and then the rest."""
+    whole = memoryview(held)[_HEADER : _HEADER + size]
+    for start in range(0, len(whole), _PIECE):
         yield bytes(whole[start : start + _PIECE])
-    yield from iter(lambda: source.piece(_PIECE), b"")
+    left = size - len(whole)
+    while left and (piece := source.piece(min(_PIECE, left))):
+        left -= len(piece)
+        yield piece
 
 
 class _Recovered(Decoded):
@@ -67,7 +71,6 @@ class _Recovered(Decoded):
 
 def _recover(pieces: Iterator[bytes], source: Source, out: Output, limits: Limits) -> None:
     body = Source(pieces, "", source.amplification)
-    body.skip(_HEADER)
     head = body.peek(_TRIED)
     window = limits.memory // 2
     if _LZMA2.match(head):
