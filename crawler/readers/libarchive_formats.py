@@ -13,10 +13,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from isal import isal_zlib
+
 from crawler.readers import read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, bare_member, leaves, locked_member, unread_member
-from crawler.readers.rar_listing import Listing
+from crawler.readers.rar_listing import Listed, Listing
 from crawler.readers.streams import Stream
 
 MISSING = "libarchive13 is not installed; run: tocsin doctor"
@@ -254,9 +256,16 @@ class _Archive:
                 unread_member(self._out, listed.name)
                 self.notes.add("unread", "a member is packed in a way that is not known, or cannot be reached")
 
-    def _is_locked(self, entry: ctypes.c_void_p) -> bool:
-        if self._listing is not None and self._members <= len(self._listing.members):
-            return self._listing.members[self._members - 1].locked
+    def _listed(self, name: str) -> Listed | None:
+        """What the listing knows of the member that libarchive is at, if both call it the same."""
+        known = self._listing.members if self._listing is not None else []
+        listed = known[self._members - 1] if self._members <= len(known) else None
+        return listed if listed is not None and listed.name.replace("\\", "/") == name.replace("\\", "/") else None
+
+    def _is_locked(self, entry: ctypes.c_void_p, name: str) -> bool:
+        listed = self._listed(name)
+        if listed is not None:
+            return listed.locked
         return bool(_ffi.entry_is_data_encrypted(entry) or _ffi.entry_is_metadata_encrypted(entry))
 
     def _broken(self, where: str) -> None:
@@ -275,7 +284,7 @@ class _Archive:
         kind = _ffi.entry_filetype(entry) & 0o170000
         if kind == _DIRECTORY and not _ffi.entry_symlink(entry):
             return True
-        if self._is_locked(entry):
+        if self._is_locked(entry, name):
             self._locked += 1
             locked_member(self._out, name)
             return True
@@ -285,6 +294,9 @@ class _Archive:
         body = _Body(self, max(0, _ffi.entry_size(entry)))
         member = Source(body.pieces(), name, body.amplification)
         read_member(member, self._out)
+        listed = self._listed(name)
+        if member.damage is None and listed is not None and listed.crc not in (None, body.crc):
+            self.notes.add("damaged", "a member does not have the checksum that its header names")
         if body.dead:
             if _ffi.read_has_encrypted_entries(self.handle) > 0:
                 self.notes.add("locked", "its members are encrypted")
@@ -317,11 +329,13 @@ class _Body(Stream):
     """The bytes of one member.
 
     Attributes:
+        crc: CRC-32 of what came so far.
         dead: nothing can be read from the archive any more.
     """
 
     def __init__(self, archive: _Archive, size: int) -> None:
         super().__init__(archive.source, archive.limits)
+        self.crc = 0
         self.dead = False
         self._archive = archive
         self._size = size
@@ -346,7 +360,9 @@ class _Body(Stream):
             code = _code(_ffi.read_data_block, handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset))
             feed.check()
             if size.value and buffer.value and code >= _WARN:
-                yield ctypes.string_at(buffer.value, size.value)
+                data = ctypes.string_at(buffer.value, size.value)
+                self.crc = isal_zlib.crc32(data, self.crc)
+                yield data
             if code == _EOF:
                 return
             if code == _WARN:

@@ -21,11 +21,12 @@ _MAX_HEADER = 2 * 2**20
 
 @dataclass(slots=True)
 class Listed:
-    """One member by its header."""
+    """One member by its header; `crc` is None where the header has none, or only that of a part."""
 
     name: str
     folder: bool
     locked: bool
+    crc: int | None
 
 
 class Listing:
@@ -87,7 +88,7 @@ class Listing:
             self.locked = True
             raise ValueError
         if kind == _MEMBER4:
-            packed, _, _, _, _, _, _, name_size, _ = _FILE4.unpack_from(data, _BLOCK4.size)
+            packed, _, _, crc, _, _, _, name_size, _ = _FILE4.unpack_from(data, _BLOCK4.size)
             at = _BLOCK4.size + _FILE4.size
             more = packed
             if flags & 0x100:
@@ -95,7 +96,7 @@ class Listing:
                 at += 8
             # behind a NUL the name stands again, in a form of its own
             name = bytes(data[at : at + name_size]).split(b"\0", 1)[0]
-            self._found(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4))
+            self._found(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4), crc=None if flags & 3 else crc)
         self._skip = size + more
         return True
 
@@ -116,16 +117,18 @@ class Listing:
             self.locked = True
             raise ValueError
         if kind == _MEMBER5:
-            self._member5(at, start + size, extra)
+            self._member5(at, start + size, extra, whole=not flags & 0x18)
         self._skip = start + size + more
         return True
 
-    def _member5(self, at: int, end: int, extra: int) -> None:
+    def _member5(self, at: int, end: int, extra: int, *, whole: bool) -> None:
         data = self._buffer
         flags, at = _number(data, at)
         for _ in range(2):
             _, at = _number(data, at)
-        at += (4 if flags & 2 else 0) + (4 if flags & 4 else 0)
+        at += 4 if flags & 2 else 0
+        crc = struct.unpack_from("<I", data, at)[0] if flags & 4 and whole else None
+        at += 4 if flags & 4 else 0
         for _ in range(2):
             _, at = _number(data, at)
         size, at = _number(data, at)
@@ -137,10 +140,10 @@ class Listing:
             kind, _ = _number(data, at)
             locked = locked or kind == 1
             at += size
-        self._found(name, folder=bool(flags & 1), locked=locked)
+        self._found(name, folder=bool(flags & 1), locked=locked, crc=crc)
 
-    def _found(self, name: bytes, *, folder: bool, locked: bool) -> None:
-        self.members.append(Listed(name[: 4 * MAX_NAME].decode("utf-8", "replace"), folder, locked))
+    def _found(self, name: bytes, *, folder: bool, locked: bool, crc: int | None) -> None:
+        self.members.append(Listed(name[: 4 * MAX_NAME].decode("utf-8", "replace"), folder, locked, crc))
 
 
 def _number(data: bytearray, at: int) -> tuple[int, int]:

@@ -138,6 +138,7 @@ class _Archive:
                 break
             else:
                 self.notes.add("damaged", "a member's header is damaged")
+                source.skip(1)
                 self._next_header()
         if not self.ended:
             self.notes.add("cut", "the archive ends before its end mark")
@@ -147,17 +148,15 @@ class _Archive:
         while (block := source.peek(_BLOCK)) and not block.strip(b"\0"):
             source.skip(len(block))
 
-    def _next_header(self) -> bool:
+    def _next_header(self) -> None:
         """Go to the next valid header wherever it begins, or to the end."""
         source = self._source
-        source.skip(1)
         while data := source.peek(_WINDOW):
             at = self._header_in(data)
             if at >= 0:
                 source.skip(at)
-                return True
+                return
             source.skip(len(data) if len(data) < _WINDOW else _WINDOW - _BLOCK + 1)
-        return False
 
     @staticmethod
     def _header_in(data: bytes) -> int:
@@ -277,7 +276,7 @@ class _Archive:
             digits, space, _ = data[at : at + 12].partition(b" ")
             size = int(digits) if digits.isdigit() and space else 0
             key, sign, value = data[at + len(digits) + 1 : at + size].partition(b"=")
-            if not sign or size <= len(digits) + 1 or not value.endswith(b"\n"):
+            if not sign or at + size > len(data) or not value.endswith(b"\n"):
                 self.notes.add("damaged", "a record about a member is damaged", incomplete=False)
                 return
             if key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU.sparse"):

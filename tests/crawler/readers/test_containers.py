@@ -240,4 +240,7 @@ def _listed(text: str) -> list[str]:
             member, folder = line.startswith(("FILE", "R5_FILE")), "is=-D" in line or "is=D" in line
         elif member and not folder and line.strip().startswith("name="):
             names.append(line.strip().removeprefix("name=").rstrip("/"))
+        elif "redir: type=WINDOWS_JUNCTION" in line:
+            # libarchive takes it for the folder that it stands for
+            names.pop()
     return names
