@@ -268,10 +268,14 @@ class _Archive:
             return listed.locked
         return bool(_ffi.entry_is_data_encrypted(entry) or _ffi.entry_is_metadata_encrypted(entry))
 
+    def _encrypted(self) -> bool:
+        """True if libarchive met something encrypted: asked for 7z alone, for of a broken xar archive it dies."""
+        return self.held > 0 and _ffi.read_has_encrypted_entries(self.handle) > 0
+
     def _broken(self, where: str) -> None:
         if self._listing is not None and self._listing.locked:
             self.notes.add("locked", "its list of members is encrypted")
-        elif _ffi.read_has_encrypted_entries(self.handle) > 0:
+        elif self._encrypted():
             self.notes.add("locked", "what follows an encrypted part cannot be reached")
         elif self.feed.ended:
             self.notes.add("cut", "the archive ends before its end")
@@ -298,7 +302,7 @@ class _Archive:
         if member.damage is None and listed is not None and listed.crc not in (None, body.crc):
             self.notes.add("damaged", "a member does not have the checksum that its header names")
         if body.dead:
-            if _ffi.read_has_encrypted_entries(self.handle) > 0:
+            if self._encrypted():
                 self.notes.add("locked", "its members are encrypted")
             self.notes.add("damaged", "nothing behind a damaged member can be reached")
         elif member.damage is not None and member.damage.code == "ratio" and body.left > self.limits.max_output:

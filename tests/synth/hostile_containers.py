@@ -114,12 +114,14 @@ def lz4_bomb(random_: random.Random) -> Hostile:
     return Hostile("lz4 bomb", data, _said("ratio"), limits=NARROW)
 
 
+@_slow
 @_made
 def seven_zip_bomb(random_: random.Random) -> Hostile:
     data = archives.written("7zip", [("zeros.bin", ZEROS), ("people.csv", TABLE)])
     return Hostile("7z bomb before the canary", data, _said("ratio"), limits=NARROW)
 
 
+@_slow
 @_made
 def zip_bombs_of_every_method(random_: random.Random) -> Hostile:
     parts = [

@@ -12,15 +12,19 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import brotli
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crawler.readers import libarchive_formats
 from crawler.readers.base import Limits
-from crawler.sandbox import Sandbox
+from crawler.readers.rar_listing import Listing
+from crawler.sandbox import Sandbox, walls
 from crawler.wire import receive, send
 from tests.crawler.readers.frames import Consumer, Member, read
 from tests.synth import archives
@@ -121,6 +125,7 @@ def test_streams_one_behind_the_other_are_one_file(packer: str) -> None:
     assert not found.all_problems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packer", STREAMS)
 def test_what_stands_before_a_cut_is_read(packer: str) -> None:
     data = STREAMS[packer](
@@ -130,6 +135,43 @@ def test_what_stands_before_a_cut_is_read(packer: str) -> None:
     assert found.all_problems == {"cut"}
     assert not found.all_complete
     assert found.members[0].bytes > 400_000
+
+
+# those that are taken apart here, and have checksums; what libarchive makes of changed bytes is for its own tests
+OURS = ["zip", "zip stored", "tar pax", "tar gnu", "gzip", "bzip2", "xz", "zstd", "brotli"]
+LIMITS = Limits(max_output=2**22, max_entries=50, max_depth=4)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_container_with_changed_bytes_never_goes_quiet(data: st.DataObject) -> None:
+    packer = data.draw(st.sampled_from(OURS))
+    whole = PACKERS[packer]("people.csv", TABLE)
+    changed = bytearray(whole)
+    for at in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
+        changed[at] = data.draw(st.integers(0, 255))
+    changed = changed[: data.draw(st.integers(1, len(whole)))]
+    found = read(bytes(changed), LIMITS)
+    assert found.bytes == len(changed)
+    assert "reader" not in found.all_problems
+    if found.format == read(whole).format and found.format != "tar" and not tables(found):
+        assert found.all_problems
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_listing_of_a_rar_archive_fails(data: st.DataObject) -> None:
+    make = data.draw(st.sampled_from([archives.rar4, archives.rar5]))
+    changed = bytearray(make([("a.csv", TABLE[:100]), ("b.csv", b"x")]))
+    for at in data.draw(st.lists(st.integers(0, len(changed) - 1), max_size=4)):
+        changed[at] = data.draw(st.integers(0, 255))
+    whole, cut = Listing(100), Listing(100)
+    whole.feed(bytes(changed))
+    for start in range(0, len(changed), 7):
+        cut.feed(bytes(changed[start : start + 7]))
+    assert whole.members == cut.members
+    assert whole.locked == cut.locked
 
 
 def test_names_lead_through_compression() -> None:
@@ -176,6 +218,13 @@ def _through(sandbox: Sandbox, data: bytes) -> Member:
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with Sandbox(Limits(wall=30), bwrap=request.param) as sandbox:
         yield sandbox
+
+
+def test_walls_show_code_and_nothing_else() -> None:
+    shown = [Path(path) for option, path in pairwise(walls()) if option == "--ro-bind"]
+    checkout = Path(__file__).parents[3]
+    assert not any(path in (*checkout.parents, checkout, Path.home(), *Path.home().parents) for path in shown)
+    assert {path.name for path in shown} >= {"crawler", "data", "site-packages"}
 
 
 @pytest.mark.slow
