@@ -81,8 +81,10 @@ class Listing:
         _, kind, flags, size = _BLOCK4.unpack_from(data)
         if kind not in _TYPES4 or size < _BLOCK4.size:
             raise ValueError
-        if len(data) < max(size, 11):
+        if len(data) < size:
             return False
+        # a header that lies about its size must not be read beyond it
+        data = data[:size]
         more = struct.unpack_from("<I", data, 7)[0] if flags & 0x8000 else 0
         if kind == _MAIN4 and flags & 0x80:
             self.locked = True
@@ -109,6 +111,7 @@ class Listing:
             raise ValueError
         if len(data) < start + size:
             return False
+        data = data[: start + size]
         kind, at = _number(data, start)
         flags, at = _number(data, at)
         extra, at = _number(data, at) if flags & 1 else (0, at)
@@ -117,12 +120,11 @@ class Listing:
             self.locked = True
             raise ValueError
         if kind == _MEMBER5:
-            self._member5(at, start + size, extra, whole=not flags & 0x18)
+            self._member5(data, at, extra, whole=not flags & 0x18)
         self._skip = start + size + more
         return True
 
-    def _member5(self, at: int, end: int, extra: int, *, whole: bool) -> None:
-        data = self._buffer
+    def _member5(self, data: bytearray, at: int, extra: int, *, whole: bool) -> None:
         flags, at = _number(data, at)
         for _ in range(2):
             _, at = _number(data, at)
@@ -132,10 +134,10 @@ class Listing:
         for _ in range(2):
             _, at = _number(data, at)
         size, at = _number(data, at)
-        name = bytes(data[at : min(at + size, end)])
+        name = bytes(data[at : at + size])
         locked = False
-        at = max(at, end - extra)
-        while extra and at < end:
+        at = max(at, len(data) - extra)
+        while extra and at < len(data):
             size, at = _number(data, at)
             kind, _ = _number(data, at)
             locked = locked or kind == 1
