@@ -124,7 +124,7 @@ def _read(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
     try:
         confine.no_core_dumps()
         confine.die_with_parent()
-        confine.limit(memory=limits.memory, cpu=limits.cpu, files=16, file_size=0)
+        confine.limit(memory=limits.memory + limits.hold, cpu=limits.cpu, files=16, file_size=0)
         confine.only_computing()
         peer = _Peer(sock, clock)
         while peer.next_sample():

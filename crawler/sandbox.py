@@ -30,8 +30,27 @@ from data.errors import ReaderFailed
 __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
 
 START_SECONDS = 20.0
-# what a reader imports beside the standard library
-_PACKAGES = ("crawler", "data", "orjson", "isal")
+# ours, each bound by itself: a checkout holds more than code
+_PACKAGES = ("crawler", "data")
+# what readers import beside the standard library, with what these need
+_IMPORTED = (
+    "orjson",
+    "isal",
+    "libarchive",
+    "zstandard",
+    "brotli",
+    "_brotli",
+    "pypdf",
+    "typing_extensions",
+    "pyarrow",
+    "numpy",
+    "lxml",
+    "access_parser",
+    "construct",
+    "tabulate",
+)
+# folders of installed packages hold code alone, and some of it stands beside the package that needs it
+_INSTALLED = ("site-packages", "dist-packages")
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 
 
@@ -323,20 +342,31 @@ def _interpreter() -> str:
 
 
 def _package(name: str) -> Path:
+    """The folder of a package, the file of a module."""
     found = importlib.util.find_spec(name)
-    if found is None or not found.submodule_search_locations:
+    place = found and (next(iter(found.submodule_search_locations or ()), None) or found.origin)
+    if not place:
         raise ReaderFailed(f"the package {name} is not installed", hint="install the project again: make setup")
-    return Path(next(iter(found.submodule_search_locations))).resolve()
+    return Path(place).resolve()
 
 
 def _roots() -> list[str]:
     """Folders that packages are imported from, in order."""
-    return list(dict.fromkeys(str(_package(name).parent) for name in _PACKAGES))
+    return list(dict.fromkeys(str(_package(name).parent) for name in (*_PACKAGES, *_IMPORTED)))
+
+
+def _seen() -> list[Path]:
+    """Folders and files of packages that readers may see."""
+    places = map(_package, _IMPORTED)
+    return [
+        *map(_package, _PACKAGES),
+        *(place.parent if place.parent.name in _INSTALLED else place for place in places),
+    ]
 
 
 def walls() -> list[str]:
     """Arguments of bubblewrap, without the program that it starts."""
-    seen = [*map(_package, _PACKAGES), Path(_interpreter()), Path(os.path.realpath(os.__file__)).parent]
+    seen = [*_seen(), Path(_interpreter()), Path(os.path.realpath(os.__file__)).parent]
     if sys.base_prefix not in ("/", "/usr", "/usr/local"):
         # an interpreter that lives by itself keeps its libraries beside it
         seen.append(Path(sys.base_prefix).resolve())

@@ -34,7 +34,8 @@ class Limits:
     """What the reading of one sample may cost.
 
     Attributes:
-        memory: bytes of address space. cpu: seconds of processor time.
+        memory: bytes of address space, beside what is held. cpu: seconds of processor time.
+        hold: bytes of a sample that a format with random access may keep in memory.
         wall: seconds in which the reader neither waits for input nor for its output to be taken.
         patience: seconds in all, waiting included, before the last byte was handed over.
         max_output: bytes that containers may unpack to. max_entries: members at all depths.
@@ -43,6 +44,7 @@ class Limits:
     """
 
     memory: int = 512 * 2**20
+    hold: int = 2**30
     cpu: float = 600.0
     wall: float = 600.0
     patience: float = 86_400.0
@@ -163,6 +165,20 @@ class Source:
         while left and (piece := self.piece(min(left, PIECE))):
             left -= len(piece)
         return size - left
+
+    def hold(self, limit: int) -> bytearray:
+        """All that is left, in memory, for formats that must be read in any order.
+
+        Raises:
+            Damaged: there is more than `limit` bytes; the rest is left to the byte pass. Where the stream is cut by
+                damage, what came is given and the damage stays in `damage`.
+        """
+        held = bytearray()
+        while piece := self.piece(2**20):
+            held += piece
+            if len(held) > limit:
+                raise Damaged("size", f"its format needs all of it in memory, and it is larger than {limit} bytes")
+        return held
 
     def drain(self) -> None:
         """Take what is left, so that whoever watches sees every byte."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from crawler.readers import read_member
 from crawler.readers.base import MAX_NAME, Damaged, Limits, Output, Source
+from crawler.readers.containers import trailing
 from crawler.readers.inflate import Inflate
 
 FORMAT = "gzip"
@@ -32,9 +33,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     read_member(member, out)
     if stream.wrong:
         out.problem("damaged", f"{stream.wrong} members do not have the checksum they name", incomplete=True)
-    if member.damage is None and source.peek(1):
-        out.problem("trailing", "bytes follow the end of the compressed data; they are examined by themselves")
-        read_member(Source(iter(source.piece, b""), "", source.amplification), out)
+    if member.damage is None:
+        trailing(source, out, "compressed data")
 
 
 class _Stream:

@@ -6,77 +6,63 @@ from collections.abc import Iterator
 
 from isal import isal_zlib
 
-from crawler.readers.base import RATIO_FLOOR, Damaged, Limits, Source
+from crawler.readers.base import Damaged, Limits, Source
+from crawler.readers.streams import Stream
 
 # the stubs of isal call the class an instance
 _REFUSED: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]
-# what one damaged place costs: the output of a piece is lost when decoding fails inside it
-_PACKED_PIECE = 2048
-_UNPACKED_PIECE = 2**18
+# what one damaged place costs: the output of a slice is lost when decoding fails inside it
+_SLICE = 2048
+_UNPACKED_SLICE = 2**18
 
 
-class Inflate:
+class Inflate(Stream):
     """One raw deflate stream of a source, which afterwards stands behind its last byte.
 
+    Where no stream goes on as the bytes do, the source is set back to a place before the damage.
+
     Attributes:
-        packed, unpacked: bytes so far. crc: CRC-32 of what was unpacked so far.
+        crc: CRC-32 of what was unpacked so far.
     """
 
     def __init__(self, source: Source, limits: Limits) -> None:
-        self.packed = 0
-        self.unpacked = 0
+        super().__init__(source, limits)
         self.crc = 0
-        self._source = source
-        self._limits = limits
         self._decoder = isal_zlib.decompressobj(wbits=-15)
         self._pending = b""
         self._more = False
+        self._taken = 0
 
-    def amplification(self) -> float:
-        """Unpacked bytes for one byte of the whole sample."""
-        return float(self._source.amplification() * self.unpacked / max(1, self.packed))
-
-    def pieces(self, *, limited: bool = True) -> Iterator[bytes]:
-        """Unpacked bytes; may be asked again after a ratio error, `limited` off, to find the end of the stream.
-
-        Raises:
-            Damaged: "cut" where the source ends first; "damaged" where no stream goes on so, with the source set back
-                to a place before the damage; "ratio" where the limit is passed.
-        """
+    def parts(self) -> Iterator[bytes]:
+        """Unpacked bytes; may be asked again after a ratio error, to find the end of the stream."""
         decoder = self._decoder
+        # whole slices: what damage costs must not hang on how the bytes came
+        take = self.source.read
         while not decoder.eof:
             if not self._pending and not self._more:
-                self._pending = self._source.piece(_PACKED_PIECE)
-                self.packed += len(self._pending)
+                self._pending = take(_SLICE)
                 if not self._pending:
                     raise Damaged("cut", "the compressed data ends before its end")
-                taken = len(self._pending)
+                self._taken = len(self._pending)
             try:
-                data = decoder.decompress(self._pending, _UNPACKED_PIECE)
+                data = decoder.decompress(self._pending, _UNPACKED_SLICE)
             except _REFUSED as error:
-                self._source.back(taken)
-                self.packed -= taken
+                self.source.back(self._taken)
                 raise Damaged("damaged", "the compressed data is damaged") from error
             self._pending = decoder.unconsumed_tail
-            # a full piece may leave output inside the decoder although it took all its input
-            self._more = len(data) >= _UNPACKED_PIECE
-            self.unpacked += len(data)
+            # a full slice may leave output inside the decoder although it took all its input
+            self._more = len(data) >= _UNPACKED_SLICE
             self.crc = isal_zlib.crc32(data, self.crc)
-            if limited and self.unpacked > RATIO_FLOOR and self.amplification() > self._limits.max_ratio:
-                raise Damaged("ratio", f"it unpacks to more than {self._limits.max_ratio:g} times its size")
             if data:
                 yield data
-        left = len(decoder.unused_data)
-        if left and self._pending is not None:
-            self._source.back(left)
-            self.packed -= left
-            self._pending = b""
+        self.source.back(len(decoder.unused_data))
+        self._pending = b""
 
     def find_end(self) -> None:
         """Unpack what is left without giving it out, so that the source stands behind the stream.
 
         Raises:
-            Damaged: as `pieces`.
+            Damaged: as `parts`.
         """
-        for _ in self.pieces(limited=False):
-            pass
+        for part in self.parts():
+            self.unpacked += len(part)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 import struct
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from isal import isal_zlib
-
-from crawler.readers import UNKNOWN, read_member
+from crawler.readers import UNKNOWN, read_member, zip_methods
 from crawler.readers.base import MAX_NAME, PIECE, Damaged, Limits, Output, Source
+from crawler.readers.containers import Notes, locked_member, trailing
 from crawler.readers.inflate import Inflate
+from crawler.readers.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
 from data.errors import LimitReached
 
 FORMAT = "zip"
 
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
-_END64, _LOCATOR64, _DESCRIPTOR = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
+_END64, _LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
 _EXTRA, _SIGNATURE, _SPANNED = b"PK\x06\x08", b"PK\x05\x05", b"PK\x30\x30"
 _ANY = re.compile(rb"PK(?:\x03\x04|\x01\x02|\x05\x06|\x06\x06)")
 _LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
@@ -30,12 +28,13 @@ _CENTRAL_HEADER = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END_HEADER = struct.Struct("<4sHHHHIIH")
 _ENCRYPTED, _STREAMED, _UTF8 = 0x1, 0x8, 0x800
 _STORED, _DEFLATED = 0, 8
+_UNIX, _DEVICES = 3, (1, 2, 6)
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """Sure by its first signature."""
-    return 1.0 if head.startswith((_LOCAL, _END, _SPANNED + _LOCAL, _DESCRIPTOR + _LOCAL)) else 0.0
+    return 1.0 if head.startswith((_LOCAL, _END, _SPANNED + _LOCAL, DESCRIPTOR + _LOCAL)) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
@@ -47,9 +46,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         archive.report()
         raise
     archive.report()
-    if archive.ended and source.peek(1):
-        out.problem("trailing", "bytes follow the end of the archive; they are examined by themselves")
-        read_member(Source(iter(source.piece, b""), "", source.amplification), out)
+    if archive.ended:
+        trailing(source, out, "archive")
 
 
 @dataclass(slots=True)
@@ -72,61 +70,6 @@ class _Local:
         return self.name[: 4 * MAX_NAME].decode("utf-8" if self.flags & _UTF8 else "cp437", "replace")
 
 
-class _Stored:
-    """A member that is not compressed."""
-
-    def __init__(self, source: Source, size: int | None) -> None:
-        self.size = 0
-        self.crc = 0
-        self._source = source
-        self._wanted = size
-
-    def _took(self, data: bytes) -> bytes:
-        self.size += len(data)
-        self.crc = isal_zlib.crc32(data, self.crc)
-        return data
-
-    def pieces(self) -> Iterator[bytes]:
-        if self._wanted is None:
-            yield from self._until_descriptor()
-            return
-        while self.size < self._wanted:
-            data = self._source.piece(min(PIECE, self._wanted - self.size))
-            if not data:
-                raise Damaged("cut", "the archive ends inside this member")
-            yield self._took(data)
-
-    def _until_descriptor(self) -> Iterator[bytes]:
-        """The size stands behind the member: its end is where a descriptor agrees with what came before it."""
-        while data := self._source.peek(PIECE):
-            at = data.find(_DESCRIPTOR)
-            if at < 0:
-                # the last bytes may begin a descriptor
-                at = len(data) - 3 if len(data) == PIECE else len(data)
-                yield self._took(self._source.read(at))
-                continue
-            if at:
-                yield self._took(self._source.read(at))
-            if _descriptor_size(self._source, self.crc, self.size, self.size):
-                return
-            yield self._took(self._source.read(4))
-        raise Damaged("cut", "the archive ends inside this member")
-
-
-def _descriptor_size(source: Source, crc: int, packed: int, unpacked: int) -> int:
-    """Length of the data descriptor that comes next if it says these numbers, else 0."""
-    data = source.peek(24)
-    for mark in (_DESCRIPTOR, b""):
-        for form in ("<III", "<IQQ"):
-            size = struct.calcsize(form)
-            body = data[len(mark) : len(mark) + size]
-            if data.startswith(mark) and len(body) == size:
-                mask = _FULL32 if form == "<III" else 2**64 - 1
-                if struct.unpack(form, body) == (crc, packed & mask, unpacked & mask):
-                    return len(mark) + size
-    return 0
-
-
 class _Archive:
     """One archive on its way through."""
 
@@ -135,8 +78,8 @@ class _Archive:
         self.out = out
         self.limits = limits
         self.ended = False
-        # counted by (code, sentence, incomplete): a million members must not say the same a million times
-        self._problems: Counter[tuple[str, str, bool]] = Counter()
+        self._notes = Notes()
+        self._note = self._notes.add
         # by offset: hash of the name, packed size; hashes keep a million names within memory
         self._came: dict[int, tuple[int, int]] = {}
         self._names: set[int] = set()
@@ -146,17 +89,13 @@ class _Archive:
         self._unlisted: set[int] = set()
         self._promised: int | None = None
 
-    def _note(self, code: str, sentence: str, *, incomplete: bool = True) -> None:
-        self._problems[code, sentence, incomplete] += 1
-
     def report(self) -> None:
         """Say what was wrong, once for each kind."""
         if self._locked:
             self.out.problem(
                 "locked", f"{self._locked} of {self._members} members are encrypted and not read", incomplete=True
             )
-        for (code, sentence, incomplete), count in self._problems.items():
-            self.out.problem(code, sentence if count == 1 else f"{sentence} ({count} times)", incomplete=incomplete)
+        self._notes.report(self.out)
 
     def read(self) -> None:
         source = self.source
@@ -174,7 +113,7 @@ class _Archive:
                 source.skip(max(0, int.from_bytes(record[4:12], "little") + 12 - 56))
             elif mark == _LOCATOR64:
                 source.skip(20)
-            elif mark in (_SPANNED, _DESCRIPTOR) and source.position == 0:
+            elif mark in (_SPANNED, DESCRIPTOR) and source.position == 0:
                 source.skip(4)
             elif mark == _EXTRA:
                 source.skip(4 + int.from_bytes(source.peek(8)[4:], "little"))
@@ -214,16 +153,14 @@ class _Archive:
         self._identify(local)
         if local.flags & _ENCRYPTED:
             self._locked += 1
+            locked_member(self.out, local.title)
             self._pass_over(local)
         elif local.method == _DEFLATED and (local.packed or local.streamed or not self._at_mark()):
             self._deflated(local, begin)
         elif local.method in (_STORED, _DEFLATED):
             self._stored(local)
         else:
-            self.out.begin(local.title, UNKNOWN)
-            self.out.problem("unread", f"compression method {local.method} is not known", incomplete=True)
-            self.out.end(0)
-            self._pass_over(local)
+            self._other(local, begin)
         self._came[offset] = hash(local.name), local.packed
 
     def _local_header(self) -> _Local | None:
@@ -259,7 +196,7 @@ class _Archive:
 
     def _descriptor(self, local: _Local) -> None:
         """Pass over the descriptor of a member whose content is not known: its numbers cannot be checked."""
-        if local.streamed and self.source.peek(4) == _DESCRIPTOR:
+        if local.streamed and self.source.peek(4) == DESCRIPTOR:
             self.source.skip(16)
             if not self._at_mark():
                 self.source.skip(8)
@@ -276,7 +213,7 @@ class _Archive:
                     source.skip(begin + local.packed - source.position)
                 else:
                     inflate.find_end()
-                    source.skip(_descriptor_size(source, inflate.crc, inflate.packed, inflate.unpacked))
+                    source.skip(descriptor_size(source, inflate.crc, inflate.packed, inflate.unpacked))
             except Damaged as error:
                 damage = error
             local.packed = local.packed or inflate.packed
@@ -286,8 +223,36 @@ class _Archive:
             # the sizes of a damaged archive are not to be trusted: the next member is where its header stands
             self._next_mark()
 
+    def _other(self, local: _Local, begin: int) -> None:
+        """A member of a method beside deflate: bounded by the size in its header where that stands there."""
+        source = self.source
+        bounded = local.packed > 0 or not local.streamed
+        body = Source(Stored(source, local.packed).pieces(), "", source.amplification) if bounded else source
+        stream = zip_methods.stream(local.method, body, self.limits, None if local.streamed else local.unpacked)
+        if stream is None:
+            self.out.begin(local.title, UNKNOWN)
+            self.out.problem("unread", f"compression method {local.method} is not known", incomplete=True)
+            self.out.end(0)
+            self._pass_over(local)
+            return
+        checked = Checked(stream.pieces())
+        member = Source(checked.pieces(), local.title, stream.amplification)
+        read_member(member, self.out)
+        packed = stream.packed
+        if bounded:
+            body.drain()
+            packed = source.position - begin
+            if body.damage is not None:
+                self._note("cut", "the archive ends inside a member")
+        if member.damage is None:
+            self._check(local, checked.crc, packed, stream.unpacked)
+        elif bounded:
+            self._descriptor(local)
+        else:
+            self._next_mark()
+
     def _stored(self, local: _Local) -> None:
-        stored = _Stored(self.source, None if local.streamed and not local.packed else local.packed)
+        stored = Stored(self.source, None if local.streamed and not local.packed else local.packed)
         if local.name.endswith(b"/") and not local.packed and not local.streamed:
             return
         member = Source(stored.pieces(), local.title, self.source.amplification)
@@ -299,7 +264,7 @@ class _Archive:
         """Hold a member that was read to its end against the numbers of its header or descriptor."""
         if local.streamed:
             local.packed = packed
-            size = _descriptor_size(self.source, crc, packed, unpacked)
+            size = descriptor_size(self.source, crc, packed, unpacked)
             if size:
                 self.source.skip(size)
                 return
@@ -325,6 +290,8 @@ class _Archive:
         name, extra = source.read(name_size), source.read(extra_size)
         source.skip(comment_size)
         _, packed, offset = _wide(extra, unpacked, packed, fields[16])
+        if fields[1] >> 8 == _UNIX and fields[15] >> 28 in _DEVICES:
+            self._note("suspicious", "a member is a device or a pipe", incomplete=False)
         if not self._listed:
             self._unlisted = set(self._came)
         self._listed += 1
