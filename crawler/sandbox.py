@@ -40,14 +40,7 @@ _IMPORTED = (
     "zstandard",
     "brotli",
     "_brotli",
-    "pypdf",
     "typing_extensions",
-    "pyarrow",
-    "numpy",
-    "lxml",
-    "access_parser",
-    "construct",
-    "tabulate",
 )
 # folders of installed packages hold code alone, and some of it stands beside the package that needs it
 _INSTALLED = ("site-packages", "dist-packages")

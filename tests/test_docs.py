@@ -38,3 +38,11 @@ def test_no_lock_file_names_an_index():
     for lock in ROOT.rglob("requirements*.lock"):
         if ".venv" not in lock.parts:
             assert "://" not in lock.read_text(), lock
+
+
+def test_every_format_is_documented():
+    from crawler.readers import EMPTY, readers
+
+    text = (ROOT / "docs" / "formats.md").read_text()
+    for word in [EMPTY, *(reader.FORMAT for reader in readers())]:
+        assert f"`{word}`" in text, word

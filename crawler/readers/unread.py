@@ -1,4 +1,4 @@
-"""Containers that no reader opens yet, known by their first bytes: saying so is all that is done with them."""
+"""Files that no reader opens yet, known by their first bytes: saying so is all that is done with them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from crawler.readers.base import Limits, Output, Source
 FORMAT = "unknown"
 
 KINDS = (
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (0, b"Rar!\x1a\x07", "a RAR archive"),
-    (0, b"\xfd7zXZ\0", "xz compressed"),
-    (0, b"BZh", "bzip2 compressed"),
-    (0, b"\x28\xb5\x2f\xfd", "zstd compressed"),
-    (0, b"\x04\x22\x4d\x18", "lz4 compressed"),
-    (257, b"ustar", "a tar archive"),
-    (0, b"MSCF", "a cabinet"),
     (0, b"%PDF-", "a PDF document"),
     (0, b"SQLite format 3\0", "a SQLite database"),
     (0, b"PAR1", "a Parquet file"),
