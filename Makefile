@@ -32,7 +32,12 @@ test: setup lint
 	@scripts/system-packages.sh test
 	@$(BIN)/python -m pytest
 
-bench: setup
+$(VENV)/.bench: $(STAMP) requirements-bench.lock
+	@scripts/system-packages.sh bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
 
 lock:

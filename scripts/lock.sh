@@ -5,3 +5,4 @@ command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exi
 common=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet)
 uv pip compile "${common[@]}" pyproject.toml -o requirements.lock
 uv pip compile "${common[@]}" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+uv pip compile "${common[@]}" pyproject.toml --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock

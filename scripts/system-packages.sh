@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Debian packages that Tocsin (run) and its tests (test) need: installed by root, named to everybody else.
+# Debian packages that Tocsin (run), its tests (test) and its benchmarks (bench) need: installed by root, named to everybody else.
 set -euo pipefail
 case "${1:-run}" in
   run) wanted=("python3-venv:python3 -c 'import ensurepip'" "bubblewrap:command -v bwrap" "libarchive13:ls /usr/lib/*/libarchive.so.13") ;;
   test) wanted=("nginx-light:command -v nginx || test -x /usr/sbin/nginx" "bubblewrap:command -v bwrap" "age:command -v age" "ripgrep:command -v rg") ;;
-  *) echo "usage: $0 run|test" >&2; exit 2 ;;
+  bench) wanted=("ripgrep:command -v rg") ;;
+  *) echo "usage: $0 run|test|bench" >&2; exit 2 ;;
 esac
 missing=()
 for entry in "${wanted[@]}"; do
