@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# most of the suite waits for servers and processes; tests of one group share a server that is dear to start
+WORKERS := -n 2 --dist loadgroup
 
 .PHONY: setup system demo test quick lint bench lock clean
 
@@ -26,11 +28,11 @@ lint: setup
 	@$(BIN)/mypy
 
 quick: setup
-	@$(BIN)/python -m pytest -q -m "not servers and not slow"
+	@$(BIN)/python -m pytest -q $(WORKERS) -m "not servers and not slow"
 
 test: setup lint
 	@scripts/system-packages.sh test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(WORKERS)
 
 $(VENV)/.bench: $(STAMP) requirements-bench.lock
 	@scripts/system-packages.sh bench

@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from data.config import Home
 from tests.servers.nginx import Nginx
 from tests.servers.pinnwand import Pinnwand
 from tests.servers.spirit import Spirit
 from tests.servers.synapse import Synapse
+
+
+# the same examples in every run: a suite says what it says of one commit; looking further is what `make fuzz` is for
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 class Server(Protocol):

@@ -37,7 +37,7 @@ def test_the_standard_age_tool_opens_a_seal(tmp_path: Path) -> None:
     assert done.stdout == PAYLOAD, done.stderr
 
 
-@pytest.mark.parametrize("text", ["", "age1nonsense", PRIVATE, "ssh-ed25519 AAAA"])
+@pytest.mark.parametrize("text", ["", "age1nonsense", pytest.param(PRIVATE, id="a private key"), "ssh-ed25519 AAAA"])
 def test_what_is_no_public_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(KeyFileError) as refused:
         evidence.seal(text, PAYLOAD)
