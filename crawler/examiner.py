@@ -144,6 +144,10 @@ class ExaminerProcess:
         """Open the watch-list and the releases again, after an import or a retirement."""
         self._ask(b"L", {})
 
+    def selftest(self) -> list[str]:
+        """What is wrong with the road from bytes to a hit, as sentences; see `crawler.selftest`."""
+        return [str(sentence) for sentence in self._ask(b"T", {})["wrong"]]
+
     def close(self) -> None:
         """End the process; samples in flight are lost and stay due."""
         self._control.close()

@@ -188,6 +188,10 @@ class _Service:
             examiner.watchlist = Watchlist.open(self.home.watchlist_dir, case=examiner.keys.case)
             examiner.releases = Releases.open(self.home.releases_dir)
             return {}
+        if kind == b"T":
+            from crawler.selftest import selftest
+
+            return {"wrong": selftest(examiner)}
         raise WireError("an unknown order")
 
 

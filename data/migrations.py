@@ -27,6 +27,12 @@ def handed(db: Database) -> None:
     db.execute("create index post_handed on post (source) where handed = 1 and seen_version = ''")
 
 
+@MIGRATIONS(name="0003")
+def selftests(db: Database) -> None:
+    """How each self-test last went: that none was made is not the same as that all is well."""
+    db.execute("create table selftest (name text primary key, at text not null, passed integer not null) strict")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

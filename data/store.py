@@ -29,6 +29,16 @@ class Store(PostLog):
         with translated():
             return self.log.verify()
 
+    def note_selftest(self, name: str, now: datetime, *, passed: bool) -> None:
+        """Keep how a self-test went, in the place of how it went before."""
+        with self._writing():
+            self.db.execute("insert or replace into selftest values (?, ?, ?)", (name, stamp(now), passed))
+
+    def selftests(self) -> dict[str, tuple[datetime, bool]]:
+        """When each self-test was last made, and whether it passed."""
+        rows = self._rows("select * from selftest")
+        return {row["name"]: (datetime.fromisoformat(row["at"]), bool(row["passed"])) for row in rows}
+
     def purge(self, before: datetime, now: datetime, *, dry_run: bool = False) -> tuple[int, int]:
         """Delete findings and events older than a time; returns their numbers.
 

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -62,29 +62,24 @@ def client_names(folder: Path) -> dict[str, str]:
     return {bundle["client"]: bundle["name"] for bundle in _read_manifest(folder, "")["bundles"]}
 
 
+OWNED = np.dtype([("tags", "<u8"), ("digests", "u1", 16), ("canaries", "<u4"), ("owners", "<u4"), ("kinds", "u1")])
+"""One entry of a list: a tag, its confirm digest, and whose canary it is (bundle number and number in it)."""
+
+
+def _are_values(kinds: U8) -> NDArray[np.bool_]:
+    """Which kinds are values; the others are record keys."""
+    return np.isin(kinds, [int(kind) for kind in VALUE_KINDS])
+
+
 class Watchlist:
     """One generation, opened; look-ups touch only the pages they need."""
 
-    def __init__(self, manifest: Mapping[str, Any], folder: Path | None) -> None:
+    def __init__(
+        self, manifest: Mapping[str, Any], arrays: Sequence[NDArray[Any]], values: TagSet, records: TagSet
+    ) -> None:
         self._manifest = manifest
-        if folder is None:
-            self._tags = np.zeros(0, np.uint64)
-            self._digests = np.zeros((0, 16), np.uint8)
-            self._canaries = self._owners = np.zeros(0, np.uint32)
-            self._kinds = np.zeros(0, np.uint8)
-            self.probe_values = self.probe_records = TagSet.build(self._tags)
-            return
-        try:
-            arrays = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS]
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"the watch-list in {folder} is damaged", hint="restore it, or import the bundles again"
-            ) from error
         self._tags, self._digests, self._canaries, self._owners, self._kinds = arrays
-        if len({len(array) for array in arrays}) != 1:
-            raise StoreError(f"the watch-list in {folder} is damaged", hint="restore it, or import the bundles again")
-        self.probe_values = TagSet.open(folder / "values.set")
-        self.probe_records = TagSet.open(folder / "records.set")
+        self.probe_values, self.probe_records = values, records
 
     @classmethod
     def open(cls, folder: Path, *, case: str) -> Self:
@@ -95,8 +90,49 @@ class Watchlist:
             StoreError: it is damaged.
         """
         manifest = _read_manifest(folder, case)
-        generation = manifest["generation"]
-        return cls(manifest, folder / generation if generation else None)
+        if not manifest["generation"]:
+            return cls._held(manifest, np.zeros(0, OWNED))
+        place = folder / manifest["generation"]
+        try:
+            arrays = [np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS]
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the watch-list in {place} is damaged", hint="restore it, or import the bundles again"
+            ) from error
+        if len({len(array) for array in arrays}) != 1:
+            raise StoreError(f"the watch-list in {place} is damaged", hint="restore it, or import the bundles again")
+        return cls(manifest, arrays, TagSet.open(place / "values.set"), TagSet.open(place / "records.set"))
+
+    @classmethod
+    def of(cls, records: NDArray[Any], client: str) -> Self:
+        """A list in memory alone, of one client.
+
+        Args:
+            records: of dtype `OWNED`, `owners` all 0.
+            client: whose they are.
+        """
+        bundle = {
+            "id": client, "client": client, "name": client, "canaries": len(np.unique(records["canaries"])),
+            "kinds": {Kind(kind).word: 1 for kind in set(records["kinds"].tolist())}, "retired": None,
+        }  # fmt: skip
+        return cls._held({"bundles": [bundle]}, records)
+
+    @classmethod
+    def _held(cls, manifest: Mapping[str, Any], records: NDArray[Any]) -> Self:
+        records = records[np.argsort(records["tags"], kind="stable")]
+        is_value = _are_values(records["kinds"])
+        sets = [TagSet.build(np.ascontiguousarray(records["tags"][which])) for which in (is_value, ~is_value)]
+        return cls(manifest, [np.ascontiguousarray(records[name]) for name in _ARRAYS], *sets)
+
+    def unreachable(self, most: int) -> int:
+        """How many of at most `most` entries, drawn evenly, are not found by their own tag; 0 in a sound list."""
+        drawn = np.linspace(0, len(self) - 1, min(most, len(self))).astype(np.int64)
+        tags, kinds = np.asarray(self._tags[drawn]), np.asarray(self._kinds[drawn])
+        is_value = _are_values(kinds)
+        seen = np.where(is_value, self.probe_values.lookup(tags), self.probe_records.lookup(tags))
+        found, _ = self.resolve(tags, np.asarray(self._digests[drawn]), kinds)
+        seen[np.setdiff1d(np.arange(len(drawn)), found)] = False
+        return int((~seen).sum())
 
     def __len__(self) -> int:
         """Number of tags."""
@@ -151,15 +187,12 @@ class Watchlist:
         return [dict(bundle) for bundle in self._manifest["bundles"]]
 
     def _records(self) -> NDArray[Any]:
-        whole = np.zeros(len(self._tags), _OWNED)
+        whole = np.zeros(len(self._tags), OWNED)
         for name, array in zip(
             _ARRAYS, (self._tags, self._digests, self._canaries, self._owners, self._kinds), strict=True
         ):
             whole[name] = array
         return whole
-
-
-_OWNED = np.dtype([("tags", "<u8"), ("digests", "u1", 16), ("canaries", "<u4"), ("owners", "<u4"), ("kinds", "u1")])
 
 
 def import_bundle(folder: Path, case: str, header: Header, records: NDArray[Any]) -> bool:
@@ -175,7 +208,7 @@ def import_bundle(folder: Path, case: str, header: Header, records: NDArray[Any]
     if any(bundle["id"] == header.bundle for bundle in manifest["bundles"]):
         return False
     old = Watchlist.open(folder, case=case)._records()
-    new = np.zeros(len(records), _OWNED)
+    new = np.zeros(len(records), OWNED)
     if records.dtype != RECORD:
         raise StoreError("records of another form than a bundle's")
     for mine, theirs in (("tags", "tag"), ("digests", "digest"), ("canaries", "canary"), ("kinds", "kind")):
@@ -230,7 +263,7 @@ def _replace(folder: Path, manifest: dict[str, Any], records: NDArray[Any]) -> N
                 np.save(stream, np.ascontiguousarray(records[name]), allow_pickle=False)
                 stream.flush()
                 os.fsync(stream.fileno())
-        is_value = np.isin(records["kinds"], [int(kind) for kind in VALUE_KINDS])
+        is_value = _are_values(records["kinds"])
         TagSet.build(np.ascontiguousarray(records["tags"][is_value])).save(place / "values.set")
         TagSet.build(np.ascontiguousarray(records["tags"][~is_value])).save(place / "records.set")
         manifest["generation"] = generation

@@ -32,7 +32,7 @@ from data.watchlist import client_names
 from scheduler.cadence import due_at
 from scheduler.definitions import complete_definition
 from scheduler.executor import LocalExecutor
-from scheduler.jobs import deliver_due, remind, route_by
+from scheduler.jobs import SELFTEST_EVERY, deliver_due, remind, route_by, selftest
 from scheduler.owners import owner_alive, owner_name
 from scheduler.runner import run_crawl
 
@@ -100,6 +100,8 @@ class Daemon:
         every = max(self.settings.daemon.deliver_every.total_seconds(), 0.2)
         clock.add_job(self.deliver, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         clock.add_job(self.remind, "interval", minutes=1, **common)
+        every = SELFTEST_EVERY.total_seconds()
+        clock.add_job(self.selftest, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         clock.add_listener(self._job_failed, EVENT_JOB_ERROR)
         clock.start()
         self.store.audit("daemon", "started", "", datetime.now(UTC))
@@ -226,3 +228,10 @@ class Daemon:
     async def remind(self) -> None:
         """Tell lasting states again."""
         remind(self.settings, self.store, datetime.now(UTC))
+
+    async def selftest(self) -> None:
+        """See whether a planted canary is still found."""
+        examiner = await self._examiner()
+        wrong = selftest(self.settings, self.store, examiner, datetime.now(UTC))
+        if wrong:
+            log.error("self-test failed", reasons=wrong)

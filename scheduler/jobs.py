@@ -1,4 +1,4 @@
-"""What the daemon and foreground commands do beside crawling: deliver the outbox, remind of lasting states."""
+"""What the daemon and foreground commands do beside crawling: deliver the outbox, remind of lasting states, self-tests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import httpx
 from crawler.alerts import Outgoing, dialect, masked
 from crawler.alerts.wording import word
 from crawler.events import event_id, make
+from crawler.examiner import ExaminerProcess
 from data.config import Channel, Settings
-from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused
-from data.model import Alert, Event, EventKind
+from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused, ExaminerDied
+from data.model import Alert, Event, EventKind, Severity
 from data.outbox import Delivery
 from data.store import OpenState, Route, Store
 
@@ -28,6 +29,9 @@ BACK_OFF, MAX_BACK_OFF = 2.0, 900.0
 # A receiver that asks for longer than this is asked again all the same: an alarm must not sleep for a week.
 MAX_RETRY_AFTER = 3600.0
 FOREGROUND_DEADLINE = 30.0
+# The self-test of the examiner, and after how long without one the last result says nothing any more.
+EXAMINER_TEST = "examiner"
+SELFTEST_EVERY = timedelta(hours=1)
 # 408 and 425 ask for the same request again; 429 and 503 say when.
 _LATER = frozenset({408, 425, 429})
 
@@ -247,6 +251,24 @@ def remind(settings: Settings, store: Store, now: datetime) -> int:
         return make(state.kind, now, state.event, "reminder", now.isoformat(), source=state.source, facts=facts)
 
     return store.remind(now - settings.daemon.remind_every, again, route_by(settings), now)
+
+
+def selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
+    """Try the road from bytes to a hit, and begin or end the state that says it is broken; what is wrong with it."""
+    try:
+        wrong = examiner.selftest()
+    except ExaminerDied as error:
+        wrong = [str(error)]
+    store.note_selftest(EXAMINER_TEST, now, passed=not wrong)
+    if wrong:
+        event = make(
+            EventKind.SELFTEST_FAILED, now, EXAMINER_TEST, now.isoformat(),
+            severity=Severity.CRITICAL, facts={"subject": EXAMINER_TEST, "reason": "; ".join(wrong)},
+        )  # fmt: skip
+        store.open_state(event, EXAMINER_TEST, route_by(settings), now)
+    else:
+        store.close_state("", EventKind.SELFTEST_FAILED, EXAMINER_TEST, recovered, route_by(settings), now)
+    return wrong
 
 
 def trial(now: datetime) -> Event:

@@ -15,7 +15,6 @@ from tests.servers.pinnwand import Pinnwand
 from tests.servers.spirit import Spirit
 from tests.servers.synapse import Synapse
 
-
 # the same examples in every run: a suite says what it says of one commit; looking further is what `make fuzz` is for
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")

@@ -46,6 +46,7 @@ def collect(home: Home) -> dict[str, Any]:
         states = store.states()
         depth = store.outbox.depth()
         events = store.events(limit=1)
+        tests = store.selftests()
     sources = []
     for source in good:
         definition = complete_definition(source)
@@ -84,13 +85,23 @@ def collect(home: Home) -> dict[str, Any]:
             "refused": depth.refused,
             "oldest_age_seconds": None if depth.oldest is None else round((now - depth.oldest).total_seconds(), 1),
         },
-        "selftest": "failed" if any(each.kind.value == "selftest_failed" for each in states) else "ok",
+        "selftest": _selftest(tests, now),
+        "selftest_age_seconds": min(((now - at).total_seconds() for at, _ in tests.values()), default=None),
         "daemon": "running" if running else "stopped",
         "last_event": None
         if not events
         else {"id": events[0].id, "kind": events[0].kind.value, "at": events[0].at, "source": events[0].source},
         "problems": problems,
     }
+
+
+def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
+    """`ok`, `failed`, or `unknown` where none was made for so long that the last one says nothing."""
+    from scheduler.jobs import SELFTEST_EVERY
+
+    if any(not passed for _, passed in tests.values()):
+        return "failed"
+    return "ok" if any(now - at < 2 * SELFTEST_EVERY for at, _ in tests.values()) else "unknown"
 
 
 def _daemon_runs(home: Home) -> bool:
@@ -140,6 +151,7 @@ def _show(value: dict[str, Any]) -> None:
     out.print(f"outbox: {outbox['depth']} waiting, {outbox['refused']} refused{oldest}")
     last = value["last_event"]
     out.print(f"last event: {last['kind']} {last['source']} at {_when(last['at'])}" if last else "no event yet")
-    out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}")
+    tested = value["selftest_age_seconds"]
+    out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}, {_age(tested)}")
     for problem in value["problems"]:
         out.print(f"[bold yellow]![/] {escape(problem)}")

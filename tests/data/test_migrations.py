@@ -48,7 +48,7 @@ def test_a_file_of_every_step_opens_with_all_its_rows(tmp_path, step):
     with contextlib.closing(Store.open(path)):
         pass
     after = rows(path)
-    assert {name: len(found) for name, found in after.items()} == dict.fromkeys(after, 1)
+    assert {name: len(found) for name, found in after.items()} == {name: int(name in before) for name in after}
     for name, [row] in before.items():
         assert {column: after[name][0][column] for column in row} == row
 

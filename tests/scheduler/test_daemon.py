@@ -93,9 +93,11 @@ def site():
 
 def test_sigterm_ends_it_well_and_leaves_no_lease(home, tmp_path, site):
     add(home, tmp_path, "site", site.url)
+    assert tocsin_json(home, "status")["selftest"] == "unknown", "nobody has looked"
     with daemon(home) as running:
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
-        assert tocsin_json(home, "status")["daemon"]
+        until(lambda: tocsin_json(home, "status")["selftest"] == "ok")
+        assert tocsin_json(home, "status")["daemon"] == "running"
         assert running.stop() == 0
         assert running.says("stopped")
     assert not [crawl for crawl in crawls(home, "site") if crawl["state"] in {"leased", "queued"}]

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crawler.events import make
+from crawler.examiner import ExaminerProcess
 from data.config import Home
 from data.model import EventKind
 from data.store import Store
-from scheduler.jobs import recovered, remind, route_by
+from scheduler.jobs import recovered, remind, route_by, selftest
 from tests.inside import fine
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -43,3 +44,20 @@ def test_a_state_that_lasts_is_told_once_a_period_until_it_ends(home):
         assert len(told) == 3
         assert [event.facts.get("reminder") for event in told].count(True) == 2
         assert sum(event.kind is EventKind.RECOVERED for event in store.events()) == 1
+
+
+@pytest.mark.slow
+def test_an_examiner_that_finds_nothing_any_more_is_told_once_and_its_recovery_too(home):
+    settings = home.settings()
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        with ExaminerProcess.start(home) as examiner:
+            assert selftest(settings, store, examiner, NOW) == []
+            assert store.selftests() == {"examiner": (NOW, True)}
+            examiner.process.kill()
+            examiner.process.wait()
+            assert selftest(settings, store, examiner, NOW + timedelta(hours=1)) == ["the examiner is gone"]
+            assert selftest(settings, store, examiner, NOW + timedelta(hours=2))
+        with ExaminerProcess.start(home) as examiner:
+            assert selftest(settings, store, examiner, NOW + timedelta(hours=3)) == []
+        told = [(event.kind, event.severity.value) for event in reversed(store.events())]
+        assert told == [(EventKind.SELFTEST_FAILED, "critical"), (EventKind.RECOVERED, "notice")]
