@@ -12,6 +12,7 @@ from scrapy.exceptions import (
     DownloadTimeoutError,
     IgnoreRequest,
     NotSupported,
+    ResponseDataLossError,
     UnsupportedURLSchemeError,
 )
 
@@ -56,7 +57,7 @@ def trouble_of(error: BaseException) -> Trouble:
         return Trouble("unreachable", "the host does not take connections", retry=True)
     if isinstance(error, NotSupported | UnsupportedURLSchemeError):
         return Trouble("refused", "a scheme that is never used", retry=False)
-    if isinstance(error, DownloadFailedError | OSError):
+    if isinstance(error, DownloadFailedError | ResponseDataLossError | OSError):
         return Trouble("unreachable", "the connection broke", retry=True)
     if isinstance(error, TocsinError):
         return Trouble(type(error).__name__, str(error), retry=True)
