@@ -17,6 +17,9 @@ REDIRECTS = 5
 PATIENCE_SECONDS = 30.0
 DNS_SECONDS = 20
 
+# These two are also what scrapy.cfg shows to Scrapy's own command line.
+SPIDER_LOADER_CLASS = "crawler.loader.PlatformLoader"
+SPIDER_MODULES = ["spiders"]
 HANDLERS = {"direct": "crawler.transport.direct.DirectDownloadHandler"}
 _STOCK = "scrapy.downloadermiddlewares"
 _EXTENSIONS = "scrapy.extensions"
@@ -87,8 +90,8 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "CONCURRENT_ITEMS": ITEMS_AT_ONCE,
         # --- what becomes of it ---------------------------------------------------------------------------------
         "ITEM_PIPELINES": {"crawler.pipelines.Examine": 100, "crawler.pipelines.Commit": 200},
-        "SPIDER_LOADER_CLASS": "crawler.loader.PlatformLoader",
-        "SPIDER_MODULES": ["spiders"],
+        "SPIDER_LOADER_CLASS": SPIDER_LOADER_CLASS,
+        "SPIDER_MODULES": SPIDER_MODULES,
         # every status comes to the spider, which says what it means
         "SPIDER_MIDDLEWARES": {
             "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,

@@ -77,3 +77,12 @@ def test_a_crawl_of_another_platform_goes_on_and_tells_of_the_broken_one(tmp_pat
     assert (result["state"], result["examined"], result["events"]) == ("done", 1, 1)
     last = tocsin_json(home, "status")["last_event"]
     assert last["kind"] == "selftest_failed"
+
+
+@pytest.mark.slow
+def test_scrapy_s_own_command_line_names_the_platforms():
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-m", "scrapy", "list"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == PlatformLoader().list(), done.stderr
