@@ -252,6 +252,8 @@ class _Examination:
         member = self.stack[-1]
         if kind == b"R":
             self._rows(member, RowBatch.from_frame(payload))
+        elif kind == b"C":
+            self._rows(member, RowBatch.from_cells(payload))
         elif kind == b"B":
             member.size += len(payload)
             self.bytes.feed(member, payload, tuple(self.stack))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,48 @@ from data.errors import WireError
 from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags
 from data.tags import record_keys as keys_of
 
+U8 = NDArray[np.uint8]
+U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 MAX_COLUMNS = 1 << 16
 MAX_ROWS = 1 << 20
+
+
+class Cells(Sequence[Packed]):
+    """Columns of rows that lie in one piece, each put together when it is first asked for."""
+
+    def __init__(self, blob: U8, starts: U32, ends: U32) -> None:
+        """Cells of shape (rows, columns), from `starts` to `ends` in the blob."""
+        self._blob, self._starts, self._ends = blob, starts, ends
+        self._made: dict[int, Packed] = {}
+
+    def __len__(self) -> int:
+        return int(self._starts.shape[1])
+
+    @overload
+    def __getitem__(self, at: int) -> Packed: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Packed]: ...
+    def __getitem__(self, at: int | slice) -> Packed | Sequence[Packed]:
+        """One column, or some."""
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        if at not in self._made:
+            self._made[at] = Packed.gathered(self._blob, self._starts, self._ends, at)
+        return self._made[at]
+
+    def rows(self, chosen: slice | NDArray[np.int64]) -> Cells:
+        """The same columns of some rows, in the order given."""
+        return Cells(self._blob, np.ascontiguousarray(self._starts[chosen]), np.ascontiguousarray(self._ends[chosen]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowBatch:
     """Rows of one table as columns of UTF-8 cells."""
 
-    columns: tuple[Packed, ...]
+    columns: Sequence[Packed]
     rows: int
 
     def __repr__(self) -> str:
@@ -72,6 +105,33 @@ class RowBatch:
             raise WireError("a row frame is longer than its rows")
         return cls(tuple(columns), rows)
 
+    @classmethod
+    def from_cells(cls, payload: bytes) -> RowBatch:
+        """From the payload of a `C` frame, every number of which is checked.
+
+        Raises:
+            WireError: it is not a frame that an honest reader makes.
+        """
+        if len(payload) < 8:
+            raise WireError("a frame of cells without its numbers")
+        rows, width = struct.unpack_from("<II", payload)
+        count = rows * width
+        blob = len(payload) - 8 - 8 * count
+        if rows > MAX_ROWS or width > MAX_COLUMNS or blob < 0:
+            raise WireError("a frame of cells claims more than it holds")
+        starts = np.frombuffer(payload, "<u4", count, 8)
+        ends = np.frombuffer(payload, "<u4", count, 8 + 4 * count)
+        if count and ((starts > ends).any() or int(ends.max()) > blob):
+            raise WireError("a frame of cells has places that lead nowhere")
+        return cls(
+            Cells(
+                np.frombuffer(payload, np.uint8, blob, 8 + 8 * count),
+                starts.reshape(rows, width),
+                ends.reshape(rows, width),
+            ),
+            rows,
+        )
+
     def to_frame(self) -> bytes:
         """The payload of an `R` frame; the inverse of `from_frame`."""
         parts = [struct.pack("<II", self.rows, len(self.columns))]
@@ -96,10 +156,14 @@ class RowBatch:
 
     def take(self, rows: NDArray[np.int64]) -> RowBatch:
         """Some rows, in the order given."""
+        if isinstance(self.columns, Cells):
+            return RowBatch(self.columns.rows(rows), len(rows))
         return RowBatch(tuple(column.take(rows) for column in self.columns), len(rows))
 
     def drop(self, count: int) -> RowBatch:
         """Without the first rows."""
+        if isinstance(self.columns, Cells):
+            return RowBatch(self.columns.rows(slice(count, None)), self.rows - count)
         left = []
         for column in self.columns:
             cut = column.offsets[count]

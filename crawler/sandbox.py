@@ -35,6 +35,7 @@ _PACKAGES = ("crawler", "data")
 # what readers import beside the standard library, with what these need
 _IMPORTED = (
     "orjson",
+    "numpy",
     "isal",
     "libarchive",
     "zstandard",

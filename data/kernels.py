@@ -347,6 +347,28 @@ def _finish(state: U32, block: U8, fill: int, bits: np.uint64, words: U32) -> No
     _compress(state, block, words)
 
 
+# --- columns of rows -------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _place(offset: np.uint32) -> int:
+    """A place as a signed number: numba makes floats of the two kinds together."""
+    return np.int64(offset)  # type: ignore[return-value] # numba has one kind of integers
+
+
+@kernel
+def gather(blob: U8, starts: U32, ends: U32, column: int) -> tuple[U8, I64]:
+    """Blob and offsets of one column of cells (rows, columns) that lie from `starts` to `ends` in a blob."""
+    count = len(starts)
+    offsets = np.zeros(count + 1, np.int64)
+    for row in range(count):
+        offsets[row + 1] = offsets[row] + _place(ends[row, column]) - _place(starts[row, column])
+    out = np.empty(offsets[count], np.uint8)
+    for row in range(count):
+        _copy(blob, _place(starts[row, column]), _place(ends[row, column]), out, offsets[row])
+    return out, offsets
+
+
 # --- joining columns -------------------------------------------------------------------------------------------------
 
 

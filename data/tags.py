@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from data.errors import KeyFileError
 
 U8 = NDArray[np.uint8]
+U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
@@ -221,6 +222,15 @@ class Packed:
         offsets[1:-1] = ends - np.arange(len(ends))
         offsets[-1] = len(source) - len(ends)
         return cls(source[source != ord("\n")], offsets)
+
+    @classmethod
+    def gathered(cls, blob: U8, starts: U32, ends: U32, column: int) -> Self:
+        """One column of cells that lie in rows: (row, column) is `blob[starts[row, column]:ends[row, column]]`."""
+        from data import kernels
+
+        return cls(
+            *kernels.gather(read_only(blob, np.uint8), read_only(starts, np.uint32), read_only(ends, np.uint32), column)
+        )
 
     @classmethod
     def joined(cls, columns: Sequence[Self]) -> Self:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, TypeVar
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from data.errors import LimitReached, ReaderFailed
 
@@ -23,6 +25,7 @@ MAX_CELLS = 262_144
 MAX_ROWS = 4096
 MAX_VALUES = 2 * 2**20
 MAX_TEXT = 2**20
+MAX_FRAME = 4 * 2**20
 # rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes)
 ALLOWANCE = 8
 # a member below this size is never called a bomb, whatever its ratio
@@ -303,6 +306,24 @@ class Output:
                 [[row[index] if index < len(row) else b"" for row in rows[start:stop]] for index in range(width)], _join
             )
             start = stop
+
+    def cells(self, block: bytes, starts: NDArray[np.uint32], ends: NDArray[np.uint32]) -> bool:
+        """Rows of the open table as they stand in a block of UTF-8; False, and nothing is given, if it is too large.
+
+        Args:
+            block: what the cells are part of.
+            starts: where each begins, shape (rows, columns).
+            ends: where each ends.
+        """
+        rows, columns = starts.shape
+        size = 8 + 2 * 4 * rows * columns + len(block)
+        if size > MAX_FRAME:
+            return False
+        if not rows:
+            return True
+        self._count(size)
+        self._send(b"C", b"".join((array("I", (rows, columns)), starts.data, ends.data, block)))
+        return True
 
     def _rows(self, columns: Sequence[Sequence[T]], join: Callable[[Sequence[T]], bytes]) -> None:
         count = len(columns[0])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.records import RowBatch, row_inputs, split_name, tag_rows
@@ -104,8 +107,28 @@ def test_no_bytes_pass_for_a_frame_that_they_are_not(payload):
     assert batch.to_frame() == payload
 
 
+@settings(deadline=None)  # the first call may compile
 @given(st.lists(st.lists(st.text(max_size=12), max_size=6), min_size=1, max_size=8))
 def test_no_table_makes_the_record_pass_raise(rows):
     plan = sniff(rows[0] if looks_like_header(rows[0], rows[1:]) else None, rows)
     batch = RowBatch.of([[cell.encode("utf-8", "replace").decode() for cell in cells] for cells in rows])
     assert len(tag_rows(plan, batch, KEY).keys) == len(rows)
+
+
+@settings(deadline=None)  # the first call may compile
+@given(st.binary(max_size=60), st.integers(0, 3), st.integers(0, 3))
+def test_no_bytes_pass_for_cells_that_they_do_not_hold(payload, rows, width):
+    try:
+        batch = RowBatch.from_cells(struct.pack("<II", rows, width) + payload)
+    except WireError:
+        return
+    assert [len(column) for column in batch.columns] == [rows] * width
+
+
+def test_cells_that_lie_in_rows_are_the_columns_they_stand_for():
+    payload = struct.pack("<II8I", 2, 2, 0, 2, 5, 6, 1, 4, 5, 7) + "a;é\n;b".encode()
+    batch = RowBatch.from_cells(payload)
+    assert batch.texts(0, 9) == [["a", "é"], ["", "b"]]
+    assert batch.drop(1).texts(0, 9) == batch.take(np.array([1])).texts(0, 9) == [["", "b"]]
+    with pytest.raises(WireError):
+        RowBatch.from_cells(payload[:-1])

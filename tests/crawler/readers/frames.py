@@ -97,8 +97,8 @@ class Consumer:
             columns = orjson.loads(payload)["columns"]
             assert columns is None or all(isinstance(name, str) for name in columns)
             member.tables.append(Table(columns))
-        elif kind == b"R":
-            rows = list(parse_rows(payload))
+        elif kind in (b"R", b"C"):
+            rows = list(parse_rows(payload) if kind == b"R" else parse_cells(payload))
             assert rows
             table = member.tables[-1]
             assert table.columns is None or all(len(row) == len(table.columns) for row in rows)
@@ -135,6 +135,16 @@ def parse_rows(payload: bytes) -> Iterator[list[str]]:
         columns.append([blob[start:end].decode() for start, end in pairwise(ends)])
     assert at == len(payload)
     return (list(row) for row in zip(*columns, strict=True))
+
+
+def parse_cells(payload: bytes) -> Iterator[list[str]]:
+    count, width = struct.unpack_from("<II", payload)
+    starts = struct.unpack_from(f"<{count * width}I", payload, 8)
+    ends = struct.unpack_from(f"<{count * width}I", payload, 8 + 4 * count * width)
+    blob = payload[8 + 8 * count * width :]
+    assert all(start <= end <= len(blob) for start, end in zip(starts, ends, strict=True))
+    cells = [blob[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+    return (cells[row * width : (row + 1) * width] for row in range(count))
 
 
 def pieces(data: bytes, size: int = 2**20) -> Iterable[bytes]:
