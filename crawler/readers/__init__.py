@@ -13,6 +13,8 @@ from data.errors import LimitReached, WireError
 
 EMPTY = "empty"
 UNKNOWN = "unknown"
+Choice = Callable[[bytes, str], Reader | None]
+"""What chooses the reader of a member from its first bytes and its name."""
 
 
 @cache
@@ -45,7 +47,7 @@ def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], l
         out.finish()
 
 
-def read_member(source: Source, out: Output) -> None:
+def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
     """Read one member (or the sample itself) inside what is open: its frames from `M` to `E`.
 
     Whatever its bytes do to a reader, the member ends with honest problems, and its bytes all went to the byte pass.
@@ -55,7 +57,7 @@ def read_member(source: Source, out: Output) -> None:
         WireError: there is nobody left to talk to.
     """
     head = source.peek(HEAD)
-    reader = choose(head, source.name) if head else None
+    reader = pick(head, source.name) if head else None
     out.begin(source.name, reader.FORMAT if reader is not None else UNKNOWN if head else EMPTY)
     try:
         source.watch(out.raw if out.depth > 1 else out.took)

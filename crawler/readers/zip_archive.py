@@ -6,14 +6,16 @@ says otherwise is called suspicious, never silently empty.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from dataclasses import dataclass
 
-from crawler.readers import UNKNOWN, read_member, zip_methods
+from crawler.readers import UNKNOWN, Choice, choose, read_member, zip_methods
 from crawler.readers.base import MAX_NAME, PIECE, Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, locked_member, trailing
 from crawler.readers.inflate import Inflate
+from crawler.readers.streams import Stream
 from crawler.readers.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
 from data.errors import LimitReached
 
@@ -30,16 +32,25 @@ _ENCRYPTED, _STREAMED, _UTF8 = 0x1, 0x8, 0x800
 _STORED, _DEFLATED = 0, 8
 _UNIX, _DEVICES = 3, (1, 2, 6)
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
+# the end record stands before a comment of at most 64 KiB
+_TAIL = 2**16 + 2**10
+_MAX_INDEX = 10_000
+_MAX_HEADER = 4096
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its first signature."""
-    return 1.0 if head.startswith((_LOCAL, _END, _SPANNED + _LOCAL, DESCRIPTOR + _LOCAL)) else 0.0
+    """Sure by its first signature, less so than formats that are zips with certain members."""
+    return 0.98 if head.startswith((_LOCAL, _END, _SPANNED + _LOCAL, DESCRIPTOR + _LOCAL)) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Read all members as they come, then compare with the index."""
-    archive = _Archive(source, out, limits)
+    read_members(source, out, limits, choose)
+
+
+def read_members(source: Source, out: Output, limits: Limits, pick: Choice) -> None:
+    """As `read`, where `pick` chooses the readers of members: formats that are zips know their own parts."""
+    archive = _Archive(source, out, limits, pick)
     try:
         archive.read()
     except LimitReached:
@@ -73,11 +84,12 @@ class _Local:
 class _Archive:
     """One archive on its way through."""
 
-    def __init__(self, source: Source, out: Output, limits: Limits) -> None:
+    def __init__(self, source: Source, out: Output, limits: Limits, pick: Choice) -> None:
         self.source = source
         self.out = out
         self.limits = limits
         self.ended = False
+        self._pick = pick
         self._notes = Notes()
         self._note = self._notes.add
         # by offset: hash of the name, packed size; hashes keep a million names within memory
@@ -143,7 +155,7 @@ class _Archive:
     def _member(self) -> None:
         source = self.source
         offset = source.position
-        local = self._local_header()
+        local = _local_header(self.source)
         if local is None:
             self._note("cut", "the archive ends inside a member's header")
             source.drain()
@@ -162,18 +174,6 @@ class _Archive:
         else:
             self._other(local, begin)
         self._came[offset] = hash(local.name), local.packed
-
-    def _local_header(self) -> _Local | None:
-        head = self.source.read(_LOCAL_HEADER.size)
-        if len(head) < _LOCAL_HEADER.size:
-            return None
-        _, _, flags, method, _, _, crc, packed, unpacked, name_size, extra_size = _LOCAL_HEADER.unpack(head)
-        name = self.source.read(name_size)
-        extra = self.source.read(extra_size)
-        if len(extra) < extra_size or len(name) < name_size:
-            return None
-        unpacked, packed = _wide(extra, unpacked, packed)
-        return _Local(flags, method, crc, packed, unpacked, name)
 
     def _identify(self, local: _Local) -> None:
         name = hash(local.name)
@@ -205,7 +205,7 @@ class _Archive:
         source = self.source
         inflate = Inflate(source, self.limits)
         member = Source(inflate.pieces(), local.title, inflate.amplification)
-        read_member(member, self.out)
+        read_member(member, self.out, self._pick)
         damage = member.damage
         if damage is not None and damage.code == "ratio":
             try:
@@ -237,7 +237,7 @@ class _Archive:
             return
         checked = Checked(stream.pieces())
         member = Source(checked.pieces(), local.title, stream.amplification)
-        read_member(member, self.out)
+        read_member(member, self.out, self._pick)
         packed = stream.packed
         if bounded:
             body.drain()
@@ -256,7 +256,7 @@ class _Archive:
         if local.name.endswith(b"/") and not local.packed and not local.streamed:
             return
         member = Source(stored.pieces(), local.title, self.source.amplification)
-        read_member(member, self.out)
+        read_member(member, self.out, self._pick)
         if member.damage is None:
             self._check(local, stored.crc, stored.size, stored.size)
 
@@ -321,6 +321,78 @@ class _Archive:
             self._note("suspicious", f"{unlisted} members are not in the index", incomplete=False)
         if self._promised != self._listed:
             self._note("suspicious", "the end record does not name the number of members in the index")
+
+
+def member_at(source: Source, limits: Limits) -> Source | None:
+    """The member whose header comes next, for formats that look at one part before the others; sizes and checksum are not checked.
+
+    Returns:
+        None where no header comes, or the member is encrypted or packed by a method that is not known.
+    """
+    local = _local_header(source) if source.peek(4) == _LOCAL else None
+    if local is None or local.flags & _ENCRYPTED:
+        return None
+    if local.method == _STORED:
+        stored = Stored(source, None if local.streamed and not local.packed else local.packed)
+        return Source(stored.pieces(), local.title, source.amplification)
+    stream: Stream | None = Inflate(source, limits)
+    if local.method != _DEFLATED:
+        stream = zip_methods.stream(local.method, source, limits, None if local.streamed else local.unpacked)
+    return None if stream is None else Source(stream.pieces(), local.title, stream.amplification)
+
+
+def index(held: memoryview) -> dict[str, int]:
+    """Where the local headers of members of an archive in memory stand; of those with one name the first.
+
+    The index at the end says it; where there is none, or a wrong one, headers are looked for.
+    """
+    places = _indexed(held)
+    if not places or any(held[at : at + 4] != _LOCAL for at in places.values()):
+        places = {}
+        for found in itertools.islice(re.finditer(_LOCAL, held), _MAX_INDEX):
+            local = _local_header(Source(iter([bytes(held[found.start() : found.start() + _MAX_HEADER])])))
+            if local is not None:
+                places.setdefault(local.title, found.start())
+    return places
+
+
+def _indexed(held: memoryview) -> dict[str, int]:
+    data = bytes(held[-_TAIL:])
+    at = data.rfind(_END)
+    if at < 0 or at + _END_HEADER.size > len(data):
+        return {}
+    _, _, _, _, _, size, start, _ = _END_HEADER.unpack_from(data, at)
+    if _FULL32 in (size, start):
+        found = data.rfind(_END64, 0, at)
+        if found < 0 or found + 56 > len(data):
+            return {}
+        start = int.from_bytes(data[found + 48 : found + 56], "little")
+    places: dict[str, int] = {}
+    while len(places) < _MAX_INDEX and start + _CENTRAL_HEADER.size <= len(held):
+        fields = _CENTRAL_HEADER.unpack_from(held, start)
+        if fields[0] != _CENTRAL:
+            break
+        packed, unpacked, name_size, extra_size, comment_size = fields[8:13]
+        start += _CENTRAL_HEADER.size
+        name = bytes(held[start : start + name_size])
+        extra = bytes(held[start + name_size : start + name_size + extra_size])
+        offset = _wide(extra, unpacked, packed, fields[16])[2]
+        places.setdefault(name.decode("utf-8" if fields[3] & _UTF8 else "cp437", "replace"), offset)
+        start += name_size + extra_size + comment_size
+    return places
+
+
+def _local_header(source: Source) -> _Local | None:
+    head = source.read(_LOCAL_HEADER.size)
+    if len(head) < _LOCAL_HEADER.size:
+        return None
+    _, _, flags, method, _, _, crc, packed, unpacked, name_size, extra_size = _LOCAL_HEADER.unpack(head)
+    name = source.read(name_size)
+    extra = source.read(extra_size)
+    if len(extra) < extra_size or len(name) < name_size:
+        return None
+    unpacked, packed = _wide(extra, unpacked, packed)
+    return _Local(flags, method, crc, packed, unpacked, name)
 
 
 def _wide(extra: bytes, *values: int) -> tuple[int, ...]:
