@@ -20,7 +20,7 @@ from tests.whole.test_kill import SOURCE
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -44,9 +44,10 @@ class Daemon:
     def stop(self) -> int:
         self.send(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         finally:
             self.process.kill()
+            self.process.wait()
             self.stream.close()
 
 
