@@ -32,7 +32,10 @@ def warm_up() -> None:
     Packed.gathered(one.blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
     keys = record_keys(bytes(16), one, one, one)
     confirm_digests(bytes(32), Kind.TOKEN, one)
-    TagSet.build(keys.ravel()).lookup(keys.ravel())
+    for sifted in (False, True):
+        tags = TagSet.build(keys.ravel())
+        tags.sifted = sifted
+        tags.lookup(keys.ravel())
 
 
 def dobs(column: Packed, *, excel: bool = False) -> Packed:

@@ -31,6 +31,7 @@ U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 def files() -> list[Path]:
@@ -91,7 +92,7 @@ CACHED = prepare_cache()
 import numba  # noqa: E402 - only after its cache folder is set
 
 from data import sha_instructions  # noqa: E402
-from data.memory import byte, prefetch, put_word, signed, word  # noqa: E402
+from data.memory import byte, prefetch, put_byte, put_word, signed, word  # noqa: E402
 from data.sip_lanes import LANES, hash_eight  # noqa: E402
 
 
@@ -475,16 +476,8 @@ def _near(sought: int, low: int, high: int, guess: int, rest: int) -> int:
 
 
 @kernel
-def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> NDArray[np.bool_]:
-    """Which tags a set has, shape (n,).
-
-    Args:
-        tags: 64 bits each; 0 is in no set.
-        bits: of the bucket number.
-        starts: shape (2**bits + 1,), of the buckets in `rest`.
-        rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
-    """
-    found = np.empty(len(tags), np.bool_)
+def _look_up(tags: U64, count: int, bits: int, starts: U32, rest: U8, found: Bools) -> None:
+    """`lookup` of the first `count` tags, into `found`."""
     width = (44 - bits) >> 3
     rest_bits = 44 - bits
     mask = (1 << rest_bits) - 1
@@ -493,8 +486,8 @@ def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> NDArray[np.bool_]:
     # what stands before the members in memory is read with the first of them
     narrow = width == 3
     # memory is slow and can do many things at once: what a few tags need is asked for before any of it is used
-    for group in range(0, len(tags), _AHEAD):
-        size = min(_AHEAD, len(tags) - group)
+    for group in range(0, count, _AHEAD):
+        size = min(_AHEAD, count - group)
         for lane in range(size):
             prefetch(at_starts + 4 * signed(tags[group + lane] >> np.uint64(64 - bits)))
         for lane in range(size):
@@ -512,4 +505,63 @@ def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> NDArray[np.bool_]:
             if known < 0:
                 known = int(_in_bucket(sought, lows[lane], highs[lane], guesses[lane], at_rest, width))
             found[group + lane] = known > 0 and tag != np.uint64(0)
+
+
+@kernel
+def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> Bools:
+    """Which tags a set has, shape (n,).
+
+    Args:
+        tags: 64 bits each; 0 is in no set.
+        bits: of the bucket number.
+        starts: shape (2**bits + 1,), of the buckets in `rest`.
+        rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
+    """
+    found = np.empty(len(tags), np.bool_)
+    _look_up(tags, len(tags), bits, starts, rest, found)
+    return found
+
+
+@kernel
+def fill_sieve(bits: int, starts: U32, rest: U8, sieve_bits: int, sieve: U8) -> None:
+    """Set the bit of every member's first `sieve_bits` bits; the set as for `lookup`."""
+    width = (44 - bits) >> 3
+    at_rest, at_sieve = _address(rest), _address(sieve)
+    for bucket in range(len(starts) - 1):
+        for member in range(starts[bucket], starts[bucket + 1]):
+            place = (bucket << (44 - bits) | _rest_at(at_rest, member, width)) >> (44 - sieve_bits)
+            put_byte(at_sieve + (place >> 3), byte(at_sieve + (place >> 3)) | 1 << (place & 7))
+
+
+# tags that are sifted before those that are left are looked up
+_SIFTED = 2048
+# how far ahead the bits of tags are asked for
+_BITS_AHEAD = 32
+
+
+@kernel
+def sifted_lookup(tags: U64, bits: int, starts: U32, rest: U8, sieve_bits: int, sieve: U8) -> Bools:
+    """As `lookup`, of a set with a sieve: nearly all tags of a dump are strangers, which one bit tells."""
+    found = np.zeros(len(tags), np.bool_)
+    left, places, hits = np.empty(_SIFTED, np.uint64), np.empty(_SIFTED, np.int64), np.empty(_SIFTED, np.bool_)
+    at_tags, at_left, at_places, at_sieve = _address(tags), _address(left), _address(places), _address(sieve)
+    shift = np.uint64(64 - sieve_bits)
+    for group in range(0, len(tags), _SIFTED):
+        size = min(_SIFTED, len(tags) - group)
+        ahead = at_tags + 8 * group
+        for lane in range(min(size, _BITS_AHEAD)):
+            prefetch(at_sieve + (signed(word(ahead + 8 * lane) >> shift) >> 3))
+        count = 0
+        for lane in range(size):
+            if lane + _BITS_AHEAD < size:
+                prefetch(at_sieve + (signed(word(ahead + 8 * (lane + _BITS_AHEAD)) >> shift) >> 3))
+            tag = word(ahead + 8 * lane)
+            place = signed(tag >> shift)
+            # written always and counted where its bit is set: nothing has to be foreseen
+            put_word(at_left + 8 * count, tag)
+            put_word(at_places + 8 * count, np.uint64(group + lane))
+            count += byte(at_sieve + (place >> 3)) >> (place & 7) & 1
+        _look_up(left, count, bits, starts, rest, hits)
+        for lane in range(count):
+            found[places[lane]] = hits[lane]
     return found

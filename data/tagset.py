@@ -31,6 +31,9 @@ _DROPPED = np.uint64(64 - CUT_BITS)
 # members above which that many bits number the buckets; the rests are then 5, 4 and 3 bytes
 _BUCKETS = ((1 << 18, 20), (1 << 12, 12), (0, 4))
 
+# a bitmap of 512 MB, for sets of half a milliard; larger ones share its bits
+_MAX_SIEVE_BITS = 32
+
 _MAGIC = b"TOCSINTS"
 _VERSION = 1
 # magic, version, bucket bits, members, SHA-256 of what follows the header
@@ -49,13 +52,16 @@ def distinct(tags: U64) -> U64:
 class TagSet:
     """A set of tags cut to their top 44 bits; 0 is never a member. Immutable; threads may share it."""
 
-    __slots__ = ("_map", "bits", "path", "rest", "starts")
+    __slots__ = ("_map", "_sieve", "bits", "path", "rest", "sifted", "starts")
 
     def __init__(self, bits: int, starts: U32, rest: U8) -> None:
         """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.kernels.lookup` says."""
         self.bits, self.starts, self.rest = bits, read_only(starts, np.uint32), read_only(rest, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None
+        self.sifted = False
+        """Whether look-ups ask a bitmap first, which takes 1 to 2 bytes a member and is made by the first of them."""
+        self._sieve: U8 | None = None
 
     def __repr__(self) -> str:
         return f"<TagSet of {len(self)}>"
@@ -93,7 +99,15 @@ class TagSet:
         """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
         from data import kernels
 
-        return kernels.lookup(read_only(tags, np.uint64), self.bits, self.starts, self.rest)
+        tags = read_only(tags, np.uint64)
+        if not self.sifted or not len(self):
+            return kernels.lookup(tags, self.bits, self.starts, self.rest)
+        sieve_bits = min(max((8 * len(self) - 1).bit_length(), 6), _MAX_SIEVE_BITS)
+        if self._sieve is None:
+            sieve = np.zeros(1 << sieve_bits - 3, np.uint8)
+            kernels.fill_sieve(self.bits, self.starts, self.rest, sieve_bits, sieve)
+            self._sieve = sieve
+        return kernels.sifted_lookup(tags, self.bits, self.starts, self.rest, sieve_bits, self._sieve)
 
     def to_array(self) -> U64:
         """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""
@@ -164,8 +178,12 @@ class TagSet:
             ) from error
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, sifted: bool = False) -> Self:
         """Map a saved set into memory: checks header, length and bucket borders, not the digest (see `verify`).
+
+        Args:
+            path: of the file.
+            sifted: it will be asked for very many tags that it does not have.
 
         Raises:
             StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
@@ -195,7 +213,7 @@ class TagSet:
             raise _damaged(path, "its buckets are out of order")
         rest: Any = np.frombuffer(mapped, np.uint8, width * count, _HEADER.size + 4 * buckets)
         opened = cls(bits, starts, rest)
-        opened.path, opened._map = path, mapped
+        opened.path, opened._map, opened.sifted = path, mapped, sifted
         return opened
 
     def verify(self) -> None:

@@ -50,6 +50,26 @@ def test_a_set_finds_its_members_and_nothing_else(members, others):
     assert built.lookup(u64(others)).tolist() == [value != 0 and value >> 20 in cut(members) for value in others]
 
 
+@given(lists, lists)
+@quick
+def test_a_sieve_changes_no_answer(members, others):
+    asked = u64([*members, *others])
+    built = TagSet.build(u64(members))
+    plain = built.lookup(asked)
+    built.sifted = True
+    assert built.lookup(asked).tolist() == plain.tolist()
+
+
+@pytest.mark.parametrize("count", [5000, 300_000])
+def test_a_sieve_loses_no_member_of_a_large_set(count):
+    members, asked = random_tags(count), random_tags(5000, 2)
+    built = TagSet.build(members)
+    plain = built.lookup(asked)
+    built.sifted = True
+    assert built.lookup(members).all()
+    assert built.lookup(asked).tolist() == plain.tolist()
+
+
 @given(lists)
 @quick
 def test_a_set_lists_its_members_in_order_and_finds_them_again(members):
