@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import normalise
-from data.kernels import inlined, kernel
+from data.kernels import address, inlined, kernel
+from data.memory import low_bit, put_word, runs, word
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -20,6 +21,21 @@ _MAX_EMAIL = normalise.MAX_EMAIL
 _0, _9, _A, _Z = b"09az"
 _MAILTO = b"mailto:"
 _ROOM = 48  # no form that is put together in a buffer is longer
+
+
+# what a byte may be in an e-mail address of the usual kind, which one loop over it tells
+_LOCAL, _DOMAIN = 1, 2
+
+
+def _address_parts() -> U8:
+    table = np.zeros(256, np.uint8)
+    table[33:127] = _LOCAL
+    table[list(b'"(),:;<>@[\\]')] = 0
+    table[list(b"abcdefghijklmnopqrstuvwxyz0123456789-")] |= _DOMAIN
+    return table
+
+
+_PARTS = _address_parts()
 
 
 @inlined
@@ -78,12 +94,30 @@ def _alphanumeric(source: U8, low: int, high: int, buffer: U8) -> int:
     return count
 
 
+@inlined
+def _digits_alone(source: U8, start: int) -> int:
+    """How many digits make up a cell that holds nothing else; 0 for any other cell, and near the end of the column."""
+    if start + 40 > len(source):
+        return 0
+    digits = low_bit(~(runs(address(source) + start) >> 32))
+    return digits if digits < 32 and source[start + digits] == _NEWLINE else 0
+
+
 @kernel
 def nirs(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.nir` of every cell."""
     buffer = np.zeros(_ROOM, np.uint8)
     start, used = 0, 0
     for item in range(len(offsets) - 1):
+        digits = _digits_alone(source, start)
+        if (digits == 13 or digits == 15) and _begins_as_nir(source, start):
+            # what is written too much is overwritten by what comes behind it
+            put_word(address(target) + used, word(address(source) + start))
+            put_word(address(target) + used + 5, word(address(source) + start + 5))
+            start += digits + 1
+            used += 13
+            offsets[item + 1] = used
+            continue
         end, low, high = next_cell(source, start)
         start = end + 1
         count = _alphanumeric(source, low, high, buffer)
@@ -104,7 +138,13 @@ def _is_nir(buffer: U8, count: int) -> bool:
             return False
     if not is_digit(buffer[6]) and not (buffer[5] == 50 and buffer[6] <= 98):
         return False
-    sex, month = int(buffer[0]) - 48, (int(buffer[3]) - 48) * 10 + int(buffer[4]) - 48
+    return _begins_as_nir(buffer, 0)
+
+
+@inlined
+def _begins_as_nir(digits: U8, at: int) -> bool:
+    """Whether sex and month of the number at a place are such."""
+    sex, month = int(digits[at]) - 48, (int(digits[at + 3]) - 48) * 10 + int(digits[at + 4]) - 48
     return (1 <= sex <= 4 or 7 <= sex <= 8) and (1 <= month <= 12 or 20 <= month <= 42 or month >= 50)
 
 
@@ -114,6 +154,13 @@ def phones(source: U8, target: U8, offsets: I64) -> int:
     buffer = np.zeros(_ROOM, np.uint8)
     start, used = 0, 0
     for item in range(len(offsets) - 1):
+        if _digits_alone(source, start) == 10 and source[start] == _0 and source[start + 1] != _0:
+            put_word(address(target) + used, word(address(source) + start + 1))
+            target[used + 8] = source[start + 9]
+            start += 11
+            used += 9
+            offsets[item + 1] = used
+            continue
         end, low, high = next_cell(source, start)
         start = end + 1
         high = _without_float(source, low, high)
@@ -181,6 +228,18 @@ def emails(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.email` of every cell."""
     start, used = 0, 0
     for item in range(len(offsets) - 1):
+        length = _plain_email(source, start)
+        if length > 0:
+            if start + length + 8 <= len(source):
+                # what is written too much is overwritten by what comes behind it
+                for at in range(0, length, 8):
+                    put_word(address(target) + used + at, word(address(source) + start + at))
+            else:
+                target[used : used + length] = source[start : start + length]
+            used += length
+            start += length + 1
+            offsets[item + 1] = used
+            continue
         end, low, high = next_cell(source, start)
         start = end + 1
         if high - low >= len(_MAILTO) and source[low + 6] == _MAILTO[6]:
@@ -197,6 +256,29 @@ def emails(source: U8, target: U8, offsets: I64) -> int:
                 used += 1
         offsets[item + 1] = used
     return used
+
+
+@kernel
+def _plain_email(source: U8, start: int) -> int:
+    """The length of a cell that is an address and nothing else; 0 for one that needs a closer look."""
+    at = start
+    while _PARTS[source[at]] & _LOCAL:
+        at += 1
+    if at == start or source[at] != 64:
+        return 0
+    at += 1
+    label, dots = at, 0
+    while True:
+        if _PARTS[source[at]] & _DOMAIN:
+            at += 1
+        elif source[at] == 46 and at > label:
+            at += 1
+            label = at
+            dots += 1
+        else:
+            break
+    sound = source[at] == _NEWLINE and dots > 0 and at - label >= 2 and at - start <= _MAX_EMAIL
+    return at - start if sound else 0
 
 
 @kernel

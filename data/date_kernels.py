@@ -54,6 +54,12 @@ def dobs(source: U8, excel: bool, forms: U8, state: U8) -> None:
     text = np.empty(_MAX + 1, np.uint8)
     at = 0
     for item in range(len(state)):
+        number = _usual(source, at)
+        if number >= 0:
+            state[item] = FOUND
+            _write(number, forms, 6 * item)
+            at += 11
+            continue
         # runs of white space become one space, those around the cell none
         size, gap, ascii_only = 0, False, True
         while at < len(source) and source[at] != _NEWLINE:
@@ -78,9 +84,35 @@ def dobs(source: U8, excel: bool, forms: U8, state: U8) -> None:
             number = _dob(text, size, excel)
             if number >= 0:
                 state[item] = FOUND
-                for place in range(5, -1, -1):
-                    forms[6 * item + place] = _0 + number % 10
-                    number //= 10
+                _write(number, forms, 6 * item)
+
+
+@inlined
+def _write(number: int, forms: U8, at: int) -> None:
+    """Six digits."""
+    for place in range(at + 5, at - 1, -1):
+        forms[place] = _0 + number % 10
+        number //= 10
+
+
+@inlined
+def _two(source: U8, at: int) -> int:
+    """The value of two digits; more than any date has if they are none."""
+    return (source[at] - _0) * 10 + source[at + 1] - _0 if is_digit(source[at]) and is_digit(source[at + 1]) else 10**6
+
+
+@kernel
+def _usual(source: U8, at: int) -> int:
+    """Yymmdd of a cell that is dd/mm/yyyy or yyyy-mm-dd and nothing else; -1 leaves it to `_dob`, date or not."""
+    if at + 11 > len(source) or source[at + 10] != _NEWLINE:
+        return -1
+    if source[at + 2] == source[at + 5] and _separates(source[at + 2]):
+        day, month, year = _two(source, at), _two(source, at + 3), _two(source, at + 6) * 100 + _two(source, at + 8)
+    elif source[at + 4] == source[at + 7] and _separates(source[at + 4]):
+        year, month, day = _two(source, at) * 100 + _two(source, at + 2), _two(source, at + 5), _two(source, at + 8)
+    else:
+        return -1
+    return _date(year, 4, month, day, 2, 0) if year < _END_YEAR and month <= 12 else -1
 
 
 @kernel

@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from data.kernels import inlined, kernel
+from data.kernels import address, inlined, kernel
+from data.memory import put_word, word
 from data.normalise import fold
 
 U8 = NDArray[np.uint8]
@@ -19,6 +20,13 @@ I64 = NDArray[np.int64]
 KNOWN = 0x3400
 _LETTERS, _SIZE = np.uint64(1 << 55), 56
 _NEWLINE, _BLANK = 10, 32
+# a byte in every place of a word: its top bit, 10, and what lifts a letter or what follows it into the top bit
+_HIGH, _LOW = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+_NEWLINES = np.uint64(_NEWLINE * 0x0101010101010101)
+_FROM_A, _BEHIND_Z = np.uint64((128 - 65) * 0x0101010101010101), np.uint64((128 - 91) * 0x0101010101010101)
+_SMALL = np.uint64(0x2020202020202020)
+_ZERO = np.uint64(0)
+_ALL_BYTES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @cache
@@ -57,6 +65,12 @@ def _symbol(blob: U8, at: int, end: int) -> tuple[int, int]:
     return point, size
 
 
+@inlined
+def _capitals(chars: np.uint64) -> np.uint64:
+    """The top bit of every byte that is a capital letter; all bytes are ASCII."""
+    return ((chars + _FROM_A) ^ (chars + _BEHIND_Z)) & _HIGH
+
+
 @kernel
 def fold_cells(blob: U8, offsets: I64, words: U64, letters_only: bool, out: U8, ends: I64) -> int:
     """Fold every cell.
@@ -75,9 +89,25 @@ def fold_cells(blob: U8, offsets: I64, words: U64, letters_only: bool, out: U8, 
     """
     used = 0
     ends[0] = 0
+    at_blob, at_out = address(blob), address(out)
     for item in range(len(offsets) - 1):
         at, end = offsets[item], offsets[item + 1]
         while at < end:
+            if at + 8 <= len(blob):
+                # eight at once where nothing is to be done but to make capitals small
+                size = min(8, end - at)
+                mask = _ALL_BYTES >> np.uint64(64 - 8 * size)
+                chars = word(at_blob + at) & mask
+                lines = chars ^ _NEWLINES
+                if letters_only:
+                    plain = _capitals(chars & ~_SMALL & ~_HIGH) == _HIGH & mask
+                else:
+                    plain = (lines - _LOW) & ~lines & _HIGH == _ZERO
+                if plain and chars & _HIGH == _ZERO:
+                    put_word(at_out + used, chars | _capitals(chars) >> np.uint64(2))
+                    at += size
+                    used += size
+                    continue
             char = blob[at]
             if char < 128:
                 at += 1
@@ -92,16 +122,16 @@ def fold_cells(blob: U8, offsets: I64, words: U64, letters_only: bool, out: U8, 
             point, size = _symbol(blob, at, end)
             if point < 0 or point >= KNOWN:
                 return -1
-            word = words[point]
-            length = int(word >> np.uint64(_SIZE))
+            form = words[point]
+            length = int(form >> np.uint64(_SIZE))
             if length == 255:
                 return -1
             at += size
-            if letters_only and word & _LETTERS == np.uint64(0):
+            if letters_only and form & _LETTERS == np.uint64(0):
                 continue
             for _ in range(length):
-                out[used] = np.uint8(word & np.uint64(0x7F if length == 7 else 0xFF))
-                word >>= np.uint64(8)
+                out[used] = np.uint8(form & np.uint64(0x7F if length == 7 else 0xFF))
+                form >>= np.uint64(8)
                 used += 1
         if not letters_only:
             out[used] = _NEWLINE

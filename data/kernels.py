@@ -113,7 +113,7 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inlined
-def _address(array: NDArray[Any]) -> int:
+def address(array: NDArray[Any]) -> int:
     """Where an array begins in memory."""
     return np.int64(array.ctypes.data)  # type: ignore[return-value] # numba has one kind of integers
 
@@ -164,7 +164,7 @@ def candidate_tags(k0: np.uint64, k1: np.uint64, arena: int, metas: I64, tags: U
         count: of candidates.
         room: of `lane_room`.
     """
-    at_room = _address(room)
+    at_room = address(room)
     sizes, out = at_room + 8 * LANES * _MOST_WORDS, at_room + 8 * LANES * (_MOST_WORDS + 1)
     for group in range(0, count, LANES):
         most = 0
@@ -201,7 +201,7 @@ def probe_tags(k0: np.uint64, k1: np.uint64, kinds: U8, blob: U8, offsets: I64) 
     room = np.zeros((most_words + 2) * LANES, np.uint64)
     copies = np.zeros(LANES * (longest + 32), np.uint8)
     chosen = np.zeros(LANES, np.int64)
-    at_room, at_blob, at_copies = _address(room), _address(blob), _address(copies)
+    at_room, at_blob, at_copies = address(room), address(blob), address(copies)
     sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
     item = 0
     while item < count:
@@ -397,12 +397,52 @@ def join(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U
     return blob, offsets
 
 
+@kernel
+def pair_tags(
+    k0: np.uint64, k1: np.uint64, kind: int, a: U8, a_offsets: I64, b: U8, b_offsets: I64, keys: U64, column: int
+) -> None:
+    """The probe tag of every `a` + 0x1F + `b` into a column of `keys`, shape (n, …); 0 where either is empty."""
+    count = len(a_offsets) - 1
+    longest = 0
+    for item in range(count):
+        longest = max(longest, a_offsets[item + 1] - a_offsets[item] + b_offsets[item + 1] - b_offsets[item] + 1)
+    most_words = (longest + 1 >> 3) + 3
+    room = np.zeros((most_words + 2) * LANES, np.uint64)
+    # with room behind what is read and written several bytes at a time
+    text = np.zeros(longest + 64, np.uint8)
+    chosen = np.zeros(LANES, np.int64)
+    at_room, at_text = address(room), address(text)
+    sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
+    item = 0
+    while item < count:
+        filled = most = 0
+        while filled < LANES and item < count:
+            start_a, end_a, start_b, end_b = a_offsets[item], a_offsets[item + 1], b_offsets[item], b_offsets[item + 1]
+            if end_a > start_a and end_b > start_b:
+                length = _copy(a, start_a, end_a, text, 0)
+                text[length] = 0x1F
+                length = _copy(b, start_b, end_b, text, length + 1)
+                words = _lay(at_room, filled, kind, at_text, length)
+                put_word(sizes + 8 * filled, np.uint64(words))
+                most = max(most, words)
+                chosen[filled] = item
+                filled += 1
+            else:
+                keys[item, column] = 0
+            item += 1
+        for lane in range(filled, LANES):
+            put_word(sizes + 8 * lane, np.uint64(0))
+        hash_eight(k0, k1, at_room, sizes, most, out)
+        for lane in range(filled):
+            keys[chosen[lane], column] = word(out + 8 * lane)
+
+
 @inlined
 def _copy(source: U8, start: int, end: int, target: U8, at: int) -> int:
     place = start
     if end - start <= 32 and start + 32 <= len(source) and at + 32 <= len(target):
         # what is written too much is overwritten by what comes behind it
-        read, written = _address(source) + start, _address(target) + at
+        read, written = address(source) + start, address(target) + at
         for step in range(0, end - start, 8):
             put_word(written + step, word(read + step))
         return at + end - start
@@ -481,7 +521,7 @@ def _look_up(tags: U64, count: int, bits: int, starts: U32, rest: U8, found: Boo
     width = (44 - bits) >> 3
     rest_bits = 44 - bits
     mask = (1 << rest_bits) - 1
-    at_starts, at_rest = _address(starts), _address(rest)
+    at_starts, at_rest = address(starts), address(rest)
     lows, highs, guesses = np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64)
     # what stands before the members in memory is read with the first of them
     narrow = width == 3
@@ -526,7 +566,7 @@ def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> Bools:
 def fill_sieve(bits: int, starts: U32, rest: U8, sieve_bits: int, sieve: U8) -> None:
     """Set the bit of every member's first `sieve_bits` bits; the set as for `lookup`."""
     width = (44 - bits) >> 3
-    at_rest, at_sieve = _address(rest), _address(sieve)
+    at_rest, at_sieve = address(rest), address(sieve)
     for bucket in range(len(starts) - 1):
         for member in range(starts[bucket], starts[bucket + 1]):
             place = (bucket << (44 - bits) | _rest_at(at_rest, member, width)) >> (44 - sieve_bits)
@@ -544,7 +584,7 @@ def sifted_lookup(tags: U64, bits: int, starts: U32, rest: U8, sieve_bits: int, 
     """As `lookup`, of a set with a sieve: nearly all tags of a dump are strangers, which one bit tells."""
     found = np.zeros(len(tags), np.bool_)
     left, places, hits = np.empty(_SIFTED, np.uint64), np.empty(_SIFTED, np.int64), np.empty(_SIFTED, np.bool_)
-    at_tags, at_left, at_places, at_sieve = _address(tags), _address(left), _address(places), _address(sieve)
+    at_tags, at_left, at_places, at_sieve = address(tags), address(left), address(places), address(sieve)
     shift = np.uint64(64 - sieve_bits)
     for group in range(0, len(tags), _SIFTED):
         size = min(_SIFTED, len(tags) - group)

@@ -410,6 +410,8 @@ def record_keys(
     Returns:
         Shape (n, 6), columns in the order of `RECORD_KINDS`, 0 where a part is missing.
     """
+    from data import kernels
+
     columns = [column for column in (first, surname, dob, nir, email, phone) if column is not None]
     keys = np.zeros((len(columns[0]) if columns else 0, len(RECORD_KINDS)), np.uint64)
     if any(len(column) != len(keys) for column in columns):
@@ -418,7 +420,7 @@ def record_keys(
     parts = ((names, dob), (nir, first), (nir, dob), (email, first), (phone, first), (phone, dob))
     for column, (kind, (a, b)) in enumerate(zip(RECORD_KINDS, parts, strict=True)):
         if a is not None and b is not None:
-            keys[:, column] = probe_tags(key, kind, join_packed(a, b))
+            kernels.pair_tags(*_words(key), int(kind), a.blob, a.offsets, b.blob, b.offsets, keys, column)
     return keys
 
 

@@ -468,6 +468,25 @@ def test_a_column_is_normalised_as_its_single_cells(kind, texts):
     assert packed.to_list() == [n.normalise(kind, text) for text in texts]
 
 
+usual = st.sampled_from(
+    [
+        "12/03/1975", "1975-03-12", "31.02.75", "185017512345678", "1850175123456", "285012A123456", "0612345678",
+        "0033612345678", "612345678", "jean.dupont@orange.fr", "LEA@free.fr", "Jean-Pierre", "DUPONT", "Lefèvre", "",
+    ]
+)  # fmt: skip
+touched = st.tuples(usual, st.integers(0, 16), st.sampled_from([*" /-.@0a9Zé,\n", ""])).map(
+    lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + 1 :]
+)
+
+
+@pytest.mark.slow
+@given(texts=st.lists(st.one_of(usual, touched), min_size=4, max_size=24))
+@settings(deadline=None, max_examples=300)
+def test_cells_of_the_usual_form_and_nearly_so_are_normalised_alike(texts):
+    for kind in n.COLUMN_KINDS:
+        assert n.normalise_column(kind, texts).to_list() == [n.normalise(kind, text) for text in texts], kind
+
+
 @pytest.mark.parametrize("kind", n.COLUMN_KINDS)
 @given(text=cells)
 @quick

@@ -220,7 +220,8 @@ def test_joined_columns_are_joined_items(pairs):
     )
 
 
-people = st.lists(st.lists(st.binary(max_size=12), min_size=6, max_size=6), max_size=8)
+parts = st.one_of(st.binary(max_size=12), st.binary(min_size=29, max_size=80))
+people = st.lists(st.lists(parts, min_size=6, max_size=6), max_size=20)
 
 
 @given(people)
