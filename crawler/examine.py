@@ -19,14 +19,17 @@ from crawler.lineage import compare
 from crawler.match import Confirmed, Matcher, confirm
 from crawler.pump import RAW, Pump
 from crawler.reader_talk import FAULTS, ReaderTalk
-from crawler.records import RowBatch, row_inputs, tag_rows
+from crawler.records import RowBatch, record_columns, row_inputs, tag_rows
+from crawler.running_text import Found, RunningText
 from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
-from crawler.tables import Plan, looks_like_header, sniff
+from crawler.tables import Plan, looks_like_header, reads_like_text, sniff
+from crawler.text_records import tag_readings
 from crawler.wire import HEADER, load, pack_json
 from data import evidence
 from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
+from data.people import count_people
 from data.releases import ReleaseBuilder, Releases
 from data.tags import Keys, Kind, Packed
 from data.tagset import distinct
@@ -85,6 +88,9 @@ class _Member:
     dropped_members: int = 0
     header: list[str] | None = None
     plan: Plan | None = None
+    prose: bool = False
+    text: RunningText | None = None
+    people: list[U64] = field(default_factory=list)
 
     def problem(self, code: str, detail: str) -> None:
         """Note a problem once; more than a screenful is cut with a last line that says so."""
@@ -258,6 +264,7 @@ class _Examination:
             member.size += len(payload)
             self.bytes.feed(member, payload, tuple(self.stack))
         elif kind == b"T":
+            self._text(member, payload)
             if member.format != "text":
                 # text that a reader decoded: other bytes than the sample's, so they get the byte pass as well
                 self._candidates(self._text_scan(payload), self.stack)
@@ -282,6 +289,7 @@ class _Examination:
 
     def _close(self, member: _Member, value: Mapping[str, Any]) -> None:
         member.complete = member.complete and bool(value["complete"])
+        self._end_text(member)
         if len(self.stack) == 1:
             return
         self.bytes.finish(member, tuple(self.stack))
@@ -320,8 +328,11 @@ class _Examination:
             if header is None and rows and looks_like_header(rows[0], rows[1:]):
                 header, rows, batch = rows[0], rows[1:], batch.drop(1)
             member.plan = sniff(header, rows)
+            member.prose = reads_like_text(member.plan, rows)
         plan = member.plan
         member.rows += len(batch)
+        if member.prose:
+            self._text(member, batch.lines())
         if not len(batch):
             return
         tags = tag_rows(plan, batch, self.examiner.keys.probe)
@@ -337,6 +348,45 @@ class _Examination:
             suspects[rows_of[watch.probe_values.lookup(values)]] = True
         if suspects.any():
             self._confirm_rows(plan, batch.take(np.flatnonzero(suspects)))
+
+    def _text(self, member: _Member, payload: bytes) -> None:
+        if member.text is None:
+            member.text = RunningText(member.name)
+        self._people(member, member.text.feed(payload))
+
+    def _people(self, member: _Member, found: Sequence[Found]) -> None:
+        """Take people of running text: all readings are matched, one of each person counts."""
+        if not found:
+            return
+        probe, watch = self.examiner.keys.probe, self.examiner.watchlist
+        readings = tag_readings(found, probe)
+        held = self.examiner.releases.held(readings.keys)
+        suspects = np.flatnonzero(watch.probe_records.lookup(readings.keys.ravel()).reshape(held.shape).any(axis=1))
+        known = held.sum(axis=1)
+        if len(suspects):
+            inputs = record_columns(readings.take(suspects))
+            kinds = np.repeat(np.array([kind for kind, _ in inputs], np.uint8), len(suspects))
+            values = Packed.joined([column for _, column in inputs])
+            confirmed = confirm(watch, self.examiner.keys, kinds, values)
+            rows = suspects[confirmed.values % len(suspects)]
+            np.add.at(known, rows, 1)
+            for open_ in self.stack:
+                open_.matcher.add_rows(confirmed, readings.people[rows])
+            self._excerpt(confirmed, values)
+        chosen = readings.choose(known)
+        self.records.keys.append(readings.keys[chosen])
+        member.people.append(readings.keys[chosen])
+        for kind, tags in readings.values(probe, chosen).items():
+            self.records.add_values(kind, tags)
+
+    def _end_text(self, member: _Member) -> None:
+        """The text of a member is over; mentions of one person are one record."""
+        if member.text is not None:
+            self._people(member, member.text.finish())
+            member.text = None
+        if member.people:
+            member.records += count_people(np.concatenate(member.people))
+            member.people = []
 
     def _confirm_rows(self, plan: Plan, batch: RowBatch) -> None:
         """Confirm rows whose tags are on the watch-list; a hit counts for the member and for all that hold it."""
@@ -362,6 +412,7 @@ class _Examination:
             member.problem("reader", "the reader ended inside this member")
             self._close(member, {"complete": False})
         sample = self.sample
+        self._end_text(sample)
         self.bytes.finish(sample, (sample,))
         lineage = self._lineage(bool(sample.matcher.hits()))
         return self._finding(sample, lineage)

@@ -154,6 +154,11 @@ class RowBatch:
             for row in range(start, min(stop, self.rows))
         ]
 
+    def lines(self) -> bytes:
+        """All rows as lines of text, cells divided by semicolons."""
+        columns = [column.to_list() for column in self.columns]
+        return b"".join([b" ; ".join(row) + b"\n" for row in zip(*columns, strict=True)])
+
     def take(self, rows: NDArray[np.int64]) -> RowBatch:
         """Some rows, in the order given."""
         if isinstance(self.columns, Cells):

@@ -35,6 +35,8 @@ SHOWN, CLEARLY = 0.6, 0.9
 # What values can show, the most telling first: an IBAN holds digits that look like a telephone number.
 SHOWABLE = ("email", "iban", "nir", "dob", "phone", "professional")
 MAX_NAME = 40
+# "né le 12/03/1975", "Tél: 06 12 34 56 78": a label in the cell itself
+_LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,19 @@ def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan
     if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
         _find_names(found, promised, columns)
     return Plan(tuple(Column(names[at], *found[at]) for at in range(width)))
+
+
+def reads_like_text(plan: Plan, sample: Sequence[Sequence[str]]) -> bool:
+    """Whether rows are rather lines of text: no record key can come of their columns, and sentences stand in them.
+
+    Prose with a comma at the same place in every line is taken for a table, and notes of a table speak of people.
+    """
+    roles = set(plan.places)
+    named = "first" in roles or "fullname" in roles
+    if (named and roles & {"nir", "email", "phone", "dob"}) or ("dob" in roles and roles & {"nir", "phone"}):
+        return False
+    wordy = sum(any(len(cell.split(None, 2)) > 2 or _LABELLED.search(cell) for cell in row) for row in sample)
+    return wordy * 2 > len(sample)
 
 
 def _decide(promise: str, shares: dict[str, float]) -> tuple[str, str]:

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler import text_anchors
 from crawler.scan import ByteScanner
 from data import columns
 
@@ -36,6 +37,7 @@ def warm_up() -> None:
         scanner = ByteScanner(bytes(16), _Nothing())
         scanner.feed(_WARM.encode(encoding))
         scanner.finish()
+    text_anchors.regions(_WARM.encode())
     columns.warm_up()
     _warm.set()
     if kernels.CACHED:

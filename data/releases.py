@@ -217,11 +217,16 @@ class Releases:
         """Per release, shape (n,): the rows of (n, 6) it knows by any key."""
         return {name: np.any(release.hits(keys), axis=1) for name, release in self.active.items()}
 
+    def held(self, keys: U64) -> Bools:
+        """Shape (n, 6): which keys of (n, 6) any release holds."""
+        held = np.zeros(keys.shape, bool)
+        for release in self.active.values():
+            held |= release.hits(keys)
+        return held
+
     def known_any(self, keys: U64) -> Bools:
         """Shape (n,): the rows of (n, 6) that any release knows by any key."""
-        known = np.zeros(len(keys), bool)
-        for release in self.active.values():
-            known |= release.hits(keys).any(axis=1)
+        known: Bools = np.any(self.held(keys), axis=1)
         return known
 
     @property

@@ -1,0 +1,381 @@
+"""What stands in a piece of running text: names, dates, numbers, addresses and the labels before them, line by line. Pure.
+
+Which of them speak of one person is `running_text`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from html import unescape
+
+from crawler.headers import role_of
+from data.normalise import MONTHS, WEEKDAYS, fold
+
+NAME, DATE, EMAIL, PHONE, NIR = "name", "dob", "email", "phone", "nir"
+
+_MONTH = "|".join(sorted((word for word in MONTHS if len(word) > 2), key=len, reverse=True))
+# as people type them; the table is of folded words
+_ACCENTED = (
+    _MONTH.replace("fevr", "f[ée]vr")
+    .replace("aout", "ao[uû]t")
+    .replace("decem", "d[ée]cem")
+    .replace("|dec|", "|d[ée]c|")
+)
+_CLOCK = r"(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
+_SEP = r"[ .\-_/\u00a0\u202f]"
+_TOKEN = re.compile(
+    rf"""
+      (?P<word>[^\W\d_]+(?:['’\-‐‑][^\W\d_]+)*)
+    | (?P<mark>[.;,|\t:=()!?])
+    | (?=[\d+]) (?:
+      (?P<date>(?<!\d)(?:
+          \d{{1,2}}[ ]?(?P<s1>[/.\-])[ ]?\d{{1,2}}[ ]?(?P=s1)[ ]?(?:\d{{4}}|\d{{2}}){_CLOCK}(?!\d)(?![/.\-]\d)
+        | \d{{4}}(?P<s2>[/.\-])\d{{1,2}}(?P=s2)\d{{1,2}}{_CLOCK}(?!\d)
+        | \d{{1,2}}(?:er|st|nd|rd|th)?[ .\-]{{1,2}}(?i:{_ACCENTED})\b\.?[,\-]?[ ]?(?:\d{{4}}|\d{{2}})(?!\d)
+        | (?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d(?!\d)
+        | [0-3]\d(?:0[1-9]|1[0-2])(?:19|20)\d\d(?!\d)
+      ))
+    | (?P<nir>(?<!\d)[1-478]{_SEP}?\d\d{_SEP}?\d\d{_SEP}?(?:\d\d|2[abAB]){_SEP}?\d{{3}}{_SEP}?\d{{3}}
+        (?:[ ]?[ .\-_/(]?[ ]?(?:[cC]l[ée][ ]?:?[ ]?)?\d\d\)?)?(?!\d))
+    | (?P<phone>(?<!\d)(?:
+          (?:(?:\+|00)[ ]?(?:33|262|59[046])[ .\-]?(?:\(0\)|0)?|33|0){_SEP}{{0,2}}[1-9](?:[ .\-/()_\u00a0\u202f]{{0,2}}\d){{8}}(?!\d)
+        | (?:\+|00)[1-9](?:[ .\-/()]{{0,2}}\d){{7,14}}(?!\d)
+      ))
+    | (?P<spaced>(?<!\d)\d{{1,2}}[ ]\d{{1,2}}[ ](?:19|20)\d\d(?!\d))
+    | (?P<digits>\d+) )
+    | (?P<email>\ue000(?P<number>\d+)\ue000)
+    """,
+    re.VERBOSE,
+)
+# In a line without capitals every word may be a name; longer ones are prose.
+_SMALL_LINE = 200
+# Words of a sentence, beside names and labels.
+_SENTENCE = 3
+_ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+_LOCAL = re.compile(r"[\w.+%-]{1,64}\Z")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PARTICLES = _words("d de du des la le les l von van der den di da do dos del della el al ben bin ibn ter ten te mac")
+_TITLES = _words("m mr mrs ms mme mlle monsieur madame mademoiselle mister miss")
+_STAFF = _words("dr docteur doctor pr prof professeur maitre me infirmier infirmiere secretaire")
+# Words before or after which no name goes on, capitalised or not.
+_STOP = (
+    _words("""a ai ainsi alors an and ans antecedents apres are as assure assuree at au aucun aucune aussi autre aux avant avec avenue
+    avons bd before bilan bjr boulevard bonjour but by c cabinet car ce cedex cela centre ces cet cette chemin chez cher chere
+    ci clinique comme compte concernant consultation contact contre controle cordialement d dans data date dates depuis detail
+    details dossier dump e each elle elles en entre est et ete etes etre extrait fiche fichier file for from ham has hello her hi
+    his hopital i id il ils impasse in info infos is it j je l leak leur liste lot lui ma madame mais mal medecin merci mes mon
+    n ne no non nos note notre nous objet of on or ordonnance ou our par pas patient patiente patients personne place plus pour
+    prochain protected qu quand que qui quoi record rdv ref reference rendez-vous route rue resultat sa sans se ses sexe sex si
+    soigne soit son sont sous specialite suivi sujet suite sur svp t ta te tel telle tes the this ti to ton total traitement
+    tres tu un une user ville vous voici voir vu vue was we with y yes you your masculin feminin homme femme male female age
+    ans celibataire marie mariee adresse address code postal cp ipp profession remarque observations observation statut
+    envoye recu merci numero num n°""")
+    | WEEKDAYS
+)
+_NAMES_TOO = _words("marie")
+_BIRTH = _words("ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele")
+_OTHER_DATE = _words(
+    """rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous creation
+    created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel seen on since"""
+)
+_PLACE = _words("""adresse address rue avenue av bd boulevard chemin route allee place impasse quai cours square residence
+    lotissement lieu-dit ville city commune domicile cedex hameau""")
+# Labels of one word and of several; what a word of a header promises is known to `headers`.
+_LABELS = {
+    "nom": "surname", "surname": "surname", "patronyme": "surname", "lastname": "surname", "prenom": "first",
+    "prenoms": "first", "firstname": "first", "forename": "first", "given": "first", "family": "surname", "maiden": "surname", "full": "fullname", "last": "surname", "first": "first",
+    "name": "fullname", "identite": "fullname", "fullname": "fullname", "tel": "phone", "telephone": "phone",
+    "portable": "phone", "mobile": "phone", "gsm": "phone", "phone": "phone", "port": "phone", "fixe": "phone",
+    "fax": "phone", "cell": "phone", "mail": "email", "email": "email", "e-mail": "email", "courriel": "email",
+    "mel": "email", "nir": "nir", "nss": "nir", "secu": "nir", "ssn": "nir", "securite": "nir", "sociale": "nir",
+    "patient": "fullname", "patiente": "fullname", "beneficiaire": "fullname", "usager": "fullname",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing that a line says.
+
+    Attributes:
+        kind: NAME, DATE, EMAIL, PHONE or NIR. text: as it stands there; words: of a name.
+        role: what a label says of it: surname, first, fullname, or `dob` and `date` for dates; '' without.
+        titled: a title stands before the name. staff: of somebody who works there.
+        near: words and marks between it and the item before it on its line. bare: nothing else stands on the line.
+    """
+
+    kind: str
+    text: str
+    words: tuple[str, ...] = ()
+    role: str = ""
+    titled: bool = False
+    staff: bool = False
+    near: int = 0
+    bare: bool = False
+
+
+@dataclass(slots=True)
+class Line:
+    """The items of one line.
+
+    Attributes:
+        blank: nothing at all stands there. form: it begins with a label. prose: it has words enough for a sentence.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    blank: bool = True
+    form: bool = False
+    prose: bool = False
+
+    @property
+    def names(self) -> bool:
+        """Whether any of them is a name."""
+        return any(item.kind == NAME for item in self.items)
+
+
+@lru_cache(maxsize=65_536)
+def _class_of(word: str) -> str:
+    """What a word is: a label's role, `title`, `staff`, `birth`, `other`, `particle`, `stop`, or '' for any other."""
+    folded = fold(word)
+    if folded in _LABELS:
+        return _LABELS[folded]
+    if folded in _TITLES:
+        return "title"
+    if folded in _STAFF:
+        return "staff"
+    if folded in _BIRTH and word != "ne":
+        return "birth"
+    if folded in _PLACE:
+        return "place"
+    if folded in _PARTICLES:
+        return "particle"
+    if folded in _OTHER_DATE:
+        return "other"
+    if folded in MONTHS:
+        return "month"
+    if folded in _STOP and folded not in _NAMES_TOO:
+        return "stop"
+    if len(folded) > 3 and role_of(word) in ("surname", "first", "dob"):
+        return {"dob": "birth"}.get(role_of(word), role_of(word))
+    return ""
+
+
+_BBCODE = re.compile(r"\[/?[a-zA-Z*]{1,10}(?:=[^\]\n]{0,100})?\]")
+_INLINE_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|code|em|font|i|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr)(?:\s[^<>\n]{0,200})?/?>",
+    re.IGNORECASE,
+)
+_BREAK_TAG = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
+# not the address in "Jean Dupont <jean@example.org>"
+_TAG = re.compile(r"</?[a-zA-Z!][a-zA-Z0-9:-]*(?:\s[^<>\n]{0,200})?/?>")
+_BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt])|(['\"\\/]))")
+_PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
+
+
+def plain(text: str) -> str:
+    """A text without the mark-up and escapes that people and programs leave in it."""
+    if "=\n" in text or "=C3" in text:
+        text = _PRINTABLE.sub(_bytes_of, text.replace("=\n", ""))
+    if "\\" in text:
+        text = _BACKSLASH.sub(_unescaped, text)
+    if "[" in text:
+        text = _BBCODE.sub("", text)
+    if "<" in text:
+        text = _TAG.sub(" | ", _BREAK_TAG.sub("\n", _INLINE_TAG.sub("", text)))
+    if "&" in text:
+        text = unescape(text)
+    if "''" in text:
+        text = text.replace("''", "'")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _bytes_of(found: re.Match[str]) -> str:
+    try:
+        return bytes.fromhex(found[0].replace("=", "")).decode()
+    except UnicodeDecodeError:
+        return found[0]
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    point = found[1] or found[2]
+    if point:
+        code = int(point, 16)
+        return "" if 0xD800 <= code < 0xE000 else chr(code)
+    return {"n": "\n", "r": "\n", "t": "\t"}.get(found[3] or "", found[4] or "")
+
+
+def lines(text: str) -> Iterator[Line]:
+    """The lines of a text (as `plain` gives it) with what they say."""
+    text, addresses = _without_addresses(text)
+    reader = _LineReader()
+    for part in text.split("\n"):
+        reader.small = part == part.lower() and len(part) < _SMALL_LINE
+        for found in _TOKEN.finditer(part):
+            kind = found.lastgroup or ""
+            reader.take(kind, addresses[int(found["number"])] if kind == "email" else found[0])
+        yield reader.end()
+
+
+def _without_addresses(text: str) -> tuple[str, list[str]]:
+    """The text with a mark in the place of each e-mail address, and these: looking for them at every word costs more."""
+    at = text.find("@")
+    if at < 0:
+        return text, []
+    text = text.replace("\ue000", "")
+    addresses: list[str] = []
+    parts: list[str] = []
+    done, at = 0, text.find("@")
+    while at >= 0:
+        domain = _ADDRESS.match(text, at + 1)
+        local = _LOCAL.search(text[max(done, at - 64) : at])
+        if domain and local:
+            parts += [text[done : at - len(local[0])], f"\ue000{len(addresses)}\ue000"]
+            addresses.append(f"{local[0].strip('.')}@{domain[0]}")
+            done = domain.end()
+        at = text.find("@", at + 1)
+    return "".join([*parts, text[done:]]), addresses
+
+
+class _LineReader:
+    """Tokens of one line on their way to items."""
+
+    def __init__(self) -> None:
+        self.small = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._line = Line()
+        self._run: list[str] = []
+        self._label = ""  # what the next item is said to be
+        self._birth = 0  # for how many words the next date is said to be one of birth
+        self._other = False  # the next date is said to be another one
+        self._title = self._staff = False
+        self._place = False  # what stands here is an address
+        self._near = 0
+        self._words = 0  # that are no names and no labels
+        self._after_label = False
+        self._english: list[str] = []  # month and day, of an English date
+
+    def end(self) -> Line:
+        """The line is over."""
+        self._flush()
+        line = self._line
+        line.prose = self._words >= _SENTENCE
+        if len(line.items) == 1 and not self._words:
+            line.items[0].bare = True
+        self._begin()
+        return line
+
+    def take(self, kind: str, text: str) -> None:
+        """One token."""
+        self._line.blank = False
+        if kind == "word":
+            self._word(text, _class_of(text))
+        elif kind == "mark":
+            self._mark(text)
+        elif kind == "digits":
+            self._number(text)
+        elif kind != "spaced" or self._birth:
+            self._flush()
+            if kind in ("date", "spaced"):
+                self._date(text)
+            else:
+                self._put(Item(kind, text))
+
+    def _date(self, text: str) -> None:
+        self._put(Item(DATE, text, role="dob" if self._birth else "date" if self._other else ""))
+        self._birth, self._other = 0, False
+
+    def _number(self, text: str) -> None:
+        """Digits that are no value by themselves: a postal code, parts of `March 12, 1975`."""
+        self._flush()
+        self._near += 1
+        self._place = self._place or len(text) == 5
+        if self._english and len(text) == (4 if len(self._english) > 1 else min(len(text), 2)):
+            self._english.append(text)
+            if len(self._english) == 3:
+                self._date(" ".join(self._english))
+                self._english = []
+        else:
+            self._english = []
+
+    def _put(self, item: Item) -> None:
+        item.near = self._near
+        self._line.items.append(item)
+        self._label, self._near = "", 0
+        self._title = self._staff = self._after_label = self._place = False
+
+    def _mark(self, text: str) -> None:
+        if text in ":=" and not self._run:
+            # the label goes on to what follows
+            self._after_label = True
+            return
+        if text == "." and (self._title or self._staff) and not self._run:
+            return
+        self._flush()
+        self._near += 1
+        self._other = False
+        if text not in "().":
+            self._place = False
+        if text in ";|\t":
+            self._label = ""
+
+    def _word(self, word: str, known: str) -> None:
+        self._birth = max(0, self._birth - 1)
+        if known == "particle":
+            if self._run or self._label in ("surname", "first", "fullname") or self._after_label or word[0].isupper():
+                self._run.append(word)
+            elif word.lower() in ("le", "du"):
+                self._other = not self._birth
+            return
+        if not known and (self.small or word[0].isupper() or (not word.islower() and len(word) > 2)) and len(word) < 40:
+            self._run.append(word)
+            return
+        self._flush()
+        self._near += 1
+        self._words += known in ("", "stop", "other")
+        if known in ("title", "staff"):
+            self._title, self._staff = known == "title", known == "staff"
+        elif known == "place":
+            self._place = True
+        elif known == "month":
+            self._english = [word]
+        elif known == "other":
+            self._other = not self._birth
+        elif known not in ("", "stop"):
+            self._labelled(known)
+        elif word in ("à", "a", "in", "at"):
+            self._place = True
+
+    def _labelled(self, role: str) -> None:
+        self._place = False
+        if not self._line.items:
+            self._line.form = True
+        self._near += 1
+        before = "" if self._after_label else self._label
+        if role == "birth":
+            # not where the label is "nom de naissance"
+            if before != "surname":
+                self._birth, self._other, self._label = 7, False, ""
+        elif before in ("surname", "first") and role in ("surname", "first", "fullname"):
+            # "first name"; "nom et prénom"
+            self._label = before if role == "fullname" else "fullname" if role != before else role
+        else:
+            self._label, self._after_label = role, False
+
+    def _flush(self) -> None:
+        run, self._run = self._run, []
+        while run and _class_of(run[-1]) == "particle":
+            if fold(run.pop()) in ("le", "du"):
+                self._other = not self._birth
+        if self._place or all(len(word) < 2 for word in run):
+            return
+        role = self._label if self._label in ("surname", "first", "fullname") else ""
+        self._put(Item(NAME, " ".join(run), tuple(run), role, self._title, self._staff))

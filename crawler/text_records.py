@@ -1,0 +1,79 @@
+"""People of running text to record keys, and which of their readings counts. Pure; finding them is `running_text`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.running_text import Found
+from crawler.tables import KEY_ROLES, VALUE_ROLES
+from data import normalise
+from data.tags import Kind, Packed, probe_tags, record_keys
+
+I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+# The order of a reading's parts.
+_ROLES = ("surname", "first", "dob", "nir", "email", "phone")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """All readings of some people.
+
+    Attributes:
+        keys: shape (n, 6), the record keys of each reading, 0 where a part is missing.
+        people: shape (n,), the person that each is of, rising from 0; the first of a person is the best.
+        certain: shape (p,), whether a person counts even if no reading is known.
+        parts: the normal forms by role, n items each.
+    """
+
+    keys: U64
+    people: I64
+    certain: Bools
+    parts: dict[str, Packed]
+
+    def take(self, readings: I64) -> dict[str, Packed]:
+        """The normal forms of some readings."""
+        return {role: column.take(readings) for role, column in self.parts.items()}
+
+    def choose(self, known: I64) -> I64:
+        """The reading of each person that counts.
+
+        Args:
+            known: shape (n,), how many keys of each reading are known.
+
+        Returns:
+            For each person the reading with most known keys, the first of equals; none for people who are not certain and
+            not known, or who have no key.
+        """
+        order = np.lexsort((np.arange(len(known)), -known, self.people))
+        heads = order[np.flatnonzero(np.diff(self.people[order], prepend=-1))]
+        keep = (known[heads] > 0) | self.certain[self.people[heads]]
+        chosen: I64 = heads[keep & self.keys[heads].any(axis=1)]
+        return chosen
+
+    def values(self, probe_key: bytes, readings: I64) -> dict[Kind, U64]:
+        """The tags of single values in some readings."""
+        return {
+            VALUE_ROLES[role]: tags[tags != 0]
+            for role in KEY_ROLES
+            if role in VALUE_ROLES
+            for tags in [probe_tags(probe_key, VALUE_ROLES[role], self.parts[role].take(readings))]
+        }
+
+
+def tag_readings(found: Sequence[Found], probe_key: bytes) -> Readings:
+    """The record keys of all readings, whole columns at a time."""
+    rows = [reading for person in found for reading in person.readings]
+    columns = list(zip(*rows, strict=True)) or [()] * len(_ROLES)
+    parts = {role: normalise.normalise_column(role, column) for role, column in zip(_ROLES, columns, strict=True)}
+    return Readings(
+        record_keys(probe_key, **parts),
+        np.repeat(np.arange(len(found)), [len(person.readings) for person in found]),
+        np.array([person.certain for person in found], np.bool_),
+        parts,
+    )

@@ -1,0 +1,51 @@
+"""A case in a folder: people who are enrolled as canaries, people whose records were released, and an examiner for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from crawler.examine import Examiner, Request
+from crawler.readers.base import Limits
+from crawler.sandbox import Sandbox
+from crawler.tables import sniff
+from data.bundle import read_bundle, write_bundle
+from data.model import Finding
+from data.releases import Releases
+from data.tags import MatchKey
+from data.watchlist import Watchlist, import_bundle
+from scheduler.canaries import enrol_rows
+from tests.synth.people import COLUMNS, HEADERS, Person, row, to_csv
+
+KEYS = MatchKey(bytes(range(32))).derive()
+
+
+def enrol(folder: Path, crowd: Sequence[Person], client: str = "c1") -> None:
+    """Put people on the watch-list, every tag that a canary gets; canary number n is the nth of them."""
+    plan = sniff([HEADERS["fr"][name] for name in COLUMNS], [row(person) for person in crowd[:200]])
+    made = enrol_rows(iter([row(person) for person in crowd]), plan, KEYS.enrol)
+    assert made.canaries == len(crowd)
+    bundle = folder / f"{client}.bundle"
+    write_bundle(bundle, KEYS.enrol, made.records, client=client, name=client, canaries=made.canaries)
+    assert import_bundle(folder / "watchlist", KEYS.case, *read_bundle(bundle, KEYS.case, KEYS.bundle))
+
+
+@contextmanager
+def examining(folder: Path, released: Sequence[Person] = (), *, bwrap: bool | None = None) -> Iterator[Examiner]:
+    """An examiner over the case in a folder, in which these people were released before as a table."""
+    with Sandbox(Limits(wall=60), bwrap=bwrap) as sandbox:
+        examiner = Examiner(
+            KEYS, Watchlist.open(folder / "watchlist", case=KEYS.case), Releases.open(folder / "releases"), sandbox
+        )
+        if released:
+            examine(examiner, to_csv(released), release="part-1")
+            examiner.builders["part-1"].write(folder / "releases", {"case": KEYS.case})
+            examiner.releases = Releases.open(folder / "releases")
+        yield examiner
+
+
+def examine(examiner: Examiner, data: bytes | Iterable[bytes], name: str = "sample", release: str = "") -> Finding:
+    """What the examiner says of a sample."""
+    chunks = [data] if isinstance(data, bytes) else data
+    return examiner.examine(Request(name, release=release), chunks, {"complete": True})
