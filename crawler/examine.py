@@ -44,7 +44,7 @@ SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 MAX_EXCERPTS = 50
 
 # Formats that are read without any library that unpacks or decodes: their reader may go on to the next sample.
-PLAIN = frozenset({"text", "delimited", "json_lines", "empty"})
+PLAIN = frozenset({"text", "delimited", "json_lines", "json", "empty"})
 MAX_PLAIN = 2**20
 
 U64 = NDArray[np.uint64]

@@ -161,16 +161,21 @@ class Lines:
         return last or self._max_line
 
 
-def repair(block: bytes) -> bytes:
-    """Lines as valid UTF-8: a line that is none is read as windows-1252, and UTF-8 encoded twice is undone once."""
+def repair(block: bytes, between: bytes = b"\n") -> bytes:
+    """Lines as valid UTF-8: a line that is none is read as windows-1252, and UTF-8 encoded twice is undone once.
+
+    Args:
+        block: whole lines.
+        between: what stands between two parts that may be in encodings of their own, where these are no lines.
+    """
     if block.isascii():
         return block
     try:
         block.decode()
     except UnicodeDecodeError:
-        block = b"\n".join([_line(line) for line in block.split(b"\n")])
+        block = between.join([_line(line) for line in block.split(between)])
     if _MOJIBAKE_BYTES.search(block):
-        block = b"\n".join([_undo(line) if _MOJIBAKE_BYTES.search(line) else line for line in block.split(b"\n")])
+        block = between.join([_undo(line) if _MOJIBAKE_BYTES.search(line) else line for line in block.split(between)])
     return block
 
 

@@ -108,7 +108,7 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.te
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.dictionaries(st.text(string.ascii_lowercase, min_size=1), values, min_size=1), min_size=1))
+@given(st.lists(st.dictionaries(st.text(string.ascii_lowercase, min_size=1), values, min_size=1), min_size=2))
 def test_every_value_of_json_lines_is_in_a_row(records: list[dict[str, object]]) -> None:
     data = "\n".join(json.dumps(record) for record in records).encode()
     found = read(data)
