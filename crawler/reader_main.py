@@ -34,6 +34,8 @@ EXIT_MEMORY, EXIT_PEER, EXIT_OTHER = 3, 4, 5
 # what the owner of a sample says on its life socket
 KILL = b"K"
 _CLOCK = struct.Struct("=dd")
+# address space that the interpreter and all imported libraries take before a sample comes (numpy 120 MiB, pyarrow 190)
+_LIBRARIES = 384 * 2**20
 # encodings are found by name in files, which a reader can no longer open
 _ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252", "cp437", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
@@ -124,7 +126,7 @@ def _read(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
     try:
         confine.no_core_dumps()
         confine.die_with_parent()
-        confine.limit(memory=limits.memory + limits.hold, cpu=limits.cpu, files=16, file_size=0)
+        confine.limit(memory=_LIBRARIES + limits.memory + limits.hold, cpu=limits.cpu, files=16, file_size=0)
         confine.only_computing()
         peer = _Peer(sock, clock)
         while peer.next_sample():

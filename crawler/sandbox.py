@@ -42,6 +42,9 @@ _IMPORTED = (
     "brotli",
     "_brotli",
     "typing_extensions",
+    "pyarrow",
+    "pypdf",
+    "cryptography",
 )
 # folders of installed packages hold code alone, and some of it stands beside the package that needs it
 _INSTALLED = ("site-packages", "dist-packages")

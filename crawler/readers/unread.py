@@ -7,9 +7,7 @@ from crawler.readers.base import Limits, Output, Source
 FORMAT = "unknown"
 
 KINDS = (
-    (0, b"%PDF-", "a PDF document"),
     (0, b"SQLite format 3\0", "a SQLite database"),
-    (0, b"PAR1", "a Parquet file"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
     (4, b"Standard Jet DB", "an Access database"),
     (4, b"Standard ACE DB", "an Access database"),

@@ -1,0 +1,109 @@
+"""Parquet files by pyarrow, one group of rows at a time: a damaged group, or a damaged column of it, costs itself."""
+
+from __future__ import annotations
+
+from crawler.readers.arrow_columns import BATCH, Batches
+
+# isort: split
+import pyarrow as pa
+from pyarrow import parquet
+
+from crawler.readers.base import Damaged, Limits, Output, Source
+from crawler.readers.containers import Notes
+
+FORMAT = "parquet"
+
+_MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
+# what pyarrow raises for bytes that are not as they should be
+_REFUSED = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError)
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Sure by its signature."""
+    return 1.0 if head.startswith((_MAGIC, _ENCRYPTED)) else 0.0
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:
+    """Give out the rows of all groups."""
+    held = source.hold(limits.hold)
+    if held.startswith(_ENCRYPTED) or held.endswith(_ENCRYPTED):
+        raise Damaged("locked", "it is encrypted and not read")
+    if not held.endswith(_MAGIC):
+        raise Damaged("cut", "it ends before its index, without which no row can be read")
+    try:
+        file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(held)), pre_buffer=False)
+        groups, columns = file.num_row_groups, list(range(len(file.schema)))
+    except _REFUSED as error:
+        raise _damage(error, "its index is damaged") from None
+    table = _Table(file, out, limits, Batches(out, limits, len(held), source.amplification()), columns)
+    try:
+        for group in range(groups):
+            table.group(group)
+    finally:
+        table.notes.report(out)
+        if table.batches.wide:
+            out.problem(
+                "columns",
+                f"{table.batches.wide} rows have more than {limits.max_columns} columns; the last holds the rest",
+            )
+
+
+def _damage(error: BaseException, sentence: str) -> Damaged:
+    """What went wrong; the library's own words are looked at, never passed on."""
+    if isinstance(error, MemoryError):
+        return Damaged("memory", "reading it needs more memory than the limit")
+    if "crypt" in str(error).lower():
+        return Damaged("locked", "it is encrypted and not read")
+    return Damaged("damaged", sentence)
+
+
+class _Table:
+    """One file on its way out."""
+
+    def __init__(
+        self, file: parquet.ParquetFile, out: Output, limits: Limits, batches: Batches, columns: list[int]
+    ) -> None:
+        self.notes = Notes()
+        self.batches = batches
+        self._file = file
+        self._out = out
+        self._limits = limits
+        self._columns = columns
+        self._names = [file.schema.column(number).path for number in columns]
+
+    def group(self, number: int) -> None:
+        """The rows of one group; where it is damaged, of those of its columns that are not."""
+        rows = self._rows(number, None)
+        if rows is None:
+            return
+        sound = [
+            name for name in dict.fromkeys(name.split(".")[0] for name in self._names) if self._is_sound(number, name)
+        ]
+        self.notes.add("damaged", "a group of rows is damaged")
+        if sound:
+            self._rows(number, sound, rows)
+
+    def _rows(self, number: int, columns: list[str] | None, skip: int = 0) -> int | None:
+        """Give the rows of a group out; None if all came, else how many."""
+        came = 0
+        try:
+            for batch in self._file.iter_batches(BATCH, row_groups=[number], columns=columns, use_threads=False):
+                batch.validate(full=False)
+                came += batch.num_rows
+                if came > skip:
+                    self.batches.add(batch.slice(max(0, batch.num_rows - (came - skip))))
+        except (*_REFUSED, MemoryError) as error:
+            damage = _damage(error, "")
+            if damage.code != "damaged":
+                self.notes.add(damage.code, str(damage))
+                return None
+            return came
+        return None
+
+    def _is_sound(self, number: int, column: str) -> bool:
+        try:
+            for _ in self._file.iter_batches(BATCH, row_groups=[number], columns=[column], use_threads=False):
+                pass
+        except (*_REFUSED, MemoryError):
+            return False
+        return True
