@@ -14,6 +14,7 @@ from tests.servers.nginx import Nginx
 from tests.servers.pinnwand import Pinnwand
 from tests.servers.spirit import Spirit
 from tests.servers.synapse import Synapse
+from tests.servers.tor_network import TorNetwork
 
 # the same examples in every run: a suite says what it says of one commit; looking further is what `make fuzz` is for
 settings.register_profile("suite", deadline=None, derandomize=True)
@@ -55,6 +56,12 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     """A chat server."""
     yield from _run(Synapse, tmp_path_factory.mktemp("synapse"))
+
+
+@pytest.fixture(scope="session")
+def tor_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TorNetwork]:
+    """A private Tor network with onion services; nothing of it leaves this machine."""
+    yield from _run(TorNetwork, tmp_path_factory.mktemp("tor"))
 
 
 @pytest.fixture
