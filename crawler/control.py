@@ -27,7 +27,7 @@ class Job:
         due: posts of earlier crawls that still wait. mode: `crawl`, or `check` to read one page and store nothing.
         limits: `memory` in bytes. settled: posts of the source that an earlier, whole walk saw.
         follow: (host, port) pairs of each other source that links are handed to. closed: the home folder, which the
-            process has no business in.
+            process has no business in. network: `open`, or `refused` or `required` for a process that gives it up.
     """
 
     crawl: str
@@ -38,6 +38,7 @@ class Job:
     mode: str
     limits: Mapping[str, int]
     closed: Path
+    network: str = "open"
     settled: int = 0
     follow: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
 
@@ -55,6 +56,7 @@ class Job:
                 mode=value["mode"],
                 limits=value["limits"],
                 closed=Path(value["closed"]),
+                network=value["network"],
                 settled=value["settled"],
                 follow={
                     source: frozenset((str(host), int(port)) for host, port in pairs)

@@ -26,10 +26,11 @@ import crawler.pipelines
 import crawler.settings
 import crawler.transport.direct
 import crawler.transport.gate
+import crawler.transport.tor
 from crawler import confine, landlock
 from crawler.control import Control, Job
 from crawler.loader import PlatformLoader
-from data.errors import TocsinError
+from data.errors import ConfigError, TocsinError
 
 # What this process keeps of its environment; above all no key, no credential and no proxy.
 _ENVIRONMENT = frozenset({"HOME", "PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"})
@@ -56,7 +57,7 @@ def _log_barely() -> None:
 assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be shared by forked processes"  # noqa: S101
 
 
-def main(control: socket.socket, samples: list[socket.socket]) -> None:
+def main(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None = None) -> None:
     """Do the runner's job and end; whatever goes wrong is told to the runner, or the sockets' end tells it."""
     for name in set(os.environ) - _ENVIRONMENT:
         del os.environ[name]
@@ -72,10 +73,11 @@ def main(control: socket.socket, samples: list[socket.socket]) -> None:
     code = 1
     try:
         job = desk.job()
+        ports = None if job.network == "open" else _lose_network(required=job.network == "required")
         confine.no_new_privs()
-        landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)])
+        landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
         confine.limit(memory=job.limits.get("memory"))
-        _crawl(job, desk, samples)
+        _crawl(job, desk, samples, dial)
         code = 0
     except TocsinError as error:
         _say(desk, str(error))
@@ -87,6 +89,17 @@ def main(control: socket.socket, samples: list[socket.socket]) -> None:
         os._exit(code)
 
 
+def _lose_network(*, required: bool) -> tuple[int, ...]:
+    """Give up every way to make a connection of one's own; what Tor gives comes through the dial socket."""
+    reached = confine.without_network()
+    if required and not confine.network_is_refused():
+        raise ConfigError(
+            f"the network cannot be taken away from a crawl here ({reached})",
+            hint='write  wall = "auto"  under [tor] to crawl all the same',
+        )
+    return ()
+
+
 def _say(desk: Control, sentence: str) -> None:
     try:
         desk.last_words(sentence)
@@ -95,12 +108,12 @@ def _say(desk: Control, sentence: str) -> None:
         os._exit(1)
 
 
-def _crawl(job: Job, desk: Control, samples: list[socket.socket]) -> None:
+def _crawl(job: Job, desk: Control, samples: list[socket.socket], dial: socket.socket | None) -> None:
     platform = PlatformLoader().platform(job.definition.platform)
     process = AsyncCrawlerProcess(Settings(dict(job.settings)))
     # Scrapy has just set its own logger to DEBUG
     logging.getLogger("scrapy").setLevel(logging.WARNING)
-    process.crawl(platform, job=job, control=desk, sample_sockets=samples)
+    process.crawl(platform, job=job, control=desk, sample_sockets=samples, dial_socket=dial)
     process.start(install_signal_handlers=False)
     if not desk.ended:
         desk.last_words("the crawl ended before it began")

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from crawler.transport import tor_errors
 from data.definition import HealthPart
 from data.model import EventKind
 
 # These say by themselves that we are blind; anything else may be a bad minute of the site.
-CERTAIN = frozenset({"blocked", "robots", "refused", "config", "crash", "platform", "absent"})
+CERTAIN = tor_errors.CERTAIN | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
+
+# Tor itself is not there: the runner tells it once for all sources.
+TOR_DOWN = "tor_down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ def judge(health: HealthPart, outcome: Outcome, *, silent_after: int, now: datet
         silent_after: failures in a row after which a source is called silent, where they may be passing ones.
         now: aware UTC.
     """
+    if outcome.code == TOR_DOWN:
+        # one state of the whole installation, not one of each source
+        return []
     if outcome.state != "done":
         blind = outcome.code in CERTAIN or outcome.failures >= silent_after
         facts = {"code": outcome.code, "reason": outcome.error, "failures": outcome.failures}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from data.addresses import source_hosts
-from data.config import CrawlSettings
+from data.config import CrawlSettings, TorSettings
 from data.definition import Definition
-from data.errors import ConfigError
 
 # Above this rate the pauses between requests are shorter than the clock is exact.
 FULL_SPEED = 500.0
@@ -17,10 +16,22 @@ REDIRECTS = 5
 PATIENCE_SECONDS = 30.0
 DNS_SECONDS = 20
 
+# What Scrapy's handlers on httpx2 raise, and what Tor says of a site that may come back.
+RETRIED_OVER_TOR = [
+    "scrapy.exceptions.DownloadConnectionRefusedError",
+    "scrapy.exceptions.DownloadFailedError",
+    "scrapy.exceptions.DownloadTimeoutError",
+    "scrapy.exceptions.ResponseDataLossError",
+    "builtins.OSError",
+    "data.errors.TorFailed",
+]
 # These two are also what scrapy.cfg shows to Scrapy's own command line.
 SPIDER_LOADER_CLASS = "crawler.loader.PlatformLoader"
 SPIDER_MODULES = ["spiders"]
-HANDLERS = {"direct": "crawler.transport.direct.DirectDownloadHandler"}
+HANDLERS = {
+    "direct": "crawler.transport.direct.DirectDownloadHandler",
+    "tor": "crawler.transport.tor.TorDownloadHandler",
+}
 _STOCK = "scrapy.downloadermiddlewares"
 _EXTENSIONS = "scrapy.extensions"
 
@@ -30,16 +41,9 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
 
     Args:
         definition: of the source.
-        settings: `crawl` of the home; the source may ask for less of each, never for more.
-
-    Raises:
-        ConfigError: the source's road is not there. It never falls back to another one.
+        settings: `crawl` of the home; the source may ask for less of each, never for more. For a source over Tor
+            `over_tor` comes on top.
     """
-    if definition.via not in HANDLERS:
-        raise ConfigError(
-            f"{definition.name} needs the Tor transport, which this version does not have; it was not contacted",
-            hint="disable it until then:  tocsin source disable " + definition.name,
-        )
     handler = HANDLERS[definition.via]
     rate = min(definition.rate or settings.rate, settings.rate)
     concurrency = min(definition.concurrency or settings.concurrency, settings.concurrency)
@@ -120,4 +124,30 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "STATS_DUMP": False,
         "FEEDS": {},
         "HTTPCACHE_ENABLED": False,
+    }
+
+
+def over_tor(tor: TorSettings, *, user: str, secret: str) -> dict[str, Any]:
+    """What a crawl over Tor does otherwise: the same face for all sources, and none of the operator in it.
+
+    Args:
+        tor: of the home.
+        user: whose circuits the crawl uses; another user has others.
+        secret: so that no other program on the same Tor shares them.
+    """
+    return {
+        "USER_AGENT": tor.user_agent,
+        "DEFAULT_REQUEST_HEADERS": dict(tor.headers),
+        "REFERRER_POLICY": "no-referrer",
+        "DOWNLOAD_DELAY_JITTER": tor.jitter,
+        "TOCSIN_ONION": True,
+        "TOCSIN_TOR": {
+            "user": user,
+            "secret": secret,
+            "renew_after": tor.new_circuits_after,
+            "patience": tor.patience.total_seconds(),
+        },
+        # no reactor, no resolver: what is not there cannot be used by mistake
+        "TWISTED_REACTOR_ENABLED": False,
+        "RETRY_EXCEPTIONS": RETRIED_OVER_TOR,
     }

@@ -86,7 +86,7 @@ class SourceSpider(Spider):
     Attributes:
         defaults: what the platform brings to a definition, keys as in a source file.
         job: what is to be done. control: the runner. definition: of the source.
-        sample_sockets: to the examiner. walk: how far the listing was read.
+        sample_sockets: to the examiner. dial_socket: over Tor, where connections come from. walk: how far the listing was read.
         refused: host -> requests that were not made. counts: of posts: listed, new, changed, examined, unexamined.
         trouble: why the crawl failed. stopped: nothing more is to be done. lost: the runner is gone or said so.
     """
@@ -95,11 +95,18 @@ class SourceSpider(Spider):
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
-        self, *, job: Job, control: Control, sample_sockets: list[socket.socket] | None = None, **kwargs: Any
+        self,
+        *,
+        job: Job,
+        control: Control,
+        sample_sockets: list[socket.socket] | None = None,
+        dial_socket: socket.socket | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.job, self.control, self.definition = job, control, job.definition
         self.sample_sockets = sample_sockets or []
+        self.dial_socket = dial_socket
         self.walk = Walk(job.settled, self._stop(), job.definition.list.max_pages)
         self.refused: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from data.endpoint import Endpoint
 from data.errors import ConfigError, HomeError, KeyFileError
 from data.model import Severity
 
@@ -45,6 +46,13 @@ def parse_span(value: object) -> object:
 # What an editor accepts is what we read: "8MB" as well as a number, 900 as well as "15m".
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str), Field(ge=0)]
 Span = Annotated[timedelta, BeforeValidator(parse_span, json_schema_input_type=float | str), Field(ge=timedelta(0))]
+
+
+def _place(value: object) -> object:
+    return str(Endpoint.parse(value)) if isinstance(value, str) else value
+
+
+Place = Annotated[str, BeforeValidator(_place)]
 
 
 class Strict(BaseModel):
@@ -105,14 +113,47 @@ class DaemonSettings(Strict):
 
 
 class TorSettings(Strict):
-    """How Tor is reached (the transport itself comes with a later version)."""
+    """How Tor is reached, and what crawls over it look like to a site."""
 
     mode: Literal["system", "own", "remote"] = "system"
-    """Debian's Tor, one of our own, or one elsewhere."""
-    socks: str = "127.0.0.1:9050"
-    """`HOST:PORT` or `unix:PATH`."""
-    control: str = "127.0.0.1:9051"
-    """`HOST:PORT` or `unix:PATH`."""
+    """Debian's Tor (`system`), one that Tocsin starts and supervises (`own`), or one elsewhere (`remote`)."""
+    socks: Place | None = None
+    """`HOST:PORT` or `unix:PATH`; none means `127.0.0.1:9050` (`system`) or the socket of ours (`own`)."""
+    control: Place | None = None
+    """`HOST:PORT` or `unix:PATH`; none means `unix:/run/tor/control` (`system`), ours (`own`) or no control (`remote`)."""
+    password: SecretStr | None = None
+    """Of the control port, where it asks for one; else its cookie file is used."""
+    program: str = "tor"
+    """`own`: the program that is started."""
+    torrc: str = ""
+    """`own`: a file whose lines are added to Tor's configuration: bridges, for instance."""
+    ready: Span = timedelta(minutes=2)
+    """Longest wait before a crawl for a Tor that is still connecting to its network."""
+    patience: Span = timedelta(seconds=60)
+    """Longest wait of a running crawl for a Tor that went away; then its posts stay due."""
+    new_circuits_after: Annotated[int, Field(ge=1)] = 3
+    """Failures in a row on the circuits of a source before it takes new ones."""
+    wall: Literal["auto", "required"] = "auto"
+    """`required`: no crawl over Tor where the kernel cannot take the network away from the crawl process."""
+    user_agent: str = "Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0"
+    """What every crawl over Tor says it is: the Tor Browser's words, so that nothing names the operator."""
+    headers: Mapping[str, str] = Field(
+        default_factory=lambda: {
+            "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "Accept-Language": "en-US,en;q=0.5",
+        }
+    )
+    """Further headers of every request over Tor, the same for all sources."""
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share by which pauses between requests over Tor are made longer or shorter, at random."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> TorSettings:
+        if self.mode == "remote" and self.socks is None:
+            raise ValueError("mode `remote` needs `socks`")
+        if self.mode == "own" and (self.socks or self.control):
+            raise ValueError("mode `own` brings its own `socks` and `control`")
+        return self
 
 
 class Channel(Strict):
@@ -335,6 +376,10 @@ class Home:
     def evidence_key_path(self) -> Path:
         """`keys/evidence.pub`."""
         return self.path / "keys" / "evidence.pub"
+
+    def onion_key_path(self, source: str) -> Path:
+        """`keys/onion/SOURCE.auth_private`: keys of onion services that let in only who holds one."""
+        return self.path / "keys" / "onion" / f"{source}.auth_private"
 
     @property
     def db_path(self) -> Path:

@@ -221,6 +221,8 @@ class Definition(Part):
     """Mirrors and further hosts that may be contacted: `host`, `host:port` or `scheme://host:port`."""
     via: Literal["direct", "tor"] = "direct"
     """The road. `tor` never falls back to `direct`."""
+    circuits: Literal["source", "crawl"] = "source"
+    """Over Tor: circuits that only this source uses, or new ones for each of its crawls."""
     every: Span = timedelta(minutes=15)
     """How often the listing is read."""
     rate: Annotated[float, BeforeValidator(_as_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None

@@ -15,7 +15,10 @@
     ├── FetchError
     │   ├── AddressRefused Final     not on the source's allow-list, or a scheme that is never used
     │   ├── FetchFailed    Retry     no answer, or an answer that says "later"
-    │   └── PageBlocked    Retry     the site answered with a wall in place of its page
+    │   ├── PageBlocked    Retry     the site answered with a wall in place of its page
+    │   ├── TorDown        Retry     Tor itself is not there, frozen or no Tor; nothing goes another way
+    │   ├── TorFailed      Retry     Tor did not reach the site this time; `code` says why
+    │   └── TorRefused     Final     Tor will not reach the site until a person mends the source
     ├── ExamineError
     │   ├── ExaminerDied   Retry     the examiner process ended in the middle of a sample
     │   ├── ReaderFailed   Final     a reader crashed or broke the protocol; the byte pass still counts
@@ -122,6 +125,36 @@ class FetchFailed(FetchError, Retry):
 
 class PageBlocked(FetchError, Retry):
     """The site answered with a wall (login, captcha, rate limit) in place of its page."""
+
+
+class TorDown(FetchError, Retry):
+    """Tor itself is not there, frozen, or something else answers in its place."""
+
+    code = "tor_down"
+
+
+class TorFailed(FetchError, Retry):
+    """Tor did not reach the site this time.
+
+    Attributes:
+        code: one word of `crawler.transport.tor_errors`.
+    """
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class TorRefused(FetchError, Final):
+    """Tor will not reach the site until a person mends the source, its key or Tor's configuration.
+
+    Attributes:
+        code: one word of `crawler.transport.tor_errors`.
+    """
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class ExamineError(TocsinError):

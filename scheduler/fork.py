@@ -22,11 +22,11 @@ GATHER = 0.01
 MAX_FRAME = 16 * 1024 * 1024
 
 
-def _run(control: socket.socket, samples: list[socket.socket]) -> None:
+def _run(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> None:
     """Entry of the forked process."""
     from crawler import crawl_process
 
-    crawl_process.main(control, samples)
+    crawl_process.main(control, samples, dial)
 
 
 class CrawlProcess:
@@ -39,22 +39,23 @@ class CrawlProcess:
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def start(cls, samples: list[socket.socket]) -> Self:
+    async def start(cls, samples: list[socket.socket], dial: socket.socket | None = None) -> Self:
         """Fork one; the first call also starts the server and waits until it has imported Scrapy.
 
         Args:
             samples: sample sockets of the examiner; they are the process's own from now on, and closed here.
+            dial: for a crawl over Tor, the end of `crawler.transport.tor_dial` from which it gets its connections.
         """
         ours, theirs = socket.socketpair()
         try:
-            process = await asyncio.to_thread(_start, theirs, samples)
+            process = await asyncio.to_thread(_start, theirs, samples, dial)
             ours.setblocking(False)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
         except BaseException:
             ours.close()
             raise
         finally:
-            for sock in (theirs, *samples):
+            for sock in (theirs, *samples, *([dial] if dial else [])):
                 sock.close()
         return cls(process, reader, writer)
 
@@ -126,10 +127,10 @@ class CrawlProcess:
         return said
 
 
-def _start(control: socket.socket, samples: list[socket.socket]) -> ForkServerProcess:
+def _start(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> ForkServerProcess:
     with _starting:
         _context.set_forkserver_preload(["crawler.crawl_process", "click"])
-        process = _context.Process(target=_run, args=(control, samples), name="crawl", daemon=True)
+        process = _context.Process(target=_run, args=(control, samples, dial), name="crawl", daemon=True)
         process.start()
         return process
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from crawler.settings import crawl_settings
-from data.config import Home
+from crawler.transport.tor_dial import DialServer, pair
+from data.config import Home, Settings
 from data.definition import Definition
 from data.sources import load_source
 from scheduler.definitions import complete_definition
 from scheduler.fork import CrawlProcess
+from scheduler.tor_road import TorRoad, road_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +30,49 @@ class CheckResult:
     refused: int
 
 
-def check_source(home: Home, name: str) -> CheckResult:
+def check_source(home: Home, name: str, tell: Callable[[str], None] | None = None) -> CheckResult:
     """Read the first page of a source's listing and say what would be read; nothing is examined, nothing is stored.
 
     Raises:
         SourceError: the source's file cannot be used.
         ConfigError: its road is not there.
+        TorDown: it is a source over Tor, and Tor does not answer.
     """
     definition = complete_definition(load_source(home.sources_dir / f"{name}.yaml"))
-    return asyncio.run(_check(home, definition))
+    return asyncio.run(_check(home, definition, tell))
 
 
-async def _check(home: Home, definition: Definition) -> CheckResult:
+async def _check(home: Home, definition: Definition, tell: Callable[[str], None] | None) -> CheckResult:
     settings = home.settings()
+    # nothing is kept, so that no key of the case is needed
+    post_key = secrets.token_bytes(32)
+    scrapy_settings = crawl_settings(definition, settings.crawl)
+    road = road_of(home, settings) if definition.via == "tor" else None
+    try:
+        if road is not None:
+            await road.ready(tell)
+            await road.give_keys(definition)
+            scrapy_settings |= road.crawl_settings(definition, crawl="check", post_key=post_key, failures=0)
+        return await _look(home, definition, settings, scrapy_settings, post_key, road)
+    finally:
+        if road is not None:
+            road.stop()
+
+
+async def _look(
+    home: Home,
+    definition: Definition,
+    settings: Settings,
+    scrapy_settings: Mapping[str, Any],
+    post_key: bytes,
+    road: TorRoad | None,
+) -> CheckResult:
     job = {
         "crawl": "check",
         "source": definition.model_dump(mode="json"),
-        "settings": crawl_settings(definition, settings.crawl),
-        # nothing is kept, so that no key of the case is needed
-        "post_key": secrets.token_hex(32),
+        "settings": scrapy_settings,
+        "network": "open" if road is None else road.network(),
+        "post_key": post_key.hex(),
         "due": [],
         "mode": "check",
         "limits": {"memory": settings.crawl.memory},
@@ -53,7 +80,12 @@ async def _check(home: Home, definition: Definition) -> CheckResult:
         "settled": 0,
         "follow": {},
     }
-    process = await CrawlProcess.start([])
+    dial: socket.socket | None = None
+    dials: DialServer | None = None
+    if road is not None:
+        ours, dial = pair()
+        dials = DialServer(ours, road.socks)
+    process = await CrawlProcess.start([], dial)
     shown: Mapping[str, Any] = {"posts": [], "problems": [], "state": ""}
     end: Mapping[str, Any] = {}
     try:
@@ -70,6 +102,8 @@ async def _check(home: Home, definition: Definition) -> CheckResult:
         end = {"state": "failed", "code": "crash", "error": "", "counts": {}}
     finally:
         said = await process.close()
+        if dials is not None:
+            dials.close()
     problems = list(shown["problems"])
     if end["state"] != "done":
         problems.append(f"{end['code']}: {end['error'] or said or 'the crawl process gave no answer'}")

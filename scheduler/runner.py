@@ -20,19 +20,22 @@ from typing import Any
 
 from crawler.events import events_of_post, make
 from crawler.examiner import ExaminerProcess
-from crawler.health import Judgement, Outcome, judge
+from crawler.health import TOR_DOWN, Judgement, Outcome, judge
 from crawler.settings import crawl_settings
+from crawler.transport.tor_dial import DialServer, pair
 from data import evidence
 from data.addresses import source_hosts
 from data.config import Home, Settings
 from data.definition import Definition
-from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, WireError
+from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDown, WireError
 from data.model import Event, EventKind, Finding, Severity
 from data.sources import load_source
 from data.store import PostRow, Route, Store, finding_id
 from scheduler.definitions import complete_definition, platforms
 from scheduler.fork import CrawlProcess
 from scheduler.jobs import recovered, route_by
+from scheduler.tor_road import TorRoad, road_of
+from scheduler.tor_watch import tell_tor
 
 LEASE = timedelta(seconds=60)
 # Posts of earlier crawls that one crawl tries again; the rest waits, so that dead ones cannot keep it from the listing.
@@ -102,6 +105,8 @@ async def run_crawl(
     owner: str,
     settings: Settings | None = None,
     reason: str = "due",
+    road: TorRoad | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> CrawlResult:
     """Crawl one source now.
 
@@ -113,6 +118,8 @@ async def run_crawl(
         owner: who holds the lease.
         settings: of the home; read from it without.
         reason: why the crawl is made.
+        road: over Tor; a Tor of our own that it started is left running. Without it the crawl has one for itself.
+        tell: gets sentences while the crawl waits for Tor.
 
     Returns:
         How it went. A crawl that failed is kept as such, with its events, and returned; it is not raised.
@@ -129,7 +136,13 @@ async def run_crawl(
         store.audit("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
     crawl = store.queue_crawl(definition.name, reason, now)
     fence = store.lease_crawl(crawl, owner, now + LEASE, now)
-    return await _Crawl(home, store, definition, examiner, settings, crawl, fence).run()
+    own_road = road_of(home, settings) if road is None else road
+    try:
+        leased = _Crawl(home, store, definition, examiner, settings, crawl, fence, own_road, tell)
+        return await leased.run()
+    finally:
+        if road is None:
+            own_road.stop()
 
 
 class _Crawl:
@@ -144,9 +157,13 @@ class _Crawl:
         settings: Settings,
         crawl: str,
         fence: int,
+        road: TorRoad,
+        tell: Callable[[str], None] | None,
     ) -> None:
         self.home, self.store, self.definition, self.examiner = home, store, definition, examiner
         self.settings, self.crawl, self.fence = settings, crawl, fence
+        self.road, self.tell = road, tell
+        self.over_tor = definition.via == "tor"
         self.name = definition.name
         self.route: Route = route_by(settings)
         self.first = store.first_crawl(self.name)
@@ -169,10 +186,11 @@ class _Crawl:
     async def run(self) -> CrawlResult:
         self._platforms()
         try:
-            job = self._job()
-            await self._process(job)
-        except (ConfigError, ExaminerDied) as error:
-            self.code = "config" if isinstance(error, ConfigError) else "examiner"
+            await self._prepare()
+            await self._process(self._job())
+        except (ConfigError, ExaminerDied, TorDown) as error:
+            codes = {ConfigError: "config", ExaminerDied: "examiner", TorDown: TOR_DOWN}
+            self.code = next(code for kind, code in codes.items() if isinstance(error, kind))
             self.error, self.hint = str(error), error.hint
         if self.lost:
             self.error = "the lease was lost: another process took this crawl over"
@@ -180,12 +198,33 @@ class _Crawl:
             self._finish(datetime.now(UTC))
         return self._result()
 
+    async def _prepare(self) -> None:
+        """Before a crawl over Tor: a Tor that is ready, and our keys in it; the lease is kept meanwhile."""
+        if not self.over_tor:
+            return
+        renewing = asyncio.create_task(self._renew(None))
+        try:
+            await self.road.ready(self.tell)
+            await self.road.give_keys(self.definition)
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+
     def _job(self) -> dict[str, Any]:
+        post_key = self.examiner.greeting.post_key
+        settings = crawl_settings(self.definition, self.settings.crawl)
+        if self.over_tor:
+            failures = self._failures()
+            settings |= self.road.crawl_settings(
+                self.definition, crawl=self.crawl, post_key=post_key, failures=failures
+            )
         return {
             "crawl": self.crawl,
             "source": self.definition.model_dump(mode="json"),
-            "settings": crawl_settings(self.definition, self.settings.crawl),
-            "post_key": self.examiner.greeting.post_key.hex(),
+            "settings": settings,
+            "network": self.road.network() if self.over_tor else "open",
+            "post_key": post_key.hex(),
             "due": [base64.b64encode(sealed).decode() for sealed in self.store.due_posts(self.name)[:MAX_DUE]],
             "mode": "crawl",
             "limits": {"memory": self.settings.crawl.memory},
@@ -221,7 +260,12 @@ class _Crawl:
             for sock in samples:
                 sock.close()
             raise
-        process = await CrawlProcess.start(samples)
+        dial: socket.socket | None = None
+        dials: DialServer | None = None
+        if self.over_tor:
+            ours, dial = pair()
+            dials = DialServer(ours, self.road.socks)
+        process = await CrawlProcess.start(samples, dial)
         renewing = asyncio.create_task(self._renew(process))
         wall = self.settings.crawl.wall.total_seconds()
         ended = False
@@ -252,17 +296,20 @@ class _Crawl:
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
             said = await asyncio.shield(process.close())
+            if dials is not None:
+                dials.close()
         if not ended and not self.error:
             self.error = said or "the crawl process ended without saying how it went"
 
-    async def _renew(self, process: CrawlProcess) -> None:
+    async def _renew(self, process: CrawlProcess | None) -> None:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 4)
             try:
                 self.store.renew(self.crawl, self.fence, datetime.now(UTC) + LEASE)
             except LeaseLost:
                 self.lost = True
-                process.kill()
+                if process is not None:
+                    process.kill()
                 return
 
     def _answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -364,15 +411,21 @@ class _Crawl:
 
     # --- what it means -------------------------------------------------------------------------------------------
 
+    def _failures(self) -> int:
+        """Failed crawls of the source in a row, before this one."""
+        return next((state.failures for state in self.store.sources() if state.name == self.name), 0)
+
     def _finish(self, now: datetime) -> None:
-        failures = next((state.failures for state in self.store.sources() if state.name == self.name), 0)
+        if self.over_tor and (self.state == "done" or self.code == TOR_DOWN):
+            reason = "" if self.state == "done" else self.error
+            self.events += tell_tor(self.store, self.route, reason, now, hint=self.hint)
         outcome = Outcome(
             state=self.state,
             code=self.code,
             error=self.error,
             rows=self.rows,
             gap=self.gap,
-            failures=failures + 1,
+            failures=self._failures() + 1,
             last_new=self.store.last_new(self.name),
             failed=self.failed,
             problems=self.problems,

@@ -17,7 +17,7 @@ from scrapy.exceptions import (
 )
 
 from crawler.transport.allow import Refused
-from data.errors import TocsinError
+from data.errors import Retry, TocsinError, TorDown, TorFailed, TorRefused
 
 TOO_LARGE = "the body is larger than max_bytes"
 
@@ -27,7 +27,8 @@ class Trouble:
     """Why something was not read.
 
     Attributes:
-        code: `refused`, `robots`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …
+        code: `refused`, `robots`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …; over
+            Tor also `tor_down` and the words of `crawler.transport.tor_errors`.
         detail: one sentence.
         retry: it may go better next time.
     """
@@ -57,6 +58,9 @@ def trouble_of(error: BaseException) -> Trouble:
         return Trouble("unreachable", "the host does not take connections", retry=True)
     if isinstance(error, NotSupported | UnsupportedURLSchemeError):
         return Trouble("refused", "a scheme that is never used", retry=False)
+    if isinstance(error, TorDown | TorFailed | TorRefused):
+        hint = f"; {error.hint}" if error.hint else ""
+        return Trouble(error.code, f"{error}{hint}", retry=isinstance(error, Retry))
     if isinstance(error, DownloadFailedError | ResponseDataLossError | OSError):
         return Trouble("unreachable", "the connection broke", retry=True)
     if isinstance(error, TocsinError):

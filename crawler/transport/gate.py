@@ -25,8 +25,8 @@ class Gate:
     The download handler checks again. Here it is done so early that not even robots.txt is asked of such a host.
     """
 
-    def __init__(self, allowed: frozenset[tuple[str, int]], refused: Counter[str]) -> None:
-        self._allowed = allowed
+    def __init__(self, allowed: frozenset[tuple[str, int]], refused: Counter[str], *, onion: bool = False) -> None:
+        self._allowed, self._onion = allowed, onion
         self._refused = refused
 
     @classmethod
@@ -34,12 +34,12 @@ class Gate:
         """With the source's allow-list; counts into the spider's `refused`."""
         allowed = frozenset((str(host), int(port)) for host, port in crawler.settings.getlist("TOCSIN_ALLOWED"))
         refused: Counter[str] = crawler.spider.refused  # type: ignore[union-attr] # every spider of ours has it
-        return cls(allowed, refused)
+        return cls(allowed, refused, onion=crawler.settings.getbool("TOCSIN_ONION"))
 
     def process_request(self, request: Request) -> None:
         """Raise Refused unless the address is declared."""
         try:
-            check(request.url, self._allowed)
+            check(request.url, self._allowed, onion=self._onion)
         except Refused as error:
             self._refused[error.host] += 1
             raise
