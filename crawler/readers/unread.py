@@ -8,7 +8,6 @@ FORMAT = "unknown"
 
 KINDS = (
     (0, b"SQLite format 3\0", "a SQLite database"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
     (4, b"Standard Jet DB", "an Access database"),
     (4, b"Standard ACE DB", "an Access database"),
     (0, b"PGDMP", "a PostgreSQL custom dump"),
