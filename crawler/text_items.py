@@ -168,6 +168,11 @@ def _class_of(word: str) -> str:
 
 
 _BBCODE = re.compile(r"\[/?[a-zA-Z*]{1,10}(?:=[^\]\n]{0,100})?\]")
+# of these, the ones that stand between cells and between lines
+_BB_CELL = re.compile(r"\[/?(?:td|th)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE)
+_BB_LINE = re.compile(
+    r"\[/?(?:tr|\*|li|list|table|quote|code|center|spoiler|hr|row)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE
+)
 _INLINE_TAG = re.compile(
     r"</?(?:a|abbr|b|big|code|em|font|i|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr)(?:\s[^<>\n]{0,200})?/?>",
     re.IGNORECASE,
@@ -186,7 +191,7 @@ def plain(text: str) -> str:
     if "\\" in text:
         text = _BACKSLASH.sub(_unescaped, text)
     if "[" in text:
-        text = _BBCODE.sub("", text)
+        text = _BBCODE.sub("", _BB_LINE.sub("\n", _BB_CELL.sub(" | ", text)))
     if "<" in text:
         text = _TAG.sub(" | ", _BREAK_TAG.sub("\n", _INLINE_TAG.sub("", text)))
     if "&" in text:

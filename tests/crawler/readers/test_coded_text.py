@@ -1,0 +1,68 @@
+"""Files that are base64 or quoted-printable and nothing else: what stands behind them is read."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import quopri
+
+import pytest
+
+from crawler.readers import choose
+from crawler.readers.transfer import Base64
+from tests.crawler.readers.frames import read
+
+TABLE = ("nom;prenom;naissance\n" + "DUPONT;Jean;12/03/1975\nLEFÈVRE;Zoé;01/02/1980\n" * 3).encode()
+ROWS = [line.split(";") for line in TABLE.decode().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        base64.encodebytes(TABLE),
+        base64.b64encode(TABLE),
+        base64.urlsafe_b64encode(TABLE).rstrip(b"="),
+        base64.encodebytes(TABLE).replace(b"\n", b"\r\n"),
+        base64.encodebytes(TABLE).decode().encode("utf-16"),
+        base64.b64encode(TABLE.decode().encode("utf-16")),
+        base64.encodebytes(gzip.compress(TABLE)),
+        base64.encodebytes(base64.encodebytes(TABLE)),
+    ],
+    ids=range(8),
+)
+def test_what_stands_behind_base64_is_read(data: bytes) -> None:
+    found = read(data)
+    assert found.format == "base64"
+    assert [row for member in found.walk() for row in member.rows] == ROWS
+    assert found.all_complete
+    assert not found.all_problems
+
+
+def test_what_stands_behind_quoted_printable_is_read() -> None:
+    found = read(quopri.encodestring(TABLE))
+    assert found.format == "quoted_printable"
+    assert found.members[0].rows == ROWS
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"d41d8cd98f00b204e9800998ecf8427e\n" * 20,
+        b"correcthorsebatterystaple" * 10,
+        b"x" * 5000,
+        b"password\nletmein1\nsunshine\n" * 30,
+        b"a=1&b=2&c=3",
+        b"var x = 3;\nif (x == 4) { y = x }\n" * 3,
+    ],
+)
+def test_other_words_are_not_taken_for_codes(head: bytes) -> None:
+    assert getattr(choose(head, ""), "FORMAT", "") not in ("base64", "quoted_printable")
+
+
+def test_base64_is_undone_however_it_is_cut() -> None:
+    data = base64.encodebytes(TABLE) + base64.encodebytes(TABLE)
+    for size in (1, 3, 7, 1000):
+        coder = Base64()
+        parts = [coder.feed(data[at : at + size]) for at in range(0, len(data), size)]
+        assert b"".join([*parts, coder.finish()]) == TABLE * 2
+        assert coder.strange == 0

@@ -1,0 +1,70 @@
+"""Hostile pages and mail, held to what every hostile sample is held to, and changed ones that are nearly valid."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.readers.base import Limits
+from crawler.sandbox import Sandbox
+from tests.crawler.readers import test_hostile as promises
+from tests.crawler.readers.frames import read
+from tests.crawler.readers.test_any_bytes import check
+from tests.crawler.readers.test_containers import _through
+from tests.crawler.readers.test_mail import ROWS, message
+from tests.synth.hostile_text import MAKERS, hostile_text
+
+LIMITS = Limits(max_output=2**22, max_entries=50, max_line=4096, max_columns=64)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_hostile_text_ends_with_honest_problems_and_shows_its_canary(name: str) -> None:
+    promises.test_a_hostile_sample_ends_with_honest_problems_and_shows_its_canary(hostile_text(name))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_no_problem_of_a_hostile_text_tells_content(name: str) -> None:
+    promises.test_no_problem_of_a_hostile_sample_tells_content(hostile_text(name))
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "a_hundred_thousand_parts"])
+def test_a_hostile_text_gives_the_same_however_its_bytes_come(name: str) -> None:
+    promises.test_a_hostile_sample_gives_the_same_however_its_bytes_come(hostile_text(name, seed=1))
+
+
+MAIL = message(html="<p>a</p><table><tr><td>a<td title='b'>c</table>", attach=True).as_bytes()
+PAGE = (
+    b"<!doctype html><table><tr><th>a</th><th>b</th></tr><tr><td x='1'>c</td><td>d</td></tr></table><script>e</script>"
+)
+BOX = b"From a@b.example Wed Mar 12 10:00:00 1975\n" + MAIL.replace(b"\r\n", b"\n") + b"\n"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_changed_mail_and_pages_make_no_reader_fail(data: st.DataObject) -> None:
+    whole = data.draw(st.sampled_from([MAIL, PAGE, BOX + BOX]))
+    changed = bytearray(whole)
+    for at in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=6)):
+        changed[at] = data.draw(st.integers(0, 255) | st.sampled_from(b"<>\"'=-\n;:"))
+    low = data.draw(st.integers(0, 200))
+    sample = bytes(changed[low if data.draw(st.booleans()) else 0 : data.draw(st.integers(1, len(whole)))])
+    found = read(sample, LIMITS, cut=data.draw(st.integers(1, 300)))
+    check(found, len(sample))
+    assert "reader" not in found.all_problems
+
+
+@pytest.mark.slow
+def test_behind_the_walls_mail_and_pages_are_read_as_outside() -> None:
+    with Sandbox(Limits(wall=30)) as sandbox:
+        for sample in (
+            MAIL,
+            BOX,
+            PAGE,
+            b"Content-Type: text/csv; charset=mac-roman\nFrom: a\nTo: b\n\n" + b"a;b\nc;d\n",
+        ):
+            inside, outside = _through(sandbox, sample), read(sample)
+            assert [(each.format, each.rows, each.text, each.problems) for each in inside.walk()] == [
+                (each.format, each.rows, each.text, each.problems) for each in outside.walk()
+            ]
+        assert ROWS in [member.rows for member in _through(sandbox, MAIL).walk()]
