@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import pyarrow as pa
+from pyarrow import types
 
 from crawler.readers.base import RATIO_FLOOR, Damaged, Limits, Output
 from crawler.readers.encoding import repair
@@ -91,7 +92,6 @@ class Batches:
 def flat(name: str, array: pa.Array, depth: int = 0) -> Iterator[Column]:
     """An array as columns of text: one, or those of its parts."""
     kind = array.type
-    types = pa.types
     if isinstance(array, pa.ExtensionArray):
         array, kind = array.storage, array.storage.type
     if depth > MAX_NESTED:
@@ -107,14 +107,14 @@ def flat(name: str, array: pa.Array, depth: int = 0) -> Iterator[Column]:
 
 
 def _elements(name: str, array: pa.Array, depth: int) -> Iterator[Column]:
-    lengths = [len(value or ()) for value in array.to_pylist()]
+    begins, lengths = _bounds(array)
     most = min(max(lengths, default=0), MAX_LIST)
-    # null lists may have elements in memory, which `flatten` leaves out
-    inner = array.flatten() if not pa.types.is_map(array.type) else _entries(array)
+    inner = (
+        pa.StructArray.from_arrays([array.keys, array.items], ["key", "value"])
+        if types.is_map(array.type)
+        else array.values
+    )
     columns = list(flat(name, inner, depth + 1))
-    begins = [0]
-    for length in lengths:
-        begins.append(begins[-1] + length)
     for number in range(most):
         for inner_name, values in columns:
             rest = number == MAX_LIST - 1
@@ -133,19 +133,19 @@ def _elements(name: str, array: pa.Array, depth: int) -> Iterator[Column]:
         yield name, [b""] * len(lengths)
 
 
-def _entries(array: Any) -> pa.Array:
-    pairs = [pair for value in array.to_pylist() for pair in value or ()]
-    kind = array.type
-    return pa.StructArray.from_arrays(
-        [pa.array([key for key, _ in pairs], kind.key_type), pa.array([item for _, item in pairs], kind.item_type)],
-        ["key", "value"],
-    )
+def _bounds(array: Any) -> tuple[list[int], list[int]]:
+    """Where in its values each list begins, and how long it is; nulls are empty."""
+    size = array.type.list_size if types.is_fixed_size_list(array.type) else 0
+    fixed = [size * (array.offset + number) for number in range(len(array) + 1)]
+    begins = fixed if size else array.offsets.to_pylist()
+    return begins, [
+        end - begin if item.is_valid else 0 for begin, end, item in zip(begins, begins[1:], array, strict=False)
+    ]
 
 
 def values_of(array: pa.Array) -> Sequence[bytes]:
     """A flat array as text, nulls as nothing."""
     kind = array.type
-    types = pa.types
     if types.is_dictionary(kind):
         words = values_of(array.dictionary)
         return [b"" if index is None else words[index] for index in array.indices.to_pylist()]

@@ -1,4 +1,4 @@
-"""The text of parts of documents: paragraphs as lines, tables as rows and as lines; which parts there are is left to packages.
+"""The text of parts of documents: paragraphs as lines, tables as rows, frames of one cell as lines; which parts there are is left to packages.
 
 Word, PowerPoint, drawings in workbooks and OpenDocument call paragraphs and tables alike once prefixes are left out.
 """
@@ -50,9 +50,9 @@ class _Table:
 
     rows: list[list[bytes]] = field(default_factory=list)
     row: list[bytes] = field(default_factory=list)
-    lines: list[bytes] = field(default_factory=list)
     cell: list[bytes] = field(default_factory=list)
     size: int = 0
+    begun: SheetRows | None = None
 
 
 class _Text:
@@ -171,8 +171,7 @@ class _Text:
         self._end_line()
         if self._tables:
             table = self._tables[-1]
-            table.row.append(b" ".join(table.cell))
-            table.lines.append(b"\n".join(table.cell))
+            table.row.append(b"\n".join(table.cell))
             table.cell.clear()
             table.size = 0
 
@@ -183,30 +182,30 @@ class _Text:
         table = self._tables[-1]
         if table.cell:
             self._end_cell()
-        line = b"\t".join(table.lines)
         if any(table.row):
             table.rows.append(table.row)
-        table.row, table.lines = [], []
-        self._tables.pop()
-        # a row's text goes where the table stands: out, or into the cell around it
-        if line.strip():
-            self._put(line)
-        self._tables.append(table)
+        table.row = []
         if len(table.rows) >= _WAITING_ROWS:
             self._rows(table)
 
     def _end_table(self) -> None:
         self._end_row()
         table = self._tables.pop()
-        self._rows(table)
+        if table.begun is None and (len(table.rows) == 1 or all(len(row) == 1 for row in table.rows)):
+            # a frame around text
+            for row in table.rows:
+                for cell in filter(None, row):
+                    self._put(cell)
+        else:
+            self._rows(table)
 
     def _rows(self, table: _Table) -> None:
-        if table.rows:
-            rows = SheetRows(self._out, self._limits)
-            for row in table.rows:
-                rows.add(dict(enumerate(row)))
-            rows.flush()
-            table.rows = []
+        self._flush()
+        table.begun = table.begun or SheetRows(self._out, self._limits)
+        for row in table.rows:
+            table.begun.add(dict(enumerate(row)))
+        table.begun.flush()
+        table.rows = []
 
     def _flush(self) -> None:
         if self._ready:

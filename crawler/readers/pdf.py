@@ -76,7 +76,7 @@ class _Document:
         self._out = out
         self._limits = limits
         self._notes = Notes()
-        self._begun = False
+        self._rows = 0
         # what is left is enough for the byte pass over its streams
         self._until = time.process_time() + min(limits.cpu, limits.wall) / 2
 
@@ -131,8 +131,10 @@ class _Document:
     def _page(self, page: pypdf.PageObject) -> bool:
         """Give the text of a page out; True if there is none but an image."""
         text = page.extract_text()
-        self._say(text)
+        before = self._rows
         self._guarded(self._tables, page, "the tables of a page cannot be told from its text")
+        if self._rows == before:
+            self._say(text)
         annotations = _resolved(page.get("/Annots"))
         for entry in (annotations if isinstance(annotations, ArrayObject) else [])[:_MAX_NOTES]:
             note = _resolved(entry)
@@ -147,13 +149,14 @@ class _Document:
         return not text.strip() and _has_image(page)
 
     def _tables(self, page: pypdf.PageObject) -> None:
-        """The rows of the tables that stand on a page, as a part of one table for the whole document."""
-        rows = table_rows(page.extract_text(extraction_mode="layout", layout_mode_strip_rotated=False))
+        """The rows of the tables of a page, as a part of one table for the whole document, and the lines beside them."""
+        rows, lines = table_rows(page.extract_text(extraction_mode="layout", layout_mode_strip_rotated=False))
         if rows:
-            if not self._begun:
-                self._begun = True
+            if not self._rows:
                 self._out.header(None)
+            self._rows += len(rows)
             self._out.rows([[cell.encode("utf-8", "replace") for cell in row] for row in rows])
+            self._say("\n".join(lines))
 
     def _say(self, text: str) -> None:
         if text.strip():

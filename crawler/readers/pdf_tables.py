@@ -10,25 +10,32 @@ from collections.abc import Sequence
 _CELL = re.compile(r"\S+(?: \S+)*")
 MIN_CELLS = 3
 MIN_ROWS = 2
-MAX_LINES = 20_000
 
 
-def table_rows(page: str) -> list[list[str]]:
-    """The lines of a page that are rows of a table: at least three cells beside each other.
+def table_rows(page: str) -> tuple[list[list[str]], list[str]]:
+    """The lines of a page that are rows of a table, at least three cells beside each other; and the other lines.
 
     Cells stand below those of the usual row, so that an empty cell does not move the others.
 
     Args:
         page: as it looks, in letters of one width.
+
+    Returns:
+        No rows and no lines where there is no table.
     """
-    found = ([(cell.start(), cell[0]) for cell in _CELL.finditer(line)] for line in page.split("\n")[:MAX_LINES])
-    lines = [line for line in found if len(line) >= MIN_CELLS]
+    lines, rest = [], []
+    for line in page.split("\n"):
+        cells = [(cell.start(), cell[0]) for cell in _CELL.finditer(line)]
+        if len(cells) >= MIN_CELLS:
+            lines.append(cells)
+        elif cells:
+            rest.append(" ".join(text for _, text in cells))
     if len(lines) < MIN_ROWS:
-        return []
+        return [], []
     usual, _ = max(Counter(map(len, lines)).items(), key=lambda item: (item[1], item[0]))
     whole = [line for line in lines if len(line) == usual]
     places = [sum(line[at][0] for line in whole) / len(whole) for at in range(usual)]
-    return [_aligned(line, places) if len(line) < usual else [text for _, text in line] for line in lines]
+    return [_aligned(line, places) if len(line) < usual else [text for _, text in line] for line in lines], rest
 
 
 def _aligned(line: Sequence[tuple[int, str]], places: Sequence[float]) -> list[str]:

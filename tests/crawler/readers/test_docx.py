@@ -36,18 +36,26 @@ def test_paragraphs_are_lines(body: str, shows: str) -> None:
     assert not found.all_problems
 
 
-def test_a_table_goes_out_as_rows_and_as_lines() -> None:
+def test_a_table_goes_out_as_rows() -> None:
     found = read(make_zip(document_parts(paragraph("Liste") + word_table([["nom", "prenom"], ["Dupont", "Jean"]]))))
     assert tables(found) == [[["nom", "prenom"], ["Dupont", "Jean"]]]
-    assert text(found) == "Liste\nnom\tprenom\nDupont\tJean\n"
+    assert text(found) == "Liste\n"
 
 
-def test_a_table_inside_a_cell_is_a_table_and_text_of_the_cell() -> None:
+def test_a_table_inside_a_cell_is_a_table_and_a_frame_is_text() -> None:
     inner = word_table([["a", "b"], ["c", "d"]])
-    outer = f"<w:tbl><w:tr><w:tc>{paragraph('x')}{inner}</w:tc><w:tc>{paragraph('y')}</w:tc></w:tr></w:tbl>"
+    outer = (
+        f"<w:tbl><w:tr><w:tc>{paragraph('x')}{inner}{paragraph('z')}</w:tc><w:tc>{paragraph('y')}</w:tc></w:tr></w:tbl>"
+    )
     found = read(make_zip(document_parts(outer)))
-    assert tables(found) == [[["a", "b"], ["c", "d"]], [["x a\tb c\td", "y"]]]
-    assert text(found) == "x\na\tb\nc\td\ty\n"
+    assert tables(found) == [[["a", "b"], ["c", "d"]]]
+    assert text(found) == "x\nz\ny\n"
+
+
+def test_a_long_table_is_one_table() -> None:
+    rows = [[f"Dupont{number}", "Jean"] for number in range(5000)]
+    found = read(make_zip(document_parts(word_table(rows))))
+    assert tables(found) == [rows]
 
 
 def test_headers_notes_comments_and_properties_are_read_and_settings_are_not() -> None:
@@ -67,19 +75,20 @@ def test_slides_are_read_as_documents_are() -> None:
     del parts["word/document.xml"]
     parts["ppt/slides/slide1.xml"] = (
         b"<p:sld><a:p><a:r><a:t>Du</a:t></a:r><a:r><a:t>pont</a:t></a:r></a:p>"
-        b"<a:tbl><a:tr><a:tc><a:p><a:t>a</a:t></a:p></a:tc><a:tc><a:p><a:t>b</a:t></a:p></a:tc></a:tr></a:tbl></p:sld>"
+        b"<a:tbl><a:tr><a:tc><a:p><a:t>a</a:t></a:p></a:tc><a:tc><a:p><a:t>b</a:t></a:p></a:tc></a:tr>"
+        b"<a:tr><a:tc><a:p><a:t>c</a:t></a:p></a:tc><a:tc><a:p><a:t>d</a:t></a:p></a:tc></a:tr></a:tbl></p:sld>"
     )
     found = read(make_zip(parts))
     assert found.format == "pptx"
-    assert text(found) == "Dupont\na\tb\n"
-    assert tables(found) == [[["a", "b"]]]
+    assert text(found) == "Dupont\n"
+    assert tables(found) == [[["a", "b"], ["c", "d"]]]
 
 
 def test_an_open_document_text_is_read() -> None:
     body = '<text:h>Titre</text:h><text:p>Dupont<text:s text:c="2"/>Jean<text:line-break/>né<text:tab/>1975</text:p>'
     found = read(open_document(body + office.ods_table([["a", "b"], ["c", "d"]]), "text"))
     assert found.format == "odt"
-    assert text(found) == "Titre\nDupont  Jean\nné\t1975\na\tb\nc\td\n"
+    assert text(found) == "Titre\nDupont  Jean\nné\t1975\n"
     assert tables(found) == [[["a", "b"], ["c", "d"]]]
     assert found.all_complete
 

@@ -83,6 +83,13 @@ def test_nested_columns_have_dotted_names() -> None:
     ]
 
 
+def test_lists_of_one_size_and_lists_in_lists_have_numbered_columns() -> None:
+    values = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int64(), 2))
+    found = read(packed(pa.table({"a": values, "b": [[["x"], ["y", "z"]], [], [[]]]})))
+    assert found.tables[0].columns == ["a.0", "a.1", "b.0.0", "b.0.1", "b.1.0", "b.1.1"]
+    assert found.rows == [["1", "2", "x", "", "y", "z"], [""] * 6, ["3", "4", "", "", "", ""]]
+
+
 def test_a_list_longer_than_others_keeps_all_its_elements() -> None:
     found = read(packed(pa.table({"a": [[f"x{number}" for number in range(100)], ["y"]]})))
     assert len(found.tables[0].columns or []) == 32

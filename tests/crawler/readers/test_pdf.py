@@ -33,6 +33,7 @@ def test_words_beside_each_other_are_rows() -> None:
     )
     [table] = found.tables
     assert table.columns is None
+    assert text(found) == "Martin 03/04/1990\n"
     assert table.rows[:3] == PEOPLE
     # two words beside each other may be anything
     assert table.rows[3:] == [["Roux", "Léa", "05/06/1991"], ["Faure", "Luc", "07/08/1992"]]
@@ -40,8 +41,9 @@ def test_words_beside_each_other_are_rows() -> None:
 
 def test_an_empty_cell_does_not_move_the_others() -> None:
     page = "a    b c   d   e\nf    g     h   i\n\nj          k   l\nrunning text\nm       n\n"
-    assert table_rows(page) == [["a", "b c", "d", "e"], ["f", "g", "h", "i"], ["j", "", "k", "l"]]
-    assert table_rows("a    b c   d   e\n") == []
+    rows = [["a", "b c", "d", "e"], ["f", "g", "h", "i"], ["j", "", "k", "l"]]
+    assert table_rows(page) == (rows, ["running text", "m n"])
+    assert table_rows("a    b c   d   e\n") == ([], [])
 
 
 def test_a_form_is_a_row_under_its_names() -> None:
