@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 from data.normalise import fold
 
@@ -13,14 +13,14 @@ ROLES: tuple[tuple[str, str], ...] = (
         "fullname",
         r"(nom_?(et_?)?prenoms?|prenoms?_?(et_?)?nom|nom_complet|full_?name|patient(_name)?|name|identite|beneficiaire)",
     ),
-    ("first", r"(prenoms?(_.*)?|first_?names?|given_?names?|fname|firstname|forename)"),
+    ("first", r"(prenoms?(_.*)?|first_?names?|given_?names?|givens?|fname|firstname|forename)"),
     (
         "surname",
-        r"(noms?(_(de_)?(naissance|famille|usuel|usage|marital|jeune_fille|patient))?|patronyme|(sur|last|family|maiden|birth)_?name|lname)",
+        r"(noms?(_(de_)?(naissance|famille|usuel|usage|marital|jeune_fille|patient))?|patronyme|(sur|last|family|maiden|birth)_?name|family|lname)",
     ),
     (
         "dob",
-        r"(ddn|dn|dob|date_?(de_?)?naiss(ance)?|naissance|nee?_?le|birth_?(date|day)?|date_?of_?birth|bday|datnaiss?|dnaiss?)",
+        r"(ddn|dn|dob|date_?(de_?)?naiss(ance)?|naissance|nee?_?le|birth_?(date|day|time)?|date_?of_?birth|bday|datnaiss?|dnaiss?)",
     ),
     (
         "email",
@@ -46,13 +46,20 @@ ROLES: tuple[tuple[str, str], ...] = (
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
 
 
-@cache
+# levels of nested records that say nothing of what they hold: numbers of a list, the place of a text
+_EMPTY_LEVELS = re.compile(r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content))+$", re.IGNORECASE)
+
+
+# header words are an attacker's: not all of them are remembered
+@lru_cache(4096)
 def role_of(header: str) -> str:
     """What a header word promises: surname, first, fullname, dob, …, `date` for other dates, '' for no promise."""
     word = re.sub(r"[^a-z0-9]+", "_", fold(header)).strip("_")
-    # "patient.nom" and "p_nom": the part behind the table's name may be the word
+    # "patient.nom", "hits.0._source.nom" and "p_nom": the part behind the table's name may be the word
+    leaf = _EMPTY_LEVELS.sub("", header).rpartition(".")[2] if "." in header else ""
     for candidate in (
         word,
+        re.sub(r"[^a-z0-9]+", "_", fold(leaf)).strip("_"),
         word.rpartition("__")[2],
         re.sub(r"^(patient|pat|p|usr|user|client|contact|personne)_", "", word),
     ):
