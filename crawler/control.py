@@ -25,7 +25,7 @@ class Job:
     Attributes:
         crawl: its id. definition: of the source. settings: for Scrapy. post_key: ids and versions are keyed with it.
         due: posts of earlier crawls that still wait. mode: `crawl`, or `check` to read one page and store nothing.
-        limits: `memory` in bytes. settled: posts of the source that an earlier, whole walk saw.
+        limits: `memory` in bytes, `wall` in seconds. settled: posts of the source that an earlier, whole walk saw.
         follow: (host, port) pairs of each other source that links are handed to. closed: the home folder, which the
             process has no business in. network: `open`, or `refused` or `required` for a process that gives it up.
     """
@@ -36,7 +36,7 @@ class Job:
     post_key: bytes = field(repr=False)
     due: tuple[Post, ...] = field(repr=False)
     mode: str
-    limits: Mapping[str, int]
+    limits: Mapping[str, float]
     closed: Path
     network: str = "open"
     settled: int = 0

@@ -26,6 +26,7 @@ import crawler.pipelines
 import crawler.settings
 import crawler.transport.direct
 import crawler.transport.gate
+import crawler.transport.resumed
 import crawler.transport.tor
 from crawler import confine, landlock
 from crawler.control import Control, Job
@@ -76,7 +77,7 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         ports = None if job.network == "open" else _lose_network(required=job.network == "required")
         confine.no_new_privs()
         landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
-        confine.limit(memory=job.limits.get("memory"))
+        confine.limit(memory=int(job.limits["memory"]))
         _crawl(job, desk, samples, dial)
         code = 0
     except TocsinError as error:

@@ -7,7 +7,7 @@ sandbox; this module consumes what the reader makes of the sample, and makes the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,26 @@ MAX_EXCERPTS = 50
 # Formats that are read without any library that unpacks or decodes: their reader may go on to the next sample.
 PLAIN = frozenset({"text", "delimited", "json_lines", "json", "empty"})
 MAX_PLAIN = 2**20
+# Formats of whose own bytes the byte pass can make nothing: once no reader reads on, there is nothing more to find.
+PACKED = frozenset(
+    {
+        "7z",
+        "brotli",
+        "bzip2",
+        "cab",
+        "compress",
+        "gzip",
+        "lha",
+        "lz4",
+        "lzip",
+        "lzma",
+        "rar",
+        "xar",
+        "xz",
+        "zip",
+        "zstd",
+    }
+)
 
 U64 = NDArray[np.uint64]
 
@@ -143,6 +163,7 @@ class Examiner:
         chunks: Iterable[bytes | bytearray],
         ending: Mapping[str, Any],
         kept: Kept | None = None,
+        enough: Callable[[], None] = lambda: None,
     ) -> Finding:
         """Examine one sample to its end, whatever its reader does.
 
@@ -151,12 +172,13 @@ class Examiner:
             chunks: its bytes in order, any cut; consumed as they come.
             ending: filled by the caller before `chunks` ends: `complete` and `problem` of the transport.
             kept: where a reader of small plain samples is kept for the source's next one.
+            enough: called once nothing further of the sample can be examined: whoever sends it may stop.
 
         Returns:
             The finding. A reader that crashes, lies or is ended by a limit makes it incomplete; the byte pass has
             then still seen every byte that came.
         """
-        return _Examination(self, request, kept or Kept(self.sandbox)).run(chunks, ending)
+        return _Examination(self, request, kept or Kept(self.sandbox), enough).run(chunks, ending)
 
     def scanner(self) -> ByteScanner:
         """A fresh byte pass over the watch-list's values."""
@@ -166,9 +188,10 @@ class Examiner:
 class _Examination:
     """One sample on its way through both passes."""
 
-    def __init__(self, examiner: Examiner, request: Request, kept: Kept) -> None:
+    def __init__(self, examiner: Examiner, request: Request, kept: Kept, enough: Callable[[], None]) -> None:
         self.examiner = examiner
         self.kept = kept
+        self.enough = enough
         self.request = request
         self.records = _Records()
         self.excerpts: list[dict[str, str]] = []
@@ -203,7 +226,7 @@ class _Examination:
             return pack_json(b"E", {"complete": bool(ending.get("complete", True))})
 
         try:
-            chunks = iter(chunks)
+            chunks = self._wanted(chunks, talk)
             for chunk in chunks:
                 self._raw(chunk)
                 talk.send(HEADER.pack(b"D", len(chunk)), chunk)
@@ -231,6 +254,13 @@ class _Examination:
             self.sample.complete = False
             self.sample.problem("cut", str(ending.get("problem") or "the sample was cut before its end"))
         return self._finish()
+
+    def _wanted(self, chunks: Iterable[bytes | bytearray], talk: ReaderTalk) -> Iterator[bytes | bytearray]:
+        """The chunks; says so where they have become of no use."""
+        for chunk in chunks:
+            yield chunk
+            if talk.ended and self.sample.format in PACKED:
+                self.enough()
 
     def _beside(self, pump: Pump, talk: ReaderTalk) -> None:
         """Work on what a large sample's reader says while it reads on."""

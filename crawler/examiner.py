@@ -22,6 +22,7 @@ from data.model import Finding
 
 # Freed memory is kept for the next batch instead of being given back and asked for anew, page by page.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(256 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
+ENOUGH = "enough: a limit ended its reading, so the rest of it was not downloaded"
 # What the examiner's environment may hold: where its key and caches are, and nothing a proxy or a channel needs.
 _ENVIRONMENT = (
     "HOME",
@@ -202,6 +203,9 @@ class ExaminerClient:
             sentence = problem()
             send_json(self.socket, b"E", {"complete": not sentence, "problem": sentence})
             kind, payload = receive(self.socket)
+            while kind == b"C":
+                # a file costs nobody anything: it was read to its end
+                kind, payload = receive(self.socket)
         except (EOFError, OSError) as error:
             raise ExaminerDied("the examiner ended in the middle of a sample", hint="run: tocsin doctor") from error
         return _finding(kind, payload)
@@ -235,20 +239,32 @@ class AsyncExaminerClient:
     async def examine_stream(
         self, request: Mapping[str, Any], chunks: AsyncIterator[bytes], *, problem: Callable[[], str] = lambda: ""
     ) -> Finding:
-        """Examine one sample as it comes, with back-pressure; arguments and errors as `ExaminerClient.examine`."""
+        """Examine one sample as it comes, with back-pressure; arguments and errors as `ExaminerClient.examine`.
+
+        Where the examiner says that nothing further of the sample can be examined, no more chunks are asked for.
+        """
         async with self._turn:
+            answer = asyncio.ensure_future(receive_async(self._reader))
             try:
                 self._writer.write(pack_json(b"S", request))
+                enough = False
                 async for chunk in chunks:
                     for start in range(0, len(chunk), CHUNK):
                         self._writer.write(pack(b"D", chunk[start : start + CHUNK]))
                         await self._writer.drain()
-                sentence = problem()
+                    if answer.done() and answer.result()[0] == b"C":
+                        enough = True
+                        break
+                sentence = problem() or (ENOUGH if enough else "")
                 self._writer.write(pack_json(b"E", {"complete": not sentence, "problem": sentence}))
                 await self._writer.drain()
-                kind, payload = await receive_async(self._reader)
+                kind, payload = await answer
+                if kind == b"C":
+                    kind, payload = await receive_async(self._reader)
             except (EOFError, OSError) as error:
                 raise ExaminerDied("the examiner ended in the middle of a sample") from error
+            finally:
+                answer.cancel()
         return _finding(kind, payload)
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ class _Samples:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.ending: dict[str, Any] = {}
-        self.over = False
+        self.over = self.told = False
 
     def __iter__(self) -> Iterator[bytearray]:
         while not self.over:
@@ -43,6 +43,14 @@ class _Samples:
                 self.over = True
             else:
                 raise WireError("an unknown frame in the middle of a sample")
+
+    def enough(self) -> None:
+        """Tell the peer, once, that nothing further of the sample can be examined; it may still send some."""
+        if not self.told:
+            self.told = True
+            with contextlib.suppress(OSError):
+                # a peer that is gone is met by whoever reads next
+                send_json(self.socket, b"C", {})
 
     def drain(self) -> None:
         """Read to the end of the sample, so that the connection can go on after an error."""
@@ -71,7 +79,9 @@ def _serve_samples(sock: socket.socket, examiner: Callable[[], Examiner]) -> Non
             try:
                 if kind != b"S":
                     raise WireError("a sample must begin with a start frame")
-                finding = examiner().examine(Request.from_json(load(payload)), samples, samples.ending, kept)
+                finding = examiner().examine(
+                    Request.from_json(load(payload)), samples, samples.ending, kept, samples.enough
+                )
                 answer = pack_json(b"F", finding.to_json())
             except (EOFError, ConnectionError):
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Mapping
 from typing import Self, cast
 
 from scrapy.crawler import Crawler
@@ -12,10 +13,11 @@ from scrapy.crawler import Crawler
 from crawler.examiner import AsyncExaminerClient
 from crawler.spider import FetchedPost, Sample, SourceSpider
 from crawler.transport.errors import Trouble
+from crawler.transport.resumed import Download
 from data.errors import ExamineError, ExaminerDied, LeaseLost
 
 # Parts that are reported in a finding that is not complete, for bytes of them were there.
-PARTLY = frozenset({"too_large", "limit", "empty"})
+PARTLY = frozenset({"too_large", "limit", "empty", "wall"})
 
 
 class Examine:
@@ -82,11 +84,34 @@ class Examine:
             "title": item.post.title,
         }
         try:
-            item.findings.append(await client.examine(request, part.body, problem=part.problem))
+            if part.download is not None:
+                await self._stream(client, item, part.download, request)
+            else:
+                item.findings.append(await client.examine(request, part.body, problem=part.problem))
         except ExaminerDied:
             raise
         except ExamineError as error:
             _worsen(item, Trouble("examine", str(error), retry=True))
+
+    async def _stream(
+        self, client: AsyncExaminerClient, item: FetchedPost, download: Download, request: Mapping[str, str]
+    ) -> None:
+        """Examine a body while it comes; one that changed meanwhile again, from its start."""
+        try:
+            while True:
+                async with contextlib.aclosing(download.read()) as pieces:
+                    finding = await client.examine_stream(request, pieces, problem=download.problem)
+                # what hit in a version that is gone by now was there all the same
+                if finding.hits or not download.changed:
+                    item.findings.append(finding)
+                if not download.changed:
+                    break
+        finally:
+            await download.close()
+            self._spider.counts["resumed"] += download.resumes
+        trouble = download.trouble
+        if trouble is not None and (trouble.retry or trouble.code not in PARTLY):
+            _worsen(item, trouble)
 
 
 class Commit:

@@ -48,6 +48,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
     rate = min(definition.rate or settings.rate, settings.rate)
     concurrency = min(definition.concurrency or settings.concurrency, settings.concurrency)
     timeout = min(definition.timeout or settings.timeout, settings.timeout)
+    max_bytes = min(definition.max_bytes or settings.max_bytes, settings.max_bytes)
     return {
         "BOT_NAME": "tocsin",
         "USER_AGENT": settings.user_agent,
@@ -81,7 +82,9 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "DOWNLOAD_DELAY_JITTER": 0,
         "DOWNLOAD_TIMEOUT": timeout.total_seconds(),
         "DNS_TIMEOUT": min(DNS_SECONDS, timeout.total_seconds()),
-        "DOWNLOAD_MAXSIZE": min(definition.max_bytes or settings.max_bytes, settings.max_bytes),
+        "DOWNLOAD_MAXSIZE": min(max_bytes, settings.max_page),
+        "TOCSIN_MAX_BYTES": max_bytes,
+        "TOCSIN_STREAM_ABOVE": settings.stream_above,
         "DOWNLOAD_WARNSIZE": 0,
         # what came of a cut answer is examined, and the post stays due
         "DOWNLOAD_FAIL_ON_DATALOSS": False,

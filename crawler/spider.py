@@ -11,6 +11,7 @@ import asyncio
 import base64
 import contextlib
 import socket
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from crawler.extract import ItemPage, Listing
 from crawler.posts import mask_address, post_id, seal_due, version
 from crawler.transport import allow
 from crawler.transport.errors import Trouble, trouble_of
+from crawler.transport.resumed import Bounds, Download
+from crawler.transport.streamed import STREAM, StreamedResponse
 from crawler.walk import Walk
 from data.addresses import origins, start_url
 from data.definition import Definition
@@ -46,12 +49,22 @@ LINK_TEXT = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Bytes of one part of a post; `problem` says why they are not all, '' where they are."""
+    """Bytes of one part of a post.
+
+    Attributes:
+        problem: why they are not all, '' where they are. download: where they come from while they are examined; `body`
+            is empty then.
+    """
 
     name: str
     url: str
     body: bytes = field(repr=False)
     problem: str = ""
+    download: Download | None = field(default=None, repr=False)
+
+    def beginning(self, size: int) -> bytes:
+        """Its first bytes, as far as they are here."""
+        return self.body[:size] if self.download is None else self.download.head(size)
 
 
 @dataclass(slots=True)
@@ -120,6 +133,9 @@ class SourceSpider(Spider):
         self._waited: set[str] = set()
         self._folders: deque[str] = deque()
         self._known_parts = frozenset(parts(self.definition))
+        # what is read when the crawl's time is over must still be examined to its end, and told
+        wall = job.limits["wall"]
+        self._wall, self._deadline = wall, time.monotonic() + wall - min(60.0, wall / 10)
 
     # --- what a platform may override ----------------------------------------------------------------------------
 
@@ -280,6 +296,7 @@ class SourceSpider(Spider):
                 errback=self.post_failed,
                 priority=priority,
                 dont_filter=True,
+                meta=self._streamed() if self._is_file(post) else None,
                 cb_kwargs={"post": post, "row": row, "changed": changed},
             )
         except ValueError:
@@ -306,9 +323,9 @@ class SourceSpider(Spider):
         if isinstance(item.first, Response):
             first, item.first = item.first, None
             if post.raw or self.definition.item is None:
-                whole = self._raw(first, post)
+                whole = await self._raw(first, post)
                 if self.definition.follow and isinstance(whole, Sample):
-                    self._harvest(item, (), whole.body[:LINK_TEXT].decode("utf-8", "replace"))
+                    self._harvest(item, (), whole.beginning(LINK_TEXT).decode("utf-8", "replace"))
                 yield whole
             else:
                 async for part in self._pages(post, first):
@@ -321,8 +338,9 @@ class SourceSpider(Spider):
             yield item.first
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         for address in addresses[:MAX_ATTACHMENTS]:
-            response = await self.fetch(address)
-            yield response if isinstance(response, Trouble) else self._whole(response, address)
+            # what is packed for the way alone cannot be gone on with in the middle
+            response = await self.fetch(address, {"Accept-Encoding": "identity"}, self._streamed())
+            yield response if isinstance(response, Trouble) else await self._whole(response, address)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
 
@@ -347,9 +365,17 @@ class SourceSpider(Spider):
             {**self._row(post), "due": base64.b64encode(seal_due(self.job.post_key, post)).decode()} for post in posts
         ]
 
-    def _raw(self, response: Response, post: Post) -> Sample | Trouble:
-        sample = self._whole(response, post.raw or post.url)
-        if isinstance(sample, Sample) and post.raw:
+    def _is_file(self, post: Post) -> bool:
+        """Whether the first part of a post is examined as it is, and not taken apart before."""
+        taken_apart = self.definition.raw is not None and self.definition.raw.kind == "json"
+        return not taken_apart if post.raw else self.definition.item is None
+
+    def _streamed(self) -> dict[str, Any]:
+        return {STREAM: self.settings.getint("TOCSIN_STREAM_ABOVE")}
+
+    async def _raw(self, response: Response, post: Post) -> Sample | Trouble:
+        sample = await self._whole(response, post.raw or post.url)
+        if isinstance(sample, Sample) and sample.download is None and post.raw:
             try:
                 body = extract.read_raw(self.definition, sample.body, content_type(response))
             except SourceError as error:
@@ -357,13 +383,38 @@ class SourceSpider(Spider):
             return Sample(sample.name, sample.url, body, sample.problem)
         return sample
 
-    def _whole(self, response: Response, address: str) -> Sample | Trouble:
+    async def _whole(self, response: Response, address: str) -> Sample | Trouble:
         """The body of an answer as a sample, unless it is no answer."""
-        state = extract.classify(self.definition, response.status, response.body, content_type(response))
+        download = self._download(response) if isinstance(response, StreamedResponse) else None
+        body = response.body if download is None else download.head()
+        state = extract.classify(self.definition, response.status, body, content_type(response))
         trouble = trouble_with(response, state)
+        if download is None:
+            return trouble or Sample(file_name(address), address, body, cut(response))
         if trouble is not None:
+            await download.close()
             return trouble
-        return Sample(file_name(address), address, response.body, cut(response))
+        return Sample(file_name(address), address, b"", download=download)
+
+    def _download(self, response: StreamedResponse) -> Download:
+        """The rest of a large answer, further requests for it included: they go the way of the first one."""
+        asked = response.request
+        assert asked is not None  # noqa: S101 - Scrapy sets it
+        url = asked.meta.get("redirect_urls", [asked.url])[0]
+        accepted = {"Accept-Encoding": asked.headers.get("Accept-Encoding", b"identity")}
+
+        async def fetch(headers: Mapping[str, str]) -> Response:
+            request = Request(url, headers={**accepted, **headers}, meta={STREAM: 0}, dont_filter=True)
+            return await self.crawler.engine.download_async(request)
+
+        bounds = Bounds(
+            max_bytes=self.settings.getint("TOCSIN_MAX_BYTES"),
+            stall=self.settings.getfloat("DOWNLOAD_TIMEOUT"),
+            patience=self.settings.getfloat("TOCSIN_PATIENCE"),
+            wall=self._wall,
+            deadline=self._deadline,
+        )
+        return Download(response, fetch, bounds, stopped=lambda: self.stopped)
 
     async def _pages(self, post: Post, response: Response) -> AsyncIterator[Sample | Trouble | ItemPage]:
         """The text of all pages of a post as one sample, and each page for its attachments."""
@@ -406,10 +457,12 @@ class SourceSpider(Spider):
         if trouble is not None:
             yield trouble
 
-    async def fetch(self, url: str) -> Response | Trouble:
+    async def fetch(
+        self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
+    ) -> Response | Trouble:
         """One more answer of this crawl, on the same road as all others."""
         try:
-            return await self.crawler.engine.download_async(Request(url, dont_filter=True))
+            return await self.crawler.engine.download_async(Request(url, headers=headers, meta=meta, dont_filter=True))
         except Exception as error:  # noqa: BLE001 - named by its class; the rest of the post is still read
             return trouble_of(error)
 
@@ -439,7 +492,7 @@ class SourceSpider(Spider):
         if trouble is None and not self._walked:
             trouble = Trouble("platform", f"the listing was not read to its end ({reason})", retry=True)
         requests = self.crawler.stats.get_value("downloader/request_count", 0)
-        counts = {name: self.counts[name] for name in ("listed", "new", "changed", "examined", "unexamined")}
+        counts = {name: self.counts[name] for name in ("listed", "new", "changed", "examined", "unexamined", "resumed")}
         with contextlib.suppress(LeaseLost):
             await self.control.ask(
                 "end",

@@ -70,8 +70,12 @@ class CrawlSettings(Strict):
     """Longest wait for one answer."""
     wall: Span = timedelta(minutes=30)
     """Longest crawl; then it is ended and its posts stay due."""
-    max_bytes: Size = 64 * 2**20
+    max_bytes: Size = 64 * 2**30
     """Largest body that is read; a larger one is reported as not examined."""
+    max_page: Size = 64 * 2**20
+    """Largest page that is read: listings and pages of posts are taken apart in memory."""
+    stream_above: Annotated[Size, Field(ge=2**16)] = 4 * 2**20
+    """A file above this size is examined while it comes, and never in memory as a whole."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     """Requests in flight to one host."""
     rate: Annotated[float, Field(gt=0)] = 10.0

@@ -75,7 +75,7 @@ async def _look(
         "post_key": post_key.hex(),
         "due": [],
         "mode": "check",
-        "limits": {"memory": settings.crawl.memory},
+        "limits": {"memory": settings.crawl.memory, "wall": settings.crawl.wall.total_seconds()},
         "closed": str(home.path.absolute()),
         "settled": 0,
         "follow": {},

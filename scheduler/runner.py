@@ -53,7 +53,7 @@ class CrawlResult:
     """How one crawl went, with the keys of `crawl --json`.
 
     Attributes:
-        hits: something matched. handed: other source -> links that posts led to. changed_page: the listing has fewer rows than it should. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
+        hits: something matched. resumed: requests that went on with a body whose connection broke. handed: other source -> links that posts led to. changed_page: the listing has fewer rows than it should. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
         error, hint: why it failed, and what to do; '' where it did not.
     """
 
@@ -71,6 +71,7 @@ class CrawlResult:
     seconds: float = 0.0
     refused: int = 0
     requests: int = 0
+    resumed: int = 0
     error: str = ""
     hint: str = ""
     hits: bool = False
@@ -227,7 +228,7 @@ class _Crawl:
             "post_key": post_key.hex(),
             "due": [base64.b64encode(sealed).decode() for sealed in self.store.due_posts(self.name)[:MAX_DUE]],
             "mode": "crawl",
-            "limits": {"memory": self.settings.crawl.memory},
+            "limits": {"memory": self.settings.crawl.memory, "wall": self.settings.crawl.wall.total_seconds()},
             "closed": str(self.home.path.absolute()),
             "settled": self.store.settled_posts(self.name),
             "follow": {source: sorted(pairs) for source, pairs in self.follow.items()},
@@ -510,7 +511,7 @@ class _Crawl:
                 self.events += self.store.close_state("", state.kind, state.subject, recovered, self.route, now)
 
     def _result(self) -> CrawlResult:
-        known = ("listed", "new", "changed", "examined", "unexamined", "refused", "requests")
+        known = ("listed", "new", "changed", "examined", "unexamined", "refused", "requests", "resumed")
         return CrawlResult(
             source=self.name,
             crawl=self.crawl,

@@ -93,7 +93,7 @@ class StreamedResponse(Response):
         self.encodings = encodings or tuple(
             word for line in named for word in line.decode("latin-1").lower().replace(" ", "").split(",") if word
         )
-        del self.headers["Content-Encoding"]
+        self.headers.pop("Content-Encoding", None)
 
     async def close(self) -> None:
         """Let its connection go."""
@@ -135,8 +135,8 @@ async def settle(response: StreamedResponse, request: Request, *, max_bytes: int
         await rest.close()
         late = isinstance(error, TimeoutError) and not isinstance(error, DownloadTimeoutError)
         cause = DownloadTimeoutError("no whole answer in time") if late else error
-        if announced > held:
-            # large, and known to be: what came is a beginning that can be gone on from
+        if announced > held or (head and not announced and not late):
+            # large, or perhaps: what came is a beginning that can be gone on from
             rest = _Broken(cause)
         elif isinstance(error, ResponseDataLossError):
             return _plain(response, bytes(head), ["dataloss"])
