@@ -13,26 +13,18 @@ from crawler.readers.base import Limits, Output, Source
 from crawler.readers.embedded import read_base64
 from crawler.readers.encoding import Lines, as_utf8
 from crawler.readers.json_records import Records
+from crawler.readers.person_row import Person
 
 FORMAT = "hl7"
 
 _BEGIN = re.compile(rb"[\x0b\s]*+(?:MSH|FHS|BHS)([^\w\s])([^\w\s]{2,5})\1")
 _ENDS = re.compile(r"[\r\n\x0b\x1c]+")
 _HEADERS = ("MSH", "FHS", "BHS")
-_NIR = re.compile(r"[12]\d{4}(?:\d\d|2[ABab])\d{6}(?:\d\d)?")
 _MAIL = re.compile(r"[^\s@^]+@[^\s@^]+")
-# what an identifier's type or authority says where it is a social security number; the last is INS in OIDs of France
-_NIR_TYPES = re.compile(
-    r"(?:^|[^A-Z])(?:NIR|INS(?:-C|-NIR|-NIA)?|NH|SS|SSN|NNFRA)(?:$|[^A-Z])|1\.2\.250\.1\.213\.1\.4\.(?:8|9|10)"
-)
-_ALWAYS = (
-    "segment", "surname", "first_name", "given_names", "birth_name", "birth_date", "nir", "rpps", "phone", "phone_2",
-    "phone_3", "email", "email_2", "identifiers", "address", "names",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Person:
+class _Fields:
     """Fields of a segment that describe a person; 0 where there is none."""
 
     name: int
@@ -44,12 +36,12 @@ class _Person:
 
 
 _PEOPLE = {
-    "PID": _Person(5, 7, 11, (13, 14, 40), (2, 3, 4, 19, 20), 6),
-    "NK1": _Person(2, 16, 4, (5, 6, 40), (33, 37), 26),
-    "GT1": _Person(3, 8, 5, (6, 7), (2, 12)),
-    "IN1": _Person(16, 18, 19, (), (2, 36, 49)),
-    "MRG": _Person(7, 0, 0, (), (1, 4)),
-    "STF": _Person(3, 6, 11, (10,), (1, 2)),
+    "PID": _Fields(5, 7, 11, (13, 14, 40), (2, 3, 4, 19, 20), 6),
+    "NK1": _Fields(2, 16, 4, (5, 6, 40), (33, 37), 26),
+    "GT1": _Fields(3, 8, 5, (6, 7), (2, 12)),
+    "IN1": _Fields(16, 18, 19, (), (2, 36, 49)),
+    "MRG": _Fields(7, 0, 0, (), (1, 4)),
+    "STF": _Fields(3, 6, 11, (10,), (1, 2)),
 }
 # physicians and others: the number comes first, then surname and first name
 _NUMBERED = {"PV1": (7, 8, 9, 17, 52), "PD1": (4,), "ROL": (4,), "ORC": (10, 11, 12), "OBR": (10, 16, 28), "PRT": (5,)}
@@ -124,68 +116,42 @@ class _Messages:
             return
         self._field = segment[3]
         signs = segment[4:9].split(self._field)[0]
-        self._component, self._repeat, self._escape, self._sub = (signs + "^~\\&"[len(signs) :])[:4]
+        self._component, self._repeat, self._escape, self._sub = list((signs + "^~\\&"[len(signs) :])[:4])
         self._set_escape()
 
     # --- people --------------------------------------------------------------------------------------------------
 
-    def _person(self, segment: str, person: _Person, fields: list[str], used: set[int]) -> None:
-        names = [self._parts(each) for each in self._repeats(fields, person.name, used)]
-        names += [self._parts(each) for each in self._repeats(fields, person.maiden, used)]
-        row = dict.fromkeys(_ALWAYS, "")
-        row["segment"] = segment
-        self._named(row, [(_at(each, 0), _at(each, 1), _at(each, 2)) for each in names])
-        row["birth_date"] = " ".join(self._plain(each)[:8] for each in self._repeats(fields, person.dob, used))
-        row["address"] = " ~ ".join(self._plain(each) for each in self._repeats(fields, person.address, used))
-        phones, mails = [], []
+    def _person(self, segment: str, person: _Fields, fields: list[str], used: set[int]) -> None:
+        found = Person(segment)
+        for place in (person.name, person.maiden):
+            parts = [self._parts(each) for each in self._repeats(fields, place, used)]
+            found.names += [(_at(each, 0), _at(each, 1), _at(each, 2)) for each in parts]
+        # behind the day may stand an hour
+        found.birth_dates = [self._plain(each)[:8] for each in self._repeats(fields, person.dob, used)]
+        found.addresses = [self._plain(each) for each in self._repeats(fields, person.address, used)]
         for place in person.phones:
             for each in self._repeats(fields, place, used):
-                parts = self._parts(each)
-                mails += [part for part in parts if _MAIL.fullmatch(part)]
-                number = _at(parts, 0) or _at(parts, 11) or "".join(_at(parts, at) for at in (4, 5, 6))
-                if number and number not in mails:
-                    phones.append(number)
-        self._spread(row, ("phone", "phone_2", "phone_3"), phones)
-        self._spread(row, ("email", "email_2"), list(dict.fromkeys(mails)))
-        others = []
+                parts_of = self._parts(each)
+                found.mails += [part for part in parts_of if _MAIL.fullmatch(part)]
+                number = _at(parts_of, 0) or _at(parts_of, 11) or "".join(_at(parts_of, at) for at in (4, 5, 6))
+                if number not in found.mails:
+                    found.phones.append(number)
         for place in person.ids:
             for each in self._repeats(fields, place, used):
-                parts = self._parts(each)
-                about = " ".join(parts[1:])
-                if not row["nir"] and (_NIR.fullmatch(_at(parts, 0).replace(" ", "")) or _NIR_TYPES.search(about)):
-                    row["nir"] = _at(parts, 0)
-                    others += [about] if about.strip() else []
-                else:
-                    others.append(" ".join(filter(None, parts)))
-        row["identifiers"] = " ~ ".join(filter(None, others))
-        if any(value for key, value in row.items() if key != "segment"):
-            self.records.add([row])
+                value, *about = self._parts(each)
+                found.identifiers.append((value, " ".join(filter(None, about))))
+        self._give(found)
 
     def _numbered(self, segment: str, place: int, fields: list[str], used: set[int]) -> None:
         for each in self._repeats(fields, place, used):
             parts = self._parts(each)
-            row = dict.fromkeys(_ALWAYS, "")
-            row["segment"], row["rpps"] = segment, _at(parts, 0)
-            self._named(row, [(_at(parts, 1), _at(parts, 2), _at(parts, 3))])
-            row["identifiers"] = " ".join(filter(None, parts[4:]))
+            found = Person(segment, [(_at(parts, 1), _at(parts, 2), _at(parts, 3))], rpps=_at(parts, 0))
+            found.identifiers = [("", " ".join(filter(None, parts[4:])))]
+            self._give(found)
+
+    def _give(self, person: Person) -> None:
+        if row := person.row():
             self.records.add([row])
-
-    @staticmethod
-    def _named(row: dict[str, str], names: list[tuple[str, str, str]]) -> None:
-        names = [each for each in names if any(each)]
-        if not names:
-            return
-        row["surname"], row["first_name"], row["given_names"] = names[0]
-        rest = [each for each in names[1:] if each != names[0]]
-        if rest and rest[0][0]:
-            row["birth_name"] = rest[0][0]
-        row["names"] = " ~ ".join(" ".join(filter(None, each)) for each in rest)
-
-    @staticmethod
-    def _spread(row: dict[str, str], keys: tuple[str, ...], values: list[str]) -> None:
-        row.update(zip(keys, values, strict=False))
-        if len(values) > len(keys):
-            row[keys[-1]] = " ".join(values[len(keys) - 1 :])
 
     # --- values --------------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def test_people_of_a_message_are_rows_and_notes_are_text(data: bytes) -> None:
     assert found.format == "hl7"
     assert not found.problems
     patient, relative, doctor = people_of(found)
-    assert patient.pop("identifiers").strip().startswith("ASIP-SANTE-INS-NIR")
+    assert patient.pop("identifiers") == "ASIP-SANTE-INS-NIR 1.2.250.1.213.1.4.8 ISO INS ~ 123 HOP PI"
     assert patient == {
         "segment": "PID",
         "surname": "DUPONT",
