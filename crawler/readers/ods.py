@@ -52,7 +52,8 @@ class _Content(Part):
 
 def _repeated(attrs: dict[bytes, bytes], name: bytes) -> int:
     text = attrs.get(name, b"1")
-    return max(1, int(text)) if text.isdigit() and len(text) < 10 else 1
+    # a number of more digits is as large as any
+    return max(1, int(text[:9])) if text.isdigit() else 1
 
 
 class _Sheets:

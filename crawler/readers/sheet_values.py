@@ -12,6 +12,8 @@ from crawler.readers.xml_tokens import attributes, token_blocks
 
 MAX_STYLES = 65_536
 _MAX_CACHED = 200_000
+# Excel allows no longer format
+_MAX_CODE = 255
 _DAY = 86_400
 # 30 December 1899, from which days count once the 29 February that never was lies behind; 31 December 9999
 _DAY_0 = date(1899, 12, 30).toordinal()
@@ -73,6 +75,7 @@ def style_of(identity: int, code: str = "") -> Style:
 def read_styles(source: Source) -> list[Style]:
     """The styles that cells name by number, from the part of styles."""
     codes: dict[int, str] = {}
+    made: dict[int, Style] = {}
     styles: list[Style] = []
     inside = False
     for block in token_blocks(source):
@@ -84,7 +87,9 @@ def read_styles(source: Source) -> list[Style]:
                 codes[_number(found.get(b"numFmtId"))] = found.get(b"formatCode", b"").decode("utf-8", "replace")
             elif name == b"xf" and inside and not slash and len(styles) < MAX_STYLES:
                 identity = _number(attributes(attrs).get(b"numFmtId"))
-                styles.append(style_of(identity, codes.get(identity, "")[:1000]))
+                if identity not in made:
+                    made[identity] = style_of(identity, codes.get(identity, "")[:_MAX_CODE])
+                styles.append(made[identity])
     return styles
 
 
