@@ -23,7 +23,7 @@ MAX_QUOTED_LINES = 500
 # a quoted record that swallowed whole lines of the usual shape had a stray quote; narrower tables cannot tell
 TELLING_WIDTH = 4
 
-_SENTENCE = re.compile(rb"[a-z]{2,} [a-z]{2,} [a-z]{2,}")
+_SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
 
