@@ -178,11 +178,11 @@ class _Workbook:
         elif kind == _NUMBER:
             self._put(row, column, self._number(struct.unpack_from("<d", body, 6)[0], form))
         elif kind == _RK:
-            self._put(row, column, self._number(_rk(body, 6), form))
+            self._put(row, column, self._number(packed_number(body, 6), form))
         elif kind == _MULRK:
             for number in range((len(body) - 6) // 6):
                 form = struct.unpack_from("<H", body, 4 + 6 * number)[0]
-                self._put(row, column + number, self._number(_rk(body, 6 + 6 * number), form))
+                self._put(row, column + number, self._number(packed_number(body, 6 + 6 * number), form))
         elif kind == _BOOLERR:
             self._put(row, column, b"" if body[7:8] == b"\1" else b"true" if body[6:7] == b"\1" else b"false")
         elif body[12:14] != b"\xff\xff":
@@ -221,7 +221,7 @@ def _commented(pieces: list[bytes], count: int) -> bytes:
     return _Pieces([pieces[0][1:], *pieces[1:]]).text(count, wide)
 
 
-def _rk(body: bytes, at: int) -> float:
+def packed_number(body: bytes, at: int) -> float:
     """A number in 30 bits, [MS-XLS] 2.5.217."""
     raw = struct.unpack_from("<I", body, at)[0]
     if raw & 2:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from crawler.readers import choose, office_package
+from crawler.readers import binary_parts, choose, office_package
 from crawler.readers.base import Limits, Output, Reader, Source
 from crawler.readers.encoding import as_utf8
 from crawler.readers.office_package import PLAIN, Package, Part
@@ -19,6 +20,8 @@ FORMAT = "xlsx"
 _STRING_COST = 48
 _SIMPLE = re.compile(rb"(<si><t(?: xml:space=\"preserve\")?>([^<]*)</t></si>\s*)")
 _SHEETS = frozenset(["worksheet", "macrosheet", "dialogsheet"])
+_BINARY = re.compile(r"(?:work|macro|dialog)sheets/sheet[^/]*\.bin$", re.IGNORECASE)
+_LOOKED_UP = frozenset(["sst", "styleSheet"])
 _SILENT = frozenset(["sst", "styleSheet", "Relationships", "Types", "theme", "chartSpace"])
 
 
@@ -47,14 +50,18 @@ class _Workbook:
         strings, styles, book = "", "", ""
         for name in package.names:
             base = name.rpartition("/")[2].lower()
-            strings = strings or (name if base == "sharedstrings.xml" else "")
-            styles = styles or (name if base == "styles.xml" else "")
-            book = book or (name if base == "workbook.xml" else "")
+            strings = strings or (name if base in ("sharedstrings.xml", "sharedstrings.bin") else "")
+            styles = styles or (name if base in ("styles.xml", "styles.bin") else "")
+            book = book or (name if base in ("workbook.xml", "workbook.bin") else "")
         for target, kind in self._related(book):
             strings = target if kind.endswith("/sharedStrings") else strings
             styles = target if kind.endswith("/styles") else styles
-        self._read_strings(package.part(strings))
-        self.numbers = Numbers(read_styles(package.part(styles)), from_1904=self._from_1904(book))
+        if strings.lower().endswith(".bin"):
+            self._take_strings(binary_parts.strings(package.part(strings)))
+        else:
+            self._read_strings(package.part(strings))
+        read = binary_parts.styles if styles.lower().endswith(".bin") else read_styles
+        self.numbers = Numbers(read(package.part(styles)), from_1904=self._from_1904(book))
 
     def _related(self, book: str) -> list[tuple[str, str]]:
         """Parts that the workbook names, with what they are to it."""
@@ -71,11 +78,22 @@ class _Workbook:
         return found
 
     def _from_1904(self, book: str) -> bool:
+        if book.lower().endswith(".bin"):
+            return binary_parts.from_1904(self.package.part(book))
         return any(
             name == b"workbookPr" and attributes(attrs).get(b"date1904") in (b"1", b"true")
             for block in token_blocks(self.package.part(book))
             for _, name, attrs, _ in block
         )
+
+    def _take_strings(self, found: Iterator[bytes]) -> None:
+        left = self.limits.memory // 2
+        for text in found:
+            self.strings.values.append(text)
+            left -= len(text) + _STRING_COST
+            if left < 0:
+                self._full = True
+                return
 
     def _read_strings(self, source: Source) -> None:
         values = self.strings.values
@@ -111,7 +129,9 @@ class _Workbook:
         root = root_name(as_utf8(head)) if head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<") else ""
         if root in _SHEETS:
             return _Sheet(self)
-        if office_package.OWN.match(name):
+        if _BINARY.search(name):
+            return _BinarySheet(self)
+        if root in _LOOKED_UP or office_package.OWN.match(name):
             return PLAIN if root in _SILENT else TextPart(FORMAT)
         return choose(head, name)
 
@@ -143,3 +163,22 @@ class _Sheet(Part):
             sheet.read(source)
         finally:
             self._book.wide += sheet.rows.wide
+
+
+class _BinarySheet(Part):
+    """A sheet of a binary workbook."""
+
+    def __init__(self, book: _Workbook) -> None:
+        super().__init__("xlsb")
+        self._book = book
+
+    def read(self, source: Source, out: Output, limits: Limits) -> None:
+        """Its rows."""
+        sheet = binary_parts.BinarySheet(out, limits, self._book.strings.values, self._book.numbers)
+        try:
+            sheet.read(source)
+        finally:
+            self._book.wide += sheet.rows.wide
+            self._book.strings.missing += sheet.missing
+        if sheet.short:
+            out.problem("damaged", "a record of the sheet makes no sense", incomplete=True)
