@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from data.model import Event, EventKind, Finding, Severity
+from data.post_changes import TELLING
 
 # Verdicts that say that every record of a sample was known before.
 KNOWN_VERDICTS = frozenset({"re-post", "re-packaged", "subset"})
@@ -100,9 +101,6 @@ def events_of_post(
     address: str,
     findings: Sequence[Finding],
     *,
-    changed: bool,
-    facts: Mapping[str, Any],
-    first_crawl: bool,
     incident: str,
     at: datetime,
 ) -> list[Event]:
@@ -113,15 +111,11 @@ def events_of_post(
         post: keyed id of the post.
         address: masked address of the post.
         findings: one per sample, at least one.
-        changed: the post was known and its version changed.
-        facts: what changed of the listing; no content.
-        first_crawl: the source's first crawl: a quiet baseline, only hits and what was not examined are told.
         incident: id of the incident that it belongs to, or ''.
         at: aware UTC.
 
     Returns:
-        At most one event about leaks, `listing_changed` for a changed post, `unexamined` where a sample was not
-        examined to its end. A finding with hits always gives an event; ids repeat for repeated happenings.
+        At most one event about leaks, and `unexamined` where a sample was not examined to its end. A finding with hits always gives an event; ids repeat for repeated happenings.
     """
     common: dict[str, Any] = {"source": source, "post": post, "address": address, "incident": incident}
     events: list[Event] = []
@@ -137,8 +131,6 @@ def events_of_post(
         else:
             # what is known in full does not ring; the rest of a mostly known dump did so above
             events.append(make(EventKind.REPOST, at, source, post, best.sha256, facts=told, **common))
-    if changed and not first_crawl:
-        events.append(make(EventKind.LISTING_CHANGED, at, source, post, best.sha256, facts=dict(facts), **common))
     if incomplete := [each for each in findings if not each.complete]:
         codes = sorted({problem.partition(":")[0] for each in incomplete for problem in each.problems})
         events.append(
@@ -149,3 +141,32 @@ def events_of_post(
             )
         )  # fmt: skip
     return events
+
+
+def event_of_change(
+    source: str,
+    post: str,
+    address: str,
+    changed: Mapping[str, str],
+    seen: Mapping[str, Any],
+    incident: str,
+    at: datetime,
+) -> Event:
+    """The event of a known post that changed.
+
+    Args:
+        source: name of the source.
+        post: keyed id of the post.
+        address: masked address of the post.
+        changed: field -> a phrase about it, from `data.post_changes`; at least one.
+        seen: the fields as they are now: the same change is told once, however often it is seen before its commit.
+        incident: id of the incident that it belongs to, or ''.
+        at: aware UTC.
+    """
+    telling = sorted(set(changed) & TELLING)
+    return make(
+        EventKind.LISTING_CHANGED, at, source, post, json.dumps(seen, sort_keys=True),
+        severity=Severity.WARNING if telling else None,
+        source=source, post=post, address=address, incident=incident,
+        facts={"fields": sorted(changed), "changed": [changed[field] for field in sorted(changed)]},
+    )  # fmt: skip

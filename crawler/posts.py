@@ -1,6 +1,6 @@
-"""Ids, versions, sealed due records and readable addresses of posts: pure functions under the post key.
+"""Ids, sealed due records and readable addresses of posts: pure functions under the post key.
 
-Which posts a listing names is `crawler.extract`'s; what is kept of them is the store's.
+Which posts a listing names is `crawler.extract`'s, their versions `crawler.traits`'; what is kept of them is the store's.
 """
 
 from __future__ import annotations
@@ -88,34 +88,18 @@ def _subkey(post_key: bytes, purpose: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=b"tocsin post " + purpose).derive(post_key)
 
 
-def _keyed(post_key: bytes, purpose: bytes, value: bytes) -> str:
+def keyed(post_key: bytes, purpose: bytes, value: bytes) -> str:
+    """32 hex digits of a value under the post key; digests for two purposes never meet."""
     return hmac.new(_subkey(post_key, purpose), value, hashlib.sha256).hexdigest()[:32]
 
 
 def post_id(post_key: bytes, source: str, native: str) -> str:
     """32 hex digits for the identity of a post: its source and the site's own id of it."""
-    return _keyed(post_key, b"id", orjson.dumps([source, native]))
+    return keyed(post_key, b"id", orjson.dumps([source, native]))
 
 
-def version(post_key: bytes, post: Post, body_digest: str = "") -> str:
-    """32 hex digits that change when what matters in a post changes.
-
-    Counted are title, fields, body, and where it is and its attachments are; an address on the post's own host
-    counts without that host, so that a mirror shows the same version. The site's own time is not counted: many
-    sites write it as "3 hours ago".
-
-    Args:
-        post_key: of the case.
-        post: as its listing shows it.
-        body_digest: of its content, where that is already known.
-    """
-    origin = _origin(post.url)
-    places = [place.removeprefix(origin) for place in (post.url, post.raw, *post.attachments)]
-    counted = [post.title, places, sorted(post.fields.items()), post.body, body_digest]
-    return _keyed(post_key, b"version", orjson.dumps(counted))
-
-
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
+    """Scheme and host of an address as they stand there, a NUL where it has none."""
     match = re.match(r"https?://[^/?#]*", url, re.IGNORECASE)
     return match[0] if match else "\0"
 
@@ -200,4 +184,4 @@ def _harmless(text: str) -> bool:
 
 
 def _short(text: str, post_key: bytes) -> str:
-    return f"[{_keyed(post_key, b'address', text.encode())[:6]}]" if post_key else MASK
+    return f"[{keyed(post_key, b'address', text.encode())[:6]}]" if post_key else MASK

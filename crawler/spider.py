@@ -26,7 +26,8 @@ from crawler import extract
 from crawler.answers import cause, content_type, cut, file_name, listing_trouble, parts, trouble_with
 from crawler.control import Control, Job
 from crawler.extract import ItemPage, Listing
-from crawler.posts import mask_address, post_id, seal_due, version
+from crawler.posts import mask_address, origin_of, post_id, seal_due
+from crawler.traits import page_traits, traits_of, version_of
 from crawler.transport import allow
 from crawler.transport.errors import Trouble, trouble_of
 from crawler.transport.resumed import Bounds, Download
@@ -72,21 +73,23 @@ class FetchedPost:
     """The item of every platform: one post on its way through the pipelines.
 
     Attributes:
-        row: `id`, `version`, `address` as listed. changed: it was known and its version changed.
+        row: `id`, `version`, `address`, `traits` as listed. changed: it was known and its version changed.
         first: the answer to the first request for it, or why there is none.
         findings: filled by the examining pipeline. trouble: what kept it from being examined: it stays due.
         left: codes of parts that were not read and are not asked for again.
         links: posts of other sources that this one leads to, by their address.
+        page: fields of its own page, where that was read.
     """
 
     post: Post
-    row: Mapping[str, str]
+    row: Mapping[str, Any]
     changed: bool
     first: Response | Trouble | None
     findings: list[Finding] = field(default_factory=list)
     trouble: Trouble | None = None
     left: Counter[str] = field(default_factory=Counter)
     links: dict[str, Post] = field(default_factory=dict)
+    page: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Nothing of the post: Scrapy writes items into its log."""
@@ -210,6 +213,9 @@ class SourceSpider(Spider):
                 continue
             self._taken.add((identity, row["version"]))
             yield self._post_request(post, row, changed=identity in changed)
+        for identity in answer["revisit"]:
+            row, post = rows[identity]
+            yield self._post_request(post, row, changed=False, priority=POST - 1)
         self._folders.extend(listing.more)
         for problem in listing.problems:
             subject, _, said = problem.partition(":")
@@ -239,7 +245,7 @@ class SourceSpider(Spider):
         rules = self.definition.list
         return page_no >= rules.max_pages and bool(rules.next or rules.pages)
 
-    async def _listed(self, rows: list[tuple[dict[str, str], Post]], page_no: int) -> dict[str, Any]:
+    async def _listed(self, rows: list[tuple[dict[str, Any], Post]], page_no: int) -> dict[str, Any]:
         self.counts["listed"] += len(rows)
         return await self.ask("listed", posts=self.due_rows(post for _, post in rows), page=page_no)
 
@@ -278,15 +284,17 @@ class SourceSpider(Spider):
 
     # --- posts ---------------------------------------------------------------------------------------------------
 
-    def _row(self, post: Post) -> dict[str, str]:
+    def _row(self, post: Post) -> dict[str, Any]:
         key = self.job.post_key
+        traits = traits_of(key, post, datetime.now(UTC))
         return {
             "id": post_id(key, post.source, post.native),
-            "version": version(key, post),
+            "version": version_of(key, traits),
             "address": mask_address(post.url, key, self._known_parts),
+            "traits": traits,
         }
 
-    def _post_request(self, post: Post, row: Mapping[str, str], *, changed: bool, priority: int = POST) -> Any:
+    def _post_request(self, post: Post, row: Mapping[str, Any], *, changed: bool, priority: int = POST) -> Any:
         """The request for the first part of a post; the post itself where its listing said all there is."""
         url = post.raw or extract.item_url(self.definition, post) or post.url
         try:
@@ -303,7 +311,7 @@ class SourceSpider(Spider):
             # Scrapy's own check: no scheme, or nothing that could be an address
             return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
 
-    async def parse_post(self, response: Response, post: Post, row: Mapping[str, str], changed: bool) -> Any:
+    async def parse_post(self, response: Response, post: Post, row: Mapping[str, Any], changed: bool) -> Any:
         """The first part of a post came."""
         yield FetchedPost(post, row, changed, response)
 
@@ -320,6 +328,7 @@ class SourceSpider(Spider):
         if post.body:
             yield Sample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
         found: tuple[str, ...] = ()
+        texts: list[str] = []
         if isinstance(item.first, Response):
             first, item.first = item.first, None
             if post.raw or self.definition.item is None:
@@ -331,11 +340,14 @@ class SourceSpider(Spider):
                 async for part in self._pages(post, first):
                     if isinstance(part, ItemPage):
                         found += part.attachments
+                        texts.append(part.text)
                         self._harvest(item, part.attachments, part.text)
                     else:
                         yield part
         elif isinstance(item.first, Trouble):
             yield item.first
+        if texts:
+            item.page = page_traits(self.job.post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         for address in addresses[:MAX_ATTACHMENTS]:
             # what is packed for the way alone cannot be gone on with in the middle
@@ -359,7 +371,7 @@ class SourceSpider(Spider):
             else:
                 item.links[post.url] = post
 
-    def due_rows(self, posts: Iterable[Post]) -> list[dict[str, str]]:
+    def due_rows(self, posts: Iterable[Post]) -> list[dict[str, Any]]:
         """Posts as the runner takes them, each sealed so that it can be fetched later."""
         return [
             {**self._row(post), "due": base64.b64encode(seal_due(self.job.post_key, post)).decode()} for post in posts

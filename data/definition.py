@@ -108,6 +108,8 @@ class ListPart(Part):
     """Numbered pages, and how many are read; without it a listing has one page, or 20 by `next`."""
     since: Span = timedelta(days=1)
     """How far back {since} lies."""
+    volatile: Strings = ()
+    """Fields that change by themselves and are not counted as a change of a post: `title`, `text`, `links`, `extra NAME` …"""
 
     @property
     def max_pages(self) -> int:
@@ -137,6 +139,8 @@ class ItemPart(Part):
     """How text and attachments of a part are found."""
     next: Rules = ()
     """Link to the next page of the same post."""
+    revisit: Span = timedelta(days=1)
+    """After how long the page of a known post is looked at again for new links and parts; 0 never."""
 
 
 class RawPart(Part):

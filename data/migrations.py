@@ -33,6 +33,17 @@ def selftests(db: Database) -> None:
     db.execute("create table selftest (name text primary key, at text not null, passed integer not null) strict")
 
 
+@MIGRATIONS(name="0004")
+def traits(db: Database) -> None:
+    """What of a post changed, field by field, and which fields of a source change by themselves."""
+    for column in ("traits", "seen_traits", "page_traits", "examined"):
+        db.execute(f"alter table post add column {column} text not null default ''")
+    db.execute(
+        "create table look (source text not null, field text not null, looks integer not null,"
+        " changes integer not null, primary key (source, field)) strict"
+    )
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

@@ -1,10 +1,14 @@
-"""Posts and what was found in them: due from the moment they are listed until their findings are committed."""
+"""Posts and what was found in them: due from the moment they are listed until their findings are committed.
+
+What a change of a post's fields means is `data.post_changes`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -13,81 +17,186 @@ from data.connection import stamp, time_of
 from data.crawl_log import CrawlLog
 from data.event_log import Route
 from data.model import Event, Finding
+from data.post_changes import Traits, additions, changes, merged, noise_of_looks, noise_of_page
 from data.tags import keyed_sha256
 
 
 @dataclass(frozen=True, slots=True)
 class PostRow:
-    """A post as the crawl process reports it: keyed id and version, masked address, the sealed post itself."""
+    """A post as the crawl process reports it: keyed id and version, masked address, the sealed post itself.
+
+    Attributes:
+        traits: fields as its listing shows them. page: fields of its own page, where that was read.
+    """
 
     id: str
     version: str
     address: str
     due: bytes = field(default=b"", repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    traits: Traits = field(default_factory=dict)
+    page: Traits = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """The answer to a page of a listing: ids to examine, those of them that changed, how many were settled before.
 
-    `settled_ids` says which: pinned posts on top of a page are settled too, and must not end a walk.
+    `settled_ids` says which: pinned posts on top of a page are settled too, and must not end a walk. `revisit` names
+    known posts whose own page is to be looked at once more; they are in no other list.
     """
 
     examine: tuple[str, ...]
     changed: tuple[str, ...]
     settled: int
     settled_ids: tuple[str, ...] = ()
+    revisit: tuple[str, ...] = ()
+
+
+# Pages of known posts that are looked at again for one page of a listing.
+MAX_REVISITS = 10
+# Looks that are remembered; then half of them is forgotten, so that a site may change its ways.
+MAX_LOOKS = 5000
+_PAGE = "page "
 
 
 class PostLog(CrawlLog):
     """What was seen."""
 
-    def record_listed(self, crawl: str, fence: int, source: str, posts: Sequence[PostRow], now: datetime) -> Listed:
+    def record_listed(
+        self,
+        crawl: str,
+        fence: int,
+        source: str,
+        posts: Sequence[PostRow],
+        now: datetime,
+        *,
+        volatile: Collection[str] = (),
+        revisit_before: datetime | None = None,
+    ) -> Listed:
         """Note the posts of one page of a listing; all that must be examined are due from now on.
 
-        A post is to be examined when it is not known, when its version is another one, or when it is still due.
+        A post is to be examined when it is not known, when it is still due, or when a field of it changed that does not
+        change by itself: learned from the looks at the source's posts, or declared.
+
+        Args:
+            crawl: its id.
+            fence: what `lease_crawl` gave for it.
+            source: name of the source.
+            posts: in the order of the page.
+            now: aware UTC.
+            volatile: fields that the definition declares to change by themselves.
+            revisit_before: posts that were examined before this are looked at again; None for no such look.
         """
-        examine: list[str] = []
-        changed: list[str] = []
-        settled: list[str] = []
+        found: dict[str, list[str]] = {"examine": [], "changed": [], "settled": [], "revisit": []}
         with self._writing():
             self._fenced(crawl, fence)
+            olds = {post.id: self._known(post.id) for post in posts}
+            pairs = [
+                (seen, post.traits)
+                for post in posts
+                if (old := olds[post.id]) is not None and not old["handed"] and (seen := _load(old["seen_traits"]))
+            ]
+            noise = {*volatile, *noise_of_looks(self._looks(source)), *noise_of_page(pairs)}
+            self._note_looks(source, pairs)
             for post in posts:
-                old = self._one(
-                    "select version, seen_version, settled, handed, due is not null as due from post where id = ?",
-                    post.id,
-                )
+                old = olds[post.id]
                 if old is None:
-                    self.db.table("post").insert(
-                        {
-                            "id": post.id,
-                            "source": source,
-                            "address": post.address,
-                            "version": post.version,
-                            "seen_version": "",
-                            "due": post.due,
-                            "first_seen": stamp(now),
-                            "last_seen": stamp(now),
-                            "first_crawl": crawl,
-                        }
-                    )
-                    examine.append(post.id)
+                    self._insert_post(source, post, crawl, now)
+                    found["examine"].append(post.id)
                     continue
                 if old["settled"]:
-                    settled.append(post.id)
-                again = bool(old["due"]) or old["seen_version"] != post.version
+                    found["settled"].append(post.id)
+                seen = _load(old["seen_traits"])
+                # what a link said of a post is less than what its own listing says: that is no change
+                handed = bool(old["handed"]) and old["seen_version"] != post.version
+                differs = bool(old["seen_version"] and not old["handed"] and changes(seen, post.traits, noise))
+                again = bool(old["due"]) or not old["seen_version"] or differs or handed
                 if again:
-                    examine.append(post.id)
-                    # what a link said of a post is less than what its own listing says: that is no change
-                    if old["seen_version"] not in {"", post.version} and not old["handed"]:
-                        changed.append(post.id)
+                    found["examine"].append(post.id)
+                    if differs:
+                        found["changed"].append(post.id)
+                elif (
+                    revisit_before and old["examined"] < stamp(revisit_before) and len(found["revisit"]) < MAX_REVISITS
+                ):
+                    found["revisit"].append(post.id)
                 self.db.execute(
-                    "update post set version = ?, address = ?, last_seen = ?, due = case when ? then ? else due end,"
-                    " handed = 0 where id = ?",
-                    (post.version, post.address, stamp(now), again, post.due, post.id),
-                )
-        return Listed(tuple(examine), tuple(changed), len(settled), tuple(settled))
+                    "update post set version = ?, traits = ?, address = ?, last_seen = ?, handed = 0,"
+                    " due = case when ? then ? else due end, seen_version = case when ? then seen_version else ? end,"
+                    " seen_traits = case when ? then seen_traits else ? end where id = ?",
+                    (
+                        post.version, _dump(post.traits), post.address, stamp(now), again, post.due,
+                        again, post.version, again, _dump(merged(seen, post.traits)), post.id,
+                    ),
+                )  # fmt: skip
+        return Listed(
+            tuple(found["examine"]),
+            tuple(found["changed"]),
+            len(found["settled"]),
+            tuple(found["settled"]),
+            tuple(found["revisit"]),
+        )
+
+    def _known(self, post: str) -> dict[str, Any] | None:
+        return self._one(
+            "select seen_version, seen_traits, page_traits, settled, handed, examined, due is not null as due"
+            " from post where id = ?",
+            post,
+        )
+
+    def _insert_post(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
+        self.db.table("post").insert(
+            {
+                "id": post.id,
+                "source": source,
+                "address": post.address,
+                "version": post.version,
+                "seen_version": "",
+                "due": post.due,
+                "first_seen": stamp(now),
+                "last_seen": stamp(now),
+                "first_crawl": crawl,
+                "traits": _dump(post.traits),
+            }
+        )
+
+    def changes_of(self, source: str, post: PostRow, volatile: Collection[str] = ()) -> dict[str, str]:
+        """What changed in a post since it was last examined: field -> a phrase for people; {} for one never examined.
+
+        Its own page counts too, by what is there now and was not.
+        """
+        old = self._known(post.id)
+        if old is None or not old["seen_version"]:
+            return {}
+        noise = {*volatile, *noise_of_looks(self._looks(source))}
+        found = changes(_load(old["seen_traits"]), post.traits, noise)
+        page_noise = {field.removeprefix(_PAGE) for field in noise if field.startswith(_PAGE)}
+        before = _load(old["page_traits"])
+        for field_, said in additions(before, post.page, page_noise).items():
+            found.setdefault(field_, said)
+        return found
+
+    def _looks(self, source: str) -> dict[str, tuple[int, int]]:
+        rows = self._rows("select field, looks, changes from look where source = ?", source)
+        return {row["field"]: (row["looks"], row["changes"]) for row in rows}
+
+    def _note_looks(self, source: str, pairs: Sequence[tuple[Traits, Traits]], prefix: str = "") -> None:
+        """Count looks at fields, and those at which they had changed."""
+        looks: Counter[str] = Counter()
+        changed: Counter[str] = Counter()
+        for old, new in pairs:
+            looks.update({*old, *new})
+            changed.update(list(additions(old, new) if prefix else changes(old, new)))
+        for field_, number in looks.items():
+            self.db.execute(
+                "insert into look values (?, ?, ?, ?) on conflict (source, field) do update set"
+                " looks = looks + excluded.looks, changes = changes + excluded.changes",
+                (source, prefix + field_, number, changed[field_]),
+            )
+        self.db.execute(
+            "update look set looks = looks / 2, changes = changes / 2 where source = ? and looks > ?",
+            (source, MAX_LOOKS),
+        )
 
     def record_walked(self, crawl: str, fence: int) -> None:
         """Note that the walk of the listing ended: all posts that it saw are settled.
@@ -162,6 +271,8 @@ class PostLog(CrawlLog):
                 " values (?, ?, ?, ?, '', ?, ?, ?) on conflict (id) do nothing",
                 (post.id, source, post.address, post.version, stamp(now), stamp(now), crawl),
             )
+            if post.page and (old := self._known(post.id)) is not None and (before := _load(old["page_traits"])):
+                self._note_looks(source, [(before, post.page)], _PAGE)
             if failed:
                 self.db.execute(
                     "update post set failures = failures + 1, last_seen = ? where id = ?", (stamp(now), post.id)
@@ -169,9 +280,19 @@ class PostLog(CrawlLog):
             else:
                 # a version that was listed while this one was examined stays due
                 self.db.execute(
-                    "update post set seen_version = ?, failures = 0, last_seen = ?,"
+                    "update post set seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, examined = ?,"
+                    " page_traits = case when ? = '' then page_traits else ? end,"
                     " due = case when version = ? then null else due end where id = ?",
-                    (post.version, stamp(now), post.version, post.id),
+                    (
+                        post.version,
+                        stamp(now),
+                        _dump(post.traits),
+                        stamp(now),
+                        _dump(post.page),
+                        _dump(post.page),
+                        post.version,
+                        post.id,
+                    ),
                 )
             for number, finding in enumerate(findings):
                 self.db.table("finding").insert(
@@ -227,3 +348,11 @@ class PostLog(CrawlLog):
 def finding_id(post: PostRow, number: int) -> str:
     """Id of a finding: the same sample of the same version of a post has the same one, however often it is examined."""
     return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}".encode()).hexdigest()[:32]
+
+
+def _dump(traits: Traits) -> str:
+    return json.dumps(traits, separators=(",", ":"), sort_keys=True) if traits else ""
+
+
+def _load(text: str) -> dict[str, Any]:
+    return json.loads(text) if text else {}

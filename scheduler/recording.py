@@ -38,9 +38,7 @@ def record_scan(
         fence = store.lease_crawl(crawl, owner_name(), now + LEASE, now)
         for finding in findings:
             post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
-            events = events_of_post(
-                SOURCE, post, "", [finding], changed=False, facts={}, first_crawl=False, incident="", at=now
-            )
+            events = events_of_post(SOURCE, post, "", [finding], incident="", at=now)
             row = PostRow(id=post, version=post, address="", due=b"", facts={})
             keep_evidence(home, row, [finding], now)
             store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now)

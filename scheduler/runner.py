@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crawler.events import events_of_post, make
+from crawler.events import event_of_change, events_of_post, make
 from crawler.examiner import ExaminerProcess
 from crawler.health import TOR_DOWN, Judgement, Outcome, judge
 from crawler.settings import crawl_settings
@@ -334,15 +334,28 @@ class _Crawl:
 
     def _listed(self, question: Mapping[str, Any]) -> dict[str, Any]:
         posts = [
-            PostRow(post["id"], post["version"], post["address"], base64.b64decode(post["due"]))
+            PostRow(
+                post["id"], post["version"], post["address"], base64.b64decode(post["due"]), traits=post["traits"]
+            )
             for post in question["posts"]
-        ]
-        listed = self.store.record_listed(self.crawl, self.fence, self.name, posts, datetime.now(UTC))
+        ]  # fmt: skip
+        now = datetime.now(UTC)
+        revisit = self.definition.item.revisit if self.definition.item is not None else timedelta()
+        listed = self.store.record_listed(
+            self.crawl,
+            self.fence,
+            self.name,
+            posts,
+            now,
+            volatile=self.definition.list.volatile,
+            revisit_before=now - revisit if revisit else None,
+        )
         return {
             "examine": listed.examine,
             "changed": listed.changed,
             "settled": listed.settled,
             "settled_ids": listed.settled_ids,
+            "revisit": listed.revisit,
         }
 
     def _walked(self, question: Mapping[str, Any]) -> None:
@@ -352,7 +365,10 @@ class _Crawl:
     def _commit(self, question: Mapping[str, Any]) -> None:
         now = datetime.now(UTC)
         value = question["post"]
-        post = PostRow(value["id"], value["version"], value["address"], facts=value["facts"])
+        post = PostRow(
+            value["id"], value["version"], value["address"],
+            facts=value["facts"], traits=value["traits"], page=value["page"],
+        )  # fmt: skip
         findings = [Finding.from_json(finding) for finding in question["findings"]]
         failed = question["failed"]
         events: list[Event] = []
@@ -363,9 +379,6 @@ class _Crawl:
                 post.id,
                 post.address,
                 findings,
-                changed=value["changed"],
-                facts={},
-                first_crawl=self.first,
                 incident=self.incident,
                 at=now,
             )
@@ -373,6 +386,10 @@ class _Crawl:
             # it stays due and is told once, as a state of the source, however often it fails
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
             self.failed[str(failed["code"])] += 1
+        # told whether or not the post could be read: the listing alone says it
+        if changed := self.store.changes_of(self.name, post, self.definition.list.volatile):
+            seen = {"traits": post.traits, "page": post.page}
+            events.append(event_of_change(self.name, post.id, post.address, changed, seen, self.incident, now))
         self.left.update(value["facts"].get("left", {}))
         links = [self._link(link) for link in question["links"]]
         self.events += self.store.commit_post(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crawler.events import event_id, events_of_post, leading
+from crawler.events import event_id, event_of_change, events_of_post, leading
 from data.model import EventKind, Finding, Hit, Lineage, Parent, Severity
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,14 +20,12 @@ def lineage(verdict: str, known: int, new: int, *parents: str) -> Lineage:
     return Lineage(verdict, known + new, known, new, (new, new), tuple(Parent(each, 0.5, 0.5) for each in parents), {})
 
 
-def kinds(*findings: Finding, changed=False, first=False) -> list[EventKind]:
-    return [event.kind for event in made(*findings, changed=changed, first=first)]
+def kinds(*findings: Finding) -> list[EventKind]:
+    return [event.kind for event in made(*findings)]
 
 
-def made(*findings: Finding, changed=False, first=False, post="p"):
-    return events_of_post(
-        "s", post, "http://x/", findings, changed=changed, facts={}, first_crawl=first, incident="", at=NOW
-    )
+def made(*findings: Finding, post="p"):
+    return events_of_post("s", post, "http://x/", findings, incident="", at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +45,21 @@ def test_a_finding_gives_the_event_that_it_means(finding, expected):
     assert kinds(finding) == expected
 
 
-def test_a_changed_post_is_told_but_not_in_the_quiet_baseline():
-    assert kinds(PLAIN, changed=True) == [EventKind.LISTING_CHANGED]
-    assert kinds(PLAIN, changed=True, first=True) == []
-    assert kinds(HITS, first=True) == [EventKind.CANARY_HIT]
+@pytest.mark.parametrize(
+    ("changed", "severity"),
+    [
+        ({"title": "title changed"}, Severity.NOTICE),
+        ({"title": "title changed", "part": "part (new: part 2)"}, Severity.WARNING),
+        ({"links": "links (1 new)"}, Severity.WARNING),
+    ],
+)
+def test_a_changed_post_is_told_by_its_fields_and_louder_where_parts_are_announced(changed, severity):
+    event = event_of_change("s", "p", "http://x/", changed, {"part": ["part 2"]}, "", NOW)
+    assert (event.kind, event.severity) == (EventKind.LISTING_CHANGED, severity)
+    assert event.facts["changed"] == [changed[field] for field in sorted(changed)]
+    again = event_of_change("s", "p", "http://x/", changed, {"part": ["part 2"]}, "", NOW)
+    later = event_of_change("s", "p", "http://x/", changed, {"part": ["part 3"]}, "", NOW)
+    assert event.id == again.id != later.id
 
 
 def test_the_same_canaries_at_two_places_are_one_event():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.posts import mask_address, open_due, post_id, seal_due, version
+from crawler.posts import mask_address, open_due, post_id, seal_due
 from data.errors import WireError
 from data.model import Post
 
@@ -22,27 +21,6 @@ def test_ids_tell_sources_posts_and_cases_apart():
     assert len(ids) == 8
     assert all(len(each) == 32 and set(each) <= set("0123456789abcdef") for each in ids)
     assert post_id(KEY, "s", "1") == post_id(KEY, "s", "1")
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(POST, title="Part two"),
-        replace(POST, body="other"),
-        replace(POST, fields={"size": "4 GB"}),
-        replace(POST, fields={}),
-        replace(POST, url="https://site.example/threads/18"),
-        replace(POST, raw="https://site.example/raw/17"),
-        replace(POST, attachments=("https://files.example/a.zip",)),
-    ],
-)
-def test_what_matters_changes_the_version(other):
-    assert version(KEY, other) != version(KEY, POST)
-
-
-def test_the_site_s_own_time_and_the_mirror_do_not_change_the_version():
-    assert version(KEY, replace(POST, time="3 hours ago")) == version(KEY, POST)
-    assert version(KEY, replace(POST, url="http://mirror.example:81/threads/17")) == version(KEY, POST)
 
 
 def test_a_sealed_post_opens_under_its_key_alone_and_shows_nothing():

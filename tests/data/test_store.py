@@ -41,8 +41,9 @@ def leased(store, source="s"):
     return crawl, store.lease_crawl(crawl, "me", NOW + timedelta(minutes=1), NOW)
 
 
-def post(name="p", version="v1"):
-    return PostRow(name, version, "http://x/[1]", b"sealed")
+def post(name="p", version="v1", **fields):
+    traits = {"part": [version], **fields.pop("traits", {})}
+    return PostRow(name, version, "http://x/[1]", b"sealed", traits=traits, **fields)
 
 
 def test_a_post_is_due_until_its_finding_is_committed(store):
@@ -84,6 +85,74 @@ def test_a_changed_version_is_examined_again_and_a_failed_post_stays_due(store):
     assert (listed.examine, listed.changed) == (("p",), ("p",))
     store.commit_post(crawl, fence, "s", post(version="v2"), [], [], everywhere, NOW, failed=True)
     assert store.due_posts("s") == [b"sealed"]
+
+
+def seen(store, crawl, fence, *posts):
+    """Posts that were listed and examined."""
+    store.record_listed(crawl, fence, "s", posts, NOW)
+    for each in posts:
+        store.commit_post(crawl, fence, "s", each, [FINDING], [], everywhere, NOW)
+
+
+def test_what_changed_is_told_until_the_post_is_examined(store):
+    crawl, fence = leased(store)
+    seen(store, crawl, fence, post())
+    later = post(version="v2", traits={"links": ["a1"]})
+    store.record_listed(crawl, fence, "s", [later], NOW)
+    said = {"links": "links (1 new)", "part": "part (new: v2; gone: v1)"}
+    assert store.changes_of("s", later) == said
+    store.commit_post(crawl, fence, "s", later, [], [], everywhere, NOW, failed=True)
+    assert store.changes_of("s", later) == said
+    store.commit_post(crawl, fence, "s", later, [FINDING], [], everywhere, NOW)
+    assert store.changes_of("s", later) == {}
+    assert store.record_listed(crawl, fence, "s", [later], NOW).examine == ()
+
+
+def test_a_declared_field_and_one_that_changes_on_the_whole_page_make_no_change(store):
+    crawl, fence = leased(store)
+    many = [post(f"p{number}", traits={"title": "a"}) for number in range(6)]
+    seen(store, crawl, fence, *many)
+    counters = [post(f"p{number}", traits={"title": "b"}) for number in range(6)]
+    assert store.record_listed(crawl, fence, "s", counters, NOW).examine == ()
+    one = [post("p0", traits={"title": "c"})]
+    assert store.record_listed(crawl, fence, "s", one, NOW, volatile=["title"]).examine == ()
+    one = [post("p0", traits={"title": "d"})]
+    assert store.record_listed(crawl, fence, "s", one, NOW).changed == ("p0",)
+
+
+def test_a_field_that_changes_at_every_look_is_learned(store):
+    crawl, fence = leased(store)
+    seen(store, crawl, fence, post())
+    rang = 0
+    for look in range(60):
+        each = post(traits={"text": f"t{look}"})
+        if store.record_listed(crawl, fence, "s", [each], NOW).changed:
+            rang += 1
+            store.commit_post(crawl, fence, "s", each, [FINDING], [], everywhere, NOW)
+    assert rang < 35
+    assert store.record_listed(crawl, fence, "s", [post(traits={"text": "x"})], NOW).changed == ()
+    assert store.record_listed(crawl, fence, "s", [post(version="v2", traits={"text": "y"})], NOW).changed == ("p",)
+
+
+def test_a_countdown_that_creeps_is_not_taken_for_the_same(store):
+    crawl, fence = leased(store)
+    seen(store, crawl, fence, post(traits={"timer": [1000, 60]}))
+    moved = [
+        bool(store.record_listed(crawl, fence, "s", [post(traits={"timer": [1000 + 20 * step, 60]})], NOW).changed)
+        for step in range(6)
+    ]
+    assert moved == [False, False, False, False, True, True]
+
+
+def test_a_page_is_looked_at_again_after_its_time_and_only_what_is_added_counts(store):
+    crawl, fence = leased(store)
+    seen(store, crawl, fence, post(page={"links": ["a", "b"]}))
+    later = NOW + timedelta(days=2)
+    assert store.record_listed(crawl, fence, "s", [post()], later, revisit_before=NOW).revisit == ()
+    listed = store.record_listed(crawl, fence, "s", [post()], later, revisit_before=later - timedelta(days=1))
+    assert (listed.revisit, listed.examine) == (("p",), ())
+    assert store.changes_of("s", post(page={"links": ["b"]})) == {}
+    assert store.changes_of("s", post(page={"links": ["b", "c"]})) == {"links": "links (1 new)"}
 
 
 def test_only_posts_of_a_finished_walk_are_settled(store):
