@@ -125,7 +125,8 @@ def text_traits(post_key: bytes, text: str, links: Iterable[str], *, origin: str
 def page_traits(post_key: bytes, text: str, links: Iterable[str], origin: str) -> dict[str, Any]:
     """The fields of a post's own page that a reply under it does not bring by chance."""
     found = text_traits(post_key, text, links, origin=origin)
-    return {name: found[name] for name in PAGE_FIELDS if name in found}
+    # a page that was read and says nothing telling is not a page that was never read
+    return {"read": 1, **{name: found[name] for name in PAGE_FIELDS if name in found}}
 
 
 def plain_link(link: str, origin: str) -> str:

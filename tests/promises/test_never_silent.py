@@ -171,3 +171,35 @@ def test_a_full_disk_is_said_and_nothing_is_half_kept(tmp_path):
             assert result["examined"] == 39, "what could not be kept is examined again"
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_further_part_on_a_known_listing_and_a_new_link_on_a_known_page_ring_once(tmp_path, site):
+    text = SOURCE.format(url=site.url) + "item: {each: ['css:div.text'], revisit: 1s}\n"
+
+    def served(title: str, body: str) -> None:
+        site.answers["/"] = (
+            200,
+            {"Content-Type": "text/html"},
+            f'<ul><li><a href="/post/1">{title}</a></li></ul>'.encode(),
+        )
+        inside = f'<div class="text">{body}</div><p>{time.monotonic_ns()} views</p>'
+        site.answers["/post/1"] = (200, {"Content-Type": "text/html"}, inside.encode())
+
+    with Chat() as chat:
+        home = prepared(tmp_path, text, chat)
+        told = []
+        for title, body in (
+            ("Vendor part 1", "the data"),
+            ("Vendor part 1", "the data"),
+            ("Vendor part 2", "the data"),
+            ("Vendor part 2", "the data http://127.0.0.1/part2.7z"),
+            ("Vendor part 2", "the data http://127.0.0.1/part2.7z"),
+        ):
+            served(title, body)
+            assert tocsin(home, "crawl", "site").returncode == 0
+            told.append(len(chat.messages))
+            time.sleep(1.1)
+        assert told == [0, 0, 1, 2, 2]
+        assert "part (new: part 2; gone: part 1)" in str(chat.messages[0])
+        assert "links (1 new)" in str(chat.messages[1])
+        assert "Vendor" not in str(chat.messages)
