@@ -235,7 +235,8 @@ def emails(source: U8, target: U8, offsets: I64) -> int:
                 for at in range(0, length, 8):
                     put_word(address(target) + used + at, word(address(source) + start + at))
             else:
-                target[used : used + length] = source[start : start + length]
+                for at in range(length):
+                    target[used + at] = source[start + at]
             used += length
             start += length + 1
             offsets[item + 1] = used
