@@ -38,7 +38,7 @@ _LIMITS: dict[str, Any] = {
     "brotli_maximum_output_length": 2**25,
     "array_based_stream_maximum_output_length": 2**25,
     "stream_decoding_work_maximum_length": 2**27,
-    "stream_parsing_work_maximum_count": 300_000,
+    "stream_parsing_work_maximum_count": 1_000_000,
     "xform_maximum_invocations_per_extraction": 1000,
     # no other program is ever started
     "jbig2dec_binary": None,

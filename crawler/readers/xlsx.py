@@ -132,7 +132,7 @@ class _Workbook:
         if _BINARY.search(name):
             return _BinarySheet(self)
         if root in _LOOKED_UP or office_package.OWN.match(name):
-            return PLAIN if root in _SILENT else TextPart(FORMAT)
+            return PLAIN if root in _SILENT else TextPart("xml")
         return choose(head, name)
 
     def report(self) -> None:
