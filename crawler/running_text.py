@@ -12,8 +12,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from crawler.text_anchors import regions
-from crawler.text_items import DATE, EMAIL, NAME, NIR, PHONE, Item, Line, lines, plain
-from data.catalogue.names import FIRST_NAMES
+from crawler.text_items import DATE, EMAIL, NAME, NIR, PHONE, Item, Line, is_first_name, lines, plain
 from data.normalise import fold
 
 # How many readings of one person are tried; the first is the best.
@@ -143,6 +142,8 @@ class RunningText:
         """Whether a line is about somebody else than the lines before it, who have names and values."""
         person = self._person
         names = [item for item in line.items if item.kind == NAME and not item.staff]
+        # a word that begins a sentence in every line says nothing
+        names = [name for name in names if _plausible(name)] or names
         if not names or any(person.is_called(name) for name in names):
             return False
         if not line.form:
@@ -154,12 +155,12 @@ class RunningText:
         person = self._person
         if item.staff or person.is_called(item):
             return
-        if person.names and person.values and person.last != NAME and not line.form:
+        if person.names and person.values and person.last != NAME:
             # a name after values, where one was given before them; single words may be two cells of a row
             given = len(person.names) > 1 or len(person.names[0].words) > 1
             if given and not _plausible(item):
                 return
-            if given:
+            if given and not line.form:
                 self._close()
         if len(self._person.names) < _MAX_NAMES:
             self._person.names.append(item)
@@ -220,7 +221,7 @@ class RunningText:
 
 def _plausible(item: Item) -> bool:
     """Whether a name is more than a capitalised word."""
-    return len(item.words) > 1 or item.titled or bool(item.role) or _is_first(item.words[0])
+    return len(item.words) > 1 or item.titled or bool(item.role) or is_first_name(item.words[0])
 
 
 def _agree(a: _Person, b: _Person) -> bool:
@@ -276,7 +277,7 @@ def _names(items: Sequence[Item], is_birth: bool) -> list[tuple[int, str, str]]:
             found += _beside(item, items[at + 1], is_birth)
     if len(items) == 1 and len(items[0].words) == 1:
         # a first name alone goes with an address or a number
-        score = _CERTAIN if items[0].role == "first" or _is_first(items[0].words[0]) else 0
+        score = _CERTAIN if items[0].role == "first" or is_first_name(items[0].words[0]) else 0
         found.append((score, "", items[0].text))
     best: dict[tuple[str, str], int] = {}
     for score, last, given in found:
@@ -287,10 +288,10 @@ def _names(items: Sequence[Item], is_birth: bool) -> list[tuple[int, str, str]]:
 def _beside(a: Item, b: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
     """Two names with a mark or a label between: `DUPONT, Jean`, two cells."""
     near = 0 < b.near <= 1 or (a.bare and b.bare)
-    swapped = b.role == "surname" or a.role == "first" or (_is_first(a.words[0]) and not _is_first(b.words[0]))
+    swapped = b.role == "surname" or a.role == "first" or (is_first_name(a.words[0]) and not is_first_name(b.words[0]))
     score = (
         1
-        + 2 * (_is_first(a.words[0]) or _is_first(b.words[0]))
+        + 2 * (is_first_name(a.words[0]) or is_first_name(b.words[0]))
         + near
         + is_birth
         + 3 * (not {a.role, b.role}.isdisjoint(_HALVES))
@@ -302,13 +303,22 @@ def _beside(a: Item, b: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
 
 def _splits(item: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
     """Surname and first name of one run of words, in every place where they may part, in both orders."""
-    words = item.words[: _MAX_WORDS + 2]
-    if len(words) < 2:
+    if item.lead:
+        # "de Guillaume": at the beginning the particle is part of the name, elsewhere it may be
+        yield from _ways((*item.lead, *item.words), item, is_birth, 1 if item.led else -1, len(item.lead))
+    yield from _ways(item.words, item, is_birth, 0, 0)
+
+
+def _ways(words: tuple[str, ...], item: Item, is_birth: bool, more: int, lead: int) -> Iterator[tuple[int, str, str]]:
+    """As `_splits`, of these words; the first `lead` of them are particles, which belong to what follows."""
+    words = words[: _MAX_WORDS + 2]
+    if len(words) < 2 + lead:
         return
-    score = 2 * item.titled + 2 * bool(item.role) + is_birth + 1
+    score = more + 2 * item.titled + 2 * bool(item.role) + is_birth + 1
     capitals = [word.isupper() and len(word) > 1 for word in words]
     changes = [at for at in range(1, len(words)) if capitals[at] != capitals[at - 1]]
-    firsts = [_is_first(word) for word in words]
+    firsts = [is_first_name(word) for word in words]
+    firsts[0] = firsts[0] and not lead
     if len(changes) == 1 or (capitals[-1] and len(changes) == 2 and not words[0][0].isupper()):
         at = changes[-1]
         head, tail = " ".join(words[:at]), " ".join(words[at:])
@@ -319,11 +329,13 @@ def _splits(item: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
             yield score + 3, " ".join(words[2:]), " ".join(words[:2])
     elif firsts[-1] and not firsts[0]:
         yield score + 2, " ".join(words[:-1]), words[-1]
+    elif lead:
+        yield score, " ".join(words[:-1]), words[-1]
     else:
         yield score + firsts[0], " ".join(words[1:]), words[0]
     for low, high in ((0, len(words)), (1, len(words)), (0, len(words) - 1)):
         part = words[low:high][:_MAX_WORDS]
-        for at in range(1, len(part)):
+        for at in range(1 if low else 1 + lead, len(part)):
             head, tail = " ".join(part[:at]), " ".join(part[at:])
             yield 0, head, tail
             yield 0, tail, head
@@ -334,16 +346,11 @@ def _folded(word: str) -> str:
     return fold(word)
 
 
-@lru_cache(maxsize=65_536)
-def _is_first(word: str) -> bool:
-    return re.split(r"[-‐‑]", fold(word), maxsplit=1)[0] in FIRST_NAMES
-
-
 def _names_of_file(name: str) -> list[Item]:
     """The names that a file's name may hold, from its last part that holds any."""
     for part in reversed(PurePosixPath(name.replace("\\", "/")).parts[-2:]):
         stem = re.sub(r"\.\w{1,5}$", "", part)
         words = [word for word in re.findall(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*", stem) if len(word) > 1]
-        if 2 <= len(words) <= _MAX_WORDS and any(map(_is_first, words)):
+        if 2 <= len(words) <= _MAX_WORDS and any(map(is_first_name, words)):
             return [Item(NAME, " ".join(words), tuple(words))]
     return []

@@ -6,12 +6,14 @@ Which of them speak of one person is `running_text`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import unescape
 
 from crawler.headers import role_of
+from data.catalogue.names import FIRST_NAMES
 from data.normalise import MONTHS, WEEKDAYS, fold
 
 NAME, DATE, EMAIL, PHONE, NIR = "name", "dob", "email", "phone", "nir"
@@ -54,6 +56,7 @@ _TOKEN = re.compile(
 _SMALL_LINE = 200
 # Words of a sentence, beside names and labels.
 _SENTENCE = 3
+_MAX_SMALL = 5
 _ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _LOCAL = re.compile(r"[\w.+%-]{1,64}\Z")
 
@@ -108,6 +111,7 @@ class Item:
         kind: NAME, DATE, EMAIL, PHONE or NIR. text: as it stands there; words: of a name.
         role: what a label says of it: surname, first, fullname, or `dob` and `date` for dates; '' without.
         titled: a title stands before the name. staff: of somebody who works there.
+        lead: particles before a name, which may be part of it; led: nothing else stands before them.
         near: words and marks between it and the item before it on its line. bare: nothing else stands on the line.
     """
 
@@ -117,6 +121,8 @@ class Item:
     role: str = ""
     titled: bool = False
     staff: bool = False
+    lead: tuple[str, ...] = ()
+    led: bool = False
     near: int = 0
     bare: bool = False
 
@@ -167,6 +173,12 @@ def _class_of(word: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=65_536)
+def is_first_name(word: str) -> bool:
+    """Whether a word, or its first part, is a common first name."""
+    return re.split(r"[-‐‑]", fold(word), maxsplit=1)[0] in FIRST_NAMES
+
+
 _BBCODE = re.compile(r"\[/?[a-zA-Z*]{1,10}(?:=[^\]\n]{0,100})?\]")
 # of these, the ones that stand between cells and between lines
 _BB_CELL = re.compile(r"\[/?(?:td|th)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE)
@@ -198,6 +210,9 @@ def plain(text: str) -> str:
         text = unescape(text)
     if "''" in text:
         text = text.replace("''", "'")
+    if not text.isascii():
+        # an accent that stands by itself is no letter
+        text = unicodedata.normalize("NFC", text)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -258,6 +273,9 @@ class _LineReader:
     def _begin(self) -> None:
         self._line = Line()
         self._run: list[str] = []
+        self._lead: list[str] = []  # particles that a name may begin with
+        self._led = True  # nothing but marks stands before them
+        self._small: list[str] = []  # words in a row that are no names by their letters
         self._label = ""  # what the next item is said to be
         self._birth = 0  # for how many words the next date is said to be one of birth
         self._other = False  # the next date is said to be another one
@@ -325,6 +343,7 @@ class _LineReader:
         if text == "." and (self._title or self._staff) and not self._run:
             return
         self._flush()
+        self._led = True
         self._near += 1
         self._other = False
         if text not in "().":
@@ -335,17 +354,30 @@ class _LineReader:
     def _word(self, word: str, known: str) -> None:
         self._birth = max(0, self._birth - 1)
         if known == "particle":
-            if self._run or self._label in ("surname", "first", "fullname") or self._after_label or word[0].isupper():
+            if self._small:
+                if len(self._small) < _MAX_SMALL:
+                    self._small.append(word)
+            elif self._run or self._label in ("surname", "first", "fullname") or self._after_label or word[0].isupper():
                 self._run.append(word)
-            elif word.lower() in ("le", "du"):
+                return
+            else:
+                self._lead.append(word)
+            if word.lower() in ("le", "du"):
                 self._other = not self._birth
             return
         if not known and (self.small or word[0].isupper() or (not word.islower() and len(word) > 2)) and len(word) < 40:
+            if self._small:
+                self._flush()
             self._run.append(word)
+            return
+        if not known and not self._run and len(self._small) < _MAX_SMALL and len(word) > 1:
+            self._small.append(word)
+            self._words += 1
             return
         self._flush()
         self._near += 1
         self._words += known in ("", "stop", "other")
+        self._led = known == "title"
         if known in ("title", "staff"):
             self._title, self._staff = known == "title", known == "staff"
         elif known == "place":
@@ -377,10 +409,22 @@ class _LineReader:
 
     def _flush(self) -> None:
         run, self._run = self._run, []
+        lead, self._lead = self._lead, []
+        small, self._small = self._small, []
+        led, self._led = self._led, False
+        if small and not run:
+            # without capitals a name shows by a first name or by what stands before it
+            if not (self._title or self._label in ("surname", "first", "fullname") or any(map(is_first_name, small))):
+                self._near += len(small)
+                return
+            run = small
         while run and _class_of(run[-1]) == "particle":
             if fold(run.pop()) in ("le", "du"):
                 self._other = not self._birth
         if self._place or all(len(word) < 2 for word in run):
             return
         role = self._label if self._label in ("surname", "first", "fullname") else ""
-        self._put(Item(NAME, " ".join(run), tuple(run), role, self._title, self._staff))
+        item = Item(NAME, " ".join(run), tuple(run), role, self._title, self._staff, tuple(lead), led)
+        self._put(item)
+        if lead:
+            self._other = False  # "le", "du" were of the name
