@@ -195,12 +195,17 @@ class ByteScanner:
     def _block(self, high: int) -> list[Candidate]:
         """Everything that begins in the pending bytes from `_behind` to `high`, in every reading of them."""
         found: dict[tuple[int, bytes, int], Candidate] = {}
-        self._explore(_View(self._pending, self._size, self._behind, high), _ALL, 0, found)
+        view = _View(self._pending, self._size, self._behind, high)
+        if scan_kernels.is_noise(view.address, view.size):
+            # a compressed file would else be read eight times over, and no reading of noise says anything
+            self._look(view, found)
+        else:
+            self._explore(view, _ALL, 0, found)
         return sorted(found.values(), key=lambda candidate: candidate.offset)
 
     def _explore(self, view: _View, allowed: int, depth: int, found: dict[tuple[int, bytes, int], Candidate]) -> None:
         """Look at a view, then at the readings that it shows signs of, each with fewer further ones `allowed`."""
-        seen = self._look(view, found) & allowed
+        seen = self._look(_folded(view), found) & allowed
         if seen & scan_kernels.NUL and (wide := _read(scan_views.utf16, view, depth)):
             self._explore(wide, allowed & ~scan_kernels.NUL, depth + 1, found)
         if seen & scan_kernels.EQUALS and (mail := _read(scan_views.printable, view, depth)):
@@ -216,10 +221,9 @@ class ByteScanner:
         elif seen & scan_kernels.MARKUP and (bare := _read(scan_views.markup, view, depth, _INLINE)):
             self._explore(bare, 0, depth + 1, found)
 
-    def _look(self, view: _View, found: dict[tuple[int, bytes, int], Candidate]) -> int:
-        """Add the candidates of one view; gives back what it shows signs of."""
+    def _look(self, text: _View, found: dict[tuple[int, bytes, int], Candidate]) -> int:
+        """Add the candidates of one view in its ASCII reading; gives back what it shows signs of."""
         room = _room()
-        text = _folded(view)
         seen = scan_kernels.signs(text.address, 0, text.low) | scan_kernels.signs(text.address, text.high, text.size)
         at = text.low
         while at < text.high:

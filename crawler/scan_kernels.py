@@ -33,6 +33,10 @@ NUL, ESCAPE, MARKUP, EQUALS, LONG = 1, 2, 4, 8, 16
 """What `scan` notes beside what it finds: signs that other readings of the text say more."""
 
 _LONG_WORD = 24
+# Compressed or encrypted bytes: in every window so many are controls (28 in 256 by chance, at least 7.5 %) and high ones
+# (a half, at least 40 %). What people can read, in whatever encoding or escaped, has neither.
+_NOISE_LEAST, _NOISE_WINDOW = 16 * 4096, 4096
+_NOISE_CONTROLS, _NOISE_HIGHS = 307, 1638
 _LETTER, _DIGIT, _JOIN, _RARE, _GAP, _LOCAL, _DOMAIN, _WEAK = 1, 2, 4, 8, 16, 32, 64, 128
 _WORD = _LETTER | _DIGIT
 
@@ -421,6 +425,22 @@ def _sign(char: int, at: int, limit: int) -> int:
         return EQUALS
     # an apostrophe only if it is doubled, as in SQL
     return ESCAPE if char != 39 or (at + 1 < limit and byte(at + 1) == 39) else 0
+
+
+@kernel
+def is_noise(begin: int, size: int) -> bool:
+    """Whether bytes are compressed, encrypted or otherwise random throughout; False for less than 64 KiB."""
+    if size < _NOISE_LEAST:
+        return False
+    for window in range(begin, begin + size - _NOISE_WINDOW + 1, _NOISE_WINDOW):
+        controls = highs = 0
+        for at in range(window, window + _NOISE_WINDOW):
+            char = byte(at)
+            highs += char >= 128
+            controls += (char < 32) & (char != 0) & (char != 9) & (char != 10) & (char != 13)
+        if controls < _NOISE_CONTROLS or highs < _NOISE_HIGHS:
+            return False
+    return True
 
 
 @kernel

@@ -6,6 +6,7 @@ import json
 import quopri
 import re
 import unicodedata
+import zlib
 from contextlib import contextmanager
 from html.entities import html5
 from urllib.parse import quote, quote_plus
@@ -449,3 +450,38 @@ def test_the_cut_of_chunks_and_blocks_changes_nothing(parts, cuts):
         assert triples(run(data, cuts=cuts)) == small
         # base64 is read in every phase where a block begins inside of it, so that small blocks may see more
         assert small >= whole
+
+
+NOISE = np.random.default_rng(7).integers(0, 256, 200_000, np.uint8).tobytes()
+
+
+def is_noise(data):
+    held = np.frombuffer(data + bytes(64), np.uint8)
+    return scan_kernels.is_noise(held.ctypes.data, len(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "noise"),
+    [
+        ("random", NOISE, True),
+        ("deflated", zlib.compress("".join(f"{n};{n * n % 977}\n" for n in range(90_000)).encode()), True),
+        ("random but for one text", NOISE[:100_000] + b"{'a': '\\u00e9'} " * 250 + NOISE[100_000:], False),
+        ("short", NOISE[:60_000], False),
+        ("hex", NOISE.hex().encode(), False),
+        ("base64", base64.b64encode(NOISE), False),
+        ("Russian", "Иванов Пётр, 12.03.1975\n".encode() * 8000, False),
+        ("Russian in one byte", "Иванов Пётр, 12.03.1975\n".encode("cp1251") * 8000, False),
+        ("Chinese in UTF-16", "张伟的电话号码是多少".encode("utf-16-le") * 8000, False),
+    ],
+)
+def test_noise_is_told_from_everything_that_has_readings(name, data, noise):
+    assert is_noise(data) == noise, name
+
+
+def test_a_value_among_noise_is_found_as_it_stands():
+    mail, phone = (Kind.EMAIL, b"jean.dupont@exemple.fr"), (Kind.PHONE, b"612345678")
+    hidden = (
+        NOISE[:90_000] + b" Jean.Dupont@exemple.fr " + NOISE[90_000:150_000] + b" 06 12 34 56 78 " + NOISE[150_000:]
+    )
+    assert is_noise(hidden)
+    assert {found[:2] for found in triples(run(hidden, Watch(mail, phone)))} == {mail, phone}
