@@ -7,7 +7,6 @@ from crawler.readers.base import Limits, Output, Source
 FORMAT = "unknown"
 
 KINDS = (
-    (0, b"SQLite format 3\0", "a SQLite database"),
     (4, b"Standard Jet DB", "an Access database"),
     (4, b"Standard ACE DB", "an Access database"),
     (0, b"PGDMP", "a PostgreSQL custom dump"),
