@@ -19,7 +19,7 @@ from crawler.lineage import compare
 from crawler.match import Confirmed, Matcher, confirm
 from crawler.pump import RAW, Pump
 from crawler.reader_talk import FAULTS, ReaderTalk
-from crawler.records import RowBatch, record_columns, row_inputs, tag_rows
+from crawler.records import RowBatch, row_inputs, tag_rows
 from crawler.running_text import Found, RunningText
 from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
@@ -390,24 +390,28 @@ class _Examination:
             return
         probe, watch = self.examiner.keys.probe, self.examiner.watchlist
         readings = tag_readings(found, probe)
+        values = readings.values(probe)
         held = self.examiner.releases.held(readings.keys)
-        suspects = np.flatnonzero(watch.probe_records.lookup(readings.keys.ravel()).reshape(held.shape).any(axis=1))
         known = held.sum(axis=1)
+        suspect = watch.probe_records.lookup(readings.keys.ravel()).reshape(held.shape).any(axis=1)
+        for tags in values.values():
+            suspect |= watch.probe_values.lookup(tags)
+        suspects = np.flatnonzero(suspect)
         if len(suspects):
-            inputs = record_columns(readings.take(suspects))
+            inputs = readings.inputs(suspects)
             kinds = np.repeat(np.array([kind for kind, _ in inputs], np.uint8), len(suspects))
-            values = Packed.joined([column for _, column in inputs])
-            confirmed = confirm(watch, self.examiner.keys, kinds, values)
+            packed = Packed.joined([column for _, column in inputs])
+            confirmed = confirm(watch, self.examiner.keys, kinds, packed)
             rows = suspects[confirmed.values % len(suspects)]
-            np.add.at(known, rows, 1)
+            np.add.at(known, rows[confirmed.kinds >= Kind.NAME_DOB], 1)
             for open_ in self.stack:
                 open_.matcher.add_rows(confirmed, readings.people[rows])
-            self._excerpt(confirmed, values)
+            self._excerpt(confirmed, packed)
         chosen = readings.choose(known)
         self.records.keys.append(readings.keys[chosen])
         member.people.append(readings.keys[chosen])
-        for kind, tags in readings.values(probe, chosen).items():
-            self.records.add_values(kind, tags)
+        for kind, tags in values.items():
+            self.records.add_values(kind, tags[chosen][tags[chosen] != 0])
 
     def _end_text(self, member: _Member) -> None:
         """The text of a member is over; mentions of one person are one record."""

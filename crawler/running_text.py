@@ -144,11 +144,14 @@ class RunningText:
         names = [item for item in line.items if item.kind == NAME and not item.staff]
         # a word that begins a sentence in every line says nothing
         names = [name for name in names if _plausible(name)] or names
+        first = line.items[0]
+        if line.form and first.role in _HALVES and any(name.role == first.role for name in person.names):
+            # the same label again: also of a relative with the same name
+            return True
         if not names or any(person.is_called(name) for name in names):
             return False
         if not line.form:
             return len(names) > 1 or _plausible(names[0])
-        first = line.items[0]
         return first.kind == NAME and (not person.form or any(name.role == first.role for name in person.names))
 
     def _name(self, item: Item, line: Line) -> None:

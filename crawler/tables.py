@@ -34,6 +34,9 @@ ROLES = (*dict.fromkeys((*KEY_ROLES, *VALUE_ROLES)), "fullname", "note")
 SHOWN, CLEARLY = 0.6, 0.9
 # What values can show, the most telling first: an IBAN holds digits that look like a telephone number.
 SHOWABLE = ("email", "iban", "nir", "dob", "phone", "professional")
+# A header whose words are contradicted by this many columns, in all but this share of their cells, is not believed.
+_MOST_LIES, _HARDLY = 2, 0.1
+_NAMES = frozenset({"surname", "first", "fullname"})
 MAX_NAME = 40
 # "né le 12/03/1975", "Tél: 06 12 34 56 78": a label in the cell itself
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
@@ -139,11 +142,27 @@ def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan
     names = [header[at] if header is not None and at < len(header) else "" for at in range(width)]
     promised = [role_of(name) if name else "" for name in names]
     columns = [[row[at] if at < len(row) else "" for row in sample] for at in range(width)]
-    found = [_decide(promised[at], shares) for at, shares in enumerate(Shown(sample, width).shares())]
+    shown = Shown(sample, width).shares()
+    found = _roles(promised, columns, shown)
+    if _lies(promised, shown):
+        # words beside the wrong columns say nothing of names either, if names show themselves
+        believed = ["" if role in _NAMES or _promises_another(role, shares) else role
+                    for role, shares in zip(promised, shown, strict=True)]  # fmt: skip
+        other = _roles(believed, columns, shown)
+        if {"surname", "first"} <= {role for role, _ in other}:
+            found = other
+    return Plan(tuple(Column(names[at], *found[at]) for at in range(width)))
+
+
+def _roles(
+    promised: Sequence[str], columns: Sequence[Sequence[str]], shown: Sequence[dict[str, float]]
+) -> list[tuple[str, str]]:
+    """The role of each column, and what said so."""
+    found = [_decide(promise, shares) for promise, shares in zip(promised, shown, strict=True)]
     _one_birth_date(found, promised, columns)
     if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
         _find_names(found, promised, columns)
-    return Plan(tuple(Column(names[at], *found[at]) for at in range(width)))
+    return found
 
 
 def reads_like_text(plan: Plan, sample: Sequence[Sequence[str]]) -> bool:
@@ -157,6 +176,16 @@ def reads_like_text(plan: Plan, sample: Sequence[Sequence[str]]) -> bool:
         return False
     wordy = sum(any(len(cell.split(None, 2)) > 2 or _LABELLED.search(cell) for cell in row) for row in sample)
     return wordy * 2 > len(sample)
+
+
+def _promises_another(promise: str, shares: dict[str, float]) -> bool:
+    """Whether a header word promises a kind that the values of its column clearly do not show."""
+    return promise in SHOWABLE and promise != "professional" and bool(shares) and shares[promise] < _HARDLY
+
+
+def _lies(promised: Sequence[str], shown: Sequence[dict[str, float]]) -> bool:
+    """Whether a header stands beside the wrong columns: two of its words or more are contradicted by the values."""
+    return sum(map(_promises_another, promised, shown)) >= _MOST_LIES
 
 
 def _decide(promise: str, shares: dict[str, float]) -> tuple[str, str]:
@@ -216,7 +245,8 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: 
     firsts = [at for at, (role, _) in enumerate(found) if role == "first"]
     if not {"surname", "fullname"} & roles and open_ and firsts:
         beside = min(open_, key=lambda at: (abs(at - firsts[0]), at))
-        if abs(beside - firsts[0]) <= 2:
+        # a lone column of words is the surname wherever it stands
+        if abs(beside - firsts[0]) <= 2 or len(open_) == 1:
             found[beside] = ("surname", "values")
     elif "surname" in roles and not firsts and open_:
         surname = next(at for at, (role, _) in enumerate(found) if role == "surname")

@@ -193,6 +193,17 @@ _BREAK_TAG = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])(?:\s[^<>\n]{0,200})?/?
 # not the address in "Jean Dupont <jean@example.org>"
 _TAG = re.compile(r"</?[a-zA-Z!][a-zA-Z0-9:-]*(?:\s[^<>\n]{0,200})?/?>")
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt])|(['\"\\/]))")
+# texts in strings in strings
+_MAX_ESCAPED = 3
+# numbers and dates that the wrapping of lines has cut
+_WRAPPED = re.compile(
+    rf"""
+      (?:(?:\+|00)33[ .\n-]?(?:\(0\)[ \n]?)?|\b0)[1-9](?:[ .\n-]\d\d){{4}}(?!\d)
+    | (?<![\d])[1-478][ \n]\d\d[ \n]\d\d[ \n](?:\d\d|2[abAB])[ \n]\d{{3}}[ \n]\d{{3}}(?:[ \n]\d\d(?!\d))?
+    | (?<![\d])\d{{1,2}}(?:er)?[ \n](?i:{_ACCENTED})[ \n]\d{{4}}(?!\d)
+    """,
+    re.VERBOSE,
+)
 _PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
 
 
@@ -200,7 +211,9 @@ def plain(text: str) -> str:
     """A text without the mark-up and escapes that people and programs leave in it."""
     if "=\n" in text or "=C3" in text:
         text = _PRINTABLE.sub(_bytes_of, text.replace("=\n", ""))
-    if "\\" in text:
+    for _ in range(_MAX_ESCAPED):
+        if "\\" not in text:
+            break
         text = _BACKSLASH.sub(_unescaped, text)
     if "[" in text:
         text = _BBCODE.sub("", _BB_LINE.sub("\n", _BB_CELL.sub(" | ", text)))
@@ -213,7 +226,8 @@ def plain(text: str) -> str:
     if not text.isascii():
         # an accent that stands by itself is no letter
         text = unicodedata.normalize("NFC", text)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _WRAPPED.sub(lambda found: found[0].replace("\n", " "), text)
 
 
 def _bytes_of(found: re.Match[str]) -> str:

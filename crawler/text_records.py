@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.records import record_columns
 from crawler.running_text import Found
-from crawler.tables import KEY_ROLES, VALUE_ROLES
+from crawler.tables import VALUE_ROLES
 from data import normalise
 from data.tags import Kind, Packed, probe_tags, record_keys
 
@@ -36,10 +37,6 @@ class Readings:
     certain: Bools
     parts: dict[str, Packed]
 
-    def take(self, readings: I64) -> dict[str, Packed]:
-        """The normal forms of some readings."""
-        return {role: column.take(readings) for role, column in self.parts.items()}
-
     def choose(self, known: I64) -> I64:
         """The reading of each person that counts.
 
@@ -56,14 +53,18 @@ class Readings:
         chosen: I64 = heads[keep & self.keys[heads].any(axis=1)]
         return chosen
 
-    def values(self, probe_key: bytes, readings: I64) -> dict[Kind, U64]:
-        """The tags of single values in some readings."""
+    def values(self, probe_key: bytes) -> dict[Kind, U64]:
+        """The tags of the single values of each reading, shape (n,), 0 where it has none."""
         return {
-            VALUE_ROLES[role]: tags[tags != 0]
-            for role in KEY_ROLES
+            VALUE_ROLES[role]: probe_tags(probe_key, VALUE_ROLES[role], column)
+            for role, column in self.parts.items()
             if role in VALUE_ROLES
-            for tags in [probe_tags(probe_key, VALUE_ROLES[role], self.parts[role].take(readings))]
         }
+
+    def inputs(self, readings: I64) -> list[tuple[Kind, Packed]]:
+        """What confirm digests of some readings are made of: columns of keys and values, an item for each reading."""
+        parts = {role: column.take(readings) for role, column in self.parts.items()}
+        return record_columns(parts) + [(VALUE_ROLES[role], parts[role]) for role in parts if role in VALUE_ROLES]
 
 
 def tag_readings(found: Sequence[Found], probe_key: bytes) -> Readings:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import unescape
 from operator import methodcaller
 
 from crawler.readers.base import HEAD, Limits, Output, Source
@@ -24,6 +25,7 @@ MAX_QUOTED_LINES = 500
 TELLING_WIDTH = 4
 
 _SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
+_REFERENCE = re.compile(rb"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
 
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
 
@@ -50,7 +52,7 @@ def find_dialect(head: bytes, *, whole: bool = False) -> Dialect | None:
     lines = head.split(b"\n")
     if not whole and len(lines) > 1:
         lines.pop()
-    lines = [line for line in lines[: SNIFF_LINES + 1] if line.strip()][:SNIFF_LINES]
+    lines = [_REFERENCE.sub(_letter, line) for line in lines[: SNIFF_LINES + 1] if line.strip()][:SNIFF_LINES]
     if not lines:
         return None
     text = b"\n".join(lines)
@@ -104,6 +106,12 @@ def _cells(line: bytes, separator: bytes, quote: bytes) -> list[bytes]:
     return line.split(separator)
 
 
+def _letter(found: re.Match[bytes]) -> bytes:
+    """The letter that a character reference stands for, whose semicolon divides no values; others stay."""
+    text = unescape(found[0].decode())
+    return text.encode("utf-8", "replace") if text.isalpha() or text in "'’\u00a0" else found[0]
+
+
 def sniff(head: bytes, name: str) -> float:
     """Sure where several lines have the same number of separators; prose and code have not."""
     text = as_utf8(head)
@@ -143,7 +151,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     out.header(None)
     table = _Table(dialect, out, limits)
     for block in lines.blocks():
-        table.add(block)
+        table.add(_REFERENCE.sub(_letter, block) if b"&" in block else block)
     table.finish()
     if lines.cut:
         out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were cut")

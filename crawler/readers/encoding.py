@@ -37,6 +37,10 @@ _MOJIBAKE = re.compile(f"[ÂÃÅ]{_TAIL}|â[\u20ac\u201a\u201e\u0080\u0082\u0084
 _MOJIBAKE_BYTES = re.compile(rb"\xc3[\x82\x83\x85][\xc2\xc5\xc6\xcb\xe2]|\xc3\xa2[\xc2\xe2]")
 
 
+_DAMAGE = re.compile(rb"(?<![A-Za-z])\xff|\xff(?![A-Za-z\s-])")
+_SOUND = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+
+
 def _c1(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeDecodeError):
         return "".join(map(chr, error.object[error.start : error.end])), error.end
@@ -183,6 +187,13 @@ def _line(line: bytes) -> bytes:
     try:
         line.decode()
     except UnicodeDecodeError:
+        # 0xff is in no UTF-8, and ÿ in hardly a word: where it begins one, it is damage
+        mended = _DAMAGE.sub(b"", line)
+        bad = mended.decode("utf-8", "replace").count("\ufffd") - mended.count("\ufffd".encode())
+        if sum(map(len, _SOUND.findall(mended))) > 2 * bad or not bad:
+            # UTF-8 with a bad byte in it
+            return _DAMAGE.sub("\ufffd".encode(), line).decode("utf-8", "replace").encode()
+        line = mended
         return line.decode("cp1252", _SLOPPY).encode()
     return line
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.records import RowBatch, row_inputs, split_name, tag_rows
-from crawler.tables import looks_like_header, sniff
+from crawler.tables import looks_like_header, reads_like_text, sniff
 from data.errors import WireError
 from data.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row
@@ -40,6 +40,37 @@ def test_a_wrong_header_does_not_hide_a_value():
     header = ["nom", "prenom", "nir", "telephone", "date_naissance", "email"]
     rows = [row(person, ("surname", "first", "dob", "nir", "email", "phone")) for person in CROWD]
     assert roles(sniff(header, rows)) == ["surname", "first", "dob", "nir", "email", "phone"]
+
+
+def test_names_beside_the_wrong_headers_are_found_by_their_values():
+    names = ("surname", "first", "dob", "nir", "email", "phone")
+    rows = [row(person, names) for person in CROWD]
+    words = [HEADERS["fr"][name] for name in names]
+    assert roles(sniff([*words[1:], words[0]], rows)) == list(names)
+    # strangers' names show nothing: then the words are all there is
+    strange = [["Xqzt", "Wvbk", *cells[2:]] for cells in rows]
+    header = ["nom", "prenom", "nir", "telephone", "date_naissance", "email"]
+    assert roles(sniff(header, strange))[:2] == ["surname", "first"]
+
+
+def test_a_lone_column_of_words_is_the_surname_wherever_it_stands():
+    rows = [row(person, ("surname", "dob", "email", "phone", "first")) for person in CROWD]
+    assert roles(sniff(None, rows)) == ["surname", "dob", "email", "phone", "first"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["DUPONT Jean", " né le 12/03/1975", " tél 06 12 34 56 78"], True),
+        (["1", "12/03/2019", "Patient vu en consultation pour suivi"], True),
+        (["DUPONT", "Jean", "12/03/1975", "Patient vu en consultation pour suivi"], False),
+        (["jean@free.fr", "hunter2", "1.2.3.4"], False),
+    ],
+)
+def test_rows_that_give_no_key_and_hold_sentences_are_text(cells, expected):
+    rows = [cells] * 20
+    plan = sniff(["nom", "prenom", "ddn", "note"] if len(cells) == 4 else None, rows)
+    assert reads_like_text(plan, rows) is expected
 
 
 def test_the_birth_date_is_told_from_other_dates():

@@ -1,0 +1,44 @@
+"""Recall over disguises: the same people in every spelling, layout and coding are found; who is not there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from crawler.examine import Examiner
+from tests.synth.case import examine
+from tests.synth.disguise import Disguise, combined, crowd, single
+from tests.synth.recall import recall, watching
+
+CROWD = crowd(3, 44)
+VALUES, KEYS = 0.999, 0.995
+
+
+@pytest.fixture(scope="module")
+def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
+    with watching(tmp_path_factory.mktemp("recall"), CROWD) as examiner:
+        yield examiner
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disguises", [single(), combined(1, 40)], ids=["alone", "combined"])
+def test_people_are_found_in_every_disguise_and_counted(examiner: Examiner, disguises: list[Disguise]) -> None:
+    missed = []
+    values = keys = 0.0
+    for disguise in disguises:
+        found = recall(examiner, disguise, CROWD)
+        values, keys = values + found.values, keys + found.keys
+        if found.values < VALUES or found.keys < KEYS or abs(found.records - len(CROWD)) > 1:
+            missed.append(f"{disguise.name}: {found}")
+    assert not missed, "\n".join(missed)
+    assert values >= VALUES * len(disguises)
+    assert keys >= KEYS * len(disguises)
+
+
+def test_other_people_do_not_hit_in_any_layout(examiner: Examiner) -> None:
+    others = crowd(4, 60)
+    for layout in ("table", "prose", "form", "HTML cards", "BBCode"):
+        finding = examine(examiner, Disguise(layout).of(others))
+        assert finding.hits == ()
+        assert finding.records == len(others)
