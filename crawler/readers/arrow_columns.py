@@ -65,6 +65,12 @@ class Batches:
             raise Damaged("ratio", f"it unpacks to more than {self._limits.max_ratio:g} times its size")
         self._put(columns, batch.num_rows)
 
+    def report(self, out: Output) -> None:
+        """Say that rows had too many columns."""
+        if self.wide:
+            most = self._limits.max_columns
+            out.problem("columns", f"{self.wide} rows have more than {most} columns; the last holds the rest")
+
     def _fitting(self, columns: list[Column], rows: int) -> list[Column]:
         most = self._limits.max_columns
         if len(columns) <= most:

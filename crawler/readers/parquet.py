@@ -41,11 +41,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             table.group(group)
     finally:
         table.notes.report(out)
-        if table.batches.wide:
-            out.problem(
-                "columns",
-                f"{table.batches.wide} rows have more than {limits.max_columns} columns; the last holds the rest",
-            )
+        table.batches.report(out)
 
 
 def _damage(error: BaseException, sentence: str) -> Damaged:

@@ -10,6 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from crawler.examine import Examiner
+from tests.synth import binary_workbook as xlsb
 from tests.synth import office
 from tests.synth.case import enrol, examine, examining
 from tests.synth.compound import compound, narrow, record, sheets, wide
@@ -65,6 +66,22 @@ def columns() -> bytes:
     return target.getvalue()
 
 
+def arrow() -> bytes:
+    target = io.BytesIO()
+    table = pa.table({name: [row(person)[at] for person in CROWD] for at, name in enumerate(HEADER)})
+    with pa.ipc.new_file(target, table.schema) as writer:
+        writer.write_table(table, max_chunksize=150)
+    return target.getvalue()
+
+
+def binary() -> bytes:
+    rows = (
+        xlsb.row(line, *(xlsb.cell(6, at, xlsb.text(text)) for at, text in enumerate(texts)))
+        for line, texts in enumerate(TEXTS)
+    )
+    return make_zip(xlsb.parts(xlsb.sheet(*rows), []))
+
+
 DOCUMENTS = {
     "xlsx": lambda: office.workbook([[*HEADER], *map(numbers, CROWD)]),
     "xlsx of texts": lambda: office.workbook([[*texts] for texts in TEXTS]),
@@ -73,7 +90,9 @@ DOCUMENTS = {
     "docx": lambda: make_zip(office.document_parts(office.word_table(TEXTS))),
     "pdf": lambda: document(*(TEXTS[start : start + 50] for start in range(0, len(TEXTS), 50))),
     "xls": old_workbook,
+    "xlsb": binary,
     "parquet": columns,
+    "arrow": arrow,
 }
 
 

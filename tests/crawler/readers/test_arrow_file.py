@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pytest
+
+from tests.crawler.readers.frames import read
+
+
+def packed(table: pa.Table, compression: str | None = None) -> bytes:
+    target = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+    with pa.ipc.new_file(target, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=10)
+    return target.getvalue()
+
+
+TABLE = pa.table({"nom": [f"Dupont{number}" for number in range(30)], "a": [{"b": [number]} for number in range(30)]})
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+def test_an_arrow_file_gives_its_rows(compression: str | None) -> None:
+    found = read(packed(TABLE, compression))
+    assert found.format == "arrow"
+    assert found.tables[0].columns == ["nom", "a.b.0"]
+    assert found.rows == [[f"Dupont{number}", str(number)] for number in range(30)]
+    assert found.all_complete
+
+
+def test_a_batch_whose_buffers_lie_costs_itself() -> None:
+    data = bytearray(packed(TABLE))
+    at = data.rindex(b"Dupont10Dupont11")
+    # the offsets of its strings lead anywhere
+    data[at - 64 : at] = b"\x7f" * 64
+    found = read(bytes(data))
+    assert found.problems == ["damaged"]
+    assert not found.complete
+    assert [row[0] for row in found.rows] == [f"Dupont{number}" for number in (*range(10), *range(20, 30))]
+
+
+def test_a_cut_file_says_so() -> None:
+    found = read(packed(TABLE)[:-30])
+    assert found.problems == ["damaged"]
+    assert not found.complete
