@@ -21,7 +21,7 @@ _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _CONNECT = 1 << 1
 # rights over files, ports and other processes that each version of the interface knows
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-_PORT_RIGHTS_SINCE, _SCOPES_SINCE = 4, 6
+PORTS_SINCE, _SCOPES_SINCE = 4, 6
 # no signals to, and no abstract sockets of, processes outside
 _SCOPES = 0b11
 
@@ -92,11 +92,11 @@ def restrict(readable: Iterable[str], *, ports: Iterable[int] | None = None) -> 
     if not interface:
         return "none: this kernel has no Landlock"
     handled = (1 << _FILE_RIGHTS.get(interface, 16)) - 1
-    closes_ports = ports is not None and interface >= _PORT_RIGHTS_SINCE
+    closes_ports = ports is not None and interface >= PORTS_SINCE
     scopes = _SCOPES if interface >= _SCOPES_SINCE else 0
     attributes = struct.pack("=QQQ", handled, _CONNECT if closes_ports else 0, scopes)
     # older kernels know only the front of the structure
-    size = 24 if interface >= _SCOPES_SINCE else 16 if interface >= _PORT_RIGHTS_SINCE else 8
+    size = 24 if interface >= _SCOPES_SINCE else 16 if interface >= PORTS_SINCE else 8
     rules = _call(_CREATE, ctypes.create_string_buffer(attributes, len(attributes)), ctypes.c_size_t(size), 0)
     try:
         for path in readable:

@@ -53,6 +53,8 @@ class Examine:
         try:
             async for part in self._spider.samples(item):
                 if self._spider.stopped:
+                    # not examined, so not seen: it stays due
+                    _worsen(item, self._spider.trouble or Trouble("stopped", "the crawl was ended", retry=True))
                     break
                 await self._part(client, item, part)
         except ExaminerDied as error:

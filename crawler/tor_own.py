@@ -60,6 +60,11 @@ class OwnTor:
         """Whether the process that this object started runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def age(self) -> float:
+        """Seconds since its last start."""
+        return time.monotonic() - self._began
+
     def ensure(self) -> None:
         """Start it unless it runs; harmless when called often.
 

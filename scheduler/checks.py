@@ -8,35 +8,23 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
 
 from data.config import Channel, Home
 from data.errors import KeyFileError, TocsinError
+from scheduler.check import Check
 
-State = Literal["ok", "warning", "wrong"]
 # Receivers that follow Standard Webhooks refuse a timestamp that is off by more than five minutes.
 MAX_SKEW = 60.0
 MIN_FREE = 512 * 2**20
 AGAIN = "mend what is wrong above, then run this again; if this line stays, report it"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the doctor: what was looked at, how it is, what to do."""
-
-    name: str
-    state: State
-    said: str
-    mend: str = ""
-
-
 def examine_home(home: Home) -> list[Check]:
     """Every check of an installation, in the order in which one would mend."""
     checks: list[Check] = []
-    for part in (_folder, _keys, _settings, _store, _sources, _sets, _system, _examiner, _channels):
+    for part in (_folder, _keys, _settings, _store, _sources, _sets, _system, _tor, _examiner, _channels):
         try:
             checks.extend(part(home))
         except TocsinError as error:
@@ -184,6 +172,19 @@ def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every check takes 
         )
     else:
         yield Check("crawl files", "ok", f"crawls read no file of the home ({files})")
+
+
+def _tor(home: Home) -> Iterator[Check]:
+    from data.sources import load_sources
+    from scheduler import tor_report
+    from scheduler.definitions import complete_definition
+
+    definitions = []
+    for source in load_sources(home.sources_dir)[0]:
+        # what is wrong with one was said above
+        with contextlib.suppress(TocsinError):
+            definitions.append(complete_definition(source))
+    yield from tor_report.checks(home, home.settings(), definitions)
 
 
 def _examiner(home: Home) -> Iterator[Check]:

@@ -35,6 +35,8 @@ from scheduler.executor import LocalExecutor
 from scheduler.jobs import SELFTEST_EVERY, deliver_due, remind, route_by, selftest
 from scheduler.owners import owner_alive, owner_name
 from scheduler.runner import run_crawl
+from scheduler.tor_road import road_of
+from scheduler.tor_watch import LOOK_EVERY, tell_tor
 
 log = structlog.get_logger("daemon")
 
@@ -80,6 +82,7 @@ class Daemon:
         self.delivering = asyncio.Lock()
         # a crashed tick would be a silent stop: the loop ends with its error, and whoever supervises us sees it
         self.failure: BaseException | None = None
+        self.road = road_of(home, self.settings)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -100,6 +103,8 @@ class Daemon:
         every = max(self.settings.daemon.deliver_every.total_seconds(), 0.2)
         clock.add_job(self.deliver, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         clock.add_job(self.remind, "interval", minutes=1, **common)
+        every = LOOK_EVERY.total_seconds()
+        clock.add_job(self.look_at_tor, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         every = SELFTEST_EVERY.total_seconds()
         clock.add_job(self.selftest, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         clock.add_listener(self._job_failed, EVENT_JOB_ERROR)
@@ -113,6 +118,7 @@ class Daemon:
             notify("STOPPING=1")
             clock.shutdown(wait=False)
             await self.executor.stop(GRACE)
+            self.road.close()
             if self.failure is None:
                 await self.deliver()
             self.store.audit("daemon", "stopped", "", datetime.now(UTC))
@@ -131,7 +137,11 @@ class Daemon:
     async def reload(self) -> None:
         """Read settings, sources, watch-list and releases again; what cannot be read leaves the last good state."""
         try:
-            self.settings = self.home.settings()
+            settings = self.home.settings()
+            if settings.tor != self.settings.tor:
+                self.road.close()
+                self.road = road_of(self.home, settings)
+            self.settings = settings
             self._load_sources()
             if self.examiner is not None:
                 await asyncio.to_thread(self.examiner.reload)
@@ -208,7 +218,14 @@ class Daemon:
         examiner = await self._examiner()
         try:
             result = await run_crawl(
-                self.home, self.store, definition, examiner, owner=owner_name(), settings=self.settings
+                self.home,
+                self.store,
+                definition,
+                examiner,
+                owner=owner_name(),
+                settings=self.settings,
+                road=self.road,
+                tell=log.info,
             )
         except ExaminerDied:
             log.error("the examiner died; the crawl's posts stay due", source=definition.name)
@@ -228,6 +245,14 @@ class Daemon:
     async def remind(self) -> None:
         """Tell lasting states again."""
         remind(self.settings, self.store, datetime.now(UTC))
+
+    async def look_at_tor(self) -> None:
+        """Keep our own Tor running, and tell when Tor goes and comes; without a source over it nothing is asked."""
+        if not any(each.via == "tor" and each.enabled for each in self.sources.values()):
+            return
+        reason = await self.road.look()
+        if reason is not None and tell_tor(self.store, route_by(self.settings), reason, datetime.now(UTC)):
+            log.error("Tor is down", reason=reason) if reason else log.info("Tor is back")
 
     async def selftest(self) -> None:
         """See whether a planted canary is still found."""

@@ -56,7 +56,7 @@ async def _check(home: Home, definition: Definition, tell: Callable[[str], None]
         return await _look(home, definition, settings, scrapy_settings, post_key, road)
     finally:
         if road is not None:
-            road.stop()
+            road.close()
 
 
 async def _look(

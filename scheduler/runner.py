@@ -143,7 +143,7 @@ async def run_crawl(
         return await leased.run()
     finally:
         if road is None:
-            own_road.stop()
+            own_road.close()
 
 
 class _Crawl:

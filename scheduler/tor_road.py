@@ -30,6 +30,7 @@ class TorRoad:
 
     def __init__(self, home: Home, settings: TorSettings) -> None:
         self.settings, self._home = settings, home
+        self._connecting_since: float | None = None
         self.own: OwnTor | None = None
         self.control: Endpoint | None = Endpoint.parse(settings.control) if settings.control else None
         if settings.mode == "own":
@@ -63,6 +64,27 @@ class TorRoad:
         if self.own is not None:
             return f"look at {self.own.folder / 'log'}"
         return "start it, or correct [tor] socks"
+
+    async def look(self) -> str | None:
+        """Why Tor is not there, '' where it is, None while it still connects to its network."""
+        try:
+            started = self._start()
+            await self.answers()
+        except ConfigError as error:
+            return str(error)
+        except TorDown as error:
+            if started and self.own is not None and self.own.age < STARTING_SECONDS:
+                return None
+            return str(self._explained(error))
+        health = await self.health()
+        if health is None or health.progress >= 100:
+            self._connecting_since = None
+            return ""
+        if self._connecting_since is None:
+            self._connecting_since = time.monotonic()
+        if time.monotonic() - self._connecting_since < self.settings.ready.total_seconds():
+            return None
+        return f"Tor is not connected to its network ({health.progress} %, {health.phase})"
 
     async def ready(self, tell: Callable[[str], None] | None = None) -> None:
         """Return once Tor answers and, where its control port says so, is connected to its network.
@@ -178,7 +200,7 @@ class TorRoad:
         """How a crawl process gives up the network."""
         return "required" if self.settings.wall == "required" else "refused"
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End our own Tor, if this object started it."""
         if self.own is not None:
             self.own.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crawler.events import make
 from data.model import EventKind
@@ -10,6 +10,7 @@ from data.store import Route, Store
 from scheduler.jobs import recovered
 
 SUBJECT = "tor"
+LOOK_EVERY = timedelta(seconds=10)
 
 
 def tell_tor(store: Store, route: Route, reason: str, now: datetime, *, hint: str = "") -> int:

@@ -20,7 +20,7 @@ from crawler.transport.tor_errors import CIRCUIT, error_of, gone, slow
 from data.errors import TorDown
 
 # A Tor answers the greeting out of its own memory; one that does not is frozen.
-GREETING_SECONDS = 10.0
+GREETING_SECONDS = 5.0
 BUFFER = 256 * 1024
 
 

@@ -86,11 +86,13 @@ async def _crawl(
     from scheduler.jobs import Delivered, deliver_until_empty
     from scheduler.owners import owner_alive, owner_name
     from scheduler.runner import CrawlResult, run_crawl
+    from scheduler.tor_road import road_of
 
     set_up()
     settings = home.settings()
     results: list[CrawlResult] = []
-    with ExaminerProcess.start(home, tell=note) as examiner:
+    road = road_of(home, settings)
+    with contextlib.closing(road), ExaminerProcess.start(home, tell=note) as examiner:
         post_key = examiner.greeting.post_key
         with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
             store.release_dead(owner_alive, datetime.now(UTC))
@@ -98,7 +100,15 @@ async def _crawl(
                 try:
                     results.append(
                         await run_crawl(
-                            home, store, definition, examiner, owner=owner_name(), settings=settings, reason="by hand"
+                            home,
+                            store,
+                            definition,
+                            examiner,
+                            owner=owner_name(),
+                            settings=settings,
+                            reason="by hand",
+                            road=road,
+                            tell=note,
                         )
                     )
                 except LeaseLost as error:

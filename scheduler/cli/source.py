@@ -168,6 +168,23 @@ def _listed(definition: Definition) -> dict[str, Any]:
 
 @source.command()
 @click.argument("name")
+@pass_home
+def renew(home: Home, name: str) -> None:
+    """Close the circuits of a source over Tor, so that its next request gets new ones; other sources keep theirs."""
+    from crawler import tor
+    from data.errors import ConfigError
+    from scheduler.tor_road import road_of
+
+    _find(home, name)
+    road = road_of(home, home.settings())
+    if road.control is None:
+        raise ConfigError("Tor's control port is not declared", hint="write  control = …  under [tor]")
+    closed = tor.renew(road.control, road.password, name)
+    click.echo(f"{closed} circuits of {name} were closed")
+
+
+@source.command()
+@click.argument("name")
 @json_option
 @pass_home
 def check(home: Home, name: str, as_json: bool) -> None:
@@ -175,7 +192,7 @@ def check(home: Home, name: str, as_json: bool) -> None:
     from scheduler.look import check_source
 
     _find(home, name)
-    result = check_source(home, name)
+    result = check_source(home, name, note)
     if as_json:
         emit_json(
             {

@@ -9,9 +9,11 @@ import click
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from data.config import Home
+    from data.config import Home, Settings
+    from data.definition import Definition
 
 
 @click.command()
@@ -37,7 +39,7 @@ def collect(home: Home) -> dict[str, Any]:
     from scheduler.cadence import due_at
     from scheduler.definitions import complete_definition
 
-    home.settings()
+    settings = home.settings()
     now = datetime.now(UTC)
     good, bad = load_sources(home.sources_dir)
     problems = [str(error) for error in bad]
@@ -48,8 +50,8 @@ def collect(home: Home) -> dict[str, Any]:
         events = store.events(limit=1)
         tests = store.selftests()
     sources = []
-    for source in good:
-        definition = complete_definition(source)
+    definitions = [complete_definition(source) for source in good]
+    for definition in definitions:
         state = known.get(definition.name)
         last = state.last_success if state else None
         due = due_at(
@@ -78,6 +80,9 @@ def collect(home: Home) -> dict[str, Any]:
     if depth.refused:
         problems.append(f"{depth.refused} alerts were refused by their channel")
     running = _daemon_runs(home)
+    tor = _tor(home, settings, definitions)
+    if tor["state"] == "down" and not any(each.kind.value == "tor_down" for each in states):
+        problems.append(f"Tor is down: {tor['reason']}")
     return {
         "sources": sources,
         "outbox": {
@@ -87,12 +92,22 @@ def collect(home: Home) -> dict[str, Any]:
         },
         "selftest": _selftest(tests, now),
         "selftest_age_seconds": min(((now - at).total_seconds() for at, _ in tests.values()), default=None),
+        "tor": tor,
         "daemon": "running" if running else "stopped",
         "last_event": None
         if not events
         else {"id": events[0].id, "kind": events[0].kind.value, "at": events[0].at, "source": events[0].source},
         "problems": problems,
     }
+
+
+def _tor(home: Home, settings: Settings, definitions: Sequence[Definition]) -> dict[str, Any]:
+    """How Tor is; its libraries are only loaded where a source needs it."""
+    if not any(each.via == "tor" and each.enabled for each in definitions):
+        return {"state": "unused"}
+    from scheduler.tor_report import report
+
+    return report(home, settings, definitions)
 
 
 def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
@@ -132,6 +147,19 @@ def _when(at: datetime | None) -> str:
     return "" if at is None else f"{at:%F %R} UTC"
 
 
+def _tor_line(tor: dict[str, Any]) -> str:
+    version = f" {tor['version']}" if tor["version"] else ""
+    progress = f", {tor['progress']} % connected to its network" if tor["state"] == "connecting" else ""
+    circuits = "".join(f", {name} {number}" for name, number in tor["circuits"].items())
+    reason = f": {tor['reason']}" if tor["reason"] else ""
+    said = "".join(f"; {warning}" for warning in tor["warnings"])
+    return (
+        f"Tor{version} ({tor['mode']}, {tor['socks']}): {tor['state']}{reason}{progress}"
+        + (f"; circuits{circuits.replace(',', ':', 1)}" if circuits else "")
+        + said
+    )
+
+
 def _show(value: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
@@ -152,6 +180,8 @@ def _show(value: dict[str, Any]) -> None:
     last = value["last_event"]
     out.print(f"last event: {last['kind']} {last['source']} at {_when(last['at'])}" if last else "no event yet")
     tested = value["selftest_age_seconds"]
+    if value["tor"]["state"] != "unused":
+        out.print(escape(_tor_line(value["tor"])))
     out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}, {_age(tested)}")
     for problem in value["problems"]:
         out.print(f"[bold yellow]![/] {escape(problem)}")

@@ -1,58 +1,395 @@
-"""Sources over Tor, whole: real onion services crawled into hits and an alert, failures told, nothing beside Tor."""
+"""Sources over Tor, whole: onion services crawled into hits and an alert, each failure told with its end, circuits kept apart."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
-from pathlib import Path
+import os
+import signal
+import socket
+import threading
+import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from tests.command import must, tocsin
-from tests.servers.tor_network import TorNetwork
+from crawler import tor
+from data.config import Home
+from data.endpoint import Endpoint
+from data.model import EventKind
+from data.sources import load_source
+from scheduler.definitions import complete_definition
+from scheduler.tor_report import checks
+from tests.command import must, tocsin, tocsin_json
+from tests.over_tor import LISTING, Site, Watch, watching
+from tests.servers.base import free_port
+from tests.servers.tor_network import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.xdist_group("tor")]
 
-DIRECTORY = "name: {name}\nplatform: open_directory\nurl: {url}\nvia: tor\n"
+
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory, tor_network):
+    with watching(tmp_path_factory.mktemp("over-tor")) as made:
+        made.configure(tor_network.client.folder)
+        yield made
 
 
-def port_of(url: str) -> int:
-    return int(url.rstrip("/").rpartition(":")[2])
+@pytest.fixture
+def site():
+    made = Site()
+    yield made
+    made.stop()
 
 
-def make_home(tmp_path: Path, tor: TorNetwork, extra: str = "", *, socks: str = "", control: str = "") -> Path:
-    """A home whose Tor is the network's client."""
+def key_file(watch: Watch, source: str, host: str, private: bytes) -> None:
+    path = watch.home.onion_key_path(source)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    text = base64.b32encode(private).decode().rstrip("=")
+    path.write_text(f"{host.removesuffix('.onion')}:descriptor:x25519:{text}\n")
+    path.chmod(0o600)
+
+
+def client_key() -> tuple[bytes, str]:
+    """The private key, and the public one as a service is told of it."""
+    made = X25519PrivateKey.generate()
+    return made.private_bytes_raw(), base64.b32encode(made.public_key().public_bytes_raw()).decode().rstrip("=")
+
+
+# --- failures ----------------------------------------------------------------------------------------------------
+
+
+def test_each_way_to_fail_has_its_words_its_event_and_its_end(watch, tor_network, site):
+    """Eight ways in which a site over Tor is not reached, each mended afterwards."""
+    watch.configure(tor_network.client.folder)
+    site.posts("/a")
+    good = tor_network.publish(site.port)
+    unpublished = tor_network.publish(site.port, wait=False)
+    tor_network.withdraw(unpublished)
+    private, public = client_key()
+    wrong, _ = client_key()
+    locked = tor_network.publish(site.port, client=public)
+    mistaken = tor_network.publish(site.port, client=public)
+    key_file(watch, "mistaken", mistaken.host, wrong)
+    empty = free_port()
+    broken = tor_network.publish(empty)
+    typo = good.host[:-7] + ("a" if good.host[-7] != "a" else "b") + ".onion"
+    slow = Site()
+    slow.hold.clear()
+    slow.posts("/a")
+    late = tor_network.publish(slow.port)
+    places = {
+        "typo": (f"http://{typo}/", "onion-bad-address"),
+        "unpublished": (f"{unpublished.url}/", "onion-not-found"),
+        "locked": (f"{locked.url}/", "onion-key-missing"),
+        "mistaken": (f"{mistaken.url}/", "onion-key-wrong"),
+        "closed": (f"{good.url}:81/", "tor-refused"),
+        "broken": (f"{broken.url}/", "tor-general-failure"),
+        "nameless": (f"http://nobody.invalid:{site.port}/", "tor-host-unreachable"),
+        "late": (f"{late.url}/", "timeout"),
+    }
+    for name, (url, _) in places.items():
+        watch.source(name, LISTING + ("timeout: 2s\n" if name == "late" else ""), url=url)
+    results = {result.source: result for result in watch.crawl(*places)}
+    for name, (_, code) in places.items():
+        assert results[name].state == "failed", name
+        assert results[name].error, name
+        assert watch.states(name) == {EventKind.SOURCE_SILENT: code}, (name, results[name].error)
+    assert len({result.error for result in results.values()}) == len(places), "each in words of its own"
+
+    # mended: each state ends with an event
+    tor_network.publish(site.port, key=unpublished.key)
+    key_file(watch, "locked", locked.host, private)
+    key_file(watch, "mistaken", mistaken.host, private)
+    watch.source("typo", LISTING, url=f"{good.url}/")
+    watch.source("closed", LISTING, url=f"{good.url}/")
+    watch.source("nameless", LISTING, url=f"http://somebody.test:{site.port}/")
+    slow.hold.set()
+    back = Site()
+    back.posts("/a")
+    with socket.create_server(("127.0.0.1", empty)) as relay:
+        threading.Thread(target=forward, args=(relay, back.port), daemon=True).start()
+        # Tor asks the same directories for a descriptor only once in a while: another one has not asked yet
+        fresh = tor_network.another_client("fresh")
+        fresh.start()
+        wait_for("the client", fresh.bootstrapped, 20)
+        watch.configure(fresh.folder)
+        results = {result.source: result for result in watch.crawl(*places)}
+    for name in places:
+        assert results[name].state == "done", (name, results[name].error)
+        assert watch.states(name) == {}
+        assert watch.events(name, EventKind.RECOVERED), name
+    fresh.stop()
+    back.stop()
+    slow.stop()
+
+
+def forward(server: socket.socket, port: int) -> None:
+    """Serve a few requests of a listening socket from another port."""
+
+    def one(incoming: socket.socket) -> None:
+        with incoming, socket.create_connection(("127.0.0.1", port)) as outgoing:
+            for source, target in ((incoming, outgoing), (outgoing, incoming)):
+                threading.Thread(target=pump, args=(source, target), daemon=True).start()
+            time.sleep(20)
+
+    while True:
+        try:
+            incoming, _ = server.accept()
+        except OSError:
+            return
+        threading.Thread(target=one, args=(incoming,), daemon=True).start()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+    except OSError:
+        # the other direction ended it
+        return
+
+
+def test_a_tor_that_is_absent_frozen_or_no_tor_is_one_state_of_all_sources(watch, tor_network, site, tmp_path):
+    site.posts("/a")
+    onion = tor_network.publish(site.port)
+    for name in ("one", "two"):
+        watch.source(name, LISTING, url=f"{onion.url}/")
+    own = tor_network.another_client("fragile")
+    own.folder.mkdir(exist_ok=True)
+    watch.configure(own.folder, patience="1s", extra='ready = "20s"\n')
+
+    def down(words: str) -> None:
+        results = watch.crawl("one", "two")
+        assert [result.state for result in results] == ["failed", "failed"]
+        assert all(words in result.error for result in results), results
+        assert watch.states("") == {EventKind.TOR_DOWN: watch.states("")[EventKind.TOR_DOWN]}
+        assert not {EventKind.SOURCE_SILENT} & set(watch.states("one")), "Tor's fault is not the source's"
+        assert site.asked == [], "nothing fell back"
+
+    def up() -> None:
+        results = watch.crawl("one", "two")
+        assert [result.state for result in results] == ["done", "done"], results
+        assert watch.states("") == {}
+        site.asked.clear()
+
+    before = len(watch.store.events(kind="tor_down"))
+    down("does not run")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(own.socks))
+        server.listen()
+        threading.Thread(target=answer_http, args=(server,), daemon=True).start()
+        down("no SOCKS port")
+    own.socks.unlink()
+    own.start()
+    wait_for("the client", own.bootstrapped, 20)
+    up()
+    assert own.process is not None
+    os.kill(own.process.pid, signal.SIGSTOP)
+    down("frozen")
+    os.kill(own.process.pid, signal.SIGCONT)
+    up()
+    own.kill()
+    down("does not run")
+    assert len(watch.store.events(kind="tor_down")) - before == 3, "one event for each time, whatever the reasons"
+    own.start()
+    wait_for("the client", own.bootstrapped, 20)
+    up()
+    own.stop()
+
+
+def answer_http(server: socket.socket) -> None:
+    while True:
+        try:
+            incoming, _ = server.accept()
+        except OSError:
+            return
+        with incoming:
+            incoming.recv(100)
+            incoming.sendall(b"HTTP/1.0 501 Tor is not an HTTP Proxy\r\n\r\n")
+
+
+def test_a_tor_that_restarts_in_mid_crawl_is_waited_for(watch, tor_network, site):
+    site.posts(*(f"/post/{number}" for number in range(120)))
+    onion = tor_network.publish(site.port)
+    fragile = tor_network.another_client("restarted")
+    fragile.start()
+    wait_for("the client", fragile.bootstrapped, 20)
+    watch.configure(fragile.folder, concurrency=4)
+    watch.source("restart", LISTING, url=f"{onion.url}/")
+
+    async def crash() -> None:
+        while len(site.asked) < 40:
+            await asyncio.sleep(0.01)
+        fragile.kill()
+        await asyncio.sleep(2)
+        fragile.start()
+
+    async def both():
+        crashing = asyncio.ensure_future(crash())
+        [result] = await watch.crawl_now("restart")
+        await crashing
+        return result
+
+    result = asyncio.run(both())
+    fragile.stop()
+    assert (result.state, result.examined, result.unexamined) == ("done", 120, 0), result
+    assert set(site.paths()) == {"/", *(f"/post/{number}" for number in range(120))}
+
+
+def test_a_tor_that_dies_in_mid_crawl_leaves_the_rest_due(watch, tor_network, site):
+    site.posts(*(f"/post/{number}" for number in range(60)))
+    onion = tor_network.publish(site.port)
+    fragile = tor_network.another_client("dying")
+    fragile.start()
+    wait_for("the client", fragile.bootstrapped, 20)
+    watch.configure(fragile.folder, concurrency=2, patience="1s")
+    watch.source("dying", LISTING, url=f"{onion.url}/")
+
+    async def both():
+        crawling = asyncio.ensure_future(watch.crawl_now("dying"))
+        while len(site.asked) < 20:
+            await asyncio.sleep(0.01)
+        fragile.kill()
+        return (await crawling)[0]
+
+    result = asyncio.run(both())
+    assert result.state == "failed"
+    assert EventKind.TOR_DOWN in watch.states("")
+    assert result.examined < 60
+    fragile.start()
+    wait_for("the client", fragile.bootstrapped, 20)
+    [again] = watch.crawl("dying")
+    fragile.stop()
+    assert again.state == "done", again
+    assert result.examined + again.examined == 60, "nothing lost, nothing doubled"
+    assert watch.states("") == {}
+
+
+# --- circuits ----------------------------------------------------------------------------------------------------
+
+
+def test_sources_have_circuits_of_their_own_until_they_are_renewed(watch, tor_network, site):
+    """Told by Tor itself, through its control port."""
+    site.posts("/a")
+    watch.configure(tor_network.client.folder)
+    for name in ("alpha", "beta"):
+        watch.source(name, LISTING, url=f"http://{name}.test:{site.port}/")
+    watch.source("gamma", LISTING + "circuits: crawl\n", url=f"http://gamma.test:{site.port}/")
+    control = Endpoint(path=str(tor_network.client.control))
+
+    def used(name: str) -> set[str]:
+        return {each.id for each in tor.circuits(control) if each.user.split(":")[0] == name}
+
+    def crawl() -> tuple[set[str], set[str], set[str]]:
+        assert [result.state for result in watch.crawl("alpha", "beta", "gamma")] == ["done"] * 3
+        return used("alpha"), used("beta"), used("gamma")
+
+    alpha, beta, gamma = crawl()
+    assert alpha
+    assert beta
+    assert not alpha & beta
+    again = crawl()
+    assert again[0] >= alpha, "kept"
+    assert again[1] >= beta, "kept"
+    assert not again[0] & again[1]
+    assert again[2] - gamma, "asked for new ones with each crawl"
+    said = must(watch.home.path, "source", "renew", "alpha")
+    assert f"{len(again[0])} circuits of alpha were closed" in said
+    renewed = crawl()
+    assert not renewed[0] & again[0], "renewed"
+    assert renewed[1] >= beta, "and the other's left alone"
+
+
+# --- the whole way -----------------------------------------------------------------------------------------------
+
+
+def test_every_crawl_over_tor_looks_the_same(watch, tor_network, site):
+    site.posts("/a")
+    site.answers["/a"] = (200, {"Set-Cookie": "known=1", "ETag": '"x"'}, b"text")
+    watch.configure(tor_network.client.folder)
+    onion = tor_network.publish(site.port)
+    for name in ("face-one", "face-two"):
+        watch.source(name, LISTING, url=f"{onion.url}/")
+        watch.crawl(name)
+    faces = {tuple(headers.items()) for _, headers in site.asked}
+    assert len(faces) == 1, faces
+    face = dict(next(iter(faces)))
+    assert set(face) == {"host", "accept", "accept-language", "user-agent", "accept-encoding", "connection"} - {
+        name for name in ("connection",) if name not in face
+    }
+    assert "Firefox" in face["user-agent"]
+
+
+def test_mirrors_are_tried_in_turn(watch, tor_network, site):
+    site.posts("/a")
+    dead = tor_network.publish(site.port, wait=False)
+    tor_network.withdraw(dead)
+    alive = tor_network.publish(site.port)
+    watch.configure(tor_network.client.folder, timeout="20s")
+    watch.source("mirrored", LISTING + f"hosts: ['{dead.url}', '{alive.url}']\n", url="'{host}/'")
+    [result] = watch.crawl("mirrored")
+    assert (result.state, result.examined) == ("done", 1), result
+
+
+def test_a_key_is_in_no_message_and_a_damaged_one_is_named_by_its_line(watch, tor_network, site):
+    onion = tor_network.publish(site.port)
+    watch.configure(tor_network.client.folder)
+    watch.source("keyed", LISTING, url=f"{onion.url}/")
+    path = watch.home.onion_key_path("keyed")
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_text("# a comment\nSECRETSECRETSECRET\n")
+    path.chmod(0o600)
+    [result] = watch.crawl("keyed")
+    path.unlink()
+    assert result.state == "failed"
+    assert "keyed.auth_private:2" in result.error
+    assert "SECRET" not in result.error + result.hint
+
+
+def test_a_tor_of_our_own_is_started_used_and_ended(tmp_path, tor_network, site):
+    site.posts("/a", "/b")
+    onion = tor_network.publish(site.port)
     home = tmp_path / "home"
     must(None, "init", home)
-    (home / "tocsin.toml").write_text(
-        f"[crawl]\nrate = 1000\nconcurrency = 16\n[tor]\njitter = 0\nsocks = '{socks or f'unix:{tor.client.socks}'}'\n"
-        f"control = '{control or f'unix:{tor.client.control}'}'\n{extra}"
-    )
-    return home
+    lines = tmp_path / "private-network"
+    lines.write_text(tor_network.torrc_for_own())
+    (home / "tocsin.toml").write_text(f"[tor]\nmode = 'own'\njitter = 0\ntorrc = '{lines}'\n")
+    source = tmp_path / "own.yaml"
+    source.write_text("name: own\n" + LISTING.format(url=f"{onion.url}/"))
+    must(home, "source", "add", source)
+    done = tocsin(home, "crawl", "own", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["crawls"][0]["examined"] == 2
+    assert "Tor connects to its network" in done.stderr
+    with pytest.raises(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(home / "tor" / "socks"))
+    for path in (home / "tor").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0 or path.is_socket(), path
+    kept = b"".join(path.read_bytes() for path in (home / "tor").rglob("*") if path.is_file())
+    assert onion.host.removesuffix(".onion").encode() not in kept, "Tor keeps nothing of where it was"
 
 
-def add(home: Path, text: str, **env: str) -> None:
-    file = home.parent / "source.yaml"
-    file.write_text(text)
-    must(home, "source", "add", file, **env)
+def test_doctor_and_status_tell_how_tor_is(tmp_path, tor_network, site):
+    onion = tor_network.publish(site.port)
+    home = tmp_path / "home"
+    must(None, "init", home)
+    source = tmp_path / "site.yaml"
+    source.write_text("name: site\n" + LISTING.format(url=f"{onion.url}/"))
+    must(home, "source", "add", source)
+    folder = tor_network.client.folder
+    (home / "tocsin.toml").write_text(f"[tor]\nsocks = 'unix:{folder}/socks'\ncontrol = 'unix:{folder}/control'\n")
+    said = tocsin_json(home, "status")["tor"]
+    assert (said["state"], said["progress"]) == ("ok", 100)
+    assert said["version"].startswith("0.4.")
+    settings = Home(home, {}).settings
+    definitions = [complete_definition(load_source(home / "sources" / "site.yaml"))]
 
+    def checked() -> dict[str, str]:
+        return {check.name: check.state for check in checks(Home(home, {}), settings(), definitions)}
 
-def crawl(home: Path, *names: str, **env: str):
-    """Exit status and results of a crawl."""
-    done = tocsin(home, "crawl", *names, "--json", **env)
-    assert "Traceback" not in done.stderr
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)["crawls"]
-
-
-def test_an_open_directory_of_an_onion_service_is_examined(tmp_path, tor_network, nginx):
-    folder = nginx.directory("over-tor")
-    for number in range(20):
-        (folder / f"{number}.txt").write_text(f"text {number}")
-    onion = tor_network.publish(port_of(nginx.url))
-    home = make_home(tmp_path, tor_network, "wall = 'required'\n")
-    add(home, DIRECTORY.format(name="dir", url=f"{onion.url}/json/over-tor/"))
-    code, [result] = crawl(home, "dir")
-    assert (code, result["state"], result["examined"], result["refused"]) == (0, "done", 20, 0), result
-    seen = [line for line in nginx.requests() if onion.host in line]
-    assert len(seen) >= 21
-    assert not [line for line in seen if "ocsin" in line], "no header names the operator or us"
+    assert checked() == {"tor": "ok", "tor control": "ok", "tor wall": "ok"}
+    (home / "tocsin.toml").write_text(f"[tor]\nsocks = 'unix:{tmp_path}/none'\ncontrol = 'unix:{tmp_path}/none'\n")
+    assert tocsin_json(home, "status")["tor"]["state"] == "down"
+    assert checked() == {"tor": "wrong", "tor control": "warning", "tor wall": "ok"}

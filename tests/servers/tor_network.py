@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from stem import Signal
 from stem.control import Controller
 
 from tests.servers.base import HOST, STOP_SECONDS, debian_program, free_port
@@ -347,11 +346,6 @@ class TorNetwork:
         """End an onion service."""
         with self.onions.controller() as controller:
             controller.msg(f"DEL_ONION {onion.host.removesuffix('.onion')}")
-
-    def forget(self, tor: Tor | None = None) -> None:
-        """Make a client forget circuits and descriptors."""
-        with (tor or self.client).controller() as controller:
-            controller.signal(Signal.NEWNYM)
 
     def stop(self) -> None:
         for tor in reversed(self._all):
