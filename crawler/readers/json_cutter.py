@@ -207,7 +207,7 @@ class Cutter:
             self._enter()
             if self._spine == before and self._opened:
                 # what is in front of the container is too long
-                self.long += 1
+                self.long += bool(self._data[self._begin : self._opened[before]].strip(BLANK))
                 self._rest(self._data[self._begin : self._opened[before]])
                 self._begin = self._opened[before]
         if len(self._data) - self._begin > self.max_size:
@@ -283,7 +283,7 @@ class Cutter:
 
     def _give_up(self) -> None:
         """No bracket and no comma for too long: it is text, mostly of one string."""
-        self.long += 1
+        self.long += bool(self._data[self._begin :].strip(BLANK))
         self._rest(self._data[self._begin : self._at])
         self._begin = self._at
         if self._data[self._at : self._at + 1] == bytes((self._signs.quote,)):

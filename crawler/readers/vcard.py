@@ -14,6 +14,7 @@ from crawler.readers.json_records import Records
 FORMAT = "vcard"
 
 _BEGIN = re.compile(rb"\s*+BEGIN\s*:\s*VCARD\s", re.IGNORECASE)
+_END = re.compile(rb"END:VCARD\s*\Z", re.IGNORECASE)
 _LINE = re.compile(r"(?:[\w-]+\.)?([A-Za-z][\w-]*)((?:;(?:[^\":;]|\"[^\"]*\")*)*):(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PARTS = re.compile(r"(?<!\\);")
@@ -47,6 +48,7 @@ def _unfolded(lines: Lines, longest: int) -> Iterator[str]:
             folded = line[:1] in (b" ", b"\t")
             # version 2.1 breaks lines within quoted-printable by a sign at their end
             soft = bool(waiting) and waiting[-1].endswith(b"=") and b"QUOTED-PRINTABLE" in waiting[0][:200].upper()
+            soft = soft and not _END.match(line)
             if waiting and (folded or soft) and size < longest:
                 if soft:
                     waiting[-1] = waiting[-1][:-1]

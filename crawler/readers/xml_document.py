@@ -32,6 +32,7 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _PROLOG = re.compile(rb"<\?xml[\s?]")
+_DOCTYPE = re.compile(rb"<!DOCTYPE\s++([\w.-]++)")
 _DECLARED = re.compile(rb"<\?xml[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 # an attribute that alone says a value, or names the one in the element
 _VALUE = ("value", "v", "val", "valeur")
@@ -56,7 +57,9 @@ def sniff(head: bytes, name: str) -> float:
     text = as_utf8(head).lstrip(b"\xef\xbb\xbf \t\n")
     if not text.startswith(b"<") or not is_text(text):
         return 0.0
-    root = root_name(text)
+    # a definition of entities may be longer than the head
+    doctype = _DOCTYPE.search(text[:8192])
+    root = root_name(text) or (doctype[1].decode() if doctype else "")
     if not root or root.lower() == "html":
         return 0.0
     prolog = _PROLOG.match(text) is not None
@@ -64,8 +67,14 @@ def sniff(head: bytes, name: str) -> float:
         return 0.0
     if prolog:
         return 0.9
-    closed = b"</" in text or b"/>" in text
-    return 0.85 if closed and (name.lower().endswith(".xml") or text.count(b"</") > 1) else 0.4 if closed else 0.0
+    closed = b"</" in text or b"/>" in text or doctype is not None
+    return (
+        0.85
+        if closed and (name.lower().endswith(".xml") or doctype or text.count(b"</") > 1)
+        else 0.4
+        if closed
+        else 0.0
+    )
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:

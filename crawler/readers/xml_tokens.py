@@ -22,8 +22,9 @@ Token = tuple[bytes, bytes, bytes, bytes]
 
 # no attribute holds "<", so that a quote without its end costs no more than its tag
 _TOKEN = re.compile(
-    rb"<(/?)(?:[^\s<>:/\"'=]*:)?([^\s<>:/\"'=]+)"
-    rb"([^<>\"']*(?:\"[^\"<]*\"[^<>\"']*|'[^'<]*'[^<>\"']*)*)>|([^<]+)"
+    # possessive: a name without its end must not be tried at each of its lengths
+    rb"<(/?)(?:[^\s<>:/\"'=]*+:)?([^\s<>:/\"'=]++)"
+    rb"([^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+)>|([^<]++)"
 )
 _ATTRIBUTE = re.compile(rb"(?:[^\s:=\"'<>]*:)?([^\s:=\"'<>]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _REFERENCE = re.compile(rb"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(amp|lt|gt|quot|apos));")
