@@ -39,8 +39,8 @@ _ROWS = ",".join(json.dumps({"nom": f"Martin{number}", "ville": "Lyon"}) for num
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 for _name, _data, _problems in (
-    ("json_deep", f"[{_ROWS}," + '{"a":' * 100_000 + "1" + "}" * 100_000 + f",{_ROW}]", ("json",)),
-    ("json_deep_and_open", f"[{_ROWS},{_ROW}," + "[" * 300_000, ("json", "cut")),
+    ("json_deep", f"[{_ROWS}," + '{"a":' * 30_000 + "1" + "}" * 30_000 + f",{_ROW}]", ("json",)),
+    ("json_deep_and_open", f"[{_ROWS},{_ROW}," + "[" * 100_000, ("json", "cut")),
     ("json_brackets_of_the_wrong_kind", f"[{_ROWS},{{]}},[}},{_ROW}]", ("json",)),
     ("json_closing_brackets", f"[{_ROWS}" + "]}" * 50_000 + f"[{_ROW}]", ("json",)),
     ("json_a_quote_never_closed", f'[{_ROWS},{{"a":"b}},{_ROW},{_ROWS}]', ("json",)),
