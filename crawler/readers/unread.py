@@ -7,8 +7,6 @@ from crawler.readers.base import Limits, Output, Source
 FORMAT = "unknown"
 
 KINDS = (
-    (4, b"Standard Jet DB", "an Access database"),
-    (4, b"Standard ACE DB", "an Access database"),
     (0, b"PGDMP", "a PostgreSQL custom dump"),
     (0, b"TAPE\0\0\x03\0", "a SQL Server backup"),
 )
