@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,8 @@ from data.post_changes import TELLING
 
 # Verdicts that say that every record of a sample was known before.
 KNOWN_VERDICTS = frozenset({"re-post", "re-packaged", "subset"})
+# Unmatched people are told from these standard deviations above what typing errors are likely to hide.
+SIGMAS = 3
 SEVERITY = {
     EventKind.FURTHER_RELEASE: Severity.CRITICAL,
     EventKind.CANARY_HIT: Severity.CRITICAL,
@@ -70,6 +73,9 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
             "known": lineage.known,
             "new": lineage.new,
             "interval": list(lineage.interval),
+            "mistyped": lineage.mistyped,
+            "added": dict(sorted(lineage.added.items())),
+            "confidence": lineage.confidence,
             "new_values": dict(lineage.new_values),
             "parents": [{"release": parent.release, "share": parent.share} for parent in lineage.parents],
         }
@@ -78,21 +84,32 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
 
 def leading(findings: Sequence[Finding]) -> Finding:
     """The finding of a post that says most: hits before none, more new people before fewer, larger before smaller."""
-    return max(
-        findings, key=lambda each: (bool(each.hits), each.lineage.new if each.lineage else 0, each.records, each.bytes)
-    )
+
+    def says(each: Finding) -> tuple[bool, int, bool, int, int]:
+        found = each.lineage
+        return bool(each.hits), found.new if found else 0, bool(found and found.added), each.records, each.bytes
+
+    return max(findings, key=says)
 
 
 def _all_known(finding: Finding) -> bool:
-    return finding.lineage is not None and finding.lineage.verdict in KNOWN_VERDICTS and finding.lineage.new == 0
+    return finding.lineage is not None and finding.lineage.verdict in KNOWN_VERDICTS
 
 
-def _is_further(finding: Finding) -> bool:
-    """New people beside a registered release, and something that ties them to it."""
+def _further(finding: Finding) -> Severity | None:
+    """How loud new harm beside a registered release is, something tying the sample to it; None where there is none.
+
+    Known people who come with what was not known of them are new harm too. The unmatched rest of a known dump is told
+    unless the sample's own typing errors account for it.
+    """
     lineage = finding.lineage
-    if lineage is None or not lineage.new or not lineage.parents:
-        return False
-    return bool(finding.hits) or lineage.verdict in {"superset", "overlap", "padded"}
+    if lineage is None or not lineage.parents:
+        return None
+    if lineage.added or (lineage.new and lineage.verdict in {"superset", "overlap", "padded", "new"}):
+        return Severity.CRITICAL
+    if lineage.new > lineage.mistyped + SIGMAS * math.sqrt(lineage.mistyped):
+        return Severity.CRITICAL if finding.hits else Severity.WARNING
+    return None
 
 
 def events_of_post(
@@ -122,10 +139,10 @@ def events_of_post(
     best = leading(findings)
     told = _facts(best, findings)
     if best.hits or (best.lineage is not None and best.lineage.parents):
-        if _is_further(best):
+        if loud := _further(best):
             # the same people further released at two places ring once: hits and count of new people name the release
-            subject: tuple[object, ...] = (best.fingerprint or post, told["new"], told["people"])
-            events.append(make(EventKind.FURTHER_RELEASE, at, *subject, facts=told, **common))
+            subject: tuple[object, ...] = (best.fingerprint or post, told["new"], told["people"], *told["added"])
+            events.append(make(EventKind.FURTHER_RELEASE, at, *subject, severity=loud, facts=told, **common))
         elif best.hits and not _all_known(best):
             events.append(make(EventKind.CANARY_HIT, at, best.fingerprint, facts=told, **common))
         else:

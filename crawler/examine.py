@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from crawler.byte_pass import AT_ONCE, BytePass
 from crawler.lineage import compare
 from crawler.match import Confirmed, Matcher, confirm
+from crawler.noise import names_swapped
 from crawler.pump import RAW, Pump
 from crawler.reader_talk import FAULTS, ReaderTalk
-from crawler.records import RowBatch, row_inputs, tag_rows
+from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
+from crawler.repair import SecondLook, Unmatched
 from crawler.running_text import Found, RunningText
 from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
@@ -194,6 +196,8 @@ class _Examination:
         self.enough = enough
         self.request = request
         self.records = _Records()
+        self.releases = examiner.releases
+        self.unmatched = Unmatched()
         self.excerpts: list[dict[str, str]] = []
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
         self.began = False
@@ -359,13 +363,12 @@ class _Examination:
                 header, rows, batch = rows[0], rows[1:], batch.drop(1)
             member.plan = sniff(header, rows)
             member.prose = reads_like_text(member.plan, rows)
-        plan = member.plan
         member.rows += len(batch)
         if member.prose:
             self._text(member, batch.lines())
         if not len(batch):
             return
-        tags = tag_rows(plan, batch, self.examiner.keys.probe)
+        tags = self._look_again(member, batch, tag_rows(member.plan, batch, self.examiner.keys.probe))
         member.records += int(tags.keys.any(axis=1).sum())
         self.records.keys.append(tags.keys)
         watch = self.examiner.watchlist
@@ -377,7 +380,24 @@ class _Examination:
             self.records.add_values(kind, values)
             suspects[rows_of[watch.probe_values.lookup(values)]] = True
         if suspects.any():
-            self._confirm_rows(plan, batch.take(np.flatnonzero(suspects)))
+            self._confirm_rows(member.plan, batch.take(np.flatnonzero(suspects)))
+
+    def _look_again(self, member: _Member, batch: RowBatch, tags: RowTags) -> RowTags:
+        """Keep some rows that no release knows, for a second look; where their names stand in the wrong columns, mend that."""
+        if not len(self.releases) or member.plan is None:
+            return tags
+        held = self.releases.held(tags.keys)
+        if names_swapped(tags.keys, held):
+            member.plan = member.plan.names_swapped()
+            tags = tag_rows(member.plan, batch, self.examiner.keys.probe)
+            held = self.releases.held(tags.keys)
+        lost = np.flatnonzero(tags.keys.any(axis=1) & ~held.any(axis=1))
+        kept = lost[self.unmatched.wanted(tags.keys[lost])]
+        if len(kept):
+            some = batch.take(kept)
+            widest = max(readings(member.plan, len(some), Forms(some.column)), key=len, default={})
+            self.unmatched.keep(tags.keys[kept], widest)
+        return tags
 
     def _text(self, member: _Member, payload: bytes) -> None:
         if member.text is None:
@@ -458,7 +478,8 @@ class _Examination:
             builder.add(keys, values)
         if not keys.any():
             return None
-        return compare(keys, values, self.examiner.releases, has_hits=has_hits)
+        second = SecondLook(self.examiner.keys.probe, self.unmatched, self.releases.holds)
+        return compare(keys, values, self.releases, has_hits=has_hits, second=second)
 
     def _finding(self, member: _Member, lineage: Lineage | None) -> Finding:
         if member.dropped_members:

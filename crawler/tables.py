@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -72,6 +72,11 @@ class Plan:
         roles = set(self.places)
         names = {"first", "surname"} <= roles or "fullname" in roles
         return bool(roles & set(VALUE_ROLES)) or (names and "dob" in roles)
+
+    def names_swapped(self) -> Plan:
+        """The same plan with the columns of surnames and first names in each other's place."""
+        other = {"surname": "first", "first": "surname"}
+        return Plan(tuple(replace(column, role=other.get(column.role, column.role)) for column in self.columns))
 
     def describe(self) -> list[str]:
         """A line per column: what was understood, by what, and what is ignored."""

@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler import text_anchors
+from crawler.repair_kernels import variants
 from crawler.scan import ByteScanner
 from data import columns
+from data.tags import Packed
+from data.tightset import TightSet
 
 # one of everything, so that every loop is compiled for the arguments it will get
 _WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é \\u00e9 <b>a</b> =\n " + 30 * "Y"
@@ -39,9 +42,20 @@ def warm_up() -> None:
         scanner.finish()
     text_anchors.regions(_WARM.encode())
     columns.warm_up()
+    _warm_releases()
     _warm.set()
     if kernels.CACHED:
         _stamp().touch(mode=0o600)
+
+
+def _warm_releases() -> None:
+    """Sets of releases, and the second look at unmatched people."""
+    tags = np.arange(1, 40, dtype=np.uint64) << np.uint64(40)
+    held = TightSet.build(tags)
+    held.lookup(held.to_array())
+    word = Packed.of([b"abc"])
+    for lengths_vary in (True, False):
+        variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
 
 
 def is_compiled() -> bool:

@@ -101,6 +101,19 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What a small sample says of the unseen whole it came from, under a condition that nobody can check.
+
+    condition: the sentence that must hold. confidence: of the bounds, 0..1. new_share: bounds for the share of new
+    people.
+    """
+
+    condition: str
+    confidence: float
+    new_share: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """How a sample stands to all releases.
 
@@ -108,6 +121,12 @@ class Lineage:
         verdict: one of `VERDICTS`.
         records: distinct people of the sample; known and new partition them. interval: bounds for `new`.
         new_values: per kind, values of the sample that no release holds. notes: assumptions and what was not decided.
+        confidence: of the verdict, 0..1; 0 for `undecided`.
+        columns: kinds of record key that the sample has.
+        mistyped: of the new people, so many are probably known ones with typing errors.
+        added: new harm to known people: kinds of value (`note` for free text) that no release has which explains
+            them, and of how many people.
+        whole: of a small sample, what follows for the whole under a condition; else None.
     """
 
     verdict: str
@@ -118,6 +137,26 @@ class Lineage:
     parents: tuple[Parent, ...] = ()
     new_values: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    confidence: float = 0.0
+    columns: tuple[str, ...] = ()
+    mistyped: int = 0
+    added: Mapping[str, int] = field(default_factory=dict)
+    whole: Whole | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """From plain containers; what an older Tocsin did not write has its default."""
+        whole = value.get("whole")
+        return cls(
+            **{
+                **value,
+                "interval": tuple(value["interval"]),
+                "parents": tuple(Parent(**parent) for parent in value["parents"]),
+                "notes": tuple(value.get("notes", ())),
+                "columns": tuple(value.get("columns", ())),
+                "whole": None if whole is None else Whole(**{**whole, "new_share": tuple(whole["new_share"])}),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +193,7 @@ class Finding:
         value["members"] = [member.to_json(public=public) for member in self.members]
         if self.lineage is not None and public:
             value["lineage"]["interval"] = list(self.lineage.interval)
+            value["lineage"]["columns"] = list(self.lineage.columns)
         if public:
             del value["fingerprint"], value["sealed"]
         return value
@@ -168,16 +208,7 @@ class Finding:
                 "members": tuple(cls.from_json(member) for member in value.get("members", ())),
                 "problems": tuple(value.get("problems", ())),
                 "hits": tuple(Hit(**{**hit, "kinds": tuple(hit["kinds"])}) for hit in value.get("hits", ())),
-                "lineage": None
-                if lineage is None
-                else Lineage(
-                    **{
-                        **lineage,
-                        "interval": tuple(lineage["interval"]),
-                        "parents": tuple(Parent(**parent) for parent in lineage["parents"]),
-                        "notes": tuple(lineage.get("notes", ())),
-                    }
-                ),
+                "lineage": None if lineage is None else Lineage.from_json(lineage),
             }
         )
 

@@ -2,21 +2,25 @@
 
     releases/ID/manifest.json
     releases/ID/name+dob.tags …        one set for each record kind that occurred
+    releases/ID/share.tags             a small share of all record keys, for `data.triage`
     releases/ID/values/nir.tags …      values; of a large release one in `VALUE_SAMPLE`
+    releases/ID/notes.tags             prints of free texts (`crawler.notes`)
 
 No row ids, no order, no counts for a key, no links between keys. A release that was cut short while it was written
-has a name that starts with a dot, and is not one.
+has a name that starts with a dot, and is not one. The union of all releases is `data.union`.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +33,22 @@ from data.normalise import VERSION
 from data.people import count_people
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagset import TagSet
+from data.tightset import TightSet, open_set
+from data.triage import Triage, share_bits, share_of
+from data.union import Segment, Union, read_segments, write_union
 
 U64 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 had no share and no notes, and sets of another form: it is read as it is.
+_READABLE = (1, 2)
 MANIFEST = "manifest.json"
+SHARE, NOTES = "share", "notes"
+# So many releases are looked through whole for those that explain a sample, by what triage says of them.
+LIKELY = 32
+# Rows that no likely release explains are looked for in all releases, so many at a time and in so many rounds.
+UNEXPLAINED, ROUNDS = 1000, 3
 # Values serve to see that known people came with new numbers: a sample is enough where there are many, and more
 # would be a second hoard of single values (privacy) and bytes (at most 16 a record, of which the keys take most).
 EXACT_VALUES = 1_000_000
@@ -65,19 +79,23 @@ class ReleaseBuilder:
         self.release = check_id(release)
         self._keys: list[U64] = []
         self._values: dict[Kind, list[U64]] = {}
+        self._notes: list[U64] = []
 
-    def add(self, keys: U64, values: Mapping[Kind, U64]) -> None:
+    def add(self, keys: U64, values: Mapping[Kind, U64], notes: U64 | None = None) -> None:
         """Add rows.
 
         Args:
             keys: shape (n, 6), columns as `RECORD_KINDS`, 0 for absent.
             values: per kind tags of single values, shape (m,), any order, repeated or not.
+            notes: prints of free texts, shape (p,), likewise.
         """
         if keys.ndim != 2 or keys.shape[1] != len(RECORD_KINDS):
             raise ValueError(f"record keys come in {len(RECORD_KINDS)} columns")
         self._keys.append(keys[keys.any(axis=1)])
         for kind, tags in values.items():
             self._values.setdefault(kind, []).append(tags)
+        if notes is not None and len(notes):
+            self._notes.append(notes)
 
     def write(self, folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the release whole or not at all, and return its manifest.
@@ -97,91 +115,127 @@ class ReleaseBuilder:
                 "no record was found in what was given, so there is nothing to compare with later",
                 hint="look at what is understood of it:  tocsin scan PATH",
             )
-        final = folder / self.release
-        if final.exists():
-            raise InputError(f"there is a release {self.release} already", hint="choose another name, or retire it")
-        aside = folder / f".{self.release}.new"
-        step = 1 if len(keys) <= EXACT_VALUES else VALUE_SAMPLE
-        with _writing(folder):
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(mode=0o700)
-            (aside / "values").mkdir(mode=0o700)
-            sets: dict[str, int] = {}
-            values: dict[str, int] = {}
-            for column, kind in enumerate(RECORD_KINDS):
-                if keys[:, column].any():
-                    sets[kind.word] = _save(keys[:, column], aside / f"{kind.word}.tags")
-            for kind, parts in self._values.items():
-                tags = sampled(np.concatenate(parts), step)
-                if tags.any():
-                    values[kind.word] = _save(tags, aside / "values" / f"{kind.word}.tags")
-            whole = {
-                **manifest,
-                "id": self.release,
-                "format": FORMAT,
-                "normaliser": VERSION,
-                "records": len(keys),
-                "people": count_people(keys),
-                "sets": sets,
-                "values": values,
-                "value_sample": step,
-                "retired": None,
-            }
-            _write_manifest(aside, whole)
-            aside.rename(final)
+        with _writing(folder), _locked(folder):
+            final = folder / self.release
+            if final.exists():
+                raise InputError(f"there is a release {self.release} already", hint="choose another name, or retire it")
+            whole = self._write_aside(folder / f".{self.release}.new", keys, manifest)
+            (folder / f".{self.release}.new").rename(final)
             _sync(folder)
+            _renew_union(folder)
         result: dict[str, Any] = orjson.loads(_dump(whole))
         return result
 
+    def _write_aside(self, aside: Path, keys: U64, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        step = 1 if len(keys) <= EXACT_VALUES else VALUE_SAMPLE
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        (aside / "values").mkdir(mode=0o700)
+        sets: dict[str, int] = {}
+        values: dict[str, int] = {}
+        bits = share_bits(len(keys))
+        for column, kind in enumerate(RECORD_KINDS):
+            if keys[:, column].any():
+                sets[kind.word] = _save(keys[:, column], aside / f"{kind.word}.tags")
+        _save(share_of(keys.ravel(), bits), aside / f"{SHARE}.tags")
+        for kind, parts in self._values.items():
+            tags = sampled(np.concatenate(parts), step)
+            if tags.any():
+                values[kind.word] = _save(tags, aside / "values" / f"{kind.word}.tags")
+        notes = _save(np.concatenate(self._notes), aside / f"{NOTES}.tags") if self._notes else 0
+        whole = {
+            **manifest,
+            "id": self.release,
+            "format": FORMAT,
+            "normaliser": VERSION,
+            "records": len(keys),
+            "people": count_people(keys),
+            "sets": sets,
+            "values": values,
+            "value_sample": step,
+            "share_bits": bits,
+            "notes": notes,
+            "retired": None,
+        }
+        _write_manifest(aside, whole)
+        return whole
+
 
 class Release:
-    """One release, open for look-ups; threads may share it."""
+    """One release; its sets are opened when they are first asked for. Threads may share it."""
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.id: str = folder.name
         self.folder = folder
         self.manifest = manifest
         self.people = int(manifest["people"])
+        self.records = int(manifest["records"])
         self.value_sample = int(manifest["value_sample"])
+        self.share_bits = int(manifest.get("share_bits", share_bits(self.records)))
         self.columns = tuple(kind for kind in RECORD_KINDS if kind.word in manifest["sets"])
-        self._sets = {kind: TagSet.open(folder / f"{kind.word}.tags") for kind in self.columns}
-        self._values = {
-            kind: TagSet.open(folder / "values" / f"{kind.word}.tags")
+        self.value_kinds: frozenset[str] = frozenset(manifest["values"])
+
+    @cached_property
+    def sets(self) -> Mapping[Kind, TagSet | TightSet]:
+        """One set for each kind of record key."""
+        return {kind: open_set(self.folder / f"{kind.word}.tags") for kind in self.columns}
+
+    @cached_property
+    def values(self) -> Mapping[Kind, TagSet | TightSet]:
+        """Of values, or of a sample of them."""
+        return {
+            kind: open_set(self.folder / "values" / f"{kind.word}.tags")
             for kind in VALUE_KINDS
-            if kind.word in manifest["values"]
+            if kind.word in self.value_kinds
         }
+
+    @cached_property
+    def notes(self) -> TagSet | TightSet | None:
+        """Prints of free texts; None where it has none."""
+        return open_set(self.folder / f"{NOTES}.tags") if self.manifest.get("notes") else None
+
+    def share(self) -> U64:
+        """The record keys that triage keeps, cut."""
+        if self.manifest["format"] == 1:
+            # its sets have lost the bits that choose a share: what is small is taken whole, the rest goes without
+            small = self.records <= UNEXPLAINED
+            return np.concatenate([each.to_array() for each in self.sets.values()]) if small else np.zeros(0, np.uint64)
+        return open_set(self.folder / f"{SHARE}.tags").to_array()
 
     def hits(self, keys: U64) -> Bools:
         """Shape (n, 6): which keys of (n, 6) this release holds."""
-        found = np.zeros(keys.shape, bool)
-        for kind, tags in self._sets.items():
-            column = RECORD_KINDS.index(kind)
-            present = np.flatnonzero(keys[:, column])
-            found[present, column] = tags.lookup(keys[present, column])
-        return found
+        return _hits(keys, self.sets)
 
     def members(self, kind: Kind) -> int:
         """How many record keys of a kind it holds."""
-        return len(self._sets[kind]) if kind in self._sets else 0
-
-    def holds_values(self, kind: Kind, tags: U64) -> Bools:
-        """Shape of `tags`: which this release holds; meaningful only within its sample."""
-        held = self._values.get(kind)
-        return held.lookup(tags) if held is not None else np.zeros(tags.shape, bool)
+        return int(self.manifest["sets"].get(kind.word, 0))
 
     def verify(self) -> None:
         """Read everything and compare digests; raises StoreError."""
-        for tags in (*self._sets.values(), *self._values.values()):
+        for tags in (*self.sets.values(), *self.values.values(), *([self.notes] if self.notes is not None else [])):
             tags.verify()
+
+
+def _hits(keys: U64, sets: Mapping[Kind, TagSet | TightSet]) -> Bools:
+    found = np.zeros(keys.shape, bool)
+    for kind, tags in sets.items():
+        column = RECORD_KINDS.index(kind)
+        present = np.flatnonzero(keys[:, column])
+        found[present, column] = tags.lookup(keys[present, column])
+    return found
 
 
 class Releases:
     """All releases of a home, mapped and not read: open them again to see what was added or retired since."""
 
-    def __init__(self, active: Mapping[str, Release], stale: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, active: Mapping[str, Release], stale: tuple[str, ...] = (), segments: Sequence[Segment] = ()
+    ) -> None:
         self.active = dict(active)
         self.stale = stale
         """Ids of releases made by another version of the normaliser: their tags meet none of ours."""
+        self.people = sum(release.people for release in self.active.values())
+        self._union = Union(self.active, segments)
 
     @classmethod
     def open(cls, folder: Path, case: str = "") -> Releases:
@@ -208,26 +262,80 @@ class Releases:
                 stale.append(manifest["id"])
                 continue
             active[manifest["id"]] = Release(folder / manifest["id"], manifest)
-        return cls(active, tuple(stale))
+        return cls(active, tuple(stale), read_segments(folder, active))
 
     def __len__(self) -> int:
         return len(self.active)
+
+    def members(self, kind: Kind) -> int:
+        """How many record keys of a kind all releases hold; those of several are counted for each."""
+        return sum(release.members(kind) for release in self.active.values())
+
+    def held(self, keys: U64) -> Bools:
+        """Shape (n, 6): which keys of (n, 6) any release holds."""
+        found = np.zeros(keys.shape, bool)
+        for column, kind in enumerate(RECORD_KINDS):
+            present = np.flatnonzero(keys[:, column])
+            found[present, column] = self.holds(kind, keys[present, column])
+        return found
+
+    def holds(self, kind: Kind, tags: U64) -> Bools:
+        """Shape of `tags`: which record keys of one kind any release holds."""
+        return self._union.holds(kind.word, tags)
+
+    def known_notes(self, prints: U64) -> Bools:
+        """Shape of `prints`: which prints of free texts any release holds."""
+        return self._union.holds(NOTES, prints)
 
     def per_release(self, keys: U64) -> dict[str, Bools]:
         """Per release, shape (n,): the rows of (n, 6) it knows by any key."""
         return {name: np.any(release.hits(keys), axis=1) for name, release in self.active.items()}
 
-    def held(self, keys: U64) -> Bools:
-        """Shape (n, 6): which keys of (n, 6) any release holds."""
-        held = np.zeros(keys.shape, bool)
-        for release in self.active.values():
-            held |= release.hits(keys)
-        return held
-
     def known_any(self, keys: U64) -> Bools:
         """Shape (n,): the rows of (n, 6) that any release knows by any key."""
         known: Bools = np.any(self.held(keys), axis=1)
         return known
+
+    @cached_property
+    def _triage(self) -> Triage:
+        everything = list(self.active.values())
+        return Triage([release.share() for release in everything], [release.share_bits for release in everything])
+
+    def explaining(self, keys: U64, seen: Bools) -> list[Release]:
+        """The releases that explain the known rows of a sample, and others that may.
+
+        Few rows are looked for in all releases; of many, triage names the releases that hold most of them or are
+        held to the greatest part, and what these leave unexplained is looked for in all others.
+
+        Args:
+            keys: shape (n, 6).
+            seen: as `held` gives it for them.
+        """
+        everything = list(self.active.values())
+        known = seen.any(axis=1)
+        rows, hits = keys[known], seen[known]
+        if len(rows) <= UNEXPLAINED or len(everything) <= 1:
+            return [release for release in everything if release.hits(rows).any()]
+        estimate = self._triage.estimate(rows[hits])
+        per_row = hits.sum() / len(rows)
+        coverage = estimate / np.array([release.records for release in everything]) / per_row
+        likely = {*np.argsort(-estimate, kind="stable")[:LIKELY].tolist()}
+        likely |= {*np.argsort(-coverage, kind="stable")[:LIKELY].tolist()}
+        chosen = [at for at in sorted(likely) if estimate[at]]
+        found, left = [], rows
+        for at in sorted(chosen, key=lambda at: -estimate[at]):
+            found.append(everything[at])
+            left = left[~everything[at].hits(left).any(axis=1)] if len(left) else left
+        others = [release for at, release in enumerate(everything) if at not in set(chosen)]
+        for _ in range(ROUNDS):
+            if not len(left):
+                break
+            more = [release for release in others if release.hits(left[:UNEXPLAINED]).any()]
+            found += more
+            others = [release for release in others if release not in more]
+            for release in more:
+                left = left[~release.hits(left).any(axis=1)]
+        return found
 
     @property
     def value_sample(self) -> int:
@@ -237,10 +345,7 @@ class Releases:
     def new_values(self, kind: Kind, tags: U64) -> tuple[int, int]:
         """Of distinct value tags: how many no release holds, and how many were compared (within the sample)."""
         compared = sampled(tags, self.value_sample)
-        known = np.zeros(len(compared), bool)
-        for release in self.active.values():
-            known |= release.holds_values(kind, compared)
-        return int((~known).sum()), len(compared)
+        return int((~self._union.holds(f"values/{kind.word}", compared)).sum()), len(compared)
 
 
 def read_manifests(folder: Path) -> list[dict[str, Any]]:
@@ -257,10 +362,8 @@ def read_manifests(folder: Path) -> list[dict[str, Any]]:
             continue
         try:
             manifest = orjson.loads((path / MANIFEST).read_bytes())
-            if manifest["format"] != FORMAT:
-                raise StoreError(
-                    f"the release {path.name} was written by another version of Tocsin", hint="update Tocsin"
-                )
+            if manifest["format"] not in _READABLE:
+                raise StoreError(f"the release {path.name} was written by a newer Tocsin", hint="update Tocsin")
             for name in ("people", "records", "value_sample", "normaliser"):
                 int(manifest[name])
             if manifest["id"] != path.name or not {"sets", "values", "retired"} <= manifest.keys():
@@ -287,13 +390,14 @@ def retire(folder: Path, release: str, now: datetime) -> dict[str, Any]:
     manifest = next((each for each in read_manifests(folder) if each["id"] == release), None)
     if manifest is None:
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
-    with _writing(folder):
+    with _writing(folder), _locked(folder):
         if manifest["retired"] is None:
             manifest["retired"] = now.isoformat()
             _write_manifest(path, manifest)
         for file in path.rglob("*.tags"):
             file.unlink()
         _sync(path)
+        _renew_union(folder)
     return manifest
 
 
@@ -307,17 +411,28 @@ def remove(folder: Path, release: str) -> None:
     path = folder / check_id(release)
     if not path.is_dir():
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
-    with _writing(folder):
+    with _writing(folder), _locked(folder):
         # out of sight in one step: half a release must never be opened
         aside = folder / f".{release}.gone"
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
         shutil.rmtree(aside)
         _sync(folder)
+        _renew_union(folder)
+
+
+def _renew_union(folder: Path) -> None:
+    """Bring the union in step with the releases; a reader finds the releases themselves until it is."""
+    active = {
+        manifest["id"]: Release(folder / manifest["id"], manifest)
+        for manifest in read_manifests(folder)
+        if manifest["retired"] is None and manifest["normaliser"] == VERSION
+    }
+    write_union(folder, active)
 
 
 def _save(tags: U64, path: Path) -> int:
-    held = TagSet.build(tags)
+    held = TightSet.build(tags)
     held.save(path)
     return len(held)
 
@@ -340,6 +455,17 @@ def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer at a time, in whatever process."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

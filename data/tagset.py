@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -151,31 +152,7 @@ class TagSet:
         digest = hashlib.sha256()
         for part in payload:
             digest.update(part)
-        header = _HEADER.pack(_MAGIC, _VERSION, self.bits, len(self), digest.digest())
-        try:
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(header)
-                    for part in payload:
-                        file.write(part)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(f"no space left to write {path.name}", hint="make room; nothing was changed") from error
-            raise StoreError(
-                f"{path.name} cannot be written: {error.strerror}", hint=f"check the permissions of {path.parent}"
-            ) from error
+        save_parts(path, _HEADER.pack(_MAGIC, _VERSION, self.bits, len(self), digest.digest()), payload)
 
     @classmethod
     def open(cls, path: Path, *, sifted: bool = False) -> Self:
@@ -198,19 +175,19 @@ class TagSet:
                 f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
             ) from error
         if mapped is None or len(head) < _HEADER.size or not head.startswith(_MAGIC):
-            raise _damaged(path, "it does not begin as a tag set")
+            raise damaged(path, "it does not begin as a tag set")
         _, version, bits, count, _ = _HEADER.unpack(head)
         if version > _VERSION:
             raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
         if bits not in (4, 12, 20) or version < 1:
-            raise _damaged(path, "its header makes no sense")
+            raise damaged(path, "its header makes no sense")
         buckets, width = (1 << bits) + 1, (CUT_BITS - bits) // 8
         if size != _HEADER.size + 4 * buckets + width * count:
-            raise _damaged(path, f"it has {size} bytes where its header announces another length")
+            raise damaged(path, f"it has {size} bytes where its header announces another length")
         starts = np.frombuffer(mapped, "<u4", buckets, _HEADER.size)
         # the look-up trusts these borders
         if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
-            raise _damaged(path, "its buckets are out of order")
+            raise damaged(path, "its buckets are out of order")
         rest: Any = np.frombuffer(mapped, np.uint8, width * count, _HEADER.size + 4 * buckets)
         opened = cls(bits, starts, rest)
         opened.path, opened._map, opened.sifted = path, mapped, sifted
@@ -223,10 +200,43 @@ class TagSet:
         with memoryview(self._map) as view:
             stored = _HEADER.unpack(view[: _HEADER.size])[-1]
             if hashlib.sha256(view[_HEADER.size :]).digest() != stored:
-                raise _damaged(self.path, "its content does not agree with its digest")
+                raise damaged(self.path, "its content does not agree with its digest")
 
 
-def _damaged(path: Path, what: str) -> StoreError:
+def save_parts(path: Path, header: bytes, parts: Iterable[memoryview]) -> None:
+    """Write a file whole or not at all, mode 0600, and make sure that it is on the disk.
+
+    Raises:
+        StoreFull: no space is left. StoreError: the folder cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(header)
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"no space left to write {path.name}", hint="make room; nothing was changed") from error
+        raise StoreError(
+            f"{path.name} cannot be written: {error.strerror}", hint=f"check the permissions of {path.parent}"
+        ) from error
+
+
+def damaged(path: Path, what: str) -> StoreError:
+    """The error of a file that is not what it should be."""
     return StoreError(
         f"the tag set {path.name} is damaged: {what}",
         hint="restore it from a backup, or import the bundle or release it came from again",

@@ -48,6 +48,14 @@ VERDICTS = {
     "unrelated": "other people; nothing ties them to the known releases",
     "undecided": "not decided",
 }
+ADDED = {
+    "note": "medical notes or other free text",
+    "nir": "social security numbers",
+    "email": "e-mail addresses",
+    "phone": "telephone numbers",
+    "iban": "bank accounts",
+    "professional": "professional numbers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,9 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
                 f"{facts['people']:,}, {facts['new']:,} of them new ({low:,} to {high:,}), {facts['known']:,} known",
             )
         )
+    if facts.get("added"):
+        said = (f"{ADDED.get(word, word)} ({count:,})" for word, count in facts["added"].items())
+        fields.append(("Known people now with", ", ".join(said)))
     for name, label in (
         ("reason", "Reason"),
         ("subject", "About"),

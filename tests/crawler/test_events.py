@@ -38,6 +38,13 @@ def made(*findings: Finding, post="p"):
         (replace(HITS, lineage=lineage("new", 0, 9)), [EventKind.CANARY_HIT]),
         (replace(PLAIN, lineage=lineage("superset", 9, 4, "r")), [EventKind.FURTHER_RELEASE]),
         (replace(PLAIN, lineage=lineage("unrelated", 0, 9)), []),
+        (replace(PLAIN, lineage=lineage("undecided", 9, 2, "r")), [EventKind.FURTHER_RELEASE]),
+        (replace(PLAIN, lineage=replace(lineage("subset", 99, 2, "r"), mistyped=2)), [EventKind.REPOST]),
+        (replace(PLAIN, lineage=lineage("subset", 99, 2, "r")), [EventKind.FURTHER_RELEASE]),
+        (
+            replace(PLAIN, lineage=replace(lineage("re-post", 9, 0, "r"), added={"note": 5})),
+            [EventKind.FURTHER_RELEASE],
+        ),
         (replace(PLAIN, complete=False, problems=("reader: it crashed",)), [EventKind.UNEXAMINED]),
     ],
 )

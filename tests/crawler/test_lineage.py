@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.lineage import _plausible, compare
+from crawler.lineage import compare
+from crawler.noise import KEY_FIELDS, names_swapped, poisson_tail
 from data.model import VERDICTS, Lineage
 from data.releases import ReleaseBuilder, Releases
 from data.tags import Kind
@@ -117,11 +118,66 @@ def test_one_person_known_by_name_alone_decides_nothing(releases: Releases, tmp_
     assert (found.verdict, found.known, found.new) == ("undecided", 1, 40)
 
 
-def test_a_few_unmatched_people_are_counted_though_noise_may_explain_them(releases: Releases) -> None:
-    found = judge(releases, np.concatenate([KNOWN, NEW[:5]]))
-    assert (found.verdict, found.new) == ("undecided", 5)
+def test_one_new_person_among_known_ones_is_found_where_nobody_is_mistyped(releases: Releases) -> None:
+    found = judge(releases, np.concatenate([KNOWN, NEW[:1]]))
+    assert (found.verdict, found.new, found.interval) == ("superset", 1, (1, 1))
+    assert found.confidence > 0.999
+
+
+def worn(keys: np.ndarray, field: str, share: float, seed: int) -> np.ndarray:
+    """One field wrong for a share of people: their keys that hold it are others."""
+    hit = np.random.default_rng(seed).random(len(keys)) < share
+    holds = [field in fields for fields in KEY_FIELDS.values()]
+    return np.where(hit[:, None] & np.array(holds), people(len(keys), seed), keys)
+
+
+def test_as_many_unmatched_people_as_errors_explain_are_counted_and_change_no_verdict(releases: Releases) -> None:
+    mistyped = worn(worn(KNOWN, "first", 0.06, 5), "dob", 0.06, 6)
+    found = judge(releases, mistyped)
+    assert found.verdict == "re-post"
+    assert 0 < found.new < 40
     assert found.interval[0] == 0
-    assert found.interval[1] >= 5
+    assert found.mistyped == pytest.approx(found.new, abs=12)
+
+
+def test_more_unmatched_people_than_errors_explain_are_new(releases: Releases) -> None:
+    mistyped = worn(worn(KNOWN, "first", 0.06, 5), "dob", 0.06, 6)
+    found = judge(releases, np.concatenate([mistyped, NEW[:200]]))
+    assert found.verdict == "superset"
+    assert found.interval[0] <= 200 <= found.interval[1]
+
+
+def test_a_teaser_says_of_the_whole_only_what_a_random_draw_would(releases: Releases) -> None:
+    found = judge(releases, KNOWN[:50])
+    assert found.whole is not None
+    assert (found.whole.condition, found.whole.confidence) == ("the sample is a random draw", 0.95)
+    # rule of three, two-sided: 1 - 0.025 ** (1 / 50)
+    assert found.whole.new_share == (0.0, pytest.approx(0.0711, abs=1e-4))
+    assert judge(releases, KNOWN[:2000]).whole is None
+
+
+def test_swapped_columns_of_names_are_seen_by_who_is_known(releases: Releases) -> None:
+    swapped = np.concatenate([only(KNOWN[:50], 0, 2, 5) + only(NEW[:50], 1, 3, 4)])
+    assert names_swapped(swapped, releases.held(swapped))
+    assert not names_swapped(KNOWN[:50], releases.held(KNOWN[:50]))
+    assert not names_swapped(NEW[:50], releases.held(NEW[:50]))
+
+
+def test_known_people_with_a_new_kind_of_identifier_are_new_harm(tmp_path: Path) -> None:
+    builder = ReleaseBuilder("bare")
+    builder.add(only(KNOWN[:300], 0, 4, 5), {Kind.PHONE: KNOWN[:300, 5]})
+    builder.write(tmp_path, {})
+    found = judge(Releases.open(tmp_path), KNOWN[:300], values={Kind.NIR: KNOWN[:300, 2], Kind.PHONE: KNOWN[:300, 5]})
+    assert found.new == 0
+    assert found.added == {"nir": 300}
+
+
+def test_kinds_of_key_that_no_release_has_decide_nothing(tmp_path: Path) -> None:
+    builder = ReleaseBuilder("mails")
+    builder.add(only(KNOWN[:300], 3), {})
+    builder.write(tmp_path, {})
+    found = judge(Releases.open(tmp_path), only(KNOWN[:300], 0, 2), values={})
+    assert (found.verdict, found.new, found.interval) == ("undecided", 300, (0, 300))
 
 
 def test_rows_of_one_person_count_once(releases: Releases) -> None:
@@ -175,9 +231,9 @@ def test_order_changes_nothing_and_new_rows_are_counted_exactly(
 
 
 @pytest.mark.parametrize(
-    ("seen", "mean", "expected"),
-    [(0, 0.0, True), (1, 0.0, False), (1, 1e-4, False), (1, 1e-2, True), (10, 3.0, True), (30, 3.0, False),
-     (10_000, 9_990.0, True), (11_000, 9_990.0, False), (10**7, 1.0, False)],
+    ("least", "mean", "expected"),
+    [(0, 0.0, 1.0), (1, 0.0, 0.0), (1, 1e-4, 1e-4), (1, 1e-2, 0.00995), (10, 3.0, 1.1025e-3), (30, 3.0, 4.6e-20),
+     (10_000, 9_990.0, 0.462), (11_000, 9_990.0, 0.0), (10**7, 1.0, 0.0)],
 )  # fmt: skip
-def test_chance_is_judged_by_the_poisson_tail(seen: int, mean: float, expected: bool) -> None:
-    assert _plausible(seen, mean, 1e-3) is expected
+def test_chance_is_judged_by_the_poisson_tail(least: int, mean: float, expected: float) -> None:
+    assert poisson_tail(mean, least) == pytest.approx(expected, rel=0.01, abs=1e-15)
