@@ -46,7 +46,7 @@ SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 MAX_EXCERPTS = 50
 
 # Formats that are read without any library that unpacks or decodes: their reader may go on to the next sample.
-PLAIN = frozenset({"text", "delimited", "json_lines", "json", "empty"})
+PLAIN = frozenset({"text", "html", "delimited", "json_lines", "json", "empty"})
 MAX_PLAIN = 2**20
 # Formats of whose own bytes the byte pass can make nothing: once no reader reads on, there is nothing more to find.
 PACKED = frozenset(

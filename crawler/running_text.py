@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import PurePosixPath
 
 from crawler.text_anchors import regions
@@ -62,10 +63,13 @@ class _Person:
 
     def is_called(self, name: Item) -> bool:
         """Whether a name was said already, in any order of its words."""
-        if not self.names:
-            return False
-        words = set(map(_folded, name.words))
-        return any(words == set(map(_folded, known.words)) for known in self.names)
+        return bool(self.names) and _called(name.words) in [_called(known.words) for known in self.names]
+
+
+@lru_cache(maxsize=65_536)
+def _called(words: tuple[str, ...]) -> frozenset[str]:
+    """The words of a name in no order and no case."""
+    return frozenset(map(_folded, words))
 
 
 class RunningText:
@@ -82,7 +86,9 @@ class RunningText:
     def feed(self, text: bytes) -> list[Found]:
         """The people of the next piece, as far as they are complete."""
         text = self._held + text
-        cut = text.rfind(b"\n", 0, max(0, len(text) - HELD)) + 1
+        end = max(0, len(text) - HELD)
+        # better where a block ends: a wrapped number may go on in the next line
+        cut = (text.rfind(b"\n\n", max(0, end - HELD), end) + 1) or (text.rfind(b"\n", 0, end) + 1)
         self._held = text[cut:]
         if cut:
             self._read(text[:cut])
@@ -148,7 +154,7 @@ class RunningText:
         if line.form and first.role in _HALVES and any(name.role == first.role for name in person.names):
             # the same label again: also of a relative with the same name
             return True
-        if not names or any(person.is_called(name) for name in names):
+        if not names or all(person.is_called(name) for name in names):
             return False
         if not line.form:
             return len(names) > 1 or _plausible(names[0])
@@ -243,7 +249,9 @@ def _agree(a: _Person, b: _Person) -> bool:
 def _readings(person: _Person, title: Sequence[Item]) -> Found | None:
     """The readings of a person, the best first; None where there is nobody."""
     values = person.values
-    dates = sorted(values.get(DATE, []), key=lambda item: ("dob", "", "date").index(item.role))
+    dates = values.get(DATE, [])
+    if len(dates) > 1:
+        dates = sorted(dates, key=lambda item: item.role != "dob")
     dob = [item.text for item in dates]
     nirs, emails, phones = ([item.text for item in values.get(kind, ())] for kind in (NIR, EMAIL, PHONE))
     is_birth = bool(dates and dates[0].role == "dob")
@@ -285,7 +293,7 @@ def _names(items: Sequence[Item], is_birth: bool) -> list[tuple[int, str, str]]:
     best: dict[tuple[str, str], int] = {}
     for score, last, given in found:
         best[last, given] = max(score, best.get((last, given), -1))
-    return sorted(((score, *pair) for pair, score in best.items()), key=lambda entry: -entry[0])
+    return sorted(((score, *pair) for pair, score in best.items()), key=itemgetter(0), reverse=True)
 
 
 def _beside(a: Item, b: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
@@ -299,9 +307,12 @@ def _beside(a: Item, b: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
         + is_birth
         + 3 * (not {a.role, b.role}.isdisjoint(_HALVES))
     )
-    one, two = (b.text, a.text) if swapped else (a.text, b.text)
-    yield score, one, two
-    yield 0, two, one
+    one, two = (b, a) if swapped else (a, b)
+    yield score, one.text, two.text
+    yield 0, two.text, one.text
+    if a.lead or b.lead:
+        # "de la | Fontaine" in a cell of its own is whole
+        yield score + (one.led or two.led), one.whole, two.whole
 
 
 def _splits(item: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
@@ -336,6 +347,10 @@ def _ways(words: tuple[str, ...], item: Item, is_birth: bool, more: int, lead: i
         yield score, " ".join(words[:-1]), words[-1]
     else:
         yield score + firsts[0], " ".join(words[1:]), words[0]
+    if len(words) == 2:
+        yield 0, words[0], words[1]
+        yield 0, words[1], words[0]
+        return
     for low, high in ((0, len(words)), (1, len(words)), (0, len(words) - 1)):
         part = words[low:high][:_MAX_WORDS]
         for at in range(1 if low else 1 + lead, len(part)):

@@ -126,6 +126,11 @@ class Item:
     near: int = 0
     bare: bool = False
 
+    @property
+    def whole(self) -> str:
+        """A name with the particles before it."""
+        return " ".join((*self.lead, self.text))
+
 
 @dataclass(slots=True)
 class Line:
@@ -191,10 +196,12 @@ _INLINE_TAG = re.compile(
 )
 _BREAK_TAG = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
 # not the address in "Jean Dupont <jean@example.org>"
-_TAG = re.compile(r"</?[a-zA-Z!][a-zA-Z0-9:-]*(?:\s[^<>\n]{0,200})?/?>")
+_TAG = re.compile(r"<(?:/[a-zA-Z_][\w:-]*|!?([a-zA-Z_][\w:-]*))(?:\s[^<>\n]{0,200})?/?>")
+_ROLES = frozenset({"surname", "first", "fullname", "birth", "phone", "email", "nir"})
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt])|(['\"\\/]))")
 # texts in strings in strings
 _MAX_ESCAPED = 3
+_WRAP = re.compile(r"\n(?<=[\d)]\n)(?=[\d(jfmasond])|\n(?<=[A-Za-zéû]\n)(?=(?:19|20)\d\d)")
 # numbers and dates that the wrapping of lines has cut
 _WRAPPED = re.compile(
     rf"""
@@ -218,16 +225,24 @@ def plain(text: str) -> str:
     if "[" in text:
         text = _BBCODE.sub("", _BB_LINE.sub("\n", _BB_CELL.sub(" | ", text)))
     if "<" in text:
-        text = _TAG.sub(" | ", _BREAK_TAG.sub("\n", _INLINE_TAG.sub("", text)))
+        text = _TAG.sub(_label_of_tag, _BREAK_TAG.sub("\n", _INLINE_TAG.sub("", text)))
     if "&" in text:
         text = unescape(text)
     if "''" in text:
         text = text.replace("''", "'")
-    if not text.isascii():
+    if not unicodedata.is_normalized("NFC", text):
         # an accent that stands by itself is no letter
         text = unicodedata.normalize("NFC", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _WRAPPED.sub(lambda found: found[0].replace("\n", " "), text)
+    if _WRAP.search(text):
+        text = _WRAPPED.sub(lambda found: found[0].replace("\n", " "), text)
+    return text
+
+
+def _label_of_tag(found: re.Match[str]) -> str:
+    """What a tag says of the words in it: `<nom>` is a label."""
+    name = found[1]
+    return f" | {name} : " if name and _class_of(name) in _ROLES else " | "
 
 
 def _bytes_of(found: re.Match[str]) -> str:
@@ -366,7 +381,8 @@ class _LineReader:
             self._label = ""
 
     def _word(self, word: str, known: str) -> None:
-        self._birth = max(0, self._birth - 1)
+        if self._birth:
+            self._birth -= 1
         if known == "particle":
             if self._small:
                 if len(self._small) < _MAX_SMALL:
@@ -422,6 +438,9 @@ class _LineReader:
             self._label, self._after_label = role, False
 
     def _flush(self) -> None:
+        if not (self._run or self._small or self._lead):
+            self._led = False
+            return
         run, self._run = self._run, []
         lead, self._lead = self._lead, []
         small, self._small = self._small, []
@@ -435,7 +454,7 @@ class _LineReader:
         while run and _class_of(run[-1]) == "particle":
             if fold(run.pop()) in ("le", "du"):
                 self._other = not self._birth
-        if self._place or all(len(word) < 2 for word in run):
+        if self._place or not run or len(max(run, key=len)) < 2:
             return
         role = self._label if self._label in ("surname", "first", "fullname") else ""
         item = Item(NAME, " ".join(run), tuple(run), role, self._title, self._staff, tuple(lead), led)
