@@ -104,7 +104,7 @@ def test_a_page_gives_the_same_however_it_is_cut() -> None:
         (b"text <b>a</b>, text\n", "page.html", "html"),
         (b"Jean <jean@free.fr>, Marie <marie@free.fr>\n", "", "text"),
         (b"a;b;c\n1;2;<b>3</b>\n" * 5, "", "delimited"),
-        (b'{"a": "<html>"}\n', "", "json_lines"),
+        (b'{"a": "<html>"}\n' * 3, "", "json_lines"),
     ],
 )
 def test_pages_are_told_from_other_text(head: bytes, name: str, expected: str) -> None:
