@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.byte_pass import AT_ONCE, BytePass
+from crawler.growing import Growing
 from crawler.lineage import compare
 from crawler.match import Confirmed, Matcher, confirm
 from crawler.noise import names_swapped
@@ -33,8 +34,7 @@ from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
 from data.people import count_people
 from data.releases import ReleaseBuilder, Releases
-from data.tags import Keys, Kind, Packed
-from data.tagset import distinct
+from data.tags import RECORD_KINDS, Keys, Kind, Packed
 from data.watchlist import Watchlist
 
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
@@ -125,25 +125,21 @@ class _Member:
             self.problems.append("more: further problems of this sample are not listed")
 
 
-@dataclass(slots=True)
 class _Records:
     """All record keys and value tags of a sample, for lineage and releases."""
 
-    keys: list[U64] = field(default_factory=list)
-    values: dict[Kind, list[U64]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.keys = Growing(len(RECORD_KINDS))
+        self.values: dict[Kind, Growing] = {}
 
     def add_values(self, kind: Kind, tags: U64) -> None:
         """Collect value tags of one kind."""
         if len(tags):
-            self.values.setdefault(kind, []).append(tags)
-
-    def all_keys(self) -> U64:
-        """Shape (n, 6)."""
-        return np.concatenate(self.keys) if self.keys else np.zeros((0, 6), np.uint64)
+            self.values.setdefault(kind, Growing(1)).add(tags)
 
     def all_values(self) -> dict[Kind, U64]:
         """Sorted distinct tags per kind."""
-        return {kind: distinct(np.concatenate(parts)) for kind, parts in self.values.items()}
+        return {kind: tags.distinct() for kind, tags in self.values.items()}
 
 
 class Examiner:
@@ -370,7 +366,7 @@ class _Examination:
             return
         tags = self._look_again(member, batch, tag_rows(member.plan, batch, self.examiner.keys.probe))
         member.records += int(tags.keys.any(axis=1).sum())
-        self.records.keys.append(tags.keys)
+        self.records.keys.add(tags.keys)
         watch = self.examiner.watchlist
         suspects = np.zeros(len(batch), np.bool_)
         suspects |= watch.probe_records.lookup(tags.keys.ravel()).reshape(tags.keys.shape).any(axis=1)
@@ -428,7 +424,7 @@ class _Examination:
                 open_.matcher.add_rows(confirmed, readings.people[rows])
             self._excerpt(confirmed, packed)
         chosen = readings.choose(known)
-        self.records.keys.append(readings.keys[chosen])
+        self.records.keys.add(readings.keys[chosen])
         member.people.append(readings.keys[chosen])
         for kind, tags in values.items():
             self.records.add_values(kind, tags[chosen][tags[chosen] != 0])
@@ -472,7 +468,7 @@ class _Examination:
         return self._finding(sample, lineage)
 
     def _lineage(self, has_hits: bool) -> Lineage | None:
-        keys, values = self.records.all_keys(), self.records.all_values()
+        keys, values = self.records.keys.rows(), self.records.all_values()
         if self.request.release:
             builder = self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))
             builder.add(keys, values)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from data.tags import RECORD_KINDS, Kind
+from data.tagset import distinct
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -19,6 +22,8 @@ _FAMILIES: tuple[tuple[Kind, ...], ...] = (
     (Kind.PHONE_FIRST,),
     (Kind.PHONE_DOB,),
 )
+# Rows that are looked at together, and rows of which a sorted copy of a column is no matter.
+_CHUNK, _AT_ONCE = 1 << 18, 1 << 21
 _ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -36,6 +41,49 @@ def group_people(keys: U64) -> I64:
     Returns:
         Shape (n,). Which rows are together does not hang on their order.
     """
+    shared = _shares_a_key(keys)
+    rows = np.flatnonzero(shared)
+    if not len(rows):
+        return np.arange(len(keys))
+    # whoever shares no key is alone: mostly nearly all, which cost one sort a column and no memory to speak of
+    people = np.empty(len(keys), np.int64)
+    people[rows] = _group(keys[rows])
+    alone = np.flatnonzero(~shared)
+    people[alone] = np.arange(len(alone)) + people[rows].max() + 1
+    return people
+
+
+def _shares_a_key(keys: U64) -> Bools:
+    """Shape (n,): the rows that have a key which another row has as well."""
+    shared = np.zeros(len(keys), bool)
+    for column in range(keys.shape[1]):
+        twice = [np.zeros(0, np.uint64)]
+        for tags in _parts(keys[:, column]):
+            tags.sort()
+            twice.append(tags[1:][(tags[1:] == tags[:-1]) & (tags[1:] != 0)])
+        repeated = distinct(np.concatenate(twice))
+        if len(repeated):
+            for at, chunk in zip(range(0, len(keys), _CHUNK), _chunks(keys[:, column]), strict=True):
+                place = np.minimum(np.searchsorted(repeated, chunk), len(repeated) - 1)
+                shared[at : at + len(chunk)] |= repeated[place] == chunk
+    return shared
+
+
+def _parts(column: U64) -> Iterator[U64]:
+    """Copies of a column's keys, equal ones in one part; an eighth at a time where all would be 120 MB."""
+    if len(column) <= _AT_ONCE:
+        yield column.copy()
+        return
+    for part in range(8):
+        yield np.concatenate([chunk[chunk >> np.uint64(61) == np.uint64(part)] for chunk in _chunks(column)])
+
+
+def _chunks(column: U64) -> Iterator[U64]:
+    return (column[at : at + _CHUNK] for at in range(0, len(column), _CHUNK))
+
+
+def _group(keys: U64) -> I64:
+    """`group_people` of rows most of which share a key."""
     n = len(keys)
     level = np.full(n, len(_FAMILIES), np.int64)
     for rank in range(len(_FAMILIES) - 1, -1, -1):

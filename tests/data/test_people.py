@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import people as people_module
 from data.people import any_per_person, count_people, group_people
 
 # columns: name+dob, nir+first, nir+dob, email+first, phone+first, phone+dob
@@ -70,3 +71,23 @@ def test_repeated_rows_add_nobody(rows: list[list[int]]) -> None:
 
 def test_a_person_has_what_one_of_their_rows_has() -> None:
     assert any_per_person(np.array([0, 1, 0, 2]), np.array([False, True, True, False])).tolist() == [True, True, False]
+
+
+def partition(people: np.ndarray) -> list[int]:
+    """Each row's first row of the same person."""
+    first: dict[int, int] = {}
+    return [first.setdefault(person, at) for at, person in enumerate(people.tolist())]
+
+
+@pytest.mark.parametrize("at_once", [0, 1000])
+@given(SMALL, st.integers(1, 9))
+@settings(deadline=None)
+def test_leaving_out_who_shares_nothing_changes_no_person(at_once: int, rows: list[list[int]], chunk: int) -> None:
+    # the first bits tell the parts of a column
+    keys = grid(rows) << np.uint64(59)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people_module, "_AT_ONCE", at_once)
+        patch.setattr(people_module, "_CHUNK", chunk)
+        found = group_people(keys)
+    assert partition(found) == partition(people_module._group(keys))
+    assert sorted(set(found.tolist())) == list(range(len(set(found.tolist()))))

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.growing import Growing
+
+words = st.lists(st.integers(0, 2**64 - 1), max_size=3000)
+
+
+@given(st.lists(words, max_size=6))
+def test_what_is_added_in_parts_comes_out_whole(parts):
+    held, flat = Growing(1), Growing(1)
+    for part in parts:
+        held.add(np.array(part, np.uint64).reshape(-1, 1))
+        flat.add(np.array(part, np.uint64))
+    whole = [word for part in parts for word in part]
+    assert len(held) == len(whole)
+    assert held.rows().ravel().tolist() == whole
+    assert flat.distinct().tolist() == sorted(set(whole))
+
+
+def test_rows_keep_their_width_however_often_they_grow():
+    held = Growing(6)
+    assert held.rows().shape == (0, 6)
+    rows = np.arange(60_000, dtype=np.uint64).reshape(-1, 6)
+    for at in range(0, len(rows), 7):
+        held.add(rows[at : at + 7])
+    assert (held.rows() == rows).all()
