@@ -138,8 +138,8 @@ class _Records:
             self.values.setdefault(kind, Growing(1)).add(tags)
 
     def all_values(self) -> dict[Kind, U64]:
-        """Sorted distinct tags per kind."""
-        return {kind: tags.distinct() for kind, tags in self.values.items()}
+        """Sorted distinct tags per kind; to be asked for once."""
+        return {kind: self.values.pop(kind).distinct() for kind in list(self.values)}
 
 
 class Examiner:

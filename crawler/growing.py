@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
 U64 = NDArray[np.uint64]
 
-_FIRST = 4096
+_FIRST = 1 << 15
 # Room that is taken at once: pages that nothing was written to cost no memory.
 _STEP = 1.5
+# Words that are moved together where some are dropped.
+_CHUNK = 1 << 20
 
 
 class Growing:
@@ -18,7 +22,8 @@ class Growing:
     def __init__(self, width: int) -> None:
         """Of `width` words a row."""
         self._width = width
-        self._held = np.empty(0, np.uint64)
+        # private, for only such a mapping can be made longer; it is moved by its pages, not by its bytes
+        self._held = mmap.mmap(-1, _FIRST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._size = 0
 
     def __len__(self) -> int:
@@ -27,19 +32,24 @@ class Growing:
     def add(self, rows: U64) -> None:
         """Rows of shape (n, width), or (n,) for a width of one."""
         size = self._size + rows.size
-        if size > len(self._held):
-            # grown in place by the allocator: large ones are moved by their pages, not by their bytes
-            self._held.resize(max(size, _FIRST, int(_STEP * len(self._held))), refcheck=False)
-        self._held[self._size : size] = rows.reshape(-1)
+        if 8 * size > len(self._held):
+            self._held.resize(max(8 * size, int(_STEP * len(self._held))))
+        # the view is gone before the mapping grows again
+        np.frombuffer(self._held, np.uint64, rows.size, 8 * self._size)[:] = rows.reshape(-1)
         self._size = size
 
     def rows(self) -> U64:
         """All rows, shape (n, width), not copied; nothing may be added afterwards."""
-        return self._held[: self._size].reshape(-1, self._width)
+        return np.frombuffer(self._held, np.uint64, self._size).reshape(-1, self._width)
 
     def distinct(self) -> U64:
-        """All words sorted, each once, not copied unless some stand there twice; nothing may be added afterwards."""
-        words = self._held[: self._size]
+        """All words sorted, each once, not copied; nothing may be added or asked for afterwards."""
+        words = np.frombuffer(self._held, np.uint64, self._size)
         words.sort()
-        again = words[1:] == words[:-1]
-        return words[np.concatenate(([True], ~again))] if again.any() else words
+        kept = min(1, len(words))
+        for at in range(1, len(words), _CHUNK):
+            part = words[at : at + _CHUNK]
+            part = part[part != words[at - 1 : at - 1 + len(part)]]
+            words[kept : kept + len(part)] = part
+            kept += len(part)
+        return words[:kept]

@@ -149,10 +149,10 @@ class RowBatch:
 
     def texts(self, start: int, stop: int) -> list[list[str]]:
         """Some rows as lists of cells."""
-        return [
-            [self.cell(row, column) for column in range(len(self.columns))]
-            for row in range(start, min(stop, self.rows))
-        ]
+        stop = min(stop, self.rows)
+        if not len(self.columns):
+            return [[] for _ in range(start, stop)]
+        return [list(row) for row in zip(*[column.texts(start, stop) for column in self.columns], strict=True)]
 
     def lines(self) -> bytes:
         """All rows as lines of text, cells divided by semicolons."""

@@ -235,11 +235,7 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: 
     open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(columns[at])]
     if "first" not in roles:
         shares = {
-            at: sum(
-                normalise.name(cell.split("-")[0].split(" ")[0]).decode() in FIRST_NAMES
-                for cell in columns[at]
-                if cell.strip()
-            )
+            at: sum(name in FIRST_NAMES for name in _first_words(columns[at]))
             / max(1, sum(bool(cell.strip()) for cell in columns[at]))
             for at in open_
         }
@@ -258,6 +254,12 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: 
         beside = min(open_, key=lambda at: (abs(at - surname), at))
         if abs(beside - surname) == 1:
             found[beside] = ("first", "values")
+
+
+def _first_words(cells: Sequence[str]) -> list[str]:
+    """The normal form of the first name that each cell begins with."""
+    firsts = [cell.split("-", 1)[0].split(" ", 1)[0] for cell in cells if cell.strip()]
+    return normalise.normalise_column("first", firsts).texts()
 
 
 def _wordy(cells: Sequence[str]) -> bool:

@@ -272,9 +272,12 @@ class Packed:
         """One item as text; bytes that are no UTF-8 become U+FFFD."""
         return self.item(index).decode("utf-8", "replace")
 
-    def texts(self) -> list[str]:
-        """All items as text."""
-        blob, cuts = self.blob.tobytes(), self.offsets.tolist()
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """All items as text, or some."""
+        offsets = self.offsets[start:] if stop is None else self.offsets[start : max(stop, start) + 1]
+        if len(offsets) < 2:
+            return []
+        blob, cuts = self.blob[offsets[0] : offsets[-1]].tobytes(), (offsets - offsets[0]).tolist()
         if blob.isascii():
             whole = blob.decode("ascii")
             return [whole[start:end] for start, end in pairwise(cuts)]

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler import growing
 from crawler.growing import Growing
 
 words = st.lists(st.integers(0, 2**64 - 1), max_size=3000)
 
 
-@given(st.lists(words, max_size=6))
-def test_what_is_added_in_parts_comes_out_whole(parts):
+@pytest.mark.parametrize("chunk", [3, 1 << 20])
+@given(st.lists(st.one_of(words, st.lists(st.integers(0, 9), max_size=50)), max_size=6))
+def test_what_is_added_in_parts_comes_out_whole(chunk, parts):
     held, flat = Growing(1), Growing(1)
     for part in parts:
         held.add(np.array(part, np.uint64).reshape(-1, 1))
@@ -18,7 +21,9 @@ def test_what_is_added_in_parts_comes_out_whole(parts):
     whole = [word for part in parts for word in part]
     assert len(held) == len(whole)
     assert held.rows().ravel().tolist() == whole
-    assert flat.distinct().tolist() == sorted(set(whole))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing, "_CHUNK", chunk)
+        assert flat.distinct().tolist() == sorted(set(whole))
 
 
 def test_rows_keep_their_width_however_often_they_grow():
