@@ -266,8 +266,9 @@ def _boundary(message: Message) -> bytes:
 
 
 def _file_name(message: Message) -> str:
+    """The name of an attachment; of a body its kind."""
     try:
-        name = message.get_filename() or ""
+        name = message.get_filename() or message.get_content_type()
     except (ValueError, TypeError, AttributeError, LookupError):
         return ""
     return _value(name)[:_MAX_NAME]
