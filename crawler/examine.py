@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.byte_pass import AT_ONCE, BytePass
-from crawler.growing import Growing
-from crawler.lineage import compare
 from crawler.match import Confirmed, Matcher, confirm
 from crawler.noise import names_swapped
 from crawler.pump import RAW, Pump
@@ -24,6 +22,7 @@ from crawler.reader_talk import FAULTS, ReaderTalk
 from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
 from crawler.repair import SecondLook, Unmatched
 from crawler.running_text import Found, RunningText
+from crawler.sample_records import SampleRecords
 from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
 from crawler.tables import Plan, looks_like_header, reads_like_text, sniff
@@ -34,7 +33,7 @@ from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
 from data.people import count_people
 from data.releases import ReleaseBuilder, Releases
-from data.tags import RECORD_KINDS, Keys, Kind, Packed
+from data.tags import Keys, Kind, Packed
 from data.watchlist import Watchlist
 
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
@@ -74,7 +73,11 @@ U64 = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is said of a sample before its bytes come (frame `S`); all but the name may be empty."""
+    """What is said of a sample before its bytes come (frame `S`); all but the name may be empty.
+
+    Attributes:
+        exact: every row is compared, whatever memory that takes.
+    """
 
     name: str
     source: str = ""
@@ -82,6 +85,7 @@ class Request:
     url: str = ""
     title: str = ""
     release: str = ""
+    exact: bool = False
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Request:
@@ -125,34 +129,24 @@ class _Member:
             self.problems.append("more: further problems of this sample are not listed")
 
 
-class _Records:
-    """All record keys and value tags of a sample, for lineage and releases."""
-
-    def __init__(self) -> None:
-        self.keys = Growing(len(RECORD_KINDS))
-        self.values: dict[Kind, Growing] = {}
-
-    def add_values(self, kind: Kind, tags: U64) -> None:
-        """Collect value tags of one kind."""
-        if len(tags):
-            self.values.setdefault(kind, Growing(1)).add(tags)
-
-    def all_values(self) -> dict[Kind, U64]:
-        """Sorted distinct tags per kind; to be asked for once."""
-        return {kind: self.values.pop(kind).distinct() for kind in list(self.values)}
-
-
 class Examiner:
     """Examines samples one after another with the keys and sets of one case; safe to share between threads."""
 
     def __init__(
-        self, keys: Keys, watchlist: Watchlist, releases: Releases, sandbox: Sandbox, recipient: str = ""
+        self,
+        keys: Keys,
+        watchlist: Watchlist,
+        releases: Releases,
+        sandbox: Sandbox,
+        recipient: str = "",
+        most_rows: int | None = None,
     ) -> None:
         self.keys = keys
         self.watchlist = watchlist
         self.releases = releases
         self.sandbox = sandbox
         self.recipient = recipient
+        self.most_rows = most_rows
         self.builders: dict[str, ReleaseBuilder] = {}
 
     def examine(
@@ -191,9 +185,10 @@ class _Examination:
         self.kept = kept
         self.enough = enough
         self.request = request
-        self.records = _Records()
         self.releases = examiner.releases
         self.unmatched = Unmatched()
+        exact = request.exact or request.release
+        self.records = SampleRecords(self.releases, None if exact else examiner.most_rows)
         self.excerpts: list[dict[str, str]] = []
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
         self.began = False
@@ -366,7 +361,7 @@ class _Examination:
             return
         tags = self._look_again(member, batch, tag_rows(member.plan, batch, self.examiner.keys.probe))
         member.records += int(tags.keys.any(axis=1).sum())
-        self.records.keys.add(tags.keys)
+        self.records.add(tags.keys)
         watch = self.examiner.watchlist
         suspects = np.zeros(len(batch), np.bool_)
         suspects |= watch.probe_records.lookup(tags.keys.ravel()).reshape(tags.keys.shape).any(axis=1)
@@ -424,7 +419,7 @@ class _Examination:
                 open_.matcher.add_rows(confirmed, readings.people[rows])
             self._excerpt(confirmed, packed)
         chosen = readings.choose(known)
-        self.records.keys.add(readings.keys[chosen])
+        self.records.add(readings.keys[chosen])
         member.people.append(readings.keys[chosen])
         for kind, tags in values.items():
             self.records.add_values(kind, tags[chosen][tags[chosen] != 0])
@@ -468,14 +463,11 @@ class _Examination:
         return self._finding(sample, lineage)
 
     def _lineage(self, has_hits: bool) -> Lineage | None:
-        keys, values = self.records.keys.rows(), self.records.all_values()
         if self.request.release:
             builder = self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))
-            builder.add(keys, values)
-        if not keys.any():
-            return None
+            builder.add(self.records.keys(), self.records.values())
         second = SecondLook(self.examiner.keys.probe, self.unmatched, self.releases.holds)
-        return compare(keys, values, self.releases, has_hits=has_hits, second=second)
+        return self.records.lineage(has_hits=has_hits, second=second)
 
     def _finding(self, member: _Member, lineage: Lineage | None) -> Finding:
         if member.dropped_members:

@@ -140,7 +140,7 @@ class _Service:
         recipient = ""
         if self.home.evidence_key_path.is_file():
             recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
-        self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient)
+        self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, settings.exact_rows)
         clients = watchlist.clients()
         return Greeting(
             post_key=keys.post,

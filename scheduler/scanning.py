@@ -42,7 +42,7 @@ class Scanner:
             InputError: the file cannot be read at all.
             ExaminerDied: the examiner ended over this file; the next call starts another.
         """
-        request = {"name": str(path), "release": release}
+        request = {"name": str(path), "release": release, "exact": True}
         cut: list[str] = []
         with _open(path) as stream:
             try:

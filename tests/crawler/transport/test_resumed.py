@@ -6,10 +6,15 @@ import asyncio
 import gzip
 import io
 import json
+import os
 import random
+import re
+import signal
+import threading
 import time
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +30,7 @@ from scheduler.scanning import open_scanner
 from tests.command import must
 from tests.servers.breaking import EARLIER, Breaking, File
 from tests.synth.people import people
+from tests.whole.test_kill import tree
 from tests.whole.test_whole_way import enrol, table
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
@@ -366,3 +372,78 @@ def test_a_resumed_request_that_leads_elsewhere_contacts_nobody(crawl, site, bod
         assert len(elsewhere.files["/dump.zip"].asked) == 1
     finally:
         elsewhere.stop()
+
+
+def crawl_processes() -> list[int]:
+    """The forked crawl process and its server."""
+    return [pid for pid in tree(os.getpid()) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_a_crawl_killed_in_the_middle_of_a_body_leaves_its_post_due_and_the_next_one_examines_it(
+    crawl, site, body, expected
+):
+    file = File(body)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(at: int) -> None:
+        if len(file.asked) == 1 and at > 800_000:
+            reached.set()
+            go_on.wait(30)
+
+    file.pause = hold
+    site.files = {"/dump.zip": file}
+
+    async def kill() -> None:
+        await asyncio.to_thread(reached.wait, 30)
+        os.kill(max(crawl_processes()), signal.SIGKILL)
+        go_on.set()
+
+    result = crawl(meanwhile=kill)
+    assert result.state == "failed"
+    assert findings(crawl) == []
+    assert len(crawl.store.due_posts("site")) == 1
+    assert crawl().examined == 1
+    assert findings(crawl) == [expected]
+    assert crawl.store.due_posts("site") == []
+
+
+def open_and_written(pids: list[int]) -> set[str]:
+    """Files that processes hold open for writing, deleted ones too, but for the store and what is no file."""
+    found = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target, flags = os.readlink(link), Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
+            except OSError:
+                continue
+            mode = int(re.search(r"flags:\s+(\d+)", flags)[1], 8)
+            if target.startswith("/") and not target.startswith("/dev/") and mode & (os.O_WRONLY | os.O_RDWR):
+                found.add(target)
+    return found
+
+
+def test_nothing_of_a_body_is_ever_in_a_file(crawl, site, body, home, tmp_path, monkeypatch):
+    """While it is held in the middle no process has a file open for it, and afterwards no folder holds a byte of it."""
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temp))
+    # one byte of what nothing packs is as good as a name
+    secret = body[1_000_000:1_000_064]
+    file = File(body)
+    seen: list[set[str]] = []
+
+    def look(at: int) -> None:
+        if at > 1_100_000 and not seen:
+            seen.append(open_and_written(tree(os.getpid())[1:]))
+
+    file.pause = look
+    site.files = {"/dump.zip": file}
+    assert crawl().examined == 1
+    assert [path for path in seen[0] if not path.endswith((".log", "-wal", "-shm", "tocsin.db"))] == []
+    names = people(1, 1)[0]
+    for folder in (temp, home.path, tmp_path):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                assert secret not in data, path
+                assert names.nir.encode() not in data, path

@@ -1,0 +1,200 @@
+"""Record keys and value tags of one sample, in bounded memory; what they say is left to `crawler.lineage`.
+
+Up to a number of distinct rows all of them are held. Of a larger sample one person in 2, 4, 8 … is held, chosen by their
+most telling key, so that the rows of one person stay or go together; beside them every row that no release knows,
+as long as those are not too many themselves. So the people that a mostly known dump adds are counted one by one
+however large it is, and only numbers too large for that are estimates, which say so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.growing import Growing
+from crawler.lineage import compare
+from crawler.repair import SecondLook
+from data.model import Lineage
+from data.people import count_people
+from data.releases import Releases, sampled
+from data.tags import RECORD_KINDS, Kind
+
+U64 = NDArray[np.uint64]
+
+# the most telling first, as `data.people` has it
+_TELLING = tuple(
+    RECORD_KINDS.index(kind)
+    for kind in (Kind.NIR_DOB, Kind.NIR_FIRST, Kind.NAME_DOB, Kind.EMAIL_FIRST, Kind.PHONE_FIRST, Kind.PHONE_DOB)
+)
+_ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+# After making room so much of it is in use: else room would have to be made for every batch.
+_FILL = 0.75
+# Standard deviations by which an estimate's interval is widened.
+_SIGMAS = 3
+
+
+class SampleRecords:
+    """What is kept of the rows of one sample while it is read.
+
+    Attributes:
+        one_in: of so many people one is held; 1 while it is all of them.
+    """
+
+    def __init__(self, releases: Releases, most: int | None) -> None:
+        """For one sample.
+
+        Args:
+            releases: what is known, for telling rows that must not be dropped.
+            most: distinct rows that are held; None for all there are.
+        """
+        self.one_in = 1
+        self._releases, self._most = releases, most
+        self._keys = Growing(len(RECORD_KINDS))
+        self._values: dict[Kind, Growing] = {}
+        self._distinct: dict[Kind, U64] | None = None
+        self._held: dict[Kind | None, int] = {None: 0}
+        self._unmatched: U64 | None = None
+        self._unkeyed = 0
+
+    def add(self, keys: U64) -> None:
+        """Take rows, shape (n, 6), columns as `RECORD_KINDS`, 0 for absent."""
+        if self._most is None:
+            self._keys.add(keys)
+            return
+        keyed = keys.any(axis=1)
+        self._unkeyed += len(keys) - int(keyed.sum())
+        keys = keys[keyed]
+        if not len(keys):
+            return
+        if self._unmatched is not None:
+            self._keep_unmatched(keys)
+        drawn = _drawn(keys, self.one_in)
+        self._keys.add(drawn)
+        self._grow(None, len(drawn))
+
+    def add_values(self, kind: Kind, tags: U64) -> None:
+        """Take value tags of one kind."""
+        drawn = sampled(tags, self.one_in)
+        if len(drawn):
+            self._values.setdefault(kind, Growing(1)).add(drawn)
+            self._grow(kind, len(drawn))
+
+    def keys(self) -> U64:
+        """Shape (n, 6): the rows that are held, not copied; nothing may be added afterwards."""
+        return self._keys.rows()
+
+    def values(self) -> dict[Kind, U64]:
+        """Sorted distinct tags per kind, of those that are held; nothing may be added afterwards."""
+        if self._distinct is None:
+            self._distinct = {kind: self._values.pop(kind).distinct() for kind in list(self._values)}
+        return self._distinct
+
+    def lineage(self, *, has_hits: bool, second: SecondLook | None = None) -> Lineage | None:
+        """How the sample stands to the releases; None where no row had a key.
+
+        Args:
+            has_hits: whether canaries of a client hit in the sample.
+            second: what can be asked again about unmatched people; it is not where only a part of all is held.
+        """
+        keys = self.keys()
+        if not keys.any() and self._unmatched is None:
+            return None
+        if not len(keys):
+            # nobody was drawn: those that are counted one by one stand for themselves
+            keys = self._unmatched if self._unmatched is not None else keys
+        if self.one_in == 1:
+            # rows without a key are told as well
+            rest = np.zeros((min(self._unkeyed, self._most or 0), len(RECORD_KINDS)), np.uint64)
+            keys = np.concatenate([keys, rest]) if len(rest) else keys
+            return compare(keys, self.values(), self._releases, has_hits=has_hits, second=second)
+        return self._scaled(compare(keys, self.values(), self._releases, has_hits=has_hits, one_in=self.one_in))
+
+    def _scaled(self, found: Lineage) -> Lineage:
+        """The sample's numbers from those of the people that are held."""
+        by, (low, high) = self.one_in, found.interval
+        known, new = found.known * by, found.new * by
+        low = by * max(0, low - math.ceil(_SIGMAS * math.sqrt(low)))
+        high = by * (high + math.ceil(_SIGMAS * math.sqrt(high)))
+        verdict = found.verdict
+        notes = [f"too many people to hold all: one in {by} was compared, and numbers of people are estimates"]
+        if self._unmatched is not None:
+            new = count_people(self._unmatched)
+            low, high = min(low, new), max(high, new)
+            notes.append(f"the {new} people that no release knows were all counted")
+            if new and not found.new:
+                # the few that were not drawn must not be hidden behind those that were
+                verdict = "undecided"
+                notes.append("whether they are new, or known and mistyped, was not decided")
+        return replace(
+            found,
+            verdict=verdict,
+            records=known + new,
+            known=known,
+            new=new,
+            interval=(low, high),
+            mistyped=min(new, found.mistyped * by),
+            new_values={kind: number * by for kind, number in found.new_values.items()},
+            notes=(*found.notes, *notes),
+        )
+
+    # --- room ----------------------------------------------------------------------------------------------------
+
+    def _grow(self, of: Kind | None, by: int) -> None:
+        self._held[of] = self._held.get(of, 0) + by
+        if self._most is not None and self._held[of] > self._most:
+            self._make_room(self._most)
+
+    def _make_room(self, most: int) -> None:
+        """Drop what is held twice, and where that is not enough, people."""
+        rows = _distinct_rows(self.keys())
+        values = self.values()
+        fits = int(most * _FILL)
+        first = self.one_in == 1
+        step = self.one_in
+        while len(_drawn(rows, step)) > fits or any(len(sampled(tags, step)) > fits for tags in values.values()):
+            step *= 2
+        if first and step > 1 and len(self._releases):
+            self._unmatched = np.zeros((0, len(RECORD_KINDS)), np.uint64)
+            self._keep_unmatched(rows)
+        self.one_in = step
+        self._keys = Growing(len(RECORD_KINDS))
+        self._keys.add(_drawn(rows, step))
+        self._values, self._distinct = {kind: Growing(1) for kind in values}, None
+        for kind, tags in values.items():
+            self._values[kind].add(sampled(tags, step))
+        self._held = {None: len(self._keys), **{kind: len(tags) for kind, tags in self._values.items()}}
+
+    def _keep_unmatched(self, rows: U64) -> None:
+        unmatched = rows[~self._releases.known_any(rows)]
+        if not len(unmatched) or self._unmatched is None:
+            return
+        held = np.concatenate([self._unmatched, unmatched])
+        if self._most is not None and len(held) > self._most:
+            held = _distinct_rows(held)
+        # too many to be counted one by one: then those that are drawn stand for them as well
+        self._unmatched = None if self._most is not None and len(held) > self._most * _FILL else held
+
+
+def _drawn(rows: U64, one_in: int) -> U64:
+    """The rows of one person in `one_in` (a power of two)."""
+    if one_in == 1:
+        return rows
+    telling = np.zeros(len(rows), np.uint64)
+    for column in reversed(_TELLING):
+        there = rows[:, column] != 0
+        telling[there] = rows[there, column]
+    chosen: U64 = rows[(telling & np.uint64(one_in - 1)) == 0]
+    return chosen
+
+
+def _distinct_rows(rows: U64) -> U64:
+    """Each row once; told apart by a sum of 64 bits, which two of a million rows share with a chance of 3e-8."""
+    mixed = (rows * _ODD).sum(axis=1, dtype=np.uint64)
+    order = np.argsort(mixed)
+    ordered = mixed[order]
+    first = np.ones(len(order), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return rows[np.sort(order[first])]

@@ -1,0 +1,93 @@
+"""Rows of samples too large to hold: what is new in them is counted one by one, what is estimated says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crawler.lineage import compare
+from crawler.sample_records import SampleRecords
+from data.releases import ReleaseBuilder, Releases
+from data.tags import RECORD_KINDS, Kind
+
+MOST = 2000
+NAME, NIR = RECORD_KINDS.index(Kind.NAME_DOB), RECORD_KINDS.index(Kind.NIR_DOB)
+
+
+def people(seed: int, count: int) -> np.ndarray:
+    """Rows of distinct people with all six keys."""
+    dice = np.random.default_rng(seed)
+    return dice.integers(1, 2**64, size=(count, len(RECORD_KINDS)), dtype=np.uint64)
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory) -> Releases:
+    folder = tmp_path_factory.mktemp("releases")
+    builder = ReleaseBuilder("base")
+    builder.add(people(1, 50_000), {Kind.EMAIL: people(9, 50_000)[:, 0]})
+    builder.write(folder, {"name": "base", "case": ""})
+    return Releases.open(folder)
+
+
+def filled(releases: Releases, rows: np.ndarray, values: np.ndarray | None = None, most: int | None = MOST):
+    records = SampleRecords(releases, most)
+    for start in range(0, len(rows), 777):
+        records.add(rows[start : start + 777])
+        if values is not None:
+            records.add_values(Kind.EMAIL, values[start : start + 777])
+    return records
+
+
+def test_what_fits_is_compared_as_it_is(releases):
+    rows = np.concatenate([people(1, 500), people(2, 300)])
+    held = filled(releases, np.concatenate([rows] * 9))
+    assert held.one_in == 1
+    assert held.lineage(has_hits=False).new == 300
+    whole = compare(rows, {}, releases, has_hits=False)
+    assert replace(held.lineage(has_hits=False), notes=()) == replace(whole, notes=())
+
+
+@pytest.mark.parametrize("new", [0, 1, 3, 700])
+def test_the_new_people_of_a_large_known_dump_are_all_counted(releases, new):
+    rows = np.concatenate([people(1, 50_000), people(2, new)])
+    rows = rows[np.random.default_rng(4).permutation(len(rows))]
+    held = filled(releases, np.concatenate([rows, rows]))
+    assert held.one_in > 1
+    assert len(held.keys()) <= MOST
+    lineage = held.lineage(has_hits=False)
+    assert lineage.new == new
+    assert lineage.interval[0] <= new <= lineage.interval[1]
+    assert lineage.known == pytest.approx(50_000, rel=0.15)
+    assert (lineage.verdict == "re-post") is (new == 0)
+    assert lineage.parents[0].coverage == pytest.approx(1, abs=0.15)
+    assert any("estimates" in note for note in lineage.notes)
+
+
+def test_a_large_dump_of_new_people_is_estimated_and_its_interval_holds_the_truth(releases):
+    lineage = filled(releases, people(3, 60_000)).lineage(has_hits=True)
+    assert lineage.verdict == "new"
+    assert lineage.new == pytest.approx(60_000, rel=0.15)
+    assert lineage.interval[0] <= 60_000 <= lineage.interval[1]
+
+
+def test_the_rows_of_one_person_stay_or_go_together(releases):
+    rows = np.repeat(people(5, 30_000), 2, axis=0)
+    # every second row of a person knows but the number
+    rows[1::2] = np.where(np.arange(len(RECORD_KINDS)) == NIR, rows[1::2], 0)
+    lineage = filled(releases, rows).lineage(has_hits=True)
+    assert lineage.records == pytest.approx(30_000, rel=0.15)
+
+
+def test_values_are_held_like_people(releases):
+    held = filled(releases, people(6, 40_000), people(7, 40_000)[:, NAME])
+    lineage = held.lineage(has_hits=True)
+    assert sum(map(len, held.values().values())) <= MOST
+    assert lineage.new_values["email"] == pytest.approx(40_000, rel=0.2)
+
+
+def test_no_row_and_no_limit(releases):
+    assert filled(releases, np.zeros((10, len(RECORD_KINDS)), np.uint64)).lineage(has_hits=False) is None
+    exact = filled(releases, people(1, 20_000), most=None)
+    assert (exact.one_in, len(exact.keys())) == (1, 20_000)
