@@ -173,8 +173,15 @@ def watched(
     over = threading.Event()
 
     def watch() -> None:
+        told = began
         while not over.wait(0.25):
             peak[0] = max(peak[0], memory(process.pid), key=lambda pair: pair[0])
+            if time.perf_counter() - told > 60:
+                # long runs show where they are
+                told = time.perf_counter()
+                print(
+                    f"{told - began:.0f} s: at most {peak[0][0] / 1e6:.0f} MB", peak[0][1], file=sys.stderr, flush=True
+                )
 
     thread = threading.Thread(target=watch)
     thread.start()

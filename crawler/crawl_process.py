@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import multiprocessing
 import os
 import socket
 import sys
@@ -28,7 +29,7 @@ import crawler.transport.direct
 import crawler.transport.gate
 import crawler.transport.resumed
 import crawler.transport.tor
-from crawler import confine, landlock
+from crawler import confine, footprint, landlock
 from crawler.control import Control, Job
 from crawler.loader import PlatformLoader
 from data.errors import ConfigError, TocsinError
@@ -74,6 +75,7 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
     code = 1
     try:
         job = desk.job()
+        footprint.return_buffers()
         ports = None if job.network == "open" else _lose_network(required=job.network == "required")
         confine.no_new_privs()
         landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
@@ -121,3 +123,7 @@ def _crawl(job: Job, desk: Control, samples: list[socket.socket], dial: socket.s
 
 
 __all__ = ["crawler", "main", "scrapy"]
+
+if multiprocessing.current_process().name == "MainProcess" and "multiprocessing.forkserver" in sys.modules:
+    # the warm server, which imports this and nothing more
+    footprint.settle()

@@ -207,7 +207,7 @@ class _Service:
 
 def main() -> None:
     """Entry of the process: `python -m crawler.examiner_main FD HOME`."""
-    from crawler import confine
+    from crawler import confine, footprint
 
     control = socket.socket(fileno=int(sys.argv[1]))
     home = Home(Path(sys.argv[2]))
@@ -216,6 +216,7 @@ def main() -> None:
     service = _Service(control, home)
     try:
         greeting = service.open()
+        footprint.settle()
     except Exception as error:  # noqa: BLE001 - said on the socket, where the runner raises it again
         send_json(control, b"X", _describe(error))
         sys.exit(2)

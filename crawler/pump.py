@@ -16,7 +16,7 @@ from data.errors import WireError
 RAW = b"D"
 """The kind under which the sample's own bytes are given."""
 # Bytes that lie between both threads; then the reader waits.
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 4 * 2**20
 
 
 class Pump:

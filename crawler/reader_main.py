@@ -8,7 +8,6 @@ from __future__ import annotations
 import array
 import codecs
 import contextlib
-import gc
 import mmap
 import os
 import select
@@ -23,7 +22,7 @@ from typing import NoReturn
 
 import orjson
 
-from crawler import confine
+from crawler import confine, footprint
 from crawler.readers import read_sample, readers
 from crawler.readers.base import Limits
 from crawler.wire import CHUNK, receive, send
@@ -303,8 +302,7 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
         "calls": confine.computing_filter_holds(),
     }
     # what is imported now is shared by all readers; collecting it again in each would copy it
-    gc.collect()
-    gc.freeze()
+    footprint.settle()
     control.send(orjson.dumps(greeting))
     _Zygote(control, limits).serve()
     sys.exit(0)

@@ -78,6 +78,7 @@ async def _crawl(
     import contextlib
     from datetime import UTC, datetime
 
+    from crawler import footprint
     from crawler.examiner import ExaminerProcess
     from data.errors import LeaseLost
     from data.logs import set_up
@@ -89,6 +90,8 @@ async def _crawl(
     from scheduler.tor_road import road_of
 
     set_up()
+    # all that is imported is; a crawl of one large file may now take hours
+    footprint.settle()
     settings = home.settings()
     results: list[CrawlResult] = []
     road = road_of(home, settings)

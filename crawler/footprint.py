@@ -1,0 +1,88 @@
+"""Gives back what only starting needed: for processes that start warm and then live long or are forked from."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+_DONTNEED = 4
+_MMAP_THRESHOLD = -3
+_LOAD, _EXECUTABLE, _WRITABLE = 1, 1, 2
+_PAGE = 4096
+
+
+class _Segment(ctypes.Structure):
+    """Elf64_Phdr."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("offset", ctypes.c_uint64),
+        ("address", ctypes.c_uint64),
+        ("physical", ctypes.c_uint64),
+        ("in_file", ctypes.c_uint64),
+        ("in_memory", ctypes.c_uint64),
+        ("align", ctypes.c_uint64),
+    )
+
+
+class _Library(ctypes.Structure):
+    """The beginning of dl_phdr_info."""
+
+    _fields_ = (
+        ("base", ctypes.c_uint64),
+        ("name", ctypes.c_char_p),
+        ("segments", ctypes.POINTER(_Segment)),
+        ("count", ctypes.c_uint16),
+    )
+
+
+_Visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Library), ctypes.c_size_t, ctypes.c_void_p)
+
+
+def return_buffers() -> None:
+    """From now on give every buffer over 256 KiB back when it is freed.
+
+    Without it the allocator learns from the first large body that such buffers are worth keeping, and keeps some of
+    every size. It costs page faults: not for processes that compute.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_MMAP_THRESHOLD, 2**18)
+
+
+def settle() -> None:
+    """Let go of memory that starting took and running does not need.
+
+    Objects that live as long as the process are kept out of the collector's way, so that forked processes do not copy
+    them. Code that was run once (LLVM while kernels were loaded, initialisers of libraries: 60 MB in the examiner) is
+    unmapped page by page; its pages come back from their file when they are run again.
+    """
+    gc.collect()
+    gc.freeze()
+    if ctypes.sizeof(ctypes.c_void_p) != 8:
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+    if not hasattr(libc, "dl_iterate_phdr"):
+        return
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    code: list[tuple[int, int]] = []
+
+    def visit(library: ctypes._Pointer[_Library], _size: int, _data: int | None) -> int:
+        found = library.contents
+        for number in range(found.count):
+            segment = found.segments[number]
+            # code alone, which nothing has written to: other pages hold what was relocated, and would lose it
+            if segment.type == _LOAD and segment.flags & _EXECUTABLE and not segment.flags & _WRITABLE:
+                start = -(-(found.base + segment.address) // _PAGE) * _PAGE
+                end = (found.base + segment.address + segment.in_file) // _PAGE * _PAGE
+                code.append((start, end - start))
+        return 0
+
+    # never while the list of libraries is locked: what runs meanwhile is ours and theirs
+    libc.dl_iterate_phdr(_Visit(visit), None)
+    for start, size in code:
+        if size > 0:
+            libc.madvise(start, size, _DONTNEED)
