@@ -136,6 +136,7 @@ class SampleRecords:
             new=new,
             interval=(low, high),
             mistyped=min(new, found.mistyped * by),
+            added={kind: number * by for kind, number in found.added.items()},
             new_values={kind: number * by for kind, number in found.new_values.items()},
             notes=(*found.notes, *notes),
         )
