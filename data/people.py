@@ -46,10 +46,9 @@ def group_people(keys: U64) -> I64:
     if not len(rows):
         return np.arange(len(keys))
     # whoever shares no key is alone: mostly nearly all, which cost one sort a column and no memory to speak of
-    people = np.empty(len(keys), np.int64)
-    people[rows] = _group(keys[rows])
-    alone = np.flatnonzero(~shared)
-    people[alone] = np.arange(len(alone)) + people[rows].max() + 1
+    people = np.cumsum(~shared, dtype=np.int64)
+    people -= 1
+    people[rows] = _group(keys[rows]) + people[-1] + 1
     return people
 
 
