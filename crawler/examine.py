@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.byte_pass import AT_ONCE, BytePass
+from crawler.lineage import Texts
 from crawler.match import Confirmed, Matcher, confirm
 from crawler.noise import names_swapped
+from crawler.notes import MAX_CHARS, Notes, prints_of
 from crawler.pump import RAW, Pump
 from crawler.reader_talk import FAULTS, ReaderTalk
 from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
@@ -117,6 +119,7 @@ class _Member:
     prose: bool = False
     text: RunningText | None = None
     people: list[U64] = field(default_factory=list)
+    body: bytearray = field(default_factory=bytearray)
 
     def problem(self, code: str, detail: str) -> None:
         """Note a problem once; more than a screenful is cut with a last line that says so."""
@@ -189,6 +192,7 @@ class _Examination:
         self.unmatched = Unmatched()
         exact = request.exact or request.release
         self.records = SampleRecords(self.releases, None if exact else examiner.most_rows)
+        self.notes = Notes()
         self.excerpts: list[dict[str, str]] = []
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
         self.began = False
@@ -289,6 +293,8 @@ class _Examination:
             member.size += len(payload)
             self.bytes.feed(member, payload, tuple(self.stack))
         elif kind == b"T":
+            # what stands first of a text tells it from others
+            member.body += payload[: 4 * MAX_CHARS - len(member.body)]
             self._text(member, payload)
             if member.format != "text":
                 # text that a reader decoded: other bytes than the sample's, so they get the byte pass as well
@@ -375,9 +381,13 @@ class _Examination:
 
     def _look_again(self, member: _Member, batch: RowBatch, tags: RowTags) -> RowTags:
         """Keep some rows that no release knows, for a second look; where their names stand in the wrong columns, mend that."""
-        if not len(self.releases) or member.plan is None:
+        if member.plan is None:
             return tags
         held = self.releases.held(tags.keys)
+        for at in member.plan.places.get("note", ()):
+            self.notes.add(prints_of(self.examiner.keys.probe, batch.column(at)), np.any(held, axis=1))
+        if not len(self.releases):
+            return tags
         if names_swapped(tags.keys, held):
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self.examiner.keys.probe)
@@ -429,6 +439,11 @@ class _Examination:
         if member.text is not None:
             self._people(member, member.text.finish())
             member.text = None
+        if member.body:
+            known = any(self.releases.known_any(keys).any() for keys in member.people)
+            prints = prints_of(self.examiner.keys.probe, Packed.of([bytes(member.body)]))
+            self.notes.add(prints, np.array([known]))
+            member.body.clear()
         if member.people:
             member.records += count_people(np.concatenate(member.people))
             member.people = []
@@ -463,11 +478,16 @@ class _Examination:
         return self._finding(sample, lineage)
 
     def _lineage(self, has_hits: bool) -> Lineage | None:
+        prints, owners = self.notes.telling()
         if self.request.release:
             builder = self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))
-            builder.add(self.records.keys(), self.records.values())
+            builder.add(self.records.keys(), self.records.values(), prints)
+        known, new, of_known = self.notes.judge(self.releases.known_notes(prints), owners)
+        if self.notes.dropped:
+            self.sample.problem("notes", f"{self.notes.dropped} texts were too many to be compared with known ones")
         second = SecondLook(self.examiner.keys.probe, self.unmatched, self.releases.holds)
-        return self.records.lineage(has_hits=has_hits, second=second)
+        texts = Texts(self.notes.read, known, new, of_known)
+        return self.records.lineage(has_hits=has_hits, second=second, texts=texts)
 
     def _finding(self, member: _Member, lineage: Lineage | None) -> Finding:
         if member.dropped_members:

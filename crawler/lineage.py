@@ -98,6 +98,9 @@ class Texts:
     of_known: int = 0
 
 
+NO_TEXTS = Texts()
+
+
 @dataclass(frozen=True, slots=True)
 class _Noise:
     """What errors may have done: `most` unmatched people they can explain, `likely` ones that they do."""
@@ -147,7 +150,7 @@ def compare(
     has_hits: bool,
     seen: Bools | None = None,
     second: SecondLook | None = None,
-    texts: Texts = Texts(),
+    texts: Texts = NO_TEXTS,
     one_in: int = 1,
 ) -> Lineage:
     """Set a sample beside all releases.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.growing import Growing
-from crawler.lineage import compare
+from crawler.lineage import NO_TEXTS, Texts, compare
 from crawler.repair import SecondLook
 from data.model import Lineage
 from data.people import count_people
@@ -92,12 +92,13 @@ class SampleRecords:
             self._distinct = {kind: self._values.pop(kind).distinct() for kind in list(self._values)}
         return self._distinct
 
-    def lineage(self, *, has_hits: bool, second: SecondLook | None = None) -> Lineage | None:
+    def lineage(self, *, has_hits: bool, second: SecondLook | None = None, texts: Texts = NO_TEXTS) -> Lineage | None:
         """How the sample stands to the releases; None where no row had a key.
 
         Args:
             has_hits: whether canaries of a client hit in the sample.
             second: what can be asked again about unmatched people; it is not where only a part of all is held.
+            texts: what was recognised of free texts.
         """
         keys = self.keys()
         if not keys.any() and self._unmatched is None:
@@ -109,8 +110,9 @@ class SampleRecords:
             # rows without a key are told as well
             rest = np.zeros((min(self._unkeyed, self._most or 0), len(RECORD_KINDS)), np.uint64)
             keys = np.concatenate([keys, rest]) if len(rest) else keys
-            return compare(keys, self.values(), self._releases, has_hits=has_hits, second=second)
-        return self._scaled(compare(keys, self.values(), self._releases, has_hits=has_hits, one_in=self.one_in))
+            return compare(keys, self.values(), self._releases, has_hits=has_hits, second=second, texts=texts)
+        found = compare(keys, self.values(), self._releases, has_hits=has_hits, texts=texts, one_in=self.one_in)
+        return self._scaled(found)
 
     def _scaled(self, found: Lineage) -> Lineage:
         """The sample's numbers from those of the people that are held."""
@@ -136,8 +138,8 @@ class SampleRecords:
             new=new,
             interval=(low, high),
             mistyped=min(new, found.mistyped * by),
-            added={kind: number * by for kind, number in found.added.items()},
-            new_values={kind: number * by for kind, number in found.new_values.items()},
+            new_values={kind: number * (1 if kind == "note" else by) for kind, number in found.new_values.items()},
+            added={kind: number * (1 if kind == "note" else by) for kind, number in found.added.items()},
             notes=(*found.notes, *notes),
         )
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler import text_anchors
+from crawler.notes import prints_of
 from crawler.repair_kernels import variants
 from crawler.scan import ByteScanner
 from data import columns
@@ -53,6 +54,7 @@ def _warm_releases() -> None:
     tags = np.arange(1, 40, dtype=np.uint64) << np.uint64(40)
     held = TightSet.build(tags)
     held.lookup(held.to_array())
+    prints_of(bytes(16), Packed.of([b"abcdefghij " * 12]))
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):
         variants(word.blob, word.offsets, word.blob, lengths_vary, 64)

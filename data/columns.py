@@ -75,6 +75,11 @@ def values(kind_word: str, column: Packed) -> Packed:
     return Packed(target[:used].copy(), offsets)
 
 
+def folded(column: Packed) -> U8:
+    """`normalise.fold` of every cell, a line end behind each of them and nowhere else."""
+    return _folded(column)
+
+
 def _folded(column: Packed) -> U8:
     """All cells folded, a line end behind each of them and nowhere else (within a cell one is as good as a space)."""
     out = np.empty(3 * len(column.blob) + len(column), np.uint8)

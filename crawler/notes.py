@@ -1,0 +1,125 @@
+"""Prints of free text, by which a medical note is recognised in excerpts, mark-up and with typing errors (pure).
+
+Winnowing: of every run of windows of 20 letters the least hash is kept, so that two texts that share 35 letters in a
+row share a print. What stands in many notes of one sample is a template, and tells nobody. Which prints are known is
+asked of `data.releases`; a print is keyed like every tag and is no text.
+
+Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: local algorithms for document fingerprinting".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.columns import folded
+from data.tags import Packed
+
+U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+GRAM, WINDOW = 20, 16
+# A print that stands in so many notes belongs to a template (60 shared templates: chosen once, not tuned).
+TEMPLATE = 8
+# A note is known if this share of its prints is.
+KNOWN = 0.25
+# Shorter texts have one print or none that says anything.
+MIN_CHARS = 60
+# No note is longer; of what is, the beginning is taken.
+MAX_CHARS = 1 << 15
+# So many prints of one sample are held; the rest of a larger one is counted as not looked at.
+MOST = 8_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prints:
+    """Prints of some notes: tags, shape (p,), and the number of the note of each, shape (p,); `notes` of them."""
+
+    tags: U64
+    owners: I64
+    notes: int
+
+
+def prints_of(probe_key: bytes, cells: Packed) -> Prints:
+    """The prints of every cell, those of one cell each once.
+
+    Args:
+        probe_key: of the case.
+        cells: texts as they came, mark-up and all.
+    """
+    from crawler.notes_kernels import winnow
+
+    k0, k1 = (np.uint64(int.from_bytes(probe_key[at : at + 8], "little")) for at in (0, 8))
+    tags, owners = winnow(k0, k1, folded(cells), GRAM, WINDOW, MIN_CHARS, MAX_CHARS)
+    return Prints(tags, owners, len(cells))
+
+
+class Notes:
+    """The notes of one sample while it is read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.dropped = 0
+        self._tags: list[U64] = []
+        self._owners: list[I64] = []
+        self._of_known: list[Bools] = []
+        self._held = 0
+
+    def __repr__(self) -> str:
+        """How many."""
+        return f"<Notes {self.read}>"
+
+    def add(self, prints: Prints, of_known: Bools) -> None:
+        """Take notes; `of_known`, shape (notes,): they stand in rows of known people."""
+        if self._held + len(prints.tags) > MOST:
+            self.dropped += prints.notes
+            return
+        self._tags.append(prints.tags)
+        self._owners.append(prints.owners + self.read)
+        self._of_known.append(of_known)
+        self._held += len(prints.tags)
+        self.read += prints.notes
+
+    def telling(self) -> tuple[U64, I64]:
+        """Prints that belong to no template, and their notes."""
+        if not self._tags:
+            return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        tags, owners = np.concatenate(self._tags), np.concatenate(self._owners)
+        # the same note many times is one note: it must not pass for a template
+        texts = np.zeros(self.read, np.uint64)
+        np.add.at(texts, owners, tags * (tags >> np.uint64(32) | np.uint64(1)))
+        once = np.zeros(self.read, bool)
+        by_text = np.argsort(texts, kind="stable")
+        once[by_text] = _first_of_runs(texts[by_text])
+        order = np.argsort(tags, kind="stable")
+        starts = np.flatnonzero(_first_of_runs(tags[order]))
+        runs = np.diff(np.append(starts, len(order)))
+        notes = np.add.reduceat(once[owners[order]].astype(np.int64), starts) if len(starts) else runs
+        rare = order[np.repeat(notes < TEMPLATE, runs)]
+        return tags[rare], owners[rare]
+
+    def judge(self, known_print: Bools, owners: I64) -> tuple[int, int, int]:
+        """How many notes are known, new, and new in rows of known people.
+
+        Args:
+            known_print: shape (p,), which of the telling prints any release has.
+            owners: shape (p,), their notes, as `telling` gives them.
+
+        Returns:
+            Notes of which only templates are left are neither known nor new.
+        """
+        whole = np.bincount(owners, minlength=self.read)
+        seen = np.bincount(owners[known_print], minlength=self.read)
+        is_known = (whole > 0) & (seen >= KNOWN * whole)
+        is_new = (whole > 0) & ~is_known
+        of_known = np.concatenate(self._of_known) if self._of_known else np.zeros(0, bool)
+        return int(is_known.sum()), int(is_new.sum()), int((is_new & of_known).sum())
+
+
+def _first_of_runs(ordered: U64) -> Bools:
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return first
