@@ -148,8 +148,6 @@ class RunningText:
         """Whether a line is about somebody else than the lines before it, who have names and values."""
         person = self._person
         names = [item for item in line.items if item.kind == NAME and not item.staff]
-        # a word that begins a sentence in every line says nothing
-        names = [name for name in names if _plausible(name)] or names
         first = line.items[0]
         if line.form and first.role in _HALVES and any(name.role == first.role for name in person.names):
             # the same label again: also of a relative with the same name
@@ -157,6 +155,8 @@ class RunningText:
         if not names or all(person.is_called(name) for name in names):
             return False
         if not line.form:
+            # a word that only begins a sentence says nothing
+            names = [name for name in names if _plausible(name)] or names
             return len(names) > 1 or _plausible(names[0])
         return first.kind == NAME and (not person.form or any(name.role == first.role for name in person.names))
 

@@ -36,6 +36,8 @@ def fold_table() -> NDArray[np.uint32]:
 
 # what the bytes 80..9F mean in cp1252; the five it leaves open stay control characters
 CP1252 = np.array([ord(bytes([code]).decode("cp1252", "ignore") or chr(code)) for code in range(256)], np.int64)
+# no word of a value has a ÿ: the byte is damage, or a mark of UTF-16, and must not stick to what stands beside it
+CP1252[0xFF] = 0xFFFD
 
 
 @inlined

@@ -191,8 +191,8 @@ def _line(line: bytes) -> bytes:
         mended = _DAMAGE.sub(b"", line)
         bad = mended.decode("utf-8", "replace").count("\ufffd") - mended.count("\ufffd".encode())
         if sum(map(len, _SOUND.findall(mended))) > 2 * bad or not bad:
-            # UTF-8 with a bad byte in it
-            return _DAMAGE.sub("\ufffd".encode(), line).decode("utf-8", "replace").encode()
+            # UTF-8 with a bad byte in it, which costs itself and nothing that it touches
+            return mended.decode("utf-8", "ignore").encode()
         line = mended
         return line.decode("cp1252", _SLOPPY).encode()
     return line
