@@ -41,6 +41,7 @@ class Job:
     network: str = "open"
     settled: int = 0
     follow: Mapping[str, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -62,6 +63,7 @@ class Job:
                     source: frozenset((str(host), int(port)) for host, port in pairs)
                     for source, pairs in value["follow"].items()
                 },
+                rules=value["rules"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WireError("the runner sent a job that cannot be understood") from error

@@ -187,3 +187,34 @@ def event_of_change(
         source=source, post=post, address=address, incident=incident,
         facts={"fields": sorted(changed), "changed": [changed[field] for field in sorted(changed)]},
     )  # fmt: skip
+
+
+def event_of_announcement(
+    source: str,
+    post: str,
+    address: str,
+    rules: Sequence[str],
+    deadlines: Sequence[tuple[datetime, int, datetime | None]],
+    incident: str,
+    at: datetime,
+) -> Event:
+    """The event of a post that an incident's rules match, or that announces times to come.
+
+    Args:
+        source: name of the source.
+        post: keyed id of the post.
+        address: masked address of the post.
+        rules: names of the rules that matched.
+        deadlines: from `Store.note_deadlines`.
+        incident: id of the incident.
+        at: aware UTC.
+    """
+    told = [
+        {"at": when.isoformat(timespec="minutes"), "exact_minutes": exact, "before": before and before.isoformat(timespec="minutes")}
+        for when, exact, before in sorted(deadlines)
+    ]  # fmt: skip
+    return make(
+        EventKind.ANNOUNCEMENT, at, source, post, sorted(rules), [each["at"] for each in told],
+        source=source, post=post, address=address, incident=incident,
+        facts={"rules": sorted(rules), "deadlines": told},
+    )  # fmt: skip

@@ -139,7 +139,12 @@ class Commit:
         with contextlib.suppress(LeaseLost):
             await spider.ask(
                 "commit",
-                post={**item.row, "page": item.page, "facts": {"left": dict(item.left)} if item.left else {}},
+                post={
+                    **item.row,
+                    "page": item.page,
+                    "announced": item.announced,
+                    "facts": {"left": dict(item.left)} if item.left else {},
+                },
                 findings=[finding.to_json() for finding in item.findings],
                 links=[
                     {**row, "source": post.source}

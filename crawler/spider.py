@@ -23,10 +23,12 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from crawler import extract
+from crawler.announce import Deadline, deadlines
 from crawler.answers import cause, content_type, cut, file_name, listing_trouble, parts, trouble_with
 from crawler.control import Control, Job
 from crawler.extract import ItemPage, Listing
 from crawler.posts import mask_address, origin_of, post_id, seal_due
+from crawler.rules import Rules
 from crawler.traits import page_traits, traits_of, version_of
 from crawler.transport import allow
 from crawler.transport.errors import Trouble, trouble_of
@@ -79,6 +81,7 @@ class FetchedPost:
         left: codes of parts that were not read and are not asked for again.
         links: posts of other sources that this one leads to, by their address.
         page: fields of its own page, where that was read.
+        announced: `rules` of the incident that match its text, `deadlines` that it announces.
     """
 
     post: Post
@@ -90,6 +93,7 @@ class FetchedPost:
     left: Counter[str] = field(default_factory=Counter)
     links: dict[str, Post] = field(default_factory=dict)
     page: dict[str, Any] = field(default_factory=dict)
+    announced: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Nothing of the post: Scrapy writes items into its log."""
@@ -136,6 +140,8 @@ class SourceSpider(Spider):
         self._waited: set[str] = set()
         self._folders: deque[str] = deque()
         self._known_parts = frozenset(parts(self.definition))
+        given = job.rules
+        self._rules = Rules.of(given.get("words", ()), given.get("expressions", ()), given.get("files", {}))
         # what is read when the crawl's time is over must still be examined to its end, and told
         wall = job.limits["wall"]
         self._wall, self._deadline = wall, time.monotonic() + wall - min(60.0, wall / 10)
@@ -160,6 +166,8 @@ class SourceSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Posts that are still due, and the first page of the listing."""
+        for name, reason in self._rules.broken.items():
+            await self.ask("event", kind="source_changed", subject=name, facts={"said": reason, "page": 0})
         yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
         for post in self.job.due:
             row = self._row(post)
@@ -333,8 +341,10 @@ class SourceSpider(Spider):
             first, item.first = item.first, None
             if post.raw or self.definition.item is None:
                 whole = await self._raw(first, post)
-                if self.definition.follow and isinstance(whole, Sample):
-                    self._harvest(item, (), whole.beginning(LINK_TEXT).decode("utf-8", "replace"))
+                if isinstance(whole, Sample):
+                    said = whole.beginning(LINK_TEXT).decode("utf-8", "replace")
+                    self._announced(item, said)
+                    self._harvest(item, (), said)
                 yield whole
             else:
                 async for part in self._pages(post, first):
@@ -346,6 +356,7 @@ class SourceSpider(Spider):
                         yield part
         elif isinstance(item.first, Trouble):
             yield item.first
+        self._announced(item, *texts)
         if texts:
             item.page = page_traits(self.job.post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
@@ -355,6 +366,21 @@ class SourceSpider(Spider):
             yield response if isinstance(response, Trouble) else await self._whole(response, address)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
+
+    def _announced(self, item: FetchedPost, *texts: str) -> None:
+        """Note what the text of a post announces, beside what its listing says of it."""
+        text = "\n".join([item.post.title, item.post.body, *texts])
+        rules = item.announced.get("rules", [])
+        times = {each["phrase"]: each for each in item.announced.get("deadlines", [])}
+        now = datetime.now(UTC)
+        times |= {each.phrase: each.to_json() for each in deadlines(text, now)}
+        end = item.row["traits"].get("timer")
+        if end is not None and end[0] > now.timestamp() / 60:
+            times["countdown"] = Deadline(end[0], None, end[1], "countdown").to_json()
+        item.announced = {
+            "rules": list(dict.fromkeys([*rules, *self._rules.matching(text)])),
+            "deadlines": list(times.values()),
+        }
 
     def _harvest(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
         """Note what other sources read; a link whose host its source does not declare goes nowhere, and is told."""

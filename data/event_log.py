@@ -1,4 +1,4 @@
-"""Events, the lasting states that they begin and end, and the incidents that they belong to."""
+"""Events, and the lasting states that they begin and end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from data.connection import Connection, stamp
 from data.errors import LeaseLost
-from data.model import Event, EventKind, Incident, Severity
+from data.model import Event, EventKind, Severity
 
 Route = Callable[[Event], Sequence[str]]
 """The channels that an event goes to."""
@@ -143,36 +143,6 @@ class EventLog(Connection):
         with self._writing():
             self.db.execute("update event set acked = ? where id = ?", (stamp(now), event))
             self.log.append(who, "acknowledged", event, now)
-
-    def put_incident(self, incident: Incident, now: datetime) -> None:
-        """Keep an incident, new or changed."""
-        body = json.dumps({"clients": incident.clients, "sources": incident.sources, "words": incident.words})
-        with self._writing():
-            self.db.execute(
-                "insert into incident values (?, ?, ?, ?)"
-                " on conflict (id) do update set name = excluded.name, body = excluded.body",
-                (incident.id, incident.name, body, stamp(now)),
-            )
-            self.log.append("incident", "kept", incident.name, now)
-
-    def incidents(self) -> list[Incident]:
-        """All incidents, oldest first."""
-        return [
-            Incident(
-                row["id"],
-                row["name"],
-                *(tuple(json.loads(row["body"])[key]) for key in ("clients", "sources", "words")),
-            )
-            for row in self._rows("select * from incident order by added")
-        ]
-
-    def incident_of(self, source: str) -> str:
-        """Id of the incident that names a source, else of the only incident, else ''."""
-        incidents = self.incidents()
-        for incident in incidents:
-            if source in incident.sources:
-                return incident.id
-        return incidents[0].id if len(incidents) == 1 else ""
 
 
 def _event(row: Mapping[str, Any]) -> Event:

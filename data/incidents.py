@@ -19,10 +19,15 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from data.errors import ConfigError, InputError, StoreError, StoreFull
+from data.expressions import check_expression
 from data.model import Incident
 
 FILE = "incidents.toml"
-_LISTS = ("clients", "sources", "words")
+_LISTS = ("clients", "sources", "words", "expressions", "yara")
+_ALWAYS = ("clients", "sources", "words")
+RULES = "rules"
+"""Folder of the home that holds the YARA files of incidents."""
+_RULE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.yara?")
 _HEAD = "# What the team works on, one table each: [incidents.ID]. See: tocsin incident --help\n"
 
 
@@ -62,25 +67,48 @@ def _incident(name: str, value: object) -> Incident:
     title = rest.pop("name", name)
     lists = {field: rest.pop(field, []) for field in _LISTS}
     if rest:
-        raise ConfigError(f"{FILE}: incidents.{name}.{min(rest)}: no such field", hint="name, clients, sources, words")
+        raise ConfigError(f"{FILE}: incidents.{name}.{min(rest)}: no such field", hint=f"name, {', '.join(_LISTS)}")
     for field, items in lists.items():
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{FILE}: incidents.{name}.{field} is not a list of texts", hint='write ["a", "b"]')
+    for item in lists["expressions"]:
+        try:
+            check_expression(item)
+        except ValueError as error:
+            raise ConfigError(f"{FILE}: incidents.{name}.expressions: {item}: {error}") from error
+    for item in lists["yara"]:
+        if not _RULE_FILE.fullmatch(item):
+            raise ConfigError(
+                f"{FILE}: incidents.{name}.yara: {item} is no name of a rule file",
+                hint=f"letters, digits, dots and dashes, ending in .yar; it lies in the home's {RULES}/",
+            )
     if not isinstance(title, str):
         raise ConfigError(f"{FILE}: incidents.{name}.name is not a text", hint="put it in quotes")
     return Incident(name, title, **{field: tuple(items) for field, items in lists.items()})
 
 
 def put_incident(
-    home: Path, name: str, *, clients: Sequence[str] = (), sources: Sequence[str] = (), words: Sequence[str] = ()
+    home: Path,
+    name: str,
+    *,
+    clients: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    words: Sequence[str] = (),
+    expressions: Sequence[str] = (),
+    yara: Sequence[str] = (),
 ) -> Incident:
-    """Add an incident, or add clients, sources and words to the one of this name; returns what it is now.
+    """Add an incident, or add clients, sources, words and rules to the one of this name; returns what it is now.
 
     Raises:
-        InputError: the name gives no id. ConfigError: the file cannot be understood.
+        InputError: the name gives no id, or an expression is none. ConfigError: the file cannot be understood.
         StoreFull, StoreError: it cannot be written.
     """
     key = slug(name)
+    for item in expressions:
+        try:
+            check_expression(item)
+        except ValueError as error:
+            raise InputError(f"{item}: {error}", hint="see docs/incidents.md") from error
     with _locked(home):
         before = {incident.id: incident for incident in read_incidents(home)}
         path = home / FILE
@@ -91,10 +119,10 @@ def put_incident(
         tables = document.setdefault("incidents", tomlkit.table(is_super_table=True))
         table = tables.setdefault(key, tomlkit.table())
         table.setdefault("name", name)
-        for field, given in zip(_LISTS, (clients, sources, words), strict=True):
+        for field, given in zip(_LISTS, (clients, sources, words, expressions, yara), strict=True):
             held = getattr(before[key], field) if key in before else ()
             added = [item for item in dict.fromkeys(given) if item not in held]
-            if added or field not in table:
+            if added or (field not in table and field in _ALWAYS):
                 table[field] = [*held, *added]
         _write(path, tomlkit.dumps(document))
         return next(incident for incident in read_incidents(home) if incident.id == key)
@@ -106,6 +134,44 @@ def find_incident(incidents: Sequence[Incident], name: str) -> Incident:
         if name in (incident.id, incident.name):
             return incident
     raise InputError(f"there is no incident {name}", hint="see: tocsin incident list")
+
+
+def incident_of(incidents: Sequence[Incident], source: str) -> Incident | None:
+    """The incident that names a source, else the only one there is, else None."""
+    for incident in incidents:
+        if source in incident.sources:
+            return incident
+    return incidents[0] if len(incidents) == 1 else None
+
+
+def keep_rules(home: Path, file: Path, text: str) -> str:
+    """Copy a YARA file into the home's `rules/`, in the place of one of its name; returns the name.
+
+    Raises:
+        InputError: its name cannot be kept. StoreFull, StoreError: it cannot be written.
+    """
+    if not _RULE_FILE.fullmatch(file.name):
+        raise InputError(
+            f"{file.name} is no name for a rule file", hint="letters, digits, dots and dashes, ending in .yar"
+        )
+    with _locked(home):
+        (home / RULES).mkdir(mode=0o700, exist_ok=True)
+        _write(home / RULES / file.name, text)
+    return file.name
+
+
+def read_rules(home: Path, incident: Incident) -> tuple[dict[str, str], dict[str, str]]:
+    """The YARA files of an incident by name, and those that cannot be read with the reason."""
+    found: dict[str, str] = {}
+    lost: dict[str, str] = {}
+    for name in incident.yara:
+        try:
+            found[name] = (home / RULES / name).read_text(encoding="utf-8")
+        except OSError as error:
+            lost[name] = f"{RULES}/{name} cannot be read: {error.strerror}"
+        except UnicodeDecodeError:
+            lost[name] = f"{RULES}/{name} is no UTF-8 text"
+    return found, lost
 
 
 def _write(path: Path, text: str) -> None:

@@ -44,6 +44,17 @@ def traits(db: Database) -> None:
     )
 
 
+@MIGRATIONS(name="0005")
+def deadlines(db: Database) -> None:
+    """Times that posts announced; incidents stand in incidents.toml alone, and never stood here."""
+    db.execute(
+        "create table deadline (post text not null, phrase text not null, source text not null, at text not null,"
+        " exact integer not null, first_seen text not null, primary key (post, phrase)) strict"
+    )
+    db.execute("create index deadline_source on deadline (source, at)")
+    db.execute("drop table incident")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

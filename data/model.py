@@ -246,13 +246,24 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What the team works on: an attacker's threat with its clients, sources, words and baselines."""
+    """What the team works on: an attacker's threat with its clients, sources, words and baselines.
+
+    Attributes:
+        words, expressions: looked for in the text of posts. yara: names of files in the home's `rules/`.
+    """
 
     id: str
     name: str
     clients: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    expressions: tuple[str, ...] = ()
+    yara: tuple[str, ...] = ()
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether posts are told apart by words or rules."""
+        return bool(self.words or self.expressions or self.yara)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from data.connection import stamp, time_of
@@ -175,6 +175,52 @@ class PostLog(CrawlLog):
         for field_, said in additions(before, post.page, page_noise).items():
             found.setdefault(field_, said)
         return found
+
+    def note_deadlines(
+        self, source: str, post: str, found: Sequence[Mapping[str, Any]], now: datetime
+    ) -> list[tuple[datetime, int, datetime | None]]:
+        """Keep the times that a post announces; those that were not known, each with the one it takes the place of.
+
+        A span ("in 48 h") counts from where its words were first seen, so that reading them again moves nothing.
+
+        Args:
+            source: name of the source.
+            post: keyed id.
+            found: as `crawler.announce.Deadline.to_json`.
+            now: aware UTC.
+
+        Returns:
+            (time, exactness in minutes, the time it takes the place of or None).
+        """
+        news = []
+        with self._writing():
+            rows = self._rows("select * from deadline where post = ?", post)
+            held = {row["phrase"]: (datetime.fromisoformat(row["at"]), int(row["exact"])) for row in rows}
+            for each in found:
+                phrase, exact = str(each["phrase"])[:100], int(each["exact"])
+                at = _deadline_at(each, now)
+                old = held.get(phrase)
+                if old is not None and (
+                    each["at"] is None or abs(at - old[0]) <= timedelta(minutes=max(exact, old[1]))
+                ):
+                    continue
+                if not any(abs(at - when) <= timedelta(minutes=max(exact, about)) for when, about in held.values()):
+                    # the same phrase moved, or else the one that is still to come was put off
+                    before = old[0] if old else max((when for when, _ in held.values() if when > now), default=None)
+                    news.append((at, exact, before))
+                held[phrase] = at, exact
+                self.db.execute(
+                    "insert into deadline values (?, ?, ?, ?, ?, ?) on conflict (post, phrase) do update set"
+                    " at = excluded.at, exact = excluded.exact",
+                    (post, phrase, source, stamp(at), exact, stamp(now)),
+                )
+        return news
+
+    def deadline_near(self, source: str, now: datetime) -> tuple[datetime, int] | None:
+        """The announced time of a source that is nearest to now, and its exactness in minutes."""
+        rows = self._rows("select at, exact from deadline where source = ?", source)
+        times = [(datetime.fromisoformat(row["at"]), int(row["exact"])) for row in rows]
+        return min(times, key=lambda each: abs(each[0] - now), default=None)
 
     def _looks(self, source: str) -> dict[str, tuple[int, int]]:
         rows = self._rows("select field, looks, changes from look where source = ?", source)
@@ -348,6 +394,12 @@ class PostLog(CrawlLog):
 def finding_id(post: PostRow, number: int) -> str:
     """Id of a finding: the same sample of the same version of a post has the same one, however often it is examined."""
     return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}".encode()).hexdigest()[:32]
+
+
+def _deadline_at(value: Mapping[str, Any], now: datetime) -> datetime:
+    if value["at"] is None:
+        return now + timedelta(minutes=int(value["after"]))
+    return datetime.fromtimestamp(int(value["at"]) * 60, UTC)
 
 
 def _dump(traits: Traits) -> str:

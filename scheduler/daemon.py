@@ -28,11 +28,10 @@ from data.errors import ConfigError, ExaminerDied, TocsinError
 from data.model import Event, EventKind, Severity
 from data.sources import load_sources
 from data.store import Store
-from data.watchlist import client_names
 from scheduler.cadence import due_at
 from scheduler.definitions import complete_definition
 from scheduler.executor import LocalExecutor
-from scheduler.jobs import SELFTEST_EVERY, deliver_due, remind, route_by, selftest
+from scheduler.jobs import SELFTEST_EVERY, Names, deliver_due, remind, route_by, selftest
 from scheduler.owners import owner_alive, owner_name
 from scheduler.runner import run_crawl
 from scheduler.tor_road import road_of
@@ -210,6 +209,7 @@ class Daemon:
                 failures=state.failures,
                 now=now,
                 handed=state.handed,
+                deadline=self.store.deadline_near(state.name, now),
             )
             if due <= now:
                 self.executor.submit(state.name, functools.partial(self._crawl, definition))
@@ -240,7 +240,7 @@ class Daemon:
     async def deliver(self) -> None:
         """Send what is due in the outbox."""
         async with self.delivering:
-            await deliver_due(self.settings, self.store, clients=client_names(self.home.watchlist_dir))
+            await deliver_due(self.settings, self.store, Names.of(self.home))
 
     async def remind(self) -> None:
         """Tell lasting states again."""

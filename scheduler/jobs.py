@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,11 +17,13 @@ from crawler.alerts import Outgoing, dialect, masked
 from crawler.alerts.wording import word
 from crawler.events import event_id, make
 from crawler.examiner import ExaminerProcess
-from data.config import Channel, Settings
+from data.config import Channel, Home, Settings
 from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused, ExaminerDied
+from data.incidents import read_incidents
 from data.model import Alert, Event, EventKind, Severity
 from data.outbox import Delivery
 from data.store import OpenState, Route, Store
+from data.watchlist import client_names
 
 # An answer to an alert is a line or two; more is not read.
 MAX_ANSWER = 64 * 1024
@@ -34,6 +36,26 @@ EXAMINER_TEST = "examiner"
 SELFTEST_EVERY = timedelta(hours=1)
 # 408 and 425 ask for the same request again; 429 and 503 say when.
 _LATER = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What ids are called in messages: clients and incidents by id."""
+
+    clients: Mapping[str, str]
+    incidents: Mapping[str, str]
+
+    @classmethod
+    def of(cls, home: Home) -> Names:
+        """As the home has them; a file of incidents that cannot be read leaves their ids, for an alert must go out."""
+        try:
+            incidents = {incident.id: incident.name for incident in read_incidents(home.path)}
+        except ConfigError:
+            incidents = {}
+        return cls(client_names(home.watchlist_dir), incidents)
+
+
+NO_NAMES = Names({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +154,18 @@ def _pause(attempts: int, asked: float | None) -> timedelta:
 
 
 async def _deliver(
-    client: httpx.AsyncClient, settings: Settings, store: Store, delivery: Delivery, clients: dict[str, str]
+    client: httpx.AsyncClient, settings: Settings, store: Store, delivery: Delivery, names: Names
 ) -> Delivered:
     alert, channel = delivery.alert, settings.channels.get(delivery.alert.channel)
-    incidents = {incident.id: incident.name for incident in store.incidents()}
     try:
         if channel is None:
             raise DeliveryRefused(f"the channel '{alert.channel}' is not in the settings any more")
         message = word(
             alert.event,
-            clients=clients,
+            clients=names.clients,
             case=settings.case,
             link=settings.link,
-            incident=incidents.get(alert.event.incident, ""),
+            incident=names.incidents.get(alert.event.incident, ""),
         )
         outgoing = dialect(channel).compose(channel, alert.id, message, int(time.time()))
         status = await send(client, channel, outgoing)
@@ -194,7 +215,7 @@ def recovered(state: OpenState) -> Event:
     )
 
 
-async def deliver_due(settings: Settings, store: Store, *, clients: dict[str, str] | None = None) -> Delivered:
+async def deliver_due(settings: Settings, store: Store, names: Names = NO_NAMES) -> Delivered:
     """Send every alert that is due, one after another per channel and all channels side by side.
 
     A `kill -9` between the channel's answer and its mark sends the alert again with the same idempotency key.
@@ -209,7 +230,7 @@ async def deliver_due(settings: Settings, store: Store, *, clients: dict[str, st
     async def serve(client: httpx.AsyncClient, deliveries: list[Delivery]) -> Delivered:
         total = Delivered()
         for delivery in deliveries:
-            outcome = await _deliver(client, settings, store, delivery, clients or {})
+            outcome = await _deliver(client, settings, store, delivery, names)
             total += outcome
             if outcome.deferred:
                 # the channel is down or busy: the rest would wait behind the same wall
@@ -222,13 +243,13 @@ async def deliver_due(settings: Settings, store: Store, *, clients: dict[str, st
 
 
 async def deliver_until_empty(
-    settings: Settings, store: Store, *, clients: dict[str, str] | None = None, deadline: float = FOREGROUND_DEADLINE
+    settings: Settings, store: Store, names: Names = NO_NAMES, *, deadline: float = FOREGROUND_DEADLINE
 ) -> Delivered:
     """Deliver for a foreground command: until nothing waits, something failed twice, or the deadline passed."""
     end = time.monotonic() + deadline
     total = Delivered()
     while True:
-        outcome = await deliver_due(settings, store, clients=clients)
+        outcome = await deliver_due(settings, store, names)
         total = Delivered(total.sent + outcome.sent, 0, total.refused + outcome.refused)
         waiting = store.outbox.waiting()
         if not waiting:

@@ -79,6 +79,7 @@ async def _look(
         "closed": str(home.path.absolute()),
         "settled": 0,
         "follow": {},
+        "rules": {},
     }
     dial: socket.socket | None = None
     dials: DialServer | None = None

@@ -13,8 +13,7 @@ from crawler.events import events_of_post
 from data.config import Home
 from data.model import Finding
 from data.store import PostRow, Store
-from data.watchlist import client_names
-from scheduler.jobs import deliver_until_empty, route_by
+from scheduler.jobs import Names, deliver_until_empty, route_by
 from scheduler.owners import owner_name
 from scheduler.runner import keep_evidence
 
@@ -45,7 +44,7 @@ def record_scan(
         store.finish_crawl(crawl, fence, "done", {"examined": len(findings)}, "", [], route, datetime.now(UTC))
         if not deliver:
             return False
-        delivered = asyncio.run(deliver_until_empty(settings, store, clients=client_names(home.watchlist_dir)))
+        delivered = asyncio.run(deliver_until_empty(settings, store, Names.of(home)))
         if delivered.sent:
             tell(f"{delivered.sent} alerts delivered")
         failed = delivered.deferred + delivered.refused

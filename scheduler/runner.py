@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crawler.events import event_of_change, events_of_post, make
+from crawler.events import event_of_announcement, event_of_change, events_of_post, make
 from crawler.examiner import ExaminerProcess
 from crawler.health import TOR_DOWN, Judgement, Outcome, judge
 from crawler.settings import crawl_settings
@@ -28,7 +28,8 @@ from data.addresses import source_hosts
 from data.config import Home, Settings
 from data.definition import Definition
 from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDown, WireError
-from data.model import Event, EventKind, Finding, Severity
+from data.incidents import incident_of, read_incidents, read_rules
+from data.model import Event, EventKind, Finding, Incident, Severity
 from data.sources import load_source
 from data.store import PostRow, Route, Store, finding_id
 from scheduler.definitions import complete_definition, platforms
@@ -168,7 +169,9 @@ class _Crawl:
         self.name = definition.name
         self.route: Route = route_by(settings)
         self.first = store.first_crawl(self.name)
-        self.incident = store.incident_of(self.name)
+        self.problems: dict[str, str] = {}
+        self.case, self.rules = self._incident()
+        self.incident = self.case.id if self.case is not None else ""
         self.began = time.monotonic()
         self.counts: dict[str, int] = {}
         self.hosts: dict[str, int] = {}
@@ -177,7 +180,6 @@ class _Crawl:
         self.clients: dict[str, int] = {}
         self.failed: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
-        self.problems: dict[str, str] = {}
         self.follow = self._followed()
         self.handed: Counter[str] = Counter()
         # until the process says how it went, it has not gone well
@@ -232,7 +234,22 @@ class _Crawl:
             "closed": str(self.home.path.absolute()),
             "settled": self.store.settled_posts(self.name),
             "follow": {source: sorted(pairs) for source, pairs in self.follow.items()},
+            "rules": self.rules,
         }
+
+    def _incident(self) -> tuple[Incident | None, dict[str, Any]]:
+        """The incident of the source, and its rules as the crawl process takes them; what is wrong with them is told."""
+        try:
+            incident = incident_of(read_incidents(self.home.path), self.name)
+        except ConfigError as error:
+            self.problems["incidents"] = f"no incident and no rule is known: {error}"
+            return None, {}
+        if incident is None:
+            return None, {}
+        files, lost = read_rules(self.home.path, incident)
+        for name, reason in lost.items():
+            self.problems[f"rules {name}"] = f"posts are not looked through with it: {reason}"
+        return incident, {"words": incident.words, "expressions": incident.expressions, "files": files}
 
     def _followed(self) -> dict[str, frozenset[tuple[str, int]]]:
         """The other sources that links of this one are handed to, each with what it declares."""
@@ -390,6 +407,7 @@ class _Crawl:
         if changed := self.store.changes_of(self.name, post, self.definition.list.volatile):
             seen = {"traits": post.traits, "page": post.page}
             events.append(event_of_change(self.name, post.id, post.address, changed, seen, self.incident, now))
+        events += self._announced(post, value["announced"], changed, now)
         self.left.update(value["facts"].get("left", {}))
         links = [self._link(link) for link in question["links"]]
         self.events += self.store.commit_post(
@@ -409,6 +427,27 @@ class _Crawl:
         for finding in findings:
             for hit in finding.hits:
                 self.clients[hit.client] = max(hit.canaries, self.clients.get(hit.client, 0))
+
+    def _announced(
+        self, post: PostRow, announced: Mapping[str, Any], changed: Mapping[str, str], now: datetime
+    ) -> list[Event]:
+        """What a post announces, where it has to do with an incident: its rules match, or it watches this source whole.
+
+        The first crawl of a source is a quiet baseline: of it only times to come are told.
+        """
+        if self.case is None or not announced:
+            return []
+        rules = [str(name) for name in announced["rules"]]
+        whole = self.name in self.case.sources and not self.case.has_rules
+        if not rules and not whole:
+            return []
+        times = self.store.note_deadlines(self.name, post.id, announced["deadlines"], now)
+        if "timer" in changed:
+            # told as a change of the post already
+            times = [each for each in times if each[2] is None]
+        if not times and (self.first or not rules):
+            return []
+        return [event_of_announcement(self.name, post.id, post.address, rules, times, self.incident, now)]
 
     def _link(self, value: Mapping[str, Any]) -> tuple[str, PostRow]:
         if value["source"] not in self.follow:

@@ -29,6 +29,8 @@ TITLES = {
 NEXT = {
     EventKind.FURTHER_RELEASE: "Tell the clients named here; open the sealed evidence with the team's key.",
     EventKind.CANARY_HIT: "Tell the clients named here; register what is confirmed: tocsin release add.",
+    EventKind.ANNOUNCEMENT: "Look at the post; its source is watched more closely as the time nears.",
+    EventKind.LISTING_CHANGED: "Look at the post: this is how further parts are announced.",
     EventKind.UNEXAMINED: "Look at the post by hand: no match was excluded.",
     EventKind.GAP: "Look at the listing by hand; crawl this source more often.",
     EventKind.SOURCE_SILENT: "Check whether the site moved: tocsin source check.",
@@ -95,6 +97,13 @@ def plain(text: str, limit: int = 300) -> str:
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
 
 
+def _deadline(value: Mapping[str, Any]) -> str:
+    exact = int(value["exact_minutes"])
+    day = str(value["at"]).replace("T", " ").replace("+00:00", " UTC")
+    said = day if exact < 1440 else day[:10] + (" (to the day)" if exact <= 1440 else f" (within {exact // 1440} days)")
+    return said + (f", was {str(value['before'])[:16].replace('T', ' ')}" if value.get("before") else "")
+
+
 def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = "") -> Message:
     """The message of an event.
 
@@ -143,6 +152,9 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
     ):
         if facts.get(name):
             fields.append((label, str(facts[name])))
+    if facts.get("rules"):
+        fields.append(("Rules", ", ".join(facts["rules"])))
+    fields += [("Announced for", _deadline(deadline)) for deadline in facts.get("deadlines", ())]
     if facts.get("changed"):
         fields.append(("Changed", ", ".join(facts["changed"])))
     if event.kind is EventKind.UNEXAMINED or facts.get("complete") is False:

@@ -67,7 +67,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
     from rich.markup import escape
 
     from crawler.alerts.wording import word
-    from data.watchlist import client_names
+    from scheduler.jobs import Names
 
     with contextlib.closing(_store(home)) as store:
         found, more = _event(store, event)
@@ -76,7 +76,9 @@ def show(home: Home, event: str, as_json: bool) -> None:
         emit_json({**asdict(found), **more, "deliveries": deliveries})
         return
     out = console()
-    out.print(escape(word(found, clients=client_names(home.watchlist_dir)).text))
+    names = Names.of(home)
+    incident = names.incidents.get(found.incident, "")
+    out.print(escape(word(found, clients=names.clients, incident=incident).text))
     out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
     for row in deliveries:
         out.print(f"{row['channel']}: {row['state']} after {row['attempts']} tries {escape(row['reason'])}")
@@ -160,8 +162,7 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
     from datetime import UTC, datetime
 
     from data.errors import InputError
-    from data.watchlist import client_names
-    from scheduler.jobs import deliver_until_empty
+    from scheduler.jobs import Names, deliver_until_empty
 
     if bool(events) == everything:
         raise InputError("say which alerts: their ids, or --all", hint="see: tocsin alert list --state refused")
@@ -169,8 +170,6 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
         for each in events:
             _some_alert(store, each)
         count = store.outbox.retry(None if everything else events, datetime.now(UTC))
-        done = asyncio.run(
-            deliver_until_empty(home.settings(), store, clients=client_names(home.watchlist_dir), deadline=10)
-        )
+        done = asyncio.run(deliver_until_empty(home.settings(), store, Names.of(home), deadline=10))
     click.echo(f"{count} tried again: {done.sent} sent, {done.deferred} put off, {done.refused} refused")
     return 2 if done.deferred or done.refused else 0

@@ -83,8 +83,7 @@ async def _crawl(
     from data.errors import LeaseLost
     from data.logs import set_up
     from data.store import Store
-    from data.watchlist import client_names
-    from scheduler.jobs import Delivered, deliver_until_empty
+    from scheduler.jobs import Delivered, Names, deliver_until_empty
     from scheduler.owners import owner_alive, owner_name
     from scheduler.runner import CrawlResult, run_crawl
     from scheduler.tor_road import road_of
@@ -118,8 +117,7 @@ async def _crawl(
                     results.append(CrawlResult(definition.name, "", "failed", error=str(error), hint=error.hint))
             if not deliver:
                 return results, Delivered()
-            names = client_names(home.watchlist_dir)
-            return results, await deliver_until_empty(settings, store, clients=names)
+            return results, await deliver_until_empty(settings, store, Names.of(home))
 
 
 def _public(result: CrawlResult) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def collect(home: Home) -> dict[str, Any]:
         depth = store.outbox.depth()
         events = store.events(limit=1)
         tests = store.selftests()
+        near = {name: store.deadline_near(name, now) for name in known}
     sources = []
     definitions = [complete_definition(source) for source in good]
     for definition in definitions:
@@ -57,7 +58,7 @@ def collect(home: Home) -> dict[str, Any]:
         due = due_at(
             definition.name, definition.every, last_start=state.last_start if state else None, last_success=last,
             failures=state.failures if state else 0, now=now,
-            handed=state.handed if state else None,
+            handed=state.handed if state else None, deadline=near.get(definition.name),
         )  # fmt: skip
         sources.append(
             {

@@ -49,6 +49,8 @@ def test_a_file_of_every_step_opens_with_all_its_rows(tmp_path, step):
         pass
     after = rows(path)
     assert {name: len(found) for name, found in after.items()} == {name: int(name in before) for name in after}
+    # incidents never stood in the database, only their table did
+    before.pop("incident", None)
     for name, [row] in before.items():
         assert {column: after[name][0][column] for column in row} == row
 

@@ -155,6 +155,30 @@ def test_a_page_is_looked_at_again_after_its_time_and_only_what_is_added_counts(
     assert store.changes_of("s", post(page={"links": ["b", "c"]})) == {"links": "links (1 new)"}
 
 
+def span(minutes, phrase="in 48 h"):
+    return {"at": None, "after": minutes, "exact": 60, "phrase": phrase}
+
+
+def day(at, exact=1440):
+    return {"at": int(at.timestamp() // 60), "after": None, "exact": exact, "phrase": f"{at:%F}"}
+
+
+def test_an_announced_span_counts_from_where_it_was_first_read(store):
+    assert store.note_deadlines("s", "p", [span(2880)], NOW) == [(NOW + timedelta(days=2), 60, None)]
+    assert store.note_deadlines("s", "p", [span(2880)], NOW + timedelta(days=1)) == []
+    assert store.deadline_near("s", NOW) == (NOW + timedelta(days=2), 60)
+    assert store.deadline_near("other", NOW) is None
+
+
+def test_a_deadline_said_in_two_ways_is_one_and_a_moved_one_is_told_with_the_old(store):
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    [(friday, _, before)] = store.note_deadlines("s", "p", [day(midnight + timedelta(days=2))], NOW)
+    assert before is None
+    assert store.note_deadlines("s", "p", [span(2880), day(midnight + timedelta(days=2))], NOW) == []
+    [(later, _, before)] = store.note_deadlines("s", "p", [day(midnight + timedelta(days=9))], NOW)
+    assert (later - friday, before) == (timedelta(days=7), NOW + timedelta(days=2))
+
+
 def test_only_posts_of_a_finished_walk_are_settled(store):
     crawl, fence = leased(store)
     store.record_listed(crawl, fence, "s", [post()], NOW)

@@ -203,3 +203,29 @@ def test_a_further_part_on_a_known_listing_and_a_new_link_on_a_known_page_ring_o
         assert "part (new: part 2; gone: part 1)" in str(chat.messages[0])
         assert "links (1 new)" in str(chat.messages[1])
         assert "Vendor" not in str(chat.messages)
+
+
+def test_a_post_that_announces_a_further_part_is_told_with_its_day_and_without_its_words(tmp_path, site):
+    with Chat() as chat:
+        home = prepared(tmp_path, SOURCE.format(url=site.url), chat)
+        must(home, "incident", "add", "vendor", "--source", "site", "--word", "medivault")
+        site.answers = {"/": page("/post/1"), "/post/1": (200, {}, b"quiet")}
+        assert tocsin(home, "crawl", "site").returncode == 0
+        site.answers |= {
+            "/": page("/post/3", "/post/2", "/post/1"),
+            "/post/2": (200, {}, b"Medivault: Zwiebelturm and the remaining data in 3 days"),
+            "/post/3": (200, {}, b"some game: the full release in 5 days"),
+        }
+        for _ in range(2):
+            assert tocsin(home, "crawl", "site").returncode == 0
+        [message] = chat.messages
+        assert "announced" in str(message)
+        assert "word 'medivault'" in str(message)
+        assert "Announced for" in str(message)
+        assert "Zwiebelturm" not in str(message)
+        [alert] = tocsin_json(home, "alert", "list")["alerts"]
+        event = tocsin_json(home, "alert", "show", alert["event"])
+        assert (event["kind"], event["incident"]) == ("announcement", "vendor")
+        assert len(event["facts"]["deadlines"]) == 1
+        [source] = [each for each in tocsin_json(home, "status")["sources"] if each["name"] == "site"]
+        assert source["next_due"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from scheduler.cadence import FIRST_RETRY, due_at
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -37,3 +39,25 @@ def test_a_handed_link_is_looked_at_soon_but_not_again_and_again():
     assert due(handed=NOW + timedelta(minutes=5)) == NOW + FIRST_RETRY
     assert due(handed=NOW - timedelta(minutes=5)) > NOW + HOUR / 2, "tried since"
     assert due(handed=NOW, every=timedelta(seconds=10)) == NOW + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("hours", "exact", "minutes"),
+    [
+        (1000, 10, 60),
+        (5, 10, 30),
+        (1, 10, 6),
+        (0.01, 10, 1),
+        (-1, 10, 5),
+        (-100, 10, 60),
+        (0, 1440, 7.2),
+        (5, 1440, 30),
+    ],
+)
+def test_near_an_announced_time_a_source_is_looked_at_more_often(hours, exact, minutes):
+    now = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    due = due_at(
+        "s", timedelta(hours=1), last_start=now, last_success=now, failures=0, now=now,
+        deadline=(now + timedelta(hours=hours), exact),
+    )  # fmt: skip
+    assert (due - now).total_seconds() / 60 == pytest.approx(minutes, rel=0.06)

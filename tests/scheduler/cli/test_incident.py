@@ -29,6 +29,8 @@ def test_an_incident_is_added_listed_and_shown(home: Home) -> None:
         "clients": ["p1", "p2"],
         "sources": ["board", "example"],
         "words": ["x"],
+        "expressions": [],
+        "yara": [],
         "releases": [],
     }
     assert json.loads(run(home, "incident", "list", "--json")[1]) == {"incidents": [expected]}
@@ -44,3 +46,23 @@ def test_an_unknown_incident_is_one_sentence(home: Home) -> None:
 def test_an_empty_list_says_what_to_do(home: Home) -> None:
     assert json.loads(run(home, "incident", "list", "--json")[1]) == {"incidents": []}
     assert "tocsin incident add" in run(home, "incident", "list")[2]
+
+
+def test_rules_are_kept_and_a_wrong_one_is_refused_with_its_line(home: Home, tmp_path) -> None:
+    good, bad = tmp_path / "good.yar", tmp_path / "bad.yar"
+    good.write_text('rule a { strings: $a = "x" condition: $a }')
+    bad.write_text("rule a {\n condition: foo }")
+    code, out, _ = run(home, "incident", "add", "v", "--expression", r"part \d", "--yara", str(good))
+    assert (code, out) == (0, "incident v: 0 clients, 0 sources, 0 words, 2 rules\n")
+    assert (home.path / "rules" / "good.yar").read_text() == good.read_text()
+    for option, value, said in (
+        ("--yara", str(bad), "line:2"),
+        ("--yara", str(tmp_path / "none.yar"), "No such file"),
+        ("--expression", "(a+)+", "unbounded repeat"),
+        ("--expression", "[", "not a regular expression"),
+    ):
+        code, _, err = run(home, "incident", "add", "v", option, value)
+        assert code == 2
+        assert said in err
+    shown = json.loads(run(home, "incident", "show", "v", "--json")[1])
+    assert (shown["expressions"], shown["yara"]) == ([r"part \d"], ["good.yar"])
