@@ -57,6 +57,7 @@ _SMALL_LINE = 200
 # Words of a sentence, beside names and labels.
 _SENTENCE = 3
 _MAX_SMALL = 5
+_MAX_RUN = 7
 _ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _LOCAL = re.compile(r"[\w.+%-]{1,64}\Z")
 
@@ -457,6 +458,8 @@ class _LineReader:
         if self._place or not run or len(max(run, key=len)) < 2:
             return
         role = self._label if self._label in ("surname", "first", "fullname") else ""
+        # so many capitals in a row are no name, but its end may be one
+        run = run[-_MAX_RUN:]
         item = Item(NAME, " ".join(run), tuple(run), role, self._title, self._staff, tuple(lead), led)
         self._put(item)
         if lead:

@@ -56,7 +56,9 @@ _MAX_VALUE = 65_536
 
 # a soft line end; where many meet, blocks of blocks have ended
 _BREAK = "\x01"
-_BREAKS = re.compile(r"[ \n]*\x01[ \n\x01]*")
+# a run is looked at from its first character alone: from each of them would be quadratic
+_BREAKS = re.compile(r"(?<![ \n])[ \n]*\x01[ \n\x01]*")
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]*\n[ \t]*")
 _MANY = 3
 _SPACE = re.compile(r"[ \t\r\n\f\u00a0]+")
 
@@ -268,4 +270,4 @@ def _span(rest: str) -> int:
 def settled(text: str) -> str:
     """Text with soft breaks as lines: one break ends a line, many end a block."""
     text = _BREAKS.sub(lambda found: "\n\n" if found[0].count(_BREAK) >= _MANY else "\n", text)
-    return re.sub(r"[ \t]*\n[ \t]*", "\n", re.sub(r"[ \u00a0]{2,}", " ", text)).strip("\n")
+    return _LINE_ENDS.sub("\n", re.sub(r"[ \u00a0]{2,}", " ", text)).strip("\n")

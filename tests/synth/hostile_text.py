@@ -57,6 +57,9 @@ for _name, _body in {
     "references_beyond_unicode": "&#x110000;&#xD800;&#9999999;" * 1000 + _ROW,
     "a_tag_name_without_end": "<" + "a" * 300_000 + ">" + _ROW,
     "dashes": "-" * 300_000 + _ROW,
+    "line_breaks": "<br>" * 300_000 + _ROW,
+    "spaces": "<pre>" + " " * 300_000 + "</pre>" + " \n" * 150_000 + _ROW,
+    "breaks_without_end": "<p>" * 300_000 + "<pre>" + "\n" * 300_000 + "</pre>" + _ROW,
 }.items():
     _simple(_name, _body)
 
