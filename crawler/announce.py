@@ -6,10 +6,11 @@ A time alone is no announcement: its sentence has to speak of something to come.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+
+from data.normalise import fold
 
 DAY = 1440
 MAX_TEXT = 200_000
@@ -117,7 +118,7 @@ def deadlines(text: str, now: datetime) -> list[Deadline]:
         now: aware; days of the week and dates without a year are those that come next.
     """
     found: dict[str, Deadline] = {}
-    for sentence in _SENTENCE.split(_fold(text[:MAX_TEXT])):
+    for sentence in _SENTENCE.split(fold(text[:MAX_TEXT])):
         if not (4 <= len(sentence) <= 2000):
             continue
         coming = bool(_COMING.search(sentence))
@@ -218,8 +219,3 @@ def _date(parts: dict[str, str | None], today: date) -> date | None:
         return found.replace(year=today.year + 1) if (today - found).days > 60 else found
     except ValueError:
         return None
-
-
-def _fold(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    return "".join(char for char in plain if not unicodedata.combining(char)).lower()

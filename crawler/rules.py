@@ -6,12 +6,12 @@ The matched text is told to nobody. What the times in a text announce is `crawle
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from data.expressions import MAX_INPUT, check_expression
+from data.normalise import fold
 
 # Text that words and YARA rules see, and the seconds that the rules of one file may take over it.
 MAX_TEXT = 2**20
@@ -41,7 +41,7 @@ class Rules:
             expressions: of Python, checked as those of source files are.
             files: name -> source text of YARA rules.
         """
-        made = cls({f"word {word!r}": _word(word) for word in words if _fold(word).strip()}, {}, {}, {})
+        made = cls({f"word {word!r}": _word(word) for word in words if fold(word).strip()}, {}, {}, {})
         patterns: dict[str, re.Pattern[str]] = {}
         for expression in expressions:
             name = f"expression {expression!r}"
@@ -67,7 +67,7 @@ class Rules:
         if not self:
             return []
         text = text[:MAX_TEXT]
-        folded = _fold(text)
+        folded = fold(text)
         found = [name for name, pattern in self.words.items() if pattern.search(folded)]
         found += [name for name, pattern in self.expressions.items() if pattern.search(text[:MAX_INPUT])]
         for name, rules in self.files.items():
@@ -108,10 +108,5 @@ def _scan(name: str, rules: Any, text: str) -> list[str]:
 
 
 def _word(word: str) -> re.Pattern[str]:
-    inner = r"\s+".join(map(re.escape, _fold(word).split()))
+    inner = r"\s+".join(map(re.escape, fold(word).split()))
     return re.compile(rf"(?<!\w){inner}(?!\w)")
-
-
-def _fold(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text)
-    return "".join(char for char in plain if not unicodedata.combining(char)).lower()

@@ -9,7 +9,6 @@ words of a closed list, numbers and keyed digests. The rest of the text is one d
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +20,7 @@ from crawler.extract import without_session
 from crawler.markup import addresses_in
 from crawler.posts import keyed, origin_of
 from data.model import Post
+from data.normalise import fold
 
 # Text that is looked through; a longer one is a dump, which the examiner reads.
 MAX_TEXT = 200_000
@@ -106,7 +106,7 @@ def text_traits(post_key: bytes, text: str, links: Iterable[str], *, origin: str
         origin: scheme and host of the page, which a mirror has otherwise.
     """
     text = text[:MAX_TEXT]
-    folded = _fold(text)
+    folded = fold(text)
     every = dict.fromkeys(
         plain_link(link, origin) for link in (*links, *addresses_in(text)) if link and not link.startswith("data:")
     )
@@ -146,7 +146,7 @@ def timer_end(text: str, now: datetime) -> tuple[int, int] | None:
 
     Understood are seconds and milliseconds since 1970, ISO 8601, "12d 4h 3m", "3 jours 4 heures" and "1:04:05:06".
     """
-    text = _fold(text).strip()
+    text = fold(text).strip()
     if re.fullmatch(r"\d{10}(?:\d{3})?(?:\.\d+)?", text):
         return int(float(text[:10]) // 60), 5
     at = _iso(text)
@@ -197,31 +197,31 @@ def _field(found: dict[str, Any], post_key: bytes, name: str, value: str, now: d
         if end is not None:
             found["timer"] = list(end)
         else:
-            found["extra timer"] = _digest(post_key, _fold(value))
+            found["extra timer"] = _digest(post_key, fold(value))
     elif name == "percent":
         numbers = re.findall(r"\d{1,3}", value)
         found["percent"] = sorted({*found.get("percent", ()), *(int(number) for number in numbers[:1])})
     elif name == "size":
-        sizes = {round(_number(number) * _UNITS[unit]) for number, unit in _SIZE.findall(_fold(value))}
+        sizes = {round(_number(number) * _UNITS[unit]) for number, unit in _SIZE.findall(fold(value))}
         plain = value.strip()
         if not sizes and plain.isdecimal() and len(plain) < 16:
             sizes = {int(plain)}
-        found["size"] = sorted({*found.get("size", ()), *sizes}) if sizes else [_digest(post_key, _fold(value))]
+        found["size"] = sorted({*found.get("size", ()), *sizes}) if sizes else [_digest(post_key, fold(value))]
     elif name == "files":
         plain = value.strip()
         found["files"] = (
             [int(plain)]
             if plain.isdecimal() and len(plain) < 10
-            else sorted({_digest(post_key, part) for part in re.split(r"[\s,;|]+", _fold(value)) if part})[:MAX_ITEMS]
+            else sorted({_digest(post_key, part) for part in re.split(r"[\s,;|]+", fold(value)) if part})[:MAX_ITEMS]
         )
     elif name == "magnet":
         found["magnet"] = _digest(post_key, plain_link(value, ""))
     elif name == "state":
-        found["state"] = _digest(post_key, _fold(value))
+        found["state"] = _digest(post_key, fold(value))
     elif name == "price":
-        found["price"] = sorted({*found.get("price", ()), *(_price(match) for match in _PRICE.finditer(_fold(value)))})
+        found["price"] = sorted({*found.get("price", ()), *(_price(match) for match in _PRICE.finditer(fold(value)))})
     else:
-        found[f"extra {name}"] = _digest(post_key, _fold(value))
+        found[f"extra {name}"] = _digest(post_key, fold(value))
 
 
 def _parts(folded: str) -> list[str]:
@@ -260,13 +260,8 @@ def _price(match: re.Match[str]) -> str:
 
 def _still(text: str) -> str:
     """Words of a text without those that change by themselves."""
-    words = re.findall(r"[^\W_]+", _BY_ITSELF.sub(" ", _fold(text)))
+    words = re.findall(r"[^\W_]+", _BY_ITSELF.sub(" ", fold(text)))
     return " ".join(word for word in words if len(word) > 1)
-
-
-def _fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(char for char in decomposed if not unicodedata.combining(char)).lower()
 
 
 def _digest(post_key: bytes, text: str) -> str:
