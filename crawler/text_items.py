@@ -90,6 +90,8 @@ _OTHER_DATE = _words(
     """rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous creation
     created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel seen on since"""
 )
+# Words within a label: "nom et prénom du patient", "first name".
+_LINKING = _words("et and of ou or complet usage usuel famille naissance marital jeune fille n° no num numero e le")
 _PLACE = _words("""adresse address rue avenue av bd boulevard chemin route allee place impasse quai cours square residence
     lotissement lieu-dit ville city commune domicile cedex hameau""")
 # Labels of one word and of several; what a word of a header promises is known to `headers`.
@@ -367,8 +369,9 @@ class _LineReader:
 
     def _mark(self, text: str) -> None:
         if text in ":=" and not self._run:
-            # the label goes on to what follows
+            # the label goes on to what follows; words before it were of the label ("nom de jeune fille")
             self._after_label = True
+            self._small, self._lead, self._led = [], [], True
             return
         if text == "." and (self._title or self._staff) and not self._run:
             return
@@ -388,7 +391,7 @@ class _LineReader:
             if self._small:
                 if len(self._small) < _MAX_SMALL:
                     self._small.append(word)
-            elif self._run or self._label in ("surname", "first", "fullname") or self._after_label or word[0].isupper():
+            elif self._run or word[0].isupper():
                 self._run.append(word)
                 return
             else:
@@ -407,7 +410,11 @@ class _LineReader:
             return
         self._flush()
         self._near += 1
-        self._words += known in ("", "stop", "other")
+        if known in ("", "stop", "other"):
+            self._words += 1
+            if not self._after_label and fold(word) not in _LINKING:
+                # "Patient vu en consultation": a word of the sentence, no label
+                self._label = ""
         self._led = known == "title"
         if known in ("title", "staff"):
             self._title, self._staff = known == "title", known == "staff"
@@ -448,7 +455,8 @@ class _LineReader:
         led, self._led = self._led, False
         if small and not run:
             # without capitals a name shows by a first name or by what stands before it
-            if not (self._title or self._label in ("surname", "first", "fullname") or any(map(is_first_name, small))):
+            labelled = self._after_label and self._label in ("surname", "first", "fullname")
+            if not (self._title or labelled or any(map(is_first_name, small))):
                 self._near += len(small)
                 return
             run = small
@@ -458,6 +466,9 @@ class _LineReader:
         if self._place or not run or len(max(run, key=len)) < 2:
             return
         role = self._label if self._label in ("surname", "first", "fullname") else ""
+        if lead and (role or self._after_label):
+            # behind a label the particle is part of the name
+            run, lead = [*lead, *run], []
         # so many capitals in a row are no name, but its end may be one
         run = run[-_MAX_RUN:]
         item = Item(NAME, " ".join(run), tuple(run), role, self._title, self._staff, tuple(lead), led)

@@ -57,6 +57,9 @@ JEAN = ("dupont", "jean", "750312", "", "", "")
         ("[b]DUPONT[/b] [i]Jean[/i] [color=red]12/03/1975[/color]", JEAN),
         ("<b>DUPONT</b> Jean<br>n&eacute; le 12/03/1975", JEAN),
         ("12/03/1975 DUPONT Jean", JEAN),
+        ("Nom de jeune fille : dupont\nPrénom : jean\nNaissance : 12/03/1975", JEAN),
+        ("<nom>du Pont</nom><prenom>Jean</prenom><ddn>12/03/1975</ddn>", JEAN),
+        ("mme jean dupont, nee le 12/03/1975", JEAN),
         ("DUPONT;12/03/1975;Jean", JEAN),
         ("Patient : Anne-Sophie de La Fontaine, DDN 01/02/1980", ("delafontaine", "annesophie", "800201", "", "", "")),
         ("LE GOFF Yves né le 03/04/1950", ("legoff", "yves", "500403", "", "", "")),
@@ -83,6 +86,9 @@ def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: 
             2,
         ),
         ("Nom: Dupont\nPrénom: Jean\nDDN: 12/03/1975\n\nNom: Durand\nPrénom: Marie\nDDN: 04/05/1980", 2),
+        # a relative with one surname, a first name that is the surname above
+        ("Nom: Lucas\nPrénom: Jean\nDDN: 12/03/1975\nNom: Lucas\nPrénom: Marie\nDDN: 04/05/1980", 2),
+        ("('Lucas','Yvette','12/03/1975'),\n('Huet','Lucas','04/05/1980')", 2),
         # a second number, a second date, a second mention
         ("Jean Dupont, né le 12/03/1975, tél. 0612345678, fixe 0412345678, a@b.fr et c@d.fr, vu le 01/02/2020", 1),
         (
@@ -92,6 +98,7 @@ def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: 
         ("DUPONT Jean\n12/03/1975\n0612345678\njean@free.fr\n\nDURAND Marie\n04/05/1980\n0712345678\n", 2),
         # nobody
         ("Réunion du 12/03/2021 à Lyon, salle Molière.", 0),
+        ("Patient vu en consultation pour suivi de tension artérielle, joignable au 06 12 34 56 78", 0),
         ("Dr Paul Martin, 01 23 45 67 89", 0),
         ("commande 12345678901 du 3 mai 2020, total 45,90", 0),
         ("".join(f"{note} Vu le 0{1 + at}/03/2019.\n" for at, note in enumerate(NOTES)), 0),
