@@ -30,7 +30,7 @@ from crawler.scan import ByteScanner, Candidate
 from crawler.tables import Plan, looks_like_header, reads_like_text, sniff
 from crawler.text_records import tag_readings
 from crawler.wire import HEADER, load, pack_json
-from data import evidence
+from data import evidence, sightings
 from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
 from data.people import count_people
@@ -511,6 +511,7 @@ class _Examination:
             lineage=lineage,
             fingerprint=member.matcher.fingerprint() if whole and hits else "",
             sealed=sealed,
+            sighted=sightings.packed(member.matcher.sighted()) if whole and hits else {},
         )
 
     def _seal(self, hits: tuple[Any, ...]) -> str:

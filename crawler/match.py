@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.model import Hit
+from data.sightings import of_codes
 from data.tags import Keys, Kind, Packed, confirm_digests, probe_tags
 from data.tagset import TagSet, distinct
 
@@ -40,6 +41,10 @@ class Owners(Protocol):
 
     def client_of(self, bundle: int) -> str:
         """The client that a bundle belongs to."""
+        ...
+
+    def bundle_of(self, bundle: int) -> str:
+        """The id of a bundle."""
         ...
 
 
@@ -132,6 +137,13 @@ class Matcher:
             for client in sorted(canaries)
         ]
 
+    def sighted(self) -> dict[str, bytes]:
+        """The canaries that hit, as bitmaps by bundle (`data.sightings`)."""
+        return of_codes(self._every(), self._owners.bundle_of)
+
+    def _every(self) -> U64:
+        return distinct(np.concatenate([self._in_rows.codes(), self._in_bytes.codes()]))
+
     def _count(self, codes: U64) -> dict[str, int]:
         counts: dict[str, int] = {}
         bundles, numbers = np.unique(codes >> np.uint64(32), return_counts=True)
@@ -142,7 +154,7 @@ class Matcher:
 
     def fingerprint(self) -> str:
         """Keyed hex digest of the set of canaries that hit, the same for the same dump in other clothes; '' without."""
-        codes = distinct(np.concatenate([self._in_rows.codes(), self._in_bytes.codes()]))
+        codes = self._every()
         if not len(codes):
             return ""
         return hmac.new(self._keys.post, b"fingerprint\0" + codes.tobytes(), hashlib.sha256).hexdigest()[:32]

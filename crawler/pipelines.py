@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Self, cast
 
 from scrapy.crawler import Crawler
@@ -15,6 +16,8 @@ from crawler.spider import FetchedPost, Sample, SourceSpider
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed import Download
 from data.errors import ExamineError, ExaminerDied, LeaseLost
+from data.model import Finding
+from data.sightings import packed, unions, unpacked
 
 # Parts that are reported in a finding that is not complete, for bytes of them were there.
 PARTLY = frozenset({"too_large", "limit", "empty", "wall"})
@@ -145,7 +148,7 @@ class Commit:
                     "announced": item.announced,
                     "facts": {"left": dict(item.left)} if item.left else {},
                 },
-                findings=[finding.to_json() for finding in item.findings],
+                findings=[finding.to_json() for finding in _sighted_once(item.findings)],
                 links=[
                     {**row, "source": post.source}
                     for row, post in zip(spider.due_rows(item.links.values()), item.links.values(), strict=True)
@@ -153,6 +156,12 @@ class Commit:
                 failed=failed,
             )
         return item
+
+
+def _sighted_once(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of a post with its sighted canaries in the first of them: one frame must hold them all."""
+    whole = packed(unions(unpacked(finding.sighted) for finding in findings))
+    return [replace(finding, sighted={} if at else whole) for at, finding in enumerate(findings)]
 
 
 def _worsen(item: FetchedPost, trouble: Trouble) -> None:

@@ -138,6 +138,13 @@ class EventLog(Connection):
         rows = self._rows("select * from event where ? in ('', kind) order by at desc, rowid desc limit ?", kind, limit)
         return [_event(row) for row in rows]
 
+    def count_events(self, incident: str) -> dict[str, int]:
+        """How many events of each kind belong to an incident."""
+        rows = self._rows(
+            "select kind, count(*) as n from event where incident = ? group by kind order by kind", incident
+        )
+        return {row["kind"]: row["n"] for row in rows}
+
     def ack(self, event: str, who: str, now: datetime) -> None:
         """Note that a person has taken an event up."""
         with self._writing():

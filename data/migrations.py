@@ -55,6 +55,17 @@ def deadlines(db: Database) -> None:
     db.execute("drop table incident")
 
 
+@MIGRATIONS(name="0006")
+def sightings(db: Database) -> None:
+    """Which canaries were sighted at which source, first and last seen where and when."""
+    db.execute(
+        "create table sighting (source text not null, bundle text not null, canaries blob not null,"
+        " first_seen text not null, first_post text not null, first_address text not null,"
+        " last_seen text not null, last_post text not null, last_address text not null,"
+        " primary key (source, bundle)) strict"
+    )
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

@@ -171,6 +171,7 @@ class Finding:
         hits: of the sample with all its members. lineage: None where there were no records.
         fingerprint: keyed hex digest of the set of canaries that hit, '' without hits: equal for the same dump
             in other clothes. sealed: age-sealed proof, base64, '' without hits.
+        sighted: the canaries that hit, by bundle, as `data.sightings` packs them; only of the sample itself.
     """
 
     path: str
@@ -186,6 +187,7 @@ class Finding:
     lineage: Lineage | None = None
     fingerprint: str = ""
     sealed: str = ""
+    sighted: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self, *, public: bool = False) -> dict[str, Any]:
         """Plain containers; `public` leaves out what only the store needs (the shape of `scan --json`)."""
@@ -195,7 +197,7 @@ class Finding:
             value["lineage"]["interval"] = list(self.lineage.interval)
             value["lineage"]["columns"] = list(self.lineage.columns)
         if public:
-            del value["fingerprint"], value["sealed"]
+            del value["fingerprint"], value["sealed"], value["sighted"]
         return value
 
     @classmethod

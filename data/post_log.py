@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from data.connection import stamp, time_of
-from data.crawl_log import CrawlLog
 from data.event_log import Route
 from data.model import Event, Finding
 from data.post_changes import Traits, additions, changes, merged, noise_of_looks, noise_of_page
+from data.sighting_log import SightingLog
 from data.tags import keyed_sha256
 
 
@@ -60,7 +60,7 @@ MAX_LOOKS = 5000
 _PAGE = "page "
 
 
-class PostLog(CrawlLog):
+class PostLog(SightingLog):
     """What was seen."""
 
     def record_listed(
@@ -352,6 +352,7 @@ class PostLog(CrawlLog):
                     },
                     replace=True,
                 )
+            self._note_sightings(source, post.id, post.address, findings, now)
             for other, linked in links:
                 self.db.execute(
                     "insert into post (id, source, address, version, seen_version, due, first_seen, last_seen,"
@@ -361,7 +362,7 @@ class PostLog(CrawlLog):
             return self._insert_events(events, route, now)
 
     def _rested(self, finding: Finding) -> Finding:
-        """The finding as it may rest: no names, no bare digest, no sealed proof (that lies in `evidence/`)."""
+        """The finding as it may rest: no names, no bare digest; sealed proof and sighted canaries lie elsewhere."""
         digest = ""
         if self._seal_key is not None and finding.sha256:
             digest = keyed_sha256(self._seal_key, finding.sha256)
@@ -370,6 +371,7 @@ class PostLog(CrawlLog):
             path="",
             sha256=digest,
             sealed="",
+            sighted={},
             members=tuple(self._rested(member) for member in finding.members),
         )
 

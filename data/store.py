@@ -40,7 +40,7 @@ class Store(PostLog):
         return {row["name"]: (datetime.fromisoformat(row["at"]), bool(row["passed"])) for row in rows}
 
     def purge(self, before: datetime, now: datetime, *, dry_run: bool = False) -> tuple[int, int]:
-        """Delete findings and events older than a time; returns their numbers.
+        """Delete findings and events older than a time; returns their numbers. Sightings go that were not renewed since.
 
         Posts stay known by their keyed ids, so that nothing old rings again; events that wait for delivery or whose
         state lasts stay as well.
@@ -54,6 +54,7 @@ class Store(PostLog):
         if not dry_run:
             with self._writing():
                 self.db.execute("delete from finding where at < ?", (stamp(before),))
+                self.db.execute("delete from sighting where last_seen < ?", (stamp(before),))
                 self.db.execute(
                     f"delete from alert where event in (select id from event where {keep})",  # noqa: S608 - fixed
                     (stamp(before),),

@@ -62,6 +62,11 @@ def client_names(folder: Path) -> dict[str, str]:
     return {bundle["client"]: bundle["name"] for bundle in _read_manifest(folder, "")["bundles"]}
 
 
+def bundles_of(folder: Path) -> list[dict[str, Any]]:
+    """What was imported, oldest first; needs no key."""
+    return [dict(bundle) for bundle in _read_manifest(folder, "")["bundles"]]
+
+
 OWNED = np.dtype([("tags", "<u8"), ("digests", "u1", 16), ("canaries", "<u4"), ("owners", "<u4"), ("kinds", "u1")])
 """One entry of a list: a tag, its confirm digest, and whose canary it is (bundle number and number in it)."""
 
@@ -165,6 +170,10 @@ class Watchlist:
     def client_of(self, bundle: int) -> str:
         """The client that a bundle, by its number, belongs to."""
         return str(self._manifest["bundles"][bundle]["client"])
+
+    def bundle_of(self, bundle: int) -> str:
+        """The id of a bundle by its number."""
+        return str(self._manifest["bundles"][bundle]["id"])
 
     @property
     def has_tokens(self) -> bool:

@@ -324,7 +324,7 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
     }
     assert missing == {}
     # `show` shares its section with `list`, which wraps what `show` prints
-    wraps = {"release show": {"releases"}, "incident show": {"incidents"}}
+    wraps = {"release show": {"releases"}}
     invented = {
         command: sorted(absent)
         for command, value in printed.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,19 +96,87 @@ def list_(home: Home, as_json: bool) -> None:
 
 @incident.command()
 @click.argument("name")
+@click.option("--all", "every", is_flag=True, help="Also list the clients of which nothing was sighted.")
 @json_option
 @pass_home
-def show(home: Home, name: str, as_json: bool) -> None:
-    """One incident: its clients, sources, words, rules and releases."""
-    from data.incidents import find_incident, read_incidents
+def show(home: Home, name: str, every: bool, as_json: bool) -> None:
+    """One incident: what belongs to it, and how much of each client's data is out.
 
-    found = _json(home, find_incident(read_incidents(home.path), name))
+    A client's canaries are tagged, and some of them sighted in posts. If they are a random draw of the client's
+    records, the share of its data that is out lies between the bounds given, with 95 % confidence.
+    """
+    from scheduler.incident_report import incident_report
+
+    found = incident_report(home, name)
     if as_json:
         emit_json(found)
+    else:
+        _show(found, every=every)
+
+
+def _show(found: dict[str, Any], *, every: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    click.echo(f"Incident {found['id']}: {found['name']}")
+    for field, value in found.items():
+        # what the incident itself lists; what was gathered about it are lists
+        if isinstance(value, tuple) and value and field != "clients":
+            click.echo(f"  {field:<11} {', '.join(value)}")
+    for each in found["baselines"]:
+        state = "" if each["retired"] is None else f", retired {each['retired'][:10]}"
+        click.echo(f"  {'baseline':<11} {each['id']}: {each['people']:,} people, since {each['created'][:10]}{state}")
+    if found["events"]:
+        said = ", ".join(f"{each['number']:,} {each['kind']}" for each in found["events"])
+        click.echo(f"  {'events':<11} {said}")
+    radii = found["blast_radius"]
+    if not radii:
+        note("no client belongs to it yet; add one with: tocsin incident add NAME --client ID")
         return
-    click.echo(f"incident {found['id']}: {found['name']}")
-    for field in ("clients", "sources", "words", "expressions", "yara", "releases"):
-        click.echo(f"  {field:11} {', '.join(found[field]) or '-'}")
+    shown = [each for each in radii if every or each["first"] is not None]
+    untagged = [each["client"] for each in radii if not each["tagged"]]
+    sighted = sum(each["first"] is not None for each in radii)
+    click.echo(f"\nData of {sighted:,} of {len(radii):,} clients was sighted.")
+    if shown:
+        percent = f"{found['confidence']:.0%}".replace("%", " %")
+        table = Table("client", "tagged", "sighted", f"share out ({percent})", "first seen", "latest")
+        for column in table.columns[1:4]:
+            column.justify = "right"
+        for each in shown:
+            name = each["name"] if each["name"] == each["client"] else f"{each['name']} ({each['client']})"
+            table.add_row(
+                escape(name),
+                f"{each['tagged']:,}" if each["tagged"] else "none",
+                f"{each['sighted']:,}"
+                + (f" (+{each['sighted_retired']:,} retired)" if each["sighted_retired"] else ""),
+                _share(each["share"]),
+                escape(_place(each["first"])),
+                escape(_place(each["last"])),
+            )
+        console().print(table)
+        click.echo(f"The bounds of the share hold if {found['assumption']}.")
+    if len(shown) < len(radii):
+        click.echo(f"Nothing was sighted of the other {len(radii) - len(shown):,}; see them with --all.")
+    if untagged:
+        click.echo(
+            f"Not tagged: {', '.join(untagged[:5])}{f' and {len(untagged) - 5:,} others' if untagged[5:] else ''}."
+            " Whether their data is out cannot be said; enrol canaries with: tocsin canary"
+        )
+
+
+def _share(bounds: tuple[float, float] | None) -> str:
+    if bounds is None:
+        return "not known"
+    low, high = (math.floor(bounds[0] * 1000) / 10, math.ceil(bounds[1] * 1000) / 10)
+    return f"{low:g} % to {high:g} %"
+
+
+def _place(place: dict[str, str] | None) -> str:
+    from crawler.alerts.wording import defang
+
+    if place is None:
+        return "-"
+    return f"{place['at'][:16].replace('T', ' ')} {place['source']}\n{defang(place['address'])}".rstrip()
 
 
 def _size(made: Incident) -> str:

@@ -17,6 +17,7 @@ import pytest
 from crawler.events import make
 from data.errors import LeaseLost, StoreError, StoreFull, StoreVersion
 from data.model import EventKind, Finding, Hit
+from data.sightings import count, packed
 from data.store import PostRow, Store
 from scheduler.jobs import recovered
 
@@ -298,6 +299,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from crawler.events import make
 from data.model import EventKind, Finding
+from data.sightings import count, packed
 from data.store import PostRow, Store
 now = datetime.now(UTC)
 store = Store.open(Path(sys.argv[1]))
@@ -359,3 +361,37 @@ def test_a_post_that_came_by_a_link_is_due_once_and_ends_no_walk(store):
     assert (listed.examine, listed.changed) == (("linked",), ())
     store.record_walked(other, its_fence)
     assert store.settled_posts("pastes") == 1
+
+
+def with_canaries(bitmap: int, bundle: str = "a") -> Finding:
+    return replace(FINDING, sighted=packed({bundle: bytes([bitmap])}))
+
+
+def test_canaries_are_gathered_over_findings_with_the_first_and_the_last_place(store):
+    crawl, fence = leased(store)
+    store.commit_post(crawl, fence, "s", post("p"), [with_canaries(0b0011), with_canaries(1, "b")], [], everywhere, NOW)
+    later = NOW + timedelta(hours=1)
+    store.commit_post(crawl, fence, "s", post("q"), [with_canaries(0b0110)], [], everywhere, later)
+    mine, other = store.sightings()
+    assert (mine.bundle, count(mine.canaries), other.bundle) == ("a", 3, "b")
+    assert (mine.first.at, mine.first.post, mine.last.at, mine.last.post) == (NOW, "p", later, "q")
+    assert mine.last.address == "http://x/[1]"
+    assert store.sightings(["s"]) == [mine, other]
+    assert store.sightings(["another"]) == []
+    assert all("sighted" not in row["body"] or row["body"]["sighted"] == {} for row in store.findings())
+
+
+def test_sightings_are_kept_with_their_finding_or_not_at_all(store):
+    crawl, fence = leased(store)
+    with pytest.raises(LeaseLost):
+        store.commit_post(crawl, fence + 1, "s", post(), [with_canaries(1)], [], everywhere, NOW)
+    assert store.sightings() == []
+
+
+def test_purging_takes_sightings_that_were_not_renewed(store):
+    crawl, fence = leased(store)
+    store.commit_post(crawl, fence, "s", post("p"), [with_canaries(1), with_canaries(1, "b")], [], everywhere, NOW)
+    later = NOW + timedelta(days=9)
+    store.commit_post(crawl, fence, "s", post("q"), [with_canaries(2)], [], everywhere, later)
+    store.purge(NOW + timedelta(days=1), later)
+    assert [each.bundle for each in store.sightings()] == ["a"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from data.config import Home
@@ -34,8 +36,13 @@ def test_an_incident_is_added_listed_and_shown(home: Home) -> None:
         "releases": [],
     }
     assert json.loads(run(home, "incident", "list", "--json")[1]) == {"incidents": [expected]}
-    assert json.loads(run(home, "incident", "show", "vendor-2026", "--json")[1]) == expected
-    assert "p1, p2" in run(home, "incident", "show", "Vendor 2026")[1]
+    shown = json.loads(run(home, "incident", "show", "vendor-2026", "--json")[1])
+    assert expected.items() <= shown.items()
+    assert [(each["client"], each["tagged"], each["share"]) for each in shown["blast_radius"]] == [
+        ("p1", 0, None),
+        ("p2", 0, None),
+    ]
+    assert "Not tagged: p1, p2." in run(home, "incident", "show", "Vendor 2026")[1]
     assert "vendor-2026" in run(home, "incident", "list")[1]
 
 
@@ -66,3 +73,28 @@ def test_rules_are_kept_and_a_wrong_one_is_refused_with_its_line(home: Home, tmp
         assert said in err
     shown = json.loads(run(home, "incident", "show", "v", "--json")[1])
     assert (shown["expressions"], shown["yara"]) == ([r"part \d"], ["good.yar"])
+
+
+@pytest.mark.slow
+def test_the_blast_radius_counts_each_canary_once_over_all_that_was_seen(home: Home, tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    assert run(home, "canary", "generate", "--client", "p1", "--count", "20", "--out", str(people))[0] == 0
+    assert run(home, "incident", "add", "Vendor", "--client", "p1", "--client", "p2")[0] == 0
+    head, *lines = people.read_text().splitlines()
+    for name, rows in (("one", lines[:5]), ("two", lines[3:9])):
+        sample = tmp_path / f"{name}.csv"
+        sample.write_text("\n".join([head, *rows]))
+        assert "HITS" in run(home, "scan", "--record", str(sample))[1]
+    shown = json.loads(run(home, "incident", "show", "vendor", "--json")[1])
+    assert shown["events"] == []
+    first, second = shown["blast_radius"]
+    assert (first["client"], first["tagged"], first["sighted"]) == ("p1", 20, 9)
+    assert first["share"] == pytest.approx([0.23058, 0.68472], abs=1e-5)
+    assert (first["first"]["source"], first["first"]["at"] < first["last"]["at"]) == ("scan", True)
+    assert (second["sighted"], second["share"], second["first"]) == (0, None, None)
+    text = run(home, "incident", "show", "vendor")[1]
+    assert "Data of 1 of 2 clients was sighted." in text
+    assert "23 % to 68.5 %" in text
+    # another incident with sources of its own does not own what was seen elsewhere
+    assert run(home, "incident", "add", "Other", "--source", "board")[0] == 0
+    assert json.loads(run(home, "incident", "show", "other", "--json")[1])["blast_radius"] == []
