@@ -20,7 +20,7 @@ _LINE = 160
 # what is looked at around a date for a name: it mostly stands before
 # and between two words of one name, or two cells of a row, so much that is no long word
 _BETWEEN = 16
-_NAME_BEFORE, _NAME_AFTER = 96, 64
+_NAME_BEFORE, _NAME_AFTER = 64, 40
 _DIGITS_OF_NUMBER = 9
 _AT = ord("@")
 
