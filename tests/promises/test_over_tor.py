@@ -8,8 +8,10 @@ import json
 import os
 import signal
 import socket
+import tarfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -22,9 +24,10 @@ from data.sources import load_source
 from scheduler.definitions import complete_definition
 from scheduler.tor_report import checks
 from tests.command import must, tocsin, tocsin_json
-from tests.over_tor import LISTING, Site, Watch, watching
+from tests.over_tor import LISTING, Site, Watch, port_of, watching
 from tests.servers.base import free_port
 from tests.servers.tor_network import wait_for
+from tests.servers.webhook import Webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.xdist_group("tor")]
 
@@ -393,3 +396,67 @@ def test_doctor_and_status_tell_how_tor_is(tmp_path, tor_network, site):
     (home / "tocsin.toml").write_text(f"[tor]\nsocks = 'unix:{tmp_path}/none'\ncontrol = 'unix:{tmp_path}/none'\n")
     assert tocsin_json(home, "status")["tor"]["state"] == "down"
     assert checked() == {"tor": "wrong", "tor control": "warning", "tor wall": "ok"}
+
+
+def archive(path: Path, dump: bytes, size: int) -> None:
+    """A tar of `size` bytes of nothing, and behind them a dump."""
+    with path.open("wb") as out:
+        for name, length, content in (("padding.bin", size, b""), ("dump.csv", len(dump), dump)):
+            header = tarfile.TarInfo(name)
+            header.size = length
+            out.write(header.tobuf())
+            out.write(content)
+            out.seek(-length % 512 + (length - len(content)), os.SEEK_CUR)
+        out.truncate(out.tell() + 1024)
+
+
+def test_a_pastebin_and_a_large_archive_behind_onion_services_ring(watch, tor_network, pinnwand, nginx, tmp_path):
+    """The whole way: a paste found through a feed, and 200 MB whose transfer a crash of Tor breaks in the middle."""
+    dump = (watch.home.path.parent / "plant.csv").read_text()
+    pastes, files = tor_network.publish(port_of(pinnwand.url)), tor_network.publish(port_of(nginx.url))
+    paste = pinnwand.post("dump.csv", dump)
+    feed = nginx.write_feed("over-tor", [(f"{pastes.url}/raw/{paste.slug}", "fresh data", "see paste")])
+    folder = nginx.directory("archive")
+    archive(folder / "all.tar", dump.encode(), 200 * 2**20)
+    fragile = tor_network.another_client("large")
+    fragile.start()
+    wait_for("the client", fragile.bootstrapped, 20)
+    watch.source("pastes", "platform: feed\nurl: {url}\nvia: tor\nhosts: ['{host}']\n",
+                 url=f"{files.url}{feed.removeprefix(nginx.url)}", host=pastes.host)  # fmt: skip
+    watch.source("archive", url=f"{files.url}/json/archive/")
+
+    def break_in_the_middle() -> None:
+        wait_for("the transfer", lambda: is_open("all.tar"), 60, every=0.05)
+        time.sleep(1)
+        fragile.kill()
+        fragile.start()
+
+    with Webhook() as webhook:
+        channel = f'[channels.team]\nkind = "generic"\nurl = "{webhook.url}/hook"\nunsigned = true\n'
+        watch.configure(fragile.folder, timeout="60s", extra=channel)
+        breaking = threading.Thread(target=break_in_the_middle, daemon=True)
+        breaking.start()
+        done = tocsin(watch.home.path, "crawl", "pastes", "archive", "--json")
+        breaking.join()
+    fragile.stop()
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = {each["source"]: each for each in json.loads(done.stdout)["crawls"]}
+    assert results["pastes"]["hits"] == {"p1": 3}
+    assert results["archive"]["hits"] == {"p1": 3}
+    assert results["archive"]["unexamined"] == 0
+    assert results["archive"]["resumed"] >= 1, results["archive"]
+    assert any('"bytes=' in line for line in nginx.requests() if "all.tar" in line)
+    assert [request for request in webhook.received if b"canary_hit" in request.body]
+
+
+def is_open(name: str) -> bool:
+    """Whether some process has a file of that name open: a server that sends it has."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for link in (process / "fd").iterdir():
+                if str(link.readlink()).endswith(f"/{name}"):
+                    return True
+        except OSError:
+            # another user's, or gone
+            continue
+    return False
