@@ -11,6 +11,7 @@ import socket
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -425,19 +426,16 @@ def test_a_pastebin_and_a_large_archive_behind_onion_services_ring(watch, tor_ne
                  url=f"{files.url}{feed.removeprefix(nginx.url)}", host=pastes.host)  # fmt: skip
     watch.source("archive", url=f"{files.url}/json/archive/")
 
-    def break_in_the_middle() -> None:
-        wait_for("the transfer", lambda: is_open("all.tar"), 60, every=0.05)
-        time.sleep(1)
-        fragile.kill()
-        fragile.start()
-
     with Webhook() as webhook:
         channel = f'[channels.team]\nkind = "generic"\nurl = "{webhook.url}/hook"\nunsigned = true\n'
         watch.configure(fragile.folder, timeout="60s", extra=channel)
-        breaking = threading.Thread(target=break_in_the_middle, daemon=True)
-        breaking.start()
-        done = tocsin(watch.home.path, "crawl", "pastes", "archive", "--json")
-        breaking.join()
+        with ThreadPoolExecutor(1) as elsewhere:
+            crawling = elsewhere.submit(tocsin, watch.home.path, "crawl", "pastes", "archive", "--json")
+            wait_for("the transfer", lambda: is_open("all.tar"), 60, every=0.05)
+            time.sleep(1)
+            fragile.kill()
+            fragile.start()
+            done = crawling.result()
     fragile.stop()
     assert done.returncode == 1, done.stdout + done.stderr
     results = {each["source"]: each for each in json.loads(done.stdout)["crawls"]}
