@@ -31,6 +31,12 @@ def choose(head: bytes, name: str) -> Reader | None:
     return reader if score > 0 else None
 
 
+@cache
+def _unclaimed() -> Reader:
+    """The reader of what no other claims."""
+    return next(reader for reader in readers() if reader.FORMAT == UNKNOWN)
+
+
 def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], limits: Limits) -> None:
     """Read one sample to its end and send its frames, from the first `M` to `Z`, whatever the bytes are.
 
@@ -57,8 +63,8 @@ def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
         WireError: there is nobody left to talk to.
     """
     head = source.peek(HEAD)
-    reader = pick(head, source.name) if head else None
-    out.begin(source.name, reader.FORMAT if reader is not None else UNKNOWN if head else EMPTY)
+    reader = (pick(head, source.name) or _unclaimed()) if head else None
+    out.begin(source.name, reader.FORMAT if reader is not None else EMPTY)
     try:
         source.watch(out.raw if out.depth > 1 else out.took)
         if out.depth > out.limits.max_depth + 1:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
-from crawler.readers.base import Source
+from crawler.readers.base import HEAD, Source
 
 BLOCK = 2**18
 """Bytes of whole lines that are worked on at once."""
@@ -53,22 +54,31 @@ codecs.register_error(_SLOPPY, _c1)
 
 
 def detect(head: bytes) -> tuple[str, int]:
-    """The encoding family of a head and the length of its mark: `utf-8` stands for every 8-bit encoding."""
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name, len(mark)
-    sample = head[:4096]
-    if len(sample) >= 8:
-        even, odd = sample[0::2].count(0) / len(sample) * 2, sample[1::2].count(0) / len(sample) * 2
-        if odd > 0.4 and even < 0.1:
-            return "utf-16-le", 0
-        if even > 0.4 and odd < 0.1:
-            return "utf-16-be", 0
-    return "utf-8", 0
+    """The encoding family of a head and the length of its mark: `utf-8` stands for every 8-bit encoding.
+
+    A mark is believed unless what follows says otherwise: two bytes before a table must not hide it.
+    """
+    marked, skip = next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), ("utf-8", 0))
+    sample = head[skip : skip + 4096]
+    if len(sample) < 8 or marked.startswith("utf-32"):
+        return marked, skip
+    even, odd = sample[0::2].count(0) / len(sample) * 2, sample[1::2].count(0) / len(sample) * 2
+    if odd > 0.4 and even < 0.1:
+        return "utf-16-le", skip
+    if even > 0.4 and odd < 0.1:
+        return "utf-16-be", skip
+    # text of other scripts holds no zeros either, but hardly letters of ASCII alone
+    if not even + odd and len(sample.translate(None, _ASCII)) * 4 < len(sample):
+        return "utf-8", skip
+    return marked, skip
 
 
 def as_utf8(head: bytes) -> bytes:
     """A head for sniffing: UTF-16 and UTF-32 turned to UTF-8, 8-bit encodings as they are, line ends as newlines."""
+    return _kept_as_utf8(head) if type(head) is bytes and len(head) <= HEAD else _as_utf8(head)
+
+
+def _as_utf8(head: bytes) -> bytes:
     name, skip = detect(head)
     text = head[skip:]
     if name != "utf-8":
@@ -76,15 +86,22 @@ def as_utf8(head: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
+# every reader asks the same of one head in turn, and a head knows its own hash
+_kept_as_utf8 = lru_cache(maxsize=4)(_as_utf8)
+
+
 def is_text(head: bytes) -> bool:
     """True if a head (as `as_utf8` gives it) is something that people or exports write, not binary data."""
     if not head:
         return False
-    # tab, newline, form feed, escape and the separators 0x1c..0x1f are seen in exports; NUL hardly
+    # tab, newline, form feed, escape and the separators 0x1c..0x1f are seen in exports; NUL hardly, and where it fills
+    # fields or stands between lines, nothing else is strange
     strange = len(head.translate(None, _USUAL))
-    return strange * 50 <= len(head) and head.count(0) * 200 <= len(head)
+    zeros = head.count(0)
+    return (strange * 50 <= len(head) and zeros * 200 <= len(head)) or (strange == zeros and zeros * 4 <= len(head))
 
 
+_ASCII = bytes([9, 10, 13, *range(0x20, 0x7F)])
 _USUAL = bytes(set(range(256)) - (set(range(0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
 
 

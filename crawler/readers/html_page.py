@@ -31,10 +31,11 @@ _CLOSING = re.compile(
 # no attribute holds "<", so that a quote without its end costs no more than its tag
 _TOKEN = re.compile(
     r"<!--|-->|<[!?][^<>]*>"
-    r"|<(?P<end>/?)(?P<tag>[a-zA-Z][^\s/<>\"']*)(?P<rest>[^<>\"']*(?:(?:\"[^\"<]*\"|'[^'<]*')[^<>\"']*)*)>"
+    # nothing is given back once taken: a name or a list of attributes without end costs no more than its length
+    r"|<(?P<end>/?)(?P<tag>[a-zA-Z][^\s/<>\"']*+)(?P<rest>[^<>\"']*+(?:(?:\"[^\"<]*\"|'[^'<]*')[^<>\"']*+)*+)>"
     r"|(?P<text>(?:[^<\-]+|-(?!->))+)|<"
 )
-_ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))")
+_ATTRIBUTE = re.compile(r"(?<![^\s\"'<>/=])([^\s\"'<>/=]++)\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))")
 _TELLING = re.compile(
     r"(?i)(?:^|[\s\"'])(?:title|alt|value|content|placeholder|label|aria-label|summary|data-[\w.:-]+)\s*=|(?:mailto|tel):"
 )

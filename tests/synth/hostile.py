@@ -9,7 +9,7 @@ import random
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crawler.readers.base import Limits
@@ -27,6 +27,7 @@ class Hostile:
     Attributes:
         problems: codes of which at least one must be said; empty where the sample is odd but can be read whole.
         complete: what the reader must claim. visible: the canary stands in rows, text or unpacked bytes.
+        bytes: it does not, but the byte pass over the sample itself sees it.
     """
 
     name: str
@@ -34,24 +35,24 @@ class Hostile:
     problems: frozenset[str] = frozenset()
     complete: bool = False
     visible: bool = True
+    bytes: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __repr__(self) -> str:
         return self.name
 
 
-_MAKERS: list[Callable[[random.Random], Hostile]] = []
+MAKERS: dict[str, Callable[[random.Random], Hostile]] = {}
 
 
 def _made(maker: Callable[[random.Random], Hostile]) -> Callable[[random.Random], Hostile]:
-    _MAKERS.append(maker)
+    MAKERS[maker.__name__] = maker
     return maker
 
 
-def hostile(seed: int = 0) -> Iterator[Hostile]:
-    """All of them; the seed moves the noise inside."""
-    for maker in _MAKERS:
-        yield maker(random.Random(f"{seed}-{maker.__name__}"))
+def hostile(name: str, seed: int = 0) -> Hostile:
+    """One of them; the seed moves the noise inside."""
+    return MAKERS[name](random.Random(f"{seed}-{name}"))
 
 
 def noise(random_: random.Random, size: int) -> bytes:

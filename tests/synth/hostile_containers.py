@@ -11,7 +11,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from functools import cache
 
 import brotli
 import zstandard
@@ -24,7 +23,6 @@ from tests.synth.hostile import CANARY, Hostile, index, local, make_zip, noise
 Maker = Callable[[random.Random], Hostile]
 
 MAKERS: dict[str, Maker] = {}
-SLOW: set[str] = set()
 
 _TABLE = "nom;prenom;naissance;ville\n" + "".join(f"Martin{i};Paul;1970-01-0{i % 9 + 1};Lyon\n" for i in range(20))
 TABLE = f"{_TABLE}Dupont;Jeanne;1980-02-03;{CANARY}\n".encode()
@@ -37,12 +35,6 @@ def _made(maker: Maker) -> Maker:
     return maker
 
 
-def _slow(maker: Maker) -> Maker:
-    SLOW.add(maker.__name__)
-    return maker
-
-
-@cache
 def hostile_container(name: str, seed: int = 0) -> Hostile:
     """One of them; the seed moves the noise inside."""
     return MAKERS[name](random.Random(f"{seed}-{name}"))
@@ -114,14 +106,12 @@ def lz4_bomb(random_: random.Random) -> Hostile:
     return Hostile("lz4 bomb", data, _said("ratio"), limits=NARROW)
 
 
-@_slow
 @_made
 def seven_zip_bomb(random_: random.Random) -> Hostile:
     data = archives.written("7zip", [("zeros.bin", ZEROS), ("people.csv", TABLE)])
     return Hostile("7z bomb before the canary", data, _said("ratio"), limits=NARROW)
 
 
-@_slow
 @_made
 def zip_bombs_of_every_method(random_: random.Random) -> Hostile:
     parts = [
@@ -139,7 +129,6 @@ def bomb_through_all_layers(random_: random.Random) -> Hostile:
     return Hostile("a bomb that every layer makes larger", data, _said("ratio"))
 
 
-@_slow
 @_made
 def sixteen_to_the_third(random_: random.Random) -> Hostile:
     inner = make_zip({"zeros.bin": bytes(5_000_000)})
@@ -198,7 +187,6 @@ def seven_zip_of_sizes(random_: random.Random) -> Hostile:
 # --- numbers of members ------------------------------------------------------------------------------------------
 
 
-@_slow
 @_made
 def three_hundred_thousand(random_: random.Random) -> Hostile:
     entry = local(b"000000", b"x", method=0)

@@ -8,7 +8,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from functools import cache
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -22,7 +21,6 @@ from tests.synth.office import letters, rows_of, shared, sheet, workbook_parts
 Maker = Callable[[random.Random], Hostile]
 
 MAKERS: dict[str, Maker] = {}
-SLOW: set[str] = set()
 
 TABLE: list[list[str | int | tuple[int, int]]] = [
     ["nom", "prenom", "naissance", "mail"],
@@ -37,12 +35,6 @@ def _made(maker: Maker) -> Maker:
     return maker
 
 
-def _slow(maker: Maker) -> Maker:
-    SLOW.add(maker.__name__)
-    return maker
-
-
-@cache
 def hostile_document(name: str, seed: int = 0) -> Hostile:
     """One of them; the seed moves the noise inside."""
     return MAKERS[name](random.Random(f"{seed}-{name}"))
@@ -91,14 +83,12 @@ def every_row_far_to_the_right(random_: random.Random) -> Hostile:
     )
 
 
-@_slow
 @_made
 def sheet_bomb(random_: random.Random) -> Hostile:
     parts = _book(more={"xl/worksheets/sheet2.xml": sheet('<row r="1"><c r="A1"><v>1</v></c></row>' * 400_000)})
     return Hostile("a sheet that unpacks to a thousand times its size", make_zip(parts), _said("ratio"), limits=NARROW)
 
 
-@_slow
 @_made
 def string_bomb(random_: random.Random) -> Hostile:
     parts = _book()
@@ -244,7 +234,6 @@ def tags_alone(random_: random.Random) -> Hostile:
     return Hostile("tags and no text", make_zip(document_of(body)), complete=True)
 
 
-@_slow
 @_made
 def text_bomb(random_: random.Random) -> Hostile:
     parts = document_of(f"<w:p><w:t>{CANARY}</w:t></w:p>")
@@ -252,7 +241,6 @@ def text_bomb(random_: random.Random) -> Hostile:
     return Hostile("notes that unpack to a thousand times their size", make_zip(parts), _said("ratio"), limits=NARROW)
 
 
-@_slow
 @_made
 def repeated_cells(random_: random.Random) -> Hostile:
     cell = '<table:table-cell table:number-columns-repeated="1000000000"><text:p>x</text:p></table:table-cell>'
@@ -302,7 +290,6 @@ def _pages(more: dict[int, bytes] | None = None) -> dict[int, bytes]:
     return pdf.pages([pdf.stream(pdf.shown([["Dupont"], [CANARY]]))], more)
 
 
-@_slow
 @_made
 def pdf_bomb(random_: random.Random) -> Hostile:
     body = zlib.compress(bytes(30_000_000), 9)
@@ -310,7 +297,6 @@ def pdf_bomb(random_: random.Random) -> Hostile:
     return Hostile("a stream of zeros", pdf.pdf(_pages({90: bomb})), _said("ratio"), limits=NARROW)
 
 
-@_slow
 @_made
 def pdf_bomb_in_a_page(random_: random.Random) -> Hostile:
     objects = pdf.pages([pdf.stream(pdf.shown([[CANARY]])), pdf.stream(b"BT /F1 9 Tf " + b"(x) Tj " * 800_000)])

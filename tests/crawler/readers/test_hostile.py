@@ -1,13 +1,22 @@
+"""Every hostile sample in this process: what is said of it, what is seen of it, and that pieces make no difference."""
+
 from __future__ import annotations
 
 import pytest
 
-from tests.crawler.readers.frames import read
-from tests.synth.hostile import CANARY, Hostile, hostile
+from tests.crawler.readers.frames import Member, read
+from tests.synth.hostile import CANARY
+from tests.synth.hostile_corpus import BY_PIECES, CLASSES, CORPUS, ONCE, SLOW
+
+# pieces of 997 bytes: more of a sample than this only takes longer
+SOME = 100_000
 
 
-@pytest.mark.parametrize("sample", list(hostile()), ids=repr)
-def test_a_hostile_sample_ends_with_honest_problems_and_shows_its_canary(sample: Hostile) -> None:
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CORPUS]
+)
+def test_a_hostile_sample_ends_with_honest_problems_and_shows_its_canary(name: str) -> None:
+    sample = CORPUS[name]()
     found = read(sample.data, sample.limits)
     if sample.problems:
         assert sample.problems & found.all_problems
@@ -15,23 +24,29 @@ def test_a_hostile_sample_ends_with_honest_problems_and_shows_its_canary(sample:
         assert not found.all_problems
     assert found.all_complete == sample.complete
     assert found.shows(CANARY) == sample.visible
+    for detail in (detail for member in found.walk() for detail in member.details):
+        assert "canary" not in detail
+        assert "Dupont" not in detail
+        assert len(detail) < 200
+    if name not in BY_PIECES | ONCE:
+        some = sample.data[:SOME]
+        whole = found if len(some) == len(sample.data) else read(some, sample.limits)
+        assert _said(whole) == _said(read(some, sample.limits, cut=997))
 
 
-@pytest.mark.parametrize("sample", list(hostile()), ids=repr)
-def test_no_problem_of_a_hostile_sample_tells_content(sample: Hostile) -> None:
-    for member in read(sample.data, sample.limits).walk():
-        for detail in member.details:
-            assert "canary" not in detail
-            assert "Dupont" not in detail
-            assert len(detail) < 200
+def _said(found: Member) -> list[tuple[object, ...]]:
+    return [(member.name, member.raw, member.bytes, member.all_problems) for member in found.walk()]
 
 
-@pytest.mark.parametrize("sample", list(hostile(seed=1)), ids=repr)
-def test_a_hostile_sample_gives_the_same_however_its_bytes_come(sample: Hostile) -> None:
-    data = sample.data[:400_000]
-    whole, cut = read(data, sample.limits), read(data, sample.limits, cut=997)
-    assert [member.name for member in whole.walk()] == [member.name for member in cut.walk()]
-    for one, other in zip(whole.walk(), cut.walk(), strict=True):
-        assert one.raw == other.raw
-        assert one.bytes == other.bytes
-        assert one.all_problems == other.all_problems
+def test_samples_of_every_class_are_among_them():
+    assert len(CORPUS) >= 300
+    for samples in CLASSES.values():
+        assert set(samples) <= set(CORPUS)
+    assert set(CORPUS) >= SLOW | BY_PIECES | ONCE
+
+
+@pytest.mark.parametrize("name", [name for name in CORPUS if name.startswith("sql-")])
+def test_the_row_before_hostile_sql_is_a_row(name: str) -> None:
+    found = read(CORPUS[name]().data[:20_000])
+    assert found.format == "sql_dump"
+    assert ["Dupont", CANARY] in found.rows
