@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import statistics
 import sys
 import tempfile
@@ -23,8 +22,8 @@ CONCURRENCY = (1, 8, 32)
 BAR = 0.9
 
 
-def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any, socket.socket]:
-    """The download handler as a crawl has it, with the runner's end of its dial socket."""
+def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any]:
+    """The download handler as a crawl has it, and the runner's end of its dial socket."""
     from scrapy.settings import Settings as ScrapySettings
     from scrapy.utils.test import get_crawler
 
@@ -45,7 +44,7 @@ def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any, socket.socke
     ours, theirs = pair()
     crawler.spider = SimpleNamespace(dial_socket=theirs, stop=print)  # type: ignore[assignment]
     server = DialServer(ours, Endpoint.parse(socks))
-    return TorDownloadHandler(crawler), server, theirs
+    return TorDownloadHandler(crawler), server
 
 
 async def ours(fetcher: Any, url: str, pages: int, at_once: int) -> float:
@@ -85,7 +84,7 @@ async def timed(fetch: Any, pages: int, at_once: int) -> float:
 async def measure(network: Any, url: str, pages: int, rounds: int) -> list[dict[str, float]]:
     host, rows = url.split("/")[2], []
     for at_once in CONCURRENCY:
-        fetcher, server, theirs = handler(f"127.0.0.1:{network.socks_port}", host, at_once)
+        fetcher, server = handler(f"127.0.0.1:{network.socks_port}", host, at_once)
         limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
         proxy = f"socks5://plain-{at_once}:x@127.0.0.1:{network.socks_port}"
         async with httpx.AsyncClient(proxy=proxy, trust_env=False, limits=limits, timeout=60) as client:
@@ -98,8 +97,8 @@ async def measure(network: Any, url: str, pages: int, rounds: int) -> list[dict[
                 found["ours"].append(await ours(fetcher, url, pages, at_once))
         await fetcher.close()
         server.close()
-        theirs.close()
         mine, theirs_ = (statistics.median(found[name]) for name in ("ours", "httpx"))
+        print(f"{at_once} at once: {mine:.0f} against {theirs_:.0f} pages/s", file=sys.stderr, flush=True)
         rows.append({"at_once": at_once, "ours": mine, "httpx": theirs_, "ratio": mine / theirs_})
     return rows
 

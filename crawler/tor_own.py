@@ -115,7 +115,7 @@ class OwnTor:
         except OSError:
             return ""
         marked = [line for line in lines if "[err]" in line or "[warn]" in line]
-        return (marked or lines or [""])[-1].partition("] ")[2]
+        return "; ".join(line.partition("] ")[2] for line in (marked or lines)[-2:])
 
     def stop(self) -> None:
         """End the process that this object started."""

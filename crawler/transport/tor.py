@@ -32,8 +32,9 @@ class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
         tor = settings.getdict("TOCSIN_TOR")
         self._spider = cast("Any", crawler.spider)
         self._retries = settings.getint("RETRY_TIMES")
+        self._dialler = Dialler(self._spider.dial_socket)
         self._backend = TorBackend(
-            Dialler(self._spider.dial_socket).connect,
+            self._dialler.connect,
             Identity(tor["user"], tor["secret"], renew_after=int(tor["renew_after"])),
             patience=float(tor["patience"]),
             stays_down=self._stays_down,
@@ -75,6 +76,11 @@ class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
             # circuits break now and then; once more brings the whole
             raise ResponseDataLossError
         return response
+
+    async def close(self) -> None:
+        """Close all connections, and ask for no more."""
+        await super().close()
+        self._dialler.close()
 
     @staticmethod
     def _build_base_response_args(response: Any, request: Request, headers: Headers) -> Any:

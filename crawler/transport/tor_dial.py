@@ -151,6 +151,12 @@ class Dialler:
         finally:
             self._waiting.pop(number, None)
 
+    def close(self) -> None:
+        """Ask no more."""
+        if self._watch is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
     def _answered(self) -> None:
         while True:
             try:

@@ -17,11 +17,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from crawler import tor
+from crawler import tor, tor_own
+from crawler.tor_own import OwnTor
 from data.config import Home
 from data.endpoint import Endpoint
+from data.errors import ConfigError
 from data.model import EventKind
 from data.sources import load_source
+from scheduler.daemon import Daemon
 from scheduler.definitions import complete_definition
 from scheduler.tor_report import checks
 from tests.command import must, tocsin, tocsin_json
@@ -458,3 +461,50 @@ def is_open(name: str) -> bool:
             # another user's, or gone
             continue
     return False
+
+
+def test_the_daemon_tells_when_tor_goes_and_comes(watch, tor_network, tmp_path):
+    watch.configure(tmp_path)
+    watch.source("watched", LISTING, url="http://clear.test/")
+
+    async def look() -> dict[EventKind, str]:
+        daemon = Daemon(watch.home)
+        daemon._load_sources()
+        await daemon.look_at_tor()
+        daemon.store.close()
+        return watch.states("")
+
+    told = len(watch.store.events(kind="tor_down"))
+    assert "does not run" in asyncio.run(look())[EventKind.TOR_DOWN]
+    assert "does not run" in asyncio.run(look())[EventKind.TOR_DOWN]
+    assert len(watch.store.events(kind="tor_down")) == told + 1
+    watch.configure(tor_network.client.folder)
+    assert EventKind.TOR_DOWN not in asyncio.run(look())
+    assert watch.events("", EventKind.RECOVERED)
+
+
+def test_a_tor_of_our_own_that_dies_is_started_again_and_a_broken_one_is_not_in_a_loop(
+    tmp_path, tor_network, monkeypatch
+):
+    lines = tmp_path / "private-network"
+    lines.write_text(tor_network.torrc_for_own())
+    own = OwnTor(tmp_path / "tor", extra=str(lines))
+    own.ensure()
+    wait_for("our own Tor", lambda: Path(own.socks.path).exists() and own.alive, 20)
+    assert own._process is not None
+    os.kill(own._process.pid, signal.SIGKILL)
+    wait_for("its end", lambda: not own.alive, 5)
+    own.ensure()
+    assert own.starts == 1, "not at once"
+    monkeypatch.setattr(tor_own, "AGAIN_SECONDS", 0.0)
+    own.ensure()
+    assert own.alive
+    assert own.starts == 2
+    own.stop()
+    assert not own.alive
+    lines.write_text("NoSuchOption 1\n")
+    own.ensure()
+    wait_for("its end", lambda: not own.alive, 5)
+    assert "NoSuchOption" in own.last_words() or "Failed to parse" in own.last_words()
+    with pytest.raises(ConfigError, match="cannot be started"):
+        OwnTor(tmp_path / "none", program="no-such-tor").ensure()

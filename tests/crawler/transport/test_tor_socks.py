@@ -61,9 +61,10 @@ async def through(tmp_path, serve: Serve | None, use, *, identity: Identity | No
     server = await asyncio.start_unix_server(serve, str(place)) if serve else None
     ours, theirs = pair()
     dials = DialServer(ours, Endpoint(path=str(place)))
+    dialler = Dialler(theirs)
     down: list[TorDown] = []
     backend = TorBackend(
-        Dialler(theirs).connect,
+        dialler.connect,
         identity or Identity("source", "secret", renew_after=3),
         patience=patience,
         stays_down=down.append,
@@ -73,8 +74,7 @@ async def through(tmp_path, serve: Serve | None, use, *, identity: Identity | No
         return await use(backend), down
     finally:
         dials.close()
-        asyncio.get_running_loop().remove_reader(theirs)
-        theirs.close()
+        dialler.close()
         if server is not None:
             server.close()
         # what was closed ends in the loop's next rounds
