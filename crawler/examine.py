@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
 from data.people import count_people
 from data.releases import ReleaseBuilder, Releases
-from data.tags import Keys, Kind, Packed
+from data.tags import Keys, Kind, Packed, keyed_sha256
 from data.watchlist import Watchlist
 
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
@@ -43,6 +43,9 @@ MAX_MEMBERS_KEPT = 1000
 MAX_PROBLEMS_KEPT = 50
 # What a table's columns hold is judged by so many rows; by fewer where it is very wide.
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
+# Rows of sighted samples that are held until the runner has committed what was found in them.
+MOST_SIGHTED = 4_000_000
+SIGHTED = "sighted-"
 # Sealed evidence holds at most this much of what hit: proof, not a copy.
 MAX_EXCERPTS = 50
 
@@ -79,6 +82,7 @@ class Request:
 
     Attributes:
         exact: every row is compared, whatever memory that takes.
+        sighted: where something ties it to what is known and it holds more, its records are kept for a release.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Request:
     title: str = ""
     release: str = ""
     exact: bool = False
+    sighted: bool = False
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Request:
@@ -151,6 +156,18 @@ class Examiner:
         self.recipient = recipient
         self.most_rows = most_rows
         self.builders: dict[str, ReleaseBuilder] = {}
+        """Releases being collected, by id; the oldest of those that were only sighted goes where they are too many."""
+
+    def keep_sighted(self, builder: ReleaseBuilder) -> None:
+        """Hold a sighted sample's records until it is ordered to be written."""
+        self.builders[builder.release] = builder
+        sighted = [each for name, each in list(self.builders.items()) if name.startswith(SIGHTED)]
+        rows = sum(each.rows for each in sighted)
+        for each in sighted[:-1]:
+            if rows <= MOST_SIGHTED:
+                break
+            rows -= each.rows
+            self.builders.pop(each.release, None)
 
     def examine(
         self,
@@ -475,7 +492,21 @@ class _Examination:
         self._end_text(sample)
         self.bytes.finish(sample, (sample,))
         lineage = self._lineage(bool(sample.matcher.hits()))
-        return self._finding(sample, lineage)
+        return replace(self._finding(sample, lineage), release=self._sighted(lineage, bool(sample.matcher.hits())))
+
+    def _sighted(self, lineage: Lineage | None, has_hits: bool) -> str:
+        """Keep the records of a sample that holds more than is known; '' where there is no reason to."""
+        if not self.request.sighted or lineage is None or self.records.one_in > 1:
+            return ""
+        tied = has_hits or bool(lineage.parents)
+        more = bool(lineage.new) and lineage.verdict not in {"re-post", "re-packaged", "subset", "unrelated"}
+        if not tied or not (more or lineage.added):
+            return ""
+        name = SIGHTED + keyed_sha256(self.examiner.keys.post, self.sample.digest.hexdigest())[:16]
+        builder = ReleaseBuilder(name)
+        builder.add(self.records.keys(), self.records.values(), self.notes.telling()[0])
+        self.examiner.keep_sighted(builder)
+        return name
 
     def _lineage(self, has_hits: bool) -> Lineage | None:
         prints, owners = self.notes.telling()

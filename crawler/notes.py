@@ -24,8 +24,10 @@ Bools = NDArray[np.bool_]
 GRAM, WINDOW = 20, 16
 # A print that stands in so many notes belongs to a template (60 shared templates: chosen once, not tuned).
 TEMPLATE = 8
-# A note is known if this share of its prints is.
+# A note is known if this share of its prints is (chosen once, not tuned; 1 % noise leaves about half of them).
 KNOWN = 0.25
+# Among few notes templates do not show as such, and new notes share them: rather new than hidden.
+FEW, KNOWN_AMONG_FEW = 100, 0.4
 # Shorter texts have one print or none that says anything.
 MIN_CHARS = 60
 # No note is longer; of what is, the beginning is taken.
@@ -113,7 +115,7 @@ class Notes:
         """
         whole = np.bincount(owners, minlength=self.read)
         seen = np.bincount(owners[known_print], minlength=self.read)
-        is_known = (whole > 0) & (seen >= KNOWN * whole)
+        is_known = (whole > 0) & (seen >= (KNOWN if self.read >= FEW else KNOWN_AMONG_FEW) * whole)
         is_new = (whole > 0) & ~is_known
         of_known = np.concatenate(self._of_known) if self._of_known else np.zeros(0, bool)
         return int(is_known.sum()), int(is_new.sum()), int((is_new & of_known).sum())

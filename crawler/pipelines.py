@@ -87,6 +87,7 @@ class Examine:
             "post": item.row["id"],
             "url": part.url,
             "title": item.post.title,
+            "sighted": True,
         }
         try:
             if part.download is not None:
@@ -99,7 +100,7 @@ class Examine:
             _worsen(item, Trouble("examine", str(error), retry=True))
 
     async def _stream(
-        self, client: AsyncExaminerClient, item: FetchedPost, download: Download, request: Mapping[str, str]
+        self, client: AsyncExaminerClient, item: FetchedPost, download: Download, request: Mapping[str, object]
     ) -> None:
         """Examine a body while it comes; one that changed meanwhile again, from its start."""
         try:

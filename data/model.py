@@ -172,6 +172,7 @@ class Finding:
         fingerprint: keyed hex digest of the set of canaries that hit, '' without hits: equal for the same dump
             in other clothes. sealed: age-sealed proof, base64, '' without hits.
         sighted: the canaries that hit, by bundle, as `data.sightings` packs them; only of the sample itself.
+        release: id of the release that the examiner would make of its records, '' for none.
     """
 
     path: str
@@ -188,6 +189,7 @@ class Finding:
     fingerprint: str = ""
     sealed: str = ""
     sighted: Mapping[str, str] = field(default_factory=dict)
+    release: str = ""
 
     def to_json(self, *, public: bool = False) -> dict[str, Any]:
         """Plain containers; `public` leaves out what only the store needs (the shape of `scan --json`)."""
@@ -197,7 +199,7 @@ class Finding:
             value["lineage"]["interval"] = list(self.lineage.interval)
             value["lineage"]["columns"] = list(self.lineage.columns)
         if public:
-            del value["fingerprint"], value["sealed"], value["sighted"]
+            del value["fingerprint"], value["sealed"], value["sighted"], value["release"]
         return value
 
     @classmethod

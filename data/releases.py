@@ -81,6 +81,11 @@ class ReleaseBuilder:
         self._values: dict[Kind, list[U64]] = {}
         self._notes: list[U64] = []
 
+    @property
+    def rows(self) -> int:
+        """How many were added that have a key."""
+        return sum(map(len, self._keys))
+
     def add(self, keys: U64, values: Mapping[Kind, U64], notes: U64 | None = None) -> None:
         """Add rows.
 
@@ -301,6 +306,17 @@ class Releases:
         everything = list(self.active.values())
         return Triage([release.share() for release in everything], [release.share_bits for release in everything])
 
+    def triage(self, keys: U64, seen: Bools) -> list[tuple[Release, int]]:
+        """Releases that may hold some of the known keys of a sample, with an estimate of how many, the most first.
+
+        Args:
+            keys: shape (n, 6).
+            seen: as `held` gives it for them.
+        """
+        everything = list(self.active.values())
+        estimate = self._triage.estimate(keys[seen])
+        return [(everything[at], int(estimate[at])) for at in np.argsort(-estimate, kind="stable") if estimate[at]]
+
     def explaining(self, keys: U64, seen: Bools) -> list[Release]:
         """The releases that explain the known rows of a sample, and others that may.
 
@@ -314,19 +330,17 @@ class Releases:
         everything = list(self.active.values())
         known = seen.any(axis=1)
         rows, hits = keys[known], seen[known]
-        if len(rows) <= UNEXPLAINED or len(everything) <= 1:
+        if len(everything) <= 1:
+            return everything if len(rows) else []
+        if len(rows) <= UNEXPLAINED:
             return [release for release in everything if release.hits(rows).any()]
-        estimate = self._triage.estimate(rows[hits])
-        per_row = hits.sum() / len(rows)
-        coverage = estimate / np.array([release.records for release in everything]) / per_row
-        likely = {*np.argsort(-estimate, kind="stable")[:LIKELY].tolist()}
-        likely |= {*np.argsort(-coverage, kind="stable")[:LIKELY].tolist()}
-        chosen = [at for at in sorted(likely) if estimate[at]]
-        found, left = [], rows
-        for at in sorted(chosen, key=lambda at: -estimate[at]):
-            found.append(everything[at])
-            left = left[~everything[at].hits(left).any(axis=1)] if len(left) else left
-        others = [release for at, release in enumerate(everything) if at not in set(chosen)]
+        ranked = self.triage(rows, hits)
+        likely = ranked[:LIKELY]
+        likely += sorted(ranked[LIKELY:], key=lambda each: each[1] / each[0].records, reverse=True)[:LIKELY]
+        found, left = [release for release, _ in likely], rows
+        for release in found:
+            left = left[~release.hits(left).any(axis=1)] if len(left) else left
+        others = [release for release in everything if release not in found]
         for _ in range(ROUNDS):
             if not len(left):
                 break

@@ -16,19 +16,22 @@ from data.store import PostRow, Store
 from scheduler.jobs import Names, deliver_until_empty, route_by
 from scheduler.owners import owner_name
 from scheduler.runner import keep_evidence
+from scheduler.scanning import Scanner
+from scheduler.sighting import register, sightings
 
 SOURCE = "scan"
 LEASE = timedelta(minutes=5)
 
 
 def record_scan(
-    home: Home, post_key: bytes, findings: Sequence[Finding], *, deliver: bool, tell: Callable[[str], None]
+    home: Home, scanner: Scanner, findings: Sequence[Finding], *, deliver: bool, tell: Callable[[str], None]
 ) -> bool:
     """Store findings of local files and ring for them; True if an alert could not be delivered.
 
     The identity of a local file is its content: the same bytes examined again are a sighting, not another event.
     """
     settings = home.settings()
+    post_key = scanner.greeting.post_key
     route = route_by(settings)
     with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
         now = datetime.now(UTC)
@@ -41,6 +44,9 @@ def record_scan(
             row = PostRow(id=post, version=post, address="", due=b"", facts={})
             keep_evidence(home, row, [finding], now)
             store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now)
+            wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
+            for release in register(wanted, scanner.finish_release):
+                tell(f"kept as release {release}")
         store.finish_crawl(crawl, fence, "done", {"examined": len(findings)}, "", [], route, datetime.now(UTC))
         if not deliver:
             return False

@@ -35,6 +35,7 @@ from data.store import PostRow, Route, Store, finding_id
 from scheduler.definitions import complete_definition, platforms
 from scheduler.fork import CrawlProcess
 from scheduler.jobs import recovered, route_by
+from scheduler.sighting import register, sightings
 from scheduler.tor_road import TorRoad, road_of
 from scheduler.tor_watch import tell_tor
 
@@ -177,6 +178,7 @@ class _Crawl:
         self.hosts: dict[str, int] = {}
         self.rows, self.gap = 0, False
         self.findings = self.events = 0
+        self.sighted: list[tuple[str, dict[str, Any]]] = []
         self.clients: dict[str, int] = {}
         self.failed: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
@@ -295,6 +297,9 @@ class _Crawl:
                     # a sync of the disk costs more than all the rest of a commit: those that wait share one
                     with self.store.together():
                         answers = [self._answer(question) for question in questions]
+                    if self.sighted:
+                        wanted, self.sighted = self.sighted, []
+                        await asyncio.to_thread(register, wanted, self.examiner.finish_release)
                     ended = questions[-1]["frame"] == "end"
                     for answer in answers:
                         await process.tell(answer)
@@ -424,6 +429,14 @@ class _Crawl:
         )
         self.handed.update(source for source, _ in links)
         self.findings += len(findings)
+        self.sighted += sightings(
+            findings,
+            post_key=self.examiner.greeting.post_key,
+            source=self.name,
+            post=post.id,
+            incident=self.incident,
+            now=now,
+        )
         for finding in findings:
             for hit in finding.hits:
                 self.clients[hit.client] = max(hit.canaries, self.clients.get(hit.client, 0))

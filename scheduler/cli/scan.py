@@ -39,7 +39,7 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, as_
             try:
                 if isinstance(path, InputError):
                     raise path
-                finding = scanner.examine(path)
+                finding = scanner.examine(path, sighted=record)
             except (InputError, ExamineError) as error:
                 failed = True
                 note(f"error: {error}")
@@ -52,11 +52,10 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, as_
             inputs.append(finding.to_json(public=True))
             if not as_json:
                 _show(finding)
-        post_key = scanner.greeting.post_key
-    if record and findings:
-        from scheduler.recording import record_scan
+        if record and findings:
+            from scheduler.recording import record_scan
 
-        failed = record_scan(home, post_key, findings, deliver=not no_deliver, tell=note) or failed
+            failed = record_scan(home, scanner, findings, deliver=not no_deliver, tell=note) or failed
     if as_json:
         emit_json({"inputs": inputs})
     if failed:

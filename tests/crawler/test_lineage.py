@@ -187,6 +187,11 @@ def test_rows_of_one_person_count_once(releases: Releases) -> None:
     assert any("people" in note for note in found.notes)
 
 
+def test_a_list_with_47_copies_of_everybody_is_still_the_part_that_it_is(releases: Releases) -> None:
+    found = judge(releases, np.tile(np.concatenate([KNOWN[:60], NEW[:20]]), (47, 1)))
+    assert (found.verdict, found.records, found.known, found.new) == ("overlap", 80, 60, 20)
+
+
 @pytest.mark.parametrize(("hits", "verdict"), [(True, "new"), (False, "undecided")])
 def test_without_any_release_all_people_count_as_new(hits: bool, verdict: str) -> None:
     found = judge(Releases({}), NEW, hits=hits)

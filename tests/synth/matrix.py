@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from crawler.lineage import compare
+from crawler.lineage import FULL_COVERAGE, compare
 from crawler.noise import names_swapped
 from crawler.repair import SecondLook, Unmatched
 from data import normalise
@@ -97,6 +97,9 @@ class Truth:
     is_new: np.ndarray
     verdicts: tuple[str, ...]
     hits: bool = False
+    origin: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    """Of pieces put together: which release each person is from; `whole`: it is all of them."""
+    whole: bool = False
 
 
 class World:
@@ -134,8 +137,13 @@ class World:
         return {
             "the same again": old(self.whole, "re-post"),
             "a part of it": old(self.pick(self.base, n), "subset"),
-            "pieces of two": old(self.whole.take(slice(0, half)) + self.other.take(slice(0, half)), "re-packaged"),
-            "two in one": old(self.whole + self.other, "re-packaged"),
+            "pieces of two": replace(
+                old(self.whole.take(slice(0, half)) + self.other.take(slice(0, half)), "re-packaged"),
+                origin=np.repeat([0, 1], half),
+            ),
+            "two in one": replace(
+                old(self.whole + self.other, "re-packaged"), origin=np.repeat([0, 1], n), whole=True
+            ),
             "all and a quarter more": mixed(self.whole, new(max(1, n // 4)), "superset"),
             "all and one more": mixed(self.whole, new(1), "superset"),
             "half of it new": mixed(self.pick(self.base, half), new(half), "overlap"),
@@ -247,6 +255,9 @@ def cell(world: World, kind: str, truth: Truth, disguise: Disguise) -> Cell:
         world.releases, disguise.change(clean, world.seed), hits=truth.hits, excel=disguise.dates == "serial"
     )
     verdicts = _right(truth, disguise, keyed)
+    rows = tags_of(forms_of(synth.dump(people, columns=disguise.columns)))[0].any(axis=1).sum() if disguise.noisy else 0
+    if keyed.sum() < FULL_COVERAGE * rows and "re-packaged" in verdicts:
+        verdicts = (*verdicts, "subset")  # so much of it cannot be read any more
     return Cell(
         kind, disguise, world.size, world.seed, found, verdicts, int(keyed.sum()), int((truth.is_new & keyed).sum()), seconds
     )  # fmt: skip
@@ -263,6 +274,8 @@ def _right(truth: Truth, disguise: Disguise, keyed: np.ndarray) -> tuple[str, ..
     if not new and truth.is_new.any():
         # the one more has none of the columns that are left
         verdicts = {"re-packaged"}
+    if len(truth.origin) and len(set(truth.origin[keyed].tolist())) == 1:
+        verdicts = {"re-packaged" if truth.whole else "subset"}  # all that are left come from one release
     if not (~truth.is_new & keyed).any() and not truth.hits:
         verdicts = {"unrelated"}  # the known ones have none of the columns that are left
     if disguise.noisy and new == 1 and "superset" in verdicts:

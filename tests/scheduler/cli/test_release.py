@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from data.config import Home
 from data.errors import InputError
 from scheduler.cli import tocsin
+from tests.synth.population import notes
 
 pytestmark = pytest.mark.slow
 
@@ -129,3 +131,71 @@ def test_files_without_records_register_nothing(home: Home, tmp_path: Path) -> N
 def test_an_unknown_release_is_one_sentence(home: Home) -> None:
     assert "no release nobody" in str(run(home, "show", "nobody").exception)
     assert "no release nobody" in str(run(home, "retire", "nobody").exception)
+
+
+def scan(home: Home, path: Path) -> Result:
+    arguments = ["--home", str(home.path), "scan", str(path), "--record", "--no-deliver", "--json"]
+    return CliRunner().invoke(tocsin, arguments, standalone_mode=False, catch_exceptions=False)
+
+
+def test_what_was_seen_becomes_a_release_once_and_its_copy_is_a_repost(registered: Home, tmp_path: Path) -> None:
+    rows = people(300, 1)[:150] + people(150, 4)
+    first = scan(registered, write(tmp_path / "seen.csv", rows))
+    assert json.loads(first.stdout)["inputs"][0]["lineage"]["verdict"] == "overlap"
+    listed = json.loads(run(registered, "list", "--json").stdout)["releases"]
+    [seen] = [each for each in listed if each["kind"] == "sighted"]
+    assert (seen["people"], seen["origin"]["source"], f"kept as release {seen['id']}" in first.stderr) == (
+        300,
+        "scan",
+        True,
+    )
+
+    # the same dump in other clothes, at another place
+    other = tmp_path / "again.jsonl"
+    names = HEADER.split(";")
+    other.write_text("\n".join(json.dumps(dict(zip(names, row.split(";"), strict=True))) for row in reversed(rows)))
+    again = json.loads(scan(registered, other).stdout)["inputs"][0]["lineage"]
+    assert (again["verdict"], again["new"], again["parents"][0]["release"]) == ("re-post", 0, seen["id"])
+    assert len(json.loads(run(registered, "list", "--json").stdout)["releases"]) == len(listed)
+    # strangers are nobody's release
+    assert json.loads(scan(registered, write(tmp_path / "strangers.csv", people(50, 9))).stdout)["inputs"]
+    assert len(json.loads(run(registered, "list", "--json").stdout)["releases"]) == len(listed)
+
+
+def letters(folder: Path, rows: list[str], told: list[str]) -> Path:
+    """One text file a patient, named after them."""
+    folder.mkdir()
+    for row, note in zip(rows, told, strict=True):
+        surname, first, born, email, phone = row.split(";")
+        text = f"Patient : {first} {surname.upper()}\nNé(e) le {born}\nTél. {phone}\nE-mail : {email}\n\n{note}\n"
+        (folder / f"{surname}_{first}_{phone[-6:]}.txt").write_text(text)
+    return folder
+
+
+def test_people_a_day_and_then_a_package_of_one_file_for_each_patient(home: Home, tmp_path: Path) -> None:
+    """The shape of Vastaamo: a hundred people a day on one board, months later 31,980 text files elsewhere."""
+    rows, told = people(100, 5), notes(5, 100)
+    for day in range(2):
+        part = slice(30 * day, 30 * day + 30)
+        done = run(
+            home, "add", "--name", f"day {day + 1}", str(letters(tmp_path / f"day{day}", rows[part], told[part]))
+        )
+        assert (done.return_value, done.stdout.split()[2]) == (0, "30")
+    package = tmp_path / "package.zip"
+    with zipfile.ZipFile(package, "w") as made:
+        for path in sorted(letters(tmp_path / "all", rows, told).iterdir()):
+            made.write(path, f"patients/{path.name}")
+    found = lineage(home, package)
+    assert (found["verdict"], found["known"], found["new"]) == ("superset", 60, 40)
+    assert {parent["release"]: parent["coverage"] for parent in found["parents"]} == {"day-1": 1.0, "day-2": 1.0}
+    assert found["new_values"]["note"] in {39, 40}
+    assert found["added"] == {}
+    # the same people with other notes: nobody is new, and it is grave
+    package.unlink()
+    with zipfile.ZipFile(package, "w") as made:
+        for path in sorted(letters(tmp_path / "again", rows[:30], notes(6, 30)).iterdir()):
+            made.write(path, path.name)
+    found = lineage(home, package)
+    assert (found["verdict"], found["new"], list(found["added"])) == ("re-post", 0, ["note"])
+    # in 30 notes templates do not show: some new ones share more with them than they have of their own
+    assert found["added"]["note"] >= 20

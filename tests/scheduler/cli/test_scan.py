@@ -228,9 +228,10 @@ def test_a_recorded_hit_is_kept_sealed_and_told_once_with_the_client_s_name(own,
         assert len(fine(own, "evidence", "list", "--json").json["evidence"]) == 1
         again = run(own, "scan", "--record", dump)
         assert again.returncode == 1
-        assert len(chat.received) == 1, "the same bytes are the same event"
-        shown = fine(own, "alert", "show", alert["event"], "--json").json
-        assert shown["sightings"] == 2
+        assert len(chat.received) == 1, "what was seen is a release by now, and its copy a re-post"
+        [release] = fine(own, "release", "list", "--json").json["releases"]
+        assert (release["kind"], release["origin"]["source"]) == ("sighted", "scan")
+        assert [each["event"] for each in alerts(own)] == [alert["event"]]
         assert "Cabinet Un (p1)" in fine(own, "alert", "show", alert["event"]).stdout
 
 
