@@ -18,7 +18,7 @@ from crawler.transport.errors import trouble_of
 from crawler.transport.streamed_httpx import StreamingHttpx
 from crawler.transport.tor_dial import Dialler
 from crawler.transport.tor_socks import Identity, TorBackend
-from data.errors import TorDown
+from data.errors import ConfigError, TorDown
 
 
 class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
@@ -49,6 +49,11 @@ class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
         if proxy_url:
             raise Refused("a proxy is never used on the road over Tor")
         transport = httpx2.AsyncHTTPTransport(verify=self._ssl_context, trust_env=False, limits=self._limits)
+        if not isinstance(transport._pool, httpcore2.AsyncConnectionPool):
+            # another httpx2: what it connects with is not known, so that nothing may
+            raise ConfigError(
+                "this version of httpx2 keeps its connections elsewhere; nothing is crawled over Tor with it"
+            )
         transport._pool = httpcore2.AsyncConnectionPool(
             ssl_context=self._ssl_context,
             max_connections=self._limits.max_connections,
