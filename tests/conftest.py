@@ -28,6 +28,22 @@ class Server(Protocol):
 S = TypeVar("S", bound=Server)
 
 
+# Servers that are dear to start; tests that share them run one after another on one worker, before all others, so that
+# no worker waits for them at the end.
+SHARED = frozenset({"pinnwand", "spirit", "nginx", "synapse", "tor_network"})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def shares(item: pytest.Item) -> bool:
+        return bool(SHARED & set(getattr(item, "fixturenames", ())))
+
+    for item in items:
+        if shares(item):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+    items.sort(key=lambda item: not shares(item))
+
+
 def _run(make: Callable[[Path], S], folder: Path) -> Iterator[S]:
     server = make(folder)
     yield server

@@ -33,7 +33,7 @@ from tests.servers.base import free_port
 from tests.servers.tor_network import wait_for
 from tests.servers.webhook import Webhook
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.xdist_group("tor")]
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.over_tor import LISTING, Site, port_of
 from tests.servers.base import debian_program
 from tests.servers.tor_network import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.xdist_group("tor")]
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 ROOT = Path(__file__).parents[2]
 REQUESTS = 10_000
