@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# most of the suite waits for servers and processes; tests of one group share a server that is dear to start
-WORKERS := -n 2 --dist loadgroup
+# most of the suite waits for servers and processes
+WORKERS := -n 2
 
 .PHONY: setup system demo test quick lint bench lock clean
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -28,20 +28,25 @@ class Server(Protocol):
 S = TypeVar("S", bound=Server)
 
 
-# Servers that are dear to start; tests that share them run one after another on one worker, before all others, so that
-# no worker waits for them at the end.
-SHARED = frozenset({"pinnwand", "spirit", "nginx", "synapse", "tor_network"})
+# Files of tests that share a server which is dear to start: they run one after another on one worker, and first, so that
+# no worker waits for them at the end. (Marks of groups do nothing with this pytest, so it goes by files.)
+SHARED = {
+    "tests/servers/": "servers",
+    "tests/whole/": "servers",
+    "tests/promises/test_over_tor.py": "tor",
+    "tests/promises/test_tor_leaks.py": "tor",
+}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def shares(item: pytest.Item) -> bool:
-        return bool(SHARED & set(getattr(item, "fixturenames", ())))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
 
-    for item in items:
-        if shares(item):
-            item.add_marker(pytest.mark.xdist_group("servers"))
-    items.sort(key=lambda item: not shares(item))
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for begin, group in SHARED.items() if nodeid.startswith(begin)), nodeid)
+
+    return ByServer(config, log)
 
 
 def _run(make: Callable[[Path], S], folder: Path) -> Iterator[S]:
