@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+from isal import isal_zlib
+
 from crawler.scan import ByteScanner, Candidate
 
 # A sample of fewer bytes is scanned at once: a thread costs more than it saves.
@@ -23,6 +25,7 @@ class Scanned(Protocol):
 
     scanner: ByteScanner
     digest: Any
+    crc: int
 
 
 M = TypeVar("M", bound=Scanned)
@@ -72,4 +75,5 @@ class BytePass:
 
 def _scan(member: Scanned, data: bytes | bytearray) -> list[Candidate]:
     member.digest.update(data)
+    member.crc = isal_zlib.crc32(data, member.crc)
     return member.scanner.feed(data)

@@ -20,6 +20,7 @@ SEVERITY = {
     EventKind.FURTHER_RELEASE: Severity.CRITICAL,
     EventKind.CANARY_HIT: Severity.CRITICAL,
     EventKind.REPOST: Severity.INFO,
+    EventKind.EARLY_LOOK: Severity.NOTICE,
     EventKind.LISTING_CHANGED: Severity.NOTICE,
     EventKind.ANNOUNCEMENT: Severity.WARNING,
     EventKind.UNEXAMINED: Severity.WARNING,

@@ -19,6 +19,7 @@ from crawler.lineage import Texts
 from crawler.match import Confirmed, Matcher, confirm
 from crawler.noise import names_swapped
 from crawler.notes import MAX_CHARS, Notes, prints_of
+from crawler.prints import File, Printer, packed
 from crawler.pump import RAW, Pump
 from crawler.reader_talk import FAULTS, ReaderTalk
 from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
@@ -41,6 +42,8 @@ from data.watchlist import Watchlist
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
 MAX_MEMBERS_KEPT = 1000
 MAX_PROBLEMS_KEPT = 50
+# Files of a sample that are known again by name, size and checksum: 1.6 MB of prints.
+MAX_PRINTS = 100_000
 # What a table's columns hold is judged by so many rows; by fewer where it is very wide.
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 # Rows of sighted samples that are held until the runner has committed what was found in them.
@@ -113,6 +116,8 @@ class _Member:
     scanner: ByteScanner
     digest: Any
     size: int = 0
+    crc: int = 0
+    leaf: bool = True
     rows: int = 0
     records: int = 0
     complete: bool = True
@@ -214,6 +219,8 @@ class _Examination:
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
         self.began = False
         self.bytes = BytePass(self._candidates)
+        self.printer = Printer(examiner.keys.post)
+        self.prints: list[tuple[int, int]] = []
 
     def _open(self, name: str, kind: str) -> _Member:
         return _Member(
@@ -342,7 +349,9 @@ class _Examination:
             return
         self.bytes.finish(member, tuple(self.stack))
         self.stack.pop()
+        self._print(member)
         parent = self.stack[-1]
+        parent.leaf = False
         parent.rows += member.rows
         parent.records += member.records
         parent.complete = parent.complete and member.complete
@@ -543,7 +552,18 @@ class _Examination:
             fingerprint=member.matcher.fingerprint() if whole and hits else "",
             sealed=sealed,
             sighted=sightings.packed(member.matcher.sighted()) if whole and hits else {},
+            prints=self._all_prints() if whole and member.size else "",
         )
+
+    def _print(self, member: _Member) -> None:
+        """Keep what a file that was read whole is known by; what it was packed in stands for itself alone."""
+        if member.leaf and member.complete and member.size and len(self.prints) < MAX_PRINTS:
+            self.prints.append(self.printer.prints(File(member.name, member.size, member.crc)))
+
+    def _all_prints(self) -> str:
+        """Those of the sample itself first."""
+        sample = self.sample
+        return packed([self.printer.prints(File(sample.name, sample.size, sample.crc)), *self.prints])
 
     def _seal(self, hits: tuple[Any, ...]) -> str:
         import base64

@@ -19,6 +19,8 @@ from data.errors import ExamineError, ExaminerDied, LeaseLost
 from data.model import Finding
 from data.sightings import packed, unions, unpacked
 
+# Characters of prints in the findings of one post; a body without them is not known again early, and that is all.
+MAX_PRINTED = 6 * 2**20
 # Parts that are reported in a finding that is not complete, for bytes of them were there.
 PARTLY = frozenset({"too_large", "limit", "empty", "wall"})
 
@@ -89,6 +91,7 @@ class Examine:
             "title": item.post.title,
             "sighted": True,
         }
+        before = len(item.findings)
         try:
             if part.download is not None:
                 await self._stream(client, item, part.download, request)
@@ -98,6 +101,8 @@ class Examine:
             raise
         except ExamineError as error:
             _worsen(item, Trouble("examine", str(error), retry=True))
+        if part.early and len(item.findings) > before:
+            item.early[len(item.findings) - 1] = part.early
 
     async def _stream(
         self, client: AsyncExaminerClient, item: FetchedPost, download: Download, request: Mapping[str, object]
@@ -149,20 +154,26 @@ class Commit:
                     "announced": item.announced,
                     "facts": {"left": dict(item.left)} if item.left else {},
                 },
-                findings=[finding.to_json() for finding in _sighted_once(item.findings)],
+                findings=[finding.to_json() for finding in _in_a_frame(item.findings)],
                 links=[
                     {**row, "source": post.source}
                     for row, post in zip(spider.due_rows(item.links.values()), item.links.values(), strict=True)
                 ],
                 failed=failed,
+                early={str(number): event for number, event in item.early.items()},
             )
         return item
 
 
-def _sighted_once(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings of a post with its sighted canaries in the first of them: one frame must hold them all."""
+def _in_a_frame(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of a post as one frame holds them: sighted canaries in the first, prints as far as there is room."""
     whole = packed(unions(unpacked(finding.sighted) for finding in findings))
-    return [replace(finding, sighted={} if at else whole) for at, finding in enumerate(findings)]
+    left = MAX_PRINTED
+    told = []
+    for at, finding in enumerate(findings):
+        left -= len(finding.prints)
+        told.append(replace(finding, sighted={} if at else whole, prints=finding.prints if left >= 0 else ""))
+    return told
 
 
 def _worsen(item: FetchedPost, trouble: Trouble) -> None:

@@ -85,6 +85,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "DOWNLOAD_MAXSIZE": min(max_bytes, settings.max_page),
         "TOCSIN_MAX_BYTES": max_bytes,
         "TOCSIN_STREAM_ABOVE": settings.stream_above,
+        "TOCSIN_EARLY_ABOVE": settings.early_above,
         "DOWNLOAD_WARNSIZE": 0,
         # what came of a cut answer is examined, and the post stays due
         "DOWNLOAD_FAIL_ON_DATALOSS": False,

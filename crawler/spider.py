@@ -26,8 +26,18 @@ from crawler import extract
 from crawler.announce import Deadline, deadlines
 from crawler.answers import cause, content_type, cut, file_name, listing_trouble, parts, trouble_with
 from crawler.control import Control, Job
+from crawler.early_look import (
+    EARLY,
+    exact_size,
+    is_tail,
+    look_at_archive,
+    look_at_listing,
+    look_at_torrent,
+    tail_header,
+)
 from crawler.extract import ItemPage, Listing
 from crawler.posts import mask_address, origin_of, post_id, seal_due
+from crawler.prints import Printer
 from crawler.rules import Rules
 from crawler.traits import page_traits, traits_of, version_of
 from crawler.transport import allow
@@ -48,6 +58,8 @@ MAX_ATTACHMENTS = 200
 # Links of one post that are handed to other sources, and how much of a body is searched for them.
 MAX_LINKS = 200
 LINK_TEXT = 2**20
+# What is packed for the way alone cannot be gone on with in the middle.
+IDENTITY = {"Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,7 @@ class Sample:
     """Bytes of one part of a post.
 
     Attributes:
-        problem: why they are not all, '' where they are. download: where they come from while they are examined; `body`
+        problem: why they are not all, '' where they are. early: id of the event of an early look at it. download: where they come from while they are examined; `body`
             is empty then.
     """
 
@@ -64,6 +76,7 @@ class Sample:
     body: bytes = field(repr=False)
     problem: str = ""
     download: Download | None = field(default=None, repr=False)
+    early: str = ""
 
     def beginning(self, size: int) -> bytes:
         """Its first bytes, as far as they are here."""
@@ -81,6 +94,7 @@ class FetchedPost:
         left: codes of parts that were not read and are not asked for again.
         links: posts of other sources that this one leads to, by their address.
         page: fields of its own page, where that was read.
+        early: by number of a finding, the event of the early look at its sample.
         announced: `rules` of the incident that match its text, `deadlines` that it announces.
     """
 
@@ -94,6 +108,7 @@ class FetchedPost:
     links: dict[str, Post] = field(default_factory=dict)
     page: dict[str, Any] = field(default_factory=dict)
     announced: dict[str, Any] = field(default_factory=dict)
+    early: dict[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Nothing of the post: Scrapy writes items into its log."""
@@ -139,6 +154,7 @@ class SourceSpider(Spider):
         self._taken: set[tuple[str, str]] = set()
         self._waited: set[str] = set()
         self._folders: deque[str] = deque()
+        self._printer = Printer(job.post_key)
         self._known_parts = frozenset(parts(self.definition))
         given = job.rules
         self._rules = Rules.of(given.get("words", ()), given.get("expressions", ()), given.get("files", {}))
@@ -305,14 +321,17 @@ class SourceSpider(Spider):
     def _post_request(self, post: Post, row: Mapping[str, Any], *, changed: bool, priority: int = POST) -> Any:
         """The request for the first part of a post; the post itself where its listing said all there is."""
         url = post.raw or extract.item_url(self.definition, post) or post.url
+        tail = tail_header(url, self._early_above(), exact_size(post)) if self._is_file(post) else {}
+        meta = {**self._streamed(), **({EARLY: True} if tail else {})} if self._is_file(post) else None
         try:
             return Request(
                 url,
                 self.parse_post,
+                headers=tail,
                 errback=self.post_failed,
                 priority=priority,
                 dont_filter=True,
-                meta=self._streamed() if self._is_file(post) else None,
+                meta=meta,
                 cb_kwargs={"post": post, "row": row, "changed": changed},
             )
         except ValueError:
@@ -340,7 +359,9 @@ class SourceSpider(Spider):
         if isinstance(item.first, Response):
             first, item.first = item.first, None
             if post.raw or self.definition.item is None:
-                whole = await self._raw(first, post)
+                url = post.raw or post.url
+                answer, early = await self._look(item, first, url, listed=self._is_file(post))
+                whole = answer if isinstance(answer, Trouble) else await self._raw(answer, post, early)
                 if isinstance(whole, Sample):
                     said = whole.beginning(LINK_TEXT).decode("utf-8", "replace")
                     self._announced(item, said)
@@ -361,9 +382,14 @@ class SourceSpider(Spider):
             item.page = page_traits(self.job.post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         for address in addresses[:MAX_ATTACHMENTS]:
-            # what is packed for the way alone cannot be gone on with in the middle
-            response = await self.fetch(address, {"Accept-Encoding": "identity"}, self._streamed())
-            yield response if isinstance(response, Trouble) else await self._whole(response, address)
+            tail = tail_header(address, self._early_above())
+            response = await self.fetch(
+                address, tail or IDENTITY, {**self._streamed(), **({EARLY: True} if tail else {})}
+            )
+            early = ""
+            if isinstance(response, Response):
+                response, early = await self._look(item, response, address, listed=False)
+            yield response if isinstance(response, Trouble) else await self._whole(response, address, early)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
 
@@ -411,28 +437,54 @@ class SourceSpider(Spider):
     def _streamed(self) -> dict[str, Any]:
         return {STREAM: self.settings.getint("TOCSIN_STREAM_ABOVE")}
 
-    async def _raw(self, response: Response, post: Post) -> Sample | Trouble:
-        sample = await self._whole(response, post.raw or post.url)
+    def _early_above(self) -> int:
+        return self.settings.getint("TOCSIN_EARLY_ABOVE")
+
+    async def _look(
+        self, item: FetchedPost, response: Response, address: str, *, listed: bool
+    ) -> tuple[Response | Trouble, str]:
+        """The file itself, where only its end came, and the event of an early look at its files, '' without one."""
+        tail = is_tail(response)
+        told: dict[str, Any] | None = None
+        if isinstance(response, StreamedResponse) and tail:
+            # more than was asked for
+            await response.close()
+        elif tail:
+            told = await look_at_archive(response, self.fetch, self._early_above(), self._printer)
+        elif response.status == 200:
+            told = look_at_torrent(file_name(address), response.body, self._printer)
+            if told is None and listed:
+                told = look_at_listing(item.post, address, self._early_above(), self._printer)
+        event = ""
+        if told is not None:
+            event = str((await self.ask("early", post=dict(item.row), look=told))["event"])
+            if told["how"] == "torrent":
+                # what it stands for is never fetched: the examination of the torrent file says nothing of that
+                event = ""
+        return (await self.fetch(address, IDENTITY, self._streamed()) if tail else response), event
+
+    async def _raw(self, response: Response, post: Post, early: str) -> Sample | Trouble:
+        sample = await self._whole(response, post.raw or post.url, early)
         if isinstance(sample, Sample) and sample.download is None and post.raw:
             try:
                 body = extract.read_raw(self.definition, sample.body, content_type(response))
             except SourceError as error:
                 return Trouble("platform", str(error), retry=True)
-            return Sample(sample.name, sample.url, body, sample.problem)
+            return Sample(sample.name, sample.url, body, sample.problem, early=early)
         return sample
 
-    async def _whole(self, response: Response, address: str) -> Sample | Trouble:
+    async def _whole(self, response: Response, address: str, early: str = "") -> Sample | Trouble:
         """The body of an answer as a sample, unless it is no answer."""
         download = self._download(response) if isinstance(response, StreamedResponse) else None
         body = response.body if download is None else download.head()
         state = extract.classify(self.definition, response.status, body, content_type(response))
         trouble = trouble_with(response, state)
         if download is None:
-            return trouble or Sample(file_name(address), address, body, cut(response))
+            return trouble or Sample(file_name(address), address, body, cut(response), early=early)
         if trouble is not None:
             await download.close()
             return trouble
-        return Sample(file_name(address), address, b"", download=download)
+        return Sample(file_name(address), address, b"", download=download, early=early)
 
     def _download(self, response: StreamedResponse) -> Download:
         """The rest of a large answer, further requests for it included: they go the way of the first one."""

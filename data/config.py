@@ -76,6 +76,8 @@ class CrawlSettings(Strict):
     """Largest page that is read: listings and pages of posts are taken apart in memory."""
     stream_above: Annotated[Size, Field(ge=2**16)] = 4 * 2**20
     """A file above this size is examined while it comes, and never in memory as a whole."""
+    early_above: Annotated[Size, Field(ge=2**20)] = 16 * 2**20
+    """Of an archive above this size the names, sizes and checksums of its files are looked at before it is fetched."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     """Requests in flight to one host."""
     rate: Annotated[float, Field(gt=0)] = 10.0

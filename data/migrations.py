@@ -66,6 +66,20 @@ def sightings(db: Database) -> None:
     )
 
 
+@MIGRATIONS(name="0007")
+def prints(db: Database) -> None:
+    """Prints of the files of known bodies of data."""
+    db.execute(
+        "create table body (id integer primary key, kind text not null, ref text not null, part integer not null,"
+        " at text not null, files integer not null, whole integer not null, unique (kind, ref, part)) strict"
+    )
+    db.execute(
+        "create table print (print integer not null, body integer not null references body (id) on delete cascade,"
+        " primary key (print, body)) strict, without rowid"
+    )
+    db.execute("create index print_body on print (body)")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

@@ -30,6 +30,7 @@ class EventKind(StrEnum):
 
     FURTHER_RELEASE = "further_release"
     REPOST = "repost"
+    EARLY_LOOK = "early_look"
     CANARY_HIT = "canary_hit"
     LISTING_CHANGED = "listing_changed"
     ANNOUNCEMENT = "announcement"
@@ -173,6 +174,7 @@ class Finding:
             in other clothes. sealed: age-sealed proof, base64, '' without hits.
         sighted: the canaries that hit, by bundle, as `data.sightings` packs them; only of the sample itself.
         release: id of the release that the examiner would make of its records, '' for none.
+        prints: of the sample and of all files in it, two each, as `crawler.prints` packs them; '' when stored.
     """
 
     path: str
@@ -190,6 +192,7 @@ class Finding:
     sealed: str = ""
     sighted: Mapping[str, str] = field(default_factory=dict)
     release: str = ""
+    prints: str = ""
 
     def to_json(self, *, public: bool = False) -> dict[str, Any]:
         """Plain containers; `public` leaves out what only the store needs (the shape of `scan --json`)."""
@@ -199,7 +202,7 @@ class Finding:
             value["lineage"]["interval"] = list(self.lineage.interval)
             value["lineage"]["columns"] = list(self.lineage.columns)
         if public:
-            del value["fingerprint"], value["sealed"], value["sighted"], value["release"]
+            del value["fingerprint"], value["sealed"], value["sighted"], value["release"], value["prints"]
         return value
 
     @classmethod

@@ -17,7 +17,7 @@ from data.connection import stamp, time_of
 from data.event_log import Route
 from data.model import Event, Finding
 from data.post_changes import Traits, additions, changes, merged, noise_of_looks, noise_of_page
-from data.sighting_log import SightingLog
+from data.print_log import U64, PrintLog
 from data.tags import keyed_sha256
 
 
@@ -60,7 +60,7 @@ MAX_LOOKS = 5000
 _PAGE = "page "
 
 
-class PostLog(SightingLog):
+class PostLog(PrintLog):
     """What was seen."""
 
     def record_listed(
@@ -288,6 +288,8 @@ class PostLog(SightingLog):
         *,
         failed: bool = False,
         links: Sequence[tuple[str, PostRow]] = (),
+        prints: Mapping[int, U64] | None = None,
+        early: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> int:
         """Keep the findings of a post with its events and alerts, and mark it seen: all or nothing.
 
@@ -302,6 +304,8 @@ class PostLog(SightingLog):
             now: aware UTC.
             failed: the post could not be examined: it stays due.
             links: posts of other sources that it led to, each with its source: due there from now on.
+            prints: by number of a finding, prints of its files, where they are to be known again.
+            early: new facts of earlier events, by their ids.
 
         Returns:
             How many events were new.
@@ -352,6 +356,10 @@ class PostLog(SightingLog):
                     },
                     replace=True,
                 )
+            for number, rows in (prints or {}).items():
+                self._note_prints("post", post.id, number, rows, now)
+            for event, facts in (early or {}).items():
+                self.db.execute("update event set facts = ? where id = ?", (json.dumps(dict(facts)), event))
             self._note_sightings(source, post.id, post.address, findings, now)
             for other, linked in links:
                 self.db.execute(
@@ -372,6 +380,7 @@ class PostLog(SightingLog):
             sha256=digest,
             sealed="",
             sighted={},
+            prints="",
             members=tuple(self._rested(member) for member in finding.members),
         )
 

@@ -55,6 +55,7 @@ class Store(PostLog):
             with self._writing():
                 self.db.execute("delete from finding where at < ?", (stamp(before),))
                 self.db.execute("delete from sighting where last_seen < ?", (stamp(before),))
+                self.db.execute("delete from body where kind = 'post' and at < ?", (stamp(before),))
                 self.db.execute(
                     f"delete from alert where event in (select id from event where {keep})",  # noqa: S608 - fixed
                     (stamp(before),),

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from crawler.early import kept_prints
 from crawler.events import events_of_post
 from data.config import Home
 from data.model import Finding
@@ -43,7 +44,7 @@ def record_scan(
             events = events_of_post(SOURCE, post, "", [finding], incident="", at=now)
             row = PostRow(id=post, version=post, address="", due=b"", facts={})
             keep_evidence(home, row, [finding], now)
-            store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now)
+            store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now, prints=kept_prints([finding]))
             wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
             for release in register(wanted, scanner.finish_release):
                 tell(f"kept as release {release}")

@@ -14,13 +14,16 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crawler.early import Look, event_of_correction, event_of_look, kept_prints, settled
+from crawler.early import judge as judge_early
 from crawler.events import event_of_announcement, event_of_change, events_of_post, make
 from crawler.examiner import ExaminerProcess
 from crawler.health import TOR_DOWN, Judgement, Outcome, judge
+from crawler.prints import unpacked
 from crawler.settings import crawl_settings
 from crawler.transport.tor_dial import DialServer, pair
 from data import evidence
@@ -339,6 +342,7 @@ class _Crawl:
         handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
             "listed": self._listed,
             "walked": self._walked,
+            "early": self._early,
             "commit": self._commit,
             "event": self._event,
             "end": self._end,
@@ -384,6 +388,34 @@ class _Crawl:
         self.rows, self.gap = int(question["rows"]), bool(question["gap"])
         self.store.record_walked(self.crawl, self.fence)
 
+    def _early(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Judge what is known of a body before it is read, and ring if it says something."""
+        now = datetime.now(UTC)
+        post, value = question["post"], question["look"]
+        files = unpacked(value["files"], 3)
+        look = Look(str(value["how"]), bool(value["complete"]), files, int(value["fetched"]), int(value["total"]))
+        early = judge_early(look, self.store.bodies_with(files[:, :2]))
+        event = event_of_look(self.name, post["id"], post["address"], look, early, incident=self.incident, at=now)
+        self.events += self.store.commit_events([event], self.route, now, crawl=self.crawl, fence=self.fence)
+        return {"event": event.id}
+
+    def _settle_early(
+        self, told: Mapping[str, str], findings: Sequence[Finding], now: datetime
+    ) -> tuple[dict[str, dict[str, Any]], list[Event]]:
+        """What became of the early looks at the samples of a post: new facts by event, and what corrects those that rang."""
+        facts: dict[str, dict[str, Any]] = {}
+        corrections = []
+        for number, name in told.items():
+            found = self.store.event(name)
+            if found is None or found[0].kind is not EventKind.EARLY_LOOK:
+                # purged since; what the full examination says stands for itself
+                continue
+            event = found[0]
+            facts[event.id] = settled(event.facts, findings[int(number)])
+            if facts[event.id]["outcome"] == "corrected" and event.severity.rank >= Severity.WARNING.rank:
+                corrections.append(event_of_correction(event, facts[event.id], now))
+        return facts, corrections
+
     def _commit(self, question: Mapping[str, Any]) -> None:
         now = datetime.now(UTC)
         value = question["post"]
@@ -412,6 +444,15 @@ class _Crawl:
         if changed := self.store.changes_of(self.name, post, self.definition.list.volatile):
             seen = {"traits": post.traits, "page": post.page}
             events.append(event_of_change(self.name, post.id, post.address, changed, seen, self.incident, now))
+        early, corrections = self._settle_early(question["early"], findings, now)
+        if early:
+            told = [{key: each[key] for key in ("verdict", "outcome")} for each in early.values()]
+            leaks = {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST}
+            events = [
+                replace(event, facts={**event.facts, "early_looks": told}) if event.kind in leaks else event
+                for event in events
+            ]
+        events += corrections
         events += self._announced(post, value["announced"], changed, now)
         self.left.update(value["facts"].get("left", {}))
         links = [self._link(link) for link in question["links"]]
@@ -426,6 +467,8 @@ class _Crawl:
             now,
             failed=failed is not None,
             links=links,
+            prints=kept_prints(findings),
+            early=early,
         )
         self.handed.update(source for source, _ in links)
         self.findings += len(findings)

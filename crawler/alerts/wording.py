@@ -14,6 +14,7 @@ TITLES = {
     EventKind.FURTHER_RELEASE: "Further release: people not seen before are out",
     EventKind.CANARY_HIT: "Data of our clients is out",
     EventKind.REPOST: "Known data was posted again",
+    EventKind.EARLY_LOOK: "Early look, before the data itself was read",
     EventKind.LISTING_CHANGED: "A known post changed",
     EventKind.ANNOUNCEMENT: "A release was announced",
     EventKind.UNEXAMINED: "Something could not be examined",
@@ -31,6 +32,7 @@ NEXT = {
     EventKind.CANARY_HIT: "Tell the clients named here; register what is confirmed: tocsin release add.",
     EventKind.ANNOUNCEMENT: "Look at the post; its source is watched more closely as the time nears.",
     EventKind.LISTING_CHANGED: "Look at the post: this is how further parts are announced.",
+    EventKind.EARLY_LOOK: "By names, sizes and checksums alone; the full examination follows and is told.",
     EventKind.UNEXAMINED: "Look at the post by hand: no match was excluded.",
     EventKind.GAP: "Look at the listing by hand; crawl this source more often.",
     EventKind.SOURCE_SILENT: "Check whether the site moved: tocsin source check.",
@@ -104,6 +106,23 @@ def _deadline(value: Mapping[str, Any]) -> str:
     return said + (f", was {str(value['before'])[:16].replace('T', ' ')}" if value.get("before") else "")
 
 
+def _early(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an early look says, and what became of it."""
+    said = f"{facts['files_known']:,} of {facts['files']:,} files known ({facts['bytes_known']:,} of {facts['bytes']:,} bytes)"
+    if facts["by_name"]:
+        said += f", {facts['by_name']:,} of them by name and size alone"
+    outcome = {
+        "confirmed": "confirmed by the full examination",
+        "corrected": f"corrected: the full examination says {VERDICTS.get(facts.get('full_verdict', ''), 'that it holds no records')}",
+    }.get(facts["outcome"], "not decided by a full examination")
+    if facts["how"] == "torrent":
+        outcome = "stays open: no swarm is joined, what the torrent stands for is never fetched"
+    fields = [("Early verdict", VERDICTS.get(facts["verdict"], str(facts["verdict"]))), ("Files", said)]
+    if facts["parents"]:
+        fields.append(("Known from", ", ".join(f"{each['kind']} {each['ref'][:16]}" for each in facts["parents"][:3])))
+    return [*fields, ("Outcome", outcome)]
+
+
 def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = "") -> Message:
     """The message of an event.
 
@@ -131,7 +150,9 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
                 f"{shown}: {hit['canaries']:,} canaries in {hit['records']:,} records, by {', '.join(hit['kinds'])}",
             )
         )
-    if "verdict" in facts:
+    if facts.get("early"):
+        fields += _early(facts)
+    elif "verdict" in facts:
         low, high = facts["interval"]
         fields.append(("Verdict", VERDICTS.get(facts["verdict"], str(facts["verdict"]))))
         fields.append(
@@ -155,6 +176,8 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
     if facts.get("rules"):
         fields.append(("Rules", ", ".join(facts["rules"])))
     fields += [("Announced for", _deadline(deadline)) for deadline in facts.get("deadlines", ())]
+    for look in facts.get("early_looks", ()):
+        fields.append(("Early look", f"had said {VERDICTS.get(look['verdict'], look['verdict'])}: {look['outcome']}"))
     if facts.get("changed"):
         fields.append(("Changed", ", ".join(facts["changed"])))
     if event.kind is EventKind.UNEXAMINED or facts.get("complete") is False:

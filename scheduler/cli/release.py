@@ -79,6 +79,7 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
                 "digests": sorted(keyed_sha256(scanner.greeting.post_key, finding.sha256) for finding in findings),
             },
         )
+    _keep_prints(home, key, findings)
     click.echo(
         f"release {manifest['id']}: {manifest['people']:,} people in {manifest['records']:,} records "
         f"of {manifest['rows']:,} rows, {manifest['files']:,} files"
@@ -159,8 +160,21 @@ def retire(home: Home, name: str) -> None:
     from data.releases import retire as withdraw
 
     found = withdraw(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
+    _keep_prints(home, found["id"], [])
     click.echo(f"release {found['id']} is retired, its tags are deleted")
     note("a running daemon compares with it until it reads its home again:  kill -HUP PID")
+
+
+def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
+    """Keep by what the files of a release are known again; without findings forget it."""
+    import contextlib
+
+    from crawler.prints import unpacked
+    from data.store import Store
+
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        parts = [unpacked(finding.prints, 2) for finding in findings if finding.prints]
+        store.note_release_prints(release, parts, datetime.now(UTC))
 
 
 def _find(home: Home, name: str) -> dict[str, Any]:

@@ -22,7 +22,9 @@ error_log stderr warn;
 events {{ worker_connections 512; }}
 http {{
     log_format plain '$request_method $request_uri $status $host "$http_user_agent" "$http_range"';
+    log_format sizes '$request_uri $status $body_bytes_sent';
     access_log {folder}/access.log plain;
+    access_log {folder}/sizes.log sizes;
     client_body_temp_path {folder}/tmp-body;
     proxy_temp_path {folder}/tmp-proxy;
     fastcgi_temp_path {folder}/tmp-fastcgi;
@@ -48,6 +50,7 @@ http {{
         location / {{ root {folder}/site; }}
         location /html/ {{ alias {folder}/root/; autoindex on; }}
         location /json/ {{ alias {folder}/root/; autoindex on; autoindex_format json; }}
+        location /noranges/ {{ alias {folder}/root/; max_ranges 0; }}
         location /xml/ {{ alias {folder}/root/; autoindex on; autoindex_format xml; }}
         location /feeds/ {{ alias {folder}/feeds/; }}
         location /limited/ {{ alias {folder}/root/; autoindex on; limit_req zone=slow; }}
@@ -115,6 +118,13 @@ class Nginx:
     def requests(self) -> list[str]:
         """One line for each request so far: method, address, status, host, "user agent", "range"."""
         return (self.folder / "access.log").read_text().splitlines()
+
+    def served(self, part: str) -> list[tuple[int, int]]:
+        """Status and bytes of body of each answer to an address that holds a text."""
+        lines = (self.folder / "sizes.log").read_text().splitlines()
+        return [
+            (int(status), int(size)) for url, status, size in (line.rsplit(" ", 2) for line in lines) if part in url
+        ]
 
     def stop(self) -> None:
         self.process.stop()

@@ -120,8 +120,12 @@ def crawl(tmp_path, home, examiner, site):
 
 
 def said(finding: dict) -> dict:
-    """What a finding says of its bytes: all but where they were found, names and digests of them, and the seal."""
-    kept = {name: finding[name] for name in finding if name not in ("path", "sha256", "sealed")}
+    """What a finding says of its bytes: all but where they were found, names and digests of them, and what rests elsewhere."""
+    kept = {
+        name: finding[name]
+        for name in finding
+        if name not in ("path", "sha256", "sealed", "sighted", "prints", "release")
+    }
     return {**kept, "members": [said(member) for member in finding["members"]]}
 
 
