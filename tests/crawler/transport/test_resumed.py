@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -100,6 +101,9 @@ def crawl(tmp_path, home, examiner, site):
     store = Store.open(tmp_path / "tocsin.db", seal_key=examiner.greeting.post_key)
 
     def run(meanwhile=None, more: str = "", **settings):
+        # what an earlier crawl saw is a release by now, beside which the same sample is a re-post
+        shutil.rmtree(home.releases_dir, ignore_errors=True)
+        examiner.reload()
         definition = complete_definition(parse_source(SOURCE.format(url=site.url) + more, "site.yaml"))
         held = home.settings()
         held = held.model_copy(update={"crawl": held.crawl.model_copy(update=settings)})
