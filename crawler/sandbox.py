@@ -29,7 +29,8 @@ from data.errors import ReaderFailed
 
 __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
 
-START_SECONDS = 20.0
+# a loaded machine takes a while to import what readers need
+START_SECONDS = 60.0
 # ours, each bound by itself: a checkout holds more than code
 _PACKAGES = ("crawler", "data")
 # what readers import beside the standard library, with what these need

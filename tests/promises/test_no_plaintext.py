@@ -132,6 +132,7 @@ def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
         source.write_text(SOURCE.format(url=site.url))
         said += must(home, "source", "add", source, **surroundings)
         done = tocsin(home, "crawl", "site", "--json", **surroundings)
+        assert done.stdout, done.stderr
         result = json.loads(done.stdout)["crawls"][0]
         assert result["examined"] + result["unexamined"] == len(ENCODINGS) + 2, (result, done.stderr)
         assert chat.messages, "the run rang nobody, so it shows nothing about messages"
