@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready
 # most of the suite waits for servers and processes
 WORKERS := -n 2
 
-.PHONY: setup system demo test quick lint bench lock clean
+.PHONY: setup system demo test quick lint bench fuzz lock clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ $(VENV)/.bench: $(STAMP) requirements-bench.lock
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
+
+# every reader for EACH seconds (ten minutes if not given); READER=pdf takes one alone
+fuzz: setup
+	@$(BIN)/python scripts/fuzz.py $(if $(EACH),--seconds $(EACH)) $(if $(READER),--reader $(READER))
 
 lock:
 	@scripts/lock.sh

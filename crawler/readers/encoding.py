@@ -94,11 +94,12 @@ def is_text(head: bytes) -> bool:
     """True if a head (as `as_utf8` gives it) is something that people or exports write, not binary data."""
     if not head:
         return False
-    # tab, newline, form feed, escape and the separators 0x1c..0x1f are seen in exports; NUL hardly, and where it fills
-    # fields or stands between lines, nothing else is strange
-    strange = len(head.translate(None, _USUAL))
-    zeros = head.count(0)
-    return (strange * 50 <= len(head) and zeros * 200 <= len(head)) or (strange == zeros and zeros * 4 <= len(head))
+    # tab, newline, form feed, escape and the separators 0x1c..0x1f are seen in exports; NUL hardly
+    strange = head.translate(None, _USUAL)
+    if len(strange) * 50 <= len(head) and head.count(0) * 200 <= len(head):
+        return True
+    # where a field is filled with zeros, or somebody wrote bells and backspaces, nothing else is strange
+    return len(strange) * 4 <= len(head) and len(set(strange)) <= 2
 
 
 _ASCII = bytes([9, 10, 13, *range(0x20, 0x7F)])

@@ -21,6 +21,8 @@ MAX_SPREAD = 4
 MAX_WAITING, MAX_WAITING_BYTES = MAX_ROWS, 2**20
 # children that are looked at to see what a list is
 _LOOK = 5
+# what a table says of itself stands so near to its rows; a look at each of many levels must not walk all below it
+_DEEPEST = 8
 
 # What a key promises, roughly: enough to tell a person from a wrapper around many. The record pass decides for itself
 # (`crawler.headers`), with libraries that readers do not have.
@@ -307,15 +309,17 @@ def _with_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _stands_alone(table: Any, own: set[str]) -> bool:
     """Whether the rows of a table inside an object are people of their own, and no part of the one around them."""
+    if len(own) < 2:
+        return True
     values = islice(table.values(), _LOOK) if type(table) is dict else table[:_LOOK]
     said: set[str] = set()
     for value in values:
         if type(value) is dict:
-            said |= {promise(part) for key, _ in islice(leaves(value), 64) for part in key.split(".")}
+            said |= {promise(part) for key, _ in islice(leaves(value, _DEEPEST), 64) for part in key.split(".")}
         elif type(value) is list and len(value) > 1:
             said |= {promise(each) for each in value[:64] if type(each) is str}
     said.discard("")
-    return len(own) < 2 or ("name" in said and len(said) > 1)
+    return "name" in said and len(said) > 1
 
 
 def _names_of(table: list[Any]) -> list[str] | None:
@@ -334,8 +338,13 @@ def _remove(record: dict[str, Any], path: list[str]) -> None:
 # --- values ------------------------------------------------------------------------------------------------------------
 
 
-def leaves(record: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The values of a record with their paths, in order; a stack in place of recursion, for depth is hostile."""
+def leaves(record: dict[str, Any], deepest: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """The values of a record with their paths, in order; a stack in place of recursion, for depth is hostile.
+
+    Args:
+        record: what is walked.
+        deepest: objects and lists inside each other that are walked; None for all.
+    """
     stack: list[tuple[str, Iterator[tuple[Any, Any]]]] = [("", iter(record.items()))]
     while stack:
         prefix, items = stack[-1]
@@ -345,11 +354,15 @@ def leaves(record: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
                 if len(value) == 1 and (plain := extended(value)) is not None:
                     yield path, plain
                     continue
-                stack.append((_prefix(path), iter(value.items())))
-                break
+                if deepest is None or len(stack) < deepest:
+                    stack.append((_prefix(path), iter(value.items())))
+                    break
+                continue
             if type(value) is list:
-                stack.append((_prefix(path), iter(enumerate(value))))
-                break
+                if deepest is None or len(stack) < deepest:
+                    stack.append((_prefix(path), iter(enumerate(value))))
+                    break
+                continue
             yield path, text(value)
         else:
             stack.pop()

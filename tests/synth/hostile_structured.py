@@ -41,6 +41,8 @@ _ROWS = ",".join(json.dumps({"nom": f"Martin{number}", "ville": "Lyon"}) for num
 for _name, _data, _problems in (
     ("json_deep", f"[{_ROWS}," + '{"a":' * 30_000 + "1" + "}" * 30_000 + f",{_ROW}]", ("json",)),
     ("json_deep_and_open", f"[{_ROWS},{_ROW}," + "[" * 100_000, ("json", "cut")),
+    ("json_objects_in_lists_without_end", f"[{_ROWS},{_ROW}," + '{"":[' * 20_000, ("json", "cut")),
+    ("json_people_in_people", f"[{_ROWS},{_ROW}," + '{"nom":"x","prenom":"y","a":[' * 5000, ("json", "cut")),
     ("json_brackets_of_the_wrong_kind", f"[{_ROWS},{{]}},[}},{_ROW}]", ("json",)),
     ("json_closing_brackets", f"[{_ROWS}" + "]}" * 50_000 + f"[{_ROW}]", ("json",)),
     ("json_a_quote_never_closed", f'[{_ROWS},{{"a":"b}},{_ROW},{_ROWS}]', ("json",)),

@@ -5,10 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
-import io
 import lzma
-import subprocess
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,6 +23,7 @@ from crawler.readers.base import Limits
 from crawler.readers.rar_listing import Listing
 from crawler.sandbox import Sandbox, walls
 from crawler.wire import receive, send
+from tests.corpora.fetch import RARFILE, files
 from tests.crawler.readers.frames import Consumer, Member, read
 from tests.synth import archives
 from tests.synth.hostile import make_zip
@@ -238,27 +236,14 @@ def test_a_confined_reader_reads_every_format(sandbox: Sandbox) -> None:
 
 # --- archives that others made -------------------------------------------------------------------------------------
 
-RARFILE = ("rarfile", "4.5", "7425d0afa180f0092db903abb1526a130b36858980aad90b3694f48e41420155")
 # members that are links, folders or copies are told by name alone; what libarchive does not unpack says so
 _NOT_OPENED = ("rar15", "rar2", "vols", "psw", "old", "solid", "owner", "comment", "unicode.rar")
 
 
 @pytest.fixture(scope="module")
 def rar_samples() -> dict[str, bytes]:
-    name, version, digest = RARFILE
-    folder = Path.home() / ".cache" / "tocsin-tests"
-    place = folder / f"{name}-{version}.tar.gz"
-    if not place.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["-m", "pip", "download", "-q", "--no-binary", ":all:", "--no-deps", "-d", str(folder)]
-        done = subprocess.run([sys.executable, *command, f"{name}=={version}"], check=False)
-        if done.returncode or not place.exists():
-            pytest.skip("the archives of rarfile cannot be fetched here")
-    data = place.read_bytes()
-    assert hashlib.sha256(data).hexdigest() == digest
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        files = [entry for entry in archive if "/test/files/" in entry.name and entry.isfile()]
-        return {entry.name.rpartition("/")[2]: archive.extractfile(entry).read() for entry in files}  # type: ignore[union-attr]
+    packed = files(RARFILE)
+    return {name.rpartition("/")[2]: data for name, data in packed.items() if name.startswith("test/files/")}
 
 
 @pytest.mark.slow

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import hashlib
 import io
-import subprocess
-import sys
-import tarfile
 import zlib
-from pathlib import Path
 
 import pypdf
 import pytest
 
 from crawler.readers.base import Limits
 from crawler.readers.pdf_tables import table_rows
+from tests.corpora.fetch import PYPDF, files
 from tests.crawler.readers.frames import Member, read
 from tests.synth import pdf as made
 from tests.synth.pdf import document, pages, pdf, shown, stream
@@ -162,36 +158,21 @@ def test_a_bomb_is_told() -> None:
 
 # --- documents that others made ------------------------------------------------------------------------------------
 
-PYPDF = ("pypdf", "7.1.1", "2eff4e2fc5fb22a6d6711e6f1166cdc9ab5765d90cd0d77dfea3f4aa91a27b1d")
-
 
 @pytest.mark.slow
 def test_the_documents_of_pypdf_are_read_or_told() -> None:
-    name, version, digest = PYPDF
-    folder = Path.home() / ".cache" / "tocsin-tests"
-    place = folder / f"{name}-{version}.tar.gz"
-    if not place.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["-m", "pip", "download", "-q", "--no-binary", name, "--no-deps", "-d", str(folder)]
-        done = subprocess.run([sys.executable, *command, f"{name}=={version}"], check=False)
-        if done.returncode or not place.exists():
-            pytest.skip("the documents of pypdf cannot be fetched here")
-    data = place.read_bytes()
-    assert hashlib.sha256(data).hexdigest() == digest
     seen = locked = told = 0
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for entry in archive:
-            body = archive.extractfile(entry)
-            # the few large ones take as long as all others together
-            if body is None or not entry.name.endswith(".pdf") or entry.size > 200_000:
-                continue
-            found = read(body.read())
-            seen += 1
-            locked += "locked" in found.problems
-            told += bool(found.problems)
-            assert found.format == "pdf", entry.name
-            assert "reader" not in found.all_problems, entry.name
-            assert found.text or found.problems or found.members, entry.name
+    for name, data in files(PYPDF).items():
+        # the few large ones take as long as all others together
+        if not name.endswith(".pdf") or len(data) > 200_000:
+            continue
+        found = read(data)
+        seen += 1
+        locked += "locked" in found.problems
+        told += bool(found.problems)
+        assert found.format == "pdf", name
+        assert "reader" not in found.all_problems, name
+        assert found.text or found.problems or found.members, name
     assert seen >= 50
     assert locked == 9
     assert told <= 20
