@@ -22,6 +22,7 @@ from crawler.notes import MAX_CHARS, Notes, prints_of
 from crawler.prints import File, Printer, packed
 from crawler.pump import RAW, Pump
 from crawler.reader_talk import FAULTS, ReaderTalk
+from crawler.readers.base import MAX_NAME
 from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
 from crawler.repair import SecondLook, Unmatched
 from crawler.running_text import Found, RunningText
@@ -41,6 +42,10 @@ from data.watchlist import Watchlist
 
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
 MAX_MEMBERS_KEPT = 1000
+# ... and no more at all depths, so that an archive of archives of files does not make a finding that cannot be sent.
+MAX_MEMBERS_IN_ALL = 10_000
+# A reader opens few members beyond the containers that its limit allows; one that lies would open them without end.
+MOST_BEYOND_DEPTH = 8
 MAX_PROBLEMS_KEPT = 50
 # Files of a sample that are known again by name, size and checksum: 1.6 MB of prints.
 MAX_PRINTS = 100_000
@@ -218,6 +223,7 @@ class _Examination:
         self.excerpts: list[dict[str, str]] = []
         self.stack: list[_Member] = [self._open(request.name, "unknown")]
         self.began = False
+        self.listed = 0
         self.bytes = BytePass(self._candidates)
         self.printer = Printer(examiner.keys.post)
         self.prints: list[tuple[int, int]] = []
@@ -332,7 +338,9 @@ class _Examination:
                 self.began = True
                 member.format = str(value["format"])
             else:
-                self.stack.append(self._open(str(value["name"]), str(value["format"])))
+                if len(self.stack) > self.examiner.sandbox.limits.max_depth + MOST_BEYOND_DEPTH:
+                    raise WireError("members inside each other without end")
+                self.stack.append(self._open(str(value["name"])[:MAX_NAME], str(value["format"])[:MAX_NAME]))
         elif kind == b"P":
             value = load(payload)
             member.problem(str(value["code"]), str(value["detail"]))
@@ -355,7 +363,8 @@ class _Examination:
         parent.rows += member.rows
         parent.records += member.records
         parent.complete = parent.complete and member.complete
-        if len(parent.members) < MAX_MEMBERS_KEPT:
+        if len(parent.members) < MAX_MEMBERS_KEPT and self.listed < MAX_MEMBERS_IN_ALL:
+            self.listed += 1
             parent.members.append(self._finding(member, None))
         else:
             parent.dropped_members += 1

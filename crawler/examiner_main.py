@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from data.errors import ExamineError, TocsinError, WireError
 
 if TYPE_CHECKING:
     from crawler.examine import Examiner
+    from data.model import Finding
 
 
 class _Samples:
@@ -65,6 +67,15 @@ def _describe(error: Exception) -> dict[str, str]:
     return {"code": "ExamineError", "message": f"the examiner failed with {type(error).__name__}", "hint": ""}
 
 
+def finding_frame(finding: Finding) -> bytes:
+    """The frame of a finding; without its members where they make it too large: what was found is always told."""
+    try:
+        return pack_json(b"F", finding.to_json())
+    except WireError:
+        said = "members: its members were examined and are too many to be listed"
+        return pack_json(b"F", replace(finding, members=(), problems=(*finding.problems, said)).to_json())
+
+
 def _serve_samples(sock: socket.socket, examiner: Callable[[], Examiner]) -> None:
     from crawler.examine import Request
     from crawler.sandbox import Kept
@@ -82,7 +93,7 @@ def _serve_samples(sock: socket.socket, examiner: Callable[[], Examiner]) -> Non
                 finding = examiner().examine(
                     Request.from_json(load(payload)), samples, samples.ending, kept, samples.enough
                 )
-                answer = pack_json(b"F", finding.to_json())
+                answer = finding_frame(finding)
             except (EOFError, ConnectionError):
                 return
             except Exception as error:  # noqa: BLE001 - one sample must not end the others' process; it is told
