@@ -12,7 +12,7 @@ from crawler.readers.encoding import as_utf8, is_text
 
 # The inside of a quoted string, with backslash escapes or without. No character can be taken in two ways, so that a
 # search that fails has looked at each byte once.
-INSIDE = {True: rb"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*", False: rb"[^']*+(?:''[^']*+)*"}
+INSIDE = {True: rb"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+", False: rb"[^']*+(?:''[^']*+)*+"}
 # N'national', _binary 'MySQL with a character set'
 PREFIX = rb"(?:[Nn]|_[a-z0-9]{1,16} ?)?"
 _DOLLAR = rb"\$([A-Za-z_\x80-\xff]?[A-Za-z0-9_\x80-\xff]{0,62})\$"

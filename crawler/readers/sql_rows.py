@@ -215,9 +215,10 @@ class Pattern:
             "e": rb"(?:" + PREFIX + rb"'(" + inside + rb")'|NULL)",
             "c": rb"(?:(?i:" + _CALLS[backslash] + rb")|NULL)",
             "b": rb"(?:NULL|([^\s'\"$(),;\[\]]++))",
+            # nothing is given back: 'a''b' is one string, and never two beside each other when the row does not fit
             # all but commas outside strings and parentheses; one that is opened may hold strings and one more
             "m": rb"((?:[^'(),;Ee]++|[Ee]'" + INSIDE[True] + rb"'|[Ee]|'" + inside + rb"'"
-            rb"|\((?:[^'();Ee]++|" + level + rb"|[Ee]|\([^'();]*+\))*\))*)",
+            rb"|\((?:[^'();Ee]++|" + level + rb"|[Ee]|\([^'();]*+\))*+\))*+)",
         }  # fmt: skip
         kinds["n"] = kinds["b"]
         end = rb"\s*+" if shape.space is None else b""

@@ -171,3 +171,16 @@ def escapes_of_all_kinds(random_: random.Random, size: int) -> bytes:
     cells = ("".join(random_.choices("\\'\"nt0x%_Z,()", k=9)) for _ in range(size // 12))
     quoted = ("'" + cell.replace("\\", "\\\\").replace("'", "\\'") + "'" for cell in cells)
     return ("INSERT INTO `p` VALUES " + ",".join(f"({cell})" for cell in quoted) + ";").encode()
+
+
+@_made("sql")
+def doubled_quotes_in_a_row_that_does_not_fit(random_: random.Random, size: int) -> bytes:
+    # each pair of quotes is one within a string or the end of one and the beginning of the next
+    return (
+        b"INSERT INTO p VALUES "
+        + b"(0x1,X'01')," * 200
+        + b"(0x1,'"
+        + _times("''", min(size, 2000))
+        + b"; ("
+        + _times("1,", size)
+    )
