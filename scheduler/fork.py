@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import multiprocessing.util
+import os
 import signal
 import socket
+import tempfile
 import threading
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Self
@@ -127,8 +130,27 @@ class CrawlProcess:
         return said
 
 
+# The path of a Unix socket has at most 107 bytes; multiprocessing puts up to 40 behind the folder of temporary files.
+LONGEST_FOLDER = 60
+
+
+def _short_folder() -> None:
+    """Have multiprocessing keep its socket where its path is short enough, whatever TMPDIR says; it holds no data."""
+    if len(tempfile.gettempdir()) <= LONGEST_FOLDER:
+        return
+    before = tempfile.tempdir
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - a folder of our own is made in there, for us alone
+        if os.access(folder, os.W_OK | os.X_OK):
+            tempfile.tempdir = folder
+            # asked once, remembered by it from then on
+            multiprocessing.util.get_temp_dir()
+            break
+    tempfile.tempdir = before
+
+
 def _start(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> ForkServerProcess:
     with _starting:
+        _short_folder()
         _context.set_forkserver_preload(["crawler.crawl_process", "click"])
         process = _context.Process(target=_run, args=(control, samples, dial), name="crawl", daemon=True)
         process.start()

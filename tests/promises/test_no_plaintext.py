@@ -102,7 +102,8 @@ def test_the_search_finds_what_it_looks_for():
 @pytest.mark.slow
 @pytest.mark.servers
 def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
-    home, scratch, cache = tmp_path / "home", tmp_path / "tmp", tmp_path / "cache"
+    # so long that no Unix socket fits behind it
+    home, scratch, cache = tmp_path / "home", tmp_path / ("tmp-" * 20), tmp_path / "cache"
     scratch.mkdir()
     began = time.time() - 1
     values = identifiers()
