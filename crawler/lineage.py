@@ -77,6 +77,8 @@ VALUES_TIE = 0.05
 SEVERAL = 3
 # "Padded": this share of the unmatched people carry values that are known; not padded: no more than that share.
 PADDED, NOT_PADDED = 0.8, 0.4
+# Of fewer unmatched people one mistyped number decides which of the two it is.
+TOO_FEW = 10
 # Below this many people a sample is a teaser: what it says of the whole is said apart.
 TEASER = 1000
 # The confidence of a statement about the whole.
@@ -659,6 +661,9 @@ def _padded(m: _Measured) -> tuple[str, str]:
     known = [1 - m.new_values.get(word, 0) / m.new for word in telling]
     if min(known) >= PADDED:
         return "padded", "the unmatched people carry known numbers"
+    if max(known) > NOT_PADDED and m.new < TOO_FEW:
+        # a typing error or two in one kind of number would decide
+        return "undecided", "too few unmatched people to tell invented ones from further ones"
     if min(known) > NOT_PADDED:
         return "undecided", "many unmatched people carry known numbers: invented, or relatives of known ones"
     return "overlap", ""

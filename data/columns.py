@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import column_kernels, date_kernels, fold_kernels, normalise
-from data.tags import Kind, Packed, confirm_digests, record_keys
+from data.tags import Kind, Packed, confirm_digests, probe_tags, record_keys
 from data.tagset import TagSet
 
 U8 = NDArray[np.uint8]
@@ -31,6 +31,7 @@ def warm_up() -> None:
     one = Packed.of([b"a"])
     Packed.gathered(one.blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
     keys = record_keys(bytes(16), one, one, one)
+    probe_tags(bytes(16), Kind.TOKEN, one)
     confirm_digests(bytes(32), Kind.TOKEN, one)
     for sifted in (False, True):
         tags = TagSet.build(keys.ravel())
@@ -88,7 +89,8 @@ def _folded(column: Packed) -> U8:
     if used >= 0:
         return out[:used]
     cells = [normalise.fold(cell.replace("\n", " ")) for cell in column.texts()]
-    return np.frombuffer("".join([cell + "\n" for cell in cells]).encode(), np.uint8)
+    # a copy may be written, as the other one: for one that may not, every kernel would be compiled once more in mid-sample
+    return np.frombuffer("".join([cell + "\n" for cell in cells]).encode(), np.uint8).copy()
 
 
 def _split(blob: bytes) -> Packed:

@@ -94,6 +94,9 @@ def test_fifty_kills_lose_no_post_and_double_no_message(tmp_path, synapse):
                 published += 1
             deadline = time.monotonic() + 90
             while time.monotonic() < deadline:
+                if daemon.poll() is not None:
+                    # the last kill met its examiner before that was ready: whoever supervises a daemon starts it again
+                    daemon = start(home, log)
                 alerts = tocsin_json(home, "alert", "list")["alerts"]
                 told = {alert["event"] for alert in alerts if alert["kind"] in ("canary_hit", "further_release")}
                 if len(told) == POSTS and all(alert["state"] == "sent" for alert in alerts):
