@@ -114,7 +114,11 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 @inlined
 def address(array: NDArray[Any]) -> int:
-    """Where an array begins in memory."""
+    """Where an array begins in memory.
+
+    Only of arrays that the caller of a kernel holds, or that it gives back: numba frees an array of its own behind the
+    last line that names it, while its address is still written to (tests/data/test_kernels.py).
+    """
     return np.int64(array.ctypes.data)  # type: ignore[return-value] # numba has one kind of integers
 
 
@@ -200,10 +204,28 @@ def probe_tags(k0: np.uint64, k1: np.uint64, kinds: U8, blob: U8, offsets: I64) 
     most_words = max(_MOST_WORDS, (longest + 1 >> 3) + 2)
     room = np.zeros((most_words + 2) * LANES, np.uint64)
     copies = np.zeros(LANES * (longest + 32), np.uint8)
+    _hash_items(k0, k1, kinds, blob, offsets, longest, most_words, room, copies, tags)
+    return tags
+
+
+@kernel
+def _hash_items(
+    k0: np.uint64,
+    k1: np.uint64,
+    kinds: U8,
+    blob: U8,
+    offsets: I64,
+    longest: int,
+    most_words: int,
+    room: U64,
+    copies: U8,
+    tags: U64,
+) -> None:
+    """`probe_tags`, with room that the caller keeps alive."""
     chosen = np.zeros(LANES, np.int64)
     at_room, at_blob, at_copies = address(room), address(blob), address(copies)
     sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
-    item = 0
+    item, count = 0, len(kinds)
     while item < count:
         filled = most = 0
         while filled < LANES and item < count:
@@ -223,7 +245,6 @@ def probe_tags(k0: np.uint64, k1: np.uint64, kinds: U8, blob: U8, offsets: I64) 
         hash_eight(k0, k1, at_room, sizes, most, out)
         for lane in range(filled):
             tags[chosen[lane]] = word(out + 8 * lane)
-    return tags
 
 
 # --- HMAC-SHA-256 ----------------------------------------------------------------------------------------------------
@@ -410,10 +431,29 @@ def pair_tags(
     room = np.zeros((most_words + 2) * LANES, np.uint64)
     # with room behind what is read and written several bytes at a time
     text = np.zeros(longest + 64, np.uint8)
+    _hash_pairs(k0, k1, kind, a, a_offsets, b, b_offsets, most_words, room, text, keys, column)
+
+
+@kernel
+def _hash_pairs(
+    k0: np.uint64,
+    k1: np.uint64,
+    kind: int,
+    a: U8,
+    a_offsets: I64,
+    b: U8,
+    b_offsets: I64,
+    most_words: int,
+    room: U64,
+    text: U8,
+    keys: U64,
+    column: int,
+) -> None:
+    """`pair_tags`, with room that the caller keeps alive."""
     chosen = np.zeros(LANES, np.int64)
     at_room, at_text = address(room), address(text)
     sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
-    item = 0
+    item, count = 0, len(a_offsets) - 1
     while item < count:
         filled = most = 0
         while filled < LANES and item < count:
@@ -583,7 +623,25 @@ _BITS_AHEAD = 32
 def sifted_lookup(tags: U64, bits: int, starts: U32, rest: U8, sieve_bits: int, sieve: U8) -> Bools:
     """As `lookup`, of a set with a sieve: nearly all tags of a dump are strangers, which one bit tells."""
     found = np.zeros(len(tags), np.bool_)
-    left, places, hits = np.empty(_SIFTED, np.uint64), np.empty(_SIFTED, np.int64), np.empty(_SIFTED, np.bool_)
+    left, places = np.empty(_SIFTED, np.uint64), np.empty(_SIFTED, np.int64)
+    _sift(tags, bits, starts, rest, sieve_bits, sieve, left, places, found)
+    return found
+
+
+@kernel
+def _sift(
+    tags: U64,
+    bits: int,
+    starts: U32,
+    rest: U8,
+    sieve_bits: int,
+    sieve: U8,
+    left: U64,
+    places: I64,
+    found: Bools,
+) -> None:
+    """`sifted_lookup`, with room that the caller keeps alive."""
+    hits = np.empty(_SIFTED, np.bool_)
     at_tags, at_left, at_places, at_sieve = address(tags), address(left), address(places), address(sieve)
     shift = np.uint64(64 - sieve_bits)
     for group in range(0, len(tags), _SIFTED):
@@ -604,4 +662,3 @@ def sifted_lookup(tags: U64, bits: int, starts: U32, rest: U8, sieve_bits: int, 
         _look_up(left, count, bits, starts, rest, hits)
         for lane in range(count):
             found[places[lane]] = hits[lane]
-    return found
