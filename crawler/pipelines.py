@@ -12,7 +12,8 @@ from typing import Self, cast
 from scrapy.crawler import Crawler
 
 from crawler.examiner import AsyncExaminerClient
-from crawler.spider import FetchedPost, Sample, SourceSpider
+from crawler.fetched import FetchedPost, Sample
+from crawler.spider import SourceSpider
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed import Download
 from data.errors import ExamineError, ExaminerDied, LeaseLost
@@ -56,7 +57,7 @@ class Examine:
         """The post with a finding for each part of it; what could not be read is its trouble."""
         client = await self._free.get()
         try:
-            async for part in self._spider.samples(item):
+            async for part in self._spider.parts.samples(item):
                 if self._spider.stopped:
                     # not examined, so not seen: it stays due
                     _worsen(item, self._spider.trouble or Trouble("stopped", "the crawl was ended", retry=True))
