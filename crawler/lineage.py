@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crawler.noise import FIELDS, WEAK, ErrorRates, fewest_errors, patterns, poisson_tail, tail, upper
 from crawler.repair import Repair, SecondLook
 from data.model import VERDICTS, Lineage, Parent, Whole
-from data.people import any_per_person, group_people
+from data.people import any_key, any_per_person, group_people
 from data.releases import Release, Releases
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagset import CUT_BITS
@@ -185,7 +185,7 @@ def compare(
           numbers), `overlap`.
         - `undecided` where noise or chance explains the smaller part as well as a mixture does.
     """
-    keyed = keys.any(axis=1)
+    keyed = any_key(keys)
     # 720 MB of 15 M rows are not copied
     rows = keys if keyed.all() else keys[keyed]
     if not len(rows):
@@ -351,20 +351,21 @@ def _measure(
     totals = present.sum(axis=0)
     columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if totals[at])
     main = int(np.argmax(totals))
-    known_people = np.any(held, axis=1)
+    known_people = any_key(held)
     namesakes = second.namesakes() if second is not None and known_people.any() else (0, 0)
     rates = {kind: _rate(kind, _scale(releases.people), releases.members(kind), namesakes) for kind in columns}
     found: list[tuple[Parent, int, bool, Release]] = []
     for release in releases.explaining(rows, seen_rows):
         # what the only release holds is what all hold
         hits = held if len(releases) == 1 else _per_person(people, count, _hits(release, rows, seen_rows))
-        matched = int(hits.any(axis=1).sum())
+        of_release = any_key(hits)
+        matched = int(of_release.sum())
         own = {kind: _rate(kind, _scale(release.people), release.members(kind), namesakes) for kind in columns}
         if matched and not _chance_explains(hits, present, own)[0]:
             # of a release whose people do not all have the sample's columns, those that have them count
             members = release.members(RECORD_KINDS[main])
             coverage = one_in * max(matched / release.people, hits[:, main].sum() / members if members else 0.0)
-            rest = int((known_people & ~hits.any(axis=1)).sum())
+            rest = int((known_people & ~of_release).sum())
             whole = not rest or _plausible(rest, count * max(rates.values()), NOISE_PLAUSIBLE)
             found.append((Parent(release.id, min(1.0, coverage), matched / count), matched, whole, release))
     found.sort(key=lambda each: (-each[0].share, -each[0].coverage, each[0].release))
@@ -381,7 +382,7 @@ def _measure(
         unkeyed,
         count,
         int(known_people.sum()) - lookalikes,
-        int((~(present & comparable).any(axis=1) & ~known_people).sum()),
+        int((~any_key(present & comparable) & ~known_people).sum()),
         by_chance,
         chance,
         lookalikes,
@@ -400,7 +401,7 @@ def _measure(
 
 def _hits(release: Release, rows: U64, seen: Bools) -> Bools:
     """Which keys of rows, shape (n, 6), a release holds; looked up are those that any holds."""
-    known = np.flatnonzero(seen.any(axis=1))
+    known = np.flatnonzero(any_key(seen))
     found = np.zeros(rows.shape, bool)
     found[known] = release.hits(rows[known])
     return found
@@ -408,9 +409,9 @@ def _hits(release: Release, rows: U64, seen: Bools) -> Bools:
 
 def _per_person(people: I64, count: int, rows: Bools) -> Bools:
     """Shape (people, 6): for whom any row is true."""
-    if count == len(people):
-        return rows[np.argsort(people)] if (people[1:] < people[:-1]).any() else rows
-    return np.stack([any_per_person(people, rows[:, column]) for column in range(rows.shape[1])], axis=1)
+    if count == len(people) and not (people[1:] < people[:-1]).any():
+        return rows
+    return any_per_person(people, rows)
 
 
 def _added(

@@ -45,8 +45,10 @@ _DRAWS = 256
 
 def patterns(people_present: NDArray[np.bool_], people_seen: NDArray[np.bool_]) -> I64:
     """How many people show each pattern: shape (64, 64), kinds of key present x kinds known, both as bits."""
-    bits = 1 << np.arange(len(RECORD_KINDS))
-    code = (people_present @ bits) * PATTERNS + people_seen @ bits
+    code = np.zeros(len(people_present), np.uint16)
+    for at in range(len(RECORD_KINDS)):
+        code |= people_present[:, at].astype(np.uint16) << np.uint16(len(RECORD_KINDS) + at)
+        code |= people_seen[:, at].astype(np.uint16) << np.uint16(at)
     table: I64 = np.bincount(code, minlength=PATTERNS * PATTERNS).reshape(PATTERNS, PATTERNS)
     return table
 

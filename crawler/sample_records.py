@@ -18,7 +18,7 @@ from crawler.growing import Growing
 from crawler.lineage import NO_TEXTS, Texts, compare
 from crawler.repair import SecondLook
 from data.model import Lineage
-from data.people import count_people
+from data.people import any_key, count_people
 from data.releases import Releases, sampled
 from data.tags import RECORD_KINDS, Kind
 
@@ -64,7 +64,7 @@ class SampleRecords:
         if self._most is None:
             self._keys.add(keys)
             return
-        keyed = keys.any(axis=1)
+        keyed = any_key(keys)
         self._unkeyed += len(keys) - int(keyed.sum())
         keys = keys[keyed]
         if not len(keys):

@@ -22,6 +22,7 @@ from crawler.notes import prints_of
 from crawler.repair_kernels import variants
 from crawler.scan import ByteScanner
 from data import columns
+from data.people import any_per_person, group_people
 from data.tags import Packed
 from data.tightset import TightSet
 
@@ -54,6 +55,8 @@ def _warm_releases() -> None:
     tags = np.arange(1, 40, dtype=np.uint64) << np.uint64(40)
     held = TightSet.build(tags)
     held.lookup(held.to_array())
+    rows = np.ones((2, 6), np.uint64)
+    any_per_person(group_people(rows), rows != 0)
     prints_of(bytes(16), Packed.of([b"abcdefghij " * 12]))
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):

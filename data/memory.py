@@ -97,6 +97,15 @@ def _low_bit(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.int64(types.int64), code
 
 
+def _bits(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """How many bits are set."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), code
+
+
 def _prefetch(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
     """Have the processor bring the cache line at an address, which need not be readable, while work goes on."""
 
@@ -119,4 +128,5 @@ put_word = cast("Callable[[int, Word], None]", intrinsic(_put_word))
 signed = cast("Callable[[Word], int]", intrinsic(_signed))
 runs = cast("Callable[[int], int]", intrinsic(_runs))
 prefetch = cast("Callable[[int], None]", intrinsic(_prefetch))
+bits_of = cast("Callable[[int], int]", intrinsic(_bits))
 low_bit = cast("Callable[[int], int]", intrinsic(_low_bit))

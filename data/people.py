@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tags import RECORD_KINDS, Kind
-from data.tagset import distinct
+from data.tags import RECORD_KINDS, Kind, read_only
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -22,8 +19,8 @@ _FAMILIES: tuple[tuple[Kind, ...], ...] = (
     (Kind.PHONE_FIRST,),
     (Kind.PHONE_DOB,),
 )
-# Rows that are looked at together, and rows of which a sorted copy of a column is no matter.
-_CHUNK, _AT_ONCE = 1 << 18, 1 << 21
+# Bits of a map by which keys are found that no other row has: at 8 to 16 a row, one key in 10 to 16 is looked at again.
+_BITS_A_ROW, _LEAST_BITS, _MOST_BITS = 8, 6, 32
 _ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -54,31 +51,17 @@ def group_people(keys: U64) -> I64:
 
 def _shares_a_key(keys: U64) -> Bools:
     """Shape (n,): the rows that have a key which another row has as well."""
+    from data import people_kernels
+
+    keys = read_only(keys, np.uint64)
     shared = np.zeros(len(keys), bool)
+    bits = min(_MOST_BITS, max(_LEAST_BITS, (_BITS_A_ROW * len(keys)).bit_length()))
+    once, twice = np.empty(1 << bits - 3, np.uint8), np.empty(1 << bits - 3, np.uint8)
     for column in range(keys.shape[1]):
-        twice = [np.zeros(0, np.uint64)]
-        for tags in _parts(keys[:, column]):
-            tags.sort()
-            twice.append(tags[1:][(tags[1:] == tags[:-1]) & (tags[1:] != 0)])
-        repeated = distinct(np.concatenate(twice))
-        if len(repeated):
-            for at, chunk in zip(range(0, len(keys), _CHUNK), _chunks(keys[:, column]), strict=True):
-                place = np.minimum(np.searchsorted(repeated, chunk), len(repeated) - 1)
-                shared[at : at + len(chunk)] |= repeated[place] == chunk
+        once[:], twice[:] = 0, 0
+        suspects = people_kernels.suspects(keys, column, bits, once, twice)
+        shared[suspects[_repeated(keys[suspects, column])]] = True
     return shared
-
-
-def _parts(column: U64) -> Iterator[U64]:
-    """Copies of a column's keys, equal ones in one part; an eighth at a time where all would be 120 MB."""
-    if len(column) <= _AT_ONCE:
-        yield column.copy()
-        return
-    for part in range(8):
-        yield np.concatenate([chunk[chunk >> np.uint64(61) == np.uint64(part)] for chunk in _chunks(column)])
-
-
-def _chunks(column: U64) -> Iterator[U64]:
-    return (column[at : at + _CHUNK] for at in range(0, len(column), _CHUNK))
 
 
 def _group(keys: U64) -> I64:
@@ -141,12 +124,22 @@ def _components(n: int, a: I64, b: I64) -> I64:
 
 def count_people(keys: U64) -> int:
     """How many people rows of shape (n, 6) speak of; rows without any key count for none."""
-    some = keys[keys.any(axis=1)]
+    some = keys[any_key(keys)]
     return int(group_people(some).max()) + 1 if len(some) else 0
 
 
 def any_per_person(people: I64, rows: Bools) -> Bools:
-    """Shape (p,): for which people at least one row is true."""
-    result = np.zeros(int(people.max()) + 1 if len(people) else 0, bool)
-    result[people[rows]] = True
-    return result
+    """Shape (p, columns): what is true in at least one row, of shape (n, columns), of a person; see `group_people`."""
+    from data import people_kernels
+
+    found = np.zeros((int(people.max()) + 1 if len(people) else 0, rows.shape[1]), bool)
+    people_kernels.any_per_person(read_only(people, np.int64), read_only(rows, np.bool_), found)
+    return found
+
+
+def any_key(rows: U64 | Bools) -> Bools:
+    """Shape (n,): the rows, shape (n, 6), that have any key; column by column, which is 4 times as fast as numpy's `any`."""
+    found: Bools = rows[:, 0] != 0
+    for column in range(1, rows.shape[1]):
+        found |= rows[:, column] != 0
+    return found

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError, KeyFileError, StoreError, StoreFull
 from data.normalise import VERSION
-from data.people import count_people
+from data.people import any_key, count_people
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagset import TagSet
 from data.tightset import TightSet, open_set
@@ -96,7 +96,7 @@ class ReleaseBuilder:
         """
         if keys.ndim != 2 or keys.shape[1] != len(RECORD_KINDS):
             raise ValueError(f"record keys come in {len(RECORD_KINDS)} columns")
-        self._keys.append(keys[keys.any(axis=1)])
+        self._keys.append(keys[any_key(keys)])
         for kind, tags in values.items():
             self._values.setdefault(kind, []).append(tags)
         if notes is not None and len(notes):
@@ -224,9 +224,7 @@ class Release:
 def _hits(keys: U64, sets: Mapping[Kind, TagSet | TightSet]) -> Bools:
     found = np.zeros(keys.shape, bool)
     for kind, tags in sets.items():
-        column = RECORD_KINDS.index(kind)
-        present = np.flatnonzero(keys[:, column])
-        found[present, column] = tags.lookup(keys[present, column])
+        tags.look_into(keys, RECORD_KINDS.index(kind), found)
     return found
 
 
@@ -280,8 +278,7 @@ class Releases:
         """Shape (n, 6): which keys of (n, 6) any release holds."""
         found = np.zeros(keys.shape, bool)
         for column, kind in enumerate(RECORD_KINDS):
-            present = np.flatnonzero(keys[:, column])
-            found[present, column] = self.holds(kind, keys[present, column])
+            self._union.look_into(kind.word, keys, column, found)
         return found
 
     def holds(self, kind: Kind, tags: U64) -> Bools:
@@ -294,12 +291,11 @@ class Releases:
 
     def per_release(self, keys: U64) -> dict[str, Bools]:
         """Per release, shape (n,): the rows of (n, 6) it knows by any key."""
-        return {name: np.any(release.hits(keys), axis=1) for name, release in self.active.items()}
+        return {name: any_key(release.hits(keys)) for name, release in self.active.items()}
 
     def known_any(self, keys: U64) -> Bools:
         """Shape (n,): the rows of (n, 6) that any release knows by any key."""
-        known: Bools = np.any(self.held(keys), axis=1)
-        return known
+        return any_key(self.held(keys))
 
     @cached_property
     def _triage(self) -> Triage:
@@ -328,10 +324,10 @@ class Releases:
             seen: as `held` gives it for them.
         """
         everything = list(self.active.values())
-        known = seen.any(axis=1)
-        rows, hits = keys[known], seen[known]
+        known = any_key(seen)
         if len(everything) <= 1:
-            return everything if len(rows) else []
+            return everything if known.any() else []
+        rows, hits = keys[known], seen[known]
         if len(rows) <= UNEXPLAINED:
             return [release for release in everything if release.hits(rows).any()]
         ranked = self.triage(rows, hits)
@@ -339,7 +335,7 @@ class Releases:
         likely += sorted(ranked[LIKELY:], key=lambda each: each[1] / each[0].records, reverse=True)[:LIKELY]
         found, left = [release for release, _ in likely], rows
         for release in found:
-            left = left[~release.hits(left).any(axis=1)] if len(left) else left
+            left = left[~any_key(release.hits(left))] if len(left) else left
         others = [release for release in everything if release not in found]
         for _ in range(ROUNDS):
             if not len(left):
@@ -348,7 +344,7 @@ class Releases:
             found += more
             others = [release for release in others if release not in more]
             for release in more:
-                left = left[~release.hits(left).any(axis=1)]
+                left = left[~any_key(release.hits(left))]
         return found
 
     @property

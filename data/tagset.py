@@ -110,6 +110,11 @@ class TagSet:
             self._sieve = sieve
         return kernels.sifted_lookup(tags, self.bits, self.starts, self.rest, sieve_bits, self._sieve)
 
+    def look_into(self, tags: U64, column: int, found: NDArray[np.bool_]) -> None:
+        """`lookup` of one column of tags, shape (n, columns), into that of `found`; what is set there is not asked for."""
+        left = np.flatnonzero((tags[:, column] != 0) & ~found[:, column])
+        found[left, column] = self.lookup(tags[left, column])
+
     def to_array(self) -> U64:
         """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""
         return self._shown(self._cut())

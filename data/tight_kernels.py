@@ -8,15 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.kernels import inlined, kernel
-from data.memory import low_bit, prefetch, signed, word
+from data.memory import bits_of, low_bit, prefetch, signed, word
 
 U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
 
 STEP_BITS = 4
 """Every 16th bucket has its start noted."""
 _AHEAD = 16
+# members of a bucket that are looked at at once; one in twenty buckets holds more
+_FEW = 4
 _ONE = np.uint64(1)
 
 
@@ -77,30 +80,73 @@ def members(count: int, high_bits: int, cut_bits: int, upper: U8, lower: U8) -> 
 
 
 @inlined
+def _place_of(zeros: int, number: int) -> int:
+    """Where the bit of this number, counted from 0, lies among those that are set; 63 where there are fewer.
+
+    By halves and counts of their bits, without a jump: which half it is no processor foresees. (The sign that comes in
+    from the left stands behind all that is asked for.)
+    """
+    place = 0
+    count = bits_of(zeros & 0xFFFFFFFF)
+    further = int(number >= count)
+    number -= count * further
+    zeros >>= 32 * further
+    place += 32 * further
+    count = bits_of(zeros & 0xFFFF)
+    further = int(number >= count)
+    number -= count * further
+    zeros >>= 16 * further
+    place += 16 * further
+    count = bits_of(zeros & 0xFF)
+    further = int(number >= count)
+    number -= count * further
+    zeros >>= 8 * further
+    place += 8 * further
+    count = bits_of(zeros & 0xF)
+    further = int(number >= count)
+    number -= count * further
+    zeros >>= 4 * further
+    place += 4 * further
+    count = bits_of(zeros & 0x3)
+    further = int(number >= count)
+    number -= count * further
+    zeros >>= 2 * further
+    place += 2 * further
+    place += int(number >= (zeros & 1))
+    return place
+
+
+@inlined
 def _has(tag: int, count: int, width: int, from_index: int, bits: int, upper: int, lower: int) -> bool:
     """Whether the bucket of a tag has its lower bits; `from_index` members stand before its group of buckets."""
     high = tag >> width
     sought = tag & ((1 << width) - 1)
     bit = from_index + (high >> STEP_BITS << STEP_BITS)
     skip = high & ((1 << STEP_BITS) - 1)
-    index = from_index
     # zeros end buckets, ones are members; mostly one word tells all
-    part = word(upper + (bit >> 3)) >> np.uint64(bit & 7)
-    zeros = signed(~part)
-    begin = 0
-    if skip:
-        for _ in range(skip - 1):
-            zeros &= zeros - 1
-        begin = low_bit(zeros) + 1
-        zeros &= zeros - 1
-    end = low_bit(zeros)
-    if end < 64 - (bit & 7):
-        index += begin - skip
-        for _ in range(end - begin):
-            if index < count and _low(lower, index, width) == sought:
-                return True
-            index += 1
-        return False
+    zeros = signed(~(word(upper + (bit >> 3)) >> np.uint64(bit & 7)))
+    # with a zero that ends what stands before the first bucket of the group
+    begin = _place_of(zeros << 1 | 1, skip)
+    end = low_bit(zeros >> begin) + begin
+    if begin < 56 and end < 56:
+        index = from_index + begin - skip
+        inside = end - begin
+        equal = False
+        # a fixed number of members: a loop whose end is not foreseen costs more than these comparisons
+        for step in range(_FEW):
+            equal |= (_low(lower, min(index + step, count), width) == sought) & (step < inside)
+        if inside > _FEW and not equal:
+            for step in range(_FEW, inside):
+                equal |= _low(lower, index + step, width) == sought
+        return equal
+    return _has_far(sought, count, width, from_index, bit, skip, bits, upper, lower)
+
+
+@inlined
+def _has_far(
+    sought: int, count: int, width: int, index: int, bit: int, skip: int, bits: int, upper: int, lower: int
+) -> bool:
+    """As `_has`, bit by bit, where a group of buckets does not lie in one word; `bit` is where it begins."""
     part = word(upper + (bit >> 3)) >> np.uint64(bit & 7)
     left = 64 - (bit & 7)
     while bit < bits:
@@ -122,23 +168,41 @@ def _has(tag: int, count: int, width: int, from_index: int, bits: int, upper: in
 
 
 @kernel
-def lookup(
-    tags: U64, count: int, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower: U8
-) -> NDArray[np.bool_]:
-    """Which tags, 64 bits each, a set has, shape (n,); 0 is in no set."""
-    found = np.empty(len(tags), np.bool_)
+def look_into(
+    tags: U64, column: int, count: int, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower: U8, found: Bools
+) -> None:
+    """Set those places of a column of `found` whose tags a set has and that are not set yet.
+
+    Args:
+        tags: shape (n, columns), 64 bits each; 0 is in no set.
+        column: of both arrays.
+        count: of members.
+        high_bits: that number the buckets.
+        cut_bits: of a member.
+        starts: of every 16th bucket.
+        upper: buckets and their members as bits.
+        lower: the rest of each member.
+        found: shape (n, columns).
+    """
     width = cut_bits - high_bits
     drop = np.uint64(64 - cut_bits)
     at_starts, at_upper, at_lower = _address(starts), _address(upper), _address(lower)
     bits = 8 * (len(upper) - 8)
-    first = np.empty(_AHEAD, np.int64)
-    # memory is slow and can do many things at once: what a few tags need is asked for before any of it is used
-    for group in range(0, len(tags), _AHEAD):
-        size = min(_AHEAD, len(tags) - group)
+    left, places, first = np.empty(_AHEAD, np.uint64), np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64)
+    row = 0
+    while row < len(tags):
+        size = 0
+        while size < _AHEAD and row < len(tags):
+            # written always and counted where it is asked for: nothing has to be foreseen
+            tag = tags[row, column]
+            left[size], places[size] = tag, row
+            size += int(tag != np.uint64(0)) & int(not found[row, column])
+            row += 1
+        # memory is slow and can do many things at once: what a few tags need is asked for before any of it is used
         for lane in range(size):
-            prefetch(at_starts + 4 * (signed(tags[group + lane] >> np.uint64(64 - high_bits)) >> STEP_BITS))
+            prefetch(at_starts + 4 * (signed(left[lane] >> np.uint64(64 - high_bits)) >> STEP_BITS))
         for lane in range(size):
-            high = signed(tags[group + lane] >> np.uint64(64 - high_bits))
+            high = signed(left[lane] >> np.uint64(64 - high_bits))
             start = int(starts[high >> STEP_BITS])
             first[lane] = start
             prefetch(at_upper + ((start + (high >> STEP_BITS << STEP_BITS)) >> 3))
@@ -146,8 +210,5 @@ def lookup(
             ahead = (int(starts[(high >> STEP_BITS) + 1]) - start) * (high & ((1 << STEP_BITS) - 1)) >> STEP_BITS
             prefetch(at_lower + ((start + ahead) * width >> 3))
         for lane in range(size):
-            tag = tags[group + lane]
-            found[group + lane] = tag != np.uint64(0) and _has(
-                signed(tag >> drop), count, width, first[lane], bits, at_upper, at_lower
-            )
-    return found
+            tag = signed(left[lane] >> drop)
+            found[places[lane], column] = _has(tag, count, width, first[lane], bits, at_upper, at_lower)

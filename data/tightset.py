@@ -83,11 +83,23 @@ class TightSet:
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
         """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
+        found = np.zeros((len(tags), 1), bool)
+        self.look_into(tags.reshape(-1, 1), 0, found)
+        return found[:, 0]
+
+    def look_into(self, tags: U64, column: int, found: NDArray[np.bool_]) -> None:
+        """`lookup` of one column of tags, shape (n, columns), into that of `found`; what is set there is not asked for.
+
+        Raises:
+            ValueError: `found` has another shape, or does not lie in one piece.
+        """
         from data import tight_kernels
 
-        return tight_kernels.lookup(
-            read_only(tags, np.uint64), self.count, self.bits, CUT_BITS, self.starts, self.upper, self.lower
-        )
+        if found.shape != tags.shape or not found.flags.c_contiguous:
+            raise ValueError("tags and what is found of them must have one shape")
+        tight_kernels.look_into(
+            read_only(tags, np.uint64), column, self.count, self.bits, CUT_BITS, self.starts, self.upper, self.lower, found
+        )  # fmt: skip
 
     def to_array(self) -> U64:
         """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""

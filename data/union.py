@@ -96,15 +96,14 @@ class Union:
 
     def holds(self, word: str, tags: U64) -> Bools:
         """Shape of `tags`: which any release holds, in its set of this word."""
-        sets = self._sets.get(word, [])
-        found = np.zeros(len(tags), bool)
-        for number, held in enumerate(sets):
-            if number == 0:
-                found = held.lookup(tags)
-            else:
-                left = np.flatnonzero(~found)
-                found[left] = held.lookup(tags[left])
-        return found
+        found = np.zeros((len(tags), 1), bool)
+        self.look_into(word, tags.reshape(-1, 1), 0, found)
+        return found[:, 0]
+
+    def look_into(self, word: str, tags: U64, column: int, found: Bools) -> None:
+        """`holds` of one column of tags, shape (n, columns), into that of `found`."""
+        for held in self._sets.get(word, []):
+            held.look_into(tags, column, found)
 
 
 def read_segments(folder: Path, active: Mapping[str, Member]) -> list[Segment]:
