@@ -6,15 +6,22 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from functools import cache
+from hashlib import blake2b
 from typing import cast
 
+from crawler.readers import signatures
 from crawler.readers.base import HEAD, Damaged, Limits, Output, Reader, Source
+from crawler.readers.inside_text import Watcher
 from data.errors import LimitReached, WireError
 
 EMPTY = "empty"
 UNKNOWN = "unknown"
 Choice = Callable[[bytes, str], Reader | None]
 """What chooses the reader of a member from its first bytes and its name."""
+Claims = Callable[[int], int]
+"""Where the part of a file ends that holds a place, or the place itself where no reader knows such a part."""
+# packed files that are members are known again by so many bytes, and then by a digest of all of them
+_KNOWN_BY, _MOST_KNOWN = 64, 10_000
 
 
 @cache
@@ -57,28 +64,165 @@ def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
     """Read one member (or the sample itself) inside what is open: its frames from `M` to `E`.
 
     Whatever its bytes do to a reader, the member ends with honest problems, and its bytes all went to the byte pass.
+    What stands behind the end of its format is examined as well: files behind it are members of it.
 
     Raises:
         LimitReached: the sample is over.
         WireError: there is nobody left to talk to.
     """
+    _member(source, out, pick, _rest)
+
+
+def read_inside(
+    data: bytes | bytearray, source: Source, out: Output, taken: Claims = lambda at: at, at: int = 1
+) -> None:
+    """Read the packed files that begin somewhere in bytes in memory, as members of the open one.
+
+    Args:
+        data: searched from `at` on.
+        source: what they are part of.
+        out: takes the members.
+        taken: where the part that holds a place ends, if a reader knows that part; else the place itself.
+        at: the first byte that is searched.
+    """
+    finder = signatures.Finder(data)
+    place = finder.find(at)
+    while place is not None:
+        further = max(taken(place), _read_already(data, place, out))
+        if further <= place:
+            if not _may_open(out):
+                return
+            inner = Source(_cut(data, place), "", source.amplification)
+            _member(inner, out, choose, None)
+            further = place + max(1, inner.position)
+        place = finder.find(further)
+
+
+def _cut(data: bytes | bytearray, start: int) -> Iterator[bytes]:
+    view = memoryview(data)
+    for at in range(start, len(view), 2**20):
+        yield bytes(view[at : at + 2**20])
+
+
+def _read_already(data: bytes | bytearray, at: int, out: Output) -> int:
+    """Where a packed file ends that was read as a member before, `at` if none begins there."""
+    known = out.packed.get(bytes(data[at : at + _KNOWN_BY]))
+    if known is None or blake2b(memoryview(data)[at : at + known[0]], digest_size=16).digest() != known[1]:
+        return at
+    return at + known[0]
+
+
+def _may_open(out: Output) -> bool:
+    """Say that a packed file begins inside the open member; False if it is too deep to be read."""
+    if out.depth > out.limits.max_depth:
+        out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
+        return False
+    out.problem_once("inside", "a packed file begins inside other bytes; it is examined by itself")
+    return True
+
+
+def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
+    """Examine what a reader left unread: files that follow, and packed files in what is none.
+
+    One follows the other without end in pictures of disks, so each is a member of what holds them all, not of the last.
+    """
+    goes_on = moved and kind != UNKNOWN and not out.is_lost
+    if not moved and kind != UNKNOWN:
+        source.skip(1)
+    while True:
+        _over_zeros(source)
+        if goes_on:
+            if not source.peek(1):
+                return
+            if out.depth <= out.limits.max_depth:
+                out.problem_once("trailing", f"bytes follow the end of the {kind}; they are examined by themselves")
+        elif not signatures.seek(source):
+            return
+        known = out.packed.get(source.peek(_KNOWN_BY))
+        if known is not None:
+            data = source.peek(known[0])
+            if _read_already(data, 0, out):
+                source.skip(known[0])
+                continue
+        if not goes_on and not _may_open(out):
+            return
+        inner = Source(iter(source.piece, b""), "", source.amplification)
+        found = _member(inner, out, choose, None)
+        moved = inner.position > 0
+        source.unread(inner.left())
+        if not moved:
+            source.skip(1)
+        goes_on = moved and found
+
+
+def _over_zeros(source: Source) -> None:
+    """Read over what tapes, disks and some tools fill their last block with."""
+    while source.peek(1) == b"\0":
+        piece = source.piece()
+        source.back(len(piece.lstrip(b"\0")))
+
+
+def _member(
+    source: Source, out: Output, pick: Choice, rest: Callable[[Source, Output, str, bool], None] | None
+) -> bool:
+    """Read one member; without `rest` only so far as its format goes. True if the end of the format was met."""
     head = source.peek(HEAD)
     reader = (pick(head, source.name) or _unclaimed()) if head else None
-    out.begin(source.name, reader.FORMAT if reader is not None else EMPTY)
+    kind = reader.FORMAT if reader is not None else EMPTY
+    out.begin(source.name, kind)
+    digest = blake2b(digest_size=16) if out.depth > 1 and signatures.begins(head) else None
     try:
-        source.watch(out.raw if out.depth > 1 else out.took)
+        watcher = _watcher(reader, source, out)
+        watch = source.watch if rest is not None else source.watch_taken
+        watch(_observer(out, digest, watcher))
         if out.depth > out.limits.max_depth + 1:
             out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
         elif reader is not None:
+            begun = source.position
             _read(reader, source, out)
-        source.drain()
+            if watcher is not None:
+                watcher.finish()
+            if rest is not None and not getattr(reader, "ALL", False):
+                rest(source, out, kind, source.position > begun)
+        if rest is not None:
+            source.drain()
+        else:
+            source.tell()
         if source.damage is not None:
             out.problem(source.damage.code, str(source.damage), incomplete=True)
     except LimitReached as error:
         out.problem("limit", str(error), incomplete=True)
-        out.end(source.bytes)
+        out.end(source.position)
         raise
-    out.end(source.bytes)
+    ended = kind not in (UNKNOWN, EMPTY) and not out.is_lost
+    out.end(source.position)
+    if digest is not None and len(out.packed) < _MOST_KNOWN:
+        out.packed[head[:_KNOWN_BY]] = source.position, digest.digest()
+    return ended
+
+
+def _watcher(reader: Reader | None, source: Source, out: Output) -> Watcher | None:
+    """What looks for packed files in a format that is read without a thought of them; such a format says so."""
+    how = getattr(reader, "WATCHED", "")
+    if not how:
+        return None
+    return Watcher(lambda data: read_inside(data, source, out, at=0), out, text=how == "text")
+
+
+def _observer(out: Output, digest: blake2b | None, watcher: Watcher | None) -> Callable[[bytes], None]:
+    """What sees every byte of a member."""
+    give = out.raw if out.depth > 1 else out.took
+    if digest is None and watcher is None:
+        return give
+
+    def all_of_them(data: bytes) -> None:
+        give(data)
+        if digest is not None:
+            digest.update(data)
+        if watcher is not None:
+            watcher.feed(data)
+
+    return all_of_them
 
 
 def _read(reader: Reader, source: Source, out: Output) -> None:
@@ -89,12 +233,15 @@ def _read(reader: Reader, source: Source, out: Output) -> None:
         raise
     except Damaged as error:
         _close(out, depth)
+        out.lost()
         out.problem(error.code, str(error), incomplete=True)
     except MemoryError:
         _close(out, depth)
+        out.lost()
         out.problem("memory", "reading it needs more memory than the limit", incomplete=True)
     except Exception as error:  # noqa: BLE001 - hostile bytes meet many libraries; its text may hold content
         _close(out, depth)
+        out.lost()
         out.problem("reader", f"the {reader.FORMAT} reader failed with {type(error).__name__}", incomplete=True)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from crawler.readers import read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.encoding import as_utf8, is_text
@@ -21,6 +22,8 @@ from crawler.readers.sql_tables import Tables
 FORMAT = "access"
 
 _MARKS = (b"Standard Jet DB\0", b"Standard ACE DB\0")
+# rows and long values, definitions, two kinds of indexes, maps of pages
+_PAGES = (1, 2, 3, 4, 5)
 _BOOLEAN, _TEXT, _OLE, _MEMO, _NUMERIC = 1, 10, 11, 12, 16
 _FIXED, _OFFSET, _POINTER = 0x01, 0x1FFF, 0x4000
 _INLINE, _ONE_PAGE, _LENGTH = 0x80, 0x40, 0x3FFFFFFF
@@ -71,24 +74,33 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out all rows of all tables."""
     held = bytes(source.hold(limits.hold))
-    database = _Database(held, out, limits)
+    database = _Database(held, source, out, limits)
     try:
         database.read()
     finally:
         database.tables.flush()
         database.notes.report(out)
+    read_inside(held, source, out, database.known)
 
 
 class _Database:
     """One database."""
 
-    def __init__(self, data: bytes, out: Output, limits: Limits) -> None:
+    def __init__(self, data: bytes, source: Source, out: Output, limits: Limits) -> None:
         self.data = data
+        self._source = source
+        self._out = out
         self.tables = Tables(out, limits)
         self.notes = Notes()
         self.jet3 = data[20:21] == b"\0"
         self.layout = _JET3 if self.jet3 else _JET4
         self._given = 0
+
+    def known(self, at: int) -> int:
+        """Where the page ends that holds a place, if it is a page of any kind; else the place."""
+        size = self.layout.page
+        page = at // size * size
+        return page + size if not page or (self.data[page] in _PAGES and page + size <= len(self.data)) else at
 
     def read(self) -> None:
         """All tables."""
@@ -246,7 +258,11 @@ class _Database:
             if column.type == _MEMO:
                 return self._text(long)
             text = as_utf8(long)
-            return text if is_text(text[:4096]) else b""
+            if is_text(text[:4096]):
+                return text
+            # a file stands behind the name of the program that wrote it
+            read_inside(long, self._source, self._out, at=0)
+            return b""
         if column.type == _NUMERIC:
             digits = str(sum(part << (96 - 32 * at) for at, part in enumerate(struct.unpack_from("<4I", data, 1))))
             digits = digits.rjust(column.scale + 1, "0")

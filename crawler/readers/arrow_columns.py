@@ -16,9 +16,11 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import pyarrow as pa
 from pyarrow import types
 
-from crawler.readers.base import RATIO_FLOOR, Damaged, Limits, Output
+from crawler.readers import read_member
+from crawler.readers.base import RATIO_FLOOR, Damaged, Limits, Output, Source
 from crawler.readers.encoding import repair
 from crawler.readers.sheet_values import plain_number
+from crawler.readers.signatures import REACH, begins
 
 BATCH = 4096
 """Rows that are worked on at once."""
@@ -39,14 +41,15 @@ class Batches:
 
     Args:
         out: takes rows. limits: of the sample. size: bytes that the table is read from, before any unpacking.
-        amplification: what each of these stands for in the sample.
+        source: what holds the table.
     """
 
-    def __init__(self, out: Output, limits: Limits, size: int, amplification: float) -> None:
+    def __init__(self, out: Output, limits: Limits, size: int, source: Source) -> None:
         self.wide = 0
         self._out = out
         self._limits = limits
-        self._most = max(RATIO_FLOOR, limits.max_ratio * size / max(1.0, amplification))
+        self._most = max(RATIO_FLOOR, limits.max_ratio * size / max(1.0, source.amplification()))
+        self._source = source
         self._given = 0
         self._header: list[str] | None = None
 
@@ -58,6 +61,8 @@ class Batches:
         """
         columns: list[Column] = []
         for name, array in zip(batch.schema.names, batch.columns, strict=True):
+            for value in _files(array):
+                read_member(Source(iter([value]), name, self._source.amplification), self._out)
             columns += flat(name, array)
         columns = self._fitting(columns, batch.num_rows)
         self._given += sum(_CELL * len(values) + sum(map(len, values)) for _, values in columns)
@@ -93,6 +98,24 @@ class Batches:
             self._header = names
             self._out.header(names)
         self._out.columns([values for _, values in columns])
+
+
+def _files(array: pa.Array) -> Iterator[bytes]:
+    """Values that are packed files, at whatever depth."""
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    kind = array.type
+    if types.is_struct(kind):
+        for part in array.flatten():
+            yield from _files(part)
+    elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        yield from _files(array.values)
+    elif types.is_map(kind):
+        yield from _files(array.items)
+    elif types.is_dictionary(kind):
+        yield from _files(array.dictionary)
+    elif types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        yield from (value for value in array.to_pylist() if value and begins(value[:REACH]))
 
 
 def flat(name: str, array: pa.Array, depth: int = 0) -> Iterator[Column]:

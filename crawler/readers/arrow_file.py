@@ -7,6 +7,7 @@ from crawler.readers.arrow_columns import Batches
 # isort: split
 import pyarrow as pa
 
+from crawler.readers import read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 
@@ -32,7 +33,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         count = file.num_record_batches
     except _REFUSED:
         raise Damaged("damaged", "its index is damaged or missing, without which no row can be read") from None
-    batches = Batches(out, limits, len(held), source.amplification())
+    batches = Batches(out, limits, len(held), source)
     try:
         for number in range(count):
             try:
@@ -47,3 +48,4 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     finally:
         notes.report(out)
         batches.report(out)
+    read_inside(held, source, out)

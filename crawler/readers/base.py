@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol, TypeVar
 
@@ -107,6 +107,8 @@ class Source:
         self._data = b""
         self._at = 0
         self._watch: Callable[[bytes], None] | None = None
+        self._taken: Callable[[bytes], None] | None = None
+        self._told = 0
 
     @property
     def position(self) -> int:
@@ -118,6 +120,28 @@ class Source:
         self._watch = observer
         if self._at < len(self._data):
             observer(self._data[self._at :])
+
+    def watch_taken(self, observer: Callable[[bytes], None]) -> None:
+        """Hand every byte to the observer that is read, and none that is peeked at alone; `left` hands on the last."""
+        self._taken, self._told = observer, self._at
+
+    def tell(self) -> None:
+        """Hand on what was read since the last time to who watches that; it cannot be gone back over any more."""
+        if self._taken is not None and self._told < self._at:
+            self._taken(self._data[self._told : self._at])
+            self._told = self._at
+
+    def left(self) -> bytes:
+        """What was fetched and not read; the source is over."""
+        self.tell()
+        data, self._data, self._at, self._told = self._data[self._at :], b"", 0, 0
+        self.bytes -= len(data)
+        return data
+
+    def unread(self, data: bytes) -> None:
+        """Put back bytes that were read last, in whatever pieces; whoever watches does not see them again."""
+        self.tell()
+        self._data, self._at, self._told = data + self._data[self._at :], 0, 0
 
     def _fetch(self) -> bytes:
         if self.damage is not None:
@@ -141,7 +165,8 @@ class Source:
             while have < size and (chunk := self._fetch()):
                 parts.append(chunk)
                 have += len(chunk)
-            self._data, self._at = b"".join(parts), 0
+            self.tell()
+            self._data, self._at, self._told = b"".join(parts), 0, 0
         return self._data[self._at : self._at + size]
 
     def read(self, size: int) -> bytes:
@@ -153,7 +178,8 @@ class Source:
     def piece(self, size: int = PIECE) -> bytes:
         """The next bytes, at most `size` and at least one; empty only at the end."""
         if self._at >= len(self._data):
-            self._data, self._at = self._fetch(), 0
+            self.tell()
+            self._data, self._at, self._told = self._fetch(), 0, 0
         data = self._data[self._at : self._at + size]
         self._at += len(data)
         return data
@@ -185,8 +211,7 @@ class Source:
 
     def drain(self) -> None:
         """Take what is left, so that whoever watches sees every byte."""
-        self._data, self._at = b"", 0
-        while self._fetch():
+        while self.piece(2**20):
             pass
 
 
@@ -196,6 +221,8 @@ class _Open:
 
     complete: bool = True
     problems: int = 0
+    lost: bool = False
+    said: set[str] = field(default_factory=set)
 
 
 T = TypeVar("T", bound=Sized)
@@ -219,6 +246,8 @@ class Output:
         self._taken = 0
         self._unpacked = 0
         self._given = 0
+        self.packed: dict[bytes, tuple[int, bytes]] = {}
+        """Packed files that were read as members: by their first bytes, how long they are and their digests."""
 
     @property
     def depth(self) -> int:
@@ -255,6 +284,21 @@ class Output:
         member.problems += 1
         if member.problems <= MAX_PROBLEMS:
             self._send(b"P", orjson.dumps({"code": code, "detail": detail}))
+
+    def lost(self) -> None:
+        """Where the format of the open member ends is not known, for what was read of it is damaged."""
+        self._open[-1].lost = True
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was said that the end of the open member is not known."""
+        return self._open[-1].lost
+
+    def problem_once(self, code: str, detail: str) -> None:
+        """As `problem` without loss, but each code once for the open member."""
+        if code not in self._open[-1].said:
+            self._open[-1].said.add(code)
+            self.problem(code, detail)
 
     def took(self, data: bytes) -> None:
         """Bytes of the sample itself came in (they do not go out again)."""

@@ -10,6 +10,7 @@ from crawler.readers.encoding import as_utf8, utf8_pieces
 from crawler.readers.transfer import Base64, from_base64
 
 FORMAT = "base64"
+WATCHED = "bytes"
 
 _MIN = 64
 _LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")

@@ -39,6 +39,7 @@ class CompoundFile:
 
     def __init__(self, held: bytearray) -> None:
         self.cut = False
+        self._read: set[int] = set()
         self._held = held
         if len(held) < 512 or not held.startswith(MAGIC):
             raise Damaged("damaged", "its header is damaged")
@@ -85,7 +86,13 @@ class CompoundFile:
                 table += _numbers(self._sector(place))
         return table
 
+    def known(self, at: int) -> int:
+        """Where the sector ends that holds a place, if it was read as part of anything; else the place."""
+        number = at // self._size - 1
+        return (number + 2) * self._size if number < 0 or number in self._read else at
+
     def _sector(self, number: int) -> bytes:
+        self._read.add(number)
         start = (number + 1) * self._size
         return bytes(self._held[start : start + self._size])
 

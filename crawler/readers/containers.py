@@ -1,12 +1,12 @@
-"""What all containers share: problems counted once, members without bytes, what follows the end; formats are left to others."""
+"""What all containers share: problems counted once, members without bytes; formats are left to others."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 
-from crawler.readers import EMPTY, UNKNOWN, read_member
-from crawler.readers.base import Output, Source
+from crawler.readers import EMPTY, UNKNOWN
+from crawler.readers.base import Output
 
 # a drive letter, a root, or a step upwards anywhere
 _LEAVES = re.compile(r"^(?:[A-Za-z]:|[/\\])|(?:^|[/\\])\.\.(?:[/\\]|$)")
@@ -52,10 +52,3 @@ def unread_member(out: Output, name: str) -> None:
 def leaves(target: str) -> bool:
     """True if a link's target lies outside the archive."""
     return _LEAVES.search(target) is not None
-
-
-def trailing(source: Source, out: Output, what: str) -> None:
-    """Examine what follows the end of a container by itself, and say that it is there."""
-    if source.peek(1):
-        out.problem("trailing", f"bytes follow the end of the {what}; they are examined by themselves")
-        read_member(Source(iter(source.piece, b""), "", source.amplification), out)

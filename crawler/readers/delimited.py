@@ -15,6 +15,7 @@ from crawler.readers.cell_arrays import find_cells
 from crawler.readers.encoding import Lines, as_utf8, is_text, repair
 
 FORMAT = "delimited"
+WATCHED = "text"
 
 # in the order of preference between equals; exports of breached databases use all of these
 SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#", b"*", b"\xc2\xa7", b"!", b"@@")

@@ -15,9 +15,10 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 
-from crawler.readers import read_member
+from crawler.readers import read_inside, read_member
 from crawler.readers.base import PIECE, Limits, Output, Source
 from crawler.readers.encoding import as_utf8, is_text, repair, utf8_pieces
+from crawler.readers.inside_text import Watcher
 from crawler.readers.transfer import Base64, from_base64, from_printable
 
 FORMAT = "eml"
@@ -27,6 +28,8 @@ MAX_LINE = 2**16
 # boundaries inside boundaries; real mail has four
 _MAX_NESTED = 32
 _MAX_NAME = 255
+# no packed file is shorter
+_PACKED = 24
 
 _FIELD = re.compile(rb"(?:[!-9;-~]{1,76}[ \t]*:.*\n(?:[ \t].*\n)*)", re.MULTILINE)
 _USUAL = frozenset(
@@ -70,15 +73,21 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Give out the headers as text and the parts as members."""
-    lines = _Lines(source)
+    lines = _Lines(source, Watcher(lambda data: read_inside(data, source, out, at=0), out, text=True))
     _entity(lines, out, source, [])
     lines.rest()
+    lines.beside.finish()
 
 
 class _Lines:
-    """Lines with their ends, one of which can be given back; those that are too long come in pieces."""
+    """Lines with their ends, one of which can be given back; those that are too long come in pieces.
 
-    def __init__(self, source: Source) -> None:
+    Attributes:
+        beside: looks through lines that are no part's.
+    """
+
+    def __init__(self, source: Source, beside: Watcher) -> None:
+        self.beside = beside
         self._pieces = utf8_pieces(source) if source.peek(2) in (b"\xff\xfe", b"\xfe\xff") else iter(source.piece, b"")
         self._data = b""
         self._at = 0
@@ -109,8 +118,8 @@ class _Lines:
 
     def rest(self) -> None:
         """Read over what is left: a closed message may be followed by anything, which the byte pass sees."""
-        while self.next():
-            pass
+        while line := self.next():
+            self.beside.feed(line)
 
 
 def _entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
@@ -128,14 +137,15 @@ def _entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes])
     else:
         member.drain()
     if coder.strange:
-        out.problem("base64", "a part has characters that are not base64; they were left out")
+        # so many may be a packed file that stands there as it is
+        lost = coder.strange >= _PACKED
+        out.problem("base64", "a part has characters that are not base64; they were left out", incomplete=lost)
 
 
 def _parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
     """The parts between the innermost boundary."""
-    preamble = _Body(lines, boundaries)
-    for _ in preamble:
-        pass
+    for line in _Body(lines, boundaries):
+        lines.beside.feed(line)
     while True:
         line = lines.next()
         if not line:
@@ -144,6 +154,7 @@ def _parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) 
         which = _which(line, boundaries)
         if which < 0:
             # only after a body that ended at a boundary further out
+            lines.beside.feed(line)
             continue
         if which < len(boundaries) - 1:
             # a boundary further out: this multipart was not closed
@@ -151,8 +162,8 @@ def _parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) 
             return
         if line.rstrip().endswith(b"--") and line.rstrip() != boundaries[-1]:
             # what follows up to the next boundary further out is for no reader
-            for _ in _Body(lines, boundaries[:-1]):
-                pass
+            for behind in _Body(lines, boundaries[:-1]):
+                lines.beside.feed(behind)
             return
         _entity(lines, out, source, boundaries)
 

@@ -16,6 +16,7 @@ from crawler.readers.xml_document import Elements
 from crawler.readers.xml_tokens import root_name
 
 FORMAT = "fhir"
+WATCHED = "text"
 
 _KIND = re.compile(rb"\"resourceType\"\s*:\s*\"[A-Z][A-Za-z]+\"")
 _NAMESPACE = re.compile(rb"<(?:\w+:)?[A-Z]\w+[^<>]*xmlns(?::\w+)?\s*=\s*[\"']http://hl7\.org/fhir[\"']")

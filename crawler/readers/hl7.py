@@ -16,6 +16,7 @@ from crawler.readers.json_records import Records
 from crawler.readers.person_row import Person
 
 FORMAT = "hl7"
+WATCHED = "text"
 
 _BEGIN = re.compile(rb"[\x0b\s]*+(?:MSH|FHS|BHS)([^\w\s])([^\w\s]{2,5})\1")
 _ENDS = re.compile(r"[\r\n\x0b\x1c]+")

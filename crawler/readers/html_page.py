@@ -15,6 +15,7 @@ from crawler.readers.encoding import Lines, as_utf8, is_text
 from crawler.readers.html_tables import Table
 
 FORMAT = "html"
+WATCHED = "text"
 
 _START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE

@@ -13,6 +13,7 @@ from crawler.readers.json_records import Records
 from crawler.readers.json_values import Trust, text_of
 
 FORMAT = "json"
+WATCHED = "text"
 
 # values of an object without structure that wait to become one row together
 MAX_LOOSE = 256

@@ -10,6 +10,7 @@ from crawler.readers.json_records import Records
 from crawler.readers.json_values import Trust, parse
 
 FORMAT = "json_lines"
+WATCHED = "text"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both

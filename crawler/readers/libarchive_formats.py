@@ -10,12 +10,13 @@ import importlib
 import itertools
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from isal import isal_zlib
 
-from crawler.readers import read_member
+from crawler.readers import read_inside, read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, bare_member, leaves, locked_member, unread_member
 from crawler.readers.rar_listing import Listed, Listing
@@ -26,6 +27,10 @@ _LIBRARIES = ("libarchive.so.13", "libarchive.so")
 _EOF, _WARN, _FAILED, _FATAL = 1, -20, -25, -30
 _REGULAR, _DIRECTORY, _LINK = 0o100000, 0o040000, 0o120000
 _PIECE = 2**20
+# bytes between two members that are kept to be looked into
+_MOST_KEPT = 2**26
+# checksums and marks at the end, which libarchive does not use, are shorter, and so is no packed file
+_LEAST = 24
 # headers that fail one after the other, warnings about one member: an archive may not stay at one place
 _MAX_FAILED = 100
 
@@ -52,6 +57,7 @@ def _load() -> Any:
             ("entry_is_metadata_encrypted", [ctypes.c_void_p], ctypes.c_int),
             ("read_has_encrypted_entries", [ctypes.c_void_p], ctypes.c_int),
             ("entry_pathname_utf8", [ctypes.c_void_p], ctypes.c_char_p),
+            ("filter_bytes", [ctypes.c_void_p, ctypes.c_int], ctypes.c_longlong),
         ):
             ffi.ffi(name, takes, gives)
     except (ImportError, AttributeError, OSError, TypeError):
@@ -66,26 +72,58 @@ _ffi = _load()
 
 
 class _Feed:
-    """A source on its way into libarchive.
+    """A source on its way into libarchive, which takes more of it at a time than it uses.
 
     Attributes:
         error: what reading the source raised, to be raised again outside of libarchive. ended: there is no more.
+        where: how far libarchive has used it. inside: what it uses now is the body of a member.
+        dropped: bytes between members were too many to be kept.
     """
 
     def __init__(self, source: Source, listing: Listing | None) -> None:
         self.error: BaseException | None = None
         self.ended = False
+        self.where: Callable[[], int] = lambda: 0
+        self.inside = False
+        self.dropped = False
         self._source = source
         self._listing = listing
-        # libarchive works on it until it asks for the next
+        # libarchive works on the last until it asks for the next
         self._piece = b""
+        self._pieces: deque[tuple[int, bytes]] = deque()
+        self._fed = 0
+        self._kept = 0
+
+    def more(self) -> bytes:
+        """The next bytes, which are kept until they are known to be of a member."""
+        if self.inside:
+            self.forget(self.where())
+        piece = self._source.read(_PIECE)
+        if self._listing is not None:
+            self._listing.feed(piece)
+        self._pieces.append((self._fed, piece))
+        self._fed += len(piece)
+        self._kept += len(piece)
+        while self._kept > _MOST_KEPT:
+            self.dropped = True
+            self.forget(self._pieces[0][0] + len(self._pieces[0][1]))
+        return piece
+
+    def forget(self, stop: int) -> None:
+        """Keep nothing in front of a place."""
+        while self._pieces and self._pieces[0][0] + len(self._pieces[0][1]) <= stop:
+            self._kept -= len(self._pieces.popleft()[1])
+
+    def kept(self, start: int, stop: int | None = None) -> bytes:
+        """What stands between two places, or behind one, of what libarchive was given."""
+        return b"".join(
+            piece[max(0, start - at) : None if stop is None else max(0, stop - at)] for at, piece in self._pieces
+        )
 
     def next(self, target: Any) -> int:
         """Point libarchive to the next bytes; how many there are, -1 where that failed."""
         try:
-            self._piece = self._source.read(_PIECE)
-            if self._listing is not None:
-                self._listing.feed(self._piece)
+            self._piece = self.more()
         except BaseException as error:  # noqa: BLE001 - C code is in between; `check` raises it again
             self.error = error
             return -1
@@ -175,7 +213,9 @@ def _with_archive(
             # an empty array has no address
             memory = (ctypes.c_char * max(1, len(whole))).from_buffer(whole or bytearray(1))
             code = _code(_ffi.read_open_memory, handle, memory, len(whole))
-        _Archive(source, out, limits, feed, handle, name, len(whole or b""), listing).read(code)
+        # of a compressed file the packed bytes tell where it ends, else those that the format itself has used
+        feed.where = lambda: int(_ffi.filter_bytes(handle, -1 if kinds[0] == "raw" else 0))
+        _Archive(source, out, limits, feed, handle, name, len(whole or b""), listing, kinds[1]).read(code)
     finally:
         del _feeds[key]
         _code(_ffi.read_free, handle)
@@ -194,6 +234,7 @@ class _Archive:
         name: str | None,
         held: int,
         listing: Listing | None,
+        kind: str,
     ) -> None:
         self.source = source
         self.limits = limits
@@ -204,8 +245,10 @@ class _Archive:
         self._out = out
         self._name = name
         self._listing = listing
+        self._kind = kind
         self._members = 0
         self._locked = 0
+        self._used = 0
 
     def read(self, code: int) -> None:
         """All members, then what was wrong."""
@@ -216,10 +259,36 @@ class _Archive:
             else:
                 self._members_one_by_one()
             self._tell_the_rest()
+            if not self.held:
+                self._give_back()
         finally:
             if self._locked:
                 self.notes.add("locked", f"{self._locked} of {self._members} members are encrypted and not read")
             self.notes.report(self._out)
+
+    def _give_back(self) -> None:
+        """Leave what follows the archive to be read by itself."""
+        # what libarchive took for a header that it could not read is none of the archive's
+        end = self._used if self._out.is_lost else self.feed.where()
+        if self._listing is not None and self._listing.end:
+            end = self._listing.end
+        if self.feed.dropped:
+            self.notes.add("size", f"more than {_MOST_KEPT} bytes between its members were not looked into")
+        if self._kind == "lz4" and self.feed.kept(end):
+            # where a frame ends it has taken four bytes to see whether another begins
+            end -= 4
+        rest = self.feed.kept(end) + self.source.peek(_LEAST)
+        if len(rest) > _LEAST:
+            self.source.unread(self.feed.kept(end))
+
+    def _look_between(self) -> None:
+        """Look into what stands between two members."""
+        start, self._used = self._used, self.feed.where()
+        if self.held or self._name is not None:
+            return
+        # the archive itself begins at the very first of them
+        read_inside(self.feed.kept(start, self._used), self.source, self._out, at=0 if start else 1)
+        self.feed.forget(self._used)
 
     def _members_one_by_one(self) -> None:
         entry = ctypes.c_void_p()
@@ -228,6 +297,7 @@ class _Archive:
             code = _code(_ffi.read_next_header, self.handle, ctypes.byref(entry))
             self.feed.check()
             if code == _EOF:
+                self._look_between()
                 return
             if code <= _FATAL:
                 break
@@ -236,7 +306,11 @@ class _Archive:
                 self.notes.add("damaged", "a member's header is damaged")
                 continue
             self._members += 1
-            if not self._member(entry):
+            self._look_between()
+            goes_on = self._member(entry)
+            self._used = self.feed.where()
+            if not goes_on:
+                self._out.lost()
                 return
         self._broken("a place after which no member is found")
 
@@ -245,8 +319,8 @@ class _Archive:
         listing = self._listing
         if listing is None:
             return
-        while piece := self.source.piece(_PIECE):
-            listing.feed(piece)
+        while not listing.stopped and self.feed.more():
+            pass
         for listed in listing.members[self._members :]:
             self._members += 1
             if listed.locked:
@@ -273,6 +347,7 @@ class _Archive:
         return self.held > 0 and _ffi.read_has_encrypted_entries(self.handle) > 0
 
     def _broken(self, where: str) -> None:
+        self._out.lost()
         if self._listing is not None and self._listing.locked:
             self.notes.add("locked", "its list of members is encrypted")
         elif self._encrypted():
@@ -297,7 +372,9 @@ class _Archive:
             return True
         body = _Body(self, max(0, _ffi.entry_size(entry)))
         member = Source(body.pieces(), name, body.amplification)
+        self.feed.inside = True
         read_member(member, self._out)
+        self.feed.inside = False
         listed = self._listed(name)
         if member.damage is None and listed is not None and listed.crc not in (None, body.crc):
             self.notes.add("damaged", "a member does not have the checksum that its header names")

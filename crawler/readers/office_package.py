@@ -113,7 +113,10 @@ class Package:
 
     def read(self, pick: Choice) -> None:
         """Give all parts out as members, read as `pick` chooses."""
-        zip_archive.read_members(self._from(0), self._out, self._limits, pick)
+        archive = self._from(0)
+        zip_archive.read_members(archive, self._out, self._limits, pick)
+        # what follows the archive is no part of the document
+        self._source.unread(bytes(self._held[archive.position :]) if self.whole else archive.left())
 
     def _from(self, start: int) -> Source:
         return Source(self._pieces(start), "", self._source.amplification)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawler.readers import Choice, choose, read_member
+from crawler.readers import Choice, choose, read_inside, read_member
 from crawler.readers.base import Limits, Output, Reader, Source
 from crawler.readers.compound_file import MAGIC, CompoundFile
 from crawler.readers.containers import locked_member
@@ -42,6 +42,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             break
         member = Source(iter([data]), entry.name, source.amplification)
         read_member(member, out, _picks(low))
+    read_inside(held, source, out, file.known)
     if unread:
         out.problem("unread", "old Office text, which no reader opens: its bytes alone are examined", incomplete=True)
     if file.cut:

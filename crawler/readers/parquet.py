@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from crawler.readers.arrow_columns import BATCH, Batches
 
 # isort: split
 import pyarrow as pa
 from pyarrow import parquet
 
+from crawler.readers import Claims, read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 
@@ -35,13 +38,39 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         groups, columns = file.num_row_groups, list(range(len(file.schema)))
     except _REFUSED as error:
         raise _damage(error, "its index is damaged") from None
-    table = _Table(file, out, limits, Batches(out, limits, len(held), source.amplification()), columns)
+    table = _Table(file, out, limits, Batches(out, limits, len(held), source), columns)
     try:
         for group in range(groups):
             table.group(group)
     finally:
         table.notes.report(out)
         table.batches.report(out)
+    read_inside(held, source, out, _known(file, len(held)))
+
+
+def _known(file: parquet.ParquetFile, size: int) -> Claims:
+    """What of the file its index names: the columns of its groups, and itself."""
+    begins, ends = [], []
+    try:
+        metadata = file.metadata
+        parts = [
+            metadata.row_group(group).column(column)
+            for group in range(metadata.num_row_groups)
+            for column in range(metadata.num_columns)
+        ]
+        places = [(part.dictionary_page_offset or part.data_page_offset, part.total_compressed_size) for part in parts]
+        places.append((size - 8 - metadata.serialized_size, metadata.serialized_size + 8))
+    except _REFUSED:
+        places = []
+    for start, length in sorted(places):
+        begins.append(start)
+        ends.append(start + length)
+
+    def known(at: int) -> int:
+        place = bisect_right(begins, at) - 1
+        return max(at, ends[place]) if place >= 0 else at
+
+    return known
 
 
 def _damage(error: BaseException, sentence: str) -> Damaged:

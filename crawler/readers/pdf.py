@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ import pypdf.filters
 import pypdf.xmp
 from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
 
-from crawler.readers import read_member
+from crawler.readers import read_inside, read_member
 from crawler.readers.base import Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.pdf_streams import give_streams
@@ -27,6 +28,8 @@ FORMAT = "pdf"
 
 # it may stand behind something else, as printers and web servers leave it
 _SEARCHED = 1024
+# words about PDF are none
+_BEGINS = re.compile(rb"%PDF-[12]\.\d\s{1,2}(?:%[\x80-\xff]|\d+ \d+ obj)")
 _MAX_NOTES = 10_000
 # objects that were read stay in memory: with so many they are let go
 _MAX_OBJECTS = 20_000
@@ -54,7 +57,7 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     """Sure by its signature at the very beginning; it may also stand a little behind."""
     if head.startswith(b"%PDF-"):
         return 1.0
-    return 0.9 if b"%PDF-" in head[:_SEARCHED] else 0.0
+    return 0.9 if _BEGINS.search(head, 0, _SEARCHED) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
@@ -65,6 +68,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         locked = document.read()
     if not locked:
         give_streams(held, source, out, limits)
+    own = held.find(b"%PDF-")
+    read_inside(held, source, out, lambda at: at + 1 if at == own else at, at=0)
 
 
 class _Document:

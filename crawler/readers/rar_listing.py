@@ -13,8 +13,8 @@ from crawler.readers.base import MAX_NAME
 MAGIC4, MAGIC5 = b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\x01\0"
 _BLOCK4 = struct.Struct("<HBHH")
 _FILE4 = struct.Struct("<IIBIIBBHI")
-_MAIN4, _MEMBER4, _TYPES4 = 0x73, 0x74, range(0x72, 0x7C)
-_MEMBER5, _CRYPT5 = 2, 4
+_MAIN4, _MEMBER4, _END4, _TYPES4 = 0x73, 0x74, 0x7B, range(0x72, 0x7C)
+_MEMBER5, _CRYPT5, _END5 = 2, 4, 5
 # no header is longer
 _MAX_HEADER = 2 * 2**20
 
@@ -33,7 +33,8 @@ class Listing:
     """Takes an archive's bytes in order, keeps what its headers say and stops at the first that makes no sense.
 
     Attributes:
-        members: in order. locked: the headers themselves are encrypted.
+        members: in order. locked: the headers themselves are encrypted. end: bytes up to the end of the archive, if it came.
+        stopped: nothing further is taken.
     """
 
     def __init__(self, max_entries: int) -> None:
@@ -42,13 +43,16 @@ class Listing:
         self._most = max_entries
         self._buffer = bytearray()
         self._skip = 0
-        self._stopped = False
+        self.end = 0
+        self.stopped = False
+        self._fed = 0
         self._version = 0
 
     def feed(self, piece: bytes) -> None:
         """The next bytes."""
-        if self._stopped:
+        if self.stopped:
             return
+        self._fed += len(piece)
         over = min(self._skip, len(piece))
         self._skip -= over
         self._buffer += memoryview(piece)[over:]
@@ -59,9 +63,9 @@ class Listing:
                 del self._buffer[:gone]
                 self._skip -= gone
         except (struct.error, IndexError, ValueError):
-            self._stopped = True
-        if self._stopped or len(self.members) > self._most:
-            self._stopped = True
+            self.stopped = True
+        if self.stopped or len(self.members) > self._most:
+            self.stopped = True
             self._buffer.clear()
 
     def _block(self) -> bool:
@@ -100,13 +104,14 @@ class Listing:
             name = bytes(data[at : at + name_size]).split(b"\0", 1)[0]
             self._found(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4), crc=None if flags & 3 else crc)
         self._skip = size + more
-        return True
+        return self._goes_on(kind == _END4)
 
     def _block5(self) -> bool:
         data = self._buffer
-        if len(data) < 4 + 10:
+        try:
+            size, start = _number(data, 4)
+        except IndexError:
             return False
-        size, start = _number(data, 4)
         if not 0 < size <= _MAX_HEADER:
             raise ValueError
         if len(data) < start + size:
@@ -122,7 +127,13 @@ class Listing:
         if kind == _MEMBER5:
             self._member5(data, at, extra, whole=not flags & 0x18)
         self._skip = start + size + more
-        return True
+        return self._goes_on(kind == _END5)
+
+    def _goes_on(self, ended: bool) -> bool:
+        if ended:
+            self.end = self._fed - len(self._buffer) + self._skip
+            self.stopped = True
+        return not ended
 
     def _member5(self, data: bytearray, at: int, extra: int, *, whole: bool) -> None:
         flags, at = _number(data, at)

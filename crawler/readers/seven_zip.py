@@ -9,7 +9,7 @@ import lzma
 import re
 from collections.abc import Iterator
 
-from crawler.readers import read_member
+from crawler.readers import read_inside, read_member
 from crawler.readers.base import Limits, Output, Source
 from crawler.readers.libarchive_formats import read_archive
 from crawler.readers.streams import Decoded
@@ -46,9 +46,9 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         _recover(_packed(held, source, packed), source, out, limits)
     else:
         read_archive(source, out, limits, "7zip", whole=held)
-        if len(held) > end:
-            out.problem("trailing", "bytes follow the end of the archive; they are examined by themselves")
-            read_member(Source(iter([bytes(held[end:])]), "", source.amplification), out)
+        # packed members are noise, those that are not packed are known again
+        read_inside(held, source, out, lambda at: len(held) if at >= end else at)
+        source.unread(bytes(held[end:]))
 
 
 def _packed(held: bytearray, source: Source, size: int) -> Iterator[bytes]:

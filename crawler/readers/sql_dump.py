@@ -17,6 +17,7 @@ from crawler.readers.sql_statements import COPY, CREATE, INSERT, STANDARD, START
 from crawler.readers.sql_tables import Tables
 
 FORMAT = "sql_dump"
+WATCHED = "text"
 
 # worked on at once; a row may be `LONGEST` lines long, as many bytes as a picture in hexadecimal has
 BLOCK = 2**19

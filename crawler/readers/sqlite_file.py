@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from crawler.readers import choose, read_member
+from crawler.readers import choose, read_inside, read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.encoding import as_utf8, is_text
 from crawler.readers.sql_tables import Tables
+from crawler.readers.sqlite_pages import unused
 
 FORMAT = "sqlite"
 
@@ -61,6 +62,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     held = source.hold(limits.hold)
     if len(held) < _HEADER:
         raise Damaged("cut", "it ends within its header")
+    for start, stop in unused(held):
+        read_inside(held[start:stop], source, out, at=0)
     database = _Database(held, out, limits)
     del held
     try:

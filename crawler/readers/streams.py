@@ -8,7 +8,6 @@ from typing import Protocol
 
 from crawler.readers import read_member
 from crawler.readers.base import PIECE, RATIO_FLOOR, Damaged, Limits, Output, Source
-from crawler.readers.containers import trailing
 
 # what one damaged place costs: the output of a slice is lost when decoding fails inside it. Slices are whole, however
 # the bytes come, so that the same sample always gives the same.
@@ -196,13 +195,13 @@ class Decoded(Restarting):
 
 
 def unpack(stream: Stream, name: str, out: Output) -> None:
-    """Read what a stream unpacks to as one member, and what follows it as another."""
+    """Read what a stream unpacks to as one member; what follows it is left."""
     member = Source(stream.pieces(), name, stream.amplification)
     read_member(member, out)
     if isinstance(stream, Restarting) and stream.wrong:
         out.problem("damaged", f"{stream.wrong} compressed streams are damaged", incomplete=True)
-    if member.damage is None:
-        trailing(stream.source, out, "compressed data")
+    if member.damage is not None:
+        out.lost()
 
 
 def inner_name(name: str, *endings: str) -> str:

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crawler.readers import read_member
+from crawler.readers import read_inside, read_member
 from crawler.readers.base import MAX_NAME, Damaged, Limits, Output, Source
-from crawler.readers.containers import Notes, bare_member, leaves, trailing
+from crawler.readers.containers import Notes, bare_member, leaves
 from data.errors import LimitReached
 
 FORMAT = "tar"
@@ -55,8 +55,6 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         archive.read()
     finally:
         archive.notes.report(out)
-    if archive.ended:
-        trailing(source, out, "archive")
 
 
 def _valid(block: bytes) -> bool:
@@ -118,6 +116,8 @@ class _Archive:
         self._records: dict[bytes, bytes] = {}
         self._global: dict[bytes, bytes] = {}
         self._names: set[int] = set()
+        # what the last member's last block was filled with
+        self._padding = b""
 
     def read(self) -> None:
         """All members, also those of archives behind the first."""
@@ -225,7 +225,10 @@ class _Archive:
             body = self._until_header()
         else:
             body = self._body(size, sparse=sparse)
+        self._padding = b""
         read_member(Source(body, name, source.amplification), self._out)
+        if self._padding.strip(b"\0"):
+            read_inside(self._padding, source, self._out, at=0)
 
     def _body(self, size: int, *, sparse: bool) -> Iterator[bytes]:
         source = self._source
@@ -236,7 +239,7 @@ class _Archive:
                 raise Damaged("cut", "the archive ends inside this member")
             left -= len(piece)
             yield piece
-        source.skip(-size % _BLOCK)
+        self._padding = source.read(-size % _BLOCK)
         if sparse:
             raise Damaged("sparse", "it is a sparse file: its parts are examined as if nothing stood between them")
 
@@ -260,6 +263,7 @@ class _Archive:
             return
         data = source.read(header.size)
         source.skip(-header.size % _BLOCK)
+        read_inside(data, source, self._out, at=0)
         if len(data) < header.size:
             # the archive ends here, which is said by the caller
             return

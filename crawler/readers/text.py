@@ -6,6 +6,7 @@ from crawler.readers.base import Limits, Output, Source
 from crawler.readers.encoding import Lines, as_utf8, is_text
 
 FORMAT = "text"
+WATCHED = "text"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both

@@ -12,6 +12,7 @@ from crawler.readers import read_member
 from crawler.readers.base import Limits, Output, Source
 
 FORMAT = "utf_32"
+WATCHED = "bytes"
 
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
 

@@ -12,6 +12,7 @@ from crawler.readers.encoding import Lines, as_utf8, repair
 from crawler.readers.json_records import Records
 
 FORMAT = "vcard"
+WATCHED = "text"
 
 _BEGIN = re.compile(rb"\s*+BEGIN\s*:\s*VCARD\s", re.IGNORECASE)
 _END = re.compile(rb"END:VCARD\s*\Z", re.IGNORECASE)

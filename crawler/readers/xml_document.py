@@ -17,6 +17,7 @@ from crawler.readers.json_records import Records
 from crawler.readers.xml_tokens import Token, attributes, root_name, token_blocks, unescape
 
 FORMAT = "xml"
+WATCHED = "text"
 
 MAX_OPEN = 10_000
 """Elements inside each other."""

@@ -11,9 +11,9 @@ import re
 import struct
 from dataclasses import dataclass
 
-from crawler.readers import UNKNOWN, Choice, choose, read_member, zip_methods
+from crawler.readers import UNKNOWN, Choice, choose, read_inside, read_member, zip_methods
 from crawler.readers.base import MAX_NAME, PIECE, Damaged, Limits, Output, Source
-from crawler.readers.containers import Notes, locked_member, trailing
+from crawler.readers.containers import Notes, locked_member
 from crawler.readers.inflate import Inflate
 from crawler.readers.streams import Stream
 from crawler.readers.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
@@ -36,6 +36,8 @@ _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 _TAIL = 2**16 + 2**10
 _MAX_INDEX = 10_000
 _MAX_HEADER = 4096
+# fields that are shorter hold no packed file; longer ones than that are no fields
+_LEAST, _MOST_BESIDE = 24, 2**24
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -57,8 +59,6 @@ def read_members(source: Source, out: Output, limits: Limits, pick: Choice) -> N
         archive.report()
         raise
     archive.report()
-    if archive.ended:
-        trailing(source, out, "archive")
 
 
 @dataclass(slots=True)
@@ -71,6 +71,7 @@ class _Local:
     packed: int
     unpacked: int
     name: bytes
+    extra: bytes = b""
 
     @property
     def streamed(self) -> bool:
@@ -122,15 +123,15 @@ class _Archive:
             elif mark == _END64:
                 record = source.read(56)
                 self._promised = int.from_bytes(record[32:40], "little")
-                source.skip(max(0, int.from_bytes(record[4:12], "little") + 12 - 56))
+                self._pass_beside(max(0, int.from_bytes(record[4:12], "little") + 12 - 56))
             elif mark == _LOCATOR64:
                 source.skip(20)
             elif mark in (_SPANNED, DESCRIPTOR) and source.position == 0:
                 source.skip(4)
             elif mark == _EXTRA:
-                source.skip(4 + int.from_bytes(source.peek(8)[4:], "little"))
+                self._pass_beside(4 + int.from_bytes(source.peek(8)[4:], "little"))
             elif mark == _SIGNATURE:
-                source.skip(4 + int.from_bytes(source.peek(6)[4:], "little"))
+                self._pass_beside(4 + int.from_bytes(source.peek(6)[4:], "little"))
             elif len(mark) < 4:
                 self._note("cut", "the archive ends before its index does")
                 source.skip(len(mark))
@@ -139,6 +140,18 @@ class _Archive:
                 self._note("suspicious", "bytes between the members belong to none of them")
                 self._next_mark()
         self._compare()
+
+    def _beside(self, data: bytes) -> None:
+        """Look into a field that no member's bytes stand in: a comment holds 64 KiB of anything."""
+        if len(data) > _LEAST:
+            read_inside(data, self.source, self.out, at=0)
+
+    def _pass_beside(self, size: int) -> None:
+        """Pass over a record of no meaning here, and look into it."""
+        data = self.source.read(min(size, _MOST_BESIDE))
+        self._beside(data)
+        if size > len(data) and self.source.skip(size - len(data)):
+            self._note("size", "a record beside the members is too large to be looked into")
 
     def _next_mark(self) -> None:
         """Go to the next signature that can begin anything, or to the end."""
@@ -161,6 +174,7 @@ class _Archive:
             source.drain()
             return
         self._members += 1
+        self._beside(local.extra)
         begin = source.position
         self._identify(local)
         if local.flags & _ENCRYPTED:
@@ -288,7 +302,8 @@ class _Archive:
         fields = _CENTRAL_HEADER.unpack(head)
         packed, unpacked, name_size, extra_size, comment_size = fields[8:13]
         name, extra = source.read(name_size), source.read(extra_size)
-        source.skip(comment_size)
+        self._beside(extra)
+        self._beside(source.read(comment_size))
         _, packed, offset = _wide(extra, unpacked, packed, fields[16])
         if fields[1] >> 8 == _UNIX and fields[15] >> 28 in _DEVICES:
             self._note("suspicious", "a member is a device or a pipe", incomplete=False)
@@ -312,7 +327,7 @@ class _Archive:
         fields = _END_HEADER.unpack(head)
         if fields[4] != _FULL16 or self._promised is None:
             self._promised = fields[4]
-        self.source.skip(fields[7])
+        self._beside(self.source.read(fields[7]))
         self.ended = True
 
     def _compare(self) -> None:
@@ -392,7 +407,7 @@ def _local_header(source: Source) -> _Local | None:
     if len(extra) < extra_size or len(name) < name_size:
         return None
     unpacked, packed = _wide(extra, unpacked, packed)
-    return _Local(flags, method, crc, packed, unpacked, name)
+    return _Local(flags, method, crc, packed, unpacked, name, extra)
 
 
 def _wide(extra: bytes, *values: int) -> tuple[int, ...]:

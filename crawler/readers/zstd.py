@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import zstandard
 
+from crawler.readers import read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
+from crawler.readers.signatures import Finder
 from crawler.readers.streams import Restarting, inner_name, unpack
 
 FORMAT = "zstd"
@@ -20,6 +22,7 @@ _ANY = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 _ENDINGS = (".zst", ".tzst", ".zstd")
 _RLE, _RESERVED = 1, 3
 _MAX_BLOCK = 2**17
+_MOST_BESIDE, _MOST_FRAMES = 2**22, 16
 _CUT = "the compressed data ends before its end"
 
 
@@ -30,22 +33,39 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Unpack all frames as one file."""
-    unpack(Frames(source, limits), inner_name(source.name, *_ENDINGS), out)
+    frames = Frames(source, limits)
+    unpack(frames, inner_name(source.name, *_ENDINGS), out)
+    for data in frames.beside:
+        read_inside(data, source, out, at=0)
+    if frames.passed:
+        out.problem("size", "a frame that is to be skipped is too large to be looked into", incomplete=True)
 
 
 class Frames(Restarting):
-    """Frames one behind the other."""
+    """Frames one behind the other.
+
+    Attributes:
+        beside: what frames hold that are to be skipped and have a packed file inside. passed: others were too large.
+    """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         super().__init__(source, limits, _ANY)
+        self.beside: list[bytes] = []
+        self.passed = False
 
     def one(self) -> Iterator[bytes]:
         """The frame that begins here, or nothing for one that is to be skipped."""
         source = self.source
         mark = source.read(4)
         if mark != _MAGIC:
-            size = source.read(4)
-            if len(size) < 4 or source.skip(int.from_bytes(size, "little")) < int.from_bytes(size, "little"):
+            head = source.read(4)
+            size = int.from_bytes(head, "little")
+            data = source.read(min(size, _MOST_BESIDE))
+            if Finder(data).find() is not None and len(self.beside) < _MOST_FRAMES:
+                self.beside.append(data)
+            skipped = source.skip(size - len(data))
+            self.passed = self.passed or skipped > 0
+            if len(head) < 4 or skipped + len(data) < size:
                 raise Damaged("cut", _CUT)
             return
         head, window, checksum = self._header()

@@ -1,0 +1,213 @@
+"""Packed files inside text, as they stand or written as base64, hexadecimal or a string of SQL; reading them is left to the caller.
+
+A reader of text reads on over them, and to the byte pass they are noise. What is found is opened when the text is over:
+by then its reader has opened those that its format calls files, which are known again.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable
+
+from crawler.readers.base import Output
+from crawler.readers.encoding import detect
+from crawler.readers.signatures import REACH, Finder, begins
+
+# what is kept of one text until it is opened
+MAX_HELD = 2**26
+_MARKS = (
+    b"PK\x03\x04",
+    b"7z\xbc\xaf\x27\x1c",
+    b"Rar!\x1a\x07",
+    b"\x1f\x8b\x08",
+    b"BZh",
+    b"\xfd7zXZ\0",
+    b"\x28\xb5\x2f\xfd",
+    b"MSCF\0\0\0\0",
+    b"%PDF-",
+    b"SQLite format 3\0",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+)
+# of the last digit of base64 only some bits belong to the mark
+_BASE64 = tuple(binascii.b2a_base64(mark)[: len(mark) * 8 // 6] for mark in _MARKS)
+_HEX = tuple(form for mark in _MARKS for form in (mark.hex().encode(), mark.hex().upper().encode()))
+_QUOTED = re.compile(
+    rb"'(?:PK\x03\x04|\x1f\x8b\x08|%PDF-|\xd0\xcf\x11\xe0|SQLite format 3\\0|7z\xbc\xaf\\'\x1c|Rar!\\Z)"
+)
+_QUOTED_RARE = (b"'PK\x03", b"'\x1f\x8b", b"'%PDF", b"'\xd0\xcf\x11", b"'SQLite f", b"'7z\xbc", b"'Rar!")
+# Packed files of 30 bytes and more are at least so long as one word; where words are shorter nothing is looked at. Lines of
+# base64 have 60 characters and more, PHP writes \/ for / in JSON.
+_RUN = 40
+_IN_WORD = bytes(
+    0x41 if chr(value).isascii() and (chr(value).isalnum() or value in b"+/\\") else 0x2E for value in range(256)
+)
+_PREFIX = re.compile(rb"(?:0[xX]|\\*x|(?:\\[nrt])+)")
+_ESCAPES = re.compile(rb"\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);")
+_GOES_ON = {
+    "base64": re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[nrt/]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
+    "hex": re.compile(rb"[0-9A-Fa-f]*+"),
+    "quoted": re.compile(rb"(?:[^'\\]|\\.|'')*+", re.DOTALL),
+}
+_LONGEST_ESCAPE = 8
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_SQL_ESCAPE = re.compile(rb"\\(.)|''", re.DOTALL)
+_SQL_LETTERS = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"Z": b"\x1a"}
+
+
+class Watcher:
+    """Takes all bytes of a text in order, and gives the packed files in them to `opened`.
+
+    Args:
+        opened: takes bytes that begin with a packed file.
+        out: is told what was too large.
+        text: packed files that are written as text are looked for as well.
+    """
+
+    def __init__(self, opened: Callable[[bytes], None], out: Output, *, text: bool) -> None:
+        self._open = opened
+        self._out = out
+        self._text = text
+        self._wide: bool | None = None
+        # the last bytes, in which something may have begun
+        self._tail = b""
+        self._words = b""
+        # everything from the first packed file on that stands there as it is
+        self._raw: list[bytes] | None = None
+        # what is written as text and goes on, its form, and what is over
+        self._form = ""
+        self._parts: list[bytes] = []
+        self._over: list[bytes] = []
+        self._held = 0
+        self._too_large = False
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes."""
+        if self._raw is not None:
+            self._keep(self._raw, data)
+            return
+        joined = self._tail + data
+        at = self._as_it_stands(joined)
+        if at is not None:
+            self._raw = []
+            self._keep(self._raw, joined[at:])
+            data = data[: max(0, at - len(self._tail))]
+        if self._text:
+            self._words = self._written(self._words + data)
+        self._tail = joined[-REACH:]
+
+    def finish(self) -> None:
+        """The text is over: open what was found."""
+        self._end_run()
+        self._open_all()
+        if self._raw is not None:
+            self._open(b"".join(self._raw))
+            self._raw = None
+        if self._too_large:
+            detail = f"packed files in the text are larger than {MAX_HELD} bytes together and were not opened"
+            self._out.problem("size", detail, incomplete=True)
+            self._too_large = False
+
+    def _keep(self, parts: list[bytes], data: bytes) -> None:
+        self._held += len(data)
+        if self._held > MAX_HELD:
+            self._too_large = True
+        else:
+            parts.append(data)
+
+    def _as_it_stands(self, data: bytes) -> int | None:
+        finder = Finder(data)
+        at = finder.find()
+        # behind a quote it is a string of SQL, whose escapes have to be undone
+        while at and self._text and data[at - 1] == 0x27:
+            at = finder.find(at + 1)
+        return at
+
+    # --- written as text -----------------------------------------------------------------------------------------
+
+    def _written(self, data: bytes) -> bytes:
+        """Take text; what of it has to be seen once more, with what follows."""
+        if self._wide is None:
+            self._wide = detect(data[:8192])[0].startswith("utf-16")
+        if self._wide:
+            data = data.replace(b"\0", b"")
+        at = 0
+        while True:
+            if self._form:
+                found = _GOES_ON[self._form].match(data, at)
+                stop = found.end() if found else at
+                self._keep(self._parts, data[at:stop])
+                if len(data) - stop <= (0 if self._form == "hex" else _LONGEST_ESCAPE):
+                    # it goes on, or an escape is cut
+                    return data[stop:]
+                self._end_run()
+                at = stop
+            begun = self._begins(data, at)
+            if begun is None:
+                return data[max(at, len(data) - REACH) :]
+            at, self._form = begun
+            self._parts = []
+
+    def _begins(self, data: bytes, start: int) -> tuple[int, str] | None:
+        """The first place where a packed file is written as text, and its form."""
+        places = [found for found in (self._in_words(data, start), self._in_quotes(data, start)) if found is not None]
+        return min(places, default=None)
+
+    def _in_words(self, data: bytes, start: int) -> tuple[int, str] | None:
+        words = data.translate(_IN_WORD)
+        at = words.find(b"A" * _RUN, start)
+        while at >= 0:
+            begin = words.rfind(b".", start, at) + 1 or start
+            prefix = _PREFIX.match(data, begin)
+            for place in {begin, prefix.end() if prefix else begin}:
+                if data.startswith(_BASE64, place):
+                    return place, "base64"
+                if data.startswith(_HEX, place):
+                    return place, "hex"
+            stop = words.find(b".", at)
+            at = words.find(b"A" * _RUN, stop) if stop >= 0 else -1
+        return None
+
+    def _in_quotes(self, data: bytes, start: int) -> tuple[int, str] | None:
+        if not any(mark in data for mark in _QUOTED_RARE):
+            return None
+        found = _QUOTED.search(data, start)
+        return (found.start() + 1, "quoted") if found else None
+
+    def _end_run(self) -> None:
+        if not self._form:
+            return
+        form, self._form = self._form, ""
+        whole = b"".join(self._parts)
+        self._parts = []
+        self._held -= len(whole)
+        data = _decoded(whole, form)
+        if begins(data):
+            self._keep(self._over, data)
+            if self._held > MAX_HELD // 2:
+                self._open_all()
+
+    def _open_all(self) -> None:
+        over, self._over = self._over, []
+        for data in over:
+            self._held -= len(data)
+            self._open(data)
+
+
+def _decoded(text: bytes, form: str) -> bytes:
+    if form == "hex":
+        text = text[: len(text) & ~1]
+        try:
+            return binascii.unhexlify(text)
+        except binascii.Error:
+            return b""
+    if form == "quoted":
+        return _SQL_ESCAPE.sub(_letter, text)
+    digits = _NOT_BASE64.sub(b"", _ESCAPES.sub(b"", text))
+    digits = digits[:-1] if len(digits) % 4 == 1 else digits
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def _letter(found: re.Match[bytes]) -> bytes:
+    letter = found[1]
+    return b"'" if letter is None else _SQL_LETTERS.get(letter, letter)

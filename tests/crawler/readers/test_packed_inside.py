@@ -1,0 +1,184 @@
+"""Packed files that stand where a format has no place for them are opened, or said not to be, whatever the format."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import lzma
+import random
+import struct
+
+import pytest
+import zstandard
+
+from crawler.readers import readers
+from tests.crawler.readers.frames import Member, read
+from tests.synth import archives
+from tests.synth.compound import compound
+from tests.synth.every_format import SOUND, TABLE, sample
+from tests.synth.hostile import CANARY, make_zip
+from tests.synth.pdf import document
+
+SECRET = f"Dupont;{CANARY};1975-03-12\n".encode() * 30
+NOISE = random.Random(5).randbytes(700)
+PACKED = {
+    "zip": make_zip({"people.csv": SECRET}),
+    "gzip": gzip.compress(SECRET, mtime=0),
+}
+MORE = {
+    **PACKED,
+    "bzip2": bz2.compress(SECRET),
+    "xz": lzma.compress(SECRET),
+    "zstd": zstandard.compress(SECRET),
+    "7z": archives.seven_zip2("people.csv", SECRET),
+    "rar5": archives.rar5([("a.gz", gzip.compress(SECRET, mtime=0))]),
+    "cab": archives.cab([("a.gz", gzip.compress(SECRET, mtime=0))]),
+    "lz4": archives.written("gnutar", [("people.csv", SECRET)], "lz4"),
+    "lzip": archives.written("gnutar", [("people.csv", SECRET)], "lzip"),
+    "pdf": document([[CANARY]]),
+    "ole": compound({"notes": gzip.compress(SECRET, mtime=0)}),
+}
+
+
+def honest(found: Member) -> bool:
+    return found.shows(CANARY) or (not found.all_complete and bool(found.all_problems))
+
+
+def test_every_format_is_here():
+    assert set(SOUND) == {reader.FORMAT for reader in readers()}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_sound_file_is_complete_and_has_no_problem(kind: str) -> None:
+    found = read(sample(kind, SOUND[kind]()))
+    assert kind in {member.format for member in found.walk()}
+    assert found.all_complete
+    assert not found.all_problems, [member.details for member in found.walk()]
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_packed_file_behind_any_other_is_opened(kind: str, packed: str) -> None:
+    data = SOUND[kind]() + PACKED[packed]
+    found = read(sample(kind, data))
+    assert honest(found)
+    if (kind, packed) != ("gzip", "gzip"):
+        assert found.all_problems, "it is told that something stands there"
+    whole = [(member.name, member.format, member.raw) for member in found.walk()]
+    assert whole == [(each.name, each.format, each.raw) for each in read(sample(kind, data), cut=997).walk()]
+    assert found.shows(CANARY) or kind in _ONLY_TOLD
+
+
+# what has no end of its own, or its index at the end
+_ONLY_TOLD = {"compress", "parquet", "arrow"}
+
+
+@pytest.mark.parametrize("packed", MORE)
+@pytest.mark.parametrize("around", ["noise", "text", "json", "mail behind its end", "zip", "cpio"])
+def test_packed_files_of_all_kinds_are_opened(around: str, packed: str) -> None:
+    data = MORE[packed]
+    whole = {
+        "noise": NOISE + data + NOISE,
+        "text": SOUND["text"]() + data + b"\n" + SOUND["text"](),
+        "json": SOUND["json"]() + data,
+        "mail behind its end": SOUND["eml"]() + data,
+        "zip": SOUND["zip"]() + NOISE + data,
+        "cpio": SOUND["cpio"]() + NOISE + data,
+    }[around]
+    assert read(whole).shows(CANARY)
+
+
+WRITTEN = {
+    "base64 in one line": lambda data: b"voici: " + base64.b64encode(data) + b" fin",
+    "base64 in lines": lambda data: base64.encodebytes(data),
+    "base64 in JSON": lambda data: b'{"a": "' + base64.b64encode(data).replace(b"/", b"\\/") + b'"}',
+    "base64 in an address": lambda data: b'<a href="data:application/zip;base64,' + base64.b64encode(data) + b'">x</a>',
+    "hexadecimal of MySQL": lambda data: b"INSERT INTO t VALUES (1,0x" + data.hex().upper().encode() + b");",
+    "hexadecimal of PostgreSQL": lambda data: b"COPY t (a, b) FROM stdin;\n1\t\\\\x" + data.hex().encode() + b"\n\\.\n",
+    "a string of SQL": lambda data: b"INSERT INTO t VALUES (1,_binary '" + _quoted(data) + b"');",
+}
+
+
+def _quoted(data: bytes) -> bytes:
+    for plain, letter in ((b"\\", b"\\"), (b"\0", b"0"), (b"\n", b"n"), (b"\r", b"r"), (b"'", b"'"), (b"\x1a", b"Z")):
+        data = data.replace(plain, b"\\" + letter)
+    return data
+
+
+@pytest.mark.parametrize("cut", [2**20, 61])
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("way", WRITTEN)
+def test_packed_files_that_are_written_as_text_are_opened(way: str, packed: str, cut: int) -> None:
+    text = b"Le patient est venu le 3 mai, il va mieux.\n" * 40
+    found = read(text + WRITTEN[way](PACKED[packed]) + b"\n" + text, cut=cut)
+    assert found.shows(CANARY)
+    assert "inside" in found.all_problems
+    assert sum(member.format == packed for member in found.walk()) == 1
+
+
+def test_words_that_only_look_packed_are_no_problem():
+    words = [b"UEsDB", b"H4sIAAAA", b"%PDF-1.4 est un format", b"0x504B0304", b"UEsDB" + b"A" * 60, b"H4sI" + b"z" * 90]
+    found = read(b"\n".join(words * 20))
+    assert found.all_complete
+    assert not found.all_problems
+
+
+def _sqlite_with_freed_pages() -> bytes:
+    import sqlite3
+
+    base = sqlite3.connect(":memory:")
+    base.execute("CREATE TABLE p (nom TEXT, b BLOB)")
+    base.execute("INSERT INTO p VALUES ('Martin', zeroblob(40000))")
+    base.commit()
+    base.execute("UPDATE p SET b = ''")
+    base.commit()
+    return base.serialize()
+
+
+def test_packed_files_in_gaps_are_opened():
+    """Where no table, member or page uses the bytes."""
+    freed = bytearray(_sqlite_with_freed_pages())
+    trunk = int.from_bytes(freed[32:36], "big")
+    leaves = struct.unpack_from(">8I", freed, (trunk - 1) * 4096 + 8)
+    for name, data in {
+        "sqlite": _into(freed, (leaves[0] - 1) * 4096 + 64, PACKED["gzip"]),
+        "a zip's comment": _comment(SOUND["zip"](), PACKED["gzip"]),
+        "gzip's extra field": b"\x1f\x8b\x08\x04" + bytes(5) + b"\x03"
+        + struct.pack("<H", len(PACKED["gzip"])) + PACKED["gzip"] + SOUND["gzip"]()[10:],
+        "a frame of zstd that is skipped": SOUND["zstd"]() + b"\x50\x2a\x4d\x18"
+        + struct.pack("<I", len(PACKED["zip"])) + PACKED["zip"],
+        "a sector of no stream": SOUND["ole"]() + bytes(512) + PACKED["zip"].ljust(1024, b"\0"),
+        "between objects of a PDF": SOUND["pdf"]().replace(b"1 0 obj", PACKED["gzip"] + b"\n1 0 obj", 1),
+        "before a mail's first part": SOUND["eml"]().replace(b"--cut\r\n", PACKED["gzip"] + b"\r\n--cut\r\n", 1),
+        "a cpio name": SOUND["cpio"]()[:-512] + PACKED["gzip"] + SOUND["cpio"]()[-512:],
+    }.items():  # fmt: skip
+        found = read(bytes(data))
+        assert honest(found), name
+        assert found.shows(CANARY), name
+
+
+def _into(base: bytearray, at: int, data: bytes) -> bytes:
+    base[at : at + len(data)] = data
+    return bytes(base)
+
+
+def _comment(archive: bytes, data: bytes) -> bytes:
+    return archive[:-2] + struct.pack("<H", len(data)) + data
+
+
+def test_many_packed_files_behind_each_other_are_all_opened():
+    data = b"".join(NOISE + gzip.compress(f"Martin{number};Paul\n".encode() * 9, mtime=0) for number in range(60))
+    found = read(data)
+    assert [member.format for member in found.members].count("gzip") == 60
+    assert all(found.shows(f"Martin{number};") for number in range(60))
+    assert found.all_complete
+
+
+def test_the_same_file_is_not_opened_twice():
+    found = read(SOUND["eml"]() + b"\n" + SOUND["base64"]())
+    assert [member.format for member in found.walk()].count("zip") == 1
+    # one that begins alike is another
+    other = make_zip({"people.csv": TABLE.encode() + CANARY.encode()})
+    found = read(SOUND["eml"]() + b"\n" + base64.encodebytes(other))
+    assert found.shows(CANARY)

@@ -1,0 +1,130 @@
+"""A small sound file of every format that the readers know, for tests that hold all of them to one promise."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import json
+import lzma
+import quopri
+import random
+import sqlite3
+import zipfile
+from collections.abc import Callable, Mapping
+
+import brotli
+import pyarrow as pa
+import zstandard
+from pyarrow import parquet
+
+from tests.crawler.readers.test_access_database import made
+from tests.synth import archives, office, structured
+from tests.synth.compound import compound
+from tests.synth.disguise import crowd
+from tests.synth.hostile import make_zip
+from tests.synth.pdf import document
+
+TABLE = "nom;prenom;ville;telephone\n" + "".join(f"Martin{i};Paul;Lyon;06120000{i:02}\n" for i in range(60))
+_ROWS = [line.split(";") for line in TABLE.splitlines()]
+_TEXT = "Le patient est venu le 3 mai, il va mieux.\nIl reviendra en juin.\n" * 20
+_MAIL = (
+    "From: a@b.example\r\nTo: c@d.example\r\nSubject: essai\r\nMIME-Version: 1.0\r\n"
+    'Content-Type: multipart/mixed; boundary="cut"\r\n\r\n--cut\r\nContent-Type: text/plain\r\n\r\nBonjour\r\n'
+    "--cut\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n"
+    'Content-Disposition: attachment; filename="a.zip"\r\n\r\n{}--cut--\r\n'
+).format(base64.encodebytes(make_zip({"people.csv": TABLE.encode()})).decode())
+
+
+def _packed(kind: str, filter_: str | None = None) -> bytes:
+    return archives.written(kind, [("a.bin", b"\0\1\2"), ("people.csv", TABLE.encode())], filter_)
+
+
+def _sqlite() -> bytes:
+    base = sqlite3.connect(":memory:")
+    base.execute("CREATE TABLE p (nom TEXT, prenom TEXT, ville TEXT, tel TEXT, fichier BLOB)")
+    blob = make_zip({"people.csv": random.Random(1).randbytes(9000) + TABLE.encode(), "b.csv": TABLE.encode()})
+    base.executemany("INSERT INTO p VALUES (?,?,?,?,?)", [(*row, blob) for row in _ROWS[:4]])
+    return base.serialize()
+
+
+def _table() -> pa.Table:
+    columns = {name: [row[at] for row in _ROWS[1:]] for at, name in enumerate(_ROWS[0])}
+    return pa.table({**columns, "fichier": [gzip.compress(TABLE.encode(), mtime=0)] * len(_ROWS[1:])})
+
+
+def _parquet() -> bytes:
+    target = pa.BufferOutputStream()
+    parquet.write_table(_table(), target, compression="gzip")
+    return target.getvalue().to_pybytes()
+
+
+def _arrow() -> bytes:
+    target = pa.BufferOutputStream()
+    with pa.ipc.new_file(target, _table().schema) as writer:
+        writer.write_table(_table())
+    return target.getvalue().to_pybytes()
+
+
+def _brotli(data: bytes) -> bytes:
+    return brotli.compress(data)
+
+
+SOUND: Mapping[str, Callable[[], bytes]] = {
+    "text": lambda: _TEXT.encode(),
+    "html": lambda: f"<!DOCTYPE html><html><body><p>{_TEXT}</p><table><tr><td>a</td><td>b</td></tr></table></body></html>".encode(),
+    "eml": lambda: _MAIL.encode(),
+    "mbox": lambda: f"From a@b.example Mon May  3 10:00:00 2021\n{_MAIL}\n".encode(),
+    "base64": lambda: base64.encodebytes(make_zip({"people.csv": TABLE.encode()})),
+    "quoted_printable": lambda: quopri.encodestring("Lefèvre Zoé a dit que oui = non\n".encode() * 40),
+    "delimited": lambda: TABLE.encode(),
+    "json_lines": lambda: "\n".join(map(json.dumps, structured.records(crowd(1, 20)))).encode(),
+    "json": lambda: json.dumps(structured.nested(crowd(1, 20))).encode(),
+    "xml": lambda: structured.xml(crowd(1, 20)).encode(),
+    "fhir": lambda: json.dumps(structured.bundle(crowd(1, 20))).encode(),
+    "hl7": lambda: structured.hl7(crowd(1, 20)).encode(),
+    "vcard": lambda: structured.vcards(crowd(1, 20)).encode(),
+    "sql_dump": lambda: b"CREATE TABLE p (nom text, ville text);\nINSERT INTO p (nom, ville) VALUES ('Martin','Lyon'),('Petit','Nice');\n" * 9,
+    "sqlite": _sqlite,
+    "access": lambda: made(jet3=False)[0],
+    "gzip": lambda: gzip.compress(TABLE.encode(), mtime=0),
+    "bzip2": lambda: bz2.compress(TABLE.encode()),
+    "xz": lambda: lzma.compress(TABLE.encode(), preset=1),
+    "lzma": lambda: lzma.compress(TABLE.encode(), lzma.FORMAT_ALONE, preset=1),
+    "lzip": lambda: _packed("gnutar", "lzip"),
+    "zstd": lambda: zstandard.compress(TABLE.encode()),
+    "lz4": lambda: _packed("gnutar", "lz4"),
+    "compress": lambda: _packed("gnutar", "compress"),
+    "brotli": lambda: _brotli(TABLE.encode()),
+    "zip": lambda: make_zip({"people.csv": TABLE.encode(), "inner.zip": make_zip({"a.csv": TABLE.encode()})}, zipfile.ZIP_STORED),
+    "tar": lambda: archives.tar([("people.csv", TABLE.encode()), ("a.zip", make_zip({"a.csv": TABLE.encode()}))]),
+    "cpio": lambda: _packed("cpio_newc"),
+    "ar": lambda: _packed("ar_svr4"),
+    "xar": lambda: _packed("xar"),
+    "7z": lambda: _packed("7zip"),
+    "rar": lambda: archives.rar5([("people.csv", TABLE.encode()), ("a.zip", make_zip({"a.csv": TABLE.encode()}))]),
+    "cab": lambda: archives.cab([("people.csv", TABLE.encode()), ("a.zip", make_zip({"a.csv": TABLE.encode()}))]),
+    "lha": lambda: archives.lha([("people.csv", TABLE.encode()), ("a.zip", make_zip({"a.csv": TABLE.encode()}))]),
+    "iso9660": lambda: _packed("iso9660"),
+    "xlsx": lambda: office.workbook(_ROWS),
+    "docx": lambda: make_zip(office.document_parts(office.paragraph(_TEXT) + office.word_table(_ROWS))),
+    "pptx": lambda: make_zip({
+        "[Content_Types].xml": b'<?xml version="1.0"?><Types><Override ContentType="application/vnd.openxmlformats-officedocument.presentationml.slide+xml"/></Types>',
+        "ppt/slides/slide1.xml": f'<?xml version="1.0"?><p:sld xmlns:p="p" xmlns:a="a"><a:p><a:r><a:t>{_TEXT}</a:t></a:r></a:p></p:sld>'.encode(),
+    }),
+    "ods": lambda: office.open_document(office.ods_table(_ROWS)),
+    "odt": lambda: office.open_document(f"<text:p>{_TEXT}</text:p>", "text"),
+    "pdf": lambda: document([["Le", "patient", "va", "mieux"]]),
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "ole": lambda: compound({"notes": _TEXT.encode() * 9, "a.zip": make_zip({"a.csv": TABLE.encode() * 200, "b.csv": TABLE.encode()})}),
+    "utf_32": lambda: _TEXT.encode("utf-32"),
+    "unknown": lambda: b"\xff\xd8\xff\xe0" + random.Random(2).randbytes(3000),
+}  # fmt: skip
+"""By format. `brotli` is known by the name of a member alone."""
+NAMES = {"brotli": "a.br"}
+
+
+def sample(kind: str, data: bytes) -> bytes:
+    """The file as a sample: inside a zip where its name has to tell what it is."""
+    return make_zip({NAMES[kind]: data}, zipfile.ZIP_STORED) if kind in NAMES else data
