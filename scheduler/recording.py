@@ -14,9 +14,9 @@ from crawler.events import events_of_post
 from data.config import Home
 from data.model import Finding
 from data.store import PostRow, Store
+from scheduler.crawl_answers import keep_evidence
 from scheduler.jobs import Names, deliver_until_empty, route_by
 from scheduler.owners import owner_name
-from scheduler.runner import keep_evidence
 from scheduler.scanning import Scanner
 from scheduler.sighting import register, sightings
 

@@ -14,9 +14,10 @@ from data.config import Home
 from data.model import Event, EventKind
 from data.sources import load_source
 from data.store import Store
+from scheduler.crawl_tally import CrawlResult
 from scheduler.definitions import complete_definition
 from scheduler.owners import owner_name
-from scheduler.runner import CrawlResult, run_crawl
+from scheduler.runner import run_crawl
 from tests.inside import fine
 
 SETTINGS = """\

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from data.config import Home
     from data.definition import Definition
+    from scheduler.crawl_tally import CrawlResult
     from scheduler.jobs import Delivered
-    from scheduler.runner import CrawlResult
 
 
 @click.command()
@@ -83,9 +83,10 @@ async def _crawl(
     from data.errors import LeaseLost
     from data.logs import set_up
     from data.store import Store
+    from scheduler.crawl_tally import CrawlResult
     from scheduler.jobs import Delivered, Names, deliver_until_empty
     from scheduler.owners import owner_alive, owner_name
-    from scheduler.runner import CrawlResult, run_crawl
+    from scheduler.runner import run_crawl
     from scheduler.tor_road import road_of
 
     set_up()
