@@ -17,6 +17,7 @@ from email.policy import compat32
 
 from crawler.readers import read_inside, read_member
 from crawler.readers.base import PIECE, Limits, Output, Source
+from crawler.readers.charsets import decoder, is_plain
 from crawler.readers.encoding import as_utf8, is_text, repair, utf8_pieces
 from crawler.readers.inside_text import Watcher
 from crawler.readers.transfer import Base64, from_base64, from_printable
@@ -40,6 +41,7 @@ _USUAL = frozenset(
 _CHARSETS = "ascii utf-8 utf-7 utf-16 utf-16-le utf-16-be latin-1 iso8859-2 iso8859-15 cp1250 cp1251 cp1252 cp850 cp437 mac-roman"
 # the standard library reads encoded words with the last of them
 _CODECS = f"{_CHARSETS} koi8-r raw-unicode-escape"
+_MARKED = ("utf-16", "utf-16-le", "utf-16le", "utf-16-be", "utf-16be")
 for _name in _CODECS.split():
     codecs.lookup(_name)
 
@@ -131,7 +133,7 @@ def _entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes])
         return
     body = _Body(lines, boundaries)
     coder = Base64()
-    member = Source(_decoded(message, body, coder), _file_name(message), source.amplification)
+    member = Source(_decoded(message, body, coder, out), _file_name(message), source.amplification)
     if member.peek(1):
         read_member(member, out)
     else:
@@ -199,7 +201,7 @@ class _Body:
         yield held
 
 
-def _decoded(message: Message, body: _Body, coder: Base64) -> Iterator[bytes]:
+def _decoded(message: Message, body: _Body, coder: Base64, out: Output) -> Iterator[bytes]:
     coding = str(message.get("content-transfer-encoding", "")).strip().lower()
     pieces: Iterator[bytes] = iter(body)
     if coding == "base64":
@@ -207,26 +209,40 @@ def _decoded(message: Message, body: _Body, coder: Base64) -> Iterator[bytes]:
     elif coding == "quoted-printable":
         pieces = from_printable(pieces)
     charset = _charset(message)
-    if charset is None:
-        yield from pieces
+    decode = decoder(charset)
+    if decode is None and charset in _MARKED:
+        decode = codecs.getincrementaldecoder(charset)("replace").decode
+    if decode is None:
+        yield from pieces if is_plain(charset) else _told(pieces, out)
         return
-    decoder = codecs.getincrementaldecoder(charset)("replace")
     for piece in pieces:
-        yield decoder.decode(piece).encode("utf-8", "replace")
-    yield decoder.decode(b"", True).encode("utf-8", "replace")
+        yield decode(piece, False).encode("utf-8", "replace")
+    yield decode(b"", True).encode("utf-8", "replace")
 
 
-def _charset(message: Message) -> str | None:
-    """The codec of a text part, None where its bytes are best left as they are: readers know UTF-8 and Latin-1."""
+def _told(pieces: Iterator[bytes], out: Output) -> Iterator[bytes]:
+    """The bytes of an encoding that is not known, which is told unless they are UTF-8."""
+    check = codecs.getincrementaldecoder("utf-8")()
+    sound = True
+    for piece in pieces:
+        if sound:
+            try:
+                check.decode(piece)
+            except UnicodeDecodeError:
+                sound = False
+                words = "a part names an encoding that is not known; it was read as UTF-8"
+                out.problem("charset", words, incomplete=True)
+        yield piece
+
+
+def _charset(message: Message) -> str:
+    """The encoding that a text part names; UTF-8 where it names none, or is no text."""
     try:
         charset = message.get_content_charset()
-        if message.get_content_maintype() != "text" or charset is None:
-            return None
-        name = codecs.lookup(charset).name
+        return charset.lower() if charset and message.get_content_maintype() == "text" else "utf-8"
     except (LookupError, ValueError, TypeError, AttributeError):
-        # what it names is no charset known here
-        return None
-    return None if name in ("utf-8", "ascii", "iso8859-1", "cp1252") else name
+        # parameters can be wrong in ways that the standard library does not expect
+        return "utf-8"
 
 
 def _headers(lines: _Lines, out: Output) -> Message:

@@ -11,6 +11,7 @@ from html import unescape
 
 from crawler.headers import role_of
 from crawler.readers.base import Limits, Output, Source
+from crawler.readers.charsets import recoded
 from crawler.readers.encoding import Lines, as_utf8, is_text
 from crawler.readers.html_tables import Table
 
@@ -19,6 +20,9 @@ WATCHED = "text"
 
 _START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE
+)
+_DECLARED = re.compile(
+    rb"<(?:meta|\?xml)\s[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE
 )
 _PAGE = re.compile(rb"<(?:html|head|body)[\s>]", re.IGNORECASE)
 _FRAGMENT = re.compile(
@@ -82,7 +86,7 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out tables as rows and everything else as text."""
-    lines = Lines(source, limits.max_line)
+    lines = Lines(recoded(source, _DECLARED, out), limits.max_line)
     page = _Page(out, limits)
     held = ""
     for block in lines.blocks():

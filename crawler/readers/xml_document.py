@@ -6,13 +6,12 @@ which of them are rows. HTML is left to its own reader.
 
 from __future__ import annotations
 
-import codecs
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from crawler.readers.base import PIECE, Limits, Output, Source
-from crawler.readers.encoding import as_utf8, detect, is_text
+from crawler.readers.base import Limits, Output, Source
+from crawler.readers.charsets import recoded
+from crawler.readers.encoding import as_utf8, is_text
 from crawler.readers.json_records import Records
 from crawler.readers.xml_tokens import Token, attributes, root_name, token_blocks, unescape
 
@@ -34,23 +33,12 @@ _HTML = re.compile(
 )
 _PROLOG = re.compile(rb"<\?xml[\s?]")
 _DOCTYPE = re.compile(rb"<!DOCTYPE\s++([\w.-]++)")
-_DECLARED = re.compile(rb"<\?xml[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
+DECLARED = re.compile(rb"<\?xml[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 # an attribute that alone says a value, or names the one in the element
 _VALUE = ("value", "v", "val", "valeur")
 _NAMES = ("name", "key", "field", "column", "nom_colonne", "label")
 _SAYS_NOTHING = ("nil", "type", "Type", "null", "xmlns")
 _ROWS = re.compile(r"row|tr|line|ligne|record|enregistrement|r", re.IGNORECASE)
-
-# 8-bit encodings by their declared names. The rest of the world writes UTF-8 and UTF-16, which show themselves, or means
-# windows-1252 when it says Latin-1. Looked up now: a reader in the sandbox opens no files.
-_CODECS = {
-    name: codecs.lookup(name)
-    for name in (
-        *(f"iso-8859-{number}" for number in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)),
-        *(f"windows-125{number}" for number in (0, 1, 3, 4, 5, 6, 7, 8)),
-        "ibm850", "cp850", "ibm437", "macintosh", "koi8-r", "ibm037", "ibm500",
-    )
-}  # fmt: skip
 
 
 def sniff(head: bytes, name: str) -> float:
@@ -82,30 +70,6 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out one row per record, nested elements flattened to columns `a.b` and `a.0`."""
     elements = Elements(out, limits)
     elements.read(source)
-
-
-def declared(source: Source) -> Source:
-    """The source, recoded to UTF-8 where it declares an encoding that its bytes do not show by themselves."""
-    head = source.peek(8192)
-    found = _DECLARED.search(head) if detect(head)[0] == "utf-8" else None
-    codec = _CODECS.get(found[1].decode("ascii", "replace").lower()) if found else None
-    if codec is None:
-        return source
-    try:
-        # declared wrongly: what is UTF-8 is hardly anything else
-        codecs.getincrementaldecoder("utf-8")().decode(source.peek(2**16))
-        if not source.peek(2**16).isascii():
-            return source
-    except UnicodeDecodeError:
-        pass
-    decoder = codec.incrementaldecoder
-
-    def recoded() -> Iterator[bytes]:
-        decode = decoder("replace").decode if decoder else lambda piece: codec.decode(piece, "replace")[0]
-        while piece := source.piece(PIECE):
-            yield decode(piece).encode()
-
-    return Source(recoded(), source.name)
 
 
 class _Element:
@@ -148,7 +112,7 @@ class Elements:
 
     def read(self, source: Source) -> None:
         """Take a whole source, and say what was wrong with it."""
-        for tokens in token_blocks(declared(source)):
+        for tokens in token_blocks(recoded(source, DECLARED, self.out)):
             self._take(tokens)
             self._enter()
         cut = bool(self._open)
