@@ -158,6 +158,7 @@ def compare(
     second: SecondLook | None = None,
     texts: Texts = NO_TEXTS,
     one_in: int = 1,
+    unkeyed: int = 0,
 ) -> Lineage:
     """Set a sample beside all releases.
 
@@ -170,6 +171,7 @@ def compare(
         second: what can be asked again about unmatched people; asked only where it can matter.
         texts: what was recognised of free texts.
         one_in: the rows are those of one person in so many; only coverage is made up for that here.
+        unkeyed: rows without a key that the sample has beside those in `keys`.
 
     Returns:
         The lineage. `records` counts people, not rows (see `group_people`); a person is known if any of their keys is
@@ -188,16 +190,17 @@ def compare(
     keyed = any_key(keys)
     # 720 MB of 15 M rows are not copied
     rows = keys if keyed.all() else keys[keyed]
+    unkeyed += len(keys) - len(rows)
     if not len(rows):
         said = "no row gave a record key: nothing could be compared"
         return Lineage("undecided", 0, 0, 0, (0, 0), notes=(said,), new_values=_text_values(texts))
     people = group_people(rows)
     count = int(people.max()) + 1
     if not len(releases):
-        return _without_releases(rows, count, int((~keyed).sum()), values, releases, has_hits, texts)
+        return _without_releases(rows, count, unkeyed, values, releases, has_hits, texts)
     m = _measure(
         rows,
-        int((~keyed).sum()),
+        unkeyed,
         people,
         values,
         releases,

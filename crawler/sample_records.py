@@ -61,12 +61,13 @@ class SampleRecords:
 
     def add(self, keys: U64) -> None:
         """Take rows, shape (n, 6), columns as `RECORD_KINDS`, 0 for absent."""
+        keyed = any_key(keys)
+        # rows without a key are counted and not held: taking them out at the end would copy all others, 720 MB of 15 M
+        self._unkeyed += len(keys) - int(keyed.sum())
+        keys = keys[keyed]
         if self._most is None:
             self._keys.add(keys)
             return
-        keyed = any_key(keys)
-        self._unkeyed += len(keys) - int(keyed.sum())
-        keys = keys[keyed]
         if not len(keys):
             return
         if self._unmatched is not None:
@@ -83,7 +84,7 @@ class SampleRecords:
             self._grow(kind, len(drawn))
 
     def keys(self) -> U64:
-        """Shape (n, 6): the rows that are held, not copied; nothing may be added afterwards."""
+        """Shape (n, 6): the rows that are held, each with a key, not copied; nothing may be added afterwards."""
         return self._keys.rows()
 
     def values(self) -> dict[Kind, U64]:
@@ -101,16 +102,21 @@ class SampleRecords:
             texts: what was recognised of free texts.
         """
         keys = self.keys()
-        if not keys.any() and self._unmatched is None:
+        if not len(keys) and self._unmatched is None:
             return None
         if not len(keys):
             # nobody was drawn: those that are counted one by one stand for themselves
             keys = self._unmatched if self._unmatched is not None else keys
         if self.one_in == 1:
-            # rows without a key are told as well
-            rest = np.zeros((min(self._unkeyed, self._most or 0), len(RECORD_KINDS)), np.uint64)
-            keys = np.concatenate([keys, rest]) if len(rest) else keys
-            return compare(keys, self.values(), self._releases, has_hits=has_hits, second=second, texts=texts)
+            return compare(
+                keys,
+                self.values(),
+                self._releases,
+                has_hits=has_hits,
+                second=second,
+                texts=texts,
+                unkeyed=self._unkeyed,
+            )
         found = compare(keys, self.values(), self._releases, has_hits=has_hits, texts=texts, one_in=self.one_in)
         return self._scaled(found)
 

@@ -49,6 +49,18 @@ def test_what_fits_is_compared_as_it_is(releases):
     assert replace(held.lineage(has_hits=False), notes=()) == replace(whole, notes=())
 
 
+@pytest.mark.parametrize("most", [None, MOST])
+def test_rows_without_a_key_are_counted_and_not_held(releases, most):
+    rows = np.concatenate([people(1, 500), people(2, 300)])
+    empty = np.zeros((3 * MOST, len(RECORD_KINDS)), np.uint64)
+    mixed = np.concatenate([empty[:1], rows, empty])
+    held = filled(releases, mixed, most=most)
+    assert len(held.keys()) == len(rows)
+    assert held.lineage(has_hits=False) == compare(mixed, {}, releases, has_hits=False)
+    assert f"{3 * MOST + 1} rows gave no record key and are not compared" in held.lineage(has_hits=False).notes
+    assert filled(releases, empty, most=most).lineage(has_hits=True) is None
+
+
 @pytest.mark.parametrize("new", [0, 1, 3, 700])
 def test_the_new_people_of_a_large_known_dump_are_all_counted(releases, new):
     rows = np.concatenate([people(1, 50_000), people(2, new)])
