@@ -13,6 +13,7 @@ from data.memory import bits_of, low_bit, prefetch, signed, word
 U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 STEP_BITS = 4
@@ -20,6 +21,9 @@ STEP_BITS = 4
 _AHEAD = 16
 # members of a bucket that are looked at at once; one in twenty buckets holds more
 _FEW = 4
+# A set of more members lies in more pages of memory than a processor finds at once: there the tags of many rows are
+# looked up in their order, roughly: 66 ns a tag instead of 99 at 15 million members, 51 instead of 86 at 3 million.
+_LARGE, _PART_BITS, _LARGE_BLOCK, _SMALL_BLOCK = 1 << 19, 10, 1 << 20, 1 << 10
 _ONE = np.uint64(1)
 
 
@@ -167,6 +171,38 @@ def _has_far(
     return False
 
 
+@inlined
+def _gather(tags: U64, column: int, found: Bools, begin: int, end: int, part_bits: int, left: U64, places: I64) -> int:
+    """Put the tags of some rows that are to be looked up into `left`, by their first bits, and their rows into `places`.
+
+    Returns how many there are. What is not looked up stands behind them: nothing jumps on which it is.
+    """
+    size = 0
+    if not part_bits:
+        for row in range(begin, end):
+            tag = tags[row, column]
+            left[size], places[size] = tag, row
+            size += int(tag != np.uint64(0)) & int(not found[row, column])
+        return size
+    parts = 1 << part_bits
+    shift = np.uint64(63 - part_bits)
+    following = np.zeros(parts + 2, np.int64)
+    for row in range(begin, end):
+        tag = tags[row, column]
+        skipped = int(tag == np.uint64(0)) | int(found[row, column])
+        following[max(signed(tag >> _ONE >> shift), skipped * parts) + 1] += 1
+    for part in range(parts + 1):
+        following[part + 1] += following[part]
+    size = int(following[parts])
+    for row in range(begin, end):
+        tag = tags[row, column]
+        skipped = int(tag == np.uint64(0)) | int(found[row, column])
+        part = max(signed(tag >> _ONE >> shift), skipped * parts)
+        left[following[part]], places[following[part]] = tag, row
+        following[part] += 1
+    return size
+
+
 @kernel
 def look_into(
     tags: U64, column: int, count: int, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower: U8, found: Bools
@@ -188,27 +224,26 @@ def look_into(
     drop = np.uint64(64 - cut_bits)
     at_starts, at_upper, at_lower = _address(starts), _address(upper), _address(lower)
     bits = 8 * (len(upper) - 8)
-    left, places, first = np.empty(_AHEAD, np.uint64), np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64)
-    row = 0
-    while row < len(tags):
-        size = 0
-        while size < _AHEAD and row < len(tags):
-            # written always and counted where it is asked for: nothing has to be foreseen
-            tag = tags[row, column]
-            left[size], places[size] = tag, row
-            size += int(tag != np.uint64(0)) & int(not found[row, column])
-            row += 1
+    part_bits, block = (_PART_BITS, _LARGE_BLOCK) if count >= _LARGE else (0, _SMALL_BLOCK)
+    block = max(1, min(block, len(tags)))
+    left, places = np.empty(block, np.uint64), np.empty(block, np.int64)
+    first = np.empty(_AHEAD, np.int64)
+    for begin in range(0, len(tags), block):
+        end = min(begin + block, len(tags))
+        size = _gather(tags, column, found, begin, end, part_bits, left, places)
         # memory is slow and can do many things at once: what a few tags need is asked for before any of it is used
-        for lane in range(size):
-            prefetch(at_starts + 4 * (signed(left[lane] >> np.uint64(64 - high_bits)) >> STEP_BITS))
-        for lane in range(size):
-            high = signed(left[lane] >> np.uint64(64 - high_bits))
-            start = int(starts[high >> STEP_BITS])
-            first[lane] = start
-            prefetch(at_upper + ((start + (high >> STEP_BITS << STEP_BITS)) >> 3))
-            # members are spread evenly over the buckets of a group
-            ahead = (int(starts[(high >> STEP_BITS) + 1]) - start) * (high & ((1 << STEP_BITS) - 1)) >> STEP_BITS
-            prefetch(at_lower + ((start + ahead) * width >> 3))
-        for lane in range(size):
-            tag = signed(left[lane] >> drop)
-            found[places[lane], column] = _has(tag, count, width, first[lane], bits, at_upper, at_lower)
+        for group in range(0, size, _AHEAD):
+            lanes = min(_AHEAD, size - group)
+            for lane in range(lanes):
+                prefetch(at_starts + 4 * (signed(left[group + lane] >> np.uint64(64 - high_bits)) >> STEP_BITS))
+            for lane in range(lanes):
+                high = signed(left[group + lane] >> np.uint64(64 - high_bits))
+                start = int(starts[high >> STEP_BITS])
+                first[lane] = start
+                prefetch(at_upper + ((start + (high >> STEP_BITS << STEP_BITS)) >> 3))
+                # members are spread evenly over the buckets of a group
+                ahead = (int(starts[(high >> STEP_BITS) + 1]) - start) * (high & ((1 << STEP_BITS) - 1)) >> STEP_BITS
+                prefetch(at_lower + ((start + ahead) * width >> 3))
+            for lane in range(lanes):
+                tag = signed(left[group + lane] >> drop)
+                found[places[group + lane], column] = _has(tag, count, width, first[lane], bits, at_upper, at_lower)

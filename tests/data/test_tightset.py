@@ -96,3 +96,11 @@ def test_a_set_comes_back_from_its_file_and_damage_is_told(tmp_path: Path) -> No
     path.write_bytes(content[:-1])
     with pytest.raises(StoreError, match="length"):
         TightSet.open(path)
+
+
+def test_a_large_set_is_asked_in_the_order_of_its_members() -> None:
+    tags, others = random_tags(600_000, 5), random_tags(3_000, 6)
+    sought = np.concatenate([tags[:3_000], others, np.zeros(500, np.uint64)])
+    sought = sought[np.random.default_rng(7).permutation(len(sought))]
+    expected = np.isin(sought >> DROPPED, tags >> DROPPED) & (sought != 0)
+    assert np.array_equal(TightSet.build(tags).lookup(sought), expected)
