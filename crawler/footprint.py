@@ -6,7 +6,7 @@ import ctypes
 import gc
 
 _DONTNEED = 4
-_MMAP_THRESHOLD = -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LOAD, _EXECUTABLE, _WRITABLE = 1, 1, 2
 _PAGE = 4096
 
@@ -49,6 +49,18 @@ def return_buffers() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_MMAP_THRESHOLD, 2**18)
+
+
+def keep_buffers() -> None:
+    """From now on keep up to 32 MiB of freed buffers for the next ones.
+
+    Where the allocator decides that by what was freed first, a reader of 2 GB met 0.2 to 1.5 million page faults: up to
+    6 seconds of processor time. For processes that do one thing over and over, in blocks.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_TRIM_THRESHOLD, 2**25)
+        libc.mallopt(_MMAP_THRESHOLD, 2**25)
 
 
 def settle() -> None:

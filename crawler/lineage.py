@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crawler.noise import FIELDS, WEAK, ErrorRates, fewest_errors, patterns, poisson_tail, tail, upper
 from crawler.repair import Repair, SecondLook
 from data.model import VERDICTS, Lineage, Parent, Whole
-from data.people import any_key, any_per_person, group_people
+from data.people import any_key, any_per_person, count_people, group_people
 from data.releases import Release, Releases
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagset import CUT_BITS
@@ -194,14 +194,12 @@ def compare(
     if not len(rows):
         said = "no row gave a record key: nothing could be compared"
         return Lineage("undecided", 0, 0, 0, (0, 0), notes=(said,), new_values=_text_values(texts))
-    people = group_people(rows)
-    count = int(people.max()) + 1
     if not len(releases):
-        return _without_releases(rows, count, unkeyed, values, releases, has_hits, texts)
+        return _without_releases(rows, count_people(rows), unkeyed, values, releases, has_hits, texts)
     m = _measure(
         rows,
         unkeyed,
-        people,
+        group_people(rows),
         values,
         releases,
         None if seen is None else seen[keyed],

@@ -301,6 +301,7 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
         "network": "network namespace and system call filter" if walls and "filter" in network else network,
         "calls": confine.computing_filter_holds(),
     }
+    footprint.keep_buffers()
     # what is imported now is shared by all readers; collecting it again in each would copy it
     footprint.settle()
     control.send(orjson.dumps(greeting))
