@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.kernels import inlined, kernel
-from data.memory import byte, low_bit, put_byte, put_word, runs, word
+from data.memory import ZERO, byte, low_bit, put_byte, put_word, runs, word
 
 U8 = NDArray[np.uint8]
 
@@ -494,7 +494,7 @@ def scan(
     """
     room, full = most - MARGIN, arena + arena_size - ARENA_MARGIN
     limit, stop = begin + size, begin + stop
-    count = seen = 0
+    count = seen = ZERO
     free = arena
     at = begin + start
     inside = at > begin and _class(classes, at - 1) & _WORD != 0

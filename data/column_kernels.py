@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data import normalise
 from data.kernels import address, inlined, kernel
-from data.memory import low_bit, put_word, runs, word
+from data.memory import ZERO, low_bit, put_word, runs, word
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -95,6 +95,14 @@ def _alphanumeric(source: U8, low: int, high: int, buffer: U8) -> int:
 
 
 @inlined
+def _put(source: U8, first: int, last: int, target: U8, at: int) -> int:
+    """Copy bytes to a place; returns the one behind them."""
+    for place in range(first, last):
+        target[at + place - first] = source[place]
+    return at + last - first
+
+
+@inlined
 def _digits_alone(source: U8, start: int) -> int:
     """How many digits make up a cell that holds nothing else; 0 for any other cell, and near the end of the column."""
     if start + 40 > len(source):
@@ -107,7 +115,7 @@ def _digits_alone(source: U8, start: int) -> int:
 def nirs(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.nir` of every cell."""
     buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
+    start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         digits = _digits_alone(source, start)
         if (digits == 13 or digits == 15) and _begins_as_nir(source, start):
@@ -125,8 +133,7 @@ def nirs(source: U8, target: U8, offsets: I64) -> int:
             if not is_digit(buffer[6]):
                 # 2A counts as 19, 2B as 18
                 buffer[5], buffer[6] = 49, 57 - (buffer[6] - _A)
-            target[used : used + 13] = buffer[:13]
-            used += 13
+            used = _put(buffer, 0, 13, target, used)
         offsets[item + 1] = used
     return used
 
@@ -152,7 +159,7 @@ def _begins_as_nir(digits: U8, at: int) -> bool:
 def phones(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.phone` of every cell."""
     buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
+    start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         if _digits_alone(source, start) == 10 and source[start] == _0 and source[start + 1] != _0:
             put_word(address(target) + used, word(address(source) + start + 1))
@@ -184,8 +191,7 @@ def phones(source: U8, target: U8, offsets: I64) -> int:
             at += 1
         if sound and count < _ROOM:
             first, last = _number(buffer, count, plus)
-            target[used : used + last - first] = buffer[first:last]
-            used += last - first
+            used = _put(buffer, first, last, target, used)
         offsets[item + 1] = used
     return used
 
@@ -226,7 +232,7 @@ def _like_france(buffer: U8, first: int, count: int) -> int:
 @kernel
 def emails(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.email` of every cell."""
-    start, used = 0, 0
+    start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         length = _plain_email(source, start)
         if length > 0:
@@ -314,15 +320,14 @@ def _is_email(source: U8, low: int, high: int) -> bool:
 def ibans(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.iban` of every cell."""
     buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
+    start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         end, low, high = next_cell(source, start)
         start = end + 1
         count = _alphanumeric(source, low, high, buffer)
         first = 4 if buffer[0] == 105 and buffer[1] == 98 and buffer[2] == 97 and buffer[3] == 110 else 0
         if count <= _ROOM and 15 <= count - first <= 34 and _is_iban(buffer, first, count):
-            target[used : used + count - first] = buffer[first:count]
-            used += count - first
+            used = _put(buffer, first, count, target, used)
         offsets[item + 1] = used
     return used
 
@@ -344,7 +349,7 @@ def _is_iban(buffer: U8, first: int, count: int) -> bool:
 def professionals(source: U8, target: U8, offsets: I64) -> int:
     """`normalise.professional` of every cell."""
     buffer = np.zeros(_ROOM, np.uint8)
-    start, used = 0, 0
+    start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         end, low, high = next_cell(source, start)
         start = end + 1
@@ -354,7 +359,6 @@ def professionals(source: U8, target: U8, offsets: I64) -> int:
             corsica = count == 9 and at == 1 and buffer[0] == 50 and 97 <= buffer[1] <= 98
             sound = sound and (is_digit(buffer[at]) or corsica)
         if sound:
-            target[used : used + count] = buffer[:count]
-            used += count
+            used = _put(buffer, 0, count, target, used)
         offsets[item + 1] = used
     return used

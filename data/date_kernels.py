@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from data import normalise
 from data.column_kernels import is_digit, is_letter
 from data.kernels import inlined, kernel
+from data.memory import ZERO
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
@@ -52,7 +53,7 @@ def dobs(source: U8, excel: bool, forms: U8, state: U8) -> None:
         state: shape (n,), filled with NONE, FOUND or ASK.
     """
     text = np.empty(_MAX + 1, np.uint8)
-    at = 0
+    at = ZERO
     for item in range(len(state)):
         number = _usual(source, at)
         if number >= 0:

@@ -92,7 +92,7 @@ CACHED = prepare_cache()
 import numba  # noqa: E402 - only after its cache folder is set
 
 from data import sha_instructions  # noqa: E402
-from data.memory import byte, prefetch, put_byte, put_word, signed, word  # noqa: E402
+from data.memory import ZERO, byte, prefetch, put_byte, put_word, signed, word  # noqa: E402
 from data.sip_lanes import LANES, hash_eight  # noqa: E402
 
 
@@ -320,20 +320,33 @@ def compress_by_instructions(state: U32, block: U8, words: U32) -> None:
 _compress = compress_by_instructions if sha_instructions.AVAILABLE else compress_by_hand
 
 
+# loops, for numba compiles an assignment to a part of an array together with the text of its error: 1.5 s
+@inlined
+def _fill(block: U8, start: int, value: int) -> None:
+    for at in range(start, len(block)):
+        block[at] = value
+
+
+@inlined
+def _set_words(state: U32, to: U32) -> None:
+    for at in range(8):
+        state[at] = to[at]
+
+
 @kernel
 def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
     """The first 16 bytes of HMAC-SHA-256 of every item, shape (n, 16); the key has at most 64 bytes."""
     words, block = np.empty(64, np.uint32), np.zeros(64, np.uint8)
     inner, outer, state = _INITIAL.copy(), _INITIAL.copy(), np.empty(8, np.uint32)
-    for pad, padded in ((np.uint8(0x36), inner), (np.uint8(0x5C), outer)):
-        block[:] = pad
+    for pad, padded in ((0x36, inner), (0x5C, outer)):
+        _fill(block, 0, pad)
         for at in range(len(key)):
             block[at] ^= key[at]
         _compress(padded, block, words)
     digests = np.empty((len(kinds), 16), np.uint8)
     for item in range(len(kinds)):
         start, length = offsets[item], offsets[item + 1] - offsets[item] + 1
-        state[:] = inner
+        _set_words(state, inner)
         block[0] = kinds[item]
         fill, at = 1, start
         while True:
@@ -349,7 +362,7 @@ def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
         for i in range(8):
             for place in range(4):
                 block[4 * i + place] = np.uint8(state[i] >> np.uint32(24 - 8 * place))
-        state[:] = outer
+        _set_words(state, outer)
         _finish(state, block, 32, np.uint64(96 * 8), words)
         for i in range(16):
             digests[item, i] = np.uint8(state[i >> 2] >> np.uint32(24 - 8 * (i & 3)))
@@ -360,10 +373,10 @@ def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
 def _finish(state: U32, block: U8, fill: int, bits: np.uint64, words: U32) -> None:
     """Pad the last `fill` bytes in `block` and take them in; `bits` is the length of everything."""
     block[fill] = 0x80
-    block[fill + 1 :] = 0
+    _fill(block, fill + 1, 0)
     if fill >= 56:
         _compress(state, block, words)
-        block[:] = 0
+        _fill(block, 0, 0)
     for place in range(8):
         block[56 + place] = np.uint8(bits >> np.uint64(56 - 8 * place))
     _compress(state, block, words)
@@ -556,8 +569,8 @@ def _near(sought: int, low: int, high: int, guess: int, rest: int) -> int:
 
 
 @kernel
-def _look_up(tags: U64, count: int, bits: int, starts: U32, rest: U8, found: Bools) -> None:
-    """`lookup` of the first `count` tags, into `found`."""
+def _look_up(tags: int, count: int, bits: int, starts: U32, rest: U8, found: Bools) -> None:
+    """`lookup` of `count` tags from an address on, into `found`."""
     width = (44 - bits) >> 3
     rest_bits = 44 - bits
     mask = (1 << rest_bits) - 1
@@ -569,9 +582,9 @@ def _look_up(tags: U64, count: int, bits: int, starts: U32, rest: U8, found: Boo
     for group in range(0, count, _AHEAD):
         size = min(_AHEAD, count - group)
         for lane in range(size):
-            prefetch(at_starts + 4 * signed(tags[group + lane] >> np.uint64(64 - bits)))
+            prefetch(at_starts + 4 * signed(word(tags + 8 * (group + lane)) >> np.uint64(64 - bits)))
         for lane in range(size):
-            tag = tags[group + lane]
+            tag = word(tags + 8 * (group + lane))
             borders = word(at_starts + 4 * signed(tag >> np.uint64(64 - bits)))
             low, high = signed(borders) & 0xFFFFFFFF, signed(borders >> np.uint64(32))
             # members are spread evenly over a bucket
@@ -579,7 +592,7 @@ def _look_up(tags: U64, count: int, bits: int, starts: U32, rest: U8, found: Boo
             lows[lane], highs[lane], guesses[lane] = low, high, guess
             prefetch(at_rest + guess * width)
         for lane in range(size):
-            tag = tags[group + lane]
+            tag = word(tags + 8 * (group + lane))
             sought = signed(tag >> np.uint64(20)) & mask
             known = _near(sought, lows[lane], highs[lane], guesses[lane], at_rest) if narrow else -1
             if known < 0:
@@ -598,7 +611,7 @@ def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> Bools:
         rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
     """
     found = np.empty(len(tags), np.bool_)
-    _look_up(tags, len(tags), bits, starts, rest, found)
+    _look_up(address(tags), len(tags), bits, starts, rest, found)
     return found
 
 
@@ -649,7 +662,7 @@ def _sift(
         ahead = at_tags + 8 * group
         for lane in range(min(size, _BITS_AHEAD)):
             prefetch(at_sieve + (signed(word(ahead + 8 * lane) >> shift) >> 3))
-        count = 0
+        count = ZERO
         for lane in range(size):
             if lane + _BITS_AHEAD < size:
                 prefetch(at_sieve + (signed(word(ahead + 8 * (lane + _BITS_AHEAD)) >> shift) >> 3))
@@ -659,6 +672,6 @@ def _sift(
             put_word(at_left + 8 * count, tag)
             put_word(at_places + 8 * count, np.uint64(group + lane))
             count += byte(at_sieve + (place >> 3)) >> (place & 7) & 1
-        _look_up(left, count, bits, starts, rest, hits)
+        _look_up(at_left, count, bits, starts, rest, hits)
         for lane in range(count):
             found[places[lane]] = hits[lane]

@@ -19,6 +19,8 @@ from numba.extending import intrinsic
 
 SLACK = 64
 Word = np.uint64
+# where a loop begins to count: handed to other kernels a bare 0 is a kind of its own, for which they are all compiled once more
+ZERO: int = np.int64(0)  # type: ignore[assignment] # numba has one kind of integers
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 
 
