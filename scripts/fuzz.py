@@ -7,8 +7,8 @@ that is kept in a file, to be made a test. Usage: python scripts/fuzz.py [--seco
 from __future__ import annotations
 
 import argparse
+import gzip
 import random
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -17,16 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import pyarrow as pa  # noqa: E402 - the checkout comes first on the path
-
 from crawler.reader_talk import ReaderTalk  # noqa: E402 - the checkout comes first on the path
 from crawler.readers import choose, readers  # noqa: E402 - the same
 from crawler.readers.base import HEAD, Limits  # noqa: E402 - the same
 from crawler.sandbox import Sandbox  # noqa: E402 - the same
 from crawler.wire import pack, pack_json  # noqa: E402 - the same
-from tests.crawler.readers import test_access_database as access  # noqa: E402 - the same
 from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
-from tests.synth import archives  # noqa: E402 - the same
+from tests.crawler.readers.test_access_database import made  # noqa: E402 - the same
+from tests.synth.every_format import SOUND, sample  # noqa: E402 - the same
 from tests.synth.hostile_corpus import CORPUS  # noqa: E402 - the same
 
 # a changed sample of at most MOST bytes that takes longer than this hangs: the slowest honest one takes 3 s
@@ -39,33 +37,18 @@ TOKENS = (b"", b"\0", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\
 
 
 def seeds() -> dict[str, list[bytes]]:
-    """Samples by the format that reads them, members of containers by theirs only through them."""
+    """Samples by the format that reads them: sound ones, the same with a packed file behind them, and hostile ones."""
     found: dict[str, list[bytes]] = {}
-    for data in [*(make().data for make in CORPUS.values()), *_sound()]:
-        reader = choose(data[:HEAD], "")
-        found.setdefault(reader.FORMAT if reader else "unknown", []).append(data[:MOST])
+    for kind, make in SOUND.items():
+        behind = random.Random(kind).choice(
+            (gzip.compress(b"nom;prenom\n" * 20, mtime=0), SOUND["zip"](), SOUND["rar"]())
+        )
+        found[kind] = [sample(kind, make())[:MOST], sample(kind, make() + behind)[:MOST]]
+    for hostile in (make().data for make in CORPUS.values()):
+        reader = choose(hostile[:HEAD], "")
+        found.setdefault(reader.FORMAT if reader else "unknown", []).append(hostile[:MOST])
+    found["access"].append(made(jet3=True)[0])
     return found
-
-
-def _sound() -> Iterator[bytes]:
-    """Valid files of formats that no hostile sample is of."""
-    for kind in (False, True):
-        yield access.made(kind)[0]
-    base = sqlite3.connect(":memory:")
-    base.executescript("CREATE TABLE p (nom TEXT, mail TEXT, n INTEGER, b BLOB); CREATE INDEX i ON p (nom);")
-    base.executemany(
-        "INSERT INTO p VALUES (?,?,?,?)", [(f"Martin{i}", "m@b.example" * 9, i, b"x" * i) for i in range(400)]
-    )
-    yield base.serialize()
-    target = pa.BufferOutputStream()
-    table = pa.table({"nom": ["Martin"] * 50, "n": list(range(50)), "d": [{"a": [1, 2]}] * 50})
-    with pa.ipc.new_file(target, table.schema) as writer:
-        writer.write_table(table)
-    yield target.getvalue().to_pybytes()
-    yield archives.xar(
-        b'<?xml version="1.0"?><xar><toc><file id="1"><name>a</name><type>file</type></file></toc></xar>'
-    )
-    yield b"Lef=C3=A8vre Zo=C3=A9 a dit =\nque oui =3D non\n" * 40
 
 
 def changed(random_: random.Random, samples: list[bytes]) -> bytes:

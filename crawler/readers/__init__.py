@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from typing import cast
@@ -90,7 +91,7 @@ def read_inside(
     while place is not None:
         further = max(taken(place), _read_already(data, place, out))
         if further <= place:
-            if not _may_open(out):
+            if not may_open(out):
                 return
             inner = Source(_cut(data, place), "", source.amplification)
             _member(inner, out, choose, None)
@@ -112,7 +113,7 @@ def _read_already(data: bytes | bytearray, at: int, out: Output) -> int:
     return at + known[0]
 
 
-def _may_open(out: Output) -> bool:
+def may_open(out: Output) -> bool:
     """Say that a packed file begins inside the open member; False if it is too deep to be read."""
     if out.depth > out.limits.max_depth:
         out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
@@ -144,15 +145,34 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
             if _read_already(data, 0, out):
                 source.skip(known[0])
                 continue
-        if not goes_on and not _may_open(out):
+        if not goes_on and not may_open(out):
             return
-        inner = Source(iter(source.piece, b""), "", source.amplification)
-        found = _member(inner, out, choose, None)
-        moved = inner.position > 0
-        source.unread(inner.left())
-        if not moved:
-            source.skip(1)
-        goes_on = moved and found
+        goes_on = read_here(source, out)
+
+
+def read_here(source: Source, out: Output) -> bool:
+    """Read what begins where the source stands as a member, as far as its format goes; at least a byte is taken.
+
+    Returns:
+        True if the end of the format was met, behind which the source then stands.
+    """
+    inner = Source(iter(source.piece, b""), "", source.amplification)
+    found = _member(inner, out, choose, None)
+    moved = inner.position > 0
+    source.unread(inner.left())
+    if not moved:
+        source.skip(1)
+    return moved and found
+
+
+@contextmanager
+def looked_into(held: bytes | bytearray, source: Source, out: Output) -> Iterator[None]:
+    """Around the reading of a file in memory: if nothing can be made of it, packed files in it are read."""
+    try:
+        yield
+    except Damaged:
+        read_inside(held, source, out)
+        raise
 
 
 def _over_zeros(source: Source) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from crawler.readers import read_inside
+from crawler.readers import looked_into, read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.encoding import as_utf8, is_text
@@ -76,7 +76,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     held = bytes(source.hold(limits.hold))
     database = _Database(held, source, out, limits)
     try:
-        database.read()
+        with looked_into(held, source, out):
+            database.read()
     finally:
         database.tables.flush()
         database.notes.report(out)

@@ -7,7 +7,7 @@ from crawler.readers.arrow_columns import Batches
 # isort: split
 import pyarrow as pa
 
-from crawler.readers import read_inside
+from crawler.readers import looked_into, read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 
@@ -28,11 +28,12 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     held = source.hold(limits.hold)
     notes = Notes()
     options = pa.ipc.IpcReadOptions(use_threads=False)
-    try:
-        file = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(held)), options=options)
-        count = file.num_record_batches
-    except _REFUSED:
-        raise Damaged("damaged", "its index is damaged or missing, without which no row can be read") from None
+    with looked_into(held, source, out):
+        try:
+            file = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(held)), options=options)
+            count = file.num_record_batches
+        except _REFUSED:
+            raise Damaged("damaged", "its index is damaged or missing, without which no row can be read") from None
     batches = Batches(out, limits, len(held), source)
     try:
         for number in range(count):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawler.readers import Choice, choose, read_inside, read_member
+from crawler.readers import Choice, choose, looked_into, read_inside, read_member
 from crawler.readers.base import Limits, Output, Reader, Source
 from crawler.readers.compound_file import MAGIC, CompoundFile
 from crawler.readers.containers import locked_member
@@ -24,7 +24,8 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give every stream out as a member."""
     held = source.hold(limits.hold)
-    file = CompoundFile(held)
+    with looked_into(held, source, out):
+        file = CompoundFile(held)
     unread = 0
     left = 2 * len(held)
     for entry in file.streams:

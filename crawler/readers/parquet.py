@@ -10,7 +10,7 @@ from crawler.readers.arrow_columns import BATCH, Batches
 import pyarrow as pa
 from pyarrow import parquet
 
-from crawler.readers import Claims, read_inside
+from crawler.readers import Claims, looked_into, read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 
@@ -29,15 +29,16 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out the rows of all groups."""
     held = source.hold(limits.hold)
-    if held.startswith(_ENCRYPTED) or held.endswith(_ENCRYPTED):
-        raise Damaged("locked", "it is encrypted and not read")
-    if not held.endswith(_MAGIC):
-        raise Damaged("cut", "it ends before its index, without which no row can be read")
-    try:
-        file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(held)), pre_buffer=False)
-        groups, columns = file.num_row_groups, list(range(len(file.schema)))
-    except _REFUSED as error:
-        raise _damage(error, "its index is damaged") from None
+    with looked_into(held, source, out):
+        if held.startswith(_ENCRYPTED) or held.endswith(_ENCRYPTED):
+            raise Damaged("locked", "it is encrypted and not read")
+        if not held.endswith(_MAGIC):
+            raise Damaged("cut", "it ends before its index, without which no row can be read")
+        try:
+            file = parquet.ParquetFile(pa.BufferReader(pa.py_buffer(held)), pre_buffer=False)
+            groups, columns = file.num_row_groups, list(range(len(file.schema)))
+        except _REFUSED as error:
+            raise _damage(error, "its index is damaged") from None
     table = _Table(file, out, limits, Batches(out, limits, len(held), source), columns)
     try:
         for group in range(groups):

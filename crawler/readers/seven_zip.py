@@ -41,9 +41,11 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         words = f"its list of members stands at its end, and it is larger than {limits.hold} bytes"
         out.problem("size", words, incomplete=True)
         _recover(_packed(held, source, packed), source, out, limits)
+        read_inside(held, source, out)
     elif len(held) < end:
         out.problem("cut", "the archive ends before its list of members", incomplete=True)
         _recover(_packed(held, source, packed), source, out, limits)
+        read_inside(held, source, out)
     else:
         read_archive(source, out, limits, "7zip", whole=held)
         # packed members are noise, those that are not packed are known again

@@ -17,7 +17,7 @@ REACH = 160
 """Bytes from its beginning on that tell a packed file."""
 # a first look is short: where one packed file follows another, the next is near
 _WINDOWS = (2**12, 2**15, 2**18)
-_TRIED = 2**17
+_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,14 @@ class Signature:
     tried: Callable[[bytes], bool] | None = None
 
 
-def _unpacks(data: bytes) -> bool:
+def _has_block(data: bytes) -> bool:
+    """Whether the header of the first block of a zstd frame is one."""
     try:
-        zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj().decompress(data)
-    except (zstandard.ZstdError, MemoryError):
+        size = zstandard.frame_header_size(data)
+    except zstandard.ZstdError:
         return False
-    return True
+    number = int.from_bytes(data[size : size + 3], "little")
+    return number >> 1 & 3 < 3 and number >> 3 <= 2**17
 
 
 def _of(mark: bytes, rest: bytes, rare: int, before: int = 0) -> Signature:
@@ -62,7 +64,7 @@ SIGNATURES = (
     _of(b"BZh", rb"[1-9]1AY&SY", 0x26),
     _of(b"\xfd7zXZ\0", rb"\0[\0\x01\x04\x0a]", 0),
     # no dictionary, no reserved bit
-    Signature(b"\x28\xb5\x2f\xfd", re.compile(rb"[\x00\x04\x20\x24\x40\x44\x60\x64\x80\x84\xa0\xa4\xc0\xc4\xe0\xe4]"), 0, 0xFD, _unpacks),
+    Signature(b"\x28\xb5\x2f\xfd", re.compile(rb"[\x00\x04\x20\x24\x40\x44\x60\x64\x80\x84\xa0\xa4\xc0\xc4\xe0\xe4]"), 0, 0xFD, _has_block),
     _of(b"\x04\x22\x4d\x18", b"[" + re.escape(_LZ4) + rb"][\x40\x50\x60\x70]", 4),
     _of(b"LZIP\x01", b"[" + re.escape(_LZIP) + b"]", 1),
     _of(b"MSCF\0\0\0\0", rb".{4}\0\0\0\0.{4}\0\0\0\0[\0-\x05]\x01", 0),

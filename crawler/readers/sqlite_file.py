@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from crawler.readers import choose, read_inside, read_member
+from crawler.readers import choose, looked_into, read_inside, read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.encoding import as_utf8, is_text
@@ -63,8 +63,9 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     if len(held) < _HEADER:
         raise Damaged("cut", "it ends within its header")
     for start, stop in unused(held):
-        read_inside(held[start:stop], source, out, at=0)
-    database = _Database(held, out, limits)
+        read_inside(held[start:stop], source, out, at=0 if start else 1)
+    with looked_into(held, source, out):
+        database = _Database(held, out, limits)
     del held
     try:
         database.read()

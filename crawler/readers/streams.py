@@ -8,6 +8,7 @@ from typing import Protocol
 
 from crawler.readers import read_member
 from crawler.readers.base import PIECE, RATIO_FLOOR, Damaged, Limits, Output, Source
+from crawler.readers.signatures import REACH, Finder
 
 # what one damaged place costs: the output of a slice is lost when decoding fails inside it. Slices are whole, however
 # the bytes come, so that the same sample always gives the same.
@@ -145,10 +146,15 @@ class Restarting(Stream):
         source = self.source
         while data := source.peek(PIECE):
             found = self._magic.search(data)
+            other = Finder(data).find()
+            if other is not None and (not found or other < found.start()):
+                # what begins there is examined by itself
+                source.skip(other)
+                return False
             if found:
                 source.skip(found.start())
                 return True
-            source.skip(len(data) if len(data) < PIECE else PIECE - 15)
+            source.skip(len(data) if len(data) < PIECE else PIECE - REACH)
         return False
 
 

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crawler.readers import read_inside, read_member
+from crawler.readers import may_open, read_here, read_inside, read_member
 from crawler.readers.base import MAX_NAME, Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, bare_member, leaves
+from crawler.readers.signatures import Finder
 from data.errors import LimitReached
 
 FORMAT = "tar"
@@ -153,10 +154,15 @@ class _Archive:
         source = self._source
         while data := source.peek(_WINDOW):
             at = self._header_in(data)
-            if at >= 0:
+            other = Finder(data).find() if at else None
+            if other is not None and (other < at or at < 0) and may_open(self._out):
+                source.skip(other)
+                read_here(source, self._out)
+            elif at >= 0:
                 source.skip(at)
                 return
-            source.skip(len(data) if len(data) < _WINDOW else _WINDOW - _BLOCK + 1)
+            else:
+                source.skip(len(data) if len(data) < _WINDOW else _WINDOW - _BLOCK + 1)
 
     @staticmethod
     def _header_in(data: bytes) -> int:

@@ -11,10 +11,11 @@ import re
 import struct
 from dataclasses import dataclass
 
-from crawler.readers import UNKNOWN, Choice, choose, read_inside, read_member, zip_methods
+from crawler.readers import UNKNOWN, Choice, choose, may_open, read_here, read_inside, read_member, zip_methods
 from crawler.readers.base import MAX_NAME, PIECE, Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, locked_member
 from crawler.readers.inflate import Inflate
+from crawler.readers.signatures import REACH, Finder
 from crawler.readers.streams import Stream
 from crawler.readers.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
 from data.errors import LimitReached
@@ -154,23 +155,32 @@ class _Archive:
             self._note("size", "a record beside the members is too large to be looked into")
 
     def _next_mark(self) -> None:
-        """Go to the next signature that can begin anything, or to the end."""
+        """Go to the next signature that can begin anything, or to the end; packed files on the way are members."""
         source = self.source
         while data := source.peek(PIECE):
             found = _ANY.search(data)
-            if found:
-                source.skip(found.start())
+            mark = found.start() if found else len(data)
+            other = Finder(data).find() if mark else None
+            if other is not None and other < mark and may_open(self.out):
+                source.skip(other)
+                read_here(source, self.out)
+            elif found:
+                source.skip(mark)
                 return
-            source.skip(len(data) if len(data) < PIECE else PIECE - 3)
+            else:
+                source.skip(len(data) if len(data) < PIECE else PIECE - REACH)
 
     # --- members -------------------------------------------------------------------------------------------------
 
     def _member(self) -> None:
         source = self.source
         offset = source.position
-        local = _local_header(self.source)
+        taken: list[bytes] = []
+        local = _local_header(self.source, taken)
         if local is None:
             self._note("cut", "the archive ends inside a member's header")
+            # a length that is none may have taken another file for a name
+            read_inside(b"".join(taken), source, self.out)
             source.drain()
             return
         self._members += 1
@@ -397,13 +407,17 @@ def _indexed(held: memoryview) -> dict[str, int]:
     return places
 
 
-def _local_header(source: Source) -> _Local | None:
+def _local_header(source: Source, taken: list[bytes] | None = None) -> _Local | None:
+    """The header that comes next, None if it is cut; what was read of it goes to `taken`."""
+    taken = [] if taken is None else taken
     head = source.read(_LOCAL_HEADER.size)
+    taken.append(head)
     if len(head) < _LOCAL_HEADER.size:
         return None
     _, _, flags, method, _, _, crc, packed, unpacked, name_size, extra_size = _LOCAL_HEADER.unpack(head)
     name = source.read(name_size)
     extra = source.read(extra_size)
+    taken += (name, extra)
     if len(extra) < extra_size or len(name) < name_size:
         return None
     unpacked, packed = _wide(extra, unpacked, packed)

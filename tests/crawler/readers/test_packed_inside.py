@@ -182,3 +182,28 @@ def test_the_same_file_is_not_opened_twice():
     other = make_zip({"people.csv": TABLE.encode() + CANARY.encode()})
     found = read(SOUND["eml"]() + b"\n" + base64.encodebytes(other))
     assert found.shows(CANARY)
+
+
+FAKES = {
+    "ole": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + b"\x3e\0\x03\0\xfe\xff" + NOISE,
+    "sqlite": b"SQLite format 3\0\x10\0\1\1\0\x40\x20\x20" + NOISE,
+    "access": b"\0\1\0\0Standard Jet DB\0" + NOISE,
+    "parquet": b"PAR1\x15\x04\x15" + NOISE,
+    "arrow": b"ARROW1\0\0\xff\xff\xff\xff" + NOISE,
+    "7z": b"7z\xbc\xaf\x27\x1c\0\x04" + NOISE,
+    "zip": b"PK\x03\x04\x14\0\0\0\x08\0" + NOISE,
+    "tar": archives.tar([("a", b"b")])[:1024] + NOISE,
+    "rar": b"Rar!\x1a\x07\0" + NOISE,
+    "cab": SOUND["cab"]()[:60] + NOISE,
+    "gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + NOISE,
+    "zstd": b"\x28\xb5\x2f\xfd\x04\x40\0\0" + NOISE,
+}
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff\xd8" + NOISE])
+@pytest.mark.parametrize("fake", FAKES)
+def test_a_beginning_without_an_end_hides_no_packed_file_behind_it(fake: str, before: bytes) -> None:
+    for packed in PACKED.values():
+        found = read(before + FAKES[fake] + packed)
+        assert found.shows(CANARY)
+        assert found.all_problems
