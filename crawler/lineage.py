@@ -13,36 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.chance import NEVER, SIGMAS, Chance, Meetings, meetings, merging
 from crawler.noise import FIELDS, WEAK, ErrorRates, fewest_errors, patterns, poisson_tail, tail, upper
-from crawler.repair import Repair, SecondLook
+from crawler.repair import MOST, Repair, SecondLook
 from data.model import VERDICTS, Lineage, Parent, Whole
-from data.people import any_key, any_per_person, count_people, group_people
+from data.people import FAMILIES, any_key, any_per_person, count_people, group_people
 from data.releases import Release, Releases
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
-from data.tagset import CUT_BITS
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Share of new people who meet a key of a baseline of MEASURED_PEOPLE by chance (namesakes of one day, families with
-# one telephone). Measured with persons held out at random, whose relatives stayed behind: upper bounds.
-MEASURED_PEOPLE = 15_000_000
-COINCIDENCE: Mapping[Kind, float] = {
-    Kind.NAME_DOB: 1.2e-3,
-    Kind.NIR_FIRST: 3e-4,
-    Kind.NIR_DOB: 1.6e-5,
-    Kind.EMAIL_FIRST: 4.2e-4,
-    Kind.PHONE_FIRST: 7.8e-4,
-    # 3.8e-6 without twins; 3 in 100 people are one, a fifth of them share a telephone, and few are in different releases
-    Kind.PHONE_DOB: 2e-4,
-}
-# Namesakes grow with the baseline; families, who share telephones and mailboxes, do not. Below this share of
-# MEASURED_PEOPLE the rates fall no further (a guess on the safe side: it makes us abstain more often).
-SMALLEST_SCALE = 0.01
-_OF_FAMILIES = frozenset({Kind.EMAIL_FIRST, Kind.PHONE_FIRST, Kind.PHONE_DOB})
-BEFOREHAND = 3000
 # An explanation by chance or noise is given up when what was seen would happen less often than this.
 # Of a thousand worn samples one has more lost people than 1e-3 allows (seen: 2 people mistyped in both first name and
 # birth date among 2,000 at 1 %). Six keys are looked at, hence a sixth for coincidences.
@@ -64,13 +47,14 @@ USUALLY_RECOVERED = 0.9
 MISTYPED = 0.127
 # At worst this share of known people is hidden in a sample with one kind of key (a third with accents lost).
 WORST = 0.6
-# A field's error rate is known from so many people; standard deviations for the share that repair finds.
+# A field's error rate is known from so many people.
 ENOUGH = 30
-SIGMAS = 3.3
 # A release is out again in full from this coverage (re-post, superset).
 FULL_COVERAGE = 0.95
 # "New" bears this share of known people.
 FEW_KNOWN = 0.01
+# So probable, chance is taken for the reason of what it can explain.
+LIKELY = 0.1
 # Single values (numbers, addresses) known to this share tie a sample to a release even when no record does.
 VALUES_TIE = 0.05
 # So few people who are no more than relatives of known ones make no mixture.
@@ -108,6 +92,54 @@ NO_TEXTS = Texts()
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """That the rows at hand are a part of a sample, drawn person by person.
+
+    Attributes:
+        one_in: values are those of one in so many.
+        people: of the whole sample.
+        all_new: whether everybody unmatched is there, and only known people were drawn.
+    """
+
+    one_in: int
+    people: int
+    all_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """For how many people a known and an unmatched one of those at hand stand."""
+
+    known: float = 1.0
+    new: float = 1.0
+
+    @classmethod
+    def of(cls, part: Part | None, known: int, new: int) -> _Weights:
+        if part is None:
+            return cls()
+        if part.all_new:
+            return cls(max(1.0, (part.people - new) / known) if known else 1.0)
+        share = part.people / (known + new)
+        return cls(share, share)
+
+    def people(self, those: Bools, known: Bools) -> int:
+        """How many people a choice of those at hand, shape (people,), stands for."""
+        count = int(those.sum())
+        if self.known == self.new:
+            return round(count * self.known)
+        seen = int((those & known).sum())
+        return round(seen * self.known + (count - seen) * self.new)
+
+    def table(self, table: I64) -> I64:
+        """Numbers of people by patterns."""
+        if self == _Weights():
+            return table
+        scaled: I64 = np.rint(table * self.known).astype(np.int64)
+        scaled[:, 0] = np.rint(table[:, 0] * self.new)
+        return scaled
+
+
+@dataclass(frozen=True, slots=True)
 class _Noise:
     """What errors may have done: `most` unmatched people they can explain, `likely` ones that they do."""
 
@@ -136,9 +168,14 @@ class _Measured:
     parents: tuple[Parent, ...]
     full: frozenset[str]
     whole: frozenset[str]
+    """Releases that explain all known people, but for those who meet another release by chance."""
+    perhaps: frozenset[str]
+    """Those that may do so: whether the rest is chance or another release cannot be told."""
     alike: frozenset[str]
     columns: tuple[Kind, ...]
-    rates: Mapping[Kind, float]
+    rates: Meetings
+    merged: int
+    """So many new people at most are behind another row of the sample."""
     new_values: Mapping[str, int]
     value_totals: Mapping[str, int]
     added: Mapping[str, int]
@@ -157,8 +194,8 @@ def compare(
     seen: Bools | None = None,
     second: SecondLook | None = None,
     texts: Texts = NO_TEXTS,
-    one_in: int = 1,
     unkeyed: int = 0,
+    part: Part | None = None,
 ) -> Lineage:
     """Set a sample beside all releases.
 
@@ -170,8 +207,8 @@ def compare(
         seen: shape (n, 6), which keys any release holds, if that was looked up before.
         second: what can be asked again about unmatched people; asked only where it can matter.
         texts: what was recognised of free texts.
-        one_in: the rows are those of one person in so many; only coverage is made up for that here.
         unkeyed: rows without a key that the sample has beside those in `keys`.
+        part: what the rows are a part of, where they are not all; the lineage is that of the whole.
 
     Returns:
         The lineage. `records` counts people, not rows (see `group_people`); a person is known if any of their keys is
@@ -195,7 +232,7 @@ def compare(
         said = "no row gave a record key: nothing could be compared"
         return Lineage("undecided", 0, 0, 0, (0, 0), notes=(said,), new_values=_text_values(texts))
     if not len(releases):
-        return _without_releases(rows, count_people(rows), unkeyed, values, releases, has_hits, texts)
+        return _without_releases(rows, count_people(rows), unkeyed, values, releases, has_hits, texts, part)
     m = _measure(
         rows,
         unkeyed,
@@ -205,7 +242,7 @@ def compare(
         None if seen is None else seen[keyed],
         texts,
         second,
-        one_in,
+        part,
     )
     noise = _noise(m, second)
     verdict, reason = _verdict(m, noise, has_hits=has_hits, stale=bool(releases.stale))
@@ -234,16 +271,18 @@ def compare(
 
 
 def _without_releases(
-    rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: Releases, has_hits: bool, texts: Texts
-) -> Lineage:
-    notes = [*_counts(len(rows), unkeyed, count), *_stale(releases)]
+    rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: Releases, has_hits: bool, texts: Texts,
+    part: Part | None,
+) -> Lineage:  # fmt: skip
+    notes = [*_counts(count if part else len(rows), unkeyed, count), *_stale(releases)]
+    count = part.people if part else count
     return Lineage(
         "new" if has_hits and not releases.stale else "undecided",
         count,
         0,
         count,
         (0 if releases.stale else count, count),
-        new_values={**_new_values(values, releases)[0], **_text_values(texts)},
+        new_values={**_new_values(values, releases, part)[0], **_text_values(texts)},
         notes=(*notes, "no release is registered, so all people count as new"),
         columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if rows[:, at].any()),
     )
@@ -285,8 +324,10 @@ def _notes(m: _Measured, noise: _Noise, releases: Releases) -> list[str]:
         notes.append(f"fields of known people that differ from what is registered: {', '.join(told)}")
     if m.new and m.known:
         notes.append(f"interval: typing errors hide up to {noise.most} known people among the {m.new} unmatched")
-    worst = max(m.rates.values(), default=0.0)
-    notes.append(f"interval: up to {worst:.1g} of new people meet a known key by chance (rate of synthetic data)")
+    worst = max(m.rates.most_of_one(kind).mean for kind in m.columns)
+    notes.append(
+        f"interval: up to {worst:.1g} of new people meet a known key by chance (rates of the releases at hand)"
+    )
     if m.lookalikes:
         notes.append(
             f"{m.lookalikes} people share a telephone, mailbox or number with a known person, and differ in all else: new"
@@ -343,60 +384,69 @@ def _binomial_bounds(hits: int, tried: int) -> tuple[float, float]:
 
 def _measure(
     rows: U64, unkeyed: int, people: I64, values: Mapping[Kind, U64], releases: Releases, seen: Bools | None,
-    texts: Texts, second: SecondLook | None, one_in: int,
+    texts: Texts, second: SecondLook | None, part: Part | None,
 ) -> _Measured:  # fmt: skip
     """Look everything up, and count people by the kinds of key they have and by those that are known."""
-    count = int(people.max()) + 1
+    held_people = int(people.max()) + 1
     seen_rows = releases.held(rows) if seen is None else seen
-    present, held = _per_person(people, count, rows != 0), _per_person(people, count, seen_rows)
+    present, held = _per_person(people, held_people, rows != 0), _per_person(people, held_people, seen_rows)
     totals = present.sum(axis=0)
     columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if totals[at])
     main = int(np.argmax(totals))
     known_people = any_key(held)
-    namesakes = second.namesakes() if second is not None and known_people.any() else (0, 0)
-    rates = {kind: _rate(kind, _scale(releases.people), releases.members(kind), namesakes) for kind in columns}
-    found: list[tuple[Parent, int, bool, Release]] = []
+    known_count = int(known_people.sum())
+    weights = _Weights.of(part, known_count, held_people - known_count)
+    known_count = round(known_count * weights.known)
+    count = known_count + round((held_people - int(known_people.sum())) * weights.new)
+    tried = second.by_chance() if second is not None and known_people.any() else {}
+    active = list(releases.active.values())
+    rates = meetings(columns, releases.people, active, tried)
+    found: list[tuple[Parent, float, Release]] = []
     for release in releases.explaining(rows, seen_rows):
         # what the only release holds is what all hold
-        hits = held if len(releases) == 1 else _per_person(people, count, _hits(release, rows, seen_rows))
+        hits = held if len(releases) == 1 else _per_person(people, held_people, _hits(release, rows, seen_rows))
         of_release = any_key(hits)
-        matched = int(of_release.sum())
-        own = {kind: _rate(kind, _scale(release.people), release.members(kind), namesakes) for kind in columns}
-        if matched and not _chance_explains(hits, present, own)[0]:
+        matched = round(int(of_release.sum()) * weights.known)
+        own = meetings(columns, release.people, [release], tried)
+        if matched and not _chance_explains(hits, present, own, known_people, weights)[0]:
             # of a release whose people do not all have the sample's columns, those that have them count
             members = release.members(RECORD_KINDS[main])
-            coverage = one_in * max(matched / release.people, hits[:, main].sum() / members if members else 0.0)
-            rest = int((known_people & ~of_release).sum())
-            whole = not rest or _plausible(rest, count * max(rates.values()), NOISE_PLAUSIBLE)
-            found.append((Parent(release.id, min(1.0, coverage), matched / count), matched, whole, release))
+            by_main = float(hits[:, main].sum()) * weights.known / members if members else 0.0
+            coverage = max(matched / release.people, by_main)
+            others = round(int((known_people & ~of_release).sum()) * weights.known)
+            # of those whom this release does not hold, so many are known by chance to another
+            by_luck = rates.worst.of(count - matched).tail(others) if others else 1.0
+            found.append((Parent(release.id, min(1.0, coverage), matched / count), by_luck, release))
     found.sort(key=lambda each: (-each[0].share, -each[0].coverage, each[0].release))
-    explaining = [release for *_, release in found] or list(releases.active.values())
+    explaining = [release for *_, release in found] or active
     kinds = {kind for release in explaining for kind in release.columns}
     comparable = np.array([kind in kinds for kind in RECORD_KINDS])
-    by_chance, chance = _chance_explains(held, present, rates)
-    new_values, value_totals = _new_values(values, releases)
-    table = patterns(present & comparable, held & comparable)
+    by_chance, chance = _chance_explains(held, present, rates, known_people, weights)
+    new_values, value_totals = _new_values(values, releases, part)
+    table = weights.table(patterns(present & comparable, held & comparable))
     errors = ErrorRates(table, _by_chance(table, rates))
     lookalikes = _lookalikes(errors, rates)
     return _Measured(
-        len(rows),
+        count + len(rows) - held_people,
         unkeyed,
         count,
-        int(known_people.sum()) - lookalikes,
-        int((~any_key(present & comparable) & ~known_people).sum()),
+        known_count - lookalikes,
+        round(int((~any_key(present & comparable) & ~known_people).sum()) * weights.new),
         by_chance,
         chance,
         lookalikes,
         errors,
         tuple(parent for parent, *_ in found),
         frozenset(parent.release for parent, *_ in found if parent.coverage >= FULL_COVERAGE),
-        frozenset(parent.release for parent, _, whole, _ in found if whole),
+        frozenset(parent.release for parent, by_luck, _ in found if by_luck >= LIKELY),
+        frozenset(parent.release for parent, by_luck, _ in found if LIKELY > by_luck >= NOISE_PLAUSIBLE),
         frozenset(release.id for release in explaining if set(columns) == set(release.columns)),
         columns,
         rates,
+        _merged(people, known_people, table, active),
         new_values,
         value_totals,
-        _added(present, known_people, values, [release for *_, release in found], texts),
+        _added(present, known_people, values, [release for *_, release in found], texts, weights.known),
     )
 
 
@@ -416,7 +466,7 @@ def _per_person(people: I64, count: int, rows: Bools) -> Bools:
 
 
 def _added(
-    present: Bools, known: Bools, values: Mapping[Kind, U64], parents: list[Release], texts: Texts
+    present: Bools, known: Bools, values: Mapping[Kind, U64], parents: list[Release], texts: Texts, by: float
 ) -> dict[str, int]:
     """New harm to known people: kinds of identifier that no release has which explains them, and new texts."""
     if not parents or not known.any():
@@ -429,64 +479,66 @@ def _added(
         record_kinds = _FIELD_KINDS.get(kind.word)
         if record_kinds is None:
             # an account number is part of no record key: its values are counted, by nobody's name
-            added[kind.word] = min(len(values[kind]), int(known.sum()))
+            added[kind.word] = round(min(len(values[kind]), int(known.sum())) * by)
         else:
             columns = [RECORD_KINDS.index(each) for each in record_kinds]
-            added[kind.word] = int((present[:, columns].any(axis=1) & known).sum())
+            added[kind.word] = round(int((present[:, columns].any(axis=1) & known).sum()) * by)
     if texts.of_known:
         added["note"] = texts.of_known
     return {word: count for word, count in added.items() if count}
 
 
-def _new_values(values: Mapping[Kind, U64], releases: Releases) -> tuple[dict[str, int], dict[str, int]]:
+def _new_values(
+    values: Mapping[Kind, U64], releases: Releases, part: Part | None
+) -> tuple[dict[str, int], dict[str, int]]:
     """Per kind: values that no release holds, and all values; both scaled up from the sample of values."""
     new: dict[str, int] = {}
     totals: dict[str, int] = {}
+    by = part.one_in if part else 1
     for kind in VALUE_KINDS:
         tags = values.get(kind)
         if tags is None or not len(tags):
             continue
         unknown, compared = releases.new_values(kind, tags)
-        new[kind.word] = round(unknown * len(tags) / compared) if compared else 0
+        new[kind.word] = round(unknown * by * len(tags) / compared) if compared else 0
         if compared:
-            totals[kind.word] = len(tags)
+            totals[kind.word] = by * len(tags)
     return new, totals
 
 
 # --- chance and noise ------------------------------------------------------------------------------------------------
 
 
-def _scale(people: int) -> float:
-    return max(people / MEASURED_PEOPLE, SMALLEST_SCALE)
+def _merged(people: I64, known: Bools, table: I64, releases: list[Release]) -> int:
+    """How many new people there may be at most behind a row that another one shares (fathers and sons, namesakes)."""
+    if len(known) == len(people):
+        return 0
+    twice = int((np.bincount(people)[~known] - 1).sum())
+    told, likely = 0, NEVER
+    for family in FAMILIES:
+        bits = sum(1 << RECORD_KINDS.index(kind) for kind in family)
+        # whom nothing more telling keeps apart
+        count = sum(int(number) for present, number in enumerate(table[:, 0]) if present & bits and not present & told)
+        told |= bits
+        if twice and count:
+            likely += max((merging(kind, count, releases) for kind in family), key=lambda each: each.mean).of(count)
+    return min(twice, likely.most())
 
 
-def _rate(kind: Kind, scale: float, members: int, namesakes: tuple[int, int]) -> float:
-    """Share of new people that meet a key of this kind by chance: coincidences, and the cut of the tags (exact)."""
-    rate = COINCIDENCE[kind] * (max(1.0, scale) if kind in _OF_FAMILIES else scale)
-    if kind is Kind.NAME_DOB:
-        # what was seen at hand counts as much as its trials, the measured rate as much as BEFOREHAND of them
-        known, tried = namesakes
-        rate = (known + rate * BEFOREHAND) / (tried + BEFOREHAND)
-    return min(0.5, rate + members / (1 << CUT_BITS))
-
-
-def _chance_explains(seen: Bools, present: Bools, rates: Mapping[Kind, float]) -> tuple[bool, float]:
+def _chance_explains(
+    seen: Bools, present: Bools, rates: Meetings, known: Bools, weights: _Weights
+) -> tuple[bool, float]:
     """Whether new people alone could have met as many known keys of every kind, and how likely; shapes (people, 6)."""
     least = 1.0
     for column, kind in enumerate(RECORD_KINDS):
-        met = int(seen[:, column].sum())
+        met = round(int(seen[:, column].sum()) * weights.known)
         if met:
-            least = min(least, poisson_tail(int(present[:, column].sum()) * rates[kind], met))
+            least = min(least, rates.one(kind).of(weights.people(present[:, column], known)).tail(met))
     return least >= CHANCE_PLAUSIBLE, min(1.0, least * len(RECORD_KINDS))
 
 
-def _plausible(seen: int, mean: float, least: float) -> bool:
-    """Whether a Poisson number of this mean reaches `seen` with probability `least` or more."""
-    return seen <= mean or poisson_tail(mean, seen) >= least
-
-
-def _chances(table: I64, rates: Mapping[Kind, float]) -> Iterator[tuple[int, int, int, float]]:
-    """Patterns of people who may be taken for known ones by chance: present, seen, how many, how many by chance.
+def _chances(table: I64, rates: Meetings) -> Iterator[tuple[int, int, int, Chance]]:
+    """Patterns of people who may be taken for known ones by chance: present, seen, how many, a mean of how many by chance.
 
     That are those seen by weak keys alone whose other keys say otherwise, and whoever differs in two fields or more.
     """
@@ -494,25 +546,29 @@ def _chances(table: I64, rates: Mapping[Kind, float]) -> Iterator[tuple[int, int
         errors = fewest_errors(present, seen) if seen else 0
         if errors >= 2 or (errors and not seen & ~WEAK):
             count = int(table[present, seen])
-            rate = min(rates[kind] for at, kind in enumerate(RECORD_KINDS) if seen >> at & 1)
-            yield present, seen, count, rate * (count + int(table[present, 0]))
+            rate = rates.together(kind for at, kind in enumerate(RECORD_KINDS) if seen >> at & 1)
+            yield present, seen, count, rate.of(count + int(table[present, 0]))
 
 
-def _by_chance(table: I64, rates: Mapping[Kind, float]) -> I64:
+def _by_chance(table: I64, rates: Meetings) -> I64:
     """The people who are seen by a weak key alone, and no more often than chance makes it: they tell no errors."""
     apart = np.zeros_like(table)
-    for present, seen, count, mean in _chances(table, rates):
-        if not seen & ~WEAK and poisson_tail(mean, count) >= NOISE_PLAUSIBLE:
+    for present, seen, count, by_chance in _chances(table, rates):
+        if not seen & ~WEAK and by_chance.tail(count) >= NOISE_PLAUSIBLE:
             apart[present, seen] = count
     return apart
 
 
-def _lookalikes(errors: ErrorRates, rates: Mapping[Kind, float]) -> int:
-    """People seen by one weak key alone, whose other keys say otherwise: rather chance among the new than errors."""
+def _is_lookalike(errors: ErrorRates, present: int, seen: int, by_chance: Chance) -> bool:
+    """Whether who is seen by weak keys alone, and whose other keys say otherwise, is rather chance than mistyped."""
+    return not seen & ~WEAK and errors.expected(present, seen) < by_chance.mean
+
+
+def _lookalikes(errors: ErrorRates, rates: Meetings) -> int:
     return sum(
         count
-        for present, seen, count, mean in _chances(errors.table, rates)
-        if not seen & ~WEAK and errors.expected(present, seen) < mean
+        for present, seen, count, by_chance in _chances(errors.table, rates)
+        if _is_lookalike(errors, present, seen, by_chance)
     )
 
 
@@ -535,6 +591,9 @@ def _noise(m: _Measured, second: SecondLook | None) -> _Noise:
         likely += min(unmatched, float(np.median(mean)))
         chance = min(chance, tail(mean * DEPENDENT, unmatched) * len(hiding))
     apart = m.new - m.beyond - m.lookalikes - blindly
+    if most and not blindly and second is not None and 0 < apart <= MOST:
+        # each of them was looked at again: that tells more of so few than rates do
+        likely = max(likely, apart * second.repair().share)
     seen = bool(m.errors.wrong.any() and surely) or likely >= ERRORS_SEEN * apart
     if blindly:
         # however bad the columns are: known people are not hidden by the hundred behind a handful of seen ones
@@ -574,25 +633,23 @@ def _interval(m: _Measured, noise: _Noise) -> tuple[int, int]:
     behind another row of the sample.
     """
     table = m.errors.table
-    doubtful = sum(
-        # where neither errors nor chance account for them, somebody made them up from known values
-        count
-        if m.errors.expected(present, seen) < count / 2
-        else min(count, math.ceil(mean + SIGMAS * math.sqrt(mean)))
-        for present, seen, count, mean in _chances(table, m.rates)
-    )
-    hidden = 0.0
-    for present in np.flatnonzero(table[1:, 0]).tolist():
-        rate = sum(
-            m.rates[kind]
-            for at, kind in enumerate(RECORD_KINDS)
-            if present + 1 >> at & 1 and fewest_errors(present + 1, 1 << at) < 2
-        )
-        hidden += min(0.5, rate) / (1 - min(0.5, rate)) * int(table[present + 1, 0])
+    doubtful = 0
+    for present, seen, count, by_chance in _chances(table, m.rates):
+        if not _is_lookalike(m.errors, present, seen, by_chance):
+            # where neither errors nor chance account for them, somebody made them up from known values
+            invented = m.errors.expected(present, seen) < count / 2
+            doubtful += count if invented else min(count, by_chance.most())
+    hidden = NEVER
+    for present in (np.flatnonzero(table[1:, 0]) + 1).tolist():
+        rate = NEVER
+        for at, kind in enumerate(RECORD_KINDS):
+            if present >> at & 1 and fewest_errors(present, 1 << at) < 2:
+                rate += m.rates.most_of_one(kind)
+        hidden += rate.of(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
     low = max(0, m.new - noise.most - m.beyond - m.lookalikes)
-    # two rows of what families share may be two people
-    room = m.known + m.rows - m.people
-    return low, m.new + min(room, max(0, doubtful - m.lookalikes) + math.ceil(hidden + 2 * math.sqrt(hidden)))
+    # a known person's row may be a new one's who shares the key
+    room = m.known + m.rows - m.people if m.known else 0
+    return low, min(m.rows, m.new + min(room, doubtful + hidden.most()) + m.merged)
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
@@ -606,7 +663,7 @@ def _verdict(m: _Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tup
     if not m.new:
         if not tie:
             return "undecided", "all people are known, but so few that chance may explain it"
-        return _explained(m), ""
+        return _explained(m, "")
     if stale:
         return "undecided", "releases that were not compared may hold the unmatched people"
     if tie and m.new == m.lookalikes and m.new < SEVERAL:
@@ -615,7 +672,7 @@ def _verdict(m: _Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tup
         if m.beyond:
             return "undecided", f"{m.beyond} people cannot be compared"
         if noise.seen:
-            return _explained(m), f"the {m.new} unmatched people are no more than the sample's typing errors explain"
+            return _explained(m, f"the {m.new} unmatched people are no more than the sample's typing errors explain")
         return "undecided", f"the {m.new} unmatched people may be new, or known and mistyped"
     if tie and _full(m, noise):
         return "superset", ""
@@ -638,17 +695,19 @@ def _full(m: _Measured, noise: _Noise) -> frozenset[str]:
     return m.full | {parent.release for parent in m.parents if parent.coverage * grown >= FULL_COVERAGE}
 
 
-def _explained(m: _Measured) -> str:
-    """The verdict on a sample all of whose people are known."""
+def _explained(m: _Measured, reason: str) -> tuple[str, str]:
+    """The verdict on a sample all of whose people are known, and what it rests on."""
     whole = [parent for parent in m.parents if parent.release in m.whole]
     if not whole:
-        return "re-packaged"
+        if m.perhaps:
+            return "undecided", "too few people to tell whether all are from one release"
+        return "re-packaged", reason
     # whoever is unmatched here is known and mistyped
     grown = m.people / m.known
     full = [parent for parent in whole if parent.coverage * grown >= FULL_COVERAGE]
     if not full:
-        return "subset"
-    return "re-post" if any(parent.release in m.alike for parent in full) else "re-packaged"
+        return "subset", reason
+    return ("re-post" if any(parent.release in m.alike for parent in full) else "re-packaged"), reason
 
 
 def _values_tie(m: _Measured) -> bool:

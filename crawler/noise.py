@@ -38,6 +38,8 @@ PATTERNS = 1 << len(RECORD_KINDS)
 
 # So many people speak for swapped columns: that three namesakes of one day are new is less likely.
 ENOUGH_SWAPPED, SWAPPED_AT_MOST = 3, 0.1
+# And so large a share of all who have a name and a birth date: namesakes among strangers are fewer (1.2e-3 beside 15 M people).
+SWAPPED_SHARE = 0.01
 # Error rates that are thought possible before anything is seen: every order of magnitude as likely as another.
 _RATES = np.geomspace(1e-5, 0.6, 64)
 _DRAWS = 256
@@ -138,10 +140,17 @@ def names_swapped(keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> bool:
         keys: shape (n, 6).
         seen: shape (n, 6), which of them are known.
     """
-    by_first = [RECORD_KINDS.index(kind) for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST)]
-    telling = seen[:, RECORD_KINDS.index(Kind.NAME_DOB)] & (keys[:, by_first] != 0).any(axis=1)
+    name = RECORD_KINDS.index(Kind.NAME_DOB)
+    first = [RECORD_KINDS.index(kind) for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST)]
+    numbers = [RECORD_KINDS.index(kind) for kind in (Kind.NIR_DOB, Kind.PHONE_DOB)]
+    rows = np.flatnonzero(seen[:, name])
+    if len(rows) < max(ENOUGH_SWAPPED, SWAPPED_SHARE * np.count_nonzero(keys[:, name])):
+        return False
+    there, known = keys[rows] != 0, seen[rows]
+    # whose number is not known with this birth date is a namesake: a swap leaves number and date as they are
+    telling = there[:, first].any(axis=1) & (~there[:, numbers].any(axis=1) | known[:, numbers].any(axis=1))
     # a relative may bear the surname as a first name
-    return bool(telling.sum() >= ENOUGH_SWAPPED and seen[telling][:, by_first].any(axis=1).mean() < SWAPPED_AT_MOST)
+    return bool(telling.sum() >= ENOUGH_SWAPPED and known[telling][:, first].any(axis=1).mean() < SWAPPED_AT_MOST)
 
 
 class ErrorRates:

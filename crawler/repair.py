@@ -24,6 +24,8 @@ ROLES = ("first", "surname", "dob", "nir", "email", "phone")
 _MAX_LENGTH = 64
 # So many pairs of a name and a date not its own are looked up, to see how often these are known.
 _NAMESAKES = 65_536
+# So many numbers are tried beside first names of other people; each number at least beside so many of them.
+_HALVES, _OTHERS = 8192, 16
 _DAYS = np.array([list(b"%02d%02d" % (month, day)) for month in range(1, 13) for day in range(1, 29)], np.uint8)
 
 # Per key: its parts. Both parts are varied, one at a time, the other as it stands.
@@ -123,12 +125,25 @@ class SecondLook:
         """See `repair`."""
         return repair(self.probe_key, self.unmatched, self.holds)
 
-    def namesakes(self) -> tuple[int, int]:
-        """How often a name is known with a birth date of the same year that is not its own: (known, tried).
+    def by_chance(self) -> dict[Kind, tuple[int, int]]:
+        """How often keys made of halves of different people are known: per kind (known, tried).
 
-        The share is the rate at which new people meet a namesake by chance, among the very people and releases at hand.
+        The share is the rate at which new people meet a known key by chance, among the very people and releases at hand:
+        a name with a birth date of the same year that is not its own, a known number with somebody else's first name.
         """
         forms = self.unmatched.forms()
+        found = {Kind.NAME_DOB: self._namesakes(forms)}
+        for kind, number in ((Kind.NIR_FIRST, "nir"), (Kind.EMAIL_FIRST, "email"), (Kind.PHONE_FIRST, "phone")):
+            rows = np.flatnonzero(_there(forms, number) & _there(forms, "first"))
+            if len(rows) < 2:
+                continue
+            others = min(len(rows) - 1, max(_OTHERS, _HALVES // len(rows)))
+            mates = np.concatenate([np.roll(rows, turn) for turn in range(1, others + 1)])
+            halves = join_packed(forms[number].take(np.tile(rows, others)), forms["first"].take(mates))
+            found[kind] = int(self.holds(kind, probe_tags(self.probe_key, kind, halves)).sum()), len(mates)
+        return found
+
+    def _namesakes(self, forms: Mapping[str, Packed]) -> tuple[int, int]:
         rows = np.flatnonzero(_there(forms, "names") & _there(forms, "dob") & (forms["dob"].lengths == 6))
         if not len(rows):
             return 0, 0

@@ -3,7 +3,8 @@
 Up to a number of distinct rows all of them are held. Of a larger sample one person in 2, 4, 8 … is held, chosen by their
 most telling key, so that the rows of one person stay or go together; beside them every row that no release knows,
 as long as those are not too many themselves. So the people that a mostly known dump adds are counted one by one
-however large it is, and only numbers too large for that are estimates, which say so.
+however large it is, and have the verdict that they would have were all rows held. Only numbers too large for that are
+estimates, which say so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.growing import Growing
-from crawler.lineage import NO_TEXTS, Texts, compare
+from crawler.lineage import NO_TEXTS, Part, Texts, compare
 from crawler.repair import SecondLook
 from data.model import Lineage
 from data.people import any_key, count_people
@@ -30,6 +31,8 @@ _TELLING = tuple(
     for kind in (Kind.NIR_DOB, Kind.NIR_FIRST, Kind.NAME_DOB, Kind.EMAIL_FIRST, Kind.PHONE_FIRST, Kind.PHONE_DOB)
 )
 _ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+# One in 2 to the power of these is the least that is ever drawn: 1e14 rows to 100,000.
+_HALVINGS = 31
 # After making room so much of it is in use: else room would have to be made for every batch.
 _FILL = 0.75
 # Standard deviations by which an estimate's interval is widened.
@@ -58,6 +61,8 @@ class SampleRecords:
         self._held: dict[Kind | None, int] = {None: 0}
         self._unmatched: U64 | None = None
         self._unkeyed = 0
+        # rows by how often their draw can be halved before they are out, repeated ones as often as they came
+        self._rows = np.zeros(_HALVINGS, np.int64)
 
     def add(self, keys: U64) -> None:
         """Take rows, shape (n, 6), columns as `RECORD_KINDS`, 0 for absent."""
@@ -72,7 +77,9 @@ class SampleRecords:
             return
         if self._unmatched is not None:
             self._keep_unmatched(keys)
-        drawn = _drawn(keys, self.one_in)
+        telling = _telling(keys)
+        self._rows += _halvings(telling)
+        drawn = keys if self.one_in == 1 else keys[telling & np.uint64(self.one_in - 1) == 0]
         self._keys.add(drawn)
         self._grow(None, len(drawn))
 
@@ -98,56 +105,44 @@ class SampleRecords:
 
         Args:
             has_hits: whether canaries of a client hit in the sample.
-            second: what can be asked again about unmatched people; it is not where only a part of all is held.
+            second: what can be asked again about unmatched people.
             texts: what was recognised of free texts.
         """
         keys = self.keys()
         if not len(keys) and self._unmatched is None:
             return None
-        if not len(keys):
-            # nobody was drawn: those that are counted one by one stand for themselves
-            keys = self._unmatched if self._unmatched is not None else keys
-        if self.one_in == 1:
-            return compare(
-                keys,
-                self.values(),
-                self._releases,
-                has_hits=has_hits,
-                second=second,
-                texts=texts,
-                unkeyed=self._unkeyed,
-            )
-        found = compare(keys, self.values(), self._releases, has_hits=has_hits, texts=texts, one_in=self.one_in)
-        return self._scaled(found)
-
-    def _scaled(self, found: Lineage) -> Lineage:
-        """The sample's numbers from those of the people that are held."""
-        by, (low, high) = self.one_in, found.interval
-        known, new = found.known * by, found.new * by
-        low = by * max(0, low - math.ceil(_SIGMAS * math.sqrt(low)))
-        high = by * (high + math.ceil(_SIGMAS * math.sqrt(high)))
-        verdict = found.verdict
-        notes = [f"too many people to hold all: one in {by} was compared, and numbers of people are estimates"]
+        part = None
+        if self.one_in > 1:
+            part = Part(self.one_in, self._people(), all_new=self._unmatched is not None)
         if self._unmatched is not None:
-            new = count_people(self._unmatched)
-            low, high = min(low, new), max(high, new)
-            notes.append(f"the {new} people that no release knows were all counted")
-            if new and not found.new:
-                # the few that were not drawn must not be hidden behind those that were
-                verdict = "undecided"
-                notes.append("whether they are new, or known and mistyped, was not decided")
-        return replace(
-            found,
-            verdict=verdict,
-            records=known + new,
-            known=known,
-            new=new,
-            interval=(low, high),
-            mistyped=min(new, found.mistyped * by),
-            new_values={kind: number * (1 if kind == "note" else by) for kind, number in found.new_values.items()},
-            added={kind: number * (1 if kind == "note" else by) for kind, number in found.added.items()},
-            notes=(*found.notes, *notes),
+            keys = np.concatenate([keys[self._releases.known_any(keys)], self._unmatched])
+        found = compare(
+            keys,
+            self.values(),
+            self._releases,
+            has_hits=has_hits,
+            second=second,
+            texts=texts,
+            unkeyed=self._unkeyed,
+            part=part,
         )
+        return found if part is None else self._told(found)
+
+    def _people(self) -> int:
+        """How many people the sample speaks of: those drawn, times how many rows came for each row that was drawn."""
+        drawn = int(self._rows[self.one_in.bit_length() - 1 :].sum())
+        return round(count_people(self.keys()) * int(self._rows.sum()) / drawn) if drawn else 0
+
+    def _told(self, found: Lineage) -> Lineage:
+        """With what must be said of numbers that come from a part; estimates of new people have wider bounds."""
+        notes = [f"too many people to hold all: one in {self.one_in} was compared, and numbers of people are estimates"]
+        if self._unmatched is not None:
+            notes.append(f"the {found.new} people that no release knows were all counted")
+            return replace(found, notes=(*found.notes, *notes))
+        low, high = found.interval
+        low = max(0, math.floor(low - _SIGMAS * math.sqrt(low * self.one_in)))
+        high = math.ceil(high + _SIGMAS * math.sqrt(high * self.one_in))
+        return replace(found, interval=(low, high), notes=(*found.notes, *notes))
 
     # --- room ----------------------------------------------------------------------------------------------------
 
@@ -187,16 +182,25 @@ class SampleRecords:
         self._unmatched = None if self._most is not None and len(held) > self._most * _FILL else held
 
 
-def _drawn(rows: U64, one_in: int) -> U64:
-    """The rows of one person in `one_in` (a power of two)."""
-    if one_in == 1:
-        return rows
+def _telling(rows: U64) -> U64:
+    """Shape (n,): the most telling key of each row, by which the rows of one person are drawn together."""
     telling = np.zeros(len(rows), np.uint64)
     for column in reversed(_TELLING):
         there = rows[:, column] != 0
         telling[there] = rows[there, column]
-    chosen: U64 = rows[(telling & np.uint64(one_in - 1)) == 0]
-    return chosen
+    return telling
+
+
+def _halvings(telling: U64) -> NDArray[np.int64]:
+    """How many rows stay after 0, 1, 2 … halvings of the draw and no more: by the zeros at the end of their key."""
+    lowest = telling & (~telling + np.uint64(1))
+    zeros = np.frexp(lowest.astype(np.float64))[1] - 1
+    return np.bincount(np.minimum(zeros, _HALVINGS - 1), minlength=_HALVINGS).astype(np.int64)
+
+
+def _drawn(rows: U64, one_in: int) -> U64:
+    """The rows of one person in `one_in` (a power of two)."""
+    return rows if one_in == 1 else rows[_telling(rows) & np.uint64(one_in - 1) == 0]
 
 
 def _distinct_rows(rows: U64) -> U64:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from data.errors import InputError, KeyFileError, StoreError, StoreFull
 from data.normalise import VERSION
-from data.people import any_key, count_people
+from data.people import any_key, group_people, shared_keys
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagset import TagSet
 from data.tightset import TightSet, open_set
@@ -148,13 +148,15 @@ class ReleaseBuilder:
             if tags.any():
                 values[kind.word] = _save(tags, aside / "values" / f"{kind.word}.tags")
         notes = _save(np.concatenate(self._notes), aside / f"{NOTES}.tags") if self._notes else 0
+        people = group_people(keys)
         whole = {
             **manifest,
             "id": self.release,
             "format": FORMAT,
             "normaliser": VERSION,
             "records": len(keys),
-            "people": count_people(keys),
+            "people": int(people.max()) + 1,
+            "shared": {kind.word: counts for kind, counts in shared_keys(keys, people).items()},
             "sets": sets,
             "values": values,
             "value_sample": step,
@@ -214,6 +216,11 @@ class Release:
     def members(self, kind: Kind) -> int:
         """How many record keys of a kind it holds."""
         return int(self.manifest["sets"].get(kind.word, 0))
+
+    def shared(self, kind: Kind) -> tuple[int, int, int]:
+        """How often its people share a key of a kind: see `data.people.shared_keys`; zeros where that was not counted."""
+        more, bearers, one_in = self.manifest.get("shared", {}).get(kind.word, (0, 0, 1))
+        return int(more), int(bearers), int(one_in)
 
     def verify(self) -> None:
         """Read everything and compare digests; raises StoreError."""

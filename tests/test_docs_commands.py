@@ -223,7 +223,7 @@ def test_every_command_that_a_hint_names_exists():
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 # What lies below these keys is named by operators, sites or kinds of tags.
-FREE = {"facts", "kinds", "new_values", "sets", "values", "fields", "hosts", "handed"}
+FREE = {"facts", "kinds", "new_values", "sets", "shared", "values", "fields", "hosts", "handed"}
 
 
 def keys_of(value: Any) -> set[str]:

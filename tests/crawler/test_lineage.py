@@ -163,6 +163,38 @@ def test_swapped_columns_of_names_are_seen_by_who_is_known(releases: Releases) -
     assert not names_swapped(NEW[:50], releases.held(NEW[:50]))
 
 
+def test_namesakes_among_strangers_are_no_swapped_columns(releases: Releases) -> None:
+    # five strangers of 2,000 bear a known name and birth date, and have numbers of their own
+    strangers = np.concatenate([only(KNOWN[:5], 0) + only(NEW[:5], 1, 2, 3, 4, 5), NEW[5:2000]])
+    assert not names_swapped(strangers, releases.held(strangers))
+    # without numbers they would be as many as chance may make of a large crowd
+    bare = only(strangers, 0, 3)
+    assert not names_swapped(bare, releases.held(bare))
+    swapped = only(KNOWN[:60], 0) + only(NEW[:60], 3)
+    assert names_swapped(swapped, releases.held(swapped))
+
+
+def test_one_person_of_another_release_may_be_chance_and_several_are_not(releases: Releases) -> None:
+    for others, verdict in ((0, "subset"), (1, "undecided"), (3, "re-packaged")):
+        found = judge(releases, only(np.concatenate([KNOWN[:4], OTHER[:others]]), 3), values={})
+        assert (found.verdict, found.known, found.new) == (verdict, 4 + others, 0)
+
+
+def test_people_behind_one_row_are_as_many_as_the_known_ones_show(tmp_path: Path) -> None:
+    base = KNOWN.copy()
+    # one in forty shares a telephone and a first name with another
+    base[1::40, 4] = base[::40, 4]
+    builder = ReleaseBuilder("base")
+    builder.add(base, {})
+    builder.write(tmp_path, {})
+    rows = only(NEW[:2000], 4)
+    rows[1:100:2] = rows[:100:2]
+    found = judge(Releases.open(tmp_path), np.tile(rows, (3, 1)), hits=True, values={})
+    assert (found.verdict, found.records, found.new) == ("new", 1950, 1950)
+    # the 50 and what chance makes of it, and not the 4,050 rows that were seen before
+    assert 2000 <= found.interval[1] < 2100
+
+
 def test_known_people_with_a_new_kind_of_identifier_are_new_harm(tmp_path: Path) -> None:
     builder = ReleaseBuilder("bare")
     builder.add(only(KNOWN[:300], 0, 4, 5), {Kind.PHONE: KNOWN[:300, 5]})

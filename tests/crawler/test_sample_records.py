@@ -62,19 +62,36 @@ def test_rows_without_a_key_are_counted_and_not_held(releases, most):
 
 
 @pytest.mark.parametrize("new", [0, 1, 3, 700])
-def test_the_new_people_of_a_large_known_dump_are_all_counted(releases, new):
+def test_a_large_dump_of_which_a_part_is_held_has_the_lineage_of_the_whole(releases, new):
     rows = np.concatenate([people(1, 50_000), people(2, new)])
     rows = rows[np.random.default_rng(4).permutation(len(rows))]
     held = filled(releases, np.concatenate([rows, rows]))
     assert held.one_in > 1
     assert len(held.keys()) <= MOST
-    lineage = held.lineage(has_hits=False)
-    assert lineage.new == new
-    assert lineage.interval[0] <= new <= lineage.interval[1]
-    assert lineage.known == pytest.approx(50_000, rel=0.15)
-    assert (lineage.verdict == "re-post") is (new == 0)
-    assert lineage.parents[0].coverage == pytest.approx(1, abs=0.15)
+    lineage, whole = held.lineage(has_hits=False), filled(releases, rows, most=None).lineage(has_hits=False)
+    assert lineage.verdict == whole.verdict == ("superset" if new else "re-post")
+    assert (lineage.records, lineage.known, lineage.new) == (50_000 + new, 50_000, new)
+    assert lineage.interval == whole.interval
+    assert lineage.parents == whole.parents
+    assert lineage.confidence == pytest.approx(whole.confidence, abs=1e-5)
     assert any("estimates" in note for note in lineage.notes)
+
+
+def test_a_worn_copy_of_which_a_part_is_held_is_still_one(releases):
+    rows = people(1, 50_000)
+    worn = np.random.default_rng(8).random((len(rows), 2)) < 0.06
+    # first name and birth date mistyped: all keys but none of the number and what is left
+    rows = np.where(worn[:, :1] & (np.array([1, 1, 0, 1, 1, 0]) == 1), people(11, len(rows)), rows)
+    rows = np.where(worn[:, 1:] & (np.array([1, 0, 1, 0, 0, 1]) == 1), people(12, len(rows)), rows)
+    lineage, whole = (
+        filled(releases, rows).lineage(has_hits=False),
+        filled(releases, rows, most=None).lineage(has_hits=False),
+    )
+    assert lineage.verdict == whole.verdict == "re-post"
+    assert lineage.new == whole.new > 100
+    assert lineage.records == whole.records
+    # of 2,000 people some 90 show an error
+    assert lineage.mistyped == pytest.approx(whole.mistyped, rel=0.45)
 
 
 def test_a_large_dump_of_new_people_is_estimated_and_its_interval_holds_the_truth(releases):

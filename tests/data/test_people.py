@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import people as people_module
-from data.people import any_key, any_per_person, count_people, group_people
+from data.people import any_key, any_per_person, count_people, group_people, shared_keys
+from data.tags import Kind
 
 # columns: name+dob, nir+first, nir+dob, email+first, phone+first, phone+dob
 SMALL = st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=25)
@@ -95,3 +96,27 @@ def test_leaving_out_who_shares_nothing_changes_no_person(rows: list[list[int]],
     found = group_people(keys)
     assert partition(found) == partition(people_module._group(keys))
     assert sorted(set(found.tolist())) == list(range(len(set(found.tolist()))))
+
+
+def test_how_often_two_people_share_a_key_is_counted_by_kind() -> None:
+    # father and son share a telephone and a first name, two namesakes a day of birth; the last row is the first again
+    keys = grid(
+        [[1, 1, 1, 0, 1, 1], [2, 2, 2, 0, 1, 2], [3, 3, 3, 0, 0, 0], [3, 4, 4, 0, 0, 0], [1, 0, 1, 0, 1, 0]],
+    )
+    shared = shared_keys(keys, group_people(keys))
+    assert shared == {
+        Kind.NAME_DOB: (1, 4, 1), Kind.NIR_FIRST: (0, 4, 1), Kind.NIR_DOB: (0, 4, 1),
+        Kind.PHONE_FIRST: (1, 2, 1), Kind.PHONE_DOB: (0, 2, 1),
+    }  # fmt: skip
+
+
+def test_of_many_people_the_shared_keys_are_counted_on_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 40_000
+    keys = np.random.default_rng(2).integers(1, 2**64, (n, 6), np.uint64)
+    keys[n // 2 :, 4] = keys[: n // 2, 4]
+    monkeypatch.setattr(people_module, "SHARED_EXACT", n - 1)
+    more, bearers, one_in = shared_keys(keys, np.arange(n))[Kind.PHONE_FIRST]
+    assert one_in == 16
+    assert more * 2 == bearers
+    assert more * one_in == pytest.approx(n // 2, rel=0.15)
+    assert shared_keys(keys, np.arange(n))[Kind.NAME_DOB][0] == 0
