@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
+from itertools import chain
 from typing import cast
 
 from crawler.readers import signatures
@@ -23,6 +24,9 @@ Claims = Callable[[int], int]
 """Where the part of a file ends that holds a place, or the place itself where no reader knows such a part."""
 # packed files that are members are known again by so many bytes, and then by a digest of all of them
 _KNOWN_BY, _MOST_KNOWN = 64, 10_000
+# between values that are searched together: it is in no word
+_BETWEEN = b"\x02"
+_NEAR = 4096
 
 
 @cache
@@ -94,9 +98,16 @@ def read_inside(
             if not may_open(out):
                 return
             inner = Source(_cut(data, place), "", source.amplification)
-            _member(inner, out, choose, None)
+            _member(inner, out, _choose_packed, None)
             further = place + max(1, inner.position)
         place = finder.find(further)
+
+
+def read_in_values(columns: Iterable[Iterable[bytes]], source: Source, out: Output) -> None:
+    """Read the packed files that are written as text in values of a table that came from no text."""
+    watcher = Watcher(lambda data: read_inside(data, source, out, at=0), out, raw=False)
+    watcher.feed(_BETWEEN.join(chain.from_iterable(columns)))
+    watcher.finish()
 
 
 def _cut(data: bytes | bytearray, start: int) -> Iterator[bytes]:
@@ -147,17 +158,22 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
                 continue
         if not goes_on and not may_open(out):
             return
-        goes_on = read_here(source, out)
+        goes_on = read_here(source, out, choose if goes_on else _choose_packed)
 
 
-def read_here(source: Source, out: Output) -> bool:
+def _choose_packed(head: bytes, name: str) -> Reader | None:
+    """As `choose` where a packed file is known to begin: fewer bytes tell what it is, and there may be many of them."""
+    return choose(head[:_NEAR], name)
+
+
+def read_here(source: Source, out: Output, pick: Choice = _choose_packed) -> bool:
     """Read what begins where the source stands as a member, as far as its format goes; at least a byte is taken.
 
     Returns:
         True if the end of the format was met, behind which the source then stands.
     """
     inner = Source(iter(source.piece, b""), "", source.amplification)
-    found = _member(inner, out, choose, None)
+    found = _member(inner, out, pick, None)
     moved = inner.position > 0
     source.unread(inner.left())
     if not moved:
@@ -200,10 +216,10 @@ def _member(
         elif reader is not None:
             begun = source.position
             _read(reader, source, out)
+            if rest is not None:
+                rest(source, out, kind, source.position > begun)
             if watcher is not None:
                 watcher.finish()
-            if rest is not None and not getattr(reader, "ALL", False):
-                rest(source, out, kind, source.position > begun)
         if rest is not None:
             source.drain()
         else:

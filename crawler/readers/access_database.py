@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from crawler.readers import looked_into, read_inside
+from crawler.readers import looked_into, read_in_values, read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.encoding import as_utf8, is_text
@@ -177,6 +177,7 @@ class _Database:
                 self._given += size
                 if self._given > RATIO * len(self.data) + SMALL:
                     raise Damaged("ratio", "its rows are far larger than the file")
+                read_in_values(rows, self._source, self._out)
                 self.tables.add(table, names, list(zip(*rows, strict=True)), size)
 
     def _places(self, page: int) -> list[tuple[int, int]]:

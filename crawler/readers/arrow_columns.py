@@ -16,7 +16,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import pyarrow as pa
 from pyarrow import types
 
-from crawler.readers import read_member
+from crawler.readers import read_in_values, read_member
 from crawler.readers.base import RATIO_FLOOR, Damaged, Limits, Output, Source
 from crawler.readers.encoding import repair
 from crawler.readers.sheet_values import plain_number
@@ -68,6 +68,7 @@ class Batches:
         self._given += sum(_CELL * len(values) + sum(map(len, values)) for _, values in columns)
         if self._given > self._most:
             raise Damaged("ratio", f"it unpacks to more than {self._limits.max_ratio:g} times its size")
+        read_in_values([values for _, values in columns], self._source, self._out)
         self._put(columns, batch.num_rows)
 
     def report(self, out: Output) -> None:

@@ -75,7 +75,7 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Give out the headers as text and the parts as members."""
-    lines = _Lines(source, Watcher(lambda data: read_inside(data, source, out, at=0), out, text=True))
+    lines = _Lines(source, Watcher(lambda data: read_inside(data, source, out, at=0), out))
     _entity(lines, out, source, [])
     lines.rest()
     lines.beside.finish()

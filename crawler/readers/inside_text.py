@@ -39,7 +39,7 @@ _QUOTED = re.compile(
 _QUOTED_RARE = (0x04, 0x1F, 0x25, 0x11, 0x01, 0x1C, 0x07)
 # Packed files of 30 bytes and more are at least so long as one word; where words are shorter nothing is looked at. Lines of
 # base64 have 60 characters and more, PHP writes \/ for / in JSON.
-_RUN = 40
+_RUN = b"A" * 40
 _IN_WORD = bytes(
     0x41 if chr(value).isascii() and (chr(value).isalnum() or value in b"+/\\") else 0x2E for value in range(256)
 )
@@ -62,12 +62,14 @@ class Watcher:
     Args:
         opened: takes bytes that begin with a packed file.
         out: is told what was too large.
-        text: packed files that are written as text are looked for as well.
+        raw: packed files that stand there as they are are looked for.
+        text: packed files that are written as text are looked for.
     """
 
-    def __init__(self, opened: Callable[[bytes], None], out: Output, *, text: bool) -> None:
+    def __init__(self, opened: Callable[[bytes], None], out: Output, *, raw: bool = True, text: bool = True) -> None:
         self._open = opened
         self._out = out
+        self._plain = raw
         self._text = text
         self._wide: bool | None = None
         # the last bytes, in which something may have begun
@@ -88,7 +90,7 @@ class Watcher:
             self._keep(self._raw, data)
             return
         joined = self._tail + data
-        at = self._as_it_stands(joined)
+        at = self._as_it_stands(joined) if self._plain else None
         if at is not None:
             self._raw = []
             self._keep(self._raw, joined[at:])
@@ -132,7 +134,7 @@ class Watcher:
             self._wide = detect(data[:8192])[0].startswith("utf-16")
         if self._wide:
             data = data.replace(b"\0", b"")
-        at = 0
+        places, at = _Places(data), 0
         while True:
             if self._form:
                 found = _GOES_ON[self._form].match(data, at)
@@ -143,37 +145,11 @@ class Watcher:
                     return data[stop:]
                 self._end_run()
                 at = stop
-            begun = self._begins(data, at)
+            begun = places.after(at)
             if begun is None:
                 return data[max(at, len(data) - REACH) :]
             at, self._form = begun
             self._parts = []
-
-    def _begins(self, data: bytes, start: int) -> tuple[int, str] | None:
-        """The first place where a packed file is written as text, and its form."""
-        places = [found for found in (self._in_words(data, start), self._in_quotes(data, start)) if found is not None]
-        return min(places, default=None)
-
-    def _in_words(self, data: bytes, start: int) -> tuple[int, str] | None:
-        words = data.translate(_IN_WORD)
-        at = words.find(b"A" * _RUN, start)
-        while at >= 0:
-            begin = words.rfind(b".", start, at) + 1 or start
-            prefix = _PREFIX.match(data, begin)
-            for place in {begin, prefix.end() if prefix else begin}:
-                if data.startswith(_BASE64, place):
-                    return place, "base64"
-                if data.startswith(_HEX, place):
-                    return place, "hex"
-            stop = words.find(b".", at)
-            at = words.find(b"A" * _RUN, stop) if stop >= 0 else -1
-        return None
-
-    def _in_quotes(self, data: bytes, start: int) -> tuple[int, str] | None:
-        if not any(rare in data for rare in _QUOTED_RARE):
-            return None
-        found = _QUOTED.search(data, start)
-        return (found.start() + 1, "quoted") if found else None
 
     def _end_run(self) -> None:
         if not self._form:
@@ -193,6 +169,42 @@ class Watcher:
         for data in over:
             self._held -= len(data)
             self._open(data)
+
+
+class _Places:
+    """Where packed files begin that are written as text, asked from front to back."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._words = b""
+        self._quoted = 0 if any(rare in data for rare in _QUOTED_RARE) else len(data)
+
+    def after(self, start: int) -> tuple[int, str] | None:
+        """The first from there on, and its form."""
+        if self._quoted < start:
+            found = _QUOTED.search(self._data, start)
+            self._quoted = found.start() + 1 if found else len(self._data)
+        if not self._words:
+            self._words = self._data.translate(_IN_WORD)
+        word = self._in_words(start)
+        if self._quoted < len(self._data) and (word is None or self._quoted < word[0]):
+            return self._quoted, "quoted"
+        return word
+
+    def _in_words(self, start: int) -> tuple[int, str] | None:
+        data, words = self._data, self._words
+        at = words.find(_RUN, start)
+        while at >= 0:
+            begin = words.rfind(b".", start, at) + 1 or start
+            prefix = _PREFIX.match(data, begin)
+            for place in {begin, prefix.end() if prefix else begin}:
+                if data.startswith(_BASE64, place):
+                    return place, "base64"
+                if data.startswith(_HEX, place):
+                    return place, "hex"
+            stop = words.find(b".", at)
+            at = words.find(_RUN, stop) if stop >= 0 else -1
+        return None
 
 
 def _decoded(text: bytes, form: str) -> bytes:

@@ -62,6 +62,8 @@ def sure(head: bytes, which: str) -> float:
 class Part:
     """A reader of parts, chosen by their package alone; `FORMAT` is what its members are called."""
 
+    WATCHED = "text"
+
     def __init__(self, kind: str) -> None:
         self.FORMAT = kind
 

@@ -87,18 +87,16 @@ class Finder:
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
-        self._next: dict[Signature, int] = {}
+        # of each signature, behind which nothing was searched
+        self._next = [-1] * len(SIGNATURES)
 
     def find(self, at: int = 0) -> int | None:
         """The first place from there on."""
-        places = []
-        for signature in SIGNATURES:
-            place = self._next.get(signature, -1)
+        for number, place in enumerate(self._next):
             if place < at:
-                place = self._next[signature] = self._search(signature, at)
-            if place < len(self._data):
-                places.append(place)
-        return min(places, default=None)
+                self._next[number] = self._search(SIGNATURES[number], at)
+        first = min(self._next)
+        return first if first < len(self._data) else None
 
     def _search(self, signature: Signature, start: int) -> int:
         data, mark = self._data, signature.mark

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from crawler.readers import choose, looked_into, read_inside, read_member
+from crawler.readers import choose, looked_into, read_in_values, read_inside, read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes
 from crawler.readers.encoding import as_utf8, is_text
@@ -65,7 +65,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     for start, stop in unused(held):
         read_inside(held[start:stop], source, out, at=0 if start else 1)
     with looked_into(held, source, out):
-        database = _Database(held, out, limits)
+        database = _Database(held, source, out, limits)
     del held
     try:
         database.read()
@@ -78,8 +78,9 @@ def read(source: Source, out: Output, limits: Limits) -> None:
 class _Database:
     """One database."""
 
-    def __init__(self, held: bytearray, out: Output, limits: Limits) -> None:
+    def __init__(self, held: bytearray, source: Source, out: Output, limits: Limits) -> None:
         self.out = out
+        self._source = source
         self.tables = Tables(out, limits)
         self.notes = Notes()
         self._members = 0
@@ -238,6 +239,7 @@ class _Database:
 
     def _give(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         columns = [[self._value(value) for value in column] for column in zip(*rows, strict=True)]
+        read_in_values(columns, self._source, self.out)
         size = sum(sum(map(len, column)) for column in columns)
         self._given += size
         if self._given > self._most:

@@ -14,7 +14,7 @@ import zstandard
 
 from crawler.readers import readers
 from tests.crawler.readers.frames import Member, read
-from tests.synth import archives
+from tests.synth import archives, office
 from tests.synth.compound import compound
 from tests.synth.every_format import SOUND, TABLE, sample
 from tests.synth.hostile import CANARY, make_zip
@@ -115,6 +115,31 @@ def test_packed_files_that_are_written_as_text_are_opened(way: str, packed: str,
     assert found.shows(CANARY)
     assert "inside" in found.all_problems
     assert sum(member.format == packed for member in found.walk()) == 1
+
+
+def test_packed_files_that_are_written_in_cells_are_opened():
+    import sqlite3
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    words = base64.b64encode(PACKED["zip"]).decode()
+    base = sqlite3.connect(":memory:")
+    base.execute("CREATE TABLE p (nom TEXT, fichier TEXT)")
+    base.executemany("INSERT INTO p VALUES (?,?)", [("Martin", "x"), ("Petit", words), ("Durand", "y")])
+    target = pa.BufferOutputStream()
+    parquet.write_table(pa.table({"nom": ["Martin", "Petit"], "fichier": ["", words]}), target)
+    for data in (
+        base.serialize(),
+        target.getvalue().to_pybytes(),
+        office.workbook([["nom", "fichier"], ["Martin", words]]),
+        office.open_document(office.ods_table([["nom", "fichier"], ["Martin", words]])),
+        make_zip(office.document_parts(office.paragraph("x") + f"<w:p><w:r><w:t>{words}</w:t></w:r></w:p>")),
+    ):
+        found = read(data)
+        assert found.shows(CANARY), found.format
+        assert found.all_complete
+        assert [member.format for member in found.walk()].count("zip") == 1
 
 
 def test_words_that_only_look_packed_are_no_problem():
