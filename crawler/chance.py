@@ -152,6 +152,8 @@ def meetings(kinds: Iterable[Kind], people: int, releases: Iterable[Counted], tr
     """
     releases = list(releases)
     scale = max(people / MEASURED_PEOPLE, SMALLEST_SCALE)
+    of_halves = [counts for kind, counts in tried.items() if kind is not Kind.NAME_DOB]
+    agreed = sum(known for known, _ in of_halves) / max(1, sum(looked_up for _, looked_up in of_halves))
     coincidence: dict[Kind, Chance] = {}
     relatives: dict[Kind, Chance] = {}
     halves: dict[Kind, Chance] = {}
@@ -163,8 +165,9 @@ def meetings(kinds: Iterable[Kind], people: int, releases: Iterable[Counted], tr
             rate = Chance((1 + known) / (1 / before + looked_up), 1 + known)
         else:
             rate = Chance(COINCIDENCE[kind] * (max(1.0, scale) if kind in OF_FAMILIES else scale))
-            if known:
-                halves[kind] = Chance(known / looked_up, known)
+            if agreed and looked_up:
+                # first names agree as often whatever the number: that is worth one case
+                halves[kind] = Chance((1 + known) / (1 / agreed + looked_up), 1 + known)
         coincidence[kind] = rate + Chance(sum(release.members(kind) for release in releases) / (1 << CUT_BITS))
         if kind in OF_FAMILIES:
             relatives[kind] = _sharing(kind, releases)

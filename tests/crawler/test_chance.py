@@ -80,12 +80,15 @@ def test_known_numbers_under_other_names_raise_the_rate_of_chance() -> None:
     plain = meetings(kinds, 300_000, [Known()], {})
     invented = meetings(kinds, 300_000, [Known()], dict.fromkeys(kinds, (65, 16384)))
     share = 65 / 16_384
-    assert invented.one(Kind.PHONE_FIRST).mean == pytest.approx(plain.one(Kind.PHONE_FIRST).mean + share)
+    assert invented.one(Kind.PHONE_FIRST).mean == pytest.approx(plain.one(Kind.PHONE_FIRST).mean + share, rel=1e-3)
     assert invented.most_of_one(Kind.PHONE_FIRST).mean == pytest.approx(
         plain.most_of_one(Kind.PHONE_FIRST).mean + share
     )
+    # no number of the third kind was met in few trials: first names agree no less often there
+    third = meetings([Kind.NIR_FIRST], 300_000, [Known()], {Kind.PHONE_FIRST: (65, 16_384), Kind.NIR_FIRST: (0, 500)})
+    assert third.one(Kind.NIR_FIRST).mean > share / 4
     # a relative shares both at once, two halves of strangers agree each for itself
-    assert invented.together(kinds).mean == pytest.approx(COINCIDENCE[Kind.EMAIL_FIRST] + share**2)
+    assert invented.together(kinds).mean == pytest.approx(COINCIDENCE[Kind.EMAIL_FIRST] + share**2, rel=1e-3)
 
 
 def test_the_rate_at_which_people_share_a_key_is_that_of_the_known_ones() -> None:
