@@ -49,3 +49,10 @@ def test_one_further_person_is_counted_exactly(cells: list[Cell]) -> None:
 @pytest.mark.slow
 def test_the_truth_lies_in_the_interval(cells: list[Cell]) -> None:
     assert sum(cell.inside for cell in cells) >= 0.95 * len(cells)
+
+
+@pytest.mark.slow
+def test_the_new_people_of_all_columns_are_counted_exactly_and_those_of_worn_ones_nearly(cells: list[Cell]) -> None:
+    full = [cell for cell in cells if cell.disguise.full and cell.disguise.name != "accents lost to ?"]
+    assert [str(cell) for cell in full if not cell.disguise.noisy and cell.miscounted] == []
+    assert [str(cell) for cell in full if abs(cell.miscounted) > 1] == []

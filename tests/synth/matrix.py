@@ -227,8 +227,13 @@ class Cell:
 
     @property
     def error(self) -> int:
-        """Of the count of new people."""
+        """Of the count of people whom no release knows."""
         return self.found.new - self.new
+
+    @property
+    def miscounted(self) -> int:
+        """Of the count of new people, those taken off who are told to be known and mistyped."""
+        return self.found.new - self.found.mistyped - self.new
 
     def __str__(self) -> str:
         return (
