@@ -24,6 +24,8 @@ Claims = Callable[[int], int]
 """Where the part of a file ends that holds a place, or the place itself where no reader knows such a part."""
 # packed files that are members are known again by so many bytes, and then by a digest of all of them
 _KNOWN_BY, _MOST_KNOWN = 64, 10_000
+# larger ones are not taken into memory to see whether they are the same
+_COMPARED = 2**26
 # between values that are searched together: it is in no word
 _BETWEEN = b"\x02"
 _NEAR = 4096
@@ -151,7 +153,7 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
         elif not signatures.seek(source):
             return
         known = out.packed.get(source.peek(_KNOWN_BY))
-        if known is not None:
+        if known is not None and known[0] <= _COMPARED:
             data = source.peek(known[0])
             if _read_already(data, 0, out):
                 source.skip(known[0])

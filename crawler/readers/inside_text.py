@@ -32,6 +32,11 @@ _MARKS = (
 # of the last digit of base64 only some bits belong to the mark
 _BASE64 = tuple(binascii.b2a_base64(mark)[: len(mark) * 8 // 6] for mark in _MARKS)
 _HEX = tuple(form for mark in _MARKS for form in (mark.hex().encode(), mark.hex().upper().encode()))
+# Rich Text writes files in lines of digits, behind a header of their own
+_RICH = b"{\\rtf"
+_IN_DIGITS = re.compile(
+    rb"504b0304(?:0a|14|2d)00|d0cf11e0a1b11ae1|1f8b0800|255044462d312e|377abcaf271c|526172211a07", re.IGNORECASE
+)
 _QUOTED = re.compile(
     rb"'(?:PK\x03\x04|\x1f\x8b\x08|%PDF-|\xd0\xcf\x11\xe0|SQLite format 3\\0|7z\xbc\xaf\\'\x1c|Rar!\\Z)"
 )
@@ -71,7 +76,9 @@ class Watcher:
         self._out = out
         self._plain = raw
         self._text = text
-        self._wide: bool | None = None
+        # what stands between the characters of UTF-16, and the lines of Rich Text
+        self._left_out: bytes | None = None
+        self._rich = False
         # the last bytes, in which something may have begun
         self._tail = b""
         self._words = b""
@@ -130,11 +137,13 @@ class Watcher:
 
     def _written(self, data: bytes) -> bytes:
         """Take text; what of it has to be seen once more, with what follows."""
-        if self._wide is None:
-            self._wide = detect(data[:8192])[0].startswith("utf-16")
-        if self._wide:
-            data = data.replace(b"\0", b"")
-        places, at = _Places(data), 0
+        if self._left_out is None:
+            self._rich = data.startswith(_RICH)
+            wide = detect(data[:8192])[0].startswith("utf-16")
+            self._left_out = b"\0" if wide else b"\r\n" if self._rich else b""
+        if self._left_out:
+            data = data.translate(None, self._left_out)
+        places, at = _Places(data, self._rich), 0
         while True:
             if self._form:
                 found = _GOES_ON[self._form].match(data, at)
@@ -174,8 +183,9 @@ class Watcher:
 class _Places:
     """Where packed files begin that are written as text, asked from front to back."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, rich: bool) -> None:
         self._data = data
+        self._rich = rich
         self._words = b""
         self._quoted = 0 if any(rare in data for rare in _QUOTED_RARE) else len(data)
 
@@ -203,6 +213,8 @@ class _Places:
                 if data.startswith(_HEX, place):
                     return place, "hex"
             stop = words.find(b".", at)
+            if self._rich and (inner := _IN_DIGITS.search(data, begin, stop if stop >= 0 else len(data))):
+                return inner.start(), "hex"
             at = words.find(_RUN, stop) if stop >= 0 else -1
         return None
 

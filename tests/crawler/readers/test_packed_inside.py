@@ -96,8 +96,16 @@ WRITTEN = {
     "base64 in an address": lambda data: b'<a href="data:application/zip;base64,' + base64.b64encode(data) + b'">x</a>',
     "hexadecimal of MySQL": lambda data: b"INSERT INTO t VALUES (1,0x" + data.hex().upper().encode() + b");",
     "hexadecimal of PostgreSQL": lambda data: b"COPY t (a, b) FROM stdin;\n1\t\\\\x" + data.hex().encode() + b"\n\\.\n",
+    "an object of Rich Text": lambda data: (
+        b"{\\rtf1 Bonjour {\\object{\\*\\objdata 010500000200000007000000\n" + _lines(b"Package\0" * 9 + data) + b"}}"
+    ),
     "a string of SQL": lambda data: b"INSERT INTO t VALUES (1,_binary '" + _quoted(data) + b"');",
 }
+
+
+def _lines(data: bytes) -> bytes:
+    digits = data.hex().encode()
+    return b"\n".join(digits[at : at + 128] for at in range(0, len(digits), 128))
 
 
 def _quoted(data: bytes) -> bytes:
@@ -111,10 +119,17 @@ def _quoted(data: bytes) -> bytes:
 @pytest.mark.parametrize("way", WRITTEN)
 def test_packed_files_that_are_written_as_text_are_opened(way: str, packed: str, cut: int) -> None:
     text = b"Le patient est venu le 3 mai, il va mieux.\n" * 40
-    found = read(text + WRITTEN[way](PACKED[packed]) + b"\n" + text, cut=cut)
+    written = WRITTEN[way](PACKED[packed])
+    found = read(written if written.startswith(b"{\\rtf") else text + written + b"\n" + text, cut=cut)
     assert found.shows(CANARY)
     assert "inside" in found.all_problems
     assert sum(member.format == packed for member in found.walk()) == 1
+
+
+def test_packed_files_in_text_of_two_bytes_a_letter_are_opened():
+    text = "Le patient est venu le 3 mai.\n" * 30 + base64.encodebytes(PACKED["zip"]).decode()
+    for name in ("utf-16", "utf-16-be", "utf-32"):
+        assert read(text.encode(name)).shows(CANARY), name
 
 
 def test_packed_files_that_are_written_in_cells_are_opened():
