@@ -71,7 +71,7 @@ def changed(random_: random.Random, samples: list[bytes]) -> bytes:
             other = random_.choice(samples)
             start = random_.randrange(len(other) + 1)
             data[at:at] = other[start : start + size]
-    return bytes(data[: random_.randrange(1, len(data) + 1)] if random_.random() < 0.1 else data[: 2 * MOST])
+    return bytes(data[: random_.randrange(1, len(data) + 1)] if data and random_.random() < 0.1 else data[: 2 * MOST])
 
 
 def wrong(sandbox: Sandbox, data: bytes, cut: int) -> str:

@@ -316,8 +316,14 @@ class Output:
         """Running text of the open member, UTF-8; the caller cuts it where no value is torn."""
         if data:
             self._count(len(data))
-            for start in range(0, len(data), MAX_TEXT):
-                self._send(b"T", data[start : start + MAX_TEXT])
+        start = 0
+        while start < len(data):
+            stop = start + MAX_TEXT
+            # never in the middle of a letter
+            for _ in range(3):
+                stop -= stop < len(data) and data[stop] & 0xC0 == 0x80
+            self._send(b"T", data[start:stop])
+            start = stop
 
     def header(self, columns: Sequence[str] | None) -> None:
         """Begin a table; None where the names are not known or stand in the first row."""
