@@ -1,6 +1,6 @@
 """Verdicts over a matrix of releases and disguises, beside what near-duplicate hashes say of the same files; size and speed.
 
-`--seeds=1,2` and `--sizes=10,50,1000` choose the matrix (100,000 takes minutes); `--records=15000000` the large release,
+`--seeds=1,2` and `--sizes=10,50,1000` choose the matrix (100,000 takes minutes); `--records=15000000` the large release (needs 12 GB),
 `--releases=200 --each=1000000` the many. Every number of this page comes from the run itself.
 """
 
@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.lineage_large import large
 from crawler.lineage import compare
 from crawler.warm import warm_up
 from data.releases import ReleaseBuilder, Releases
-from data.tags import Kind
 from tests.synth import population as synth
 from tests.synth.matrix import DISGUISES, FORMAT_ONLY, Cell, World, cell, forms_of, matrix, tags_of
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verdicts(list(matrix(seeds, sizes)))
     rivals(seeds[0])
     speed()
-    large(options.records)
+    large(options.records, seeds[0])
     many(options.releases, options.each)
 
 
@@ -226,32 +226,6 @@ def _normal(role: str, column: synth.Packed) -> synth.Packed:
     from data import normalise
 
     return normalise.normalise_column(role, column)
-
-
-def large(records: int) -> None:
-    """One large release: size, seconds to write it, one further person among all of it."""
-    dice = np.random.default_rng(1)
-    keys = dice.integers(1, 2**64, (records, 6), np.uint64)
-    # as measured of French practices: 4.96 keys a record
-    for column, share in ((1, 0.14), (2, 0.14), (3, 0.45), (4, 0.2), (5, 0.2)):
-        keys[dice.random(records) < share, column] = 0
-    with tempfile.TemporaryDirectory() as name:
-        builder = ReleaseBuilder("large")
-        builder.add(keys, {Kind.NIR: keys[:, 1], Kind.PHONE: keys[:, 4]})
-        began = time.perf_counter()
-        builder.write(Path(name), {})
-        seconds = time.perf_counter() - began
-        folder = Path(name) / "large"
-        sets = sum((folder / f"{kind.word}.tags").stat().st_size for kind in Kind if kind >= Kind.NAME_DOB)
-        whole = sum(path.stat().st_size for path in folder.rglob("*.tags"))
-        print(
-            f"a release of {records:,} records: written in {seconds:.1f} s, {sets / records:.2f} bytes a record for six keys, {whole / records:.2f} in all"
-        )
-        sample = np.concatenate([keys, dice.integers(1, 2**64, (1, 6), np.uint64)])
-        found = compare(sample, {}, Releases.open(Path(name)), has_hits=False)
-        print(
-            f"all of it and one person more: {found.verdict}, {found.new} new of {found.records:,}, interval {found.interval}\n"
-        )
 
 
 def many(count: int, each: int) -> None:

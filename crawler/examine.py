@@ -35,7 +35,7 @@ from crawler.wire import HEADER, load, pack_json
 from data import evidence, sightings
 from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
-from data.people import count_people
+from data.people import any_key, count_people
 from data.releases import ReleaseBuilder, Releases
 from data.tags import Keys, Kind, Packed, keyed_sha256
 from data.watchlist import Watchlist
@@ -401,7 +401,7 @@ class _Examination:
         if not len(batch):
             return
         tags = self._look_again(member, batch, tag_rows(member.plan, batch, self.examiner.keys.probe))
-        member.records += int(tags.keys.any(axis=1).sum())
+        member.records += int(any_key(tags.keys).sum())
         self.records.add(tags.keys)
         watch = self.examiner.watchlist
         suspects = np.zeros(len(batch), np.bool_)
@@ -420,14 +420,14 @@ class _Examination:
             return tags
         held = self.releases.held(tags.keys)
         for at in member.plan.places.get("note", ()):
-            self.notes.add(prints_of(self.examiner.keys.probe, batch.column(at)), np.any(held, axis=1))
+            self.notes.add(prints_of(self.examiner.keys.probe, batch.column(at)), any_key(held))
         if not len(self.releases):
             return tags
         if names_swapped(tags.keys, held):
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self.examiner.keys.probe)
             held = self.releases.held(tags.keys)
-        lost = np.flatnonzero(tags.keys.any(axis=1) & ~held.any(axis=1))
+        lost = np.flatnonzero(any_key(tags.keys) & ~any_key(held))
         kept = lost[self.unmatched.wanted(tags.keys[lost])]
         if len(kept):
             some = batch.take(kept)

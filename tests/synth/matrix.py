@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from crawler.noise import names_swapped
 from crawler.repair import SecondLook, Unmatched
 from data import normalise
 from data.model import Lineage
+from data.people import any_key
 from data.releases import ReleaseBuilder, Releases
 from data.tags import Kind, Packed, probe_tags, record_keys
 from data.tagset import distinct
@@ -180,23 +181,50 @@ def register(folder: Path, name: str, table: Dump) -> None:
 def judge(releases: Releases, table: Dump, *, hits: bool, excel: bool = False) -> tuple[Lineage, float]:
     """The lineage of a dump as the examiner makes it, and the seconds that it took."""
     begin = time.perf_counter()
-    forms = {
-        role: normalise.normalise_column(role, synth.packed(column), excel=excel and role == "dob")
-        for role, column in table.items()
-    }
-    keys, values = tags_of(forms)
-    seen = releases.held(keys)
-    if names_swapped(keys, seen):
-        forms |= {"first": forms["surname"], "surname": forms["first"]}
+    read = read_tables(releases, [table], excel=excel)
+    second = SecondLook(KEY, read.unmatched, releases.holds)
+    found = compare(read.keys, read.values, releases, has_hits=hits, seen=read.seen, second=second)
+    return found, time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the examiner has of a sample once it is read."""
+
+    keys: np.ndarray
+    values: dict[Kind, np.ndarray]
+    seen: np.ndarray
+    unmatched: Unmatched
+
+
+def read_tables(releases: Releases, tables: Iterable[Dump], *, excel: bool = False) -> Read:
+    """The tags of a dump that comes in parts, the second look at some unmatched people prepared."""
+    unmatched = Unmatched()
+    parts = []
+    for table in tables:
+        forms = {
+            role: normalise.normalise_column(role, synth.packed(column), excel=excel and role == "dob")
+            for role, column in table.items()
+        }
         keys, values = tags_of(forms)
         seen = releases.held(keys)
-    unmatched = Unmatched()
-    lost = np.flatnonzero(keys.any(axis=1) & ~seen.any(axis=1))
-    kept = lost[unmatched.wanted(keys[lost])]
-    unmatched.keep(keys[kept], {role: column.take(kept) for role, column in forms.items()})
-    second = SecondLook(KEY, unmatched, releases.holds)
-    found = compare(keys, values, releases, has_hits=hits, seen=seen, second=second)
-    return found, time.perf_counter() - begin
+        if names_swapped(keys, seen):
+            forms |= {"first": forms["surname"], "surname": forms["first"]}
+            keys, values = tags_of(forms)
+            seen = releases.held(keys)
+        lost = np.flatnonzero(any_key(keys) & ~any_key(seen))
+        kept = lost[unmatched.wanted(keys[lost])]
+        unmatched.keep(keys[kept], {role: column.take(kept) for role, column in forms.items()})
+        parts.append((keys, values, seen))
+    if len(parts) == 1:
+        return Read(*parts[0], unmatched)
+    kinds = {kind for _, values, _ in parts for kind in values}
+    whole = {
+        kind: distinct(np.concatenate([values[kind] for _, values, _ in parts if kind in values])) for kind in kinds
+    }
+    return Read(
+        np.concatenate([keys for keys, *_ in parts]), whole, np.concatenate([part[2] for part in parts]), unmatched
+    )
 
 
 @dataclass(frozen=True)
@@ -259,7 +287,7 @@ def cell(world: World, kind: str, truth: Truth, disguise: Disguise) -> Cell:
     found, seconds = judge(
         world.releases, disguise.change(clean, world.seed), hits=truth.hits, excel=disguise.dates == "serial"
     )
-    verdicts = _right(truth, disguise, keyed)
+    verdicts = right_verdicts(truth, disguise, keyed)
     rows = tags_of(forms_of(synth.dump(people, columns=disguise.columns)))[0].any(axis=1).sum() if disguise.noisy else 0
     if keyed.sum() < FULL_COVERAGE * rows and "re-packaged" in verdicts:
         verdicts = (*verdicts, "subset")  # so much of it cannot be read any more
@@ -268,7 +296,7 @@ def cell(world: World, kind: str, truth: Truth, disguise: Disguise) -> Cell:
     )  # fmt: skip
 
 
-def _right(truth: Truth, disguise: Disguise, keyed: np.ndarray) -> tuple[str, ...]:
+def right_verdicts(truth: Truth, disguise: Disguise, keyed: np.ndarray) -> tuple[str, ...]:
     """Which verdicts are right once the columns are gone and the text is worn."""
     verdicts = set(truth.verdicts)
     if "re-post" in verdicts and not disguise.full:
