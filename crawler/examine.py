@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.byte_pass import AT_ONCE, BytePass
-from crawler.lineage import Texts
 from crawler.match import Confirmed, Matcher, confirm
+from crawler.measured import Texts
 from crawler.noise import names_swapped
 from crawler.notes import MAX_CHARS, Notes, prints_of
 from crawler.prints import File, Printer, packed

@@ -1,4 +1,4 @@
-"""How a sample stands to all releases: verdict, counts, interval (pure). What is kept of releases is `data.releases`.
+"""How a sample stands to all releases: verdict, counts, interval (pure). What is counted for it is `crawler.measured`.
 
 The count of record is exact: people none of whose keys any release holds. Everything else is a bracket around what
 exactness cannot see: two people who look like one (coincidence), and one who looks like two (noise, `crawler.noise`).
@@ -7,30 +7,38 @@ exactness cannot see: two people who look like one (coincidence), and one who lo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.chance import NEVER, SIGMAS, Chance, Meetings, meetings, merging
-from crawler.noise import FIELDS, WEAK, ErrorRates, fewest_errors, patterns, poisson_tail, tail, upper
+from crawler.chance import NEVER, SIGMAS
+from crawler.measured import (
+    FULL_COVERAGE,
+    NO_TEXTS,
+    NOISE_PLAUSIBLE,
+    Measured,
+    Part,
+    Texts,
+    doubtful_patterns,
+    is_lookalike,
+    measure,
+    new_values_of,
+)
+from crawler.noise import FIELDS, fewest_errors, poisson_tail, tail, upper
 from crawler.repair import MOST, Repair, SecondLook
-from data.model import VERDICTS, Lineage, Parent, Whole
-from data.people import FAMILIES, any_key, any_per_person, count_people, group_people
-from data.releases import Release, Releases
-from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
+from crawler.shares import share_out
+from data.model import VERDICTS, Lineage, Whole
+from data.people import any_key, count_people, group_people
+from data.releases import Releases
+from data.tags import RECORD_KINDS, Kind
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# An explanation by chance or noise is given up when what was seen would happen less often than this.
-# Of a thousand worn samples one has more lost people than 1e-3 allows (seen: 2 people mistyped in both first name and
-# birth date among 2,000 at 1 %). Six keys are looked at, hence a sixth for coincidences.
-NOISE_PLAUSIBLE = 1e-4
-CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
 # Errors are taken for the reason of unmatched people only if known people show errors and the rates of all fields are
 # known, or if errors are so many that this share of the unmatched is likely. (That they are not too many is another test.)
 ERRORS_SEEN = 0.1
@@ -49,12 +57,8 @@ MISTYPED = 0.127
 WORST = 0.6
 # A field's error rate is known from so many people.
 ENOUGH = 30
-# A release is out again in full from this coverage (re-post, superset).
-FULL_COVERAGE = 0.95
 # "New" bears this share of known people.
 FEW_KNOWN = 0.01
-# So probable, chance is taken for the reason of what it can explain.
-LIKELY = 0.1
 # Single values (numbers, addresses) known to this share tie a sample to a release even when no record does.
 VALUES_TIE = 0.05
 # So few people who are no more than relatives of known ones make no mixture.
@@ -67,76 +71,6 @@ TOO_FEW = 10
 TEASER = 1000
 # The confidence of a statement about the whole.
 WHOLE = 0.95
-_FIELD_KINDS: Mapping[str, tuple[Kind, ...]] = {
-    "nir": (Kind.NIR_FIRST, Kind.NIR_DOB),
-    "email": (Kind.EMAIL_FIRST,),
-    "phone": (Kind.PHONE_FIRST, Kind.PHONE_DOB),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Free texts of a sample (medical notes) beside those of all releases; see `crawler.notes`.
-
-    read: texts. known, new: recognised, and long enough to be recognised but in no release. of_known: new texts in
-    rows of known people.
-    """
-
-    read: int = 0
-    known: int = 0
-    new: int = 0
-    of_known: int = 0
-
-
-NO_TEXTS = Texts()
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """That the rows at hand are a part of a sample, drawn person by person.
-
-    Attributes:
-        one_in: values are those of one in so many.
-        people: of the whole sample.
-        all_new: whether everybody unmatched is there, and only known people were drawn.
-    """
-
-    one_in: int
-    people: int
-    all_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """For how many people a known and an unmatched one of those at hand stand."""
-
-    known: float = 1.0
-    new: float = 1.0
-
-    @classmethod
-    def of(cls, part: Part | None, known: int, new: int) -> _Weights:
-        if part is None:
-            return cls()
-        if part.all_new:
-            return cls(max(1.0, (part.people - new) / known) if known else 1.0)
-        share = part.people / (known + new)
-        return cls(share, share)
-
-    def people(self, those: Bools, known: Bools) -> int:
-        """How many people a choice of those at hand, shape (people,), stands for."""
-        count = int(those.sum())
-        if self.known == self.new:
-            return round(count * self.known)
-        seen = int((those & known).sum())
-        return round(seen * self.known + (count - seen) * self.new)
-
-    def table(self, table: I64) -> I64:
-        """Numbers of people by patterns."""
-        if self == _Weights():
-            return table
-        scaled: I64 = np.rint(table * self.known).astype(np.int64)
-        scaled[:, 0] = np.rint(table[:, 0] * self.new)
-        return scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,41 +82,6 @@ class _Noise:
     seen: bool
     chance: float
     """Probability that errors make so many people look new."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What was counted; people by patterns of keys (see `crawler.noise.patterns`)."""
-
-    rows: int
-    unkeyed: int
-    people: int
-    known: int
-    beyond: int
-    """Unmatched people all of whose keys are of kinds that the releases beside them do not hold."""
-    by_chance: bool
-    chance: float
-    lookalikes: int
-    """Counted as new: they share a telephone, mailbox or number with somebody known, and differ in the rest."""
-    errors: ErrorRates
-    parents: tuple[Parent, ...]
-    full: frozenset[str]
-    whole: frozenset[str]
-    """Releases that explain all known people, but for those who meet another release by chance."""
-    perhaps: frozenset[str]
-    """Those that may do so: whether the rest is chance or another release cannot be told."""
-    alike: frozenset[str]
-    columns: tuple[Kind, ...]
-    rates: Meetings
-    merged: int
-    """So many new people at most are behind another row of the sample."""
-    new_values: Mapping[str, int]
-    value_totals: Mapping[str, int]
-    added: Mapping[str, int]
-
-    @property
-    def new(self) -> int:
-        return self.people - self.known
 
 
 def compare(
@@ -233,7 +132,7 @@ def compare(
         return Lineage("undecided", 0, 0, 0, (0, 0), notes=(said,), new_values=_text_values(texts))
     if not len(releases):
         return _without_releases(rows, count_people(rows), unkeyed, values, releases, has_hits, texts, part)
-    m = _measure(
+    m = measure(
         rows,
         unkeyed,
         group_people(rows),
@@ -282,7 +181,7 @@ def _without_releases(
         0,
         count,
         (0 if releases.stale else count, count),
-        new_values={**_new_values(values, releases, part)[0], **_text_values(texts)},
+        new_values={**new_values_of(values, releases, part)[0], **_text_values(texts)},
         notes=(*notes, "no release is registered, so all people count as new"),
         columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if rows[:, at].any()),
     )
@@ -310,7 +209,7 @@ def _stale(releases: Releases) -> list[str]:
     return [f"not compared, made by another normaliser version: {', '.join(releases.stale)} (register them again)"]
 
 
-def _notes(m: _Measured, noise: _Noise, releases: Releases) -> list[str]:
+def _notes(m: Measured, noise: _Noise, releases: Releases) -> list[str]:
     notes = [*_counts(m.rows, m.unkeyed, m.people), *_stale(releases)]
     if m.beyond:
         notes.append(f"{m.beyond} people have only kinds of key that no release holds: they may be known")
@@ -338,7 +237,7 @@ def _notes(m: _Measured, noise: _Noise, releases: Releases) -> list[str]:
     return notes
 
 
-def _confidence(verdict: str, m: _Measured, noise: _Noise) -> float:
+def _confidence(verdict: str, m: Measured, noise: _Noise) -> float:
     """How sure the verdict is: one less the probability of the explanation that was given up."""
     if verdict == "undecided":
         return 0.0
@@ -352,227 +251,14 @@ def _confidence(verdict: str, m: _Measured, noise: _Noise) -> float:
 
 def _whole(people: int, new: int) -> Whole:
     """What a random draw would say of what it was drawn from."""
-    low, high = _binomial_bounds(new, people)
+    low, high = share_out(new, people, WHOLE)
     return Whole("the sample is a random draw", WHOLE, (round(low, 4), round(high, 4)))
 
 
-def _binomial_bounds(hits: int, tried: int) -> tuple[float, float]:
-    """Exact bounds for a share (Clopper and Pearson 1934)."""
-    risk = (1 - WHOLE) / 2
-
-    def above(share: float, least: int) -> float:
-        return sum(
-            math.exp(
-                math.lgamma(tried + 1) - math.lgamma(k + 1) - math.lgamma(tried - k + 1)
-                + k * math.log(share) + (tried - k) * math.log1p(-share)
-            )
-            for k in range(least, tried + 1)
-        )  # fmt: skip
-
-    def solve(least: int, wanted: float) -> float:
-        low, high = 1e-9, 1 - 1e-9
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (middle, high) if above(middle, least) < wanted else (low, middle)
-        return low
-
-    return (solve(hits, risk) if hits else 0.0), (solve(hits + 1, 1 - risk) if hits < tried else 1.0)
+# --- noise and bounds ------------------------------------------------------------------------------------------------
 
 
-# --- measuring -------------------------------------------------------------------------------------------------------
-
-
-def _measure(
-    rows: U64, unkeyed: int, people: I64, values: Mapping[Kind, U64], releases: Releases, seen: Bools | None,
-    texts: Texts, second: SecondLook | None, part: Part | None,
-) -> _Measured:  # fmt: skip
-    """Look everything up, and count people by the kinds of key they have and by those that are known."""
-    held_people = int(people.max()) + 1
-    seen_rows = releases.held(rows) if seen is None else seen
-    present, held = _per_person(people, held_people, rows != 0), _per_person(people, held_people, seen_rows)
-    totals = present.sum(axis=0)
-    columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if totals[at])
-    main = int(np.argmax(totals))
-    known_people = any_key(held)
-    known_count = int(known_people.sum())
-    weights = _Weights.of(part, known_count, held_people - known_count)
-    known_count = round(known_count * weights.known)
-    count = known_count + round((held_people - int(known_people.sum())) * weights.new)
-    tried = second.by_chance() if second is not None and known_people.any() else {}
-    active = list(releases.active.values())
-    rates = meetings(columns, releases.people, active, tried)
-    found: list[tuple[Parent, float, Release]] = []
-    for release in releases.explaining(rows, seen_rows):
-        # what the only release holds is what all hold
-        hits = held if len(releases) == 1 else _per_person(people, held_people, _hits(release, rows, seen_rows))
-        of_release = any_key(hits)
-        matched = round(int(of_release.sum()) * weights.known)
-        own = meetings(columns, release.people, [release], tried)
-        if matched and not _chance_explains(hits, present, own, known_people, weights)[0]:
-            # of a release whose people do not all have the sample's columns, those that have them count
-            members = release.members(RECORD_KINDS[main])
-            by_main = float(hits[:, main].sum()) * weights.known / members if members else 0.0
-            coverage = max(matched / release.people, by_main)
-            others = round(int((known_people & ~of_release).sum()) * weights.known)
-            # of those whom this release does not hold, so many are known by chance to another
-            by_luck = rates.worst.of(count - matched).tail(others) if others else 1.0
-            found.append((Parent(release.id, min(1.0, coverage), matched / count), by_luck, release))
-    found.sort(key=lambda each: (-each[0].share, -each[0].coverage, each[0].release))
-    explaining = [release for *_, release in found] or active
-    kinds = {kind for release in explaining for kind in release.columns}
-    comparable = np.array([kind in kinds for kind in RECORD_KINDS])
-    by_chance, chance = _chance_explains(held, present, rates, known_people, weights)
-    new_values, value_totals = _new_values(values, releases, part)
-    table = weights.table(patterns(present & comparable, held & comparable))
-    errors = ErrorRates(table, _by_chance(table, rates))
-    lookalikes = _lookalikes(errors, rates)
-    return _Measured(
-        count + len(rows) - held_people,
-        unkeyed,
-        count,
-        known_count - lookalikes,
-        round(int((~any_key(present & comparable) & ~known_people).sum()) * weights.new),
-        by_chance,
-        chance,
-        lookalikes,
-        errors,
-        tuple(parent for parent, *_ in found),
-        frozenset(parent.release for parent, *_ in found if parent.coverage >= FULL_COVERAGE),
-        frozenset(parent.release for parent, by_luck, _ in found if by_luck >= LIKELY),
-        frozenset(parent.release for parent, by_luck, _ in found if LIKELY > by_luck >= NOISE_PLAUSIBLE),
-        frozenset(release.id for release in explaining if set(columns) == set(release.columns)),
-        columns,
-        rates,
-        _merged(people, known_people, table, active),
-        new_values,
-        value_totals,
-        _added(present, known_people, values, [release for *_, release in found], texts, weights.known),
-    )
-
-
-def _hits(release: Release, rows: U64, seen: Bools) -> Bools:
-    """Which keys of rows, shape (n, 6), a release holds; looked up are those that any holds."""
-    known = np.flatnonzero(any_key(seen))
-    found = np.zeros(rows.shape, bool)
-    found[known] = release.hits(rows[known])
-    return found
-
-
-def _per_person(people: I64, count: int, rows: Bools) -> Bools:
-    """Shape (people, 6): for whom any row is true."""
-    if count == len(people) and not (people[1:] < people[:-1]).any():
-        return rows
-    return any_per_person(people, rows)
-
-
-def _added(
-    present: Bools, known: Bools, values: Mapping[Kind, U64], parents: list[Release], texts: Texts, by: float
-) -> dict[str, int]:
-    """New harm to known people: kinds of identifier that no release has which explains them, and new texts."""
-    if not parents or not known.any():
-        return {}
-    held = {word for parent in parents for word in parent.value_kinds}
-    added = {}
-    for kind in VALUE_KINDS:
-        if kind.word in held or kind not in values or not len(values[kind]):
-            continue
-        record_kinds = _FIELD_KINDS.get(kind.word)
-        if record_kinds is None:
-            # an account number is part of no record key: its values are counted, by nobody's name
-            added[kind.word] = round(min(len(values[kind]), int(known.sum())) * by)
-        else:
-            columns = [RECORD_KINDS.index(each) for each in record_kinds]
-            added[kind.word] = round(int((present[:, columns].any(axis=1) & known).sum()) * by)
-    if texts.of_known:
-        added["note"] = texts.of_known
-    return {word: count for word, count in added.items() if count}
-
-
-def _new_values(
-    values: Mapping[Kind, U64], releases: Releases, part: Part | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Per kind: values that no release holds, and all values; both scaled up from the sample of values."""
-    new: dict[str, int] = {}
-    totals: dict[str, int] = {}
-    by = part.one_in if part else 1
-    for kind in VALUE_KINDS:
-        tags = values.get(kind)
-        if tags is None or not len(tags):
-            continue
-        unknown, compared = releases.new_values(kind, tags)
-        new[kind.word] = round(unknown * by * len(tags) / compared) if compared else 0
-        if compared:
-            totals[kind.word] = by * len(tags)
-    return new, totals
-
-
-# --- chance and noise ------------------------------------------------------------------------------------------------
-
-
-def _merged(people: I64, known: Bools, table: I64, releases: list[Release]) -> int:
-    """How many new people there may be at most behind a row that another one shares (fathers and sons, namesakes)."""
-    if len(known) == len(people):
-        return 0
-    twice = int((np.bincount(people)[~known] - 1).sum())
-    told, likely = 0, NEVER
-    for family in FAMILIES:
-        bits = sum(1 << RECORD_KINDS.index(kind) for kind in family)
-        # whom nothing more telling keeps apart
-        count = sum(int(number) for present, number in enumerate(table[:, 0]) if present & bits and not present & told)
-        told |= bits
-        if twice and count:
-            likely += max((merging(kind, count, releases) for kind in family), key=lambda each: each.mean).of(count)
-    return min(twice, likely.most())
-
-
-def _chance_explains(
-    seen: Bools, present: Bools, rates: Meetings, known: Bools, weights: _Weights
-) -> tuple[bool, float]:
-    """Whether new people alone could have met as many known keys of every kind, and how likely; shapes (people, 6)."""
-    least = 1.0
-    for column, kind in enumerate(RECORD_KINDS):
-        met = round(int(seen[:, column].sum()) * weights.known)
-        if met:
-            least = min(least, rates.one(kind).of(weights.people(present[:, column], known)).tail(met))
-    return least >= CHANCE_PLAUSIBLE, min(1.0, least * len(RECORD_KINDS))
-
-
-def _chances(table: I64, rates: Meetings) -> Iterator[tuple[int, int, int, Chance]]:
-    """Patterns of people who may be taken for known ones by chance: present, seen, how many, a mean of how many by chance.
-
-    That are those seen by weak keys alone whose other keys say otherwise, and whoever differs in two fields or more.
-    """
-    for present, seen in zip(*(each.tolist() for each in np.nonzero(table)), strict=True):
-        errors = fewest_errors(present, seen) if seen else 0
-        if errors >= 2 or (errors and not seen & ~WEAK):
-            count = int(table[present, seen])
-            rate = rates.together(kind for at, kind in enumerate(RECORD_KINDS) if seen >> at & 1)
-            yield present, seen, count, rate.of(count + int(table[present, 0]))
-
-
-def _by_chance(table: I64, rates: Meetings) -> I64:
-    """The people who are seen by a weak key alone, and no more often than chance makes it: they tell no errors."""
-    apart = np.zeros_like(table)
-    for present, seen, count, by_chance in _chances(table, rates):
-        if not seen & ~WEAK and by_chance.tail(count) >= NOISE_PLAUSIBLE:
-            apart[present, seen] = count
-    return apart
-
-
-def _is_lookalike(errors: ErrorRates, present: int, seen: int, by_chance: Chance) -> bool:
-    """Whether who is seen by weak keys alone, and whose other keys say otherwise, is rather chance than mistyped."""
-    return not seen & ~WEAK and errors.expected(present, seen) < by_chance.mean
-
-
-def _lookalikes(errors: ErrorRates, rates: Meetings) -> int:
-    return sum(
-        count
-        for present, seen, count, by_chance in _chances(errors.table, rates)
-        if _is_lookalike(errors, present, seen, by_chance)
-    )
-
-
-def _noise(m: _Measured, second: SecondLook | None) -> _Noise:
+def _noise(m: Measured, second: SecondLook | None) -> _Noise:
     """How many of the unmatched people typing errors can explain, and how many they do."""
     if not m.new or not m.known or m.by_chance:
         return _Noise(0, 0.0, seen=False, chance=0.0)
@@ -623,7 +309,7 @@ def _share_at_most(found: Repair) -> float:
     return min(1.0, (centre + math.sqrt(spread * (share * (1 - share) + spread / 4))) / (1 + spread))
 
 
-def _interval(m: _Measured, noise: _Noise) -> tuple[int, int]:
+def _interval(m: Measured, noise: _Noise) -> tuple[int, int]:
     """Bounds for the number of new people.
 
     Below: known people who were mistyped in every key look new, and people who have nothing that could be compared may
@@ -634,8 +320,8 @@ def _interval(m: _Measured, noise: _Noise) -> tuple[int, int]:
     """
     table = m.errors.table
     doubtful = 0
-    for present, seen, count, by_chance in _chances(table, m.rates):
-        if not _is_lookalike(m.errors, present, seen, by_chance):
+    for present, seen, count, by_chance in doubtful_patterns(table, m.rates):
+        if not is_lookalike(m.errors, present, seen, by_chance):
             # where neither errors nor chance account for them, somebody made them up from known values
             invented = m.errors.expected(present, seen) < count / 2
             doubtful += count if invented else min(count, by_chance.most())
@@ -655,7 +341,7 @@ def _interval(m: _Measured, noise: _Noise) -> tuple[int, int]:
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(m: _Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tuple[str, str]:
+def _verdict(m: Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tuple[str, str]:
     """The verdict, and what could not be decided."""
     tie = bool(m.known and not m.by_chance)
     if m.beyond == m.people:
@@ -689,13 +375,13 @@ def _verdict(m: _Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tup
     return _padded(m)
 
 
-def _full(m: _Measured, noise: _Noise) -> frozenset[str]:
+def _full(m: Measured, noise: _Noise) -> frozenset[str]:
     """Releases that are out in full, mistyped people counted in."""
     grown = 1 + noise.likely / m.known
     return m.full | {parent.release for parent in m.parents if parent.coverage * grown >= FULL_COVERAGE}
 
 
-def _explained(m: _Measured, reason: str) -> tuple[str, str]:
+def _explained(m: Measured, reason: str) -> tuple[str, str]:
     """The verdict on a sample all of whose people are known, and what it rests on."""
     whole = [parent for parent in m.parents if parent.release in m.whole]
     if not whole:
@@ -710,11 +396,11 @@ def _explained(m: _Measured, reason: str) -> tuple[str, str]:
     return ("re-post" if any(parent.release in m.alike for parent in full) else "re-packaged"), reason
 
 
-def _values_tie(m: _Measured) -> bool:
+def _values_tie(m: Measured) -> bool:
     return any(total and 1 - m.new_values.get(word, 0) / total >= VALUES_TIE for word, total in m.value_totals.items())
 
 
-def _padded(m: _Measured) -> tuple[str, str]:
+def _padded(m: Measured) -> tuple[str, str]:
     """Of known and unmatched people together: whether the unmatched were made from known values."""
     telling = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.value_totals.keys()
     if Kind.NIR.word not in telling and len(telling) < 2:

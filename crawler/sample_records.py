@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.growing import Growing
-from crawler.lineage import NO_TEXTS, Part, Texts, compare
+from crawler.lineage import compare
+from crawler.measured import NO_TEXTS, Part, Texts
 from crawler.repair import SecondLook
 from data.model import Lineage
 from data.people import any_key, count_people

@@ -6,7 +6,8 @@ import contextlib
 from dataclasses import asdict
 from typing import Any
 
-from crawler.blast_radius import ASSUMPTION, CONFIDENCE, Radius, blast_radius
+from crawler.blast_radius import ASSUMPTION, Radius, blast_radius
+from crawler.shares import CONFIDENCE
 from data.config import Home
 from data.incidents import find_incident, read_incidents
 from data.releases import read_manifests

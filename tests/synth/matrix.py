@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.lineage import FULL_COVERAGE, compare
+from crawler.lineage import compare
+from crawler.measured import FULL_COVERAGE
 from crawler.noise import names_swapped
 from crawler.repair import SecondLook, Unmatched
 from data import normalise
