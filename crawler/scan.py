@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crawler import scan_fold, scan_kernels, scan_views
 from data.errors import InputError
-from data.kernels import candidate_tags, lane_room
+from data.hash_kernels import candidate_tags, lane_room
 from data.memory import SLACK
 from data.tags import Kind
 from data.tagset import distinct

@@ -1,6 +1,6 @@
 """One SHA-256 step by the processor's own instructions (x86-64 with SHA extensions), for compiled loops.
 
-`AVAILABLE` says whether this processor has them; the loop that does without is in `data.kernels`.
+`AVAILABLE` says whether this processor has them; the loop that does without is in `data.hash_kernels`.
 """
 
 from __future__ import annotations

@@ -226,10 +226,12 @@ class Packed:
     @classmethod
     def gathered(cls, blob: U8, starts: U32, ends: U32, column: int) -> Self:
         """One column of cells that lie in rows: (row, column) is `blob[starts[row, column]:ends[row, column]]`."""
-        from data import kernels
+        from data import cell_kernels
 
         return cls(
-            *kernels.gather(read_only(blob, np.uint8), read_only(starts, np.uint32), read_only(ends, np.uint32), column)
+            *cell_kernels.gather(
+                read_only(blob, np.uint8), read_only(starts, np.uint32), read_only(ends, np.uint32), column
+            )
         )
 
     @classmethod
@@ -368,17 +370,19 @@ def record_inputs(
 
 def probe_tags(key: bytes, kind: int | U8, packed: Packed) -> U64:
     """`probe_tag` of every item, shape (n,); `kind` is one for all or shape (n,)."""
-    from data import kernels
+    from data import hash_kernels
 
     kinds = _kinds(kind, len(packed))
-    return kernels.probe_tags(*_words(key), kinds, packed.blob, packed.offsets)
+    return hash_kernels.probe_tags(*_words(key), kinds, packed.blob, packed.offsets)
 
 
 def confirm_digests(key: bytes, kind: int | U8, packed: Packed) -> U8:
     """`confirm_digest` of every item, shape (n, 16); `kind` is one for all or shape (n,)."""
-    from data import kernels
+    from data import hash_kernels
 
-    return kernels.confirm_digests(np.frombuffer(key, np.uint8), _kinds(kind, len(packed)), packed.blob, packed.offsets)
+    return hash_kernels.confirm_digests(
+        np.frombuffer(key, np.uint8), _kinds(kind, len(packed)), packed.blob, packed.offsets
+    )
 
 
 def join_packed(a: Packed, b: Packed) -> Packed:
@@ -392,11 +396,11 @@ def pair_packed(surname: Packed, first: Packed) -> Packed:
 
 
 def _join(a: Packed, b: Packed, *, ordered: bool) -> Packed:
-    from data import kernels
+    from data import cell_kernels
 
     if len(a) != len(b):
         raise ValueError("columns of different lengths")
-    return Packed(*kernels.join(a.blob, a.offsets, b.blob, b.offsets, ordered))
+    return Packed(*cell_kernels.join(a.blob, a.offsets, b.blob, b.offsets, ordered))
 
 
 def record_keys(
@@ -413,7 +417,7 @@ def record_keys(
     Returns:
         Shape (n, 6), columns in the order of `RECORD_KINDS`, 0 where a part is missing.
     """
-    from data import kernels
+    from data import hash_kernels
 
     columns = [column for column in (first, surname, dob, nir, email, phone) if column is not None]
     keys = np.zeros((len(columns[0]) if columns else 0, len(RECORD_KINDS)), np.uint64)
@@ -423,7 +427,7 @@ def record_keys(
     parts = ((names, dob), (nir, first), (nir, dob), (email, first), (phone, first), (phone, dob))
     for column, (kind, (a, b)) in enumerate(zip(RECORD_KINDS, parts, strict=True)):
         if a is not None and b is not None:
-            kernels.pair_tags(*_words(key), int(kind), a.blob, a.offsets, b.blob, b.offsets, keys, column)
+            hash_kernels.pair_tags(*_words(key), int(kind), a.blob, a.offsets, b.blob, b.offsets, keys, column)
     return keys
 
 

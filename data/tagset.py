@@ -56,7 +56,7 @@ class TagSet:
     __slots__ = ("_map", "_sieve", "bits", "path", "rest", "sifted", "starts")
 
     def __init__(self, bits: int, starts: U32, rest: U8) -> None:
-        """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.kernels.lookup` says."""
+        """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.lookup_kernels.lookup` says."""
         self.bits, self.starts, self.rest = bits, read_only(starts, np.uint32), read_only(rest, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None
@@ -98,17 +98,17 @@ class TagSet:
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
         """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
-        from data import kernels
+        from data import lookup_kernels
 
         tags = read_only(tags, np.uint64)
         if not self.sifted or not len(self):
-            return kernels.lookup(tags, self.bits, self.starts, self.rest)
+            return lookup_kernels.lookup(tags, self.bits, self.starts, self.rest)
         sieve_bits = min(max((8 * len(self) - 1).bit_length(), 6), _MAX_SIEVE_BITS)
         if self._sieve is None:
             sieve = np.zeros(1 << sieve_bits - 3, np.uint8)
-            kernels.fill_sieve(self.bits, self.starts, self.rest, sieve_bits, sieve)
+            lookup_kernels.fill_sieve(self.bits, self.starts, self.rest, sieve_bits, sieve)
             self._sieve = sieve
-        return kernels.sifted_lookup(tags, self.bits, self.starts, self.rest, sieve_bits, self._sieve)
+        return lookup_kernels.sifted_lookup(tags, self.bits, self.starts, self.rest, sieve_bits, self._sieve)
 
     def look_into(self, tags: U64, column: int, found: NDArray[np.bool_]) -> None:
         """`lookup` of one column of tags, shape (n, columns), into that of `found`; what is set there is not asked for."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import columns, kernels, tags
+from data import cell_kernels, columns, hash_kernels, kernels, tags
 from data.errors import KeyFileError
 from data.tags import RECORD_KINDS, VALUE_KINDS, EnrolKeys, Kind, MatchKey, Packed
 
@@ -260,7 +260,7 @@ def test_arrays_that_can_be_written_need_no_second_compilation():
     tags.confirm_digests(KEYS.confirm, np.full(2, Kind.TOKEN, np.uint8), value)
     tags.pair_packed(value, Packed.of([b"x", b"y"]))
     tags.probe_tags(KEYS.probe, Kind.TOKEN, value)
-    for compiled in (kernels.confirm_digests, kernels.join, kernels.probe_tags):
+    for compiled in (hash_kernels.confirm_digests, cell_kernels.join, hash_kernels.probe_tags):
         assert len(compiled.signatures) == 1
 
 
@@ -312,17 +312,17 @@ def test_normalising_single_values_loads_neither_numpy_nor_numba():
     assert ran.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("compress", [kernels.compress_by_hand, kernels.compress_by_instructions])
+@pytest.mark.parametrize("compress", [hash_kernels.compress_by_hand, hash_kernels.compress_by_instructions])
 @given(message=st.binary(max_size=55))
 @settings(deadline=None, max_examples=50)
 def test_every_way_to_a_digest_is_sha256(compress, message):
-    if compress is kernels.compress_by_instructions and not kernels.sha_instructions.AVAILABLE:
-        assert kernels._compress is kernels.compress_by_hand
+    if compress is hash_kernels.compress_by_instructions and not hash_kernels.sha_instructions.AVAILABLE:
+        assert hash_kernels._compress is hash_kernels.compress_by_hand
         return
     block = np.zeros(64, np.uint8)
     block[: len(message)] = np.frombuffer(message, np.uint8)
     block[len(message)] = 0x80
     block[56:] = np.frombuffer((8 * len(message)).to_bytes(8, "big"), np.uint8)
-    state = kernels._INITIAL.copy()
+    state = hash_kernels._INITIAL.copy()
     compress(state, block, np.zeros(64, np.uint32))
     assert state.astype(">u4").tobytes() == hashlib.sha256(message).digest()
