@@ -60,11 +60,16 @@ def prints_of(probe_key: bytes, cells: Packed) -> Prints:
 
 
 class Notes:
-    """The notes of one sample while it is read."""
+    """The notes of one sample while it is read; of those that have no print only their number is kept.
+
+    Attributes:
+        read: notes that were looked at. dropped: those that were too many.
+    """
 
     def __init__(self) -> None:
         self.read = 0
         self.dropped = 0
+        self._printed = 0
         self._tags: list[U64] = []
         self._owners: list[I64] = []
         self._of_known: list[Bools] = []
@@ -79,11 +84,17 @@ class Notes:
         if self._held + len(prints.tags) > MOST:
             self.dropped += prints.notes
             return
-        self._tags.append(prints.tags)
-        self._owners.append(prints.owners + self.read)
-        self._of_known.append(of_known)
-        self._held += len(prints.tags)
         self.read += prints.notes
+        if not len(prints.tags):
+            return
+        # numbered anew: a dump of 5 GB has 100 million cells that say nothing, and a byte of each would be too much
+        first = _first_of_runs(prints.owners)
+        # copied, for they are the beginning of room for as many as there might have been
+        self._tags.append(prints.tags.copy())
+        self._owners.append(np.cumsum(first) - 1 + self._printed)
+        self._of_known.append(of_known[prints.owners[first]])
+        self._held += len(prints.tags)
+        self._printed += int(first.sum())
 
     def telling(self) -> tuple[U64, I64]:
         """Prints that belong to no template, and their notes."""
@@ -91,9 +102,9 @@ class Notes:
             return np.zeros(0, np.uint64), np.zeros(0, np.int64)
         tags, owners = np.concatenate(self._tags), np.concatenate(self._owners)
         # the same note many times is one note: it must not pass for a template
-        texts = np.zeros(self.read, np.uint64)
+        texts = np.zeros(self._printed, np.uint64)
         np.add.at(texts, owners, tags * (tags >> np.uint64(32) | np.uint64(1)))
-        once = np.zeros(self.read, bool)
+        once = np.zeros(self._printed, bool)
         by_text = np.argsort(texts, kind="stable")
         once[by_text] = _first_of_runs(texts[by_text])
         order = np.argsort(tags, kind="stable")
@@ -113,15 +124,15 @@ class Notes:
         Returns:
             Notes of which only templates are left are neither known nor new.
         """
-        whole = np.bincount(owners, minlength=self.read)
-        seen = np.bincount(owners[known_print], minlength=self.read)
+        whole = np.bincount(owners, minlength=self._printed)
+        seen = np.bincount(owners[known_print], minlength=self._printed)
         is_known = (whole > 0) & (seen >= (KNOWN if self.read >= FEW else KNOWN_AMONG_FEW) * whole)
         is_new = (whole > 0) & ~is_known
         of_known = np.concatenate(self._of_known) if self._of_known else np.zeros(0, bool)
         return int(is_known.sum()), int(is_new.sum()), int((is_new & of_known).sum())
 
 
-def _first_of_runs(ordered: U64) -> Bools:
+def _first_of_runs(ordered: U64 | I64) -> Bools:
     first = np.ones(len(ordered), bool)
     first[1:] = ordered[1:] != ordered[:-1]
     return first

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -93,3 +94,21 @@ def test_order_and_batches_change_nothing() -> None:
         parts.add(prints_of(KEY, Packed.of_texts(some)), np.ones(len(some), bool))
     assert np.array_equal(distinct(whole.telling()[0]), distinct(parts.telling()[0]))
     assert 0 < KNOWN < 1
+
+
+def test_cells_that_say_nothing_are_counted_and_take_no_memory() -> None:
+    short, found, alone = ["vu ce jour"] * 50_000, Notes(), Notes()
+    for at, note in enumerate(SOME):
+        found.add(prints_of(KEY, Packed.of_texts(["RAS", note, "", note])), np.array([True, at % 2 == 0, True, False]))
+        alone.add(prints_of(KEY, Packed.of_texts([note, note])), np.array([at % 2 == 0, False]))
+    tracemalloc.start()
+    found.add(prints_of(KEY, Packed.of_texts(short)), np.ones(len(short), bool))
+    tags, owners = found.telling()
+    kept = sum(size.size for size in tracemalloc.take_snapshot().statistics("filename"))
+    tracemalloc.stop()
+    assert kept - tags.nbytes - owners.nbytes < len(short)
+    assert found.read == len(short) + 4 * len(SOME)
+    assert np.array_equal(tags, alone.telling()[0])
+    for known in (np.isin(tags, HELD), np.zeros(len(tags), bool)):
+        assert found.judge(known, owners) == alone.judge(known, owners)
+    assert found.judge(np.zeros(len(tags), bool), owners) == (0, 2 * len(SOME), len(SOME) // 2)
