@@ -153,7 +153,7 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
         elif not signatures.seek(source):
             return
         known = out.packed.get(source.peek(_KNOWN_BY))
-        if known is not None and known[0] <= _COMPARED:
+        if known is not None:
             data = source.peek(known[0])
             if _read_already(data, 0, out):
                 source.skip(known[0])
@@ -234,7 +234,7 @@ def _member(
         raise
     ended = kind not in (UNKNOWN, EMPTY) and not out.is_lost
     out.end(source.position)
-    if digest is not None and len(out.packed) < _MOST_KNOWN:
+    if digest is not None and source.position <= _COMPARED and len(out.packed) < _MOST_KNOWN:
         out.packed[head[:_KNOWN_BY]] = source.position, digest.digest()
     return ended
 
@@ -253,9 +253,13 @@ def _observer(out: Output, digest: blake2b | None, watcher: Watcher | None) -> C
     if digest is None and watcher is None:
         return give
 
+    seen = 0
+
     def all_of_them(data: bytes) -> None:
+        nonlocal seen
         give(data)
-        if digest is not None:
+        seen += len(data)
+        if digest is not None and seen <= _COMPARED:
             digest.update(data)
         if watcher is not None:
             watcher.feed(data)

@@ -10,7 +10,6 @@ import importlib
 import itertools
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ from isal import isal_zlib
 from crawler.readers import read_inside, read_member
 from crawler.readers.base import Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, bare_member, leaves, locked_member, unread_member
+from crawler.readers.libarchive_feed import MOST_KEPT, Feed
 from crawler.readers.rar_listing import Listed, Listing
 from crawler.readers.streams import Stream
 
@@ -27,8 +27,6 @@ _LIBRARIES = ("libarchive.so.13", "libarchive.so")
 _EOF, _WARN, _FAILED, _FATAL = 1, -20, -25, -30
 _REGULAR, _DIRECTORY, _LINK = 0o100000, 0o040000, 0o120000
 _PIECE = 2**20
-# bytes between two members that are kept to be looked into
-_MOST_KEPT = 2**26
 # checksums and marks at the end, which libarchive does not use, are shorter, and so is no packed file
 _LEAST = 24
 # headers that fail one after the other, warnings about one member: an archive may not stay at one place
@@ -71,73 +69,7 @@ def _load() -> Any:
 _ffi = _load()
 
 
-class _Feed:
-    """A source on its way into libarchive, which takes more of it at a time than it uses.
-
-    Attributes:
-        error: what reading the source raised, to be raised again outside of libarchive. ended: there is no more.
-        where: how far libarchive has used it. inside: what it uses now is the body of a member.
-        dropped: bytes between members were too many to be kept.
-    """
-
-    def __init__(self, source: Source, listing: Listing | None) -> None:
-        self.error: BaseException | None = None
-        self.ended = False
-        self.where: Callable[[], int] = lambda: 0
-        self.inside = False
-        self.dropped = False
-        self._source = source
-        self._listing = listing
-        # libarchive works on the last until it asks for the next
-        self._piece = b""
-        self._pieces: deque[tuple[int, bytes]] = deque()
-        self._fed = 0
-        self._kept = 0
-
-    def more(self) -> bytes:
-        """The next bytes, which are kept until they are known to be of a member."""
-        if self.inside:
-            self.forget(self.where())
-        piece = self._source.read(_PIECE)
-        if self._listing is not None:
-            self._listing.feed(piece)
-        self._pieces.append((self._fed, piece))
-        self._fed += len(piece)
-        self._kept += len(piece)
-        while self._kept > _MOST_KEPT:
-            self.dropped = True
-            self.forget(self._pieces[0][0] + len(self._pieces[0][1]))
-        return piece
-
-    def forget(self, stop: int) -> None:
-        """Keep nothing in front of a place."""
-        while self._pieces and self._pieces[0][0] + len(self._pieces[0][1]) <= stop:
-            self._kept -= len(self._pieces.popleft()[1])
-
-    def kept(self, start: int, stop: int | None = None) -> bytes:
-        """What stands between two places, or behind one, of what libarchive was given."""
-        return b"".join(
-            piece[max(0, start - at) : None if stop is None else max(0, stop - at)] for at, piece in self._pieces
-        )
-
-    def next(self, target: Any) -> int:
-        """Point libarchive to the next bytes; how many there are, -1 where that failed."""
-        try:
-            self._piece = self.more()
-        except BaseException as error:  # noqa: BLE001 - C code is in between; `check` raises it again
-            self.error = error
-            return -1
-        self.ended = not self._piece
-        target[0] = ctypes.cast(ctypes.c_char_p(self._piece), ctypes.c_void_p)
-        return len(self._piece)
-
-    def check(self) -> None:
-        """Raise what could not be raised through C code."""
-        if self.error is not None:
-            raise self.error
-
-
-_feeds: dict[int, _Feed] = {}
+_feeds: dict[int, Feed] = {}
 _keys = itertools.count(1)
 
 
@@ -202,7 +134,7 @@ def _with_archive(
         out.problem("unread", MISSING, incomplete=True)
         return
     key = next(_keys)
-    feed = _feeds[key] = _Feed(source, listing)
+    feed = _feeds[key] = Feed(source, listing)
     handle = _ffi.read_new()
     try:
         _ffi.get_read_filter_function(kinds[1])(handle)
@@ -229,7 +161,7 @@ class _Archive:
         source: Source,
         out: Output,
         limits: Limits,
-        feed: _Feed,
+        feed: Feed,
         handle: int,
         name: str | None,
         held: int,
@@ -273,7 +205,7 @@ class _Archive:
         if self._listing is not None and self._listing.end:
             end = self._listing.end
         if self.feed.dropped:
-            self.notes.add("size", f"more than {_MOST_KEPT} bytes between its members were not looked into")
+            self.notes.add("size", f"more than {MOST_KEPT} bytes between its members were not looked into")
         if self._kind == "lz4" and self.feed.kept(end):
             # where a frame ends it has taken four bytes to see whether another begins
             end -= 4

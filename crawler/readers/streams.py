@@ -146,7 +146,7 @@ class Restarting(Stream):
         source = self.source
         while data := source.peek(PIECE):
             found = self._magic.search(data)
-            other = Finder(data).find()
+            other = Finder(data[: found.start() + REACH] if found else data).find()
             if other is not None and (not found or other < found.start()):
                 # what begins there is examined by itself
                 source.skip(other)

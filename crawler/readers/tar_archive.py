@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from crawler.readers import may_open, read_here, read_inside, read_member
 from crawler.readers.base import MAX_NAME, Damaged, Limits, Output, Source
 from crawler.readers.containers import Notes, bare_member, leaves
-from crawler.readers.signatures import Finder
+from crawler.readers.signatures import REACH, Finder
 from data.errors import LimitReached
 
 FORMAT = "tar"
@@ -154,7 +154,7 @@ class _Archive:
         source = self._source
         while data := source.peek(_WINDOW):
             at = self._header_in(data)
-            other = Finder(data).find() if at else None
+            other = Finder(data if at < 0 else data[: at + REACH]).find() if at else None
             if other is not None and (other < at or at < 0) and may_open(self._out):
                 source.skip(other)
                 read_here(source, self._out)

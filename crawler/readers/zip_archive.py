@@ -160,7 +160,7 @@ class _Archive:
         while data := source.peek(PIECE):
             found = _ANY.search(data)
             mark = found.start() if found else len(data)
-            other = Finder(data).find() if mark else None
+            other = Finder(data[: mark + REACH]).find() if mark else None
             if other is not None and other < mark and may_open(self.out):
                 source.skip(other)
                 read_here(source, self.out)
