@@ -187,7 +187,7 @@ class _Places:
         self._data = data
         self._rich = rich
         self._words = b""
-        self._quoted = 0 if any(rare in data for rare in _QUOTED_RARE) else len(data)
+        self._quoted = -1 if any(rare in data for rare in _QUOTED_RARE) else len(data)
 
     def after(self, start: int) -> tuple[int, str] | None:
         """The first from there on, and its form."""
@@ -198,7 +198,9 @@ class _Places:
             self._words = self._data.translate(_IN_WORD)
         word = self._in_words(start)
         if self._quoted < len(self._data) and (word is None or self._quoted < word[0]):
-            return self._quoted, "quoted"
+            # not to be found again: what follows is looked at from behind it
+            place, self._quoted = self._quoted, -1
+            return place, "quoted"
         return word
 
     def _in_words(self, start: int) -> tuple[int, str] | None:

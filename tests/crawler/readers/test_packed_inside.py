@@ -126,6 +126,14 @@ def test_packed_files_that_are_written_as_text_are_opened(way: str, packed: str,
     assert sum(member.format == packed for member in found.walk()) == 1
 
 
+def test_quotes_and_rare_bytes_at_any_place_end():
+    """Found by fuzzing: a quote where a piece began was looked at for ever."""
+    for text in (b"'%", b"%'", b"''%\x04", b"'PK\x03\x04'", b"'PK\x03\x04\\", b"\\'%\x1f"):
+        for data in (text * 700, b"a;b\n" * 300 + text * 700):
+            for cut in (1, 61, 997):
+                assert read(data[:2000], cut=cut).bytes == len(data[:2000])
+
+
 def test_packed_files_in_text_of_two_bytes_a_letter_are_opened():
     text = "Le patient est venu le 3 mai.\n" * 30 + base64.encodebytes(PACKED["zip"]).decode()
     for name in ("utf-16", "utf-16-be", "utf-32"):
