@@ -257,7 +257,7 @@ def _headers(lines: _Lines, out: Output) -> Message:
             break
         parts.append(line)
     raw = b"".join(parts)
-    message = BytesParser(policy=compat32).parsebytes(raw)
+    message = BytesParser(policy=compat32).parsebytes(raw, headersonly=True)
     text = [f"{name}: {_value(str(value))}" for name, value in message.items()]
     left = message.get_payload()
     if isinstance(left, str):

@@ -166,3 +166,12 @@ def test_no_part_is_told_twice_in_frames() -> None:
     consumer = Consumer()
     read_sample(iter([message(attach=True).as_bytes()]), consumer.take, Limits())
     assert consumer.frames.count(b"M") == consumer.frames.count(b"E") == 5
+
+
+def test_parameters_that_the_standard_library_fails_over_cost_nothing():
+    """Found by fuzzing: one of several pieces of a parameter has no number."""
+    head = 'Content-Type: multipart/mixed; x*0="a"; x*="b"; boundary="cut"'
+    mail = f"From: a@b.example\nTo: c@d.example\nMIME-Version: 1.0\n{head}\n\n--cut\n{head}\n\nDupont;Paul\n--cut--\n"
+    found = read(mail.encode())
+    assert "reader" not in found.all_problems
+    assert found.shows("Dupont;Paul")
