@@ -244,7 +244,7 @@ def _watcher(reader: Reader | None, source: Source, out: Output) -> Watcher | No
     how = getattr(reader, "WATCHED", "")
     if not how:
         return None
-    return Watcher(lambda data: read_inside(data, source, out, at=0), out, text=how == "text")
+    return Watcher(lambda data: read_inside(data, source, out, at=0), out, raw=how != "words", text=how != "bytes")
 
 
 def _observer(out: Output, digest: blake2b | None, watcher: Watcher | None) -> Callable[[bytes], None]:

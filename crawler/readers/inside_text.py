@@ -93,18 +93,17 @@ class Watcher:
 
     def feed(self, data: bytes) -> None:
         """The next bytes."""
-        if self._raw is not None:
-            self._keep(self._raw, data)
-            return
-        joined = self._tail + data
-        at = self._as_it_stands(joined) if self._plain else None
-        if at is not None:
-            self._raw = []
-            self._keep(self._raw, joined[at:])
-            data = data[: max(0, at - len(self._tail))]
         if self._text:
             self._words = self._written(self._words + data)
-        self._tail = joined[-REACH:]
+        if self._raw is not None:
+            self._keep(self._raw, data)
+        elif self._plain:
+            joined = self._tail + data
+            at = self._as_it_stands(joined)
+            if at is not None:
+                self._raw = []
+                self._keep(self._raw, joined[at:])
+            self._tail = joined[-REACH:]
 
     def finish(self) -> None:
         """The text is over: open what was found."""

@@ -11,6 +11,8 @@ from crawler.readers.base import Limits, Output, Source
 from crawler.readers.signatures import seek
 
 FORMAT = UNKNOWN
+# what stands there as it is is found by reading
+WATCHED = "words"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both

@@ -126,6 +126,16 @@ def test_packed_files_that_are_written_as_text_are_opened(way: str, packed: str,
     assert sum(member.format == packed for member in found.walk()) == 1
 
 
+def test_one_packed_file_hides_no_other_of_another_kind():
+    written = base64.encodebytes(PACKED["zip"])
+    plain = gzip.compress(b"Martin;Paul\n" * 9, mtime=0)
+    for data in (SOUND["text"]() + plain + SOUND["text"]() + written, NOISE + written, NOISE + plain + NOISE + written):
+        for cut in (2**20, 61):
+            found = read(data, cut=cut)
+            assert found.shows(CANARY)
+            assert found.all_complete
+
+
 def test_quotes_and_rare_bytes_at_any_place_end():
     """Found by fuzzing: a quote where a piece began was looked at for ever."""
     for text in (b"'%", b"%'", b"''%\x04", b"'PK\x03\x04'", b"'PK\x03\x04\\", b"\\'%\x1f"):
