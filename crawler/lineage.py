@@ -405,6 +405,11 @@ def _padded(m: Measured) -> tuple[str, str]:
     telling = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.value_totals.keys()
     if Kind.NIR.word not in telling and len(telling) < 2:
         return "overlap", "whether the unmatched people are invented cannot be told without their numbers"
+    if m.value_sample > 1 and m.new < TOO_FEW * m.value_sample:
+        return (
+            "overlap",
+            "whether the unmatched people are invented cannot be told: too few for the values that are kept",
+        )
     known = [1 - m.new_values.get(word, 0) / m.new for word in telling]
     if min(known) >= PADDED:
         return "padded", "the unmatched people carry known numbers"

@@ -133,6 +133,8 @@ class Measured:
     """So many new people at most are behind another row of the sample."""
     new_values: Mapping[str, int]
     value_totals: Mapping[str, int]
+    value_sample: int
+    """New values are estimated from one in so many."""
     added: Mapping[str, int]
 
     @property
@@ -205,6 +207,7 @@ def measure(
         _merged(people, known_people, table, active),
         new_values,
         value_totals,
+        releases.value_sample,
         _added(present, known_people, values, [release for *_, release in found], texts, weights.known),
     )
 

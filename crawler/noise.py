@@ -40,8 +40,10 @@ PATTERNS = 1 << len(RECORD_KINDS)
 ENOUGH_SWAPPED, SWAPPED_AT_MOST = 3, 0.1
 # And so large a share of all who have a name and a birth date: namesakes among strangers are fewer (1.2e-3 beside 15 M people).
 SWAPPED_SHARE = 0.01
-# Error rates that are thought possible before anything is seen: every order of magnitude as likely as another.
-_RATES = np.geomspace(1e-5, 0.6, 64)
+# Error rates that are thought possible before anything is seen: every order of magnitude as likely as another, the
+# least of them below what so many people can show (with 1e-5 at the least, one new person among 3 M was undecided).
+_LEAST, _MOST, _STEPS = 1e-5, 0.6, 64
+_LEAST_SEEN = 0.1
 _DRAWS = 256
 
 
@@ -116,9 +118,10 @@ def _rates(wrong: I64, right: I64) -> F64:
     drawn = np.empty((_DRAWS, len(FIELDS)))
     places = (np.arange(_DRAWS) + 0.5) / _DRAWS
     for field in range(len(FIELDS)):
-        log = wrong[field] * np.log(_RATES) + right[field] * np.log1p(-_RATES)
+        rates = np.geomspace(min(_LEAST, _LEAST_SEEN / max(1, int(right[field]))), _MOST, _STEPS)
+        log = wrong[field] * np.log(rates) + right[field] * np.log1p(-rates)
         weight = np.exp(log - log.max())
-        quantiles = np.interp(places, np.cumsum(weight) / weight.sum(), _RATES)
+        quantiles = np.interp(places, np.cumsum(weight) / weight.sum(), rates)
         # every field in an order of its own (seeds are part of the method: the same sample, the same answer)
         drawn[:, field] = np.random.default_rng(field).permutation(quantiles)
     return drawn

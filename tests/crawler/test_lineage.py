@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.lineage import compare
-from crawler.noise import KEY_FIELDS, names_swapped, poisson_tail
+from crawler.noise import KEY_FIELDS, ErrorRates, names_swapped, poisson_tail
+from data import releases as releases_module
 from data.model import VERDICTS, Lineage
 from data.releases import ReleaseBuilder, Releases
 from data.tags import Kind
@@ -70,6 +71,29 @@ def test_pieces_of_two_releases_are_repackaged(releases: Releases) -> None:
 def test_a_release_in_full_and_more_is_a_superset(releases: Releases) -> None:
     found = judge(releases, np.concatenate([KNOWN, NEW]))
     assert (found.verdict, found.new, found.known) == ("superset", len(NEW), BASE)
+
+
+def test_few_new_people_beside_a_sample_of_values_are_not_called_padded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # of a large release one value in 16 is kept: the numbers of one person are mostly not among them
+    monkeypatch.setattr(releases_module, "EXACT_VALUES", 100)
+    builder = ReleaseBuilder("large")
+    builder.add(KNOWN, values_of(KNOWN))
+    builder.write(tmp_path, {})
+    large = Releases.open(tmp_path)
+    assert large.value_sample > 1
+    for count in (1, 2, 5):
+        found = judge(large, np.concatenate([KNOWN[: BASE // 2], NEW[:count]]))
+        assert (found.verdict, found.new) == ("overlap", count)
+
+
+@pytest.mark.parametrize("people", [1_000_000, 15_000_000])
+def test_one_new_person_among_millions_without_an_error_is_no_typing_error(people: int) -> None:
+    table = np.zeros((64, 64), np.int64)
+    table[63, 63], table[63, 0] = people, 1
+    # so rarely would a known person be mistyped in all six keys, were errors as frequent as what is seen allows
+    assert ErrorRates(table).hidden(63).max() < 1e-5
 
 
 def test_known_and_new_people_together_overlap(releases: Releases) -> None:
