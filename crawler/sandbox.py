@@ -110,7 +110,11 @@ class ReaderSession:
     def _ended(self, timeout: float | None) -> ReaderExit:
         self._life.settimeout(timeout)
         try:
-            report = self._life.recv(4096)
+            try:
+                report = self._life.recv(4096)
+            except ConnectionResetError:
+                # an order that came after the reader's end was not taken; what was said of that end stands behind this
+                report = self._life.recv(4096)
         except TimeoutError:
             self._say(KILL)
             return ReaderExit(None, None, "it did not end in time")

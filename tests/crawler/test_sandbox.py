@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crawler.examine import MAX_PLAIN, Examiner, Request
-from crawler.sandbox import MAX_REUSE, Kept, Limits, Sandbox
+from crawler.sandbox import MAX_REUSE, Kept, Limits, ReaderSession, Sandbox
 from data.model import Finding
 from data.releases import Releases
 from data.tags import MatchKey
@@ -100,6 +101,18 @@ def test_a_reader_that_was_killed_makes_its_sample_incomplete_and_the_next_one_i
     assert not lost.complete
     assert any(problem.startswith("reader: ") for problem in lost.problems)
     assert again.complete
+
+
+def test_a_reader_that_is_killed_after_its_end_says_what_ended_it():
+    """Found by fuzzing: it was the sandbox that was said to have ended."""
+    ours, theirs = socket.socketpair()
+    life, watched = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    session = ReaderSession(ours, life)
+    session.kill()
+    watched.send(b'{"code": null, "signal": 9, "reason": "it reached the limit of 20 seconds"}')
+    watched.close()
+    theirs.close()
+    assert session.wait(5).reason == "it reached the limit of 20 seconds"
 
 
 def test_a_reader_that_stops_is_ended_after_its_time(tmp_path):
