@@ -123,6 +123,9 @@ class Matcher:
 
         `records` counts distinct rows, and a canary that no row showed as one record of its own.
         """
+        if not self._kinds:
+            # most samples: nothing hit
+            return []
         in_rows, in_bytes = self._in_rows.codes(), self._in_bytes.codes()
         every = distinct(np.concatenate([in_rows, in_bytes]))
         canaries = self._count(every)

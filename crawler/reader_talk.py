@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 
 from crawler.sandbox import ReaderSession
-from crawler.wire import CHUNK, HEADER
+from crawler.wire import CHUNK, HEADER, SMALL
 from data.errors import WireError
 
 MAX_READER_FRAME = 4 * 2**20
@@ -44,7 +44,7 @@ class ReaderTalk:
 
     def send(self, *parts: bytes | bytearray) -> None:
         """Hand bytes to the reader; one that is gone takes nothing more."""
-        for part in parts:
+        for part in (b"".join(parts),) if sum(map(len, parts)) <= SMALL else parts:
             self._outgoing = memoryview(part)
             while self._outgoing and not self.ended:
                 self._turn()

@@ -6,17 +6,18 @@ Tags of what the columns hold are `crawler.records`; what a header word promises
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, compress
+from operator import not_
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crawler.headers import role_of
 from data import normalise
-from data.tags import Kind
+from data.tags import Kind, Packed
 
 # Roles that carry a value of their own, and the kind of its tag.
 VALUE_ROLES = {
@@ -39,6 +40,8 @@ _MOST_LIES, _HARDLY = 2, 0.1
 _NAMES = frozenset({"surname", "first", "fullname"})
 MAX_NAME = 40
 # "né le 12/03/1975", "Tél: 06 12 34 56 78": a label in the cell itself
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_ASCII_LETTER, _ASCII_DIGIT = re.compile("[A-Za-z]"), re.compile("[0-9]")
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
 
 
@@ -94,13 +97,18 @@ class Shown:
     """
 
     def __init__(self, rows: Sequence[Sequence[str]], width: int) -> None:
-        cells = [row[at] if at < len(row) else "" for row in rows for at in range(width)]
+        # numba comes with it
+        from data.columns import shown
+
+        if all(len(row) == width for row in rows):
+            cells = list(chain.from_iterable(rows))
+        else:
+            cells = [row[at] if at < len(row) else "" for row in rows for at in range(width)]
         shape = len(rows), width
-        self.filled: NDArray[np.bool_] = np.fromiter((bool(cell.strip()) for cell in cells), bool, len(cells)).reshape(
-            shape
-        )
+        lengths = np.fromiter(map(len, map(str.strip, cells)), np.int64, len(cells))
+        self.filled: NDArray[np.bool_] = (lengths > 0).reshape(shape)
         self.forms: dict[str, NDArray[np.bool_]] = {
-            role: (normalise.normalise_column(role, cells).lengths > 0).reshape(shape) for role in SHOWABLE
+            role: form.reshape(shape) for role, form in shown(Packed.of_texts(cells), SHOWABLE).items()
         }
 
     @property
@@ -223,7 +231,7 @@ def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], colum
 
 def _middle_year(cells: Sequence[str]) -> int:
     """The median year of a column of dates as four digits where the text has them."""
-    years = sorted(int(year) for cell in cells for year in re.findall(r"(?:19|20)\d\d", cell))
+    years = sorted(map(int, _YEAR.findall("\n".join(cells))))
     return years[len(years) // 2] if years else 9999
 
 
@@ -235,9 +243,8 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: 
     open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(columns[at])]
     if "first" not in roles:
         shares = {
-            at: sum(name in FIRST_NAMES for name in _first_words(columns[at]))
-            / max(1, sum(bool(cell.strip()) for cell in columns[at]))
-            for at in open_
+            at: sum(map(FIRST_NAMES.__contains__, words)) / max(1, len(words))
+            for at, words in ((at, _first_words(columns[at])) for at in open_)
         }
         best = max(shares, key=lambda at: shares[at], default=None)
         if best is not None and shares[best] >= 0.3:
@@ -257,17 +264,35 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: 
 
 
 def _first_words(cells: Sequence[str]) -> list[str]:
-    """The normal form of the first name that each cell begins with."""
+    """The normal forms of the first names that the filled cells begin with, in no special order."""
     firsts = [cell.split("-", 1)[0].split(" ", 1)[0] for cell in cells if cell.strip()]
-    return normalise.normalise_column("first", firsts).texts()
+    plain = [word.isascii() and word.isalpha() for word in firsts]
+    others = list(compress(firsts, map(not_, plain)))
+    return [*map(str.lower, compress(firsts, plain)), *normalise.normalise_column("first", others).texts()]
 
 
 def _wordy(cells: Sequence[str]) -> bool:
     """Cells like names: short, letters, and not the same few words again and again."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
+    filled = [cell for cell in map(str.strip, cells) if cell]
     if not filled:
         return False
-    like = sum(
-        len(cell) <= MAX_NAME and any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell)) for cell in filled
-    )
-    return like >= CLEARLY * len(filled) and len(Counter(filled)) > len(filled) // 10 + (len(filled) > 5)
+    needed, left = CLEARLY * len(filled), len(filled)
+    for cell in filled:
+        if not _like_name(cell):
+            left -= 1
+            # most columns of numbers, dates and addresses are told by their first cells
+            if left < needed:
+                return False
+    return len(set(filled)) > len(filled) // 10 + (len(filled) > 5)
+
+
+def _like_name(cell: str) -> bool:
+    """Short, with a letter and without a digit."""
+    if len(cell) > MAX_NAME:
+        return False
+    if cell.isalpha():
+        # no letter is a digit
+        return True
+    if cell.isascii():
+        return _ASCII_LETTER.search(cell) is not None and _ASCII_DIGIT.search(cell) is None
+    return any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell))

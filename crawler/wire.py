@@ -17,6 +17,7 @@ from data.errors import WireError
 HEADER = struct.Struct("<cI")
 MAX_FRAME = 16 * 1024 * 1024
 CHUNK = 1024 * 1024
+SMALL = 64 * 1024
 
 
 def pack(kind: bytes, payload: bytes | bytearray | memoryview = b"") -> bytes:
@@ -35,9 +36,12 @@ def send(sock: socket.socket, kind: bytes, payload: bytes | bytearray | memoryvi
     """Send one frame, blocking until the kernel took all of it."""
     if len(payload) > MAX_FRAME:
         raise WireError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME}")
+    if len(payload) <= SMALL:
+        # each send wakes the peer: one costs more than copying so little
+        sock.sendall(HEADER.pack(kind, len(payload)) + payload)
+        return
     sock.sendall(HEADER.pack(kind, len(payload)))
-    if payload:
-        sock.sendall(payload)
+    sock.sendall(payload)
 
 
 def send_json(sock: socket.socket, kind: bytes, value: Any) -> None:

@@ -5,7 +5,7 @@ A column is folded by one compiled loop, with line ends between its cells, and r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -65,11 +65,24 @@ def _warm_cells() -> None:
     Packed.gathered(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
 
 
+def shown(column: Packed, kind_words: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Which cells have a normal form of each kind; those of `values`, and dob."""
+    source = _folded(column)
+    return {
+        kind_word: (_dobs(column, source) if kind_word == "dob" else _values(kind_word, column, source)).lengths > 0
+        for kind_word in kind_words
+    }
+
+
 def dobs(column: Packed, *, excel: bool = False) -> Packed:
     """`normalise.dob` of every cell."""
+    return _dobs(column, _folded(column), excel=excel)
+
+
+def _dobs(column: Packed, source: U8, *, excel: bool = False) -> Packed:
     count = len(column)
     forms, state = np.empty(6 * count, np.uint8), np.empty(count, np.uint8)
-    date_kernels.dobs(_folded(column), excel, forms, state)
+    date_kernels.dobs(source, excel, forms, state)
     table = forms.reshape(-1, 6)
     for at in np.flatnonzero(state == date_kernels.ASK).tolist():
         form = normalise.dob(column.text(at), excel=excel)
@@ -93,7 +106,10 @@ def names(column: Packed) -> Packed:
 
 def values(kind_word: str, column: Packed) -> Packed:
     """The normal form of every cell; `kind_word` is one of email, phone, nir, iban, professional, token."""
-    source = _folded(column)
+    return _values(kind_word, column, _folded(column))
+
+
+def _values(kind_word: str, column: Packed, source: U8) -> Packed:
     if kind_word == "token":
         packed = _split(source.tobytes().translate(None, _ALL_BUT_TOKEN))
         return _keep(packed, packed.lengths >= 8)

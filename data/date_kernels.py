@@ -125,6 +125,8 @@ def _dob(text: U8, size: int, excel: bool) -> int:
             return _from_serial(serial)
     start, size_before, days = 0, size, 0
     for start in range(size_before):
+        if text[start] != _SPACE and text[start] != _T:
+            continue
         found, later = _time(text, start, size_before)
         if found:
             days, size = later, start
@@ -296,6 +298,15 @@ def _compact(text: U8, size: int, days: int) -> int:
 @kernel
 def _words(text: U8, size: int, days: int) -> int:
     """A date of three words, one of which is a month; weekdays and ordinal endings are passed over."""
+    # a month and two numbers: most cells of other columns have more or less, and cost no memory
+    runs, inside = 0, False
+    for place in range(size):
+        digit = is_digit(text[place])
+        if digit and not inside:
+            runs += 1
+        inside = digit
+    if runs != 2:
+        return -1
     months, values, lengths = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     words, at = 0, 0
     while at < size:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import unescape
 from operator import methodcaller
 
@@ -48,12 +49,16 @@ class Dialect:
     share: float
 
 
+# a table is sniffed and then read: what the first found is what the second asks for
+@lru_cache(1)
 def find_dialect(head: bytes, *, whole: bool = False) -> Dialect | None:
     """The dialect of a head (as `as_utf8` gives it) or None; `whole` if the file has no more bytes."""
     lines = head.split(b"\n")
     if not whole and len(lines) > 1:
         lines.pop()
-    lines = [_REFERENCE.sub(_letter, line) for line in lines[: SNIFF_LINES + 1] if line.strip()][:SNIFF_LINES]
+    lines = [
+        _REFERENCE.sub(_letter, line) if b"&" in line else line for line in lines[: SNIFF_LINES + 1] if line.strip()
+    ][:SNIFF_LINES]
     if not lines:
         return None
     text = b"\n".join(lines)
@@ -68,7 +73,9 @@ def find_dialect(head: bytes, *, whole: bool = False) -> Dialect | None:
     for rank, separator in enumerate(SEPARATORS):
         if separator not in text:
             continue
-        counts = Counter(len(_cells(line, separator, quote)) for line in joined)
+        counts = Counter(
+            len(_cells(line, separator, quote)) if quote in line else line.count(separator) + 1 for line in joined
+        )
         width, votes = max(counts.items(), key=lambda item: (item[0] > 1, item[1], item[0]))
         if width < 2:
             continue

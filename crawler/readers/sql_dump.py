@@ -13,7 +13,17 @@ from crawler.readers.base import Limits, Output, Source
 from crawler.readers.encoding import as_utf8, is_text, repair, utf8_pieces
 from crawler.readers.sql_copy import Copy
 from crawler.readers.sql_rows import BETWEEN, MAX_FAST, MORE, Pattern, Row, Shape, read_row, shape_of
-from crawler.readers.sql_statements import COPY, CREATE, INSERT, STANDARD, START, columns_of, names_of, table_key
+from crawler.readers.sql_statements import (
+    COPY,
+    CREATE,
+    INSERT,
+    STANDARD,
+    START,
+    STARTS,
+    columns_of,
+    names_of,
+    table_key,
+)
 from crawler.readers.sql_tables import Tables
 
 FORMAT = "sql_dump"
@@ -68,7 +78,9 @@ _PLAIN = re.compile(
 def sniff(head: bytes, name: str) -> float:
     """Sure where a statement with rows begins a line; nearly so by the comment of a tool that writes dumps."""
     text = as_utf8(head)
-    for start in START.finditer(text):
+    capitals = text.upper()
+    # most samples have none of the words: telling so takes a tenth of looking for statements
+    for start in START.finditer(text) if any(word in capitals for word in STARTS) else ():
         if start[0].startswith(b";") and b"\n" not in start[0]:
             # a cell of a table may say so
             continue

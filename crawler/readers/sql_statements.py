@@ -31,7 +31,8 @@ COPY = re.compile(
 )
 STANDARD = re.compile(rb"SET\s+standard_conforming_strings\s*=\s*'?(on|off)", re.IGNORECASE)
 # where a statement of interest may begin: at the beginning of a line, behind another statement or a comment's mark
-START = re.compile(rb"(?:^|[;\n]|/\*!\d{0,6}+)[^\S\n]*+((?:INSERT|REPLACE|INTO|COPY|CREATE|SET)\s)", re.IGNORECASE)
+STARTS = (b"INSERT", b"REPLACE", b"INTO", b"COPY", b"CREATE", b"SET")
+START = re.compile(rb"(?:^|[;\n]|/\*!\d{0,6}+)[^\S\n]*+((?:" + b"|".join(STARTS) + rb")\s)", re.IGNORECASE)
 _ONE = re.compile(_NAME)
 _NO_COLUMN = re.compile(
     rb"(?:CONSTRAINT|PRIMARY\s+KEY|KEY|UNIQUE|INDEX|FOREIGN\s+KEY|CHECK|FULLTEXT|SPATIAL|EXCLUDE|LIKE|PERIOD)\b",

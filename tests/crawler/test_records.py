@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.records import RowBatch, row_inputs, split_name, tag_rows
-from crawler.tables import looks_like_header, reads_like_text, sniff
+from crawler.tables import MAX_NAME, _like_name, looks_like_header, reads_like_text, sniff
 from data.errors import WireError
 from data.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row
@@ -77,6 +77,12 @@ def test_the_birth_date_is_told_from_other_dates():
     rows = [[*row(person, ("surname", "first", "dob")), "03/11/2026"] for person in CROWD]
     assert roles(sniff(["nom", "prenom", "date_naissance", "date_visite"], rows))[2:] == ["dob", ""]
     assert roles(sniff(None, rows))[2:] == ["dob", ""]
+
+
+@given(st.text(max_size=MAX_NAME + 2) | st.text(st.characters(codec="ascii"), max_size=MAX_NAME + 2))
+def test_a_cell_like_a_name_is_short_and_has_a_letter_and_no_digit(cell):
+    plain = len(cell) <= MAX_NAME and any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell))
+    assert _like_name(cell) == plain
 
 
 def test_a_header_is_told_from_a_row():
