@@ -49,7 +49,7 @@ def _post(number: int) -> str:
 def _ours(home_path: Path, url: str, rounds: int) -> list[float]:
     """Wall seconds of whole crawls, each with a store of its own; the examiner is warm, as in the daemon."""
     from crawler.examiner import ExaminerProcess
-    from data.config import Home
+    from data.home import Home
     from data.sources import parse_source
     from data.store import Store
     from scheduler.definitions import complete_definition

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from crawler.wire import CHUNK, load, pack, pack_json, receive, receive_async, send, send_json
-from data.config import Home
 from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
+from data.home import Home
 from data.model import Finding
 
 # Freed memory is kept for the next batch instead of being given back and asked for anew, page by page.

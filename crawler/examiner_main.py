@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.examiner import Greeting
 from crawler.wire import load, pack_json, receive, send_json
-from data.config import Home
 from data.errors import ExamineError, TocsinError, WireError
+from data.home import Home
 
 if TYPE_CHECKING:
     from crawler.examine import Examiner
@@ -121,12 +121,8 @@ class _Service:
     def open(self) -> Greeting:
         """Key, sets, sandbox and kernels; then no network any more."""
         from crawler import confine
-        from crawler.examine import Examiner
         from crawler.sandbox import Limits, Sandbox
-        from crawler.warm import is_compiled, warm_up
-        from data.releases import Releases
         from data.tags import parse_match_key
-        from data.watchlist import Watchlist
 
         settings = self.home.settings().examine
         keys = parse_match_key(self.home.match_key_text()).derive()
@@ -140,9 +136,16 @@ class _Service:
             max_depth=settings.max_depth,
             max_ratio=settings.max_ratio,
         )
-        sandbox = Sandbox(limits)
+        # it takes as long to start as the kernels take to load: with two processors both are done at once
+        sandbox = Sandbox(limits, wait=False)
         confine.no_new_privs()
         network = confine.without_network()
+
+        from crawler.examine import Examiner
+        from crawler.warm import is_compiled, warm_up
+        from data.releases import Releases
+        from data.watchlist import Watchlist
+
         if not is_compiled():
             send_json(self.control, b"N", {"text": "compiling the matching kernels, once on this machine…"})
         warm_up()
@@ -153,6 +156,7 @@ class _Service:
             recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
         self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, settings.exact_rows)
         clients = watchlist.clients()
+        sandbox.ready()
         return Greeting(
             post_key=keys.post,
             case=keys.case,

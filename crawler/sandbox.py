@@ -8,6 +8,7 @@ had is named by `Sandbox.protection`.
 from __future__ import annotations
 
 import array
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -141,7 +142,8 @@ class _Zygote:
     process: subprocess.Popen[bytes]
     control: socket.socket
     walls: str
-    greeting: dict[str, Any]
+    walled: bool
+    greeting: dict[str, Any] = field(default_factory=dict)
 
 
 # A reader is kept for no more samples than this: what its libraries leave behind does not add up.
@@ -188,16 +190,26 @@ class Sandbox:
     Args:
         limits: of every sample.
         bwrap: True insists on bubblewrap, False does without, None takes it where it works.
+        wait: False lets its process start while the caller does other things, until `ready`.
 
     Raises:
         ReaderFailed: nothing could be started, or not with bubblewrap where that was insisted on.
     """
 
-    def __init__(self, limits: Limits | None = None, bwrap: bool | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, bwrap: bool | None = None, *, wait: bool = True) -> None:
         self.limits = limits or Limits()
         self._bwrap = bwrap
         self._lock = threading.Lock()
-        self._zygote: _Zygote | None = self._start()
+        self._zygote: _Zygote | None = None
+        self._begun: _Zygote | None = self._begin()
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        """Wait until its process can read samples; raises as the constructor does."""
+        with self._lock:
+            if self._zygote is None:
+                self._zygote = self._start()
 
     def open(self) -> ReaderSession:
         """A fresh reader for one sample.
@@ -248,9 +260,10 @@ class Sandbox:
     def close(self) -> None:
         """End the process and with it all readers."""
         with self._lock:
-            zygote, self._zygote = self._zygote, None
-            if zygote is not None:
-                _end(zygote)
+            running, self._zygote, self._begun = (self._zygote, self._begun), None, None
+            for zygote in running:
+                if zygote is not None:
+                    _end(zygote)
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -271,26 +284,31 @@ class Sandbox:
         return self._start()
 
     def _start(self) -> _Zygote:
-        lacking = "bubblewrap was not asked for"
-        if self._bwrap is not False:
-            program = shutil.which("bwrap", path=os.environ.get("PATH", os.defpath))
-            lacking = "bubblewrap is not installed"
-            if program is not None:
-                lacking = "bubblewrap does not start on this machine as this user"
-                # a process that lost its network cannot set a new one up, and what it starts has none to lose
-                without = ["--share-net"] if confine.network_is_refused() else []
-                zygote = self._launch([program, *walls(), *without], "bubblewrap: sees only its interpreter, read-only")
-                if zygote is not None:
-                    return zygote
-        if self._bwrap:
-            raise ReaderFailed(f"{lacking}, and readers were to run inside it", hint="apt-get install bubblewrap")
-        zygote = self._launch([], f"degraded: {lacking}; system call filter and limits only")
-        if zygote is None:
+        zygote, self._begun = self._begun or self._begin(), None
+        if not _greets(zygote) and zygote.walled:
+            zygote = self._begin_bare("bubblewrap does not start on this machine as this user")
+            _greets(zygote)
+        if not zygote.greeting:
             raise ReaderFailed("the process that reads samples does not start", hint="run: tocsin doctor")
         return zygote
 
-    def _launch(self, wrapper: list[str], walls: str) -> _Zygote | None:
-        """Start and greet; None if it did not get that far."""
+    def _begin(self) -> _Zygote:
+        """Start the process, and do not wait for it."""
+        if self._bwrap is False:
+            return self._begin_bare("bubblewrap was not asked for")
+        program = shutil.which("bwrap", path=os.environ.get("PATH", os.defpath))
+        if program is None:
+            return self._begin_bare("bubblewrap is not installed")
+        # a process that lost its network cannot set a new one up, and what it starts has none to lose
+        without = ["--share-net"] if confine.network_is_refused() else []
+        return self._launch([program, *walls(), *without], "bubblewrap: sees only its interpreter, read-only")
+
+    def _begin_bare(self, lacking: str) -> _Zygote:
+        if self._bwrap:
+            raise ReaderFailed(f"{lacking}, and readers were to run inside it", hint="apt-get install bubblewrap")
+        return self._launch([], f"degraded: {lacking}; system call filter and limits only")
+
+    def _launch(self, wrapper: list[str], walls: str) -> _Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # the kernel ends such a process with the thread that started it: only the main thread lives long enough.
         # In any case it ends when our end of its socket closes.
@@ -315,18 +333,25 @@ class Sandbox:
             start_new_session=True,
         )
         theirs.close()
-        ours.settimeout(START_SECONDS)
-        try:
+        with contextlib.suppress(OSError):
+            # one that ended at once does not greet either, which is looked at
             ours.send(orjson.dumps(asdict(self.limits)))
-            greeting = ours.recv(65_536)
-        except OSError:
-            greeting = b""
-        ours.settimeout(None)
-        zygote = _Zygote(process, ours, walls, orjson.loads(greeting) if greeting else {})
-        if greeting:
-            return zygote
+        return _Zygote(process, ours, walls, bool(wrapper))
+
+
+def _greets(zygote: _Zygote) -> bool:
+    """Wait until the process is ready; one that does not get that far is ended."""
+    zygote.control.settimeout(START_SECONDS)
+    try:
+        greeting = zygote.control.recv(65_536)
+    except OSError:
+        greeting = b""
+    zygote.control.settimeout(None)
+    if greeting:
+        zygote.greeting = orjson.loads(greeting)
+    else:
         _end(zygote)
-        return None
+    return bool(greeting)
 
 
 def _end(zygote: _Zygote) -> None:

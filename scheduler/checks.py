@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from data.config import Channel, Home
+from data.config import Channel
 from data.errors import KeyFileError, TocsinError
+from data.home import Home
 from scheduler.check import Check
 
 # Receivers that follow Standard Webhooks refuse a timestamp that is off by more than five minutes.

@@ -14,9 +14,9 @@ from crawler.early import judge as judge_early
 from crawler.events import event_of_announcement, event_of_change, events_of_post
 from crawler.prints import unpacked
 from data import evidence
-from data.config import Home
 from data.definition import Definition
 from data.errors import LeaseLost, WireError
+from data.home import Home
 from data.model import Event, EventKind, Finding, Incident, Severity
 from data.store import PostRow, Route, Store, finding_id
 from scheduler.crawl_tally import Tally

@@ -22,9 +22,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from crawler.events import event_id
 from crawler.examiner import ExaminerProcess
-from data.config import Home, Settings
+from data.config import Settings
 from data.definition import Definition
 from data.errors import ConfigError, ExaminerDied, TocsinError
+from data.home import Home
 from data.model import Event, EventKind, Severity
 from data.sources import load_sources
 from data.store import Store

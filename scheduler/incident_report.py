@@ -8,7 +8,7 @@ from typing import Any
 
 from crawler.blast_radius import ASSUMPTION, Radius, blast_radius
 from crawler.shares import CONFIDENCE
-from data.config import Home
+from data.home import Home
 from data.incidents import find_incident, read_incidents
 from data.releases import read_manifests
 from data.sighting_log import Place, Sighting

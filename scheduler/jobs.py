@@ -17,8 +17,9 @@ from crawler.alerts import Outgoing, dialect, masked
 from crawler.alerts.wording import word
 from crawler.events import event_id, make
 from crawler.examiner import ExaminerProcess
-from data.config import Channel, Home, Settings
+from data.config import Channel, Settings
 from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused, ExaminerDied
+from data.home import Home
 from data.incidents import read_incidents
 from data.model import Alert, Event, EventKind, Severity
 from data.outbox import Delivery

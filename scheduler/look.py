@@ -11,8 +11,9 @@ from typing import Any
 
 from crawler.settings import crawl_settings
 from crawler.transport.tor_dial import DialServer, pair
-from data.config import Home, Settings
+from data.config import Settings
 from data.definition import Definition
+from data.home import Home
 from data.sources import load_source
 from scheduler.definitions import complete_definition
 from scheduler.fork import CrawlProcess

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from crawler.early import kept_prints
 from crawler.events import events_of_post
-from data.config import Home
+from data.home import Home
 from data.model import Finding
 from data.store import PostRow, Store
 from scheduler.crawl_answers import keep_evidence

@@ -19,9 +19,10 @@ from crawler.health import TOR_DOWN
 from crawler.settings import crawl_settings
 from crawler.transport.tor_dial import DialServer, pair
 from data.addresses import source_hosts
-from data.config import Home, Settings
+from data.config import Settings
 from data.definition import Definition
 from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDown
+from data.home import Home
 from data.incidents import incident_of, read_incidents, read_rules
 from data.model import Incident
 from data.sources import load_source

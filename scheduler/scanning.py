@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from crawler.examiner import ExaminerClient, ExaminerProcess, Greeting
 from crawler.wire import CHUNK
-from data.config import Home
 from data.errors import ExaminerDied, InputError
+from data.home import Home
 from data.model import Finding
 
 STDIN = "-"

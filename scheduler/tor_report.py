@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crawler import confine, landlock, tor
-from data.config import Home, Settings
+from data.config import Settings
 from data.definition import Definition
 from data.errors import KeyFileError, TorDown
+from data.home import Home
 from scheduler.check import Check
 from scheduler.tor_road import EXTENDED, TorRoad, road_of
 

@@ -13,10 +13,11 @@ from crawler.settings import over_tor
 from crawler.tor_own import OwnTor
 from crawler.transport.tor_dial import connect
 from crawler.transport.tor_socks import probe
-from data.config import Home, Settings, TorSettings
+from data.config import Settings, TorSettings
 from data.definition import Definition
 from data.endpoint import Endpoint
 from data.errors import ConfigError, TorDown
+from data.home import Home
 
 SYSTEM_SOCKS, SYSTEM_CONTROL = "127.0.0.1:9050", "unix:/run/tor/control"
 # A Tor that was just started, or is being started again, gets so long before it counts as down.

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import pytest
 from hypothesis import settings
 
-from data.config import Home
+from data.home import Home
 from tests.servers.nginx import Nginx
 from tests.servers.pinnwand import Pinnwand
 from tests.servers.spirit import Spirit

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from crawler.examiner import ExaminerProcess
-from data.config import Home
+from data.home import Home
 from data.model import Event, EventKind
 from data.sources import load_source
 from data.store import Store

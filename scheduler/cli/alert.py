@@ -9,7 +9,7 @@ import click
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
 if TYPE_CHECKING:
-    from data.config import Home
+    from data.home import Home
     from data.store import Store
 
 STATES = ("due", "deferred", "sent", "refused")

@@ -15,7 +15,7 @@ from scheduler.cli.common import console, emit_json, json_option, note, pass_hom
 
 if TYPE_CHECKING:
     from data.bundle import Header
-    from data.config import Home
+    from data.home import Home
     from data.tags import EnrolKeys
 
 

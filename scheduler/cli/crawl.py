@@ -12,8 +12,8 @@ from scheduler.cli.common import console, emit_json, json_option, note, pass_hom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from data.config import Home
     from data.definition import Definition
+    from data.home import Home
     from scheduler.crawl_tally import CrawlResult
     from scheduler.jobs import Delivered
 

@@ -9,7 +9,7 @@ import click
 from scheduler.cli.common import pass_home
 
 if TYPE_CHECKING:
-    from data.config import Home
+    from data.home import Home
 
 
 @click.command()

@@ -13,7 +13,7 @@ import click
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.config import Home
+    from data.home import Home
 
 
 @click.group()

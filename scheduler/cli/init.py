@@ -40,8 +40,8 @@ enabled: false
 def init(ctx: click.Context, folder: Path | None) -> None:
     """Make a home folder: match key, enrolment key, evidence key pair, settings, an example source."""
     from data import evidence
-    from data.config import Home
     from data.errors import HomeError
+    from data.home import Home
     from data.tags import MatchKey, format_enrol_key, format_match_key
 
     home = Home(folder, os.environ) if folder is not None else chosen_home(ctx)

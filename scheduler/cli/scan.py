@@ -9,7 +9,7 @@ import click
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.config import Home
+    from data.home import Home
     from data.model import Finding
 
 NOTHING, MATCHED, FAILED = 0, 1, 2

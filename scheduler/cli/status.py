@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from data.config import Home, Settings
+    from data.config import Settings
     from data.definition import Definition
+    from data.home import Home
 
 
 @click.command()

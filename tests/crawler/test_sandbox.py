@@ -131,3 +131,26 @@ def test_a_reader_that_stops_is_ended_after_its_time(tmp_path):
         kept.close()
     assert not stopped.complete
     assert any("seconds" in problem for problem in stopped.problems)
+
+
+def test_a_sandbox_that_is_not_waited_for_reads_as_soon_as_it_can(tmp_path):
+    keys = MatchKey(bytes(32)).derive()
+    with Sandbox(Limits(wall=5), bwrap=False, wait=False) as sandbox:
+        examiner = Examiner(
+            keys, Watchlist.open(tmp_path / "watchlist", case=keys.case), Releases.open(tmp_path / "releases"), sandbox
+        )
+        kept = Kept(sandbox)
+        assert examined(examiner, kept, TEXT).complete
+        kept.close()
+        before = sandbox._zygote
+        sandbox.ready()
+        assert sandbox._zygote is before
+        assert sandbox.protection()["reader walls"].startswith("degraded: bubblewrap was not asked for")
+
+
+def test_a_sandbox_that_is_closed_before_it_was_ready_leaves_no_process():
+    sandbox = Sandbox(Limits(wall=5), bwrap=False, wait=False)
+    begun = sandbox._begun
+    assert begun is not None
+    sandbox.close()
+    assert begun.process.poll() is not None

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from data.config import Home, load_settings
+from data.config import load_settings
 from data.errors import ConfigError, HomeError, KeyFileError
+from data.home import Home
 
 
 def load(tmp_path, text="", **environ):

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from crawler.posts import open_due
-from data.config import Home
+from data.home import Home
 from data.store import Store
 from data.tags import parse_match_key
 from tests.command import must, tocsin, tocsin_json

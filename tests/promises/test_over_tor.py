@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from crawler import tor, tor_own
 from crawler.tor_own import OwnTor
-from data.config import Home
 from data.endpoint import Endpoint
 from data.errors import ConfigError
+from data.home import Home
 from data.model import EventKind
 from data.sources import load_source
 from scheduler.daemon import Daemon

@@ -9,7 +9,7 @@ import pytest
 
 from crawler.events import make
 from crawler.examiner import ExaminerProcess
-from data.config import Home
+from data.home import Home
 from data.model import EventKind
 from data.store import Store
 from scheduler.jobs import recovered, remind, route_by, selftest

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from crawler.examiner import ExaminerProcess
-from data.config import Home
 from data.errors import LeaseLost
+from data.home import Home
 from data.model import EventKind
 from data.sources import load_source
 from data.store import Store

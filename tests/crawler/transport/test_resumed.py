@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from crawler.examiner import ExaminerProcess
-from data.config import Home
+from data.home import Home
 from data.model import EventKind
 from data.sources import parse_source
 from data.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crawler.events import make
-from data.config import Home
+from data.home import Home
 from data.model import EventKind
 from data.store import Store
 from scheduler.jobs import route_by

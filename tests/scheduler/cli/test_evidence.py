@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from data import evidence
-from data.config import Home
 from data.errors import InputError
+from data.home import Home
 from scheduler.cli import tocsin
 
 AT = datetime(2026, 1, 15, tzinfo=UTC)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from data.config import Home
 from data.errors import InputError
+from data.home import Home
 from scheduler.cli import tocsin
 
 

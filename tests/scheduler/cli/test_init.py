@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.config import Home
+from data.home import Home
 from data.tags import parse_enrol_key, parse_match_key
 from tests.command import must, tocsin
 from tests.inside import fine, refused, run, snapshot

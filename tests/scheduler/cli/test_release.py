@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from data.config import Home
 from data.errors import InputError
+from data.home import Home
 from data.tags import MatchKey, format_match_key
 from scheduler.cli import tocsin
 from tests.synth.population import notes
