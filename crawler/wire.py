@@ -5,14 +5,16 @@ The receiver bounds the length before it allocates, and never unpickles.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from data.errors import WireError
+
+if TYPE_CHECKING:
+    import asyncio
 
 HEADER = struct.Struct("<cI")
 MAX_FRAME = 16 * 1024 * 1024
@@ -84,6 +86,9 @@ def load(payload: bytes | bytearray) -> Any:
 
 async def receive_async(reader: asyncio.StreamReader, limit: int = MAX_FRAME) -> tuple[bytes, bytes]:
     """The next frame of an asyncio stream; raises as `receive` does."""
+    # 20 ms, for the processes that talk without it
+    import asyncio
+
     try:
         kind, size = HEADER.unpack(await reader.readexactly(HEADER.size))
         if size > limit:
