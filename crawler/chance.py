@@ -111,7 +111,7 @@ class Meetings:
 
     Attributes:
         coincidence: namesakes and families, as measured, and the cut of the tags.
-        relatives: the same, were families torn apart by lot: the most that can be.
+        relatives: the same, were families torn apart by lot, as the known people show it: the most that can be.
         halves: keys put together from different people, as known numbers under other names are.
     """
 
@@ -161,8 +161,10 @@ def meetings(kinds: Iterable[Kind], people: int, releases: Iterable[Counted], tr
         known, looked_up = tried.get(kind, (0, 0))
         if kind is Kind.NAME_DOB:
             # names of other people may be twice as common or half: the rate is worth one case, what is seen at hand all
-            before = _pair_rate(kind, releases).mean * scale * MEASURED_PEOPLE
-            rate = Chance((1 + known) / (1 / before + looked_up), 1 + known)
+            before = _pair_rate(kind, releases).of(round(scale * MEASURED_PEOPLE))
+            rate = Chance((1 + known) / (1 / before.mean + looked_up), 1 + known)
+            # twins of one first name are namesakes as well
+            relatives[kind] = max(before, rate, key=lambda each: each.mean)
         else:
             rate = Chance(COINCIDENCE[kind] * (max(1.0, scale) if kind in OF_FAMILIES else scale))
             if agreed and looked_up:

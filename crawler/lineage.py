@@ -277,10 +277,15 @@ def _noise(m: Measured, second: SecondLook | None) -> _Noise:
         likely += min(unmatched, float(np.median(mean)))
         chance = min(chance, tail(mean * DEPENDENT, unmatched) * len(hiding))
     apart = m.new - m.beyond - m.lookalikes - blindly
-    if most and not blindly and second is not None and 0 < apart <= MOST:
-        # each of them was looked at again: that tells more of so few than rates do
-        likely = max(likely, apart * second.repair().share)
-    seen = bool(m.errors.wrong.any() and surely) or likely >= ERRORS_SEEN * apart
+    # all of so few are looked at again, of more those without whom nothing could be said
+    found = second.repair() if second is not None and (blindly or (most and apart <= MOST)) else Repair()
+    if apart and not blindly and m.errors.wrong.any():
+        # each of them was looked at: that tells more than rates do (where nobody is mistyped it finds twins)
+        likely = max(likely, apart * found.share)
+    seen = bool(m.errors.wrong.any()) or likely >= ERRORS_SEEN * apart
+    if not surely:
+        # some field's rate is a guess: it takes people who are seen to be mistyped
+        seen = found.share >= REPAIRED_SEEN
     if blindly:
         # however bad the columns are: known people are not hidden by the hundred behind a handful of seen ones
         worst = WORST / (1 - WORST) * (m.known + 1)
@@ -291,7 +296,6 @@ def _noise(m: Measured, second: SecondLook | None) -> _Noise:
             seen = False
             chance = min(chance, poisson_tail(mistyped, blindly))
         else:
-            found = second.repair()
             high = _share_at_most(found) / RECOVERED
             most += min(cap, math.ceil(blindly * high))
             likely += min(cap, blindly * found.share / USUALLY_RECOVERED)

@@ -306,8 +306,8 @@ def right_verdicts(truth: Truth, disguise: Disguise, keyed: np.ndarray) -> tuple
         verdicts = {"overlap"}  # nothing tells invented people from real ones
     new = int((truth.is_new & keyed).sum())
     if not new and truth.is_new.any():
-        # the one more has none of the columns that are left
-        verdicts = {"re-packaged"}
+        # the new ones have none of the columns that are left
+        verdicts = {"re-packaged"} if "superset" in verdicts else {"subset"}
     if len(truth.origin) and len(set(truth.origin[keyed].tolist())) == 1:
         verdicts = {"re-packaged" if truth.whole else "subset"}  # all that are left come from one release
     if not (~truth.is_new & keyed).any() and not truth.hits:
