@@ -26,7 +26,8 @@ _TOKEN = re.compile(
     rb"<(/?)(?:[^\s<>:/\"'=]*+:)?([^\s<>:/\"'=]++)"
     rb"([^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+)>|([^<]++)"
 )
-_ATTRIBUTE = re.compile(rb"(?:[^\s:=\"'<>]*:)?([^\s:=\"'<>]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+# tried where a word begins alone, and nothing is given back: a name without its sign costs no more than its length
+_ATTRIBUTE = re.compile(rb"(?<![^\s:=\"'<>])(?:[^\s:=\"'<>]*+:)?([^\s:=\"'<>]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
 _REFERENCE = re.compile(rb"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(amp|lt|gt|quot|apos));")
 _NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _ROOT = re.compile(rb"<(?:[^\s<>:/!?\"'=]*:)?([A-Za-z_][^\s<>:/\"'=]*)(?=[\s/>])")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from xml.sax.saxutils import escape
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from crawler.readers import choose
 from crawler.readers.base import Limits
+from crawler.readers.xml_tokens import attributes
 from tests.crawler.readers.frames import read
 from tests.synth.people import people
 
@@ -141,3 +143,21 @@ def test_changed_bytes_never_stop_the_reading(data: st.DataObject) -> None:
     found = read(bytes(whole), Limits(max_line=200))
     assert "reader" not in found.all_problems
     assert found.bytes == len(whole)
+
+
+def test_a_tag_of_endless_names_is_read_in_linear_time():
+    """Found by fuzzing: each letter of a name without its sign was tried as a beginning."""
+    rows = "<p><nom>Dupont</nom></p>" * 3
+    for inner in (
+        "a" * 200_000,
+        "a " * 100_000,
+        "a:" * 100_000,
+        "a=" * 100_000,
+        "a='" * 60_000 + '"',
+        "a" + " " * 200_000,
+    ):
+        began = time.process_time()
+        found = read(f"<?xml version='1.0'?><list>{rows}<q {inner}>x</q>{rows}</list>".encode())
+        assert found.shows("Dupont")
+        assert time.process_time() - began < 5
+    assert attributes(b' a:b="1"c=\'2\' d:e:f = "3"/') == {b"b": b"1", b"c": b"2", b"f": b"3"}
