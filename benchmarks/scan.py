@@ -30,7 +30,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.patients import HEADER, emails, patients
-from crawler.examiner import ExaminerClient, ExaminerProcess
 
 KEY = bytes(range(16))
 PIECE = 2**20
@@ -352,6 +351,7 @@ def file_group(report: Report, folder: Path, home: Path, options: argparse.Names
 
 
 def pastes_group(report: Report, home: Path, options: argparse.Namespace) -> None:
+    from crawler.examiner import ExaminerClient, ExaminerProcess
     from data.home import Home
 
     count = 10_000 if options.full else 1000
@@ -370,28 +370,8 @@ def pastes_group(report: Report, home: Path, options: argparse.Namespace) -> Non
             spent.append(time.perf_counter() - start)
         whole = time.perf_counter() - began
         client.close()
-        together = _two_crawls(process, pastes)
     report.add("a 10 kB paste in a warm examiner, median", 1000 * statistics.median(spent), "ms", "<= 5")
-    report.add(f"{len(pastes):,} such pastes, one after another", len(pastes) / whole, "/s")
-    report.add(f"{len(pastes):,} such pastes, from two crawls at once", len(pastes) / together, "/s", ">= 500")
-
-
-def _two_crawls(process: ExaminerProcess, pastes: list[bytes]) -> float:
-    """Seconds for pastes that two connections hand over, each one after another, as crawls of two sources do."""
-
-    def hand_over(source: str, some: list[bytes]) -> None:
-        client = ExaminerClient(process.attach())
-        for paste in some:
-            client.examine({"name": "paste", "source": source}, [paste])
-        client.close()
-
-    threads = [threading.Thread(target=hand_over, args=(str(at), pastes[at::2])) for at in range(2)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began
+    report.add(f"{len(pastes):,} such pastes, one after another", len(pastes) / whole, "/s", ">= 500")
 
 
 def starts_group(report: Report, folder: Path, home: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -228,10 +229,13 @@ def main() -> None:
     home = Home(Path(sys.argv[2]))
     confine.die_with_parent()
     confine.no_core_dumps()
+    # what is loaded now stays, and is looked through once, at the end
+    gc.disable()
     service = _Service(control, home)
     try:
         greeting = service.open()
         footprint.settle()
+        gc.enable()
     except Exception as error:  # noqa: BLE001 - said on the socket, where the runner raises it again
         send_json(control, b"X", _describe(error))
         sys.exit(2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import codecs
 import contextlib
+import gc
 import mmap
 import os
 import select
@@ -292,6 +293,8 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     limits = Limits(**orjson.loads(control.recv(65_536)))
     confine.no_core_dumps()
     network = confine.without_network()
+    # what is loaded now stays, and is looked through once, at the end
+    gc.disable()
     loaded = readers()
     for name in _ENCODINGS:
         codecs.lookup(name)
@@ -304,6 +307,7 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     footprint.keep_buffers()
     # what is imported now is shared by all readers; collecting it again in each would copy it
     footprint.settle()
+    gc.enable()
     control.send(orjson.dumps(greeting))
     _Zygote(control, limits).serve()
     sys.exit(0)

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from data.kept_tables import kept
 from data.kernels import inlined, kernel
 from data.memory import byte, put_byte, put_word, signed, word
 from data.normalise import fold
@@ -28,7 +29,11 @@ def _packed(character: str) -> int:
 
 @cache
 def fold_table() -> NDArray[np.uint32]:
-    """The ASCII readings of symbols of Latin text; made when first asked for, and never frozen into compiled code."""
+    """The ASCII readings of symbols of Latin text; loaded when first asked for, and never frozen into compiled code."""
+    return kept("readings", _readings)
+
+
+def _readings() -> NDArray[np.uint32]:
     points = [*range(_LOW), *range(_HIGH, 0x10000), *range(_MATHS, _MATHS + _MATHS_SIZE)]
     # two entries more: one is read with the one behind it
     return np.array([*(_packed(chr(point)) for point in points), 0, 0], np.uint32)

@@ -48,8 +48,11 @@ class _Nothing:
 
 def warm_up() -> None:
     """Compile the kernels, or load them from the cache; later samples then start at once."""
-    if kernels.CACHED and not is_compiled():
-        _compile_beside()
+    if not is_compiled():
+        # a process that starts without looking for garbage would keep all that compiling makes
+        gc.enable()
+        if kernels.CACHED:
+            _compile_beside()
     # what the helpers left out, whatever became of them, is compiled here
     for step in _steps():
         step()

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from data.kept_tables import kept
 from data.kernels import address, inlined, kernel
 from data.memory import put_word, word
 from data.normalise import fold
@@ -35,6 +36,10 @@ def table() -> U64:
 
     The length is in the top byte; 255 stands for a letter that the table does not know.
     """
+    return kept("folded", _table)
+
+
+def _table() -> U64:
     words = np.zeros(KNOWN, np.uint64)
     for point in range(KNOWN):
         text = fold(chr(point))
