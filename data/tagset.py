@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +39,7 @@ _MAGIC = b"TOCSINTS"
 _VERSION = 1
 # magic, version, bucket bits, members, SHA-256 of what follows the header
 _HEADER = struct.Struct("<8sIIQ32s")
+HEADER_BYTES = _HEADER.size
 _MAX_MEMBERS = 2**32 - 1
 
 
@@ -153,11 +154,7 @@ class TagSet:
         Raises:
             StoreFull: no space is left. StoreError: the folder cannot be written.
         """
-        payload = self.starts.astype("<u4", copy=False).data, self.rest.data
-        digest = hashlib.sha256()
-        for part in payload:
-            digest.update(part)
-        save_parts(path, _HEADER.pack(_MAGIC, _VERSION, self.bits, len(self), digest.digest()), payload)
+        save_set(path, _MAGIC, self.bits, len(self), [self.starts.astype("<u4", copy=False).data, self.rest.data])
 
     @classmethod
     def open(cls, path: Path, *, sifted: bool = False) -> Self:
@@ -170,21 +167,9 @@ class TagSet:
         Raises:
             StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
         """
-        try:
-            with path.open("rb") as file:
-                head = file.read(_HEADER.size)
-                size = os.fstat(file.fileno()).st_size
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-        except OSError as error:
-            raise StoreError(
-                f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
-            ) from error
-        if mapped is None or len(head) < _HEADER.size or not head.startswith(_MAGIC):
-            raise damaged(path, "it does not begin as a tag set")
-        _, version, bits, count, _ = _HEADER.unpack(head)
-        if version > _VERSION:
-            raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
-        if bits not in (4, 12, 20) or version < 1:
+        mapped, bits, count = map_saved(path, _MAGIC)
+        size = len(mapped)
+        if bits not in (4, 12, 20):
             raise damaged(path, "its header makes no sense")
         buckets, width = (1 << bits) + 1, (CUT_BITS - bits) // 8
         if size != _HEADER.size + 4 * buckets + width * count:
@@ -202,10 +187,51 @@ class TagSet:
         """Read all of an opened set and compare it with its digest; raises StoreError where it differs."""
         if self._map is None or self.path is None:
             return
-        with memoryview(self._map) as view:
-            stored = _HEADER.unpack(view[: _HEADER.size])[-1]
-            if hashlib.sha256(view[_HEADER.size :]).digest() != stored:
-                raise damaged(self.path, "its content does not agree with its digest")
+        verify_saved(self.path, self._map)
+
+
+def save_set(path: Path, magic: bytes, bits: int, count: int, parts: Sequence[memoryview]) -> None:
+    """Write a set of either form: magic, version, bits of the bucket number, members, digest, and its arrays.
+
+    Raises:
+        StoreFull, StoreError: as `save_parts`.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    save_parts(path, _HEADER.pack(magic, _VERSION, bits, count, digest.digest()), parts)
+
+
+def map_saved(path: Path, magic: bytes) -> tuple[mmap.mmap, int, int]:
+    """Map a saved set of the form that `magic` names; returns the file, the bits of the bucket number, and the members.
+
+    Raises:
+        StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing, or no such set.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER.size)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if head else None
+    except OSError as error:
+        raise StoreError(
+            f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
+        ) from error
+    if mapped is None or len(head) < _HEADER.size or not head.startswith(magic):
+        raise damaged(path, "it does not begin as a tag set")
+    _, version, bits, count, _ = _HEADER.unpack(head)
+    if version > _VERSION:
+        raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
+    if version < 1:
+        raise damaged(path, "its header makes no sense")
+    return mapped, bits, count
+
+
+def verify_saved(path: Path, mapped: mmap.mmap) -> None:
+    """Read all of a mapped set and compare it with its digest; raises StoreError where it differs."""
+    with memoryview(mapped) as view:
+        stored = _HEADER.unpack(view[: _HEADER.size])[-1]
+        if hashlib.sha256(view[_HEADER.size :]).digest() != stored:
+            raise damaged(path, "its content does not agree with its digest")
 
 
 def save_parts(path: Path, header: bytes, parts: Iterable[memoryview]) -> None:

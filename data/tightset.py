@@ -9,19 +9,16 @@ Source: Elias 1974, "Efficient storage and retrieval by content and address of s
 
 from __future__ import annotations
 
-import hashlib
 import mmap
-import os
-import struct
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import StoreError, StoreVersion
+from data.errors import StoreError
 from data.tags import read_only
-from data.tagset import CUT_BITS, TagSet, damaged, save_parts
+from data.tagset import CUT_BITS, HEADER_BYTES, TagSet, damaged, map_saved, save_set, verify_saved
 
 U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
@@ -29,9 +26,6 @@ U64 = NDArray[np.uint64]
 
 _DROPPED = np.uint64(64 - CUT_BITS)
 _MAGIC = b"TOCSINEF"
-_VERSION = 1
-# magic, version, bits of the bucket number, members, SHA-256 of what follows the header
-_HEADER = struct.Struct("<8sIIQ32s")
 _STEP = 16
 # a word may be read from the last byte
 _BEHIND = 8
@@ -79,7 +73,7 @@ class TightSet:
     @property
     def nbytes(self) -> int:
         """Size of the saved file."""
-        return _HEADER.size + self.starts.nbytes + self.upper.nbytes + self.lower.nbytes
+        return HEADER_BYTES + self.starts.nbytes + self.upper.nbytes + self.lower.nbytes
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
         """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
@@ -130,11 +124,8 @@ class TightSet:
         Raises:
             StoreFull: no space is left. StoreError: the folder cannot be written.
         """
-        parts = self.starts.astype("<u4", copy=False).data, self.upper.data, self.lower.data
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part)
-        save_parts(path, _HEADER.pack(_MAGIC, _VERSION, self.bits, self.count, digest.digest()), parts)
+        parts = [self.starts.astype("<u4", copy=False).data, self.upper.data, self.lower.data]
+        save_set(path, _MAGIC, self.bits, self.count, parts)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -143,26 +134,14 @@ class TightSet:
         Raises:
             StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
         """
-        try:
-            with path.open("rb") as file:
-                head = file.read(_HEADER.size)
-                size = os.fstat(file.fileno()).st_size
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-        except OSError as error:
-            raise StoreError(
-                f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
-            ) from error
-        if mapped is None or len(head) < _HEADER.size or not head.startswith(_MAGIC):
-            raise damaged(path, "it does not begin as a tag set")
-        _, version, bits, count, _ = _HEADER.unpack(head)
-        if version > _VERSION:
-            raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
-        if not _LEAST_BITS <= bits <= _MOST_BITS or version < 1:
+        mapped, bits, count = map_saved(path, _MAGIC)
+        size = len(mapped)
+        if not _LEAST_BITS <= bits <= _MOST_BITS:
             raise damaged(path, "its header makes no sense")
         sizes = _sizes(count, bits)
-        if size != _HEADER.size + sum(length * np.dtype(kind).itemsize for length, kind in sizes):
+        if size != HEADER_BYTES + sum(length * np.dtype(kind).itemsize for length, kind in sizes):
             raise damaged(path, f"it has {size} bytes where its header announces another length")
-        at, arrays = _HEADER.size, []
+        at, arrays = HEADER_BYTES, []
         for length, kind in sizes:
             part: Any = np.frombuffer(mapped, np.dtype(kind).newbyteorder("<"), length, at)
             arrays.append(part)
@@ -179,10 +158,7 @@ class TightSet:
         """Read all of an opened set and compare it with its digest; raises StoreError where it differs."""
         if self._map is None or self.path is None:
             return
-        with memoryview(self._map) as view:
-            stored = _HEADER.unpack(view[: _HEADER.size])[-1]
-            if hashlib.sha256(view[_HEADER.size :]).digest() != stored:
-                raise damaged(self.path, "its content does not agree with its digest")
+        verify_saved(self.path, self._map)
 
 
 def _sizes(count: int, bits: int) -> list[tuple[int, type]]:

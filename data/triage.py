@@ -21,6 +21,8 @@ I64 = NDArray[np.int64]
 MOST_BITS = 10
 """At most one key in 2**10 is kept."""
 _DROPPED = np.uint64(64 - CUT_BITS)
+# a million releases
+_OWNER = np.uint64((1 << 64 - CUT_BITS) - 1)
 # A release of fewer records is kept whole.
 _WHOLE = 512
 
@@ -43,10 +45,10 @@ class Triage:
     def __init__(self, kept: Sequence[U64], bits: Sequence[int]) -> None:
         """`kept`: per release the tags of its share, cut or not; `bits`: as `share_bits` says, one for each."""
         sizes = [len(tags) for tags in kept]
-        tags = np.concatenate([*kept, np.zeros(0, np.uint64)]) >> _DROPPED
-        owners = np.repeat(np.arange(len(kept), dtype=np.int64), sizes)
-        order = np.argsort(tags, kind="stable")
-        self._tags, self._owners = tags[order], owners[order]
+        # the owner stands where the cut left room: sorting numbers takes a tenth of the time of sorting their places
+        tags = np.concatenate([*kept, np.zeros(0, np.uint64)]) >> _DROPPED << _DROPPED
+        both = np.sort(tags | np.repeat(np.arange(len(kept), dtype=np.uint64), sizes))
+        self._tags, self._owners = both >> _DROPPED, (both & _OWNER).astype(np.int64)
         self._scale = np.array([1 << each for each in bits], np.int64)
         # which of the leading bits occur at all: most keys of a sample are done with after one look
         self._front = np.zeros(1 << 20, bool)
