@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import importlib
+import json
 import pkgutil
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from data.errors import ConfigError
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from crawler.spider import SourceSpider
 
 PACKAGE = "spiders"
+# Seconds that the process may take which imports them; a loaded machine takes ten.
+_PATIENCE = 120
 
 
 class PlatformLoader:
@@ -76,15 +83,64 @@ class PlatformLoader:
         """
         if name in self._platforms:
             return self._platforms[name]
-        if name in self.broken:
-            raise ConfigError(
-                f"the platform '{name}' cannot be used: spiders/{name}.py fails with {self.broken[name]}",
-                hint=f"see what is wrong with it: python -c 'import spiders.{name}'",
-            )
-        raise ConfigError(
-            f"there is no platform '{name}'", hint=f"platforms: {', '.join(self.list())}; correct `platform`"
-        )
+        raise unusable(name, self.list(), self.broken)
 
-    def defaults(self, name: str) -> Mapping[str, Any]:
-        """What a platform brings to a definition; raises ConfigError as `platform` does."""
-        return self.platform(name).defaults
+    def described(self) -> Platforms:
+        """What is to be known of the platforms where none is run."""
+        return Platforms({name: platform.defaults for name, platform in self._platforms.items()}, self.broken)
+
+
+@dataclass(frozen=True, slots=True)
+class Platforms:
+    """Platforms as processes know them that run none.
+
+    Attributes:
+        defaults: name -> what it brings to a definition.
+        broken: module name -> class of the exception that its import raised.
+    """
+
+    defaults: Mapping[str, Mapping[str, Any]]
+    broken: Mapping[str, str]
+
+    @classmethod
+    def read(cls) -> Self:
+        """From a process of its own, which imports Scrapy, lxml and what the platforms need: 25 MB that are not kept.
+
+        Raises:
+            ConfigError: the process failed.
+        """
+        # as the command line itself: nothing is imported from the folder that it was called in
+        command = [sys.executable, "-P", "-m", "crawler.loader"]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_PATIENCE)
+            return cls(**json.loads(done.stdout))
+        except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"the platforms could not be read ({type(error).__name__})",
+                hint="see what is wrong: python -m crawler.loader",
+            ) from error
+
+    def defaults_of(self, name: str) -> Mapping[str, Any]:
+        """What a platform brings to a definition; raises ConfigError as `PlatformLoader.platform` does."""
+        if name in self.defaults:
+            return self.defaults[name]
+        raise unusable(name, self.defaults, self.broken)
+
+
+def unusable(name: str, known: Iterable[str], broken: Mapping[str, str]) -> ConfigError:
+    """Why there is no such platform."""
+    if name in broken:
+        return ConfigError(
+            f"the platform '{name}' cannot be used: spiders/{name}.py fails with {broken[name]}",
+            hint=f"see what is wrong with it: python -c 'import spiders.{name}'",
+        )
+    return ConfigError(
+        f"there is no platform '{name}'", hint=f"platforms: {', '.join(sorted(known))}; correct `platform`"
+    )
+
+
+if __name__ == "__main__":
+    told = sys.stdout
+    # what a module prints is not part of the answer
+    sys.stdout = sys.stderr
+    json.dump(dataclasses.asdict(PlatformLoader().described()), told)

@@ -125,7 +125,7 @@ def _compile_beside() -> None:
 
 def _helper(takes: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "crawler.warm", str(takes)],
+        [sys.executable, "-P", "-m", "crawler.warm", str(takes)],
         pass_fds=(takes,),
         env={name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")},
         stdin=subprocess.DEVNULL,

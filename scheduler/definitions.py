@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 
-from crawler.loader import PlatformLoader
+from crawler.loader import Platforms
 from data.definition import Definition
 from data.errors import ConfigError
 from data.sources import SourceFile, complete
 
 
 @functools.cache
-def platforms() -> PlatformLoader:
-    """All platforms, imported once in this process."""
-    return PlatformLoader()
+def platforms() -> Platforms:
+    """All platforms, read once by this process."""
+    return Platforms.read()
 
 
 def complete_definition(source: SourceFile) -> Definition:
@@ -23,7 +23,7 @@ def complete_definition(source: SourceFile) -> Definition:
         SourceError: the platform is unknown or broken, or both together make no definition.
     """
     try:
-        defaults = platforms().defaults(source.platform)
+        defaults = platforms().defaults_of(source.platform)
     except ConfigError as error:
         raise source.error("platform", str(error), error.hint) from error
     return complete(source, defaults)

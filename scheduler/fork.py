@@ -151,6 +151,8 @@ def _short_folder() -> None:
 def _start(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> ForkServerProcess:
     with _starting:
         _short_folder()
+        # the server would import `multiprocessing`, and us, from the folder that a command is called in: a dump's, perhaps
+        os.environ["PYTHONSAFEPATH"] = "1"
         _context.set_forkserver_preload(["crawler.crawl_process", "click"])
         process = _context.Process(target=_run, args=(control, samples, dial), name="crawl", daemon=True)
         process.start()

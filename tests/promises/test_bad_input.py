@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.demo_servers import Entry, LeakSite
 from tests.command import must, tocsin
+from tests.whole.test_kill import SOURCE
 
 pytestmark = pytest.mark.slow
 
@@ -167,3 +169,20 @@ def test_a_gigabyte_in_one_line_is_refused_by_enrolment_in_a_sentence(home, tmp_
     with file.open("wb") as stream:
         stream.truncate(2**30)
     refused(enrol(home, file), "line.csv", "hint:")
+
+
+def test_no_command_runs_code_from_the_folder_that_it_is_called_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # as an unpacked dump might hold it
+    for name in ("crawler", "data", "multiprocessing", "json", "scheduler", "spiders", "scrapy", "numba"):
+        (tmp_path / f"{name}.py").write_text("import os\nos.open('ran', os.O_CREAT)\n")
+    (tmp_path / "sample.txt").write_text("nothing")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    must(None, "init", "home")
+    with LeakSite() as site:
+        site.publish(Entry("one", "one", "", "one.txt", b"harmless"))
+        (tmp_path / "site.yaml").write_text(SOURCE.format(url=site.url))
+        must(Path("home"), "source", "add", "site.yaml")
+        must(Path("home"), "crawl", "site")
+    must(Path("home"), "scan", "sample.txt")
+    assert not (tmp_path / "ran").exists()

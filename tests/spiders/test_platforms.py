@@ -18,7 +18,7 @@ PLATFORMS = PlatformLoader()
 def read(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     file = ROOT / "data" / "catalogue" / f"{given['source']}.yaml" if "source" in given else folder / "source.yaml"
     source = load_source(file)
-    definition = complete(source, PLATFORMS.defaults(source.platform))
+    definition = complete(source, PLATFORMS.platform(source.platform).defaults)
     (page,) = folder.glob("page.*")
     listing = PLATFORMS.platform(source.platform).read_listing(
         definition,

@@ -283,7 +283,7 @@ def watch(software: str, seed: int, looks: int, store: Store, *, inject: bool) -
 
 def _definition(software: str) -> Definition:
     source = load_source(CATALOGUE / f"{software.split(',')[0]}.yaml")
-    return complete(source, PlatformLoader().defaults(source.platform))
+    return complete(source, PlatformLoader().platform(source.platform).defaults)
 
 
 def _look(definition: Definition, name: str, page: bytes, now: datetime, store: Store) -> dict[str, dict[str, str]]:
