@@ -14,6 +14,7 @@ from crawler.readers.base import Limits, Output, Source
 from crawler.readers.charsets import recoded
 from crawler.readers.encoding import Lines, as_utf8, is_text
 from crawler.readers.html_tables import Table
+from crawler.readers.patterns import possessive
 
 FORMAT = "html"
 WATCHED = "text"
@@ -34,7 +35,7 @@ _CLOSING = re.compile(
 )
 
 # no attribute holds "<", so that a quote without its end costs no more than its tag
-_TOKEN = re.compile(
+_TOKEN = possessive(
     r"<!--|-->|<[!?][^<>]*>"
     # nothing is given back once taken: a name or a list of attributes without end costs no more than its length
     r"|<(?P<end>/?)(?P<tag>[a-zA-Z][^\s/<>\"']*+)(?P<rest>[^<>\"']*+(?:(?:\"[^\"<]*\"|'[^'<]*')[^<>\"']*+)*+)>"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from crawler.readers.base import Output
 from crawler.readers.encoding import detect
+from crawler.readers.patterns import possessive
 from crawler.readers.signatures import REACH, Finder, begins
 
 # what is kept of one text until it is opened
@@ -51,9 +52,9 @@ _IN_WORD = bytes(
 _PREFIX = re.compile(rb"(?:0[xX]|\\*x|(?:\\[nrt])+)")
 _ESCAPES = re.compile(rb"\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);")
 _GOES_ON = {
-    "base64": re.compile(rb"(?:[A-Za-z0-9+/\s]|\\[nrt/]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
+    "base64": possessive(rb"(?:[A-Za-z0-9+/\s]|\\[nrt/]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
     "hex": re.compile(rb"[0-9A-Fa-f]*+"),
-    "quoted": re.compile(rb"(?:[^'\\]|\\.|'')*+", re.DOTALL),
+    "quoted": possessive(rb"(?:[^'\\]|\\.|'')*+", re.DOTALL),
 }
 _LONGEST_ESCAPE = 8
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")

@@ -14,13 +14,14 @@ import orjson
 
 from crawler.readers.encoding import BLOCK
 from crawler.readers.json_values import BLANK, Signs, Trust, may_repeat, members, parse, text_of, unescape
+from crawler.readers.patterns import possessive
 
 MAX_SPINE = 10_000
 """Containers that may be entered inside each other."""
 # guesses at where values end that may fail before none is made any more in this container
 MAX_MISSES = 3
 
-_KEY = re.compile(rb'(?:"((?:[^"\\]|\\.)*+)"|([\w$.-]++))\s*+:\s*+\Z', re.DOTALL)
+_KEY = possessive(rb'(?:"((?:[^"\\]|\\.)*+)"|([\w$.-]++))\s*+:\s*+\Z', re.DOTALL)
 # from the end of a child to the first key of the next: what stands between all of them where a program wrote them
 _SEAM = re.compile(rb'[}\]]\s*+,\s*+[{\[]\s*+(?:"[^"\\]{0,100}+"\s*+:)?')
 _OPENING = b"{["

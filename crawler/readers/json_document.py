@@ -11,6 +11,7 @@ from crawler.readers.encoding import as_utf8, is_text, utf8_pieces
 from crawler.readers.json_cutter import Cutter, blocks
 from crawler.readers.json_records import Records
 from crawler.readers.json_values import Trust, text_of
+from crawler.readers.patterns import possessive
 
 FORMAT = "json"
 WATCHED = "text"
@@ -18,17 +19,17 @@ WATCHED = "text"
 # values of an object without structure that wait to become one row together
 MAX_LOOSE = 256
 
-_COMMENTS = re.compile(rb"(?:\s++|//[^\n]*+\n|/\*.*?\*/)*+", re.DOTALL)
+_COMMENTS = possessive(rb"(?:\s++|//[^\n]*+\n|/\*.*?\*/)*+", re.DOTALL)
 # `var people = [`, `callback([`
 _SCRIPT = re.compile(rb"(?:(?:var|let|const|window|export)\b[^\n={\[]{0,80}=|[\w.$]{1,60}\s*[=(])\s*(?=[\[{])")
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
-_BEGIN = re.compile(
+_BEGIN = possessive(
     rb"\{\s*+(?:" + _STRING + rb"\s*+:|\}\s*+\Z)"
     rb"|\[\s*+(?:\]\s*+\Z|[\[{]\s*+(?:[\"'\d{\[\]}-]|[\w$]+\s*:|null|true|false)|" + _STRING + rb"\s*+[,\]]"
     rb"|(?:-?\d[\d.eE+-]*|null|true|false)\s*+(?:,\s*[\"\d-]|\]\s*+\Z))",
     re.DOTALL,
 )
-_LOOSE = re.compile(rb"[\[\s]*+\{\s*+(?:'(?:[^'\\]|\\.)*+'|[A-Za-z_$][\w$]*+)\s*+:\s*+['\"\d{\[\w-]")
+_LOOSE = possessive(rb"[\[\s]*+\{\s*+(?:'(?:[^'\\]|\\.)*+'|[A-Za-z_$][\w$]*+)\s*+:\s*+['\"\d{\[\w-]")
 _SINGLE = re.compile(rb"[{,\[]\s*+'")
 _DOUBLE = re.compile(rb'[{,\[]\s*+"')
 

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from crawler.readers.encoding import repair
+from crawler.readers.patterns import possessive
 
 MAX_DEPTH = 100_000
 """Levels at which reading a value ends."""
@@ -23,7 +24,7 @@ MAX_DEPTH = 100_000
 BLANK = b" \t\r\n\f\v,"
 """What may stand around a child of a container."""
 _PARDON = re.compile(rb"\\[uU][dD][89a-fA-F]|NaN|Infinity")
-_TOKEN = re.compile(
+_TOKEN = possessive(
     r"""(?:
       (?P<mark>[{}\[\]:,])
     | "(?P<double>(?:[^"\\]++|\\.|"(?!\s*+(?:[,:}\])]|/[/*]|\Z)))*+)(?:"|\\?\Z)
@@ -34,7 +35,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_STRAY = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_STRAY = possessive(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.)|\Z)", re.DOTALL)
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -202,7 +203,7 @@ class Signs:
         return cls(
             quote[0],
             *(
-                re.compile(pattern.replace(b"Q", quote), re.DOTALL)
+                possessive(pattern.replace(b"Q", quote), re.DOTALL)
                 for pattern in (
                     rb"[^Q{}\[\]]*+(?:" + string + rb"[^Q{}\[\]]*+)*+",
                     rb"(?:[^Q,]*+(?:" + string + rb"[^Q,]*+)*+,)*+",

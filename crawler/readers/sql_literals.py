@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 from crawler.readers.encoding import as_utf8, is_text
+from crawler.readers.patterns import possessive
 
 # The inside of a quoted string, with backslash escapes or without. No character can be taken in two ways, so that a
 # search that fails has looked at each byte once.
@@ -17,8 +18,8 @@ INSIDE = {True: rb"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+", False: rb"[^']*+(?:''[^']*
 PREFIX = rb"(?:[Nn]|_[a-z0-9]{1,16} ?)?"
 _DOLLAR = rb"\$([A-Za-z_\x80-\xff]?[A-Za-z0-9_\x80-\xff]{0,62})\$"
 DOLLAR = re.compile(_DOLLAR)
-STRING = {mode: re.compile(PREFIX + rb"'(" + inside + rb")'", re.DOTALL) for mode, inside in INSIDE.items()}
-ESCAPED = re.compile(rb"[Ee]'(" + INSIDE[True] + rb")'", re.DOTALL)
+STRING = {mode: possessive(PREFIX + rb"'(" + inside + rb")'", re.DOTALL) for mode, inside in INSIDE.items()}
+ESCAPED = possessive(rb"[Ee]'(" + INSIDE[True] + rb")'", re.DOTALL)
 DOUBLE = {
     True: re.compile(rb'"([^"\\]*+(?:(?:\\.|"")[^"\\]*+)*)"', re.DOTALL),
     False: re.compile(rb'"([^"]*+(?:""[^"]*+)*)"', re.DOTALL),
@@ -155,7 +156,7 @@ def _expression(raw: bytes, backslash: bool) -> bytes:
 
 
 _PARTS = {
-    mode: re.compile(rb"([Ee]'" + INSIDE[True] + rb"')|'(" + inside + rb")'", re.DOTALL)
+    mode: possessive(rb"([Ee]'" + INSIDE[True] + rb"')|'(" + inside + rb")'", re.DOTALL)
     for mode, inside in INSIDE.items()
 }
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from crawler.readers.patterns import possessive
 from crawler.readers.sql_literals import (
     DOLLAR,
     DOUBLE,
@@ -54,7 +55,7 @@ _CALLS = {
     + rb")'(?:\s++AS [\w ]{1,40}(?:\([\d, ]{1,9}\))?|,\s*+\d{1,5}|,\s*+N?'[^']{0,40}')?\s*+\)"
     for mode, inside in INSIDE.items()
 }
-_CALL = {mode: re.compile(call, re.DOTALL | re.IGNORECASE) for mode, call in _CALLS.items()}
+_CALL = {mode: possessive(call, re.DOTALL | re.IGNORECASE) for mode, call in _CALLS.items()}
 BETWEEN = rb"(?:[\s,;]++|ON CONFLICT DO NOTHING|GO\b)*"
 
 
@@ -226,7 +227,7 @@ class Pattern:
         first = rb"\s*+" if shape.space is None else b""
         before = BETWEEN + rb"(?:" + re.escape(prefix) + rb"\s*+)?\(" if prefix else rb"\s*+,?\s*+\("
         # what is left behind the last row comes as the last group
-        self._rows = re.compile(before + first + columns + end + rb"\)|(.+)", re.DOTALL)
+        self._rows = possessive(before + first + columns + end + rb"\)|(.+)", re.DOTALL)
 
     def take(self, data: bytes) -> tuple[list[Sequence[bytes]], int]:
         """The columns of all rows that stand at the beginning, and how many bytes are left behind them."""

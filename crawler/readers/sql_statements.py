@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from crawler.readers.encoding import repair
+from crawler.readers.patterns import possessive
 
 # No statement can begin inside a name: many of them inside each other would each be looked at to their common end.
 _NAME = rb"(?:`[^`\n;!]{1,256}`|\"[^\"\n;!]{1,256}\"|\[[^\]\n;!]{1,256}\]|[^\s(),.;`\"\[\]'=]{1,256})"
@@ -21,7 +22,7 @@ INSERT = re.compile(
     rb"(?:OVERRIDING\s+(?:SYSTEM|USER)\s+VALUE\s+)?VALUES?\s*+(?=\()",
     re.IGNORECASE,
 )
-COPY = re.compile(
+COPY = possessive(
     rb"COPY\s+("
     + _QUALIFIED
     + rb")\s*+("
@@ -39,7 +40,7 @@ _NO_COLUMN = re.compile(
     re.IGNORECASE,
 )
 # strings and comments are passed over, parentheses counted
-_STEP = re.compile(
+_STEP = possessive(
     rb"[^'\"`\[(),\-/#]++|'(?:[^'\\]|\\.|'')*+'|\"[^\"]*+\"|`[^`]*+`|\[[^\]]*+\]|--[^\n]*+|#[^\n]*+|/\*.*?\*/|.",
     re.DOTALL,
 )

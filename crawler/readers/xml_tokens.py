@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from crawler.readers.base import PIECE, Source
 from crawler.readers.encoding import repair, utf8_pieces
+from crawler.readers.patterns import possessive
 
 BLOCK = 2**18
 """Bytes that are worked on at once."""
@@ -21,7 +22,7 @@ Token = tuple[bytes, bytes, bytes, bytes]
 """Slash of a closing tag, local name, attributes (`/` behind them if the tag closes itself); or the text alone."""
 
 # no attribute holds "<", so that a quote without its end costs no more than its tag
-_TOKEN = re.compile(
+_TOKEN = possessive(
     # possessive: a name without its end must not be tried at each of its lengths
     rb"<(/?)(?:[^\s<>:/\"'=]*+:)?([^\s<>:/\"'=]++)"
     rb"([^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+)>|([^<]++)"
