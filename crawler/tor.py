@@ -117,9 +117,10 @@ def _talk(control: Endpoint, password: str | None, talk: Callable[[Callable[[str
         def say(line: str) -> Any:
             sock.send(line)
             answer = sock.recv()
-            if not answer.is_ok():
+            code = next(iter(answer.content()))[0]
+            # 250 and its like: 251 is a key that took another one's place, 252 one that opened what waited for it
+            if not code.startswith("2"):
                 # never its words: they repeat what was asked, keys included
-                code = next(iter(answer.content()))[0]
                 raise ControlFailed(f"Tor's control port at {control} refused with {code}: {line.split(' ')[0]}")
             return answer
 

@@ -359,6 +359,16 @@ def test_a_key_is_in_no_message_and_a_damaged_one_is_named_by_its_line(watch, to
     assert "SECRET" not in result.error + result.hint
 
 
+def test_a_key_is_given_again_with_each_crawl_and_may_be_replaced(tor_network, site):
+    control = Endpoint(path=str(tor_network.client.control))
+    host = tor_network.publish(site.port, wait=False).host
+    for _ in range(2):
+        key, _ = client_key()
+        for _ in range(2):
+            # Tor answers 250 once, and 251 from then on
+            tor.add_keys(control, None, [tor.OnionKey(host.removesuffix(".onion"), key)])
+
+
 def test_a_tor_of_our_own_is_started_used_and_ended(tmp_path, tor_network, site):
     site.posts("/a", "/b")
     onion = tor_network.publish(site.port)
