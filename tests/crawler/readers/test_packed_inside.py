@@ -12,7 +12,7 @@ import struct
 import pytest
 import zstandard
 
-from crawler.readers import readers
+from crawler.readers import inside_text, readers
 from tests.crawler.readers.frames import Member, read
 from tests.synth import archives, office
 from tests.synth.compound import compound
@@ -265,3 +265,10 @@ def test_a_beginning_without_an_end_hides_no_packed_file_behind_it(fake: str, be
         found = read(before + FAKES[fake] + packed)
         assert found.shows(CANARY)
         assert found.all_problems
+
+
+@pytest.mark.parametrize("lead", range(9))
+@pytest.mark.parametrize("word", [b"A+/\\9z" * 7, b"0aF" * 14])
+def test_a_long_word_is_never_taken_for_short_ones(lead, word):
+    assert inside_text._may_have_run(b" ," * lead + b";" * (lead & 1) + word[:40] + b"\n")
+    assert not inside_text._may_have_run(b" ," * lead + word[:30] + b";" + word[:30] + b"?")
