@@ -11,12 +11,14 @@ from crawler.readers.json_values import Trust, parse
 
 FORMAT = "json_lines"
 WATCHED = "text"
+# what may stand in front of an object: controls, and bytes of damaged or of broken marks
+_STRAY = bytes([*range(0x20), *range(0x7F, 0x100)])
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """Sure where most of the first lines are whole JSON objects, and there are several."""
     text = as_utf8(head)
-    if text.lstrip()[:1] not in (b"{", b"[") or not is_text(text):
+    if text.lstrip(_STRAY + b" ")[:1] not in (b"{", b"[") or not is_text(text):
         return 0.0
     lines = [line for line in text.split(b"\n") if line.strip()]
     # the last line may be cut
@@ -48,7 +50,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
                 refused.append(line)
                 if type(value) is not dict:
                     continue
-            loose += trust is Trust.LOOSE
+            loose += trust is Trust.LOOSE or bare[:1] != line.lstrip()[:1]
             if type(value) is list and value and all(type(each) is dict for each in value):
                 values += value
             else:
@@ -71,4 +73,8 @@ def _bare(line: bytes) -> bytes:
     line = line.strip()
     if line in (b"[", b"]", b"],", b","):
         return b""
+    # a byte that is no letter of any JSON must not cost its line
+    object_or_list = line.lstrip(_STRAY)
+    if object_or_list[:1] in (b"{", b"["):
+        line = object_or_list
     return line.removesuffix(b",")

@@ -385,6 +385,7 @@ def single() -> list[Disguise]:
         made += [Disguise(layout, Spelling(name=form)) for form in NAMES]
         made += [Disguise(layout, Spelling(upper_email=True))]
         made += [Disguise(layout, coding=coding) for coding in CODINGS]
+    made += [Disguise(layout, coding="one bad byte a line") for layout in LAYOUTS]
     made += [Disguise(layout, one_file_each=True) for layout in ("prose", "form", "list")]
     return list({disguise.name: disguise for disguise in made}.values())
 
