@@ -77,26 +77,29 @@ class Connection:
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
-            db = Database(connection, recursive_triggers=False)
-            # secure_delete: free pages must not keep what was deleted (P1); full: a commit survives a power cut
-            for pragma in (
-                "journal_mode = wal",
-                "synchronous = full",
-                "foreign_keys = on",
-                "secure_delete = on",
-                "temp_store = memory",
-            ):
-                connection.execute(f"pragma {pragma}")
-            known = [migration.name for migration in MIGRATIONS._migrations]  # no public list of all names
-            applied = [migration.name for migration in MIGRATIONS.applied(db)]
-            if unknown := [name for name in applied if name not in known]:
+            try:
+                db = Database(connection, recursive_triggers=False)
+                # secure_delete: free pages must not keep what was deleted (P1); full: a commit survives a power cut
+                for pragma in (
+                    "journal_mode = wal",
+                    "synchronous = full",
+                    "foreign_keys = on",
+                    "secure_delete = on",
+                    "temp_store = memory",
+                ):
+                    connection.execute(f"pragma {pragma}")
+                known = [migration.name for migration in MIGRATIONS._migrations]  # no public list of all names
+                applied = [migration.name for migration in MIGRATIONS.applied(db)]
+                if unknown := [name for name in applied if name not in known]:
+                    raise StoreVersion(
+                        f"{path.name} was written by a newer Tocsin (step {unknown[-1]})",
+                        hint="use that version, or a backup",
+                    )
+                if applied != known:
+                    MIGRATIONS.apply(db)
+            except BaseException:
                 connection.close()
-                raise StoreVersion(
-                    f"{path.name} was written by a newer Tocsin (step {unknown[-1]})",
-                    hint="use that version, or a backup",
-                )
-            if applied != known:
-                MIGRATIONS.apply(db)
+                raise
         return cls(db, seal_key)
 
     def close(self) -> None:

@@ -98,6 +98,7 @@ class _Database:
             for setting in _SETTINGS:
                 self._db.execute(setting)
         except sqlite3.Error as error:
+            self._db.close()
             raise Damaged("damaged", "SQLite does not open it") from error
         # TEXT comes as bytearray, BLOB as bytes
         self._db.text_factory = bytearray

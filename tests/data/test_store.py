@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -265,7 +266,7 @@ def test_a_full_database_keeps_nothing_of_the_transaction(store):
 def test_a_database_of_a_newer_tocsin_and_a_file_that_is_none_are_refused(tmp_path):
     path = tmp_path / "t.db"
     Store.open(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("insert into _sqlite_migrations (migration_set, name, applied_at) values ('tocsin', '9999', 'x')")
     db.close()
     with pytest.raises(StoreVersion, match="newer"):
@@ -330,7 +331,7 @@ def test_kill_nine_in_mid_transaction_keeps_finding_event_and_alert_together(tmp
         store = Store.open(path)
         store.release_dead(lambda _: False, datetime.now(UTC))
         store.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         found = {row[0] for row in db.execute("select post from finding")}
         told = {row[0] for row in db.execute("select post from event")}
         sent = {row[0] for row in db.execute("select event.post from alert join event on event.id = alert.event")}

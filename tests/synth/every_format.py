@@ -12,6 +12,7 @@ import random
 import sqlite3
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import brotli
 import pyarrow as pa
@@ -41,11 +42,11 @@ def _packed(kind: str, filter_: str | None = None) -> bytes:
 
 
 def _sqlite() -> bytes:
-    base = sqlite3.connect(":memory:")
-    base.execute("CREATE TABLE p (nom TEXT, prenom TEXT, ville TEXT, tel TEXT, fichier BLOB)")
     blob = make_zip({"people.csv": random.Random(1).randbytes(9000) + TABLE.encode(), "b.csv": TABLE.encode()})
-    base.executemany("INSERT INTO p VALUES (?,?,?,?,?)", [(*row, blob) for row in _ROWS[:4]])
-    return base.serialize()
+    with closing(sqlite3.connect(":memory:")) as base:
+        base.execute("CREATE TABLE p (nom TEXT, prenom TEXT, ville TEXT, tel TEXT, fichier BLOB)")
+        base.executemany("INSERT INTO p VALUES (?,?,?,?,?)", [(*row, blob) for row in _ROWS[:4]])
+        return base.serialize()
 
 
 def _table() -> pa.Table:

@@ -8,6 +8,7 @@ import gzip
 import lzma
 import random
 import struct
+from contextlib import closing
 
 import pytest
 import zstandard
@@ -157,13 +158,14 @@ def test_packed_files_that_are_written_in_cells_are_opened():
     from pyarrow import parquet
 
     words = base64.b64encode(PACKED["zip"]).decode()
-    base = sqlite3.connect(":memory:")
-    base.execute("CREATE TABLE p (nom TEXT, fichier TEXT)")
-    base.executemany("INSERT INTO p VALUES (?,?)", [("Martin", "x"), ("Petit", words), ("Durand", "y")])
+    with closing(sqlite3.connect(":memory:")) as base:
+        base.execute("CREATE TABLE p (nom TEXT, fichier TEXT)")
+        base.executemany("INSERT INTO p VALUES (?,?)", [("Martin", "x"), ("Petit", words), ("Durand", "y")])
+        database = base.serialize()
     target = pa.BufferOutputStream()
     parquet.write_table(pa.table({"nom": ["Martin", "Petit"], "fichier": ["", words]}), target)
     for data in (
-        base.serialize(),
+        database,
         target.getvalue().to_pybytes(),
         office.workbook([["nom", "fichier"], ["Martin", words]]),
         office.open_document(office.ods_table([["nom", "fichier"], ["Martin", words]])),
@@ -185,13 +187,13 @@ def test_words_that_only_look_packed_are_no_problem():
 def _sqlite_with_freed_pages() -> bytes:
     import sqlite3
 
-    base = sqlite3.connect(":memory:")
-    base.execute("CREATE TABLE p (nom TEXT, b BLOB)")
-    base.execute("INSERT INTO p VALUES ('Martin', zeroblob(40000))")
-    base.commit()
-    base.execute("UPDATE p SET b = ''")
-    base.commit()
-    return base.serialize()
+    with closing(sqlite3.connect(":memory:")) as base:
+        base.execute("CREATE TABLE p (nom TEXT, b BLOB)")
+        base.execute("INSERT INTO p VALUES ('Martin', zeroblob(40000))")
+        base.commit()
+        base.execute("UPDATE p SET b = ''")
+        base.commit()
+        return base.serialize()
 
 
 def test_packed_files_in_gaps_are_opened():

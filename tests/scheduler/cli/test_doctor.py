@@ -240,10 +240,11 @@ def test_an_unknown_setting_and_a_wrong_source_are_wrong(home):
 
 def test_a_broken_audit_chain_is_wrong(home):
     import sqlite3
+    from contextlib import closing
 
     (home / "sources" / "example.yaml").rename(home.parent / "site.yaml")
     fine(home, "source", "add", home.parent / "site.yaml")
-    with sqlite3.connect(home / "tocsin.db") as db:
+    with closing(sqlite3.connect(home / "tocsin.db")) as db, db:
         table = next(
             name for (name,) in db.execute("select name from sqlite_master where type = 'table'") if "audit" in name
         )
