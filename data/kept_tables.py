@@ -39,7 +39,15 @@ def _keep(path: Path, table: NDArray[Any]) -> None:
     """Write a file in one step; where it cannot be written the table is made anew by each start, as before."""
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.save(file, table, allow_pickle=False)
-        Path(file.name).replace(path)
+            try:
+                np.save(file, table, allow_pickle=False)
+                # a table of zeros after a power cut would fold all text to nothing, and nothing would hit
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                # a full disk must not be filled by what is left of each start
+                Path(file.name).unlink(missing_ok=True)
+                raise
     except OSError as error:
         kernels.log.warning("a table cannot be kept in %s: %s", path.parent, error.strerror)

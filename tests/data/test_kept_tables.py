@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
@@ -38,3 +41,13 @@ def test_a_table_that_is_not_whole_is_made_anew(tmp_path, monkeypatch, damage):
 def test_a_table_that_cannot_be_kept_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "gone"))
     assert np.array_equal(kept("t", TABLE.copy), TABLE)
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_a_table(tmp_path, monkeypatch):
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", full)
+    assert np.array_equal(kept("t", TABLE.copy), TABLE)
+    assert list(tmp_path.iterdir()) == []
