@@ -153,7 +153,7 @@ def memory(root: int) -> tuple[int, dict[str, int]]:
         kind = next(
             (
                 word
-                for word in ("examiner_main", "forkserver", "resource_tracker", "reader_main", "bwrap")
+                for word in ("examiner_main", "crawl_process", "forkserver", "resource_tracker", "reader_main", "bwrap")
                 if word in words
             ),
             "runner",

@@ -1,11 +1,13 @@
 """What runs in the crawl process: one job from the runner, one spider, one crawl, then the end.
 
 Everything that is slow to import is imported here, so that the warm server has it from which crawl processes are
-forked; the event loop and Twisted's reactor come into being in the forked process alone.
+forked; the event loop and Twisted's reactor come into being in the forked process alone. A process that makes the only
+crawl of its command is started by itself: `python -m crawler.crawl_process SAMPLES CONTROL FD…`.
 """
 
 from __future__ import annotations
 
+import encodings.idna
 import faulthandler
 import logging
 import multiprocessing
@@ -14,12 +16,22 @@ import socket
 import sys
 
 import scrapy.core.downloader.handlers.http11
+import scrapy.downloadermiddlewares.defaultheaders
+import scrapy.downloadermiddlewares.downloadtimeout
 import scrapy.downloadermiddlewares.httpcompression
 import scrapy.downloadermiddlewares.redirect
 import scrapy.downloadermiddlewares.robotstxt
+import scrapy.downloadermiddlewares.stats
+import scrapy.downloadermiddlewares.useragent
+import scrapy.dupefilters
+import scrapy.extensions.corestats
+import scrapy.logformatter
 import scrapy.pqueues
 import scrapy.robotstxt
+import scrapy.spidermiddlewares.referer
+import scrapy.spidermiddlewares.start
 import scrapy.squeues
+import scrapy.statscollectors
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
@@ -28,7 +40,6 @@ import crawler.settings
 import crawler.transport.direct
 import crawler.transport.gate
 import crawler.transport.resumed
-import crawler.transport.tor
 from crawler import confine, footprint, landlock
 from crawler.control import Control, Job
 from crawler.loader import PlatformLoader
@@ -63,7 +74,8 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
     """Do the runner's job and end; whatever goes wrong is told to the runner, or the sockets' end tells it."""
     for name in set(os.environ) - _ENVIRONMENT:
         del os.environ[name]
-    os.setsid()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     os.umask(0o077)
     os.chdir("/")
     confine.die_with_parent()
@@ -122,8 +134,19 @@ def _crawl(job: Job, desk: Control, samples: list[socket.socket], dial: socket.s
         desk.last_words("the crawl ended before it began")
 
 
-__all__ = ["crawler", "main", "scrapy"]
+def _alone(samples: int, control: int, *others: int) -> None:
+    """Do the job that comes on sockets with these numbers: so many of the examiner, then perhaps the dial socket."""
+    sockets = [socket.socket(fileno=number) for number in others]
+    main(socket.socket(fileno=control), sockets[:samples], *sockets[samples:])
+
+
+__all__ = ["crawler", "encodings", "main", "scrapy"]
 
 if multiprocessing.current_process().name == "MainProcess" and "multiprocessing.forkserver" in sys.modules:
-    # the warm server, which imports this and nothing more
+    # the warm server, which imports this and nothing more; another process has this road's 5 MB only if it is to take it
+    import crawler.transport.tor
+
     footprint.settle()
+elif __name__ == "__main__":
+    footprint.settle()
+    _alone(*map(int, sys.argv[1:]))

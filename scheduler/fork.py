@@ -1,4 +1,4 @@
-"""Crawl processes, forked one by one from a warm server; what they say is `scheduler.runner`'s."""
+"""Crawl processes, forked one by one from a warm server or started alone; what they say is `scheduler.runner`'s."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import multiprocessing.util
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
-from multiprocessing.context import ForkServerProcess
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from crawler.wire import load, pack_json, receive_async
 from data.errors import WireError
@@ -32,26 +33,87 @@ def _run(control: socket.socket, samples: list[socket.socket], dial: socket.sock
     crawl_process.main(control, samples, dial)
 
 
+class _Process(Protocol):
+    """What is used of a process of multiprocessing, whose signatures these are."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """Its status, negative for a signal; None while it runs."""
+        ...
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, at most so many seconds."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+    def close(self) -> None:
+        """Forget it."""
+        ...
+
+
+class _Alone:
+    """A process that no server forked."""
+
+    def __init__(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> None:
+        passed = [sock.fileno() for sock in (control, *samples, *([dial] if dial else []))]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "crawler.crawl_process", str(len(samples)), *map(str, passed)],
+            pass_fds=passed,
+            # what threads of libraries free, others use again
+            env=environment | {"MALLOC_ARENA_MAX": "1"},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            # Control-C at a terminal is for the command, with which it ends
+            start_new_session=True,
+        )
+
+    @property
+    def exitcode(self) -> int | None:
+        return self._process.poll()
+
+    def join(self, timeout: float | None = None) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        """Nothing: the sockets were closed, and its end was seen."""
+
+
 class CrawlProcess:
     """One crawl process and the runner's end of its control socket."""
 
-    def __init__(self, process: ForkServerProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, process: _Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process, self._reader, self._writer = process, reader, writer
         # the process waits for its answers, so that no more than it has posts in hand ever lie here
         self._asked: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def start(cls, samples: list[socket.socket], dial: socket.socket | None = None) -> Self:
+    async def start(
+        cls, samples: list[socket.socket], dial: socket.socket | None = None, *, alone: bool = False
+    ) -> Self:
         """Fork one; the first call also starts the server and waits until it has imported Scrapy.
 
         Args:
             samples: sample sockets of the examiner; they are the process's own from now on, and closed here.
             dial: for a crawl over Tor, the end of `crawler.transport.tor_dial` from which it gets its connections.
+            alone: start one by itself, without the server, which pays off from the second crawl on: until then it is
+                55 MB that nobody uses. It ends with the thread that calls this, so call it from the main one.
         """
         ours, theirs = socket.socketpair()
+        process: _Process
         try:
-            process = await asyncio.to_thread(_start, theirs, samples, dial)
+            if alone:
+                process = _Alone(theirs, samples, dial)
+            else:
+                process = await asyncio.to_thread(_start, theirs, samples, dial)
             ours.setblocking(False)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
         except BaseException:
@@ -148,7 +210,7 @@ def _short_folder() -> None:
     tempfile.tempdir = before
 
 
-def _start(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> ForkServerProcess:
+def _start(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> _Process:
     with _starting:
         _short_folder()
         # the server would import `multiprocessing`, and us, from the folder that a command is called in: a dump's, perhaps
@@ -157,10 +219,3 @@ def _start(control: socket.socket, samples: list[socket.socket], dial: socket.so
         process = _context.Process(target=_run, args=(control, samples, dial), name="crawl", daemon=True)
         process.start()
         return process
-
-
-async def warm_up() -> None:
-    """Start the server before the first crawl needs it."""
-    process = await CrawlProcess.start([])
-    process.kill()
-    await process.close()

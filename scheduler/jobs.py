@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from crawler.alerts import Outgoing, dialect, masked
 from crawler.alerts.wording import word
@@ -25,6 +23,10 @@ from data.model import Alert, Event, EventKind, Severity
 from data.outbox import Delivery
 from data.store import OpenState, Route, Store
 from data.watchlist import client_names
+
+if TYPE_CHECKING:
+    # 5 MB: a crawl whose alerts are not due yet does without
+    import httpx
 
 # An answer to an alert is a line or two; more is not read.
 MAX_ANSWER = 64 * 1024
@@ -94,6 +96,8 @@ def route_by(settings: Settings) -> Route:
 
 def http_client() -> httpx.AsyncClient:
     """A client that no proxy variable steers and no redirect leads elsewhere."""
+    import httpx
+
     return httpx.AsyncClient(trust_env=False, follow_redirects=False)
 
 
@@ -104,6 +108,8 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
         DeliveryDeferred: no answer in time, or one that says "later"; `retry_after` may say when.
         DeliveryRefused: an answer that the same request will get again.
     """
+    import httpx
+
     shown = masked(outgoing.url)
     try:
         async with asyncio.timeout(channel.timeout.total_seconds()):

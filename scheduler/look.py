@@ -87,7 +87,7 @@ async def _look(
     if road is not None:
         ours, dial = pair()
         dials = DialServer(ours, road.socks)
-    process = await CrawlProcess.start([], dial)
+    process = await CrawlProcess.start([], dial, alone=True)
     shown: Mapping[str, Any] = {"posts": [], "problems": [], "state": ""}
     end: Mapping[str, Any] = {}
     try:

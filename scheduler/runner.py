@@ -58,6 +58,7 @@ async def run_crawl(
     reason: str = "due",
     road: TorRoad | None = None,
     tell: Callable[[str], None] | None = None,
+    alone: bool = False,
 ) -> CrawlResult:
     """Crawl one source now.
 
@@ -71,6 +72,7 @@ async def run_crawl(
         reason: why the crawl is made.
         road: over Tor; a Tor of our own that it started is left running. Without it the crawl has one for itself.
         tell: gets sentences while the crawl waits for Tor.
+        alone: it is the only one, so no warm server is started for others.
 
     Returns:
         How it went. A crawl that failed is kept as such, with its events, and returned; it is not raised.
@@ -89,7 +91,7 @@ async def run_crawl(
     fence = store.lease_crawl(crawl, owner, now + LEASE, now)
     own_road = road_of(home, settings) if road is None else road
     try:
-        leased = _Crawl(home, store, definition, examiner, settings, crawl, fence, own_road, tell)
+        leased = _Crawl(home, store, definition, examiner, settings, crawl, fence, own_road, tell, alone)
         return await leased.run()
     finally:
         if road is None:
@@ -110,10 +112,11 @@ class _Crawl:
         fence: int,
         road: TorRoad,
         tell: Callable[[str], None] | None,
+        alone: bool,
     ) -> None:
         self.home, self.store, self.definition, self.examiner = home, store, definition, examiner
         self.settings, self.crawl, self.fence = settings, crawl, fence
-        self.road, self.tell = road, tell
+        self.road, self.tell, self.alone = road, tell, alone
         self.over_tor = definition.via == "tor"
         self.tally = Tally(definition.name, crawl)
         route = route_by(settings)
@@ -239,7 +242,7 @@ class _Crawl:
         if self.over_tor:
             ours, dial = pair()
             dials = DialServer(ours, self.road.socks)
-        process = await CrawlProcess.start(samples, dial)
+        process = await CrawlProcess.start(samples, dial, alone=self.alone)
         renewing = asyncio.create_task(self._renew(process))
         wall = self.settings.crawl.wall.total_seconds()
         ended = False

@@ -12,7 +12,6 @@ from crawler import tor
 from crawler.settings import over_tor
 from crawler.tor_own import OwnTor
 from crawler.transport.tor_dial import connect
-from crawler.transport.tor_socks import probe
 from data.config import Settings, TorSettings
 from data.definition import Definition
 from data.endpoint import Endpoint
@@ -53,6 +52,9 @@ class TorRoad:
         Raises:
             TorDown: it does not answer.
         """
+        # 3 MB that only crawls over Tor need
+        from crawler.transport.tor_socks import probe
+
         try:
             return await probe(await connect(self.socks))
         except OSError as error:

@@ -112,6 +112,7 @@ async def _crawl(
                             reason="by hand",
                             road=road,
                             tell=note,
+                            alone=len(definitions) == 1,
                         )
                     )
                 except LeaseLost as error:

@@ -122,7 +122,7 @@ def _kill_examiner(root: int) -> None:
             except OSError:
                 continue
             if b"crawler.examiner_main" in command and any(
-                b"forkserver" in _command(other) or b"multiprocessing" in _command(other) for other in tree(root)
+                b"crawler.crawl_process" in _command(other) for other in tree(root)
             ):
                 started = _STARTED.setdefault(pid, ticks)
                 if ticks > started + 30:
