@@ -13,10 +13,13 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crawler.noise import poisson_tail
+from crawler.poisson import poisson_tail, poisson_tails
 from data.tags import Kind
 from data.tagset import CUT_BITS
+
+F64 = NDArray[np.float64]
 
 # Share of new people who meet a key of a baseline of MEASURED_PEOPLE by chance (namesakes of one day, families with
 # one telephone). Measured with persons held out at random, whose relatives stayed behind: upper bounds.
@@ -83,7 +86,8 @@ class Chance:
         """Probability of `least` cases or more."""
         if self.shape > 1e4:
             return poisson_tail(self.mean, least)
-        return sum(weight * poisson_tail(self.mean * factor, least) for factor, weight in _spread(self.shape))
+        factors, weights = _spread(self.shape)
+        return float(weights @ poisson_tails(self.mean * factors, least))
 
     def most(self) -> int:
         """So many cases are exceeded less often than once in a thousand."""
@@ -93,13 +97,13 @@ class Chance:
 
 
 @lru_cache(maxsize=256)
-def _spread(shape: float) -> tuple[tuple[float, float], ...]:
+def _spread(shape: float) -> tuple[F64, F64]:
     """Multiples of its mean that a gamma variable takes, with their weights."""
     reach = 8 / math.sqrt(shape) + 30 / shape
     factors = np.geomspace(math.exp(-min(reach, 30)), 1 + reach, _GRID)
     weights = np.exp(shape * (np.log(factors) - factors + 1))
     weights /= weights.sum()
-    return tuple(zip(factors.tolist(), weights.tolist(), strict=True))
+    return factors, weights
 
 
 NEVER = Chance(0.0)

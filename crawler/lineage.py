@@ -26,7 +26,8 @@ from crawler.measured import (
     measure,
     new_values_of,
 )
-from crawler.noise import FIELDS, fewest_errors, poisson_tail, tail, upper
+from crawler.noise import FIELDS, fewest_errors, tail, upper
+from crawler.poisson import poisson_tail
 from crawler.repair import MOST, Repair, SecondLook
 from crawler.shares import share_out
 from data.model import VERDICTS, Lineage, Whole

@@ -7,13 +7,13 @@ and from the rates follows how many those may be. What it means for a verdict is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.poisson import poisson_tails
 from data.tags import RECORD_KINDS, Kind
 
 I64 = NDArray[np.int64]
@@ -203,34 +203,7 @@ class ErrorRates:
 
 def tail(means: F64, least: int) -> float:
     """Probability that a Poisson number reaches `least`, its mean being one of `means`."""
-    return float(np.mean([poisson_tail(mean, least) for mean in means]))
-
-
-def poisson_tail(mean: float, least: int) -> float:
-    """Probability that a Poisson number of this mean is `least` or more."""
-    if least <= 0:
-        return 1.0
-    if mean <= 0:
-        return 0.0
-    if least > mean and least - mean - least * math.log(least / mean) < -50:
-        return 0.0
-    if mean > 1000:
-        # the normal curve is as good as any here
-        return 0.5 * math.erfc((least - 0.5 - mean) / math.sqrt(2 * mean))
-    term = total = math.exp(-mean)
-    for k in range(1, least):
-        term *= mean / k
-        total += term
-    if total < 0.999:
-        return 1 - total
-    # far out 1 - total is rounding: add the tail itself
-    term *= mean / least
-    total, k = 0.0, least
-    while term > total * 1e-12:
-        total += term
-        k += 1
-        term *= mean / k
-    return total
+    return float(poisson_tails(means, least).mean())
 
 
 def upper(means: F64, chance: float) -> int:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.chance import COINCIDENCE, MEASURED_PEOPLE, Chance, meetings, merging
-from crawler.noise import poisson_tail
+from crawler.poisson import poisson_tail
 from data.tags import Kind
 
 

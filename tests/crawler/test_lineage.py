@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.lineage import compare
-from crawler.noise import KEY_FIELDS, ErrorRates, names_swapped, poisson_tail
+from crawler.noise import KEY_FIELDS, ErrorRates, names_swapped
 from data import releases as releases_module
 from data.model import VERDICTS, Lineage
 from data.releases import ReleaseBuilder, Releases
@@ -289,12 +289,3 @@ def test_order_changes_nothing_and_new_rows_are_counted_exactly(
     if new:
         # no verdict that says "nothing new" stands beside new people
         assert found.verdict not in {"re-post", "re-packaged", "subset"}
-
-
-@pytest.mark.parametrize(
-    ("least", "mean", "expected"),
-    [(0, 0.0, 1.0), (1, 0.0, 0.0), (1, 1e-4, 1e-4), (1, 1e-2, 0.00995), (10, 3.0, 1.1025e-3), (30, 3.0, 4.6e-20),
-     (10_000, 9_990.0, 0.462), (11_000, 9_990.0, 0.0), (10**7, 1.0, 0.0)],
-)  # fmt: skip
-def test_chance_is_judged_by_the_poisson_tail(least: int, mean: float, expected: float) -> None:
-    assert poisson_tail(mean, least) == pytest.approx(expected, rel=0.01, abs=1e-15)
