@@ -20,10 +20,13 @@ def copy(source: U8, start: int, end: int, target: U8, at: int) -> int:
     """Copy one cell; gives back where the next one goes."""
     place = start
     if end - start <= 32 and start + 32 <= len(source) and at + 32 <= len(target):
-        # what is written too much is overwritten by what comes behind it
+        # what is written too much is overwritten by what comes behind it; no loop, whose end would not be foreseen
         read, written = address(source) + start, address(target) + at
-        for step in range(0, end - start, 8):
-            put_word(written + step, word(read + step))
+        put_word(written, word(read))
+        put_word(written + 8, word(read + 8))
+        if end - start > 16:
+            put_word(written + 16, word(read + 16))
+            put_word(written + 24, word(read + 24))
         return at + end - start
     while place < end:
         target[at + place - start] = source[place]

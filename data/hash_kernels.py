@@ -160,8 +160,8 @@ def pair_tags(
     most_words = (longest + 1 >> 3) + 3
     room = np.zeros((most_words + 2) * LANES, np.uint64)
     # with room behind what is read and written several bytes at a time
-    text = np.zeros(longest + 64, np.uint8)
-    _hash_pairs(k0, k1, kind, a, a_offsets, b, b_offsets, most_words, room, text, keys, column)
+    text = np.zeros(LANES * (longest + 64), np.uint8)
+    _hash_pairs(k0, k1, kind, a, a_offsets, b, b_offsets, longest + 64, most_words, room, text, keys, column)
 
 
 @kernel
@@ -173,6 +173,7 @@ def _hash_pairs(
     a_offsets: I64,
     b: U8,
     b_offsets: I64,
+    lane_size: int,
     most_words: int,
     room: U64,
     text: U8,
@@ -180,7 +181,7 @@ def _hash_pairs(
     column: int,
 ) -> None:
     """`pair_tags`, with room that the caller keeps alive."""
-    chosen = np.zeros(LANES, np.int64)
+    chosen, ends = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
     at_room, at_text = address(room), address(text)
     sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
     item, count = 0, len(a_offsets) - 1
@@ -189,17 +190,19 @@ def _hash_pairs(
         while filled < LANES and item < count:
             start_a, end_a, start_b, end_b = a_offsets[item], a_offsets[item + 1], b_offsets[item], b_offsets[item + 1]
             if end_a > start_a and end_b > start_b:
-                length = copy(a, start_a, end_a, text, 0)
-                text[length] = 0x1F
-                length = copy(b, start_b, end_b, text, length + 1)
-                words = _lay(at_room, filled, kind, at_text, length)
-                put_word(sizes + 8 * filled, np.uint64(words))
-                most = max(most, words)
+                end = copy(a, start_a, end_a, text, filled * lane_size)
+                text[end] = 0x1F
+                ends[filled] = copy(b, start_b, end_b, text, end + 1)
                 chosen[filled] = item
                 filled += 1
             else:
                 keys[item, column] = 0
             item += 1
+        # all lanes are copied first: what was just written in other words than it is read in is waited for
+        for lane in range(filled):
+            words = _lay(at_room, lane, kind, at_text + lane * lane_size, ends[lane] - lane * lane_size)
+            put_word(sizes + 8 * lane, np.uint64(words))
+            most = max(most, words)
         for lane in range(filled, LANES):
             put_word(sizes + 8 * lane, np.uint64(0))
         hash_eight(k0, k1, at_room, sizes, most, out)

@@ -104,7 +104,7 @@ class TagSet:
         tags = read_only(tags, np.uint64)
         if not self.sifted or not len(self):
             return lookup_kernels.lookup(tags, self.bits, self.starts, self.rest)
-        sieve_bits = min(max((8 * len(self) - 1).bit_length(), 6), _MAX_SIEVE_BITS)
+        sieve_bits = min(max((8 * len(self) - 1).bit_length(), 7), _MAX_SIEVE_BITS)
         if self._sieve is None:
             sieve = np.zeros(1 << sieve_bits - 3, np.uint8)
             lookup_kernels.fill_sieve(self.bits, self.starts, self.rest, sieve_bits, sieve)

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from crawler.readers import inside_text, readers
+from crawler.readers.base import Limits, Output
 from tests.crawler.readers.frames import Member, read
 from tests.synth import archives, office
 from tests.synth.compound import compound
@@ -274,3 +275,29 @@ def test_a_beginning_without_an_end_hides_no_packed_file_behind_it(fake: str, be
 def test_a_long_word_is_never_taken_for_short_ones(lead, word):
     assert inside_text._may_have_run(b" ," * lead + b";" * (lead & 1) + word[:40] + b"\n")
     assert not inside_text._may_have_run(b" ," * lead + word[:30] + b";" + word[:30] + b"?")
+
+
+@pytest.mark.parametrize("row", [b"Dupont;Jean;0612345678;a.b@c.fr\n", b"Dupont,Jean,3 rue X\n", b"Dupont|Jean|x\n"])
+@pytest.mark.parametrize("way", ["base64 in one line", "a string of SQL", "as it stands"])
+def test_text_that_is_passed_over_quickly_hides_no_packed_file_at_any_place(row: bytes, way: str) -> None:
+    packed = gzip.compress(b"Dupont;1975;x@y.fr", mtime=0)
+    written = WRITTEN.get(way, lambda data: data)(packed)
+    near, size = inside_text._NEAR, 2 * inside_text._NEAR + 4096
+    filler = row * (3 * size // len(row) + 1)
+    for begin in [border + by for border in (size, size + near, 2 * size) for by in (-61, -41, -36, -33, -3, 0, 7)]:
+        data = filler[:begin] + b"\n" + written + b"\n" + filler[: 3 * size - begin]
+        opened: list[bytes] = []
+        watcher = inside_text.Watcher(opened.append, Output(lambda *_: None, Limits()))
+        for at in range(0, len(data), size):
+            watcher.feed(data[at : at + size])
+        watcher.finish()
+        assert any(packed in found for found in opened)
+
+
+def test_a_table_is_passed_over_quickly() -> None:
+    watcher = inside_text.Watcher(lambda _: None, Output(lambda *_: None, Limits()))
+    table = b"Dupont;Jean;0612345678;jean.dupont@example.fr;275036912345678;20 % et 3 & 4\n" * 1000
+    watcher.feed(table)
+    assert watcher._is_calm(table)
+    assert not watcher._is_calm(table + b"A" * 48 + table)
+    assert not watcher._is_calm(table + b"PK\x03\x04" + table)
