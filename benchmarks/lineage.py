@@ -1,7 +1,7 @@
 """Verdicts over a matrix of releases and disguises, beside what near-duplicate hashes say of the same files; size and speed.
 
 `--seeds=1,2` and `--sizes=10,50,1000` choose the matrix (100,000 takes minutes); `--records=15000000` the large release (needs 12 GB),
-`--releases=200 --each=1000000` the many. Every number of this page comes from the run itself.
+`--releases=200 --each=1000000` the many, `--bytes=1000,300000` the releases whose bytes are counted. Every number of this page comes from the run itself.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.lineage_bytes import table
 from benchmarks.lineage_large import large
 from crawler.lineage import compare
 from crawler.warm import warm_up
-from data.releases import ReleaseBuilder, Releases
+from data.release_builder import ReleaseBuilder
+from data.releases import Releases
 from tests.synth import population as synth
 from tests.synth.matrix import DISGUISES, FORMAT_ONLY, Cell, World, cell, forms_of, matrix, tags_of
 
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--releases", type=int, default=200)
     parser.add_argument("--each", type=int, default=5_000)
+    parser.add_argument("--bytes", default="1000,10000,300000,1000000")
     options = parser.parse_args(arguments)
     warm_up()
     seeds, sizes = ([int(part) for part in text.split(",")] for text in (options.seeds, options.sizes))
@@ -56,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speed()
     large(options.records, seeds[0])
     many(options.releases, options.each)
+    table([int(part) for part in options.bytes.split(",")], seeds[0])
 
 
 # --- the matrix ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ import numpy as np
 from crawler.lineage import compare
 from crawler.repair import SecondLook
 from data.people import any_key
-from data.releases import ReleaseBuilder, Releases
+from data.release_builder import ReleaseBuilder
+from data.releases import Releases
 from data.tags import Kind
 from tests.synth import population as synth
 from tests.synth.matrix import (

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from crawler.poisson import poisson_tail, poisson_tails
 from data.tags import Kind
-from data.tagset import CUT_BITS
 
 F64 = NDArray[np.float64]
 
@@ -51,8 +50,8 @@ class Counted(Protocol):
 
     people: int
 
-    def members(self, kind: Kind) -> int:
-        """How many record keys of a kind it holds."""
+    def mistaken(self, kind: Kind) -> float:
+        """Probability that a key which it does not hold looks like one that it does."""
         ...
 
     def shared(self, kind: Kind) -> tuple[int, int, int]:
@@ -174,7 +173,7 @@ def meetings(kinds: Iterable[Kind], people: int, releases: Iterable[Counted], tr
             if agreed and looked_up:
                 # first names agree as often whatever the number: that is worth one case
                 halves[kind] = Chance((1 + known) / (1 / agreed + looked_up), 1 + known)
-        coincidence[kind] = rate + Chance(sum(release.members(kind) for release in releases) / (1 << CUT_BITS))
+        coincidence[kind] = rate + Chance(sum(release.mistaken(kind) for release in releases))
         if kind in OF_FAMILIES:
             relatives[kind] = _sharing(kind, releases)
     return Meetings(coincidence, relatives, halves)

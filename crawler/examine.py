@@ -36,7 +36,8 @@ from data import evidence, sightings
 from data.errors import KeyFileError, WireError
 from data.model import Finding, Lineage
 from data.people import any_key, count_people
-from data.releases import ReleaseBuilder, Releases
+from data.release_builder import ReleaseBuilder
+from data.releases import Releases
 from data.tags import Keys, Kind, Packed, keyed_sha256
 from data.watchlist import Watchlist
 

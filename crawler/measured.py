@@ -16,7 +16,8 @@ from crawler.noise import WEAK, ErrorRates, fewest_errors, patterns
 from crawler.repair import SecondLook
 from data.model import Parent
 from data.people import FAMILIES, any_key, any_per_person
-from data.releases import Release, Releases
+from data.release import Release
+from data.releases import Releases
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 
 U64 = NDArray[np.uint64]

@@ -21,7 +21,8 @@ from crawler.measured import NO_TEXTS, Part, Texts
 from crawler.repair import SecondLook
 from data.model import Lineage
 from data.people import any_key, count_people
-from data.releases import Releases, sampled
+from data.release import sampled
+from data.releases import Releases
 from data.tags import RECORD_KINDS, Kind
 
 U64 = NDArray[np.uint64]

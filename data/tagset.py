@@ -56,6 +56,8 @@ class TagSet:
 
     __slots__ = ("_map", "_sieve", "bits", "path", "rest", "sifted", "starts")
 
+    cut_bits = CUT_BITS
+
     def __init__(self, bits: int, starts: U32, rest: U8) -> None:
         """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.lookup_kernels.lookup` says."""
         self.bits, self.starts, self.rest = bits, read_only(starts, np.uint32), read_only(rest, np.uint8)
@@ -167,7 +169,7 @@ class TagSet:
         Raises:
             StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
         """
-        mapped, bits, count = map_saved(path, _MAGIC)
+        mapped, _, bits, count = map_saved(path, _MAGIC)
         size = len(mapped)
         if bits not in (4, 12, 20):
             raise damaged(path, "its header makes no sense")
@@ -190,7 +192,9 @@ class TagSet:
         verify_saved(self.path, self._map)
 
 
-def save_set(path: Path, magic: bytes, bits: int, count: int, parts: Sequence[memoryview]) -> None:
+def save_set(
+    path: Path, magic: bytes, bits: int, count: int, parts: Sequence[memoryview], version: int = _VERSION
+) -> None:
     """Write a set of either form: magic, version, bits of the bucket number, members, digest, and its arrays.
 
     Raises:
@@ -199,11 +203,11 @@ def save_set(path: Path, magic: bytes, bits: int, count: int, parts: Sequence[me
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    save_parts(path, _HEADER.pack(magic, _VERSION, bits, count, digest.digest()), parts)
+    save_parts(path, _HEADER.pack(magic, version, bits, count, digest.digest()), parts)
 
 
-def map_saved(path: Path, magic: bytes) -> tuple[mmap.mmap, int, int]:
-    """Map a saved set of the form that `magic` names; returns the file, the bits of the bucket number, and the members.
+def map_saved(path: Path, magic: bytes, newest: int = _VERSION) -> tuple[mmap.mmap, int, int, int]:
+    """Map a saved set of the form that `magic` names; returns the file, its version, the bits of the bucket number, and the members.
 
     Raises:
         StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing, or no such set.
@@ -219,11 +223,11 @@ def map_saved(path: Path, magic: bytes) -> tuple[mmap.mmap, int, int]:
     if mapped is None or len(head) < _HEADER.size or not head.startswith(magic):
         raise damaged(path, "it does not begin as a tag set")
     _, version, bits, count, _ = _HEADER.unpack(head)
-    if version > _VERSION:
+    if version > newest:
         raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
     if version < 1:
         raise damaged(path, "its header makes no sense")
-    return mapped, bits, count
+    return mapped, version, bits, count
 
 
 def verify_saved(path: Path, mapped: mmap.mmap) -> None:

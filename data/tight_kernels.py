@@ -11,13 +11,14 @@ from data.kernels import inlined, kernel
 from data.memory import bits_of, low_bit, prefetch, signed, word
 
 U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 STEP_BITS = 4
-"""Every 16th bucket has its start noted."""
+"""Every 16th bucket, the first of a group, has its start noted."""
 _AHEAD = 16
 # members of a bucket that are looked at at once; one in twenty buckets holds more
 _FEW = 4
@@ -41,7 +42,7 @@ def _low(lower: int, index: int, width: int) -> int:
 
 @kernel
 def fill(cut: U64, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower: U8) -> None:
-    """Write sorted distinct members into the three arrays, which come as zeros."""
+    """Write sorted distinct members into the three arrays, which come as zeros; `starts` is of every group."""
     width = cut_bits - high_bits
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
     bucket = 0
@@ -172,6 +173,15 @@ def _has_far(
 
 
 @inlined
+def _start(group: int, coarse_bits: int, starts: int, further: int) -> int:
+    """How many members stand before a group of buckets."""
+    if coarse_bits == 0:
+        return signed(word(starts + 4 * group)) & 0xFFFFFFFF
+    base = signed(word(starts + 4 * (group >> coarse_bits))) & 0xFFFFFFFF
+    return base + (signed(word(further + 2 * group)) & 0xFFFF)
+
+
+@inlined
 def _gather(tags: U64, column: int, found: Bools, begin: int, end: int, part_bits: int, left: U64, places: I64) -> int:
     """Put the tags of some rows that are to be looked up into `left`, by their first bits, and their rows into `places`.
 
@@ -205,7 +215,17 @@ def _gather(tags: U64, column: int, found: Bools, begin: int, end: int, part_bit
 
 @kernel
 def look_into(
-    tags: U64, column: int, count: int, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower: U8, found: Bools
+    tags: U64,
+    column: int,
+    count: int,
+    high_bits: int,
+    cut_bits: int,
+    coarse_bits: int,
+    starts: U32,
+    further: U16,
+    upper: U8,
+    lower: U8,
+    found: Bools,
 ) -> None:
     """Set those places of a column of `found` whose tags a set has and that are not set yet.
 
@@ -215,19 +235,23 @@ def look_into(
         count: of members.
         high_bits: that number the buckets.
         cut_bits: of a member.
-        starts: of every 16th bucket.
+        coarse_bits: one group of buckets in 2**coarse_bits has its start in `starts`.
+        starts: of these, with eight bytes behind them.
+        further: how much later each group starts, likewise; not read where `coarse_bits` is 0.
         upper: buckets and their members as bits.
         lower: the rest of each member.
         found: shape (n, columns).
     """
     width = cut_bits - high_bits
     drop = np.uint64(64 - cut_bits)
-    at_starts, at_upper, at_lower = _address(starts), _address(upper), _address(lower)
+    at_starts, at_further, at_upper, at_lower = _address(starts), _address(further), _address(upper), _address(lower)
     bits = 8 * (len(upper) - 8)
     part_bits, block = (_PART_BITS, _LARGE_BLOCK) if count >= _LARGE else (0, _SMALL_BLOCK)
     block = max(1, min(block, len(tags)))
     left, places = np.empty(block, np.uint64), np.empty(block, np.int64)
     first = np.empty(_AHEAD, np.int64)
+    # what is asked for first: of the two arrays one is too large for a processor to keep
+    at_noted, noted_bytes = (at_further, 2) if coarse_bits else (at_starts, 4)
     for begin in range(0, len(tags), block):
         end = min(begin + block, len(tags))
         size = _gather(tags, column, found, begin, end, part_bits, left, places)
@@ -235,15 +259,18 @@ def look_into(
         for group in range(0, size, _AHEAD):
             lanes = min(_AHEAD, size - group)
             for lane in range(lanes):
-                prefetch(at_starts + 4 * (signed(left[group + lane] >> np.uint64(64 - high_bits)) >> STEP_BITS))
+                prefetch(
+                    at_noted + noted_bytes * (signed(left[group + lane] >> np.uint64(64 - high_bits)) >> STEP_BITS)
+                )
             for lane in range(lanes):
                 high = signed(left[group + lane] >> np.uint64(64 - high_bits))
-                start = int(starts[high >> STEP_BITS])
+                buckets = high >> STEP_BITS
+                start = _start(buckets, coarse_bits, at_starts, at_further)
                 first[lane] = start
-                prefetch(at_upper + ((start + (high >> STEP_BITS << STEP_BITS)) >> 3))
+                prefetch(at_upper + ((start + (buckets << STEP_BITS)) >> 3))
                 # members are spread evenly over the buckets of a group
-                ahead = (int(starts[(high >> STEP_BITS) + 1]) - start) * (high & ((1 << STEP_BITS) - 1)) >> STEP_BITS
-                prefetch(at_lower + ((start + ahead) * width >> 3))
+                inside = _start(buckets + 1, coarse_bits, at_starts, at_further) - start
+                prefetch(at_lower + ((start + (inside * (high & ((1 << STEP_BITS) - 1)) >> STEP_BITS)) * width >> 3))
             for lane in range(lanes):
                 tag = signed(left[group + lane] >> drop)
                 found[places[group + lane], column] = _has(tag, count, width, first[lane], bits, at_upper, at_lower)

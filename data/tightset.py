@@ -1,8 +1,9 @@
 """Tag sets as small as exactness allows (Elias-Fano), for releases: build, save, open, look up, merge.
 
-A tag is cut to its top 44 bits, as in `data.tagset`. The first h of them, 2**h being about the number of members, are
-told by a row of bits: for every bucket one bit for each member, then a zero. The rest stands member by member, packed.
-At 15 million members that is 2.9 bytes a tag where `data.tagset` takes 3.3: all six keys of a record in 14.5 bytes.
+A tag is cut to its top 44 bits, as in `data.tagset`, or to fewer: what a set of n members takes for its own with n /
+2**cut is exact to the same degree in a small set with fewer bits. The first h bits, 2**h being about the number of
+members, are told by a row of bits: for every bucket one bit for each member, then a zero. The rest stands member by
+member, packed. At 15 million members that is 2.9 bytes a tag where `data.tagset` takes 3.3.
 
 Source: Elias 1974, "Efficient storage and retrieval by content and address of static files".
 """
@@ -10,6 +11,7 @@ Source: Elias 1974, "Efficient storage and retrieval by content and address of s
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,28 +23,36 @@ from data.tags import read_only
 from data.tagset import CUT_BITS, HEADER_BYTES, TagSet, damaged, map_saved, save_set, verify_saved
 
 U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 
-_DROPPED = np.uint64(64 - CUT_BITS)
 _MAGIC = b"TOCSINEF"
-_STEP = 16
+# Version 1 had one cut for all, and the start of every group in four bytes: it is read, and merged, as it is.
+_VERSION, _FIRST = 2, 1
+# Of 256 groups of buckets the first has its start noted in four bytes, the others have how much later they start in two.
+# Tags that keyed hashes make are spread so evenly that this holds; where it does not, all have four.
+_COARSE_BITS = 8
+# Buckets of a group, as `data.tight_kernels` has it.
+_GROUP_BITS = 4
 # a word may be read from the last byte
 _BEHIND = 8
 _LEAST_BITS, _MOST_BITS = 4, 31
+LEAST_CUT = 32
+"""Fewer bits of a tag are never kept."""
 
 
 class TightSet:
-    """A set of tags cut to their top 44 bits; 0 is never a member. Immutable; threads may share it."""
+    """A set of tags cut to their top bits; 0 is never a member. Immutable; threads may share it."""
 
-    __slots__ = ("_map", "bits", "count", "lower", "path", "starts", "upper")
+    __slots__ = ("_map", "bits", "coarse_bits", "count", "cut_bits", "further", "lower", "path", "starts", "upper")
 
-    def __init__(self, count: int, bits: int, starts: U32, upper: U8, lower: U8) -> None:
-        """For `build` and `open`: members, bits of the bucket number, and the arrays of `data.tight_kernels`."""
-        self.count, self.bits = count, bits
-        self.starts, self.upper, self.lower = (
-            read_only(starts, np.uint32), read_only(upper, np.uint8), read_only(lower, np.uint8)
-        )  # fmt: skip
+    def __init__(self, count: int, bits: int, cut_bits: int, coarse_bits: int, arrays: Sequence[NDArray[Any]]) -> None:
+        """For `build` and `open`: members, and what `data.tight_kernels` says of the numbers of bits and the arrays."""
+        self.count, self.bits, self.cut_bits, self.coarse_bits = count, bits, cut_bits, coarse_bits
+        starts, further, upper, lower = arrays
+        self.starts, self.further = read_only(starts, np.uint32), read_only(further, np.uint16)
+        self.upper, self.lower = read_only(upper, np.uint8), read_only(lower, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None
 
@@ -53,30 +63,37 @@ class TightSet:
         return self.count
 
     @classmethod
-    def build(cls, tags: U64) -> Self:
-        """From tags of shape (n,) in any order, repeated or not; zeros are left out."""
-        return cls._of_sorted(np.sort(tags[tags != 0] >> _DROPPED))
+    def build(cls, tags: U64, cut_bits: int = CUT_BITS) -> Self:
+        """From tags of shape (n,) in any order, repeated or not, of which so many bits are kept; zeros are left out."""
+        if not LEAST_CUT <= cut_bits <= CUT_BITS:
+            raise ValueError(f"a tag is cut to {LEAST_CUT} to {CUT_BITS} bits")
+        return cls._of_sorted(np.sort(tags[tags != 0] >> np.uint64(64 - cut_bits)), cut_bits)
 
     @classmethod
-    def _of_sorted(cls, cut: U64) -> Self:
+    def _of_sorted(cls, cut: U64, cut_bits: int) -> Self:
         """From sorted cut tags, repeated or not."""
         from data import tight_kernels
 
         if len(cut):
             cut = cut[np.concatenate(([True], cut[1:] != cut[:-1]))]
         bits = min(_MOST_BITS, max(_LEAST_BITS, len(cut).bit_length() - 1))
-        arrays: list[NDArray[Any]] = [np.zeros(size, kind) for size, kind in _sizes(len(cut), bits)]
-        starts, upper, lower = arrays
-        tight_kernels.fill(cut, bits, CUT_BITS, starts, upper, lower)
-        return cls(len(cut), bits, starts, upper, lower)
+        every = np.zeros(_groups(bits) + 1, np.uint32)
+        upper, lower = (np.zeros(size, np.uint8) for size in _bytes(len(cut), bits, cut_bits))
+        tight_kernels.fill(cut, bits, cut_bits, every, upper, lower)
+        coarse = every[:: 1 << _COARSE_BITS]
+        further = every - np.repeat(coarse, 1 << _COARSE_BITS)[: len(every)]
+        if further.max() > np.iinfo(np.uint16).max:
+            return cls(len(cut), bits, cut_bits, 0, (_behind(every), np.zeros(0, np.uint16), upper, lower))
+        arrays = (_behind(coarse), _behind(further.astype(np.uint16)), upper, lower)
+        return cls(len(cut), bits, cut_bits, _COARSE_BITS, arrays)
 
     @property
     def nbytes(self) -> int:
         """Size of the saved file."""
-        return HEADER_BYTES + self.starts.nbytes + self.upper.nbytes + self.lower.nbytes
+        return HEADER_BYTES + self.starts.nbytes + self.further.nbytes + self.upper.nbytes + self.lower.nbytes
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
-        """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
+        """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**cut."""
         found = np.zeros((len(tags), 1), bool)
         self.look_into(tags.reshape(-1, 1), 0, found)
         return found[:, 0]
@@ -92,29 +109,34 @@ class TightSet:
         if found.shape != tags.shape or not found.flags.c_contiguous:
             raise ValueError("tags and what is found of them must have one shape")
         tight_kernels.look_into(
-            read_only(tags, np.uint64), column, self.count, self.bits, CUT_BITS, self.starts, self.upper, self.lower, found
+            read_only(tags, np.uint64), column, self.count, self.bits, self.cut_bits, self.coarse_bits,
+            self.starts, self.further, self.upper, self.lower, found,
         )  # fmt: skip
 
     def to_array(self) -> U64:
-        """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""
-        shown = self._cut() << _DROPPED
-        # a member whose top 44 bits are all zero must not look like an absent tag
+        """The members in order, cut: their lower bits are zero. `lookup` finds every one of them."""
+        shown = self._cut() << np.uint64(64 - self.cut_bits)
+        # a member whose kept bits are all zero must not look like an absent tag
         shown[:1][shown[:1] == 0] = 1
         return shown
 
     def _cut(self) -> U64:
         from data import tight_kernels
 
-        return tight_kernels.members(self.count, self.bits, CUT_BITS, self.upper, self.lower)
+        return tight_kernels.members(self.count, self.bits, self.cut_bits, self.upper, self.lower)
 
     @classmethod
     def union(cls, sets: list[TightSet | TagSet]) -> TightSet:
-        """All members of some sets."""
+        """All members of some sets, which are cut to the same bits; raises ValueError where they are not."""
         if len(sets) == 1 and isinstance(sets[0], TightSet):
             return sets[0]
+        bits = {each.cut_bits for each in sets}
+        if len(bits) > 1:
+            raise ValueError("what was cut to fewer bits is no member of a set of longer ones")
+        cut_bits = bits.pop() if bits else CUT_BITS
         # the runs are sorted already, which numpy's stable sort makes use of
-        cuts = [each.to_array() >> _DROPPED for each in sets] or [np.zeros(0, np.uint64)]
-        return cls._of_sorted(np.sort(np.concatenate(cuts), kind="stable"))
+        cuts = [each.to_array() >> np.uint64(64 - cut_bits) for each in sets] or [np.zeros(0, np.uint64)]
+        return cls._of_sorted(np.sort(np.concatenate(cuts), kind="stable"), cut_bits)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -124,8 +146,10 @@ class TightSet:
         Raises:
             StoreFull: no space is left. StoreError: the folder cannot be written.
         """
-        parts = [self.starts.astype("<u4", copy=False).data, self.upper.data, self.lower.data]
-        save_set(path, _MAGIC, self.bits, self.count, parts)
+        starts, further = self.starts.astype("<u4", copy=False), self.further.astype("<u2", copy=False)
+        parts = [starts.data, further.data, self.upper.data, self.lower.data]
+        numbers = self.bits | self.cut_bits << 8 | self.coarse_bits << 16
+        save_set(path, _MAGIC, numbers, self.count, parts, _VERSION)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -134,11 +158,17 @@ class TightSet:
         Raises:
             StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
         """
-        mapped, bits, count = map_saved(path, _MAGIC)
+        mapped, version, numbers, count = map_saved(path, _MAGIC, _VERSION)
         size = len(mapped)
-        if not _LEAST_BITS <= bits <= _MOST_BITS:
+        bits, cut_bits, coarse_bits, more = numbers.to_bytes(4, "little")
+        if version == _FIRST:
+            cut_bits, coarse_bits, more = CUT_BITS, 0, numbers >> 8
+        sensible = _LEAST_BITS <= bits <= _MOST_BITS and LEAST_CUT <= cut_bits <= CUT_BITS
+        if more or not sensible or coarse_bits not in (0, _COARSE_BITS):
             raise damaged(path, "its header makes no sense")
-        sizes = _sizes(count, bits)
+        # the arrays of the first version had nothing behind them, for what followed them was read
+        behind = 0 if version == _FIRST else _BEHIND
+        sizes = _sizes(count, bits, cut_bits, coarse_bits, behind)
         if size != HEADER_BYTES + sum(length * np.dtype(kind).itemsize for length, kind in sizes):
             raise damaged(path, f"it has {size} bytes where its header announces another length")
         at, arrays = HEADER_BYTES, []
@@ -146,11 +176,14 @@ class TightSet:
             part: Any = np.frombuffer(mapped, np.dtype(kind).newbyteorder("<"), length, at)
             arrays.append(part)
             at += part.nbytes
-        starts = arrays[0]
         # the look-up reads from these places
+        groups = _groups(bits) + 1
+        starts = arrays[0][: (groups - 1 >> coarse_bits) + 1]
+        if coarse_bits:
+            starts = np.repeat(starts, 1 << coarse_bits)[:groups] + arrays[1][:groups]
         if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
             raise damaged(path, "its buckets are out of order")
-        opened = cls(count, bits, *arrays)
+        opened = cls(count, bits, cut_bits, coarse_bits, arrays)
         opened.path, opened._map = path, mapped
         return opened
 
@@ -161,13 +194,31 @@ class TightSet:
         verify_saved(self.path, self._map)
 
 
-def _sizes(count: int, bits: int) -> list[tuple[int, type]]:
-    """Lengths and kinds of the three arrays."""
+def _groups(bits: int) -> int:
+    """Of so many bits of bucket numbers."""
+    return max(1, 1 << bits - _GROUP_BITS)
+
+
+def _bytes(count: int, bits: int, cut_bits: int) -> tuple[int, int]:
+    """Lengths of the rows of bits, upper and lower."""
+    return (count + (1 << bits) + 7) // 8 + _BEHIND, (count * (cut_bits - bits) + 7) // 8 + _BEHIND
+
+
+def _sizes(count: int, bits: int, cut_bits: int, coarse_bits: int, behind: int) -> list[tuple[int, type]]:
+    """Lengths and kinds of the four arrays."""
+    groups = _groups(bits) + 1
+    upper, lower = _bytes(count, bits, cut_bits)
     return [
-        (((1 << bits) + _STEP - 1) // _STEP + 1, np.uint32),
-        ((count + (1 << bits) + 7) // 8 + _BEHIND, np.uint8),
-        ((count * (CUT_BITS - bits) + 7) // 8 + _BEHIND, np.uint8),
+        ((groups - 1 >> coarse_bits) + 1 + behind // 4, np.uint32),
+        (groups + behind // 2 if coarse_bits else 0, np.uint16),
+        (upper, np.uint8),
+        (lower, np.uint8),
     ]
+
+
+def _behind(array: NDArray[Any]) -> NDArray[Any]:
+    """With eight bytes behind it, for words that are read from its end."""
+    return np.concatenate([array, np.zeros(_BEHIND // array.itemsize, array.dtype)])
 
 
 def open_set(path: Path) -> TightSet | TagSet:

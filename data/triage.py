@@ -23,12 +23,12 @@ MOST_BITS = 10
 _DROPPED = np.uint64(64 - CUT_BITS)
 # a million releases
 _OWNER = np.uint64((1 << 64 - CUT_BITS) - 1)
-# A release of fewer records is kept whole.
-_WHOLE = 512
+# A release of fewer records is kept whole: the share of a small one would else take as many bytes as its sets.
+_WHOLE = 64
 
 
 def share_bits(records: int) -> int:
-    """One key in 2**bits is kept of a release of so many records: all of a small one, 500 records' and more of others."""
+    """One key in 2**bits is kept of a release of so many records: all of a small one, 32 records' and more of others."""
     return min(MOST_BITS, (records // _WHOLE).bit_length())
 
 

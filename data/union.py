@@ -4,7 +4,8 @@
     releases/.union/N/name+dob.tags …  the merged sets of a segment
 
 Everything here is made from the releases and can be made again: a release that no segment holds is looked up itself,
-and a segment that holds one which was retired is not used. Segments grow as in a log-structured merge tree: one is
+and a segment that holds one which was retired is not used. Only releases that are cut to the same bits (`data.cuts`) are
+merged: what was cut off is gone. Segments of one cut grow as in a log-structured merge tree: one is
 merged with all smaller ones once these are half as large, so that their number grows with the logarithm of the size
 of everything, a release is rewritten seldom, and the largest release is never copied.
 """
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from data.errors import StoreError
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
-from data.tagset import TagSet, save_parts
+from data.tagset import CUT_BITS, TagSet, save_parts
 from data.tightset import TightSet, open_set
 
 U64 = NDArray[np.uint64]
@@ -40,6 +41,7 @@ class Member(Protocol):
     """A release as the union sees it."""
 
     records: int
+    cuts: tuple[int, int]
 
     @property
     def sets(self) -> Mapping[Kind, AnySet]:
@@ -59,12 +61,13 @@ class Member(Protocol):
 
 @dataclass(frozen=True)
 class Segment:
-    """Merged releases: their ids, where their sets lie, and how many records they have together."""
+    """Merged releases: their ids, where their sets lie, how many records they have together, and how they are cut."""
 
     members: tuple[str, ...]
     folder: Path
     records: int
     words: tuple[str, ...]
+    cuts: tuple[int, int] = (CUT_BITS, CUT_BITS)
 
     @cached_property
     def sets(self) -> Mapping[str, AnySet]:
@@ -116,7 +119,14 @@ def read_segments(folder: Path, active: Mapping[str, Member]) -> list[Segment]:
     try:
         held = orjson.loads(path.read_bytes())
         found = [
-            Segment(tuple(each["members"]), folder / FOLDER / each["id"], int(each["records"]), tuple(each["words"]))
+            Segment(
+                tuple(each["members"]),
+                folder / FOLDER / each["id"],
+                int(each["records"]),
+                tuple(each["words"]),
+                # before there were others all sets had one cut
+                tuple(each.get("cuts", (CUT_BITS, CUT_BITS))),
+            )
             for each in held["segments"]
         ]
     except FileNotFoundError:
@@ -141,15 +151,23 @@ def write_union(folder: Path, active: Mapping[str, Member]) -> None:
     root.mkdir(mode=0o700, exist_ok=True)
     kept = read_segments(folder, active)
     covered = {name for segment in kept for name in segment.members}
-    parts = [_Part(segment.members, segment.records, segment) for segment in kept]
-    parts += [_Part((name,), release.records) for name, release in active.items() if name not in covered]
-    parts.sort(key=lambda part: (part.records, part.members))
-    together = _to_merge([part.records for part in parts])
-    if together > 1:
-        parts = [_merge(root, parts[:together], active), *parts[together:]]
-    segments = [part.segment for part in parts if part.segment is not None]
+    parts = [_Part(segment.members, segment.records, segment.cuts, segment) for segment in kept]
+    parts += [_Part((name,), release.records, release.cuts) for name, release in active.items() if name not in covered]
+    segments = []
+    for cuts in sorted({part.cuts for part in parts}):
+        alike = sorted((part for part in parts if part.cuts == cuts), key=lambda part: (part.records, part.members))
+        together = _to_merge([part.records for part in alike])
+        if together > 1:
+            alike = [_merge(root, alike[:together], active), *alike[together:]]
+        segments += [part.segment for part in alike if part.segment is not None]
     index = [
-        {"id": each.folder.name, "members": each.members, "records": each.records, "words": each.words}
+        {
+            "id": each.folder.name,
+            "members": each.members,
+            "records": each.records,
+            "words": each.words,
+            "cuts": each.cuts,
+        }
         for each in segments
     ]
     save_parts(root / INDEX, b"", [memoryview(orjson.dumps({"segments": index}))])
@@ -164,6 +182,7 @@ def write_union(folder: Path, active: Mapping[str, Member]) -> None:
 class _Part:
     members: tuple[str, ...]
     records: int
+    cuts: tuple[int, int]
     segment: Segment | None = field(default=None)
 
 
@@ -188,4 +207,5 @@ def _merge(root: Path, parts: Sequence[_Part], active: Mapping[str, Member]) -> 
     for word in words:
         TightSet.union([source[word] for source in sources if word in source]).save(final / f"{word}.tags")
     records = sum(part.records for part in parts)
-    return _Part(members, records, Segment(members, final, records, tuple(words)))
+    cuts = parts[0].cuts
+    return _Part(members, records, cuts, Segment(members, final, records, tuple(words), cuts))

@@ -10,7 +10,7 @@ from crawler.blast_radius import ASSUMPTION, Radius, blast_radius
 from crawler.shares import CONFIDENCE
 from data.home import Home
 from data.incidents import find_incident, read_incidents
-from data.releases import read_manifests
+from data.release_folder import read_manifests
 from data.sighting_log import Place, Sighting
 from data.store import Store
 from data.watchlist import bundles_of

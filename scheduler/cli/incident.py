@@ -186,7 +186,7 @@ def _size(made: Incident) -> str:
 
 
 def _json(home: Home, each: Incident) -> dict[str, Any]:
-    from data.releases import read_manifests
+    from data.release_folder import read_manifests
 
     releases = [item["id"] for item in read_manifests(home.releases_dir) if item.get("incident") == each.id]
     return {**asdict(each), "releases": releases}

@@ -31,7 +31,7 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
     """
     from data.errors import ExamineError, ExaminerDied, InputError
     from data.incidents import put_incident, slug
-    from data.releases import read_manifests
+    from data.release_folder import read_manifests
     from data.tags import keyed_sha256
     from scheduler.scanning import expand, open_scanner
 
@@ -97,7 +97,7 @@ def list_(home: Home, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from data.releases import read_manifests
+    from data.release_folder import read_manifests
 
     found = read_manifests(home.releases_dir)
     if as_json:
@@ -157,7 +157,7 @@ def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
 @pass_home
 def retire(home: Home, name: str) -> None:
     """Compare with a release no more: its tags are deleted, its manifest stays."""
-    from data.releases import retire as withdraw
+    from data.release_folder import retire as withdraw
 
     found = withdraw(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
     _keep_prints(home, found["id"], [])
@@ -179,7 +179,7 @@ def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
 
 def _find(home: Home, name: str) -> dict[str, Any]:
     from data.errors import InputError
-    from data.releases import read_manifests
+    from data.release_folder import read_manifests
 
     for each in read_manifests(home.releases_dir):
         if name in (each["id"], each.get("name")):

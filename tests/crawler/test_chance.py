@@ -19,9 +19,10 @@ class Known:
 
     people: int = 300_000
     alike: dict[Kind, tuple[int, int, int]] = field(default_factory=dict)
+    cut: dict[Kind, float] = field(default_factory=dict)
 
-    def members(self, kind: Kind) -> int:
-        return 0
+    def mistaken(self, kind: Kind) -> float:
+        return self.cut.get(kind, 0.0)
 
     def shared(self, kind: Kind) -> tuple[int, int, int]:
         return self.alike.get(kind, (0, 0, 1))
@@ -103,3 +104,10 @@ def test_the_rate_at_which_people_share_a_key_is_that_of_the_known_ones() -> Non
     # counted on one key in four
     known = Known(alike={Kind.NAME_DOB: (900, 750_000, 4)})
     assert merging(Kind.NAME_DOB, 1_000_000, [known]).mean == pytest.approx(3600 / 3_000_000 / 3, rel=0.02)
+
+
+def test_keys_that_were_cut_short_are_met_by_chance() -> None:
+    one, other = Known(cut={Kind.NIR_DOB: 1e-3}), Known(cut={Kind.NIR_DOB: 2e-3})
+    exact = meetings([Kind.NIR_DOB], 10_000, [Known()], {}).one(Kind.NIR_DOB)
+    cut = meetings([Kind.NIR_DOB], 10_000, [one, other], {}).one(Kind.NIR_DOB)
+    assert math.isclose(cut.mean, exact.mean + 3e-3)

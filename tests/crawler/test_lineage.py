@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from crawler.lineage import compare
 from crawler.noise import KEY_FIELDS, ErrorRates, names_swapped
-from data import releases as releases_module
+from data import release_builder
 from data.model import VERDICTS, Lineage
-from data.releases import ReleaseBuilder, Releases
+from data.release_builder import ReleaseBuilder
+from data.releases import Releases
 from data.tags import Kind
 
 BASE = 4000
@@ -77,7 +78,7 @@ def test_few_new_people_beside_a_sample_of_values_are_not_called_padded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # of a large release one value in 16 is kept: the numbers of one person are mostly not among them
-    monkeypatch.setattr(releases_module, "EXACT_VALUES", 100)
+    monkeypatch.setattr(release_builder, "EXACT_VALUES", 100)
     builder = ReleaseBuilder("large")
     builder.add(KNOWN, values_of(KNOWN))
     builder.write(tmp_path, {})

@@ -9,7 +9,8 @@ import pytest
 
 from crawler.lineage import compare
 from crawler.sample_records import SampleRecords
-from data.releases import ReleaseBuilder, Releases
+from data.release_builder import ReleaseBuilder
+from data.releases import Releases
 from data.tags import RECORD_KINDS, Kind
 
 MOST = 2000

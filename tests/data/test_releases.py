@@ -3,15 +3,20 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data import releases as module
+from data import cuts
+from data import release_builder as module
 from data.errors import InputError, KeyFileError, StoreError
-from data.releases import ReleaseBuilder, Releases, read_manifests, remove, retire
+from data.normalise import VERSION
+from data.release_builder import ReleaseBuilder
+from data.release_folder import read_manifests, remove, retire
+from data.releases import Releases
 from data.tags import Kind
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -75,6 +80,59 @@ def test_files_are_private_and_hold_no_link_between_keys(tmp_path: Path) -> None
     register(again, "part-1", shuffled, {Kind.NIR: keys[:, 0]})
     for path in (tmp_path / "part-1").rglob("*.tags"):
         assert path.read_bytes() == (again / "part-1" / path.relative_to(tmp_path / "part-1")).read_bytes()
+
+
+def test_releases_of_all_sizes_answer_together(tmp_path: Path) -> None:
+    sizes = {"a": 10, "b": 20, "c": 1500, "d": 4000, "e": 1600}
+    keys = {name: random_keys(size, size) for name, size in sizes.items()}
+    bits = {name: tuple(register(tmp_path, name, keys[name])["cuts"]) for name in sizes}
+    assert (bits["a"], bits["c"]) == (bits["b"], bits["e"])
+    assert len(set(bits.values())) == 3
+    index = json.loads((tmp_path / ".union" / "index.json").read_bytes())
+    # what was cut to other bits stands alone
+    assert sorted(each["members"] for each in index["segments"]) == [["a", "b"], ["c", "e"]]
+    known = Releases.open(tmp_path)
+    assert known.known_any(np.concatenate(list(keys.values()))).all()
+    assert not known.known_any(random_keys(3000, 99)).any()
+    retire(tmp_path, "c", NOW)
+    known = Releases.open(tmp_path)
+    assert [bool(known.known_any(keys[name]).all()) for name in sizes] == [True, True, False, True, True]
+    assert not known.known_any(keys["c"]).any()
+
+
+def test_releases_that_come_late_keep_more_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuts, "_ALIKE", 1)
+    bits = [register(tmp_path, name, random_keys(3000, at))["cuts"][0] for at, name in enumerate("abc")]
+    assert bits == [bits[0], bits[0] + 1, bits[0] + 2]
+    release = Releases.open(tmp_path).active["c"]
+    assert release.mistaken(Kind.NIR_DOB) == 3000 / 2 ** bits[2]
+
+
+def test_releases_of_the_second_format_are_read_and_stand_beside_new_ones(tmp_path: Path) -> None:
+    with zipfile.ZipFile(Path(__file__).parent / "releases-format-2.zip") as archive:
+        archive.extractall(tmp_path)
+    old = {name: random_keys(60, seed) for name, seed in (("part-1", 21), ("part-2", 22))}
+    for name in old:
+        path = tmp_path / name / "manifest.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "normaliser": VERSION}))
+    new = random_keys(70, 23)
+    register(tmp_path, "part-3", new, {Kind.EMAIL: new[:, 0]})
+    known = Releases.open(tmp_path)
+    everybody = np.concatenate([*old.values(), new])
+    assert known.known_any(everybody).all()
+    assert not known.known_any(random_keys(3000, 24)).any()
+    assert {name: int(rows.sum()) for name, rows in known.per_release(everybody).items()} == {
+        "part-1": 60, "part-2": 60, "part-3": 70,
+    }  # fmt: skip
+    assert known.new_values(Kind.EMAIL, everybody[:, 0]) == (0, 190)
+    assert known.known_notes(old["part-1"][:, 1]).all()
+    assert known.active["part-1"].mistaken(Kind.NAME_DOB) == 60 / 2**44
+    for release in known.active.values():
+        release.verify()
+    retire(tmp_path, "part-1", NOW)
+    known = Releases.open(tmp_path)
+    assert not known.known_any(old["part-1"]).any()
+    assert known.known_any(np.concatenate([old["part-2"], new])).all()
 
 
 def test_values_are_known_exactly_in_a_small_release(tmp_path: Path) -> None:

@@ -33,6 +33,34 @@ def test_a_set_has_its_members_and_no_others(n: int) -> None:
     assert np.array_equal(held.to_array() >> DROPPED, np.unique(tags >> DROPPED))
 
 
+@pytest.mark.parametrize("bits", [32, 37, 44])
+def test_a_set_keeps_as_many_bits_as_it_is_told(bits: int, tmp_path: Path) -> None:
+    tags, others = random_tags(3000, 1), random_tags(3000, 2)
+    cut, last = np.uint64(64 - bits), np.uint64(1) << np.uint64(64 - bits)
+    TightSet.build(tags, bits).save(tmp_path / "a.tags")
+    for held in (TightSet.build(tags, bits), TightSet.open(tmp_path / "a.tags")):
+        assert (held.cut_bits, held.nbytes) == (bits, (tmp_path / "a.tags").stat().st_size)
+        assert held.lookup(tags ^ (last - np.uint64(1)) & others).all()
+        assert np.array_equal(held.lookup(tags ^ last), np.isin((tags ^ last) >> cut, tags >> cut))
+        assert np.array_equal(held.to_array() >> cut, np.unique(tags >> cut))
+
+
+@pytest.mark.parametrize("bits", [-1, 31, 45])
+def test_tags_are_not_cut_beyond_what_is_compared(bits: int) -> None:
+    with pytest.raises(ValueError, match="cut to"):
+        TightSet.build(random_tags(3, 1), bits)
+
+
+def test_tags_that_lie_unevenly_are_held_all_the_same(tmp_path: Path) -> None:
+    tags = np.concatenate([crowded(70_000), random_tags(70_000, 3)])
+    TightSet.build(tags).save(tmp_path / "a.tags")
+    held = TightSet.open(tmp_path / "a.tags")
+    assert held.coarse_bits == 0
+    assert held.lookup(tags[-70_000:]).all()
+    assert held.lookup(tags[:20]).all()
+    assert np.array_equal(held.to_array() >> DROPPED, np.unique(tags >> DROPPED))
+
+
 @pytest.mark.parametrize("n", [3, 40, 700, 5000])
 def test_buckets_of_any_size_are_searched(n: int) -> None:
     tags = np.concatenate([crowded(n), random_tags(n, 7)])
@@ -80,6 +108,11 @@ def test_sets_of_both_forms_are_merged() -> None:
     a, b = random_tags(500, 1), random_tags(5000, 2)
     merged = TightSet.union([TightSet.build(a), TagSet.build(b)])
     assert np.array_equal(merged.to_array(), TightSet.build(np.concatenate([a, b])).to_array())
+
+
+def test_what_was_cut_differently_is_not_merged() -> None:
+    with pytest.raises(ValueError, match="fewer bits"):
+        TightSet.union([TightSet.build(random_tags(5, 1), 40), TightSet.build(random_tags(5, 1))])
 
 
 def test_a_set_comes_back_from_its_file_and_damage_is_told(tmp_path: Path) -> None:

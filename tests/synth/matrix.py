@@ -17,7 +17,8 @@ from crawler.repair import SecondLook, Unmatched
 from data import normalise
 from data.model import Lineage
 from data.people import any_key
-from data.releases import ReleaseBuilder, Releases
+from data.release_builder import ReleaseBuilder
+from data.releases import Releases
 from data.tags import Kind, Packed, probe_tags, record_keys
 from data.tagset import distinct
 from tests.synth import population as synth
