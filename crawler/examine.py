@@ -83,6 +83,7 @@ PACKED = frozenset(
 )
 
 U64 = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,9 +402,9 @@ class _Examination:
             self._text(member, batch.lines())
         if not len(batch):
             return
-        tags = self._look_again(member, batch, tag_rows(member.plan, batch, self.examiner.keys.probe))
+        tags, held = self._look_again(member, batch, tag_rows(member.plan, batch, self.examiner.keys.probe))
         member.records += int(any_key(tags.keys).sum())
-        self.records.add(tags.keys)
+        self.records.add(tags.keys, held)
         watch = self.examiner.watchlist
         suspects = np.zeros(len(batch), np.bool_)
         suspects |= watch.probe_records.lookup(tags.keys.ravel()).reshape(tags.keys.shape).any(axis=1)
@@ -415,15 +416,19 @@ class _Examination:
         if suspects.any():
             self._confirm_rows(member.plan, batch.take(np.flatnonzero(suspects)))
 
-    def _look_again(self, member: _Member, batch: RowBatch, tags: RowTags) -> RowTags:
-        """Keep some rows that no release knows, for a second look; where their names stand in the wrong columns, mend that."""
-        if member.plan is None:
-            return tags
+    def _look_again(self, member: _Member, batch: RowBatch, tags: RowTags) -> tuple[RowTags, Bools]:
+        """Keep some rows that no release knows, for a second look; where their names stand in the wrong columns, mend that.
+
+        Returns:
+            The tags, and which record keys any release holds.
+        """
         held = self.releases.held(tags.keys)
+        if member.plan is None:
+            return tags, held
         for at in member.plan.places.get("note", ()):
             self.notes.add(prints_of(self.examiner.keys.probe, batch.column(at)), any_key(held))
         if not len(self.releases):
-            return tags
+            return tags, held
         if names_swapped(tags.keys, held):
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self.examiner.keys.probe)
@@ -434,7 +439,7 @@ class _Examination:
             some = batch.take(kept)
             widest = max(readings(member.plan, len(some), Forms(some.column)), key=len, default={})
             self.unmatched.keep(tags.keys[kept], widest)
-        return tags
+        return tags, held
 
     def _text(self, member: _Member, payload: bytes) -> None:
         if member.text is None:
@@ -448,7 +453,7 @@ class _Examination:
         probe, watch = self.examiner.keys.probe, self.examiner.watchlist
         readings = tag_readings(found, probe)
         values = readings.values(probe)
-        held = self.examiner.releases.held(readings.keys)
+        held = self.releases.held(readings.keys)
         known = held.sum(axis=1)
         suspect = watch.probe_records.lookup(readings.keys.ravel()).reshape(held.shape).any(axis=1)
         for tags in values.values():
@@ -465,7 +470,7 @@ class _Examination:
                 open_.matcher.add_rows(confirmed, readings.people[rows])
             self._excerpt(confirmed, packed)
         chosen = readings.choose(known)
-        self.records.add(readings.keys[chosen])
+        self.records.add(readings.keys[chosen], held[chosen])
         member.people.append(readings.keys[chosen])
         for kind, tags in values.items():
             self.records.add_values(kind, tags[chosen][tags[chosen] != 0])

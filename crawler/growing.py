@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-U64 = NDArray[np.uint64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _FIRST = 1 << 15
 # Room that is taken at once: pages that nothing was written to cost no memory.
@@ -16,12 +17,12 @@ _STEP = 1.5
 _CHUNK = 1 << 20
 
 
-class Growing:
-    """Words of 64 bits in rows of one width."""
+class Growing(Generic[Scalar]):
+    """Numbers of one kind in rows of one width."""
 
-    def __init__(self, width: int) -> None:
-        """Of `width` words a row."""
-        self._width = width
+    def __init__(self, kind: type[Scalar], width: int) -> None:
+        """Of `width` numbers a row."""
+        self._kind, self._width = np.dtype(kind), width
         # private, for only such a mapping can be made longer; it is moved by its pages, not by its bytes
         self._held = mmap.mmap(-1, _FIRST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._size = 0
@@ -29,22 +30,22 @@ class Growing:
     def __len__(self) -> int:
         return self._size // self._width
 
-    def add(self, rows: U64) -> None:
+    def add(self, rows: NDArray[Scalar]) -> None:
         """Rows of shape (n, width), or (n,) for a width of one."""
-        size = self._size + rows.size
-        if 8 * size > len(self._held):
-            self._held.resize(max(8 * size, int(_STEP * len(self._held))))
+        each, size = self._kind.itemsize, self._size + rows.size
+        if each * size > len(self._held):
+            self._held.resize(max(each * size, int(_STEP * len(self._held))))
         # the view is gone before the mapping grows again
-        np.frombuffer(self._held, np.uint64, rows.size, 8 * self._size)[:] = rows.reshape(-1)
+        np.frombuffer(self._held, self._kind, rows.size, each * self._size)[:] = rows.reshape(-1)
         self._size = size
 
-    def rows(self) -> U64:
+    def rows(self) -> NDArray[Scalar]:
         """All rows, shape (n, width), not copied; nothing may be added afterwards."""
-        return np.frombuffer(self._held, np.uint64, self._size).reshape(-1, self._width)
+        return np.frombuffer(self._held, self._kind, self._size).reshape(-1, self._width)
 
-    def distinct(self) -> U64:
-        """All words sorted, each once, not copied; nothing may be added or asked for afterwards."""
-        words = np.frombuffer(self._held, np.uint64, self._size)
+    def distinct(self) -> NDArray[Scalar]:
+        """All numbers sorted, each once, not copied; nothing may be added or asked for afterwards."""
+        words = np.frombuffer(self._held, self._kind, self._size)
         words.sort()
         kept = min(1, len(words))
         for at in range(1, len(words), _CHUNK):

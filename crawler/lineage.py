@@ -139,7 +139,7 @@ def compare(
         group_people(rows),
         values,
         releases,
-        None if seen is None else seen[keyed],
+        seen if seen is None or keyed.all() else seen[keyed],
         texts,
         second,
         part,

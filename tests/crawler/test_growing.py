@@ -14,7 +14,7 @@ words = st.lists(st.integers(0, 2**64 - 1), max_size=3000)
 @pytest.mark.parametrize("chunk", [3, 1 << 20])
 @given(st.lists(st.one_of(words, st.lists(st.integers(0, 9), max_size=50)), max_size=6))
 def test_what_is_added_in_parts_comes_out_whole(chunk, parts):
-    held, flat = Growing(1), Growing(1)
+    held, flat = Growing(np.uint64, 1), Growing(np.uint64, 1)
     for part in parts:
         held.add(np.array(part, np.uint64).reshape(-1, 1))
         flat.add(np.array(part, np.uint64))
@@ -26,10 +26,11 @@ def test_what_is_added_in_parts_comes_out_whole(chunk, parts):
         assert flat.distinct().tolist() == sorted(set(whole))
 
 
-def test_rows_keep_their_width_however_often_they_grow():
-    held = Growing(6)
+@pytest.mark.parametrize("kind", [np.uint64, np.uint8])
+def test_rows_keep_their_width_however_often_they_grow(kind):
+    held = Growing(kind, 6)
     assert held.rows().shape == (0, 6)
-    rows = np.arange(60_000, dtype=np.uint64).reshape(-1, 6)
+    rows = np.arange(60_000).astype(kind).reshape(-1, 6)
     for at in range(0, len(rows), 7):
         held.add(rows[at : at + 7])
     assert (held.rows() == rows).all()

@@ -35,7 +35,8 @@ def releases(tmp_path_factory) -> Releases:
 def filled(releases: Releases, rows: np.ndarray, values: np.ndarray | None = None, most: int | None = MOST):
     records = SampleRecords(releases, most)
     for start in range(0, len(rows), 777):
-        records.add(rows[start : start + 777])
+        some = rows[start : start + 777]
+        records.add(some, releases.held(some))
         if values is not None:
             records.add_values(Kind.EMAIL, values[start : start + 777])
     return records
