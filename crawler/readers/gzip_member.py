@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from crawler.readers import read_inside, read_member
+from crawler.readers import read_member
 from crawler.readers.base import MAX_NAME, Damaged, Limits, Output, Source
+from crawler.readers.beside import Beside
 from crawler.readers.inflate import Inflate
-from crawler.readers.signatures import Finder
 
 FORMAT = "gzip"
 
@@ -16,7 +16,6 @@ _MAGIC = b"\x1f\x8b\x08"
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
 # name and comment of a header are unbounded in the format
 _MAX_HEADER_FIELD = 65_536
-_MOST_BESIDE = 1000
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -36,8 +35,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         out.problem("damaged", f"{stream.wrong} members do not have the checksum they name", incomplete=True)
     if member.damage is not None:
         out.lost()
-    for data in stream.beside:
-        read_inside(data, source, out, at=0)
+    stream.beside.read(source, out)
 
 
 class _Stream:
@@ -47,7 +45,7 @@ class _Stream:
         self.name = ""
         self.wrong = 0
         # fields of headers, which may hold anything
-        self.beside: list[bytes] = []
+        self.beside = Beside()
         self._source = source
         self._limits = limits
         self._inflate: Inflate | None = None
@@ -83,18 +81,14 @@ class _Stream:
         flags = head[3]
         if flags & _FEXTRA:
             size = source.read(2)
-            self._beside(source.read(int.from_bytes(size, "little")))
+            self.beside.add(source.read(int.from_bytes(size, "little")))
         name = self._text() if flags & _FNAME else b""
-        self._beside(name)
+        self.beside.add(name)
         if flags & _FCOMMENT:
-            self._beside(self._text())
+            self.beside.add(self._text())
         if flags & _FHCRC:
             source.skip(2)
         return name[:MAX_NAME].decode("latin-1")
-
-    def _beside(self, data: bytes) -> None:
-        if Finder(data).find() is not None and len(self.beside) < _MOST_BESIDE:
-            self.beside.append(data)
 
     def _text(self) -> bytes:
         data = self._source.peek(_MAX_HEADER_FIELD)

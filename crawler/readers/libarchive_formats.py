@@ -147,7 +147,7 @@ def _with_archive(
             code = _code(_ffi.read_open_memory, handle, memory, len(whole))
         # of a compressed file the packed bytes tell where it ends, else those that the format itself has used
         feed.where = lambda: int(_ffi.filter_bytes(handle, -1 if kinds[0] == "raw" else 0))
-        _Archive(source, out, limits, feed, handle, name, len(whole or b""), listing, kinds[1]).read(code)
+        _Archive(source, out, limits, feed, handle, name, len(whole or b""), listing).read(code)
     finally:
         del _feeds[key]
         _code(_ffi.read_free, handle)
@@ -166,7 +166,6 @@ class _Archive:
         name: str | None,
         held: int,
         listing: Listing | None,
-        kind: str,
     ) -> None:
         self.source = source
         self.limits = limits
@@ -177,7 +176,6 @@ class _Archive:
         self._out = out
         self._name = name
         self._listing = listing
-        self._kind = kind
         self._members = 0
         self._locked = 0
         self._used = 0
@@ -206,9 +204,6 @@ class _Archive:
             end = self._listing.end
         if self.feed.dropped:
             self.notes.add("size", f"more than {MOST_KEPT} bytes between its members were not looked into")
-        if self._kind == "lz4" and self.feed.kept(end):
-            # where a frame ends it has taken four bytes to see whether another begins
-            end -= 4
         rest = self.feed.kept(end) + self.source.peek(_LEAST)
         if len(rest) > _LEAST:
             self.source.unread(self.feed.kept(end))

@@ -5,6 +5,7 @@ Only files whose own bytes tell the byte pass nothing are looked for: a tar or a
 
 from __future__ import annotations
 
+import lzma
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ REACH = 160
 # a first look is short: where one packed file follows another, the next is near
 _WINDOWS = (2**12, 2**15, 2**18)
 _TRIED = 64
+# codes of compress that are looked at, nine bits each: half of noise fails at every one of them
+_CODES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,28 @@ def _has_block(data: bytes) -> bool:
     return number >> 1 & 3 < 3 and number >> 3 <= 2**17
 
 
+def _has_lzma(data: bytes) -> bool:
+    """Whether the stream behind a header of LZMA alone can be unpacked as far as it is seen."""
+    try:
+        lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=2**29).decompress(data, _TRIED)
+    except (lzma.LZMAError, EOFError, MemoryError) as error:
+        # too large a dictionary is for the reader to say
+        return isinstance(error, MemoryError) or "emory" in str(error)
+    return True
+
+
+def _has_codes(data: bytes) -> bool:
+    """Whether the first codes of a file of compress are such: none may name a word before it is made."""
+    size = _CODES * 9 // 8
+    codes = int.from_bytes(data[3 : 3 + size], "little")
+    # the first is a letter; the second may be the word that is being made, 257 (256 begins the table anew)
+    return (
+        len(data) >= 3 + size
+        and codes & 0x100 == 0
+        and all(codes >> 9 * number & 0x1FF <= 0x100 + number for number in range(1, _CODES))
+    )
+
+
 def _of(mark: bytes, rest: bytes, rare: int, before: int = 0) -> Signature:
     return Signature(mark, re.compile(rest, re.DOTALL), before, rare)
 
@@ -68,6 +93,10 @@ SIGNATURES = (
     _of(b"\x04\x22\x4d\x18", b"[" + re.escape(_LZ4) + rb"][\x40\x50\x60\x70]", 4),
     _of(b"LZIP\x01", b"[" + re.escape(_LZIP) + b"]", 1),
     _of(b"MSCF\0\0\0\0", rb".{4}\0\0\0\0.{4}\0\0\0\0[\0-\x05]\x01", 0),
+    # a dictionary of 2^n or 3 * 2^n bytes, a size that is not known or less than a terabyte, a zero
+    Signature(b"\x5d\0\0", re.compile(rb"[\0\x01\x02\x03\x04\x06\x08\x0c\x10\x18\x20\x30\x40\x60\x80\xc0][\0-\x0c\x10\x20\x40]"
+        rb"(?<!\0\0)(?:\xff{8}|.{5}\0\0\0)\0", re.DOTALL), 0, 0, _has_lzma),
+    Signature(b"\x1f\x9d", re.compile(rb"[\x89-\x90]"), 0, 0x9D, _has_codes),
     _of(b"xar!\0\x1c\0\x01", rb"", 0),
     # the attribute byte of old is always 0x20, a level follows
     _of(b"-lh", rb"[1-7]-.{12}\x20[\0-\x03]", 0, 2),

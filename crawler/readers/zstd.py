@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 import zstandard
 
-from crawler.readers import read_inside
 from crawler.readers.base import Damaged, Limits, Output, Source
-from crawler.readers.signatures import Finder
+from crawler.readers.beside import Beside
 from crawler.readers.streams import Restarting, inner_name, unpack
 
 FORMAT = "zstd"
@@ -22,7 +21,6 @@ _ANY = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 _ENDINGS = (".zst", ".tzst", ".zstd")
 _RLE, _RESERVED = 1, 3
 _MAX_BLOCK = 2**17
-_MOST_BESIDE, _MOST_FRAMES = 2**22, 16
 _CUT = "the compressed data ends before its end"
 
 
@@ -35,39 +33,28 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     """Unpack all frames as one file."""
     frames = Frames(source, limits)
     unpack(frames, inner_name(source.name, *_ENDINGS), out)
-    for data in frames.beside:
-        read_inside(data, source, out, at=0)
-    if frames.passed:
-        out.problem("size", "a frame that is to be skipped is too large to be looked into", incomplete=True)
+    frames.beside.read(source, out)
 
 
 class Frames(Restarting):
     """Frames one behind the other.
 
     Attributes:
-        beside: what frames hold that are to be skipped and have a packed file inside. passed: others were too large.
+        beside: what frames hold that are to be skipped.
     """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         super().__init__(source, limits, _ANY)
-        self.beside: list[bytes] = []
-        self.passed = False
+        self.beside = Beside()
 
     def one(self) -> Iterator[bytes]:
         """The frame that begins here, or nothing for one that is to be skipped."""
         source = self.source
-        mark = source.read(4)
-        if mark != _MAGIC:
-            head = source.read(4)
-            size = int.from_bytes(head, "little")
-            data = source.read(min(size, _MOST_BESIDE))
-            if Finder(data).find() is not None and len(self.beside) < _MOST_FRAMES:
-                self.beside.append(data)
-            skipped = source.skip(size - len(data))
-            self.passed = self.passed or skipped > 0
-            if len(head) < 4 or skipped + len(data) < size:
+        if source.peek(4) != _MAGIC:
+            if not self.beside.frame(source):
                 raise Damaged("cut", _CUT)
             return
+        mark = source.read(4)
         head, window, checksum = self._header()
         if window > self.limits.memory // 2:
             raise Damaged("memory", "it needs more memory to be unpacked than the limit")
