@@ -29,7 +29,7 @@ from crawler.running_text import Found, RunningText
 from crawler.sample_records import SampleRecords
 from crawler.sandbox import Kept, Sandbox
 from crawler.scan import ByteScanner, Candidate
-from crawler.tables import Plan, looks_like_header, reads_like_text, sniff
+from crawler.tables import Plan, begins_with_header, is_prose, plan_of
 from crawler.text_records import tag_readings
 from crawler.wire import HEADER, load, pack_json
 from data import evidence, sightings
@@ -180,6 +180,15 @@ class Examiner:
                 break
             rows -= each.rows
             self.builders.pop(each.release, None)
+
+    def take(self, collected: ReleaseBuilder) -> None:
+        """Take what another process collected for a release, as if it had been examined here."""
+        if collected.release.startswith(SIGHTED):
+            self.keep_sighted(collected)
+            return
+        builder = self.builders.setdefault(collected.release, ReleaseBuilder(collected.release))
+        for part in collected.parts():
+            builder.add(*part)
 
     def examine(
         self,
@@ -391,12 +400,12 @@ class _Examination:
 
     def _rows(self, member: _Member, batch: RowBatch) -> None:
         if member.plan is None:
-            rows = batch.texts(0, min(SNIFF_ROWS, max(8, SNIFF_CELLS // max(1, len(batch.columns)))))
+            sample = batch.sample(min(SNIFF_ROWS, max(8, SNIFF_CELLS // max(1, len(batch.columns)))))
             header = member.header
-            if header is None and rows and looks_like_header(rows[0], rows[1:]):
-                header, rows, batch = rows[0], rows[1:], batch.drop(1)
-            member.plan = sniff(header, rows)
-            member.prose = reads_like_text(member.plan, rows)
+            if header is None and begins_with_header(sample):
+                header, sample, batch = sample.row(0), sample.without_first(), batch.drop(1)
+            member.plan = plan_of(header, sample)
+            member.prose = is_prose(member.plan, sample)
         member.rows += len(batch)
         if member.prose:
             self._text(member, batch.lines())

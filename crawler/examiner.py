@@ -5,7 +5,6 @@ The process itself is `crawler.examiner_main`. Protocol: docs/architecture.md, s
 
 from __future__ import annotations
 
-import array
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from crawler.wire import CHUNK, load, pack, pack_json, receive, receive_async, send, send_json
+from crawler.wire import CHUNK, load, pack, pack_json, receive, receive_async, send, send_json, send_with_socket
 from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.home import Home
 from data.model import Finding
@@ -120,9 +119,7 @@ class ExaminerProcess:
         ours, theirs = socket.socketpair()
         try:
             with self._lock:
-                self._control.sendmsg(
-                    [pack(b"A")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))]
-                )
+                send_with_socket(self._control, pack(b"A"), theirs)
         except OSError as error:
             ours.close()
             raise ExaminerDied(

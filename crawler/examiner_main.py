@@ -6,105 +6,25 @@ that it was given. Protocol: docs/architecture.md, section 2; the ends that othe
 
 from __future__ import annotations
 
-import array
 import contextlib
 import gc
 import os
+import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawler.examiner import Greeting
-from crawler.wire import load, pack_json, receive, send_json
-from data.errors import ExamineError, TocsinError, WireError
+from crawler.sample_socket import describe
+from crawler.wire import load, pack_json, receive_with_socket, send_json
+from data.errors import ExamineError, WireError
 from data.home import Home
 
 if TYPE_CHECKING:
     from crawler.examine import Examiner
-    from data.model import Finding
-
-
-class _Samples:
-    """The chunks of one sample on a socket, and what the peer said at their end."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
-        self.ending: dict[str, Any] = {}
-        self.over = self.told = False
-
-    def __iter__(self) -> Iterator[bytearray]:
-        while not self.over:
-            kind, payload = receive(self.socket)
-            if kind == b"D":
-                yield payload
-            elif kind == b"E":
-                self.ending.update(load(payload))
-                self.over = True
-            else:
-                raise WireError("an unknown frame in the middle of a sample")
-
-    def enough(self) -> None:
-        """Tell the peer, once, that nothing further of the sample can be examined; it may still send some."""
-        if not self.told:
-            self.told = True
-            with contextlib.suppress(OSError):
-                # a peer that is gone is met by whoever reads next
-                send_json(self.socket, b"C", {})
-
-    def drain(self) -> None:
-        """Read to the end of the sample, so that the connection can go on after an error."""
-        for _ in self:
-            pass
-
-
-def _describe(error: Exception) -> dict[str, str]:
-    if isinstance(error, TocsinError):
-        return {"code": type(error).__name__, "message": str(error), "hint": error.hint}
-    # the text of a foreign error may hold content of the sample: only its class leaves this process
-    return {"code": "ExamineError", "message": f"the examiner failed with {type(error).__name__}", "hint": ""}
-
-
-def finding_frame(finding: Finding) -> bytes:
-    """The frame of a finding; without its members where they make it too large: what was found is always told."""
-    try:
-        return pack_json(b"F", finding.to_json())
-    except WireError:
-        said = "members: its members were examined and are too many to be listed"
-        return pack_json(b"F", replace(finding, members=(), problems=(*finding.problems, said)).to_json())
-
-
-def _serve_samples(sock: socket.socket, examiner: Callable[[], Examiner]) -> None:
-    from crawler.examine import Request
-    from crawler.sandbox import Kept
-
-    with sock, contextlib.closing(Kept(examiner().sandbox)) as kept:
-        while True:
-            try:
-                kind, payload = receive(sock)
-            except (EOFError, OSError):
-                return
-            samples = _Samples(sock)
-            try:
-                if kind != b"S":
-                    raise WireError("a sample must begin with a start frame")
-                finding = examiner().examine(
-                    Request.from_json(load(payload)), samples, samples.ending, kept, samples.enough
-                )
-                answer = finding_frame(finding)
-            except (EOFError, ConnectionError):
-                return
-            except Exception as error:  # noqa: BLE001 - one sample must not end the others' process; it is told
-                answer = pack_json(b"X", _describe(error))
-                with contextlib.suppress(EOFError, OSError, WireError):
-                    samples.drain()
-            try:
-                sock.sendall(answer)
-            except OSError:
-                return
 
 
 class _Service:
@@ -169,34 +89,28 @@ class _Service:
 
     def serve(self) -> None:
         """Take orders until the runner closes its end."""
+        from crawler.connections import Connections
+
+        connections = Connections(self.current, most_workers(), [self.control])
         while True:
-            message, ancillary, _, _ = self.control.recvmsg(5, socket.CMSG_SPACE(4))
-            if not message:
-                return
-            header = message + self._rest(5 - len(message))
-            kind, size = header[:1], int.from_bytes(header[1:], "little")
-            payload = self._rest(size)
-            if kind == b"A":
-                descriptors = array.array("i")
-                for _, _, data in ancillary:
-                    descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-                sock = socket.socket(fileno=descriptors[0])
-                threading.Thread(target=_serve_samples, args=(sock, self.current), daemon=True).start()
+            poll = select.poll()
+            for descriptor in (self.control.fileno(), *connections.descriptors()):
+                poll.register(descriptor, select.POLLIN)
+            readable = {descriptor for descriptor, _ in poll.poll()}
+            connections.attend(readable - {self.control.fileno()})
+            if self.control.fileno() not in readable:
+                continue
+            kind, payload, sock = receive_with_socket(self.control)
+            if kind == b"A" and sock is not None:
+                connections.serve(sock)
                 continue
             try:
                 answer = pack_json(b"O", self._order(kind, load(payload)))
             except Exception as error:  # noqa: BLE001 - the runner is told, and decides
-                answer = pack_json(b"X", _describe(error))
+                answer = pack_json(b"X", describe(error))
+            # whatever was ordered, nobody goes on with sets that are no longer those of this process
+            connections.reloaded()
             self.control.sendall(answer)
-
-    def _rest(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = self.control.recv(size - len(data))
-            if not part:
-                raise EOFError
-            data += part
-        return data
 
     def _order(self, kind: bytes, value: Mapping[str, Any]) -> Any:
         from data.releases import Releases
@@ -221,6 +135,12 @@ class _Service:
         raise WireError("an unknown order")
 
 
+def most_workers() -> int:
+    """How many processes may be forked for small samples: one for each processor, none where there is but one."""
+    processors = len(os.sched_getaffinity(0))
+    return processors if processors > 1 else 0
+
+
 def main() -> None:
     """Entry of the process: `python -m crawler.examiner_main FD HOME`."""
     from crawler import confine, footprint
@@ -237,7 +157,7 @@ def main() -> None:
         footprint.settle()
         gc.enable()
     except Exception as error:  # noqa: BLE001 - said on the socket, where the runner raises it again
-        send_json(control, b"X", _describe(error))
+        send_json(control, b"X", describe(error))
         sys.exit(2)
     send_json(
         control,

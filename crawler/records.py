@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.table_sample import TableSample
 from crawler.tables import KEY_ROLES, VALUE_ROLES, Plan
 from data import normalise
 from data.errors import WireError
@@ -147,12 +148,13 @@ class RowBatch:
         """One cell; '' where this batch has no such column."""
         return self.columns[column].text(row) if column < len(self.columns) else ""
 
-    def texts(self, start: int, stop: int) -> list[list[str]]:
-        """Some rows as lists of cells."""
-        stop = min(stop, self.rows)
-        if not len(self.columns):
-            return [[] for _ in range(start, stop)]
-        return [list(row) for row in zip(*[column.texts(start, stop) for column in self.columns], strict=True)]
+    def sample(self, rows: int) -> TableSample:
+        """The first rows, as many as there are, to judge the columns by."""
+        if rows >= self.rows:
+            return TableSample(list(self.columns), self.rows)
+        if isinstance(self.columns, Cells):
+            return TableSample(list(self.columns.rows(slice(0, rows))), rows)
+        return TableSample([column.part(0, rows) for column in self.columns], rows)
 
     def lines(self) -> bytes:
         """All rows as lines of text, cells divided by semicolons."""
@@ -169,11 +171,7 @@ class RowBatch:
         """Without the first rows."""
         if isinstance(self.columns, Cells):
             return RowBatch(self.columns.rows(slice(count, None)), self.rows - count)
-        left = []
-        for column in self.columns:
-            cut = column.offsets[count]
-            left.append(Packed(column.blob[cut:], column.offsets[count:] - cut))
-        return RowBatch(tuple(left), self.rows - count)
+        return RowBatch(tuple(column.part(count) for column in self.columns), self.rows - count)
 
 
 # --- tags of rows ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -137,9 +137,9 @@ class ReaderSession:
 
 @dataclass(slots=True)
 class _Zygote:
-    """The warm process that runs."""
+    """The warm process that runs; `process` is None where another one started it."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None
     control: socket.socket
     walls: str
     walled: bool
@@ -218,7 +218,7 @@ class Sandbox:
             ReaderFailed: the process was gone and could not be started again.
         """
         with self._lock:
-            if self._zygote is None or self._zygote.process.poll() is not None:
+            if self._zygote is None or _has_ended(self._zygote):
                 self._zygote = self._restart()
             try:
                 return self._open(self._zygote)
@@ -256,6 +256,12 @@ class Sandbox:
             else "degraded: not filtered on this kernel or machine",
             "reader limits": f"{self.limits.memory // 2**20} MiB, {self.limits.cpu:g} s processor time, no core dumps",
         }
+
+    def forked(self) -> None:
+        """In a process that was just forked: the one that reads is shared, and another's to see out."""
+        self._lock = threading.Lock()
+        if self._zygote is not None:
+            self._zygote = replace(self._zygote, process=None)
 
     def close(self) -> None:
         """End the process and with it all readers."""
@@ -354,8 +360,15 @@ def _greets(zygote: _Zygote) -> bool:
     return bool(greeting)
 
 
+def _has_ended(zygote: _Zygote) -> bool:
+    # of another's child only its socket tells, once something is sent
+    return zygote.process is not None and zygote.process.poll() is not None
+
+
 def _end(zygote: _Zygote) -> None:
     zygote.control.close()
+    if zygote.process is None:
+        return
     try:
         zygote.process.wait(2)
     except subprocess.TimeoutExpired:

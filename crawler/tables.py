@@ -9,15 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, compress
+from itertools import compress
 from operator import not_
 
-import numpy as np
-from numpy.typing import NDArray
-
 from crawler.headers import role_of
+from crawler.table_sample import SHOWABLE, TableSample
 from data import normalise
-from data.tags import Kind, Packed
+from data.tags import Kind
 
 # Roles that carry a value of their own, and the kind of its tag.
 VALUE_ROLES = {
@@ -33,15 +31,13 @@ KEY_ROLES = ("first", "surname", "dob", "nir", "email", "phone")
 ROLES = (*dict.fromkeys((*KEY_ROLES, *VALUE_ROLES)), "fullname", "note")
 # A column shows a kind when this share of its filled cells has its form; clearly when nearly all have.
 SHOWN, CLEARLY = 0.6, 0.9
-# What values can show, the most telling first: an IBAN holds digits that look like a telephone number.
-SHOWABLE = ("email", "iban", "nir", "dob", "phone", "professional")
 # A header whose words are contradicted by this many columns, in all but this share of their cells, is not believed.
 _MOST_LIES, _HARDLY = 2, 0.1
 _NAMES = frozenset({"surname", "first", "fullname"})
-MAX_NAME = 40
+# Rows after the first one that tell whether it is a header.
+_FOLLOWING = 5
 # "né le 12/03/1975", "Tél: 06 12 34 56 78": a label in the cell itself
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_ASCII_LETTER, _ASCII_DIGIT = re.compile("[A-Za-z]"), re.compile("[0-9]")
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
 
 
@@ -89,59 +85,34 @@ class Plan:
         ]
 
 
-class Shown:
-    """What the cells of some rows show by their form.
-
-    Attributes:
-        filled: shape (rows, width), cells that are not blank. forms: per kind, shape (rows, width), cells of its form.
-    """
-
-    def __init__(self, rows: Sequence[Sequence[str]], width: int) -> None:
-        # numba comes with it
-        from data.columns import shown
-
-        if all(len(row) == width for row in rows):
-            cells = list(chain.from_iterable(rows))
-        else:
-            cells = [row[at] if at < len(row) else "" for row in rows for at in range(width)]
-        shape = len(rows), width
-        lengths = np.fromiter(map(len, map(str.strip, cells)), np.int64, len(cells))
-        self.filled: NDArray[np.bool_] = (lengths > 0).reshape(shape)
-        self.forms: dict[str, NDArray[np.bool_]] = {
-            role: form.reshape(shape) for role, form in shown(Packed.of_texts(cells), SHOWABLE).items()
-        }
-
-    @property
-    def any(self) -> NDArray[np.bool_]:
-        """Shape (rows, width), cells of any form."""
-        whole: NDArray[np.bool_] = np.logical_or.reduce(list(self.forms.values()))
-        return whole
-
-    def shares(self) -> list[dict[str, float]]:
-        """Per column, for each kind the share of its filled cells that have its form; {} without a filled cell."""
-        filled = self.filled.sum(axis=0).tolist()
-        counts = {role: form.sum(axis=0).tolist() for role, form in self.forms.items()}
-        return [{role: counts[role][at] / whole for role in counts} if whole else {} for at, whole in enumerate(filled)]
-
-
 def looks_like_header(row: Sequence[str], following: Sequence[Sequence[str]] = ()) -> bool:
-    """Whether a first row names columns: it promises something and holds no value itself.
+    """`begins_with_header` of a first row and some after it."""
+    return begins_with_header(TableSample.of([row, *following[:_FOLLOWING]], len(row)))
 
-    Args:
-        row: the first row.
-        following: some rows after it; where these show kinds and the first row none, it is a header even if no word
-            of it is known.
+
+def begins_with_header(sample: TableSample) -> bool:
+    """Whether the first row names columns: it promises something and holds no value itself.
+
+    Where the rows after it show kinds and it shows none, it is a header even if no word of it is known.
     """
+    if not sample.rows:
+        return False
+    row = sample.row(0)
     if not any(cell.strip() for cell in row):
         return False
-    shown = Shown([row, *following[:5]], len(row)).any
-    if shown[0].any():
+    shown = sample.any_form()
+    if shown[:, 0].any():
         return False
     known = sum(bool(role_of(cell)) for cell in row)
-    return known >= 2 or known == len(row) or bool(shown[1:].any())
+    return known >= 2 or known == len(row) or bool(shown[:, 1 : 1 + _FOLLOWING].any())
 
 
 def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan:
+    """`plan_of` of rows of texts; short rows are allowed."""
+    return plan_of(header, TableSample.of(sample, max(map(len, (*sample, header or ())), default=0)))
+
+
+def plan_of(header: Sequence[str] | None, sample: TableSample) -> Plan:
     """What each column of a table holds, from its header's words and its values.
 
     The kinds that values clearly show win over a wrong header. Names show themselves only through the header, common
@@ -149,36 +120,38 @@ def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan
 
     Args:
         header: words, or None.
-        sample: some rows; short rows are allowed.
+        sample: some rows.
     """
-    width = max([len(row) for row in sample] + [len(header or ())], default=0)
-    names = [header[at] if header is not None and at < len(header) else "" for at in range(width)]
+    sample = sample.of_width(max(sample.width, len(header or ())))
+    names = [header[at] if header is not None and at < len(header) else "" for at in range(sample.width)]
     promised = [role_of(name) if name else "" for name in names]
-    columns = [[row[at] if at < len(row) else "" for row in sample] for at in range(width)]
-    shown = Shown(sample, width).shares()
-    found = _roles(promised, columns, shown)
+    shown = sample.shares()
+    found = _roles(promised, sample, shown)
     if _lies(promised, shown):
         # words beside the wrong columns say nothing of names either, if names show themselves
         believed = ["" if role in _NAMES or _promises_another(role, shares) else role
                     for role, shares in zip(promised, shown, strict=True)]  # fmt: skip
-        other = _roles(believed, columns, shown)
+        other = _roles(believed, sample, shown)
         if {"surname", "first"} <= {role for role, _ in other}:
             found = other
-    return Plan(tuple(Column(names[at], *found[at]) for at in range(width)))
+    return Plan(tuple(Column(names[at], *found[at]) for at in range(sample.width)))
 
 
-def _roles(
-    promised: Sequence[str], columns: Sequence[Sequence[str]], shown: Sequence[dict[str, float]]
-) -> list[tuple[str, str]]:
+def _roles(promised: Sequence[str], sample: TableSample, shown: Sequence[dict[str, float]]) -> list[tuple[str, str]]:
     """The role of each column, and what said so."""
     found = [_decide(promise, shares) for promise, shares in zip(promised, shown, strict=True)]
-    _one_birth_date(found, promised, columns)
+    _one_birth_date(found, promised, sample)
     if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
-        _find_names(found, promised, columns)
+        _find_names(found, promised, sample)
     return found
 
 
 def reads_like_text(plan: Plan, sample: Sequence[Sequence[str]]) -> bool:
+    """`is_prose` of rows of texts."""
+    return is_prose(plan, TableSample.of(sample))
+
+
+def is_prose(plan: Plan, sample: TableSample) -> bool:
     """Whether rows are rather lines of text: no record key can come of their columns, and sentences stand in them.
 
     Prose with a comma at the same place in every line is taken for a table, and notes of a table speak of people.
@@ -187,8 +160,9 @@ def reads_like_text(plan: Plan, sample: Sequence[Sequence[str]]) -> bool:
     named = "first" in roles or "fullname" in roles
     if (named and roles & {"nir", "email", "phone", "dob"}) or ("dob" in roles and roles & {"nir", "phone"}):
         return False
-    wordy = sum(any(len(cell.split(None, 2)) > 2 or _LABELLED.search(cell) for cell in row) for row in sample)
-    return wordy * 2 > len(sample)
+    rows = zip(*map(sample.texts, range(sample.width)), strict=True)
+    wordy = sum(any(len(cell.split(None, 2)) > 2 or _LABELLED.search(cell) for cell in row) for row in rows)
+    return wordy * 2 > sample.rows
 
 
 def _promises_another(promise: str, shares: dict[str, float]) -> bool:
@@ -218,12 +192,12 @@ def _decide(promise: str, shares: dict[str, float]) -> tuple[str, str]:
     return (shown, "values") if shown and promise != "date" else ("", "")
 
 
-def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
+def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], sample: TableSample) -> None:
     """Of several columns of dates the promised one is the birth date, else the one that lies furthest back."""
     dates = [at for at, (role, _) in enumerate(found) if role == "dob"]
     if len(dates) < 2:
         return
-    keep = [at for at in dates if promised[at] == "dob"] or [min(dates, key=lambda at: _middle_year(columns[at]))]
+    keep = [at for at in dates if promised[at] == "dob"] or [min(dates, key=lambda at: _middle_year(sample.texts(at)))]
     for at in dates:
         if at not in keep:
             found[at] = ("", "")
@@ -235,16 +209,16 @@ def _middle_year(cells: Sequence[str]) -> int:
     return years[len(years) // 2] if years else 9999
 
 
-def _find_names(found: list[tuple[str, str]], promised: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
+def _find_names(found: list[tuple[str, str]], promised: Sequence[str], sample: TableSample) -> None:
     """Name columns without words: the one with common first names, and a wordy neighbour as its surname."""
     from data.catalogue.names import FIRST_NAMES
 
     roles = {role for role, _ in found}
-    open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(columns[at])]
+    open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(sample, at)]
     if "first" not in roles:
         shares = {
             at: sum(map(FIRST_NAMES.__contains__, words)) / max(1, len(words))
-            for at, words in ((at, _first_words(columns[at])) for at in open_)
+            for at, words in ((at, _first_words(sample.texts(at))) for at in open_)
         }
         best = max(shares, key=lambda at: shares[at], default=None)
         if best is not None and shares[best] >= 0.3:
@@ -271,28 +245,10 @@ def _first_words(cells: Sequence[str]) -> list[str]:
     return [*map(str.lower, compress(firsts, plain)), *normalise.normalise_column("first", others).texts()]
 
 
-def _wordy(cells: Sequence[str]) -> bool:
+def _wordy(sample: TableSample, at: int) -> bool:
     """Cells like names: short, letters, and not the same few words again and again."""
-    filled = [cell for cell in map(str.strip, cells) if cell]
-    if not filled:
+    filled = int(sample.filled[at].sum())
+    if not filled or not sample.like_names(at, CLEARLY * filled):
         return False
-    needed, left = CLEARLY * len(filled), len(filled)
-    for cell in filled:
-        if not _like_name(cell):
-            left -= 1
-            # most columns of numbers, dates and addresses are told by their first cells
-            if left < needed:
-                return False
-    return len(set(filled)) > len(filled) // 10 + (len(filled) > 5)
-
-
-def _like_name(cell: str) -> bool:
-    """Short, with a letter and without a digit."""
-    if len(cell) > MAX_NAME:
-        return False
-    if cell.isalpha():
-        # no letter is a digit
-        return True
-    if cell.isascii():
-        return _ASCII_LETTER.search(cell) is not None and _ASCII_DIGIT.search(cell) is None
-    return any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell))
+    distinct = set(map(str.strip, sample.texts(at))) - {""}
+    return len(distinct) > filled // 10 + (filled > 5)

@@ -5,6 +5,7 @@ The receiver bounds the length before it allocates, and never unpickles.
 
 from __future__ import annotations
 
+import array
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,31 @@ def receive(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearr
     if size > limit:
         raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {limit}")
     return kind, _exactly(sock, size)
+
+
+def send_with_socket(sock: socket.socket, frame: bytes, other: socket.socket) -> None:
+    """Send a frame and a socket, which the peer gets a copy of."""
+    sock.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [other.fileno()]))])
+
+
+def receive_with_socket(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearray, socket.socket | None]:
+    """The next frame and the socket that came with it; raises as `receive` does."""
+    first, ancillary, _, _ = sock.recvmsg(HEADER.size, socket.CMSG_SPACE(4))
+    descriptors = array.array("i")
+    for _, _, data in ancillary:
+        descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    other = socket.socket(fileno=descriptors[0]) if descriptors else None
+    try:
+        if not first:
+            raise EOFError
+        kind, size = HEADER.unpack(first + _exactly(sock, HEADER.size - len(first)))
+        if size > limit:
+            raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {limit}")
+        return kind, _exactly(sock, size), other
+    except BaseException:
+        if other is not None:
+            other.close()
+        raise
 
 
 def load(payload: bytes | bytearray) -> Any:

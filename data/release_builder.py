@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,17 @@ class ReleaseBuilder:
             self._values.setdefault(kind, []).append(tags)
         if notes is not None and len(notes):
             self._notes.append(notes)
+
+    def parts(self) -> Iterator[tuple[U64, dict[Kind, U64], U64]]:
+        """What was added, in pieces that `add` takes: rows, value tags and prints one after another."""
+        no_rows, none = np.zeros((0, len(RECORD_KINDS)), np.uint64), np.zeros(0, np.uint64)
+        for keys in self._keys:
+            yield keys, {}, none
+        for kind, tags in self._values.items():
+            for part in tags:
+                yield no_rows, {kind: part}, none
+        for prints in self._notes:
+            yield no_rows, {}, prints
 
     def write(self, folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the release whole or not at all, and return its manifest.

@@ -270,6 +270,11 @@ class Packed:
         places = np.repeat(self.offsets[items] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return type(self)(self.blob[places], offsets)
 
+    def part(self, start: int, stop: int | None = None) -> Self:
+        """Some items in a row, from `start` up to `stop` or to the end, not copied."""
+        offsets = self.offsets[start:] if stop is None else self.offsets[start : stop + 1]
+        return type(self)(self.blob[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def text(self, index: int) -> str:
         """One item as text; bytes that are no UTF-8 become U+FFFD."""
         return self.item(index).decode("utf-8", "replace")

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from crawler.examine import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, Examiner, Request, _Examination
-from crawler.examiner_main import finding_frame
+from crawler.sample_socket import finding_frame
 from crawler.sandbox import Kept, Limits, Sandbox
 from crawler.wire import HEADER, MAX_FRAME
 from data.errors import WireError
