@@ -25,12 +25,12 @@ from data.errors import WireError
 if TYPE_CHECKING:
     from crawler.examine import Examiner
 
-# A connection gets a process after so many small samples beside others: 16 are 50 ms of work, a fork takes 10 ms.
-SMALL_IN_A_ROW = 16
+# A connection gets a process after so many more small samples beside others than alone: 50 ms of work; a fork takes 10 ms.
+MANY = 16
 # A sample of more bytes keeps its threads busy in compiled loops, which share the processors as they are.
 SMALL = 2**20
 # A fork waits so long for a moment at which no sample is under way; while a large one is, there is none.
-QUIET_SECONDS = 0.05
+QUIET_SECONDS = 0.25
 # ... and is not asked for again before so many samples: each asking holds the others up.
 SAMPLES_BETWEEN = 1000
 
@@ -39,7 +39,7 @@ class Connection:
     """One sample socket that a thread serves.
 
     Attributes:
-        crowded: small samples in a row that met others; below 0 after a fork was refused.
+        crowded: small samples that met others, less those that met none; below 0 after a fork was refused.
     """
 
     def __init__(self, sock: socket.socket, kept: Kept) -> None:
@@ -116,10 +116,7 @@ class Connections:
                 if size is None or (self._is_crowded(connection, size) and self._moved(connection)):
                     return
         finally:
-            # in this order: a process that is forked between both closes it once more, and holds nothing of it
-            connection.close()
-            with self._gate:
-                self._open.discard(connection)
+            self._forget(connection)
 
     @contextlib.contextmanager
     def _sample(self, connection: Connection) -> Iterator[None]:
@@ -135,12 +132,13 @@ class Connections:
                 others = others or self._under_way > 1
                 self._under_way -= 1
                 self._gate.notify_all()
-            connection.crowded += 1 if others or connection.crowded < 0 else -connection.crowded
+            # rather more often beside others than not: below 0 it only counts up
+            connection.crowded += 1 if others or connection.crowded < 0 else -min(1, connection.crowded)
 
     def _is_crowded(self, connection: Connection, size: int) -> bool:
         if size > SMALL:
             connection.crowded = min(connection.crowded, 0)
-        return connection.crowded >= SMALL_IN_A_ROW and len(self._workers) < self._most
+        return connection.crowded >= MANY and len(self._workers) < self._most
 
     def _moved(self, connection: Connection) -> bool:
         """Have the main thread move the connection to a process of its own; False where it stays."""
@@ -151,13 +149,23 @@ class Connections:
         os.write(self._wake, b"w")
         return moved.result()
 
+    def _forget(self, connection: Connection) -> None:
+        # in this order: a process that is forked between both closes it once more, and holds nothing of it
+        connection.close()
+        with self._gate:
+            self._open.discard(connection)
+
     # --- in the main thread ----------------------------------------------------------------------------------------
 
     def _start(self, connection: Connection) -> bool:
-        if len(self._workers) >= self._most or not self._quiet():
-            self._open_gate()
+        with self._gate:
+            alone = len(self._open) < 2
+        if alone or len(self._workers) >= self._most:
+            # the others that it met have gone to processes meanwhile
             return False
         try:
+            if not self._quiet():
+                return False
             worker = start_worker(
                 connection.socket, self._current(), self._version, partial(self._drop_all_but, connection)
             )
@@ -167,6 +175,7 @@ class Connections:
         finally:
             self._open_gate()
         self._workers[worker.link.fileno()] = worker
+        self._forget(connection)
         return True
 
     def _quiet(self) -> bool:

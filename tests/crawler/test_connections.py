@@ -64,7 +64,7 @@ def until(holds: Callable[[], object]) -> None:
     end = time.monotonic() + 20
     while not holds():
         assert time.monotonic() < end
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def ask(client: ExaminerClient, body: bytes = PASTE, **more: object) -> Finding:
@@ -91,15 +91,21 @@ def crowded(examiner: ExaminerProcess) -> Iterator[tuple[ExaminerClient, Examine
         before = ask(one)
         found: list[Finding] = []
 
+        enough = threading.Event()
+
         def go_on(client: ExaminerClient) -> None:
-            while not workers(examiner) and len(found) < 4000:
+            while not enough.is_set():
                 found.append(ask(client))
 
         threads = [threading.Thread(target=go_on, args=(client,)) for client in (one, two)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            until(lambda: workers(examiner))
+        finally:
+            enough.set()
+            for thread in threads:
+                thread.join()
         (worker,) = workers(examiner)
         assert all(finding == before for finding in (*found, ask(one), ask(two)))
         moved, other = (two, one) if answers_first(one, two, worker) else (one, two)
