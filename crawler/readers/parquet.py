@@ -46,19 +46,18 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     finally:
         table.notes.report(out)
         table.batches.report(out)
-    read_inside(held, source, out, _known(file, len(held)))
+    read_inside(held, source, out, _known(file, len(held), table.sound))
 
 
-def _known(file: parquet.ParquetFile, size: int) -> Claims:
-    """What of the file its index names: the columns of its groups, and itself."""
+def _known(file: parquet.ParquetFile, size: int, sound: list[tuple[int, int]]) -> Claims:
+    """What of the file its index names: the columns of its groups that could be read, and itself.
+
+    pyarrow ends the process where it is asked for a column's place that its index tells wrongly.
+    """
     begins, ends = [], []
     try:
         metadata = file.metadata
-        parts = [
-            metadata.row_group(group).column(column)
-            for group in range(metadata.num_row_groups)
-            for column in range(metadata.num_columns)
-        ]
+        parts = [metadata.row_group(group).column(column) for group, column in sound]
         places = [(part.dictionary_page_offset or part.data_page_offset, part.total_compressed_size) for part in parts]
         places.append((size - 8 - metadata.serialized_size, metadata.serialized_size + 8))
     except _REFUSED:
@@ -84,13 +83,14 @@ def _damage(error: BaseException, sentence: str) -> Damaged:
 
 
 class _Table:
-    """One file on its way out."""
+    """One file on its way out; `sound` is which columns of which groups were read without damage."""
 
     def __init__(
         self, file: parquet.ParquetFile, out: Output, limits: Limits, batches: Batches, columns: list[int]
     ) -> None:
         self.notes = Notes()
         self.batches = batches
+        self.sound: list[tuple[int, int]] = []
         self._file = file
         self._out = out
         self._limits = limits
@@ -99,18 +99,25 @@ class _Table:
 
     def group(self, number: int) -> None:
         """The rows of one group; where it is damaged, of those of its columns that are not."""
-        rows = self._rows(number, None)
-        if rows is None:
+        tops = [name.split(".")[0] for name in self._names]
+        sound = list(dict.fromkeys(tops))
+        try:
+            rows = self._rows(number, None)
+            if rows is not None:
+                sound = [name for name in sound if self._is_sound(number, name)]
+                self.notes.add("damaged", "a group of rows is damaged")
+                if sound:
+                    self._rows(number, sound, rows)
+        except Damaged as damage:
+            if damage.code not in {"locked", "memory"}:
+                # what its rows came to: the end of the whole file
+                raise
+            self.notes.add(damage.code, str(damage))
             return
-        sound = [
-            name for name in dict.fromkeys(name.split(".")[0] for name in self._names) if self._is_sound(number, name)
-        ]
-        self.notes.add("damaged", "a group of rows is damaged")
-        if sound:
-            self._rows(number, sound, rows)
+        self.sound += [(number, column) for column in self._columns if tops[column] in sound]
 
     def _rows(self, number: int, columns: list[str] | None, skip: int = 0) -> int | None:
-        """Give the rows of a group out; None if all came, else how many."""
+        """Give the rows of a group out; None if all came, else how many; raises Damaged for a lock or a limit."""
         came = 0
         try:
             for batch in self._file.iter_batches(BATCH, row_groups=[number], columns=columns, use_threads=False):
@@ -121,8 +128,7 @@ class _Table:
         except (*_REFUSED, MemoryError) as error:
             damage = _damage(error, "")
             if damage.code != "damaged":
-                self.notes.add(damage.code, str(damage))
-                return None
+                raise damage from None
             return came
         return None
 

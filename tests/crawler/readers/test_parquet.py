@@ -135,6 +135,17 @@ def test_a_damaged_group_costs_itself_and_a_damaged_column_of_it_alone() -> None
     assert "Dupont700" not in values
 
 
+def test_an_index_at_odds_with_its_columns_does_not_end_the_process() -> None:
+    """A column is said to be never null; pyarrow aborts where it is then asked for that column's place."""
+    data = bytearray(packed(pa.table({"a": pa.array([{"b": "x"}, {"b": None}])})))
+    index = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    optional, required = b"\x25\x02", b"\x25\x00"
+    at = data.index(optional, index)
+    data[at : at + 2] = required
+    found = read(bytes(data))
+    assert found.problems == ["damaged"]
+
+
 def test_a_cut_file_says_so() -> None:
     _, data = groups()
     found = read(data[:-20])
