@@ -42,7 +42,7 @@ class Look:
     """What was learned of a body without reading it.
 
     Attributes:
-        how: `zip`, `torrent` or `listing`. complete: it names every file.
+        how: `zip`, `7z`, `7z, locked` (its names are encrypted), `torrent` or `listing`. complete: it names every file.
         files: shape (n, 3): print of size and checksum (0 without), print of size and name, size.
         fetched: bytes that were fetched for it. total: size of the body, 0 where it is not known.
     """
@@ -79,7 +79,7 @@ def judge(look: Look, bodies: Sequence[Body]) -> Early:
     A file is known by size and checksum; by size and name only where it has no checksum.
     """
     rows = look.files[look.files[:, 2] > 0]
-    contents, names, sizes = rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int64)
+    contents, names, sizes = rows[:, 0], rows[:, 1], rows[:, 2]
     held = {each for body in bodies for each in body.prints}
     known_prints = np.fromiter(held, np.uint64, len(held))
     by_content = (contents != 0) & np.isin(contents, known_prints)
@@ -94,8 +94,8 @@ def judge(look: Look, bodies: Sequence[Body]) -> Early:
         if matched:
             parents.append((body.kind, body.ref, len(matched)))
             whole = whole or (bool(body.files) and len(matched) >= body.files) or body.whole in matched
-    files, size = len(rows), int(sizes.sum())
-    files_known, bytes_known = int(known.sum()), int(sizes[known].sum())
+    files, size = len(rows), _total(sizes)
+    files_known, bytes_known = int(known.sum()), _total(sizes[known])
     if not files or not look.complete:
         verdict = "undecided"
     elif files_known == files:
@@ -110,6 +110,11 @@ def judge(look: Look, bodies: Sequence[Body]) -> Early:
         verdict = "undecided"
     parents.sort(key=lambda parent: (-parent[2], parent[:2]))
     return Early(verdict, files, size, files_known, bytes_known, int(by_name.sum()), tuple(parents))
+
+
+def _total(sizes: U64) -> int:
+    """What is claimed may be more than a number of 64 bits holds: then the largest one."""
+    return min(sum(sizes.tolist()), 2**63 - 1)
 
 
 def event_of_look(

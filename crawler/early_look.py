@@ -1,4 +1,4 @@
-"""Looks at the files of a large body before it is fetched: the end of a zip archive by Range, a torrent, a listing.
+"""Looks at the files of a large body before it is fetched: the ends of zip and 7z archives by Range, a torrent, a listing.
 
 Every request goes through the crawl's own engine: allow-list, robots.txt and rate hold. What follows from a look is
 `crawler.early`'s, in the runner.
@@ -14,6 +14,7 @@ from scrapy.http import Response
 
 from crawler.answers import file_name
 from crawler.prints import File, Printer, packed
+from crawler.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
 from crawler.torrent_file import read_torrent
 from crawler.transport.errors import Trouble
 from crawler.transport.ranges import Version, part_of
@@ -28,7 +29,8 @@ EARLY = "tocsin_early"
 SHARE = 1000
 # The end of an archive without a long comment, and the most that is asked for at once where its size is known.
 TAIL, LONG_TAIL = 4096, 2**16
-_ARCHIVE = re.compile(r"\.(zip|jar|zipx|apk|xlsx|docx)$", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(zip|jar|zipx|apk|xlsx|docx|7z)$", re.IGNORECASE)
+_SEVEN_ZIP = re.compile(r"\.7z$", re.IGNORECASE)
 _TORRENT = re.compile(r"\.torrent$", re.IGNORECASE)
 _EXACT = re.compile(r"\d{1,18}")
 
@@ -59,7 +61,7 @@ def tail_header(url: str, above: int, size: int = 0) -> dict[str, str]:
     """
     if not _ARCHIVE.search(file_name(url)) or 0 < size < above:
         return {}
-    return {"Range": f"bytes=-{min(max(size // SHARE, TAIL), LONG_TAIL)}", "Accept-Encoding": "identity"}
+    return {"Range": f"bytes=-{min(max(size // SHARE - HEAD, TAIL), LONG_TAIL)}", "Accept-Encoding": "identity"}
 
 
 def is_tail(response: Response) -> bool:
@@ -77,41 +79,102 @@ async def look_at_archive(response: Response, fetch: Fetch, above: int, printer:
         above: size from which a look is made.
         printer: of the case.
     """
-    part = part_of(response.headers) if response.status == 206 else None
-    if part is None or part.total is None or part.last != part.total - 1 or part.total < above:
+    ends = _Ends.of(response, fetch)
+    if ends is None or ends.total < above:
         return None
-    if len(response.body) != part.last - part.first + 1:
+    asked = response.url if response.request is None else response.request.url
+    try:
+        if _SEVEN_ZIP.search(file_name(asked)):
+            found = await _seven_zip_files(ends)
+        else:
+            found = await _zip_files(ends)
+    except InputError:
+        # the examiner gets it whole, and tells what it is
         return None
-    directory = find_directory(response.body, part.total)
-    if directory is None:
-        return None
-    fetched = len(response.body)
-    end = directory.start + directory.size
-    if directory.start >= part.first:
-        data = response.body[directory.start - part.first : end - part.first]
-    else:
-        wanted = min(directory.size, part.total // SHARE - fetched)
-        if wanted <= 0:
+    return None if found is None else _told(*found, ends.fetched, ends.total, printer)
+
+
+class _Ends:
+    """Bytes of a file of which the last ones came; others are asked for, up to a share of all.
+
+    Attributes:
+        total: size of the file. fetched: bytes that came.
+    """
+
+    def __init__(self, response: Response, fetch: Fetch, first: int, total: int) -> None:
+        self.total, self.fetched = total, len(response.body)
+        self._response, self._fetch, self._first = response, fetch, first
+        self._version = Version.of(response.headers)
+
+    @classmethod
+    def of(cls, response: Response, fetch: Fetch) -> _Ends | None:
+        """None where the answer is not the end of a file."""
+        part = part_of(response.headers) if response.status == 206 else None
+        if part is None or part.total is None or part.last != part.total - 1:
             return None
-        asked = response.request
-        url = response.url if asked is None else asked.meta.get("redirect_urls", [asked.url])[0]
-        version = Version.of(response.headers)
-        last = directory.start + wanted - 1
-        headers = {"Range": f"bytes={directory.start}-{last}", "Accept-Encoding": "identity"}
-        answer = await fetch(url, headers, {STREAM: wanted})
+        if len(response.body) != part.last - part.first + 1:
+            return None
+        return cls(response, fetch, part.first, part.total)
+
+    @property
+    def tail(self) -> bytes:
+        """The bytes at the end that came first."""
+        return self._response.body
+
+    async def read(self, start: int, size: int, *, whole: bool = True) -> bytes | None:
+        """Some bytes; None where they do not come, or would be too many. Not all of them, where `whole` is false."""
+        if start >= self._first:
+            return self.tail[start - self._first : start - self._first + size]
+        wanted = min(size, self.total // SHARE - self.fetched)
+        if wanted <= 0 or (whole and wanted < size):
+            return None
+        asked = self._response.request
+        url = self._response.url if asked is None else asked.meta.get("redirect_urls", [asked.url])[0]
+        last = start + wanted - 1
+        headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
+        answer = await self._fetch(url, headers, {STREAM: wanted})
         if isinstance(answer, StreamedResponse):
             # more than was asked for
             await answer.close()
             return None
-        if isinstance(answer, Trouble) or answer.status != 206 or version.differs(Version.of(answer.headers)):
+        if isinstance(answer, Trouble) or answer.status != 206 or self._version.differs(Version.of(answer.headers)):
             return None
         got = part_of(answer.headers)
-        if got is None or (got.first, got.last, got.total) != (directory.start, last, part.total):
+        if got is None or (got.first, got.last, got.total) != (start, last, self.total):
             return None
-        data = answer.body
-        fetched += len(data)
+        self.fetched += len(answer.body)
+        return answer.body
+
+
+async def _zip_files(ends: _Ends) -> tuple[str, list[File], bool] | None:
+    """How it was looked at, files, and whether they are all; None where it is no zip archive, or they cannot be had."""
+    directory = find_directory(ends.tail, ends.total)
+    if directory is None:
+        return None
+    data = await ends.read(directory.start, directory.size, whole=False)
+    if data is None:
+        return None
     files, complete = read_directory(data, directory.entries)
-    return _told("zip", files, complete, fetched, part.total, printer) if files else None
+    return ("zip", files, complete) if files else None
+
+
+async def _seven_zip_files(ends: _Ends) -> tuple[str, list[File], bool] | None:
+    """The same of a 7z archive, which may keep its names secret; raises InputError where it is damaged."""
+    head = await ends.read(0, HEAD)
+    place = None if head is None else find_header(head, ends.total)
+    header = None if place is None else await ends.read(place.start, place.size)
+    if header is None or place is None or not place.holds(header):
+        return None
+    inner = packed_header(header)
+    if inner is not None:
+        if inner.locked:
+            return "7z, locked", [], False
+        data = await ends.read(inner.place.start, inner.place.size)
+        if data is None:
+            return None
+        header = unpack_header(inner, data)
+    files = read_header(header)
+    return ("7z", files, True) if files else None
 
 
 def look_at_torrent(name: str, body: bytes, printer: Printer) -> dict[str, Any] | None:

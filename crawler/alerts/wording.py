@@ -109,7 +109,9 @@ def _deadline(value: Mapping[str, Any]) -> str:
 def _early(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What an early look says, and what became of it."""
     said = f"{facts['files_known']:,} of {facts['files']:,} files known ({facts['bytes_known']:,} of {facts['bytes']:,} bytes)"
-    if facts["by_name"]:
+    if facts["how"] == "7z, locked":
+        said = "not told: the archive's names are encrypted"
+    elif facts["by_name"]:
         said += f", {facts['by_name']:,} of them by name and size alone"
     outcome = {
         "confirmed": "confirmed by the full examination",

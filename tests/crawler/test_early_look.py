@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data.store import Store
 from tests.command import must, tocsin
 from tests.crawler.test_torrent_file import bencode
 from tests.servers.nginx import Nginx
+from tests.synth import archives
 from tests.synth.people import people, to_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
@@ -97,11 +99,30 @@ def test_what_each_kind_of_file_says_early_and_what_the_examination_makes_of_it(
     pack(folder / "other.zip", {"n.txt": b"nothing of ours " * 9}, filler=2**21)
     (folder / "small.zip").write_bytes((tmp_path / "part1.zip").read_bytes())
     pieces = [{b"length": len(text), b"path": [b"x", name.encode()]} for name, text in known.items()]
+    noise = random.Random(1).randbytes(5 * 2**20)
+    members = [*((name, text) for name, text in tables.items()), ("backup.bin", noise)]
+    (folder / "all.7z").write_bytes(archives.written("7zip", members, **{"compression-level": "1"}))
+    (folder / "locked.7z").write_bytes(archives.seven_zip_locked(bytes(5 * 2**20)))
     (folder / "t.torrent").write_bytes(bencode({b"info": {b"name": b"t", b"files": pieces}}))
     tocsin(home, "crawl", "dir")
     found = events(home)
     looks = {(each["how"], each["verdict"]): each for each in found if each["kind"] == "early_look"}
-    assert set(looks) == {("zip", "superset"), ("zip", "new"), ("torrent", "re-post")}
+    assert set(looks) == {
+        ("zip", "superset"),
+        ("zip", "new"),
+        ("torrent", "re-post"),
+        ("7z", "superset"),
+        ("7z, locked", "undecided"),
+    }
+    seven = looks["7z", "superset"]
+    assert (seven["files"], seven["files_known"], seven["outcome"]) == (5, 3, "confirmed")
+    answers = nginx.served(f"{folder.name}/all.7z")
+    # its end, its first 32 bytes, and the whole
+    assert [status for status, _ in answers] == [206, 206, 200]
+    assert sum(sent for _, sent in answers[:2]) == seven["fetched"] <= answers[2][1] / 1000
+    locked = looks["7z, locked", "undecided"]
+    assert (locked["files"], locked["outcome"], locked["severity"]) == (0, "open", "notice")
+    assert "names are encrypted" in must(home, "alert", "show", locked["id"])
     assert (looks["torrent", "re-post"]["by_name"], looks["torrent", "re-post"]["outcome"]) == (3, "open")
     assert looks["zip", "new"]["outcome"] == "confirmed"
     # what rang and was wrong rings once more, and says so

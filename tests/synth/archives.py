@@ -169,6 +169,16 @@ def seven_zip(
     return b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", crc32(start)) + start + packed + header
 
 
+def seven_zip_locked(before: bytes = b"") -> bytes:
+    """A 7z archive whose names are encrypted, as `7z -mhe=on` makes them; what is encrypted is noise."""
+    noise = before + bytes(range(0x50))
+    # packed from `before` on, by AES and in front of it LZMA, each of which gives one size
+    header = b"\x17\x06\xf0" + len(before).to_bytes(8, "little")[:4] + b"\1\x09\x50\0\x07\x0b\1\0\2"
+    header += b"\x24\6\xf1\7\1\2\x13\0" + b"\x23\3\1\1\5\x5d\0\x10\0\0" + b"\1\0" + b"\x0c\x50\x48\x0a\1ABCD\0\0"
+    start = struct.pack("<QQI", len(noise), len(header), crc32(header))
+    return b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", crc32(start)) + start + noise + header
+
+
 def lzma2(data: bytes) -> bytes:
     """A raw LZMA2 stream, as 7-Zip packs by default."""
     return lzma.compress(data, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 2**20}])
