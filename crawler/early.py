@@ -114,7 +114,7 @@ def judge(look: Look, bodies: Sequence[Body]) -> Early:
 
 def _total(sizes: U64) -> int:
     """What is claimed may be more than a number of 64 bits holds: then the largest one."""
-    return min(sum(sizes.tolist()), 2**63 - 1)
+    return min(sum(map(int, sizes)), 2**63 - 1)
 
 
 def event_of_look(
