@@ -1,9 +1,12 @@
 """A zip of CSV of any size, made while it is sent, crawled by the real command: memory of all its processes, and time.
 
-    python -m benchmarks stream --gigabytes=5
+    python -m benchmarks stream --gigabytes=5 [--local=bounded | --local=exact]
 
 The rows are all different from each other, and come again the same in every run. Nothing of it is ever on a disk. The
 rival downloads and unpacks the same bytes and looks at nothing: curl, and bsdtar or funzip behind it.
+
+With --local the same bytes are written to a file first, and scanned: `tocsin scan --bounded` holds as many rows as a
+crawl and has to say the same in every field, `tocsin scan` holds all (100 bytes a row), and what differs is printed.
 """
 
 from __future__ import annotations
@@ -203,8 +206,12 @@ list:
 """
 
 
-def crawled(folder: Path, url: str) -> tuple[float, int, dict[str, int], dict]:
-    """The real command, one crawl; its peak of memory by process, and what it found."""
+# What a finding says of the bytes of a sample and of what is in them; the rest is where it was found.
+SAID = ("bytes", "format", "rows", "records", "complete", "problems", "hits", "lineage")
+
+
+def prepared(folder: Path, url: str) -> list[str]:
+    """A home that knows one canary and one source; the command to use it with."""
     home = folder / "home"
     tocsin = [sys.executable, "-m", "scheduler", "--home", str(home)]
     quiet = {"check": True, "capture_output": True}
@@ -228,10 +235,15 @@ def crawled(folder: Path, url: str) -> tuple[float, int, dict[str, int], dict]:
     subprocess.run([*tocsin, "canary", "import", str(bundle)], **quiet)
     source.write_text(SOURCE.format(url=url))
     subprocess.run([*tocsin, "source", "add", str(source)], **quiet)
+    return tocsin
+
+
+def crawled(folder: Path, tocsin: list[str]) -> tuple[float, int, dict[str, int], dict]:
+    """The real command, one crawl; its peak of memory by process, and what it found."""
     before = sizes(folder)
     took, peak, by, done = watched([*tocsin, "crawl", "site", "--json"])
     result = json.loads(done.stdout)["crawls"][0]
-    if result["examined"] != 1 or result["hits"] is False:
+    if result["examined"] != 1 or not result["hits"]:
         raise RuntimeError(f"the crawl did not examine the file: {result} {done.stderr[-500:]!r}")
     return took, peak, by, {"written": sizes(folder) - before, **result}
 
@@ -247,16 +259,45 @@ def stored(home: Path) -> dict:
 
     with sqlite3.connect(home / "tocsin.db") as database:
         [[body]] = database.execute("select body from finding").fetchall()
-    value = json.loads(body)
-    return {
-        name: value[name] for name in ("bytes", "format", "rows", "records", "complete", "problems", "hits", "lineage")
-    }
+    return said(json.loads(body))
+
+
+def said(value: dict) -> dict:
+    """What two findings about the same bytes must both say; of members without the names that no store keeps."""
+    return {**{name: value[name] for name in SAID}, "members": [said(member) for member in value["members"]]}
+
+
+def scanned(folder: Path, tocsin: list[str], size: int, way: str) -> tuple[float, int, dict]:
+    """The same bytes from a file that is gone afterwards: seconds, peak of memory, finding."""
+    file = folder / "dump.zip"
+    with file.open("wb") as stream:
+        stream.writelines(zipped(size))
+    try:
+        took, peak, _, done = watched(
+            [*tocsin, "scan", *(["--bounded"] if way == "bounded" else []), str(file), "--json"]
+        )
+    finally:
+        file.unlink()
+    [value] = json.loads(done.stdout)["inputs"]
+    return took, peak, said(value)
+
+
+def different(one: dict, other: dict, at: str = "") -> list[str]:
+    """Where two findings differ, with both values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            line
+            for name in sorted({*one, *other})
+            for line in different(one.get(name), other.get(name), f"{at}.{name}".lstrip("."))
+        ]
+    return [] if one == other else [f"{at}: {one} streamed, {other} local"]
 
 
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--gigabytes", type=float, default=0.1)
+    parser.add_argument("--local", choices=("bounded", "exact"))
     options, _ = parser.parse_known_args()
     size = int(options.gigabytes * 1e9)
     sock = socket.socket()
@@ -269,7 +310,9 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
             folder = Path(name)
-            took, peak, by, result = crawled(folder, url)
+            tocsin = prepared(folder, url)
+            local = scanned(folder, tocsin, size, options.local) if options.local else None
+            took, peak, by, result = crawled(folder, tocsin)
             finding = stored(folder / "home")
             print(
                 f"{'a zip of CSV of ' + format(options.gigabytes, 'g') + ' GB, made while it is sent':<56}{'wall s':>9}{'MB/s':>8}{'MB mem':>8}"
@@ -283,10 +326,20 @@ def main() -> None:
                 lines.insert(0, (what, seconds, most))
             else:
                 print("no rival: install curl, and unzip or libarchive-tools")
+            if local:
+                flag = " --bounded" if options.local == "bounded" else ""
+                lines.append((f"tocsin scan{flag} of the same file", local[0], local[1]))
             for what, seconds, most in lines:
                 print(f"{what:<56}{seconds:>9.1f}{mega / seconds:>8.1f}{most / 1e6:>8.0f}")
             print("memory by process, MB:", {kind: round(size / 1e6) for kind, size in sorted(by.items())})
             print(json.dumps({"written": result["written"], "resumed": result["resumed"], **finding}))
+            if local:
+                differing = different(finding, local[2])
+                print("the local file's finding:", "the same in every field" if not differing else "")
+                for line in differing:
+                    print(f"    {line}")
+                if differing and options.local == "bounded":
+                    sys.exit("a streamed file has another finding than the local one")
     finally:
         server.terminate()
         os.waitpid(server.pid or 0, 0) if server.pid else None

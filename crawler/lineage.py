@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,7 @@ def compare(
     second: SecondLook | None = None,
     texts: Texts = NO_TEXTS,
     unkeyed: int = 0,
+    repeated: int = 0,
     part: Part | None = None,
 ) -> Lineage:
     """Set a sample beside all releases.
@@ -108,6 +109,7 @@ def compare(
         second: what can be asked again about unmatched people; asked only where it can matter.
         texts: what was recognised of free texts.
         unkeyed: rows without a key that the sample has beside those in `keys`.
+        repeated: rows that it has beside those in `keys` and that are the same as one of them.
         part: what the rows are a part of, where they are not all; the lineage is that of the whole.
 
     Returns:
@@ -132,7 +134,9 @@ def compare(
         said = "no row gave a record key: nothing could be compared"
         return Lineage("undecided", 0, 0, 0, (0, 0), notes=(said,), new_values=_text_values(texts))
     if not len(releases):
-        return _without_releases(rows, count_people(rows), unkeyed, values, releases, has_hits, texts, part)
+        return _without_releases(
+            len(rows) + repeated, rows, count_people(rows), unkeyed, values, releases, has_hits, texts, part
+        )
     m = measure(
         rows,
         unkeyed,
@@ -144,6 +148,7 @@ def compare(
         second,
         part,
     )
+    m = replace(m, rows=m.rows + repeated)
     noise = _noise(m, second)
     verdict, reason = _verdict(m, noise, has_hits=has_hits, stale=bool(releases.stale))
     assert verdict in VERDICTS  # noqa: S101 - a misspelt verdict would pass every count
@@ -171,10 +176,10 @@ def compare(
 
 
 def _without_releases(
-    rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: Releases, has_hits: bool, texts: Texts,
+    came: int, rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: Releases, has_hits: bool, texts: Texts,
     part: Part | None,
 ) -> Lineage:  # fmt: skip
-    notes = [*_counts(count if part else len(rows), unkeyed, count), *_stale(releases)]
+    notes = [*_counts(count if part else came, unkeyed, count), *_stale(releases)]
     count = part.people if part else count
     return Lineage(
         "new" if has_hits and not releases.stale else "undecided",

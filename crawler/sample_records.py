@@ -4,7 +4,8 @@ Up to a number of distinct rows all of them are held. Of a larger sample one per
 most telling key, so that the rows of one person stay or go together; beside them every row that no release knows,
 as long as those are not too many themselves. So the people that a mostly known dump adds are counted one by one
 however large it is, and have the verdict that they would have were all rows held. Only numbers too large for that are
-estimates, which say so.
+estimates, which say so. Which rows are held hangs on the rows alone, not on the pieces in which they came: a file that
+was streamed has the estimates of the same file from a disk.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class SampleRecords:
         self._distinct: dict[Kind, U64] | None = None
         self._held: dict[Kind | None, int] = {None: 0}
         self._unmatched: U64 | None = None
-        self._unkeyed = 0
+        self._unkeyed = self._repeated = 0
+        self._made_room = False
         # rows by how often their draw can be halved before they are out, repeated ones as often as they came
         self._rows = np.zeros(_HALVINGS, np.int64)
 
@@ -123,6 +125,9 @@ class SampleRecords:
             second: what can be asked again about unmatched people.
             texts: what was recognised of free texts.
         """
+        if self._made_room:
+            # when there was no room before hung on how the rows came; this last time brings all to the same
+            self._make_room(self._most or 0)
         keys, seen = self.keys(), self._seen.rows()[:, 0]
         if not len(keys) and self._unmatched is None:
             return None
@@ -142,6 +147,7 @@ class SampleRecords:
             second=second,
             texts=texts,
             unkeyed=self._unkeyed,
+            repeated=self._repeated if part is None else 0,
             part=part,
         )
         return found if part is None else self._told(found)
@@ -170,9 +176,14 @@ class SampleRecords:
             self._make_room(self._most)
 
     def _make_room(self, most: int) -> None:
-        """Drop what is held twice, and where that is not enough, people."""
+        """Drop what is held twice, and where that is not enough, people.
+
+        As long as what there is of the whole only grows, this never drops what it would keep at the end.
+        """
+        self._made_room = True
         rows, seen = self.keys(), self._seen.rows()[:, 0]
         once = _once(rows)
+        self._repeated += len(rows) - len(once)
         rows, seen = rows[once], seen[once]
         values = self.values()
         fits = int(most * _FILL)
@@ -186,6 +197,8 @@ class SampleRecords:
         if first and step > 1 and len(self._releases):
             self._unmatched = np.zeros((0, len(RECORD_KINDS)), np.uint64)
             self._keep_unmatched(rows[seen == 0])
+        elif self._unmatched is not None:
+            self._bound_unmatched(self._unmatched, most)
         self.one_in = step
         drawn = telling & np.uint64(step - 1) == 0
         self._keys, self._seen = Growing(np.uint64, len(RECORD_KINDS)), Growing(np.uint8, 1)
@@ -199,11 +212,14 @@ class SampleRecords:
     def _keep_unmatched(self, unmatched: U64) -> None:
         if not len(unmatched) or self._unmatched is None:
             return
-        held = np.concatenate([self._unmatched, unmatched])
-        if self._most is not None and len(held) > self._most:
-            held = held[_once(held)]
+        self._unmatched = np.concatenate([self._unmatched, unmatched])
+        if self._most is not None and len(self._unmatched) > self._most:
+            self._bound_unmatched(self._unmatched, self._most)
+
+    def _bound_unmatched(self, unmatched: U64, most: int) -> None:
+        distinct = unmatched[_once(unmatched)]
         # too many to be counted one by one: then those that are drawn stand for them as well
-        self._unmatched = None if self._most is not None and len(held) > self._most * _FILL else held
+        self._unmatched = None if len(distinct) > most * _FILL else distinct
 
 
 def _packed(held: Bools) -> U8:
@@ -236,7 +252,7 @@ def _halvings(telling: U64) -> NDArray[np.int64]:
 def _once(rows: U64) -> NDArray[np.int64]:
     """Where each row stands first; told apart by a sum of 64 bits, which two of a million rows share with a chance of 3e-8."""
     mixed = (rows * _ODD).sum(axis=1, dtype=np.uint64)
-    order = np.argsort(mixed)
+    order = np.argsort(mixed, kind="stable")
     ordered = mixed[order]
     first = np.ones(len(order), bool)
     first[1:] = ordered[1:] != ordered[:-1]

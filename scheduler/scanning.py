@@ -31,19 +31,20 @@ class Scanner:
         """What the examiner said when it was ready."""
         return self._process.greeting
 
-    def examine(self, path: str | Path, *, release: str = "", sighted: bool = False) -> Finding:
+    def examine(self, path: str | Path, *, release: str = "", sighted: bool = False, bounded: bool = False) -> Finding:
         """Examine one file, or standard input for `-`.
 
         Args:
             path: the file; the finding carries it as its name.
             release: collect the records for this release, to be written by `finish_release`.
             sighted: keep them for the release that the finding names, if it is one.
+            bounded: hold no more of its rows than of a crawled sample's.
 
         Raises:
             InputError: the file cannot be read at all.
             ExaminerDied: the examiner ended over this file; the next call starts another.
         """
-        request = {"name": str(path), "release": release, "exact": True, "sighted": sighted}
+        request = {"name": str(path), "release": release, "exact": not bounded, "sighted": sighted}
         cut: list[str] = []
         with _open(path) as stream:
             try:

@@ -19,9 +19,12 @@ NOTHING, MATCHED, FAILED = 0, 1, 2
 @click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
 @click.option("--record", is_flag=True, help="Store the findings and ring for them; without it nothing is stored.")
 @click.option("--no-deliver", is_flag=True, help="With --record: leave the alerts in the outbox.")
+@click.option(
+    "--bounded", is_flag=True, help="As a crawl does it: compare a part of what has over examine.exact_rows rows."
+)
 @json_option
 @pass_home
-def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, as_json: bool) -> int:
+def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bounded: bool, as_json: bool) -> int:
     """Examine local files, folders or standard input.
 
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
@@ -39,7 +42,7 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, as_
             try:
                 if isinstance(path, InputError):
                     raise path
-                finding = scanner.examine(path, sighted=record)
+                finding = scanner.examine(path, sighted=record, bounded=bounded)
             except (InputError, ExamineError) as error:
                 failed = True
                 note(f"error: {error}")

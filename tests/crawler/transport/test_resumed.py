@@ -37,6 +37,8 @@ from tests.whole.test_whole_way import enrol, table
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 ROWS = 3000
+# what differs between a sample of which all rows were held and one of which a part was
+ESTIMATED = ("new_values", "interval", "notes")
 SOURCE = """\
 name: site
 platform: declared
@@ -66,7 +68,10 @@ def home(tmp_path_factory) -> Home:
     folder = tmp_path_factory.mktemp("streams")
     must(None, "init", folder / "home")
     enrol(folder / "home", folder, "practice-a", people(1, ROWS)[:40])
-    (folder / "home" / "tocsin.toml").write_text('[crawl]\nstream_above = "64KiB"\ntimeout = "5s"\nrate = 1000\n')
+    # fewer rows are held than there are, so that it is shown of estimates as well that they are those of the local file
+    (folder / "home" / "tocsin.toml").write_text(
+        '[crawl]\nstream_above = "64KiB"\ntimeout = "5s"\nrate = 1000\n[examine]\nexact_rows = 1000\n'
+    )
     return Home(folder / "home", {})
 
 
@@ -80,7 +85,19 @@ def expected(home, body, tmp_path_factory) -> dict:
     file = tmp_path_factory.mktemp("local") / "dump.zip"
     file.write_bytes(body)
     with open_scanner(home) as scanner:
-        return said(json.loads(json.dumps(scanner.examine(file).to_json())))
+        found, whole = (
+            said(json.loads(json.dumps(scanner.examine(file, bounded=bounded).to_json()))) for bounded in (True, False)
+        )
+    low, high = found["lineage"]["interval"]
+    assert low <= whole["lineage"]["new"] <= high
+    assert any("estimates" in note for note in found["lineage"]["notes"])
+    assert _without_estimates(found) == _without_estimates(whole)
+    return found
+
+
+def _without_estimates(finding: dict) -> dict:
+    lineage = {name: finding["lineage"][name] for name in finding["lineage"] if name not in ESTIMATED}
+    return {**finding, "lineage": lineage}
 
 
 @pytest.fixture(scope="module")
