@@ -31,6 +31,7 @@ class Cells(Sequence[Packed]):
         """Cells of shape (rows, columns), from `starts` to `ends` in the blob."""
         self._blob, self._starts, self._ends = blob, starts, ends
         self._made: dict[int, Packed] = {}
+        self._whole: TableSample | None = None
 
     def __len__(self) -> int:
         return int(self._starts.shape[1])
@@ -46,8 +47,18 @@ class Cells(Sequence[Packed]):
         if not 0 <= at < len(self):
             raise IndexError(at)
         if at not in self._made:
-            self._made[at] = Packed.gathered(self._blob, self._starts, self._ends, at)
+            whole = self._whole
+            self._made[at] = (
+                Packed.gathered(self._blob, self._starts, self._ends, at) if whole is None else whole.column(at)
+            )
         return self._made[at]
+
+    def sample(self, rows: int) -> TableSample:
+        """The first rows; where these are all, their columns serve here as well."""
+        sample = TableSample.of_cells(self._blob, self._starts[:rows], self._ends[:rows])
+        if rows == len(self._starts):
+            self._whole = sample
+        return sample
 
     def rows(self, chosen: slice | NDArray[np.int64]) -> Cells:
         """The same columns of some rows, in the order given."""
@@ -150,11 +161,10 @@ class RowBatch:
 
     def sample(self, rows: int) -> TableSample:
         """The first rows, as many as there are, to judge the columns by."""
-        if rows >= self.rows:
-            return TableSample(list(self.columns), self.rows)
+        rows = min(rows, self.rows)
         if isinstance(self.columns, Cells):
-            return TableSample(list(self.columns.rows(slice(0, rows))), rows)
-        return TableSample([column.part(0, rows) for column in self.columns], rows)
+            return self.columns.sample(rows)
+        return TableSample.of_columns([column.part(0, rows) for column in self.columns], rows)
 
     def lines(self) -> bytes:
         """All rows as lines of text, cells divided by semicolons."""

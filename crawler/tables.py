@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import compress
-from operator import not_
+from functools import cached_property, lru_cache
 
 from crawler.headers import role_of
 from crawler.table_sample import SHOWABLE, TableSample
@@ -37,6 +35,7 @@ _NAMES = frozenset({"surname", "first", "fullname"})
 # Rows after the first one that tell whether it is a header.
 _FOLLOWING = 5
 # "né le 12/03/1975", "Tél: 06 12 34 56 78": a label in the cell itself
+_FIRST_WORD = re.compile(r"^[^- \n]*", re.MULTILINE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
 
@@ -205,21 +204,16 @@ def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], sampl
 
 def _middle_year(cells: Sequence[str]) -> int:
     """The median year of a column of dates as four digits where the text has them."""
-    years = sorted(map(int, _YEAR.findall("\n".join(cells))))
-    return years[len(years) // 2] if years else 9999
+    years = sorted(_YEAR.findall("\n".join(cells)))
+    return int(years[len(years) // 2]) if years else 9999
 
 
 def _find_names(found: list[tuple[str, str]], promised: Sequence[str], sample: TableSample) -> None:
     """Name columns without words: the one with common first names, and a wordy neighbour as its surname."""
-    from data.catalogue.names import FIRST_NAMES
-
     roles = {role for role, _ in found}
     open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(sample, at)]
     if "first" not in roles:
-        shares = {
-            at: sum(map(FIRST_NAMES.__contains__, words)) / max(1, len(words))
-            for at, words in ((at, _first_words(sample.texts(at))) for at in open_)
-        }
+        shares = {at: _share_of_first_names(sample, at) for at in open_}
         best = max(shares, key=lambda at: shares[at], default=None)
         if best is not None and shares[best] >= 0.3:
             found[best] = ("first", "values")
@@ -237,12 +231,24 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], sample: T
             found[beside] = ("first", "values")
 
 
-def _first_words(cells: Sequence[str]) -> list[str]:
-    """The normal forms of the first names that the filled cells begin with, in no special order."""
-    firsts = [cell.split("-", 1)[0].split(" ", 1)[0] for cell in cells if cell.strip()]
-    plain = [word.isascii() and word.isalpha() for word in firsts]
-    others = list(compress(firsts, map(not_, plain)))
-    return [*map(str.lower, compress(firsts, plain)), *normalise.normalise_column("first", others).texts()]
+def _share_of_first_names(sample: TableSample, at: int) -> float:
+    """How many of the filled cells of a column begin with a common first name."""
+    from data.catalogue.names import FIRST_NAMES
+
+    # in lower case, a word of ASCII letters is its normal form
+    lines = "\n".join([cell.replace("\n", " ") for cell in sample.texts(at)]).lower()
+    words = _FIRST_WORD.findall(lines)
+    known = sum(map(FIRST_NAMES.__contains__, words))
+    known += sum(_is_first_name(word) for word in words if word and not (word.isascii() and word.isalpha()))
+    return known / max(1, int(sample.filled[at].sum()))
+
+
+# the same few hundred names come again and again
+@lru_cache(4096)
+def _is_first_name(word: str) -> bool:
+    from data.catalogue.names import FIRST_NAMES
+
+    return word not in FIRST_NAMES and normalise.name(word).decode() in FIRST_NAMES
 
 
 def _wordy(sample: TableSample, at: int) -> bool:

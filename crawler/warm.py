@@ -25,6 +25,7 @@ from crawler import confine, text_anchors
 from crawler.notes import prints_of
 from crawler.repair_kernels import variants
 from crawler.scan import ByteScanner
+from crawler.table_sample import TableSample
 from data import columns
 from data.people import any_per_person, group_people
 from data.tags import Packed
@@ -63,7 +64,7 @@ def warm_up() -> None:
 
 def _steps() -> list[Callable[[], object]]:
     """What compiles the kernels, in parts that can be done in any order; the dearest stand first."""
-    return [_scan, *columns.warm_steps(), _anchors, _releases, _prints, _second_look]
+    return [_scan, *columns.warm_steps(), _anchors, _releases, _prints, _second_look, _tables]
 
 
 def _scan() -> None:
@@ -94,6 +95,12 @@ def _second_look() -> None:
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):
         variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
+
+
+def _tables() -> None:
+    places = np.zeros((2, 2), np.uint32)
+    sample = TableSample.of_cells(np.zeros(1, np.uint8), places, places)
+    sample.like_names(0, 1)
 
 
 # --- side by side ----------------------------------------------------------------------------------------------------

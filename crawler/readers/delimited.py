@@ -27,6 +27,8 @@ MAX_QUOTED_LINES = 500
 TELLING_WIDTH = 4
 
 _SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
+# a whole cell between apostrophes; it begins with what is rare, which is looked for ten times as fast
+_APOSTROPHES = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
 _REFERENCE = re.compile(rb"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
 
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
@@ -63,9 +65,7 @@ def find_dialect(head: bytes, *, whole: bool = False) -> Dialect | None:
         return None
     text = b"\n".join(lines)
     quote = b'"'
-    if text.count(b"'") > 2 * text.count(b'"') and re.search(
-        rb"(?:^|[,;\t|])'[^'\n]*'(?:[,;\t|]|$)", text, re.MULTILINE
-    ):
+    if text.count(b"'") > 2 * text.count(b'"') and _APOSTROPHES.search(b"\n" + text):
         quote = b"'"
     backslash = b"\\" + quote in text
     joined = _joined(lines, quote, backslash)
