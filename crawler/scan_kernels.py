@@ -173,7 +173,7 @@ def _iban(
             length += 1
         else:
             gap += 1
-            if gap > 2 or not kind & _GAP:
+            if gap > 2 or not (kind & _GAP or char == 10 or char == 13):
                 break
         place += 1
     # the head has six digits: two letters, two digits
@@ -339,15 +339,21 @@ def _digits(
                 place += 1
                 if place < limit and _class(classes, place) & _DIGIT:
                     continue
-        gap = place
-        while gap < limit and gap - place < 3 and _class(classes, gap) & _GAP:
+        gap, wrapped = place, False
+        while gap < limit and gap - place < 3:
+            line_end = byte(gap) == 10 or byte(gap) == 13
+            if not line_end and not _class(classes, gap) & _GAP:
+                break
+            wrapped = wrapped or line_end
             gap += 1
         more = gap > place and gap < limit and _class(classes, gap) & _DIGIT != 0
         if length >= 8:
-            lonely = lone and not more
+            lonely = lone and (wrapped or not more)
             count = _readings(free, length, at - begin, plus, corsica, lonely, arena, out, count)
         if not more or length == MAX_DIGITS:
             break
+        # text is wrapped within numbers; but numbers also stand below each other, which are not one
+        lone = lone and not wrapped
         place = gap
         abroad = plus or (byte(free) == 48 and byte(free + 1) == 48)
         if abroad and byte(gap) == 48 and byte(gap - 1) == 40 and gap + 1 < limit and byte(gap + 1) == 41:

@@ -8,7 +8,7 @@ import pytest
 
 from crawler.examine import Examiner
 from tests.synth.case import examine
-from tests.synth.disguise import Disguise, combined, crowd, single
+from tests.synth.disguise import Disguise, Spelling, combined, crowd, single
 from tests.synth.recall import recall, watching
 
 CROWD = crowd(3, 44)
@@ -21,8 +21,18 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         yield examiner
 
 
+# combinations that once hid people, and nothing alone in them does
+FOUND = [
+    Disguise("SQL", Spelling(phone="0033", nir="spaces", name="small"), "JSON escapes"),
+    Disguise("HTML table", Spelling(date="words", name="decomposed"), "JSON escapes"),
+    Disguise("BBCode table", Spelling(date="time", name="small"), "UTF-16 big"),
+    Disguise("prose, wrapped", Spelling(phone="groups", nir="spaces", name="small")),
+    Disguise("prose, wrapped", Spelling(phone="groups", date="time", nir="key apart", name="decomposed"), "base64"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("disguises", [single(), combined(1, 40)], ids=["alone", "combined"])
+@pytest.mark.parametrize("disguises", [single(), combined(1, 40), FOUND], ids=["alone", "combined", "found"])
 def test_people_are_found_in_every_disguise_and_counted(examiner: Examiner, disguises: list[Disguise]) -> None:
     missed = []
     values = keys = 0.0

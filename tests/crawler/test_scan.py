@@ -125,7 +125,7 @@ def find_ibans(text, start):
         yield from find_ibans(text, start + 4)
     head = re.compile(r"[a-z]{2}").match(text, start)
     length = int(IBAN_LENGTHS[(ord(head[0][0]) - 97) * 26 + ord(head[0][1]) - 97]) if head else 0
-    gap = r"[ .\-/()+_]{0,2}"
+    gap = r"[ .\-/()+_\n\r]{0,2}"
     if length and (found := re.compile(rf"[a-z0-9](?:{gap}[a-z0-9]){{{length - 1}}}").match(text, start)):
         value = re.sub("[^a-z0-9]", "", found[0])
         if normalise.iban(value):
@@ -147,7 +147,7 @@ def find_numbers(text, start):
             if text[at : at + 1] in tuple("0123456789"):
                 continue
         yield from find_readings(digits, plus, corsica, start)
-        gap = re.compile(r"[ .\-/()+_]{1,3}(?=[0-9])").match(text, at)
+        gap = re.compile(r"[ .\-/()+_\n\r]{1,3}(?=[0-9])").match(text, at)
         if not gap or len(digits) == 15:
             return
         at = gap.end()
@@ -213,13 +213,13 @@ jean.dupont@free.fr é@ö.fr a'b=c+d@x-y.co.uk @ x@y x@-a.b- 0612345678 06.12.34
 FR76 FR7630006000011234567890189 IBANFR76 3000 6000 0112 3456 7890 189 BE68539007547034 de fr zk81-99ab _ . - é œ Ł ﬁ …
 abcdefghij ABC_DEF.GHI x- ; , " ( ) + / ́ ­ ‑ я 🙂 ''
 """
-WORDS = st.sampled_from([*PARTS.split(), " ", "\n", "\t", "\u00a0", "\u202f"])
+WORDS = st.sampled_from([*PARTS.split(), " ", "\n", "\r\n", "\t", "\u00a0", "\u202f"])
 TEXT = st.lists(WORDS, max_size=30).map("".join)
 ENCODED = st.tuples(TEXT, st.sampled_from(["utf-8", "cp1252", "latin-1"])).map(
     lambda pair: pair[0].encode(pair[1], "ignore")
 )
 ALPHABET = st.binary(max_size=200) | st.lists(
-    st.sampled_from(b"019 2aAbBfFrR7@.-_+()\xe9\xc3\xa9\xa0;"), max_size=200
+    st.sampled_from(b"019 2aAbBfFrR7@.-_+()\xe9\xc3\xa9\xa0;\n"), max_size=200
 ).map(bytes)
 
 
@@ -393,6 +393,8 @@ CLOTHES = {
     "base64": lambda text: base64.b64encode(f"name;{text};x;y;z;1;2;3".encode()),
     "base64 lines": lambda text: base64.encodebytes(("0;1;2;3;4\n" * 9 + text + ";" + "0;1;2;3;4\n" * 9).encode()),
     "base64 of utf-16": lambda text: base64.b64encode(f"name;{text};x;y;z;1;2;3".encode("utf-16-le")),
+    "wrapped at every blank": lambda text: text.replace(" ", "\n").encode(),
+    "wrapped at every blank, CRLF": lambda text: text.replace(" ", "\r\n").encode(),
     "nul around": lambda text: b"\0\0" + text.encode() + b"\0\0",
 }
 
@@ -409,6 +411,16 @@ def test_finds_every_kind_in_these_clothes(clothes):
         if (kind, value) not in found:
             missed.append((kind.name, surface))
     assert not missed
+
+
+def test_numbers_below_each_other_are_counted_each_and_not_as_one():
+    scanner = ByteScanner(KEY, Watch(), collect=True)
+    scanner.feed(b"0612345678\n185057800608436\n0698\n765 432\n")
+    scanner.finish()
+    wanted = {Kind.PHONE: b"612345678", Kind.NIR: b"1850578006084"}
+    assert {kind: tags.tolist() for kind, tags in scanner.values().items()} == {
+        kind: [probe_tag(KEY, kind, value)] for kind, value in wanted.items()
+    }
 
 
 @pytest.mark.parametrize(("kind", "value", "surface"), CASES)

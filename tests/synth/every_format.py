@@ -77,6 +77,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "eml": lambda: _MAIL.encode(),
     "mbox": lambda: f"From a@b.example Mon May  3 10:00:00 2021\n{_MAIL}\n".encode(),
     "base64": lambda: base64.encodebytes(make_zip({"people.csv": TABLE.encode()})),
+    "json_string": lambda: json.dumps(TABLE).encode(),
     "quoted_printable": lambda: quopri.encodestring("Lefèvre Zoé a dit que oui = non\n".encode() * 40),
     "delimited": lambda: TABLE.encode(),
     "json_lines": lambda: "\n".join(map(json.dumps, structured.records(crowd(1, 20)))).encode(),

@@ -92,3 +92,11 @@ def test_a_table_reads_the_same_whether_its_blocks_are_regular_or_not(rows, quot
         for row in rows
     )
     assert read(text.encode(), Limits()).rows == rows
+
+
+def test_times_of_day_make_no_table_of_colons() -> None:
+    lines = b"".join(b"[td]dupont%d[/td][td]1991-08-12T00:00:00[/td]\n" % number for number in range(20))
+    assert read(lines).format == "text"
+    # nor do they hide one
+    table = b"".join(b"dupont%d:jean:secret:12\n" % number for number in range(20))
+    assert read(table).rows[3] == ["dupont3", "jean", "secret", "12"]

@@ -1,9 +1,10 @@
-"""Files that are base64 or quoted-printable and nothing else: what stands behind them is read."""
+"""Files that are base64, quoted-printable or a string of JSON and nothing else: what stands behind them is read."""
 
 from __future__ import annotations
 
 import base64
 import gzip
+import json
 import quopri
 
 import pytest
@@ -44,6 +45,32 @@ def test_what_stands_behind_quoted_printable_is_read() -> None:
     assert found.members[0].rows == ROWS
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 61, 2**20])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_what_a_string_of_json_says_is_read(cut: int, escaped: bool) -> None:
+    for text in (TABLE.decode(), "INSERT INTO t (nom, prenom) VALUES\n('L\\ é\"','Zoé \U0001f600');\n"):
+        written = json.dumps(text, ensure_ascii=escaped).encode()
+        for data in (written, b"\n " + written + b"\n"):
+            found = read(data, cut=cut)
+            assert found.format == "json_string"
+            assert found.all_complete
+            if "INSERT" in text:
+                assert found.members[0].rows == [['L\\ é"', "Zoé \U0001f600"]]
+            else:
+                assert found.members[0].rows == ROWS
+
+
+def test_a_long_string_of_json_is_read_to_its_end_and_what_is_no_escape_stays() -> None:
+    long = TABLE.decode() * 2000
+    found = read(json.dumps(long).encode(), cut=997)
+    assert found.format == "json_string"
+    assert len(found.members[0].rows) == long.count("\n")
+    odd = read(b'"a;b\\nc;d\\nzwiebel \\ud83d \\uZZZZ \\q;x\\n"', cut=1)
+    assert odd.format == "json_string"
+    assert odd.shows("zwiebel")
+    assert odd.shows("ZZZZ")
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -52,11 +79,13 @@ def test_what_stands_behind_quoted_printable_is_read() -> None:
         b"x" * 5000,
         b"password\nletmein1\nsunshine\n" * 30,
         b"a=1&b=2&c=3",
+        b'"nom";"prenom"\n"a\\nb";"c"\n',
+        b'"un mot" dit-il\\n',
         b"var x = 3;\nif (x == 4) { y = x }\n" * 3,
     ],
 )
 def test_other_words_are_not_taken_for_codes(head: bytes) -> None:
-    assert getattr(choose(head, ""), "FORMAT", "") not in ("base64", "quoted_printable")
+    assert getattr(choose(head, ""), "FORMAT", "") not in ("base64", "quoted_printable", "json_string")
 
 
 def test_base64_is_undone_however_it_is_cut() -> None:
