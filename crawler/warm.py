@@ -28,6 +28,7 @@ from crawler.scan import ByteScanner
 from crawler.table_sample import TableSample
 from data import columns
 from data.people import any_per_person, group_people
+from data.sieve import Sieve
 from data.tags import Packed
 from data.tightset import TightSet
 
@@ -81,7 +82,9 @@ def _anchors() -> None:
 def _releases() -> None:
     tags = np.arange(1, 40, dtype=np.uint64) << np.uint64(40)
     held = TightSet.build(tags)
-    held.lookup(held.to_array())
+    members = held.to_array()
+    held.lookup(members)
+    Sieve([members], len(held)).passing(members.reshape(-1, 1), 0, np.zeros((len(held), 1), bool))
     rows = np.ones((2, 6), np.uint64)
     any_per_person(group_people(rows), rows != 0)
 

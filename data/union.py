@@ -5,7 +5,8 @@
 
 Everything here is made from the releases and can be made again: a release that no segment holds is looked up itself,
 and a segment that holds one which was retired is not used. Only releases that are cut to the same bits (`data.cuts`) are
-merged: what was cut off is gone. Segments of one cut grow as in a log-structured merge tree: one is
+merged: what was cut off is gone; a sieve (`data.sieve`) keeps strangers from being looked up in each of many segments.
+Segments of one cut grow as in a log-structured merge tree: one is
 merged with all smaller ones once these are half as large, so that their number grows with the logarithm of the size
 of everything, a release is rewritten seldom, and the largest release is never copied.
 """
@@ -24,6 +25,7 @@ import orjson
 from numpy.typing import NDArray
 
 from data.errors import StoreError
+from data.sieve import MOST, Sieve
 from data.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagset import CUT_BITS, TagSet, save_parts
 from data.tightset import TightSet, open_set
@@ -33,6 +35,8 @@ Bools = NDArray[np.bool_]
 AnySet = TagSet | TightSet
 
 FOLDER, INDEX = ".union", "index.json"
+# So many sets and more are sifted before they are asked.
+_MANY = 4
 # Segments smaller than this are merged however they compare.
 SMALL = 20_000
 
@@ -96,6 +100,7 @@ class Union:
                 self._sets.setdefault(word, []).append(held)
         for several in self._sets.values():
             several.sort(key=len, reverse=True)
+        self._sieves: dict[str, tuple[int, Sieve | None]] = {}
 
     def holds(self, word: str, tags: U64) -> Bools:
         """Shape of `tags`: which any release holds, in its set of this word."""
@@ -105,8 +110,37 @@ class Union:
 
     def look_into(self, word: str, tags: U64, column: int, found: Bools) -> None:
         """`holds` of one column of tags, shape (n, columns), into that of `found`."""
-        for held in self._sets.get(word, []):
+        if word not in self._sieves:
+            # threads that make it at once make the same
+            self._sieves[word] = self._sieve(word)
+        direct, sieve = self._sieves[word]
+        sets = self._sets.get(word, [])
+        for held in sets[:direct]:
             held.look_into(tags, column, found)
+        if sieve is None:
+            return
+        rows = sieve.passing(tags, column, found)
+        if not len(rows):
+            return
+        some = tags[rows, column].reshape(-1, 1)
+        hits = np.zeros(some.shape, bool)
+        for held in sets[direct:]:
+            held.look_into(some, 0, hits)
+        found[rows, column] = hits[:, 0]
+
+    def _sieve(self, word: str) -> tuple[int, Sieve | None]:
+        """How many sets are asked for every tag, and what tells of the smaller ones' strangers; None where those are few.
+
+        Releases of all sizes are cut to a dozen different numbers of bits, and as many sets would be asked in turn.
+        """
+        sets = self._sets.get(word, [])
+        direct, members = len(sets), 0
+        while direct and members + len(sets[direct - 1]) <= MOST:
+            direct -= 1
+            members += len(sets[direct])
+        if len(sets) - direct < _MANY:
+            return len(sets), None
+        return direct, Sieve((held.to_array() for held in sets[direct:]), members)
 
 
 def read_segments(folder: Path, active: Mapping[str, Member]) -> list[Segment]:
