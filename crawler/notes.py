@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.growing import Growing
 from data.columns import folded
 from data.tags import Packed
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 GRAM, WINDOW = 20, 16
@@ -34,6 +36,8 @@ MIN_CHARS = 60
 MAX_CHARS = 1 << 15
 # So many prints of one sample are held; the rest of a larger one is counted as not looked at.
 MOST = 8_000_000
+# Prints that are looked at together.
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +74,10 @@ class Notes:
         self.read = 0
         self.dropped = 0
         self._printed = 0
-        self._tags: list[U64] = []
-        self._owners: list[I64] = []
-        self._of_known: list[Bools] = []
-        self._held = 0
+        # 12 bytes a print, not copied to be looked through: beside a large file that is what its rows may take as well
+        self._tags = Growing(np.uint64, 1)
+        self._owners = Growing(np.int32, 1)
+        self._of_known = Growing(np.uint8, 1)
 
     def __repr__(self) -> str:
         """How many."""
@@ -81,7 +85,7 @@ class Notes:
 
     def add(self, prints: Prints, of_known: Bools) -> None:
         """Take notes; `of_known`, shape (notes,): they stand in rows of known people."""
-        if self._held + len(prints.tags) > MOST:
+        if len(self._tags) + len(prints.tags) > MOST:
             self.dropped += prints.notes
             return
         self.read += prints.notes
@@ -89,32 +93,35 @@ class Notes:
             return
         # numbered anew: a dump of 5 GB has 100 million cells that say nothing, and a byte of each would be too much
         first = _first_of_runs(prints.owners)
-        # copied, for they are the beginning of room for as many as there might have been
-        self._tags.append(prints.tags.copy())
-        self._owners.append(np.cumsum(first) - 1 + self._printed)
-        self._of_known.append(of_known[prints.owners[first]])
-        self._held += len(prints.tags)
+        self._tags.add(prints.tags)
+        self._owners.add((np.cumsum(first) - 1 + self._printed).astype(np.int32))
+        self._of_known.add(of_known[prints.owners[first]].astype(np.uint8))
         self._printed += int(first.sum())
 
-    def telling(self) -> tuple[U64, I64]:
-        """Prints that belong to no template, and their notes."""
-        if not self._tags:
-            return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        tags, owners = np.concatenate(self._tags), np.concatenate(self._owners)
+    def telling(self) -> tuple[U64, I32]:
+        """Prints that belong to no template, and their notes; nothing may be added afterwards."""
+        tags, owners = self._tags.rows()[:, 0], self._owners.rows()[:, 0]
         # the same note many times is one note: it must not pass for a template
         texts = np.zeros(self._printed, np.uint64)
-        np.add.at(texts, owners, tags * (tags >> np.uint64(32) | np.uint64(1)))
+        for at in range(0, len(tags), _CHUNK):
+            part = tags[at : at + _CHUNK]
+            np.add.at(texts, owners[at : at + _CHUNK], part * (part >> np.uint64(32) | np.uint64(1)))
         once = np.zeros(self._printed, bool)
         by_text = np.argsort(texts, kind="stable")
         once[by_text] = _first_of_runs(texts[by_text])
-        order = np.argsort(tags, kind="stable")
-        starts = np.flatnonzero(_first_of_runs(tags[order]))
-        runs = np.diff(np.append(starts, len(order)))
-        notes = np.add.reduceat(once[owners[order]].astype(np.int64), starts) if len(starts) else runs
-        rare = order[np.repeat(notes < TEMPLATE, runs)]
+        counted = tags[once[owners]]
+        counted.sort()
+        # a note has each of its prints once
+        ends = counted[TEMPLATE - 1 :]
+        templates = ends[ends == counted[: len(ends)]]
+        templates = templates[_first_of_runs(templates)]
+        del counted, ends
+        if not len(templates):
+            return tags, owners
+        rare = np.concatenate([~_among(tags[at : at + _CHUNK], templates) for at in range(0, len(tags), _CHUNK)])
         return tags[rare], owners[rare]
 
-    def judge(self, known_print: Bools, owners: I64) -> tuple[int, int, int]:
+    def judge(self, known_print: Bools, owners: I32) -> tuple[int, int, int]:
         """How many notes are known, new, and new in rows of known people.
 
         Args:
@@ -128,8 +135,14 @@ class Notes:
         seen = np.bincount(owners[known_print], minlength=self._printed)
         is_known = (whole > 0) & (seen >= (KNOWN if self.read >= FEW else KNOWN_AMONG_FEW) * whole)
         is_new = (whole > 0) & ~is_known
-        of_known = np.concatenate(self._of_known) if self._of_known else np.zeros(0, bool)
+        of_known = self._of_known.rows()[:, 0] != 0
         return int(is_known.sum()), int(is_new.sum()), int((is_new & of_known).sum())
+
+
+def _among(tags: U64, ordered: U64) -> Bools:
+    """Which tags stand in an ordered array that has at least one."""
+    among: Bools = ordered[np.minimum(np.searchsorted(ordered, tags), len(ordered) - 1)] == tags
+    return among
 
 
 def _first_of_runs(ordered: U64 | I64) -> Bools:

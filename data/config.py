@@ -102,7 +102,7 @@ class ExamineSettings(Strict):
     """Containers inside containers."""
     max_ratio: Annotated[float, Field(ge=1)] = 2000.0
     """Decompressed bytes for one compressed byte, over a whole member."""
-    exact_rows: Annotated[int, Field(ge=1000)] = 100_000
+    exact_rows: Annotated[int, Field(ge=1000)] = 250_000
     """Distinct rows of one crawled sample that are held to be compared; of a larger one a part is, beside all unmatched rows."""
 
 
