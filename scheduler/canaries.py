@@ -316,6 +316,10 @@ INVENTED_COLUMNS = (
 )
 
 
+# of the range for fiction
+_NUMBERS = 10_000
+
+
 def invent(count: int, *, seed: int | None = None, domain: str = "example.org") -> list[dict[str, str]]:
     """Plausible French people, consistent in themselves.
 
@@ -335,6 +339,8 @@ def invent(count: int, *, seed: int | None = None, domain: str = "example.org") 
     faker.seed_instance(dice.getrandbits(64))
     people: list[dict[str, str]] = []
     seen: set[str] = set()
+    # a number that two share makes one of whoever else has it: a stranger's row would hit both
+    numbers = dice.sample(range(_NUMBERS), _NUMBERS)
     while len(people) < count:
         born = date(1935, 1, 1) + timedelta(days=dice.randrange(30_000))
         male = dice.random() < 0.5
@@ -356,7 +362,7 @@ def invent(count: int, *, seed: int | None = None, domain: str = "example.org") 
                 "date_naissance": f"{born:%d/%m/%Y}",
                 "nir": nir,
                 "email": email,
-                "telephone": f"063998{dice.randrange(10_000):04}",
+                "telephone": f"063998{numbers[len(people) % _NUMBERS]:04}",
                 "adresse": faker.street_address(),
                 "code_postal": postcode,
                 "ville": faker.city(),
