@@ -353,25 +353,36 @@ class TorNetwork:
             port: of its back end.
             key: of an earlier one, to publish that again.
             client: base32 public key of the only client that may come in.
-            wait: until its descriptor is uploaded.
+            wait: until its descriptor lies at all directories.
         """
         command = f"ADD_ONION {key or 'NEW:ED25519-V3'} Flags=Detach{',V3Auth' if client else ''} Port=80,{HOST}:{port}"
         if client:
             command += f" ClientAuthV3={client}"
-        published = threading.Event()
+        asked: set[tuple[str, str]] = set()
+        answered: set[tuple[str, str]] = set()
 
-        def uploaded(event: object) -> None:
-            if getattr(event, "action", "") == "UPLOADED":
-                published.set()
+        def told(event: object) -> None:
+            place = (str(getattr(event, "address", "")), str(getattr(event, "directory_fingerprint", "")))
+            action = getattr(event, "action", "")
+            if action == "UPLOAD":
+                asked.add(place)
+            elif action in {"UPLOADED", "FAILED"}:
+                answered.add(place)
 
         with self.onions.controller() as controller:
-            controller.add_event_listener(uploaded, "HS_DESC")
+            controller.add_event_listener(told, "HS_DESC")
             answer = controller.msg(command)
             if not answer.is_ok():
                 raise ServerError(f"no onion service: {answer}")
             said = dict(line.split("=", 1) for line in str(answer).splitlines() if "=" in line)
-            if wait and not published.wait(20):
-                raise ServerError("the onion service was not published in 20 s")
+
+            def everywhere() -> bool:
+                # a client asks any of the directories: at one alone it is not published yet
+                mine = {place for place in asked.copy() if place[0] == said["ServiceID"]}
+                return bool(mine) and mine <= answered
+
+            if wait:
+                wait_for("the publication of the onion service", everywhere, 30, every=0.05)
         host = f"{said['ServiceID']}.onion"
         return Onion(host, f"http://{host}", said.get("PrivateKey", key))
 
