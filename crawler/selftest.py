@@ -58,7 +58,8 @@ def _email(keys: Keys) -> str:
 
 def _examine(examiner: Examiner) -> Finding:
     """Both passes over a zip with a table, with the planted person alone on the watch-list."""
-    from crawler.examine import Examiner, Request
+    from crawler.examine import Examiner
+    from crawler.request import Request
 
     keys = examiner.keys
     table = f"nom;prenom;naissance;courriel\nMartin;Paul;1970-01-02;\n{_SURNAME};{_FIRST};{_DOB};{_email(keys)}\n"

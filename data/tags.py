@@ -179,6 +179,9 @@ def _decode(text: str, what: str) -> bytes:
 
 def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
     """A read-only view (or copy) in one piece: kernels are compiled anew for every other kind of array."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and not flags.writeable:
+        return array
     view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view

@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from crawler.examine import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, Examiner, Request, _Examination
+from crawler.examine import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, Examination, Examiner
+from crawler.request import Request
 from crawler.sample_socket import finding_frame
 from crawler.sandbox import Kept, Limits, Sandbox
 from crawler.wire import HEADER, MAX_FRAME
@@ -28,8 +29,8 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         yield Examiner(KEYS, watchlist, Releases.open(folder / "releases"), sandbox)
 
 
-def begun(examiner: Examiner) -> _Examination:
-    examination = _Examination(examiner, Request("x"), Kept(examiner.sandbox), lambda: None)
+def begun(examiner: Examiner) -> Examination:
+    examination = Examination(examiner, Request("x"), Kept(examiner.sandbox), lambda: None)
     examination._frame(b"M", b'{"name":"","format":"zip"}')
     return examination
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from crawler.examine import MAX_PLAIN, Examiner, Request
+from crawler.examine import MAX_PLAIN, Examiner
+from crawler.request import Request
 from crawler.sandbox import MAX_REUSE, Kept, Limits, ReaderSession, Sandbox
 from data.model import Finding
 from data.releases import Releases

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from crawler.examine import Examiner, Request
+from crawler.examine import Examiner
 from crawler.readers.base import Limits
+from crawler.request import Request
 from crawler.sandbox import Sandbox
 from crawler.tables import sniff
 from data.bundle import read_bundle, write_bundle

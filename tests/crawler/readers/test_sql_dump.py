@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.examine import Examiner, Request
+from crawler.examine import Examiner
 from crawler.readers import choose
 from crawler.readers.base import Limits
+from crawler.request import Request
 from crawler.sandbox import Sandbox
 from data.releases import Releases
 from data.tags import MatchKey

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.examine import Examiner, Request
+from crawler.examine import Examiner
+from crawler.request import Request
 from crawler.sandbox import Limits, Sandbox
 from data.releases import Releases
 from data.tags import MatchKey
