@@ -33,7 +33,7 @@ from data.watchlist import Watchlist
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 
 Bools = NDArray[np.bool_]
-I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
 U64 = NDArray[np.uint64]
 
 
@@ -168,7 +168,7 @@ class RecordPass:
             member.people = []
 
     @cached_property
-    def _telling(self) -> tuple[U64, I64]:
+    def _telling(self) -> tuple[U64, I32]:
         """Prints that belong to no template, and their notes; once no further note comes."""
         return self._notes.telling()
 
