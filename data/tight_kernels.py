@@ -41,17 +41,12 @@ def _low(lower: int, index: int, width: int) -> int:
 
 
 @kernel
-def fill(cut: U64, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower: U8) -> None:
-    """Write sorted distinct members into the three arrays, which come as zeros; `starts` is of every group."""
+def fill(cut: U64, high_bits: int, cut_bits: int, upper: U8, lower: U8) -> None:
+    """Write sorted distinct members into the two arrays, which come as zeros."""
     width = cut_bits - high_bits
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
-    bucket = 0
     for index in range(len(cut)):
-        high = signed(cut[index] >> np.uint64(width))
-        while bucket <= high >> STEP_BITS:
-            starts[bucket] = index
-            bucket += 1
-        bit = high + index
+        bit = signed(cut[index] >> np.uint64(width)) + index
         upper[bit >> 3] |= np.uint8(1 << (bit & 7))
         low = cut[index] & mask
         at = index * width
@@ -62,9 +57,6 @@ def fill(cut: U64, high_bits: int, cut_bits: int, starts: U32, upper: U8, lower:
             lower[place] |= np.uint8(rest & np.uint64(255))
             rest >>= np.uint64(8)
             place += 1
-    while bucket < len(starts):
-        starts[bucket] = len(cut)
-        bucket += 1
 
 
 @kernel
@@ -236,16 +228,16 @@ def look_into(
         high_bits: that number the buckets.
         cut_bits: of a member.
         coarse_bits: one group of buckets in 2**coarse_bits has its start in `starts`.
-        starts: of these, with eight bytes behind them.
-        further: how much later each group starts, likewise; not read where `coarse_bits` is 0.
+        starts: of these.
+        further: how much later each group starts; not read where `coarse_bits` is 0.
         upper: buckets and their members as bits.
-        lower: the rest of each member.
+        lower: the rest of each member, eight bytes at the end. These four lie one behind the other in memory.
         found: shape (n, columns).
     """
     width = cut_bits - high_bits
     drop = np.uint64(64 - cut_bits)
     at_starts, at_further, at_upper, at_lower = _address(starts), _address(further), _address(upper), _address(lower)
-    bits = 8 * (len(upper) - 8)
+    bits = 8 * len(upper)
     part_bits, block = (_PART_BITS, _LARGE_BLOCK) if count >= _LARGE else (0, _SMALL_BLOCK)
     block = max(1, min(block, len(tags)))
     left, places = np.empty(block, np.uint64), np.empty(block, np.int64)

@@ -11,9 +11,9 @@ Source: Elias 1974, "Efficient storage and retrieval by content and address of s
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,25 +42,76 @@ LEAST_CUT = 32
 """Fewer bits of a tag are never kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the four arrays of a set lie.
+
+    Attributes:
+        count: of members. bits, cut_bits, coarse_bits: as `data.tight_kernels` says.
+        gap: bytes of nothing behind the upper bits, as the first version had them.
+    """
+
+    count: int
+    bits: int
+    cut_bits: int
+    coarse_bits: int
+    gap: int = 0
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """As the kernels take them."""
+        return self.count, self.bits, self.cut_bits, self.coarse_bits
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        return sum(self._sizes()) + self.gap
+
+    def _sizes(self) -> tuple[int, int, int, int]:
+        groups = 1 << self.bits - _GROUP_BITS
+        return (
+            4 * ((groups >> self.coarse_bits) + 1),
+            2 * (groups + 1) if self.coarse_bits else 0,
+            (self.count + (1 << self.bits) + 7) // 8,
+            (self.count * (self.cut_bits - self.bits) + 7) // 8 + _BEHIND,
+        )
+
+    def parts(self, whole: U8) -> tuple[U32, U16, U8, U8]:
+        """The starts of groups, how much later each of them starts, upper and lower bits: views."""
+        starts, further, upper, lower = self._sizes()
+        at = starts + further + upper + self.gap
+        return (
+            whole[:starts].view("<u4"),
+            whole[starts : starts + further].view("<u2"),
+            whole[starts + further : starts + further + upper],
+            whole[at : at + lower],
+        )
+
+
 class TightSet:
     """A set of tags cut to their top bits; 0 is never a member. Immutable; threads may share it."""
 
-    __slots__ = ("_map", "bits", "coarse_bits", "count", "cut_bits", "further", "lower", "path", "starts", "upper")
+    __slots__ = ("_map", "further", "layout", "lower", "path", "starts", "upper")
 
-    def __init__(self, count: int, bits: int, cut_bits: int, coarse_bits: int, arrays: Sequence[NDArray[Any]]) -> None:
-        """For `build` and `open`: members, and what `data.tight_kernels` says of the numbers of bits and the arrays."""
-        self.count, self.bits, self.cut_bits, self.coarse_bits = count, bits, cut_bits, coarse_bits
-        starts, further, upper, lower = arrays
+    def __init__(self, layout: _Layout, whole: U8) -> None:
+        """For `build` and `open`: the arrays of `data.tight_kernels`, one behind the other."""
+        self.layout = layout
+        starts, further, upper, lower = layout.parts(whole)
         self.starts, self.further = read_only(starts, np.uint32), read_only(further, np.uint16)
         self.upper, self.lower = read_only(upper, np.uint8), read_only(lower, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None
 
     def __repr__(self) -> str:
-        return f"<TightSet of {self.count}>"
+        return f"<TightSet of {len(self)}>"
 
     def __len__(self) -> int:
-        return self.count
+        return self.layout.count
+
+    @property
+    def cut_bits(self) -> int:
+        """Of a tag that are kept."""
+        return self.layout.cut_bits
 
     @classmethod
     def build(cls, tags: U64, cut_bits: int = CUT_BITS) -> Self:
@@ -77,20 +128,25 @@ class TightSet:
         if len(cut):
             cut = cut[np.concatenate(([True], cut[1:] != cut[:-1]))]
         bits = min(_MOST_BITS, max(_LEAST_BITS, len(cut).bit_length() - 1))
-        every = np.zeros(_groups(bits) + 1, np.uint32)
-        upper, lower = (np.zeros(size, np.uint8) for size in _bytes(len(cut), bits, cut_bits))
-        tight_kernels.fill(cut, bits, cut_bits, every, upper, lower)
+        # where the groups begin
+        borders = np.arange((1 << bits - _GROUP_BITS) + 1, dtype=np.uint64) << np.uint64(cut_bits - bits + _GROUP_BITS)
+        every = np.searchsorted(cut, borders)
         coarse = every[:: 1 << _COARSE_BITS]
         further = every - np.repeat(coarse, 1 << _COARSE_BITS)[: len(every)]
-        if further.max() > np.iinfo(np.uint16).max:
-            return cls(len(cut), bits, cut_bits, 0, (_behind(every), np.zeros(0, np.uint16), upper, lower))
-        arrays = (_behind(coarse), _behind(further.astype(np.uint16)), upper, lower)
-        return cls(len(cut), bits, cut_bits, _COARSE_BITS, arrays)
+        is_even = further.max() <= np.iinfo(np.uint16).max
+        layout = _Layout(len(cut), bits, cut_bits, _COARSE_BITS if is_even else 0)
+        whole = np.zeros(layout.nbytes, np.uint8)
+        starts, later, upper, lower = layout.parts(whole)
+        starts[:] = coarse if is_even else every
+        if is_even:
+            later[:] = further
+        tight_kernels.fill(cut, bits, cut_bits, upper, lower)
+        return cls(layout, whole)
 
     @property
     def nbytes(self) -> int:
         """Size of the saved file."""
-        return HEADER_BYTES + self.starts.nbytes + self.further.nbytes + self.upper.nbytes + self.lower.nbytes
+        return HEADER_BYTES + self.layout.nbytes
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
         """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**cut."""
@@ -109,7 +165,7 @@ class TightSet:
         if found.shape != tags.shape or not found.flags.c_contiguous:
             raise ValueError("tags and what is found of them must have one shape")
         tight_kernels.look_into(
-            read_only(tags, np.uint64), column, self.count, self.bits, self.cut_bits, self.coarse_bits,
+            read_only(tags, np.uint64), column, *self.layout.numbers,
             self.starts, self.further, self.upper, self.lower, found,
         )  # fmt: skip
 
@@ -123,7 +179,8 @@ class TightSet:
     def _cut(self) -> U64:
         from data import tight_kernels
 
-        return tight_kernels.members(self.count, self.bits, self.cut_bits, self.upper, self.lower)
+        count, bits, cut_bits, _ = self.layout.numbers
+        return tight_kernels.members(count, bits, cut_bits, self.upper, self.lower)
 
     @classmethod
     def union(cls, sets: list[TightSet | TagSet]) -> TightSet:
@@ -146,10 +203,9 @@ class TightSet:
         Raises:
             StoreFull: no space is left. StoreError: the folder cannot be written.
         """
-        starts, further = self.starts.astype("<u4", copy=False), self.further.astype("<u2", copy=False)
-        parts = [starts.data, further.data, self.upper.data, self.lower.data]
-        numbers = self.bits | self.cut_bits << 8 | self.coarse_bits << 16
-        save_set(path, _MAGIC, numbers, self.count, parts, _VERSION)
+        count, bits, cut_bits, coarse_bits = self.layout.numbers
+        parts = [self.starts.data, self.further.data, self.upper.data, self.lower.data]
+        save_set(path, _MAGIC, bits | cut_bits << 8 | coarse_bits << 16, count, parts, _VERSION)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -166,24 +222,16 @@ class TightSet:
         sensible = _LEAST_BITS <= bits <= _MOST_BITS and LEAST_CUT <= cut_bits <= CUT_BITS
         if more or not sensible or coarse_bits not in (0, _COARSE_BITS):
             raise damaged(path, "its header makes no sense")
-        # the arrays of the first version had nothing behind them, for what followed them was read
-        behind = 0 if version == _FIRST else _BEHIND
-        sizes = _sizes(count, bits, cut_bits, coarse_bits, behind)
-        if size != HEADER_BYTES + sum(length * np.dtype(kind).itemsize for length, kind in sizes):
+        layout = _Layout(count, bits, cut_bits, coarse_bits, _BEHIND if version == _FIRST else 0)
+        if size != HEADER_BYTES + layout.nbytes:
             raise damaged(path, f"it has {size} bytes where its header announces another length")
-        at, arrays = HEADER_BYTES, []
-        for length, kind in sizes:
-            part: Any = np.frombuffer(mapped, np.dtype(kind).newbyteorder("<"), length, at)
-            arrays.append(part)
-            at += part.nbytes
+        opened = cls(layout, np.frombuffer(mapped, np.uint8, layout.nbytes, HEADER_BYTES))
         # the look-up reads from these places
-        groups = _groups(bits) + 1
-        starts = arrays[0][: (groups - 1 >> coarse_bits) + 1]
+        starts = opened.starts
         if coarse_bits:
-            starts = np.repeat(starts, 1 << coarse_bits)[:groups] + arrays[1][:groups]
+            starts = np.repeat(starts, 1 << coarse_bits)[: len(opened.further)] + opened.further
         if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
             raise damaged(path, "its buckets are out of order")
-        opened = cls(count, bits, cut_bits, coarse_bits, arrays)
         opened.path, opened._map = path, mapped
         return opened
 
@@ -192,33 +240,6 @@ class TightSet:
         if self._map is None or self.path is None:
             return
         verify_saved(self.path, self._map)
-
-
-def _groups(bits: int) -> int:
-    """Of so many bits of bucket numbers."""
-    return max(1, 1 << bits - _GROUP_BITS)
-
-
-def _bytes(count: int, bits: int, cut_bits: int) -> tuple[int, int]:
-    """Lengths of the rows of bits, upper and lower."""
-    return (count + (1 << bits) + 7) // 8 + _BEHIND, (count * (cut_bits - bits) + 7) // 8 + _BEHIND
-
-
-def _sizes(count: int, bits: int, cut_bits: int, coarse_bits: int, behind: int) -> list[tuple[int, type]]:
-    """Lengths and kinds of the four arrays."""
-    groups = _groups(bits) + 1
-    upper, lower = _bytes(count, bits, cut_bits)
-    return [
-        ((groups - 1 >> coarse_bits) + 1 + behind // 4, np.uint32),
-        (groups + behind // 2 if coarse_bits else 0, np.uint16),
-        (upper, np.uint8),
-        (lower, np.uint8),
-    ]
-
-
-def _behind(array: NDArray[Any]) -> NDArray[Any]:
-    """With eight bytes behind it, for words that are read from its end."""
-    return np.concatenate([array, np.zeros(_BEHIND // array.itemsize, array.dtype)])
 
 
 def open_set(path: Path) -> TightSet | TagSet:

@@ -55,7 +55,7 @@ def test_tags_that_lie_unevenly_are_held_all_the_same(tmp_path: Path) -> None:
     tags = np.concatenate([crowded(70_000), random_tags(70_000, 3)])
     TightSet.build(tags).save(tmp_path / "a.tags")
     held = TightSet.open(tmp_path / "a.tags")
-    assert held.coarse_bits == 0
+    assert held.layout.coarse_bits == 0
     assert held.lookup(tags[-70_000:]).all()
     assert held.lookup(tags[:20]).all()
     assert np.array_equal(held.to_array() >> DROPPED, np.unique(tags >> DROPPED))
