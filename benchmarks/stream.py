@@ -24,6 +24,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import Process
 from pathlib import Path
@@ -134,8 +135,8 @@ def serve(sock: socket.socket, size: int) -> None:
     server.serve_forever()
 
 
-def memory(root: int) -> tuple[int, dict[str, int]]:
-    """Proportional bytes of a process and all below it, in all and by what they are."""
+def family_of(root: int) -> list[int]:
+    """A process and all below it."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -146,6 +147,23 @@ def memory(root: int) -> tuple[int, dict[str, int]]:
     family = [root]
     for pid in family:
         family += [child for child, parent in parents.items() if parent == pid]
+    return family
+
+
+def stored_by(family: list[int]) -> dict[int, int]:
+    """Bytes that each process has sent to a disk so far, temporary files included; of those that still run."""
+    found = {}
+    for pid in family:
+        try:
+            lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+        except OSError:
+            continue
+        found[pid] = next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
+    return found
+
+
+def memory(family: list[int]) -> tuple[int, dict[str, int]]:
+    """Proportional bytes of processes, in all and by what they are."""
     found: dict[str, int] = {}
     for pid in family:
         try:
@@ -166,11 +184,21 @@ def memory(root: int) -> tuple[int, dict[str, int]]:
     return sum(found.values()), found
 
 
-def watched(
-    command: list[str], **options: object
-) -> tuple[float, int, dict[str, int], subprocess.CompletedProcess[bytes]]:
-    """Wall seconds and the peak of memory of a command and all that it starts."""
+@dataclass
+class Watched:
+    """A command and all that it started: wall seconds, the peak of memory in all and by process, bytes sent to a disk."""
+
+    seconds: float
+    peak: int
+    by: dict[str, int]
+    disk: int
+    done: subprocess.CompletedProcess[bytes]
+
+
+def watched(command: list[str], **options: object) -> Watched:
+    """Run a command to its end."""
     peak: list[tuple[int, dict[str, int]]] = [(0, {})]
+    disk: dict[int, int] = {}
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
     over = threading.Event()
@@ -178,7 +206,9 @@ def watched(
     def watch() -> None:
         told = began
         while not over.wait(0.25):
-            peak[0] = max(peak[0], memory(process.pid), key=lambda pair: pair[0])
+            family = family_of(process.pid)
+            peak[0] = max(peak[0], memory(family), key=lambda pair: pair[0])
+            disk.update(stored_by(family))
             if time.perf_counter() - told > 60:
                 # long runs show where they are
                 told = time.perf_counter()
@@ -192,7 +222,9 @@ def watched(
     took = time.perf_counter() - began
     over.set()
     thread.join()
-    return took, *peak[0], subprocess.CompletedProcess(command, process.returncode, out, err)
+    return Watched(
+        took, *peak[0], sum(disk.values()), subprocess.CompletedProcess(command, process.returncode, out, err)
+    )
 
 
 SOURCE = """\
@@ -238,14 +270,14 @@ def prepared(folder: Path, url: str) -> list[str]:
     return tocsin
 
 
-def crawled(folder: Path, tocsin: list[str]) -> tuple[float, int, dict[str, int], dict]:
-    """The real command, one crawl; its peak of memory by process, and what it found."""
+def crawled(folder: Path, tocsin: list[str]) -> tuple[Watched, dict]:
+    """The real command, one crawl, and what it printed; `written` is what files grew by."""
     before = sizes(folder)
-    took, peak, by, done = watched([*tocsin, "crawl", "site", "--json"])
-    result = json.loads(done.stdout)["crawls"][0]
+    run = watched([*tocsin, "crawl", "site", "--json"])
+    result = json.loads(run.done.stdout)["crawls"][0]
     if result["examined"] != 1 or not result["hits"]:
-        raise RuntimeError(f"the crawl did not examine the file: {result} {done.stderr[-500:]!r}")
-    return took, peak, by, {"written": sizes(folder) - before, **result}
+        raise RuntimeError(f"the crawl did not examine the file: {result} {run.done.stderr[-500:]!r}")
+    return run, {"written": sizes(folder) - before, **result}
 
 
 def sizes(folder: Path) -> int:
@@ -267,19 +299,17 @@ def said(value: dict) -> dict:
     return {**{name: value[name] for name in SAID}, "members": [said(member) for member in value["members"]]}
 
 
-def scanned(folder: Path, tocsin: list[str], size: int, way: str) -> tuple[float, int, dict]:
-    """The same bytes from a file that is gone afterwards: seconds, peak of memory, finding."""
+def scanned(folder: Path, tocsin: list[str], size: int, way: str) -> tuple[Watched, dict]:
+    """The same bytes from a file that is gone afterwards, and the finding."""
     file = folder / "dump.zip"
     with file.open("wb") as stream:
         stream.writelines(zipped(size))
     try:
-        took, peak, _, done = watched(
-            [*tocsin, "scan", *(["--bounded"] if way == "bounded" else []), str(file), "--json"]
-        )
+        run = watched([*tocsin, "scan", *(["--bounded"] if way == "bounded" else []), str(file), "--json"])
     finally:
         file.unlink()
-    [value] = json.loads(done.stdout)["inputs"]
-    return took, peak, said(value)
+    [value] = json.loads(run.done.stdout)["inputs"]
+    return run, said(value)
 
 
 def different(one: dict, other: dict, at: str = "") -> list[str]:
@@ -312,29 +342,28 @@ def main() -> None:
             folder = Path(name)
             tocsin = prepared(folder, url)
             local = scanned(folder, tocsin, size, options.local) if options.local else None
-            took, peak, by, result = crawled(folder, tocsin)
+            run, result = crawled(folder, tocsin)
             finding = stored(folder / "home")
-            print(
-                f"{'a zip of CSV of ' + format(options.gigabytes, 'g') + ' GB, made while it is sent':<56}{'wall s':>9}{'MB/s':>8}{'MB mem':>8}"
-            )
-            mega = finding["bytes"] / 1e6
-            lines = [("tocsin crawl: downloaded, unpacked, examined, stored", took, peak)]
+            head = f"a zip of CSV of {options.gigabytes:g} GB, made while it is sent"
+            print(f"{head:<56}{'wall s':>9}{'MB/s':>8}{'MB mem':>8}{'MB disk':>9}")
+            lines = [("tocsin crawl: downloaded, unpacked, examined, stored", run)]
             tool = next((tool for tool in ("bsdtar -xOf -", "funzip") if shutil.which(tool.split()[0])), None)
             if tool and shutil.which("curl"):
-                seconds, most, _, done = watched(["sh", "-c", f"curl -s {url}/dump.zip | {tool} | wc -c"])
-                what = f"curl | {tool.split()[0]}: {int(done.stdout) / 1e6:.0f} MB unpacked and thrown away"
-                lines.insert(0, (what, seconds, most))
+                rival = watched(["sh", "-c", f"curl -s {url}/dump.zip | {tool} | wc -c"])
+                what = f"curl | {tool.split()[0]}: {int(rival.done.stdout) / 1e6:.0f} MB unpacked and thrown away"
+                lines.insert(0, (what, rival))
             else:
                 print("no rival: install curl, and unzip or libarchive-tools")
             if local:
                 flag = " --bounded" if options.local == "bounded" else ""
-                lines.append((f"tocsin scan{flag} of the same file", local[0], local[1]))
-            for what, seconds, most in lines:
-                print(f"{what:<56}{seconds:>9.1f}{mega / seconds:>8.1f}{most / 1e6:>8.0f}")
-            print("memory by process, MB:", {kind: round(size / 1e6) for kind, size in sorted(by.items())})
+                lines.append((f"tocsin scan{flag} of the same file", local[0]))
+            for what, each in lines:
+                speed = finding["bytes"] / 1e6 / each.seconds
+                print(f"{what:<56}{each.seconds:>9.1f}{speed:>8.1f}{each.peak / 1e6:>8.0f}{each.disk / 1e6:>9.1f}")
+            print("memory by process, MB:", {kind: round(size / 1e6) for kind, size in sorted(run.by.items())})
             print(json.dumps({"written": result["written"], "resumed": result["resumed"], **finding}))
             if local:
-                differing = different(finding, local[2])
+                differing = different(finding, local[1])
                 print("the local file's finding:", "the same in every field" if not differing else "")
                 for line in differing:
                     print(f"    {line}")
