@@ -124,7 +124,7 @@ def _judged(truth: Truth, kind: str, disguise: Disguise, seed: int, releases: Re
     began = time.perf_counter()
     read = read_tables(releases, _tables(truth.people, disguise, seed))
     middle = time.perf_counter()
-    second = SecondLook(KEY, read.unmatched, releases.holds)
+    second = SecondLook(KEY, read.doubtful, releases.holds)
     found = compare(read.keys, read.values, releases, has_hits=truth.hits, seen=read.seen, second=second)
     seconds = time.perf_counter() - middle
     keyed = any_key(read.keys)

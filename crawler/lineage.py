@@ -1,34 +1,31 @@
 """How a sample stands to all releases: verdict, counts, interval (pure). What is counted for it is `crawler.measured`.
 
 The count of record is exact: people none of whose keys any release holds. Everything else is a bracket around what
-exactness cannot see: two people who look like one (coincidence), and one who looks like two (noise, `crawler.noise`).
+exactness cannot see: two people who look like one (coincidence), and one who looks like two (noise, `crawler.mistyped`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.chance import NEVER, SIGMAS
+from crawler.chance import NEVER
 from crawler.measured import (
     FULL_COVERAGE,
     NO_TEXTS,
-    NOISE_PLAUSIBLE,
     Measured,
     Part,
     Texts,
-    doubtful_patterns,
-    is_lookalike,
     measure,
     new_values_of,
 )
-from crawler.noise import FIELDS, fewest_errors, tail, upper
-from crawler.poisson import poisson_tail
-from crawler.repair import MOST, Repair, SecondLook
+from crawler.mistyped import ENOUGH, TEASER, Noise, noise_of
+from crawler.noise import FIELDS, fewest_errors
+from crawler.repair import SecondLook
 from crawler.shares import share_out
 from data.model import VERDICTS, Lineage, Whole
 from data.people import any_key, count_people, group_people
@@ -40,24 +37,6 @@ I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Errors are taken for the reason of unmatched people only if known people show errors and the rates of all fields are
-# known, or if errors are so many that this share of the unmatched is likely. (That they are not too many is another test.)
-ERRORS_SEEN = 0.1
-# Errors of fields are not quite independent: 601 people were hidden where 464 were expected (accents lost, 100,000 people).
-DEPENDENT = 1.5
-# Where known people cannot show errors, these are taken for the reason of unmatched people only if undoing one error
-# makes so many of them known.
-REPAIRED_SEEN = 0.6
-# Undoing one error recovers at least this share of the mistyped (74 % measured with names alone, 67 % of names that
-# lost their accents), and usually nearly all.
-RECOVERED = 0.5
-USUALLY_RECOVERED = 0.9
-# Without a second look: the share of known people who look new at 5 % of fields mistyped, by name+dob alone (measured).
-MISTYPED = 0.127
-# At worst this share of known people is hidden in a sample with one kind of key (a third with accents lost).
-WORST = 0.6
-# A field's error rate is known from so many people.
-ENOUGH = 30
 # "New" bears this share of known people.
 FEW_KNOWN = 0.01
 # Single values (numbers, addresses) known to this share tie a sample to a release even when no record does.
@@ -68,21 +47,8 @@ SEVERAL = 3
 PADDED, NOT_PADDED = 0.8, 0.4
 # Of fewer unmatched people one mistyped number decides which of the two it is.
 TOO_FEW = 10
-# Below this many people a sample is a teaser: what it says of the whole is said apart.
-TEASER = 1000
 # The confidence of a statement about the whole.
 WHOLE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class _Noise:
-    """What errors may have done: `most` unmatched people they can explain, `likely` ones that they do."""
-
-    most: int
-    likely: float
-    seen: bool
-    chance: float
-    """Probability that errors make so many people look new."""
 
 
 def compare(
@@ -149,7 +115,7 @@ def compare(
         part,
     )
     m = replace(m, rows=m.rows + repeated)
-    noise = _noise(m, second)
+    noise = noise_of(m, second)
     verdict, reason = _verdict(m, noise, has_hits=has_hits, stale=bool(releases.stale))
     assert verdict in VERDICTS  # noqa: S101 - a misspelt verdict would pass every count
     low, high = _interval(m, noise)
@@ -215,7 +181,7 @@ def _stale(releases: Releases) -> list[str]:
     return [f"not compared, made by another normaliser version: {', '.join(releases.stale)} (register them again)"]
 
 
-def _notes(m: Measured, noise: _Noise, releases: Releases) -> list[str]:
+def _notes(m: Measured, noise: Noise, releases: Releases) -> list[str]:
     notes = [*_counts(m.rows, m.unkeyed, m.people), *_stale(releases)]
     if m.beyond:
         notes.append(f"{m.beyond} people have only kinds of key that no release holds: they may be known")
@@ -243,7 +209,7 @@ def _notes(m: Measured, noise: _Noise, releases: Releases) -> list[str]:
     return notes
 
 
-def _confidence(verdict: str, m: Measured, noise: _Noise) -> float:
+def _confidence(verdict: str, m: Measured, noise: Noise) -> float:
     """How sure the verdict is: one less the probability of the explanation that was given up."""
     if verdict == "undecided":
         return 0.0
@@ -261,65 +227,10 @@ def _whole(people: int, new: int) -> Whole:
     return Whole("the sample is a random draw", WHOLE, (round(low, 4), round(high, 4)))
 
 
-# --- noise and bounds ------------------------------------------------------------------------------------------------
+# --- bounds ------------------------------------------------------------------------------------------------------------
 
 
-def _noise(m: Measured, second: SecondLook | None) -> _Noise:
-    """How many of the unmatched people typing errors can explain, and how many they do."""
-    if not m.new or not m.known or m.by_chance:
-        return _Noise(0, 0.0, seen=False, chance=0.0)
-    table = m.errors.table
-    most, likely, chance = 0, 0.0, 1.0
-    blindly, surely = 0, True
-    hiding = [int(pattern) for pattern in np.flatnonzero(table[:, 0]) if pattern]
-    for pattern in hiding:
-        unmatched = int(table[pattern, 0])
-        if m.errors.judged(pattern) < ENOUGH:
-            blindly += unmatched
-            continue
-        surely = surely and m.errors.judged_all(pattern) >= ENOUGH
-        mean = m.errors.hidden(pattern)
-        most += min(unmatched, upper(mean * DEPENDENT, NOISE_PLAUSIBLE / len(hiding)))
-        likely += min(unmatched, float(np.median(mean)))
-        chance = min(chance, tail(mean * DEPENDENT, unmatched) * len(hiding))
-    apart = m.new - m.beyond - m.lookalikes - blindly
-    # all of so few are looked at again, of more those without whom nothing could be said
-    found = second.repair() if second is not None and (blindly or (most and apart <= MOST)) else Repair()
-    if apart and not blindly and m.errors.wrong.any():
-        # each of them was looked at: that tells more than rates do (where nobody is mistyped it finds twins)
-        likely = max(likely, apart * found.share)
-    seen = bool(m.errors.wrong.any()) or likely >= ERRORS_SEEN * apart
-    if not surely:
-        # some field's rate is a guess: it takes people who are seen to be mistyped
-        seen = found.share >= REPAIRED_SEEN
-    if blindly:
-        # however bad the columns are: known people are not hidden by the hundred behind a handful of seen ones
-        worst = WORST / (1 - WORST) * (m.known + 1)
-        cap = min(blindly, math.ceil(worst + SIGMAS * math.sqrt(worst)))
-        if second is None:
-            mistyped = MISTYPED / (1 - MISTYPED) * m.known
-            most += min(cap, math.ceil(mistyped + SIGMAS * math.sqrt(mistyped)))
-            seen = False
-            chance = min(chance, poisson_tail(mistyped, blindly))
-        else:
-            high = _share_at_most(found) / RECOVERED
-            most += min(cap, math.ceil(blindly * high))
-            likely += min(cap, blindly * found.share / USUALLY_RECOVERED)
-            seen = seen and found.share >= REPAIRED_SEEN
-            chance = min(chance, 1.0 if high >= 1 and cap >= blindly else NOISE_PLAUSIBLE)
-    return _Noise(most, likely, seen=seen, chance=min(1.0, chance))
-
-
-def _share_at_most(found: Repair) -> float:
-    """An upper bound for the share of unmatched people that undoing an error recovers (Wilson 1927)."""
-    if not found.tried:
-        return 1.0
-    share, spread = found.share, SIGMAS**2 / found.tried
-    centre = share + spread / 2
-    return min(1.0, (centre + math.sqrt(spread * (share * (1 - share) + spread / 4))) / (1 + spread))
-
-
-def _interval(m: Measured, noise: _Noise) -> tuple[int, int]:
+def _interval(m: Measured, noise: Noise) -> tuple[int, int]:
     """Bounds for the number of new people.
 
     Below: known people who were mistyped in every key look new, and people who have nothing that could be compared may
@@ -329,12 +240,6 @@ def _interval(m: Measured, noise: _Noise) -> tuple[int, int]:
     behind another row of the sample.
     """
     table = m.errors.table
-    doubtful = 0
-    for present, seen, count, by_chance in doubtful_patterns(table, m.rates):
-        if not is_lookalike(m.errors, present, seen, by_chance):
-            # where neither errors nor chance account for them, somebody made them up from known values
-            invented = m.errors.expected(present, seen) < count / 2
-            doubtful += count if invented else min(count, by_chance.most())
     hidden = NEVER
     for present in (np.flatnonzero(table[1:, 0]) + 1).tolist():
         rate = NEVER
@@ -342,16 +247,16 @@ def _interval(m: Measured, noise: _Noise) -> tuple[int, int]:
             if present >> at & 1 and fewest_errors(present, 1 << at) < 2:
                 rate += m.rates.most_of_one(kind)
         hidden += rate.of(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
-    low = max(0, m.new - noise.most - m.beyond - m.lookalikes)
+    low = max(0, m.new - noise.most - noise.mistyped - m.beyond - m.lookalikes)
     # a known person's row may be a new one's who shares the key
     room = m.known + m.rows - m.people if m.known else 0
-    return low, min(m.rows, m.new + min(room, doubtful + hidden.most()) + m.merged)
+    return low, min(m.rows, m.new + min(room, m.doubtful + hidden.most()) + m.merged)
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(m: Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tuple[str, str]:
+def _verdict(m: Measured, noise: Noise, *, has_hits: bool, stale: bool) -> tuple[str, str]:
     """The verdict, and what could not be decided."""
     tie = bool(m.known and not m.by_chance)
     if m.beyond == m.people:
@@ -377,6 +282,8 @@ def _verdict(m: Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tupl
             return "new", ""
         if m.known and m.known > FEW_KNOWN * m.people:
             return "undecided", "too few people to tell known ones from namesakes"
+        if noise.mistyped > FEW_KNOWN * m.people:
+            return "undecided", f"{noise.mistyped} of the unmatched people may be known and mistyped"
         if _values_tie(m):
             return "undecided", "no person is known but many single values are: recombined or invented people"
         return "unrelated", ""
@@ -385,7 +292,7 @@ def _verdict(m: Measured, noise: _Noise, *, has_hits: bool, stale: bool) -> tupl
     return _padded(m)
 
 
-def _full(m: Measured, noise: _Noise) -> frozenset[str]:
+def _full(m: Measured, noise: Noise) -> frozenset[str]:
     """Releases that are out in full, mistyped people counted in."""
     grown = 1 + noise.likely / m.known
     return m.full | {parent.release for parent in m.parents if parent.coverage * grown >= FULL_COVERAGE}

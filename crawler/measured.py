@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crawler.chance import NEVER, Chance, Meetings, meetings, merging
 from crawler.noise import WEAK, ErrorRates, fewest_errors, patterns
-from crawler.repair import SecondLook
+from crawler.repair import SecondLook, Undone
 from data.model import Parent
 from data.people import FAMILIES, any_key, any_per_person
 from data.release import Release
@@ -33,6 +33,9 @@ CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
 FULL_COVERAGE = 0.95
 # So probable, chance is taken for the reason of what it can explain.
 LIKELY = 0.1
+# Undoing one error usually recovers nearly all of the mistyped; that is worth so many people who were tried.
+USUALLY_RECOVERED = 0.9
+PRIOR_UNDONE = 2.0
 _FIELD_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "nir": (Kind.NIR_FIRST, Kind.NIR_DOB),
     "email": (Kind.EMAIL_FIRST,),
@@ -120,6 +123,12 @@ class Measured:
     chance: float
     lookalikes: int
     """Counted as new: they share a telephone, mailbox or number with somebody known, and differ in the rest."""
+    doubtful: int
+    """Counted as known, who may be new ones that met a known key by chance."""
+    undone: float
+    """The share of known people's errors that one error undone mends."""
+    comparable: int
+    """Kinds of key that the releases beside them hold, as bits."""
     errors: ErrorRates
     parents: tuple[Parent, ...]
     full: frozenset[str]
@@ -187,16 +196,20 @@ def measure(
     new_values, value_totals = new_values_of(values, releases, part)
     table = weights.table(patterns(present & comparable, held & comparable))
     errors = ErrorRates(table, _by_chance(table, rates))
-    lookalikes = _lookalikes(errors, rates)
+    held_kinds = sum(1 << at for at in np.flatnonzero(comparable).tolist())
+    weakly = weakly_known(errors, rates, second.undone(held_kinds) if second is not None else {})
     return Measured(
         count + len(rows) - held_people,
         unkeyed,
         count,
-        known_count - lookalikes,
+        known_count - weakly.lookalikes,
         round(int((~any_key(present & comparable) & ~known_people).sum()) * weights.new),
         by_chance,
         chance,
-        lookalikes,
+        weakly.lookalikes,
+        weakly.doubtful,
+        weakly.undone,
+        held_kinds,
         errors,
         tuple(parent for parent, *_ in found),
         frozenset(parent.release for parent, *_ in found if parent.coverage >= FULL_COVERAGE),
@@ -319,14 +332,33 @@ def _by_chance(table: I64, rates: Meetings) -> I64:
     return apart
 
 
-def is_lookalike(errors: ErrorRates, present: int, seen: int, by_chance: Chance) -> bool:
-    """Whether who is seen by weak keys alone, and whose other keys say otherwise, is rather chance than mistyped."""
-    return not seen & ~WEAK and errors.expected(present, seen) < by_chance.mean
+@dataclass(frozen=True, slots=True)
+class WeaklyKnown:
+    """People who may be taken for known ones by chance; see `Measured`."""
+
+    lookalikes: int
+    doubtful: int
+    undone: float
 
 
-def _lookalikes(errors: ErrorRates, rates: Meetings) -> int:
-    return sum(
-        count
-        for present, seen, count, by_chance in doubtful_patterns(errors.table, rates)
-        if is_lookalike(errors, present, seen, by_chance)
-    )
+def weakly_known(errors: ErrorRates, rates: Meetings, undone: Undone) -> WeaklyKnown:
+    """Tell those who are known and mistyped from lookalikes.
+
+    Who is better known with one error undone is known and mistyped. Of the rest, and of whom was not looked at, those
+    whose keys say otherwise are lookalikes where errors are the less likely reason.
+    """
+    lookalikes = doubtful = 0
+    of_errors, mended = PRIOR_UNDONE, PRIOR_UNDONE * USUALLY_RECOVERED
+    for present, seen, count, by_chance in doubtful_patterns(errors.table, rates):
+        tried, found = undone.get((present, seen), (0, 0))
+        rest = count - round(count * found / tried) if tried else count
+        expected = errors.expected(present, seen)
+        left = expected * (1 - USUALLY_RECOVERED) if tried else expected
+        if not seen & ~WEAK and left < by_chance.mean:
+            lookalikes += rest
+        else:
+            # where neither errors nor chance account for them, somebody made them up from known values
+            doubtful += rest if expected < count / 2 else min(rest, by_chance.most())
+        if expected > by_chance.mean:
+            of_errors, mended = of_errors + tried, mended + found
+    return WeaklyKnown(lookalikes, doubtful, mended / of_errors)

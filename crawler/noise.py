@@ -34,6 +34,8 @@ _MASKS = tuple(sum(1 << FIELDS.index(name) for name in KEY_FIELDS[kind]) for kin
 # and a number with another birth date is mistyped or invented.
 WEAK_KINDS = (Kind.EMAIL_FIRST, Kind.PHONE_FIRST, Kind.PHONE_DOB, Kind.NIR_FIRST)
 WEAK = sum(1 << RECORD_KINDS.index(kind) for kind in WEAK_KINDS)
+STRONG = [at for at, kind in enumerate(RECORD_KINDS) if kind not in WEAK_KINDS]
+"""Columns of the keys that prove a person."""
 PATTERNS = 1 << len(RECORD_KINDS)
 
 # So many people speak for swapped columns: that three namesakes of one day are new is less likely.

@@ -11,13 +11,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.doubtful import Doubtful
 from crawler.hits import Hits
 from crawler.measured import Texts
 from crawler.member import Member
 from crawler.noise import names_swapped
 from crawler.notes import MAX_CHARS, Notes, prints_of
 from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
-from crawler.repair import SecondLook, Unmatched
+from crawler.repair import SecondLook
 from crawler.running_text import Found, RunningText
 from crawler.sample_records import SampleRecords
 from crawler.tables import begins_with_header, is_prose, plan_of
@@ -53,7 +54,7 @@ class RecordPass:
             hits: takes what the watch-list suspects.
         """
         self._probe, self._watchlist, self._releases, self._hits = probe_key, watchlist, releases, hits
-        self._unmatched = Unmatched()
+        self._doubtful = Doubtful()
         self._records = SampleRecords(releases, most_rows)
         self._notes = Notes()
 
@@ -97,7 +98,7 @@ class RecordPass:
             self._hits.in_columns(row_inputs(member.plan, some), np.arange(len(some)), members)
 
     def _look_again(self, member: Member, batch: RowBatch, tags: RowTags) -> tuple[RowTags, Bools]:
-        """Keep some rows that no release knows, for a second look; where their names stand in the wrong columns, mend that.
+        """Keep some rows in doubt, for a second look; where their names stand in the wrong columns, mend that.
 
         Returns:
             The tags, and which record keys any release holds.
@@ -113,12 +114,11 @@ class RecordPass:
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self._probe)
             held = self._releases.held(tags.keys)
-        lost = np.flatnonzero(any_key(tags.keys) & ~any_key(held))
-        kept = lost[self._unmatched.wanted(tags.keys[lost])]
+        kept = self._doubtful.wanted(tags.keys, held)
         if len(kept):
             some = batch.take(kept)
             widest = max(readings(member.plan, len(some), Forms(some.column)), key=len, default={})
-            self._unmatched.keep(tags.keys[kept], widest)
+            self._doubtful.keep(tags.keys[kept], held[kept], widest)
         return tags, held
 
     def text(self, member: Member, payload: bytes, members: Sequence[Member]) -> None:
@@ -180,6 +180,6 @@ class RecordPass:
         """How the sample stands to the releases, None where no row had a key; nothing may be taken afterwards."""
         prints, owners = self._telling
         known, new, of_known = self._notes.judge(self._releases.known_notes(prints), owners)
-        second = SecondLook(self._probe, self._unmatched, self._releases.holds)
+        second = SecondLook(self._probe, self._doubtful, self._releases.holds)
         texts = Texts(self._notes.read, known, new, of_known)
         return self._records.lineage(has_hits=has_hits, second=second, texts=texts)

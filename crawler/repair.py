@@ -1,7 +1,8 @@
-"""Unmatched people looked up again with one typing error undone, while their normal forms are still in memory.
+"""People in doubt looked up again with one typing error undone, while their normal forms are still in memory.
 
-How many of them turn out to be known tells noise from news where a sample has one kind of key only, and so does not
-show its errors itself. Every try is made a second time with another person's other half: what that finds is chance.
+Who turns out to be known that way tells noise from news one by one, also where a sample has one kind of key only, and so
+does not show its errors itself. Tries are made a second time with the other fields of another person: what that finds
+is chance.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tags import Kind, Packed, join_packed, pair_packed, probe_tags, read_only
+from crawler.doubtful import Doubtful
+from crawler.noise import KEY_FIELDS, fewest_errors
+from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags, read_only, record_keys
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MOST = 1024
-"""So many people are tried; the share among them then has a standard error of 1.6 % at most."""
-ROLES = ("first", "surname", "dob", "nir", "email", "phone")
 _MAX_LENGTH = 64
 # So many pairs of a name and a date not its own are looked up, to see how often these are known.
 _NAMESAKES = 65_536
@@ -28,62 +28,24 @@ _NAMESAKES = 65_536
 _HALVES, _OTHERS = 8192, 16
 _DAYS = np.array([list(b"%02d%02d" % (month, day)) for month in range(1, 13) for day in range(1, 29)], np.uint8)
 
-# Per key: its parts. Both parts are varied, one at a time, the other as it stands.
-_PARTS: tuple[tuple[Kind, str, str], ...] = (
-    (Kind.NAME_DOB, "names", "dob"),
-    (Kind.EMAIL_FIRST, "email", "first"),
-    (Kind.PHONE_DOB, "phone", "dob"),
-    (Kind.NIR_DOB, "nir", "dob"),
-    (Kind.PHONE_FIRST, "phone", "first"),
-    (Kind.NIR_FIRST, "nir", "first"),
+# How an error in a field is undone: through the first of these keys that a person has. The first name and the birth
+# date are tried twice, for who has both of them wrong is unknown by name+dob whichever of the two is undone.
+_ROADS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
+    ("surname", (Kind.NAME_DOB,)),
+    ("first", (Kind.NAME_DOB,)),
+    ("dob", (Kind.NAME_DOB,)),
+    ("first", (Kind.NIR_FIRST, Kind.PHONE_FIRST, Kind.EMAIL_FIRST)),
+    ("dob", (Kind.NIR_DOB, Kind.PHONE_DOB)),
 )
-
-
-class Unmatched:
-    """Keeps the normal forms of at most `MOST` unmatched rows of a sample, chosen by their tags and not by their place."""
-
-    def __init__(self) -> None:
-        self._ranks = np.zeros(0, np.uint64)
-        self._forms: dict[str, list[bytes]] = {role: [] for role in ROLES}
-
-    def __repr__(self) -> str:
-        """How many; normal forms are content of a sample."""
-        return f"<Unmatched {len(self._ranks)} rows>"
-
-    def wanted(self, keys: U64) -> I64:
-        """Which of these unmatched rows, shape (n, 6), are to be kept: numbers of rows, distinct people by their keys."""
-        ranks = _rank(keys)
-        limit = self._ranks[-1] if len(self._ranks) >= MOST else np.uint64(2**64 - 1)
-        rows = np.flatnonzero(ranks < limit)
-        rows = rows[np.argsort(ranks[rows], kind="stable")]
-        order = ranks[rows]
-        fresh = np.ones(len(rows), bool)
-        fresh[1:] = order[1:] != order[:-1]
-        return rows[fresh & ~np.isin(order, self._ranks)][:MOST]
-
-    def keep(self, keys: U64, forms: Mapping[str, Packed]) -> None:
-        """Keep rows that `wanted` named: their keys, shape (m, 6), and normal forms by role, m each."""
-        ranks = np.concatenate([self._ranks, _rank(keys)])
-        order = np.argsort(ranks, kind="stable")[:MOST]
-        for role, held in self._forms.items():
-            column = forms.get(role)
-            whole = held + (column.to_list() if column is not None else [b""] * len(keys))
-            self._forms[role] = [whole[at] for at in order]
-        self._ranks = ranks[order]
-
-    def forms(self) -> dict[str, Packed]:
-        """The normal forms of the rows kept, by role."""
-        return {role: Packed.of(held) for role, held in self._forms.items()}
-
-    def __len__(self) -> int:
-        return len(self._ranks)
-
-
-def _rank(keys: U64) -> U64:
-    """A number for each row that hangs on its first key alone: as good as drawn by lot, and the same for the same row."""
-    first = np.argmax(keys != 0, axis=1)
-    picked: U64 = keys[np.arange(len(keys)), first] * np.uint64(0x9E3779B97F4A7C15)
-    return picked
+# Wrong numbers and addresses alone do not hide who has a name and a birth date.
+_NAMELESS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
+    ("nir", (Kind.NIR_DOB, Kind.NIR_FIRST)),
+    ("phone", (Kind.PHONE_DOB, Kind.PHONE_FIRST)),
+    ("email", (Kind.EMAIL_FIRST,)),
+)
+_NAME = 1 << RECORD_KINDS.index(Kind.NAME_DOB)
+# How often chance finds somebody is tried on so many people, each beside so many others at most.
+_CONTROLS, _MATES = 256, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,39 +53,141 @@ class Repair:
     """What undoing one error found.
 
     Attributes:
-        tried: people. found: of them known with one error undone. by_chance: known in the same way with another
-            person's half in place of their own: so many of `found` are chance.
+        tried: people.
+        found: of them known with one error undone.
+        controls: tries with all the other fields of another person.
+        by_chance: known in these.
     """
 
     tried: int = 0
     found: int = 0
+    controls: int = 0
     by_chance: int = 0
 
     @property
     def share(self) -> float:
         """The share of the tried people that are known but mistyped, chance taken off."""
-        return max(0, self.found - self.by_chance) / self.tried if self.tried else 0.0
+        chance = self.by_chance / self.controls if self.controls else 0.0
+        return max(0.0, self.found / self.tried - chance) if self.tried else 0.0
+
+
+Undone = Mapping[tuple[int, int], tuple[int, int]]
+"""By kinds of key that people have and that are known, as bits: how many were tried, and are better known with an error undone."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecondLook:
-    """What can still be asked about unmatched people while their normal forms are there.
+    """What can still be asked about people in doubt while their normal forms are there.
 
-    probe_key: of the case. unmatched: what was kept of them. holds: which tags of record keys of a kind, shape (n,),
+    probe_key: of the case. doubtful: what was kept of them. holds: which tags of record keys of a kind, shape (n,),
     any release has.
     """
 
     probe_key: bytes
-    unmatched: Unmatched
+    doubtful: Doubtful
     holds: Callable[[Kind, U64], Bools]
 
     def __repr__(self) -> str:
         """No key."""
-        return f"<SecondLook at {len(self.unmatched)} people>"
+        return f"<SecondLook at {self.doubtful}>"
 
-    def repair(self) -> Repair:
-        """See `repair`."""
-        return repair(self.probe_key, self.unmatched, self.holds)
+    def repair(self, comparable: int) -> Repair:
+        """Try every single error in every unmatched person that was kept.
+
+        Args:
+            comparable: kinds of key that the releases have, as bits.
+        """
+        kept = self.doubtful.unmatched
+        count = len(kept)
+        if not count:
+            return Repair()
+        forms = kept.forms()
+        everybody = np.arange(count)
+        found, _, _ = self._undo(forms, everybody, everybody, comparable)
+        # all other fields from somebody else: what is known then is chance
+        turns = min(count - 1, _MATES, max(1, _CONTROLS // count))
+        own = np.tile(everybody[:_CONTROLS], turns)
+        others = (own + np.repeat(np.arange(1, turns + 1), min(count, _CONTROLS))) % count
+        by_chance = self._undo(forms, own, others, comparable)[0] if turns else np.zeros(0, bool)
+        return Repair(count, int(found.sum()), len(own), int(by_chance.sum()))
+
+    def undone(self, comparable: int) -> Undone:
+        """The same for those who are known by weak keys alone; arguments as for `repair`."""
+        kept = self.doubtful.weak
+        if not len(kept):
+            return {}
+        everybody = np.arange(len(kept))
+        found, present, seen = self._undo(kept.forms(), everybody, everybody, comparable)
+        counts: dict[tuple[int, int], tuple[int, int]] = {}
+        for is_found, *pattern in zip(found.tolist(), present.tolist(), seen.tolist(), strict=True):
+            tried, better = counts.get((pattern[0], pattern[1]), (0, 0))
+            counts[pattern[0], pattern[1]] = tried + 1, better + is_found
+        return counts
+
+    def _undo(self, forms: Mapping[str, Packed], own: I64, others: I64, comparable: int) -> tuple[Bools, I64, I64]:
+        """Who is known, or better known, with one error undone in a field of `own` beside the other fields of `others`.
+
+        Returns:
+            That, and the keys that each has and that are known as it stands, as bits; shape of `own` each.
+        """
+        still = {role: column.take(others) for role, column in forms.items()}
+        present, seen = self._known(still)
+        present &= comparable
+        seen &= comparable
+        found = np.zeros(len(own), bool)
+        there = np.array([present >> at & 1 for at in range(len(RECORD_KINDS))], bool)
+        unseen = there & ~np.array([seen >> at & 1 for at in range(len(RECORD_KINDS))], bool)
+        nameless = ~there[0]
+        for roads, whom in ((_ROADS, np.ones(len(own), bool)), (_NAMELESS, nameless)):
+            for role, kinds in roads:
+                left = whom.copy()
+                for kind in kinds:
+                    at = RECORD_KINDS.index(kind)
+                    rows = np.flatnonzero(left & unseen[at] & (forms[role].lengths[own] > 0))
+                    # a key that is known already tells nothing more, and another may
+                    left[rows] = False
+                    if len(rows):
+                        self._try(forms[role].take(own[rows]), role, kind, rows, still, (present, seen), found)
+        return found, present, seen
+
+    def _try(
+        self, column: Packed, role: str, kind: Kind, rows: I64, still: Mapping[str, Packed], before: tuple[I64, I64],
+        found: Bools,
+    ) -> None:  # fmt: skip
+        """Look up what undoing one error in a field makes of one key, and of those whom it finds all keys."""
+        from crawler.repair_kernels import taken, variants
+
+        lengths_vary = role in {"first", "surname", "email"}
+        blob, offsets, owners = variants(column.blob, column.offsets, _alphabet(role), lengths_vary, _MAX_LENGTH)
+        varied = Packed(blob, offsets)
+        whose = rows[owners]
+        beside = {
+            part: Packed(*taken(still[part].blob, still[part].offsets, whose))
+            for part in KEY_FIELDS[kind]
+            if part != role
+        }
+        keys = record_keys(self.probe_key, **beside, **{role: varied})
+        tags = np.ascontiguousarray(keys[:, RECORD_KINDS.index(kind)])
+        hits = np.flatnonzero(self.holds(kind, tags) & (tags != 0))
+        hits = hits[~found[whose[hits]]]
+        if not len(hits):
+            return
+        people = whose[hits]
+        mended = {part: held.take(people) for part, held in still.items()} | {role: varied.take(hits)}
+        _, now = self._known(mended)
+        present, seen = before[0][people], before[1][people]
+        for person, *bits in zip(people.tolist(), present.tolist(), seen.tolist(), now.tolist(), strict=True):
+            found[person] |= _is_better(*bits)
+
+    def _known(self, forms: Mapping[str, Packed]) -> tuple[I64, I64]:
+        """Which keys people have and which are known, as bits."""
+        keys = record_keys(self.probe_key, **forms)
+        present, seen = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
+        for at, kind in enumerate(RECORD_KINDS):
+            tags = np.ascontiguousarray(keys[:, at])
+            present |= (tags != 0).astype(np.int64) << at
+            seen |= (self.holds(kind, tags) & (tags != 0)).astype(np.int64) << at
+        return present, seen
 
     def by_chance(self) -> dict[Kind, tuple[int, int]]:
         """How often keys made of halves of different people are known: per kind (known, tried).
@@ -131,7 +195,7 @@ class SecondLook:
         The share is the rate at which new people meet a known key by chance, among the very people and releases at hand:
         a name with a birth date of the same year that is not its own, a known number with somebody else's first name.
         """
-        forms = self.unmatched.forms()
+        forms = self.doubtful.unmatched.forms()
         found = {Kind.NAME_DOB: self._namesakes(forms)}
         for kind, number in ((Kind.NIR_FIRST, "nir"), (Kind.EMAIL_FIRST, "email"), (Kind.PHONE_FIRST, "phone")):
             rows = np.flatnonzero(_there(forms, number) & _there(forms, "first"))
@@ -154,36 +218,23 @@ class SecondLook:
         made[:, 2:] = np.tile(days, (len(rows), 1))
         tried = (made[:, 2:] != np.repeat(own[:, 2:], others, axis=0)).any(axis=1)
         dates = Packed(made.reshape(-1), np.arange(len(made) + 1) * 6)
-        names = _names_or(forms, "names", np.repeat(rows, others))
+        whom = np.repeat(rows, others)
+        names = pair_packed(forms["surname"].take(whom), forms["first"].take(whom))
         known = self.holds(Kind.NAME_DOB, probe_tags(self.probe_key, Kind.NAME_DOB, join_packed(names, dates)))
         return int((known & tried).sum()), int(tried.sum())
 
 
-def repair(probe_key: bytes, unmatched: Unmatched, holds: Callable[[Kind, U64], Bools]) -> Repair:
-    """Try every single error in every unmatched person that was kept.
+def _is_better(present: int, before: int, now: int) -> bool:
+    """Whether who has these keys is a known person with an error: that is undone, and what is left needs few others.
 
-    Args:
-        probe_key: of the case.
-        unmatched: what was kept.
-        holds: which tags of record keys of a kind, shape (n,), any release has.
+    A name and a birth date that are known by themselves while a number says otherwise are a namesake's: of 500 new
+    people two are one letter away from one, and one in 10,000 of known ones has errors in both.
     """
-    count = len(unmatched)
-    if not count:
-        return Repair()
-    forms = unmatched.forms()
-    # the halves of another person, two places on: neighbours may be relatives
-    other = (np.arange(count) + max(1, count // 2)) % count
-    tried, found, by_chance = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, bool)
-    for kind, left, right in _PARTS:
-        # a person without name+dob is tried through what else there is
-        rows = np.flatnonzero(~tried & _there(forms, left) & _there(forms, right))
-        tried[rows] = True
-        for varied, still in ((left, right), (right, left)):
-            for role, mates in (("surname", "first"), ("first", "surname")) if varied == "names" else ((varied, ""),):
-                found[rows] |= _tries(probe_key, kind, forms, role, mates, still, rows, rows, holds)
-                if count > 1:
-                    by_chance[rows] |= _tries(probe_key, kind, forms, role, mates, still, rows, other[rows], holds)
-    return Repair(count, int(found.sum()), int(by_chance.sum()))
+    now &= present
+    if before:
+        return fewest_errors(present, now) < fewest_errors(present, before)
+    left = fewest_errors(present, now) if now else 2
+    return left == 0 or (left == 1 and now != _NAME)
 
 
 def _there(forms: Mapping[str, Packed], part: str) -> Bools:
@@ -191,35 +242,6 @@ def _there(forms: Mapping[str, Packed], part: str) -> Bools:
         return _there(forms, "surname") & _there(forms, "first")
     filled: Bools = forms[part].lengths > 0
     return filled
-
-
-def _tries(
-    probe_key: bytes, kind: Kind, forms: Mapping[str, Packed], role: str, mates: str, still: str, rows: I64,
-    still_rows: I64, holds: Callable[[Kind, U64], Bools],
-) -> Bools:  # fmt: skip
-    """Shape of `rows`: for whom some variant of `role` is known beside the other parts; `still` from `still_rows`."""
-    if not len(rows):
-        return np.zeros(0, bool)
-    from crawler.repair_kernels import variants
-
-    column = forms[role].take(rows)
-    lengths_vary = role in {"first", "surname", "email"}
-    blob, offsets, owners = variants(column.blob, column.offsets, _alphabet(role), lengths_vary, _MAX_LENGTH)
-    varied = Packed(blob, offsets)
-    if mates:
-        varied = pair_packed(varied, forms[mates].take(rows[owners]))
-    beside = _names_or(forms, still, still_rows[owners])
-    is_second = not mates and next(second for each, _, second in _PARTS if each is kind) == role
-    tags = probe_tags(probe_key, kind, join_packed(beside, varied) if is_second else join_packed(varied, beside))
-    hit = np.zeros(len(rows), bool)
-    hit[owners[holds(kind, tags) & (tags != 0)]] = True
-    return hit
-
-
-def _names_or(forms: Mapping[str, Packed], part: str, rows: I64) -> Packed:
-    if part == "names":
-        return pair_packed(forms["surname"].take(rows), forms["first"].take(rows))
-    return forms[part].take(rows)
 
 
 def _alphabet(role: str) -> NDArray[np.uint8]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from crawler import confine, text_anchors
 from crawler.notes import prints_of
-from crawler.repair_kernels import variants
+from crawler.repair_kernels import taken, variants
 from crawler.scan import ByteScanner
 from crawler.table_sample import TableSample
 from data import columns
@@ -94,10 +94,11 @@ def _prints() -> None:
 
 
 def _second_look() -> None:
-    """At unmatched people."""
+    """At people in doubt."""
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):
         variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
+    taken(word.blob, word.offsets, np.zeros(2, np.int64))
 
 
 def _tables() -> None:

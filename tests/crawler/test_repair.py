@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from crawler.repair import SecondLook, Unmatched
+from crawler.doubtful import Doubtful
+from crawler.repair import SecondLook
 from data.releases import Releases
 from data.tags import Kind
 from tests.synth import population as synth
@@ -23,12 +24,13 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
 
 
 def look(releases: Releases, table: Dump) -> SecondLook:
-    """A second look at everybody, none of whom is known."""
+    """A second look at everybody who is in doubt."""
     forms = forms_of(table)
     keys, _ = tags_of(forms)
-    kept = Unmatched()
-    rows = kept.wanted(keys)
-    kept.keep(keys[rows], {role: column.take(rows) for role, column in forms.items()})
+    seen = releases.held(keys)
+    kept = Doubtful()
+    rows = kept.wanted(keys, seen)
+    kept.keep(keys[rows], seen[rows], {role: column.take(rows) for role, column in forms.items()})
     return SecondLook(KEY, kept, releases.holds)
 
 
@@ -42,8 +44,94 @@ def changed(table: Dump, role: str, at: int, cell: str) -> Dump:
 def test_one_error_undone_finds_the_mistyped_and_not_the_new(releases: Releases) -> None:
     plain = synth.dump(KNOWN.take(slice(0, 80)), columns=("surname", "first", "dob"))
     cells = [cell[:-1] + str((int(cell[-1]) + 1) % 10) for cell in plain["dob"].to_pylist()]
-    assert look(releases, plain | {"dob": pa.array(cells)}).repair().share > 0.9
-    assert look(releases, synth.dump(OTHERS, columns=("surname", "first", "dob"))).repair().share < 0.02
+    assert look(releases, plain | {"dob": pa.array(cells)}).repair(63).share > 0.9
+    assert look(releases, synth.dump(OTHERS, columns=("surname", "first", "dob"))).repair(63).share < 0.02
+
+
+WHOLE = np.flatnonzero((CROWD.nir > 0) & (CROWD.phone > 0) & (CROWD.box >= 0))
+KNOWN_WHOLE, NEW_WHOLE = WHOLE[WHOLE < 3000], WHOLE[WHOLE >= 3000]
+ALL_KINDS = 63
+
+
+def other_letter(cell: str) -> str:
+    return ("x" if cell[0].lower() != "x" else "y") + cell[1:]
+
+
+def other_digit(cell: str) -> str:
+    return cell[:-1] + str((int(cell[-1]) + 1) % 10)
+
+
+def other_number(cell: str) -> str:
+    # its last two digits are a key that is not read
+    return other_digit(cell[:-2]) + cell[-2:]
+
+
+WORN = {"dob": other_digit, "nir": other_number, "phone": other_digit}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "unmatched", "found"),
+    [
+        # one error undone leaves the other, and some keys are known all the same
+        (("first", "dob"), True, True),
+        # by the number beside one of the two that are right
+        (("surname", "nir", "phone", "email"), True, False),
+        (("dob",), False, True),
+        (("first", "nir"), False, True),
+    ],
+)
+def test_people_with_every_field_are_found_by_whatever_one_error_undone_makes_known(
+    releases: Releases, wrong: tuple[str, ...], unmatched: bool, found: bool
+) -> None:
+    table = synth.dump(CROWD.take(KNOWN_WHOLE[40:41]))
+    for role in wrong:
+        table = changed(table, role, 0, WORN.get(role, other_letter)(table[role][0].as_py()))
+    second = look(releases, table)
+    if unmatched:
+        assert (second.repair(ALL_KINDS).tried, second.repair(ALL_KINDS).found) == (1, int(found))
+    else:
+        assert list(second.undone(ALL_KINDS).values()) == [(1, int(found))]
+
+
+def test_a_name_one_letter_from_a_known_one_is_no_known_person_where_numbers_say_otherwise(releases: Releases) -> None:
+    known, new = synth.dump(CROWD.take(KNOWN_WHOLE[:1])), synth.dump(CROWD.take(NEW_WHOLE[:1]))
+    namesake = new | {role: known[role] for role in ("first", "dob")}
+    namesake |= {"surname": pa.array([other_letter(known["surname"][0].as_py())])}
+    assert look(releases, namesake).repair(ALL_KINDS).found == 0
+    bare = {role: namesake[role] for role in ("surname", "first", "dob")}
+    assert look(releases, bare).repair(ALL_KINDS).found == 1
+    # beside a release that has no numbers, they say nothing
+    assert look(releases, namesake).repair(1).found == 1
+
+
+def test_a_twin_is_a_new_person_and_a_mistyped_one_is_not(releases: Releases) -> None:
+    table = synth.dump(CROWD.take(KNOWN_WHOLE[:300]) + CROWD.take(NEW_WHOLE[:100]))
+    # the first of the new people has a brother who is known: telephone and birth date are his
+    for role in ("dob", "phone"):
+        table = changed(table, role, 300, table[role][5].as_py())
+    # two known ones are known by a weak key alone, and mistyped in the rest
+    for role, at in (("dob", 7), ("first", 9), ("nir", 9)):
+        table = changed(table, role, at, WORN.get(role, other_letter)(table[role][at].as_py()))
+    found, _ = judge(releases, table, hits=False)
+    assert (found.verdict, found.new, found.mistyped) == ("overlap", 100, 0)
+    assert found.interval[0] <= 100 <= found.interval[1]
+
+
+def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(releases: Releases) -> None:
+    columns = ("surname", "first", "dob")
+    strangers = synth.crowd(99, 9)
+    known = synth.dump(KNOWN.take(slice(60, 61)), columns=columns)
+    for surname, verdict, least in (
+        (other_letter(known["surname"][0].as_py()), "undecided", 9),
+        ("Xqz", "unrelated", 10),
+    ):
+        last = changed(known, "surname", 0, surname)
+        table = {
+            role: pa.concat_arrays([column, last[role]])
+            for role, column in synth.dump(strangers, columns=columns).items()
+        }
+        found, _ = judge(releases, table, hits=False)
+        assert (found.verdict, found.known, found.new, found.interval) == (verdict, 0, 10, (least, 10))
 
 
 @pytest.mark.parametrize(

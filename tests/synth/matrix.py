@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from crawler.doubtful import Doubtful
 from crawler.lineage import compare
 from crawler.measured import FULL_COVERAGE
 from crawler.noise import names_swapped
-from crawler.repair import SecondLook, Unmatched
+from crawler.repair import SecondLook
 from data import normalise
 from data.model import Lineage
-from data.people import any_key
 from data.release_builder import ReleaseBuilder
 from data.releases import Releases
 from data.tags import Kind, Packed, probe_tags, record_keys
@@ -184,7 +184,7 @@ def judge(releases: Releases, table: Dump, *, hits: bool, excel: bool = False) -
     """The lineage of a dump as the examiner makes it, and the seconds that it took."""
     begin = time.perf_counter()
     read = read_tables(releases, [table], excel=excel)
-    second = SecondLook(KEY, read.unmatched, releases.holds)
+    second = SecondLook(KEY, read.doubtful, releases.holds)
     found = compare(read.keys, read.values, releases, has_hits=hits, seen=read.seen, second=second)
     return found, time.perf_counter() - begin
 
@@ -196,12 +196,12 @@ class Read:
     keys: np.ndarray
     values: dict[Kind, np.ndarray]
     seen: np.ndarray
-    unmatched: Unmatched
+    doubtful: Doubtful
 
 
 def read_tables(releases: Releases, tables: Iterable[Dump], *, excel: bool = False) -> Read:
-    """The tags of a dump that comes in parts, the second look at some unmatched people prepared."""
-    unmatched = Unmatched()
+    """The tags of a dump that comes in parts, the second look at some people in doubt prepared."""
+    doubtful = Doubtful()
     parts = []
     for table in tables:
         forms = {
@@ -214,18 +214,17 @@ def read_tables(releases: Releases, tables: Iterable[Dump], *, excel: bool = Fal
             forms |= {"first": forms["surname"], "surname": forms["first"]}
             keys, values = tags_of(forms)
             seen = releases.held(keys)
-        lost = np.flatnonzero(any_key(keys) & ~any_key(seen))
-        kept = lost[unmatched.wanted(keys[lost])]
-        unmatched.keep(keys[kept], {role: column.take(kept) for role, column in forms.items()})
+        kept = doubtful.wanted(keys, seen)
+        doubtful.keep(keys[kept], seen[kept], {role: column.take(kept) for role, column in forms.items()})
         parts.append((keys, values, seen))
     if len(parts) == 1:
-        return Read(*parts[0], unmatched)
+        return Read(*parts[0], doubtful)
     kinds = {kind for _, values, _ in parts for kind in values}
     whole = {
         kind: distinct(np.concatenate([values[kind] for _, values, _ in parts if kind in values])) for kind in kinds
     }
     return Read(
-        np.concatenate([keys for keys, *_ in parts]), whole, np.concatenate([part[2] for part in parts]), unmatched
+        np.concatenate([keys for keys, *_ in parts]), whole, np.concatenate([part[2] for part in parts]), doubtful
     )
 
 
