@@ -19,21 +19,11 @@ from crawler.readers.signatures import REACH, SIGNATURES, Finder, begins
 
 # what is kept of one text until it is opened
 MAX_HELD = 2**26
-_MARKS = (
-    b"PK\x03\x04",
-    b"7z\xbc\xaf\x27\x1c",
-    b"Rar!\x1a\x07",
-    b"\x1f\x8b\x08",
-    b"BZh",
-    b"\xfd7zXZ\0",
-    b"\x28\xb5\x2f\xfd",
-    b"MSCF\0\0\0\0",
-    b"%PDF-",
-    b"SQLite format 3\0",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-)
-# of the last digit of base64 only some bits belong to the mark
-_BASE64 = tuple(binascii.b2a_base64(mark)[: len(mark) * 8 // 6] for mark in _MARKS)
+_MARKS = (*(each.mark for each in SIGNATURES if not each.before and len(each.mark) > 2), b"\x1f\x9d\x90")
+# of the last digit of base64 only some bits belong to the mark; addresses and tokens have - and _ for + and /
+_PLAIN64 = tuple(binascii.b2a_base64(mark)[: len(mark) * 8 // 6] for mark in _MARKS)
+_URL_SAFE, _FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
+_BASE64 = tuple({*_PLAIN64, *(form.translate(_URL_SAFE) for form in _PLAIN64)})
 _HEX = tuple(form for mark in _MARKS for form in (mark.hex().encode(), mark.hex().upper().encode()))
 # Rich Text writes files in lines of digits, behind a header of their own
 _RICH = b"{\\rtf"
@@ -60,15 +50,19 @@ _TELLING = sorted({*_QUOTED_RARE.items(), *((each.rare, each.mark) for each in S
 _RUN = b"A" * 40
 # bytes that are looked at together: so many stay near the processor through all steps; and shorter text is not worth it
 _NEAR, _LAPPED = 2**16, 64
-# neighbours in ASCII of which tables and addresses are full: , - . and : ; < = > ? @ and { | } ~
-_BETWEEN = ((0x2C, 0x2F), (0x3A, 0x41), (0x7B, 0x7F))
+# neighbours in ASCII of which tables and addresses are full: the comma, and : ; < = > ? @ and { | } ~
+_BETWEEN = ((0x2C, 0x2D), (0x3A, 0x41), (0x7B, 0x7F))
 _IN_WORD = bytes(
-    0x41 if chr(value).isascii() and (chr(value).isalnum() or value in b"+/\\") else 0x2E for value in range(256)
+    0x41 if chr(value).isascii() and (chr(value).isalnum() or value in b"+/-_\\") else 0x2E for value in range(256)
 )
-_PREFIX = re.compile(rb"(?:0[xX]|\\*x|(?:\\[nrt])+)")
+_BEFORE = rb"(?:0[xX]|\\*x|(?:\\[nrt])+)"
+_PREFIX = re.compile(_BEFORE)
+_BEHIND_JOINT = re.compile(rb"(?<=[-_])" + _BEFORE + rb"?(" + b"|".join(map(re.escape, (*_BASE64, *_HEX))) + rb")")
 _ESCAPES = re.compile(rb"\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);")
 _GOES_ON = {
     "base64": possessive(rb"(?:[A-Za-z0-9+/\s]|\\[nrt/]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
+    # a line of dashes is no part of it
+    "url": possessive(rb"(?:[A-Za-z0-9_]|-(?!-)|\s(?![-_])|\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
     "hex": re.compile(rb"[0-9A-Fa-f]*+"),
     "quoted": possessive(rb"(?:[^'\\]|\\.|'')*+", re.DOTALL),
 }
@@ -198,6 +192,9 @@ class Watcher:
             if self._form:
                 found = _GOES_ON[self._form].match(data, at)
                 stop = found.end() if found else at
+                if self._is_url_safe(data, at, stop):
+                    self._form = "url"
+                    continue
                 self._keep(self._parts, data[at:stop])
                 if len(data) - stop <= (0 if self._form == "hex" else _LONGEST_ESCAPE):
                     # it goes on, or an escape is cut
@@ -209,6 +206,13 @@ class Watcher:
                 return data[max(at, len(data) - REACH) :]
             at, self._form = begun
             self._parts = []
+
+    def _is_url_safe(self, data: bytes, at: int, stop: int) -> bool:
+        """Whether base64 that ends at a - or _ goes on there, as it does where these stand for + and /."""
+        if self._form != "base64" or data[stop : stop + 1] not in (b"-", b"_"):
+            return False
+        whole = b"".join(self._parts) + data[at:stop]
+        return not whole[-1:].isspace() and b"+" not in whole and b"/" not in whole
 
     def _end_run(self) -> None:
         if not self._form:
@@ -274,13 +278,16 @@ class _Places:
         at = words.find(_RUN, start)
         while at >= 0:
             begin = words.rfind(b".", start, at) + 1 or start
+            stop = words.find(b".", at)
             prefix = _PREFIX.match(data, begin)
             for place in {begin, prefix.end() if prefix else begin}:
                 if data.startswith(_BASE64, place):
                     return place, "base64"
                 if data.startswith(_HEX, place):
                     return place, "hex"
-            stop = words.find(b".", at)
+            # - and _ are of a word, or stand before one
+            if joined := _BEHIND_JOINT.search(data, begin, stop if stop >= 0 else len(data)):
+                return joined.start(1), "base64" if data.startswith(_BASE64, joined.start(1)) else "hex"
             if self._rich and (inner := _IN_DIGITS.search(data, begin, stop if stop >= 0 else len(data))):
                 return inner.start(), "hex"
             at = words.find(_RUN, stop) if stop >= 0 else -1
@@ -296,7 +303,7 @@ def _decoded(text: bytes, form: str) -> bytes:
             return b""
     if form == "quoted":
         return _SQL_ESCAPE.sub(_letter, text)
-    digits = _NOT_BASE64.sub(b"", _ESCAPES.sub(b"", text))
+    digits = _NOT_BASE64.sub(b"", _ESCAPES.sub(b"", text).translate(_FROM_URL if form == "url" else None))
     digits = digits[:-1] if len(digits) % 4 == 1 else digits
     return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 

@@ -98,6 +98,11 @@ def test_packed_files_of_all_kinds_are_opened(around: str, packed: str) -> None:
 WRITTEN = {
     "base64 in one line": lambda data: b"voici: " + base64.b64encode(data) + b" fin",
     "base64 in lines": lambda data: base64.encodebytes(data),
+    "base64 of addresses": lambda data: b"https://x.example/get?d=" + base64.urlsafe_b64encode(data).rstrip(b"="),
+    "base64 of addresses in lines": lambda data: (
+        b"-----BEGIN-----\n" + _folded(base64.urlsafe_b64encode(data)) + b"\n-----END-----"
+    ),
+    "base64 behind a dash": lambda data: b"fichier-" + base64.b64encode(data),
     "base64 in JSON": lambda data: b'{"a": "' + base64.b64encode(data).replace(b"/", b"\\/") + b'"}',
     "base64 in an address": lambda data: b'<a href="data:application/zip;base64,' + base64.b64encode(data) + b'">x</a>',
     "hexadecimal of MySQL": lambda data: b"INSERT INTO t VALUES (1,0x" + data.hex().upper().encode() + b");",
@@ -107,6 +112,23 @@ WRITTEN = {
     ),
     "a string of SQL": lambda data: b"INSERT INTO t VALUES (1,_binary '" + _quoted(data) + b"');",
 }
+
+
+@pytest.mark.parametrize("cut", [2**20, 61, 7])
+@pytest.mark.parametrize("way", ["base64 of addresses", "base64 of addresses in lines"])
+def test_base64_with_dashes_for_its_last_two_digits_is_opened(way: str, cut: int) -> None:
+    # one in 16 of its digits is a dash or an underscore: no run of 40 letters
+    data = zstandard.compress(SECRET + bytes(random.Random(3).choices(b"\xfb\xef\xff\xbe", k=600)))
+    written = WRITTEN[way](data)
+    assert {b"-", b"_"} <= {bytes([char]) for char in base64.urlsafe_b64encode(data)}
+    text = b"Le patient est venu le 3 mai, il va mieux.\n" * 40
+    assert read(text + written + b"\n" + text, cut=cut).shows(CANARY)
+    two = WRITTEN["base64 in lines"](PACKED["gzip"]) + b"-----\n" + WRITTEN["base64 in lines"](PACKED["zip"])
+    assert {"gzip", "zip"} <= {member.format for member in read(text + two, cut=cut).walk()}
+
+
+def _folded(digits: bytes) -> bytes:
+    return b"\n".join(digits[at : at + 64] for at in range(0, len(digits), 64))
 
 
 def _lines(data: bytes) -> bytes:
