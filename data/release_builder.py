@@ -15,12 +15,13 @@ from data.cuts import KEY_BITS, VALUE_BITS, cut_bits
 from data.errors import InputError
 from data.normalise import VERSION
 from data.people import any_key, group_people, shared_keys
-from data.release import NOTES, SHARE, sampled
-from data.release_folder import FORMAT, active_in, check_id, dump, locked, renew_union, sync, write_manifest, writing
+from data.release import NOTES, SHARE, Release, sampled
+from data.release_folder import FORMAT, active_in, check_id, dump, locked, sync, write_manifest, writing
 from data.tags import RECORD_KINDS, Kind
 from data.tagset import CUT_BITS, distinct
 from data.tightset import TightSet
 from data.triage import share_bits, share_of
+from data.union import write_union
 
 U64 = NDArray[np.uint64]
 
@@ -93,11 +94,12 @@ class ReleaseBuilder:
             final = folder / self.release
             if final.exists():
                 raise InputError(f"there is a release {self.release} already", hint="choose another name, or retire it")
-            whole = self._write_aside(folder / f".{self.release}.new", keys, manifest, len(active_in(folder)))
+            active = active_in(folder)
+            whole = self._write_aside(folder / f".{self.release}.new", keys, manifest, len(active))
             (folder / f".{self.release}.new").rename(final)
             sync(folder)
-            renew_union(folder)
-        result: dict[str, Any] = orjson.loads(dump(whole))
+            result: dict[str, Any] = orjson.loads(dump(whole))
+            write_union(folder, active | {self.release: Release(final, result)})
         return result
 
     def _write_aside(self, aside: Path, keys: U64, manifest: Mapping[str, Any], earlier: int) -> dict[str, Any]:

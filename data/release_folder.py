@@ -90,7 +90,7 @@ def retire(folder: Path, release: str, now: datetime) -> dict[str, Any]:
         for file in path.rglob("*.tags"):
             file.unlink()
         sync(path)
-        renew_union(folder)
+        write_union(folder, active_in(folder))
     return manifest
 
 
@@ -111,7 +111,7 @@ def remove(folder: Path, release: str) -> None:
         path.rename(aside)
         shutil.rmtree(aside)
         sync(folder)
-        renew_union(folder)
+        write_union(folder, active_in(folder))
 
 
 def active_in(folder: Path) -> dict[str, Release]:
@@ -121,11 +121,6 @@ def active_in(folder: Path) -> dict[str, Release]:
         for manifest in read_manifests(folder)
         if manifest["retired"] is None and manifest["normaliser"] == VERSION
     }
-
-
-def renew_union(folder: Path) -> None:
-    """Bring the union in step with the releases; a reader finds the releases themselves until it is."""
-    write_union(folder, active_in(folder))
 
 
 def dump(manifest: Mapping[str, Any]) -> bytes:
