@@ -358,7 +358,7 @@ def pastes_group(report: Report, home: Path, options: argparse.Namespace) -> Non
     from scheduler.runner import SAMPLE_SOCKETS
 
     count = 10_000 if options.full else 1000
-    data = b"".join(patients(100 * count // 2))
+    data = b"".join(patients(80 * count))
     body = data[len(HEADER) :]
     size = 10_000
     pastes = [body[at : at + size] for at in range(0, len(body) - size, size)][:count]

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from crawler.examiner import ExaminerClient, ExaminerProcess, Greeting
 from crawler.wire import CHUNK
-from data.errors import ExaminerDied, InputError
+from data.errors import ExamineError, ExaminerDied, InputError
 from data.home import Home
 from data.model import Finding
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 STDIN = "-"
+# Small files are examined on so many connections: one more than there are processors, for each waits at times.
+CONNECTIONS = len(os.sched_getaffinity(0)) + 1 if len(os.sched_getaffinity(0)) > 1 else 1
+# Larger files may take any memory, and are examined alone.
+SMALL = 256 * 1024
+# Files whose turn to be told has not come.
+MOST_AHEAD = 64
+
+Told = tuple[str, Finding | InputError | ExamineError]
+"""A path ('' for what had none), and its finding or why there is none."""
 
 
 class Scanner:
@@ -53,6 +70,57 @@ class Scanner:
                 self._restart()
                 raise
 
+    def examine_all(
+        self, paths: Iterable[str | InputError], *, sighted: bool = False, bounded: bool = False
+    ) -> Iterator[Told]:
+        """Examine files in their order, small ones some at a time.
+
+        Args:
+            paths: as `expand` gives them.
+            sighted: as `examine` has it.
+            bounded: likewise.
+
+        Yields:
+            Paths and what became of them.
+        """
+        alone = partial(self._tried, sighted=sighted, bounded=bounded)
+        again = partial(self._once_more, sighted=sighted, bounded=bounded)
+        remaining = iter(paths)
+        first = list(islice(remaining, 2))
+        if len(first) < 2 or CONNECTIONS < 2:
+            for path in chain(first, remaining):
+                yield alone(path)
+            return
+        with _Ahead(self.attach, exact=not bounded, sighted=sighted) as ahead:
+            for path in chain(first, remaining):
+                if isinstance(path, str) and _is_small(path):
+                    ahead.begin(path)
+                else:
+                    # a large file has the memory and the processors for itself
+                    yield from ahead.finished(0, again)
+                    yield alone(path)
+                yield from ahead.finished(MOST_AHEAD, again)
+            yield from ahead.finished(0, again)
+
+    def _tried(self, path: str | InputError, *, sighted: bool, bounded: bool) -> Told:
+        """One file by itself."""
+        if isinstance(path, InputError):
+            return "", path
+        try:
+            return path, self.examine(path, sighted=sighted, bounded=bounded)
+        except (InputError, ExamineError) as error:
+            return path, error
+
+    def _once_more(self, path: str, *, sighted: bool, bounded: bool) -> Told:
+        """A file that was under way when an examiner ended: only one that ends two more is told to have done so."""
+        told = self._tried(path, sighted=sighted, bounded=bounded)
+        # the first may have been gone already
+        return self._tried(path, sighted=sighted, bounded=bounded) if isinstance(told[1], ExaminerDied) else told
+
+    def attach(self) -> ExaminerClient:
+        """A further connection to the examiner as it runs now."""
+        return ExaminerClient(self._process.attach())
+
     def _restart(self) -> None:
         self.close()
         self._process = ExaminerProcess.start(self._home, tell=self._tell)
@@ -66,6 +134,69 @@ class Scanner:
         """End the examiner."""
         self._client.close()
         self._process.close()
+
+
+class _Ahead:
+    """Small files on their way, each thread with a connection of its own."""
+
+    def __init__(self, attach: Callable[[], ExaminerClient], *, exact: bool, sighted: bool) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._attach = attach
+        self._request = {"release": "", "exact": exact, "sighted": sighted}
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="scan")
+        self._free: SimpleQueue[ExaminerClient] = SimpleQueue()
+        self._waiting: deque[tuple[str, Future[Finding | InputError | ExamineError | None]]] = deque()
+
+    def begin(self, path: str) -> None:
+        """Examine a file as soon as a connection is free."""
+        self._waiting.append((path, self._threads.submit(self._examine, path)))
+
+    def finished(self, most: int, again: Callable[[str], Told]) -> Iterator[Told]:
+        """In their order, as many as have to be waited for until no more than `most` are on their way.
+
+        What was under way when an examiner ended, over it or over another file, is examined once more by `again`.
+        """
+        while len(self._waiting) > most:
+            path, future = self._waiting.popleft()
+            found = future.result()
+            yield (path, found) if found is not None else again(path)
+
+    def _examine(self, path: str) -> Finding | InputError | ExamineError | None:
+        cut: list[str] = []
+        try:
+            client = self._connection()
+        except ExaminerDied:
+            return None
+        try:
+            with _open(path) as stream:
+                finding = client.examine(
+                    {"name": path, **self._request}, _chunks(stream, cut), problem=lambda: "".join(cut)
+                )
+        except ExaminerDied:
+            client.close()
+            return None
+        except (InputError, ExamineError) as error:
+            self._free.put(client)
+            return error
+        self._free.put(client)
+        return finding
+
+    def _connection(self) -> ExaminerClient:
+        try:
+            return self._free.get_nowait()
+        except Empty:
+            return self._attach()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Wait for what is on its way, and close the connections."""
+        self._threads.shutdown(cancel_futures=True)
+        while not self._free.empty():
+            self._free.get().close()
 
 
 @contextlib.contextmanager
@@ -109,6 +240,17 @@ def _walk(folder: Path) -> Iterator[str | InputError]:
             yield InputError(
                 f"{entry}: neither a file nor a folder", hint="pipes and devices are examined as standard input"
             )
+
+
+def _is_small(path: str) -> bool:
+    if path == STDIN:
+        return False
+    try:
+        found = Path(path).stat()
+    except OSError:
+        # whoever opens it says why
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size <= SMALL
 
 
 def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:

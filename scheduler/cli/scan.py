@@ -38,17 +38,13 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
     with open_scanner(home, tell=note) as scanner:
         if not scanner.greeting.canaries:
             note("note: the watch-list is empty, so no client can be hit; see: tocsin canary --help")
-        for path in expand(paths):
-            try:
-                if isinstance(path, InputError):
-                    raise path
-                finding = scanner.examine(path, sighted=record, bounded=bounded)
-            except (InputError, ExamineError) as error:
+        for path, finding in scanner.examine_all(expand(paths), sighted=record, bounded=bounded):
+            if isinstance(finding, InputError | ExamineError):
                 failed = True
-                note(f"error: {error}")
-                if error.hint:
-                    note(f"hint: {error.hint}")
-                inputs.append(_not_examined(str(path) if isinstance(path, str) else "", str(error)))
+                note(f"error: {finding}")
+                if finding.hint:
+                    note(f"hint: {finding.hint}")
+                inputs.append(_not_examined(path, str(finding)))
                 continue
             findings.append(finding)
             failed = failed or not finding.complete
