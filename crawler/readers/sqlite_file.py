@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ _SETTINGS = (
     "PRAGMA writable_schema=ON",
 )
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ})
+# a byte that is no UTF-8, as Python writes it
+_STRAY = re.compile("[\udc80-\udcff]")
 _TABLE = re.compile(r"\s*CREATE\s+TABLE\b", re.IGNORECASE)
 _MEMBERS = frozenset({"text", "delimited", "unknown"})
 
@@ -90,20 +93,47 @@ class _Database:
         self._most_steps = 64 * len(held) // STEPS + 1000
         self._listing = False
         self._put_right(held)
-        self._db = sqlite3.connect(":memory:", isolation_level=None)
-        try:
-            self._db.deserialize(held)
-            for category, most in _LIMITS:
-                self._db.setlimit(category, most)
-            for setting in _SETTINGS:
-                self._db.execute(setting)
-        except sqlite3.Error as error:
+        self._db = self._opened(held)
+        if self._spell(held):
             self._db.close()
+            self._db = self._opened(held)
+
+    def _opened(self, held: bytearray) -> sqlite3.Connection:
+        base = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            base.deserialize(held)
+            for category, most in _LIMITS:
+                base.setlimit(category, most)
+            for setting in _SETTINGS:
+                base.execute(setting)
+        except sqlite3.Error as error:
+            base.close()
             raise Damaged("damaged", "SQLite does not open it") from error
         # TEXT comes as bytearray, BLOB as bytes
-        self._db.text_factory = bytearray
-        self._db.set_authorizer(self._authorize)
-        self._db.set_progress_handler(self._step, STEPS)
+        base.text_factory = bytearray
+        base.set_authorizer(self._authorize)
+        base.set_progress_handler(self._step, STEPS)
+        return base
+
+    def _spell(self, held: bytearray) -> bool:
+        """Give letters to bytes of the schema that are no UTF-8, in which alone SQL can name a table or column."""
+        try:
+            schema = self._db.execute("SELECT name, tbl_name, sql FROM sqlite_schema").fetchall()
+        except sqlite3.Error:
+            # told where its tables are listed
+            return False
+        spelt = False
+        for row in schema:
+            name, table, sql = (bytes(each) if isinstance(each, bytearray) else b"" for each in row)
+            for text in (name + table, sql):
+                told = text.decode("utf-8", "surrogateescape")
+                if told.isascii() or (clean := _STRAY.sub(_letter, told)) == told:
+                    continue
+                at = held.find(text)
+                if at >= 0:
+                    held[at : at + len(text)] = clean.encode()
+                    spelt = True
+        return spelt
 
     def close(self) -> None:
         """Forget it."""
@@ -167,7 +197,7 @@ class _Database:
                 and isinstance(sql, bytearray)
                 and _TABLE.match(sql.decode("utf-8", "replace"))
             ):
-                names.append(name.decode("utf-8", "surrogateescape"))
+                names.append(name.decode("utf-8", "replace"))
         return [name for name in names if not name.startswith("sqlite_stat")]
 
     def _table(self, name: str) -> None:
@@ -176,15 +206,14 @@ class _Database:
             self._listing = True
             # hidden: columns of modules, and those that are computed
             info = self._db.execute(f"PRAGMA main.table_xinfo({table})").fetchall()
-        except (sqlite3.Error, UnicodeError):
+        except sqlite3.Error:
             info = []
         finally:
             self._listing = False
-        columns = [bytes(each[1]).decode("utf-8", "surrogateescape") for each in info if each[6] == 0]
+        columns = [bytes(each[1]).decode("utf-8", "replace") for each in info if each[6] == 0]
         if not columns:
             self.notes.add("damaged", "what a table holds is not known")
             return
-        shown = [column.encode("utf-8", "replace").decode() for column in columns]
         key = next((word for word in ("rowid", "_rowid_", "oid") if word not in map(str.lower, columns)), "")
         select = f"SELECT {', '.join(map(_quoted, columns))} FROM main.{table} NOT INDEXED"  # noqa: S608 - names are quoted
         with_key = select.replace("SELECT ", f"SELECT {key}, ", 1)
@@ -194,14 +223,14 @@ class _Database:
         last: Any = None
         try:
             for rows in self._rows(f"{with_key} ORDER BY {key}" if key else select):
-                self._give(name, shown, [row[1:] for row in rows] if key else rows)
+                self._give(name, columns, [row[1:] for row in rows] if key else rows)
                 last = rows[-1][0]
         except sqlite3.Error:
             if self._steps > self._most_steps:
                 raise Damaged("suspicious", "reading its tables has no end") from None
             self.notes.add("damaged", "a table is damaged; rows of it are missing")
             if key:
-                self._backwards(f"{with_key} ORDER BY {key} DESC", name, shown, last)
+                self._backwards(f"{with_key} ORDER BY {key} DESC", name, columns, last)
 
     def _has(self, select: str) -> bool:
         """Whether what is selected is there at all."""
@@ -245,7 +274,7 @@ class _Database:
         self._given += size
         if self._given > self._most:
             raise Damaged("ratio", "its rows are far larger than the file")
-        self.tables.add(table.encode("utf-8", "replace"), names, list(columns), size)
+        self.tables.add(table.encode(), names, list(columns), size)
 
     def _value(self, value: Any) -> bytes:
         if value is None:
@@ -268,6 +297,13 @@ class _Database:
             else:
                 read_member(Source(iter([data])), self.out)
         return b""
+
+
+def _letter(stray: re.Match[str]) -> str:
+    """As Latin-1, without its accent: what most such names were written in."""
+    byte = ord(stray[0]) - 0xDC00
+    plain = unicodedata.normalize("NFD", chr(byte))[0]
+    return plain if plain.isascii() else chr(ord("a") + byte % 26)
 
 
 def _quoted(name: str) -> str:

@@ -151,7 +151,7 @@ class Tor:
             self._began = out.tell()
             self.process = subprocess.Popen(
                 [
-                    debian_program("setpriv", "util-linux"), "--pdeathsig", "TERM", "--",
+                    debian_program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--",
                     debian_program("tor", "tor"), "--defaults-torrc", str(self.folder.parent / "nothing"), "-f", str(self.torrc),
                 ],
                 stdin=subprocess.DEVNULL,

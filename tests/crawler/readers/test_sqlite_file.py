@@ -166,6 +166,18 @@ def test_a_hostile_schema_is_never_run_and_hides_no_table(data: bytes) -> None:
     assert "reader" not in found.all_problems
 
 
+def test_names_that_are_no_text_hide_no_row():
+    """Written by another encoding's program, or damaged: SQL is UTF-8 and cannot say them."""
+    data = made(
+        'CREATE TABLE "t\u00e9" (mail, "pr\u00e9nom")', f"INSERT INTO \"t\u00e9\" VALUES ('{CANARY}', 'x')",
+        'CREATE INDEX "i\u00e9" ON "t\u00e9" ("pr\u00e9nom")', "CREATE TABLE other (a)", "INSERT INTO other VALUES ('y')",
+    )  # fmt: skip
+    found = read(data.replace("\u00e9".encode(), b"\xe9\xe8"))
+    assert found.rows == [[CANARY, "x"], ["y"]]
+    assert found.tables[0].columns == ["mail", "preenom"]
+    assert not found.problems
+
+
 def test_tables_that_share_their_pages_are_a_bomb():
     base = sqlite3.connect(":memory:", isolation_level=None)
     base.execute("CREATE TABLE p (mail)")
