@@ -78,6 +78,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "mbox": lambda: f"From a@b.example Mon May  3 10:00:00 2021\n{_MAIL}\n".encode(),
     "base64": lambda: base64.encodebytes(make_zip({"people.csv": TABLE.encode()})),
     "json_string": lambda: json.dumps(TABLE).encode(),
+    "rtf": lambda: rb"{\rtf1\ansi Lef\'e8vre Zo\u233?, n\'e9e le 12/03/1975\par}",
     "quoted_printable": lambda: quopri.encodestring("Lefèvre Zoé a dit que oui = non\n".encode() * 40),
     "delimited": lambda: TABLE.encode(),
     "json_lines": lambda: "\n".join(map(json.dumps, structured.records(crowd(1, 20)))).encode(),
