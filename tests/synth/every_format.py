@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import bz2
 import gzip
 import json
@@ -79,6 +80,9 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "base64": lambda: base64.encodebytes(make_zip({"people.csv": TABLE.encode()})),
     "json_string": lambda: json.dumps(TABLE).encode(),
     "rtf": lambda: rb"{\rtf1\ansi Lef\'e8vre Zo\u233?, n\'e9e le 12/03/1975\par}",
+    "uuencoded": lambda: b"begin 644 a.csv\n" + b"".join(
+        binascii.b2a_uu(TABLE.encode()[at : at + 45]) for at in range(0, len(TABLE.encode()), 45)
+    ) + b" \nend\n",
     "quoted_printable": lambda: quopri.encodestring("Lefèvre Zoé a dit que oui = non\n".encode() * 40),
     "delimited": lambda: TABLE.encode(),
     "json_lines": lambda: "\n".join(map(json.dumps, structured.records(crowd(1, 20)))).encode(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import gzip
 import json
 import quopri
@@ -45,6 +46,35 @@ def test_what_stands_behind_quoted_printable_is_read() -> None:
     assert found.members[0].rows == ROWS
 
 
+def uuencoded(data: bytes, name: str, *, backtick: bool) -> bytes:
+    lines = [binascii.b2a_uu(data[at : at + 45], backtick=backtick) for at in range(0, len(data), 45)]
+    return b"begin 644 " + name.encode() + b"\n" + b"".join(lines) + (b"`" if backtick else b" ") + b"\nend\n"
+
+
+@pytest.mark.parametrize("cut", [1, 61, 2**20])
+@pytest.mark.parametrize("backtick", [True, False])
+def test_files_in_uuencode_are_read_and_what_stands_around_them(backtick: bool, cut: int) -> None:
+    packed = gzip.compress(TABLE)
+    written = uuencoded(packed, "a.csv.gz", backtick=backtick)
+    posts = b"Voici un fichier :\n\n" + written + b"\nbegin a new line\n" + uuencoded(TABLE, "b.csv", backtick=backtick)
+    for data in (posts, posts.replace(b"\n", b"\r\n"), b"From: a@b.fr\nTo: c@d.fr\nSubject: x\n\n" + posts):
+        found = read(data, cut=cut)
+        assert [member.rows for member in found.walk() if member.rows] == [ROWS, ROWS]
+        assert {"a.csv.gz", "b.csv"} <= {member.name for member in found.walk()}
+        assert found.shows("begin a new line")
+        assert found.all_complete
+        assert not found.all_problems
+
+
+def test_a_file_in_uuencode_that_is_cut_is_told() -> None:
+    written = uuencoded(TABLE * 20, "b.csv", backtick=True)
+    cut = read(written[:900] + b"\nne pas lire\n")
+    assert "damaged" in cut.problems
+    assert not cut.complete
+    assert cut.shows("Jean")
+    assert cut.shows("ne pas lire")
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3, 5, 61, 2**20])
 @pytest.mark.parametrize("escaped", [True, False])
 def test_what_a_string_of_json_says_is_read(cut: int, escaped: bool) -> None:
@@ -80,12 +110,13 @@ def test_a_long_string_of_json_is_read_to_its_end_and_what_is_no_escape_stays() 
         b"password\nletmein1\nsunshine\n" * 30,
         b"a=1&b=2&c=3",
         b'"nom";"prenom"\n"a\\nb";"c"\n',
+        b"begin 644 est un droit\n la vie commence\n" * 3,
         b'"un mot" dit-il\\n',
         b"var x = 3;\nif (x == 4) { y = x }\n" * 3,
     ],
 )
 def test_other_words_are_not_taken_for_codes(head: bytes) -> None:
-    assert getattr(choose(head, ""), "FORMAT", "") not in ("base64", "quoted_printable", "json_string")
+    assert getattr(choose(head, ""), "FORMAT", "") not in ("base64", "quoted_printable", "json_string", "uuencoded")
 
 
 def test_base64_is_undone_however_it_is_cut() -> None:
