@@ -11,6 +11,7 @@ import gc
 import mmap
 import os
 import select
+import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from crawler import confine
 from crawler.sample_socket import answer
 from crawler.sandbox import Kept
 from crawler.wire import pack, receive, receive_with_socket, send, send_with_socket
-from data.errors import WireError
+from data.errors import TocsinError, WireError
 from data.release_builder import ReleaseBuilder
 from data.tags import RECORD_KINDS, Kind
 
@@ -85,9 +86,11 @@ class Worker:
                 _add(self._collected, kind, payload)
             else:
                 raise WireError("a frame out of its order")
-        except (EOFError, OSError, WireError):
-            # whoever waits for an answer of it meets the end of its connection, and asks again
+        except (EOFError, OSError, ValueError, TocsinError):
+            # it has ended, or speaks nonsense: whoever waits for an answer of it meets the end of its connection, and asks again
             self.link.close()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             return False
         return True
