@@ -22,6 +22,8 @@ import orjson
 from data.errors import InputError, StoreError, StoreFull
 from data.normalise import VERSION
 from data.release import Release
+from data.tagset import CUT_BITS
+from data.tightset import LEAST_CUT
 from data.union import write_union
 
 FORMAT = 3
@@ -61,6 +63,9 @@ def read_manifests(folder: Path) -> list[dict[str, Any]]:
                 int(manifest[name])
             if manifest["id"] != path.name or not {"sets", "values", "retired"} <= manifest.keys():
                 raise ValueError("another id, or no sets")
+            bits = manifest.get("cuts", [CUT_BITS, CUT_BITS])
+            if len(bits) != 2 or not all(LEAST_CUT <= int(each) <= CUT_BITS for each in bits):
+                raise ValueError("tags of no length that is kept")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"the manifest of the release {path.name} cannot be used",

@@ -206,9 +206,11 @@ def test_a_damaged_release_is_an_error_and_never_left_out(tmp_path: Path) -> Non
         Releases.open(tmp_path)
     shutil.rmtree(tmp_path / "part-1")
     register(tmp_path, "part-1", random_keys(10, 15))
-    (tmp_path / "part-1" / "manifest.json").write_text("{}")
-    with pytest.raises(StoreError, match="manifest"):
-        Releases.open(tmp_path)
+    path = tmp_path / "part-1" / "manifest.json"
+    for text in ("{}", path.read_text().replace('"cuts": [', '"cuts": [7,')):
+        path.write_text(text)
+        with pytest.raises(StoreError, match="manifest"):
+            Releases.open(tmp_path)
 
 
 def test_a_release_of_another_normaliser_is_named_and_not_compared(tmp_path: Path) -> None:
