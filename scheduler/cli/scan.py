@@ -99,6 +99,8 @@ def _show(finding: Finding) -> None:
                 f"    release {escape(parent.release)}: "
                 f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
             )
+        for reason in lineage.notes:
+            out.print(f"    {escape(_plain(reason))}")
     if not finding.hits:
         out.print("  no canary of any client")
         return
