@@ -146,30 +146,32 @@ class SecondLook:
                     rows = np.flatnonzero(left & unseen[at] & (forms[role].lengths[own] > 0))
                     # a key that is known already tells nothing more, and another may
                     left[rows] = False
-                    if len(rows):
-                        self._try(forms[role].take(own[rows]), role, kind, rows, still, (present, seen), found)
+                    if not len(rows):
+                        continue
+                    column = forms[role].take(own[rows])
+                    for base in (column, _turned(column)) if role == "dob" else (column,):
+                        self._try(base, column, role, kind, rows, still, (present, seen), found)
         return found, present, seen
 
     def _try(
-        self, column: Packed, role: str, kind: Kind, rows: I64, still: Mapping[str, Packed], before: tuple[I64, I64],
-        found: Bools,
+        self, base: Packed, column: Packed, role: str, kind: Kind, rows: I64, still: Mapping[str, Packed],
+        before: tuple[I64, I64], found: Bools,
     ) -> None:  # fmt: skip
-        """Look up what undoing one error in a field makes of one key, and of those whom it finds all keys."""
-        from crawler.repair_kernels import taken, variants
+        """Look up what undoing one error in a field (`column`, or another reading of it) makes of one key.
+
+        Of those whom it finds, all keys are looked up.
+        """
+        from crawler.repair_kernels import variants
 
         lengths_vary = role in {"first", "surname", "email"}
-        blob, offsets, owners = variants(column.blob, column.offsets, _alphabet(role), lengths_vary, _MAX_LENGTH)
+        blob, offsets, owners = variants(base.blob, base.offsets, _alphabet(role), lengths_vary, _MAX_LENGTH)
         varied = Packed(blob, offsets)
         whose = rows[owners]
-        beside = {
-            part: Packed(*taken(still[part].blob, still[part].offsets, whose))
-            for part in KEY_FIELDS[kind]
-            if part != role
-        }
-        keys = record_keys(self.probe_key, **beside, **{role: varied})
-        tags = np.ascontiguousarray(keys[:, RECORD_KINDS.index(kind)])
+        tags = self._tags(kind, role, varied, still, whose)
         hits = np.flatnonzero(self.holds(kind, tags) & (tags != 0))
-        hits = hits[~found[whose[hits]]]
+        # a letter in its own place undoes nothing: beside the fields of others it would count namesakes as chance
+        as_it_stands = self._tags(kind, role, column, still, rows)
+        hits = hits[(tags[hits] != as_it_stands[owners[hits]]) & ~found[whose[hits]]]
         if not len(hits):
             return
         people = whose[hits]
@@ -178,6 +180,19 @@ class SecondLook:
         present, seen = before[0][people], before[1][people]
         for person, *bits in zip(people.tolist(), present.tolist(), seen.tolist(), now.tolist(), strict=True):
             found[person] |= _is_better(*bits)
+
+    def _tags(self, kind: Kind, role: str, column: Packed, still: Mapping[str, Packed], rows: I64) -> U64:
+        """One key of rows, a field of which stands in `column`."""
+        from crawler.repair_kernels import taken
+
+        beside = {
+            part: Packed(*taken(still[part].blob, still[part].offsets, rows))
+            for part in KEY_FIELDS[kind]
+            if part != role
+        }
+        return np.ascontiguousarray(
+            record_keys(self.probe_key, **beside, **{role: column})[:, RECORD_KINDS.index(kind)]
+        )
 
     def _known(self, forms: Mapping[str, Packed]) -> tuple[I64, I64]:
         """Which keys people have and which are known, as bits."""
@@ -222,6 +237,11 @@ class SecondLook:
         names = pair_packed(forms["surname"].take(whom), forms["first"].take(whom))
         known = self.holds(Kind.NAME_DOB, probe_tags(self.probe_key, Kind.NAME_DOB, join_packed(names, dates)))
         return int((known & tried).sum()), int(tried.sum())
+
+
+def _turned(dates: Packed) -> Packed:
+    """`yymmdd` with month and day in each other's place: one wrong digit can make a date be read that way."""
+    return Packed.of([date[:2] + date[4:] + date[2:4] for date in dates.to_list()])
 
 
 def _is_better(present: int, before: int, now: int) -> bool:

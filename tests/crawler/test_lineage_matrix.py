@@ -55,4 +55,5 @@ def test_the_truth_lies_in_the_interval(cells: list[Cell]) -> None:
 def test_the_new_people_of_all_columns_are_counted_exactly_and_those_of_worn_ones_nearly(cells: list[Cell]) -> None:
     full = [cell for cell in cells if cell.disguise.full and cell.disguise.name != "accents lost to ?"]
     assert [str(cell) for cell in full if not cell.disguise.noisy and cell.miscounted] == []
-    assert [str(cell) for cell in full if abs(cell.miscounted) > 1] == []
+    # one of 400 people is more than the 0.1 % that is allowed
+    assert [str(cell) for cell in full if cell.miscounted] == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -91,6 +93,15 @@ def test_people_with_every_field_are_found_by_whatever_one_error_undone_makes_kn
         assert (second.repair(ALL_KINDS).tried, second.repair(ALL_KINDS).found) == (1, int(found))
     else:
         assert list(second.undone(ALL_KINDS).values()) == [(1, int(found))]
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("01/05/1978", "01/15/1978"), ("04/03/1967", "03/04/1967")])
+def test_a_date_that_an_error_makes_be_read_the_other_way_round_is_undone(
+    tmp_path: Path, right: str, wrong: str
+) -> None:
+    table = {"surname": pa.array(["Durand"]), "first": pa.array(["Ines"]), "dob": pa.array([right])}
+    register(tmp_path, "one", table)
+    assert look(Releases.open(tmp_path), table | {"dob": pa.array([wrong])}).repair(ALL_KINDS).found == 1
 
 
 def test_a_name_one_letter_from_a_known_one_is_no_known_person_where_numbers_say_otherwise(releases: Releases) -> None:
