@@ -128,6 +128,15 @@ def test_a_twin_is_a_new_person_and_a_mistyped_one_is_not(releases: Releases) ->
     assert found.interval[0] <= 100 <= found.interval[1]
 
 
+def test_one_person_with_two_errors_is_not_called_invented_where_nobody_else_has_one(releases: Releases) -> None:
+    table = synth.dump(CROWD.take(KNOWN_WHOLE[:50]))
+    for role in ("first", "dob"):
+        table = changed(table, role, 20, WORN.get(role, other_letter)(table[role][20].as_py()))
+    table = {role: table[role] for role in ("surname", "first", "dob", "email", "phone")}
+    found, _ = judge(releases, table, hits=False)
+    assert (found.verdict, found.new, found.interval) == ("undecided", 1, (0, 1))
+
+
 def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(releases: Releases) -> None:
     columns = ("surname", "first", "dob")
     strangers = synth.crowd(99, 9)
