@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 )
 # what is no token before its end is seen: a word, its number and a space
 _LONGEST = 64
-_HEX = re.compile(rb"[0-9A-Fa-f\s]{32,}\Z")
+_HEX = re.compile(rb"[0-9A-Fa-f]{60,}\Z")
 _BREAKS = frozenset((b"par", b"line", b"sect", b"page", b"column", b"softline"))
 # a group of its own, whose words do not go on those before it
 _APART = frozenset(

@@ -28,6 +28,7 @@ def rtf(body: bytes) -> bytes:
         (rb"{\*\unheard of DUPONT Jean}", "of DUPONT Jean\n"),
         (rb"a\{b\}c\\d", "a{b}c\\d\n"),
         (rb"{\pict\wmetafile8 " + b"0123456789abcdef" * 40 + rb"}apr\'e8s", "après\n"),
+        (b"175037505612345 0612345678 0612345679 0612345680", "175037505612345 0612345678 0612345679 0612345680\n"),
         (rb"l\rquote h\'f4pital\emdash x", "l’hôpital—x\n"),
         (rb"\bin5 }}}}}apr\'e8s", "après\n"),
     ],
