@@ -70,8 +70,8 @@ def noise_of(m: Measured, second: SecondLook | None) -> Noise:
         likely += min(unmatched, float(np.median(mean)))
         chance = min(chance, tail(mean * DEPENDENT, unmatched) * len(hiding))
     apart = m.new - m.beyond - m.lookalikes - blindly
-    # all of so few are looked at again, of more those without whom nothing could be said
-    # a few are so in any case: one of 50 had two errors where nobody else had one, which rates call impossible
+    # all of so few are looked at again, of more those without whom nothing could be said; very few whatever rates say:
+    # one of 50 people had two errors where nobody else had one
     look = blindly or (most and apart <= MOST) or 0 < apart <= ENOUGH
     found = second.repair(m.comparable) if second is not None and look else Repair()
     if not blindly:
