@@ -14,6 +14,7 @@ from pathlib import Path
 from data.config import Channel
 from data.errors import KeyFileError, TocsinError
 from data.home import Home
+from data.plural import counted
 from scheduler.check import Check
 
 # Receivers that follow Standard Webhooks refuse a timestamp that is off by more than five minutes.
@@ -148,7 +149,7 @@ def _sets(home: Home) -> Iterator[Check]:
     yield Check(
         "watch-list",
         "ok" if active else "warning",
-        f"{active:,} canaries of {len(clients)} clients",
+        f"{counted(active, 'canary', 'canaries')} of {counted(len(clients), 'client')}",
         "" if active else "tocsin canary generate, or import a bundle",
     )
     yield Check("releases", "ok", f"{len(Releases.open(home.releases_dir))} are known")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.model import Event, EventKind, Severity
+from data.plural import counted
 
 TITLES = {
     EventKind.FURTHER_RELEASE: "Further release: people not seen before are out",
@@ -149,7 +150,7 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
         fields.append(
             (
                 "Client",
-                f"{shown}: {hit['canaries']:,} canaries in {hit['records']:,} records, by {', '.join(hit['kinds'])}",
+                f"{shown}: {counted(hit['canaries'], 'canary', 'canaries')} in {counted(hit['records'], 'record')}, by {', '.join(hit['kinds'])}",
             )
         )
     if facts.get("early"):
@@ -185,7 +186,9 @@ def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str 
     if event.kind is EventKind.UNEXAMINED or facts.get("complete") is False:
         fields.append(("Not examined", ", ".join(facts.get("problems", ())) or "cut short"))
     if facts.get("format"):
-        fields.append(("Sample", f"{facts['format']}, {facts['bytes']:,} bytes, {facts.get('rows', 0):,} rows"))
+        fields.append(
+            ("Sample", f"{facts['format']}, {counted(facts['bytes'], 'byte')}, {counted(facts.get('rows', 0), 'row')}")
+        )
     if event.address:
         fields.append(("Address", defang(event.address)))
     reminder = "Still so: " if facts.get("reminder") else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
     header = write_bundle(out, keys, made.records, client=client, name=name, canaries=made.canaries)
     took = time.monotonic() - began
     click.echo(
-        f"{out}: {header.canaries:,} canaries, {header.tags:,} tags of case {header.case}; "
+        f"{out}: {counted(header.canaries, 'canary', 'canaries')}, {counted(header.tags, 'tag')} of case {header.case}; "
         f"{made.refused:,} of {made.rows:,} rows refused; {made.rows / max(took, 1e-9):,.0f} rows/s"
     )
 
@@ -172,7 +173,7 @@ def import_(home: Home, bundles: tuple[Path, ...]) -> None:
 
 def _imported(path: Path, header: Header) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in header.kinds.items())
-    return f"{path}: {header.canaries:,} canaries of {header.client}, {header.tags:,} tags ({kinds})"
+    return f"{path}: {counted(header.canaries, 'canary', 'canaries')} of {header.client}, {counted(header.tags, 'tag')} ({kinds})"
 
 
 @canary.command("list")

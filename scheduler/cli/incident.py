@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ def _show(found: dict[str, Any], *, every: bool) -> None:
             click.echo(f"  {field:<11} {', '.join(value)}")
     for each in found["baselines"]:
         state = "" if each["retired"] is None else f", retired {each['retired'][:10]}"
-        click.echo(f"  {'baseline':<11} {each['id']}: {each['people']:,} people, since {each['created'][:10]}{state}")
+        click.echo(
+            f"  {'baseline':<11} {each['id']}: {counted(each['people'], 'person', 'people')}, since {each['created'][:10]}{state}"
+        )
     if found["events"]:
         said = ", ".join(f"{each['number']:,} {each['kind']}" for each in found["events"])
         click.echo(f"  {'events':<11} {said}")
@@ -181,7 +184,10 @@ def _place(place: dict[str, str] | None) -> str:
 
 def _size(made: Incident) -> str:
     rules = len(made.expressions) + len(made.yara)
-    said = f"{len(made.clients)} clients, {len(made.sources)} sources, {len(made.words)} words"
+    said = ", ".join(
+        counted(len(found), noun)
+        for found, noun in ((made.clients, "client"), (made.sources, "source"), (made.words, "word"))
+    )
     return said + (f", {rules} rules" if rules else "")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
         )
     _keep_prints(home, key, findings)
     click.echo(
-        f"release {manifest['id']}: {manifest['people']:,} people in {manifest['records']:,} records "
-        f"of {manifest['rows']:,} rows, {manifest['files']:,} files"
+        f"release {manifest['id']}: {counted(manifest['people'], 'person', 'people')} in {counted(manifest['records'], 'record')} "
+        f"of {counted(manifest['rows'], 'row')}, {counted(manifest['files'], 'file')}"
     )
     if failed:
         note(f"{len(failed)} inputs could not be examined to their end; the release lacks what they hold")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
@@ -76,14 +77,14 @@ def _show(finding: Finding) -> None:
     out = console()
     state = "[green]complete[/]" if finding.complete else "[bold red]NOT completely examined[/]"
     out.print(
-        f"[bold]{escape(_plain(finding.path))}[/]  {finding.format}, {finding.bytes:,} bytes, "
-        f"{finding.rows:,} rows, {finding.records:,} records, {state}"
+        f"[bold]{escape(_plain(finding.path))}[/]  {finding.format}, {counted(finding.bytes, 'byte')}, "
+        f"{counted(finding.rows, 'row')}, {counted(finding.records, 'record')}, {state}"
     )
     for problem in finding.problems:
         out.print(f"  [yellow]problem[/] {escape(_plain(problem))}")
     for member in finding.members[:20]:
         out.print(
-            f"  member {escape(_plain(member.path))}: {member.format}, {member.bytes:,} bytes, {member.rows:,} rows"
+            f"  member {escape(_plain(member.path))}: {member.format}, {counted(member.bytes, 'byte')}, {counted(member.rows, 'row')}"
             + ("" if member.complete else ", [red]not complete[/]")
         )
     if len(finding.members) > 20:
@@ -91,7 +92,7 @@ def _show(finding: Finding) -> None:
     if finding.lineage is not None:
         lineage = finding.lineage
         out.print(
-            f"  lineage [bold]{lineage.verdict}[/]: {lineage.records:,} people, {lineage.known:,} known, "
+            f"  lineage [bold]{lineage.verdict}[/]: {counted(lineage.records, 'person', 'people')}, {lineage.known:,} known, "
             f"[bold]{lineage.new:,} new[/] (between {lineage.interval[0]:,} and {lineage.interval[1]:,})"
         )
         for parent in lineage.parents:

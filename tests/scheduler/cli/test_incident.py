@@ -22,7 +22,7 @@ def run(home: Home, *arguments: str) -> tuple[int, str, str]:
 
 def test_an_incident_is_added_listed_and_shown(home: Home) -> None:
     code, out, err = run(home, "incident", "add", "Vendor 2026", "--client", "p1", "--source", "board", "--word", "x")
-    assert (code, out) == (0, "incident vendor-2026: 1 clients, 1 sources, 1 words\n")
+    assert (code, out) == (0, "incident vendor-2026: 1 client, 1 source, 1 word\n")
     assert "no source board yet" in err
     assert run(home, "incident", "add", "Vendor 2026", "--client", "p2", "--source", "example")[2] == ""
     expected = {
