@@ -146,6 +146,8 @@ def _work(
             examiners_end.close()
             drop_others()
             examiner.sandbox.forked()
+            # what was collected until now is the examiner's: handed over again it would count twice
+            examiner.builders.clear()
             _serve(sock, examiner, version, link)
             code = 0
     finally:

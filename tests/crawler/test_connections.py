@@ -142,9 +142,11 @@ def test_sets_that_change_are_those_of_the_next_sample_and_end_the_process(home,
         assert ask(moved).hits == ()
 
 
-def test_what_a_process_collected_for_a_release_is_written(home, examiner):
+def test_what_a_process_collected_for_a_release_is_written_once(home, examiner):
+    with closing(ExaminerClient(examiner.attach())) as before:
+        ask(before, to_csv(CROWD[:10]), release="part-1")
     with crowded(examiner) as (moved, other, worker):
-        for client, crowd in ((moved, CROWD[:20]), (other, CROWD[20:])):
+        for client, crowd in ((moved, CROWD[10:20]), (other, CROWD[20:])):
             ask(client, to_csv(crowd), release="part-1")
         assert workers(examiner) == [worker]
         manifest = examiner.finish_release("part-1", {"name": "part 1"})
