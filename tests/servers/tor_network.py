@@ -44,6 +44,10 @@ GeoIPFile {nothing}
 GeoIPv6File {nothing}
 TestingClientMaxIntervalWithoutRequest 1
 TestingDirConnectionMaxStall 5
+# Circuits over loopback are built in some 30 ms. From these Tor learns to give up after 60, and on a busy machine an
+# onion service then gives up three times and lets its visitor wait for good.
+LearnCircuitBuildTimeout 0
+CircuitBuildTimeout 10
 """
 
 AUTHORITY = """\
