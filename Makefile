@@ -42,8 +42,12 @@ $(VENV)/.bench: $(STAMP) requirements-bench.lock
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
 
+$(VENV)/.fuzz: $(STAMP) requirements-fuzz.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 # every reader for EACH seconds (ten minutes if not given); READER=pdf takes one alone
-fuzz: setup
+fuzz: $(VENV)/.fuzz
 	@$(BIN)/python scripts/fuzz.py $(if $(EACH),--seconds $(EACH)) $(if $(READER),--reader $(READER))
 
 lock:

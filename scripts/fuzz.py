@@ -1,17 +1,26 @@
-"""Fuzzes every reader behind the walls it really runs in: valid files and hostile samples, changed at random.
+"""Fuzzes every reader: files changed until they take a way through it that none took before (atheris, libFuzzer).
 
-A reader may call its sample damaged. It may not crash, hang, or fail with an error that is not ours; what brought it to
-that is kept in a file, to be made a test. Usage: python scripts/fuzz.py [--seconds N] [--reader FORMAT]... [--seed N]
+Files that found a new way are kept, and read once more behind the walls that readers really run in. A reader may call
+its sample damaged. It may not crash, hang, break its protocol, or fail with an error that is not ours; what brought it
+to that is kept in a file, to be made a test.
+Usage: python scripts/fuzz.py [--seconds N] [--reader FORMAT]... [--jobs N] [--seed N] [--corpus DIR] [--keep DIR]
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import os
 import random
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,60 +31,71 @@ from crawler.readers import choose, readers  # noqa: E402 - the same
 from crawler.readers.base import HEAD, Limits  # noqa: E402 - the same
 from crawler.sandbox import Sandbox  # noqa: E402 - the same
 from crawler.wire import pack, pack_json  # noqa: E402 - the same
+from data.plural import counted  # noqa: E402 - the same
 from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
 from tests.crawler.readers.test_access_database import made  # noqa: E402 - the same
 from tests.synth.every_format import SOUND, sample  # noqa: E402 - the same
 from tests.synth.hostile_corpus import CORPUS  # noqa: E402 - the same
 
-# a changed sample of at most MOST bytes that takes longer than this hangs: the slowest honest one takes 3 s
-HANG_SECONDS = 20.0
-MOST = 200_000
+# a file of some kilobytes that takes longer than this hangs: the slowest honest one takes 3 s
+HANG_SECONDS = 20
 LIMITS = Limits(wall=HANG_SECONDS, cpu=HANG_SECONDS, max_output=2**27, max_entries=2000)
-# what means something to one reader or another
-TOKENS = (b"", b"\0", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"'", b'"', b"\\", b"\n", b"\r\n", b"<", b">", b"{", b"}",
-          b"[", b"]", b"<!--", b"]]>", b"&#", b"PK\x03\x04", b"stream\n", b"9" * 30, b"-1", b"\xed\xa0\x80", b"\xef\xbb\xbf")  # fmt: skip
 
 
-def seeds() -> dict[str, list[bytes]]:
-    """Samples by the format that reads them: sound ones, the same with a packed file behind them, and hostile ones."""
+@cache
+def samples() -> dict[str, list[bytes]]:
+    """Files to begin with by the format that reads them: sound ones, the same with a packed file behind, and hostile ones."""
     found: dict[str, list[bytes]] = {}
     for kind, make in SOUND.items():
         behind = random.Random(kind).choice(
             (gzip.compress(b"nom;prenom\n" * 20, mtime=0), SOUND["zip"](), SOUND["rar"]())
         )
-        found[kind] = [sample(kind, make())[:MOST], sample(kind, make() + behind)[:MOST]]
+        found[kind] = [sample(kind, make()), sample(kind, make() + behind)]
     for hostile in (make().data for make in CORPUS.values()):
         reader = choose(hostile[:HEAD], "")
-        found.setdefault(reader.FORMAT if reader else "unknown", []).append(hostile[:MOST])
+        found.setdefault(reader.FORMAT if reader else "unknown", []).append(hostile)
     found["access"].append(made(jet3=True)[0])
     return found
 
 
-def changed(random_: random.Random, samples: list[bytes]) -> bytes:
-    """A sample with some places changed, taken out, doubled, or joined with another."""
-    data = bytearray(random_.choice(samples))
-    for _ in range(random_.choice((1, 1, 2, 4, 16, 64))):
-        at, size = random_.randrange(len(data) + 1), random_.choice((1, 1, 2, 4, 16, 300))
-        way = random_.randrange(6)
-        if way == 0:
-            data[at : at + size] = random_.randbytes(size)
-        elif way == 1:
-            del data[at : at + size]
-        elif way == 2:
-            data[at:at] = data[at : at + size] * random_.choice((1, 2, 50))
-        elif way == 3:
-            data[at : at + random_.choice((0, size))] = random_.choice(TOKENS)
-        elif way == 4 and at < len(data):
-            data[at] ^= 1 << random_.randrange(8)
-        else:
-            other = random_.choice(samples)
-            start = random_.randrange(len(other) + 1)
-            data[at:at] = other[start : start + size]
-    return bytes(data[: random_.randrange(1, len(data) + 1)] if data and random_.random() < 0.1 else data[: 2 * MOST])
+@dataclass
+class Outcome:
+    """What the fuzzing of one reader came to.
+
+    Attributes:
+        runs: files read. ways: places of the code that were reached, as libFuzzer counts them, first and last.
+        kept: files that found a new way, each read behind the walls. faults: one line each.
+    """
+
+    runs: int = 0
+    ways: tuple[int, int] = (0, 0)
+    kept: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
-def wrong(sandbox: Sandbox, data: bytes, cut: int) -> str:
-    """What a reader did that it must not; '' for nothing."""
+def longest(kind: str) -> int:
+    """Bytes of a changed file: larger ones are slow, and say nothing that small ones do not."""
+    return max(8192, 2 * min(map(len, samples()[kind])))
+
+
+def fault_of(consumer: Consumer) -> str:
+    """What a reader told that it must not; '' for nothing."""
+    if consumer.sample is None or not consumer.ended:
+        return "protocol: no end"
+    if "reader" not in consumer.sample.all_problems:
+        return ""
+    details = (each for member in consumer.sample.walk() for each in member.details)
+    return f"error: {next((each for each in details if 'failed with' in each), 'without a word')}"
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """A file as a reader gets it: in pieces of a size that its last byte decides, so that each run repeats."""
+    size = (997, 65_536)[data[-1] & 1]
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def behind_walls(sandbox: Sandbox, data: bytes) -> str:
+    """What a reader in its sandbox did with a file that it must not; '' for nothing."""
     consumer = Consumer()
 
     def take(kind: bytes, payload: bytes) -> bool:
@@ -85,8 +105,8 @@ def wrong(sandbox: Sandbox, data: bytes, cut: int) -> str:
     with sandbox.open() as reader:
         talk = ReaderTalk(reader, take, HANG_SECONDS)
         try:
-            for start in range(0, len(data), cut):
-                talk.send(pack(b"D", data[start : start + cut]))
+            for piece in pieces(data):
+                talk.send(pack(b"D", piece))
             talk.send(pack_json(b"E", {"complete": True}))
             talk.finish()
         except AssertionError as error:
@@ -95,49 +115,93 @@ def wrong(sandbox: Sandbox, data: bytes, cut: int) -> str:
             reader.kill()
             leave = reader.wait(5)
             return f"end: {talk.broken or leave.reason or leave}"
-    if consumer.sample is None or "reader" in consumer.sample.all_problems:
-        details = [each for member in (consumer.sample.walk() if consumer.sample else ()) for each in member.details]
-        return f"error: {next((each for each in details if 'failed with' in each), details[:1])}"
-    return ""
+    return fault_of(consumer)
 
 
-def fuzz(kind: str, samples: list[bytes], seconds: float, random_: random.Random, kept: Path) -> Iterator[str]:
-    """Faults of one reader, each kind of them once."""
-    told: set[str] = set()
-    until, runs = time.monotonic() + seconds, 0
+def stopped(kind: str, keep: Path) -> set[Path]:
+    """Files at which libFuzzer itself stopped: a crash, a time, or memory."""
+    return {path for path in keep.iterdir() if re.match(rf"{kind}-(crash|timeout|oom|leak)-", path.name)}
+
+
+def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
+    """Change files of one format for so many seconds."""
+    until = time.monotonic() + given.seconds
+    corpus: Path = given.corpus / kind
+    while (left := round(until - time.monotonic())) > 0:
+        before = stopped(kind, given.keep)
+        # libFuzzer ends at the first crash: the rest of the time is another one's, without what it crashed at
+        done = subprocess.run(
+            [sys.executable, "-P", str(ROOT / "scripts" / "fuzz_guided.py"), kind, str(left), str(given.seed),
+             str(longest(kind)), str(corpus), str(given.keep)],
+            capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        outcome.faults += (line for line in done.stdout.splitlines() if line)
+        counts = re.findall(r"^#(\d+)\s.*?cov: (\d+)", done.stderr, re.MULTILINE)
+        crashes = {path.read_bytes() for path in stopped(kind, given.keep) - before}
+        if not counts and not crashes:
+            raise SystemExit(f"the fuzzer of '{kind}' did not start:\n{done.stderr[-2000:]}")
+        for path in corpus.iterdir() if crashes else ():
+            if path.read_bytes() in crashes:
+                path.unlink()
+        if counts:
+            outcome.runs += int(counts[-1][0])
+            outcome.ways = (outcome.ways[0] or int(counts[0][1]), int(counts[-1][1]))
+
+
+def fuzz(kind: str, given: argparse.Namespace) -> Outcome:
+    """Fuzz one reader, and read what was found behind its walls."""
+    corpus: Path = given.corpus / kind
+    corpus.mkdir(parents=True, exist_ok=True)
+    given.keep.mkdir(parents=True, exist_ok=True)
+    for data in samples()[kind]:
+        if len(data) <= longest(kind):
+            (corpus / sha256(data).hexdigest()).write_bytes(data)
+    outcome = Outcome()
+    guided(kind, given, outcome)
+    # where libFuzzer itself stopped is a fault if it is one behind the walls
+    ends = stopped(kind, given.keep)
     with Sandbox(LIMITS) as sandbox:
-        while time.monotonic() < until or not runs:
-            data = changed(random_, samples)
-            runs += 1
-            fault = wrong(sandbox, data, random_.choice((997, 65_536, 2**20)))
-            if fault and fault not in told:
-                told.add(fault)
-                kept.mkdir(parents=True, exist_ok=True)
-                place = kept / f"{kind}-{len(told)}-{random_.getrandbits(32):08x}.bin"
-                place.write_bytes(data)
-                yield f"{fault} ({place})"
-    print(f"{kind}: {runs} samples in {seconds:g} s, {len(told)} faults", flush=True)
+        for path in (*sorted(corpus.iterdir()), *sorted(ends)):
+            outcome.kept += path.parent == corpus
+            fault = behind_walls(sandbox, path.read_bytes())
+            if not fault and path in ends:
+                path.unlink()
+            elif fault and not any(told.startswith(f"{fault} (") for told in outcome.faults):
+                outcome.faults.append(f"{fault} ({path})")
+    return outcome
 
 
 def main() -> int:
     """Status 1 where anything was found."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=float, default=600.0, help="for each reader")
-    options.add_argument("--reader", action="append", help="a format; all that have samples, if none is given")
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=int, default=600, help="for each reader")
+    options.add_argument("--reader", action="append", help="a format; all of them, if none is given")
+    options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="readers at a time")
     options.add_argument("--seed", type=int, default=None)
+    options.add_argument(
+        "--corpus", type=Path, default=Path("fuzz-corpus"), help="folder that the next run goes on from"
+    )
     options.add_argument("--keep", type=Path, default=Path("fuzz-faults"), help="folder for what brought a fault about")
     given = options.parse_args()
-    seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
-    print(f"seed {seed}", flush=True)
-    pool = seeds()
-    lacking = {reader.FORMAT for reader in readers()} - set(pool)
-    if lacking and not given.reader:
-        print(f"no sample of their own, fuzzed as members alone: {', '.join(sorted(lacking))}", flush=True)
+    given.seed = random.SystemRandom().getrandbits(31) if given.seed is None else given.seed
+    print(f"seed {given.seed}", flush=True)
+    lacking = {reader.FORMAT for reader in readers()} - set(samples())
+    if lacking:
+        raise SystemExit(f"no sample to begin with: {', '.join(sorted(lacking))}")
+    if strange := set(given.reader or ()) - set(samples()):
+        raise SystemExit(f"no reader of '{min(strange)}'; there are {', '.join(sorted(samples()))}")
     found = 0
-    for kind in given.reader or sorted(pool):
-        for fault in fuzz(kind, pool[kind], given.seconds, random.Random(f"{seed}-{kind}"), given.keep):
-            found += 1
-            print(f"{kind}: {fault}", flush=True)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        kinds = given.reader or sorted(samples())
+        for kind, outcome in zip(kinds, pool.map(lambda kind: fuzz(kind, given), kinds), strict=True):
+            print(
+                f"{kind}: {outcome.runs:,} files in {given.seconds} s, {outcome.ways[0]:,} to {outcome.ways[1]:,} ways,"
+                f" {outcome.kept:,} kept and read behind the walls, {counted(len(outcome.faults), 'fault')}",
+                *(f"\n{kind}: {fault}" for fault in outcome.faults),
+                sep="",
+                flush=True,
+            )
+            found += len(outcome.faults)
     return 1 if found else 0
 
 

@@ -6,3 +6,4 @@ common=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 uv pip compile "${common[@]}" pyproject.toml -o requirements.lock
 uv pip compile "${common[@]}" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 uv pip compile "${common[@]}" pyproject.toml --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock
+uv pip compile "${common[@]}" pyproject.toml --group dev --group fuzz -c requirements-dev.lock -o requirements-fuzz.lock

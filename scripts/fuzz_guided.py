@@ -1,0 +1,75 @@
+"""The process that changes files of one format, guided by which code of the reader they reach; started by fuzz.py.
+
+It prints a line for each fault, and ends with its time. Usage: fuzz_guided.py FORMAT SECONDS SEED BYTES CORPUS KEEP
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import atheris
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+with atheris.instrument_imports(include=["crawler.readers", "pypdf"]):
+    from crawler.readers import read_sample, readers
+
+    readers()
+
+from fuzz import HANG_SECONDS, fault_of, pieces  # noqa: E402 - what is instrumented comes first
+
+from crawler.readers.base import Limits  # noqa: E402 - the same
+from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
+
+# a changed file that unpacks to more says nothing new, and takes the time of thousands
+LIMITS = Limits(max_output=2**23, max_entries=300)
+# what means something to one reader or another
+TOKENS = (b"\0", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"'", b'"', b"\\", b"\n", b"\r\n", b"<", b">", b"{", b"}", b"[",
+          b"]", b"<!--", b"]]>", b"&#", b"PK\x03\x04", b"stream\n", b"9" * 30, b"-1", b"\xed\xa0\x80", b"\xef\xbb\xbf")  # fmt: skip
+
+
+class Target:
+    """Reads each file in this process, and tells each kind of fault once."""
+
+    def __init__(self, keep: Path, kind: str) -> None:
+        self.keep, self.kind = keep, kind
+        self._told: set[str] = set()
+
+    def __call__(self, data: bytes) -> None:
+        """Read one file."""
+        if not data:
+            return
+        consumer, began = Consumer(), time.monotonic()
+        try:
+            read_sample(pieces(data), consumer.take, LIMITS)
+            fault = fault_of(consumer)
+        except AssertionError as error:
+            fault = f"protocol: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever a reader lets out is what is sought
+            fault = f"{type(error).__name__}: {error}"
+        if not fault and time.monotonic() - began > HANG_SECONDS / 2:
+            fault = "slow"
+        if fault and fault[:120] not in self._told:
+            self._told.add(fault[:120])
+            path = self.keep / f"{self.kind}-{sha256(data).hexdigest()[:12]}.bin"
+            path.write_bytes(data)
+            print(f"{fault[:500]} ({path})", flush=True)
+
+
+def main() -> None:
+    """Never returns: libFuzzer ends the process."""
+    kind, seconds, seed, longest, corpus = sys.argv[1:6]
+    keep = Path(sys.argv[6])
+    tokens = keep / f"{kind}.dict"
+    tokens.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in token) + '"\n' for token in TOKENS))
+    options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={longest}", f"-timeout={HANG_SECONDS}",
+               "-rss_limit_mb=4096", f"-dict={tokens}", f"-artifact_prefix={keep}/{kind}-", corpus]  # fmt: skip
+    atheris.Setup([sys.argv[0], *options], Target(keep, kind))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
