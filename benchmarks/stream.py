@@ -1,12 +1,13 @@
 """A zip of CSV of any size, made while it is sent, crawled by the real command: memory of all its processes, and time.
 
-    python -m benchmarks stream --gigabytes=5 [--local=bounded | --local=exact]
+    python -m benchmarks stream --gigabytes=5 [--notes] [--local=bounded | --local=exact]
 
 The rows are all different from each other, and come again the same in every run. Nothing of it is ever on a disk. The
 rival downloads and unpacks the same bytes and looks at nothing: curl, and bsdtar or funzip behind it.
 
 With --local the same bytes are written to a file first, and scanned: `tocsin scan --bounded` holds as many rows as a
 crawl and has to say the same in every field, `tocsin scan` holds all (100 bytes a row), and what differs is printed.
+With --notes every row ends with a medical note of 300 letters.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import Process
 from pathlib import Path
@@ -39,9 +41,26 @@ ROWS = 8192
 """Rows of a piece, about 1 MiB."""
 CANARY = 0
 """The number of the row whose person is a canary."""
+WORDS, LETTERS, WORD = 512, 8, 38
+"""Words there are, letters of a word, words of a note."""
 
 
-def rows(number: int) -> bytes:
+@cache
+def vocabulary() -> np.ndarray:
+    """Shape (`WORDS`, `LETTERS` + 1): made words, each with a space behind it."""
+    dice = np.random.default_rng(7)
+    words = np.full((WORDS, LETTERS + 1), ord(" "), np.uint8)
+    words[:, :LETTERS] = np.frombuffer(b"aeioulmnrstdpcvb", np.uint8)[dice.integers(0, 16, (WORDS, LETTERS))]
+    return words
+
+
+def notes(number: int) -> np.ndarray:
+    """Shape (`ROWS`, letters of a note): those of one piece."""
+    drawn = np.random.default_rng(number).integers(0, WORDS, (ROWS, WORD))
+    return vocabulary()[drawn].reshape(ROWS, -1)
+
+
+def rows(number: int, *, with_notes: bool = False) -> bytes:
     """The rows of one piece; those of different pieces differ."""
     table = np.tile(np.frombuffer(ROW, np.uint8), (ROWS, 1))
     first = np.uint64(number) * np.uint64(ROWS)
@@ -58,7 +77,10 @@ def rows(number: int) -> bytes:
         for at in [place for place in range(len(ROW)) if ROW[place : place + 1] == letter and _field(place) == letter]:
             mixed = mixed * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
             table[:, at] = low + (mixed >> np.uint64(40)) % np.uint64(high)
-    return table.tobytes()
+    if not with_notes:
+        return table.tobytes()
+    of = np.full((ROWS, 1), ord(";"), np.uint8)
+    return np.hstack((table[:, :-1], of, notes(number), table[:, -1:])).tobytes()
 
 
 def _field(place: int) -> bytes:
@@ -67,7 +89,7 @@ def _field(place: int) -> bytes:
     return {0: b"A", 1: b"b", 2: b"c", 3: b"d", 4: b"e", 5: b"f"}.get(column, b"")
 
 
-def zipped(size: int) -> Iterator[bytes]:
+def zipped(size: int, *, with_notes: bool) -> Iterator[bytes]:
     """A zip of one CSV, about `size` bytes, with its sizes behind the data (zip64), as a pipe writes it."""
     name = NAME
     extra = struct.pack("<HHQQ", 1, 16, 0, 0)
@@ -77,13 +99,13 @@ def zipped(size: int) -> Iterator[bytes]:
     yield head + name + extra
     packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
     crc, packed, unpacked, number = 0, 0, 0, 0
-    piece = HEAD
+    piece = HEAD if not with_notes else HEAD.replace(b"\n", b";observations\n")
     while packed < size:
         crc, unpacked = zlib.crc32(piece, crc), unpacked + len(piece)
         data = packer.compress(piece)
         packed += len(data)
         yield data
-        piece, number = rows(number), number + 1
+        piece, number = rows(number, with_notes=with_notes), number + 1
     data = packer.flush()
     packed += len(data)
     yield data + struct.pack("<4sIQQ", b"PK\x07\x08", crc, packed, unpacked)
@@ -99,7 +121,7 @@ def zipped(size: int) -> Iterator[bytes]:
     yield struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, 0xFFFFFFFF, 0xFFFFFFFF, 0)
 
 
-def serve(sock: socket.socket, size: int) -> None:
+def serve(sock: socket.socket, size: int, with_notes: bool) -> None:
     """A listing at / and the zip at /dump.zip, without a length."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -119,7 +141,7 @@ def serve(sock: socket.socket, size: int) -> None:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             try:
-                for data in zipped(size):
+                for data in zipped(size, with_notes=with_notes):
                     if data:
                         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
                 self.wfile.write(b"0\r\n\r\n")
@@ -299,11 +321,11 @@ def said(value: dict) -> dict:
     return {**{name: value[name] for name in SAID}, "members": [said(member) for member in value["members"]]}
 
 
-def scanned(folder: Path, tocsin: list[str], size: int, way: str) -> tuple[Watched, dict]:
+def scanned(folder: Path, tocsin: list[str], pieces: Iterator[bytes], way: str) -> tuple[Watched, dict]:
     """The same bytes from a file that is gone afterwards, and the finding."""
     file = folder / "dump.zip"
     with file.open("wb") as stream:
-        stream.writelines(zipped(size))
+        stream.writelines(pieces)
     try:
         run = watched([*tocsin, "scan", *(["--bounded"] if way == "bounded" else []), str(file), "--json"])
     finally:
@@ -327,6 +349,7 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--gigabytes", type=float, default=0.1)
+    parser.add_argument("--notes", action="store_true")
     parser.add_argument("--local", choices=("bounded", "exact"))
     options, _ = parser.parse_known_args()
     size = int(options.gigabytes * 1e9)
@@ -334,17 +357,19 @@ def main() -> None:
     sock.bind(("127.0.0.1", 0))
     sock.listen(16)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server = Process(target=serve, args=(sock, size), daemon=True)
+    server = Process(target=serve, args=(sock, size, options.notes), daemon=True)
     server.start()
     sock.close()
     try:
         with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
             folder = Path(name)
             tocsin = prepared(folder, url)
-            local = scanned(folder, tocsin, size, options.local) if options.local else None
+            pieces = zipped(size, with_notes=options.notes)
+            local = scanned(folder, tocsin, pieces, options.local) if options.local else None
             run, result = crawled(folder, tocsin)
             finding = stored(folder / "home")
-            head = f"a zip of CSV of {options.gigabytes:g} GB, made while it is sent"
+            with_notes = " with medical notes" if options.notes else ""
+            head = f"a zip of CSV of {options.gigabytes:g} GB{with_notes}, made while it is sent"
             print(f"{head:<56}{'wall s':>9}{'MB/s':>8}{'MB mem':>8}{'MB disk':>9}")
             lines = [("tocsin crawl: downloaded, unpacked, examined, stored", run)]
             tool = next((tool for tool in ("bsdtar -xOf -", "funzip") if shutil.which(tool.split()[0])), None)

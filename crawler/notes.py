@@ -9,6 +9,7 @@ Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: local algorithms for do
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ MIN_CHARS = 60
 # No note is longer; of what is, the beginning is taken.
 MAX_CHARS = 1 << 15
 # So many prints of one sample are held; the rest of a larger one is counted as not looked at.
-MOST = 8_000_000
+MOST = 6_500_000
 # Prints that are looked at together.
 _CHUNK = 1 << 18
 
@@ -47,6 +48,14 @@ class Prints:
     tags: U64
     owners: I64
     notes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Telling:
+    """Prints that tell notes from each other: tags, shape (p,), note after note; how many each has, shape (notes,)."""
+
+    tags: U64
+    sizes: I32
 
 
 def prints_of(probe_key: bytes, cells: Packed) -> Prints:
@@ -73,10 +82,9 @@ class Notes:
     def __init__(self) -> None:
         self.read = 0
         self.dropped = 0
-        self._printed = 0
-        # 12 bytes a print, not copied to be looked through: beside a large file that is what its rows may take as well
+        # 8 bytes a print, and never a copy of them: beside a large file that is what its rows may take as well
         self._tags = Growing(np.uint64, 1)
-        self._owners = Growing(np.int32, 1)
+        self._sizes = Growing(np.int32, 1)
         self._of_known = Growing(np.uint8, 1)
 
     def __repr__(self) -> str:
@@ -91,52 +99,93 @@ class Notes:
         self.read += prints.notes
         if not len(prints.tags):
             return
-        # numbered anew: a dump of 5 GB has 100 million cells that say nothing, and a byte of each would be too much
-        first = _first_of_runs(prints.owners)
+        # those without a print are left out: a dump of 5 GB has 100 million cells that say nothing
+        first = np.flatnonzero(_first_of_runs(prints.owners))
         self._tags.add(prints.tags)
-        self._owners.add((np.cumsum(first) - 1 + self._printed).astype(np.int32))
+        self._sizes.add(np.diff(first, append=len(prints.tags)).astype(np.int32))
         self._of_known.add(of_known[prints.owners[first]].astype(np.uint8))
-        self._printed += int(first.sum())
 
-    def telling(self) -> tuple[U64, I32]:
-        """Prints that belong to no template, and their notes; nothing may be added afterwards."""
-        tags, owners = self._tags.rows()[:, 0], self._owners.rows()[:, 0]
-        # the same note many times is one note: it must not pass for a template
-        texts = np.zeros(self._printed, np.uint64)
-        for at in range(0, len(tags), _CHUNK):
-            part = tags[at : at + _CHUNK]
-            np.add.at(texts, owners[at : at + _CHUNK], part * (part >> np.uint64(32) | np.uint64(1)))
-        once = np.zeros(self._printed, bool)
-        by_text = np.argsort(texts, kind="stable")
-        once[by_text] = _first_of_runs(texts[by_text])
-        counted = tags[once[owners]]
-        counted.sort()
-        # a note has each of its prints once
-        ends = counted[TEMPLATE - 1 :]
-        templates = ends[ends == counted[: len(ends)]]
-        templates = templates[_first_of_runs(templates)]
-        del counted, ends
+    def telling(self) -> Telling:
+        """Prints that belong to no template; to be asked for once, and nothing may be added afterwards."""
+        tags, sizes = self._tags.rows()[:, 0], self._sizes.rows()[:, 0]
+        templates = _templates(tags, sizes)
         if not len(templates):
-            return tags, owners
-        rare = np.concatenate([~_among(tags[at : at + _CHUNK], templates) for at in range(0, len(tags), _CHUNK)])
-        return tags[rare], owners[rare]
+            return Telling(tags, sizes)
+        left, kept = np.zeros(len(sizes), np.int32), 0
+        for notes, prints in _chunks(sizes):
+            part = tags[prints]
+            rare = ~_among(part, templates)
+            left[notes] = np.add.reduceat(rare, _starts(sizes[notes]), dtype=np.int32)
+            part = part[rare]
+            tags[kept : kept + len(part)] = part
+            kept += len(part)
+        return Telling(tags[:kept], left)
 
-    def judge(self, known_print: Bools, owners: I32) -> tuple[int, int, int]:
+    def judge(self, told: Telling, known: Callable[[U64], Bools]) -> tuple[int, int, int]:
         """How many notes are known, new, and new in rows of known people.
 
         Args:
-            known_print: shape (p,), which of the telling prints any release has.
-            owners: shape (p,), their notes, as `telling` gives them.
+            told: as `telling` gave it.
+            known: which of some prints any release has.
 
         Returns:
             Notes of which only templates are left are neither known nor new.
         """
-        whole = np.bincount(owners, minlength=self._printed)
-        seen = np.bincount(owners[known_print], minlength=self._printed)
-        is_known = (whole > 0) & (seen >= (KNOWN if self.read >= FEW else KNOWN_AMONG_FEW) * whole)
-        is_new = (whole > 0) & ~is_known
-        of_known = self._of_known.rows()[:, 0] != 0
-        return int(is_known.sum()), int(is_new.sum()), int((is_new & of_known).sum())
+        there = told.sizes > 0
+        whole, of_known = told.sizes[there], self._of_known.rows()[:, 0][there] != 0
+        is_known = np.zeros(len(whole), bool)
+        least = KNOWN if self.read >= FEW else KNOWN_AMONG_FEW
+        for notes, prints in _chunks(whole):
+            seen = np.add.reduceat(known(told.tags[prints]), _starts(whole[notes]), dtype=np.int32)
+            is_known[notes] = seen >= least * whole[notes]
+        return int(is_known.sum()), int((~is_known).sum()), int((~is_known & of_known).sum())
+
+
+def _templates(tags: U64, sizes: I32) -> U64:
+    """Sorted prints that stand in so many different notes that they tell nobody."""
+    # the same note many times is one note: it must not pass for a template
+    texts = np.zeros(len(sizes), np.uint64)
+    for notes, prints in _chunks(sizes):
+        part = tags[prints]
+        texts[notes] = np.add.reduceat(part * (part >> np.uint64(32) | np.uint64(1)), _starts(sizes[notes]))
+    once = np.zeros(len(sizes), bool)
+    by_text = np.argsort(texts, kind="stable")
+    once[by_text] = _first_of_runs(texts[by_text])
+    # counted by their last bits, part by part: sorting all of them would be a copy; the first are small, for prints are
+    found = []
+    parts = 1 << (len(tags) // _CHUNK).bit_length()
+    for number in range(parts):
+        some = []
+        for notes, prints in _chunks(sizes):
+            part = tags[prints]
+            wanted = np.repeat(once[notes], sizes[notes])
+            wanted &= part & np.uint64(parts - 1) == number
+            some.append(part[wanted])
+        counted = np.concatenate([tags[:0], *some])
+        del some
+        counted.sort()
+        # a note has each of its prints once
+        ends = counted[TEMPLATE - 1 :]
+        ends = ends[ends == counted[: len(ends)]]
+        found.append(ends[_first_of_runs(ends)])
+    return np.sort(np.concatenate(found))
+
+
+def _chunks(sizes: I32) -> Iterator[tuple[slice, slice]]:
+    """Notes and their prints, as many together as may be copied."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    note = 0
+    while note < len(sizes):
+        before = int(ends[note - 1]) if note else 0
+        following = max(note + 1, int(np.searchsorted(ends, before + _CHUNK, side="right")))
+        yield slice(note, following), slice(before, int(ends[following - 1]))
+        note = following
+
+
+def _starts(sizes: I32) -> I64:
+    """Where each note's prints begin among theirs."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    return ends - sizes
 
 
 def _among(tags: U64, ordered: U64) -> Bools:
@@ -146,6 +195,7 @@ def _among(tags: U64, ordered: U64) -> Bools:
 
 
 def _first_of_runs(ordered: U64 | I64) -> Bools:
+    """Which are not the same as the one before them."""
     first = np.ones(len(ordered), bool)
     first[1:] = ordered[1:] != ordered[:-1]
     return first

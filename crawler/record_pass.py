@@ -16,7 +16,7 @@ from crawler.hits import Hits
 from crawler.measured import Texts
 from crawler.member import Member
 from crawler.noise import names_swapped
-from crawler.notes import MAX_CHARS, Notes, prints_of
+from crawler.notes import MAX_CHARS, Notes, Telling, prints_of
 from crawler.records import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
 from crawler.repair import SecondLook
 from crawler.running_text import Found, RunningText
@@ -34,8 +34,6 @@ from data.watchlist import Watchlist
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
 
 Bools = NDArray[np.bool_]
-I32 = NDArray[np.int32]
-U64 = NDArray[np.uint64]
 
 
 class RecordPass:
@@ -168,18 +166,17 @@ class RecordPass:
             member.people = []
 
     @cached_property
-    def _telling(self) -> tuple[U64, I32]:
-        """Prints that belong to no template, and their notes; once no further note comes."""
+    def _telling(self) -> Telling:
+        """Prints that belong to no template; once no further note comes."""
         return self._notes.telling()
 
     def collect(self, builder: ReleaseBuilder) -> None:
         """Add what is held to a release; nothing may be taken afterwards."""
-        builder.add(self._records.keys(), self._records.values(), self._telling[0])
+        builder.add(self._records.keys(), self._records.values(), self._telling.tags)
 
     def lineage(self, *, has_hits: bool) -> Lineage | None:
         """How the sample stands to the releases, None where no row had a key; nothing may be taken afterwards."""
-        prints, owners = self._telling
-        known, new, of_known = self._notes.judge(self._releases.known_notes(prints), owners)
+        known, new, of_known = self._notes.judge(self._telling, self._releases.known_notes)
         second = SecondLook(self._probe, self._doubtful, self._releases.holds)
         texts = Texts(self._notes.read, known, new, of_known)
         return self._records.lineage(has_hits=has_hits, second=second, texts=texts)

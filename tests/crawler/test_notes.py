@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from crawler import notes
 from crawler.notes import KNOWN, MIN_CHARS, TEMPLATE, Notes, prints_of
 from data.tags import Packed
 from data.tagset import distinct
@@ -24,13 +26,20 @@ def read(texts: list[str]) -> Notes:
     return found
 
 
-HELD = distinct(read(OLD).telling()[0])
+HELD = distinct(read(OLD).telling().tags)
+
+
+def held(tags: np.ndarray) -> np.ndarray:
+    return np.isin(tags, HELD)
+
+
+def none(tags: np.ndarray) -> np.ndarray:
+    return np.zeros(len(tags), bool)
 
 
 def judged(texts: list[str]) -> tuple[int, int, int]:
     found = read(texts)
-    tags, owners = found.telling()
-    return found.judge(np.isin(tags, HELD), owners)
+    return found.judge(found.telling(), held)
 
 
 def noisy(text: str, share: float, seed: int) -> str:
@@ -70,7 +79,7 @@ def test_what_stands_in_many_notes_tells_nobody() -> None:
     form = "Le patient a été informé des suites possibles et a signé le consentement éclairé ce jour même."
     own = prints_of(KEY, Packed.of_texts([form])).tags
     for count, is_told in ((TEMPLATE, False), (TEMPLATE - 1, True)):
-        tags, _ = read([f"{note} {form} {note}" for note in NEW[:count]]).telling()
+        tags = read([f"{note} {form} {note}" for note in NEW[:count]]).telling().tags
         assert np.isin(own, tags).any() == is_told
 
 
@@ -82,8 +91,7 @@ def test_short_texts_and_other_keys_have_nothing_to_compare() -> None:
 
 def test_a_note_that_is_there_many_times_is_no_template() -> None:
     found = read(SOME * 12)
-    tags, owners = found.telling()
-    assert found.judge(np.isin(tags, HELD), owners)[0] == len(SOME) * 12
+    assert found.judge(found.telling(), held)[0] == len(SOME) * 12
 
 
 def test_order_and_batches_change_nothing() -> None:
@@ -92,7 +100,7 @@ def test_order_and_batches_change_nothing() -> None:
     for start in range(0, len(OLD), 77):
         some = OLD[start : start + 77]
         parts.add(prints_of(KEY, Packed.of_texts(some)), np.ones(len(some), bool))
-    assert np.array_equal(distinct(whole.telling()[0]), distinct(parts.telling()[0]))
+    assert np.array_equal(distinct(whole.telling().tags), distinct(parts.telling().tags))
     assert 0 < KNOWN < 1
 
 
@@ -103,12 +111,44 @@ def test_cells_that_say_nothing_are_counted_and_take_no_memory() -> None:
         alone.add(prints_of(KEY, Packed.of_texts([note, note])), np.array([at % 2 == 0, False]))
     tracemalloc.start()
     found.add(prints_of(KEY, Packed.of_texts(short)), np.ones(len(short), bool))
-    tags, owners = found.telling()
+    told = found.telling()
     kept = sum(size.size for size in tracemalloc.take_snapshot().statistics("filename"))
     tracemalloc.stop()
-    assert kept - tags.nbytes - owners.nbytes < len(short)
+    assert kept < len(short)
     assert found.read == len(short) + 4 * len(SOME)
-    assert np.array_equal(tags, alone.telling()[0])
-    for known in (np.isin(tags, HELD), np.zeros(len(tags), bool)):
-        assert found.judge(known, owners) == alone.judge(known, owners)
-    assert found.judge(np.zeros(len(tags), bool), owners) == (0, 2 * len(SOME), len(SOME) // 2)
+    single = alone.telling()
+    assert np.array_equal(told.tags, single.tags)
+    assert np.array_equal(told.sizes, single.sizes)
+    for known in (held, none):
+        assert found.judge(told, known) == alone.judge(single, known)
+    assert found.judge(told, none) == (0, 2 * len(SOME), len(SOME) // 2)
+
+
+def plainly(texts: list[str]) -> tuple[list[int], list[int]]:
+    """The reference: prints that stand in fewer than `TEMPLATE` different notes, and how many each note has."""
+    found = prints_of(KEY, Packed.of_texts(texts))
+    each = [found.tags[found.owners == at].tolist() for at in range(len(texts))]
+    count = Counter(tag for prints in {tuple(sorted(prints)) for prints in each} for tag in prints)
+    rare = [[tag for tag in prints if count[tag] < TEMPLATE] for prints in each if prints]
+    return [tag for prints in rare for tag in prints], list(map(len, rare))
+
+
+@pytest.mark.parametrize("together", [64, 1000, 1 << 18])
+def test_prints_are_told_apart_part_by_part(together: int, monkeypatch) -> None:
+    monkeypatch.setattr(notes, "_CHUNK", together)
+    texts = [*OLD[:400], "RAS", *OLD[100:200], "", *NEW[:50]]
+    told = read(texts).telling()
+    tags, sizes = plainly(texts)
+    assert told.tags.tolist() == tags
+    assert told.sizes.tolist() == sizes
+
+
+def test_notes_of_a_large_sample_are_never_copied_as_a_whole(monkeypatch) -> None:
+    monkeypatch.setattr(notes, "_CHUNK", 1 << 10)
+    found = read(OLD)
+    tracemalloc.start()
+    told = found.telling()
+    found.judge(told, none)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < told.tags.nbytes
