@@ -25,7 +25,7 @@ from crawler.readers.base import Limits  # noqa: E402 - the same
 from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
 
 # a changed file that unpacks to more says nothing new, and takes the time of thousands
-LIMITS = Limits(max_output=2**23, max_entries=300)
+LIMITS = Limits(max_output=2**20, max_entries=300)
 # what means something to one reader or another
 TOKENS = (b"\0", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"'", b'"', b"\\", b"\n", b"\r\n", b"<", b">", b"{", b"}", b"[",
           b"]", b"<!--", b"]]>", b"&#", b"PK\x03\x04", b"stream\n", b"9" * 30, b"-1", b"\xed\xa0\x80", b"\xef\xbb\xbf")  # fmt: skip
