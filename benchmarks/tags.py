@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from data import columns, normalise, tags
-from data.tags import Kind, Packed
+from data.packed import Packed
+from data.tags import Kind
 from data.tagset import TagSet
 
 KEYS = tags.MatchKey(bytes(range(32))).derive()

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.noise import STRONG
+from data.packed import Packed
 from data.people import any_key
-from data.tags import Packed
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from crawler.match import Confirmed, confirm
 from crawler.member import Member
 from crawler.scan import Candidate
-from data.tags import Keys, Kind, Packed
+from data.packed import Packed
+from data.tags import Keys, Kind
 from data.watchlist import Watchlist
 
 I64 = NDArray[np.int64]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.model import Hit
+from data.packed import Packed
 from data.sightings import of_codes
-from data.tags import Keys, Kind, Packed, confirm_digests, probe_tags
+from data.tags import Keys, Kind, confirm_digests, probe_tags
 from data.tagset import TagSet, distinct
 
 I64 = NDArray[np.int64]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from crawler.growing import Growing
 from data.columns import folded
-from data.tags import Packed
+from data.packed import Packed
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]

@@ -24,10 +24,11 @@ from crawler.sample_records import SampleRecords
 from crawler.tables import begins_with_header, is_prose, plan_of
 from crawler.text_records import tag_readings
 from data.model import Lineage
+from data.packed import Packed
 from data.people import any_key, count_people
 from data.release_builder import ReleaseBuilder
 from data.releases import Releases
-from data.tags import Kind, Packed
+from data.tags import Kind
 from data.watchlist import Watchlist
 
 # What a table's columns hold is judged by so many rows; by fewer where it is very wide.

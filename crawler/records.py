@@ -14,7 +14,8 @@ from crawler.table_sample import TableSample
 from crawler.tables import KEY_ROLES, VALUE_ROLES, Plan
 from data import normalise
 from data.errors import WireError
-from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags
+from data.packed import Packed, join_packed, pair_packed
+from data.tags import RECORD_KINDS, Kind, probe_tags
 from data.tags import record_keys as keys_of
 
 U8 = NDArray[np.uint8]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from crawler.doubtful import Doubtful
 from crawler.noise import KEY_FIELDS, fewest_errors
-from data.tags import RECORD_KINDS, Kind, Packed, join_packed, pair_packed, probe_tags, read_only, record_keys
+from data.packed import Packed, join_packed, pair_packed, read_only
+from data.tags import RECORD_KINDS, Kind, probe_tags, record_keys
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]

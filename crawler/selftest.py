@@ -14,8 +14,9 @@ import numpy as np
 
 from data import normalise
 from data.model import Finding
+from data.packed import Packed
 from data.releases import Releases
-from data.tags import Keys, Kind, Packed, confirm_digests, probe_tags, record_inputs
+from data.tags import Keys, Kind, confirm_digests, probe_tags, record_inputs
 from data.watchlist import OWNED, Watchlist
 
 if TYPE_CHECKING:

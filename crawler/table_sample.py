@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tags import Packed, read_only
+from data.packed import Packed, read_only
 
 Bools = NDArray[np.bool_]
 U8 = NDArray[np.uint8]

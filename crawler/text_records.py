@@ -12,7 +12,8 @@ from crawler.records import record_columns
 from crawler.running_text import Found
 from crawler.tables import VALUE_ROLES
 from data import normalise
-from data.tags import Kind, Packed, probe_tags, record_keys
+from data.packed import Packed
+from data.tags import Kind, probe_tags, record_keys
 
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]

@@ -27,9 +27,9 @@ from crawler.repair_kernels import taken, variants
 from crawler.scan import ByteScanner
 from crawler.table_sample import TableSample
 from data import columns
+from data.packed import Packed
 from data.people import any_per_person, group_people
 from data.sieve import Sieve
-from data.tags import Packed
 from data.tightset import TightSet
 
 # one of everything, so that every loop is compiled for the arguments it will get

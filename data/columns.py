@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import column_kernels, date_kernels, fold_kernels, normalise
-from data.tags import Kind, Packed, confirm_digests, probe_tags, record_keys
+from data.packed import Packed
+from data.tags import Kind, confirm_digests, probe_tags, record_keys
 from data.tagset import TagSet
 
 U8 = NDArray[np.uint8]

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data.tags import Packed
+    from data.packed import Packed
 
 VERSION = 1
 """Stored in bundles and releases: tags of different versions never meet. Raise it with every change of a form."""
@@ -366,7 +366,7 @@ def normalise_column(kind_word: str, cells: Packed | Sequence[str], *, excel: bo
         ValueError: there is no such kind of column.
     """
     from data import columns
-    from data.tags import Packed
+    from data.packed import Packed
 
     if kind_word not in COLUMN_KINDS:
         raise ValueError(f"no such kind of column: {kind_word}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tags import RECORD_KINDS, Kind, read_only
+from data.packed import read_only
+from data.tags import RECORD_KINDS, Kind
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]

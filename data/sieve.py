@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tags import read_only
+from data.packed import read_only
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import StoreError, StoreFull, StoreVersion
-from data.tags import read_only
+from data.packed import read_only
 
 U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]

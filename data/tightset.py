@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import StoreError
-from data.tags import read_only
+from data.packed import read_only
 from data.tagset import CUT_BITS, HEADER_BYTES, TagSet, damaged, map_saved, save_set, verify_saved
 
 U8 = NDArray[np.uint8]

@@ -27,7 +27,8 @@ from crawler.tables import KEY_ROLES, ROLES, VALUE_ROLES, Column, Plan, looks_li
 from data import normalise
 from data.bundle import RECORD
 from data.errors import InputError
-from data.tags import EnrolKeys, Kind, Packed, confirm_digests, probe_tags, record_inputs
+from data.packed import Packed
+from data.tags import EnrolKeys, Kind, confirm_digests, probe_tags, record_inputs
 
 # Large enough that a column of birth dates repeats itself within a batch: each distinct date is parsed once.
 BATCH = 100_000

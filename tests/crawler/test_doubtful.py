@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from crawler import doubtful
 from crawler.doubtful import ROLES, Doubtful, Kept
-from data.tags import RECORD_KINDS, Kind, Packed
+from data.packed import Packed
+from data.tags import RECORD_KINDS, Kind
 
 NAME, NIR_DOB, PHONE_FIRST = (RECORD_KINDS.index(kind) for kind in (Kind.NAME_DOB, Kind.NIR_DOB, Kind.PHONE_FIRST))
 

@@ -7,7 +7,8 @@ import pytest
 
 from crawler.match import Matcher, confirm
 from data.bundle import read_bundle
-from data.tags import Kind, MatchKey, Packed
+from data.packed import Packed
+from data.tags import Kind, MatchKey
 from data.watchlist import Watchlist, import_bundle
 from tests.data.test_watchlist import bundle
 

@@ -9,7 +9,7 @@ import pytest
 
 from crawler import notes
 from crawler.notes import KNOWN, MIN_CHARS, TEMPLATE, Notes, prints_of
-from data.tags import Packed
+from data.packed import Packed
 from data.tagset import distinct
 from tests.synth.population import notes as made_notes
 from tests.synth.population import plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data import column_kernels, columns, date_kernels, normalise
-from data.tags import Packed
+from data.packed import Packed
 
 KERNELS = [
     kernel

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data import columns
 from data import normalise as n
-from data.tags import Packed
+from data.packed import Packed
 
 MONTHS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre"
 

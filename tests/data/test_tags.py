@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from data import cell_kernels, columns, hash_kernels, kernels, tags
 from data.errors import KeyFileError
-from data.tags import RECORD_KINDS, VALUE_KINDS, EnrolKeys, Kind, MatchKey, Packed
+from data.packed import Packed, pair_packed
+from data.tags import RECORD_KINDS, VALUE_KINDS, EnrolKeys, Kind, MatchKey
 
 SECRET = bytes(range(32))
 KEYS = MatchKey(SECRET).derive()
@@ -192,32 +193,7 @@ def test_kinds_of_another_length_than_the_values_are_refused():
         tags.probe_tags(KEYS.probe, np.zeros(2, np.uint8), Packed.of([b"a"]))
 
 
-# --- packed columns and record keys ----------------------------------------------------------------------------------
-
-
-@given(st.lists(values))
-@quick
-def test_packed_items_come_back(items):
-    packed = Packed.of(items)
-    assert packed.to_list() == items == [packed.item(i) for i in range(len(packed))]
-    assert packed.lengths.tolist() == [len(item) for item in items]
-
-
-def test_packed_items_outside_are_an_index_error():
-    with pytest.raises(IndexError):
-        Packed.of([b"a"]).item(-1)
-    with pytest.raises(IndexError):
-        Packed.empty(1).item(1)
-
-
-@given(st.lists(st.tuples(values, values)))
-@quick
-def test_joined_columns_are_joined_items(pairs):
-    a, b = Packed.of([x for x, _ in pairs]), Packed.of([y for _, y in pairs])
-    assert tags.join_packed(a, b).to_list() == [tags.record_input(Kind.NIR_DOB, x, y) for x, y in pairs]
-    assert (
-        tags.pair_packed(a, b).to_list() == [tags.name_pair(x, y) for x, y in pairs] == tags.pair_packed(b, a).to_list()
-    )
+# --- record keys -----------------------------------------------------------------------------------------------------
 
 
 parts = st.one_of(st.binary(max_size=12), st.binary(min_size=29, max_size=80))
@@ -258,7 +234,7 @@ def test_arrays_that_can_be_written_need_no_second_compilation():
     value = Packed(np.frombuffer(bytearray(b"abcd"), np.uint8)[::2], np.array([0, 1, 2], np.int32))
     assert value.to_list() == [b"a", b"c"]
     tags.confirm_digests(KEYS.confirm, np.full(2, Kind.TOKEN, np.uint8), value)
-    tags.pair_packed(value, Packed.of([b"x", b"y"]))
+    pair_packed(value, Packed.of([b"x", b"y"]))
     tags.probe_tags(KEYS.probe, Kind.TOKEN, value)
     for compiled in (hash_kernels.confirm_digests, cell_kernels.join, hash_kernels.probe_tags):
         assert len(compiled.signatures) == 1
@@ -298,7 +274,7 @@ def test_only_the_last_few_versions_of_compiled_code_are_kept(tmp_path):
 def test_without_a_place_to_cache_the_kernels_still_run_and_say_so(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    code = "from data import tags; print(tags.probe_tags(bytes(16), 1, tags.Packed.of([b'a'])).all())"
+    code = "from data import packed, tags; print(tags.probe_tags(bytes(16), 1, packed.Packed.of([b'a'])).all())"
     environment = {"XDG_CACHE_HOME": str(blocked), "PATH": "/usr/bin:/bin"}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "True"

@@ -17,9 +17,10 @@ from crawler.noise import names_swapped
 from crawler.repair import SecondLook
 from data import normalise
 from data.model import Lineage
+from data.packed import Packed
 from data.release_builder import ReleaseBuilder
 from data.releases import Releases
-from data.tags import Kind, Packed, probe_tags, record_keys
+from data.tags import Kind, probe_tags, record_keys
 from data.tagset import distinct
 from tests.synth import population as synth
 from tests.synth.population import ROLES, Crowd, Dump
