@@ -13,7 +13,9 @@ from operator import itemgetter
 from pathlib import PurePosixPath
 
 from crawler.text_anchors import regions
-from crawler.text_items import DATE, EMAIL, NAME, NIR, PHONE, Item, Line, is_first_name, lines, plain
+from crawler.text_items import DATE, EMAIL, NAME, NIR, PHONE, Item, Line, lines
+from crawler.text_plain import plain
+from crawler.text_words import is_first_name
 from data.normalise import fold
 
 # How many readings of one person are tried; the first is the best.

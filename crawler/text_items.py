@@ -1,31 +1,19 @@
 """What stands in a piece of running text: names, dates, numbers, addresses and the labels before them, line by line. Pure.
 
-Which of them speak of one person is `running_text`.
+Which of them speak of one person is `running_text`; what words are is `text_words`, and mark-up is taken off by `text_plain`.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from html import unescape
 
-from crawler.headers import role_of
-from data.catalogue.names import FIRST_NAMES
-from data.normalise import MONTHS, WEEKDAYS, fold
+from crawler.text_words import LINKING, MONTH, class_of, is_first_name
+from data.normalise import fold
 
 NAME, DATE, EMAIL, PHONE, NIR = "name", "dob", "email", "phone", "nir"
 
-_MONTH = "|".join(sorted((word for word in MONTHS if len(word) > 2), key=len, reverse=True))
-# as people type them; the table is of folded words
-_ACCENTED = (
-    _MONTH.replace("fevr", "f[ée]vr")
-    .replace("aout", "ao[uû]t")
-    .replace("decem", "d[ée]cem")
-    .replace("|dec|", "|d[ée]c|")
-)
 _CLOCK = r"(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 _SEP = r"[ .\-_/\u00a0\u202f]"
 _TOKEN = re.compile(
@@ -36,7 +24,7 @@ _TOKEN = re.compile(
       (?P<date>(?<!\d)(?:
           \d{{1,2}}[ ]?(?P<s1>[/.\-])[ ]?\d{{1,2}}[ ]?(?P=s1)[ ]?(?:\d{{4}}|\d{{2}}){_CLOCK}(?!\d)(?![/.\-]\d)
         | \d{{4}}(?P<s2>[/.\-])\d{{1,2}}(?P=s2)\d{{1,2}}{_CLOCK}(?!\d)
-        | \d{{1,2}}(?:er|st|nd|rd|th)?[ .\-]{{1,2}}(?i:{_ACCENTED})\b\.?[,\-]?[ ]?(?:\d{{4}}|\d{{2}})(?!\d)
+        | \d{{1,2}}(?:er|st|nd|rd|th)?[ .\-]{{1,2}}(?i:{MONTH})\b\.?[,\-]?[ ]?(?:\d{{4}}|\d{{2}})(?!\d)
         | (?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d(?!\d)
         | [0-3]\d(?:0[1-9]|1[0-2])(?:19|20)\d\d(?!\d)
       ))
@@ -60,50 +48,6 @@ _MAX_SMALL = 5
 _MAX_RUN = 7
 _ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _LOCAL = re.compile(r"[\w.+%-]{1,64}\Z")
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_PARTICLES = _words("d de du des la le les l von van der den di da do dos del della el al ben bin ibn ter ten te mac")
-_TITLES = _words("m mr mrs ms mme mlle monsieur madame mademoiselle mister miss")
-_STAFF = _words("dr docteur doctor pr prof professeur maitre me infirmier infirmiere secretaire")
-# Words before or after which no name goes on, capitalised or not.
-_STOP = (
-    _words("""a ai ainsi alors an and ans antecedents apres are as assure assuree at au aucun aucune aussi autre aux avant avec avenue
-    avons bd before bilan bjr boulevard bonjour but by c cabinet car ce cedex cela centre ces cet cette chemin chez cher chere
-    ci clinique comme compte concernant consultation contact contre controle cordialement d dans data date dates depuis detail
-    details dossier dump e each elle elles en entre est et ete etes etre extrait fiche fichier file for from ham has hello her hi
-    his hopital i id il ils impasse in info infos is it j je l leak leur liste lot lui ma madame mais mal medecin merci mes mon
-    n ne no non nos note notre nous objet of on or ordonnance ou our par pas patient patiente patients personne place plus pour
-    prochain protected qu quand que qui quoi record rdv ref reference rendez-vous route rue resultat sa sans se ses sexe sex si
-    soigne soit son sont sous specialite suivi sujet suite sur svp t ta te tel telle tes the this ti to ton total traitement
-    tres tu un une user ville vous voici voir vu vue was we with y yes you your masculin feminin homme femme male female age
-    ans celibataire marie mariee adresse address code postal cp ipp profession remarque observations observation statut
-    envoye recu merci numero num n°""")
-    | WEEKDAYS
-)
-_NAMES_TOO = _words("marie")
-_BIRTH = _words("ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele")
-_OTHER_DATE = _words(
-    """rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous creation
-    created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel seen on since"""
-)
-# Words within a label: "nom et prénom du patient", "first name".
-_LINKING = _words("et and of ou or complet usage usuel famille naissance marital jeune fille n° no num numero e le")
-_PLACE = _words("""adresse address rue avenue av bd boulevard chemin route allee place impasse quai cours square residence
-    lotissement lieu-dit ville city commune domicile cedex hameau""")
-# Labels of one word and of several; what a word of a header promises is known to `headers`.
-_LABELS = {
-    "nom": "surname", "surname": "surname", "patronyme": "surname", "lastname": "surname", "prenom": "first",
-    "prenoms": "first", "firstname": "first", "forename": "first", "given": "first", "family": "surname", "maiden": "surname", "full": "fullname", "last": "surname", "first": "first",
-    "name": "fullname", "identite": "fullname", "fullname": "fullname", "tel": "phone", "telephone": "phone",
-    "portable": "phone", "mobile": "phone", "gsm": "phone", "phone": "phone", "port": "phone", "fixe": "phone",
-    "fax": "phone", "cell": "phone", "mail": "email", "email": "email", "e-mail": "email", "courriel": "email",
-    "mel": "email", "nir": "nir", "nss": "nir", "secu": "nir", "ssn": "nir", "securite": "nir", "sociale": "nir",
-    "patient": "fullname", "patiente": "fullname", "beneficiaire": "fullname", "usager": "fullname",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -154,117 +98,8 @@ class Line:
         return any(item.kind == NAME for item in self.items)
 
 
-@lru_cache(maxsize=65_536)
-def _class_of(word: str) -> str:
-    """What a word is: a label's role, `title`, `staff`, `birth`, `other`, `particle`, `stop`, or '' for any other."""
-    folded = fold(word)
-    if folded in _LABELS:
-        return _LABELS[folded]
-    if folded in _TITLES:
-        return "title"
-    if folded in _STAFF:
-        return "staff"
-    if folded in _BIRTH and word != "ne":
-        return "birth"
-    if folded in _PLACE:
-        return "place"
-    if folded in _PARTICLES:
-        return "particle"
-    if folded in _OTHER_DATE:
-        return "other"
-    if folded in MONTHS:
-        return "month"
-    if folded in _STOP and folded not in _NAMES_TOO:
-        return "stop"
-    if len(folded) > 3 and role_of(word) in ("surname", "first", "dob"):
-        return {"dob": "birth"}.get(role_of(word), role_of(word))
-    return ""
-
-
-@lru_cache(maxsize=65_536)
-def is_first_name(word: str) -> bool:
-    """Whether a word, or its first part, is a common first name."""
-    return re.split(r"[-‐‑]", fold(word), maxsplit=1)[0] in FIRST_NAMES
-
-
-_BBCODE = re.compile(r"\[/?[a-zA-Z*]{1,10}(?:=[^\]\n]{0,100})?\]")
-# of these, the ones that stand between cells and between lines
-_BB_CELL = re.compile(r"\[/?(?:td|th)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE)
-_BB_LINE = re.compile(
-    r"\[/?(?:tr|\*|li|list|table|quote|code|center|spoiler|hr|row)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE
-)
-_INLINE_TAG = re.compile(
-    r"</?(?:a|abbr|b|big|code|em|font|i|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr)(?:\s[^<>\n]{0,200})?/?>",
-    re.IGNORECASE,
-)
-_BREAK_TAG = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
-# not the address in "Jean Dupont <jean@example.org>"
-_TAG = re.compile(r"<(?:/[a-zA-Z_][\w:-]*|!?([a-zA-Z_][\w:-]*))(?:\s[^<>\n]{0,200})?/?>")
-_ROLES = frozenset({"surname", "first", "fullname", "birth", "phone", "email", "nir"})
-_BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt])|(['\"\\/]))")
-# texts in strings in strings
-_MAX_ESCAPED = 3
-_WRAP = re.compile(r"\n(?<=[\d)]\n)(?=[\d(jfmasond])|\n(?<=[A-Za-zéû]\n)(?=(?:19|20)\d\d)")
-# numbers and dates that the wrapping of lines has cut
-_WRAPPED = re.compile(
-    rf"""
-      (?:(?:\+|00)33[ .\n-]?(?:\(0\)[ \n]?)?|\b0)[1-9](?:[ .\n-]\d\d){{4}}(?!\d)
-    | (?<![\d])[1-478][ \n]\d\d[ \n]\d\d[ \n](?:\d\d|2[abAB])[ \n]\d{{3}}[ \n]\d{{3}}(?:[ \n]\d\d(?!\d))?
-    | (?<![\d])\d{{1,2}}(?:er)?[ \n](?i:{_ACCENTED})[ \n]\d{{4}}(?!\d)
-    """,
-    re.VERBOSE,
-)
-_PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
-
-
-def plain(text: str) -> str:
-    """A text without the mark-up and escapes that people and programs leave in it."""
-    if "=\n" in text or "=C3" in text:
-        text = _PRINTABLE.sub(_bytes_of, text.replace("=\n", ""))
-    for _ in range(_MAX_ESCAPED):
-        if "\\" not in text:
-            break
-        text = _BACKSLASH.sub(_unescaped, text)
-    if "[" in text:
-        text = _BBCODE.sub("", _BB_LINE.sub("\n", _BB_CELL.sub(" | ", text)))
-    if "<" in text:
-        text = _TAG.sub(_label_of_tag, _BREAK_TAG.sub("\n", _INLINE_TAG.sub("", text)))
-    if "&" in text:
-        text = unescape(text)
-    if "''" in text:
-        text = text.replace("''", "'")
-    if not unicodedata.is_normalized("NFC", text):
-        # an accent that stands by itself is no letter
-        text = unicodedata.normalize("NFC", text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _WRAP.search(text):
-        text = _WRAPPED.sub(lambda found: found[0].replace("\n", " "), text)
-    return text
-
-
-def _label_of_tag(found: re.Match[str]) -> str:
-    """What a tag says of the words in it: `<nom>` is a label."""
-    name = found[1]
-    return f" | {name} : " if name and _class_of(name) in _ROLES else " | "
-
-
-def _bytes_of(found: re.Match[str]) -> str:
-    try:
-        return bytes.fromhex(found[0].replace("=", "")).decode()
-    except UnicodeDecodeError:
-        return found[0]
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    point = found[1] or found[2]
-    if point:
-        code = int(point, 16)
-        return "" if 0xD800 <= code < 0xE000 else chr(code)
-    return {"n": "\n", "r": "\n", "t": "\t"}.get(found[3] or "", found[4] or "")
-
-
 def lines(text: str) -> Iterator[Line]:
-    """The lines of a text (as `plain` gives it) with what they say."""
+    """The lines of a text (as `text_plain.plain` gives it) with what they say."""
     text, addresses = _without_addresses(text)
     reader = _LineReader()
     for part in text.split("\n"):
@@ -332,7 +167,7 @@ class _LineReader:
         """One token."""
         self._line.blank = False
         if kind == "word":
-            self._word(text, _class_of(text))
+            self._word(text, class_of(text))
         elif kind == "mark":
             self._mark(text)
         elif kind == "digits":
@@ -412,7 +247,7 @@ class _LineReader:
         self._near += 1
         if known in ("", "stop", "other"):
             self._words += 1
-            if not self._after_label and fold(word) not in _LINKING:
+            if not self._after_label and fold(word) not in LINKING:
                 # "Patient vu en consultation": a word of the sentence, no label
                 self._label = ""
         self._led = known == "title"
@@ -460,7 +295,7 @@ class _LineReader:
                 self._near += len(small)
                 return
             run = small
-        while run and _class_of(run[-1]) == "particle":
+        while run and class_of(run[-1]) == "particle":
             if fold(run.pop()) in ("le", "du"):
                 self._other = not self._birth
         if self._place or not run or len(max(run, key=len)) < 2:
