@@ -236,7 +236,7 @@ class Examination:
     def _may_read_on(self) -> bool:
         """Whether the reader met nothing but a little plain text, of a source that has a name."""
         sample = self.sample
-        plain = sample.format in PLAIN and not sample.members and not sample.dropped_members
+        plain = sample.format in PLAIN and not sample.members and not sample.unlisted
         return bool(self.request.source) and plain and sample.size <= MAX_PLAIN
 
     def _frame(self, kind: bytes, payload: bytes) -> bool:
@@ -289,11 +289,14 @@ class Examination:
         parent.rows += member.rows
         parent.records += member.records
         parent.complete = parent.complete and member.complete
-        if len(parent.members) < MAX_MEMBERS_KEPT and self.listed < MAX_MEMBERS_IN_ALL:
+        parent.codes |= member.codes
+        # those of the sample itself are listed however many there are inside them
+        if len(parent.members) < MAX_MEMBERS_KEPT and (self.listed < MAX_MEMBERS_IN_ALL or len(self.stack) == 1):
             self.listed += 1
             parent.members.append(self.findings.of_member(member))
         else:
-            parent.dropped_members += 1
+            parent.unlisted += 1
+            parent.unlisted_codes |= member.codes
 
     def _text_scan(self, payload: bytes) -> list[Candidate]:
         scanner = self.examiner.scanner()

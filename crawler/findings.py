@@ -13,6 +13,7 @@ from crawler.request import Request
 from data import evidence, sightings
 from data.errors import KeyFileError
 from data.model import Finding, Hit, Lineage
+from data.plural import counted
 
 # Files of a sample that are known again by name, size and checksum: 1.6 MB of prints.
 MAX_PRINTS = 100_000
@@ -78,10 +79,11 @@ class Findings:
         sighted: dict[str, str] | None = None,
         prints: str = "",
     ) -> Finding:
-        if member.dropped_members:
-            member.problem(
-                "members", f"{member.dropped_members} further members were examined and are not listed one by one"
-            )
+        if member.unlisted:
+            codes = f"; problems of theirs: {', '.join(sorted(member.unlisted_codes))}" if member.unlisted_codes else ""
+            further = counted(member.unlisted, "further member was", "further members were")
+            listed = "is not listed" if member.unlisted == 1 else "are not listed one by one"
+            member.problem("members", f"{further} examined and {listed}{codes}")
         return Finding(
             path=member.name,
             sha256=member.digest.hexdigest(),

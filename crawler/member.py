@@ -21,7 +21,12 @@ MAX_PROBLEMS_KEPT = 50
 
 @dataclass(slots=True)
 class Member:
-    """A sample or member while it is open."""
+    """A sample or member while it is open.
+
+    Attributes:
+        codes: of problems of it and of all members inside it. unlisted: members inside it that are not listed one by
+            one, and the codes of their problems.
+    """
 
     name: str
     format: str
@@ -36,7 +41,9 @@ class Member:
     complete: bool = True
     problems: list[str] = field(default_factory=list)
     members: list[Finding] = field(default_factory=list)
-    dropped_members: int = 0
+    codes: set[str] = field(default_factory=set)
+    unlisted: int = 0
+    unlisted_codes: set[str] = field(default_factory=set)
     header: list[str] | None = None
     plan: Plan | None = None
     prose: bool = False
@@ -46,6 +53,7 @@ class Member:
 
     def problem(self, code: str, detail: str) -> None:
         """Note a problem once; more than a screenful is cut with a last line that says so."""
+        self.codes.add(code)
         line = f"{code}: {detail}"
         if line in self.problems:
             return

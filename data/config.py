@@ -101,7 +101,7 @@ class ExamineSettings(Strict):
     max_depth: Annotated[int, Field(ge=0, le=64)] = 8
     """Containers inside containers."""
     max_ratio: Annotated[float, Field(ge=1)] = 2000.0
-    """Decompressed bytes for one compressed byte, over a whole member."""
+    """Decompressed bytes for one compressed byte, over a whole member, and bytes of all that is inside a member for one of it."""
     exact_rows: Annotated[int, Field(ge=1000)] = 250_000
     """Distinct rows of one crawled sample that are held to be compared; of a larger one a part is, beside all unmatched rows."""
 

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import cast
 
 from crawler.readers import signatures
-from crawler.readers.base import HEAD, Damaged, Limits, Output, Reader, Source
+from crawler.readers.base import HEAD, Damaged, Limits, Output, Reader, Source, TooMuchInside
 from crawler.readers.inside_text import Watcher
 from data.errors import LimitReached, WireError
 
@@ -209,23 +209,21 @@ def _member(
     kind = reader.FORMAT if reader is not None else EMPTY
     out.begin(source.name, kind)
     digest = blake2b(digest_size=16) if out.depth > 1 and signatures.begins(head) else None
+    depth = out.depth
     try:
-        watcher = _watcher(reader, source, out)
-        watch = source.watch if rest is not None else source.watch_taken
-        watch(_observer(out, digest, watcher))
-        if out.depth > out.limits.max_depth + 1:
-            out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
-        elif reader is not None:
-            begun = source.position
-            _read(reader, source, out)
+        try:
+            _read_whole(source, out, reader, digest, rest)
+        except TooMuchInside as error:
+            _close(out, depth)
+            if error.depth < depth:
+                raise
+            # its own bytes are examined, and nothing more in them is opened
+            out.lost()
+            out.problem("ratio", str(error), incomplete=True)
             if rest is not None:
-                rest(source, out, kind, source.position > begun)
-            if watcher is not None:
-                watcher.finish()
-        if rest is not None:
-            source.drain()
-        else:
-            source.tell()
+                source.drain()
+            else:
+                source.tell()
         if source.damage is not None:
             out.problem(source.damage.code, str(source.damage), incomplete=True)
     except LimitReached as error:
@@ -239,6 +237,32 @@ def _member(
     return ended
 
 
+def _read_whole(
+    source: Source,
+    out: Output,
+    reader: Reader | None,
+    digest: blake2b | None,
+    rest: Callable[[Source, Output, str, bool], None] | None,
+) -> None:
+    """Have a member read, with what stands behind its format and what no reader took."""
+    watcher = _watcher(reader, source, out)
+    watch = source.watch if rest is not None else source.watch_taken
+    watch(_observer(out, digest, watcher))
+    if out.depth > out.limits.max_depth + 1:
+        out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
+    elif reader is not None:
+        begun = source.position
+        _read(reader, source, out)
+        if rest is not None:
+            rest(source, out, reader.FORMAT, source.position > begun)
+        if watcher is not None:
+            watcher.finish()
+    if rest is not None:
+        source.drain()
+    else:
+        source.tell()
+
+
 def _watcher(reader: Reader | None, source: Source, out: Output) -> Watcher | None:
     """What looks for packed files in a format that is read without a thought of them; such a format says so."""
     how = getattr(reader, "WATCHED", "")
@@ -249,7 +273,14 @@ def _watcher(reader: Reader | None, source: Source, out: Output) -> Watcher | No
 
 def _observer(out: Output, digest: blake2b | None, watcher: Watcher | None) -> Callable[[bytes], None]:
     """What sees every byte of a member."""
-    give = out.raw if out.depth > 1 else out.took
+    depth = out.depth
+
+    def give(data: bytes) -> None:
+        if depth > 1:
+            out.raw(data, depth)
+        else:
+            out.took(data)
+
     if digest is None and watcher is None:
         return give
 
@@ -261,7 +292,7 @@ def _observer(out: Output, digest: blake2b | None, watcher: Watcher | None) -> C
         seen += len(data)
         if digest is not None and seen <= _COMPARED:
             digest.update(data)
-        if watcher is not None:
+        if watcher is not None and not out.is_closed(depth):
             watcher.feed(data)
 
     return all_of_them

@@ -30,6 +30,11 @@ MAX_FRAME = 4 * 2**20
 ALLOWANCE = 8
 # a member below this size is never called a bomb, whatever its ratio
 RATIO_FLOOR = 4 * 2**20
+# and so with all that is inside the sample together, inside a member of it, inside a member of that …: trees of small
+# bombs. An inner one ends first, so that what stands beside it is read.
+TREE_FLOORS = tuple(size * 2**20 for size in (512, 128, 64, 32, 16))
+# the same for numbers of members, of which no format writes more than its bytes
+ENTRY_FLOORS = (32_000, 8000, 4000, 2000, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class Limits:
         wall: seconds in which the reader neither waits for input nor for its output to be taken.
         patience: seconds in all, waiting included, before the last byte was handed over.
         max_output: bytes that containers may unpack to. max_entries: members at all depths.
-        max_depth: containers inside containers. max_ratio: unpacked bytes for one packed byte, through all layers.
+        max_depth: containers inside containers. max_ratio: unpacked bytes for one packed byte, through all layers, and
+        of all that is inside a member for one byte of it.
         max_line: bytes of one line or record. max_columns: columns of one table.
     """
 
@@ -69,6 +75,18 @@ class Damaged(ReaderFailed):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class TooMuchInside(LimitReached):
+    """What is inside a member is far more than it can honestly hold; the member ends, and what follows it is read.
+
+    Attributes:
+        depth: of the member, as `Output.depth`.
+    """
+
+    def __init__(self, sentence: str, depth: int) -> None:
+        super().__init__(sentence)
+        self.depth = depth
 
 
 class Reader(Protocol):
@@ -217,8 +235,17 @@ class Source:
 
 @dataclass(slots=True)
 class _Open:
-    """A member that has begun and not ended."""
+    """A member that has begun and not ended.
 
+    Attributes:
+        start: bytes of all members before it. first: how many members there were. size: its bytes so far.
+        closed: nothing more is opened inside it.
+    """
+
+    start: int = 0
+    first: int = 0
+    size: int = 0
+    closed: bool = False
     complete: bool = True
     problems: int = 0
     lost: bool = False
@@ -260,7 +287,8 @@ class Output:
             self._entries += 1
             if self._entries > self.limits.max_entries:
                 raise LimitReached(f"more than {self.limits.max_entries} members")
-        self._open.append(_Open())
+            self._weigh()
+        self._open.append(_Open(self._unpacked, self._entries))
         # a name may hold lone surrogates, which are no UTF-8
         clean = name[:MAX_NAME].encode("utf-8", "replace").decode()
         self._send(b"M", orjson.dumps({"name": clean, "format": kind}))
@@ -304,13 +332,39 @@ class Output:
         """Bytes of the sample itself came in (they do not go out again)."""
         self._taken += len(data)
 
-    def raw(self, data: bytes) -> None:
-        """Unpacked bytes of the open member, for the byte pass."""
+    def raw(self, data: bytes, depth: int) -> None:
+        """Unpacked bytes of the member that is open at a depth, for the byte pass."""
         self._unpacked += len(data)
+        self._open[depth - 1].size += len(data)
         if self._unpacked > self.limits.max_output:
             raise LimitReached(f"more than {self.limits.max_output} bytes unpacked")
+        self._weigh()
         for start in range(0, len(data), MAX_TEXT):
             self._send(b"B", data[start : start + MAX_TEXT])
+
+    def is_closed(self, depth: int) -> bool:
+        """Whether nothing more is opened inside the member that is open at a depth: there was too much inside."""
+        return self._open[depth - 1].closed
+
+    def _weigh(self) -> None:
+        """See whether all that is inside a member is more than it can hold, from the outermost on."""
+        deepest = len(TREE_FLOORS) - 1
+        for level, member in enumerate(self._open):
+            if member.closed:
+                continue
+            size, floor = member.size if level else self._taken, min(level, deepest)
+            # each layer of containers gives its bytes out once more
+            most = max(TREE_FLOORS[floor], self.limits.max_ratio * size * (len(self._open) - level))
+            if self._unpacked - member.start > most:
+                sentence = f"what is inside it is more than {self.limits.max_ratio:g} times its size"
+            elif self._entries - member.first > max(ENTRY_FLOORS[floor], size):
+                sentence = "there are more members inside it than it has bytes"
+            else:
+                continue
+            if not level:
+                raise LimitReached(sentence)
+            member.closed = True
+            raise TooMuchInside(sentence, level + 1)
 
     def text(self, data: bytes) -> None:
         """Running text of the open member, UTF-8; the caller cuts it where no value is torn."""

@@ -53,12 +53,17 @@ def test_members_of_members_do_not_make_a_finding_without_end(examiner: Examiner
         examination._frame(b"M", b'{"name":"a","format":"zip"}')
         for _ in range(1000):
             examination._frame(b"M", b'{"name":"b","format":"empty"}')
-            examination._frame(b"E", b'{"bytes":0,"complete":true}')
+            examination._frame(b"P", b'{"code":"cut","detail":"it is cut"}')
+            examination._frame(b"E", b'{"bytes":0,"complete":false}')
         examination._frame(b"E", b'{"bytes":0,"complete":true}')
     examination._frame(b"E", b'{"bytes":9,"complete":true}')
     finding = examination._finish()
-    assert sum(1 + len(member.members) for member in finding.members) <= MAX_MEMBERS_IN_ALL
-    assert any(problem.startswith("members: 6 ") for problem in finding.problems)
+    assert len(finding.members) == 15, "those of the sample itself are all listed"
+    assert sum(1 + len(member.members) for member in finding.members) <= MAX_MEMBERS_IN_ALL + 15
+    assert not finding.complete
+    assert finding.members[-1].problems == (
+        "members: 1,000 further members were examined and are not listed one by one; problems of theirs: cut",
+    )
 
 
 def test_a_finding_that_is_too_large_is_told_without_its_members() -> None:

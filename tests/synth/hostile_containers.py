@@ -134,8 +134,16 @@ def sixteen_to_the_third(random_: random.Random) -> Hostile:
     inner = make_zip({"zeros.bin": bytes(5_000_000)})
     for _ in range(3):
         inner = make_zip([(f"{i}.zip", inner) for i in range(16)])
-    data = make_zip([("people.csv", TABLE), ("0.zip", inner)])
-    return Hostile("a tree of zips", data, _said("ratio", "limit"), limits=Limits(max_output=40_000_000))
+    data = make_zip([("0.zip", inner), ("1.zip", inner), ("people.csv", TABLE)])
+    return Hostile("two trees of zips before the canary", data, _said("ratio"))
+
+
+@_made
+def sixteen_to_the_sixth(random_: random.Random) -> Hostile:
+    inner = make_zip({"a.txt": b"x"})
+    for _ in range(6):
+        inner = make_zip([(f"{i}.zip", inner) for i in range(16)])
+    return Hostile("a tree of empty files", make_zip([("0.zip", inner), ("people.csv", TABLE)]), _said("ratio"))
 
 
 @_made

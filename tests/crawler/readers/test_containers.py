@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.readers import libarchive_formats
-from crawler.readers.base import Limits
+from crawler.readers.base import ENTRY_FLOORS, TREE_FLOORS, Limits
 from crawler.readers.rar_listing import Listing
 from crawler.sandbox import Sandbox, walls
 from crawler.wire import receive, send
@@ -278,3 +279,80 @@ def _listed(text: str) -> list[str]:
             # libarchive takes it for the folder that it stands for
             names.pop()
     return names
+
+
+# --- trees ---------------------------------------------------------------------------------------------------------
+
+
+def _tree(levels: int) -> bytes:
+    """A zip of 16 zips of 16 zips …, each leaf of which is no bomb by itself."""
+    inner = make_zip({"zeros.bin": bytes(3_000_000)})
+    for _ in range(levels):
+        inner = make_zip([(f"{number}.zip", inner) for number in range(16)])
+    return inner
+
+
+def _given(found: Member) -> int:
+    return sum(len(member.raw) for member in found.walk())
+
+
+@pytest.mark.parametrize(
+    "name", ["zip", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tar pax", "zip in a zip", "rar5"))]
+)
+def test_a_tree_of_bombs_ends_by_itself_and_what_follows_it_is_read(name: str) -> None:
+    tree = _tree(3)
+    packed = {
+        "zip": lambda: make_zip([("tree.zip", tree), ("table.csv", TABLE)]),
+        "tar pax": lambda: archives.tar([("tree.zip", tree), ("table.csv", TABLE)]),
+        "zip in a zip": lambda: make_zip([("a.zip", make_zip([("tree.zip", tree), ("table.csv", TABLE)]))]),
+        "rar5": lambda: archives.rar5([("tree.zip", tree), ("table.csv", TABLE)]),
+    }[name]()
+    found = read(packed)
+    [table] = [member for member in found.walk() if member.name == "table.csv"]
+    assert table.rows == ROWS
+    assert table.all_complete
+    # most of the 4,096 leaves of the tree, each of 3 MB, were left out
+    assert _given(found) < 2 * TREE_FLOORS[1]
+    [whole] = [member for member in found.walk() if member.name == "tree.zip"]
+    assert "ratio" in whole.problems
+    for member in found.walk():
+        assert member.complete or {"ratio", "limit"} & set(member.problems)
+    assert "limit" not in found.problems
+
+
+def test_a_tree_of_members_ends_by_itself_and_what_follows_it_is_read() -> None:
+    """One of 16 million files in 2 kB."""
+    inner = make_zip({"a.txt": b"x"})
+    for _ in range(6):
+        inner = make_zip([(f"{number}.zip", inner) for number in range(16)])
+    found = read(make_zip([("tree.zip", inner), ("table.csv", TABLE)]))
+    assert sum(1 for _ in found.walk()) < 100_000
+    assert "ratio" in found.members[0].problems
+    assert found.members[1].rows == ROWS
+    assert "limit" not in found.problems
+
+
+def test_as_many_members_as_an_archive_has_place_for_are_read() -> None:
+    names = [f"{number:05}" for number in range(2 * ENTRY_FLOORS[1])]
+    found = read(gzip.compress(archives.tar([(name, b"") for name in names])))
+    assert [member.name for member in found.members[0].members] == names
+    assert found.all_complete
+
+
+@pytest.mark.slow
+def test_many_trees_end_the_sample_and_say_so() -> None:
+    tree = _tree(2)
+    found = read(make_zip([(f"{number}.zip", tree) for number in range(40)]))
+    assert "limit" in found.problems
+    assert not found.complete
+    assert _given(found) < 1.1 * TREE_FLOORS[0]
+
+
+def test_what_is_honestly_packed_well_is_read_whole() -> None:
+    """A log of 40 MB in some 200 kB, in three layers: large beside what it came from, and no tree."""
+    dice = random.Random(1)
+    log = b"".join(b"2024-05-02 %08x INFO nothing happened\n" % dice.getrandbits(32) * 100 for _ in range(10_000))
+    found = read(make_zip({"all.tar.gz": gzip.compress(archives.tar([("a.log", log), ("table.csv", TABLE)]))}))
+    assert found.all_complete
+    assert not found.all_problems
+    assert [member.rows for member in found.walk() if member.name == "table.csv"] == [ROWS]
