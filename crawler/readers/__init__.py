@@ -28,7 +28,7 @@ _KNOWN_BY, _MOST_KNOWN = 64, 10_000
 _COMPARED = 2**26
 # between values that are searched together: it is in no word
 _BETWEEN = b"\x02"
-_NEAR = 4096
+_NEAR, _FOLLOWED = 4096, 100
 
 
 @cache
@@ -101,6 +101,7 @@ def read_inside(
                 return
             inner = Source(_cut(data, place), "", source.amplification)
             _member(inner, out, _choose_packed, None)
+            out.tried(inner.position)
             further = place + max(1, inner.position)
         place = finder.find(further)
 
@@ -131,7 +132,21 @@ def may_open(out: Output) -> bool:
     if out.depth > out.limits.max_depth:
         out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
         return False
+    if not out.may_try():
+        out.problem_once(
+            "inside", "too much in it begins like a packed file and is none; no more is tried", incomplete=True
+        )
+        return False
     out.problem_once("inside", "a packed file begins inside other bytes; it is examined by itself")
+    return True
+
+
+def _may_try(out: Output) -> bool:
+    """False, and said, where most of what begins like a packed file is none, and reading it would never end."""
+    if not out.may_try():
+        said = "too much in it begins like a packed file and is none; no more is tried"
+        out.problem_once("inside", said, incomplete=True)
+        return False
     return True
 
 
@@ -143,6 +158,7 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
     goes_on = moved and kind != UNKNOWN and not out.is_lost
     if not moved and kind != UNKNOWN:
         source.skip(1)
+    followed = 0
     while True:
         _over_zeros(source)
         if goes_on:
@@ -158,9 +174,11 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
             if _read_already(data, 0, out):
                 source.skip(known[0])
                 continue
-        if not goes_on and not may_open(out):
+        if not (_may_try(out) if goes_on else may_open(out)):
             return
-        goes_on = read_here(source, out, choose if goes_on else _choose_packed)
+        followed += goes_on
+        # of very many that follow each other fewer bytes tell what each is
+        goes_on = read_here(source, out, choose if goes_on and followed < _FOLLOWED else _choose_packed)
 
 
 def _choose_packed(head: bytes, name: str) -> Reader | None:
@@ -176,6 +194,7 @@ def read_here(source: Source, out: Output, pick: Choice = _choose_packed) -> boo
     """
     inner = Source(iter(source.piece, b""), "", source.amplification)
     found = _member(inner, out, pick, None)
+    out.tried(inner.position)
     moved = inner.position > 0
     source.unread(inner.left())
     if not moved:

@@ -28,6 +28,8 @@ MAX_TEXT = 2**20
 MAX_FRAME = 4 * 2**20
 # rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes)
 ALLOWANCE = 8
+# what begins like a packed file and is none may make its bytes be read so many times over
+AGAIN, AGAIN_FLOOR = 16, 64 * 2**20
 # a member below this size is never called a bomb, whatever its ratio
 RATIO_FLOOR = 4 * 2**20
 # and so with all that is inside the sample together, inside a member of it, inside a member of that …: trees of small
@@ -249,7 +251,7 @@ class _Open:
     complete: bool = True
     problems: int = 0
     lost: bool = False
-    said: set[str] = field(default_factory=set)
+    said: set[tuple[str, bool]] = field(default_factory=set)
 
 
 T = TypeVar("T", bound=Sized)
@@ -273,6 +275,10 @@ class Output:
         self._taken = 0
         self._unpacked = 0
         self._given = 0
+        self._ended = 0
+        # bytes that packed files inside other bytes were given, and of these the ones that are read once more
+        self._inside = 0
+        self._again = 0
         self.packed: dict[bytes, tuple[int, bytes]] = {}
         """Packed files that were read as members: by their first bytes, how long they are and their digests."""
 
@@ -295,7 +301,9 @@ class Output:
 
     def end(self, size: int) -> None:
         """End the open member, which had `size` bytes."""
-        self._send(b"E", orjson.dumps({"bytes": size, "complete": self._open.pop().complete}))
+        member = self._open.pop()
+        self._ended = member.size
+        self._send(b"E", orjson.dumps({"bytes": size, "complete": member.complete}))
 
     def finish(self) -> None:
         """The sample is over."""
@@ -322,11 +330,21 @@ class Output:
         """Whether it was said that the end of the open member is not known."""
         return self._open[-1].lost
 
-    def problem_once(self, code: str, detail: str) -> None:
-        """As `problem` without loss, but each code once for the open member."""
-        if code not in self._open[-1].said:
-            self._open[-1].said.add(code)
-            self.problem(code, detail)
+    def problem_once(self, code: str, detail: str, *, incomplete: bool = False) -> None:
+        """As `problem`, but each code once for the open member, with loss and without."""
+        if (code, incomplete) not in self._open[-1].said:
+            self._open[-1].said.add((code, incomplete))
+            self.problem(code, detail, incomplete=incomplete)
+
+    def may_try(self) -> bool:
+        """Whether packed files may still be looked for inside other bytes: not where nearly none is one."""
+        return self._again <= max(AGAIN_FLOOR, AGAIN * (self._taken + self._unpacked - self._inside))
+
+    def tried(self, taken: int) -> None:
+        """A packed file inside other bytes ended, the last member, of which `taken` bytes are not read again."""
+        # a reader may look a piece ahead
+        self._inside += self._ended
+        self._again += max(0, self._ended - taken - PIECE)
 
     def took(self, data: bytes) -> None:
         """Bytes of the sample itself came in (they do not go out again)."""

@@ -10,7 +10,7 @@ from typing import Any
 from crawler.readers.base import Source
 from crawler.readers.rar_listing import Listing
 
-_PIECE = 2**20
+_PIECE = 2**16
 MOST_KEPT = 2**26
 """Bytes between two members that are kept to be looked into."""
 

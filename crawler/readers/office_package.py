@@ -75,8 +75,23 @@ class Part:
         """Nothing beside what the byte pass sees."""
 
 
+_END, _END_SIZE = b"PK\x05\x06", 22
+
 PLAIN: Reader = Part("xml")
 """Parts in which nothing stands that a person wrote: the byte pass is enough."""
+
+
+def _end_of(held: bytearray, start: int) -> int:
+    """Where a zip ends whose index is all there; 0 if it is not, or its end is not among the bytes from a place on."""
+    # a comment may be cut by the end of what is held, and so may the record itself
+    at = held.find(_END, max(0, start - _END_SIZE - 2**16))
+    while at >= 0:
+        size, offset = (int.from_bytes(held[at + place : at + place + 4], "little") for place in (12, 16))
+        end = at + _END_SIZE + int.from_bytes(held[at + 20 : at + 22], "little")
+        if size and offset + size == at and end <= len(held):
+            return end
+        at = held.find(_END, at + 1)
+    return 0
 
 
 class Package:
@@ -92,8 +107,12 @@ class Package:
         self._out = out
         self._limits = limits
         self._held = bytearray()
-        while len(self._held) <= limits.hold and (piece := source.piece(2**20)):
+        while len(self._held) <= limits.hold and (piece := source.piece()):
             self._held += piece
+            if end := _end_of(self._held, len(self._held) - len(piece)):
+                source.unread(bytes(self._held[end:]))
+                del self._held[end:]
+                break
         if len(self._held) > limits.hold:
             self.whole = False
         self._places = zip_archive.index(memoryview(self._held)) if self.whole else {}

@@ -83,7 +83,8 @@ SIGNATURES = (
     # version and system, flags, method, time, sizes, a short name
     _of(b"PK\x03\x04", rb"[\x0a-\x3f][\0-\x14].[\0-\x08][\0\x08\x09\x0c\x0e\x5f\x63\x5d\x62]\0.{16}[^\0][\0\1]", 4),
     _of(b"7z\xbc\xaf\x27\x1c", rb"\0[\0-\x04]", 0x1C),
-    _of(b"Rar!\x1a\x07", rb"\0|\x01\0", 0x1A),
+    # the archive's own header follows: of RAR 4 behind two bytes, of RAR 5 behind a checksum and a size
+    _of(b"Rar!\x1a\x07", rb"\0..s|\x01\0.{4}[\0-\x7f][\x01\x04]|\x01\0.{4}[\x80-\xff]{1,2}[\0-\x7f][\x01\x04]", 0x1A),
     _of(b"\x1f\x8b\x08", rb"[\0-\x1f].{4}[\0\x02\x04][\0-\x0d\xff]", 0x1F),
     # a table of its letters follows the first block's mark, which is no text
     _of(b"BZh", rb"[1-9]1AY&SY", 0x26),

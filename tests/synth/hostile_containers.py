@@ -147,6 +147,13 @@ def sixteen_to_the_sixth(random_: random.Random) -> Hostile:
 
 
 @_made
+def beginnings_of_archives(random_: random.Random) -> Hostile:
+    beginning = b"Rar!\x1a\x07\0" + bytes.fromhex("cf907300000d00000000000000")
+    data = make_zip({"noise.bin": b"\1" + beginning * 40_000, "people.csv": TABLE})
+    return Hostile("40,000 archives that begin and do not go on", data, _said("inside"))
+
+
+@_made
 def gigabytes_of_xar_list(random_: random.Random) -> Hostile:
     toc = b'<?xml version="1.0"?><xar><toc>' + b" " * 8_000_000 + b"</toc></xar>"
     data = make_zip({"a.xar": archives.xar(toc), "people.csv": TABLE})

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from crawler.readers import inside_text, readers
-from crawler.readers.base import Limits, Output
+from crawler.readers.base import AGAIN_FLOOR, Limits, Output
 from tests.crawler.readers.frames import Member, read
 from tests.synth import archives, office
 from tests.synth.compound import compound
@@ -346,3 +346,28 @@ def test_a_table_is_passed_over_quickly() -> None:
     assert watcher._is_calm(table)
     assert not watcher._is_calm(table + b"A" * 48 + table)
     assert not watcher._is_calm(table + b"PK\x03\x04" + table)
+
+
+@pytest.mark.parametrize("kind", ["7z", "docx", "rar"])
+def test_different_files_behind_each_other_are_all_read_and_hardly_ahead(kind: str) -> None:
+    """Each is looked at a piece ahead at most: reading all that follows it, each time, is quadratic."""
+    rows = [f"Martin{number};martin{number}@exemple.fr;1975-03-12\n".encode() for number in range(200)]
+    make = {
+        "7z": lambda row: archives.seven_zip2("people.csv", row),
+        "docx": lambda row: make_zip(office.document_parts(f"<w:p><w:r><w:t>{row.decode()}</w:t></w:r></w:p>")),
+        "rar": lambda row: archives.rar5([("people.csv", row)]),
+    }[kind]
+    found = read(b"".join(map(make, rows)) + random.Random(3).randbytes(2**20))
+    assert all(found.shows(row.decode().strip()) for row in rows)
+    assert sum(len(member.raw) for member in found.walk() if member.format == kind) < 200 * 2**17
+
+
+@pytest.mark.slow
+def test_what_only_begins_like_a_packed_file_ends_the_search_in_time() -> None:
+    beginning = b"Rar!\x1a\x07\0" + bytes.fromhex("cf907300000d00000000000000")
+    found = read(b"\x01" + beginning * 40_000 + PACKED["zip"])
+    assert "inside" in found.problems
+    assert not found.complete
+    assert sum(len(member.raw) for member in found.walk()) < AGAIN_FLOOR * 1.2
+    some = read(b"\x01" + beginning * 20 + PACKED["zip"])
+    assert some.shows(CANARY)
