@@ -133,7 +133,7 @@ def plainly(texts: list[str]) -> tuple[list[int], list[int]]:
     return [tag for prints in rare for tag in prints], list(map(len, rare))
 
 
-@pytest.mark.parametrize("together", [64, 1000, 1 << 18])
+@pytest.mark.parametrize("together", [500, 1 << 18])
 def test_prints_are_told_apart_part_by_part(together: int, monkeypatch) -> None:
     monkeypatch.setattr(notes, "_CHUNK", together)
     texts = [*OLD[:400], "RAS", *OLD[100:200], "", *NEW[:50]]
