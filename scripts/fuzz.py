@@ -42,6 +42,11 @@ HANG_SECONDS = 20
 LIMITS = Limits(wall=HANG_SECONDS, cpu=HANG_SECONDS, max_output=2**27, max_entries=2000)
 
 
+# what libFuzzer calls the files at which it stops, and how it says so
+_ENDS = "(?:crash|timeout|oom|leak)-"
+_STOPPED = re.compile(rf"Test unit written to (\S*-{_ENDS}\S+)")
+
+
 @cache
 def samples() -> dict[str, list[bytes]]:
     """Files to begin with by the format that reads them: sound ones, the same with a packed file behind, and hostile ones."""
@@ -90,7 +95,7 @@ def fault_of(consumer: Consumer) -> str:
 
 def pieces(data: bytes) -> Iterator[bytes]:
     """A file as a reader gets it: in pieces of a size that its last byte decides, so that each run repeats."""
-    size = (997, 65_536)[data[-1] & 1]
+    size = (997, 65_536)[bool(data) and data[-1] & 1]
     return (data[start : start + size] for start in range(0, len(data), size))
 
 
@@ -120,7 +125,7 @@ def behind_walls(sandbox: Sandbox, data: bytes) -> str:
 
 def stopped(kind: str, keep: Path) -> set[Path]:
     """Files at which libFuzzer itself stopped: a crash, a time, or memory."""
-    return {path for path in keep.iterdir() if re.match(rf"{kind}-(crash|timeout|oom|leak)-", path.name)}
+    return {path for path in keep.iterdir() if re.match(rf"{kind}-{_ENDS}", path.name)}
 
 
 def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
@@ -128,7 +133,6 @@ def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
     until = time.monotonic() + given.seconds
     corpus: Path = given.corpus / kind
     while (left := round(until - time.monotonic())) > 0:
-        before = stopped(kind, given.keep)
         # libFuzzer ends at the first crash: the rest of the time is another one's, without what it crashed at
         done = subprocess.run(
             [sys.executable, "-P", str(ROOT / "scripts" / "fuzz_guided.py"), kind, str(left), str(given.seed),
@@ -137,7 +141,7 @@ def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
         )  # fmt: skip
         outcome.faults += (line for line in done.stdout.splitlines() if line)
         counts = re.findall(r"^#(\d+)\s.*?cov: (\d+)", done.stderr, re.MULTILINE)
-        crashes = {path.read_bytes() for path in stopped(kind, given.keep) - before}
+        crashes = {Path(place).read_bytes() for place in _STOPPED.findall(done.stderr)}
         if not counts and not crashes:
             raise SystemExit(f"the fuzzer of '{kind}' did not start:\n{done.stderr[-2000:]}")
         for path in corpus.iterdir() if crashes else ():

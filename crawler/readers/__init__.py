@@ -132,10 +132,7 @@ def may_open(out: Output) -> bool:
     if out.depth > out.limits.max_depth:
         out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
         return False
-    if not out.may_try():
-        out.problem_once(
-            "inside", "too much in it begins like a packed file and is none; no more is tried", incomplete=True
-        )
+    if not _may_try(out):
         return False
     out.problem_once("inside", "a packed file begins inside other bytes; it is examined by itself")
     return True

@@ -356,9 +356,10 @@ class Output:
         self._open[depth - 1].size += len(data)
         if self._unpacked > self.limits.max_output:
             raise LimitReached(f"more than {self.limits.max_output} bytes unpacked")
-        self._weigh()
         for start in range(0, len(data), MAX_TEXT):
             self._send(b"B", data[start : start + MAX_TEXT])
+        # last: they may be bytes of another member than the one that ends
+        self._weigh()
 
     def is_closed(self, depth: int) -> bool:
         """Whether nothing more is opened inside the member that is open at a depth: there was too much inside."""

@@ -25,6 +25,8 @@ _FOLDERS = ((b"xl/", "xlsx"), (b"word/", "docx"), (b"ppt/", "pptx"))
 _TYPES = ((b"spreadsheetml.", "xlsx"), (b"ms-excel.", "xlsx"), (b"wordprocessingml.", "docx"), (b"ms-word.", "docx"),
           (b"presentationml.", "pptx"), (b"ms-powerpoint.", "pptx"))  # fmt: skip
 _SURE = 0.99
+# the record behind the index of a zip, without its comment
+_END, _END_SIZE = b"PK\x05\x06", 22
 # parts by this name are the package's own
 OWN = re.compile(r"^/?(?:\[content_types\]\.xml|(?:xl|word|ppt|docprops|_rels)/.*\.(?:xml|rels|vml))$", re.IGNORECASE)
 
@@ -74,8 +76,6 @@ class Part:
     def read(self, source: Source, out: Output, limits: Limits) -> None:
         """Nothing beside what the byte pass sees."""
 
-
-_END, _END_SIZE = b"PK\x05\x06", 22
 
 PLAIN: Reader = Part("xml")
 """Parts in which nothing stands that a person wrote: the byte pass is enough."""

@@ -314,6 +314,7 @@ def test_a_tree_of_bombs_ends_by_itself_and_what_follows_it_is_read(name: str) -
     assert _given(found) < 2 * TREE_FLOORS[1]
     [whole] = [member for member in found.walk() if member.name == "tree.zip"]
     assert "ratio" in whole.problems
+    assert len(whole.raw) == whole.bytes == len(tree), "its own bytes are examined"
     for member in found.walk():
         assert member.complete or {"ratio", "limit"} & set(member.problems)
     assert "limit" not in found.problems
