@@ -28,7 +28,7 @@ with open(sys.argv[1], newline="") as table:
 
 
 def _table(path: Path, rows: int) -> None:
-    from data.catalogue.names import FIRST_NAMES
+    from data.identifiers.first_names import FIRST_NAMES
 
     dice = random.Random(3)
     firsts = sorted(FIRST_NAMES)[:600]

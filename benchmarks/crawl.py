@@ -48,13 +48,13 @@ def _post(number: int) -> str:
 
 def _ours(home_path: Path, url: str, rounds: int) -> list[float]:
     """Wall seconds of whole crawls, each with a store of its own; the examiner is warm, as in the daemon."""
-    from crawler.examiner import ExaminerProcess
-    from data.home import Home
-    from data.sources import parse_source
-    from data.store import Store
-    from scheduler.definitions import complete_definition
-    from scheduler.owners import owner_name
-    from scheduler.runner import run_crawl
+    from crawler.process.examiner_client import ExaminerProcess
+    from data.settings.home import Home
+    from data.sources.source_files import parse_source
+    from data.store.store import Store
+    from scheduler.crawls.definitions import complete_definition
+    from scheduler.crawls.lease_owner import owner_name
+    from scheduler.crawls.run_crawl import run_crawl
 
     home = Home(home_path, {})
     definition = complete_definition(

@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.lineage_bytes import table
 from benchmarks.lineage_large import large
-from crawler.lineage import compare
-from crawler.warm import warm_up
-from data.release_builder import ReleaseBuilder
-from data.releases import Releases
+from crawler.examiner.kernel_warmup import warm_up
+from crawler.lineage.lineage import compare
+from data.releases.builder import ReleaseBuilder
+from data.releases.releases import Releases
 from tests.synth import population as synth
 from tests.synth.matrix import DISGUISES, FORMAT_ONLY, Cell, World, cell, forms_of, matrix, tags_of
 
@@ -113,7 +113,7 @@ def rivals(seed: int) -> None:
                 asked += 1
                 has_new = bool(truth.is_new.any())
                 found = cell(world, kind, truth, disguise).found
-                # what rings: see crawler.events
+                # what rings: see crawler.alerts.events
                 rings = found.new > found.mistyped + 3 * found.mistyped**0.5
                 says = {"Tocsin": found.verdict not in KNOWN or rings}
                 text = _csv(disguise.change(synth.dump(truth.people, columns=disguise.columns), seed))
@@ -227,7 +227,7 @@ def speed(rows: int = 200_000) -> None:
 
 
 def _normal(role: str, column: synth.Packed) -> synth.Packed:
-    from data import normalise
+    from data.identifiers import normalise
 
     return normalise.normalise_column(role, column)
 

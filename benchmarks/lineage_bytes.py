@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data.release_builder import ReleaseBuilder
-from data.tags import RECORD_KINDS
-from data.union import FOLDER
+from data.hashing.tags import RECORD_KINDS
+from data.releases.builder import ReleaseBuilder
+from data.releases.merged_sets import FOLDER
 from tests.synth import population as synth
 from tests.synth.matrix import forms_of, tags_of
 

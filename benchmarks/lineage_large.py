@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.lineage import compare
-from crawler.repair import SecondLook
-from data.people import any_key
-from data.release_builder import ReleaseBuilder
-from data.releases import Releases
-from data.tags import Kind
+from crawler.lineage.lineage import compare
+from crawler.lineage.typo_search import SecondLook
+from data.hashing.tags import Kind
+from data.releases.builder import ReleaseBuilder
+from data.releases.people import any_key
+from data.releases.releases import Releases
 from tests.synth import population as synth
 from tests.synth.matrix import (
     DISGUISES,

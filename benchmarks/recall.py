@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.examine import Examiner
-from crawler.warm import warm_up
+from crawler.examiner.examination import Examiner
+from crawler.examiner.kernel_warmup import warm_up
 from tests.synth.case import examine
 from tests.synth.disguise import Disguise, combined, crowd, single
 from tests.synth.people import Person

@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.patients import HEADER, emails, patients
-from crawler.examiner import ExaminerClient
+from crawler.process.examiner_client import ExaminerClient
 
 KEY = bytes(range(16))
 PIECE = 2**20
@@ -141,10 +141,10 @@ def pieces(data: bytes) -> Iterator[bytes]:
 
 
 def bytes_group(report: Report, data: bytes, options: argparse.Namespace) -> None:
-    from crawler.scan import ByteScanner
-    from crawler.warm import warm_up
-    from data.tags import Kind, probe_tag
-    from data.tagset import TagSet
+    from crawler.examiner.kernel_warmup import warm_up
+    from crawler.matching.byte_scanner import ByteScanner
+    from data.hashing.tags import Kind, probe_tag
+    from data.tagsets.tagset import TagSet
 
     warm_up()
     megabytes = len(data) / 1e6
@@ -219,12 +219,12 @@ def _python_bytes(data: bytes, wanted: set[bytes]) -> int:
 
 
 def records_group(report: Report, data: bytes, options: argparse.Namespace) -> None:
-    from crawler.readers import read_sample
-    from crawler.readers.base import Limits
-    from crawler.records import RowBatch, tag_rows
-    from crawler.tables import plan_of
-    from crawler.warm import warm_up
-    from data.tagset import TagSet
+    from crawler.examiner.kernel_warmup import warm_up
+    from crawler.readers.core.members import read_sample
+    from crawler.readers.core.output import Limits
+    from crawler.records.column_roles import plan_of
+    from crawler.records.record_keys import RowBatch, tag_rows
+    from data.tagsets.tagset import TagSet
 
     warm_up()
     rows = data.count(b"\n") - 1
@@ -353,9 +353,9 @@ def file_group(report: Report, folder: Path, home: Path, options: argparse.Names
 
 
 def pastes_group(report: Report, home: Path, options: argparse.Namespace) -> None:
-    from crawler.examiner import ExaminerProcess
-    from data.home import Home
-    from scheduler.runner import SAMPLE_SOCKETS
+    from crawler.process.examiner_client import ExaminerProcess
+    from data.settings.home import Home
+    from scheduler.crawls.run_crawl import SAMPLE_SOCKETS
 
     count = 10_000 if options.full else 1000
     data = b"".join(patients(80 * count))

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from data import columns, normalise, tags
-from data.packed import Packed
-from data.tags import Kind
-from data.tagset import TagSet
+from data.arrays.packed import Packed
+from data.hashing import tags
+from data.hashing.tags import Kind
+from data.identifiers import normalise, normalise_columns
+from data.tagsets.tagset import TagSet
 
 KEYS = tags.MatchKey(bytes(range(32))).derive()
 ROWS = 1_000_000
@@ -59,7 +60,7 @@ def line(what: str, count: int, ours: float, rival: str, rival_count: int, their
 
 def main() -> None:
     """Print the table."""
-    columns.warm_up()
+    normalise_columns.warm_up()
     people_columns = people(ROWS)
     for kind, cells in people_columns.items():
         ours = seconds(lambda kind=kind, cells=cells: normalise.normalise_column(kind, cells), 2)

@@ -27,12 +27,12 @@ def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any]:
     from scrapy.settings import Settings as ScrapySettings
     from scrapy.utils.test import get_crawler
 
-    from crawler.settings import crawl_settings, over_tor
-    from crawler.transport.tor import TorDownloadHandler
-    from crawler.transport.tor_dial import DialServer, pair
-    from data.config import CrawlSettings, TorSettings
-    from data.definition import Definition
-    from data.endpoint import Endpoint
+    from crawler.fetching.scrapy_settings import crawl_settings, over_tor
+    from crawler.tor.dial_socket import DialServer, pair
+    from crawler.tor.tor_handler import TorDownloadHandler
+    from data.settings.endpoint import Endpoint
+    from data.settings.settings import CrawlSettings, TorSettings
+    from data.sources.definition import Definition
 
     definition = Definition(name="bench", platform="declared", url=f"http://{host}/", via="tor")
     settings = crawl_settings(definition, CrawlSettings(concurrency=at_once, rate=100_000))

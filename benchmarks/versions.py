@@ -8,7 +8,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from data.store import Store
+from data.store.store import Store
 from tests.synth.page_noise import RENDERERS, Outcome, watch
 
 

@@ -55,7 +55,7 @@ class TocsinError(Exception):
 
 
 class ConfigError(TocsinError, Final):
-    """`data.config` raises it before anything starts; the command line prints it and exits with 2."""
+    """`data.settings.settings` raises it before anything starts; the command line prints it and exits with 2."""
 
 
 class HomeError(ConfigError):
@@ -137,7 +137,7 @@ class TorFailed(FetchError, Retry):
     """Tor did not reach the site this time.
 
     Attributes:
-        code: one word of `crawler.transport.tor_errors`.
+        code: one word of `crawler.tor.errors`.
     """
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
@@ -149,7 +149,7 @@ class TorRefused(FetchError, Final):
     """Tor will not reach the site until a person mends the source, its key or Tor's configuration.
 
     Attributes:
-        code: one word of `crawler.transport.tor_errors`.
+        code: one word of `crawler.tor.errors`.
     """
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:

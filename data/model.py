@@ -172,9 +172,9 @@ class Finding:
         hits: of the sample with all its members. lineage: None where there were no records.
         fingerprint: keyed hex digest of the set of canaries that hit, '' without hits: equal for the same dump
             in other clothes. sealed: age-sealed proof, base64, '' without hits.
-        sighted: the canaries that hit, by bundle, as `data.sightings` packs them; only of the sample itself.
+        sighted: the canaries that hit, by bundle, as `data.case.canary_bitmaps` packs them; only of the sample itself.
         release: id of the release that the examiner would make of its records, '' for none.
-        prints: of the sample and of all files in it, two each, as `crawler.prints` packs them; '' when stored.
+        prints: of the sample and of all files in it, two each, as `data.hashing.file_prints` packs them; '' when stored.
     """
 
     path: str

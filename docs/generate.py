@@ -38,7 +38,7 @@ def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple
 
 def settings() -> str:
     """Every setting with its default and meaning, as one page."""
-    from data.config import Channel, Route, Settings
+    from data.settings.settings import Channel, Route, Settings
 
     lines = [
         "# Settings",

@@ -26,14 +26,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from crawler.reader_talk import ReaderTalk  # noqa: E402 - the checkout comes first on the path
-from crawler.readers import choose, readers  # noqa: E402 - the same
-from crawler.readers.base import HEAD, Limits  # noqa: E402 - the same
-from crawler.sandbox import Sandbox  # noqa: E402 - the same
-from crawler.wire import pack, pack_json  # noqa: E402 - the same
+from crawler.process.frames import pack, pack_json  # noqa: E402 - the same
+from crawler.readers.core.members import choose, readers  # noqa: E402 - the same
+from crawler.readers.core.output import HEAD, Limits  # noqa: E402 - the same
+from crawler.sandbox.reader_client import ReaderTalk  # noqa: E402 - the checkout comes first on the path
+from crawler.sandbox.sandbox import Sandbox  # noqa: E402 - the same
 from data.plural import counted  # noqa: E402 - the same
+from tests.crawler.readers.databases.test_access_database import made  # noqa: E402 - the same
 from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
-from tests.crawler.readers.test_access_database import made  # noqa: E402 - the same
 from tests.synth.every_format import SOUND, sample  # noqa: E402 - the same
 from tests.synth.hostile_corpus import CORPUS  # noqa: E402 - the same
 

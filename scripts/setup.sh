@@ -13,4 +13,4 @@ echo "making $venv from requirements-dev.lock" >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock 2> >(grep -v '^WARNING: Location' >&2)
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 echo "compiling the matching kernels, once on this machine" >&2
-"$venv/bin/python" -m crawler.warm
+"$venv/bin/python" -m crawler.examiner.kernel_warmup

@@ -1,11 +1,11 @@
-"""Platform `declared`: everything about the site stands in the source file; reading it is `crawler.extract`."""
+"""Platform `declared`: everything about the site stands in the source file; reading it is `crawler.pages.extract`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from crawler.spider import SourceSpider
+from crawler.fetching.spider import SourceSpider
 
 
 class DeclaredSpider(SourceSpider):

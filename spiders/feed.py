@@ -15,12 +15,12 @@ from urllib.parse import urljoin
 
 from lxml import etree
 
-from crawler.extract import Listing, canonical, classify, without_session
-from crawler.markup import decode, lines_of, text_of
-from crawler.spider import SourceSpider
-from crawler.values import Page, parse_xml
-from data.definition import Definition
+from crawler.fetching.spider import SourceSpider
+from crawler.pages.extract import Listing, canonical, classify, without_session
+from crawler.pages.html_text import decode, lines_of, text_of
+from crawler.pages.row_values import Page, parse_xml
 from data.model import Post
+from data.sources.definition import Definition
 
 # Only names of HTML: "<suite>" in a title is text.
 _TAG = re.compile(
@@ -34,7 +34,7 @@ _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 def read_feed(
     definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
 ) -> Listing:
-    """The posts of a feed; arguments and result as `crawler.extract.read_listing` has them.
+    """The posts of a feed; arguments and result as `crawler.pages.extract.read_listing` has them.
 
     guid, rdf:about or id is the native id, else the address; content is the body, enclosures are attachments, the
     time of the last update is a field, so that an updated entry is a new version.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from crawler import extract
-from crawler.extract import Listing
-from crawler.spider import SourceSpider
-from data.definition import Definition
+from crawler.fetching.spider import SourceSpider
+from crawler.pages import extract
+from crawler.pages.extract import Listing
+from data.sources.definition import Definition
 
 
 class LinkedSpider(SourceSpider):

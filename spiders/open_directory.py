@@ -14,12 +14,12 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 
 import orjson
 
-from crawler.extract import Listing, classify
-from crawler.markup import decode, parse_html
-from crawler.spider import SourceSpider
-from crawler.values import Page, parse_xml
-from data.definition import Definition
+from crawler.fetching.spider import SourceSpider
+from crawler.pages.extract import Listing, classify
+from crawler.pages.html_text import decode, parse_html
+from crawler.pages.row_values import Page, parse_xml
 from data.model import Post
+from data.sources.definition import Definition
 
 # "01-Mar-2026 10:00", "2026-03-01 10:00", "2026-Mar-01 10:00:00", then perhaps "1.2M", "123" or "-"
 _TIME = r"\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}(?::\d{2})?|\d{4}-(?:\d{2}|[A-Z][a-z]{2})-\d{2} \d{2}:\d{2}(?::\d{2})?"
@@ -40,7 +40,7 @@ class Entry:
 def read_folder(
     definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
 ) -> Listing:
-    """The files of one folder as posts and its sub-folders as `more`; arguments as `crawler.extract.read_listing`.
+    """The files of one folder as posts and its sub-folders as `more`; arguments as `crawler.pages.extract.read_listing`.
 
     The native id is the path. Folders deeper than `depth` below the source's address are counted as a problem.
     """

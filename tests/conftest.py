@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-from data.home import Home
+from data.settings.home import Home
 from tests.servers.nginx import Nginx
 from tests.servers.pinnwand import Pinnwand
 from tests.servers.spirit import Spirit
@@ -17,7 +17,7 @@ from tests.servers.synapse import Synapse
 from tests.servers.tor_network import TorNetwork
 
 # the same examples in every run: a suite says what it says of one commit; looking further is what `make fuzz` is for
-settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 

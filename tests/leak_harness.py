@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import crawler.settings
-from scheduler.tor_road import TorRoad
+import crawler.fetching.scrapy_settings
+from scheduler.crawls.tor_road import TorRoad
 from tests.over_tor import Watch, watching
 from tests.servers.base import debian_program
 
@@ -96,8 +96,8 @@ def one(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
         watch.home.config_path.write_text(text.replace(f"unix:{case['folder']}/socks", f"127.0.0.1:{SOCKS_PORT}"))
     for name, text in case["sources"].items():
         (watch.home.sources_dir / f"{name}.yaml").write_text(f"name: {name}\n{text}")
-    handler, network = crawler.settings.HANDLERS["tor"], TorRoad.network
-    crawler.settings.HANDLERS["tor"] = STOCK if case.get("swapped") else handler
+    handler, network = crawler.fetching.scrapy_settings.HANDLERS["tor"], TorRoad.network
+    crawler.fetching.scrapy_settings.HANDLERS["tor"] = STOCK if case.get("swapped") else handler
     if not case.get("walled"):
         # what has to hold without the second wall
         TorRoad.network = lambda self: "open"  # type: ignore[method-assign]
@@ -107,7 +107,7 @@ def one(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
             began = time.monotonic()
             results = watch.crawl(*case["sources"])
     finally:
-        crawler.settings.HANDLERS["tor"], TorRoad.network = handler, network  # type: ignore[method-assign]
+        crawler.fetching.scrapy_settings.HANDLERS["tor"], TorRoad.network = handler, network  # type: ignore[method-assign]
     return {
         "packets": counted(),
         "seconds": round(time.monotonic() - began, 1),

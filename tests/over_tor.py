@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from crawler.examiner import ExaminerProcess
-from data.home import Home
+from crawler.process.examiner_client import ExaminerProcess
 from data.model import Event, EventKind
-from data.sources import load_source
-from data.store import Store
-from scheduler.crawl_tally import CrawlResult
-from scheduler.definitions import complete_definition
-from scheduler.owners import owner_name
-from scheduler.runner import run_crawl
+from data.settings.home import Home
+from data.sources.source_files import load_source
+from data.store.store import Store
+from scheduler.crawls.crawl_tally import CrawlResult
+from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.lease_owner import owner_name
+from scheduler.crawls.run_crawl import run_crawl
 from tests.inside import fine
 
 SETTINGS = """\

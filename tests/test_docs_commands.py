@@ -12,10 +12,10 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from data.config import Channel, Route, Settings, load_settings
-from data.definition import Definition
+from data.settings.settings import Channel, Route, Settings, load_settings
+from data.sources.definition import Definition
 from scheduler.cli import tocsin
-from scheduler.demo_servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, Entry, LeakSite
 from tests.inside import fine, run
 from tests.scheduler.cli.test_source import CARDS
 from tests.synth.people import people, to_csv
@@ -118,7 +118,7 @@ def test_every_setting_named_in_prose_exists():
 
 
 def test_every_event_and_severity_is_documented():
-    from crawler.events import SEVERITY
+    from crawler.alerts.events import SEVERITY
     from data.model import EventKind
 
     rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE))

@@ -1,1 +1,1 @@
-"""The roads of a crawl: which addresses may be asked, and how."""
+"""How a crawl fetches: the allow-list, the direct download handler, streaming, resuming and content encodings."""

@@ -16,7 +16,7 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 
-from crawler.transport.allow import Refused
+from crawler.transport.allow_list import Refused
 from data.errors import Retry, TocsinError, TorDown, TorFailed, TorRefused
 
 TOO_LARGE = "the body is larger than max_bytes"
@@ -28,7 +28,7 @@ class Trouble:
 
     Attributes:
         code: `refused`, `robots`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …; over
-            Tor also `tor_down` and the words of `crawler.transport.tor_errors`.
+            Tor also `tor_down` and the words of `crawler.tor.errors`.
         detail: one sentence.
         retry: it may go better next time.
     """

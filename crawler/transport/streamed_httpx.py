@@ -13,7 +13,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadTimeoutError
 from scrapy.http import Response
 
-from crawler.transport.streamed import STREAM, STREAMED, StreamedResponse, settle
+from crawler.transport.streamed_response import STREAM, STREAMED, StreamedResponse, settle
 
 
 class HttpxBody:
@@ -69,7 +69,7 @@ class HttpxBody:
 
 
 class StreamingHttpx(BaseStreamingDownloadHandler[Any]):
-    """Mixed in before `HttpxDownloadHandler` or one of its children; see `crawler.transport.streamed`."""
+    """Mixed in before `HttpxDownloadHandler` or one of its children; see `crawler.transport.streamed_response`."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)

@@ -9,8 +9,8 @@ import click
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
-    from data.store import Store
+    from data.settings.home import Home
+    from data.store.store import Store
 
 STATES = ("due", "deferred", "sent", "refused")
 
@@ -21,7 +21,7 @@ def alert() -> None:
 
 
 def _store(home: Home) -> Store:
-    from data.store import Store
+    from data.store.store import Store
 
     return Store.open(home.db_path)
 
@@ -67,7 +67,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
     from rich.markup import escape
 
     from crawler.alerts.wording import word
-    from scheduler.jobs import Names
+    from scheduler.delivery.delivery import Names
 
     with contextlib.closing(_store(home)) as store:
         found, more = _event(store, event)
@@ -128,11 +128,11 @@ def test(home: Home, channel: str) -> None:
     import time
     from datetime import UTC, datetime
 
-    from crawler.alerts import dialect, masked
+    from crawler.alerts.dialects import dialect, masked
     from crawler.alerts.wording import word
     from data.errors import ConfigError
-    from data.outbox import alert_id
-    from scheduler.jobs import http_client, send, trial
+    from data.store.outbox import alert_id
+    from scheduler.delivery.delivery import http_client, send, trial
 
     settings = home.settings()
     target = settings.channels.get(channel)
@@ -162,7 +162,7 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
     from datetime import UTC, datetime
 
     from data.errors import InputError
-    from scheduler.jobs import Names, deliver_until_empty
+    from scheduler.delivery.delivery import Names, deliver_until_empty
 
     if bool(events) == everything:
         raise InputError("say which alerts: their ids, or --all", hint="see: tocsin alert list --state refused")

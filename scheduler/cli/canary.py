@@ -15,9 +15,9 @@ from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.bundle import Header
-    from data.home import Home
-    from data.tags import EnrolKeys
+    from data.case.bundle import Header
+    from data.hashing.tags import EnrolKeys
+    from data.settings.home import Home
 
 
 @click.group()
@@ -39,7 +39,7 @@ def _check_client(client: str) -> str:
 
 def _read_key(path: Path) -> EnrolKeys:
     from data.errors import KeyFileError
-    from data.tags import parse_enrol_key
+    from data.hashing.tags import parse_enrol_key
 
     try:
         text = path.read_text()
@@ -64,9 +64,9 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
 
     Runs without a home, with nothing but the enrolment key. The bundle holds no plaintext.
     """
-    from data.bundle import write_bundle
+    from data.case.bundle import write_bundle
     from data.errors import InputError
-    from scheduler.canaries import choose_columns, enrol_rows, open_table
+    from scheduler.canaries.enrolment import choose_columns, enrol_rows, open_table
 
     keys = _read_key(key)
     _check_client(client)
@@ -118,11 +118,11 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
 @pass_home
 def generate(home: Home, client: str, name: str, count: int, out: Path, domain: str, seed: int | None) -> None:
     """Invent plausible people to plant, and enrol their tags into this home."""
-    from crawler.tables import sniff
-    from data.bundle import read_bundle, write_bundle
+    from crawler.records.column_roles import sniff
+    from data.case.bundle import read_bundle, write_bundle
+    from data.case.watchlist import import_bundle
     from data.errors import InputError
-    from data.watchlist import import_bundle
-    from scheduler.canaries import INVENTED_COLUMNS, enrol_rows, invent
+    from scheduler.canaries.enrolment import INVENTED_COLUMNS, enrol_rows, invent
 
     _check_client(client)
     keys = _read_key(home.enrol_key_path)
@@ -158,9 +158,9 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
 @pass_home
 def import_(home: Home, bundles: tuple[Path, ...]) -> None:
     """Take the tags of clients onto the watch-list; a bundle that is not whole or not of this case is refused."""
-    from data.bundle import read_bundle
-    from data.tags import parse_match_key
-    from data.watchlist import import_bundle
+    from data.case.bundle import read_bundle
+    from data.case.watchlist import import_bundle
+    from data.hashing.tags import parse_match_key
 
     keys = parse_match_key(home.match_key_text()).derive()
     # all are authenticated before the first is taken, so that one bad bundle does not leave half of a delivery
@@ -186,8 +186,8 @@ def list_(home: Home, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from data.tags import parse_match_key
-    from data.watchlist import Watchlist
+    from data.case.watchlist import Watchlist
+    from data.hashing.tags import parse_match_key
 
     watchlist = Watchlist.open(home.watchlist_dir, case=parse_match_key(home.match_key_text()).derive().case)
     clients = watchlist.clients()
@@ -214,7 +214,7 @@ def list_(home: Home, as_json: bool) -> None:
 def plan(total: int, release: int, tagged: int | None, confidence: float, as_json: bool) -> None:
     """Say how many canaries are needed so that a random release holds at least one."""
     from data.errors import InputError
-    from scheduler.canaries import chance, needed
+    from scheduler.canaries.enrolment import chance, needed
 
     if release > total or (tagged or 0) > total:
         raise InputError("a part is larger than the whole", hint="--release and --tagged are at most --total")
@@ -242,9 +242,9 @@ def plan(total: int, release: int, tagged: int | None, confidence: float, as_jso
 @pass_home
 def retire(home: Home, client: str, bundle: str) -> None:
     """Take a client's canaries off the watch-list."""
+    from data.case.watchlist import retire as take_off
     from data.errors import InputError
-    from data.tags import parse_match_key
-    from data.watchlist import retire as take_off
+    from data.hashing.tags import parse_match_key
 
     case = parse_match_key(home.match_key_text()).derive().case
     count = take_off(home.watchlist_dir, case, client, bundle=bundle)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from data.home import Home, default_home
+from data.settings.home import Home, default_home
 
 if TYPE_CHECKING:
     from rich.console import Console

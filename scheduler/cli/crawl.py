@@ -12,10 +12,10 @@ from scheduler.cli.common import console, emit_json, json_option, note, pass_hom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from data.definition import Definition
-    from data.home import Home
-    from scheduler.crawl_tally import CrawlResult
-    from scheduler.jobs import Delivered
+    from data.settings.home import Home
+    from data.sources.definition import Definition
+    from scheduler.crawls.crawl_tally import CrawlResult
+    from scheduler.delivery.delivery import Delivered
 
 
 @click.command()
@@ -56,8 +56,8 @@ def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool
 
 def _definitions(home: Home, names: tuple[str, ...]) -> list[Definition]:
     from data.errors import InputError
-    from data.sources import load_source, load_sources
-    from scheduler.definitions import complete_definition
+    from data.sources.source_files import load_source, load_sources
+    from scheduler.crawls.definitions import complete_definition
 
     if names:
         for name in names:
@@ -78,20 +78,20 @@ async def _crawl(
     import contextlib
     from datetime import UTC, datetime
 
-    from crawler import footprint
-    from crawler.examiner import ExaminerProcess
+    from crawler.process import startup_memory
+    from crawler.process.examiner_client import ExaminerProcess
     from data.errors import LeaseLost
     from data.logs import set_up
-    from data.store import Store
-    from scheduler.crawl_tally import CrawlResult
-    from scheduler.jobs import Delivered, Names, deliver_until_empty
-    from scheduler.owners import owner_alive, owner_name
-    from scheduler.runner import run_crawl
-    from scheduler.tor_road import road_of
+    from data.store.store import Store
+    from scheduler.crawls.crawl_tally import CrawlResult
+    from scheduler.crawls.lease_owner import owner_alive, owner_name
+    from scheduler.crawls.run_crawl import run_crawl
+    from scheduler.crawls.tor_road import road_of
+    from scheduler.delivery.delivery import Delivered, Names, deliver_until_empty
 
     set_up()
     # all that is imported is; a crawl of one large file may now take hours
-    footprint.settle()
+    startup_memory.settle()
     settings = home.settings()
     results: list[CrawlResult] = []
     road = road_of(home, settings)

@@ -9,7 +9,7 @@ import click
 from scheduler.cli.common import pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
+    from data.settings.home import Home
 
 
 @click.command()
@@ -22,7 +22,7 @@ def daemon(home: Home) -> None:
     import asyncio
 
     from data.logs import set_up
-    from scheduler.daemon import Daemon, only_one
+    from scheduler.daemon.daemon import Daemon, only_one
 
     set_up()
     with only_one(home):

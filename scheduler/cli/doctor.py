@@ -21,11 +21,11 @@ def doctor(ctx: click.Context, restore_enrol_key: bool, as_json: bool) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from scheduler.checks import examine_home
+    from scheduler.reports.doctor import examine_home
 
     home = chosen_home(ctx)
     if restore_enrol_key:
-        from data.tags import format_enrol_key, parse_match_key
+        from data.hashing.tags import format_enrol_key, parse_match_key
 
         text = format_enrol_key(parse_match_key(home.require().match_key_text()).derive())
         home.enrol_key_path.unlink(missing_ok=True)

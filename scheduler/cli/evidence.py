@@ -13,7 +13,7 @@ import click
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
+    from data.settings.home import Home
 
 
 @click.group()
@@ -28,7 +28,7 @@ def list_(home: Home, as_json: bool) -> None:
     """All evidence in the order of keeping."""
     from rich.table import Table
 
-    from data.evidence import entries
+    from data.case.evidence import entries
 
     found = entries(home.evidence_dir)
     if as_json:
@@ -49,8 +49,8 @@ def list_(home: Home, as_json: bool) -> None:
 @pass_home
 def verify(home: Home, as_json: bool) -> int:
     """Check every file and the chain that ties them. Exit status 2 if anything is wrong."""
-    from data.evidence import entries
-    from data.evidence import verify as check
+    from data.case.evidence import entries
+    from data.case.evidence import verify as check
 
     problems = check(home.evidence_dir)
     count = len(entries(home.evidence_dir))
@@ -69,8 +69,8 @@ def verify(home: Home, as_json: bool) -> int:
 @pass_home
 def export(home: Home, finding: str, out: Path) -> None:
     """Write one sealed piece of evidence to a file, as it is: still sealed."""
+    from data.case.evidence import read
     from data.errors import InputError
-    from data.evidence import read
 
     sealed = read(home.evidence_dir, finding)
     try:
@@ -90,7 +90,7 @@ def export(home: Home, finding: str, out: Path) -> None:
 @pass_home
 def expire(home: Home, before: datetime) -> None:
     """Delete old evidence; the chain keeps a line for each piece that says when."""
-    from data.evidence import expire as delete
+    from data.case.evidence import expire as delete
 
     gone = delete(home.evidence_dir, before.replace(tzinfo=UTC), datetime.now(UTC))
     click.echo(f"{len(gone)} pieces of evidence deleted")

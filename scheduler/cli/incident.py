@@ -13,8 +13,8 @@ from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
     from data.model import Incident
+    from data.settings.home import Home
 
 
 @click.group()
@@ -42,7 +42,7 @@ def add(
     files: tuple[str, ...],
 ) -> None:
     """Add an incident, or add clients, sources, words and rules to one that is there."""
-    from data.incidents import keep_rules, put_incident
+    from data.case.incidents import keep_rules, put_incident
 
     kept = [(path, _rules_of(path)) for path in map(Path, files)]
     # the names first: a name that cannot be kept must leave nothing behind
@@ -58,7 +58,7 @@ def add(
 
 def _rules_of(path: Path) -> str:
     """The text of a YARA file that can be compiled."""
-    from crawler.rules import compile_yara
+    from crawler.pages.incident_rules import compile_yara
     from data.errors import InputError
 
     try:
@@ -79,7 +79,7 @@ def list_(home: Home, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from data.incidents import read_incidents
+    from data.case.incidents import read_incidents
 
     found = [_json(home, each) for each in read_incidents(home.path)]
     if as_json:
@@ -106,7 +106,7 @@ def show(home: Home, name: str, every: bool, as_json: bool) -> None:
     A client's canaries are tagged, and some of them sighted in posts. If they are a random draw of the client's
     records, the share of its data that is out lies between the bounds given, with 95 % confidence.
     """
-    from scheduler.incident_report import incident_report
+    from scheduler.reports.incident_report import incident_report
 
     found = incident_report(home, name)
     if as_json:
@@ -192,7 +192,7 @@ def _size(made: Incident) -> str:
 
 
 def _json(home: Home, each: Incident) -> dict[str, Any]:
-    from data.release_folder import read_manifests
+    from data.releases.folder import read_manifests
 
     releases = [item["id"] for item in read_manifests(home.releases_dir) if item.get("incident") == each.id]
     return {**asdict(each), "releases": releases}

@@ -39,10 +39,10 @@ enabled: false
 @click.pass_context
 def init(ctx: click.Context, folder: Path | None) -> None:
     """Make a home folder: match key, enrolment key, evidence key pair, settings, an example source."""
-    from data import evidence
+    from data.case import evidence
     from data.errors import HomeError
-    from data.home import Home
-    from data.tags import MatchKey, format_enrol_key, format_match_key
+    from data.hashing.tags import MatchKey, format_enrol_key, format_match_key
+    from data.settings.home import Home
 
     home = Home(folder, os.environ) if folder is not None else chosen_home(ctx)
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):

@@ -11,7 +11,7 @@ import click
 from scheduler.cli.common import pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
+    from data.settings.home import Home
 
 
 @click.command()
@@ -41,8 +41,8 @@ def purge(home: Home, before: datetime | None, case: str | None, dry_run: bool) 
 def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
     import contextlib
 
-    from data import evidence
-    from data.store import Store
+    from data.case import evidence
+    from data.store.store import Store
 
     old = [entry for entry in evidence.entries(home.evidence_dir) if entry.at < before and entry.expired is None]
     findings = events = 0
@@ -57,7 +57,7 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
 
 def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
     from data.errors import InputError
-    from data.tags import parse_match_key
+    from data.hashing.tags import parse_match_key
 
     actual = parse_match_key(home.match_key_text()).derive().case
     if case != actual:

@@ -11,8 +11,8 @@ from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
     from data.model import Finding
+    from data.settings.home import Home
 
 
 @click.group()
@@ -30,11 +30,11 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
 
     Exit status: 0 all was read, 2 something could not be examined; what could is registered.
     """
+    from data.case.incidents import put_incident, slug
     from data.errors import ExamineError, ExaminerDied, InputError
-    from data.incidents import put_incident, slug
-    from data.release_folder import read_manifests
-    from data.tags import keyed_sha256
-    from scheduler.scanning import expand, open_scanner
+    from data.hashing.tags import keyed_sha256
+    from data.releases.folder import read_manifests
+    from scheduler.local_files.scanning import expand, open_scanner
 
     key = slug(name)
     if any(key == each["id"] for each in read_manifests(home.releases_dir)):
@@ -98,7 +98,7 @@ def list_(home: Home, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from data.release_folder import read_manifests
+    from data.releases.folder import read_manifests
 
     found = read_manifests(home.releases_dir)
     if as_json:
@@ -158,7 +158,7 @@ def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
 @pass_home
 def retire(home: Home, name: str) -> None:
     """Compare with a release no more: its tags are deleted, its manifest stays."""
-    from data.release_folder import retire as withdraw
+    from data.releases.folder import retire as withdraw
 
     found = withdraw(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
     _keep_prints(home, found["id"], [])
@@ -170,8 +170,8 @@ def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
     """Keep by what the files of a release are known again; without findings forget it."""
     import contextlib
 
-    from crawler.prints import unpacked
-    from data.store import Store
+    from data.hashing.file_prints import unpacked
+    from data.store.store import Store
 
     with contextlib.closing(Store.open(home.db_path)) as store:
         parts = [unpacked(finding.prints, 2) for finding in findings if finding.prints]
@@ -180,7 +180,7 @@ def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
 
 def _find(home: Home, name: str) -> dict[str, Any]:
     from data.errors import InputError
-    from data.release_folder import read_manifests
+    from data.releases.folder import read_manifests
 
     for each in read_manifests(home.releases_dir):
         if name in (each["id"], each.get("name")):

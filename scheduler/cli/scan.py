@@ -10,8 +10,8 @@ from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.home import Home
     from data.model import Finding
+    from data.settings.home import Home
 
 NOTHING, MATCHED, FAILED = 0, 1, 2
 
@@ -31,7 +31,7 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
     """
     from data.errors import ExamineError, InputError
-    from scheduler.scanning import expand, open_scanner
+    from scheduler.local_files.scanning import expand, open_scanner
 
     inputs: list[dict[str, Any]] = []
     findings: list[Finding] = []
@@ -53,7 +53,7 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
             if not as_json:
                 _show(finding)
         if record and findings:
-            from scheduler.recording import record_scan
+            from scheduler.local_files.recording import record_scan
 
             failed = record_scan(home, scanner, findings, deliver=not no_deliver, tell=note) or failed
     if as_json:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.errors import SourceError, TocsinError
-from data.home import Home
+from data.settings.home import Home
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from data.definition import Definition
-    from data.sources import SourceFile
+    from data.sources.definition import Definition
+    from data.sources.source_files import SourceFile
 
 
 @click.group()
@@ -32,8 +32,8 @@ def source() -> None:
 @pass_home
 def add(home: Home, file: Path) -> None:
     """Check a source file and copy it into the home."""
-    from data.sources import load_source
-    from scheduler.definitions import complete_definition
+    from data.sources.source_files import load_source
+    from scheduler.crawls.definitions import complete_definition
 
     found = load_source(file)
     definition = complete_definition(found)
@@ -68,7 +68,7 @@ def add(home: Home, file: Path) -> None:
 
 def _understood(definition: Definition) -> list[str]:
     """What a definition means, line by line."""
-    from data.addresses import source_hosts, start_url
+    from data.sources.addresses import source_hosts, start_url
 
     hosts = sorted({host for host, _ in source_hosts(definition)})
     lines = [
@@ -97,7 +97,7 @@ def _span(seconds: float) -> str:
 
 def _record(home: Home, action: str, definition: Definition) -> None:
     """Write into the audit chain what an operator changed, with the reason where robots.txt is ignored."""
-    from data.store import Store
+    from data.store.store import Store
 
     now = datetime.now(UTC)
     with contextlib.closing(Store.open(home.db_path)) as store:
@@ -112,8 +112,8 @@ def _record(home: Home, action: str, definition: Definition) -> None:
 @pass_home
 def list_(home: Home, as_json: bool) -> None:
     """List the sources; exit status 2 when a file cannot be used."""
-    from data.sources import load_sources
-    from scheduler.definitions import complete_definition
+    from data.sources.source_files import load_sources
+    from scheduler.crawls.definitions import complete_definition
 
     good, bad = load_sources(home.sources_dir)
     definitions: list[Definition] = []
@@ -171,15 +171,15 @@ def _listed(definition: Definition) -> dict[str, Any]:
 @pass_home
 def renew(home: Home, name: str) -> None:
     """Close the circuits of a source over Tor, so that its next request gets new ones; other sources keep theirs."""
-    from crawler import tor
+    from crawler.tor import control_port
     from data.errors import ConfigError
-    from scheduler.tor_road import road_of
+    from scheduler.crawls.tor_road import road_of
 
     _find(home, name)
     road = road_of(home, home.settings())
     if road.control is None:
         raise ConfigError("Tor's control port is not declared", hint="write  control = …  under [tor]")
-    closed = tor.renew(road.control, road.password, name)
+    closed = control_port.renew(road.control, road.password, name)
     click.echo(f"{closed} circuits of {name} were closed")
 
 
@@ -189,7 +189,7 @@ def renew(home: Home, name: str) -> None:
 @pass_home
 def check(home: Home, name: str, as_json: bool) -> None:
     """Read the listing of a source and show its posts; nothing is stored. Exit status 2 when nothing could be read."""
-    from scheduler.look import check_source
+    from scheduler.crawls.source_check import check_source
 
     _find(home, name)
     result = check_source(home, name, note)
@@ -266,15 +266,15 @@ def disable(home: Home, name: str) -> None:
 @source.command()
 def schema() -> None:
     """Print the JSON schema of source files, for editors."""
-    from data.sources import json_schema
+    from data.sources.source_files import json_schema
 
     emit_json(json_schema())
 
 
 def _find(home: Home, name: str) -> SourceFile:
     """The named source file; raises SourceError for the file's own mistake or with the nearest name."""
-    from data.rules import nearest
-    from data.sources import load_sources
+    from data.sources.selector_rules import nearest
+    from data.sources.source_files import load_sources
 
     good, bad = load_sources(home.sources_dir)
     for found in good:
@@ -289,8 +289,8 @@ def _find(home: Home, name: str) -> SourceFile:
 
 
 def _switch(home: Home, name: str, *, enabled: bool) -> None:
-    from data.sources import set_enabled
-    from scheduler.definitions import complete_definition
+    from data.sources.source_files import set_enabled
+    from scheduler.crawls.definitions import complete_definition
 
     found = _find(home, name)
     changed = set_enabled(found, enabled=enabled)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from data.config import Settings
-    from data.definition import Definition
-    from data.home import Home
+    from data.settings.home import Home
+    from data.settings.settings import Settings
+    from data.sources.definition import Definition
 
 
 @click.command()
@@ -35,10 +35,10 @@ def collect(home: Home) -> dict[str, Any]:
     import contextlib
     from datetime import UTC, datetime
 
-    from data.sources import load_sources
-    from data.store import Store
-    from scheduler.cadence import due_at
-    from scheduler.definitions import complete_definition
+    from data.sources.source_files import load_sources
+    from data.store.store import Store
+    from scheduler.crawls.definitions import complete_definition
+    from scheduler.daemon.cadence import due_at
 
     settings = home.settings()
     now = datetime.now(UTC)
@@ -107,14 +107,14 @@ def _tor(home: Home, settings: Settings, definitions: Sequence[Definition]) -> d
     """How Tor is; its libraries are only loaded where a source needs it."""
     if not any(each.via == "tor" and each.enabled for each in definitions):
         return {"state": "unused"}
-    from scheduler.tor_report import report
+    from scheduler.reports.tor_report import report
 
     return report(home, settings, definitions)
 
 
 def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
     """`ok`, `failed`, or `unknown` where none was made for so long that the last one says nothing."""
-    from scheduler.jobs import SELFTEST_EVERY
+    from scheduler.delivery.delivery import SELFTEST_EVERY
 
     if any(not passed for _, passed in tests.values()):
         return "failed"

@@ -98,6 +98,6 @@ def test_containers_of_clamav_are_opened_or_told():
         formats.update(member.format for member in found.walk())
         if found.format == "unknown":
             # a program or a format that nobody reads is no place to hide a packed table
-            behind = read(data + gzip.compress(f"nom;mail\nDupont;{CANARY}\n".encode()))
+            behind = read(data + gzip.compress(f"nom;mail\nDupont;{CANARY}\n".encode(), mtime=0))
             assert behind.shows(CANARY), name
     assert formats >= {"zip", "7z", "cab", "cpio", "tar", "gzip", "bzip2", "ole", "pdf", "eml", "mbox"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo_servers import Entry, LeakSite
+from scheduler.demo.servers import Entry, LeakSite
 from tests.command import must, tocsin
 from tests.whole.test_kill import SOURCE
 

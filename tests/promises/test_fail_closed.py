@@ -166,7 +166,7 @@ def test_a_source_that_asks_for_tor_is_not_crawled_directly(tmp_path, site):
 
 PARSER = """
 import os, pathlib
-from crawler.extract import Listing
+from crawler.pages.extract import Listing
 from data.model import Post
 
 def read(definition, body, url, content_type, page_no):

@@ -6,10 +6,10 @@ import contextlib
 
 import pytest
 
-from crawler.posts import open_due
-from data.home import Home
-from data.store import Store
-from data.tags import parse_match_key
+from crawler.pages.post_identity import open_due
+from data.hashing.tags import parse_match_key
+from data.settings.home import Home
+from data.store.store import Store
 from tests.command import must, tocsin, tocsin_json
 from tests.promises.test_fail_closed import SOURCE, Recorder, page
 

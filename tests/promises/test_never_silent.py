@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo_servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, Entry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
 from tests.promises.test_fail_closed import SOURCE, Recorder, page
 from tests.synth.people import people, to_csv
@@ -121,8 +121,8 @@ def _kill_examiner(root: int) -> None:
                 ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
             except OSError:
                 continue
-            if b"crawler.examiner_main" in command and any(
-                b"crawler.crawl_process" in _command(other) for other in tree(root)
+            if b"crawler.examiner.main" in command and any(
+                b"crawler.fetching.crawl_process" in _command(other) for other in tree(root)
             ):
                 started = _STARTED.setdefault(pid, ticks)
                 if ticks > started + 30:

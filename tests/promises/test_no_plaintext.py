@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo_servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, Entry, LeakSite
 from tests.command import must, tocsin
 from tests.synth.people import people
 

@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from crawler import tor, tor_own
-from crawler.tor_own import OwnTor
-from data.endpoint import Endpoint
+from crawler.tor import control_port, own_tor
+from crawler.tor.own_tor import OwnTor
 from data.errors import ConfigError
-from data.home import Home
 from data.model import EventKind
-from data.sources import load_source
-from scheduler.daemon import Daemon
-from scheduler.definitions import complete_definition
-from scheduler.tor_report import checks
+from data.settings.endpoint import Endpoint
+from data.settings.home import Home
+from data.sources.source_files import load_source
+from scheduler.crawls.definitions import complete_definition
+from scheduler.daemon.daemon import Daemon
+from scheduler.reports.tor_report import checks
 from tests.command import must, tocsin, tocsin_json
 from tests.over_tor import LISTING, Site, Watch, port_of, watching
 from tests.servers.base import free_port
@@ -296,7 +296,7 @@ def test_sources_have_circuits_of_their_own_until_they_are_renewed(watch, tor_ne
     control = Endpoint(path=str(tor_network.client.control))
 
     def used(name: str) -> set[str]:
-        return {each.id for each in tor.circuits(control) if each.user.split(":")[0] == name}
+        return {each.id for each in control_port.circuits(control) if each.user.split(":")[0] == name}
 
     def crawl() -> tuple[set[str], set[str], set[str]]:
         assert [result.state for result in watch.patiently("alpha", "beta", "gamma")] == ["done"] * 3
@@ -371,7 +371,7 @@ def test_a_key_is_given_again_with_each_crawl_and_may_be_replaced(tor_network, s
         key, _ = client_key()
         for _ in range(2):
             # Tor answers 250 once, and 251 from then on
-            tor.add_keys(control, None, [tor.OnionKey(host.removesuffix(".onion"), key)])
+            control_port.add_keys(control, None, [control_port.OnionKey(host.removesuffix(".onion"), key)])
 
 
 def test_a_tor_of_our_own_is_started_used_and_ended(tmp_path, tor_network, site):
@@ -515,7 +515,7 @@ def test_a_tor_of_our_own_that_dies_is_started_again_and_a_broken_one_is_not_in_
     wait_for("its end", lambda: not own.alive, 5)
     own.ensure()
     assert own.starts == 1, "not at once"
-    monkeypatch.setattr(tor_own, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(own_tor, "AGAIN_SECONDS", 0.0)
     own.ensure()
     assert own.alive
     assert own.starts == 2

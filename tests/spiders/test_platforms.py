@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from crawler.loader import PlatformLoader
-from data.sources import complete, load_source
+from crawler.fetching.platform_loader import PlatformLoader
+from data.sources.source_files import complete, load_source
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLES = ROOT / "tests" / "samples"

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from crawler.examine import Examiner
-from crawler.readers.base import Limits
-from crawler.request import Request
-from crawler.sandbox import Sandbox
-from crawler.tables import sniff
-from data.bundle import read_bundle, write_bundle
+from crawler.examiner.examination import Examiner
+from crawler.examiner.request import Request
+from crawler.readers.core.output import Limits
+from crawler.records.column_roles import sniff
+from crawler.sandbox.sandbox import Sandbox
+from data.case.bundle import read_bundle, write_bundle
+from data.case.watchlist import Watchlist, import_bundle
+from data.hashing.tags import MatchKey
 from data.model import Finding
-from data.releases import Releases
-from data.tags import MatchKey
-from data.watchlist import Watchlist, import_bundle
-from scheduler.canaries import enrol_rows
+from data.releases.releases import Releases
+from scheduler.canaries.enrolment import enrol_rows
 from tests.synth.people import COLUMNS, HEADERS, Person, row, to_csv
 
 KEYS = MatchKey(bytes(range(32))).derive()

@@ -17,7 +17,7 @@ from html import escape
 from html.entities import codepoint2name
 from itertools import pairwise
 
-from data.normalise import MONTHS
+from data.identifiers.normalise import MONTHS
 from tests.synth.archives import tar
 from tests.synth.people import HEADERS, Person, people
 

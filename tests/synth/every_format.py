@@ -20,7 +20,7 @@ import pyarrow as pa
 import zstandard
 from pyarrow import parquet
 
-from tests.crawler.readers.test_access_database import made
+from tests.crawler.readers.databases.test_access_database import made
 from tests.synth import archives, office, structured
 from tests.synth.compound import compound
 from tests.synth.disguise import crowd

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crawler.readers.base import Limits
+from crawler.readers.core.output import Limits
 
 CANARY = "canary.zwiebelturm@example.org"
 _PERSON = "Dupont;Jeanne;1980-02-03;Paris\n"
@@ -334,7 +334,7 @@ def stored_and_streamed(random_: random.Random) -> Hostile:
 
 @_made
 def gzip_bomb(random_: random.Random) -> Hostile:
-    data = gzip.compress(_CANARY_TABLE.encode() + bytes(60_000_000))
+    data = gzip.compress(_CANARY_TABLE.encode() + bytes(60_000_000), mtime=0)
     return Hostile("gzip bomb behind the canary", data, frozenset({"ratio"}), limits=Limits(max_ratio=50))
 
 
@@ -342,32 +342,34 @@ def gzip_bomb(random_: random.Random) -> Hostile:
 def truncated_gzip(random_: random.Random) -> Hostile:
     table = "".join(f"{random_.randrange(10**9)};Jeanne;Paris\n" for _ in range(5000))
     return Hostile(
-        "gzip cut in its middle", gzip.compress(f"{_CANARY_TABLE}{table}".encode())[:-9000], frozenset({"cut"})
+        "gzip cut in its middle", gzip.compress(f"{_CANARY_TABLE}{table}".encode(), mtime=0)[:-9000], frozenset({"cut"})
     )
 
 
 @_made
 def garbage_behind_gzip(random_: random.Random) -> Hostile:
-    data = gzip.compress(b"harmless") + f"{CANARY} is told here\n".encode()
+    data = gzip.compress(b"harmless", mtime=0) + f"{CANARY} is told here\n".encode()
     return Hostile("text behind a gzip file", data, frozenset({"trailing"}), complete=True)
 
 
 @_made
 def archive_behind_gzip(random_: random.Random) -> Hostile:
-    data = gzip.compress(b"harmless") + make_zip({"people.csv": _CANARY_TABLE.encode()})
+    data = gzip.compress(b"harmless", mtime=0) + make_zip({"people.csv": _CANARY_TABLE.encode()})
     return Hostile("an archive behind a gzip file", data, frozenset({"trailing"}), complete=True)
 
 
 @_made
 def wrong_gzip_checksum(random_: random.Random) -> Hostile:
-    data = bytearray(gzip.compress(b"harmless"))
+    data = bytearray(gzip.compress(b"harmless", mtime=0))
     data[-6] ^= 1
-    return Hostile("a wrong gzip checksum", bytes(data) + gzip.compress(_CANARY_TABLE.encode()), frozenset({"damaged"}))
+    return Hostile(
+        "a wrong gzip checksum", bytes(data) + gzip.compress(_CANARY_TABLE.encode(), mtime=0), frozenset({"damaged"})
+    )
 
 
 @_made
 def second_gzip_member_broken(random_: random.Random) -> Hostile:
-    data = gzip.compress(_CANARY_TABLE.encode()) + gzip.compress(b"x")[:10] + b"\xff" * 200
+    data = gzip.compress(_CANARY_TABLE.encode(), mtime=0) + gzip.compress(b"x", mtime=0)[:10] + b"\xff" * 200
     return Hostile("a second gzip member that is broken", data, frozenset({"damaged"}))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import brotli
 import zstandard
 
-from crawler.readers.base import Limits
+from crawler.readers.core.output import Limits
 from tests.synth import archives
 from tests.synth.archives import TAR_END, tar_entry
 from tests.synth.hostile import CANARY, Hostile, index, local, make_zip, noise
@@ -61,7 +61,7 @@ def _struck(data: bytes, at: float, size: int = 64) -> bytes:
 
 @_made
 def gzip_of_many_streams(random_: random.Random) -> Hostile:
-    data = gzip.compress(TABLE) + gzip.compress(ZEROS) * 4
+    data = gzip.compress(TABLE, mtime=0) + gzip.compress(ZEROS, mtime=0) * 4
     return Hostile("gzip bomb of several streams", data, _said("ratio"), limits=NARROW)
 
 
@@ -124,7 +124,7 @@ def zip_bombs_of_every_method(random_: random.Random) -> Hostile:
 
 @_made
 def bomb_through_all_layers(random_: random.Random) -> Hostile:
-    data = bz2.compress(gzip.compress(lzma.compress(zstandard.compress(ZEROS * 4), preset=0)))
+    data = bz2.compress(gzip.compress(lzma.compress(zstandard.compress(ZEROS * 4), preset=0), mtime=0))
     data = archives.tar([("people.csv", TABLE), ("a.bz2", data)])
     return Hostile("a bomb that every layer makes larger", data, _said("ratio"))
 
@@ -243,7 +243,9 @@ def many_in_a_tar(random_: random.Random) -> Hostile:
 def forty_layers(random_: random.Random) -> Hostile:
     data = TABLE
     for _ in range(10):
-        data = archives.tar([("people.csv", TABLE), ("a", zstandard.compress(bz2.compress(gzip.compress(data))))])
+        data = archives.tar(
+            [("people.csv", TABLE), ("a", zstandard.compress(bz2.compress(gzip.compress(data, mtime=0))))]
+        )
     return Hostile("forty layers of four kinds", data, _said("depth"))
 
 

@@ -70,7 +70,7 @@ for _name, _data in {
     "a_zip_behind_a_picture": _PICTURE + make_zip({"people.csv": TABLE}),
     "a_program_that_unpacks_itself": b"MZ" + bytes(300_000) + archives.seven_zip2("people.csv", TABLE),
     "a_rar_behind_a_picture": _PICTURE[:700] + archives.rar5([("people.csv", TABLE)]),
-    "a_gzip_behind_a_picture": _PICTURE[: 2**18 - 5] + gzip.compress(TABLE),
+    "a_gzip_behind_a_picture": _PICTURE[: 2**18 - 5] + gzip.compress(TABLE, mtime=0),
     "a_bzip2_behind_a_picture": _PICTURE[: 2**18 - 9] + bz2.compress(TABLE),
     "an_xz_behind_a_picture": _PICTURE[: 2**18 + 1] + lzma.compress(TABLE),
 }.items():

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.doubtful import Doubtful
-from crawler.lineage import compare
-from crawler.measured import FULL_COVERAGE
-from crawler.noise import names_swapped
-from crawler.repair import SecondLook
-from data import normalise
+from crawler.lineage.field_errors import names_swapped
+from crawler.lineage.lineage import compare
+from crawler.lineage.people_counts import FULL_COVERAGE
+from crawler.lineage.typo_search import SecondLook
+from crawler.lineage.uncertain_rows import Doubtful
+from data.arrays.packed import Packed
+from data.hashing.tags import Kind, probe_tags, record_keys
+from data.identifiers import normalise
 from data.model import Lineage
-from data.packed import Packed
-from data.release_builder import ReleaseBuilder
-from data.releases import Releases
-from data.tags import Kind, probe_tags, record_keys
-from data.tagset import distinct
+from data.releases.builder import ReleaseBuilder
+from data.releases.releases import Releases
+from data.tagsets.tagset import distinct
 from tests.synth import population as synth
 from tests.synth.population import ROLES, Crowd, Dump
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from crawler.loader import PlatformLoader
-from crawler.traits import traits_of, version_of
-from data.definition import Definition
-from data.sources import complete, load_source
-from data.store import PostRow, Store
+from crawler.fetching.platform_loader import PlatformLoader
+from crawler.pages.post_fields import traits_of, version_of
+from data.sources.definition import Definition
+from data.sources.source_files import complete, load_source
+from data.store.store import PostRow, Store
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue"
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.packed import Packed
+from data.arrays.packed import Packed
 from tests.synth.people import FIRSTS, SURNAMES
 
 ROLES = ("surname", "first", "dob", "nir", "email", "phone")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.examine import Examiner
-from crawler.tables import sniff
-from data.bundle import read_bundle, write_bundle
-from data.tags import Kind
-from data.watchlist import import_bundle
-from scheduler.canaries import enrol_rows
+from crawler.examiner.examination import Examiner
+from crawler.records.column_roles import sniff
+from data.case.bundle import read_bundle, write_bundle
+from data.case.watchlist import import_bundle
+from data.hashing.tags import Kind
+from scheduler.canaries.enrolment import enrol_rows
 from tests.synth.case import KEYS, examine, examining
 from tests.synth.disguise import Disguise
 from tests.synth.people import COLUMNS, HEADERS, Person, row

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crawler.readers.base import Limits
+from crawler.readers.core.output import Limits
 from tests.command import TOCSIN, environment, must
 from tests.synth.hostile import CANARY, Hostile
 from tests.synth.hostile_corpus import CORPUS
@@ -103,7 +103,7 @@ def _scan(folder: Path, samples: dict[str, Hostile], **limits: float) -> Run:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Run]:
     """By whether the limits are narrow."""
     # the compiler needs more memory than any sample, once on a machine
-    subprocess.run([sys.executable, "-m", "crawler.warm"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "crawler.examiner.kernel_warmup"], check=True, capture_output=True)
     parts: dict[bool, dict[str, Hostile]] = {False: {}, True: {}}
     for name, make in CORPUS.items():
         sample = make()

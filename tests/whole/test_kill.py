@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo_servers import Entry, LeakSite
+from scheduler.demo.servers import Entry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin_json
 from tests.synth.people import people
 from tests.whole.test_whole_way import enrol, table

@@ -11,14 +11,14 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from crawler.alerts import dialect, dialects, masked
+from crawler.alerts.dialects import dialect, dialects, masked
+from crawler.alerts.events import make
 from crawler.alerts.wording import defang, plain, word
-from crawler.events import make
-from data.config import Settings
 from data.errors import DeliveryDeferred, DeliveryRefused
 from data.model import EventKind, Severity
-from data.store import Store
-from scheduler.jobs import deliver_due, http_client, route_by, send
+from data.settings.settings import Settings
+from data.store.store import Store
+from scheduler.delivery.delivery import deliver_due, http_client, route_by, send
 from tests.servers.webhook import Webhook
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

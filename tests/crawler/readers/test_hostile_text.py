@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.base import Limits
-from crawler.sandbox import Sandbox
+from crawler.readers.core.output import Limits
+from crawler.sandbox.sandbox import Sandbox
+from tests.crawler.readers.core.test_special_members import _through
 from tests.crawler.readers.frames import read
+from tests.crawler.readers.mail.test_mail import ROWS, message
 from tests.crawler.readers.test_any_bytes import check
-from tests.crawler.readers.test_containers import _through
-from tests.crawler.readers.test_mail import ROWS, message
 
 LIMITS = Limits(max_output=2**22, max_entries=50, max_line=4096, max_columns=64)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from crawler.events import make
-from data.home import Home
+from crawler.alerts.events import make
 from data.model import EventKind
-from data.store import Store
-from scheduler.jobs import route_by
+from data.settings.home import Home
+from data.store.store import Store
+from scheduler.delivery.delivery import route_by
 from tests.command import tocsin
 from tests.inside import fine, refused, run
 from tests.servers.webhook import Webhook

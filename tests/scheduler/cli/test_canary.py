@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import normalise
-from data.bundle import MAGIC, read_bundle, write_bundle
+from data.case.bundle import MAGIC, read_bundle, write_bundle
+from data.case.watchlist import Watchlist
 from data.errors import BundleError
-from data.tags import Kind, confirm_digest, parse_enrol_key, probe_tag
-from data.watchlist import Watchlist
-from scheduler.canaries import INVENTED_COLUMNS, chance, needed
+from data.hashing.tags import Kind, confirm_digest, parse_enrol_key, probe_tag
+from data.identifiers import normalise
+from scheduler.canaries.enrolment import INVENTED_COLUMNS, chance, needed
 from tests.inside import fine, refused, run, snapshot
 from tests.synth.people import people, to_csv
 

@@ -13,9 +13,9 @@ from threading import Thread
 
 import pytest
 
-from data.config import load_settings
 from data.errors import ConfigError
-from scheduler.checks import MAX_SKEW
+from data.settings.settings import load_settings
+from scheduler.reports.doctor import MAX_SKEW
 from tests.command import TOCSIN, tocsin, tocsin_json
 from tests.inside import Done, fine, run, snapshot
 

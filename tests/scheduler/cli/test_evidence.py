@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from data import evidence
+from data.case import evidence
 from data.errors import InputError
-from data.home import Home
+from data.settings.home import Home
 from scheduler.cli import tocsin
 
 AT = datetime(2026, 1, 15, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from data.errors import InputError
-from data.home import Home
+from data.settings.home import Home
 from scheduler.cli import tocsin
 
 

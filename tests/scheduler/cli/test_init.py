@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data.home import Home
-from data.tags import parse_enrol_key, parse_match_key
+from data.hashing.tags import parse_enrol_key, parse_match_key
+from data.settings.home import Home
 from tests.command import must, tocsin
 from tests.inside import fine, refused, run, snapshot
 
@@ -88,7 +88,7 @@ def test_the_keys_belong_together_and_no_two_homes_share_one(tmp_path):
 def test_the_private_half_opens_what_the_public_half_seals(tmp_path):
     import pyrage
 
-    from data import evidence
+    from data.case import evidence
 
     home = tmp_path / "home"
     fine(None, "init", home)

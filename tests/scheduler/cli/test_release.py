@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from data.errors import InputError
-from data.home import Home
-from data.tags import MatchKey, format_match_key
+from data.hashing.tags import MatchKey, format_match_key
+from data.settings.home import Home
 from scheduler.cli import tocsin
 from tests.synth.population import notes
 
@@ -55,7 +55,7 @@ def registered(home: Home, tmp_path: Path) -> Home:
     folder = tmp_path / "part1"
     folder.mkdir()
     write(folder / "a.csv", people(300, 1))
-    (folder / "b.csv.gz").write_bytes(gzip.compress("\n".join([HEADER, *people(200, 2)]).encode()))
+    (folder / "b.csv.gz").write_bytes(gzip.compress("\n".join([HEADER, *people(200, 2)]).encode(), mtime=0))
     done = run(home, "add", "--incident", "Vendor 2026", "--name", "Part 1", str(folder))
     assert done.return_value == 0, done.stderr
     assert done.stdout == "release part-1: 500 people in 500 records of 500 rows, 2 files\n"
@@ -113,7 +113,7 @@ def test_a_release_is_registered_once_and_retired(registered: Home, tmp_path: Pa
 def test_what_cannot_be_examined_is_named_and_the_rest_is_registered(home: Home, tmp_path: Path) -> None:
     good = write(tmp_path / "good.csv", people(50, 6))
     broken = tmp_path / "broken.csv.gz"
-    broken.write_bytes(gzip.compress(b"nom;prenom\n" * 5000)[:-20])
+    broken.write_bytes(gzip.compress(b"nom;prenom\n" * 5000, mtime=0)[:-20])
     done = run(home, "add", "--name", "p", str(good), str(tmp_path / "missing.csv"), str(broken))
     assert done.return_value == 2
     assert "missing.csv: no such file" in done.stderr

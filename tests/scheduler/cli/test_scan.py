@@ -96,7 +96,7 @@ def test_what_cannot_be_examined_wins_over_a_match(home, dump, tmp_path):
     (folder / "dump.csv").write_bytes(dump.read_bytes())
     (folder / "link.csv").symlink_to(dump)
     os.mkfifo(folder / "pipe")
-    (folder / "cut.gz").write_bytes(gzip.compress(to_csv(CROWD) * 50)[:-20])
+    (folder / "cut.gz").write_bytes(gzip.compress(to_csv(CROWD) * 50, mtime=0)[:-20])
     done = run(home, "scan", "--json", folder, tmp_path / "nowhere", "/dev/zero")
     refused(done)
     found = {Path(each["path"]).name: each for each in done.json["inputs"]}
@@ -264,6 +264,6 @@ def test_a_recorded_file_without_a_match_rings_for_nobody(own, harmless):
 def test_a_recorded_file_that_is_not_whole_is_an_event(own, tmp_path):
     channel(own, "http://127.0.0.1:1")
     cut = tmp_path / "cut.gz"
-    cut.write_bytes(gzip.compress(b"nothing of interest " * 5000)[:-20])
+    cut.write_bytes(gzip.compress(b"nothing of interest " * 5000, mtime=0)[:-20])
     assert run(own, "scan", "--record", "--no-deliver", cut).returncode == 2
     assert [each["kind"] for each in alerts(own)] == ["unexamined"]

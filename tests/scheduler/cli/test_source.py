@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo_servers import Entry, LeakSite
+from scheduler.demo.servers import Entry, LeakSite
 from tests.command import tocsin
 from tests.inside import fine, refused, run, snapshot
 from tests.servers.webhook import Webhook

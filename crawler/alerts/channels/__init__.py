@@ -1,0 +1,1 @@
+"""One module per channel dialect, found by its file."""

@@ -1,0 +1,183 @@
+"""The examiner process.
+
+It reads the match key itself, loses the network before it says that it is ready, and from then on talks only on sockets
+that it was given. Protocol: docs/architecture.md, section 2; the ends that others hold are `crawler.process.examiner_client`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crawler.examiner.sample_socket import describe
+from crawler.process.examiner_client import Greeting
+from crawler.process.frames import load, pack_json, receive_with_socket, send_json
+from data.errors import ExamineError, WireError
+from data.settings.home import Home
+
+if TYPE_CHECKING:
+    from crawler.examiner.examination import Examiner
+
+
+class _Service:
+    """The process's own end of its control socket."""
+
+    def __init__(self, control: socket.socket, home: Home) -> None:
+        self.control = control
+        self.home = home
+        self.examiner: Examiner | None = None
+
+    def current(self) -> Examiner:
+        assert self.examiner is not None  # noqa: S101 - opened before the first connection is taken
+        return self.examiner
+
+    def open(self) -> Greeting:
+        """Key, sets, sandbox and kernels; then no network any more."""
+        from crawler.process import privileges
+        from crawler.sandbox.sandbox import Limits, Sandbox
+        from data.hashing.tags import parse_match_key
+
+        settings = self.home.settings().examine
+        keys = parse_match_key(self.home.match_key_text()).derive()
+        os.environ.pop("TOCSIN_MATCH_KEY", None)
+        limits = Limits(
+            memory=settings.memory,
+            cpu=settings.cpu.total_seconds(),
+            wall=settings.wall.total_seconds(),
+            max_output=settings.max_output,
+            max_entries=settings.max_entries,
+            max_depth=settings.max_depth,
+            max_ratio=settings.max_ratio,
+        )
+        # it takes as long to start as the kernels take to load: with two processors both are done at once
+        sandbox = Sandbox(limits, wait=False)
+        privileges.no_new_privs()
+        network = privileges.without_network()
+
+        from crawler.examiner.examination import Examiner
+        from crawler.examiner.kernel_warmup import is_compiled, warm_up
+        from data.case.watchlist import Watchlist
+        from data.releases.releases import Releases
+
+        if not is_compiled():
+            send_json(self.control, b"N", {"text": "compiling the matching kernels, once on this machine…"})
+        warm_up()
+        watchlist = Watchlist.open(self.home.watchlist_dir, case=keys.case)
+        releases = Releases.open(self.home.releases_dir)
+        recipient = ""
+        if self.home.evidence_key_path.is_file():
+            recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
+        self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, settings.exact_rows)
+        clients = watchlist.clients()
+        sandbox.ready()
+        return Greeting(
+            post_key=keys.post,
+            case=keys.case,
+            clients=len(clients),
+            canaries=sum(client.active for client in clients),
+            releases=len(releases),
+            protection={"examiner network": network, **sandbox.protection()},
+        )
+
+    def serve(self) -> None:
+        """Take orders until the runner closes its end."""
+        from crawler.examiner.connections import Connections
+
+        connections = Connections(self.current, most_workers(), [self.control])
+        while True:
+            poll = select.poll()
+            for descriptor in (self.control.fileno(), *connections.descriptors()):
+                poll.register(descriptor, select.POLLIN)
+            readable = {descriptor for descriptor, _ in poll.poll()}
+            connections.attend(readable - {self.control.fileno()})
+            if self.control.fileno() not in readable:
+                continue
+            kind, payload, sock = receive_with_socket(self.control)
+            if kind == b"A" and sock is not None:
+                connections.serve(sock)
+                continue
+            try:
+                answer = pack_json(b"O", self._order(kind, load(payload)))
+            except Exception as error:  # noqa: BLE001 - the runner is told, and decides
+                answer = pack_json(b"X", describe(error))
+            # whatever was ordered, nobody goes on with sets that are no longer those of this process
+            connections.reloaded()
+            self.control.sendall(answer)
+
+    def _order(self, kind: bytes, value: Mapping[str, Any]) -> Any:
+        from data.case.watchlist import Watchlist
+        from data.releases.releases import Releases
+
+        examiner = self.current()
+        if kind == b"W":
+            builder = examiner.builders.pop(value["release"], None)
+            if builder is None:
+                raise ExamineError("nothing was collected for this release")
+            manifest = builder.write(self.home.releases_dir, {**value["manifest"], "case": examiner.keys.case})
+            examiner.releases = Releases.open(self.home.releases_dir)
+            return manifest
+        if kind == b"L":
+            examiner.watchlist = Watchlist.open(self.home.watchlist_dir, case=examiner.keys.case)
+            examiner.releases = Releases.open(self.home.releases_dir)
+            return {}
+        if kind == b"T":
+            from crawler.examiner.selftest import selftest
+
+            return {"wrong": selftest(examiner)}
+        raise WireError("an unknown order")
+
+
+def most_workers() -> int:
+    """How many processes may be forked for small samples: one for each processor, none where there is but one."""
+    processors = len(os.sched_getaffinity(0))
+    return processors if processors > 1 else 0
+
+
+def main() -> None:
+    """Entry of the process: `python -m crawler.examiner.main FD HOME`."""
+    from crawler.process import privileges, startup_memory
+
+    control = socket.socket(fileno=int(sys.argv[1]))
+    home = Home(Path(sys.argv[2]))
+    privileges.die_with_parent()
+    privileges.no_core_dumps()
+    # what is loaded now stays, and is looked through once, at the end
+    gc.disable()
+    service = _Service(control, home)
+    try:
+        greeting = service.open()
+        startup_memory.settle()
+        gc.enable()
+    except Exception as error:  # noqa: BLE001 - said on the socket, where the runner raises it again
+        send_json(control, b"X", describe(error))
+        sys.exit(2)
+    send_json(
+        control,
+        b"G",
+        {
+            "post_key": greeting.post_key.hex(),
+            "case": greeting.case,
+            "clients": greeting.clients,
+            "canaries": greeting.canaries,
+            "releases": greeting.releases,
+            "protection": dict(greeting.protection),
+        },
+    )
+    with contextlib.suppress(EOFError, ConnectionError):
+        service.serve()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    # an uncaught exception's text could hold content: say its class, and no more
+    sys.excepthook = lambda kind, _value, _trace: print(f"examiner: {kind.__name__}", file=sys.stderr)  # noqa: T201
+    threading.excepthook = lambda arguments: print(f"examiner: {arguments.exc_type.__name__}", file=sys.stderr)  # noqa: T201
+    main()

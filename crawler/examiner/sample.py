@@ -1,0 +1,63 @@
+"""A sample or a member of one while it is open: what both passes have made of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.matching.byte_scanner import ByteScanner
+from crawler.matching.watchlist_match import Matcher
+from crawler.records.column_roles import Plan
+from crawler.records.running_text import RunningText
+from data.model import Finding
+
+U64 = NDArray[np.uint64]
+
+MAX_PROBLEMS_KEPT = 50
+
+
+@dataclass(slots=True)
+class Member:
+    """A sample or member while it is open.
+
+    Attributes:
+        codes: of problems of it and of all members inside it. unlisted: members inside it that are not listed one by
+            one, and the codes of their problems.
+    """
+
+    name: str
+    format: str
+    matcher: Matcher
+    scanner: ByteScanner
+    digest: Any
+    size: int = 0
+    crc: int = 0
+    leaf: bool = True
+    rows: int = 0
+    records: int = 0
+    complete: bool = True
+    problems: list[str] = field(default_factory=list)
+    members: list[Finding] = field(default_factory=list)
+    codes: set[str] = field(default_factory=set)
+    unlisted: int = 0
+    unlisted_codes: set[str] = field(default_factory=set)
+    header: list[str] | None = None
+    plan: Plan | None = None
+    prose: bool = False
+    text: RunningText | None = None
+    people: list[U64] = field(default_factory=list)
+    body: bytearray = field(default_factory=bytearray)
+
+    def problem(self, code: str, detail: str) -> None:
+        """Note a problem once; more than a screenful is cut with a last line that says so."""
+        self.codes.add(code)
+        line = f"{code}: {detail}"
+        if line in self.problems:
+            return
+        if len(self.problems) < MAX_PROBLEMS_KEPT:
+            self.problems.append(line)
+        elif len(self.problems) == MAX_PROBLEMS_KEPT:
+            self.problems.append("more: further problems of this sample are not listed")

@@ -1,0 +1,152 @@
+"""What runs in the crawl process: one job from the runner, one spider, one crawl, then the end.
+
+Everything that is slow to import is imported here, so that the warm server has it from which crawl processes are
+forked; the event loop and Twisted's reactor come into being in the forked process alone. A process that makes the only
+crawl of its command is started by itself: `python -m crawler.fetching.crawl_process SAMPLES CONTROL FD…`.
+"""
+
+from __future__ import annotations
+
+import encodings.idna
+import faulthandler
+import logging
+import multiprocessing
+import os
+import socket
+import sys
+
+import scrapy.core.downloader.handlers.http11
+import scrapy.downloadermiddlewares.defaultheaders
+import scrapy.downloadermiddlewares.downloadtimeout
+import scrapy.downloadermiddlewares.httpcompression
+import scrapy.downloadermiddlewares.redirect
+import scrapy.downloadermiddlewares.robotstxt
+import scrapy.downloadermiddlewares.stats
+import scrapy.downloadermiddlewares.useragent
+import scrapy.dupefilters
+import scrapy.extensions.corestats
+import scrapy.logformatter
+import scrapy.pqueues
+import scrapy.robotstxt
+import scrapy.spidermiddlewares.referer
+import scrapy.spidermiddlewares.start
+import scrapy.squeues
+import scrapy.statscollectors
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings import Settings
+
+import crawler.fetching.pipelines
+import crawler.fetching.scrapy_settings
+import crawler.transport.direct_handler
+import crawler.transport.middlewares
+import crawler.transport.resumed_download
+from crawler.fetching.platform_loader import PlatformLoader
+from crawler.fetching.runner_socket import Control, Job
+from crawler.process import landlock, privileges, startup_memory
+from data.errors import ConfigError, TocsinError
+
+# What this process keeps of its environment; above all no key, no credential and no proxy.
+_ENVIRONMENT = frozenset({"HOME", "PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"})
+
+
+class BareFormatter(logging.Formatter):
+    """Where something was logged and the class of the error: messages of libraries quote addresses and content."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; the message only where it is a constant with its values apart, and then without them."""
+        error = record.exc_info[1] if record.exc_info else None
+        said = str(record.msg).splitlines()[0] if record.args else f"line {record.lineno}"
+        ending = f" ({type(error).__name__})" if error is not None else ""
+        return f"{self.formatTime(record)} [{record.levelname.lower()}] crawl: {record.name}: {said}{ending}"
+
+
+def _log_barely() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(BareFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be shared by forked processes"  # noqa: S101
+
+
+def main(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None = None) -> None:
+    """Do the runner's job and end; whatever goes wrong is told to the runner, or the sockets' end tells it."""
+    for name in set(os.environ) - _ENVIRONMENT:
+        del os.environ[name]
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    os.umask(0o077)
+    os.chdir("/")
+    privileges.die_with_parent()
+    privileges.no_core_dumps()
+    faulthandler.disable()
+    sys.excepthook = lambda kind, _value, _trace: print(f"crawl: {kind.__name__}", file=sys.stderr)  # noqa: T201
+    _log_barely()
+    desk = Control(control)
+    code = 1
+    try:
+        job = desk.job()
+        startup_memory.return_buffers()
+        ports = None if job.network == "open" else _lose_network(required=job.network == "required")
+        privileges.no_new_privs()
+        landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
+        privileges.limit(memory=int(job.limits["memory"]))
+        _crawl(job, desk, samples, dial)
+        code = 0
+    except TocsinError as error:
+        _say(desk, str(error))
+    except Exception as error:  # noqa: BLE001 - only its class leaves this process
+        _say(desk, f"the crawl process failed with {type(error).__name__}")
+    finally:
+        # no handlers, no flushing of what libraries still hold: the work is committed, or it is not
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _lose_network(*, required: bool) -> tuple[int, ...]:
+    """Give up every way to make a connection of one's own; what Tor gives comes through the dial socket."""
+    reached = privileges.without_network()
+    if required and not privileges.network_is_refused():
+        raise ConfigError(
+            f"the network cannot be taken away from a crawl here ({reached})",
+            hint='write  wall = "auto"  under [tor] to crawl all the same',
+        )
+    return ()
+
+
+def _say(desk: Control, sentence: str) -> None:
+    try:
+        desk.last_words(sentence)
+    except (OSError, EOFError, TocsinError):
+        # the runner is gone; nobody is left to be told
+        os._exit(1)
+
+
+def _crawl(job: Job, desk: Control, samples: list[socket.socket], dial: socket.socket | None) -> None:
+    platform = PlatformLoader().platform(job.definition.platform)
+    process = AsyncCrawlerProcess(Settings(dict(job.settings)))
+    # Scrapy has just set its own logger to DEBUG
+    logging.getLogger("scrapy").setLevel(logging.WARNING)
+    process.crawl(platform, job=job, control=desk, sample_sockets=samples, dial_socket=dial)
+    process.start(install_signal_handlers=False)
+    if not desk.ended:
+        desk.last_words("the crawl ended before it began")
+
+
+def _alone(samples: int, control: int, *others: int) -> None:
+    """Do the job that comes on sockets with these numbers: so many of the examiner, then perhaps the dial socket."""
+    sockets = [socket.socket(fileno=number) for number in others]
+    main(socket.socket(fileno=control), sockets[:samples], *sockets[samples:])
+
+
+__all__ = ["crawler", "encodings", "main", "scrapy"]
+
+if multiprocessing.current_process().name == "MainProcess" and "multiprocessing.forkserver" in sys.modules:
+    # the warm server, which imports this and nothing more; another process has this road's 5 MB only if it is to take it
+    import crawler.tor.tor_handler
+
+    startup_memory.settle()
+elif __name__ == "__main__":
+    startup_memory.settle()
+    _alone(*map(int, sys.argv[1:]))

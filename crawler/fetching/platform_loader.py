@@ -1,0 +1,146 @@
+"""Finds the platforms in `spiders/`, file by file: one broken module is noted by name, all others run."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from data.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.settings import BaseSettings
+
+    from crawler.fetching.spider import SourceSpider
+
+PACKAGE = "spiders"
+# Seconds that the process may take which imports them; a loaded machine takes ten.
+_PATIENCE = 120
+
+
+class PlatformLoader:
+    """Scrapy's spider loader for platforms (`SPIDER_LOADER_CLASS`).
+
+    Attributes:
+        broken: module name -> class of the exception that its import raised; no text, for that could hold anything.
+    """
+
+    def __init__(self, packages: list[str] | None = None) -> None:
+        self.broken: dict[str, str] = {}
+        self._platforms: dict[str, type[SourceSpider]] = {}
+        for package in packages or [PACKAGE]:
+            self._load(package)
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Self:
+        """As Scrapy makes it: the packages of `SPIDER_MODULES`."""
+        return cls(settings.getlist("SPIDER_MODULES"))
+
+    def _load(self, package: str) -> None:
+        from crawler.fetching.spider import SourceSpider
+
+        folder = importlib.import_module(package)
+        for found in pkgutil.iter_modules(folder.__path__):
+            try:
+                module = importlib.import_module(f"{package}.{found.name}")
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever one platform does, the others run
+                self.broken[found.name] = type(error).__name__
+                continue
+            for value in vars(module).values():
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, SourceSpider)
+                    and value.__module__ == module.__name__
+                    and value.name
+                ):
+                    self._platforms[value.name] = value
+
+    def load(self, spider_name: str) -> type[SourceSpider]:
+        """The class of a platform; raises KeyError, as Scrapy asks."""
+        return self._platforms[spider_name]
+
+    def list(self) -> builtins.list[str]:
+        """Names of all platforms that work, in order."""
+        return sorted(self._platforms)
+
+    def find_by_request(self, request: Request) -> builtins.list[str]:  # noqa: ARG002 - Scrapy's protocol
+        """Nothing: a source names its platform, an address never does."""
+        return []
+
+    def platform(self, name: str) -> type[SourceSpider]:
+        """The class of a platform.
+
+        Raises:
+            ConfigError: there is none of that name, or its module is broken.
+        """
+        if name in self._platforms:
+            return self._platforms[name]
+        raise unusable(name, self.list(), self.broken)
+
+    def described(self) -> Platforms:
+        """What is to be known of the platforms where none is run."""
+        return Platforms({name: platform.defaults for name, platform in self._platforms.items()}, self.broken)
+
+
+@dataclass(frozen=True, slots=True)
+class Platforms:
+    """Platforms as processes know them that run none.
+
+    Attributes:
+        defaults: name -> what it brings to a definition.
+        broken: module name -> class of the exception that its import raised.
+    """
+
+    defaults: Mapping[str, Mapping[str, Any]]
+    broken: Mapping[str, str]
+
+    @classmethod
+    def read(cls) -> Self:
+        """From a process of its own, which imports Scrapy, lxml and what the platforms need: 25 MB that are not kept.
+
+        Raises:
+            ConfigError: the process failed.
+        """
+        # as the command line itself: nothing is imported from the folder that it was called in
+        command = [sys.executable, "-P", "-m", "crawler.fetching.platform_loader"]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_PATIENCE)
+            return cls(**json.loads(done.stdout))
+        except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"the platforms could not be read ({type(error).__name__})",
+                hint="see what is wrong: python -m crawler.fetching.platform_loader",
+            ) from error
+
+    def defaults_of(self, name: str) -> Mapping[str, Any]:
+        """What a platform brings to a definition; raises ConfigError as `PlatformLoader.platform` does."""
+        if name in self.defaults:
+            return self.defaults[name]
+        raise unusable(name, self.defaults, self.broken)
+
+
+def unusable(name: str, known: Iterable[str], broken: Mapping[str, str]) -> ConfigError:
+    """Why there is no such platform."""
+    if name in broken:
+        return ConfigError(
+            f"the platform '{name}' cannot be used: spiders/{name}.py fails with {broken[name]}",
+            hint=f"see what is wrong with it: python -c 'import spiders.{name}'",
+        )
+    return ConfigError(
+        f"there is no platform '{name}'", hint=f"platforms: {', '.join(sorted(known))}; correct `platform`"
+    )
+
+
+if __name__ == "__main__":
+    told = sys.stdout
+    # what a module prints is not part of the answer
+    sys.stdout = sys.stderr
+    json.dump(dataclasses.asdict(PlatformLoader().described()), told)

@@ -1,0 +1,321 @@
+"""The base of all platforms: reads a listing back to what is known, and fetches the posts that must be examined.
+
+A platform sets `name` and `defaults`, and overrides `read_listing` or `read_item` where selectors do not do. How the
+parts of a fetched post are read is `crawler.fetching.post_parts`, what becomes of them `crawler.fetching.pipelines`, which answer is a
+wall `crawler.pages.extract`, how it is asked for `crawler.transport`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from scrapy import Request, Spider
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from crawler.fetching.items import FetchedPost
+from crawler.fetching.listing_walk import Walk
+from crawler.fetching.post_parts import PostParts
+from crawler.fetching.responses import cause, content_type, listing_trouble, parts
+from crawler.fetching.runner_socket import Control, Job
+from crawler.pages import extract
+from crawler.pages.extract import ItemPage, Listing
+from crawler.pages.incident_rules import Rules
+from crawler.pages.post_fields import traits_of, version_of
+from crawler.pages.post_identity import mask_address, post_id, seal_due
+from crawler.transport.errors import Trouble, trouble_of
+from data.errors import LeaseLost, SourceError
+from data.model import Post
+from data.sources.addresses import origins, start_url
+from data.sources.definition import Definition
+
+# The walk comes first: posts that it finds are due from then on, whatever happens to this process.
+WALK, DUE, POST = 20, 10, 0
+
+
+class SourceSpider(Spider):
+    """One crawl of one source.
+
+    Attributes:
+        defaults: what the platform brings to a definition, keys as in a source file.
+        job: what is to be done. control: the runner. definition: of the source.
+        sample_sockets: to the examiner. dial_socket: over Tor, where connections come from. walk: how far the listing was read.
+        parts: how the parts of its posts are read.
+        refused: host -> requests that were not made. counts: of posts: listed, new, changed, examined, unexamined.
+        trouble: why the crawl failed. stopped: nothing more is to be done. lost: the runner is gone or said so.
+    """
+
+    name = ""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        control: Control,
+        sample_sockets: list[socket.socket] | None = None,
+        dial_socket: socket.socket | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job, self.control, self.definition = job, control, job.definition
+        self.sample_sockets = sample_sockets or []
+        self.dial_socket = dial_socket
+        self.walk = Walk(job.settled, self._stop(), job.definition.list.max_pages)
+        self.refused: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.trouble: Trouble | None = None
+        self.stopped = False
+        self.lost = False
+        self._closing: asyncio.Task[None] | None = None
+        self._walked = False
+        self._mirrors = deque(origins(self.definition)[1:] if "{host}" in self._template() else ())
+        self._taken: set[tuple[str, str]] = set()
+        self._waited: set[str] = set()
+        self._folders: deque[str] = deque()
+        self._known_parts = frozenset(parts(self.definition))
+        given = job.rules
+        self._rules = Rules.of(given.get("words", ()), given.get("expressions", ()), given.get("files", {}))
+        self.parts = PostParts(self, self._rules)
+
+    # --- what a platform may override ----------------------------------------------------------------------------
+
+    @classmethod
+    def read_listing(
+        cls, definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
+    ) -> Listing:
+        """The posts of one page; arguments and errors as `crawler.pages.extract.read_listing`."""
+        return extract.read_listing(definition, body, url, content_type, page_no, status)
+
+    @classmethod
+    def read_item(
+        cls, definition: Definition, post: Post, body: bytes, url: str, content_type: str = "", status: int = 200
+    ) -> ItemPage:
+        """The text of one page of a post; arguments and errors as `crawler.pages.extract.read_item`."""
+        return extract.read_item(definition, post, body, url, content_type, status)
+
+    # --- the walk ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Posts that are still due, and the first page of the listing."""
+        for name, reason in self._rules.broken.items():
+            await self.ask("event", kind="source_changed", subject=name, facts={"said": reason, "page": 0})
+        yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
+        for post in self.job.due:
+            row = self._row(post)
+            self._taken.add((row["id"], row["version"]))
+            self._waited.add(row["id"])
+            yield self._post_request(extract.completed(self.definition, post), row, changed=False, priority=DUE)
+
+    def _stop(self) -> Any:
+        pages = self.definition.list.pages
+        return pages.stop if pages else "seen"
+
+    def _template(self) -> str:
+        return self.definition.list.url or self.definition.url
+
+    def _listing_request(self, url: str, page_no: int, *, folder: bool = False) -> Request:
+        return Request(
+            url,
+            self.parse,
+            errback=self.listing_failed,
+            priority=WALK,
+            dont_filter=True,
+            cb_kwargs={"page_no": page_no, "folder": folder},
+        )
+
+    async def parse(self, response: Response, page_no: int, folder: bool) -> AsyncIterator[Any]:
+        """One page of the listing: note its posts, ask for those to examine, go on or end the walk."""
+        trouble: Trouble | None
+        listing = Listing()
+        try:
+            listing = self.read_listing(
+                self.definition, response.body, response.url, content_type(response), page_no, response.status
+            )
+            trouble = listing_trouble(response, listing)
+        except SourceError as error:
+            trouble = Trouble("platform", str(error), retry=False)
+        if trouble is not None:
+            async for request in self._without(trouble, page_no, folder):
+                yield request
+            return
+        if self.job.mode == "check":
+            await self._show(listing)
+            return
+        rows = {row["id"]: (row, post) for post in listing.posts for row in [self._row(post)]}
+        answer = await self._listed([(row, post) for row, post in rows.values()], page_no)
+        changed = set(answer["changed"])
+        for identity in answer["examine"]:
+            row, post = rows[identity]
+            if identity in changed or identity not in self._waited:
+                self.counts["changed" if identity in changed else "new"] += 1
+            if (identity, row["version"]) in self._taken:
+                continue
+            self._taken.add((identity, row["version"]))
+            yield self._post_request(post, row, changed=identity in changed)
+        for identity in answer["revisit"]:
+            row, post = rows[identity]
+            yield self._post_request(post, row, changed=False, priority=POST - 1)
+        self._folders.extend(listing.more)
+        for problem in listing.problems:
+            subject, _, said = problem.partition(":")
+            await self.ask(
+                "event", kind="source_changed", subject=subject, facts={"said": said.strip(), "page": page_no}
+            )
+        if folder:
+            self.walk.rows += listing.rows
+            self.walk.met += len(answer["settled_ids"])
+            wanted = False
+        else:
+            wanted = self.walk.page(
+                list(rows),
+                answer["settled_ids"],
+                answer["examine"],
+                more=bool(listing.next_url) or self._at_limit(page_no),
+            )
+        if wanted and listing.next_url:
+            yield self._listing_request(listing.next_url, page_no + 1)
+        elif self._folders:
+            yield self._listing_request(self._folders.popleft(), 1, folder=True)
+        else:
+            await self._end_walk()
+
+    def _at_limit(self, page_no: int) -> bool:
+        """Whether this page is the last that the definition allows, of a listing that has pages."""
+        rules = self.definition.list
+        return page_no >= rules.max_pages and bool(rules.next or rules.pages)
+
+    async def _listed(self, rows: list[tuple[dict[str, Any], Post]], page_no: int) -> dict[str, Any]:
+        self.counts["listed"] += len(rows)
+        return await self.ask("listed", posts=self.due_rows(post for _, post in rows), page=page_no)
+
+    async def _end_walk(self) -> None:
+        self._walked = True
+        gap = self.walk.gap and self.definition.health.overlap
+        await self.ask("walked", pages=self.walk.pages, rows=self.walk.rows, gap=gap)
+
+    async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
+        """The listing did not come: another mirror, or the crawl has failed."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        trouble = trouble_of(cause(failure))
+        async for again in self._without(trouble, request.cb_kwargs["page_no"], request.cb_kwargs["folder"]):
+            yield again
+
+    async def _without(self, trouble: Trouble, page_no: int, folder: bool) -> AsyncIterator[Any]:
+        """What to do without a page of the listing."""
+        if trouble.code == "absent" and page_no > 1 and not folder:
+            # past the last page many sites answer 404
+            self.walk.page([], (), (), more=False)
+            if self._folders:
+                yield self._listing_request(self._folders.popleft(), 1, folder=True)
+            else:
+                await self._end_walk()
+        elif page_no == 1 and not folder and self._mirrors:
+            yield self._listing_request(start_url(self.definition, datetime.now(UTC), self._mirrors.popleft()), 1)
+        else:
+            self.trouble = trouble
+
+    async def _show(self, listing: Listing) -> None:
+        self.walk.page([post.native for post in listing.posts], (), (), more=False)
+        self.counts["listed"] += len(listing.posts)
+        self._walked = True
+        posts = [{**post.to_json(), "id": post.native} for post in listing.posts]
+        await self.ask("rows", posts=posts, problems=list(listing.problems), rows=listing.rows, dropped=listing.dropped)
+
+    # --- posts ---------------------------------------------------------------------------------------------------
+
+    def _row(self, post: Post) -> dict[str, Any]:
+        key = self.job.post_key
+        traits = traits_of(key, post, datetime.now(UTC))
+        return {
+            "id": post_id(key, post.source, post.native),
+            "version": version_of(key, traits),
+            "address": mask_address(post.url, key, self._known_parts),
+            "traits": traits,
+        }
+
+    def _post_request(self, post: Post, row: Mapping[str, Any], *, changed: bool, priority: int = POST) -> Any:
+        """The request for the first part of a post; the post itself where its listing said all there is."""
+        url, headers, meta = self.parts.first_request(post)
+        try:
+            return Request(
+                url,
+                self.parse_post,
+                headers=headers,
+                errback=self.post_failed,
+                priority=priority,
+                dont_filter=True,
+                meta=meta,
+                cb_kwargs={"post": post, "row": row, "changed": changed},
+            )
+        except ValueError:
+            # Scrapy's own check: no scheme, or nothing that could be an address
+            return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
+
+    async def parse_post(self, response: Response, post: Post, row: Mapping[str, Any], changed: bool) -> Any:
+        """The first part of a post came."""
+        yield FetchedPost(post, row, changed, response)
+
+    async def post_failed(self, failure: Failure) -> Any:
+        """The first part of a post did not come."""
+        given = failure.request.cb_kwargs  # type: ignore[attr-defined]
+        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(cause(failure)))
+
+    def due_rows(self, posts: Iterable[Post]) -> list[dict[str, Any]]:
+        """Posts as the runner takes them, each sealed so that it can be fetched later."""
+        return [
+            {**self._row(post), "due": base64.b64encode(seal_due(self.job.post_key, post)).decode()} for post in posts
+        ]
+
+    async def fetch(
+        self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
+    ) -> Response | Trouble:
+        """One more answer of this crawl, on the same road as all others."""
+        try:
+            return await self.crawler.engine.download_async(Request(url, headers=headers, meta=meta, dont_filter=True))
+        except Exception as error:  # noqa: BLE001 - named by its class; the rest of the post is still read
+            return trouble_of(error)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def ask(self, question: str, **fields: Any) -> dict[str, Any]:
+        """The runner's answer; without one the crawl stops."""
+        try:
+            return await self.control.ask(question, **fields)
+        except LeaseLost as error:
+            self.lost = True
+            self.stop(Trouble("lost", str(error), retry=True))
+            raise
+
+    def stop(self, trouble: Trouble) -> None:
+        """End the crawl as failed; what is not committed stays due."""
+        self.trouble = self.trouble or trouble
+        if not self.stopped:
+            self.stopped = True
+            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=trouble.code))
+
+    async def closed(self, reason: str) -> None:
+        """Tell the runner how it went; Scrapy calls it when nothing is in flight any more."""
+        if self.lost:
+            return
+        trouble = self.trouble
+        if trouble is None and not self._walked:
+            trouble = Trouble("platform", f"the listing was not read to its end ({reason})", retry=True)
+        requests = self.crawler.stats.get_value("downloader/request_count", 0)
+        counts = {name: self.counts[name] for name in ("listed", "new", "changed", "examined", "unexamined", "resumed")}
+        with contextlib.suppress(LeaseLost):
+            await self.control.ask(
+                "end",
+                state="failed" if trouble else "done",
+                counts={**counts, "refused": self.refused.total(), "requests": requests},
+                hosts=dict(self.refused.most_common(20)),
+                code=trouble.code if trouble else "",
+                error=trouble.detail if trouble else "",
+            )

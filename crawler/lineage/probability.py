@@ -1,0 +1,81 @@
+"""How probable so many cases or more are where a mean is expected (pure): of one mean, and of many at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+
+# Above this mean the normal curve is as good as any here.
+_LARGE = 1000.0
+# Where 50 e-foldings away from all that is probable, the tail is 0.
+_FAR = -50.0
+_EXACT = 1e-12
+
+
+def poisson_tail(mean: float, least: int) -> float:
+    """Probability that a Poisson number of this mean is `least` or more."""
+    return float(poisson_tails(np.array([mean]), least)[0])
+
+
+def poisson_tails(means: F64, least: int) -> F64:
+    """Shape of `means`: of each mean, the probability that a Poisson number is `least` or more.
+
+    It is the regularised incomplete gamma function: below its bulk a series, above it a continued fraction, for all
+    means at once, which takes 0.1 ms where 256 sums of terms took 2.
+
+    Source: DLMF 8.11.4 and 8.9.2, the latter evaluated as Lentz does.
+    """
+    if least <= 0:
+        return np.ones(len(means))
+    tails = np.zeros(len(means))
+    positive = means > 0
+    # not the logarithm of the quotient, which is 0 for the smallest means
+    ratio = np.log(np.where(positive, means, 1.0)) - math.log(least)
+    near = positive & ((means >= least) | (least - means + least * ratio >= _FAR))
+    large = near & (means > _LARGE)
+    for at in np.flatnonzero(large).tolist():
+        tails[at] = 0.5 * math.erfc((least - 0.5 - means[at]) / math.sqrt(2 * means[at]))
+    below = near & ~large & (means < least + 1)
+    if below.any():
+        tails[below] = _series(means[below], least)
+    above = near & ~large & ~below
+    if above.any():
+        tails[above] = 1 - _fraction(means[above], least)
+    return tails
+
+
+def _first(means: F64, least: int) -> F64:
+    """The probability of exactly `least` cases."""
+    first: F64 = np.exp(least * np.log(means) - means - math.lgamma(least + 1))
+    return first
+
+
+def _series(means: F64, least: int) -> F64:
+    """`poisson_tails` where means are below `least` + 1: each term is less than the one before."""
+    terms = _first(means, least)
+    total, number = terms.copy(), least
+    while (terms > total * _EXACT).any():
+        number += 1
+        terms *= means / number
+        total += terms
+    return np.minimum(total, 1.0)
+
+
+def _fraction(means: F64, least: int) -> F64:
+    """The probability of fewer than `least` cases, where means are at least `least` + 1."""
+    b = means + 1 - least
+    c, d = np.full(len(means), 1e300), 1 / b
+    value = d.copy()
+    for step in range(1, 10_000):
+        a = -step * (step - least)
+        b += 2
+        d = 1 / (a * d + b)
+        c = b + a / c
+        value *= d * c
+        if (np.abs(d * c - 1) < _EXACT).all():
+            return _first(means, least) * least * value
+    raise ArithmeticError("the tail of a Poisson number could not be computed")

@@ -1,0 +1,1 @@
+"""Is it ours? The byte pass, its compiled scans and the match against the watch-list."""

@@ -1,0 +1,221 @@
+"""Announced deadlines in the text of a post, English and French: "part 2 in 48h", "le reste vendredi". Pure.
+
+A time alone is no announcement: its sentence has to speak of something to come. What rings is `crawler.alerts.events`'.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from data.identifiers.normalise import fold
+
+DAY = 1440
+MAX_TEXT = 200_000
+MAX_DEADLINES = 8
+# What is announced for later than this is no announcement of a release.
+FARTHEST = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """One announced time.
+
+    Attributes:
+        at: minutes since 1970, None where the text says only how long from its writing on.
+        after: minutes from the writing on, None where `at` is given.
+        exact: how exact it is, in minutes. phrase: its words in one form ("in 48 h"), of a closed vocabulary.
+    """
+
+    at: int | None
+    after: int | None
+    exact: int
+    phrase: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return asdict(self)
+
+
+_NUMBERS = {
+    "a": 1, "an": 1, "one": 1, "un": 1, "une": 1, "two": 2, "deux": 2, "three": 3, "trois": 3, "four": 4, "quatre": 4,
+    "five": 5, "cinq": 5, "six": 6, "seven": 7, "sept": 7, "eight": 8, "huit": 8, "nine": 9, "neuf": 9, "ten": 10,
+    "dix": 10, "couple of": 2, "few": 3, "quelques": 3,
+}  # fmt: skip
+_UNITS = (
+    ("mi", "min", 1),
+    ("h", "h", 60),
+    ("w", "weeks", 7 * DAY),
+    ("se", "weeks", 7 * DAY),
+    ("mo", "months", 30 * DAY),
+    ("d", "days", DAY),
+    ("j", "days", DAY),
+)
+_NUMBER = r"(\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True)) + r")"
+_UNIT = r"(min(?:ute)?s?|h(?:(?:ou)?rs?|eures?)?|hours?|d(?:ays?)?|j(?:ours?)?|w(?:ee)?ks?|semaines?|months?|mois)"
+_SPAN = _NUMBER + r"\s*-?\s*" + _UNIT
+_RELATIVE = re.compile(
+    rf"\b(?:in|within|after|dans|sous|d'ici|apres)\s+(?:the\s+(?:next\s+|coming\s+)?|les\s+(?:prochaines?\s+)?|a\s+(?=couple|few))?{_SPAN}\b"
+    rf"|\b(?:you have|you got|vous avez|il (?:vous |leur )?reste|they have|ils ont)\s+(?:only\s+|until\s+|encore\s+|plus que\s+)?{_SPAN}\b"
+    rf"|\b{_SPAN}\s+(?:left|remaining|to go|to pay|to contact|restant\w*|pour (?:payer|repondre|nous))\b"
+)
+_DAYS = {
+    "mon": 0, "lun": 0, "tue": 1, "mar": 1, "wed": 2, "mer": 2, "thu": 3, "jeu": 3, "fri": 4, "ven": 4, "sat": 5, "sam": 5,
+    "sun": 6, "dim": 6,
+}  # fmt: skip
+_WEEKDAY = re.compile(
+    r"\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b"
+)
+_SOON = re.compile(
+    r"\b(tomorrow|demain|tonight|ce soir|next week|(?:la )?semaine prochaine|end of (?:the |this )?week|fin de (?:la )?semaine"
+    r"|this weekend|ce week-?end|end of (?:the |this )?month|fin du mois|next month|(?:le )?mois prochain)\b"
+)
+_MONTHS = {
+    "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "avr": 4, "may": 5, "mai": 5, "jun": 6, "juin": 6, "jul": 7, "juil": 7,
+    "aug": 8, "aou": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
+_MONTH = (
+    r"(january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|janvier|fevrier|mars|avril|mai|juin|juillet|aout|septembre|octobre|novembre|decembre"
+    r"|(?:jan|feb|fev|mar|apr|avr|jun|jul|juil|aug|sept?|oct|nov|dec)\b\.?)"
+)
+_DATES = (
+    re.compile(r"\b(?P<y>20\d\d)-(?P<m>\d{1,2})-(?P<d>\d{1,2})"),
+    re.compile(
+        rf"\b(?P<d>\d{{1,2}})(?:st|nd|rd|th|er)?\s+(?:of\s+)?(?P<month>{_MONTH[1:-1]})(?:,?\s+(?P<y>20\d\d))?\b"
+    ),
+    re.compile(rf"\b(?P<month>{_MONTH[1:-1]})\s+(?:the\s+)?(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<y>20\d\d))?\b"),
+    re.compile(r"\b(?P<d>\d{1,2})[/.](?P<m>\d{1,2})[/.](?P<y>20\d\d|\d\d)\b"),
+)
+_CLOCK = re.compile(
+    r"^[t,\s]{0,3}(?:at|a|@|around|vers)?\s{0,2}(?P<h>\d{1,2})(?:[:h](?P<min>\d{2})?|(?=\s?[ap]m))(?::\d{2})?\s?(?P<half>am|pm)?"
+)
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|\s-\s|\s\|\s")
+# Words that speak of something to come, whatever else the sentence says.
+_COMING = re.compile(
+    r"\b(?:will|we'll|going to|gonna|shall|to be (?:published|released|leaked|continued)|coming|soon|remaining|the rest|deadline|due|until|expires?|countdown|ultimatum"
+    r"|next part|otherwise|or else|sera|seront|va|vont|allons|publierons|diffuserons|publierai|le reste|la suite|echeance|jusqu'?au?|delai|expire|sinon|bientot|prochaine partie)\b"
+    r"|\b(?:left|remaining|restantes?|restants?)\b"
+)
+# What is announced; with it a time to come is enough where nothing says that it is over.
+_THING = re.compile(
+    r"\b(?:publish\w*|releas\w*|leak\w*|dump\w*|upload\w*|drop|data|database|db|files?|part(?:ie)?|batch|full|archive|auction|ransom|pay\w*|contact"
+    r"|publi\w+|diffus\w+|fuite\w*|donnees|fichiers?|base|lot|tranche|rancon|encheres?|mise? en ligne)\b"
+)
+_OVER = re.compile(
+    r"\b(?:posted|published|released|leaked|uploaded|joined|registered|edited|born|since|ago|last (?:edited|seen|visit\w*|active)|copyright"
+    r"|was|were|had|nee? le|depuis|il y a|publiee?s? le|mis en ligne le|inscrit\w*|modifie\w*|etait|etaient|open(?:ed|ing)? hours?|consultation|rendez-vous|appointment)\b"
+)
+
+
+def deadlines(text: str, now: datetime) -> list[Deadline]:
+    """The times to come that a text announces, each once.
+
+    Args:
+        text: of a post; its first `MAX_TEXT` characters count.
+        now: aware; days of the week and dates without a year are those that come next.
+    """
+    found: dict[str, Deadline] = {}
+    for sentence in _SENTENCE.split(fold(text[:MAX_TEXT])):
+        if not (4 <= len(sentence) <= 2000):
+            continue
+        coming = bool(_COMING.search(sentence))
+        if not coming and (not _THING.search(sentence) or _OVER.search(sentence)):
+            continue
+        if (
+            coming
+            and not _THING.search(sentence)
+            and not re.search(
+                r"deadline|ultimatum|countdown|echeance|delai|left|remaining|le reste|la suite|expire", sentence
+            )
+        ):
+            continue
+        for deadline in _times(sentence, now.astimezone(UTC)):
+            found.setdefault(deadline.phrase, deadline)
+    return list(found.values())[:MAX_DEADLINES]
+
+
+def _times(sentence: str, now: datetime) -> list[Deadline]:
+    found: list[Deadline] = []
+    for match in _RELATIVE.finditer(sentence):
+        number, unit = next((match[at], match[at + 1]) for at in (1, 3, 5) if match[at])
+        found += _span(number, unit)
+    today = now.date()
+    for match in _WEEKDAY.finditer(sentence):
+        ahead = (_DAYS[match[1][:3]] - now.weekday()) % 7
+        found.append(_on(today + timedelta(days=ahead or 7), sentence[match.end() :]))
+    for match in _SOON.finditer(sentence):
+        found.append(_soon(match[1], now))
+    for pattern in _DATES:
+        for match in pattern.finditer(sentence):
+            day = _date(match.groupdict(), today)
+            if day is not None:
+                found.append(_on(day, sentence[match.end() :]))
+    limit = int((now + FARTHEST).timestamp() // 60)
+    return [
+        each
+        for each in found
+        if each.at is None or (now.timestamp() // 60 - 60 < each.at + each.exact and each.at < limit)
+    ]
+
+
+def _span(number: str, unit: str) -> list[Deadline]:
+    count = int(number) if number.isdecimal() else _NUMBERS[number]
+    word, minutes = next(((word, minutes) for begin, word, minutes in _UNITS if unit.startswith(begin)), ("", 0))
+    if not count or count * minutes > FARTHEST.total_seconds() / 60:
+        return []
+    return [Deadline(None, count * minutes, max(10, minutes), f"in {count} {word}")]
+
+
+def _on(day: date, behind: str) -> Deadline:
+    """A day, with the time of day that stands right behind it."""
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    exact = DAY
+    clock = _CLOCK.match(behind)
+    if clock is not None and (clock["min"] or clock["half"] or "h" in clock[0] or ":" in clock[0]):
+        hour, minute = int(clock["h"]), int(clock["min"] or 0)
+        hour = hour % 12 + 12 if clock["half"] == "pm" else hour % 12 if clock["half"] == "am" else hour
+        if hour < 24 and minute < 60:
+            # no time zone is said: a few hours either way
+            at, exact = at + timedelta(hours=hour, minutes=minute), 180
+    return Deadline(int(at.timestamp() // 60), None, exact, f"{at:%Y-%m-%d %H:%M}" if exact < DAY else f"{at:%Y-%m-%d}")
+
+
+def _soon(said: str, now: datetime) -> Deadline:
+    today = now.date()
+    if said in {"tomorrow", "demain", "tonight", "ce soir"}:
+        # said of the day of writing
+        minutes = DAY if said in {"tomorrow", "demain"} else 720
+        return Deadline(None, minutes, DAY, f"in {minutes // 60} h")
+    if said.startswith(("end of", "fin d")) and "mo" in said:
+        day, exact = _first_of_next_month(today) - timedelta(days=1), 2 * DAY
+    elif "month" in said or "mois" in said:
+        day, exact = _first_of_next_month(today), 30 * DAY
+    elif said.startswith(("end of", "fin d")) or "end" in said:
+        day, exact = today + timedelta(days=(6 - now.weekday()) % 7), 2 * DAY
+    else:
+        day, exact = today + timedelta(days=7 - now.weekday()), 7 * DAY
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return Deadline(int(at.timestamp() // 60), None, exact, f"{at:%Y-%m-%d}")
+
+
+def _first_of_next_month(today: date) -> date:
+    return (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _date(parts: dict[str, str | None], today: date) -> date | None:
+    day = int(parts["d"] or 0)
+    named = parts.get("month")
+    by_name = _MONTHS.get(named[:4].rstrip("."), _MONTHS.get(named[:3], 0)) if named else 0
+    month = by_name or int(parts.get("m") or 0)
+    year = parts.get("y")
+    try:
+        if year:
+            return date(int(year) + (2000 if len(year) == 2 else 0), month, day)
+        found = date(today.year, month, day)
+        # a month that is over for long is the next year's; one just over is past
+        return found.replace(year=today.year + 1) if (today - found).days > 60 else found
+    except ValueError:
+        return None

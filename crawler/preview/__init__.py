@@ -1,0 +1,1 @@
+"""File lists of archives and torrents, read before the data itself is fetched."""

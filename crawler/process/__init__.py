@@ -1,0 +1,1 @@
+"""What all processes share: frames, privileges (namespaces, seccomp, Landlock) and the client of the examiner."""

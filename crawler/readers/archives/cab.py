@@ -1,0 +1,18 @@
+"""Microsoft cabinets, read by libarchive."""
+
+from __future__ import annotations
+
+from crawler.readers.archives.libarchive_decoder import read_archive
+from crawler.readers.core.output import Limits, Output, Source
+
+FORMAT = "cab"
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Sure by its magic bytes."""
+    return 1.0 if head.startswith(b"MSCF\0\0\0\0") else 0.0
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:
+    """Read all members as they come."""
+    read_archive(source, out, limits, "cab")

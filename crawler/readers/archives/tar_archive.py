@@ -1,0 +1,300 @@
+"""tar in one pass, in all its dialects; a damaged header costs its member and not those behind it.
+
+Source: POSIX.1-2024 (pax), the GNU tar manual (long names, sparse files, base-256 numbers).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crawler.readers.core.members import may_open, read_here, read_inside, read_member
+from crawler.readers.core.output import MAX_NAME, Damaged, Limits, Output, Source
+from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.special_members import Notes, bare_member, leaves
+from data.errors import LimitReached
+
+FORMAT = "tar"
+
+_BLOCK = 512
+_PIECE = 2**20
+# a name or a set of pax records is not longer in earnest
+_MAX_EXTRA = 2**20
+# as far as a mark is looked for at a time
+_WINDOW = 2**16
+_MARK, _MARK_AT = b"ustar", 257
+_NUMBER = re.compile(rb"[ \0]*[0-7]*[ \0]*")
+_HARD, _SYMBOLIC, _DEVICES, _FOLDERS = b"1", b"2", (b"3", b"4", b"6"), (b"5", b"D")
+_LABELS = (b"V", b"N", b"M")
+_ZEROS = bytes(_BLOCK)
+_ASCII = bytes(range(128))
+
+
+@dataclass(slots=True)
+class _Header:
+    """One header; `size` is negative where it is nothing that can be meant."""
+
+    name: bytes
+    size: int
+    kind: bytes
+    target: bytes
+    extended: bool
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Sure by the checksum of its first header, with its mark where that is wrong."""
+    if _valid(head[:_BLOCK]):
+        return 1.0
+    return 0.98 if head.startswith(_MARK, _MARK_AT) and _valid_somewhere(head) else 0.0
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:
+    """Read all members as they come."""
+    archive = _Archive(source, out, limits)
+    try:
+        archive.read()
+    finally:
+        archive.notes.report(out)
+
+
+def _valid(block: bytes) -> bool:
+    """True if its checksum is that of its bytes; some old tools took them as signed."""
+    if len(block) < _BLOCK or not block[0] or _NUMBER.fullmatch(block[148:156]) is None:
+        return False
+    digits = block[148:156].strip(b" \0")
+    if not digits:
+        return False
+    wanted = int(digits, 8)
+    fields = block[:148] + block[156:_BLOCK]
+    plain = sum(fields) + 256
+    return wanted in (plain, plain - 256 * len(fields.translate(None, _ASCII)))
+
+
+def _valid_somewhere(data: bytes) -> bool:
+    at = data.find(_MARK, _MARK_AT + 1)
+    while at >= 0:
+        if _valid(data[at - _MARK_AT : at - _MARK_AT + _BLOCK]):
+            return True
+        at = data.find(_MARK, at + 1)
+    return False
+
+
+def _number(field: bytes) -> int:
+    """Octal, or binary behind a set first bit; -1 for what is neither."""
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big", signed=True) if field[0] == 0xFF else int.from_bytes(field[1:], "big")
+        return value if field[0] in (0x80, 0xFF) else -1
+    digits = field.strip(b" \0")
+    try:
+        return int(digits, 8) if digits else 0
+    except ValueError:
+        return -1
+
+
+def _parse(block: bytes) -> _Header:
+    name = block[:100].split(b"\0", 1)[0]
+    # GNU tar keeps other things where the standard has the first half of long names
+    prefix = block[345:500].split(b"\0", 1)[0] if block[257:263] == b"ustar\0" else b""
+    return _Header(
+        prefix + b"/" + name if prefix else name,
+        _number(block[124:136]),
+        block[156:157],
+        block[157:257].split(b"\0", 1)[0],
+        bool(block[482]),
+    )
+
+
+class _Archive:
+    """One archive on its way through."""
+
+    def __init__(self, source: Source, out: Output, limits: Limits) -> None:
+        self.ended = False
+        self.notes = Notes()
+        self._source = source
+        self._out = out
+        self._limits = limits
+        self._records: dict[bytes, bytes] = {}
+        self._global: dict[bytes, bytes] = {}
+        self._names: set[int] = set()
+        # what the last member's last block was filled with
+        self._padding = b""
+
+    def read(self) -> None:
+        """All members, also those of archives behind the first."""
+        source = self._source
+        while block := source.peek(_BLOCK):
+            if _valid(block):
+                source.skip(_BLOCK)
+                self.ended = False
+                self._member(_parse(block))
+            elif block == _ZEROS:
+                self.ended = True
+                self._over_zeros()
+            elif self.ended:
+                # what follows the end and is no header is no part of the archive
+                return
+            elif len(block) < _BLOCK:
+                source.skip(len(block))
+                break
+            else:
+                self.notes.add("damaged", "a member's header is damaged")
+                source.skip(1)
+                self._next_header()
+        if not self.ended:
+            self.notes.add("cut", "the archive ends before its end mark")
+
+    def _over_zeros(self) -> None:
+        source = self._source
+        while (block := source.peek(_BLOCK)) and not block.strip(b"\0"):
+            source.skip(len(block))
+
+    def _next_header(self) -> None:
+        """Go to the next valid header wherever it begins, or to the end."""
+        source = self._source
+        while data := source.peek(_WINDOW):
+            at = self._header_in(data)
+            other = Finder(data if at < 0 else data[: at + REACH]).find() if at else None
+            if other is not None and (other < at or at < 0) and may_open(self._out):
+                source.skip(other)
+                read_here(source, self._out)
+            elif at >= 0:
+                source.skip(at)
+                return
+            else:
+                source.skip(len(data) if len(data) < _WINDOW else _WINDOW - _BLOCK + 1)
+
+    @staticmethod
+    def _header_in(data: bytes) -> int:
+        at = data.find(_MARK)
+        while at >= 0:
+            if at >= _MARK_AT and _valid(data[at - _MARK_AT : at - _MARK_AT + _BLOCK]):
+                return at - _MARK_AT
+            at = data.find(_MARK, at + 1)
+        return -1
+
+    # --- members -------------------------------------------------------------------------------------------------
+
+    def _member(self, header: _Header) -> None:
+        if header.kind in (b"x", b"g", b"X", b"L", b"K"):
+            self._extra(header)
+            return
+        records, self._records = {**self._global, **self._records}, {}
+        raw = records.get(b"GNU.sparse.name") or records.get(b"path") or header.name
+        target = records.get(b"linkpath") or header.target
+        size = _decimal(records.get(b"size"), header.size)
+        name = raw[: 4 * MAX_NAME].decode("utf-8", "surrogateescape")
+        self._identify(raw)
+        sparse = header.kind == b"S" or any(key.startswith(b"GNU.sparse") for key in records)
+        if header.kind in _FOLDERS and not (header.kind == b"D" and size > 0):
+            return
+        if header.kind in (_HARD, _SYMBOLIC, *_DEVICES, *_LABELS[:1]) and not self._has_body(header.kind, size):
+            self._bare(header.kind, name, target)
+            return
+        if header.kind == b"S":
+            self._sparse_maps(header.extended)
+        if header.kind == b"M":
+            self.notes.add("cut", "a member began in another volume")
+        self._file(name, size, sparse=sparse)
+
+    def _identify(self, name: bytes) -> None:
+        number = hash(name)
+        if number in self._names:
+            self.notes.add("suspicious", "two members have the same name", incomplete=False)
+        self._names.add(number)
+        if len(self._names) > self._limits.max_entries:
+            raise LimitReached(f"more than {self._limits.max_entries} members")
+
+    def _has_body(self, kind: bytes, size: int) -> bool:
+        """Some tools give the bytes of a hard link again, others only their number."""
+        if kind != _HARD or size <= 0:
+            return False
+        block = self._source.peek(_BLOCK)
+        return block != _ZEROS and not _valid(block)
+
+    def _bare(self, kind: bytes, name: str, target: bytes) -> None:
+        if kind in _DEVICES:
+            self.notes.add("suspicious", "a member is a device or a pipe", incomplete=False)
+        elif kind in (_HARD, _SYMBOLIC) and leaves(target.decode("utf-8", "replace")):
+            self.notes.add("suspicious", "a link leads out of the archive", incomplete=False)
+        bare_member(self._out, name)
+
+    def _sparse_maps(self, extended: bool) -> None:
+        while extended:
+            block = self._source.read(_BLOCK)
+            extended = len(block) == _BLOCK and bool(block[504])
+
+    def _file(self, name: str, size: int, *, sparse: bool) -> None:
+        source = self._source
+        if size < 0 or size > self._limits.max_output:
+            self.notes.add("suspicious", "a member's header names a size that cannot be")
+            body = self._until_header()
+        else:
+            body = self._body(size, sparse=sparse)
+        self._padding = b""
+        read_member(Source(body, name, source.amplification), self._out)
+        if self._padding.strip(b"\0"):
+            read_inside(self._padding, source, self._out, at=0)
+
+    def _body(self, size: int, *, sparse: bool) -> Iterator[bytes]:
+        source = self._source
+        left = size
+        while left:
+            piece = source.piece(min(left, _PIECE))
+            if not piece:
+                raise Damaged("cut", "the archive ends inside this member")
+            left -= len(piece)
+            yield piece
+        self._padding = source.read(-size % _BLOCK)
+        if sparse:
+            raise Damaged("sparse", "it is a sparse file: its parts are examined as if nothing stood between them")
+
+    def _until_header(self) -> Iterator[bytes]:
+        source = self._source
+        while data := source.peek(_WINDOW):
+            at = self._header_in(data)
+            if at >= 0:
+                yield source.read(at)
+                return
+            # the last bytes may begin a header
+            yield source.read(len(data) if len(data) < _WINDOW else _WINDOW - _BLOCK + 1)
+
+    # --- what stands before a member's header ----------------------------------------------------------------------
+
+    def _extra(self, header: _Header) -> None:
+        source = self._source
+        if not 0 <= header.size <= _MAX_EXTRA:
+            self.notes.add("suspicious", "a name or a set of records is longer than any that is meant")
+            self._next_header()
+            return
+        data = source.read(header.size)
+        source.skip(-header.size % _BLOCK)
+        read_inside(data, source, self._out, at=0)
+        if len(data) < header.size:
+            # the archive ends here, which is said by the caller
+            return
+        if header.kind == b"L":
+            self._records[b"path"] = data.split(b"\0", 1)[0]
+        elif header.kind == b"K":
+            self._records[b"linkpath"] = data.split(b"\0", 1)[0]
+        else:
+            self._pax(data, self._global if header.kind == b"g" else self._records)
+
+    def _pax(self, data: bytes, records: dict[bytes, bytes]) -> None:
+        at = 0
+        while at < len(data):
+            digits, space, _ = data[at : at + 12].partition(b" ")
+            size = int(digits) if digits.isdigit() and space else 0
+            key, sign, value = data[at + len(digits) + 1 : at + size].partition(b"=")
+            if not sign or at + size > len(data) or not value.endswith(b"\n"):
+                self.notes.add("damaged", "a record about a member is damaged", incomplete=False)
+                return
+            if key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU.sparse"):
+                records[key] = value[:-1]
+            at += size
+
+
+def _decimal(value: bytes | None, other: int) -> int:
+    if value is None or not value.isdigit() or len(value) > 20:
+        return other
+    return int(value)

@@ -1,0 +1,33 @@
+"""xz, with one or many streams one behind the other, as one file."""
+
+from __future__ import annotations
+
+import lzma
+import re
+
+from crawler.readers.archives.compressed_stream import Decoded, inner_name, unpack
+from crawler.readers.core.output import Limits, Output, Source
+
+FORMAT = "xz"
+
+_MAGIC = re.compile(rb"\xfd7zXZ\0")
+_ENDINGS = (".xz", ".txz")
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Sure by its magic bytes."""
+    return 1.0 if _MAGIC.match(head) else 0.0
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:
+    """Unpack all streams as one file."""
+    unpack(stream(source, limits), inner_name(source.name, *_ENDINGS), out)
+
+
+def stream(source: Source, limits: Limits) -> Decoded:
+    """The streams that begin where the source stands; a dictionary may take half of the memory."""
+
+    def make() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.memory // 2)
+
+    return Decoded(source, limits, _MAGIC, make, (lzma.LZMAError, EOFError), padding=True)

@@ -1,0 +1,1 @@
+"""What all readers share: sources, output, limits, the registry, signatures and encodings."""

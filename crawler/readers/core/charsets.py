@@ -1,0 +1,141 @@
+"""Encodings that a document declares and its bytes do not show: found by their names, undone piece by piece.
+
+UTF-8, UTF-16 and windows-1252 show themselves and are left to `encoding`. All are looked up when this is loaded: a reader in the
+sandbox opens no files.
+"""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from encodings.aliases import aliases
+
+from crawler.readers.core.encoding import detect
+from crawler.readers.core.output import PIECE, Output, Source
+
+_NAMES = (
+    *(f"iso8859-{number}" for number in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)),
+    *(f"cp125{number}" for number in (0, 1, 3, 4, 5, 6, 7, 8)),
+    *(f"cp{number}" for number in (437, 737, 775, 850, 852, 855, 857, 858, 860, 861, 862, 863, 865, 866, 869, 874)),
+    *("mac-roman", "mac-latin2", "mac-cyrillic", "mac-greek", "mac-turkish", "koi8-r", "koi8-u", "tis-620", "cp037", "cp500", "cp1140"),
+    *("big5", "big5hkscs", "cp950", "gb2312", "gbk", "gb18030", "hz", "shift_jis", "cp932", "shift_jisx0213", "euc_jp"),
+    *("iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3", "iso2022_kr", "euc_kr", "cp949", "johab", "utf-7"),
+)  # fmt: skip
+_CODECS = {codecs.lookup(name).name: codecs.lookup(name) for name in _NAMES}
+# names of what shows itself; browsers take Latin-1 for windows-1252 as well
+_PLAIN = frozenset(
+    {"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii", "latin-1", "iso-8859-1", "windows-1252", "cp1252", "utf-16", "utf-32"}
+    | {"utf-16le", "utf-16be", "utf-16-le", "utf-16-be", "utf-32le", "utf-32be", "unicode", "iso-10646-ucs-2", "ucs-2"}
+    | {"utf8mb4", "utf8mb3", "unknown-8bit", "8bit", "7bit", "binary", "default", "none", "unknown", "ansi", "x-user-defined"}
+)  # fmt: skip
+# names that the standard library does not have
+_MORE = {
+    "x-sjis": "shift_jis", "windows-31j": "cp932", "ks_c_5601-1987": "cp949", "ksc5601": "cp949", "x-gbk": "gbk", "ibm850": "cp850",
+    "x-euc-jp": "euc_jp", "hz-gb-2312": "hz", "x-mac-roman": "mac-roman", "macintosh": "mac-roman", "windows-949": "cp949",
+    "unicode-1-1-utf-7": "utf-7", "x-unicode-1-1-utf-7": "utf-7", "windows-874": "cp874", "dos-850": "cp850", "x-mac-cyrillic": "mac-cyrillic",
+    "iso-8859-8-i": "iso8859-8", "big5-hkscs": "big5hkscs", "x-x-big5": "big5", "csiso2022jp": "iso2022_jp", "iso-2022-jp": "iso2022_jp",
+}  # fmt: skip
+_SHIFTED = re.compile(rb"\+([A-Za-z0-9+/]*)-?")
+_LONGEST = 4096
+
+Decode = Callable[[bytes, bool], str]
+
+
+def is_plain(name: str) -> bool:
+    """Whether an encoding of this name shows itself, or the name says nothing."""
+    return name.strip().lower() in _PLAIN
+
+
+def decoder(name: str) -> Decode | None:
+    """What undoes an encoding piece by piece, the last one said; None where it shows itself or is not known."""
+    low = name.strip().lower()
+    if low in _PLAIN:
+        return None
+    low = _MORE.get(low, low)
+    folded = re.sub(r"[^a-z0-9]+", "_", low).strip("_")
+    for form in (
+        low,
+        folded,
+        folded.replace("_", "-"),
+        aliases.get(folded, ""),
+        aliases.get(folded, "").replace("_", "-"),
+    ):
+        found = _CODECS.get(form)
+        if found is not None:
+            break
+    else:
+        return None
+    if found.name == "utf-7":
+        return _Utf7().decode
+    return found.incrementaldecoder("replace").decode
+
+
+class _Utf7:
+    """UTF-7 that keeps what only looks like it: +33612345678 is a telephone number, whatever a page declares."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def decode(self, piece: bytes, final: bool = False) -> str:
+        data = self._held + piece
+        self._held = b""
+        if not final:
+            at = data.rfind(b"+")
+            # it may go on in the next piece
+            if at >= 0 and len(data) - at < _LONGEST and _SHIFTED.fullmatch(data, at):
+                data, self._held = data[:at], data[at:]
+        return _SHIFTED.sub(_letters, data).decode("utf-8", "replace")
+
+
+def _letters(found: re.Match[bytes]) -> bytes:
+    digits = found[1]
+    if not digits:
+        return b"+" if found[0] == b"+-" else found[0]
+    if digits.isdigit():
+        return found[0]
+    whole = digits[: len(digits) - 1] if len(digits) % 4 == 1 else digits
+    data = binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+    try:
+        return data[: len(data) & ~1].decode("utf-16-be").encode()
+    except UnicodeDecodeError:
+        return found[0]
+
+
+def recoded(source: Source, declared: re.Pattern[bytes], out: Output) -> Source:
+    """The source in UTF-8 where it declares an encoding that its bytes do not show; a name that is not known is told.
+
+    Args:
+        source: what is read.
+        declared: finds the name in the first bytes.
+        out: of its member.
+    """
+    head = source.peek(8192)
+    found = declared.search(head) if detect(head)[0] == "utf-8" else None
+    if found is None:
+        return source
+    name = found[1].decode("ascii", "replace")
+    decode = decoder(name)
+    if decode is None:
+        if not is_plain(name) and not _is_utf8(source.peek(2**16)):
+            out.problem("charset", "it declares an encoding that is not known; it was read as UTF-8", incomplete=True)
+        return source
+    # declared wrongly: what is UTF-8 is hardly anything else
+    if _is_utf8(source.peek(2**16)) and not source.peek(2**16).isascii():
+        return source
+    return Source(_pieces(source, decode), source.name, source.amplification)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _pieces(source: Source, decode: Decode) -> Iterator[bytes]:
+    while piece := source.piece(PIECE):
+        yield decode(piece, False).encode("utf-8", "replace")
+    yield decode(b"", True).encode("utf-8", "replace")

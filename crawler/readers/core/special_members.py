@@ -1,0 +1,54 @@
+"""What all containers share: problems counted once, members without bytes; formats are left to others."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from crawler.readers.core.members import EMPTY, UNKNOWN
+from crawler.readers.core.output import Output
+
+# a drive letter, a root, or a step upwards anywhere
+_LEAVES = re.compile(r"^(?:[A-Za-z]:|[/\\])|(?:^|[/\\])\.\.(?:[/\\]|$)")
+
+
+class Notes:
+    """Problems of one container, each said once with its count: a million members must not say it a million times."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, bool]] = Counter()
+
+    def add(self, code: str, sentence: str, *, incomplete: bool = True) -> None:
+        """Count one."""
+        self._counts[code, sentence, incomplete] += 1
+
+    def report(self, out: Output) -> None:
+        """Say them as problems of the open member."""
+        for (code, sentence, incomplete), count in self._counts.items():
+            out.problem(code, sentence if count == 1 else f"{sentence} ({count} times)", incomplete=incomplete)
+        self._counts.clear()
+
+
+def bare_member(out: Output, name: str) -> None:
+    """A member that has no bytes: a link, a device."""
+    out.begin(name, EMPTY)
+    out.end(0)
+
+
+def locked_member(out: Output, name: str) -> None:
+    """A member that is known by name alone."""
+    out.begin(name, UNKNOWN)
+    out.problem("locked", "it is encrypted and not read", incomplete=True)
+    out.end(0)
+
+
+def unread_member(out: Output, name: str) -> None:
+    """A member that is listed and that no reader can unpack."""
+    out.begin(name, UNKNOWN)
+    out.problem("unread", "it is not unpacked", incomplete=True)
+    out.end(0)
+
+
+def leaves(target: str) -> bool:
+    """True if a link's target lies outside the archive."""
+    return _LEAVES.search(target) is not None

@@ -1,0 +1,1 @@
+"""Readers of SQL dumps and database files."""

@@ -1,0 +1,1 @@
+"""Readers of text, HTML, PDF and RTF."""

@@ -1,0 +1,144 @@
+"""The packed streams of a PDF document as bytes for the byte pass, found without its structure; pages are left to `pdf`.
+
+Of the streams that draw pages only the strings are taken: long runs of coordinates look like telephone numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterator
+
+from crawler.readers.core.members import UNKNOWN, read_member
+from crawler.readers.core.output import RATIO_FLOOR, Damaged, Limits, Output, Source
+from crawler.readers.office.office_package import Part
+
+_STREAM = re.compile(rb"stream\r?\n")
+# the dictionary of a stream stands before it
+_DICTIONARY = 1024
+_FLATE = re.compile(rb"/Fl(?:ateDecode)?[\s/\]>]")
+_ASCII85 = re.compile(rb"/(?:ASCII85Decode|A85)[\s/\]>]")
+# pictures, fonts and colours
+_NO_TEXT = re.compile(rb"/Subtype\s*/(?:Image|Type1C|CIDFontType0C|OpenType)|/Length1\s|/Type\s*/XRef|/Alternate\s")
+_DRAWS = re.compile(rb"[)\]>]\s*T[Jj]")
+_STRING = re.compile(rb"\(((?:[^()\\]|\\.)*)\)|(T[Jj*dDm]|ET|')", re.DOTALL)
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
+_LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"", b"f": b""}
+_MAX_UNPACKED = 2**26
+_MAX_ASCII85 = 2**26
+# a stream that is none costs what was read of it once more
+_SLICE = 4096
+
+
+def give_streams(held: bytearray, source: Source, out: Output, limits: Limits) -> None:
+    """Give out what the packed streams hold as one member, if there is anything."""
+    streams = _Streams(held, source, limits)
+    pieces = streams.pieces()
+    first = next(pieces, b"")
+    if first:
+        member = Source(_chained(first, pieces), "streams", streams.amplification)
+        read_member(member, out, lambda head, name: Part(UNKNOWN))  # noqa: ARG005 - the signature of a choice
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+class _Streams:
+    """The streams of one document, unpacked one behind the other."""
+
+    def __init__(self, held: bytearray, source: Source, limits: Limits) -> None:
+        self._held = held
+        self._source = source
+        self._limits = limits
+        self._unpacked = 0
+
+    def amplification(self) -> float:
+        """Unpacked bytes for one byte of the whole sample."""
+        return self._source.amplification() * self._unpacked / max(1, len(self._held))
+
+    def pieces(self) -> Iterator[bytes]:
+        """Unpacked bytes.
+
+        Raises:
+            Damaged: "ratio" where streams unpack to far more than they are.
+        """
+        held, bombs, at = self._held, 0, 0
+        while found := _STREAM.search(held, at):
+            at = found.end()
+            before = bytes(held[max(0, found.start() - _DICTIONARY) : found.start()])
+            dictionary = before[before.rfind(b" obj") + 1 :]
+            if not _FLATE.search(dictionary) or _NO_TEXT.search(dictionary):
+                continue
+            if _ASCII85.search(dictionary):
+                data, taken = self._from_ascii85(at)
+            else:
+                data, taken = self._unpack(at, len(held))
+            at += taken
+            bombs += len(data) > _MAX_UNPACKED
+            if data:
+                yield from _split(_strings(data) if _DRAWS.search(data) else data)
+            if self._unpacked > RATIO_FLOOR and self.amplification() > self._limits.max_ratio:
+                raise Damaged("ratio", f"it unpacks to more than {self._limits.max_ratio:g} times its size")
+        if bombs:
+            raise Damaged("ratio", f"{bombs} streams unpack to more than {_MAX_UNPACKED} bytes")
+
+    def _from_ascii85(self, at: int) -> tuple[bytes, int]:
+        stop = self._held.find(b"~>", at, at + _MAX_ASCII85)
+        if stop < 0:
+            return b"", 0
+        try:
+            packed = base64.a85decode(bytes(self._held[at:stop]).removeprefix(b"<~"))
+        except (ValueError, binascii.Error):
+            return b"", 0
+        data, _ = self._unpack(0, len(packed), packed)
+        return data, stop - at
+
+    def _unpack(self, start: int, stop: int, packed: bytes | None = None) -> tuple[bytes, int]:
+        """What is unpacked from there on, a little more than allowed if there is so much, and what was taken."""
+        held = self._held if packed is None else packed
+        parts: list[bytes] = []
+        have, at = 0, start
+        decoder = zlib.decompressobj()
+        try:
+            while not decoder.eof and have <= _MAX_UNPACKED:
+                data = decoder.unconsumed_tail
+                if not data:
+                    data = bytes(held[at : min(at + _SLICE, stop)])
+                    if not data:
+                        break
+                    at += len(data)
+                parts.append(decoder.decompress(data, 2**18))
+                have += len(parts[-1])
+        except zlib.error:
+            # what came before the damage is kept
+            at -= len(data)
+        self._unpacked += have
+        return b"".join(parts), max(0, at - start - len(decoder.unused_data))
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), 2**20):
+        yield data[start : start + 2**20]
+    yield b"\n"
+
+
+def _strings(data: bytes) -> bytes:
+    """The strings that are shown, those of one line joined: kerning cuts words into pieces."""
+    parts: list[bytes] = []
+    for text, operator in _STRING.findall(data):
+        if operator in (b"Td", b"TD", b"T*", b"Tm", b"ET", b"'"):
+            parts.append(b"\n")
+        elif text:
+            parts.append(_ESCAPE.sub(_escaped, text) if b"\\" in text else text)
+    return b"".join(parts)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    code: bytes = found[1]
+    if code.isdigit():
+        return bytes([int(code, 8) & 0xFF])
+    return b"" if code.endswith(b"\n") else _LETTERS.get(code, code)

@@ -1,0 +1,45 @@
+"""UTF-32: text of four bytes a character, which nobody but a program of ours writes; what it says is left to others.
+
+The byte pass knows UTF-8 and UTF-16. What it says in UTF-8 is a member, whose bytes the byte pass sees.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+from crawler.readers.core.members import read_member
+from crawler.readers.core.output import Limits, Output, Source
+
+FORMAT = "utf_32"
+WATCHED = "bytes"
+
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
+
+
+def _encoding(head: bytes) -> str:
+    return next((name for mark, name in _MARKS if head.startswith(mark)), "")
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Sure by its mark, where characters follow."""
+    encoding = _encoding(head)
+    if not encoding:
+        return 0.0
+    try:
+        head[4 : min(len(head), 4096) // 4 * 4].decode(encoding)
+    except UnicodeDecodeError:
+        return 0.0
+    return 0.99
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
+    """Give the text out as one member."""
+    decoder = codecs.getincrementaldecoder(_encoding(source.read(4)))("replace")
+
+    def pieces() -> Iterator[bytes]:
+        while piece := source.piece():
+            yield decoder.decode(piece).encode("utf-8", "replace")
+        yield decoder.decode(b"", True).encode("utf-8", "replace")
+
+    read_member(Source(pieces(), "", source.amplification), out)

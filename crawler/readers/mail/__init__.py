@@ -1,0 +1,1 @@
+"""Readers of mail and of the text encodings that mail carries."""

@@ -1,0 +1,46 @@
+"""A file written as base64 and nothing else, as pastes hold archives; what stands behind it goes back to the registry."""
+
+from __future__ import annotations
+
+import re
+
+from crawler.readers.core.encoding import as_utf8, utf8_pieces
+from crawler.readers.core.members import choose, read_member
+from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.text_codings import Base64, from_base64
+
+FORMAT = "base64"
+WATCHED = "bytes"
+
+_MIN = 64
+_LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")
+_PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n"])
+_ODD = re.compile(rb"[^A-Za-z0-9+/=_\-\s]")
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Sure where lines of one length are base64 of something that a reader knows."""
+    text = as_utf8(head)
+    if len(text) < _MIN or _ODD.search(text[:4096]):
+        return 0.0
+    lines = text.strip().split(b"\n")
+    widths = {len(line) for line in lines[:-1]}
+    if len(widths) > 1 or not all(map(_LINE.fullmatch, lines)):
+        return 0.0
+    decoded = Base64().feed(b"".join(lines))
+    reader = choose(decoded, "")
+    if reader is None:
+        return 0.0
+    # words of nothing but letters are base64 of noise, which may pass for text in some encoding
+    plain = as_utf8(decoded)
+    noise = len(plain.translate(None, _PRINTABLE))
+    return 0.95 if noise * 8 < len(plain) or reader.FORMAT not in ("text", "delimited") else 0.0
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
+    """Give out what stands behind it as a member."""
+    coder = Base64()
+    name = re.sub(r"\.(?:b64|base64|txt)$", "", source.name)
+    read_member(Source(from_base64(utf8_pieces(source), coder), name, source.amplification), out)
+    if coder.strange:
+        out.problem("base64", "characters that are not base64 stand in it; they were left out")

@@ -1,0 +1,1 @@
+"""Readers of JSON, XML and the records written in them."""

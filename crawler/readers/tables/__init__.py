@@ -1,0 +1,1 @@
+"""Readers of delimited text, Parquet and Arrow."""

@@ -1,0 +1,255 @@
+"""Where running text can speak of a person: the compiled search for dates, numbers and addresses; reading is left to others.
+
+Only what stands near such a place is read by `text_items`, so that prose without people costs this loop alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.arrays.jit import inlined, kernel
+from data.arrays.raw_memory import SLACK, byte, low_bit, put_word, runs
+
+U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
+
+BEFORE, AFTER = 480, 280
+"""Bytes around a place that are read: the lines of a form stand within."""
+_LINE = 160
+# what is looked at around a date for a name: it mostly stands before
+# and between two words of one name, or two cells of a row, so much that is no long word
+_BETWEEN = 16
+_NAME_BEFORE, _NAME_AFTER = 64, 40
+_DIGITS_OF_NUMBER = 9
+_AT = ord("@")
+
+
+@inlined
+def _digit(at: int) -> bool:
+    char = byte(at)
+    return char >= 48 and char <= 57
+
+
+@inlined
+def _letter(at: int) -> bool:
+    char = byte(at)
+    return ((char | 32) >= 97 and (char | 32) <= 122) or char >= 128
+
+
+@inlined
+def _capital(at: int) -> bool:
+    """A to Z, and in UTF-8 À to Þ and Œ."""
+    char = byte(at)
+    return (
+        (char >= 65 and char <= 90)
+        or (char == 0xC3 and byte(at + 1) >= 0x80 and byte(at + 1) <= 0x9E)
+        or (char == 0xC5 and byte(at + 1) == 0x92)
+    )
+
+
+@inlined
+def _month(at: int) -> bool:
+    """Whether the word here begins as a month does, in French or English."""
+    a, b = byte(at) | 32, byte(at + 1) | 32
+    return (
+        (a == 106 and (b == 97 or b == 117))  # ja ju
+        or (a == 102 and (b == 101 or byte(at + 1) == 0xC3))  # fe fé
+        or (a == 109 and b == 97)  # ma
+        or (a == 97 and (b == 118 or b == 112 or b == 111 or b == 117))  # av ap ao au
+        or (a == 115 and b == 101)  # se
+        or (a == 111 and b == 99)  # oc
+        or (a == 110 and b == 111)  # no
+        or (a == 100 and (b == 101 or byte(at + 1) == 0xC3))  # de dé
+    )
+
+
+@inlined
+def _group(at: int, limit: int) -> int:
+    """How many digits begin here, 32 for that many or more."""
+    return min(low_bit(~(runs(at) >> 32)), 32, limit - at)
+
+
+@inlined
+def _gap(at: int) -> bool:
+    """What stands between the groups of one number."""
+    char = byte(at)
+    return char == 32 or char == 46 or char == 45 or char == 47 or char == 40 or char == 41 or char == 95 or char >= 128
+
+
+@kernel
+def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
+    """Whether the group of `size` digits here can begin a date, or be its day."""
+    after = at + size
+    if size == 8:
+        return True
+    if after + 4 >= limit or (size > 2 and size != 4):
+        return False
+    mark = byte(after)
+    if mark == 47 or mark == 46 or mark == 45 or mark == 32:
+        second = _group(after + 1, limit)
+        if (second == 1 or second == 2) and byte(after + 1 + second) == mark:
+            third = _group(after + 2 + second, limit)
+            if (size == 4 and (third == 1 or third == 2)) or (size <= 2 and (third == 2 or third == 4)):
+                # spaces are between the groups of telephone numbers as well
+                return mark != 32 or third == 4
+    if size > 2:
+        return False
+    word = after
+    if _letter(word) and _letter(word + 1) and not _letter(word + 2):
+        word += 2  # 1er, 2nd
+    gaps = word
+    while word < limit - 2 and word - gaps < 2 and (byte(word) == 32 or byte(word) == 45 or byte(word) == 46):
+        word += 1
+    if word > gaps and _letter(word) and _month(word):
+        return True
+    # March 12, 1975
+    second = word
+    while second < limit - 4 and second - word < 2 and (byte(second) == 32 or byte(second) == 44):
+        second += 1
+    if _group(max(second, gaps), limit) == 4 and at - begin > 3 and byte(at - 1) == 32:
+        back = at - 2
+        while back > begin and at - back < 12 and (_letter(back - 1) or byte(back) == 46):
+            back -= 1
+        return _month(back)
+    return False
+
+
+@kernel
+def _is_number(at: int, limit: int) -> bool:
+    """Whether the groups of digits here are together long enough for a telephone or social security number."""
+    digits = 0
+    while at < limit:
+        digits += _group(at, limit)
+        if digits >= _DIGITS_OF_NUMBER:
+            return True
+        at += _group(at, limit)
+        gap = at
+        while gap < limit and gap - at < 3 and _gap(gap):
+            gap += 1
+        # Corsica's 2A and 2B
+        if at < limit and ((byte(at) | 32) == 97 or (byte(at) | 32) == 98):
+            gap = at + 1 + (at + 1 < limit and _gap(at + 1))
+        if gap == at or gap >= limit or not _digit(gap):
+            return False
+        at = gap
+    return False
+
+
+@inlined
+def _birth(at: int) -> bool:
+    """Whether a word of birth begins here: né, née, ne, nee, naissance, ddn, dob, born, birth."""
+    a, b, c = byte(at) | 32, byte(at + 1) | 32, byte(at + 2) | 32
+    end = 0
+    if a == 110 and byte(at + 1) == 0xC3:
+        end = at + 3
+    elif a == 110 and b == 101:
+        end = at + 2
+    return (
+        (end > 0 and (not _letter(end) or (byte(end) | 32 == 101 and not _letter(end + 1))))
+        or (a == 110 and b == 97 and c == 105)
+        or (a == 100 and b == 100 and c == 110)
+        or (a == 100 and b == 111 and c == 98)
+        or (a == 98 and (b == 105 or b == 111) and c == 114)
+    )
+
+
+@kernel
+def _names_near(low: int, high: int) -> bool:
+    """Whether two words in a row are capitalised, one says birth, or none is capitalised at all."""
+    capitals = lately = 0
+    at = low
+    while at < high:
+        if not _letter(at):
+            if byte(at) == 46 and byte(at + 1) == 32:
+                lately = 0  # a sentence begins
+            at += 1
+            continue
+        start = at
+        while at < high and (_letter(at) or byte(at) == 45 or byte(at) == 39):
+            at += 1
+        if _birth(start):
+            return True
+        if _capital(start):
+            capitals += 1
+            if lately > 0 and start - lately <= _BETWEEN:
+                return True
+            lately = at
+        elif at - start > 3:
+            lately = 0
+        elif lately > 0:
+            lately = at
+    return capitals == 0
+
+
+@kernel
+def find(begin: int, size: int, out: int, most: int) -> int:
+    """Places of dates that names stand near, and of long numbers, as pairs (first byte, byte behind) of words at `out`.
+
+    Returns:
+        How many; at most `most`, and then the last one reaches to the end of the text.
+    """
+    limit = begin + size
+    at = begin
+    count = 0
+    while at < limit:
+        seen = runs(at) >> 32
+        if seen == 0:
+            at += 32
+            continue
+        at += low_bit(seen)
+        if at >= limit:
+            break
+        digits = _group(at, limit)
+        dated = _is_date(begin, at, digits, limit)
+        if dated:
+            dated = _names_near(max(begin, at - _NAME_BEFORE), min(limit, at + _NAME_AFTER))
+        if dated or _is_number(at, limit):
+            end = at + digits + 16
+            if count + 1 == most:
+                end = limit
+            put_word(out + 16 * count, np.uint64(at - begin))
+            put_word(out + 16 * count + 8, np.uint64(min(end, limit) - begin))
+            count += 1
+            if count == most:
+                return count
+            # the rest of this value is no place of its own
+            at += digits + 1
+            while at < limit and at < end and (_digit(at) or _gap(at)):
+                at += 1
+            continue
+        at += digits
+    return count
+
+
+def regions(text: bytes) -> list[tuple[int, int]]:
+    """Spans of a text that may speak of people, in order, not overlapping; cut at line ends where these are near."""
+    room = np.frombuffer(text.ljust(len(text) + SLACK, b"\0"), np.uint8)
+    most = max(16, len(text) // 8)
+    out = np.empty((most, 2), np.int64)
+    count = find(int(room.ctypes.data), len(text), int(out.ctypes.data), most)
+    places = out[:count].copy()
+    if _AT in text:
+        ats = np.flatnonzero(room[: len(text)] == _AT)
+        places = np.concatenate([places, np.stack([ats, ats + 1], axis=1)])
+        places = places[np.argsort(places[:, 0], kind="stable")]
+    if not len(places):
+        return []
+    lows, highs = np.maximum(places[:, 0] - BEFORE, 0), np.minimum(places[:, 1] + AFTER, len(text))
+    # a place begins a region of its own where it lies behind all that the ones before it reach
+    reach = np.maximum.accumulate(highs)
+    heads = np.flatnonzero(np.concatenate([[True], lows[1:] > reach[:-1]]))
+    tails = np.concatenate([heads[1:] - 1, [len(lows) - 1]])
+    spans = []
+    for low, high in zip(lows[heads].tolist(), reach[tails].tolist(), strict=True):
+        start = text.find(b"\n", low, low + _LINE) + 1 if low else 0
+        end = text.rfind(b"\n", high - _LINE, high) if high < len(text) else high
+        spans.append((start or _letter_start(text, low), end if end > 0 else _letter_start(text, high)))
+    return spans
+
+
+def _letter_start(text: bytes, at: int) -> int:
+    """The place of the letter that a byte belongs to."""
+    while 0 < at < len(text) and text[at] & 0xC0 == 0x80:
+        at -= 1
+    return at

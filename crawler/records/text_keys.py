@@ -1,0 +1,81 @@
+"""People of running text to record keys, and which of their readings counts. Pure; finding them is `running_text`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.records.column_roles import VALUE_ROLES
+from crawler.records.record_keys import record_columns
+from crawler.records.running_text import Found
+from data.arrays.packed import Packed
+from data.hashing.tags import Kind, probe_tags, record_keys
+from data.identifiers import normalise
+
+I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+# The order of a reading's parts.
+_ROLES = ("surname", "first", "dob", "nir", "email", "phone")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """All readings of some people.
+
+    Attributes:
+        keys: shape (n, 6), the record keys of each reading, 0 where a part is missing.
+        people: shape (n,), the person that each is of, rising from 0; the first of a person is the best.
+        certain: shape (p,), whether a person counts even if no reading is known.
+        parts: the normal forms by role, n items each.
+    """
+
+    keys: U64
+    people: I64
+    certain: Bools
+    parts: dict[str, Packed]
+
+    def choose(self, known: I64) -> I64:
+        """The reading of each person that counts.
+
+        Args:
+            known: shape (n,), how many keys of each reading are known.
+
+        Returns:
+            For each person the reading with most known keys, the first of equals; none for people who are not certain and
+            not known, or who have no key.
+        """
+        order = np.lexsort((np.arange(len(known)), -known, self.people))
+        heads = order[np.flatnonzero(np.diff(self.people[order], prepend=-1))]
+        keep = (known[heads] > 0) | self.certain[self.people[heads]]
+        chosen: I64 = heads[keep & self.keys[heads].any(axis=1)]
+        return chosen
+
+    def values(self, probe_key: bytes) -> dict[Kind, U64]:
+        """The tags of the single values of each reading, shape (n,), 0 where it has none."""
+        return {
+            VALUE_ROLES[role]: probe_tags(probe_key, VALUE_ROLES[role], column)
+            for role, column in self.parts.items()
+            if role in VALUE_ROLES
+        }
+
+    def inputs(self, readings: I64) -> list[tuple[Kind, Packed]]:
+        """What confirm digests of some readings are made of: columns of keys and values, an item for each reading."""
+        parts = {role: column.take(readings) for role, column in self.parts.items()}
+        return record_columns(parts) + [(VALUE_ROLES[role], parts[role]) for role in parts if role in VALUE_ROLES]
+
+
+def tag_readings(found: Sequence[Found], probe_key: bytes) -> Readings:
+    """The record keys of all readings, whole columns at a time."""
+    rows = [reading for person in found for reading in person.readings]
+    columns = list(zip(*rows, strict=True)) or [()] * len(_ROLES)
+    parts = {role: normalise.normalise_column(role, column) for role, column in zip(_ROLES, columns, strict=True)}
+    return Readings(
+        record_keys(probe_key, **parts),
+        np.repeat(np.arange(len(found)), [len(person.readings) for person in found]),
+        np.array([person.certain for person in found], np.bool_),
+        parts,
+    )

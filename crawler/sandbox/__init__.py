@@ -1,0 +1,1 @@
+"""Starts readers inside their walls and exchanges frames with them."""

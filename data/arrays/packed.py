@@ -1,0 +1,152 @@
+"""Many byte strings in two arrays, which compiled loops take: columns of normal forms, cells, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+U32 = NDArray[np.uint32]
+I64 = NDArray[np.int64]
+
+
+def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """A read-only view (or copy) in one piece: kernels are compiled anew for every other kind of array."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and not flags.writeable:
+        return array
+    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """Many byte strings in two arrays: item i is `blob[offsets[i]:offsets[i + 1]]`.
+
+    Attributes:
+        blob: shape (bytes,), read-only.
+        offsets: shape (n + 1,), from 0, not falling, read-only.
+    """
+
+    blob: U8 = field(repr=False)
+    offsets: I64 = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blob", read_only(self.blob, np.uint8))
+        object.__setattr__(self, "offsets", read_only(self.offsets, np.int64))
+
+    @classmethod
+    def of(cls, items: Sequence[bytes]) -> Self:
+        """From a list of byte strings."""
+        offsets = np.zeros(len(items) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, items), np.int64, len(items)), out=offsets[1:])
+        return cls(np.frombuffer(b"".join(items), np.uint8), offsets)
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Self:
+        """From a list of texts, as UTF-8; halves of surrogate pairs are left out."""
+        whole = "\n".join(texts).encode("utf-8", "ignore")
+        source = np.frombuffer(whole, np.uint8)
+        ends = np.flatnonzero(source == ord("\n"))
+        if len(ends) != len(texts) - 1:
+            return cls.of([text.encode("utf-8", "ignore") for text in texts])
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        offsets[1:-1] = ends - np.arange(len(ends))
+        offsets[-1] = len(source) - len(ends)
+        return cls(source[source != ord("\n")], offsets)
+
+    @classmethod
+    def gathered(cls, blob: U8, starts: U32, ends: U32, column: int) -> Self:
+        """One column of cells that lie in rows: (row, column) is `blob[starts[row, column]:ends[row, column]]`."""
+        from data.arrays import packed_kernels
+
+        return cls(
+            *packed_kernels.gather(
+                read_only(blob, np.uint8), read_only(starts, np.uint32), read_only(ends, np.uint32), column
+            )
+        )
+
+    @classmethod
+    def joined(cls, columns: Sequence[Self]) -> Self:
+        """All items of some columns, one column after the other."""
+        if not columns:
+            return cls.empty(0)
+        starts = np.cumsum([0, *(column.offsets[-1] for column in columns[:-1])])
+        offsets = [column.offsets[1:] + start for column, start in zip(columns, starts, strict=True)]
+        return cls(np.concatenate([column.blob for column in columns]), np.concatenate([[0], *offsets]))
+
+    @classmethod
+    def empty(cls, count: int) -> Self:
+        """`count` empty items: a column that is not there."""
+        return cls(np.zeros(0, np.uint8), np.zeros(count + 1, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> I64:
+        """Shape (n,), in bytes; 0 where the item is absent."""
+        return np.diff(self.offsets)
+
+    def item(self, index: int) -> bytes:
+        """One byte string; raises IndexError outside 0..n-1."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def take(self, items: I64) -> Self:
+        """Some items, in the order given."""
+        lengths = self.lengths[items]
+        offsets = np.zeros(len(items) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        places = np.repeat(self.offsets[items] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return type(self)(self.blob[places], offsets)
+
+    def part(self, start: int, stop: int | None = None) -> Self:
+        """Some items in a row, from `start` up to `stop` or to the end, not copied."""
+        offsets = self.offsets[start:] if stop is None else self.offsets[start : stop + 1]
+        return type(self)(self.blob[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def text(self, index: int) -> str:
+        """One item as text; bytes that are no UTF-8 become U+FFFD."""
+        return self.item(index).decode("utf-8", "replace")
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """All items as text, or some."""
+        offsets = self.offsets[start:] if stop is None else self.offsets[start : max(stop, start) + 1]
+        if len(offsets) < 2:
+            return []
+        blob, cuts = self.blob[offsets[0] : offsets[-1]].tobytes(), (offsets - offsets[0]).tolist()
+        if blob.isascii():
+            whole = blob.decode("ascii")
+            return [whole[start:end] for start, end in pairwise(cuts)]
+        return [blob[start:end].decode("utf-8", "replace") for start, end in pairwise(cuts)]
+
+    def to_list(self) -> list[bytes]:
+        """The inverse of `of`."""
+        blob, cuts = self.blob.tobytes(), self.offsets.tolist()
+        return [blob[start:end] for start, end in pairwise(cuts)]
+
+
+def join_packed(a: Packed, b: Packed) -> Packed:
+    """Items of `a` and `b`, of one length n, joined by 0x1F; empty where either is empty."""
+    return _join(a, b, ordered=False)
+
+
+def pair_packed(surname: Packed, first: Packed) -> Packed:
+    """`name_pair` of every two items."""
+    return _join(surname, first, ordered=True)
+
+
+def _join(a: Packed, b: Packed, *, ordered: bool) -> Packed:
+    from data.arrays import packed_kernels
+
+    if len(a) != len(b):
+        raise ValueError("columns of different lengths")
+    return Packed(*packed_kernels.join(a.blob, a.offsets, b.blob, b.offsets, ordered))

@@ -1,0 +1,86 @@
+"""Compiled loops that copy cells: out of rows into a column, and two columns into one."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.arrays.jit import address, inlined, kernel
+from data.arrays.raw_memory import put_word, word
+
+U8 = NDArray[np.uint8]
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@inlined
+def copy(source: U8, start: int, end: int, target: U8, at: int) -> int:
+    """Copy one cell; gives back where the next one goes."""
+    place = start
+    if end - start <= 32 and start + 32 <= len(source) and at + 32 <= len(target):
+        # what is written too much is overwritten by what comes behind it; no loop, whose end would not be foreseen
+        read, written = address(source) + start, address(target) + at
+        put_word(written, word(read))
+        put_word(written + 8, word(read + 8))
+        if end - start > 16:
+            put_word(written + 16, word(read + 16))
+            put_word(written + 24, word(read + 24))
+        return at + end - start
+    while place < end:
+        target[at + place - start] = source[place]
+        place += 1
+    return at + end - start
+
+
+@inlined
+def _less(a: U8, at_a: int, end_a: int, b: U8, at_b: int, end_b: int) -> bool:
+    shorter = min(end_a - at_a, end_b - at_b)
+    for i in range(shorter):
+        if a[at_a + i] != b[at_b + i]:
+            return bool(a[at_a + i] < b[at_b + i])
+    return end_a - at_a < end_b - at_b
+
+
+@inlined
+def _place(offset: np.uint32) -> int:
+    """A place as a signed number: numba makes floats of the two kinds together."""
+    return np.int64(offset)  # type: ignore[return-value] # numba has one kind of integers
+
+
+@kernel
+def gather(blob: U8, starts: U32, ends: U32, column: int) -> tuple[U8, I64]:
+    """Blob and offsets of one column of cells (rows, columns) that lie from `starts` to `ends` in a blob."""
+    count = len(starts)
+    offsets = np.zeros(count + 1, np.int64)
+    for row in range(count):
+        offsets[row + 1] = offsets[row] + _place(ends[row, column]) - _place(starts[row, column])
+    out = np.empty(offsets[count], np.uint8)
+    for row in range(count):
+        copy(blob, _place(starts[row, column]), _place(ends[row, column]), out, offsets[row])
+    return out, offsets
+
+
+@kernel
+def join(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U8, I64]:
+    """Blob and offsets of `a` + 0x1F + `b`, empty where either is; `ordered` puts the smaller of the two first."""
+    count = len(a_offsets) - 1
+    offsets = np.zeros(count + 1, np.int64)
+    for item in range(count):
+        length_a = a_offsets[item + 1] - a_offsets[item]
+        length_b = b_offsets[item + 1] - b_offsets[item]
+        offsets[item + 1] = offsets[item] + (length_a + length_b + 1 if length_a and length_b else 0)
+    blob = np.empty(offsets[count], np.uint8)
+    for item in range(count):
+        if offsets[item + 1] == offsets[item]:
+            continue
+        at_a, end_a, at_b, end_b = a_offsets[item], a_offsets[item + 1], b_offsets[item], b_offsets[item + 1]
+        if ordered and _less(b, at_b, end_b, a, at_a, end_a):
+            out = copy(b, at_b, end_b, blob, offsets[item])
+            copy(a, at_a, end_a, blob, out + 1)
+        else:
+            out = copy(a, at_a, end_a, blob, offsets[item])
+            copy(b, at_b, end_b, blob, out + 1)
+        blob[out] = 0x1F
+    return blob, offsets

@@ -1,0 +1,1 @@
+"""What belongs to a case: watch-list, bundles, canary bitmaps, sealed evidence and incidents."""

@@ -1,0 +1,378 @@
+"""One canonical form per kind of identifier, for single values and for whole columns; versioned, hashes nothing.
+
+The functions for single values are the definition; `normalise_column` gives the same at array speed. All of them take
+any text, and return b'' for what is not of their kind.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from calendar import isleap
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data.arrays.packed import Packed
+
+VERSION = 1
+"""Stored in bundles and releases: tags of different versions never meet. Raise it with every change of a form."""
+
+COLUMN_KINDS = ("first", "surname", "dob", "email", "phone", "nir", "iban", "professional", "token")
+
+MAX_EMAIL = 254
+# A date with its weekday, time and zone fits in.
+MAX_DATE = 64
+
+# What NFKD leaves alone; the rest of the table is Unicode's own.
+_SPELT_OUT = {
+    "œ": "oe",
+    "æ": "ae",
+    "ß": "ss",
+    "ø": "o",
+    "ł": "l",
+    "ς": "σ",  # lower() chooses between the two sigmas by their place in the word
+    **dict.fromkeys("‘’‚‛′ʹʻʼʽˈ´", "'"),
+    **dict.fromkeys("“”„‟″«»", '"'),
+    **dict.fromkeys("‐‑‒–—―−﹘﹣", "-"),
+}
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_SPACE = " \t\n\r\f\v"
+
+
+def _fold_step(text: str) -> str:
+    kept: list[str] = []
+    for char in unicodedata.normalize("NFKD", "".join(_SPELT_OUT.get(char, char) for char in text)):
+        category = unicodedata.category(char)
+        if category[0] == "M" or category in ("Cf", "Cs"):
+            continue  # marks; soft hyphens, zero-width and direction signs; halves of surrogate pairs
+        kept.append(" " if category[0] == "Z" or char == "\x85" else _SPELT_OUT.get(char.lower(), char.lower()))
+    return "".join(kept)
+
+
+class _Folded(dict[str, str]):
+    """The folded form of single characters, made on first use."""
+
+    def __missing__(self, char: str) -> str:
+        before, after = char, _fold_step(char)
+        while before != after:
+            before, after = after, _fold_step(after)
+        self[char] = after
+        return after
+
+
+_FOLDED = _Folded()
+
+
+def fold(text: str) -> str:
+    """NFKD without marks, lower case, ligatures spelt out, plain quotes, dashes and spaces.
+
+    Character by character, so that folding a text is folding its parts; `œuvre`, `ŒUVRE` and `oeuvre` agree.
+    """
+    if not text.isascii():
+        text = NOT_ASCII.sub(lambda found: _FOLDED[found[0]], text)
+    return text.lower()
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PARTICLES = _words(
+    "a al ap at aux ben bin d da das de degli dei del della den der des di do dos du e el et ibn l la las le les lo"
+    " los o of san st ste ten ter the van vande vander vom von y zu zum zur"
+)
+# Between two names of one person: "DUPONT épouse MARTIN".
+_LINKS = _words("dit dite ep epouse epse epoux nee ne veuve vve veuf vf alias ou")
+
+
+def name(text: str) -> bytes:
+    """The letters of the folded name, joined, as UTF-8: `Jean-Pierre` gives `jeanpierre`."""
+    return "".join(filter(str.isalpha, fold(text))).encode()
+
+
+def name_variants(text: str) -> list[bytes]:
+    """The full form first, then what a dump may hold of it; [] without letters.
+
+    That is the name without particles (`de La Fontaine`: `fontaine`) and each part of a double name with at least
+    3 letters; of `DUPONT épouse MARTIN` both names.
+    """
+    words = ["".join(filter(str.isalpha, word)) for word in re.split(r"[^\w]|_", fold(text))]
+    words = [word for word in words if word]
+    parts = [word for word in words if word not in _PARTICLES and word not in _LINKS]
+    without_leading = words[next((at for at, word in enumerate(words) if word not in _PARTICLES), 0) :]
+    variants = ["".join(words), "".join(without_leading), "".join(parts)]
+    variants += [part for part in parts if len(part) >= 3]
+    return [variant.encode() for variant in dict.fromkeys(variants) if variant]
+
+
+# --- dates of birth --------------------------------------------------------------------------------------------------
+
+MONTHS = {
+    word: number
+    for number, words in enumerate(
+        (
+            "janvier janv jan january",
+            "fevrier fevr fev february febr feb",
+            "mars mar march",
+            "avril avr april apr",
+            "mai may",
+            "juin june jun",
+            "juillet juil jul july",
+            "aout aou august aug",
+            "septembre septemb sept sep september",
+            "octobre oct october",
+            "novembre nov november",
+            "decembre dec december",
+        ),
+        1,
+    )
+    for word in words.split()
+}
+WEEKDAYS = _words(
+    "lundi mardi mercredi jeudi vendredi samedi dimanche lun mer jeu ven sam dim le the of "
+    "monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun"
+)
+_TIME = re.compile(r"(?:t| +(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTALL)
+_NUMBERS = re.compile(r"([0-9]{1,4}) ?([/.\- ]) ?([0-9]{1,2}) ?\2 ?([0-9]{1,4})\.?")
+_COMPACT = re.compile(r"[0-9]{6}|[0-9]{8}")
+_WORDS = re.compile(r"[a-z]+|[0-9]+")
+ORDINALS = ("st", "nd", "rd", "th", "er")
+_ORDINAL = re.compile(rf"(?<=[0-9])(?:{'|'.join(ORDINALS)})\b")
+_SERIAL = re.compile(r"([0-9]{1,5})(?:\.0+)?")
+YEARS = range(1850, 2100)
+
+
+def dob(text: str, *, excel: bool = False) -> bytes:
+    """`yymmdd` of a date in any usual form, French or English; where both readings are dates, the day stands first.
+
+    Args:
+        text: `12/03/1975`, `12-03-75`, `1975-03-12T00:00:00`, `19750312`, `12 mars 1975`, `March 12, 1975`…
+            Midnight in Paris written as UTC (`1975-03-11T23:00:00Z`, what JavaScript makes of a date) is the next day.
+        excel: a bare number of at most 5 digits is the day number of a spreadsheet (27465).
+
+    Returns:
+        Six digits; b'' for what is no date, or none of the calendar, or before 1850 or after 2099, or over 64 characters.
+    """
+    folded = " ".join(fold(text).split())
+    if len(folded) > MAX_DATE:
+        return b""
+    if excel and (serial := _SERIAL.fullmatch(folded)):
+        return _from_serial(int(serial[1]))
+    days = 0
+    if time := _TIME.search(folded):
+        utc = re.fullmatch(r"(?::00(?:\.0+)?)?(?:z|\+00:?00)", time[3])
+        days = 1 if utc and int(time[1]) in (22, 23) and time[2] == "00" else 0
+        folded = folded[: time.start()].rstrip(" ,")
+    if found := _NUMBERS.fullmatch(folded):
+        return _from_numbers(found[1], found[3], found[4], days)
+    if _COMPACT.fullmatch(folded):
+        return _from_compact(folded, days)
+    return _from_words(folded, days)
+
+
+def _from_numbers(a: str, b: str, c: str, days: int) -> bytes:
+    if len(a) > 2:
+        return _date(a, b, c, days)
+    return _date(c, b, a, days) or _date(c, a, b, days) or (_date(a, b, c, days) if int(a) > 31 else b"")
+
+
+def _from_compact(digits: str, days: int) -> bytes:
+    if len(digits) == 8:
+        return _date(digits[:4], digits[4:6], digits[6:], days) or _date(digits[4:], digits[2:4], digits[:2], days)
+    # six digits are our own form first, so that normalising twice changes nothing
+    return _date(digits[:2], digits[2:4], digits[4:], days) or _date(digits[4:], digits[2:4], digits[:2], days)
+
+
+def _from_words(folded: str, days: int) -> bytes:
+    words = [word for word in _WORDS.findall(_ORDINAL.sub("", folded)) if word not in WEEKDAYS or word in MONTHS]
+    if len(words) != 3 or sum(word.isdigit() for word in words) != 2:
+        return b""
+    a, b, c = words
+    if b in MONTHS:
+        month = str(MONTHS[b])
+        return _date(a, month, c, days) if len(a) > 2 else _date(c, month, a, days)
+    return _date(c, str(MONTHS[a]), b, days) if a in MONTHS else b""
+
+
+def _from_serial(serial: int) -> bytes:
+    # spreadsheets count a 29 February 1900 that never was as day 60
+    if serial in (0, 60):
+        return b""
+    day = date(1899, 12, 31 if serial < 60 else 30) + timedelta(days=serial)
+    return day.strftime("%y%m%d").encode() if day.year in YEARS else b""
+
+
+def _date(year: str, month: str, day: str, days: int) -> bytes:
+    """`yymmdd`, `days` later; two-digit years belong to no century, so 29 February 00 is taken for that of 2000."""
+    if len(year) not in (2, 4) or len(day) > 2:
+        return b""
+    y, m, d = int(year), int(month), int(day)
+    if len(year) == 4 and y not in YEARS:
+        return b""
+    if len(year) == 2:
+        y += 2000
+    if not 1 <= m <= 12 or not 1 <= d <= (31, 29 if isleap(y) else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[m - 1]:
+        return b""
+    if days:
+        moved = date(y, m, d) + timedelta(days=days)
+        y, m, d = moved.year, moved.month, moved.day
+    return b"%02d%02d%02d" % (y % 100, m, d)
+
+
+# --- addresses and numbers -------------------------------------------------------------------------------------------
+
+_EMAIL = re.compile(
+    r"[^\x00-\x20\x7f\"(),:;<>@\[\]\\]+@[a-z0-9\-\x80-\U0010ffff]+(?:\.[a-z0-9\-\x80-\U0010ffff]+)*"
+    r"\.[a-z0-9\-\x80-\U0010ffff]{2,}"
+)
+# Numbers of these countries are dialled at home like any French number: +262 692 12 34 56 is 0692 12 34 56.
+_LIKE_FRANCE = ("33", "262", "590", "594", "596")
+_FLOAT = re.compile(r"([0-9]+)\.0")
+
+
+def email(text: str) -> bytes:
+    """The folded address as UTF-8, without spaces, angle brackets and `mailto:` around it."""
+    folded = fold(text).strip(_SPACE).removeprefix("mailto:")
+    if folded.startswith("<") and folded.endswith(">"):
+        folded = folded[1:-1]
+    address = folded.encode() if _EMAIL.fullmatch(folded) else b""
+    return address if len(address) <= MAX_EMAIL else b""
+
+
+def phone(text: str) -> bytes:
+    """A French number as its 9 national digits without 0, others as country code and number (8 to 15 digits).
+
+    `+33 6…`, `0033 6…`, `+33 (0)6…`, `06…`, and what spreadsheets leave of it (`6…`, `336…`, `6….0`) agree. A foreign
+    number needs its + or 00: bare digits are too easily something else.
+    """
+    folded = fold(text).strip(_SPACE)
+    if re.search(r"[a-z]", folded):
+        return b""
+    if number := _FLOAT.fullmatch(folded):
+        folded = number[1]
+    before, plus, after = folded.partition("+")
+    if plus and (re.search(r"[0-9]", before) or "+" in after):
+        return b""
+    digits = ""
+    # the trunk zero in brackets is not dialled from abroad
+    for at, part in enumerate((after if plus else folded).split("(0)")):
+        digits += "0" if at and not plus and not digits.startswith("00") else ""
+        digits += re.sub(r"[^0-9]", "", part)
+    if not plus and not digits.startswith("00"):
+        if len(digits) == 11 and digits.startswith("33"):
+            digits = digits[2:]
+        elif len(digits) == 10 and digits.startswith("0"):
+            digits = digits[1:]
+        return digits.encode() if len(digits) == 9 and not digits.startswith("0") else b""
+    number_abroad = digits if plus else digits[2:]
+    for code in _LIKE_FRANCE:
+        if number_abroad.startswith(code):
+            national = number_abroad[len(code) :]
+            national = national[1:] if len(national) == 10 and national.startswith("0") else national
+            return national.encode() if len(national) == 9 and not national.startswith("0") else b""
+    return number_abroad.encode() if 8 <= len(number_abroad) <= 15 and not number_abroad.startswith("0") else b""
+
+
+def _alphanumeric(text: str) -> str:
+    """The [a-z0-9] of the folded text; a whole number that went through a float loses its `.0`."""
+    folded = fold(text).strip(_SPACE)
+    number = _FLOAT.fullmatch(folded)
+    return number[1] if number else re.sub(r"[^a-z0-9]", "", folded)
+
+
+# sex, year, month (20 and above where it is not known: INSEE), department, commune, order, key
+_NIR = re.compile(
+    r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])(?:[0-9]{2}|2[ab])[0-9]{6}(?:[0-9]{2})?"
+)
+
+
+def nir(text: str) -> bytes:
+    """The French social security number as 13 digits without the key, Corsica's 2A and 2B as 19 and 18.
+
+    A wrong key does not matter here: dumps hold typing errors. See `nir_valid_key`.
+    """
+    number = _nir_digits(text)
+    return number[:13].encode()
+
+
+def nir_valid_key(text: str) -> bool:
+    """Whether the number came with its key, and the key is right."""
+    number = _nir_digits(text)
+    return len(number) == 15 and 97 - int(number[:13]) % 97 == int(number[13:])
+
+
+def _nir_digits(text: str) -> str:
+    number = _alphanumeric(text)
+    if not _NIR.fullmatch(number):
+        return ""
+    # INSEE: for the key, 2A counts as 19 and 2B as 18
+    return number[:5] + {"2a": "19", "2b": "18"}.get(number[5:7], number[5:7]) + number[7:]
+
+
+def iban(text: str) -> bytes:
+    """Lower-case letters and digits of an account number whose check digits hold (ISO 13616, mod 97)."""
+    account = _alphanumeric(text).removeprefix("iban")
+    if not re.fullmatch(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}", account):
+        return b""
+    return account.encode() if int("".join(str(int(c, 36)) for c in account[4:] + account[:4])) % 97 == 1 else b""
+
+
+def professional(text: str) -> bytes:
+    """A number of the French health registers: RPPS (11 digits), ADELI or FINESS (9, Corsica with 2a or 2b)."""
+    number = _alphanumeric(text)
+    return number.encode() if re.fullmatch(r"[0-9]{11}|(?:[0-9]{2}|2[ab])[0-9]{7}", number) else b""
+
+
+def token(text: str) -> bytes:
+    """Only [a-z0-9] of the folded text, at least 8 of them."""
+    kept = re.sub(r"[^a-z0-9]", "", fold(text)).encode()
+    return kept if len(kept) >= 8 else b""
+
+
+# --- columns ---------------------------------------------------------------------------------------------------------
+
+_SCALARS: dict[str, Callable[[str], bytes]] = {
+    "first": name,
+    "surname": name,
+    "dob": dob,
+    "email": email,
+    "phone": phone,
+    "nir": nir,
+    "iban": iban,
+    "professional": professional,
+    "token": token,
+}
+
+
+def normalise(kind_word: str, text: str) -> bytes:
+    """The normal form of one cell of a column of this kind (one of `COLUMN_KINDS`)."""
+    return _SCALARS[kind_word](text)
+
+
+def normalise_column(kind_word: str, cells: Packed | Sequence[str], *, excel: bool = False) -> Packed:
+    """The normal form of every cell, as the function for single values gives it, at array speed.
+
+    Args:
+        kind_word: one of `COLUMN_KINDS`.
+        cells: n texts of any content, or their UTF-8.
+        excel: for `dob`, as there.
+
+    Raises:
+        ValueError: there is no such kind of column.
+    """
+    from data.arrays.packed import Packed
+    from data.identifiers import normalise_columns
+
+    if kind_word not in COLUMN_KINDS:
+        raise ValueError(f"no such kind of column: {kind_word}")
+    column = cells if isinstance(cells, Packed) else Packed.of_texts(cells)
+    if kind_word == "dob":
+        return normalise_columns.dobs(column, excel=excel)
+    if kind_word in ("first", "surname"):
+        return normalise_columns.names(column)
+    return normalise_columns.values(kind_word, column)

@@ -1,0 +1,1 @@
+"""The home folder, tocsin.toml, credentials and quantities."""

@@ -1,0 +1,144 @@
+"""Where the home folder is and what lies where in it; settings are `data.settings.settings`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import ConfigError, HomeError, KeyFileError
+
+if TYPE_CHECKING:
+    from data.settings.settings import Settings
+
+
+def read_credential(name: str, environ: Mapping[str, str]) -> str:
+    """The text of a systemd credential, without surrounding white space."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder or "/" in name:
+        raise ConfigError(
+            f"the credential '{name}' is asked for, but systemd gave none",
+            hint="run under systemd with LoadCredential=, or write the value into the setting",
+        )
+    try:
+        return (Path(folder) / name).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"the credential '{name}' cannot be read: {error.strerror}") from error
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """`$TOCSIN_HOME`, else the platform's user data folder."""
+    if chosen := environ.get("TOCSIN_HOME"):
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("tocsin"))
+
+
+class Home:
+    """The folder that holds everything an operator owns, and the names inside it."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.path = path.expanduser().absolute()
+        self.environ = dict(os.environ if environ is None else environ)
+
+    @property
+    def config_path(self) -> Path:
+        """`tocsin.toml`."""
+        return self.path / "tocsin.toml"
+
+    @property
+    def sources_dir(self) -> Path:
+        """`sources`."""
+        return self.path / "sources"
+
+    @property
+    def keys_dir(self) -> Path:
+        """`keys`."""
+        return self.path / "keys"
+
+    @property
+    def match_key_path(self) -> Path:
+        """`keys/match.key`."""
+        return self.path / "keys" / "match.key"
+
+    @property
+    def enrol_key_path(self) -> Path:
+        """`keys/enrol.key`."""
+        return self.path / "keys" / "enrol.key"
+
+    @property
+    def evidence_key_path(self) -> Path:
+        """`keys/evidence.pub`."""
+        return self.path / "keys" / "evidence.pub"
+
+    def onion_key_path(self, source: str) -> Path:
+        """`keys/onion/SOURCE.auth_private`: keys of onion services that let in only who holds one."""
+        return self.path / "keys" / "onion" / f"{source}.auth_private"
+
+    @property
+    def db_path(self) -> Path:
+        """`tocsin.db`."""
+        return self.path / "tocsin.db"
+
+    @property
+    def watchlist_dir(self) -> Path:
+        """`watchlist`."""
+        return self.path / "watchlist"
+
+    @property
+    def releases_dir(self) -> Path:
+        """`releases`."""
+        return self.path / "releases"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """`evidence`."""
+        return self.path / "evidence"
+
+    def require(self) -> Home:
+        """This home, once it is known to be one.
+
+        Raises:
+            HomeError: there is no home here, or others may read its keys.
+        """
+        if not self.config_path.is_file():
+            raise HomeError(
+                f"{self.path} is not a Tocsin home: it holds no tocsin.toml", hint=f"make one:  tocsin init {self.path}"
+            )
+        for path in (self.keys_dir, self.match_key_path):
+            if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+                raise HomeError(f"{path} can be read by others", hint=f"chmod go-rwx {path}")
+        return self
+
+    def settings(self) -> Settings:
+        """The settings of this home; see `load_settings`."""
+        # a tenth of a second, for the processes that need none
+        from data.settings.settings import load_settings
+
+        return load_settings(self.config_path, self.environ)
+
+    def match_key_text(self) -> str:
+        """The text of the match key: `$TOCSIN_MATCH_KEY`, the systemd credential `match.key`, else `keys/match.key`.
+
+        Raises:
+            KeyFileError: none of the three is there.
+        """
+        if text := self.environ.get("TOCSIN_MATCH_KEY"):
+            return text
+        folder = self.environ.get("CREDENTIALS_DIRECTORY")
+        if folder and (Path(folder) / "match.key").is_file():
+            return read_credential("match.key", self.environ)
+        try:
+            return self.match_key_path.read_text()
+        except UnicodeDecodeError as error:
+            raise KeyFileError(
+                f"the match key {self.match_key_path} is damaged", hint="restore it from where the team keeps it"
+            ) from error
+        except OSError as error:
+            raise KeyFileError(
+                f"the match key {self.match_key_path} cannot be read: {error.strerror}",
+                hint="restore it from where the team keeps it, or give it in TOCSIN_MATCH_KEY: no tag can be made without",
+            ) from error

@@ -1,0 +1,1 @@
+"""The database: crawls, posts, events, outbox, audit. One writer, the runner."""

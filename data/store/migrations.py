@@ -1,0 +1,129 @@
+"""The numbered steps that bring a database to the shape that `data.store.store` expects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils.migrations import Migrations
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+MIGRATIONS = Migrations("tocsin")
+
+
+@MIGRATIONS(name="0001")
+def first(db: Database) -> None:
+    """Sources, crawls, posts, findings, events, alerts, states, incidents and the audit chain."""
+    for statement in FIRST.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+@MIGRATIONS(name="0002")
+def handed(db: Database) -> None:
+    """Posts that another source handed over by a link: its own listing has not shown them."""
+    db.execute("alter table post add column handed integer not null default 0")
+    db.execute("create index post_handed on post (source) where handed = 1 and seen_version = ''")
+
+
+@MIGRATIONS(name="0003")
+def selftests(db: Database) -> None:
+    """How each self-test last went: that none was made is not the same as that all is well."""
+    db.execute("create table selftest (name text primary key, at text not null, passed integer not null) strict")
+
+
+@MIGRATIONS(name="0004")
+def traits(db: Database) -> None:
+    """What of a post changed, field by field, and which fields of a source change by themselves."""
+    for column in ("traits", "seen_traits", "page_traits", "examined"):
+        db.execute(f"alter table post add column {column} text not null default ''")
+    db.execute(
+        "create table look (source text not null, field text not null, looks integer not null,"
+        " changes integer not null, primary key (source, field)) strict"
+    )
+
+
+@MIGRATIONS(name="0005")
+def deadlines(db: Database) -> None:
+    """Times that posts announced; incidents stand in incidents.toml alone, and never stood here."""
+    db.execute(
+        "create table deadline (post text not null, phrase text not null, source text not null, at text not null,"
+        " exact integer not null, first_seen text not null, primary key (post, phrase)) strict"
+    )
+    db.execute("create index deadline_source on deadline (source, at)")
+    db.execute("drop table incident")
+
+
+@MIGRATIONS(name="0006")
+def sightings(db: Database) -> None:
+    """Which canaries were sighted at which source, first and last seen where and when."""
+    db.execute(
+        "create table sighting (source text not null, bundle text not null, canaries blob not null,"
+        " first_seen text not null, first_post text not null, first_address text not null,"
+        " last_seen text not null, last_post text not null, last_address text not null,"
+        " primary key (source, bundle)) strict"
+    )
+
+
+@MIGRATIONS(name="0007")
+def prints(db: Database) -> None:
+    """Prints of the files of known bodies of data."""
+    db.execute(
+        "create table body (id integer primary key, kind text not null, ref text not null, part integer not null,"
+        " at text not null, files integer not null, whole integer not null, unique (kind, ref, part)) strict"
+    )
+    db.execute(
+        "create table print (print integer not null, body integer not null references body (id) on delete cascade,"
+        " primary key (print, body)) strict, without rowid"
+    )
+    db.execute("create index print_body on print (body)")
+
+
+# Times are ISO 8601 in UTC with microseconds, so that text order is time order.
+FIRST = """
+create table source (
+    name text primary key, digest text not null, enabled integer not null, added text not null,
+    failures integer not null default 0
+) strict;
+create table crawl (
+    id text primary key, source text not null, reason text not null, state text not null,
+    queued text not null, started text, ended text, owner text, lease_until text, fence integer not null default 0,
+    walked integer not null default 0, counts text not null default '{}', error text not null default ''
+) strict;
+create index crawl_source on crawl (source, queued);
+create index crawl_state on crawl (state);
+create table post (
+    id text primary key, source text not null, address text not null, version text not null, seen_version text not null,
+    settled integer not null default 0, due blob, first_seen text not null, last_seen text not null,
+    first_crawl text not null, failures integer not null default 0
+) strict;
+create index post_due on post (source) where due is not null;
+create table finding (
+    id text primary key, post text not null, crawl text not null, at text not null, body text not null,
+    fingerprint text not null
+) strict;
+create index finding_post on finding (post);
+create index finding_fingerprint on finding (fingerprint) where fingerprint <> '';
+create table event (
+    id text primary key, kind text not null, severity text not null, at text not null, source text not null,
+    incident text not null, post text not null, address text not null, facts text not null,
+    sightings integer not null default 1, last_seen text not null, acked text
+) strict;
+create index event_at on event (at);
+create table alert (
+    id text primary key, event text not null references event (id), channel text not null, state text not null,
+    attempts integer not null default 0, next_try text not null, last_status integer not null default 0,
+    reason text not null default '', sent text
+) strict;
+create index alert_due on alert (next_try) where state in ('due', 'deferred');
+create table state (
+    source text not null, kind text not null, subject text not null, began text not null, told text not null,
+    event text not null, primary key (source, kind, subject)
+) strict;
+create table incident (id text primary key, name text not null unique, body text not null, added text not null) strict;
+create table audit (
+    seq integer primary key, at text not null, actor text not null, action text not null, detail text not null,
+    digest text not null
+) strict
+"""

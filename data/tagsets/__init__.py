@@ -1,0 +1,1 @@
+"""Compact sets of tags: bucketed, Elias-Fano and Bloom filters."""

@@ -1,0 +1,1 @@
+"""Client tables, enrolment, invented people and how many canaries are needed."""

@@ -1,0 +1,1 @@
+"""One crawl: lease, fork, answers to its questions, and its end."""

@@ -1,0 +1,259 @@
+"""Answers the questions of a crawl process: what it lists, finds and ends with goes into the store."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crawler.alerts.early_verdict import Look, event_of_correction, event_of_look, kept_prints, settled
+from crawler.alerts.early_verdict import judge as judge_early
+from crawler.alerts.events import event_of_announcement, event_of_change, events_of_post
+from data.case import evidence
+from data.errors import LeaseLost, WireError
+from data.hashing.file_prints import unpacked
+from data.model import Event, EventKind, Finding, Incident, Severity
+from data.settings.home import Home
+from data.sources.definition import Definition
+from data.store.store import PostRow, Route, Store, finding_id
+from scheduler.crawls.crawl_tally import Tally
+from scheduler.crawls.sighted_releases import sightings
+
+
+def keep_evidence(home: Home, post: PostRow, findings: Sequence[Finding], now: datetime) -> None:
+    """Keep the sealed proof of each finding that has one; before the findings themselves, so that none is without."""
+    for number, finding in enumerate(findings):
+        if finding.sealed:
+            try:
+                sealed = base64.b64decode(finding.sealed, validate=True)
+            except binascii.Error as error:
+                raise WireError("the examiner sent a seal that is not base64") from error
+            evidence.keep(home.evidence_dir, finding_id(post, number), sealed, now)
+
+
+class Answers:
+    """To the process of one leased crawl."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        definition: Definition,
+        tally: Tally,
+        *,
+        fence: int,
+        route: Route,
+        case: Incident | None,
+        follow: Mapping[str, frozenset[tuple[str, int]]],
+        post_key: bytes,
+    ) -> None:
+        """For one crawl.
+
+        Args:
+            home: whose evidence folder is written.
+            store: of the home.
+            definition: of the source.
+            tally: of the crawl; kept.
+            fence: of its lease.
+            route: which channels ring for what.
+            case: the incident that the source belongs to.
+            follow: other source -> what it declares; links are handed to no others.
+            post_key: under which posts are named.
+        """
+        self._home, self._store, self._definition, self.tally = home, store, definition, tally
+        self._name, self._crawl, self._fence, self._route = definition.name, tally.crawl, fence, route
+        self._case, self._incident = case, case.id if case is not None else ""
+        self._follow, self._post_key = follow, post_key
+        self._first = store.first_crawl(definition.name)
+
+    def to(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one question, once what it told is in the store.
+
+        Raises:
+            WireError: the process asked something that no crawl process asks.
+        """
+        handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
+            "listed": self._listed,
+            "walked": self._walked,
+            "early": self._early,
+            "commit": self._commit,
+            "event": self._event,
+            "end": self._end,
+        }
+        handler = handlers.get(question["frame"])
+        if handler is None:
+            raise WireError("the crawl process asked something unknown")
+        try:
+            return handler(question) or {"ok": True}
+        except LeaseLost:
+            self.tally.lost = True
+            return {"lost": True}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WireError("the crawl process sent a frame that cannot be understood") from error
+
+    def _listed(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        posts = [
+            PostRow(
+                post["id"], post["version"], post["address"], base64.b64decode(post["due"]), traits=post["traits"]
+            )
+            for post in question["posts"]
+        ]  # fmt: skip
+        now = datetime.now(UTC)
+        revisit = self._definition.item.revisit if self._definition.item is not None else timedelta()
+        listed = self._store.record_listed(
+            self._crawl,
+            self._fence,
+            self._name,
+            posts,
+            now,
+            volatile=self._definition.list.volatile,
+            revisit_before=now - revisit if revisit else None,
+        )
+        return {
+            "examine": listed.examine,
+            "changed": listed.changed,
+            "settled": listed.settled,
+            "settled_ids": listed.settled_ids,
+            "revisit": listed.revisit,
+        }
+
+    def _walked(self, question: Mapping[str, Any]) -> None:
+        self.tally.rows, self.tally.gap = int(question["rows"]), bool(question["gap"])
+        self._store.record_walked(self._crawl, self._fence)
+
+    def _early(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Judge what is known of a body before it is read, and ring if it says something."""
+        now = datetime.now(UTC)
+        post, value = question["post"], question["look"]
+        files = unpacked(value["files"], 3)
+        look = Look(str(value["how"]), bool(value["complete"]), files, int(value["fetched"]), int(value["total"]))
+        early = judge_early(look, self._store.bodies_with(files[:, :2]))
+        event = event_of_look(self._name, post["id"], post["address"], look, early, incident=self._incident, at=now)
+        self.tally.events += self._store.commit_events([event], self._route, now, crawl=self._crawl, fence=self._fence)
+        return {"event": event.id}
+
+    def _settle_early(
+        self, told: Mapping[str, str], findings: Sequence[Finding], now: datetime
+    ) -> tuple[dict[str, dict[str, Any]], list[Event]]:
+        """What became of the early looks at the samples of a post: new facts by event, and what corrects those that rang."""
+        facts: dict[str, dict[str, Any]] = {}
+        corrections = []
+        for number, name in told.items():
+            found = self._store.event(name)
+            if found is None or found[0].kind is not EventKind.EARLY_LOOK:
+                # purged since; what the full examination says stands for itself
+                continue
+            event = found[0]
+            facts[event.id] = settled(event.facts, findings[int(number)])
+            if facts[event.id]["outcome"] == "corrected" and event.severity.rank >= Severity.WARNING.rank:
+                corrections.append(event_of_correction(event, facts[event.id], now))
+        return facts, corrections
+
+    def _commit(self, question: Mapping[str, Any]) -> None:
+        now = datetime.now(UTC)
+        value = question["post"]
+        post = PostRow(
+            value["id"], value["version"], value["address"],
+            facts=value["facts"], traits=value["traits"], page=value["page"],
+        )  # fmt: skip
+        findings = [Finding.from_json(finding) for finding in question["findings"]]
+        failed = question["failed"]
+        events: list[Event] = []
+        if findings:
+            keep_evidence(self._home, post, findings, now)
+            events = events_of_post(
+                self._name,
+                post.id,
+                post.address,
+                findings,
+                incident=self._incident,
+                at=now,
+            )
+        if failed is not None:
+            # it stays due and is told once, as a state of the source, however often it fails
+            events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
+            self.tally.failed[str(failed["code"])] += 1
+        # told whether or not the post could be read: the listing alone says it
+        if changed := self._store.changes_of(self._name, post, self._definition.list.volatile):
+            seen = {"traits": post.traits, "page": post.page}
+            events.append(event_of_change(self._name, post.id, post.address, changed, seen, self._incident, now))
+        early, corrections = self._settle_early(question["early"], findings, now)
+        if early:
+            told = [{key: each[key] for key in ("verdict", "outcome")} for each in early.values()]
+            leaks = {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST}
+            events = [
+                replace(event, facts={**event.facts, "early_looks": told}) if event.kind in leaks else event
+                for event in events
+            ]
+        events += corrections
+        events += self._announced(post, value["announced"], changed, now)
+        self.tally.left.update(value["facts"].get("left", {}))
+        links = [self._linked(link) for link in question["links"]]
+        self.tally.events += self._store.commit_post(
+            self._crawl,
+            self._fence,
+            self._name,
+            post,
+            findings,
+            events,
+            self._route,
+            now,
+            failed=failed is not None,
+            links=links,
+            prints=kept_prints(findings),
+            early=early,
+        )
+        self.tally.handed.update(source for source, _ in links)
+        self.tally.findings += len(findings)
+        self.tally.sighted += sightings(
+            findings,
+            post_key=self._post_key,
+            source=self._name,
+            post=post.id,
+            incident=self._incident,
+            now=now,
+        )
+        for finding in findings:
+            for hit in finding.hits:
+                self.tally.clients[hit.client] = max(hit.canaries, self.tally.clients.get(hit.client, 0))
+
+    def _announced(
+        self, post: PostRow, announced: Mapping[str, Any], changed: Mapping[str, str], now: datetime
+    ) -> list[Event]:
+        """What a post announces, where it has to do with an incident: its rules match, or it watches this source whole.
+
+        The first crawl of a source is a quiet baseline: of it only times to come are told.
+        """
+        if self._case is None or not announced:
+            return []
+        rules = [str(name) for name in announced["rules"]]
+        whole = self._name in self._case.sources and not self._case.has_rules
+        if not rules and not whole:
+            return []
+        times = self._store.note_deadlines(self._name, post.id, announced["deadlines"], now)
+        if "timer" in changed:
+            # told as a change of the post already
+            times = [each for each in times if each[2] is None]
+        if not times and (self._first or not rules):
+            return []
+        return [event_of_announcement(self._name, post.id, post.address, rules, times, self._incident, now)]
+
+    def _linked(self, value: Mapping[str, Any]) -> tuple[str, PostRow]:
+        if value["source"] not in self._follow:
+            raise WireError("the crawl process handed a link to a source that it was not told of")
+        row = PostRow(value["id"], value["version"], value["address"], base64.b64decode(value["due"]))
+        return value["source"], row
+
+    def _event(self, question: Mapping[str, Any]) -> None:
+        if question["kind"] != EventKind.SOURCE_CHANGED:
+            raise WireError("the crawl process told an event that is not its own")
+        self.tally.problems[str(question["subject"])[:40]] = str(question["facts"]["said"])[:200]
+
+    def _end(self, question: Mapping[str, Any]) -> None:
+        self.tally.counts = {name: int(number) for name, number in question["counts"].items()}
+        self.tally.hosts = {str(host): int(number) for host, number in question.get("hosts", {}).items()}
+        self.tally.state = "done" if question["state"] == "done" else "failed"
+        self.tally.code, self.tally.error = str(question["code"]), str(question["error"])

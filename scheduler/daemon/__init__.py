@@ -1,0 +1,1 @@
+"""Everything until stopped: APScheduler as the clock, cadence, and where crawls run."""

@@ -1,0 +1,1 @@
+"""From the outbox to the channels: routing, delivery, lasting states and their reminders."""

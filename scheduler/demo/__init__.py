@@ -1,0 +1,1 @@
+"""The embedded story that `make demo` shows."""

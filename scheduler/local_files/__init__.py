@@ -1,0 +1,1 @@
+"""Scanning local files, and recording them as releases."""

@@ -1,0 +1,60 @@
+"""What `scan --record` stores: local files as posts of the source `scan`, with their events and alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from crawler.alerts.early_verdict import kept_prints
+from crawler.alerts.events import events_of_post
+from data.model import Finding
+from data.settings.home import Home
+from data.store.store import PostRow, Store
+from scheduler.crawls.crawl_answers import keep_evidence
+from scheduler.crawls.lease_owner import owner_name
+from scheduler.crawls.sighted_releases import register, sightings
+from scheduler.delivery.delivery import Names, deliver_until_empty, route_by
+from scheduler.local_files.scanning import Scanner
+
+SOURCE = "scan"
+LEASE = timedelta(minutes=5)
+
+
+def record_scan(
+    home: Home, scanner: Scanner, findings: Sequence[Finding], *, deliver: bool, tell: Callable[[str], None]
+) -> bool:
+    """Store findings of local files and ring for them; True if an alert could not be delivered.
+
+    The identity of a local file is its content: the same bytes examined again are a sighting, not another event.
+    """
+    settings = home.settings()
+    post_key = scanner.greeting.post_key
+    route = route_by(settings)
+    with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
+        now = datetime.now(UTC)
+        store.put_source(SOURCE, "", False, now)
+        crawl = store.queue_crawl(SOURCE, "scan --record", now)
+        fence = store.lease_crawl(crawl, owner_name(), now + LEASE, now)
+        for finding in findings:
+            post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
+            events = events_of_post(SOURCE, post, "", [finding], incident="", at=now)
+            row = PostRow(id=post, version=post, address="", due=b"", facts={})
+            keep_evidence(home, row, [finding], now)
+            store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now, prints=kept_prints([finding]))
+            wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
+            for release in register(wanted, scanner.finish_release):
+                tell(f"kept as release {release}")
+        store.finish_crawl(crawl, fence, "done", {"examined": len(findings)}, "", [], route, datetime.now(UTC))
+        if not deliver:
+            return False
+        delivered = asyncio.run(deliver_until_empty(settings, store, Names.of(home)))
+        if delivered.sent:
+            tell(f"{delivered.sent} alerts delivered")
+        failed = delivered.deferred + delivered.refused
+        if failed:
+            tell(f"{failed} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
+        return bool(failed)

@@ -1,0 +1,1 @@
+"""What `doctor`, `incident show` and `status` say."""

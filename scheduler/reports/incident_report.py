@@ -1,0 +1,63 @@
+"""What a home knows of one incident, gathered from its store, watch-list and releases; how it is shown is the command's."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from typing import Any
+
+from crawler.lineage.shares import CONFIDENCE
+from data.case.incidents import find_incident, read_incidents
+from data.case.watchlist import bundles_of
+from data.releases.folder import read_manifests
+from data.settings.home import Home
+from data.store.sighting_log import Place, Sighting
+from data.store.store import Store
+from scheduler.reports.blast_radius import ASSUMPTION, Radius, blast_radius
+
+
+def incident_report(home: Home, name: str) -> dict[str, Any]:
+    """The incident of an id or name with the keys of `incident show --json`.
+
+    Sightings count that were made at its sources; at every source where it is the only incident.
+
+    Raises:
+        InputError: there is no such incident.
+    """
+    every = read_incidents(home.path)
+    incident = find_incident(every, name)
+    baselines = [
+        {
+            "id": each["id"],
+            "name": str(each.get("name", "")),
+            "people": int(each["people"]),
+            "created": str(each.get("created", "")),
+            "retired": each["retired"],
+        }
+        for each in read_manifests(home.releases_dir)
+        if each.get("incident") == incident.id
+    ]
+    sightings: list[Sighting] = []
+    events: dict[str, int] = {}
+    if home.db_path.exists():
+        with contextlib.closing(Store.open(home.db_path)) as store:
+            sightings = store.sightings(None if len(every) == 1 else incident.sources)
+            events = store.count_events(incident.id)
+    radii = blast_radius(bundles_of(home.watchlist_dir), sightings, incident.clients)
+    return {
+        **asdict(incident),
+        "releases": [each["id"] for each in baselines],
+        "baselines": baselines,
+        "events": [{"kind": kind, "number": number} for kind, number in events.items()],
+        "blast_radius": [_radius(radius) for radius in radii],
+        "confidence": CONFIDENCE,
+        "assumption": ASSUMPTION,
+    }
+
+
+def _radius(radius: Radius) -> dict[str, Any]:
+    return {**asdict(radius), "first": _place(radius.first), "last": _place(radius.last)}
+
+
+def _place(place: Place | None) -> dict[str, str] | None:
+    return None if place is None else {**asdict(place), "at": place.at.isoformat(timespec="seconds")}

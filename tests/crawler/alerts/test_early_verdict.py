@@ -1,0 +1,141 @@
+"""Early verdicts from names, sizes and checksums, and what the full examination makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from crawler.alerts.early_verdict import Look, event_of_look, judge, kept_prints, settled
+from data.errors import WireError
+from data.hashing.file_prints import File, Printer, packed, unpacked
+from data.model import Finding, Hit, Lineage, Parent, Severity
+from data.store.store import PostRow, Store
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+PRINTER = Printer(b"k" * 32)
+# what is known: an archive of three files
+A, B, C = File("x/a.csv", 1000, 1), File("x/b.csv", 2000, 2), File("x/c.csv", 3000, 3)
+WHOLE = File("part1.zip", 700, 9)
+NEW = File("x/d.csv", 4000, 4)
+
+
+def finding(files: Sequence[File], **fields) -> Finding:
+    return Finding("n", "ab" * 32, 1, "zip", prints=packed(map(PRINTER.prints, files)), **fields)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with contextlib.closing(Store.open(tmp_path / "t.db", seal_key=b"k" * 32)) as made:
+        made.note_release_prints("part-1", [unpacked(finding([WHOLE, A, B, C]).prints, 2)], NOW)
+        yield made
+
+
+def look(*files: File, complete: bool = True) -> Look:
+    rows = unpacked(packed((*PRINTER.prints(file), file.size) for file in files), 3)
+    return Look("zip", complete, rows, 100, 10**6)
+
+
+def judged(store: Store, seen: Look):
+    return judge(seen, store.bodies_with(seen.files[:, :2]))
+
+
+@pytest.mark.parametrize(
+    ("files", "verdict", "known"),
+    [
+        ([A, B, C], "re-post", 3),
+        ([A, File("other/name.txt", 2000, 2)], "re-post", 2),
+        ([A, B, C, NEW], "superset", 3),
+        ([WHOLE, NEW], "superset", 1),
+        ([A, NEW], "overlap", 1),
+        ([NEW], "new", 0),
+        ([File("x/a.csv", 1000, 77)], "new", 0),
+        ([File("X/A.CSV", 1000)], "re-post", 1),
+        ([File("a.csv", 1001)], "new", 0),
+        ([A, *[File(f"{n}", 10**6, n) for n in range(200)]], "undecided", 1),
+        ([], "undecided", 0),
+        ([File("empty", 0, 0)], "undecided", 0),
+    ],
+    ids=[
+        "the same", "renamed", "with one more", "packed as it was", "some of it", "another", "other content of one name",
+        "by name and size", "by name alone", "one readme", "nothing", "empty files",
+    ],
+)  # fmt: skip
+def test_verdicts(store, files, verdict, known):
+    early = judged(store, look(*files))
+    assert (early.verdict, early.files_known) == (verdict, known)
+    assert bool(early.parents) == bool(known)
+
+
+def test_what_is_not_listed_to_its_end_is_undecided_with_its_counts(store):
+    early = judged(store, look(A, B, NEW, complete=False))
+    assert (early.verdict, early.files, early.files_known, early.bytes_known) == ("undecided", 3, 2, 3000)
+    assert early.parents == (("release", "part-1", 2),)
+
+
+def test_only_what_is_tied_to_clients_is_known_again():
+    hit = finding([A], hits=(Hit("c", 1, 1, ("email",)),))
+    tied = finding([B], lineage=Lineage("overlap", 2, 1, 1, (1, 1), (Parent("r", 0.5, 0.5),)))
+    alone = finding([C], lineage=Lineage("new", 2, 0, 2, (2, 2)))
+    assert list(kept_prints([alone, hit, tied, finding([])])) == [1, 2]
+
+
+def test_prints_of_a_post_are_replaced_purged_and_those_of_a_release_retired(store):
+    crawl = store.queue_crawl("s", "test", NOW)
+    fence = store.lease_crawl(crawl, "me", NOW + timedelta(minutes=1), NOW)
+    for files in ([NEW], [NEW, A]):
+        store.commit_post(
+            crawl, fence, "s", PostRow("p", "v", ""), [finding(files)], [], lambda _: [], NOW,
+            prints={0: unpacked(finding(files).prints, 2)},
+        )  # fmt: skip
+    assert judged(store, look(NEW)).parents == (("post", "p", 1),)
+    store.purge(NOW + timedelta(days=1), NOW)
+    assert judged(store, look(NEW)).parents == ()
+    store.note_release_prints("part-1", [], NOW)
+    assert store.bodies_with(look(A, B).files[:, :2]) == []
+    assert store.db.execute("select count(*) from print").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("early", "full", "outcome"),
+    [
+        ("re-post", "subset", "confirmed"),
+        ("re-post", "overlap", "corrected"),
+        ("superset", "overlap", "confirmed"),
+        ("superset", "re-post", "corrected"),
+        ("new", None, "confirmed"),
+        ("new", "overlap", "corrected"),
+        ("overlap", "undecided", "open"),
+        ("undecided", "new", "open"),
+    ],
+)
+def test_the_full_examination_confirms_or_corrects(early, full, outcome):
+    lineage = None if full is None else Lineage(full, 1, 0, 1, (1, 1))
+    assert settled({"verdict": early}, finding([A], lineage=lineage))["outcome"] == outcome
+    assert settled({"verdict": early}, finding([A], lineage=lineage, complete=False))["outcome"] == "open"
+
+
+def test_only_what_has_known_and_unknown_files_rings(store):
+    rings = {}
+    for name, files in (("re-post", [A]), ("new", [NEW]), ("overlap", [A, NEW]), ("superset", [A, B, C, NEW])):
+        seen = look(*files)
+        event = event_of_look("s", "p", "", seen, judged(store, seen), incident="", at=NOW)
+        assert (event.facts["verdict"], event.facts["early"], event.facts["outcome"]) == (name, True, "open")
+        rings[name] = event.severity
+    assert {name for name, severity in rings.items() if severity is Severity.WARNING} == {"overlap", "superset"}
+    assert max(severity.rank for severity in rings.values()) == Severity.WARNING.rank
+
+
+def test_prints_depend_on_the_key_and_hold_no_name():
+    assert Printer(b"q" * 32).prints(A) != PRINTER.prints(A)
+    assert b"a.csv" not in unpacked(finding([A]).prints, 2).tobytes()
+    assert np.all(unpacked(finding([A]).prints, 2) != 0)
+
+
+@pytest.mark.parametrize("text", ["?", "AAAA", 7])
+def test_what_are_no_prints_is_refused(text):
+    with pytest.raises(WireError):
+        unpacked(text, 2)

@@ -1,0 +1,93 @@
+"""What a finding means: which event rings, and that none rings twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from crawler.alerts.events import event_id, event_of_change, events_of_post, leading
+from data.model import EventKind, Finding, Hit, Lineage, Parent, Severity
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HIT = Hit("c", 2, 3, ("email",))
+PLAIN = Finding("x", "ab" * 32, 10, "text")
+HITS = replace(PLAIN, hits=(HIT,), fingerprint="f" * 32, records=3)
+
+
+def lineage(verdict: str, known: int, new: int, *parents: str) -> Lineage:
+    return Lineage(verdict, known + new, known, new, (new, new), tuple(Parent(each, 0.5, 0.5) for each in parents), {})
+
+
+def kinds(*findings: Finding) -> list[EventKind]:
+    return [event.kind for event in made(*findings)]
+
+
+def made(*findings: Finding, post="p"):
+    return events_of_post("s", post, "http://x/", findings, incident="", at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (PLAIN, []),
+        (HITS, [EventKind.CANARY_HIT]),
+        (replace(HITS, lineage=lineage("re-post", 9, 0, "r")), [EventKind.REPOST]),
+        (replace(HITS, lineage=lineage("overlap", 9, 1, "r")), [EventKind.FURTHER_RELEASE]),
+        (replace(HITS, lineage=lineage("new", 0, 9)), [EventKind.CANARY_HIT]),
+        (replace(PLAIN, lineage=lineage("superset", 9, 4, "r")), [EventKind.FURTHER_RELEASE]),
+        (replace(PLAIN, lineage=lineage("unrelated", 0, 9)), []),
+        (replace(PLAIN, lineage=lineage("undecided", 9, 2, "r")), [EventKind.FURTHER_RELEASE]),
+        (replace(PLAIN, lineage=replace(lineage("subset", 99, 2, "r"), mistyped=2)), [EventKind.REPOST]),
+        (replace(PLAIN, lineage=lineage("subset", 99, 2, "r")), [EventKind.FURTHER_RELEASE]),
+        (
+            replace(PLAIN, lineage=replace(lineage("re-post", 9, 0, "r"), added={"note": 5})),
+            [EventKind.FURTHER_RELEASE],
+        ),
+        (replace(PLAIN, complete=False, problems=("reader: it crashed",)), [EventKind.UNEXAMINED]),
+    ],
+)
+def test_a_finding_gives_the_event_that_it_means(finding, expected):
+    assert kinds(finding) == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity"),
+    [
+        ({"title": "title changed"}, Severity.NOTICE),
+        ({"title": "title changed", "part": "part (new: part 2)"}, Severity.WARNING),
+        ({"links": "links (1 new)"}, Severity.WARNING),
+    ],
+)
+def test_a_changed_post_is_told_by_its_fields_and_louder_where_parts_are_announced(changed, severity):
+    event = event_of_change("s", "p", "http://x/", changed, {"part": ["part 2"]}, "", NOW)
+    assert (event.kind, event.severity) == (EventKind.LISTING_CHANGED, severity)
+    assert event.facts["changed"] == [changed[field] for field in sorted(changed)]
+    again = event_of_change("s", "p", "http://x/", changed, {"part": ["part 2"]}, "", NOW)
+    later = event_of_change("s", "p", "http://x/", changed, {"part": ["part 3"]}, "", NOW)
+    assert event.id == again.id != later.id
+
+
+def test_the_same_canaries_at_two_places_are_one_event():
+    assert made(HITS, post="p")[0].id == made(HITS, post="q")[0].id
+    assert made(replace(HITS, fingerprint="e" * 32))[0].id != made(HITS)[0].id
+
+
+def test_hits_of_several_samples_of_a_post_are_put_together():
+    second = replace(HITS, hits=(Hit("c", 5, 5, ("phone",)), Hit("d", 1, 1, ("nir",))), records=9)
+    [event] = made(HITS, second)
+    assert event.facts["clients"] == [
+        {"client": "c", "canaries": 5, "records": 5, "kinds": ["email", "phone"]},
+        {"client": "d", "canaries": 1, "records": 1, "kinds": ["nir"]},
+    ]
+    assert event.severity is Severity.CRITICAL
+    assert leading([PLAIN, HITS]) is HITS
+
+
+def test_ids_are_the_same_for_the_same_and_other_for_others():
+    assert event_id(EventKind.GAP, "a", 1) == event_id(EventKind.GAP, "a", 1)
+    assert (
+        len({event_id(EventKind.GAP, "a", "b"), event_id(EventKind.GAP, "ab"), event_id(EventKind.REPOST, "a", "b")})
+        == 3
+    )

@@ -1,0 +1,103 @@
+"""What a finding says of its sample: prints of files, and evidence that only one person opens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import orjson
+import pyrage
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.examiner.findings import Findings
+from crawler.examiner.hits import MAX_EXCERPTS, Hits
+from crawler.examiner.request import Request
+from crawler.examiner.sample import MAX_PROBLEMS_KEPT, Member
+from crawler.matching.byte_scanner import ByteScanner, Candidate
+from crawler.matching.watchlist_match import Matcher
+from data.case.watchlist import Watchlist
+from data.errors import WireError
+from data.hashing.file_prints import unpacked
+from data.hashing.tags import Kind, probe_tag
+from tests.synth.case import KEYS, enrol
+from tests.synth.people import people
+
+CROWD = people(21, MAX_EXCERPTS + 10)
+
+
+@pytest.fixture(scope="module")
+def watchlist(tmp_path_factory) -> Watchlist:
+    folder = tmp_path_factory.mktemp("case")
+    enrol(folder, CROWD)
+    return Watchlist.open(folder / "watchlist", case=KEYS.case)
+
+
+def opened(watchlist: Watchlist, name: str = "a.csv", size: int = 9) -> Member:
+    scanner = ByteScanner(KEYS.probe, watchlist.probe_values)
+    return Member(name, "delimited", Matcher(watchlist, KEYS), scanner, hashlib.sha256(), size=size, crc=7)
+
+
+def candidates() -> list[Candidate]:
+    values = [person.email.lower().encode() for person in CROWD]
+    return [Candidate(Kind.EMAIL, probe_tag(KEYS.probe, Kind.EMAIL, value), value, 0) for value in values]
+
+
+def test_a_hit_counts_for_all_that_hold_it_and_only_the_first_are_kept_as_proof(watchlist):
+    hits, inner, outer = Hits(watchlist, KEYS), opened(watchlist), opened(watchlist)
+    hits.in_bytes(candidates(), [inner, outer])
+    assert [member.matcher.hits()[0].canaries for member in (inner, outer)] == [len(CROWD)] * 2
+    assert len(hits.excerpts) == MAX_EXCERPTS
+    assert {each["kind"] for each in hits.excerpts} == {"email"}
+    stranger = b"nobody@nowhere.example"
+    hits.in_bytes([Candidate(Kind.EMAIL, 1, stranger, 0)], [inner])
+    assert inner.matcher.hits()[0].canaries == len(CROWD)
+
+
+def test_what_hit_is_sealed_for_one_person_and_a_bad_key_costs_the_proof_alone(watchlist):
+    identity = pyrage.x25519.Identity.generate()
+    hits, sample = Hits(watchlist, KEYS), opened(watchlist)
+    hits.in_bytes(candidates()[:2], [sample])
+    request = Request("a.csv", source="s", url="https://x.example/1", title="t")
+    made = Findings(request, KEYS.post, str(identity.to_public()))
+    finding = made.of_sample(sample, None, "", hits.excerpts)
+    proof = orjson.loads(pyrage.decrypt(base64.b64decode(finding.sealed), [identity]))
+    assert (proof["url"], proof["title"], len(proof["excerpts"])) == ("https://x.example/1", "t", 2)
+    assert all((finding.fingerprint, finding.sighted, finding.complete))
+    assert Findings(request, KEYS.post, "").of_sample(sample, None, "", hits.excerpts).sealed == ""
+    broken = Findings(request, KEYS.post, "age1nobody").of_sample(sample, None, "", hits.excerpts)
+    assert (broken.sealed, broken.hits) == ("", finding.hits)
+    assert [problem.partition(":")[0] for problem in sample.problems] == ["evidence"]
+
+
+def test_only_files_that_were_read_whole_are_known_again(watchlist):
+    made, sample = Findings(Request("x"), KEYS.post, ""), opened(watchlist, "x.zip")
+    for name, size, complete, leaf in [
+        ("a", 3, True, True),
+        ("b", 0, True, True),
+        ("c", 3, False, True),
+        ("d", 3, True, False),
+    ]:
+        member = opened(watchlist, name, size)
+        member.complete, member.leaf = complete, leaf
+        made.print(member)
+    assert len(unpacked(made.of_sample(sample, None, "", []).prints, 2)) == 2
+    assert made.of_member(opened(watchlist)).prints == ""
+
+
+@given(st.lists(st.integers(0, 80), max_size=200))
+def test_problems_are_said_once_and_no_more_than_a_screenful(numbers):
+    member = Member("x", "text", None, None, None)
+    for number in numbers:
+        member.problem("code", str(number))
+    distinct = list(dict.fromkeys(f"code: {number}" for number in numbers))
+    assert member.problems[:MAX_PROBLEMS_KEPT] == distinct[:MAX_PROBLEMS_KEPT]
+    assert len(member.problems) == min(len(distinct), MAX_PROBLEMS_KEPT + 1)
+
+
+def test_a_request_with_unknown_or_missing_keys_is_a_broken_peer():
+    assert Request.from_json({"name": "x", "exact": True}).exact
+    for value in ({"name": "x", "colour": 1}, {}):
+        with pytest.raises(WireError):
+            Request.from_json(value)

@@ -1,0 +1,59 @@
+"""A road that is broken anywhere is told, though every sample looks as if it held nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crawler.examiner.examination import Examiner
+from crawler.examiner.selftest import selftest
+from crawler.readers.core.output import Limits
+from crawler.sandbox.sandbox import Sandbox
+from data.case.bundle import read_bundle
+from data.case.watchlist import Watchlist, import_bundle
+from data.hashing.tags import MatchKey
+from data.releases.releases import Releases
+from data.tagsets.tagset import TagSet
+from tests.data.case.test_watchlist import bundle
+
+KEYS = MatchKey(b"k" * 32).derive()
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(Limits(), bwrap=False) as made:
+        yield made
+
+
+@pytest.fixture
+def examiner(tmp_path, sandbox):
+    path = bundle(tmp_path, "c1", [f"{number}@b.example".encode() for number in range(50)])
+    import_bundle(tmp_path / "watchlist", KEYS.case, *read_bundle(path, KEYS.case, KEYS.bundle))
+    return Examiner(KEYS, Watchlist.open(tmp_path / "watchlist", case=KEYS.case), Releases({}), sandbox)
+
+
+def test_a_sound_road_has_nothing_to_say(examiner):
+    assert selftest(examiner) == []
+
+
+def test_an_empty_watch_list_is_no_fault(sandbox, tmp_path):
+    empty = Watchlist.open(tmp_path / "none", case=KEYS.case)
+    assert selftest(Examiner(KEYS, empty, Releases({}), sandbox)) == []
+
+
+def test_a_reader_that_reads_nothing_is_told(examiner, tmp_path):
+    with Sandbox(Limits(max_depth=0), bwrap=False) as blind:
+        examiner.sandbox = blind
+        wrong = selftest(examiner)
+    assert any("not examined whole: depth" in sentence for sentence in wrong)
+    assert any("found" in sentence for sentence in wrong)
+
+
+def test_tags_that_meet_nothing_are_told(examiner, monkeypatch):
+    monkeypatch.setattr(TagSet, "lookup", lambda self, tags: np.zeros(tags.shape, bool))
+    assert "the planted canary was not found" in selftest(examiner)
+
+
+def test_a_watch_list_that_lost_entries_is_told(examiner):
+    examiner.watchlist.probe_values = TagSet.build(np.arange(1, 40, dtype=np.uint64))
+    assert selftest(examiner) == ["50 of the watch-list's entries are not found by their own tags"]

@@ -1,0 +1,88 @@
+"""A platform whose module is broken is told by name, and all others run."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from crawler.fetching.platform_loader import PlatformLoader
+from data.errors import ConfigError
+from tests.command import must, tocsin_json
+
+GOOD = """
+from crawler.fetching.spider import SourceSpider
+
+class GoodSpider(SourceSpider):
+    name = "good"
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / "sitekinds"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "good.py").write_text(GOOD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [name for name in sys.modules if name.split(".")[0] == "sitekinds"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("class (", "SyntaxError"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit('x')", "SystemExit"),
+        ("raise ValueError('a name that must not be told')", "ValueError"),
+    ],
+)
+def test_a_broken_module_is_named_and_the_others_load(package, text, kind):
+    (package / "bad.py").write_text(text)
+    loader = PlatformLoader(["sitekinds"])
+    assert loader.broken == {"bad": kind}
+    assert loader.list() == ["good"]
+    with pytest.raises(ConfigError) as told:
+        loader.platform("bad")
+    assert kind in str(told.value)
+    assert "must not be told" not in str(told.value)
+    with pytest.raises(ConfigError, match="no platform 'other'"):
+        loader.platform("other")
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_a_crawl_of_another_platform_goes_on_and_tells_of_the_broken_one(tmp_path):
+    import shutil
+    from pathlib import Path
+
+    import spiders
+    from scheduler.demo.servers import Entry, LeakSite
+    from tests.whole.test_kill import SOURCE
+
+    # a copy of the package stands before the real one on the path, with one broken module more
+    shutil.copytree(Path(spiders.__file__).parent, tmp_path / "front" / "spiders")
+    (tmp_path / "front" / "spiders" / "broken.py").write_text("1 / 0")
+    home = tmp_path / "home"
+    must(None, "init", home)
+    with LeakSite() as site:
+        site.publish(Entry("one", "one", "", "one.txt", b"harmless"))
+        file = tmp_path / "site.yaml"
+        file.write_text(SOURCE.format(url=site.url))
+        must(home, "source", "add", file)
+        result = tocsin_json(home, "crawl", "site", PYTHONPATH=str(tmp_path / "front"))["crawls"][0]
+    assert (result["state"], result["examined"], result["events"]) == ("done", 1, 1)
+    last = tocsin_json(home, "status")["last_event"]
+    assert last["kind"] == "selftest_failed"
+
+
+@pytest.mark.slow
+def test_scrapy_s_own_command_line_names_the_platforms():
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-m", "scrapy", "list"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == PlatformLoader().list(), done.stderr

@@ -1,0 +1,141 @@
+"""Rows of samples too large to hold: what is new in them is counted one by one, what is estimated says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crawler.lineage.lineage import compare
+from crawler.lineage.sample_records import SampleRecords
+from data.hashing.tags import RECORD_KINDS, Kind
+from data.releases.builder import ReleaseBuilder
+from data.releases.releases import Releases
+
+MOST = 2000
+NAME, NIR = RECORD_KINDS.index(Kind.NAME_DOB), RECORD_KINDS.index(Kind.NIR_DOB)
+
+
+def people(seed: int, count: int) -> np.ndarray:
+    """Rows of distinct people with all six keys."""
+    dice = np.random.default_rng(seed)
+    return dice.integers(1, 2**64, size=(count, len(RECORD_KINDS)), dtype=np.uint64)
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory) -> Releases:
+    folder = tmp_path_factory.mktemp("releases")
+    builder = ReleaseBuilder("base")
+    builder.add(people(1, 50_000), {Kind.EMAIL: people(9, 50_000)[:, 0]})
+    builder.write(folder, {"name": "base", "case": ""})
+    return Releases.open(folder)
+
+
+def filled(
+    releases: Releases, rows: np.ndarray, values: np.ndarray | None = None, most: int | None = MOST, piece: int = 777
+):
+    records = SampleRecords(releases, most)
+    for start in range(0, len(rows), piece):
+        some = rows[start : start + piece]
+        records.add(some, releases.held(some))
+        if values is not None:
+            records.add_values(Kind.EMAIL, values[start : start + piece])
+    return records
+
+
+def test_what_fits_is_compared_as_it_is(releases):
+    rows = np.concatenate([people(1, 500), people(2, 300)])
+    held = filled(releases, np.concatenate([rows] * 9))
+    assert held.one_in == 1
+    assert held.lineage(has_hits=False).new == 300
+    whole = compare(np.concatenate([rows] * 9), {}, releases, has_hits=False)
+    assert held.lineage(has_hits=False) == whole
+
+
+@pytest.mark.parametrize("most", [None, MOST])
+def test_rows_without_a_key_are_counted_and_not_held(releases, most):
+    rows = np.concatenate([people(1, 500), people(2, 300)])
+    empty = np.zeros((3 * MOST, len(RECORD_KINDS)), np.uint64)
+    mixed = np.concatenate([empty[:1], rows, empty])
+    held = filled(releases, mixed, most=most)
+    assert len(held.keys()) == len(rows)
+    assert held.lineage(has_hits=False) == compare(mixed, {}, releases, has_hits=False)
+    assert f"{3 * MOST + 1} rows gave no record key and are not compared" in held.lineage(has_hits=False).notes
+    assert filled(releases, empty, most=most).lineage(has_hits=True) is None
+
+
+@pytest.mark.parametrize("new", [0, 1, 3, 700])
+def test_a_large_dump_of_which_a_part_is_held_has_the_lineage_of_the_whole(releases, new):
+    rows = np.concatenate([people(1, 50_000), people(2, new)])
+    rows = rows[np.random.default_rng(4).permutation(len(rows))]
+    held = filled(releases, np.concatenate([rows, rows]))
+    assert held.one_in > 1
+    assert len(held.keys()) <= MOST
+    lineage, whole = held.lineage(has_hits=False), filled(releases, rows, most=None).lineage(has_hits=False)
+    assert lineage.verdict == whole.verdict == ("superset" if new else "re-post")
+    assert (lineage.records, lineage.known, lineage.new) == (50_000 + new, 50_000, new)
+    assert lineage.interval == whole.interval
+    assert lineage.parents == whole.parents
+    assert lineage.confidence == pytest.approx(whole.confidence, abs=1e-5)
+    assert any("estimates" in note for note in lineage.notes)
+
+
+def test_a_worn_copy_of_which_a_part_is_held_is_still_one(releases):
+    rows = people(1, 50_000)
+    worn = np.random.default_rng(8).random((len(rows), 2)) < 0.06
+    # first name and birth date mistyped: all keys but none of the number and what is left
+    rows = np.where(worn[:, :1] & (np.array([1, 1, 0, 1, 1, 0]) == 1), people(11, len(rows)), rows)
+    rows = np.where(worn[:, 1:] & (np.array([1, 0, 1, 0, 0, 1]) == 1), people(12, len(rows)), rows)
+    lineage, whole = (
+        filled(releases, rows).lineage(has_hits=False),
+        filled(releases, rows, most=None).lineage(has_hits=False),
+    )
+    assert lineage.verdict == whole.verdict == "re-post"
+    assert lineage.new == whole.new > 100
+    assert lineage.records == whole.records
+    # of 2,000 people some 90 show an error
+    assert lineage.mistyped == pytest.approx(whole.mistyped, rel=0.45)
+
+
+def test_a_large_dump_of_new_people_is_estimated_and_its_interval_holds_the_truth(releases):
+    lineage = filled(releases, people(3, 60_000)).lineage(has_hits=True)
+    assert lineage.verdict == "new"
+    assert lineage.new == pytest.approx(60_000, rel=0.15)
+    assert lineage.interval[0] <= 60_000 <= lineage.interval[1]
+
+
+def test_the_rows_of_one_person_stay_or_go_together(releases):
+    rows = np.repeat(people(5, 30_000), 2, axis=0)
+    # every second row of a person knows but the number
+    rows[1::2] = np.where(np.arange(len(RECORD_KINDS)) == NIR, rows[1::2], 0)
+    lineage = filled(releases, rows).lineage(has_hits=True)
+    assert lineage.records == pytest.approx(30_000, rel=0.15)
+
+
+def test_values_are_held_like_people(releases):
+    held = filled(releases, people(6, 40_000), people(7, 40_000)[:, NAME])
+    lineage = held.lineage(has_hits=True)
+    assert sum(map(len, held.values().values())) <= MOST
+    assert lineage.new_values["email"] == pytest.approx(40_000, rel=0.2)
+
+
+def test_no_row_and_no_limit(releases):
+    assert filled(releases, np.zeros((10, len(RECORD_KINDS)), np.uint64)).lineage(has_hits=False) is None
+    exact = filled(releases, people(1, 20_000), most=None)
+    assert (exact.one_in, len(exact.keys())) == (1, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "times"),
+    [(0, 1900, 3), (0, 30_000, 1), (0, 3000, 2), (800, 700, 2), (9000, 1400, 2), (9000, 1600, 2), (20_000, 5000, 1)],
+)
+@pytest.mark.parametrize("with_releases", [True, False])
+def test_what_is_held_does_not_hang_on_the_pieces_in_which_rows_came(
+    releases, tmp_path, known, new, times, with_releases
+):
+    beside = releases if with_releases else Releases.open(tmp_path)
+    rows = np.concatenate([people(1, known), people(2, new)] * times)
+    rows = rows[np.random.default_rng(4).permutation(len(rows))]
+    held = [filled(beside, rows, rows[:, NAME], piece=piece) for piece in (50, 777, 1999, len(rows))]
+    first, *others = [(each.lineage(has_hits=True), each.one_in, each.values().keys()) for each in held]
+    for other in others:
+        assert other == first

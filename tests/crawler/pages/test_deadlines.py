@@ -1,0 +1,103 @@
+"""Announced deadlines: what is to come is dated, what is past, born, sold or merely a time is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.pages.deadlines import deadlines
+
+# a Wednesday
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+HOUR, DAY = 60, 1440
+
+
+def at(text: str) -> str:
+    [found] = deadlines(text, NOW)
+    assert found.at is not None
+    return datetime.fromtimestamp(found.at * 60, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("Part 2 in 48h", 48 * HOUR),
+        ("We will publish the remaining data in 3 days.", 3 * DAY),
+        ("Full database will be leaked within 24 hours!", 24 * HOUR),
+        ("You have 72 hours left to contact us, otherwise all files are published", 72 * HOUR),
+        ("Next part in a week", 7 * DAY),
+        ("We publish the rest in a few days", 3 * DAY),
+        ("La suite dans 3 jours", 3 * DAY),
+        ("Le reste des données sera publié dans deux semaines", 14 * DAY),
+        ("Il vous reste 48 heures pour payer la rançon", 48 * HOUR),
+        ("5 days left until publication", 5 * DAY),
+        ("Full dump tomorrow", DAY),
+        ("la partie 2 demain", DAY),
+    ],
+)
+def test_a_span_counts_from_its_writing(text, minutes):
+    [found] = deadlines(text, NOW)
+    assert (found.at, found.after) == (None, minutes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Remaining data on Friday", "2026-11-27 00:00"),
+        ("le reste vendredi", "2026-11-27 00:00"),
+        ("The rest will be released next Wednesday", "2026-12-02 00:00"),
+        ("Deadline: 2026-12-01", "2026-12-01 00:00"),
+        ("Deadline: 2026-12-01 20:00 UTC", "2026-12-01 20:00"),
+        ("Files will be published on December 12th at 8pm", "2026-12-12 20:00"),
+        ("Publication le 12 décembre à 20h", "2026-12-12 20:00"),
+        ("Tout sera diffusé le 3 janvier", "2027-01-03 00:00"),
+        ("full leak 30/11/2026", "2026-11-30 00:00"),
+        ("We release the second part next week", "2026-11-30 00:00"),
+        ("All data will be published at the end of the month", "2026-11-30 00:00"),
+        ("Auction until 1 Dec 2026, 18:30", "2026-12-01 18:30"),
+    ],
+)
+def test_a_day_is_the_next_one_of_its_name(text, expected):
+    assert at(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Dupont Jean, né le 12/03/1975, tél. 06 12 34 56 78",
+        "Patient born 12 December 1975, file 3",
+        "Posted on Friday by admin, data inside",
+        "Published 2 days ago",
+        "The data was released on Monday",
+        "Joined in December 2026",
+        "Copyright 2026 data corp",
+        "Price: 3 BTC, 12 GB of files",
+        "Database version 2026.12.01",
+        "Consultation le lundi et le vendredi de 9h à 12h, base de données",
+        "Opening hours: Friday 9:00",
+        "Last edited Friday, 10:32, files attached",
+        "the leak of 01/02/2024 has 3 parts",
+        "Download in 5 parts, 48 files",
+        "I have 10 days of holidays",
+        "inscrit depuis 3 jours, 48 fichiers",
+        "Visite de contrôle dans 3 mois",
+        "see you on Friday",
+    ],
+)
+def test_other_times_are_no_announcement(text):
+    assert deadlines(text, NOW) == []
+
+
+def test_each_time_is_told_once_and_the_phrase_holds_no_text_of_the_post():
+    found = deadlines("Zwiebelturm: part 2 in 48h. Again: part 2 in 48 hours! Deadline 2026-12-01.", NOW)
+    assert [each.phrase for each in found] == ["in 48 h", "2026-12-01"]
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_read(text):
+    for each in deadlines(text + " will be published in 2 days", NOW):
+        assert each.at is not None or each.after

@@ -1,0 +1,132 @@
+"""Headers of 7z archives as libarchive writes them, as nobody does, and damaged ones."""
+
+from __future__ import annotations
+
+import random
+import struct
+from zlib import crc32
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
+from data.errors import InputError
+from data.hashing.file_prints import File
+from tests.synth import archives
+
+MEMBERS = [
+    *((f"DUPONT Jean {at}.csv", random.Random(at).randbytes(700 + at)) for at in range(30)),
+    ("Béa/légende 漢.txt", b"abc"),
+    ("empty.txt", b""),
+]
+
+
+def header_of(data: bytes) -> bytes:
+    place = find_header(data[:HEAD], len(data))
+    assert place is not None
+    header = data[place.start : place.start + place.size]
+    assert place.holds(header)
+    return header
+
+
+def files_of(data: bytes) -> list[File]:
+    header = header_of(data)
+    inner = packed_header(header)
+    if inner is not None:
+        header = unpack_header(inner, data[inner.place.start : inner.place.start + inner.place.size])
+    return read_header(header)
+
+
+def with_header(header: bytes, packed: bytes = b"") -> bytes:
+    start = struct.pack("<QQI", len(packed), len(header), crc32(header))
+    return b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", crc32(start)) + start + packed + header
+
+
+def encoded(packed: bytes, size: int, method: bytes, properties: bytes = b"") -> bytes:
+    """A header that says that another one is packed; all sizes below 128."""
+    flags = len(method) | (0x20 if properties else 0)
+    coder = bytes([flags]) + method + (bytes([len(properties)]) + properties if properties else b"")
+    return b"\x17\x06\0\1\x09" + bytes([len(packed)]) + b"\0\x07\x0b\1\0\1" + coder + b"\x0c" + bytes([size]) + b"\0\0"
+
+
+@pytest.mark.parametrize("compression", ["lzma1", "lzma2", "bzip2", "deflate", "ppmd", "store"])
+def test_names_sizes_and_checksums_are_those_of_the_files(compression: str) -> None:
+    found = files_of(archives.written("7zip", MEMBERS, compression=compression))
+    assert sorted((each.name, each.size, each.crc) for each in found) == sorted(
+        (name, len(data), crc32(data) if data else None) for name, data in MEMBERS
+    )
+
+
+def test_a_header_that_is_not_packed_is_read() -> None:
+    table = b"nom;prenom\n" * 9
+    whole = archives.seven_zip("people.csv", table, len(table), b"\0", b"", crc32(table))
+    assert files_of(whole) == [File("people.csv", len(table), crc32(table))]
+
+
+def test_a_copied_header_is_read_and_one_of_unknown_packing_is_told() -> None:
+    plain = header_of(archives.seven_zip("a.csv", b"abc", 3, b"\0", b""))
+    assert files_of(with_header(encoded(plain, len(plain), b"\0"), plain)) == [File("a.csv", 3)]
+    with pytest.raises(InputError, match="not read here"):
+        files_of(with_header(encoded(plain, len(plain), b"\4\1\x08"), plain))
+
+
+def test_an_encrypted_header_says_so_and_nothing_else() -> None:
+    inner = packed_header(header_of(archives.seven_zip_locked()))
+    assert inner is not None
+    assert inner.locked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"PK" + data[2:],
+        lambda data: data[:31],
+        lambda data: data[:20] + b"\xff" + data[21:],
+        # where the header would lie behind the end
+        lambda data: with_header(b"")[:HEAD],
+    ],
+)
+def test_what_does_not_begin_as_a_7z_archive_has_no_header(change) -> None:
+    data = change(archives.written("7zip", MEMBERS))
+    assert find_header(data[:HEAD], len(data)) is None
+
+
+def test_a_header_that_claims_more_than_there_is_costs_no_memory() -> None:
+    huge = b"\xff" + struct.pack("<Q", 2**62)
+    for header in (
+        b"\1\5" + huge,
+        b"\1\4\6\0" + huge,
+        b"\1\4\7\x0b" + huge,
+        b"\1\4\7\x0b\1\0\1\1\0\x0c\5\0\x08\x0d" + huge,
+        b"\1\4\7\x0b\1\0\1\1\0\x0c\5\0\x08\x0d\2\x09" + huge + b"\0\0\0",
+    ):
+        with pytest.raises(InputError):
+            read_header(header)
+    # unpacked sizes are believed up to 16 MiB
+    with pytest.raises(InputError, match="not read here"):
+        packed_header(b"\x17\x06\0\1\x09\5\0\x07\x0b\1\0\1\x21\x21\1\x28\x0c" + huge + b"\0\0")
+
+
+_WHOLE = {kind: archives.written("7zip", MEMBERS[:5], compression=kind) for kind in ("lzma1", "store")}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_no_damage_raises_anything_but_our_error(data: st.DataObject) -> None:
+    whole = _WHOLE[data.draw(st.sampled_from(["lzma1", "store"]))]
+    header = bytearray(header_of(whole))
+    inner = packed_header(bytes(header))
+    if inner is not None and data.draw(st.booleans()):
+        header = bytearray(unpack_header(inner, whole[inner.place.start :][: inner.place.size]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(header) - 1))
+        header[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    try:
+        inner = packed_header(bytes(header))
+        if inner is None:
+            read_header(bytes(header))
+        elif not inner.locked:
+            unpack_header(inner, whole[inner.place.start :][: inner.place.size])
+    except InputError:
+        pass

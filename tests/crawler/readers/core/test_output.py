@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.readers.core.output import MAX_TEXT, Limits, Output, Source
+
+
+def test_long_text_is_never_cut_inside_a_letter():
+    """Found by fuzzing: a line of more than a frame ended a reader."""
+    for before in range(4):
+        sent: list[bytes] = []
+        out = Output(lambda _kind, data, sent=sent: sent.append(data), Limits())
+        text = (" " * before + "é€😀" * (MAX_TEXT // 4)).encode()
+        out.text(text)
+        assert b"".join(sent) == text
+        assert len(sent) > 1
+        for frame in sent:
+            assert len(frame) <= MAX_TEXT
+            frame.decode()
+    # what is no UTF-8 ends as well
+    out.text(b"\x80" * (3 * MAX_TEXT))
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["peek", "read", "piece", "skip", "read here"]), st.integers(0, 40)), max_size=30
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300), st.integers(1, 50), steps)
+def test_what_is_put_back_is_read_again_and_seen_once(data: bytes, cut: int, plan: list[tuple[str, int]]) -> None:
+    """However a part of a source is read by itself: nothing is lost, and who watches sees what was read, in order."""
+    source = Source(iter([data[at : at + cut] for at in range(0, len(data), cut)]))
+    whole: list[bytes] = []
+    source.watch(whole.append)
+    came = b""
+    for step, size in plan:
+        if step == "peek":
+            assert source.peek(size) == data[len(came) : len(came) + size]
+        elif step == "read":
+            came += source.read(size)
+        elif step == "piece":
+            came += source.piece(size + 1)
+        elif step == "skip":
+            came += data[len(came) : len(came) + source.skip(size)]
+        else:
+            inner = Source(iter(source.piece, b""))
+            seen: list[bytes] = []
+            inner.watch_taken(seen.append)
+            inner.peek(size // 2)
+            taken = inner.read(size)
+            inner.peek(3)
+            source.unread(inner.left())
+            assert b"".join(seen) == taken
+            assert inner.position == inner.bytes == len(taken)
+            came += taken
+        assert source.position == len(came)
+        assert data.startswith(came)
+    source.drain()
+    assert b"".join(whole) == data

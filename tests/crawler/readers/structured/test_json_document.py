@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.readers.core.members import choose
+from crawler.readers.core.output import Limits
+from crawler.readers.structured.json_lines import FORMAT as LINES
+from tests.crawler.readers.frames import read
+from tests.synth.people import HEADERS, Person, people
+
+Tables = list[tuple[list[str] | None, list[list[str]]]]
+PAIR = (["nom", "prenom"], [["A", "B"], ["C", "D"]])
+
+# text, its tables, the codes of its problems
+CASES: dict[str, tuple[str, Tables, list[str]]] = {
+    "an array": ('[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}]', [PAIR], []),
+    "inside objects": (
+        '{"data":{"patients":[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}],"total":2}}',
+        [PAIR, (["data.total"], [["2"]])],
+        [],
+    ),
+    "Elasticsearch": (
+        '{"took":1,"hits":{"total":2,"hits":[{"_id":"1","_source":{"nom":"A"}},{"_id":"2","_source":{"nom":"C"}}]}}',
+        [(["_id", "_source.nom"], [["1", "A"], ["2", "C"]]), (["took", "hits.total"], [["1", "2"]])],
+        [],
+    ),
+    "phpMyAdmin": (
+        '[{"type":"header"},{"type":"table","name":"patients","data":[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}]}]',
+        [(["type", "name"], [["header", ""], ["table", "patients"]]), PAIR],
+        [],
+    ),
+    "phpMyAdmin before 4.7": (
+        '/**\n Export to JSON\n */\n\n// x.patients\n\n[{"nom":"A","prenom":"B"}, {"nom":"C","prenom":"D"}]\n',
+        [PAIR],
+        [],
+    ),
+    "arrays with names first": (
+        '[["nom","prenom"],["A","B"],["C","D"]]',
+        [(None, [["nom", "prenom"], ["A", "B"], ["C", "D"]])],
+        [],
+    ),
+    "arrays with names beside": (
+        '{"columns":["nom","prenom"],"rows":[["A","B"],["C","D"]]}',
+        [(["columns.0", "columns.1"], [["nom", "prenom"]]), PAIR],
+        [],
+    ),
+    "arrays with described columns": (
+        '{"rows":[["A","B"],["C","D"]],"fields":[{"name":"nom"},{"name":"prenom"}]}',
+        [(["name"], [["nom"], ["prenom"]]), PAIR],
+        [],
+    ),
+    "objects under their ids": (
+        '{"17":{"nom":"A","prenom":"B"},"18":{"nom":"C","prenom":"D"}}',
+        [(["key", "nom", "prenom"], [["17", "A", "B"], ["18", "C", "D"]])],
+        [],
+    ),
+    "a list for each column": ('{"nom":["A","C"],"prenom":["B","D"]}', [PAIR], []),
+    "a column of ids for each column": ('{"nom":{"0":"A","1":"C"},"prenom":{"0":"B","1":"D"}}', [PAIR], []),
+    "records over many lines": (
+        '{\n "nom": "A",\n "prenom": "B"\n}\n{\n "nom": "C",\n "prenom": "D"\n}\n',
+        [PAIR],
+        [],
+    ),
+    "records without anything between": ('{"nom":"A","prenom":"B"}{"nom":"C","prenom":"D"}', [PAIR], []),
+    "MongoDB": (
+        '[{"_id":{"$oid":"5f"},"ddn":{"$date":{"$numberLong":"-86400000"}},"d":{"$date":"1970-01-02"}},{"n":{"$numberLong":"5"}}]',
+        [(["_id", "ddn", "d", "n"], [["5f", "1969-12-31T00:00:00Z", "1970-01-02", ""], ["", "", "", "5"]])],
+        [],
+    ),
+    "contacts of a person stay with the person": (
+        '[{"nom":"A","prenom":"B","contacts":[{"type":"mel","valeur":"x@y"},{"type":"tel","valeur":"06"}]}]',
+        [
+            (
+                ["nom", "prenom", "contacts.0.type", "contacts.0.valeur", "contacts.1.type", "contacts.1.valeur"],
+                [["A", "B", "mel", "x@y", "tel", "06"]],
+            )
+        ],
+        [],
+    ),
+    "children of a person are people": (
+        '[{"nom":"A","ddn":"1980-01-01","enfants":[{"nom":"C","ddn":"2010-01-01"}]}]',
+        [(["nom", "ddn"], [["C", "2010-01-01"], ["A", "1980-01-01"]])],
+        [],
+    ),
+    "a list of addresses": ('{"emails":["a@b.example"]}', [(["emails.0"], [["a@b.example"]])], []),
+    "a script": ('var patients = [{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}];', [PAIR], []),
+    "a key that comes twice": ('[{"a":1,"a":"x"}]', [(["a", "a_2"], [["1", "x"]])], []),
+    "lone surrogates and NaN": ('[{"a":"\\ud800x","b":NaN}]', [(["a", "b"], [["?x", "nan"]])], []),
+    "commas at the end": ('[{"nom":"A","prenom":"B",},{"nom":"C","prenom":"D"},]', [PAIR], ["json"]),
+    "single quotes": ("[{'nom':'A','prenom':'B'},{'nom':'C','prenom':\"D\"}]", [PAIR], ["json"]),
+    "keys without quotes": ('[{nom:"A",prenom:"B"},{nom:"C",prenom:"D"}]', [PAIR], ["json"]),
+    "comments": ('[{"nom":"A","prenom":/* x */"B"},// y\n{"nom":"C","prenom":"D"}]', [PAIR], ["json"]),
+    "a quote too many": ('[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"E"}]', [(PAIR[0], [["A", "B"], ["C", 'D"E']])], ["json"]),
+    "cut": ('[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D', [PAIR], ["json", "cut"]),
+    "nothing": ("{}", [([""], [[""]])], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_document_gives_its_tables(case: str) -> None:
+    text, tables, problems = CASES[case]
+    for data in (text.encode(), text.encode("utf-16")):
+        found = read(data)
+        assert found.format == "json"
+        assert [(table.columns, table.rows) for table in found.tables] == tables
+        assert found.problems == problems
+        assert found.complete
+
+
+NOT_JSON = (
+    "[Section]\nkey = value\n",
+    "[2026-01-01 10:00:00] started\n",
+    "{\\rtf1\\ansi text}",
+    "[b]text[/b] and more",
+    "{{ template }}",
+    "[1] a footnote, and more",
+)
+
+
+@pytest.mark.parametrize("text", NOT_JSON)
+def test_other_text_is_not_taken_for_json(text: str) -> None:
+    reader = choose(text.encode(), "")
+    assert reader is not None
+    assert reader.FORMAT not in ("json", LINES)
+
+
+def crowd() -> list[Person]:
+    return people(5, 400)
+
+
+def record(person: Person) -> dict[str, object]:
+    return {HEADERS["fr"][name]: str(getattr(person, name)) for name in ("surname", "first", "dob", "email", "note")}
+
+
+SHAPES = {
+    "array": lambda rows: rows,
+    "deep": lambda rows: {"meta": {"n": 1}, "a": {"b": [{"x": rows}]}},
+    "ids": lambda rows: {str(number): row for number, row in enumerate(rows)},
+    "nested": lambda rows: [{"id": 1, "patient": row, "adr": [{"v": "Lyon [{"}]} for row in rows],
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_record_is_a_row_however_large_the_document_is_beside_the_memory(shape: str, indent: int | None) -> None:
+    rows = [record(person) for person in crowd()]
+    data = json.dumps(SHAPES[shape](rows), indent=indent, ensure_ascii=False).encode()
+    whole = read(data)
+    for limits, cut in ((Limits(max_line=2000), 2**20), (Limits(max_line=900), 997)):
+        found = read(data * 2, limits, cut=cut)
+        assert not found.all_problems
+        shown = [row for row in found.rows if any("@" in cell for cell in row)]
+        expected = [row for row in whole.rows if any("@" in cell for cell in row)]
+        assert len(shown) == 2 * len(rows)
+        assert sorted(shown) == sorted(expected * 2)
+
+
+def test_a_broken_record_costs_itself() -> None:
+    parts = [json.dumps(record(person)) for person in crowd()]
+    for number in range(20, 400, 40):
+        parts[number] = parts[number].replace('":', "", 2) if number % 80 else parts[number][: -len(parts[number]) // 2]
+    found = read(("[" + ",".join(parts) + "]").encode(), Limits(max_line=3000))
+    assert "json" in found.all_problems
+    mails = {cell for row in found.rows for cell in row if "@" in cell and len(cell) < 80}
+    assert len(mails) >= 380
+    assert all(found.shows(person.email) for person in crowd() if person.email in "".join(parts))
+
+
+def test_a_byte_that_is_no_utf8_costs_nothing() -> None:
+    data = '[{"nom":"Léa"},{"nom":"Zoé"}]'.encode().replace("Zoé".encode(), "Zoé".encode("cp1252"))
+    assert read(data).rows == [["Léa"], ["Zoé"]]
+
+
+def test_a_value_too_long_for_memory_is_text() -> None:
+    long = "word " * 200_000
+    data = json.dumps({"a": "x", "doc": long + 'canary@b.example \\ "', "b": [{"nom": "A"}]}).encode()
+    found = read(data, Limits(max_line=5000))
+    assert found.problems == ["line"]
+    assert found.text.decode().count("word") == 200_000
+    assert found.shows("canary@b.example")
+    assert ["A"] in found.rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_changed_bytes_never_stop_the_reading(data: st.DataObject) -> None:
+    dice = random.Random(data.draw(st.integers(0, 9)))
+    shape = data.draw(st.sampled_from(sorted(SHAPES)))
+    whole = bytearray(json.dumps(SHAPES[shape]([record(person) for person in crowd()[:40]])).encode())
+    for _ in range(data.draw(st.integers(1, 5))):
+        whole[dice.randrange(len(whole))] = data.draw(st.sampled_from(list(b'{}[]",:\\\x00\xff 1e')))
+    del whole[data.draw(st.integers(1, len(whole))) :]
+    found = read(bytes(whole), Limits(max_line=2000))
+    assert "reader" not in found.all_problems
+    assert found.bytes == len(whole)

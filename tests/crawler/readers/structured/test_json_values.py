@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.readers.structured.json_values import Trust, parse
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(anything, st.sampled_from([None, 1]))
+def test_json_is_what_it_is(value: object, indent: int | None) -> None:
+    assert parse(json.dumps(value, indent=indent).encode()) == (value, Trust.GOOD)
+    assert parse(json.dumps(value, indent=indent, ensure_ascii=False).encode()) == (value, Trust.GOOD)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=12) | st.lists(st.text(max_size=5), max_size=3)))
+def test_what_python_prints_is_understood(value: dict[str, object]) -> None:
+    found, trust = parse(json.dumps(value).removesuffix("}").encode() + b",}" if value else b"{,}")
+    assert (found, trust) == (value, Trust.LOOSE)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{'a':'l\\'x', b: 0612}", {"a": "l'x", "b": "0612"}),
+        ('{"_id":ObjectId("5f"),"d":new Date("2020-01-01"),"n":NumberLong(5)}', {"_id": "5f", "d": "2020-01-01", "n": "5"}),
+        ('{"a":True,"b":None,"c":undefined}', {"a": True, "b": None, "c": None}),
+        ('// x\n{"a":/* y */1 # z\n}', {"a": "1"}),
+        ('{"a":"x\ny"}', {"a": "x\ny"}),
+        ('{"a":"\\ud83d\\ude00",}', {"a": "😀"}),
+    ],
+)  # fmt: skip
+def test_looser_spellings_are_understood(text: str, value: object) -> None:
+    assert parse(text.encode()) == (value, Trust.LOOSE)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a":"Dup"ont","b":"c"}', {"a": 'Dup"ont', "b": "c"}),
+        ('{"a":"x', {"a": "x"}),
+        ('{"a":[{"b":1}', {"a": [{"b": "1"}]}),
+        ('{"a":1]', {"a": "1"}),
+        ("[Section]", ["Section"]),
+    ],
+)
+def test_of_damaged_text_what_can_be_understood_is(text: str, value: object) -> None:
+    assert parse(text.encode()) == (value, Trust.DAMAGED)
+
+
+@given(st.text("{}[]\",:\\/*ab1 \n'", max_size=60))
+def test_no_text_makes_it_fail(text: str) -> None:
+    parse(text.encode())

@@ -1,0 +1,171 @@
+"""People in running text: who is found, in which reading, and how many they are."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.records.running_text import MAX_READINGS, Found, RunningText
+from crawler.records.text_anchors import regions
+from data.identifiers import normalise
+from tests.synth.people import NOTES, people
+
+ROLES = ("surname", "first", "dob", "nir", "email", "phone")
+
+
+def found_in(text: str, name: str = "", cut: int = 2**18) -> list[Found]:
+    reader = RunningText(name)
+    data = text.encode()
+    found = [person for at in range(0, len(data), cut) for person in reader.feed(data[at : at + cut])]
+    return found + reader.finish()
+
+
+def certain(text: str, name: str = "") -> list[tuple[str, ...]]:
+    """The best readings of people that certainly are some, as normal forms."""
+    return [
+        tuple(normalise.normalise(role, part).decode() for role, part in zip(ROLES, person.readings[0], strict=True))
+        for person in found_in(text, name)
+        if person.certain
+    ]
+
+
+JEAN = ("dupont", "jean", "750312", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DUPONT Jean, né le 12 mars 1975", JEAN),
+        ("Jean DUPONT (né le 12/03/1975)", JEAN),
+        ("Monsieur Jean Dupont, né à Lyon le 12.03.1975, demeurant 3 rue de la Paix", JEAN),
+        ("M. Jean Dupont né(e) le : 12-03-1975", JEAN),
+        ("dupont jean 12/03/1975", JEAN),
+        ("DUPONT JEAN NE LE 12/03/1975", JEAN),
+        ("Dupont, Jean - born March 12, 1975", JEAN),
+        ("Nom: DUPONT\nPrénom: Jean\nSexe: M\nDate de naissance: 12/03/1975", JEAN),
+        (
+            "Prénom : Jean\nNom de naissance : DUPONT\nNé le : 1er janvier 1980",
+            ("dupont", "jean", "800101", "", "", ""),
+        ),
+        ("First name: Jean\nLast name: Dupont\nDOB: 1975-03-12", JEAN),
+        ("Nom et prénom : DUPONT Jean\nDDN : 12 03 1975", JEAN),
+        ("nom=dupont&prenom=jean&ddn=12/03/1975", JEAN),
+        ("[b]DUPONT[/b] [i]Jean[/i] [color=red]12/03/1975[/color]", JEAN),
+        ("<b>DUPONT</b> Jean<br>n&eacute; le 12/03/1975", JEAN),
+        ("12/03/1975 DUPONT Jean", JEAN),
+        ("Nom de jeune fille : dupont\nPrénom : jean\nNaissance : 12/03/1975", JEAN),
+        ("<nom>du Pont</nom><prenom>Jean</prenom><ddn>12/03/1975</ddn>", JEAN),
+        ("mme jean dupont, nee le 12/03/1975", JEAN),
+        ("DUPONT;12/03/1975;Jean", JEAN),
+        ("Patient : Anne-Sophie de La Fontaine, DDN 01/02/1980", ("delafontaine", "annesophie", "800201", "", "", "")),
+        ("LE GOFF Yves né le 03/04/1950", ("legoff", "yves", "500403", "", "", "")),
+        ("Marie Lefèvre-Dubois - 06 12 34 56 78", ("lefevredubois", "marie", "", "", "", "612345678")),
+        ("Jean Dupont, +33 (0)6 12 34 56 78", ("dupont", "jean", "", "", "", "612345678")),
+        ("contact: Jean Dupont <jean.dupont@free.fr>", ("dupont", "jean", "", "", "jean.dupont@free.fr", "")),
+        ("DUPONT Jean, NIR 1 75 03 2A 123 456 89", ("dupont", "jean", "", "1750319123456", "", "")),
+        ("DUPONT Jean né le 12/03/1975, vu le 04/05/2021 par le Dr Martin Bernard", JEAN),
+    ],
+)
+def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: tuple[str, ...]) -> None:
+    assert certain(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Jean Dupont (12/03/1975), Marie Durand (04/05/1980) et Luc Petit (06/07/1990)", 3),
+        ("12/03/1975 Jean Dupont\n04/05/1980 Marie Durand\n", 2),
+        ("jean@free.fr Dupont Jean\nmarie@free.fr Durand Marie\n", 2),
+        (
+            "Nom: Dupont\nPrénom: Jean\nDDN: 12/03/1975\nTél: 0612345678\n" * 1
+            + "Nom: Durand\nPrénom: Marie\nDDN: 04/05/1980",
+            2,
+        ),
+        ("Nom: Dupont\nPrénom: Jean\nDDN: 12/03/1975\n\nNom: Durand\nPrénom: Marie\nDDN: 04/05/1980", 2),
+        # a relative with one surname, a first name that is the surname above
+        ("Nom: Lucas\nPrénom: Jean\nDDN: 12/03/1975\nNom: Lucas\nPrénom: Marie\nDDN: 04/05/1980", 2),
+        ("('Lucas','Yvette','12/03/1975'),\n('Huet','Lucas','04/05/1980')", 2),
+        # a second number, a second date, a second mention
+        ("Jean Dupont, né le 12/03/1975, tél. 0612345678, fixe 0412345678, a@b.fr et c@d.fr, vu le 01/02/2020", 1),
+        (
+            "M. Jean Dupont, né le 12/03/1975, consulte.\nAntécédents : asthme.\nM. Jean Dupont est joignable au 0612345678",
+            1,
+        ),
+        ("DUPONT Jean\n12/03/1975\n0612345678\njean@free.fr\n\nDURAND Marie\n04/05/1980\n0712345678\n", 2),
+        # nobody
+        ("Réunion du 12/03/2021 à Lyon, salle Molière.", 0),
+        ("Patient vu en consultation pour suivi de tension artérielle, joignable au 06 12 34 56 78", 0),
+        ("Dr Paul Martin, 01 23 45 67 89", 0),
+        ("commande 12345678901 du 3 mai 2020, total 45,90", 0),
+        ("".join(f"{note} Vu le 0{1 + at}/03/2019.\n" for at, note in enumerate(NOTES)), 0),
+    ],
+)
+def test_people_are_counted_not_mentions_or_dates(text: str, count: int) -> None:
+    assert len(certain(text)) == count
+
+
+def test_one_person_a_file_may_be_named_by_the_file_alone() -> None:
+    text = "Naissance 12/03/1975\n" + "\n".join(NOTES * 40) + "\njoignable au 06 12 34 56 78\n"
+    assert certain(text) == []
+    # what came later is told with what was known before
+    told = certain(text, "dossiers/DUPONT_Jean.txt")
+    assert told[-1] == ("dupont", "jean", "750312", "", "", "612345678")
+    assert {person[:3] for person in told} == {JEAN[:3]}
+
+
+@pytest.mark.parametrize("cut", [700, 4096, 2**18])
+def test_a_crowd_is_found_whole_however_the_text_is_cut(cut: int) -> None:
+    crowd = people(7, 300)
+    text = "\n".join(
+        f"{person.surname.upper()} {person.first}, né le {person.dob:%d/%m/%Y}, tél. {person.phone}, {person.email}"
+        for person in crowd
+    )
+    found = found_in(text, cut=cut)
+    assert [person.readings[0][2:] for person in found] == [
+        (f"{person.dob:%d/%m/%Y}", "", person.email, person.phone) for person in crowd
+    ]
+    assert all(person.certain for person in found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["Jean", "DUPONT", "né le", "12/03/1975", "12 mars 1975", "0612345678", "a@b.fr", "\n", "\n\n", ";", ": ",
+             "Nom", "=", "[b]", "<i>", "\\u00e9", "&eacute;", "=C3=A9", "=\n", "\ue000", "2A", "1 75 03 75 123 456 89", "é", " "]
+        )
+        | st.text(max_size=8),
+        max_size=40,
+    ).map("".join),
+    st.integers(1, 200),
+)  # fmt: skip
+def test_no_text_makes_it_fail_and_readings_are_bounded(text: str, cut: int) -> None:
+    reader = RunningText(text[:20])
+    data = text.encode("utf-8", "replace")
+    found = [person for at in range(0, len(data), cut) for person in reader.feed(data[at : at + cut])]
+    found += reader.finish()
+    assert all(1 <= len(person.readings) <= MAX_READINGS for person in found)
+    assert len(found) <= len(data)
+
+
+def test_regions_are_in_order_and_hold_every_date_with_a_name() -> None:
+    dice = random.Random(1)
+    parts = []
+    for number in range(200):
+        parts.append(" ".join(dice.choice(NOTES) for _ in range(dice.randrange(8))))
+        parts.append(f"Jean Dupont{number} né le 12/03/1975")
+    text = "\n".join(parts).encode()
+    spans = regions(text)
+    assert all(a < b for a, b in spans)
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
+    seen = b"".join(text[a:b] for a, b in spans)
+    assert all(b"Dupont%d n\xc3\xa9 le 12/03/1975" % number in seen for number in range(200))
+
+
+def test_prose_without_people_is_not_read_at_all() -> None:
+    text = "\n".join(f"{note} Revu en {year}." for year in range(1990, 2020) for note in NOTES).encode()
+    assert regions(text) == []

@@ -1,0 +1,53 @@
+"""Columns of some rows say of their cells what plain Python says of each of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.records.table_sample import MAX_NAME, SHOWABLE, TableSample
+from data.identifiers import normalise
+from tests.synth.people import people, row
+
+CELL = (
+    st.text(max_size=MAX_NAME + 4)
+    | st.text(st.characters(codec="ascii"), max_size=MAX_NAME + 4)
+    | st.text("\t\n\x0b\x0c\r\x1c\x1f \x85\xa0\u2003éA1", max_size=4)
+    | st.sampled_from([" " * 30 + "Dupont" + " " * 30, "Zoé", "12/03/1975", "0612345678", "a@b.fr", "", "x" * 41])
+)
+
+
+def is_like_name(cell: str) -> bool:
+    return len(cell) <= MAX_NAME and any(map(str.isalpha, cell)) and not any(map(str.isdigit, cell))
+
+
+@given(st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=6))
+def test_what_is_blank_or_like_a_name_is_what_it_is_cell_by_cell(rows):
+    sample = TableSample.of(rows)
+    for at in range(2):
+        cells = [each[at] for each in rows]
+        assert sample.texts(at) == cells
+        assert sample.filled[at].tolist() == [bool(cell.strip()) for cell in cells]
+        like = sum(is_like_name(cell.strip()) for cell in cells if cell.strip())
+        assert [sample.like_names(at, needed) for needed in (like, like + 0.5)] == [True, False]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_forms_are_those_of_the_normaliser_also_without_the_first_row(first):
+    rows = [row(person, ("surname", "dob", "nir", "email", "phone", "iban", "rpps")) for person in people(3, 9)]
+    sample = TableSample.of(rows)
+    if first:
+        assert sample.any_form().shape == (7, 9)
+        sample, rows = sample.without_first(), rows[1:]
+    for role in SHOWABLE:
+        expected = [[bool(normalise.normalise(role, each[at])) for each in rows] for at in range(7)]
+        assert sample.forms[role].tolist() == expected
+    assert any(sample.shares()[3][role] == 1.0 for role in ("email",))
+
+
+def test_rows_of_different_widths_are_filled_up_or_cut():
+    sample = TableSample.of([["a"], ["b", "c", "d"]], 2)
+    assert [sample.row(0), sample.row(1)] == [["a", ""], ["b", "c"]]
+    assert sample.of_width(3).row(1) == ["b", "c", ""]
+    assert TableSample.of([]).rows == 0

@@ -1,0 +1,79 @@
+"""What a reader that was taken over may say: the examiner bounds it, and a finding comes of it in any case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from crawler.examiner.examination import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, Examination, Examiner
+from crawler.examiner.request import Request
+from crawler.examiner.sample_socket import finding_frame
+from crawler.process.frames import HEADER, MAX_FRAME
+from crawler.sandbox.sandbox import Kept, Limits, Sandbox
+from data.case.watchlist import Watchlist
+from data.errors import WireError
+from data.model import Finding
+from data.releases.releases import Releases
+from tests.synth.case import KEYS
+
+
+@pytest.fixture(scope="module")
+def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
+    folder: Path = tmp_path_factory.mktemp("sets")
+    with Sandbox(Limits(wall=5), bwrap=False) as sandbox:
+        watchlist = Watchlist.open(folder / "watchlist", case=KEYS.case)
+        yield Examiner(KEYS, watchlist, Releases.open(folder / "releases"), sandbox)
+
+
+def begun(examiner: Examiner) -> Examination:
+    examination = Examination(examiner, Request("x"), Kept(examiner.sandbox), lambda: None)
+    examination._frame(b"M", b'{"name":"","format":"zip"}')
+    return examination
+
+
+def test_members_inside_each_other_without_end_break_the_protocol(examiner: Examiner) -> None:
+    examination = begun(examiner)
+    for _ in range(examiner.sandbox.limits.max_depth + MOST_BEYOND_DEPTH):
+        examination._frame(b"M", b'{"name":"a","format":"zip"}')
+    with pytest.raises(WireError):
+        examination._frame(b"M", b'{"name":"a","format":"zip"}')
+    finding = examination._finish()
+    assert not finding.complete
+    assert any(problem.startswith("reader: ") for member in finding.members for problem in member.problems)
+
+
+@pytest.mark.slow
+def test_members_of_members_do_not_make_a_finding_without_end(examiner: Examiner) -> None:
+    examination = begun(examiner)
+    for _ in range(15):
+        examination._frame(b"M", b'{"name":"a","format":"zip"}')
+        for _ in range(1000):
+            examination._frame(b"M", b'{"name":"b","format":"empty"}')
+            examination._frame(b"P", b'{"code":"cut","detail":"it is cut"}')
+            examination._frame(b"E", b'{"bytes":0,"complete":false}')
+        examination._frame(b"E", b'{"bytes":0,"complete":true}')
+    examination._frame(b"E", b'{"bytes":9,"complete":true}')
+    finding = examination._finish()
+    assert len(finding.members) == 15, "those of the sample itself are all listed"
+    assert sum(1 + len(member.members) for member in finding.members) <= MAX_MEMBERS_IN_ALL + 15
+    assert not finding.complete
+    assert finding.members[-1].problems == (
+        "members: 1,000 further members were examined and are not listed one by one; problems of theirs: cut",
+    )
+
+
+def test_a_finding_that_is_too_large_is_told_without_its_members() -> None:
+    member = Finding(path="a", sha256="", bytes=0, format="empty", problems=("x" * 9000,))
+    whole = Finding(path="x", sha256="", bytes=9, format="zip", members=(member,) * 2000, problems=("cut: it is cut",))
+    frame = finding_frame(whole)
+    assert len(frame) < MAX_FRAME
+    told = Finding.from_json(orjson.loads(frame[HEADER.size :]))
+    assert told.members == ()
+    assert told.problems[0] == "cut: it is cut"
+    assert told.problems[1].startswith("members: ")
+    small = replace(whole, members=(member,))
+    assert Finding.from_json(orjson.loads(finding_frame(small)[HEADER.size :])) == small

@@ -1,0 +1,31 @@
+"""Columns at array speed; that they say what the plain functions say is held by test_normalise."""
+
+from __future__ import annotations
+
+import pytest
+
+from data.arrays.packed import Packed
+from data.identifiers import date_kernels, identifier_kernels, normalise, normalise_columns
+
+KERNELS = [
+    kernel
+    for module in (identifier_kernels, date_kernels)
+    for kernel in vars(module).values()
+    if hasattr(kernel, "signatures")
+]
+
+
+@pytest.mark.parametrize("kind", normalise.COLUMN_KINDS)
+def test_no_kernel_is_compiled_in_mid_sample(kind):
+    normalise_columns.warm_up()
+    before = {kernel.__name__: len(kernel.signatures) for kernel in KERNELS}
+    assert any(before.values())
+    for cells in (
+        ["a"],
+        ["\U0001d49c\u0301 \ufb03 x@y.fr 0612345678"],
+        ["x" * 5000],
+        [""],
+        ["\udcff".encode("utf-8", "replace").decode()],
+    ):
+        normalise.normalise_column(kind, Packed.of([cell.encode() for cell in cells]))
+    assert {kernel.__name__: len(kernel.signatures) for kernel in KERNELS} == before

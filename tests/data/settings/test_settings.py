@@ -1,0 +1,84 @@
+"""Settings: one typed list, unknown keys answered with the nearest name, secrets never shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from data.errors import ConfigError, HomeError, KeyFileError
+from data.settings.home import Home
+from data.settings.settings import load_settings
+
+
+def load(tmp_path, text="", **environ):
+    file = tmp_path / "tocsin.toml"
+    file.write_text(text)
+    return load_settings(file, environ)
+
+
+def test_spans_and_sizes_are_read(tmp_path):
+    settings = load(tmp_path, '[crawl]\ntimeout = "90s"\nmax_bytes = "8MB"\n[daemon]\nremind_every = "2h"\n')
+    assert settings.crawl.timeout == timedelta(seconds=90)
+    assert settings.crawl.max_bytes == 8_000_000
+    assert settings.daemon.remind_every == timedelta(hours=2)
+
+
+def test_the_environment_wins_over_the_file(tmp_path):
+    settings = load(tmp_path, "[crawl]\nconcurrency = 2\n", TOCSIN_CRAWL__CONCURRENCY="5", TOCSIN_HOME="x")
+    assert settings.crawl.concurrency == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[crawl]\ntimout = 5\n", "crawl.timout: no such setting; did you mean 'timeout'?"),
+        ("[crwal]\n", "crwal: no such setting; did you mean 'crawl'?"),
+        ('[channels.x]\nkind = "slack"\nurl = "http://x/"\ntokn = "a"\n', "did you mean 'token'?"),
+        ('[channels.x]\nkind = "matrix"\nurl = "http://x/"\n', "needs `room` and `token`"),
+        ('[channels.x]\nkind = "generic"\nurl = "http://x/"\n', "`secret`"),
+        ('[channels.x]\nkind = "slack"\nurl = "x"\n', "whole http(s) address"),
+        ('[[routes]]\nchannels = ["teem"]\n', "'teem', which is not declared"),
+        ("[crawl\n", "tocsin.toml"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_do(tmp_path, text, said):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+def test_secrets_are_not_shown(tmp_path):
+    settings = load(tmp_path, '[channels.x]\nkind = "slack"\nurl = "https://hooks.example/SECRET"\n')
+    assert "SECRET" not in repr(settings)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, '[channels.x]\nkind = "slak"\nurl = "https://hooks.example/SECRET"\n')
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_credential_of_systemd_is_read(tmp_path):
+    (tmp_path / "hook").write_text("https://hooks.example/x\n")
+    text = '[channels.x]\nkind = "slack"\nurl = "cred:hook"\n'
+    settings = load(tmp_path, text, CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert settings.channels["x"].url.get_secret_value() == "https://hooks.example/x"
+    with pytest.raises(ConfigError, match="systemd gave none"):
+        load(tmp_path, text)
+
+
+def test_the_match_key_comes_from_the_environment_a_credential_or_the_file(tmp_path):
+    home = Home(tmp_path, {})
+    with pytest.raises(KeyFileError, match="cannot be read"):
+        home.match_key_text()
+    home.keys_dir.mkdir()
+    home.match_key_path.write_text("file")
+    assert home.match_key_text() == "file"
+    (tmp_path / "match.key").write_text("credential")
+    assert Home(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).match_key_text() == "credential"
+    assert Home(tmp_path, {"TOCSIN_MATCH_KEY": "variable"}).match_key_text() == "variable"
+
+
+def test_a_folder_that_is_no_home_is_named(tmp_path):
+    with pytest.raises(HomeError, match="holds no tocsin") as caught:
+        Home(tmp_path, {}).require()
+    assert "tocsin init" in caught.value.hint

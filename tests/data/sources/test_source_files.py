@@ -1,0 +1,279 @@
+"""Source files: what YAML may say, where it is wrong, and that editors are told the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from data.errors import SourceError
+from data.sources.definition import Definition
+from data.sources.selector_rules import Rule
+from data.sources.source_files import complete, json_schema, load_source, load_sources, merge, parse_source, set_enabled
+from scheduler.crawls.definitions import complete_definition
+
+ROOT = Path(__file__).parents[3]
+CATALOGUE = sorted((ROOT / "data" / "catalogue").glob("*.yaml"))
+SMALL = "name: a\nplatform: feed\nurl: http://h.example/\n"
+
+
+def wrong(text: str) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        parse_source(text, "f.yaml")
+    return caught.value
+
+
+# --- the schema that editors get -------------------------------------------------------------------------------------
+
+
+def problems(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str = "") -> list[str]:
+    """What of JSON Schema our schema uses, checked; `[]` where a value is valid."""
+    known = {"title", "description", "default", "format", "ge", "gt", "$schema", "$defs"}
+    known |= {"$ref", "anyOf", "const", "enum", "type", "properties", "required", "additionalProperties", "items",
+              "minimum", "maximum", "exclusiveMinimum", "prefixItems", "minItems", "maxItems"}  # fmt: skip
+    assert set(schema) <= known, f"{where}: this small check does not know {set(schema) - known}"
+    if "$ref" in schema:
+        return problems(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root, where)
+    if "anyOf" in schema:
+        tried = [problems(value, each, root, where) for each in schema["anyOf"]]
+        return [] if any(not each for each in tried) else [f"{where}: none of {len(tried)}", *min(tried, key=len)]
+    if "const" in schema and value != schema["const"]:
+        return [f"{where}: is not {schema['const']!r}"]
+    if "enum" in schema and value not in schema["enum"]:
+        return [f"{where}: {value!r} is not in {schema['enum']}"]
+    types = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+             "null": type(None)}  # fmt: skip
+    if "type" in schema:
+        fits = isinstance(value, types[schema["type"]])
+        if not fits or (isinstance(value, bool) and schema["type"] in ("integer", "number")):
+            return [f"{where}: {value!r} is no {schema['type']}"]
+    found: list[str] = []
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        found += [f"{where}.{key}: is missing" for key in schema.get("required", ()) if key not in value]
+        for key, item in value.items():
+            if key in properties:
+                found += problems(item, properties[key], root, f"{where}.{key}")
+            elif schema.get("additionalProperties") is False:
+                found += [f"{where}.{key}: no such key"]
+            elif isinstance(schema.get("additionalProperties"), dict):
+                found += problems(item, schema["additionalProperties"], root, f"{where}.{key}")
+    if isinstance(value, list) and "items" in schema:
+        for at, item in enumerate(value):
+            found += problems(item, schema["items"], root, f"{where}[{at}]")
+    if isinstance(value, int | float):
+        if value < schema.get("minimum", value) or value > schema.get("maximum", value):
+            found += [f"{where}: {value} is out of range"]
+        if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+            found += [f"{where}: {value} is out of range"]
+    return found
+
+
+def valid(text: str) -> list[str]:
+    schema = json_schema()
+    return problems(yaml.safe_load(text), schema, schema)
+
+
+def test_there_are_shipped_examples():
+    assert len(CATALOGUE) >= 10
+
+
+@pytest.mark.parametrize("file", CATALOGUE, ids=lambda file: file.stem)
+def test_every_shipped_example_is_valid_by_the_schema_and_by_us_and_switched_off(file):
+    text = file.read_text()
+    assert valid(text) == []
+    definition = complete_definition(load_source(file))
+    assert not definition.enabled, "an example contacts nobody by being copied"
+    assert text.startswith("#"), "it says what it is"
+    assert "Facts:" in text, "and where its facts come from"
+
+
+def test_the_example_of_every_document_is_valid():
+    import re
+
+    found = 0
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+            assert valid(block) == [], page.name
+            complete_definition(parse_source(block, page.name))
+            found += 1
+    assert found >= 3
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["every: 15m", "every: 900", "max_bytes: 8MB", "max_bytes: 1000000", "rate: 0.2/s", "rate: 3", "timeout: 90s",
+     "robots: obey", "robots: {ignore: reason}", "hosts: b.example", "hosts: [b.example]", "health: {max_age: 7d}",
+     "list: {since: 2h, fields: {title: 'css:h3', id: [{x: 'css:a', re: '(.)'}, 'css:b']}}", "item: {as: json}",
+     "absent: {status: [404]}", "via: tor", "depth: 0"],
+)  # fmt: skip
+def test_what_we_read_an_editor_accepts(more):
+    text = SMALL + more + "\n"
+    parse_source(text, "f.yaml")
+    assert valid(text) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["evry: 15m", "every: [1]", "via: wire", "depth: many", "health: {min_rows: -1}", "list: {as: csv}", "hosts: 5",
+     "concurrency: 0", "follow: [{source: b}]", "list: {fields: {titel: 'css:a'}}", "enabled: [true]", "raw: yes please"],
+)  # fmt: skip
+def test_what_we_refuse_an_editor_marks(more):
+    text = SMALL + more + "\n"
+    wrong(text)
+    assert valid(text) != []
+
+
+def test_every_key_of_the_definition_stands_in_the_schema_with_a_sentence():
+    schema = json_schema()
+    models = {model.__name__: model for model in parts_of(Definition)}
+    assert {"ListPart", "ListFields", "Rule", "Follow", "HealthPart", "Robots"} <= set(models)
+    for name, model in models.items():
+        described = schema if name == "Definition" else schema["$defs"][name]
+        keys = {info.alias or field for field, info in model.model_fields.items()}
+        assert set(described["properties"]) == keys, name
+        for key, entry in described["properties"].items():
+            # where a part has a sentence of its own, the key needs none
+            part = schema["$defs"].get(entry.get("$ref", "").rpartition("/")[2], {})
+            assert entry.get("description") or part.get("description"), f"{name}.{key}"
+    assert schema["required"] == ["name", "platform"]
+
+
+def parts_of(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and all that it is made of."""
+    from typing import get_args
+
+    found: list[type[BaseModel]] = []
+
+    def walk(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in found:
+            found.append(annotation)
+            for info in annotation.model_fields.values():
+                walk(info.annotation)
+        for argument in get_args(annotation):
+            walk(argument)
+
+    walk(model)
+    assert Rule in found
+    return found
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def test_a_mistake_is_placed_by_file_line_and_field():
+    error = wrong(SMALL + "list:\n  fields:\n    id: css:a\n    titel: css:b\n")
+    assert (error.file, error.line, error.field) == ("f.yaml", 7, "list.fields.titel")
+    assert str(error).startswith("f.yaml:7: list.fields.titel: no such key; did you mean 'title'?")
+    assert "docs/sources.md" in error.hint
+
+
+def test_the_first_of_several_mistakes_is_told_and_the_others_are_counted():
+    error = wrong("name: a\nevry: 5m\nplatform: feed\nurl: http://h.example/\nvia: wire\ndepth: x\n")
+    assert error.line == 2
+    assert "(and 2 more mistakes)" in str(error)
+
+
+@pytest.mark.slow
+def test_no_alias_no_tag_and_no_depth_can_hurt():
+    bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True))
+    assert "aliases" in str(wrong(bomb))
+    assert wrong("name: !!python/object/apply:os.system [id]\nplatform: feed\n").line == 1
+    assert "YAML" in str(wrong("[" * 5000))
+    assert "a plain word" in str(wrong("? [a, b]\n: c\n"))
+    assert wrong("name: a\nname: a\nplatform: feed\n").line == 2
+    assert "YAML" in str(wrong("name: a\0b\n"))
+    assert "YAML" in str(wrong("name: a\n---\nname: b\n"))
+
+
+def test_words_that_yaml_would_read_as_something_else_are_taken_as_they_stand():
+    text = SMALL + "list:\n  drop: {title: 'x'}\n  fields: {title: 'css:a', extra: {on: 'css:b', no: 'css:c'}}\n"
+    source = parse_source(text, "f.yaml")
+    assert set(source.raw["list"]["fields"]["extra"]) == {"on", "no"}
+    assert wrong("name: 5\nplatform: feed\nurl: http://h.example/\n").field == "name"
+    assert wrong("name: yes\nplatform: feed\nurl: http://h.example/\n").field == "name"
+
+
+def test_files_are_read_from_disk_with_a_mark_and_refused_when_too_large(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
+    assert load_source(file).name == "a"
+    file.write_bytes(SMALL.encode() + b"#" * 2**20)
+    with pytest.raises(SourceError, match="larger than"):
+        load_source(file)
+
+
+def test_a_folder_gives_the_good_and_the_bad_in_order(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.yaml").write_text(SMALL.replace("name: a", f"name: {name}"))
+    (tmp_path / "c.yaml").write_text("name: d\nplatform: feed\nurl: http://h.example/\n")
+    (tmp_path / "note.txt").write_text("not a source")
+    (tmp_path / ".a.yaml.new").write_text("half")
+    (tmp_path / "folder.yaml").mkdir()
+    good, bad = load_sources(tmp_path)
+    assert [each.name for each in good] == ["a", "b"]
+    assert [(each.file, each.field) for each in bad] == [("c.yaml", "name"), ("folder.yaml", "")]
+    assert load_sources(tmp_path / "gone")[1][0].hint == "run  tocsin doctor"
+
+
+# --- platform and file -----------------------------------------------------------------------------------------------
+
+
+def test_what_the_file_says_wins_over_its_platform_key_by_key():
+    source = parse_source(SMALL + "every: 5m\nlist: {fields: {title: 'css:h1'}}\n", "f.yaml")
+    brought = {
+        "every": "1h",
+        "charset": "utf-8",
+        "list": {"each": ["css:li"], "fields": {"title": "css:b", "id": "css:i"}},
+    }
+    definition = complete(source, brought)
+    assert definition.every.total_seconds() == 300
+    assert definition.charset == "utf-8"
+    assert definition.list.fields.title[0].x == "css:h1"
+    assert definition.list.fields.id[0].x == "css:i"
+
+
+def test_merging_changes_neither_side():
+    base, over = {"a": {"b": 1, "c": [1]}}, {"a": {"c": [2]}, "d": 3}
+    assert merge(base, over) == {"a": {"b": 1, "c": [2]}, "d": 3}
+    assert (base, over) == ({"a": {"b": 1, "c": [1]}}, {"a": {"c": [2]}, "d": 3})
+
+
+# --- switching -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "enabled: false\n"),
+        ("enabled: true\n", "enabled: false\n"),
+        ("enabled:   true   # for now\n", "enabled:   false   # for now\n"),
+        ('"enabled": yes\n', '"enabled": false\n'),
+        ("enabled: 'true'\n", "enabled: false\n"),
+        ("enabled: false\n", "enabled: false\n"),
+    ],
+)
+def test_a_source_is_switched_off_in_place(before, after):
+    changed = set_enabled(parse_source(SMALL + before + "# end\n", "f.yaml"), enabled=False)
+    assert not complete(changed, {}).enabled
+    assert changed.text in (SMALL + after + "# end\n", SMALL + before + "# end\n" + after)
+
+
+def test_switching_back_and_forth_gives_the_same_file():
+    text = SMALL + "enabled: true  # comment\nevery: 5m\n"
+    source = parse_source(text, "f.yaml")
+    assert set_enabled(set_enabled(source, enabled=False), enabled=True).text == text
+
+
+def test_a_file_without_a_last_line_end_is_switched():
+    assert set_enabled(parse_source(SMALL.rstrip("\n"), "f.yaml"), enabled=False).text == SMALL + "enabled: false\n"
+
+
+@pytest.mark.parametrize("text", ['{name: a, platform: feed, url: "http://h.example/"}', SMALL + "...\n"])
+def test_a_file_that_cannot_be_switched_says_what_to_write(text):
+    with pytest.raises(SourceError, match="cannot be changed here") as caught:
+        set_enabled(parse_source(text, "f.yaml"), enabled=False)
+    assert caught.value.hint == "write  enabled: false"

@@ -1,0 +1,178 @@
+"""The daemon as a process: what it does at signals, after a pause, and beside a second one."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data.store.store import Store
+from scheduler.demo.servers import Chat, Entry, LeakSite
+from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
+from tests.whole.test_kill import SOURCE
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
+
+
+def until(condition: Callable[[], object], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+class Daemon:
+    def __init__(self, home: Path, log: Path) -> None:
+        self.log = log
+        self.stream = log.open("ab")
+        self.process = subprocess.Popen(
+            [TOCSIN, "--home", str(home), "daemon"], stdout=self.stream, stderr=self.stream, env=environment()
+        )
+
+    def says(self, words: str) -> bool:
+        return words in self.log.read_text()
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        self.send(signal.SIGTERM)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.stream.close()
+
+
+@contextlib.contextmanager
+def daemon(home: Path) -> Iterator[Daemon]:
+    running = Daemon(home, home.parent / f"daemon-{time.monotonic_ns()}.log")
+    try:
+        until(lambda: running.says("watching"))
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()
+
+
+def add(home: Path, tmp_path: Path, name: str, url: str, every: str = "1s") -> None:
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(
+        SOURCE.format(url=url).replace("name: site", f"name: {name}").replace("every: 1s", f"every: {every}")
+    )
+    must(home, "source", "add", file)
+
+
+def crawls(home: Path, name: str) -> list[dict]:
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        return store.crawls(source=name)
+
+
+def text(name: str, body: bytes = b"harmless") -> Entry:
+    return Entry(name, name, "", f"{name}.txt", body)
+
+
+@pytest.fixture
+def home(tmp_path):
+    must(None, "init", tmp_path / "home")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def site():
+    with LeakSite() as server:
+        server.publish(text("first"))
+        yield server
+
+
+def test_sigterm_ends_it_well_and_leaves_no_lease(home, tmp_path, site):
+    add(home, tmp_path, "site", site.url)
+    assert tocsin_json(home, "status")["selftest"] == "unknown", "nobody has looked"
+    with daemon(home) as running:
+        until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
+        until(lambda: tocsin_json(home, "status")["selftest"] == "ok")
+        assert tocsin_json(home, "status")["daemon"] == "running"
+        assert running.stop() == 0
+        assert running.says("stopped")
+    assert not [crawl for crawl in crawls(home, "site") if crawl["state"] in {"leased", "queued"}]
+    assert tocsin(home, "status").returncode == 0
+
+
+def test_a_post_that_appears_while_the_daemon_is_stopped_again_and_again_is_examined(home, tmp_path, site):
+    add(home, tmp_path, "site", site.url)
+    for number in range(3):
+        site.publish(text(f"post-{number}"))
+        with daemon(home) as running:
+            assert running.stop() == 0
+    with daemon(home):
+        until(lambda: posts(home) == (4, 0))
+
+
+def posts(home: Path) -> tuple[int, int]:
+    """Posts that are known, and those that still wait."""
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        [state] = [state for state in store.sources() if state.name == "site"]
+        return state.posts, state.due
+
+
+def test_sighup_takes_new_sources_leaves_disabled_ones_and_tells_broken_files(home, tmp_path, site):
+    add(home, tmp_path, "site", site.url)
+    with Chat() as chat, daemon(home) as running:
+        until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
+        add(home, tmp_path, "other", site.url)
+        must(home, "source", "disable", "site")
+        (home / "sources" / "broken.yaml").write_text("name: broken\nplatfrom: declared\n")
+        (home / "tocsin.toml").write_text(
+            f'[channels.team]\nkind = "slack"\nurl = "{chat.url}/hook"\n[daemon]\ndeliver_every = "300ms"\n'
+        )
+        running.send(signal.SIGHUP)
+        until(lambda: running.says("reloaded"))
+        until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "other")))
+        until(lambda: chat.messages)
+        assert "broken" in str(chat.messages)
+        seen = len(crawls(home, "site"))
+        time.sleep(3)
+        assert len(crawls(home, "site")) == seen
+        assert running.process.poll() is None
+
+
+def test_settings_that_cannot_be_read_leave_the_last_good_ones(home, tmp_path, site):
+    add(home, tmp_path, "site", site.url)
+    with daemon(home) as running:
+        until(lambda: crawls(home, "site"))
+        (home / "tocsin.toml").write_text("[daemon]\nparalell = 3\n")
+        running.send(signal.SIGHUP)
+        until(lambda: running.says("reload failed"))
+        seen = len(crawls(home, "site"))
+        until(lambda: len(crawls(home, "site")) > seen)
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        assert any(event.facts.get("subject") == "reload" for event in store.events())
+
+
+def test_a_source_that_was_missed_for_days_runs_once(home, tmp_path, site):
+    add(home, tmp_path, "site", site.url, every="1h")
+    with daemon(home):
+        until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
+    past = (datetime.now(UTC) - timedelta(days=5)).isoformat(timespec="microseconds")
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        store.db.execute("update crawl set queued = ?, started = ?, ended = ?", (past, past, past))
+        store.db.conn.commit()
+    with daemon(home):
+        until(lambda: len(crawls(home, "site")) == 2 and crawls(home, "site")[0]["state"] == "done")
+        time.sleep(3)
+        assert len(crawls(home, "site")) == 2
+
+
+def test_a_second_daemon_on_one_home_is_refused(home):
+    with daemon(home) as running:
+        done = tocsin(home, "daemon")
+        assert done.returncode == 2
+        assert "another daemon" in done.stderr
+        assert running.process.poll() is None

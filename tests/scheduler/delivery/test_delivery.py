@@ -1,0 +1,63 @@
+"""Lasting states are told again, once a period, and their end once."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from crawler.alerts.events import make
+from crawler.process.examiner_client import ExaminerProcess
+from data.model import EventKind
+from data.settings.home import Home
+from data.store.store import Store
+from scheduler.delivery.delivery import recovered, remind, route_by, selftest
+from tests.inside import fine
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path):
+    fine(None, "init", tmp_path / "home")
+    (tmp_path / "home" / "tocsin.toml").write_text(
+        '[channels.team]\nkind = "slack"\nurl = "http://127.0.0.1:9/x"\n[daemon]\nremind_every = "1d"\n'
+    )
+    return Home(tmp_path / "home", {})
+
+
+def test_a_state_that_lasts_is_told_once_a_period_until_it_ends(home):
+    settings = home.settings()
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        gap = make(EventKind.GAP, NOW, "s", source="s")
+        assert store.open_state(gap, "listing", route_by(settings), NOW)
+        assert not store.open_state(gap, "listing", route_by(settings), NOW)
+        assert remind(settings, store, NOW + timedelta(hours=23)) == 0
+        assert remind(settings, store, NOW + timedelta(hours=25)) == 1
+        assert remind(settings, store, NOW + timedelta(hours=26)) == 0
+        assert remind(settings, store, NOW + timedelta(hours=50)) == 1
+        assert store.close_state("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
+        assert not store.close_state("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
+        assert remind(settings, store, NOW + timedelta(days=9)) == 0
+        told = [event for event in store.events() if event.kind is EventKind.GAP]
+        assert len(told) == 3
+        assert [event.facts.get("reminder") for event in told].count(True) == 2
+        assert sum(event.kind is EventKind.RECOVERED for event in store.events()) == 1
+
+
+@pytest.mark.slow
+def test_an_examiner_that_finds_nothing_any_more_is_told_once_and_its_recovery_too(home):
+    settings = home.settings()
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        with ExaminerProcess.start(home) as examiner:
+            assert selftest(settings, store, examiner, NOW) == []
+            assert store.selftests() == {"examiner": (NOW, True)}
+            examiner.process.kill()
+            examiner.process.wait()
+            assert selftest(settings, store, examiner, NOW + timedelta(hours=1)) == ["the examiner is gone"]
+            assert selftest(settings, store, examiner, NOW + timedelta(hours=2))
+        with ExaminerProcess.start(home) as examiner:
+            assert selftest(settings, store, examiner, NOW + timedelta(hours=3)) == []
+        told = [(event.kind, event.severity.value) for event in reversed(store.events())]
+        assert told == [(EventKind.SELFTEST_FAILED, "critical"), (EventKind.RECOVERED, "notice")]
