@@ -22,6 +22,7 @@ from benchmarks.lineage_bytes import table
 from benchmarks.lineage_large import large
 from crawler.examiner.kernel_warmup import warm_up
 from crawler.lineage.lineage import compare
+from data.identifiers.normalise_columns import normalise_column
 from data.releases.builder import ReleaseBuilder
 from data.releases.releases import Releases
 from tests.synth import population as synth
@@ -227,9 +228,8 @@ def speed(rows: int = 200_000) -> None:
 
 
 def _normal(role: str, column: synth.Packed) -> synth.Packed:
-    from data.identifiers import normalise
 
-    return normalise.normalise_column(role, column)
+    return normalise_column(role, column)
 
 
 def many(count: int, each: int) -> None:

@@ -220,8 +220,8 @@ def _python_bytes(data: bytes, wanted: set[bytes]) -> int:
 
 def records_group(report: Report, data: bytes, options: argparse.Namespace) -> None:
     from crawler.examiner.kernel_warmup import warm_up
+    from crawler.readers.core.limits import Limits
     from crawler.readers.core.members import read_sample
-    from crawler.readers.core.output import Limits
     from crawler.records.column_roles import plan_of
     from crawler.records.record_keys import RowBatch, tag_rows
     from data.tagsets.tagset import TagSet

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from crawler.examiner.kernel_warmup import warm_up_tags
 from data.arrays.packed import Packed
-from data.hashing import tags
+from data.hashing import case_keys, tags
 from data.hashing.tags import Kind
-from data.identifiers import normalise, normalise_columns
+from data.identifiers import normalise
+from data.identifiers.normalise_columns import normalise_column
 from data.tagsets.tagset import TagSet
 
-KEYS = tags.MatchKey(bytes(range(32))).derive()
+KEYS = case_keys.MatchKey(bytes(range(32))).derive()
 ROWS = 1_000_000
 # plain Python runs on a part of the rows, and is reported per row
 PART = 50_000
@@ -60,14 +62,14 @@ def line(what: str, count: int, ours: float, rival: str, rival_count: int, their
 
 def main() -> None:
     """Print the table."""
-    normalise_columns.warm_up()
+    warm_up_tags()
     people_columns = people(ROWS)
     for kind, cells in people_columns.items():
-        ours = seconds(lambda kind=kind, cells=cells: normalise.normalise_column(kind, cells), 2)
+        ours = seconds(lambda kind=kind, cells=cells: normalise_column(kind, cells), 2)
         theirs = seconds(lambda kind=kind, cells=cells: [normalise.normalise(kind, cell) for cell in cells[:PART]], 1)
         line(f"normalise_column {kind}", ROWS, ours, "one by one", PART, theirs)
-    packed = {kind: normalise.normalise_column(kind, people_columns[kind]) for kind in SIX}
-    ours = seconds(lambda: [normalise.normalise_column(kind, people_columns[kind]) for kind in SIX], 1)
+    packed = {kind: normalise_column(kind, people_columns[kind]) for kind in SIX}
+    ours = seconds(lambda: [normalise_column(kind, people_columns[kind]) for kind in SIX], 1)
     theirs = seconds(lambda: [normalise.normalise(kind, c) for kind in SIX for c in people_columns[kind][:PART]], 1)
     line("normalise, rows of six fields", ROWS, ours, "one by one", PART, theirs)
 

@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from crawler.process.frames import pack, pack_json  # noqa: E402 - the same
-from crawler.readers.core.members import choose, readers  # noqa: E402 - the same
-from crawler.readers.core.output import HEAD, Limits  # noqa: E402 - the same
+from crawler.readers.core.limits import HEAD, Limits  # noqa: E402 - the same
+from crawler.readers.core.registry import choose, readers  # noqa: E402 - the same
 from crawler.sandbox.reader_client import ReaderTalk  # noqa: E402 - the checkout comes first on the path
 from crawler.sandbox.sandbox import Sandbox  # noqa: E402 - the same
 from data.plural import counted  # noqa: E402 - the same

@@ -15,13 +15,14 @@ import atheris
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 with atheris.instrument_imports(include=["crawler.readers", "pypdf"]):
-    from crawler.readers.core.members import read_sample, readers
+    from crawler.readers.core.members import read_sample
+    from crawler.readers.core.registry import readers
 
     readers()
 
 from fuzz import HANG_SECONDS, fault_of, pieces  # noqa: E402 - what is instrumented comes first
 
-from crawler.readers.core.output import Limits  # noqa: E402 - the same
+from crawler.readers.core.limits import Limits  # noqa: E402 - the same
 from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
 
 # a changed file that unpacks to more says nothing new, and takes the time of thousands

@@ -41,7 +41,7 @@ def test_no_lock_file_names_an_index():
 
 
 def test_every_format_is_documented():
-    from crawler.readers.core.members import EMPTY, readers
+    from crawler.readers.core.registry import EMPTY, readers
 
     text = (ROOT / "docs" / "formats.md").read_text()
     for word in [EMPTY, *(reader.FORMAT for reader in readers())]:

@@ -13,20 +13,21 @@ from typing import Any
 from crawler.examiner.findings import Findings
 from crawler.examiner.hits import Hits
 from crawler.examiner.record_pass import RecordPass
-from crawler.examiner.request import Request
 from crawler.examiner.sample import Member
+from crawler.examiner.sample_request import Request
 from crawler.matching.byte_pass import AT_ONCE, BytePass
 from crawler.matching.byte_scanner import ByteScanner, Candidate
 from crawler.matching.watchlist_match import Matcher
 from crawler.process.frames import HEADER, load, pack_json
-from crawler.readers.core.output import MAX_NAME
+from crawler.readers.core.limits import MAX_NAME
 from crawler.records.record_keys import RowBatch
-from crawler.sandbox.pump import RAW, Pump
 from crawler.sandbox.reader_client import FAULTS, ReaderTalk
+from crawler.sandbox.sample_pump import RAW, Pump
 from crawler.sandbox.sandbox import Kept, Sandbox
 from data.case.watchlist import Watchlist
 from data.errors import WireError
-from data.hashing.tags import Keys, keyed_sha256
+from data.hashing.case_keys import Keys
+from data.hashing.tags import keyed_sha256
 from data.model import Finding, Lineage
 from data.releases.builder import ReleaseBuilder
 from data.releases.releases import Releases

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from crawler.examiner.request import Request
 from crawler.examiner.sample import Member
+from crawler.examiner.sample_request import Request
 from data.case import canary_bitmaps, evidence
 from data.errors import KeyFileError
 from data.hashing.file_prints import File, Printer, packed

@@ -15,7 +15,8 @@ from crawler.matching.byte_scanner import Candidate
 from crawler.matching.watchlist_match import Confirmed, confirm
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
-from data.hashing.tags import Keys, Kind
+from data.hashing.case_keys import Keys
+from data.hashing.tags import Kind
 
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]

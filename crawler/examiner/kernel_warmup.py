@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 # numba asks for the folder of compiled code when it is imported, and this module names it
@@ -28,10 +29,13 @@ from crawler.records import text_anchors
 from crawler.records.note_prints import prints_of
 from crawler.records.table_sample import TableSample
 from data.arrays.packed import Packed
-from data.identifiers import normalise_columns
+from data.hashing.tags import Kind, confirm_digests, probe_tags, record_keys
+from data.identifiers.normalise import COLUMN_KINDS
+from data.identifiers.normalise_columns import normalise_column
 from data.releases.people import any_per_person, group_people
 from data.tagsets.bloom_filter import Sieve
 from data.tagsets.elias_fano import TightSet
+from data.tagsets.tagset import TagSet
 
 # one of everything, so that every loop is compiled for the arguments it will get
 _WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é \\u00e9 <b>a</b> =\n " + 30 * "Y"
@@ -66,7 +70,7 @@ def warm_up() -> None:
 
 def _steps() -> list[Callable[[], object]]:
     """What compiles the kernels, in parts that can be done in any order; the dearest stand first."""
-    return [_scan, *normalise_columns.warm_steps(), _anchors, _releases, _prints, _second_look, _tables]
+    return [_scan, *_tag_steps(), _anchors, _releases, _prints, _second_look, _tables]
 
 
 def _scan() -> None:
@@ -178,3 +182,43 @@ if __name__ == "__main__":
         _help(int(sys.argv[1]))
     else:
         warm_up()
+
+
+def warm_up_tags() -> None:
+    """Compile what makes, normalises and looks up tags: for commands and tests that match no sample."""
+    for step in _tag_steps():
+        step()
+
+
+def _tag_steps() -> list[Callable[[], object]]:
+    """The parts of `warm_up_tags`, in any order; what takes longest to compile stands first."""
+    kinds = sorted(COLUMN_KINDS, key=lambda kind_word: kind_word != "dob")
+    return [
+        *(partial(normalise_column, kind_word, Packed.of([b"a"])) for kind_word in kinds),
+        _warm_keys,
+        partial(_warm_set, sifted=True),
+        partial(_warm_set, sifted=False),
+        _warm_digests,
+        _warm_cells,
+    ]
+
+
+def _warm_keys() -> None:
+    one = Packed.of([b"a"])
+    record_keys(bytes(16), one, one, one)
+    probe_tags(bytes(16), Kind.TOKEN, one)
+
+
+def _warm_set(*, sifted: bool) -> None:
+    tags = np.arange(1, 7, dtype=np.uint64)
+    held = TagSet.build(tags)
+    held.sifted = sifted
+    held.lookup(tags)
+
+
+def _warm_digests() -> None:
+    confirm_digests(bytes(32), Kind.TOKEN, Packed.of([b"a"]))
+
+
+def _warm_cells() -> None:
+    Packed.gathered(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)

@@ -43,7 +43,7 @@ class _Service:
         """Key, sets, sandbox and kernels; then no network any more."""
         from crawler.process import privileges
         from crawler.sandbox.sandbox import Limits, Sandbox
-        from data.hashing.tags import parse_match_key
+        from data.hashing.case_keys import parse_match_key
 
         settings = self.home.settings().examine
         keys = parse_match_key(self.home.match_key_text()).derive()

@@ -96,7 +96,7 @@ def answer(
     Returns:
         Its size in bytes; None where the connection is over.
     """
-    from crawler.examiner.request import Request
+    from crawler.examiner.sample_request import Request
 
     kind, payload = start
     sample = Sample(sock)

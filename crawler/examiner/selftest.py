@@ -14,7 +14,8 @@ import numpy as np
 
 from data.arrays.packed import Packed
 from data.case.watchlist import OWNED, Watchlist
-from data.hashing.tags import Keys, Kind, confirm_digests, probe_tags, record_inputs
+from data.hashing.case_keys import Keys
+from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
 from data.model import Finding
 from data.releases.releases import Releases
@@ -60,7 +61,7 @@ def _email(keys: Keys) -> str:
 def _examine(examiner: Examiner) -> Finding:
     """Both passes over a zip with a table, with the planted person alone on the watch-list."""
     from crawler.examiner.examination import Examiner
-    from crawler.examiner.request import Request
+    from crawler.examiner.sample_request import Request
 
     keys = examiner.keys
     table = f"nom;prenom;naissance;courriel\nMartin;Paul;1970-01-02;\n{_SURNAME};{_FIRST};{_DOB};{_email(keys)}\n"

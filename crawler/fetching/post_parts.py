@@ -14,7 +14,7 @@ from scrapy import Request
 from scrapy.http import Response
 
 from crawler.fetching.items import FetchedPost, Sample
-from crawler.fetching.responses import content_type, cut, file_name, trouble_with
+from crawler.fetching.responses import content_type, cut, trouble_with
 from crawler.pages import extract
 from crawler.pages.deadlines import Deadline, deadlines
 from crawler.pages.extract import ItemPage
@@ -24,6 +24,7 @@ from crawler.pages.post_identity import origin_of
 from crawler.preview.file_list import (
     EARLY,
     exact_size,
+    file_name,
     is_tail,
     look_at_archive,
     look_at_listing,

@@ -40,11 +40,6 @@ def trouble_with(response: Response, state: str) -> Trouble | None:
     return None
 
 
-def file_name(address: str) -> str:
-    """The last part of an address."""
-    return urlsplit(address).path.rpartition("/")[2] or "page"
-
-
 def parts(definition: Definition) -> set[str]:
     """Path segments and parameter values that the operator wrote: they may be shown."""
     parts: set[str] = set()

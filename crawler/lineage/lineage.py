@@ -17,7 +17,7 @@ from crawler.lineage.chance_matches import NEVER
 from crawler.lineage.field_errors import FIELDS, fewest_errors
 from crawler.lineage.mistyped_people import ENOUGH, TEASER, Noise, noise_of
 from crawler.lineage.people_counts import FULL_COVERAGE, NO_TEXTS, Measured, Part, Texts, measure, new_values_of
-from crawler.lineage.shares import share_out
+from crawler.lineage.probability import share_out
 from crawler.lineage.typo_search import SecondLook
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import VERDICTS, Lineage, Whole

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.matching import decode_views, fold_bytes, scan_kernels
+from crawler.matching import char_classes, decode_mail, decode_views, fold_bytes, number_kernels, scan_kernels
 from data.arrays.raw_memory import SLACK
 from data.errors import InputError
 from data.hashing.hash_kernels import candidate_tags, lane_room
@@ -208,12 +208,12 @@ class ByteScanner:
         seen = self._look(_folded(view), found) & allowed
         if seen & scan_kernels.NUL and (wide := _read(decode_views.utf16, view, depth)):
             self._explore(wide, allowed & ~scan_kernels.NUL, depth + 1, found)
-        if seen & scan_kernels.EQUALS and (mail := _read(decode_views.printable, view, depth)):
+        if seen & scan_kernels.EQUALS and (mail := _read(decode_mail.quoted_printable, view, depth)):
             self._explore(mail, scan_kernels.ESCAPE | scan_kernels.MARKUP, depth + 1, found)
         if seen & scan_kernels.LONG:
             # in the middle of a sample the run may have begun before the view
             for phase in range(4 if view.low else 1):
-                if packed := _read(decode_views.base64, view, depth, phase):
+                if packed := _read(decode_mail.base64, view, depth, phase):
                     self._explore(packed, allowed & ~scan_kernels.LONG & ~scan_kernels.EQUALS, depth + 1, found)
         if seen & scan_kernels.ESCAPE and (plain := _read(decode_views.escapes, view, depth, _ENTITIES)):
             again = scan_kernels.ESCAPE if depth + 1 < _DEPTH else 0
@@ -283,5 +283,5 @@ def _address(array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
 
 
-_TABLES = _address(scan_kernels.CLASSES), _address(scan_kernels.IBAN_LENGTHS)
+_TABLES = _address(char_classes.CLASSES), _address(number_kernels.IBAN_LENGTHS)
 _ENTITIES, _INLINE = _address(decode_views.ENTITIES), _address(decode_views.INLINE)

@@ -57,7 +57,7 @@ def _digit(char: int) -> int:
 
 
 @kernel
-def _hex(at: int, limit: int, most: int) -> tuple[int, int]:
+def hex_value(at: int, limit: int, most: int) -> tuple[int, int]:
     """Value and number of the hexadecimal digits at `at`, at most `most`."""
     value = size = 0
     while size < most and at + size < limit:
@@ -168,23 +168,23 @@ def _backslash(i: int, limit: int, o: int) -> tuple[int, int]:
     if char == 117 or char == 85:  # u, U
         start = i + 2
         if start < limit and byte(start) == 123:
-            value, size = _hex(start + 1, limit, 6)
+            value, size = hex_value(start + 1, limit, 6)
             end = start + 1 + size
             if size > 0 and end < limit and byte(end) == 125:
                 return end + 1, _put(value, o)
             return i, o
         wanted = 4 if char == 117 else 8
-        value, size = _hex(start, limit, wanted)
+        value, size = hex_value(start, limit, wanted)
         if size < wanted:
             return i, o
         end = start + size
         if value >= 0xD800 and value < 0xDC00 and end + 1 < limit and byte(end) == 92 and byte(end + 1) == 117:
-            other, size = _hex(end + 2, limit, 4)
+            other, size = hex_value(end + 2, limit, 4)
             if size == 4 and other >= 0xDC00 and other < 0xE000:
                 return end + 6, _put(0x10000 + ((value - 0xD800) << 10) + other - 0xDC00, o)
         return end, _put(value, o)
     if char == 120 or char == 88:  # x, X: one byte
-        value, size = _hex(i + 2, limit, 2)
+        value, size = hex_value(i + 2, limit, 2)
         if size < 2:
             return i, o
         put_byte(o, value)
@@ -223,7 +223,7 @@ def _entity(i: int, limit: int, o: int, entities: int) -> tuple[int, int]:
         value = size = 0
         if at < limit and byte(at) | 0x20 == 120:
             at += 1
-            value, size = _hex(at, limit, 6)
+            value, size = hex_value(at, limit, 6)
         else:
             while size < 7 and at + size < limit and byte(at + size) >= 48 and byte(at + size) <= 57:
                 value = value * 10 + byte(at + size) - 48
@@ -273,12 +273,12 @@ def escapes(
         elif char == 38 and i + 1 < limit:
             after, o_after = _entity(i, limit, o, entities)
         elif char == 37:
-            value, size = _hex(i + 1, limit, 2)
+            value, size = hex_value(i + 1, limit, 2)
             if size == 2:
                 put_byte(o, value)
                 after, o_after = i + 3, o + 1
             elif i + 1 < limit and byte(i + 1) == 117:
-                value, size = _hex(i + 2, limit, 4)
+                value, size = hex_value(i + 2, limit, 4)
                 if size == 4:
                     after, o_after = i + 6, _put(value, o)
         elif char == 39 and i + 1 < limit and byte(i + 1) == 39:
@@ -382,132 +382,3 @@ def markup(
     if high_out < 0:
         high_out = o - out
     return o - out, marks, low_out, high_out, marks
-
-
-@kernel
-def printable(
-    source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int
-) -> tuple[int, int, int, int, int]:
-    """Quoted-printable: soft line breaks, and of =XX what mail programs write so; `tel=06…` stays as it is."""
-    i, o, marks = source, out, 0
-    limit, low, high = source + n, source + low, source + high
-    low_out = high_out = -1
-    while i < limit:
-        if low_out < 0 and i >= low:
-            low_out = o - out
-        if high_out < 0 and i >= high:
-            high_out = o - out
-        char = byte(i)
-        after = i
-        if char == 61:
-            value, size = _hex(i + 1, limit, 2)
-            if i + 1 < limit and byte(i + 1) == 10:
-                after = i + 2
-            elif i + 2 < limit and byte(i + 1) == 13 and byte(i + 2) == 10:
-                after = i + 3
-            elif (
-                size == 2 and (value >= 0x7F or value == 9 or value == 0x20 or (value >= 0x2B and value <= 0x2F))
-            ) or (size == 2 and (value == 0x3D or value == 0x40 or value == 0x5F)):
-                put_byte(o, value)
-                after = i + 3
-        if after == i:
-            put_byte(o, char)
-            i += 1
-            o += 1
-            continue
-        if byte(after - 1) != 10:
-            o += 1
-        i = after
-        put_word(marks_out + 8 * marks, np.uint64(o - out))
-        put_word(marks_in + 8 * marks, np.uint64(i - source))
-        marks += 1
-    if low_out < 0:
-        low_out = o - out
-    if high_out < 0:
-        high_out = o - out
-    return o - out, marks, low_out, high_out, marks
-
-
-@inlined
-def _six(char: int) -> int:
-    """The six bits of a base64 character, of either alphabet, or -1."""
-    bits = -1
-    if char >= 65 and char <= 90:
-        bits = char - 65
-    elif char >= 97 and char <= 122:
-        bits = char - 71
-    elif char >= 48 and char <= 57:
-        bits = char + 4
-    elif char == 43 or char == 45:
-        bits = 62
-    elif char == 47 or char == 95:
-        bits = 63
-    return bits
-
-
-_BASE64_MIN, _BASE64_LINE = 20, 56
-
-
-@kernel
-def base64(
-    source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int, phase: int
-) -> tuple[int, int, int, int, int]:
-    """What stands in base64, and nothing else; lines of 56 characters and more go on in the next.
-
-    A run that the view begins inside of may have begun anywhere: `phase` characters of it are left out, 0 to 3; with 1
-    to 3 only that run is read.
-    """
-    i, o, marks, changed = source, out, 0, 0
-    limit, low, high = source + n, source + low, source + high
-    low_out = high_out = -1
-    first = True
-    while i < limit and (first or phase == 0):
-        start = i
-        line = i
-        while i < limit:
-            if _six(byte(i)) >= 0:
-                i += 1
-                continue
-            gap = i + 1 if byte(i) == 13 else i
-            if i - line < _BASE64_LINE or gap + 1 >= limit or byte(gap) != 10 or _six(byte(gap + 1)) < 0:
-                break
-            i = line = gap + 1
-        end = i
-        if end - start >= _BASE64_MIN and not (first and phase > 0 and end - start < _BASE64_LINE):
-            changed += 1
-            held = bits = 0
-            i = start + phase if first else start
-            put_word(marks_out + 8 * marks, np.uint64(o - out))
-            put_word(marks_in + 8 * marks, np.uint64(i - source))
-            marks += 1
-            while i < end:
-                if low_out < 0 and i >= low:
-                    low_out = o - out
-                if high_out < 0 and i >= high:
-                    high_out = o - out
-                value = _six(byte(i))
-                i += 1
-                if value < 0:
-                    continue
-                held = (held << 6 | value) & 0xFFF
-                bits += 6
-                if bits >= 8:
-                    bits -= 8
-                    put_byte(o, held >> bits)
-                    o += 1
-                    if bits == 0:
-                        put_word(marks_out + 8 * marks, np.uint64(o - out))
-                        put_word(marks_in + 8 * marks, np.uint64(i - source))
-                        marks += 1
-            put_byte(o, 10)
-            o += 1
-            put_word(marks_out + 8 * marks, np.uint64(o - out))
-            put_word(marks_in + 8 * marks, np.uint64(i - source))
-            marks += 1
-        first = False
-        i = max(i, end + 1)
-    if low_out < 0:
-        low_out = o - out
-    if high_out < 0:
-        high_out = o - out
-    return o - out, marks, low_out, high_out, changed

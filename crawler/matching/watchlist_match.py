@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from data.arrays.packed import Packed
 from data.case.canary_bitmaps import of_codes
-from data.hashing.tags import Keys, Kind, confirm_digests, probe_tags
+from data.hashing.case_keys import Keys
+from data.hashing.tags import Kind, confirm_digests, probe_tags
 from data.model import Hit
 from data.tagsets.tagset import TagSet, distinct
 

@@ -18,7 +18,8 @@ import orjson
 
 from crawler.pages.extract import without_session
 from crawler.pages.html_text import addresses_in
-from crawler.pages.post_identity import keyed, origin_of
+from crawler.pages.post_identity import origin_of
+from data.hashing.case_keys import keyed
 from data.identifiers.normalise import fold
 from data.model import Post
 

@@ -5,21 +5,17 @@ Which posts a listing names is `crawler.pages.extract`'s, their versions `crawle
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Collection
-from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from data.errors import WireError
+from data.hashing.case_keys import keyed, subkey
 from data.model import Post
 
 NONCE_BYTES = 12
@@ -83,16 +79,6 @@ _PARAMETER_WORDS = frozenset(
 _HOST = re.compile(r"[a-z0-9.:\[\]-]{1,255}")
 
 
-@lru_cache(maxsize=16)
-def _subkey(post_key: bytes, purpose: bytes) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=b"tocsin post " + purpose).derive(post_key)
-
-
-def keyed(post_key: bytes, purpose: bytes, value: bytes) -> str:
-    """32 hex digits of a value under the post key; digests for two purposes never meet."""
-    return hmac.new(_subkey(post_key, purpose), value, hashlib.sha256).hexdigest()[:32]
-
-
 def post_id(post_key: bytes, source: str, native: str) -> str:
     """32 hex digits for the identity of a post: its source and the site's own id of it."""
     return keyed(post_key, b"id", orjson.dumps([source, native]))
@@ -107,7 +93,7 @@ def origin_of(url: str) -> str:
 def seal_due(post_key: bytes, post: Post) -> bytes:
     """The post so that it can be fetched again after a crash: nonce and ChaCha20-Poly1305 of its JSON."""
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + ChaCha20Poly1305(_subkey(post_key, b"due")).encrypt(nonce, orjson.dumps(post.to_json()), b"due")
+    return nonce + ChaCha20Poly1305(subkey(post_key, b"due")).encrypt(nonce, orjson.dumps(post.to_json()), b"due")
 
 
 def open_due(post_key: bytes, sealed: bytes) -> Post:
@@ -117,7 +103,7 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
         WireError: sealed under another key, or damaged.
     """
     try:
-        plain = ChaCha20Poly1305(_subkey(post_key, b"due")).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"due")
+        plain = ChaCha20Poly1305(subkey(post_key, b"due")).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"due")
     except (InvalidTag, ValueError) as error:
         raise WireError(
             "a due post cannot be opened", hint="was the match key exchanged? run: tocsin doctor"

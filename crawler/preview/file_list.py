@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from scrapy.http import Response
 
-from crawler.fetching.responses import file_name
 from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
 from crawler.preview.torrent_file import read_torrent
 from crawler.preview.zip_directory import find_directory, read_directory
@@ -201,3 +201,8 @@ def _told(how: str, files: list[File], complete: bool, fetched: int, total: int,
     """As it goes to the runner."""
     rows = ((*printer.prints(file), file.size) for file in files)
     return {"how": how, "complete": complete, "files": packed(rows), "fetched": fetched, "total": total}
+
+
+def file_name(address: str) -> str:
+    """The last part of an address."""
+    return urlsplit(address).path.rpartition("/")[2] or "page"

@@ -16,7 +16,7 @@ from data.arrays.packed import Packed, join_packed, pair_packed
 from data.errors import WireError
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.hashing.tags import record_keys as keys_of
-from data.identifiers import normalise
+from data.identifiers.normalise_columns import normalise_column
 
 U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
@@ -230,7 +230,7 @@ class Forms:
     def of(self, role: str, at: int) -> Packed:
         """The normal form of every cell of a column, in the sense of a role."""
         if (role, at) not in self._made:
-            self._made[role, at] = normalise.normalise_column(role, self.column(at))
+            self._made[role, at] = normalise_column(role, self.column(at))
         return self._made[role, at]
 
 
@@ -247,8 +247,8 @@ def readings(plan: Plan, count: int, forms: Forms) -> Iterator[dict[str, Packed]
             if reading and not any(parts_ != ("", "") for parts_ in parts):
                 continue
             pair = {
-                "surname": normalise.normalise_column("surname", [part[0] for part in parts]),
-                "first": normalise.normalise_column("first", [part[1] for part in parts]),
+                "surname": normalise_column("surname", [part[0] for part in parts]),
+                "first": normalise_column("first", [part[1] for part in parts]),
             }
             if "surname" not in columns and "first" not in columns:
                 columns = {**columns, "surname": [pair["surname"]], "first": [pair["first"]]}

@@ -13,7 +13,7 @@ from crawler.records.record_keys import record_columns
 from crawler.records.running_text import Found
 from data.arrays.packed import Packed
 from data.hashing.tags import Kind, probe_tags, record_keys
-from data.identifiers import normalise
+from data.identifiers.normalise_columns import normalise_column
 
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
@@ -72,7 +72,7 @@ def tag_readings(found: Sequence[Found], probe_key: bytes) -> Readings:
     """The record keys of all readings, whole columns at a time."""
     rows = [reading for person in found for reading in person.readings]
     columns = list(zip(*rows, strict=True)) or [()] * len(_ROLES)
-    parts = {role: normalise.normalise_column(role, column) for role, column in zip(_ROLES, columns, strict=True)}
+    parts = {role: normalise_column(role, column) for role, column in zip(_ROLES, columns, strict=True)}
     return Readings(
         record_keys(probe_key, **parts),
         np.repeat(np.arange(len(found)), [len(person.readings) for person in found]),

@@ -25,8 +25,9 @@ import orjson
 
 from crawler.process import privileges, startup_memory
 from crawler.process.frames import CHUNK, receive, send
-from crawler.readers.core.members import read_sample, readers
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import read_sample
+from crawler.readers.core.registry import readers
 from data.errors import WireError
 
 # exit codes of a reader; 0 is a sample read to its end, problems included

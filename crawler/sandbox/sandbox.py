@@ -24,7 +24,7 @@ from typing import Any, Self
 import orjson
 
 from crawler.process import privileges
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from crawler.sandbox.fork_server import KILL
 from data.errors import ReaderFailed
 

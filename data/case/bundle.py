@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import BundleError
-from data.hashing.tags import EnrolKeys, Kind
+from data.hashing.case_keys import EnrolKeys
+from data.hashing.tags import Kind
 from data.identifiers.normalise import VERSION as NORMALISER
 
 MAGIC = b"TOCSINB1"

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.pages.post_identity import keyed
 from data.errors import WireError
+from data.hashing.case_keys import keyed
 
 U64 = NDArray[np.uint64]
 

@@ -5,29 +5,19 @@ Normal forms come from `data.identifiers.normalise`; sets of tags are `data.tags
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from data.arrays.packed import Packed, pair_packed, read_only
-from data.errors import KeyFileError
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 
 SEPARATOR = b"\x1f"
-MATCH_KEY_LINE = "tocsin-match-key-1"
-ENROL_KEY_LINE = "tocsin-enrol-key-1"
-_ENROL_SIZES = {"probe": 16, "confirm": 32, "bundle": 32}
 _MASK = (1 << 64) - 1
 
 
@@ -58,120 +48,7 @@ RECORD_KINDS = tuple(kind for kind in Kind if kind >= 16)
 """In the order of the six columns of a record-key array."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnrolKeys:
-    """What a client needs to make tags of one case; reads none, and opens no evidence."""
-
-    case: str
-    probe: bytes = field(repr=False)
-    confirm: bytes = field(repr=False)
-    bundle: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """All keys of one case. probe: 16 bytes; confirm, bundle, post: 32 bytes; case: 16 hex digits, safe to print."""
-
-    probe: bytes = field(repr=False)
-    confirm: bytes = field(repr=False)
-    bundle: bytes = field(repr=False)
-    post: bytes = field(repr=False)
-    case: str
-
-    @property
-    def enrol(self) -> EnrolKeys:
-        """The part that clients may hold."""
-        return EnrolKeys(self.case, self.probe, self.confirm, self.bundle)
-
-
-@dataclass(frozen=True, slots=True)
-class MatchKey:
-    """The 32 secret bytes that every tag of one case hangs on."""
-
-    secret: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if len(self.secret) != 32:
-            raise KeyFileError(
-                f"a match key has 32 bytes, this one {len(self.secret)}", hint="restore the key file from its backup"
-            )
-
-    def derive(self) -> Keys:
-        """The keys of the case, by HKDF-SHA-256 with one label each."""
-        return Keys(
-            probe=self._expand(b"probe", 16),
-            confirm=self._expand(b"confirm", 32),
-            bundle=self._expand(b"bundle", 32),
-            post=self._expand(b"post", 32),
-            case=self._expand(b"case", 8).hex(),
-        )
-
-    def _expand(self, label: bytes, length: int) -> bytes:
-        return HKDF(hashes.SHA256(), length, salt=b"tocsin match key 1", info=label).derive(self.secret)
-
-
 # --- key files -------------------------------------------------------------------------------------------------------
-
-
-def format_match_key(key: MatchKey) -> str:
-    """The one line of a match key file."""
-    return f"{MATCH_KEY_LINE} {base64.b64encode(key.secret).decode()}\n"
-
-
-def parse_match_key(text: str) -> MatchKey:
-    """The inverse of `format_match_key`; raises KeyFileError, which never shows the key."""
-    match text.split():
-        case [first, secret] if first == MATCH_KEY_LINE:
-            return MatchKey(_decode(secret, "the match key"))
-        case [first, *_] if first == ENROL_KEY_LINE:
-            raise KeyFileError("this is an enrolment key, not a match key", hint="name the home's keys/match.key")
-        case []:
-            raise KeyFileError("the match key file is empty", hint="restore keys/match.key from its backup")
-        case _:
-            raise KeyFileError(
-                f"this is not a match key file: it must be one line that begins with {MATCH_KEY_LINE}",
-                hint="restore keys/match.key from its backup",
-            )
-
-
-def format_enrol_key(keys: Keys | EnrolKeys) -> str:
-    """The text of an enrolment key file; its last line guards against damage."""
-    lines = [ENROL_KEY_LINE, f"case={keys.case}"]
-    lines += [f"{name}={base64.b64encode(getattr(keys, name)).decode()}" for name in _ENROL_SIZES]
-    return "\n".join([*lines, f"check={_check(lines, keys.bundle)}"]) + "\n"
-
-
-def parse_enrol_key(text: str) -> EnrolKeys:
-    """The inverse of `format_enrol_key`; raises KeyFileError, which never shows a key."""
-    hint = "ask the team that runs the monitor for a fresh copy of enrol.key"
-    lines = text.split()
-    if not lines or lines[0] != ENROL_KEY_LINE:
-        if text.startswith(MATCH_KEY_LINE):
-            raise KeyFileError(
-                "this is the match key itself, which must never leave the monitor", hint="use keys/enrol.key instead"
-            )
-        raise KeyFileError(f"this is not an enrolment key: its first line must be {ENROL_KEY_LINE}", hint=hint)
-    values = dict(line.partition("=")[::2] for line in lines[1:])
-    if list(values) != ["case", *_ENROL_SIZES, "check"] or len(values) != len(lines) - 1:
-        raise KeyFileError("the enrolment key lacks lines or has lines too many", hint=hint)
-    keys = {name: _decode(values[name], f"the line {name} of the enrolment key") for name in _ENROL_SIZES}
-    if not hmac.compare_digest(_check(lines[:-1], keys["bundle"]).encode(), values["check"].encode()):
-        raise KeyFileError("the enrolment key is damaged: its check line does not agree", hint=hint)
-    if any(len(keys[name]) != size for name, size in _ENROL_SIZES.items()):
-        raise KeyFileError("the enrolment key holds keys of a wrong length", hint=hint)
-    return EnrolKeys(values["case"], **keys)
-
-
-def _check(lines: Sequence[str], bundle: bytes) -> str:
-    return hmac.digest(bundle, "\n".join(lines).encode(), "sha256")[:16].hex()
-
-
-def _decode(text: str, what: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        # the cause quotes nothing, but its text adds nothing either
-        raise KeyFileError(f"{what} is not base64", hint="restore the file from its backup") from None
 
 
 # --- hashes of single values -----------------------------------------------------------------------------------------

@@ -9,12 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from calendar import isleap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from data.arrays.packed import Packed
 
 VERSION = 1
 """Stored in bundles and releases: tags of different versions never meet. Raise it with every change of a form."""
@@ -352,27 +348,3 @@ _SCALARS: dict[str, Callable[[str], bytes]] = {
 def normalise(kind_word: str, text: str) -> bytes:
     """The normal form of one cell of a column of this kind (one of `COLUMN_KINDS`)."""
     return _SCALARS[kind_word](text)
-
-
-def normalise_column(kind_word: str, cells: Packed | Sequence[str], *, excel: bool = False) -> Packed:
-    """The normal form of every cell, as the function for single values gives it, at array speed.
-
-    Args:
-        kind_word: one of `COLUMN_KINDS`.
-        cells: n texts of any content, or their UTF-8.
-        excel: for `dob`, as there.
-
-    Raises:
-        ValueError: there is no such kind of column.
-    """
-    from data.arrays.packed import Packed
-    from data.identifiers import normalise_columns
-
-    if kind_word not in COLUMN_KINDS:
-        raise ValueError(f"no such kind of column: {kind_word}")
-    column = cells if isinstance(cells, Packed) else Packed.of_texts(cells)
-    if kind_word == "dob":
-        return normalise_columns.dobs(column, excel=excel)
-    if kind_word in ("first", "surname"):
-        return normalise_columns.names(column)
-    return normalise_columns.values(kind_word, column)

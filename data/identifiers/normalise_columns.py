@@ -5,16 +5,20 @@ A column is folded by one compiled loop, with line ends between its cells, and r
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from data.identifiers.normalise import COLUMN_KINDS
+
+if TYPE_CHECKING:
+    from data.arrays.packed import Packed
+
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.arrays.packed import Packed
-from data.hashing.tags import Kind, confirm_digests, probe_tags, record_keys
 from data.identifiers import date_kernels, fold_kernels, identifier_kernels, normalise
-from data.tagsets.tagset import TagSet
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -24,46 +28,6 @@ _ALL = bytes(range(256))
 _DIGITS = b"0123456789"
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 _ALL_BUT_TOKEN = bytes(set(_ALL) - {_NEWLINE, *_LETTERS, *_DIGITS})
-
-
-def warm_up() -> None:
-    """Compile every kernel of tags, tag sets and columns, or load it from the cache: so that no sample waits for it."""
-    for step in warm_steps():
-        step()
-
-
-def warm_steps() -> list[Callable[[], object]]:
-    """The parts of `warm_up`, in any order; what takes longest to compile stands first."""
-    kinds = sorted(normalise.COLUMN_KINDS, key=lambda kind_word: kind_word != "dob")
-    return [
-        *(partial(normalise.normalise_column, kind_word, Packed.of([b"a"])) for kind_word in kinds),
-        _warm_keys,
-        partial(_warm_set, sifted=True),
-        partial(_warm_set, sifted=False),
-        _warm_digests,
-        _warm_cells,
-    ]
-
-
-def _warm_keys() -> None:
-    one = Packed.of([b"a"])
-    record_keys(bytes(16), one, one, one)
-    probe_tags(bytes(16), Kind.TOKEN, one)
-
-
-def _warm_set(*, sifted: bool) -> None:
-    tags = np.arange(1, 7, dtype=np.uint64)
-    held = TagSet.build(tags)
-    held.sifted = sifted
-    held.lookup(tags)
-
-
-def _warm_digests() -> None:
-    confirm_digests(bytes(32), Kind.TOKEN, Packed.of([b"a"]))
-
-
-def _warm_cells() -> None:
-    Packed.gathered(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
 
 
 def shown(column: Packed, kind_words: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
@@ -161,3 +125,24 @@ _KERNELS: dict[str, Callable[[U8, U8, I64], int]] = {
     "iban": identifier_kernels.ibans,
     "professional": identifier_kernels.professionals,
 }
+
+
+def normalise_column(kind_word: str, cells: Packed | Sequence[str], *, excel: bool = False) -> Packed:
+    """The normal form of every cell, as the function for single values gives it, at array speed.
+
+    Args:
+        kind_word: one of `COLUMN_KINDS`.
+        cells: n texts of any content, or their UTF-8.
+        excel: for `dob`, as there.
+
+    Raises:
+        ValueError: there is no such kind of column.
+    """
+    if kind_word not in COLUMN_KINDS:
+        raise ValueError(f"no such kind of column: {kind_word}")
+    column = cells if isinstance(cells, Packed) else Packed.of_texts(cells)
+    if kind_word == "dob":
+        return dobs(column, excel=excel)
+    if kind_word in ("first", "surname"):
+        return names(column)
+    return values(kind_word, column)

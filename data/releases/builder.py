@@ -15,7 +15,7 @@ from data.errors import InputError
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.identifiers.normalise import VERSION
 from data.releases.candidates import share_bits, share_of
-from data.releases.cuts import KEY_BITS, VALUE_BITS, cut_bits
+from data.releases.cut_bits import KEY_BITS, VALUE_BITS, cut_bits
 from data.releases.folder import FORMAT, active_in, check_id, dump, locked, sync, write_manifest, writing
 from data.releases.merged_sets import write_union
 from data.releases.people import any_key, group_people, shared_keys

@@ -4,7 +4,7 @@
     releases/.union/N/name+dob.tags …  the merged sets of a segment
 
 Everything here is made from the releases and can be made again: a release that no segment holds is looked up itself,
-and a segment that holds one which was retired is not used. Only releases that are cut to the same bits (`data.releases.cuts`) are
+and a segment that holds one which was retired is not used. Only releases that are cut to the same bits (`data.releases.cut_bits`) are
 merged: what was cut off is gone; a sieve (`data.tagsets.bloom_filter`) keeps strangers from being looked up in each of many segments.
 Segments of one cut grow as in a log-structured merge tree: one is
 merged with all smaller ones once these are half as large, so that their number grows with the logarithm of the size

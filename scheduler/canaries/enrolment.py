@@ -27,7 +27,8 @@ from crawler.records.record_keys import Forms, readings, record_columns
 from data.arrays.packed import Packed
 from data.case.bundle import RECORD
 from data.errors import InputError
-from data.hashing.tags import EnrolKeys, Kind, confirm_digests, probe_tags, record_inputs
+from data.hashing.case_keys import EnrolKeys
+from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
 
 # Large enough that a column of birth dates repeats itself within a batch: each distinct date is parsed once.

@@ -16,7 +16,7 @@ from scheduler.cli.common import console, emit_json, json_option, note, pass_hom
 
 if TYPE_CHECKING:
     from data.case.bundle import Header
-    from data.hashing.tags import EnrolKeys
+    from data.hashing.case_keys import EnrolKeys
     from data.settings.home import Home
 
 
@@ -39,7 +39,7 @@ def _check_client(client: str) -> str:
 
 def _read_key(path: Path) -> EnrolKeys:
     from data.errors import KeyFileError
-    from data.hashing.tags import parse_enrol_key
+    from data.hashing.case_keys import parse_enrol_key
 
     try:
         text = path.read_text()
@@ -160,7 +160,7 @@ def import_(home: Home, bundles: tuple[Path, ...]) -> None:
     """Take the tags of clients onto the watch-list; a bundle that is not whole or not of this case is refused."""
     from data.case.bundle import read_bundle
     from data.case.watchlist import import_bundle
-    from data.hashing.tags import parse_match_key
+    from data.hashing.case_keys import parse_match_key
 
     keys = parse_match_key(home.match_key_text()).derive()
     # all are authenticated before the first is taken, so that one bad bundle does not leave half of a delivery
@@ -187,7 +187,7 @@ def list_(home: Home, as_json: bool) -> None:
     from rich.table import Table
 
     from data.case.watchlist import Watchlist
-    from data.hashing.tags import parse_match_key
+    from data.hashing.case_keys import parse_match_key
 
     watchlist = Watchlist.open(home.watchlist_dir, case=parse_match_key(home.match_key_text()).derive().case)
     clients = watchlist.clients()
@@ -244,7 +244,7 @@ def retire(home: Home, client: str, bundle: str) -> None:
     """Take a client's canaries off the watch-list."""
     from data.case.watchlist import retire as take_off
     from data.errors import InputError
-    from data.hashing.tags import parse_match_key
+    from data.hashing.case_keys import parse_match_key
 
     case = parse_match_key(home.match_key_text()).derive().case
     count = take_off(home.watchlist_dir, case, client, bundle=bundle)

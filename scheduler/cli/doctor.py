@@ -25,7 +25,7 @@ def doctor(ctx: click.Context, restore_enrol_key: bool, as_json: bool) -> int:
 
     home = chosen_home(ctx)
     if restore_enrol_key:
-        from data.hashing.tags import format_enrol_key, parse_match_key
+        from data.hashing.case_keys import format_enrol_key, parse_match_key
 
         text = format_enrol_key(parse_match_key(home.require().match_key_text()).derive())
         home.enrol_key_path.unlink(missing_ok=True)

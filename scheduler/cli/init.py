@@ -41,7 +41,7 @@ def init(ctx: click.Context, folder: Path | None) -> None:
     """Make a home folder: match key, enrolment key, evidence key pair, settings, an example source."""
     from data.case import evidence
     from data.errors import HomeError
-    from data.hashing.tags import MatchKey, format_enrol_key, format_match_key
+    from data.hashing.case_keys import MatchKey, format_enrol_key, format_match_key
     from data.settings.home import Home
 
     home = Home(folder, os.environ) if folder is not None else chosen_home(ctx)

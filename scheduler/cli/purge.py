@@ -57,7 +57,7 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
 
 def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
     from data.errors import InputError
-    from data.hashing.tags import parse_match_key
+    from data.hashing.case_keys import parse_match_key
 
     actual = parse_match_key(home.match_key_text()).derive().case
     if case != actual:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.lineage.shares import share_out
+from crawler.lineage.probability import share_out
 from data.case.canary_bitmaps import count, union
 from data.store.sighting_log import Place, Sighting
 

@@ -58,7 +58,7 @@ def _owned(home: Home) -> list[Path]:
 
 
 def _keys(home: Home) -> Iterator[Check]:
-    from data.hashing.tags import parse_enrol_key, parse_match_key
+    from data.hashing.case_keys import parse_enrol_key, parse_match_key
 
     match = parse_match_key(home.match_key_text()).derive()
     yield Check("match key", "ok", f"case {match.case}")
@@ -140,7 +140,7 @@ def _sources(home: Home) -> Iterator[Check]:
 
 def _sets(home: Home) -> Iterator[Check]:
     from data.case.watchlist import Watchlist
-    from data.hashing.tags import parse_match_key
+    from data.hashing.case_keys import parse_match_key
     from data.releases.releases import Releases
 
     case = parse_match_key(home.match_key_text()).derive().case

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import asdict
 from typing import Any
 
-from crawler.lineage.shares import CONFIDENCE
+from crawler.lineage.probability import CONFIDENCE
 from data.case.incidents import find_incident, read_incidents
 from data.case.watchlist import bundles_of
 from data.releases.folder import read_manifests

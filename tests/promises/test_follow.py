@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from crawler.pages.post_identity import open_due
-from data.hashing.tags import parse_match_key
+from data.hashing.case_keys import parse_match_key
 from data.settings.home import Home
 from data.store.store import Store
 from tests.command import must, tocsin, tocsin_json

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.request import Request
-from crawler.readers.core.output import Limits
+from crawler.examiner.sample_request import Request
+from crawler.readers.core.limits import Limits
 from crawler.records.column_roles import sniff
 from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle, write_bundle
 from data.case.watchlist import Watchlist, import_bundle
-from data.hashing.tags import MatchKey
+from data.hashing.case_keys import MatchKey
 from data.model import Finding
 from data.releases.releases import Releases
 from scheduler.canaries.enrolment import enrol_rows

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 
 CANARY = "canary.zwiebelturm@example.org"
 _PERSON = "Dupont;Jeanne;1980-02-03;Paris\n"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import brotli
 import zstandard
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.synth import archives
 from tests.synth.archives import TAR_END, tar_entry
 from tests.synth.hostile import CANARY, Hostile, index, local, make_zip, noise

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pyarrow as pa
 from pyarrow import parquet
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.synth import compound as ole
 from tests.synth import office, pdf
 from tests.synth.hostile import CANARY, Hostile, make_zip, noise, streamed_zip

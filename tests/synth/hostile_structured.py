@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.synth.hostile import CANARY, Hostile
 
 MAKERS: dict[str, Callable[[random.Random], Hostile]] = {}

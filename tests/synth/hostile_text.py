@@ -6,7 +6,7 @@ import base64
 import random
 from collections.abc import Callable
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.synth.hostile import CANARY, Hostile, make_zip
 
 _HIDDEN = CANARY.replace("@", "&#64;").replace("z", "&#x7a;")

@@ -17,7 +17,7 @@ from crawler.lineage.typo_search import SecondLook
 from crawler.lineage.uncertain_rows import Doubtful
 from data.arrays.packed import Packed
 from data.hashing.tags import Kind, probe_tags, record_keys
-from data.identifiers import normalise
+from data.identifiers.normalise_columns import normalise_column
 from data.model import Lineage
 from data.releases.builder import ReleaseBuilder
 from data.releases.releases import Releases
@@ -162,7 +162,7 @@ class World:
 
 def forms_of(table: Dump) -> dict[str, Packed]:
     """Normal forms by role."""
-    return {role: normalise.normalise_column(role, synth.packed(column)) for role, column in table.items()}
+    return {role: normalise_column(role, synth.packed(column)) for role, column in table.items()}
 
 
 def tags_of(forms: dict[str, Packed]) -> tuple[np.ndarray, dict[Kind, np.ndarray]]:
@@ -206,7 +206,7 @@ def read_tables(releases: Releases, tables: Iterable[Dump], *, excel: bool = Fal
     parts = []
     for table in tables:
         forms = {
-            role: normalise.normalise_column(role, synth.packed(column), excel=excel and role == "dob")
+            role: normalise_column(role, synth.packed(column), excel=excel and role == "dob")
             for role, column in table.items()
         }
         keys, values = tags_of(forms)

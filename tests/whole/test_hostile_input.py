@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.command import TOCSIN, environment, must
 from tests.synth.hostile import CANARY, Hostile
 from tests.synth.hostile_corpus import CORPUS

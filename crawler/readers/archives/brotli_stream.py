@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import brotli
 
 from crawler.readers.archives.compressed_stream import Stream, inner_name, unpack
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.limits import Damaged, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "brotli"
 

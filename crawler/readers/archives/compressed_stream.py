@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from crawler.readers.core.limits import PIECE, RATIO_FLOOR, Damaged, Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.output import PIECE, RATIO_FLOOR, Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
 from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.source import Source
 
 # what one damaged place costs: the output of a slice is lost when decoding fails inside it. Slices are whole, however
 # the bytes come, so that the same sample always gives the same.

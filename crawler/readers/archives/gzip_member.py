@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from crawler.readers.archives.inflate import Inflate
 from crawler.readers.archives.skipped_frames import Beside
+from crawler.readers.core.limits import MAX_NAME, Damaged, Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.output import MAX_NAME, Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "gzip"
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from isal import isal_zlib
 
 from crawler.readers.archives.compressed_stream import Stream
-from crawler.readers.core.output import Damaged, Limits, Source
+from crawler.readers.core.limits import Damaged, Limits
+from crawler.readers.core.source import Source
 
 # the stubs of isal call the class an instance
 _REFUSED: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]

@@ -18,8 +18,10 @@ from isal import isal_zlib
 from crawler.readers.archives.compressed_stream import Stream
 from crawler.readers.archives.libarchive_input import MOST_KEPT, Feed
 from crawler.readers.archives.rar_listing import Listed, Listing
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_inside, read_member
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes, bare_member, leaves, locked_member, unread_member
 
 MISSING = "libarchive13 is not installed; run: tocsin doctor"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crawler.readers.archives.rar_listing import Listing
-from crawler.readers.core.output import Source
+from crawler.readers.core.source import Source
 
 _PIECE = 2**16
 MOST_KEPT = 2**26

@@ -11,7 +11,9 @@ from collections.abc import Generator
 from crawler.readers.archives.compressed_stream import inner_name
 from crawler.readers.archives.libarchive_decoder import read_filtered
 from crawler.readers.archives.skipped_frames import Beside
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "lz4"
 

@@ -6,7 +6,9 @@ import lzma
 import re
 
 from crawler.readers.archives.compressed_stream import Decoded, inner_name, unpack
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "lzma"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from crawler.readers.core.output import MAX_NAME
+from crawler.readers.core.limits import MAX_NAME
 
 MAGIC4, MAGIC5 = b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\x01\0"
 _BLOCK4 = struct.Struct("<HBHH")

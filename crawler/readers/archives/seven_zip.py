@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 from crawler.readers.archives.compressed_stream import Decoded
 from crawler.readers.archives.libarchive_decoder import read_archive
+from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_inside, read_member
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "7z"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from crawler.readers.core.members import read_inside
-from crawler.readers.core.output import Output, Source
+from crawler.readers.core.output import Output
 from crawler.readers.core.signatures import Finder
+from crawler.readers.core.source import Source
 
 # what is kept of one file, in which a packed file begins
 _MOST_KEPT = 2**26

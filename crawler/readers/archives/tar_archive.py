@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from crawler.readers.core.limits import MAX_NAME, Damaged, Limits
 from crawler.readers.core.members import may_open, read_here, read_inside, read_member
-from crawler.readers.core.output import MAX_NAME, Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
 from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes, bare_member, leaves
 from data.errors import LimitReached
 

@@ -15,9 +15,12 @@ from crawler.readers.archives import zip_methods
 from crawler.readers.archives.compressed_stream import Stream
 from crawler.readers.archives.inflate import Inflate
 from crawler.readers.archives.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
-from crawler.readers.core.members import UNKNOWN, Choice, choose, may_open, read_here, read_inside, read_member
-from crawler.readers.core.output import MAX_NAME, PIECE, Damaged, Limits, Output, Source
+from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged, Limits
+from crawler.readers.core.members import may_open, read_here, read_inside, read_member
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import UNKNOWN, Choice, choose
 from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes, locked_member
 from data.errors import LimitReached
 

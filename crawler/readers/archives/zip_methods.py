@@ -15,7 +15,8 @@ from isal import isal_zlib
 from crawler.readers.archives import bzip2, xz
 from crawler.readers.archives.compressed_stream import Decoded, Stream
 from crawler.readers.archives.zstd import Frames
-from crawler.readers.core.output import PIECE, Damaged, Limits, Source
+from crawler.readers.core.limits import PIECE, Damaged, Limits
+from crawler.readers.core.source import Source
 
 DESCRIPTOR = b"PK\x07\x08"
 BZIP2, LZMA, ZSTD, XZ = 12, 14, 93, 95

@@ -12,7 +12,9 @@ import zstandard
 
 from crawler.readers.archives.compressed_stream import Restarting, inner_name, unpack
 from crawler.readers.archives.skipped_frames import Beside
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.limits import Damaged, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "zstd"
 

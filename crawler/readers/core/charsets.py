@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from encodings.aliases import aliases
 
 from crawler.readers.core.encoding import detect
-from crawler.readers.core.output import PIECE, Output, Source
+from crawler.readers.core.limits import PIECE
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 _NAMES = (
     *(f"iso8859-{number}" for number in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)),

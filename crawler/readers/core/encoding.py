@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from crawler.readers.core.output import HEAD, Source
+from crawler.readers.core.limits import HEAD
 from crawler.readers.core.signatures import begins
+from crawler.readers.core.source import Source
 
 BLOCK = 2**18
 """Bytes of whole lines that are worked on at once."""

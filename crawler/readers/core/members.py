@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from hashlib import blake2b
 from itertools import chain
-from typing import cast
 
-import crawler.readers as package
 from crawler.readers.core import signatures
-from crawler.readers.core.output import HEAD, Damaged, Limits, Output, Reader, Source, TooMuchInside
+from crawler.readers.core.limits import HEAD, Damaged, Limits, TooMuchInside
+from crawler.readers.core.output import Output
 from crawler.readers.core.packed_in_text import Watcher
+from crawler.readers.core.registry import EMPTY, UNKNOWN, Choice, Reader, choose, unclaimed
+from crawler.readers.core.source import Source
 from data.errors import LimitReached, WireError
 
-EMPTY = "empty"
-UNKNOWN = "unknown"
-Choice = Callable[[bytes, str], Reader | None]
-"""What chooses the reader of a member from its first bytes and its name."""
 Claims = Callable[[int], int]
 """Where the part of a file ends that holds a place, or the place itself where no reader knows such a part."""
 # packed files that are members are known again by so many bytes, and then by a digest of all of them
@@ -30,26 +24,6 @@ _COMPARED = 2**26
 # between values that are searched together: it is in no word
 _BETWEEN = b"\x02"
 _NEAR, _FOLLOWED = 4096, 100
-
-
-@cache
-def readers() -> tuple[Reader, ...]:
-    """Every module of this package that has a `FORMAT`, by name."""
-    found = [each.name for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-    modules = [importlib.import_module(name) for name in sorted(found, key=lambda name: name.rpartition(".")[2])]
-    return tuple(cast("Reader", module) for module in modules if hasattr(module, "FORMAT"))
-
-
-def choose(head: bytes, name: str) -> Reader | None:
-    """The reader that is surest of itself; None where none claims the bytes."""
-    score, reader = max(((each.sniff(head, name), each) for each in readers()), key=lambda pair: pair[0])
-    return reader if score > 0 else None
-
-
-@cache
-def _unclaimed() -> Reader:
-    """The reader of what no other claims."""
-    return next(reader for reader in readers() if reader.FORMAT == UNKNOWN)
 
 
 def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], limits: Limits) -> None:
@@ -222,7 +196,7 @@ def _member(
 ) -> bool:
     """Read one member; without `rest` only so far as its format goes. True if the end of the format was met."""
     head = source.peek(HEAD)
-    reader = (pick(head, source.name) or _unclaimed()) if head else None
+    reader = (pick(head, source.name) or unclaimed()) if head else None
     kind = reader.FORMAT if reader is not None else EMPTY
     out.begin(source.name, kind)
     digest = blake2b(digest_size=16) if out.depth > 1 and signatures.begins(head) else None

@@ -6,233 +6,30 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.errors import LimitReached, ReaderFailed
-
-HEAD = 65_536
-"""Bytes of a sample or member that decide its format."""
-PIECE = 65_536
-"""Bytes that a reader takes at a time."""
-MAX_NAME = 1024
-MAX_PROBLEMS = 50
-# 262,144 cells are 1 MiB of offsets: with at most 2 MiB of values a frame stays under 4 MiB
-MAX_CELLS = 262_144
-MAX_ROWS = 4096
-MAX_VALUES = 2 * 2**20
-MAX_TEXT = 2**20
-MAX_FRAME = 4 * 2**20
-# rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes)
-ALLOWANCE = 8
-# what begins like a packed file and is none may make its bytes be read so many times over
-AGAIN, AGAIN_FLOOR = 16, 64 * 2**20
-# a member below this size is never called a bomb, whatever its ratio
-RATIO_FLOOR = 4 * 2**20
-# and so with all that is inside the sample together, inside a member of it, inside a member of that …: trees of small
-# bombs. An inner one ends first, so that what stands beside it is read.
-TREE_FLOORS = tuple(size * 2**20 for size in (512, 128, 64, 32, 16))
-# the same for numbers of members, of which no format writes more than its bytes
-ENTRY_FLOORS = (32_000, 8000, 4000, 2000, 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the reading of one sample may cost.
-
-    Attributes:
-        memory: bytes of address space, beside what is held. cpu: seconds of processor time.
-        hold: bytes of a sample that a format with random access may keep in memory.
-        wall: seconds in which the reader neither waits for input nor for its output to be taken.
-        patience: seconds in all, waiting included, before the last byte was handed over.
-        max_output: bytes that containers may unpack to. max_entries: members at all depths.
-        max_depth: containers inside containers. max_ratio: unpacked bytes for one packed byte, through all layers, and
-        of all that is inside a member for one byte of it.
-        max_line: bytes of one line or record. max_columns: columns of one table.
-    """
-
-    memory: int = 512 * 2**20
-    hold: int = 2**30
-    cpu: float = 600.0
-    wall: float = 600.0
-    patience: float = 86_400.0
-    max_output: int = 64 * 2**30
-    max_entries: int = 1_000_000
-    max_depth: int = 8
-    max_ratio: float = 2000.0
-    max_line: int = 2**20
-    max_columns: int = 1024
-
-
-class Damaged(ReaderFailed):
-    """The bytes of a container end or go wrong here; what was read before stays.
-
-    Attributes:
-        code: one word for the problem frame.
-    """
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
-class TooMuchInside(LimitReached):
-    """What is inside a member is far more than it can honestly hold; the member ends, and what follows it is read.
-
-    Attributes:
-        depth: of the member, as `Output.depth`.
-    """
-
-    def __init__(self, sentence: str, depth: int) -> None:
-        super().__init__(sentence)
-        self.depth = depth
-
-
-class Reader(Protocol):
-    """What a module of `crawler.readers.core.members` offers, and is found by."""
-
-    FORMAT: str
-
-    def sniff(self, head: bytes, name: str) -> float:
-        """How sure it is that this is its format, 0..1, from the first `HEAD` bytes and the member's name."""
-        ...
-
-    def read(self, source: Source, out: Output, limits: Limits) -> None:
-        """Read the source and say what it holds; the member is begun and ended by the caller."""
-        ...
-
-
-class Source:
-    """The bytes of one sample or member, read once from front to back.
-
-    Damage met on the way ends the stream and is kept in `damage`: readers see a short source and need not care.
-
-    Args:
-        chunks: the bytes in order, any cut.
-        name: as the container says it, '' for the sample itself.
-        amplification: how many bytes one byte of the whole sample has become here so far.
-    """
-
-    def __init__(
-        self, chunks: Iterator[bytes], name: str = "", amplification: Callable[[], float] = lambda: 1.0
-    ) -> None:
-        self.name = name[:MAX_NAME]
-        self.bytes = 0
-        self.damage: Damaged | None = None
-        self.amplification = amplification
-        self._chunks = chunks
-        self._data = b""
-        self._at = 0
-        self._watch: Callable[[bytes], None] | None = None
-        self._taken: Callable[[bytes], None] | None = None
-        self._told = 0
-
-    @property
-    def position(self) -> int:
-        """Bytes that were read so far."""
-        return self.bytes - (len(self._data) - self._at)
-
-    def watch(self, observer: Callable[[bytes], None]) -> None:
-        """Hand every byte to the observer once, in order, those already peeked at included."""
-        self._watch = observer
-        if self._at < len(self._data):
-            observer(self._data[self._at :])
-
-    def watch_taken(self, observer: Callable[[bytes], None]) -> None:
-        """Hand every byte to the observer that is read, and none that is peeked at alone; `left` hands on the last."""
-        self._taken, self._told = observer, self._at
-
-    def tell(self) -> None:
-        """Hand on what was read since the last time to who watches that; it cannot be gone back over any more."""
-        if self._taken is not None and self._told < self._at:
-            self._taken(self._data[self._told : self._at])
-            self._told = self._at
-
-    def left(self) -> bytes:
-        """What was fetched and not read; the source is over."""
-        self.tell()
-        data, self._data, self._at, self._told = self._data[self._at :], b"", 0, 0
-        self.bytes -= len(data)
-        return data
-
-    def unread(self, data: bytes) -> None:
-        """Put back bytes that were read last, in whatever pieces; whoever watches does not see them again."""
-        self.tell()
-        self._data, self._at, self._told = data + self._data[self._at :], 0, 0
-
-    def _fetch(self) -> bytes:
-        if self.damage is not None:
-            return b""
-        try:
-            for chunk in self._chunks:
-                if chunk:
-                    self.bytes += len(chunk)
-                    if self._watch is not None:
-                        self._watch(chunk)
-                    return chunk
-        except Damaged as error:
-            self.damage = error
-        return b""
-
-    def peek(self, size: int) -> bytes:
-        """Up to `size` of the next bytes, which stay to be read; fewer only at the end."""
-        if len(self._data) - self._at < size:
-            parts = [self._data[self._at :]]
-            have = len(parts[0])
-            while have < size and (chunk := self._fetch()):
-                parts.append(chunk)
-                have += len(chunk)
-            self.tell()
-            self._data, self._at, self._told = b"".join(parts), 0, 0
-        return self._data[self._at : self._at + size]
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end."""
-        data = self.peek(size)
-        self._at += len(data)
-        return data
-
-    def piece(self, size: int = PIECE) -> bytes:
-        """The next bytes, at most `size` and at least one; empty only at the end."""
-        if self._at >= len(self._data):
-            self.tell()
-            self._data, self._at, self._told = self._fetch(), 0, 0
-        data = self._data[self._at : self._at + size]
-        self._at += len(data)
-        return data
-
-    def back(self, size: int) -> None:
-        """Step back over the last `size` bytes of the piece that was read last."""
-        self._at -= size
-
-    def skip(self, size: int) -> int:
-        """Read over `size` bytes; how many there were."""
-        left = size
-        while left and (piece := self.piece(min(left, PIECE))):
-            left -= len(piece)
-        return size - left
-
-    def hold(self, limit: int) -> bytearray:
-        """All that is left, in memory, for formats that must be read in any order.
-
-        Raises:
-            Damaged: there is more than `limit` bytes; the rest is left to the byte pass. Where the stream is cut by
-                damage, what came is given and the damage stays in `damage`.
-        """
-        held = bytearray()
-        while piece := self.piece(2**20):
-            held += piece
-            if len(held) > limit:
-                raise Damaged("size", f"its format needs all of it in memory, and it is larger than {limit} bytes")
-        return held
-
-    def drain(self) -> None:
-        """Take what is left, so that whoever watches sees every byte."""
-        while self.piece(2**20):
-            pass
+from crawler.readers.core.limits import (
+    AGAIN,
+    AGAIN_FLOOR,
+    ALLOWANCE,
+    ENTRY_FLOORS,
+    MAX_CELLS,
+    MAX_FRAME,
+    MAX_NAME,
+    MAX_PROBLEMS,
+    MAX_ROWS,
+    MAX_TEXT,
+    MAX_VALUES,
+    PIECE,
+    TREE_FLOORS,
+    Limits,
+    TooMuchInside,
+)
+from data.errors import LimitReached
 
 
 @dataclass(slots=True)

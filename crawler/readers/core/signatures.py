@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from crawler.readers.core.output import Source
+from crawler.readers.core.source import Source
 
 REACH = 160
 """Bytes from its beginning on that tell a packed file."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections import Counter
 
-from crawler.readers.core.members import EMPTY, UNKNOWN
+from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.registry import EMPTY, UNKNOWN
+from crawler.readers.core.source import Source
 
 # a drive letter, a root, or a step upwards anywhere
 _LEAVES = re.compile(r"^(?:[A-Za-z]:|[/\\])|(?:^|[/\\])\.\.(?:[/\\]|$)")
@@ -52,3 +55,17 @@ def unread_member(out: Output, name: str) -> None:
 def leaves(target: str) -> bool:
     """True if a link's target lies outside the archive."""
     return _LEAVES.search(target) is not None
+
+
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+
+
+def read_base64(name: str, value: bytes, out: Output) -> None:
+    """Read a file written as base64 as a member of the open one; what is no base64 in it is skipped."""
+    digits = _NOT_BASE64.sub(b"", value)
+    if len(digits) % 4 == 1:
+        out.problem("base64", "a file inside it is cut", incomplete=True)
+        digits = digits[:-1]
+    data = binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+    if data:
+        read_member(Source(iter([data]), name), out)

@@ -6,9 +6,11 @@ look at the first bytes, and from nobody else.
 
 from __future__ import annotations
 
-from crawler.readers.core.members import UNKNOWN
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import UNKNOWN
 from crawler.readers.core.signatures import seek
+from crawler.readers.core.source import Source
 
 FORMAT = UNKNOWN
 # what stands there as it is is found by reading

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from crawler.readers.core.encoding import as_utf8, is_text, text_of
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import looked_into, read_in_values, read_inside
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes
 from crawler.readers.databases.table_output import Tables
 

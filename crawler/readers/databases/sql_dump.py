@@ -10,7 +10,9 @@ import re
 from collections.abc import Sequence
 
 from crawler.readers.core.encoding import as_utf8, is_text, repair, utf8_pieces
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.databases.sql_copy import Copy
 from crawler.readers.databases.sql_rows import BETWEEN, MAX_FAST, MORE, Pattern, Row, Shape, read_row, shape_of
 from crawler.readers.databases.sql_statements import (

@@ -13,8 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crawler.readers.core.encoding import text_of
-from crawler.readers.core.members import choose, looked_into, read_in_values, read_inside, read_member
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.limits import Damaged, Limits
+from crawler.readers.core.members import looked_into, read_in_values, read_inside, read_member
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import choose
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes
 from crawler.readers.databases.sqlite_pages import unused
 from crawler.readers.databases.table_output import Tables

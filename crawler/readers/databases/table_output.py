@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crawler.readers.core.encoding import repair
-from crawler.readers.core.output import MAX_ROWS, MAX_VALUES, Limits, Output
+from crawler.readers.core.limits import MAX_ROWS, MAX_VALUES, Limits
+from crawler.readers.core.output import Output
 
 # the record pass judges what a column holds by the first rows of a batch: rows of tables that take turns are kept back
 # until there are enough of them, within these bounds

@@ -11,8 +11,10 @@ from html import unescape
 
 from crawler.readers.core.charsets import recoded
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
+from crawler.readers.core.source import Source
 from crawler.readers.documents.html_tables import Table
 from data.identifiers.header_words import role_of
 

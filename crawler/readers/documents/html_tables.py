@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from crawler.readers.core.output import Limits, Output
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
 
 # what a table is, is judged by so many rows, and given out in batches of as many
 BATCH = 500

@@ -17,8 +17,10 @@ import pypdf.filters
 import pypdf.xmp
 from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
 
+from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_inside, read_member
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes
 from crawler.readers.documents.pdf_streams import give_streams
 from crawler.readers.documents.pdf_tables import table_rows

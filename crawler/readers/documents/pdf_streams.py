@@ -11,8 +11,11 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from crawler.readers.core.members import UNKNOWN, read_member
-from crawler.readers.core.output import RATIO_FLOOR, Damaged, Limits, Output, Source
+from crawler.readers.core.limits import RATIO_FLOOR, Damaged, Limits
+from crawler.readers.core.members import read_member
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import UNKNOWN
+from crawler.readers.core.source import Source
 from crawler.readers.office.office_package import Part
 
 _STREAM = re.compile(rb"stream\r?\n")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import codecs
 import re
 
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "rtf"
 WATCHED = "text"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "text"
 WATCHED = "text"

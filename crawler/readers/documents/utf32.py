@@ -8,8 +8,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
+from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "utf_32"
 WATCHED = "bytes"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 from crawler.readers.core.encoding import as_utf8, utf8_pieces
-from crawler.readers.core.members import choose, read_member
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import read_member
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import choose
+from crawler.readers.core.source import Source
 from crawler.readers.core.text_codings import Base64, from_base64
 
 FORMAT = "base64"

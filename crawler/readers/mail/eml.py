@@ -17,9 +17,11 @@ from email.policy import compat32
 
 from crawler.readers.core.charsets import decoder, is_plain
 from crawler.readers.core.encoding import as_utf8, is_text, repair, utf8_pieces
+from crawler.readers.core.limits import PIECE, Limits
 from crawler.readers.core.members import read_inside, read_member
-from crawler.readers.core.output import PIECE, Limits, Output, Source
+from crawler.readers.core.output import Output
 from crawler.readers.core.packed_in_text import Watcher
+from crawler.readers.core.source import Source
 from crawler.readers.core.text_codings import Base64, from_base64, from_printable
 
 FORMAT = "eml"

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import as_utf8
+from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "mbox"
 

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
+from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "uuencoded"
 WATCHED = "text"

@@ -9,7 +9,7 @@ import struct
 from array import array
 from dataclasses import dataclass
 
-from crawler.readers.core.output import Damaged
+from crawler.readers.core.limits import Damaged
 
 MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _LAST = 0xFFFFFFFA

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crawler.readers.core.encoding import as_utf8
-from crawler.readers.core.output import Limits, Output, Reader, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import Reader
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes
 from crawler.readers.office import odt, office_package
 from crawler.readers.office.office_package import Package, Part

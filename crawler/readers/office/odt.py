@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from crawler.readers.core.encoding import as_utf8
-from crawler.readers.core.members import choose
-from crawler.readers.core.output import Limits, Output, Reader, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import Reader, choose
+from crawler.readers.core.source import Source
 from crawler.readers.office import office_package
 from crawler.readers.office.office_package import PLAIN, Package
 from crawler.readers.office.office_text import TextPart

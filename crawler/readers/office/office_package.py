@@ -11,8 +11,10 @@ import zlib
 from collections.abc import Iterator
 
 from crawler.readers.archives import zip_archive
-from crawler.readers.core.members import Choice
-from crawler.readers.core.output import Damaged, Limits, Output, Reader, Source
+from crawler.readers.core.limits import Damaged, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import Choice, Reader
+from crawler.readers.core.source import Source
 
 _LOCAL = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL)
 _CONTENT_TYPES = b"[Content_Types].xml"

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.office.office_package import Part
 from crawler.readers.office.sheet_rows import SheetRows
 from crawler.readers.structured.xml_tokens import Token, attributes, token_blocks, unescape

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from crawler.readers.core.members import Choice, choose, looked_into, read_inside, read_member
-from crawler.readers.core.output import Limits, Output, Reader, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import looked_into, read_inside, read_member
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import Choice, Reader, choose
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import locked_member
 from crawler.readers.office.compound_file import MAGIC, CompoundFile
 from crawler.readers.office.office_package import Part

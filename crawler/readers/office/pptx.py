@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.office import office_package
 from crawler.readers.office.docx import pick
 from crawler.readers.office.office_package import Package

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crawler.readers.core.output import Limits, Output
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
 
 # rows that wait for their frame
 _WAITING = 2048

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from enum import Enum
 
-from crawler.readers.core.output import Source
+from crawler.readers.core.source import Source
 from crawler.readers.structured.xml_tokens import attributes, token_blocks
 
 MAX_STYLES = 65_536

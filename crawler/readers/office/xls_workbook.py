@@ -9,7 +9,9 @@ import struct
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import repair
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.office.sheet_rows import Row, SheetRows
 from crawler.readers.office.sheet_values import PLAIN, Numbers, Style, style_of
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.office.sheet_rows import Row, SheetRows
 from crawler.readers.office.sheet_values import MAX_STYLES, PLAIN, Numbers, Style, style_of
 from crawler.readers.office.xls_workbook import packed_number

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import as_utf8
-from crawler.readers.core.members import choose
-from crawler.readers.core.output import Limits, Output, Reader, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import Reader, choose
+from crawler.readers.core.source import Source
 from crawler.readers.office import office_package, xlsb_parts
 from crawler.readers.office.office_package import PLAIN, Package, Part
 from crawler.readers.office.office_text import TextPart

@@ -12,7 +12,9 @@ from functools import lru_cache
 from operator import itemgetter
 
 from crawler.readers.core.encoding import as_utf8
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.office.sheet_rows import Row, SheetRows
 from crawler.readers.office.sheet_values import PLAIN, Numbers, unescaped
 from crawler.readers.structured.xml_tokens import attributes, blocks, tokens, unescape

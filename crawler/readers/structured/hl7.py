@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from crawler.readers.core.embedded import read_base64
 from crawler.readers.core.encoding import Lines, as_utf8
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
+from crawler.readers.core.special_members import read_base64
 from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.person_row import Person
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from crawler.readers.core.encoding import as_utf8, is_text, utf8_pieces
-from crawler.readers.core.output import HEAD, Limits, Output, Source
+from crawler.readers.core.limits import HEAD, Limits
+from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
+from crawler.readers.core.source import Source
 from crawler.readers.structured.json_cutter import Cutter, blocks
 from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.json_values import Trust, text_of

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
-from crawler.readers.core.output import HEAD, Limits, Output, Source
+from crawler.readers.core.limits import HEAD, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.json_values import Trust, parse
 

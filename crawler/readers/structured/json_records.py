@@ -13,7 +13,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from crawler.readers.core.output import MAX_ROWS, Limits, Output
+from crawler.readers.core.limits import MAX_ROWS, Limits
+from crawler.readers.core.output import Output
 
 # a batch whose records have together more than this many times the columns of its widest is cut by shape
 MAX_SPREAD = 4

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import as_utf8, utf8_pieces
+from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.output import HEAD, Limits, Output, Source
+from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
+from crawler.readers.core.source import Source
 from crawler.readers.structured.json_values import unescape
 
 FORMAT = "json_string"

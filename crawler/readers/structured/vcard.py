@@ -6,9 +6,11 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from crawler.readers.core.embedded import read_base64
 from crawler.readers.core.encoding import Lines, as_utf8, repair
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
+from crawler.readers.core.special_members import read_base64
 from crawler.readers.structured.json_records import Records
 
 FORMAT = "vcard"

@@ -11,7 +11,9 @@ from typing import Any
 
 from crawler.readers.core.charsets import recoded
 from crawler.readers.core.encoding import as_utf8, is_text
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.xml_tokens import Token, attributes, root_name, token_blocks, unescape
 

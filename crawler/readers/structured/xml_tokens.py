@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import repair, utf8_pieces
-from crawler.readers.core.output import PIECE, Source
+from crawler.readers.core.limits import PIECE
 from crawler.readers.core.regex_compat import possessive
+from crawler.readers.core.source import Source
 
 BLOCK = 2**18
 """Bytes that are worked on at once."""

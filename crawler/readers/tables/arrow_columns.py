@@ -17,9 +17,11 @@ import pyarrow as pa
 from pyarrow import types
 
 from crawler.readers.core.encoding import repair
+from crawler.readers.core.limits import RATIO_FLOOR, Damaged, Limits
 from crawler.readers.core.members import read_in_values, read_member
-from crawler.readers.core.output import RATIO_FLOOR, Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
 from crawler.readers.core.signatures import REACH, begins
+from crawler.readers.core.source import Source
 from crawler.readers.office.sheet_values import plain_number
 
 BATCH = 4096

@@ -7,8 +7,10 @@ from crawler.readers.tables.arrow_columns import Batches
 # isort: split
 import pyarrow as pa
 
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import looked_into, read_inside
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes
 
 FORMAT = "arrow"

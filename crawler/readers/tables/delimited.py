@@ -12,7 +12,9 @@ from html import unescape
 from operator import methodcaller
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text, repair
-from crawler.readers.core.output import HEAD, Limits, Output, Source
+from crawler.readers.core.limits import HEAD, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.tables.cell_arrays import find_cells
 
 FORMAT = "delimited"

@@ -10,8 +10,10 @@ from crawler.readers.tables.arrow_columns import BATCH, Batches
 import pyarrow as pa
 from pyarrow import parquet
 
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import Claims, looked_into, read_inside
-from crawler.readers.core.output import Damaged, Limits, Output, Source
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import Notes
 
 FORMAT = "parquet"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from crawler.examiner.findings import Findings
 from crawler.examiner.hits import MAX_EXCERPTS, Hits
-from crawler.examiner.request import Request
 from crawler.examiner.sample import MAX_PROBLEMS_KEPT, Member
+from crawler.examiner.sample_request import Request
 from crawler.matching.byte_scanner import ByteScanner, Candidate
 from crawler.matching.watchlist_match import Matcher
 from data.case.watchlist import Watchlist

@@ -7,11 +7,11 @@ import pytest
 
 from crawler.examiner.examination import Examiner
 from crawler.examiner.selftest import selftest
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle
 from data.case.watchlist import Watchlist, import_bundle
-from data.hashing.tags import MatchKey
+from data.hashing.case_keys import MatchKey
 from data.releases.releases import Releases
 from data.tagsets.tagset import TagSet
 from tests.data.case.test_watchlist import bundle

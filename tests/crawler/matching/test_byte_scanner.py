@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from crawler.matching import byte_scanner, scan_kernels
 from crawler.matching.byte_scanner import ByteScanner
-from crawler.matching.scan_kernels import IBAN_LENGTHS
+from crawler.matching.number_kernels import IBAN_LENGTHS
 from data.hashing.tags import Kind, probe_tag
 from data.identifiers import normalise
 

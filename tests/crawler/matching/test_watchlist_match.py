@@ -9,7 +9,8 @@ from crawler.matching.watchlist_match import Matcher, confirm
 from data.arrays.packed import Packed
 from data.case.bundle import read_bundle
 from data.case.watchlist import Watchlist, import_bundle
-from data.hashing.tags import Kind, MatchKey
+from data.hashing.case_keys import MatchKey
+from data.hashing.tags import Kind
 from tests.data.case.test_watchlist import bundle
 
 KEYS = MatchKey(b"k" * 32).derive()

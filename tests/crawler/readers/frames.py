@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import orjson
 
+from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
-from crawler.readers.core.output import Limits
 
 MAX_FRAME = 4 * 2**20
 

@@ -9,8 +9,8 @@ import string
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.core.members import readers
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.registry import readers
 from tests.crawler.readers.frames import Member, read
 from tests.synth.hostile import make_zip, streamed_zip
 

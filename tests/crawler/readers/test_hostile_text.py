@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from crawler.sandbox.sandbox import Sandbox
 from tests.crawler.readers.core.test_special_members import _through
 from tests.crawler.readers.frames import read

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from crawler.examiner.examination import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, Examination, Examiner
-from crawler.examiner.request import Request
+from crawler.examiner.sample_request import Request
 from crawler.examiner.sample_socket import finding_frame
 from crawler.process.frames import HEADER, MAX_FRAME
 from crawler.sandbox.sandbox import Kept, Limits, Sandbox

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from crawler.examiner.examination import MAX_PLAIN, Examiner
-from crawler.examiner.request import Request
+from crawler.examiner.sample_request import Request
 from crawler.sandbox.sandbox import MAX_REUSE, Kept, Limits, ReaderSession, Sandbox
 from data.case.watchlist import Watchlist
-from data.hashing.tags import MatchKey
+from data.hashing.case_keys import MatchKey
 from data.model import Finding
 from data.releases.releases import Releases
 

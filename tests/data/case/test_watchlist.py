@@ -10,7 +10,8 @@ import pytest
 from data.case.bundle import RECORD, read_bundle, write_bundle
 from data.case.watchlist import Watchlist, client_names, import_bundle, retire
 from data.errors import BundleError, ConfigError, StoreError
-from data.hashing.tags import Kind, MatchKey, confirm_digest, probe_tag
+from data.hashing.case_keys import MatchKey
+from data.hashing.tags import Kind, confirm_digest, probe_tag
 
 KEYS = MatchKey(b"k" * 32).derive()
 

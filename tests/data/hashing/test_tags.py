@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler.examiner.kernel_warmup import warm_up_tags
 from data.arrays import jit, packed_kernels
 from data.arrays.packed import Packed, pair_packed
 from data.errors import KeyFileError
-from data.hashing import hash_kernels, tags
-from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, EnrolKeys, Kind, MatchKey
-from data.identifiers import normalise_columns
+from data.hashing import case_keys, hash_kernels, tags
+from data.hashing.case_keys import EnrolKeys, MatchKey
+from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 
 SECRET = bytes(range(32))
 KEYS = MatchKey(SECRET).derive()
@@ -43,7 +44,7 @@ values = st.binary(max_size=200)
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    normalise_columns.warm_up()
+    warm_up_tags()
 
 
 # --- kinds -----------------------------------------------------------------------------------------------------------
@@ -91,11 +92,11 @@ def test_no_key_shows_in_a_repr():
 
 
 def test_key_files_come_back_as_they_were_written():
-    assert tags.parse_match_key(tags.format_match_key(MatchKey(SECRET))) == MatchKey(SECRET)
-    text = tags.format_enrol_key(KEYS)
-    assert tags.parse_enrol_key(text) == KEYS.enrol
-    assert tags.format_enrol_key(KEYS.enrol) == text
-    assert tags.parse_enrol_key(text.replace("\n", "\r\n")) == KEYS.enrol
+    assert case_keys.parse_match_key(case_keys.format_match_key(MatchKey(SECRET))) == MatchKey(SECRET)
+    text = case_keys.format_enrol_key(KEYS)
+    assert case_keys.parse_enrol_key(text) == KEYS.enrol
+    assert case_keys.format_enrol_key(KEYS.enrol) == text
+    assert case_keys.parse_enrol_key(text.replace("\n", "\r\n")) == KEYS.enrol
     assert base64.b64encode(KEYS.post).decode() not in text
 
 
@@ -109,19 +110,19 @@ def test_key_files_come_back_as_they_were_written():
         ("tocsin-match-key-1 !!!", "not base64"),
         ("tocsin-match-key-1 é", "not base64"),
         ("tocsin-match-key-1 AAAA", "32 bytes"),
-        (tags.format_enrol_key(KEYS), "enrolment key"),
+        (case_keys.format_enrol_key(KEYS), "enrolment key"),
     ],
 )
 def test_a_wrong_match_key_file_is_refused_with_a_hint(text, said):
     with pytest.raises(KeyFileError, match=said) as caught:
-        tags.parse_match_key(text)
+        case_keys.parse_match_key(text)
     assert caught.value.hint
 
 
 @given(st.data())
 @quick
 def test_a_damaged_enrolment_key_is_refused_and_never_shown(data):
-    text = tags.format_enrol_key(KEYS)
+    text = case_keys.format_enrol_key(KEYS)
     at = data.draw(st.integers(0, len(text) - 1))
     char = data.draw(st.sampled_from("AZaz09+/=\n ~é"))
     how = data.draw(st.sampled_from(["change", "cut", "insert"]))
@@ -129,10 +130,10 @@ def test_a_damaged_enrolment_key_is_refused_and_never_shown(data):
         how
     ]
     if damaged.split() == text.split():
-        assert tags.parse_enrol_key(damaged) == KEYS.enrol  # a lost or added blank between lines is no damage
+        assert case_keys.parse_enrol_key(damaged) == KEYS.enrol  # a lost or added blank between lines is no damage
         return
     with pytest.raises(KeyFileError) as caught:
-        tags.parse_enrol_key(damaged)
+        case_keys.parse_enrol_key(damaged)
     assert caught.value.hint
     for line in text.splitlines()[2:]:
         assert line.split("=", 1)[1] not in str(caught.value)
@@ -140,13 +141,13 @@ def test_a_damaged_enrolment_key_is_refused_and_never_shown(data):
 
 def test_the_match_key_is_not_taken_for_an_enrolment_key():
     with pytest.raises(KeyFileError, match="must never leave"):
-        tags.parse_enrol_key(tags.format_match_key(MatchKey(SECRET)))
+        case_keys.parse_enrol_key(case_keys.format_match_key(MatchKey(SECRET)))
 
 
 def test_an_enrolment_key_of_wrong_lengths_is_refused():
     short = EnrolKeys(KEYS.case, KEYS.probe[:8], KEYS.confirm, KEYS.bundle)
     with pytest.raises(KeyFileError, match="wrong length"):
-        tags.parse_enrol_key(tags.format_enrol_key(short))
+        case_keys.parse_enrol_key(case_keys.format_enrol_key(short))
 
 
 # --- hashes ----------------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler.examiner.kernel_warmup import warm_up_tags
 from data.arrays.packed import Packed
 from data.identifiers import normalise as n
-from data.identifiers import normalise_columns
 
 MONTHS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre"
 
@@ -19,7 +19,7 @@ NBSP, THIN, SOFT = "\xa0", "\u202f", "\xad"
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    normalise_columns.warm_up()
+    warm_up_tags()
 
 
 # --- folding ---------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from crawler.examiner.kernel_warmup import warm_up_tags
 from data.arrays.packed import Packed
-from data.identifiers import date_kernels, identifier_kernels, normalise, normalise_columns
+from data.identifiers import date_kernels, identifier_kernels, normalise
+from data.identifiers.normalise_columns import normalise_column
 
 KERNELS = [
     kernel
@@ -17,7 +19,7 @@ KERNELS = [
 
 @pytest.mark.parametrize("kind", normalise.COLUMN_KINDS)
 def test_no_kernel_is_compiled_in_mid_sample(kind):
-    normalise_columns.warm_up()
+    warm_up_tags()
     before = {kernel.__name__: len(kernel.signatures) for kernel in KERNELS}
     assert any(before.values())
     for cells in (
@@ -27,5 +29,5 @@ def test_no_kernel_is_compiled_in_mid_sample(kind):
         [""],
         ["\udcff".encode("utf-8", "replace").decode()],
     ):
-        normalise.normalise_column(kind, Packed.of([cell.encode() for cell in cells]))
+        normalise_column(kind, Packed.of([cell.encode() for cell in cells]))
     assert {kernel.__name__: len(kernel.signatures) for kernel in KERNELS} == before

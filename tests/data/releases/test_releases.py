@@ -14,7 +14,7 @@ from data.errors import InputError, KeyFileError, StoreError
 from data.hashing.tags import Kind
 from data.identifiers.normalise import VERSION
 from data.releases import builder as module
-from data.releases import cuts
+from data.releases import cut_bits
 from data.releases.builder import ReleaseBuilder
 from data.releases.folder import read_manifests, remove, retire
 from data.releases.releases import Releases
@@ -102,7 +102,7 @@ def test_releases_of_all_sizes_answer_together(tmp_path: Path) -> None:
 
 
 def test_releases_that_come_late_keep_more_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuts, "_ALIKE", 1)
+    monkeypatch.setattr(cut_bits, "_ALIKE", 1)
     bits = [register(tmp_path, name, random_keys(3000, at))["cuts"][0] for at, name in enumerate("abc")]
     assert bits == [bits[0], bits[0] + 1, bits[0] + 2]
     release = Releases.open(tmp_path).active["c"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler.examiner.kernel_warmup import warm_up_tags
 from data.errors import StoreError, StoreFull, StoreVersion
-from data.identifiers import normalise_columns
 from data.tagsets.tagset import CUT_BITS, TagSet
 
 quick = settings(deadline=None, max_examples=60)
@@ -26,7 +26,7 @@ lists = st.lists(tags64, max_size=200)
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    normalise_columns.warm_up()
+    warm_up_tags()
 
 
 def u64(values) -> np.ndarray:

@@ -18,7 +18,8 @@ import pytest
 from data.case.bundle import MAGIC, read_bundle, write_bundle
 from data.case.watchlist import Watchlist
 from data.errors import BundleError
-from data.hashing.tags import Kind, confirm_digest, parse_enrol_key, probe_tag
+from data.hashing.case_keys import parse_enrol_key
+from data.hashing.tags import Kind, confirm_digest, probe_tag
 from data.identifiers import normalise
 from scheduler.canaries.enrolment import INVENTED_COLUMNS, chance, needed
 from tests.inside import fine, refused, run, snapshot

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.hashing.tags import parse_enrol_key, parse_match_key
+from data.hashing.case_keys import parse_enrol_key, parse_match_key
 from data.settings.home import Home
 from tests.command import must, tocsin
 from tests.inside import fine, refused, run, snapshot

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from data.errors import InputError
-from data.hashing.tags import MatchKey, format_match_key
+from data.hashing.case_keys import MatchKey, format_match_key
 from data.settings.home import Home
 from scheduler.cli import tocsin
 from tests.synth.population import notes

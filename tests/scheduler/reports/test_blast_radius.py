@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from crawler.lineage.shares import share_out
+from crawler.lineage.probability import share_out
 from data.case.canary_bitmaps import of_codes
 from data.store.sighting_log import Place, Sighting
 from scheduler.reports.blast_radius import blast_radius

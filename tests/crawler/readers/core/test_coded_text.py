@@ -10,7 +10,7 @@ import quopri
 
 import pytest
 
-from crawler.readers.core.members import choose
+from crawler.readers.core.registry import choose
 from crawler.readers.core.text_codings import Base64
 from tests.crawler.readers.frames import read
 

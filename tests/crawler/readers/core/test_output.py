@@ -3,7 +3,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.core.output import MAX_TEXT, Limits, Output, Source
+from crawler.readers.core.limits import MAX_TEXT, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 
 def test_long_text_is_never_cut_inside_a_letter():

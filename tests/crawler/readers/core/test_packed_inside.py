@@ -14,8 +14,9 @@ import pytest
 import zstandard
 
 from crawler.readers.core import packed_in_text
-from crawler.readers.core.members import readers
-from crawler.readers.core.output import AGAIN_FLOOR, Limits, Output
+from crawler.readers.core.limits import AGAIN_FLOOR, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import readers
 from tests.crawler.readers.frames import Member, read
 from tests.synth import archives, office
 from tests.synth.compound import compound

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from crawler.process.frames import receive, send
 from crawler.readers.archives import libarchive_decoder
 from crawler.readers.archives.rar_listing import Listing
-from crawler.readers.core.output import ENTRY_FLOORS, TREE_FLOORS, Limits
+from crawler.readers.core.limits import ENTRY_FLOORS, TREE_FLOORS, Limits
 from crawler.sandbox.sandbox import Sandbox, walls
 from tests.corpora.fetch import RARFILE, files
 from tests.crawler.readers.frames import Consumer, Member, read

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.request import Request
+from crawler.examiner.sample_request import Request
 from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
-from data.hashing.tags import MatchKey
+from data.hashing.case_keys import MatchKey
 from data.releases.releases import Releases
 from tests.crawler.readers.frames import read
 

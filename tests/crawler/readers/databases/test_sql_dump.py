@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.request import Request
-from crawler.readers.core.members import choose
-from crawler.readers.core.output import Limits
+from crawler.examiner.sample_request import Request
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.registry import choose
 from crawler.sandbox.sandbox import Sandbox
 from data.case.watchlist import Watchlist
-from data.hashing.tags import MatchKey
+from data.hashing.case_keys import MatchKey
 from data.releases.releases import Releases
 from tests.crawler.readers.frames import Member, read
 from tests.synth.dumps import WRITERS, dump

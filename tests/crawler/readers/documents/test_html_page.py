@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.readers.core.members import choose
+from crawler.readers.core.registry import choose
 from tests.crawler.readers.frames import read
 
 PAGE = "<!DOCTYPE html><html><body>{}</body></html>"

@@ -6,7 +6,7 @@ import zlib
 import pypdf
 import pytest
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from crawler.readers.documents.pdf_tables import table_rows
 from tests.corpora.fetch import PYPDF, files
 from tests.crawler.readers.frames import Member, read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.crawler.readers.frames import read
 
 HEAD = rb"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0 Arial;}}"

@@ -13,8 +13,9 @@ from email.policy import SMTP
 
 import pytest
 
-from crawler.readers.core.members import choose, read_sample
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import read_sample
+from crawler.readers.core.registry import choose
 from tests.crawler.readers.frames import Consumer, Member, read
 
 TABLE = "nom;prenom;naissance\nDUPONT;Jean;12/03/1975\nLEFÈVRE;Zoé;01/02/1980\n"

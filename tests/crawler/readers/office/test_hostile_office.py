@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.crawler.readers.frames import read
 from tests.synth import office, pdf
 from tests.synth.hostile import make_zip, streamed_zip

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.crawler.readers.frames import Member, read
 from tests.synth.office import ods_table, open_document
 

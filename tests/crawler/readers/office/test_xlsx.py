@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from crawler.readers.office.sheet_values import Numbers, Shows, plain_number, style_of
 from tests.crawler.readers.frames import Member, read
 from tests.synth import office

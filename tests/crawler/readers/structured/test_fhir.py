@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.crawler.readers.frames import Member, read
 
 PATIENT: dict[str, Any] = {

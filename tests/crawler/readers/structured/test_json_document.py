@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.core.members import choose
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.registry import choose
 from crawler.readers.structured.json_lines import FORMAT as LINES
 from tests.crawler.readers.frames import read
 from tests.synth.people import HEADERS, Person, people

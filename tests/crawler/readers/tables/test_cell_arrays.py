@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from crawler.readers.tables.cell_arrays import MAX_PADDING, find_cells
 from tests.crawler.readers.frames import read
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from crawler.readers.core.output import Limits
+from crawler.readers.core.limits import Limits
 from tests.crawler.readers.frames import Member, read
 
 DAY = pa.array([date(1975, 3, 12)])

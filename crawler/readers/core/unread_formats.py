@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from crawler.readers.core.output import Limits, Output, Source
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
 
 FORMAT = "unknown"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.releases.cuts import KEY_BITS, VALUE_BITS, cut_bits
+from data.releases.cut_bits import KEY_BITS, VALUE_BITS, cut_bits
 from data.tagsets.elias_fano import LEAST_CUT, TightSet
 from data.tagsets.tagset import CUT_BITS
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from crawler.lineage.shares import share_out
+from crawler.lineage.probability import share_out
 
 
 def above(share: float, least: int, tried: int) -> float:
