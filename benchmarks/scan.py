@@ -223,7 +223,8 @@ def records_group(report: Report, data: bytes, options: argparse.Namespace) -> N
     from crawler.readers.core.limits import Limits
     from crawler.readers.core.members import read_sample
     from crawler.records.column_roles import plan_of
-    from crawler.records.record_keys import RowBatch, tag_rows
+    from crawler.records.record_keys import tag_rows
+    from crawler.records.row_batch import RowBatch
     from data.tagsets.tagset import TagSet
 
     warm_up()

@@ -1,46 +1,162 @@
-"""The house: imports go downwards only, and the four names are ours."""
+"""The house: imports go downwards only, packages form no circle, the three privileges stay apart, and the names are ours."""
 
 import ast
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-LAYERS = ("data", "crawler", "spiders", "scheduler")
+from tests.import_graph import (
+    LAYERS,
+    ROOT,
+    below,
+    circles,
+    imports,
+    modules,
+    named,
+    package_imports,
+    package_of,
+    reached_from,
+)
+
+# DESIGN.md section 2: what may not meet in one process.
+CRAWL = tuple(f"crawler.{name}" for name in ("fetching", "pages", "preview", "transport", "tor"))
+EXAMINER = tuple(f"crawler.{name}" for name in ("examiner", "matching", "records", "lineage", "sandbox"))
+READERS = "crawler.readers"
+SHARED = ("crawler.process", "crawler.alerts")
+NETWORKED = {
+    "scrapy",
+    "httpx",
+    "httpx2",
+    "twisted",
+    "socket",
+    "ssl",
+    "requests",
+    "stem",
+    "urllib.request",
+    "http.client",
+}
+# `__init__` files that hold more than a sentence, each with its reason
+FILLED = {
+    "scheduler/cli/__init__.py": "the `tocsin` command, which finds the modules beside it only when they are asked for"
+}
+# "at most about 20 modules" in a folder
+MAX_MODULES = 20
 
 
-def imported(file: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-    return names
+# first names behind `data.` and `crawler.` that are fields of JSON or attributes of variables, not modules
+NO_MODULES = {"total", "get", "items", "json", "csv"}
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module of ours, or begins with one that defines what follows."""
+    if name in modules():
+        return True
+    module, _, rest = name.partition(".")
+    while rest and f"{module}.{rest.partition('.')[0]}" in modules():
+        first, _, rest = rest.partition(".")
+        module = f"{module}.{first}"
+    if modules()[module].name == "__init__.py":
+        return False
+    word = rest.partition(".")[0]
+    return re.search(rf"\b(?:class|def|import) {word}\b|\b{word}\b ?[:=]", modules()[module].read_text()) is not None
+
+
+def inside(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def crossing(wing: tuple[str, ...], other: tuple[str, ...]) -> set[str]:
+    """Modules of one wing that load a module of the other, however many modules lie between them."""
+    return {
+        f"{module} loads {reached}"
+        for package in wing
+        for module in below(package)
+        for reached in reached_from(module)
+        if inside(reached, *other)
+    }
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_go_downwards_only(layer):
     above = LAYERS[LAYERS.index(layer) + 1 :]
     upward = {
-        f"{file.relative_to(ROOT)} imports {name}"
-        for file in (ROOT / layer).rglob("*.py")
-        for name in imported(file)
+        f"{module} imports {name}"
+        for module in below(layer)
+        for name in named(modules()[module])
         if name.split(".")[0] in above
     }
     assert upward == set()
 
 
+def test_packages_form_no_circle():
+    assert circles(package_imports()) == []
+
+
+def test_modules_form_no_circle():
+    assert circles(imports()) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("b")}) == [["b", "c", "b"]]
+
+
+def test_folders_stay_small():
+    sizes = Counter(package_of(module) for module, path in modules().items() if path.name != "__init__.py")
+    assert {package: size for package, size in sizes.items() if size > MAX_MODULES} == {}
+
+
+def test_every_module_of_the_crawler_is_in_one_wing():
+    wings = (*CRAWL, *EXAMINER, READERS, *SHARED)
+    assert {module for module in below("crawler") if module != "crawler" and not inside(module, *wings)} == set()
+
+
+def test_what_holds_the_network_and_what_holds_the_key_never_load_each_other():
+    assert crossing(CRAWL, (*EXAMINER, READERS)) == set()
+    assert crossing((*EXAMINER, READERS), CRAWL) == set()
+
+
+def test_readers_load_no_key_no_store_and_nothing_of_the_examiner():
+    keys_and_stores = ("data.hashing.case_keys", "data.store", "data.case", "data.releases", "data.settings")
+    assert crossing((READERS,), keys_and_stores) == set()
+    assert crossing((READERS,), EXAMINER) == set()
+
+
+def test_readers_import_no_network():
+    networked = {
+        f"{module} imports {name}" for module in below(READERS) for name in named(modules()[module]) & NETWORKED
+    }
+    assert networked == set()
+
+
+def test_only_the_scheduler_and_the_alerts_reach_the_store():
+    allowed = ("scheduler", "crawler.alerts", "data.store")
+    reaching = {
+        f"{module} imports {name}"
+        for module, others in imports().items()
+        for name in others
+        if inside(name, "data.store") and not inside(module, *allowed)
+    }
+    assert reaching == set()
+
+
+def test_packages_hold_a_sentence_and_nothing_that_imports():
+    for module, path in modules().items():
+        file = str(path.relative_to(ROOT))
+        if path.name != "__init__.py" or file in FILLED:
+            continue
+        statements = ast.parse(path.read_text()).body
+        assert [type(each) for each in statements] == [ast.Expr], f"{module} holds more than its docstring"
+
+
 def test_data_knows_no_network_and_no_scrapy():
     networked = {
-        f"{file.relative_to(ROOT)} imports {name}"
-        for file in (ROOT / "data").rglob("*.py")
-        for name in imported(file)
-        if name.split(".")[0] in {"scrapy", "httpx", "httpx2", "twisted", "socket", "requests", "stem"}
+        f"{module} imports {name}" for module in below("data") for name in named(modules()[module]) & NETWORKED
     }
     assert networked == set()
 
@@ -77,10 +193,49 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_module_begins_with_a_sentence():
-    silent = [
-        str(file.relative_to(ROOT))
-        for layer in LAYERS
-        for file in (ROOT / layer).rglob("*.py")
-        if not ast.get_docstring(ast.parse(file.read_text()))
-    ]
+    silent = [module for module, path in modules().items() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert silent == []
+
+
+def test_module_paths_written_in_strings_exist():
+    # settings of Scrapy, `python -m` lines, lazy imports: a move that forgets one fails only when it is used
+    pattern = re.compile(r"(?<![\w./-])(?:crawler|data|spiders|scheduler)(?:\.[a-z_0-9]+)+(?:\.[A-Z]\w+)?(?![\w/])")
+    files = [
+        *(
+            path
+            for layer in (*LAYERS, "scripts", "docs", "benchmarks", "tests")
+            for path in (ROOT / layer).rglob("*.py")
+        )
+    ]
+    files += [
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "scripts").glob("*.sh"),
+        ROOT / "scrapy.cfg",
+        ROOT / "pyproject.toml",
+    ]
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files
+        for name in pattern.findall(path.read_text())
+        if not exists(name) and name.split(".")[1] not in NO_MODULES
+    }
+    assert missing == set()
+
+
+def test_file_paths_of_modules_exist():
+    pattern = re.compile(r"(?<![\w./-])(?:crawler|data|spiders|scheduler|tests|benchmarks)/[\w/]+\.(?:py|yaml)\b")
+    files = [
+        *(
+            path
+            for layer in (*LAYERS, "scripts", "docs", "benchmarks", "tests")
+            for path in (ROOT / layer).rglob("*.py")
+        )
+    ]
+    files += [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "scripts").glob("*.sh"), ROOT / "Makefile"]
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files
+        for name in pattern.findall(path.read_text())
+        if not (ROOT / name).exists()
+    }
+    assert missing == set()

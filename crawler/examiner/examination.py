@@ -20,7 +20,7 @@ from crawler.matching.byte_scanner import ByteScanner, Candidate
 from crawler.matching.watchlist_match import Matcher
 from crawler.process.frames import HEADER, load, pack_json
 from crawler.readers.core.limits import MAX_NAME
-from crawler.records.record_keys import RowBatch
+from crawler.records.row_batch import RowBatch
 from crawler.sandbox.reader_client import FAULTS, ReaderTalk
 from crawler.sandbox.sample_pump import RAW, Pump
 from crawler.sandbox.sandbox import Kept, Sandbox

@@ -20,7 +20,8 @@ from crawler.lineage.typo_search import SecondLook
 from crawler.lineage.uncertain_rows import Doubtful
 from crawler.records.column_roles import begins_with_header, is_prose, plan_of
 from crawler.records.note_prints import MAX_CHARS, Notes, Telling, prints_of
-from crawler.records.record_keys import Forms, RowBatch, RowTags, readings, row_inputs, tag_rows
+from crawler.records.record_keys import Forms, RowTags, readings, row_inputs, tag_rows
+from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import Found, RunningText
 from crawler.records.text_keys import tag_readings
 from data.arrays.packed import Packed

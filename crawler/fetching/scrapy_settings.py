@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data.settings.settings import CrawlSettings, TorSettings
-from data.sources.addresses import source_hosts
-from data.sources.definition import Definition
+from data.sources.definition import Definition, source_hosts
 
 # Above this rate the pauses between requests are shorter than the clock is exact.
 FULL_SPEED = 500.0

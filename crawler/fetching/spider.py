@@ -33,8 +33,7 @@ from crawler.pages.post_identity import mask_address, post_id, seal_due
 from crawler.transport.errors import Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
-from data.sources.addresses import origins, start_url
-from data.sources.definition import Definition
+from data.sources.definition import Definition, origins, start_url
 
 # The walk comes first: posts that it finds are due from then on, whatever happens to this process.
 WALK, DUE, POST = 20, 10, 0

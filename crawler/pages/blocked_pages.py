@@ -10,7 +10,8 @@ from parsel.csstranslator import HTMLTranslator
 
 from crawler.pages.html_text import decode, lines_of, parse_html, squeeze
 from crawler.pages.row_values import compiled
-from data.sources.definition import AbsentPart, BlockedPart, Definition
+from data.sources.definition import Definition
+from data.sources.definition_parts import AbsentPart, BlockedPart
 
 # Walls say what they are at once; the rest of a long page is data.
 HEAD = 64 * 1024

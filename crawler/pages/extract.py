@@ -24,8 +24,9 @@ from crawler.pages.html_text import addresses_in, decode, lines_of
 from crawler.pages.row_values import Page, compiled, parse, rows, value, values
 from data.errors import SourceError
 from data.model import Post
-from data.sources.addresses import fill, origins, page_url
-from data.sources.definition import Definition, ListFields
+from data.sources.addresses import fill
+from data.sources.definition import Definition, origins, page_url
+from data.sources.definition_parts import ListFields
 
 State = Literal["ok", "absent", "blocked", "empty"]
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 
 from crawler.process.frames import CHUNK, HEADER, SMALL
-from crawler.sandbox.sandbox import ReaderSession
+from crawler.sandbox.reader_session import ReaderSession
 from data.errors import WireError
 
 MAX_READER_FRAME = 4 * 2**20

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import array
 import contextlib
-import importlib.util
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,114 +22,14 @@ import orjson
 
 from crawler.process import privileges
 from crawler.readers.core.limits import Limits
-from crawler.sandbox.fork_server import KILL
+from crawler.sandbox.bubblewrap import _interpreter, _roots, walls
+from crawler.sandbox.reader_session import ReaderExit, ReaderSession
 from data.errors import ReaderFailed
 
 __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
 
 # a loaded machine takes a while to import what readers need
 START_SECONDS = 60.0
-# ours, each bound by itself: a checkout holds more than code
-_PACKAGES = ("crawler", "data")
-# what readers import beside the standard library, with what these need
-_IMPORTED = (
-    "orjson",
-    "numpy",
-    "isal",
-    "libarchive",
-    "zstandard",
-    "brotli",
-    "_brotli",
-    "typing_extensions",
-    "pyarrow",
-    "pypdf",
-    "cryptography",
-)
-# folders of installed packages hold code alone, and some of it stands beside the package that needs it
-_INSTALLED = ("site-packages", "dist-packages")
-_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderExit:
-    """How a reader ended.
-
-    Attributes:
-        code: its exit status, or None. signal: the number of the signal that ended it, or None.
-        reason: a sentence for a person, without content; '' if it read its sample to the end.
-    """
-
-    code: int | None
-    signal: int | None
-    reason: str
-
-
-class ReaderSession:
-    """One reader: send `D` and `E` frames on `socket`, take its frames from there (docs/architecture.md, section 3)."""
-
-    def __init__(self, sock: socket.socket, life: socket.socket) -> None:
-        self.socket = sock
-        self._life = life
-        self._exit: ReaderExit | None = None
-
-    def fileno(self) -> int:
-        """Of the socket, for selectors."""
-        return self.socket.fileno()
-
-    def close(self) -> None:
-        """Let the reader go without asking how it ends; one that still runs is ended."""
-        self.socket.close()
-        self._life.close()
-
-    def kill(self) -> None:
-        """End the reader, if it has not ended, and close the socket."""
-        self.socket.close()
-        self._say(KILL)
-
-    def _say(self, order: bytes) -> None:
-        if self._exit is None:
-            try:
-                self._life.send(order)
-            except OSError:
-                # it has ended already, which wait() tells
-                return
-
-    def wait(self, timeout: float | None = None) -> ReaderExit:
-        """How the reader ended, once it has.
-
-        Args:
-            timeout: seconds; a reader that runs longer is killed, and its end then says so.
-        """
-        if self._exit is None:
-            self._exit = self._ended(timeout)
-            self._life.close()
-        return self._exit
-
-    def _ended(self, timeout: float | None) -> ReaderExit:
-        self._life.settimeout(timeout)
-        try:
-            try:
-                report = self._life.recv(4096)
-            except ConnectionResetError:
-                # an order that came after the reader's end was not taken; what was said of that end stands behind this
-                report = self._life.recv(4096)
-        except TimeoutError:
-            self._say(KILL)
-            return ReaderExit(None, None, "it did not end in time")
-        except OSError:
-            report = b""
-        if not report:
-            return ReaderExit(None, None, "the sandbox ended")
-        return ReaderExit(**orjson.loads(report))
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """End the reader and forget it."""
-        self.kill()
-        self.wait(5)
 
 
 @dataclass(slots=True)
@@ -374,45 +271,3 @@ def _end(zygote: _Zygote) -> None:
     except subprocess.TimeoutExpired:
         zygote.process.kill()
         zygote.process.wait()
-
-
-def _interpreter() -> str:
-    # a virtual environment's link leads to a place that need not be seen inside
-    return os.path.realpath(sys.executable)
-
-
-def _package(name: str) -> Path:
-    """The folder of a package, the file of a module."""
-    found = importlib.util.find_spec(name)
-    place = found and (next(iter(found.submodule_search_locations or ()), None) or found.origin)
-    if not place:
-        raise ReaderFailed(f"the package {name} is not installed", hint="install the project again: make setup")
-    return Path(place).resolve()
-
-
-def _roots() -> list[str]:
-    """Folders that packages are imported from, in order."""
-    return list(dict.fromkeys(str(_package(name).parent) for name in (*_PACKAGES, *_IMPORTED)))
-
-
-def _seen() -> list[Path]:
-    """Folders and files of packages that readers may see."""
-    places = map(_package, _IMPORTED)
-    return [
-        *map(_package, _PACKAGES),
-        *(place.parent if place.parent.name in _INSTALLED else place for place in places),
-    ]
-
-
-def walls() -> list[str]:
-    """Arguments of bubblewrap, without the program that it starts."""
-    seen = [*_seen(), Path(_interpreter()), Path(os.path.realpath(os.__file__)).parent]
-    if sys.base_prefix not in ("/", "/usr", "/usr/local"):
-        # an interpreter that lives by itself keeps its libraries beside it
-        seen.append(Path(sys.base_prefix).resolve())
-    arguments = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
-    for path in _LIBRARIES:
-        arguments += ["--ro-bind-try", path, path]
-    for path in dict.fromkeys(map(str, seen)):
-        arguments += ["--ro-bind", path, path]
-    return [*arguments, "--remount-ro", "/"]

@@ -82,7 +82,7 @@ def check(url: str, allowed: Collection[tuple[str, int]], *, onion: bool = False
 
     Args:
         url: as it would be requested.
-        allowed: (host, port) pairs as `data.sources.source_files.source_hosts` gives them.
+        allowed: (host, port) pairs as `data.sources.definition.source_hosts` gives them.
         onion: the road leads over Tor; else a .onion name is refused before anybody is asked for it.
 
     Raises:

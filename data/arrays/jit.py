@@ -41,7 +41,7 @@ def files() -> list[Path]:
     return [path for path in found if re.search(rb"^@(kernel|inlined)$|intrinsic\(", path.read_bytes(), re.MULTILINE)]
 
 
-def _sources() -> str:
+def sources_digest() -> str:
     """16 hex digits that change with every module that holds kernels.
 
     numba compiles anew when the file of a function changes, but not when that of a function it calls does; and tags
@@ -57,7 +57,7 @@ def prepare_cache() -> bool:
     """Point numba at a folder of ours, in `NUMBA_CACHE_DIR` if that is set; False if it cannot be written."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("tocsin")) / "numba"
-    sources = _sources()
+    sources = sources_digest()
     if folder.name != sources:  # the environment may come from a parent process that has been here
         folder /= sources
     try:

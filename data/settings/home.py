@@ -8,24 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import ConfigError, HomeError, KeyFileError
+from data.errors import HomeError, KeyFileError
+from data.settings.credentials import read_credential
 
 if TYPE_CHECKING:
     from data.settings.settings import Settings
-
-
-def read_credential(name: str, environ: Mapping[str, str]) -> str:
-    """The text of a systemd credential, without surrounding white space."""
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder or "/" in name:
-        raise ConfigError(
-            f"the credential '{name}' is asked for, but systemd gave none",
-            hint="run under systemd with LoadCredential=, or write the value into the setting",
-        )
-    try:
-        return (Path(folder) / name).read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"the credential '{name}' cannot be read: {error.strerror}") from error
 
 
 def default_home(environ: Mapping[str, str]) -> Path:

@@ -8,216 +8,33 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
 
 import orjson
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from data.settings.settings import Size, Span
-from data.sources.addresses import (
-    HOLE,
-    ITEM_PLACEHOLDERS,
-    PLACEHOLDERS,
-    check_address,
-    check_host,
-    origins,
-    source_hosts,
+from data.settings.quantities import Size, Span
+from data.sources.addresses import HOLE, ITEM_PLACEHOLDERS, PLACEHOLDERS, check_address, check_host, fill, host_pairs
+from data.sources.definition_parts import (
+    AbsentPart,
+    BlockedPart,
+    Follow,
+    HealthPart,
+    ItemPart,
+    ListFields,
+    ListPart,
+    RawPart,
+    Robots,
+    as_rate,
+    as_robots,
 )
 from data.sources.expression_checks import check_css, check_jmespath
-from data.sources.selector_rules import Expression, FieldError, Part, Rules, Selectors, Strings, nearest
+from data.sources.selector_rules import FieldError, Part, Strings, nearest
 
-MAX_PAGES = 20
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-def _as_rate(value: object) -> object:
-    """Requests a second of "0.2/s", "12/m", "30/h" or a number."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\w*\s*", value)):
-        return float(match[1]) / {"s": 1, "m": 60, "h": 3600}[match[2]]
-    return value
-
-
-def _as_robots(value: object) -> object:
-    if isinstance(value, Mapping) and str(value.get("ignore") or "").strip():
-        return value
-    if value == "obey" or isinstance(value, Robots):
-        return {} if value == "obey" else value
-    raise ValueError('write `obey`, or {ignore: "the reason, which is recorded"}')
-
-
-class ListFields(Part):
-    """What one row of a listing says; a rule, or a list of rules of which the first non-empty one counts."""
-
-    id: Rules = ()
-    """The site's own id of the post; without it the address is the identity."""
-    title: Rules = ()
-    """Title."""
-    link: Rules = ()
-    """Where a person reads the post; made absolute, its fragment kept."""
-    body: Rules = ()
-    """Text that the listing already carries."""
-    time: Rules = ()
-    """The site's own time, a hint."""
-    raw: Rules = ()
-    """Where the bytes are best fetched."""
-    attachments: Rules = ()
-    """Addresses of further samples; all values of the first rule that finds any."""
-    size: Rules = ()
-    """Announced size."""
-    files: Rules = ()
-    """Announced number of files, or their list."""
-    percent: Rules = ()
-    """Share that is said to be published."""
-    timer: Rules = ()
-    """Countdown or its end."""
-    magnet: Rules = ()
-    """Magnet link."""
-    state: Rules = ()
-    """What the site calls the state of the leak."""
-    extra: Annotated[Mapping[str, Rules], Field(default_factory=dict)]
-    """Further values by name; they too make a new version of the post when they change."""
-
-
-class Pages(Part):
-    """How a listing is read page by page: by number, or by `next` with `max` as its limit."""
-
-    start: Annotated[int, Field(alias="from", ge=0)] = 1
-    """Number of the first page."""
-    max: Annotated[int, Field(ge=1, le=10_000)] = 3
-    """Pages read in one crawl, at most."""
-    step: Annotated[int, Field(ge=1)] = 1
-    """Posts to a page, for {offset}."""
-    stop: Literal["seen", "empty"] = "seen"
-    """`seen`: at the first page without anything new; `empty`: only at a page without rows."""
-
-
-class ListPart(Part):
-    """Where the listing is and how its rows are read."""
-
-    url: str = ""
-    """Address of the listing, with {page}, {offset}, {since}, {cursor}, {host}; without it the source's `url`."""
-    kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
-    """How the listing is parsed."""
-    js: Expression | None = None
-    """Expression after which a literal stands in a script; the literal is then the document, as with `as: json`."""
-    each: Selectors = ()
-    """Selectors of the rows, tried in turn; the first that finds any counts."""
-    fields: ListFields = ListFields(extra={})
-    """How each value of a row is found."""
-    drop: Annotated[Mapping[str, Expression], Field(default_factory=dict)]
-    """Field name to expression: rows whose value matches are no posts."""
-    next: Rules = ()
-    """Link to the next page."""
-    cursor: Rules = ()
-    """Value for {cursor} of the next page."""
-    pages: Pages | None = None
-    """Numbered pages, and how many are read; without it a listing has one page, or 20 by `next`."""
-    since: Span = timedelta(days=1)
-    """How far back {since} lies."""
-    volatile: Strings = ()
-    """Fields that change by themselves and are not counted as a change of a post: `title`, `text`, `links`, `extra NAME` …"""
-
-    @property
-    def max_pages(self) -> int:
-        """Pages that one crawl reads at most."""
-        return self.pages.max if self.pages else MAX_PAGES if self.next else 1
-
-
-class ItemFields(Part):
-    """What one page of a post says."""
-
-    body: Rules = ()
-    """Its text; all values of all rows, in order."""
-    attachments: Rules = ()
-    """Addresses of further samples."""
-
-
-class ItemPart(Part):
-    """The page of a post, where its text has to be found in markup."""
-
-    url: str = "{link}"
-    """Address, with {link}, {id}, {raw}, {host}."""
-    kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
-    """How the page is parsed."""
-    each: Selectors = ()
-    """Selectors of its parts (the posts of a thread); without it the whole page is one part."""
-    fields: ItemFields = ItemFields()
-    """How text and attachments of a part are found."""
-    next: Rules = ()
-    """Link to the next page of the same post."""
-    revisit: Span = timedelta(days=1)
-    """After how long the page of a known post is looked at again for new links and parts; 0 never."""
-
-
-class RawPart(Part):
-    """The bytes of a post as the site keeps them."""
-
-    url: str = "{raw}"
-    """Address, with {link}, {id}, {raw}, {host}."""
-    kind: Annotated[Literal["bytes", "text", "json"], Field(alias="as")] = "bytes"
-    """`json`: the sample is one value of a JSON answer."""
-    expression: Annotated[str, Field(alias="json")] = ""
-    """JMESPath of that value."""
-
-
-class AbsentPart(Part):
-    """How the site says that something is not there; soft 404s are the rule."""
-
-    status: tuple[int, ...] = (404, 410)
-    """Statuses."""
-    css: str = ""
-    """A selector that only such pages match."""
-    text: Expression | None = None
-    """An expression that only such pages match."""
-
-
-class BlockedPart(Part):
-    """How the site says that it does not let us in."""
-
-    status: tuple[int, ...] = (401, 403, 429)
-    """Statuses."""
-    css: str = ""
-    """A selector that only such pages match."""
-    text: Expression | None = None
-    """An expression that only such pages match, beside the common walls that are always known."""
-
-
-class HealthPart(Part):
-    """What a sound crawl looks like; anything else is an event about the source."""
-
-    min_rows: Annotated[int, Field(ge=0)] = 1
-    """Rows that the listing has at least."""
-    max_age: Span | None = None
-    """Longest time without a new post before the source counts as stale."""
-    overlap: bool = True
-    """A crawl reads back to a post it knows; else posts may have been missed."""
-
-
-class Follow(Part):
-    """Links found in posts that another source reads."""
-
-    match: Expression
-    """Expression on the whole address, fragment included; its first group, if it has one, is the post's id there."""
-    source: str
-    """Name of the source that reads it."""
-
-
-class Robots(Part):
-    """Whether robots.txt is obeyed; ignoring it takes a reason, which is recorded."""
-
-    ignore: str = ""
-    """The reason."""
-
-    @property
-    def obey(self) -> bool:
-        """No reason was given to ignore it."""
-        return not self.ignore
-
-    @model_serializer
-    def _plain(self) -> str | dict[str, str]:
-        return {"ignore": self.ignore} if self.ignore else "obey"
 
 
 class Definition(Part):
@@ -237,7 +54,7 @@ class Definition(Part):
     """Over Tor: circuits that only this source uses, or new ones for each of its crawls."""
     every: Span = timedelta(minutes=15)
     """How often the listing is read."""
-    rate: Annotated[float, BeforeValidator(_as_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
+    rate: Annotated[float, BeforeValidator(as_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
     """Requests a second to one host, at most: `0.2/s`, `12/m`; without it the setting `crawl.rate`."""
     concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
     """Requests in flight to one host; without it the setting `crawl.concurrency`."""
@@ -247,7 +64,7 @@ class Definition(Part):
     """Largest body that is read; without it the setting `crawl.max_bytes`."""
     charset: str = "auto"
     """`auto`: header, byte order mark, meta, else UTF-8 or Windows-1252; or the name of an encoding."""
-    robots: Annotated[Robots, BeforeValidator(_as_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
+    robots: Annotated[Robots, BeforeValidator(as_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
     """`obey`, or {ignore: "reason"}."""
     depth: Annotated[int, Field(ge=0, le=16)] = 1
     """Sub-folders that are walked below the listing, where the platform has folders."""
@@ -341,3 +158,53 @@ def _check_charset(name: str) -> None:
         codecs.lookup(name)
     except LookupError as error:
         raise FieldError("charset", f"no encoding is called '{name}'") from error
+
+
+def source_hosts(definition: Definition) -> frozenset[tuple[str, int]]:
+    """The allow-list of a source: (host, port) of its addresses and of `hosts`; lower case, punycode."""
+    pairs: set[tuple[str, int]] = set()
+    addresses = [definition.url, definition.list.url, definition.item.url if definition.item else ""]
+    addresses.append(definition.raw.url if definition.raw else "")
+    for address in addresses:
+        if address.startswith(("http://", "https://")):
+            pairs |= host_pairs(HOLE.sub("0", address))
+    for host in definition.hosts:
+        pairs |= host_pairs(host)
+    return frozenset(pairs)
+
+
+def origins(definition: Definition) -> tuple[str, ...]:
+    """What {host} may stand for, the preferred one first: `scheme://host[:port]`."""
+    found = [host if "://" in host else f"http://{host}" for host in definition.hosts]
+    for address in (definition.list.url, definition.url):
+        if address.startswith(("http://", "https://")):
+            parts = urlsplit(address)
+            found.insert(0, f"{parts.scheme}://{parts.netloc}")
+    return tuple(dict.fromkeys(origin.rstrip("/") for origin in found))
+
+
+def start_url(definition: Definition, now: datetime, host: str = "") -> str:
+    """Address of the listing's first page.
+
+    Args:
+        definition: of the source.
+        now: aware; {since} becomes `list.since` before it, in ISO 8601.
+        host: one of `origins`, to read a mirror; '' for the first.
+    """
+    since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return page_url(definition, 1, host=host, since=since)
+
+
+def page_url(definition: Definition, page: int, *, host: str = "", since: str = "", cursor: str = "") -> str:
+    """Address of a page of the listing, the first one being page 1 whatever its number; {host} alone is not quoted."""
+    pages = definition.list.pages
+    start, step = (pages.start, pages.step) if pages else (1, 1)
+    known = origins(definition)
+    values = {
+        "page": str(start + page - 1),
+        "offset": str((page - 1) * step),
+        "since": quote(since, safe=""),
+        "cursor": quote(cursor, safe=""),
+        "host": host or (known[0] if known else ""),
+    }
+    return fill(definition.list.url or definition.url, values)

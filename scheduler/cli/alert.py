@@ -128,11 +128,12 @@ def test(home: Home, channel: str) -> None:
     import time
     from datetime import UTC, datetime
 
-    from crawler.alerts.dialects import dialect, masked
+    from crawler.alerts.channels.registry import dialect, masked
     from crawler.alerts.wording import word
     from data.errors import ConfigError
     from data.store.outbox import alert_id
-    from scheduler.delivery.delivery import http_client, send, trial
+    from scheduler.delivery.delivery import http_client, send
+    from scheduler.delivery.lasting_states import trial
 
     settings = home.settings()
     target = settings.channels.get(channel)

@@ -66,7 +66,8 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
     """
     from data.case.bundle import write_bundle
     from data.errors import InputError
-    from scheduler.canaries.enrolment import choose_columns, enrol_rows, open_table
+    from scheduler.canaries.client_table import choose_columns, open_table
+    from scheduler.canaries.enrolment import enrol_rows
 
     keys = _read_key(key)
     _check_client(client)
@@ -122,7 +123,8 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     from data.case.bundle import read_bundle, write_bundle
     from data.case.watchlist import import_bundle
     from data.errors import InputError
-    from scheduler.canaries.enrolment import INVENTED_COLUMNS, enrol_rows, invent
+    from scheduler.canaries.enrolment import enrol_rows
+    from scheduler.canaries.invention import INVENTED_COLUMNS, invent
 
     _check_client(client)
     keys = _read_key(home.enrol_key_path)
@@ -214,7 +216,7 @@ def list_(home: Home, as_json: bool) -> None:
 def plan(total: int, release: int, tagged: int | None, confidence: float, as_json: bool) -> None:
     """Say how many canaries are needed so that a random release holds at least one."""
     from data.errors import InputError
-    from scheduler.canaries.enrolment import chance, needed
+    from scheduler.canaries.planning import chance, needed
 
     if release > total or (tagged or 0) > total:
         raise InputError("a part is larger than the whole", hint="--release and --tagged are at most --total")

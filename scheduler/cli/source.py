@@ -68,7 +68,7 @@ def add(home: Home, file: Path) -> None:
 
 def _understood(definition: Definition) -> list[str]:
     """What a definition means, line by line."""
-    from data.sources.addresses import source_hosts, start_url
+    from data.sources.definition import source_hosts, start_url
 
     hosts = sorted({host for host, _ in source_hosts(definition)})
     lines = [

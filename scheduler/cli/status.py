@@ -114,7 +114,7 @@ def _tor(home: Home, settings: Settings, definitions: Sequence[Definition]) -> d
 
 def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
     """`ok`, `failed`, or `unknown` where none was made for so long that the last one says nothing."""
-    from scheduler.delivery.delivery import SELFTEST_EVERY
+    from scheduler.delivery.lasting_states import SELFTEST_EVERY
 
     if any(not passed for _, passed in tests.values()):
         return "failed"

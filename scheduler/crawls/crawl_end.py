@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from crawler.alerts.crawl_health import TOR_DOWN, Judgement, Outcome, judge
 from crawler.alerts.events import make
 from data.model import Event, EventKind, Severity
 from data.settings.settings import Settings
 from data.sources.definition import Definition
 from data.store.store import Route, Store
+from scheduler.crawls.crawl_health import TOR_DOWN, Judgement, Outcome, judge
 from scheduler.crawls.crawl_tally import Tally
 from scheduler.crawls.definitions import platforms
-from scheduler.delivery.delivery import recovered
-from scheduler.delivery.lasting_states import tell_tor
+from scheduler.delivery.lasting_states import recovered, tell_tor
 
 
 def failures_of(store: Store, source: str) -> int:

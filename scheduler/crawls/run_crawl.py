@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crawler.alerts.crawl_health import TOR_DOWN
 from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.examiner_client import ExaminerProcess
 from crawler.tor.dial_socket import DialServer, pair
@@ -23,18 +22,18 @@ from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDo
 from data.model import Incident
 from data.settings.home import Home
 from data.settings.settings import Settings
-from data.sources.addresses import source_hosts
-from data.sources.definition import Definition
+from data.sources.definition import Definition, source_hosts
 from data.sources.source_files import load_source
 from data.store.store import Store
 from scheduler.crawls.crawl_answers import Answers
 from scheduler.crawls.crawl_end import CrawlEnd, failures_of
+from scheduler.crawls.crawl_health import TOR_DOWN
 from scheduler.crawls.crawl_processes import CrawlProcess
 from scheduler.crawls.crawl_tally import CrawlResult, Tally
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.sighted_releases import register
 from scheduler.crawls.tor_road import TorRoad, road_of
-from scheduler.delivery.delivery import route_by
+from scheduler.delivery.routing import route_by
 
 LEASE = timedelta(seconds=60)
 # Posts of earlier crawls that one crawl tries again; the rest waits, so that dead ones cannot keep it from the listing.

@@ -35,8 +35,9 @@ from scheduler.crawls.run_crawl import run_crawl
 from scheduler.crawls.tor_road import road_of
 from scheduler.daemon.cadence import due_at
 from scheduler.daemon.executor import LocalExecutor
-from scheduler.delivery.delivery import SELFTEST_EVERY, Names, deliver_due, remind, route_by, selftest
-from scheduler.delivery.lasting_states import LOOK_EVERY, tell_tor
+from scheduler.delivery.delivery import Names, deliver_due
+from scheduler.delivery.lasting_states import LOOK_EVERY, SELFTEST_EVERY, remind, selftest, tell_tor
+from scheduler.delivery.routing import route_by
 
 log = structlog.get_logger("daemon")
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from crawler.alerts.dialects import Outgoing, dialect, masked
-from crawler.alerts.events import event_id, make
+from crawler.alerts.channels.registry import Outgoing, dialect, masked
+from crawler.alerts.events import make
 from crawler.alerts.wording import word
-from crawler.process.examiner_client import ExaminerProcess
 from data.case.incidents import read_incidents
 from data.case.watchlist import client_names
-from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused, ExaminerDied
-from data.model import Alert, Event, EventKind, Severity
+from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused
+from data.model import Alert, EventKind
 from data.settings.home import Home
 from data.settings.settings import Channel, Settings
 from data.store.outbox import Delivery
-from data.store.store import OpenState, Route, Store
+from data.store.store import Store
+from scheduler.delivery.lasting_states import recovered
+from scheduler.delivery.routing import route_around
 
 if TYPE_CHECKING:
     # 5 MB: a crawl whose alerts are not due yet does without
@@ -34,9 +35,6 @@ BACK_OFF, MAX_BACK_OFF = 2.0, 900.0
 # A receiver that asks for longer than this is asked again all the same: an alarm must not sleep for a week.
 MAX_RETRY_AFTER = 3600.0
 FOREGROUND_DEADLINE = 30.0
-# The self-test of the examiner, and after how long without one the last result says nothing any more.
-EXAMINER_TEST = "examiner"
-SELFTEST_EVERY = timedelta(hours=1)
 # 408 and 425 ask for the same request again; 429 and 503 say when.
 _LATER = frozenset({408, 425, 429})
 
@@ -72,26 +70,6 @@ class Delivered:
     def __add__(self, other: Delivered) -> Delivered:
         """Sum of two rounds."""
         return Delivered(self.sent + other.sent, self.deferred + other.deferred, self.refused + other.refused)
-
-
-def route_by(settings: Settings) -> Route:
-    """Which channels an event goes to, by the settings' routes; without routes, warning and above go everywhere."""
-
-    def route(event: Event) -> Sequence[str]:
-        if not settings.routes:
-            return tuple(settings.channels) if event.severity.rank >= 2 else ()
-        return tuple(
-            dict.fromkeys(
-                name
-                for each in settings.routes
-                if event.severity.rank >= each.min_severity.rank
-                and (not each.kinds or event.kind.value in each.kinds)
-                and (not each.sources or event.source in each.sources)
-                for name in each.channels
-            )
-        )
-
-    return route
 
 
 def http_client() -> httpx.AsyncClient:
@@ -198,28 +176,12 @@ def _channel_state(
 ) -> None:
     """Begin or end the state "this channel does not take alerts"; the others are told, never the channel itself."""
     name = alert.channel
-    others = _others(settings, name)
+    others = route_around(settings, name)
     if failing:
         event = make(EventKind.DELIVERY_FAILED, now, name, now.isoformat(), facts={"channel": name, "reason": reason})
         store.open_state(event, name, others, now)
     elif not reason:
         store.close_state("", EventKind.DELIVERY_FAILED, name, recovered, others, now)
-
-
-def _others(settings: Settings, channel: str) -> Route:
-    route = route_by(settings)
-    return lambda event: tuple(name for name in route(event) if name != channel)
-
-
-def recovered(state: OpenState) -> Event:
-    """The event that ends a lasting state."""
-    return make(
-        EventKind.RECOVERED,
-        datetime.now(UTC),
-        state.event,
-        source=state.source,
-        facts={"of": state.kind.value, "subject": state.subject, "began": state.began.isoformat(timespec="seconds")},
-    )
 
 
 async def deliver_due(settings: Settings, store: Store, names: Names = NO_NAMES) -> Delivered:
@@ -265,46 +227,3 @@ async def deliver_until_empty(
         if time.monotonic() + pause > end:
             return Delivered(total.sent, len(waiting), total.refused)
         await asyncio.sleep(pause)
-
-
-def remind(settings: Settings, store: Store, now: datetime) -> int:
-    """Tell every lasting state again whose last telling is older than the settings say; returns how many."""
-
-    def again(state: OpenState) -> Event:
-        facts: dict[str, Any] = {
-            "subject": state.subject,
-            "began": state.began.isoformat(timespec="seconds"),
-            "reminder": True,
-        }
-        return make(state.kind, now, state.event, "reminder", now.isoformat(), source=state.source, facts=facts)
-
-    return store.remind(now - settings.daemon.remind_every, again, route_by(settings), now)
-
-
-def selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
-    """Try the road from bytes to a hit, and begin or end the state that says it is broken; what is wrong with it."""
-    try:
-        wrong = examiner.selftest()
-    except ExaminerDied as error:
-        wrong = [str(error)]
-    store.note_selftest(EXAMINER_TEST, now, passed=not wrong)
-    if wrong:
-        event = make(
-            EventKind.SELFTEST_FAILED, now, EXAMINER_TEST, now.isoformat(),
-            severity=Severity.CRITICAL, facts={"subject": EXAMINER_TEST, "reason": "; ".join(wrong)},
-        )  # fmt: skip
-        store.open_state(event, EXAMINER_TEST, route_by(settings), now)
-    else:
-        store.close_state("", EventKind.SELFTEST_FAILED, EXAMINER_TEST, recovered, route_by(settings), now)
-    return wrong
-
-
-def trial(now: datetime) -> Event:
-    """The harmless event that `alert test` sends."""
-    return Event(
-        event_id(EventKind.RECOVERED, "trial", now.isoformat()),
-        EventKind.RECOVERED,
-        make(EventKind.RECOVERED, now).severity,
-        now,
-        facts={"reason": "a trial message of `tocsin alert test`; nothing happened"},
-    )

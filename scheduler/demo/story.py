@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from data.errors import HomeError, TocsinError
-from scheduler.canaries.enrolment import invent
+from scheduler.canaries.invention import invent
 from scheduler.demo.servers import Chat, Entry, LeakSite
 
 PRACTICES = {

@@ -17,7 +17,8 @@ from data.store.store import PostRow, Store
 from scheduler.crawls.crawl_answers import keep_evidence
 from scheduler.crawls.lease_owner import owner_name
 from scheduler.crawls.sighted_releases import register, sightings
-from scheduler.delivery.delivery import Names, deliver_until_empty, route_by
+from scheduler.delivery.delivery import Names, deliver_until_empty
+from scheduler.delivery.routing import route_by
 from scheduler.local_files.scanning import Scanner
 
 SOURCE = "scan"

@@ -222,7 +222,7 @@ def _channel(name: str, channel: Channel) -> Iterator[Check]:
     """Ask the channel's server anything: an answer of any status shows that it is there, and what time it has."""
     import httpx
 
-    from crawler.alerts.dialects import masked
+    from crawler.alerts.channels.registry import masked
 
     address = channel.url.get_secret_value()
     shown = masked(address)

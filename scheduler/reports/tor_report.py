@@ -142,7 +142,7 @@ def _wall() -> Check:
 
 
 def _keys(home: Home, definition: Definition, road: TorRoad) -> Iterator[Check]:
-    from data.sources.addresses import source_hosts
+    from data.sources.definition import source_hosts
 
     path = home.onion_key_path(definition.name)
     try:

@@ -9,7 +9,7 @@ import hmac
 
 import orjson
 
-from crawler.alerts.dialects import Outgoing
+from crawler.alerts.channels.registry import Outgoing
 from crawler.alerts.wording import Message
 from data.errors import ConfigError
 from data.settings.settings import Channel

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from crawler.alerts.dialects import Outgoing
+from crawler.alerts.channels.registry import Outgoing
 from crawler.alerts.wording import Message
 from data.settings.settings import Channel
 

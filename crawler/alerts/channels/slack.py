@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from crawler.alerts.dialects import Outgoing
+from crawler.alerts.channels.registry import Outgoing
 from crawler.alerts.wording import Message
 from data.settings.settings import Channel
 

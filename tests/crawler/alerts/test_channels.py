@@ -11,14 +11,15 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from crawler.alerts.dialects import dialect, dialects, masked
+from crawler.alerts.channels.registry import dialect, dialects, masked
 from crawler.alerts.events import make
 from crawler.alerts.wording import defang, plain, word
 from data.errors import DeliveryDeferred, DeliveryRefused
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
 from data.store.store import Store
-from scheduler.delivery.delivery import deliver_due, http_client, route_by, send
+from scheduler.delivery.delivery import deliver_due, http_client, send
+from scheduler.delivery.routing import route_by
 from tests.servers.webhook import Webhook
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

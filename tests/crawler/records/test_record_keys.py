@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.records.column_roles import looks_like_header, reads_like_text, sniff
-from crawler.records.record_keys import RowBatch, row_inputs, split_name, tag_rows
+from crawler.records.record_keys import row_inputs, split_name, tag_rows
+from crawler.records.row_batch import RowBatch
 from data.errors import WireError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row

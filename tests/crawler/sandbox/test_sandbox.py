@@ -13,7 +13,8 @@ import pytest
 
 from crawler.examiner.examination import MAX_PLAIN, Examiner
 from crawler.examiner.sample_request import Request
-from crawler.sandbox.sandbox import MAX_REUSE, Kept, Limits, ReaderSession, Sandbox
+from crawler.sandbox.reader_session import ReaderSession
+from crawler.sandbox.sandbox import MAX_REUSE, Kept, Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
 from data.model import Finding

@@ -20,7 +20,7 @@ from data.case.canary_bitmaps import count, packed
 from data.errors import LeaseLost, StoreError, StoreFull, StoreVersion
 from data.model import EventKind, Finding, Hit
 from data.store.store import PostRow, Store
-from scheduler.delivery.delivery import recovered
+from scheduler.delivery.lasting_states import recovered
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FINDING = Finding("secret name.csv", "ab" * 32, 10, "text", hits=(Hit("c", 1, 1, ("email",)),), fingerprint="f" * 32)

@@ -13,7 +13,7 @@ from crawler.alerts.events import make
 from data.model import EventKind
 from data.settings.home import Home
 from data.store.store import Store
-from scheduler.delivery.delivery import route_by
+from scheduler.delivery.routing import route_by
 from tests.command import tocsin
 from tests.inside import fine, refused, run
 from tests.servers.webhook import Webhook

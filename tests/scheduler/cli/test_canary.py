@@ -21,7 +21,8 @@ from data.errors import BundleError
 from data.hashing.case_keys import parse_enrol_key
 from data.hashing.tags import Kind, confirm_digest, probe_tag
 from data.identifiers import normalise
-from scheduler.canaries.enrolment import INVENTED_COLUMNS, chance, needed
+from scheduler.canaries.invention import INVENTED_COLUMNS
+from scheduler.canaries.planning import chance, needed
 from tests.inside import fine, refused, run, snapshot
 from tests.synth.people import people, to_csv
 

@@ -12,7 +12,8 @@ from crawler.process.examiner_client import ExaminerProcess
 from data.model import EventKind
 from data.settings.home import Home
 from data.store.store import Store
-from scheduler.delivery.delivery import recovered, remind, route_by, selftest
+from scheduler.delivery.lasting_states import recovered, remind, selftest
+from scheduler.delivery.routing import route_by
 from tests.inside import fine
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -23,7 +23,8 @@ from crawler.process.frames import receive, send
 from crawler.readers.archives import libarchive_decoder
 from crawler.readers.archives.rar_listing import Listing
 from crawler.readers.core.limits import ENTRY_FLOORS, TREE_FLOORS, Limits
-from crawler.sandbox.sandbox import Sandbox, walls
+from crawler.sandbox.bubblewrap import walls
+from crawler.sandbox.sandbox import Sandbox
 from tests.corpora.fetch import RARFILE, files
 from tests.crawler.readers.frames import Consumer, Member, read
 from tests.synth import archives

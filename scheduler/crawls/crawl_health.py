@@ -12,7 +12,7 @@ from typing import Any
 
 from crawler.tor import errors
 from data.model import EventKind
-from data.sources.definition import HealthPart
+from data.sources.definition_parts import HealthPart
 
 # These say by themselves that we are blind; anything else may be a bad minute of the site.
 CERTAIN = errors.CERTAIN | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.alerts.crawl_health import Outcome, judge
 from data.model import EventKind
-from data.sources.definition import HealthPart
+from data.sources.definition_parts import HealthPart
+from scheduler.crawls.crawl_health import Outcome, judge
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

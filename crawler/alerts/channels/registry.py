@@ -1,4 +1,4 @@
-"""The channels: one module per dialect, found by their files; each turns a message into one HTTP request."""
+"""The channel dialects: what each module of this package offers, and how they are found by their files."""
 
 from __future__ import annotations
 

@@ -1,0 +1,189 @@
+"""Rows of a table as they come from a reader: packed cells in columns."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crawler.records.table_sample import TableSample
+from data.arrays.packed import Packed
+from data.errors import WireError
+
+U8 = NDArray[np.uint8]
+
+
+U32 = NDArray[np.uint32]
+
+
+U64 = NDArray[np.uint64]
+
+
+MAX_COLUMNS = 1 << 16
+
+
+MAX_ROWS = 1 << 20
+
+
+class Cells(Sequence[Packed]):
+    """Columns of rows that lie in one piece, each put together when it is first asked for."""
+
+    def __init__(self, blob: U8, starts: U32, ends: U32) -> None:
+        """Cells of shape (rows, columns), from `starts` to `ends` in the blob."""
+        self._blob, self._starts, self._ends = blob, starts, ends
+        self._made: dict[int, Packed] = {}
+        self._whole: TableSample | None = None
+
+    def __len__(self) -> int:
+        return int(self._starts.shape[1])
+
+    @overload
+    def __getitem__(self, at: int) -> Packed: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Packed]: ...
+    def __getitem__(self, at: int | slice) -> Packed | Sequence[Packed]:
+        """One column, or some."""
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        if at not in self._made:
+            whole = self._whole
+            self._made[at] = (
+                Packed.gathered(self._blob, self._starts, self._ends, at) if whole is None else whole.column(at)
+            )
+        return self._made[at]
+
+    def sample(self, rows: int) -> TableSample:
+        """The first rows; where these are all, their columns serve here as well."""
+        sample = TableSample.of_cells(self._blob, self._starts[:rows], self._ends[:rows])
+        if rows == len(self._starts):
+            self._whole = sample
+        return sample
+
+    def rows(self, chosen: slice | NDArray[np.int64]) -> Cells:
+        """The same columns of some rows, in the order given."""
+        return Cells(self._blob, np.ascontiguousarray(self._starts[chosen]), np.ascontiguousarray(self._ends[chosen]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBatch:
+    """Rows of one table as columns of UTF-8 cells."""
+
+    columns: Sequence[Packed]
+    rows: int
+
+    def __repr__(self) -> str:
+        """Its shape; cells are content of a sample."""
+        return f"<RowBatch {self.rows} rows, {len(self.columns)} columns>"
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[str]]) -> RowBatch:
+        """From rows of cells; short rows are filled up with empty cells."""
+        width = max((len(row) for row in rows), default=0)
+        return cls(
+            tuple(Packed.of([row[at].encode() if at < len(row) else b"" for row in rows]) for at in range(width)),
+            len(rows),
+        )
+
+    @classmethod
+    def from_frame(cls, payload: bytes) -> RowBatch:
+        """From the payload of an `R` frame, every number of which is checked.
+
+        Raises:
+            WireError: it is not a frame that an honest reader makes.
+        """
+        if len(payload) < 8:
+            raise WireError("a row frame without its numbers")
+        rows, width = struct.unpack_from("<II", payload)
+        if rows > MAX_ROWS or width > MAX_COLUMNS or 4 * width * (rows + 1) > len(payload):
+            raise WireError("a row frame claims more than it holds")
+        at = 8
+        columns = []
+        whole = np.frombuffer(payload, np.uint8)
+        for _ in range(width):
+            end = at + 4 * (rows + 1)
+            if end > len(payload):
+                raise WireError("a row frame ends inside its offsets")
+            offsets = np.frombuffer(payload, "<u4", rows + 1, at).astype(np.int64)
+            size = int(offsets[-1])
+            if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any() or end + size > len(payload):
+                raise WireError("a row frame has offsets that lead nowhere")
+            columns.append(Packed(whole[end : end + size], offsets))
+            at = end + size
+        if at != len(payload):
+            raise WireError("a row frame is longer than its rows")
+        return cls(tuple(columns), rows)
+
+    @classmethod
+    def from_cells(cls, payload: bytes) -> RowBatch:
+        """From the payload of a `C` frame, every number of which is checked.
+
+        Raises:
+            WireError: it is not a frame that an honest reader makes.
+        """
+        if len(payload) < 8:
+            raise WireError("a frame of cells without its numbers")
+        rows, width = struct.unpack_from("<II", payload)
+        count = rows * width
+        blob = len(payload) - 8 - 8 * count
+        if rows > MAX_ROWS or width > MAX_COLUMNS or blob < 0:
+            raise WireError("a frame of cells claims more than it holds")
+        starts = np.frombuffer(payload, "<u4", count, 8)
+        ends = np.frombuffer(payload, "<u4", count, 8 + 4 * count)
+        if count and ((starts > ends).any() or int(ends.max()) > blob):
+            raise WireError("a frame of cells has places that lead nowhere")
+        return cls(
+            Cells(
+                np.frombuffer(payload, np.uint8, blob, 8 + 8 * count),
+                starts.reshape(rows, width),
+                ends.reshape(rows, width),
+            ),
+            rows,
+        )
+
+    def to_frame(self) -> bytes:
+        """The payload of an `R` frame; the inverse of `from_frame`."""
+        parts = [struct.pack("<II", self.rows, len(self.columns))]
+        for column in self.columns:
+            parts += [column.offsets.astype("<u4").tobytes(), column.blob.tobytes()]
+        return b"".join(parts)
+
+    def column(self, at: int) -> Packed:
+        """One column; one that this batch does not have is empty."""
+        return self.columns[at] if at < len(self.columns) else Packed.empty(self.rows)
+
+    def cell(self, row: int, column: int) -> str:
+        """One cell; '' where this batch has no such column."""
+        return self.columns[column].text(row) if column < len(self.columns) else ""
+
+    def sample(self, rows: int) -> TableSample:
+        """The first rows, as many as there are, to judge the columns by."""
+        rows = min(rows, self.rows)
+        if isinstance(self.columns, Cells):
+            return self.columns.sample(rows)
+        return TableSample.of_columns([column.part(0, rows) for column in self.columns], rows)
+
+    def lines(self) -> bytes:
+        """All rows as lines of text, cells divided by semicolons."""
+        columns = [column.to_list() for column in self.columns]
+        return b"".join([b" ; ".join(row) + b"\n" for row in zip(*columns, strict=True)])
+
+    def take(self, rows: NDArray[np.int64]) -> RowBatch:
+        """Some rows, in the order given."""
+        if isinstance(self.columns, Cells):
+            return RowBatch(self.columns.rows(rows), len(rows))
+        return RowBatch(tuple(column.take(rows) for column in self.columns), len(rows))
+
+    def drop(self, count: int) -> RowBatch:
+        """Without the first rows."""
+        if isinstance(self.columns, Cells):
+            return RowBatch(self.columns.rows(slice(count, None)), self.rows - count)
+        return RowBatch(tuple(column.part(count) for column in self.columns), self.rows - count)

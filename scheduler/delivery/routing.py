@@ -1,0 +1,35 @@
+"""Which channels an event goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data.model import Event
+from data.settings.settings import Settings
+from data.store.store import Route
+
+
+def route_by(settings: Settings) -> Route:
+    """Which channels an event goes to, by the settings' routes; without routes, warning and above go everywhere."""
+
+    def route(event: Event) -> Sequence[str]:
+        if not settings.routes:
+            return tuple(settings.channels) if event.severity.rank >= 2 else ()
+        return tuple(
+            dict.fromkeys(
+                name
+                for each in settings.routes
+                if event.severity.rank >= each.min_severity.rank
+                and (not each.kinds or event.kind.value in each.kinds)
+                and (not each.sources or event.source in each.sources)
+                for name in each.channels
+            )
+        )
+
+    return route
+
+
+def route_around(settings: Settings, channel: str) -> Route:
+    """Routing without one channel: for events about that channel."""
+    route = route_by(settings)
+    return lambda event: tuple(name for name in route(event) if name != channel)

@@ -1,0 +1,37 @@
+"""The registry finds every reader, whichever family its module is in: a format that is not found is read as `unknown`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from crawler.alerts.channels.registry import dialects
+from crawler.readers.core.limits import HEAD
+from crawler.readers.core.registry import choose, readers
+from tests.synth.every_format import NAMES, SOUND
+
+FORMATS = {
+    "7z", "access", "ar", "arrow", "base64", "brotli", "bzip2", "cab", "compress", "cpio", "delimited", "docx", "eml", "fhir",
+    "gzip", "hl7", "html", "iso9660", "json", "json_lines", "json_string", "lha", "lz4", "lzip", "lzma", "mbox", "ods", "odt",
+    "ole", "parquet", "pdf", "pptx", "quoted_printable", "rar", "rtf", "sql_dump", "sqlite", "tar", "text", "unknown", "utf_32",
+    "uuencoded", "vcard", "xar", "xlsx", "xml", "xz", "zip", "zstd",
+}  # fmt: skip
+
+
+def test_exactly_the_known_formats_are_found():
+    assert {reader.FORMAT for reader in readers()} == FORMATS
+
+
+def test_a_format_has_one_reader():
+    # `unknown` has two: what nobody claims, and formats that are recognised but not read
+    assert {name: count for name, count in Counter(reader.FORMAT for reader in readers()).items() if count > 1} == {
+        "unknown": 2
+    }
+
+
+def test_a_sound_file_of_every_format_is_given_to_its_reader():
+    read = {name: choose(make()[:HEAD], NAMES.get(name, "")) for name, make in SOUND.items() if name != "unknown"}
+    assert {name: reader and reader.FORMAT for name, reader in read.items()} == {name: name for name in read}
+
+
+def test_exactly_the_known_channel_dialects_are_found():
+    assert set(dialects()) == {"generic", "matrix", "slack"}
