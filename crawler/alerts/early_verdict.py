@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.alerts.events import KNOWN_VERDICTS, make
+from data.arrays.array_types import U64
 from data.hashing.file_prints import unpacked
 from data.model import Event, EventKind, Finding, Severity
 from data.store.print_log import Body
 
-U64 = NDArray[np.uint64]
 # Known files under this share of all files and of all bytes tie nothing to anything: one readme is in many archives.
 TELLING = 0.01
 SEVERITY = {

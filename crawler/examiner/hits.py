@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.examiner.sample import Member
 from crawler.matching.byte_scanner import Candidate
 from crawler.matching.watchlist_match import Confirmed, confirm
+from data.arrays.array_types import I64, U8
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import Keys
 from data.hashing.tags import Kind
-
-I64 = NDArray[np.int64]
-U8 = NDArray[np.uint8]
 
 # Sealed evidence holds at most this much of what hit: proof, not a copy.
 MAX_EXCERPTS = 50

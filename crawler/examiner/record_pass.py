@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.examiner.hits import Hits
 from crawler.examiner.sample import Member
@@ -24,6 +23,7 @@ from crawler.records.record_keys import Forms, RowTags, readings, row_inputs, ta
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import Found, RunningText
 from crawler.records.text_keys import tag_readings
+from data.arrays.array_types import Bools
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.hashing.tags import Kind
@@ -34,8 +34,6 @@ from data.releases.releases import Releases
 
 # What a table's columns hold is judged by so many rows; by fewer where it is very wide.
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
-
-Bools = NDArray[np.bool_]
 
 
 class RecordPass:

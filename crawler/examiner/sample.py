@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.watchlist_match import Matcher
 from crawler.records.column_roles import Plan
 from crawler.records.running_text import RunningText
+from data.arrays.array_types import U64
 from data.model import Finding
-
-U64 = NDArray[np.uint64]
 
 MAX_PROBLEMS_KEPT = 50
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.examiner.sample_socket import answer
 from crawler.process import privileges
@@ -31,7 +30,6 @@ from data.releases.builder import ReleaseBuilder
 if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
 
-U64 = NDArray[np.uint64]
 
 # A connection that brings nothing for so long is given back, and its process ends.
 IDLE_SECONDS = 2.0

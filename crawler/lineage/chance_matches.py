@@ -13,12 +13,10 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.lineage.probability import poisson_tail, poisson_tails
+from data.arrays.array_types import F64
 from data.hashing.tags import Kind
-
-F64 = NDArray[np.float64]
 
 # Share of new people who meet a key of a baseline of MEASURED_PEOPLE by chance (namesakes of one day, families with
 # one telephone). Measured with persons held out at random, whose relatives stayed behind: upper bounds.

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.lineage.probability import poisson_tails
+from data.arrays.array_types import F64, I64
 from data.hashing.tags import RECORD_KINDS, Kind
-
-I64 = NDArray[np.int64]
-F64 = NDArray[np.float64]
 
 FIELDS = ("first", "surname", "dob", "nir", "email", "phone")
 KEY_FIELDS: Mapping[Kind, tuple[str, ...]] = {

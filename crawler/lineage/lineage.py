@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.lineage.chance_matches import NEVER
 from crawler.lineage.field_errors import FIELDS, fewest_errors
@@ -19,15 +18,11 @@ from crawler.lineage.mistyped_people import ENOUGH, TEASER, Noise, noise_of
 from crawler.lineage.people_counts import FULL_COVERAGE, NO_TEXTS, Measured, Part, Texts, measure, new_values_of
 from crawler.lineage.probability import share_out
 from crawler.lineage.typo_search import SecondLook
+from data.arrays.array_types import U64, Bools
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import VERDICTS, Lineage, Whole
 from data.releases.people import any_key, count_people, group_people
 from data.releases.releases import Releases
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-F64 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 # "New" bears this share of known people.
 FEW_KNOWN = 0.01

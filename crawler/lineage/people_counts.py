@@ -9,20 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.lineage.chance_matches import NEVER, Chance, Meetings, meetings, merging
 from crawler.lineage.field_errors import WEAK, ErrorRates, fewest_errors, patterns
 from crawler.lineage.typo_search import SecondLook, Undone
+from data.arrays.array_types import I64, U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.model import Parent
 from data.releases.people import FAMILIES, any_key, any_per_person
 from data.releases.release import Release
 from data.releases.releases import Releases
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # An explanation by chance or noise is given up when what was seen would happen less often than this.
 # Of a thousand worn samples one has more lost people than 1e-3 allows (seen: 2 people mistyped in both first name and

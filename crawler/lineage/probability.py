@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from data.arrays.array_types import F64
 
 # Above this mean the normal curve is as good as any here.
 _LARGE = 1000.0

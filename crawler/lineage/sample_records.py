@@ -19,16 +19,13 @@ from numpy.typing import NDArray
 from crawler.lineage.lineage import compare
 from crawler.lineage.people_counts import NO_TEXTS, Part, Texts
 from crawler.lineage.typo_search import SecondLook
+from data.arrays.array_types import U8, U64, Bools
 from data.arrays.growing_array import Growing
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import Lineage
 from data.releases.people import any_key, count_people
 from data.releases.release import sampled
 from data.releases.releases import Releases
-
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
 
 # the most telling first, as `data.releases.people` has it
 _TELLING = tuple(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8
 from data.arrays.jit import kernel
 from data.arrays.packed_kernels import copy
-
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
 
 
 @kernel

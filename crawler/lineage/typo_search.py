@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from crawler.lineage.field_errors import KEY_FIELDS, fewest_errors
 from crawler.lineage.uncertain_rows import Doubtful
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed, join_packed, pair_packed, read_only
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags, record_keys
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _MAX_LENGTH = 64
 # So many pairs of a name and a date not its own are looked up, to see how often these are known.

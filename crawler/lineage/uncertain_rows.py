@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.lineage.field_errors import STRONG
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.releases.people import any_key
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 MOST = 1024
 """So many people of each kind are kept; a share among them then has a standard error of 1.6 % at most."""

@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.matching import char_classes, decode_mail, decode_views, fold_bytes, number_kernels, scan_kernels
+from data.arrays.array_types import I64, U8, U64
 from data.arrays.raw_memory import SLACK
 from data.errors import InputError
 from data.hashing.hash_kernels import candidate_tags, lane_room
 from data.hashing.tags import Kind
 from data.tagsets.tagset import distinct
-
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
-U64 = NDArray[np.uint64]
 
 # Blocks begin at multiples of this; small enough that the block and its views stay in a core's own cache.
 BLOCK = 256 * 1024

@@ -5,12 +5,11 @@ from __future__ import annotations
 import string
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U8
 from data.arrays.jit import inlined
 from data.arrays.raw_memory import byte, low_bit, put_word, runs
 
-U8 = NDArray[np.uint8]
 EMAIL, PHONE, NIR, IBAN, PROFESSIONAL, TOKEN = 1, 2, 3, 4, 5, 6
 LETTER, DIGIT, JOIN, RARE, GAP, LOCAL, DOMAIN, WEAK = 1, 2, 4, 8, 16, 32, 64, 128
 WORD = LETTER | DIGIT

@@ -12,11 +12,11 @@ from crawler.matching.char_classes import (
     NIR,
     PHONE,
     PROFESSIONAL,
-    U8,
     WORD,
     class_of,
     emit,
 )
+from data.arrays.array_types import U8
 from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import byte, low_bit, put_byte, put_word, runs, word
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U64
 from data.arrays.packed import Packed
 from data.case.canary_bitmaps import of_codes
 from data.hashing.case_keys import Keys
@@ -17,9 +17,6 @@ from data.hashing.tags import Kind, confirm_digests, probe_tags
 from data.model import Hit
 from data.tagsets.tagset import TagSet, distinct
 
-I64 = NDArray[np.int64]
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
 # Codes that are kept before those that stand there more than once are put together.
 _LOOSE = 1 << 18
 

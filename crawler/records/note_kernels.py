@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U64
 from data.arrays.jit import inlined, kernel
-
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
-U64 = NDArray[np.uint64]
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _NEWLINE = 10

@@ -13,16 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I32, I64, U64, Bools
 from data.arrays.growing_array import Growing
 from data.arrays.packed import Packed
 from data.identifiers.normalise_columns import folded
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
-Bools = NDArray[np.bool_]
 
 GRAM, WINDOW = 20, 16
 # A print that stands in so many notes belongs to a template (60 shared templates: chosen once, not tuned).

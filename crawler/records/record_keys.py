@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, Plan
-from crawler.records.row_batch import U64, RowBatch
+from crawler.records.row_batch import RowBatch
+from data.arrays.array_types import U64
 from data.arrays.packed import Packed, join_packed, pair_packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.hashing.tags import record_keys as keys_of

@@ -11,17 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.records.table_sample import TableSample
+from data.arrays.array_types import U8, U32
 from data.arrays.packed import Packed
 from data.errors import WireError
-
-U8 = NDArray[np.uint8]
-
-
-U32 = NDArray[np.uint32]
-
-
-U64 = NDArray[np.uint64]
-
 
 MAX_COLUMNS = 1 << 16
 

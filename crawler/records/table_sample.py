@@ -7,13 +7,9 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U8, U32, Bools
 from data.arrays.packed import Packed, read_only
-
-Bools = NDArray[np.bool_]
-U8 = NDArray[np.uint8]
-U32 = NDArray[np.uint32]
 
 # What values can show, the most telling first: an IBAN holds digits that look like a telephone number.
 SHOWABLE = ("email", "iban", "nir", "dob", "phone", "professional")

@@ -6,13 +6,9 @@ Only what stands near such a place is read by `text_items`, so that prose withou
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import SLACK, byte, low_bit, put_word, runs
-
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
 
 BEFORE, AFTER = 480, 280
 """Bytes around a place that are read: the lines of a form stand within."""

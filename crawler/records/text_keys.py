@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crawler.records.column_roles import VALUE_ROLES
 from crawler.records.record_keys import record_columns
 from crawler.records.running_text import Found
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.hashing.tags import Kind, probe_tags, record_keys
 from data.identifiers.normalise_columns import normalise_column
 
-I64 = NDArray[np.int64]
-U64 = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
 # The order of a reading's parts.
 _ROLES = ("surname", "first", "dob", "nir", "email", "phone")
 

@@ -10,9 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-U8 = NDArray[np.uint8]
-U32 = NDArray[np.uint32]
-I64 = NDArray[np.int64]
+from data.arrays.array_types import I64, U8, U32
 
 
 def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:

@@ -12,11 +12,10 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U64
 from data.errors import WireError
 
-U64 = NDArray[np.uint64]
 # Canaries of one bundle: 2**29, ten times the people of a large country.
 MAX_BYTES = 2**26
 

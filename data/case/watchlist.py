@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U64
 from data.case.bundle import RECORD, Header
 from data.errors import ConfigError, StoreError
 from data.hashing.tags import VALUE_KINDS, Kind
@@ -25,9 +26,6 @@ from data.identifiers.normalise import VERSION as NORMALISER
 from data.model import Client
 from data.tagsets.tagset import TagSet
 
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
-U64 = NDArray[np.uint64]
 MANIFEST = "manifest.json"
 _ARRAYS = ("tags", "digests", "canaries", "owners", "kinds")
 

@@ -14,12 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U64
 from data.errors import WireError
 from data.hashing.case_keys import keyed
-
-U64 = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)

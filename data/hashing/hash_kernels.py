@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U32, U64
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.packed_kernels import copy
 from data.arrays.raw_memory import put_word, word
 from data.hashing import sha256_instructions
 from data.hashing.siphash_kernels import LANES, hash_eight
-
-U8 = NDArray[np.uint8]
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
 
 # --- SipHash-2-4 -----------------------------------------------------------------------------------------------------
 

@@ -10,12 +10,9 @@ import hmac
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U8, U64
 from data.arrays.packed import Packed, pair_packed, read_only
-
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
 
 SEPARATOR = b"\x1f"
 _MASK = (1 << 64) - 1

@@ -6,16 +6,12 @@ Cells that hold anything but ASCII are left to that function: they are rare once
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U8
 from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import ZERO
 from data.identifiers import normalise
 from data.identifiers.identifier_kernels import is_digit, is_letter
-
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
 
 NONE, FOUND, ASK = 0, 1, 2
 """What became of a cell: no date, a date, left to the plain function."""

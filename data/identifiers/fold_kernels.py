@@ -5,16 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U64
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.raw_memory import put_word, word
 from data.identifiers.normalise import fold
 from data.identifiers.table_cache import kept
-
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
 
 # Letters that the table knows: Latin, Greek, Cyrillic, Hebrew, Arabic, the alphabets of India, punctuation. A column
 # with others is folded by Python.

@@ -7,14 +7,11 @@ many bytes of the room it used. Dates are `date_kernels`.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.raw_memory import ZERO, low_bit, put_word, runs, word
 from data.identifiers import normalise
-
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
 
 _NEWLINE = 10
 _MAX_EMAIL = normalise.MAX_EMAIL

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from data.arrays.array_types import I64, U8
 from data.identifiers.normalise import COLUMN_KINDS
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ from numpy.typing import NDArray
 
 from data.arrays.packed import Packed
 from data.identifiers import date_kernels, fold_kernels, identifier_kernels, normalise
-
-U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
 
 _NEWLINE = 10
 _ALL = bytes(range(256))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U64
 from data.errors import InputError
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.identifiers.normalise import VERSION
@@ -22,8 +22,6 @@ from data.releases.people import any_key, group_people, shared_keys
 from data.releases.release import NOTES, SHARE, Release, sampled
 from data.tagsets.elias_fano import TightSet
 from data.tagsets.tagset import CUT_BITS, distinct
-
-U64 = NDArray[np.uint64]
 
 # Values serve to see that known people came with new numbers: a sample is enough where there are many, and more
 # would be a second hoard of single values (privacy) and bytes (at most 16 a record, of which the keys take most).

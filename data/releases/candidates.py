@@ -11,12 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U64
 from data.tagsets.tagset import CUT_BITS
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
 
 MOST_BITS = 10
 """At most one key in 2**10 is kept."""

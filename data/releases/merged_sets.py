@@ -22,16 +22,14 @@ from typing import Protocol
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U64, Bools
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagsets.bloom_filter import MOST, Sieve
 from data.tagsets.elias_fano import TightSet, open_set
 from data.tagsets.tagset import CUT_BITS, TagSet, save_parts
 
-U64 = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
 AnySet = TagSet | TightSet
 
 FOLDER, INDEX = ".union", "index.json"

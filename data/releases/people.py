@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import read_only
 from data.hashing.tags import RECORD_KINDS, Kind
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # What a row's identity hangs on, the most telling first (coincidence rates: COINCIDENCE in crawler.lineage.chance_matches).
 FAMILIES: tuple[tuple[Kind, ...], ...] = (

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U64, Bools
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.raw_memory import byte, prefetch, put_byte, signed
-
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # how far ahead the bits of tags are asked for
 _AHEAD = 32

@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.releases.candidates import share_bits
 from data.tagsets.elias_fano import TightSet, open_set
 from data.tagsets.tagset import CUT_BITS, TagSet
-
-U64 = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
 
 SHARE, NOTES = "share", "notes"
 # A release of the first format had no share: one of so few records is taken whole.

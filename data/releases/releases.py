@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import U64, Bools
 from data.errors import KeyFileError
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.identifiers.normalise import VERSION
@@ -17,9 +17,6 @@ from data.releases.folder import read_manifests
 from data.releases.merged_sets import Segment, Union, read_segments
 from data.releases.people import any_key
 from data.releases.release import NOTES, Release, sampled
-
-U64 = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
 
 # So many releases are looked through whole for those that explain a sample, by what triage says of them.
 LIKELY = 32

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from data.arrays.array_types import U64
 from data.hashing.tags import keyed_sha256
 from data.model import Event, Finding
 from data.store.connection import stamp, time_of
 from data.store.event_log import Route
 from data.store.post_changes import Traits, additions, changes, merged, noise_of_looks, noise_of_page
-from data.store.print_log import U64, PrintLog
+from data.store.print_log import PrintLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
+from data.arrays.array_types import U64
 from data.store.connection import stamp
 from data.store.sighting_log import SightingLog
 
-U64 = NDArray[np.uint64]
 # Prints that are asked for in one statement: SQLite takes 32,766 values.
 _AT_ONCE = 10_000
 

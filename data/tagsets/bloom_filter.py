@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import read_only
-
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # A place is chosen by so many bits and six more of a tag, of which every set keeps 32 at least.
 _LEAST_BITS, _MOST_BITS = 7, 26

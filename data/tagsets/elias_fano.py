@@ -18,14 +18,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from data.arrays.array_types import U8, U16, U32, U64
 from data.arrays.packed import read_only
 from data.errors import StoreError
 from data.tagsets.tagset import CUT_BITS, HEADER_BYTES, TagSet, damaged, map_saved, save_set, verify_saved
-
-U8 = NDArray[np.uint8]
-U16 = NDArray[np.uint16]
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
 
 _MAGIC = b"TOCSINEF"
 # Version 1 had one cut for all, and the start of every group in four bytes: it is read, and merged, as it is.

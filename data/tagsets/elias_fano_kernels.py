@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U16, U32, U64, Bools
 from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import bits_of, low_bit, prefetch, signed, word
-
-U8 = NDArray[np.uint8]
-U16 = NDArray[np.uint16]
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 STEP_BITS = 4
 """Every 16th bucket, the first of a group, has its start noted."""

@@ -19,12 +19,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from data.arrays.array_types import U8, U32, U64
 from data.arrays.packed import read_only
 from data.errors import StoreError, StoreFull, StoreVersion
-
-U8 = NDArray[np.uint8]
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
 
 CUT_BITS = 44
 """A tag that is in no set of n is found in it with probability n / 2**44: 1e-6 at 15 million."""

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from data.arrays.array_types import I64, U8, U32, U64, Bools
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.raw_memory import ZERO, byte, prefetch, put_word, signed, word
-
-U8 = NDArray[np.uint8]
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
 
 # look-ups that are on their way to memory at once, and members that are looked at before and behind a guess
 _AHEAD = 16

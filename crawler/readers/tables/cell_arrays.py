@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-U8 = NDArray[np.uint8]
-U32 = NDArray[np.uint32]
-I64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from data.arrays.array_types import I64, U8, U32, Bools
 
 _NEWLINE = 10
 # Rows of several widths are filled up to the widest: at most so many cells for each that is there.

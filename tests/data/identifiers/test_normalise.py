@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from crawler.examiner.kernel_warmup import warm_up_tags
 from data.arrays.packed import Packed
 from data.identifiers import normalise as n
+from data.identifiers.normalise_columns import normalise_column
 
 MONTHS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre"
 
@@ -454,7 +455,7 @@ dates = st.one_of(
 @given(texts=st.lists(dates, max_size=12), excel=st.booleans())
 @settings(deadline=None, max_examples=1500)
 def test_a_column_of_dates_is_normalised_as_its_single_cells(texts, excel):
-    made = n.normalise_column("dob", texts, excel=excel)
+    made = normalise_column("dob", texts, excel=excel)
     assert made.to_list() == [n.dob(text, excel=excel) for text in texts]
 
 
@@ -463,7 +464,7 @@ def test_a_column_of_dates_is_normalised_as_its_single_cells(texts, excel):
 @given(texts=st.lists(cells, max_size=12))
 @settings(deadline=None, max_examples=300)
 def test_a_column_is_normalised_as_its_single_cells(kind, texts):
-    packed = n.normalise_column(kind, texts)
+    packed = normalise_column(kind, texts)
     assert isinstance(packed, Packed)
     assert packed.to_list() == [n.normalise(kind, text) for text in texts]
 
@@ -484,7 +485,7 @@ touched = st.tuples(usual, st.integers(0, 16), st.sampled_from([*" /-.@0a9Zé,\n
 @settings(deadline=None, max_examples=300)
 def test_cells_of_the_usual_form_and_nearly_so_are_normalised_alike(texts):
     for kind in n.COLUMN_KINDS:
-        assert n.normalise_column(kind, texts).to_list() == [n.normalise(kind, text) for text in texts], kind
+        assert normalise_column(kind, texts).to_list() == [n.normalise(kind, text) for text in texts], kind
 
 
 @pytest.mark.parametrize("kind", n.COLUMN_KINDS)
@@ -501,15 +502,15 @@ def test_normalising_twice_changes_nothing(kind, text):
 
 @pytest.mark.parametrize("kind", n.COLUMN_KINDS)
 def test_empty_columns_and_line_ends_in_cells(kind):
-    assert len(n.normalise_column(kind, [])) == 0
-    assert n.normalise_column(kind, [""]).to_list() == [b""]
-    assert n.normalise_column(kind, ["\n", "", "\n\n"]).to_list() == [b""] * 3
+    assert len(normalise_column(kind, [])) == 0
+    assert normalise_column(kind, [""]).to_list() == [b""]
+    assert normalise_column(kind, ["\n", "", "\n\n"]).to_list() == [b""] * 3
 
 
 def test_day_numbers_in_columns():
-    assert n.normalise_column("dob", ["27465", "x"], excel=True).to_list() == [b"750312", b""]
+    assert normalise_column("dob", ["27465", "x"], excel=True).to_list() == [b"750312", b""]
 
 
 def test_an_unknown_kind_of_column_is_an_error():
     with pytest.raises(ValueError, match="no such kind"):
-        n.normalise_column("shoe", [])
+        normalise_column("shoe", [])
