@@ -177,13 +177,6 @@ def _stamp() -> Path:
     return Path(os.environ["NUMBA_CACHE_DIR"]) / f"compiled-{digest}"
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        _help(int(sys.argv[1]))
-    else:
-        warm_up()
-
-
 def warm_up_tags() -> None:
     """Compile what makes, normalises and looks up tags: for commands and tests that match no sample."""
     for step in _tag_steps():
@@ -222,3 +215,10 @@ def _warm_digests() -> None:
 
 def _warm_cells() -> None:
     Packed.gathered(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        _help(int(sys.argv[1]))
+    else:
+        warm_up()
