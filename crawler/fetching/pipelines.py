@@ -58,9 +58,9 @@ class Examine:
         client = await self._free.get()
         try:
             async for part in self._spider.parts.samples(item):
-                if self._spider.stopped:
+                if self._spider.state.stopped:
                     # not examined, so not seen: it stays due
-                    _worsen(item, self._spider.trouble or Trouble("stopped", "the crawl was ended", retry=True))
+                    _worsen(item, self._spider.state.trouble or Trouble("stopped", "the crawl was ended", retry=True))
                     break
                 await self._part(client, item, part)
         except ExaminerDied as error:
@@ -120,7 +120,7 @@ class Examine:
                     break
         finally:
             await download.close()
-            self._spider.counts["resumed"] += download.resumes
+            self._spider.state.counts["resumed"] += download.resumes
         trouble = download.trouble
         if trouble is not None and (trouble.retry or trouble.code not in PARTLY):
             _worsen(item, trouble)
@@ -140,11 +140,11 @@ class Commit:
     async def process_item(self, item: FetchedPost) -> FetchedPost:
         """The post, once it is kept."""
         spider = self._spider
-        if spider.lost:
+        if spider.state.lost:
             return item
         # a part that is gone was examined as far as anybody can, as long as there is another one
         whole = item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
-        spider.counts["examined" if whole and item.trouble is None else "unexamined"] += 1
+        spider.state.counts["examined" if whole and item.trouble is None else "unexamined"] += 1
         failed = None if item.trouble is None else {"code": item.trouble.code, "detail": item.trouble.detail}
         with contextlib.suppress(LeaseLost):
             await spider.ask(

@@ -1,18 +1,22 @@
-"""Reads a fetched post part by part: its pages, its file or its attachments, as samples to be examined.
+"""Reads a fetched post part by part (its pages, its file or its attachments) and yields each part as a sample.
 
-How a part is asked for is the spider's, what becomes of a sample is `crawler.fetching.pipelines`.
+This module does not know the spider: requests, questions to the runner and limits are passed in. What happens to a
+sample afterwards is in `crawler.fetching.pipelines`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 
 from scrapy import Request
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
 
+from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost, Sample
 from crawler.fetching.responses import content_type, cut, trouble_with
 from crawler.pages import extract
@@ -32,15 +36,13 @@ from crawler.preview.file_list import (
     tail_header,
 )
 from crawler.transport import allow_list
-from crawler.transport.errors import Trouble
+from crawler.transport.errors import Trouble, trouble_of
 from crawler.transport.resumed_download import Bounds, Download
 from crawler.transport.streamed_response import STREAM, StreamedResponse
 from data.errors import SourceError
 from data.hashing.file_prints import Printer
 from data.model import Post
-
-if TYPE_CHECKING:
-    from crawler.fetching.spider import SourceSpider
+from data.sources.definition import Definition
 
 # Pages of one thread, and files of one post, that are read at most; what is left over is reported.
 MAX_ITEM_PAGES = 50
@@ -52,24 +54,93 @@ LINK_TEXT = 2**20
 IDENTITY = {"Accept-Encoding": "identity"}
 
 
-class PostParts:
-    """The parts of the posts of one crawl."""
+Send = Callable[[Request], Awaitable[Response]]
+"""Sends one request through the crawl's engine, so that allow-list, robots.txt and rate apply; raises what it raises."""
+ReportPreview = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[str]]
+"""Reports to the runner what a preview of a file list showed (listing row of the post, preview); gives the event's id."""
 
-    def __init__(self, spider: SourceSpider, rules: Rules) -> None:
-        """For a spider, and the rules of its incident."""
-        self._spider, self._rules = spider, rules
-        self._job, self._definition = spider.job, spider.definition
-        self._printer = Printer(spider.job.post_key)
-        # what is read when the crawl's time is over must still be examined to its end, and told
-        wall = spider.job.limits["wall"]
-        self._wall, self._deadline = wall, time.monotonic() + wall - min(60.0, wall / 10)
+
+class ReadItem(Protocol):
+    """Reads one page of a post; arguments, result and errors as `crawler.pages.extract.read_item`."""
+
+    def __call__(
+        self, definition: Definition, post: Post, body: bytes, url: str, content_type: str = "", status: int = 200
+    ) -> ItemPage:
+        """The text and attachments of the page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """Limits on what is fetched of a post.
+
+    Attributes:
+        stream_above: bytes; a larger body is examined while it downloads.
+        preview_above: bytes; the file list of a larger body is previewed before the body is downloaded.
+        bounds: of one such download.
+    """
+
+    stream_above: int
+    preview_above: int
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, settings: BaseSettings, wall: float) -> Self:
+        """From the crawl's Scrapy settings and the seconds that the whole crawl may take from now on."""
+        return cls(
+            stream_above=settings.getint("TOCSIN_STREAM_ABOVE"),
+            preview_above=settings.getint("TOCSIN_EARLY_ABOVE"),
+            bounds=Bounds(
+                max_bytes=settings.getint("TOCSIN_MAX_BYTES"),
+                stall=settings.getfloat("DOWNLOAD_TIMEOUT"),
+                patience=settings.getfloat("TOCSIN_PATIENCE"),
+                wall=wall,
+                # downloads end earlier than the crawl: what was read must still be examined to its end and reported
+                deadline=time.monotonic() + wall - min(60.0, wall / 10),
+            ),
+        )
+
+
+class PostParts:
+    """Reads the parts of the posts of one crawl."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        *,
+        post_key: bytes,
+        follow: Mapping[str, frozenset[tuple[str, int]]],
+        rules: Rules,
+        limits: PartLimits,
+        state: CrawlState,
+        send: Send,
+        read_item: ReadItem,
+        report_preview: ReportPreview,
+    ) -> None:
+        """For one crawl.
+
+        Args:
+            definition: of the source.
+            post_key: of the case; digests of fields and file fingerprints are keyed with it.
+            follow: other source -> the (host, port) pairs that it declares; links are handed to these sources only.
+            rules: of the source's incident.
+            limits: on what is fetched.
+            state: of the crawl; downloads end when it is stopped.
+            send: sends a request.
+            read_item: the platform's own.
+            report_preview: reports a preview to the runner.
+        """
+        self._definition, self._follow, self._rules = definition, follow, rules
+        self._post_key, self._printer = post_key, Printer(post_key)
+        self._limits, self._state = limits, state
+        self._send, self._read_item, self._report_preview = send, read_item, report_preview
 
     def first_request(self, post: Post) -> tuple[str, dict[str, str], dict[str, Any] | None]:
         """Address, headers and Scrapy's meta of the request for the first part of a post."""
         url = post.raw or extract.item_url(self._definition, post) or post.url
         if not self._is_file(post):
             return url, {}, None
-        tail = tail_header(url, self._early_above(), exact_size(post))
+        tail = tail_header(url, self._limits.preview_above, exact_size(post))
         return url, tail, self._streamed(early=bool(tail))
 
     async def samples(self, item: FetchedPost) -> AsyncIterator[Sample | Trouble]:
@@ -104,11 +175,11 @@ class PostParts:
             yield item.first
         self._announced(item, *texts)
         if texts:
-            item.page = page_traits(self._job.post_key, "\n".join(texts), found, origin_of(post.url))
+            item.page = page_traits(self._post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         for address in addresses[:MAX_ATTACHMENTS]:
-            tail = tail_header(address, self._early_above())
-            response = await self._spider.fetch(address, tail or IDENTITY, self._streamed(early=bool(tail)))
+            tail = tail_header(address, self._limits.preview_above)
+            response = await self._fetch(address, tail or IDENTITY, self._streamed(early=bool(tail)))
             early = ""
             if isinstance(response, Response):
                 response, early = await self._look(item, response, address, listed=False)
@@ -134,10 +205,10 @@ class PostParts:
     def _harvest(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
         """Note what other sources read; a link whose host its source does not declare goes nowhere, and is told."""
         for post in extract.harvest(self._definition, links, text):
-            if post.url == item.post.url or post.url in item.links or post.source not in self._job.follow:
+            if post.url == item.post.url or post.url in item.links or post.source not in self._follow:
                 continue
             try:
-                allow_list.check(post.url, self._job.follow[post.source], onion=True)
+                allow_list.check(post.url, self._follow[post.source], onion=True)
             except allow_list.Refused:
                 item.left["undeclared link"] += 1
                 continue
@@ -153,10 +224,16 @@ class PostParts:
 
     def _streamed(self, *, early: bool = False) -> dict[str, Any]:
         """Scrapy's meta of a request for a file, of which at first only the end is asked for where `early`."""
-        return {STREAM: self._spider.settings.getint("TOCSIN_STREAM_ABOVE"), **({EARLY: True} if early else {})}
+        return {STREAM: self._limits.stream_above, **({EARLY: True} if early else {})}
 
-    def _early_above(self) -> int:
-        return self._spider.settings.getint("TOCSIN_EARLY_ABOVE")
+    async def _fetch(
+        self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
+    ) -> Response | Trouble:
+        """The answer to one more request of this crawl, or why there is none."""
+        try:
+            return await self._send(Request(url, headers=headers, meta=meta, dont_filter=True))
+        except Exception as error:  # noqa: BLE001 - only its class is kept; the rest of the post is still read
+            return trouble_of(error)
 
     async def _look(
         self, item: FetchedPost, response: Response, address: str, *, listed: bool
@@ -168,18 +245,18 @@ class PostParts:
             # more than was asked for
             await response.close()
         elif tail:
-            told = await look_at_archive(response, self._spider.fetch, self._early_above(), self._printer)
+            told = await look_at_archive(response, self._fetch, self._limits.preview_above, self._printer)
         elif response.status == 200:
             told = look_at_torrent(file_name(address), response.body, self._printer)
             if told is None and listed:
-                told = look_at_listing(item.post, address, self._early_above(), self._printer)
+                told = look_at_listing(item.post, address, self._limits.preview_above, self._printer)
         event = ""
         if told is not None:
-            event = str((await self._spider.ask("early", post=dict(item.row), look=told))["event"])
+            event = await self._report_preview(item.row, told)
             if told["how"] == "torrent":
                 # what it stands for is never fetched: the examination of the torrent file says nothing of that
                 event = ""
-        return (await self._spider.fetch(address, IDENTITY, self._streamed()) if tail else response), event
+        return (await self._fetch(address, IDENTITY, self._streamed()) if tail else response), event
 
     async def _raw(self, response: Response, post: Post, early: str) -> Sample | Trouble:
         sample = await self._whole(response, post.raw or post.url, early)
@@ -213,16 +290,9 @@ class PostParts:
 
         async def fetch(headers: Mapping[str, str]) -> Response:
             request = Request(url, headers={**accepted, **headers}, meta={STREAM: 0}, dont_filter=True)
-            return await self._spider.crawler.engine.download_async(request)
+            return await self._send(request)
 
-        bounds = Bounds(
-            max_bytes=self._spider.settings.getint("TOCSIN_MAX_BYTES"),
-            stall=self._spider.settings.getfloat("DOWNLOAD_TIMEOUT"),
-            patience=self._spider.settings.getfloat("TOCSIN_PATIENCE"),
-            wall=self._wall,
-            deadline=self._deadline,
-        )
-        return Download(response, fetch, bounds, stopped=lambda: self._spider.stopped)
+        return Download(response, fetch, self._limits.bounds, stopped=lambda: self._state.stopped)
 
     async def _pages(self, post: Post, response: Response) -> AsyncIterator[Sample | Trouble | ItemPage]:
         """The text of all pages of a post as one sample, and each page for its attachments."""
@@ -232,7 +302,7 @@ class PostParts:
         trouble: Trouble | None = None
         while True:
             try:
-                page = self._spider.read_item(
+                page = self._read_item(
                     self._definition, post, response.body, response.url, content_type(response), response.status
                 )
             except SourceError as error:
@@ -254,7 +324,7 @@ class PostParts:
                 trouble = Trouble("limit", f"only {MAX_ITEM_PAGES} pages of the post were read", retry=False)
                 break
             seen.add(page.next_url)
-            answer = await self._spider.fetch(page.next_url)
+            answer = await self._fetch(page.next_url)
             if isinstance(answer, Trouble):
                 trouble = answer
                 break

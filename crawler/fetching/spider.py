@@ -14,15 +14,17 @@ import socket
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from scrapy import Request, Spider
+from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
+from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost
 from crawler.fetching.listing_walk import Walk
-from crawler.fetching.post_parts import PostParts
+from crawler.fetching.post_parts import PartLimits, PostParts
 from crawler.fetching.responses import cause, content_type, listing_trouble, parts
 from crawler.fetching.runner_socket import Control, Job
 from crawler.pages import extract
@@ -46,13 +48,13 @@ class SourceSpider(Spider):
         defaults: what the platform brings to a definition, keys as in a source file.
         job: what is to be done. control: the runner. definition: of the source.
         sample_sockets: to the examiner. dial_socket: over Tor, where connections come from. walk: how far the listing was read.
-        parts: how the parts of its posts are read.
-        refused: host -> requests that were not made. counts: of posts: listed, new, changed, examined, unexamined.
-        trouble: why the crawl failed. stopped: nothing more is to be done. lost: the runner is gone or said so.
+        parts: reads the parts of its posts. state: whether the crawl goes on, and its counts.
+        refused: host -> requests that were not made.
     """
 
     name = ""
     defaults: ClassVar[Mapping[str, Any]] = {}
+    parts: PostParts
 
     def __init__(
         self,
@@ -69,10 +71,7 @@ class SourceSpider(Spider):
         self.dial_socket = dial_socket
         self.walk = Walk(job.settled, self._stop(), job.definition.list.max_pages)
         self.refused: Counter[str] = Counter()
-        self.counts: Counter[str] = Counter()
-        self.trouble: Trouble | None = None
-        self.stopped = False
-        self.lost = False
+        self.state = CrawlState()
         self._closing: asyncio.Task[None] | None = None
         self._walked = False
         self._mirrors = deque(origins(self.definition)[1:] if "{host}" in self._template() else ())
@@ -82,7 +81,23 @@ class SourceSpider(Spider):
         self._known_parts = frozenset(parts(self.definition))
         given = job.rules
         self._rules = Rules.of(given.get("words", ()), given.get("expressions", ()), given.get("files", {}))
-        self.parts = PostParts(self, self._rules)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """As Scrapy makes it: with the crawl's settings and engine, which the reading of posts needs."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        spider.parts = PostParts(
+            spider.definition,
+            post_key=spider.job.post_key,
+            follow=spider.job.follow,
+            rules=spider._rules,
+            limits=PartLimits.of(crawler.settings, spider.job.limits["wall"]),
+            state=spider.state,
+            send=spider._send,
+            read_item=cls.read_item,
+            report_preview=spider._report_preview,
+        )
+        return spider
 
     # --- what a platform may override ----------------------------------------------------------------------------
 
@@ -154,7 +169,7 @@ class SourceSpider(Spider):
         for identity in answer["examine"]:
             row, post = rows[identity]
             if identity in changed or identity not in self._waited:
-                self.counts["changed" if identity in changed else "new"] += 1
+                self.state.counts["changed" if identity in changed else "new"] += 1
             if (identity, row["version"]) in self._taken:
                 continue
             self._taken.add((identity, row["version"]))
@@ -192,7 +207,7 @@ class SourceSpider(Spider):
         return page_no >= rules.max_pages and bool(rules.next or rules.pages)
 
     async def _listed(self, rows: list[tuple[dict[str, Any], Post]], page_no: int) -> dict[str, Any]:
-        self.counts["listed"] += len(rows)
+        self.state.counts["listed"] += len(rows)
         return await self.ask("listed", posts=self.due_rows(post for _, post in rows), page=page_no)
 
     async def _end_walk(self) -> None:
@@ -219,11 +234,11 @@ class SourceSpider(Spider):
         elif page_no == 1 and not folder and self._mirrors:
             yield self._listing_request(start_url(self.definition, datetime.now(UTC), self._mirrors.popleft()), 1)
         else:
-            self.trouble = trouble
+            self.state.trouble = trouble
 
     async def _show(self, listing: Listing) -> None:
         self.walk.page([post.native for post in listing.posts], (), (), more=False)
-        self.counts["listed"] += len(listing.posts)
+        self.state.counts["listed"] += len(listing.posts)
         self._walked = True
         posts = [{**post.to_json(), "id": post.native} for post in listing.posts]
         await self.ask("rows", posts=posts, problems=list(listing.problems), rows=listing.rows, dropped=listing.dropped)
@@ -273,14 +288,13 @@ class SourceSpider(Spider):
             {**self._row(post), "due": base64.b64encode(seal_due(self.job.post_key, post)).decode()} for post in posts
         ]
 
-    async def fetch(
-        self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
-    ) -> Response | Trouble:
-        """One more answer of this crawl, on the same road as all others."""
-        try:
-            return await self.crawler.engine.download_async(Request(url, headers=headers, meta=meta, dont_filter=True))
-        except Exception as error:  # noqa: BLE001 - named by its class; the rest of the post is still read
-            return trouble_of(error)
+    async def _send(self, request: Request) -> Response:
+        """Send a request through the engine of the crawl, so that its allow-list, robots.txt and rate apply."""
+        return await self.crawler.engine.download_async(request)
+
+    async def _report_preview(self, row: Mapping[str, Any], preview: Mapping[str, Any]) -> str:
+        """Report a preview of a post's files to the runner; the id of its event."""
+        return str((await self.ask("early", post=dict(row), look=preview))["event"])
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -289,26 +303,28 @@ class SourceSpider(Spider):
         try:
             return await self.control.ask(question, **fields)
         except LeaseLost as error:
-            self.lost = True
+            self.state.lost = True
             self.stop(Trouble("lost", str(error), retry=True))
             raise
 
     def stop(self, trouble: Trouble) -> None:
         """End the crawl as failed; what is not committed stays due."""
-        self.trouble = self.trouble or trouble
-        if not self.stopped:
-            self.stopped = True
+        self.state.trouble = self.state.trouble or trouble
+        if not self.state.stopped:
+            self.state.stopped = True
             self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=trouble.code))
 
     async def closed(self, reason: str) -> None:
         """Tell the runner how it went; Scrapy calls it when nothing is in flight any more."""
-        if self.lost:
+        if self.state.lost:
             return
-        trouble = self.trouble
+        trouble = self.state.trouble
         if trouble is None and not self._walked:
             trouble = Trouble("platform", f"the listing was not read to its end ({reason})", retry=True)
         requests = self.crawler.stats.get_value("downloader/request_count", 0)
-        counts = {name: self.counts[name] for name in ("listed", "new", "changed", "examined", "unexamined", "resumed")}
+        counts = {
+            name: self.state.counts[name] for name in ("listed", "new", "changed", "examined", "unexamined", "resumed")
+        }
         with contextlib.suppress(LeaseLost):
             await self.control.ask(
                 "end",
