@@ -159,7 +159,7 @@ def bytes_group(report: Report, data: bytes, options: argparse.Namespace) -> Non
     for members in (10**6, 10**8) if options.full else (10**6,):
         drawn = np.random.default_rng(members).integers(1, 2**64, members, np.uint64)
         watch = TagSet.build(np.concatenate((drawn, planted)))
-        watch.sifted = True
+        watch.use_bloom_filter = True
         assert scan(watch, data[:PIECE]) >= 20
         speeds[members] = megabytes / on_cpu(lambda watch=watch: scan(watch), options.repeats)
         if members == 10**6:
@@ -230,7 +230,7 @@ def records_group(report: Report, data: bytes, options: argparse.Namespace) -> N
     warm_up()
     rows = data.count(b"\n") - 1
     watch = TagSet.build(np.random.default_rng(1).integers(1, 2**64, 10**6, np.uint64))
-    watch.sifted = True
+    watch.use_bloom_filter = True
     names = HEADER.decode().strip().split(";")
 
     def read(take: Callable[[bytes, bytes], None]) -> None:

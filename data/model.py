@@ -174,7 +174,7 @@ class Finding:
             in other clothes. sealed: age-sealed proof, base64, '' without hits.
         sighted: the canaries that hit, by bundle, as `data.case.canary_bitmaps` packs them; only of the sample itself.
         release: id of the release that the examiner would make of its records, '' for none.
-        prints: of the sample and of all files in it, two each, as `data.hashing.file_prints` packs them; '' when stored.
+        prints: of the sample and of all files in it, two each, as `data.hashing.file_fingerprints` encodes them; '' when stored.
     """
 
     path: str

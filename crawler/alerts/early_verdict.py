@@ -14,7 +14,7 @@ import numpy as np
 
 from crawler.alerts.events import KNOWN_VERDICTS, make
 from data.arrays.array_types import U64
-from data.hashing.file_prints import unpacked
+from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Severity
 from data.store.print_log import Body
 
@@ -160,7 +160,7 @@ def event_of_look(
 def kept_prints(findings: Sequence[Finding]) -> dict[int, U64]:
     """By number of a finding, the prints by which its files are to be known again: of those tied to our clients."""
     return {
-        number: unpacked(finding.prints, 2)
+        number: decode_fingerprints(finding.prints, 2)
         for number, finding in enumerate(findings)
         if finding.prints and (finding.hits or (finding.lineage is not None and finding.lineage.parents))
     }

@@ -11,7 +11,7 @@ from crawler.examiner.sample import Member
 from crawler.examiner.sample_request import Request
 from data.case import canary_bitmaps, evidence
 from data.errors import KeyFileError
-from data.hashing.file_prints import File, Printer, packed
+from data.hashing.file_fingerprints import FileEntry, FileFingerprinter, encode_fingerprints
 from data.model import Finding, Hit, Lineage
 from data.plural import counted
 
@@ -31,13 +31,13 @@ class Findings:
             recipient: whose key opens evidence; '' for nobody's.
         """
         self._request, self._recipient = request, recipient
-        self._printer = Printer(post_key)
+        self._printer = FileFingerprinter(post_key)
         self._prints: list[tuple[int, int]] = []
 
     def print(self, member: Member) -> None:
         """Keep what a file that was read whole is known by; what it was packed in stands for itself alone."""
         if member.leaf and member.complete and member.size and len(self._prints) < MAX_PRINTS:
-            self._prints.append(self._printer.prints(File(member.name, member.size, member.crc)))
+            self._prints.append(self._printer.fingerprints(FileEntry(member.name, member.size, member.crc)))
 
     def of_member(self, member: Member) -> Finding:
         """Of a member that is over."""
@@ -105,7 +105,9 @@ class Findings:
 
     def _all_prints(self, sample: Member) -> str:
         """Those of the sample itself first."""
-        return packed([self._printer.prints(File(sample.name, sample.size, sample.crc)), *self._prints])
+        return encode_fingerprints(
+            [self._printer.fingerprints(FileEntry(sample.name, sample.size, sample.crc)), *self._prints]
+        )
 
     def _seal(self, sample: Member, hits: tuple[Hit, ...], excerpts: Sequence[dict[str, str]]) -> str:
         if not self._recipient:

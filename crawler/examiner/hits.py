@@ -58,7 +58,7 @@ class Hits:
         """
         count = len(numbers)
         kinds = np.repeat(np.array([kind for kind, _ in inputs], np.uint8), count)
-        confirmed = self._confirm(kinds, Packed.joined([column for _, column in inputs]))
+        confirmed = self._confirm(kinds, Packed.concatenated([column for _, column in inputs]))
         places = confirmed.values % count
         for member in members:
             member.matcher.add_rows(confirmed, numbers[places])

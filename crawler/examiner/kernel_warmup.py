@@ -33,8 +33,8 @@ from data.hashing.tags import Kind, confirm_digests, probe_tags, record_keys
 from data.identifiers.normalise import COLUMN_KINDS
 from data.identifiers.normalise_columns import normalise_column
 from data.releases.people import any_per_person, group_people
-from data.tagsets.bloom_filter import Sieve
-from data.tagsets.elias_fano import TightSet
+from data.tagsets.bloom_filter import BloomFilter
+from data.tagsets.elias_fano import EliasFanoSet
 from data.tagsets.tagset import TagSet
 
 # one of everything, so that every loop is compiled for the arguments it will get
@@ -86,10 +86,10 @@ def _anchors() -> None:
 
 def _releases() -> None:
     tags = np.arange(1, 40, dtype=np.uint64) << np.uint64(40)
-    held = TightSet.build(tags)
+    held = EliasFanoSet.build(tags)
     members = held.to_array()
     held.lookup(members)
-    Sieve([members], len(held)).passing(members.reshape(-1, 1), 0, np.zeros((len(held), 1), bool))
+    BloomFilter([members], len(held)).candidate_rows(members.reshape(-1, 1), 0, np.zeros((len(held), 1), bool))
     rows = np.ones((2, 6), np.uint64)
     any_per_person(group_people(rows), rows != 0)
 
@@ -171,7 +171,7 @@ def is_compiled() -> bool:
 def _stamp() -> Path:
     """A file in the cache of compiled code, named after all that makes numba compile anew."""
     parts = [numba.__version__, sys.version, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    for path in jit.files():
+    for path in jit.kernel_modules():
         parts += [str(path), str(path.stat().st_mtime_ns), str(path.stat().st_size)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return Path(os.environ["NUMBA_CACHE_DIR"]) / f"compiled-{digest}"
@@ -189,8 +189,8 @@ def _tag_steps() -> list[Callable[[], object]]:
     return [
         *(partial(normalise_column, kind_word, Packed.of([b"a"])) for kind_word in kinds),
         _warm_keys,
-        partial(_warm_set, sifted=True),
-        partial(_warm_set, sifted=False),
+        partial(_warm_set, use_bloom_filter=True),
+        partial(_warm_set, use_bloom_filter=False),
         _warm_digests,
         _warm_cells,
     ]
@@ -202,10 +202,10 @@ def _warm_keys() -> None:
     probe_tags(bytes(16), Kind.TOKEN, one)
 
 
-def _warm_set(*, sifted: bool) -> None:
+def _warm_set(*, use_bloom_filter: bool) -> None:
     tags = np.arange(1, 7, dtype=np.uint64)
     held = TagSet.build(tags)
-    held.sifted = sifted
+    held.use_bloom_filter = use_bloom_filter
     held.lookup(tags)
 
 
@@ -214,7 +214,7 @@ def _warm_digests() -> None:
 
 
 def _warm_cells() -> None:
-    Packed.gathered(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
+    Packed.from_cells(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
 
 
 if __name__ == "__main__":

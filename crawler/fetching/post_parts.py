@@ -40,7 +40,7 @@ from crawler.transport.errors import Trouble, trouble_of
 from crawler.transport.resumed_download import Bounds, Download
 from crawler.transport.streamed_response import STREAM, StreamedResponse
 from data.errors import SourceError
-from data.hashing.file_prints import Printer
+from data.hashing.file_fingerprints import FileFingerprinter
 from data.model import Post
 from data.sources.definition import Definition
 
@@ -131,7 +131,7 @@ class PostParts:
             report_preview: reports a preview to the runner.
         """
         self._definition, self._follow, self._rules = definition, follow, rules
-        self._post_key, self._printer = post_key, Printer(post_key)
+        self._post_key, self._printer = post_key, FileFingerprinter(post_key)
         self._limits, self._state = limits, state
         self._send, self._read_item, self._report_preview = send, read_item, report_preview
 

@@ -20,7 +20,7 @@ from crawler.lineage.lineage import compare
 from crawler.lineage.people_counts import NO_TEXTS, Part, Texts
 from crawler.lineage.typo_search import SecondLook
 from data.arrays.array_types import U8, U64, Bools
-from data.arrays.growing_array import Growing
+from data.arrays.growing_array import GrowingArray
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import Lineage
 from data.releases.people import any_key, count_people
@@ -57,10 +57,10 @@ class SampleRecords:
         """
         self.one_in = 1
         self._releases, self._most = releases, most
-        self._keys = Growing(np.uint64, len(RECORD_KINDS))
+        self._keys = GrowingArray(np.uint64, len(RECORD_KINDS))
         # which keys of these rows any release holds, a bit for each: a look-up takes a fifth of the time of a row
-        self._seen = Growing(np.uint8, 1)
-        self._values: dict[Kind, Growing[np.uint64]] = {}
+        self._seen = GrowingArray(np.uint8, 1)
+        self._values: dict[Kind, GrowingArray[np.uint64]] = {}
         self._distinct: dict[Kind, U64] | None = None
         self._held: dict[Kind | None, int] = {None: 0}
         self._unmatched: U64 | None = None
@@ -101,7 +101,7 @@ class SampleRecords:
         """Take value tags of one kind."""
         drawn = sampled(tags, self.one_in)
         if len(drawn):
-            self._values.setdefault(kind, Growing(np.uint64, 1)).add(drawn)
+            self._values.setdefault(kind, GrowingArray(np.uint64, 1)).add(drawn)
             self._grow(kind, len(drawn))
 
     def keys(self) -> U64:
@@ -198,10 +198,10 @@ class SampleRecords:
             self._bound_unmatched(self._unmatched, most)
         self.one_in = step
         drawn = telling & np.uint64(step - 1) == 0
-        self._keys, self._seen = Growing(np.uint64, len(RECORD_KINDS)), Growing(np.uint8, 1)
+        self._keys, self._seen = GrowingArray(np.uint64, len(RECORD_KINDS)), GrowingArray(np.uint8, 1)
         self._keys.add(rows[drawn])
         self._seen.add(seen[drawn])
-        self._values, self._distinct = {kind: Growing(np.uint64, 1) for kind in values}, None
+        self._values, self._distinct = {kind: GrowingArray(np.uint64, 1) for kind in values}, None
         for kind, tags in values.items():
             self._values[kind].add(sampled(tags, step))
         self._held = {None: len(self._keys), **{kind: len(tags) for kind, tags in self._values.items()}}

@@ -6,7 +6,7 @@ import numpy as np
 
 from data.arrays.array_types import I64, U8
 from data.arrays.jit import kernel
-from data.arrays.packed_kernels import copy
+from data.arrays.packed_kernels import copy_cell
 
 
 @kernel
@@ -91,5 +91,5 @@ def taken(blob: U8, offsets: I64, items: I64) -> tuple[U8, I64]:
         cuts[at + 1] = cuts[at] + offsets[items[at] + 1] - offsets[items[at]]
     made = np.empty(cuts[len(items)], np.uint8)
     for at in range(len(items)):
-        copy(blob, offsets[items[at]], offsets[items[at] + 1], made, cuts[at])
+        copy_cell(blob, offsets[items[at]], offsets[items[at] + 1], made, cuts[at])
     return made, cuts

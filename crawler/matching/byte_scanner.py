@@ -17,7 +17,7 @@ from crawler.matching import char_classes, decode_mail, decode_views, fold_bytes
 from data.arrays.array_types import I64, U8, U64
 from data.arrays.raw_memory import SLACK
 from data.errors import InputError
-from data.hashing.hash_kernels import candidate_tags, lane_room
+from data.hashing.hash_kernels import candidate_tags, lane_buffer
 from data.hashing.tags import Kind
 from data.tagsets.tagset import distinct
 
@@ -95,7 +95,7 @@ class _Room:
         self.metas = np.empty(_TAGS, np.int64)
         self.arena = np.empty(_ARENA, np.uint8)
         self.addresses = _address(self.arena), _ARENA, _address(self.metas), _TAGS
-        self.lanes = lane_room()
+        self.lanes = lane_buffer()
         self.layers: list[tuple[U8, I64, I64]] = []
 
     def layer(self, depth: int, size: int) -> tuple[U8, I64, I64]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.arrays.array_types import U8
 from data.arrays.jit import inlined
-from data.arrays.raw_memory import byte, low_bit, put_word, runs
+from data.arrays.raw_memory import alphanumeric_bits, byte, put_word, trailing_zeros
 
 EMAIL, PHONE, NIR, IBAN, PROFESSIONAL, TOKEN = 1, 2, 3, 4, 5, 6
 LETTER, DIGIT, JOIN, RARE, GAP, LOCAL, DOMAIN, WEAK = 1, 2, 4, 8, 16, 32, 64, 128
@@ -51,8 +51,8 @@ def word_end(at: int, limit: int) -> tuple[int, bool, bool]:
     letters = digits = False
     size = 32
     while size == 32:
-        seen = runs(at)
-        size = min(low_bit(~seen), 32, limit - at)
+        seen = alphanumeric_bits(at)
+        size = min(trailing_zeros(~seen), 32, limit - at)
         inside = (1 << size) - 1
         some = (seen >> 32) & inside
         digits |= some != 0

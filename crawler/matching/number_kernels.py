@@ -18,7 +18,7 @@ from crawler.matching.char_classes import (
 )
 from data.arrays.array_types import U8
 from data.arrays.jit import inlined, kernel
-from data.arrays.raw_memory import byte, low_bit, put_byte, put_word, runs, word
+from data.arrays.raw_memory import alphanumeric_bits, byte, put_byte, put_word, trailing_zeros, word
 
 MAX_DIGITS = 15
 MINOR = 128
@@ -132,7 +132,7 @@ def _phone_start(at: int, length: int, plus: bool) -> int:
 @inlined
 def _digit_run(at: int, limit: int) -> int:
     """How many digits begin at `at`; 32 stands for that many or more."""
-    return min(low_bit(~(runs(at) >> 32)), 32, limit - at)
+    return min(trailing_zeros(~(alphanumeric_bits(at) >> 32)), 32, limit - at)
 
 
 @inlined

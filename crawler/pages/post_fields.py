@@ -19,7 +19,7 @@ import orjson
 from crawler.pages.extract import without_session
 from crawler.pages.html_text import addresses_in
 from crawler.pages.post_identity import origin_of
-from data.hashing.case_keys import keyed
+from data.hashing.case_keys import keyed_digest
 from data.identifiers.normalise import fold
 from data.model import Post
 
@@ -114,7 +114,7 @@ def text_traits(post_key: bytes, text: str, links: Iterable[str], *, origin: str
     return _without_empty(
         {
             "part": _parts(folded),
-            "links": sorted({keyed(post_key, b"link", link.encode("utf-8", "replace"))[:12] for link in every})[:MAX_ITEMS],
+            "links": sorted({keyed_digest(post_key, b"link", link.encode("utf-8", "replace"))[:12] for link in every})[:MAX_ITEMS],
             "size": _some({round(_number(number) * _UNITS[unit]) for number, unit in _SIZE.findall(folded)}),
             "records": _some({_count(number) for number in _COUNT.findall(folded)}),
             "percent": _some({int(number) for number in _PERCENT.findall(folded) if int(number) <= 100}),
@@ -266,7 +266,7 @@ def _still(text: str) -> str:
 
 
 def _digest(post_key: bytes, text: str) -> str:
-    return keyed(post_key, b"trait", text.encode("utf-8", "replace"))[:12] if text else ""
+    return keyed_digest(post_key, b"trait", text.encode("utf-8", "replace"))[:12] if text else ""
 
 
 def _without_empty(found: dict[str, Any]) -> dict[str, Any]:
@@ -276,4 +276,4 @@ def _without_empty(found: dict[str, Any]) -> dict[str, Any]:
 def version_of(post_key: bytes, traits: dict[str, Any]) -> str:
     """32 hex digits that change when a field changes; a countdown, which depends on the hour of the look, aside."""
     counted = {name: value for name, value in traits.items() if name != "timer"}
-    return keyed(post_key, b"version", orjson.dumps(counted, option=orjson.OPT_SORT_KEYS))
+    return keyed_digest(post_key, b"version", orjson.dumps(counted, option=orjson.OPT_SORT_KEYS))

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from data.errors import WireError
-from data.hashing.case_keys import keyed, subkey
+from data.hashing.case_keys import keyed_digest, post_subkey
 from data.model import Post
 
 NONCE_BYTES = 12
@@ -81,7 +81,7 @@ _HOST = re.compile(r"[a-z0-9.:\[\]-]{1,255}")
 
 def post_id(post_key: bytes, source: str, native: str) -> str:
     """32 hex digits for the identity of a post: its source and the site's own id of it."""
-    return keyed(post_key, b"id", orjson.dumps([source, native]))
+    return keyed_digest(post_key, b"id", orjson.dumps([source, native]))
 
 
 def origin_of(url: str) -> str:
@@ -93,7 +93,7 @@ def origin_of(url: str) -> str:
 def seal_due(post_key: bytes, post: Post) -> bytes:
     """The post so that it can be fetched again after a crash: nonce and ChaCha20-Poly1305 of its JSON."""
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + ChaCha20Poly1305(subkey(post_key, b"due")).encrypt(nonce, orjson.dumps(post.to_json()), b"due")
+    return nonce + ChaCha20Poly1305(post_subkey(post_key, b"due")).encrypt(nonce, orjson.dumps(post.to_json()), b"due")
 
 
 def open_due(post_key: bytes, sealed: bytes) -> Post:
@@ -103,7 +103,9 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
         WireError: sealed under another key, or damaged.
     """
     try:
-        plain = ChaCha20Poly1305(subkey(post_key, b"due")).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"due")
+        plain = ChaCha20Poly1305(post_subkey(post_key, b"due")).decrypt(
+            sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"due"
+        )
     except (InvalidTag, ValueError) as error:
         raise WireError(
             "a due post cannot be opened", hint="was the match key exchanged? run: tocsin doctor"
@@ -170,4 +172,4 @@ def _harmless(text: str) -> bool:
 
 
 def _short(text: str, post_key: bytes) -> str:
-    return f"[{keyed(post_key, b'address', text.encode())[:6]}]" if post_key else MASK
+    return f"[{keyed_digest(post_key, b'address', text.encode())[:6]}]" if post_key else MASK

@@ -20,7 +20,7 @@ from crawler.transport.content_ranges import Version, part_of
 from crawler.transport.errors import Trouble
 from crawler.transport.streamed_response import STREAM, StreamedResponse
 from data.errors import InputError
-from data.hashing.file_prints import File, Printer, packed
+from data.hashing.file_fingerprints import FileEntry, FileFingerprinter, encode_fingerprints
 from data.model import Post
 
 EARLY = "tocsin_early"
@@ -70,7 +70,9 @@ def is_tail(response: Response) -> bool:
     return bool(asked is not None and asked.meta.get(EARLY) and response.status in (206, 416))
 
 
-async def look_at_archive(response: Response, fetch: Fetch, above: int, printer: Printer) -> dict[str, Any] | None:
+async def look_at_archive(
+    response: Response, fetch: Fetch, above: int, printer: FileFingerprinter
+) -> dict[str, Any] | None:
     """What the end of an archive says of its files; None where it says nothing, or a look is not worth it.
 
     Args:
@@ -146,7 +148,7 @@ class _Ends:
         return answer.body
 
 
-async def _zip_files(ends: _Ends) -> tuple[str, list[File], bool] | None:
+async def _zip_files(ends: _Ends) -> tuple[str, list[FileEntry], bool] | None:
     """How it was looked at, files, and whether they are all; None where it is no zip archive, or they cannot be had."""
     directory = find_directory(ends.tail, ends.total)
     if directory is None:
@@ -158,7 +160,7 @@ async def _zip_files(ends: _Ends) -> tuple[str, list[File], bool] | None:
     return ("zip", files, complete) if files else None
 
 
-async def _seven_zip_files(ends: _Ends) -> tuple[str, list[File], bool] | None:
+async def _seven_zip_files(ends: _Ends) -> tuple[str, list[FileEntry], bool] | None:
     """The same of a 7z archive, which may keep its names secret; raises InputError where it is damaged."""
     head = await ends.read(0, HEAD)
     place = None if head is None else find_header(head, ends.total)
@@ -177,7 +179,7 @@ async def _seven_zip_files(ends: _Ends) -> tuple[str, list[File], bool] | None:
     return ("7z", files, True) if files else None
 
 
-def look_at_torrent(name: str, body: bytes, printer: Printer) -> dict[str, Any] | None:
+def look_at_torrent(name: str, body: bytes, printer: FileFingerprinter) -> dict[str, Any] | None:
     """What a torrent file says of what it stands for; None where it is none."""
     if not _TORRENT.search(name):
         return None
@@ -189,18 +191,20 @@ def look_at_torrent(name: str, body: bytes, printer: Printer) -> dict[str, Any] 
     return _told("torrent", files, True, len(body), sum(file.size for file in files), printer)
 
 
-def look_at_listing(post: Post, url: str, above: int, printer: Printer) -> dict[str, Any] | None:
+def look_at_listing(post: Post, url: str, above: int, printer: FileFingerprinter) -> dict[str, Any] | None:
     """What a folder says of one large file; None where it does not say its size to the byte."""
     size = exact_size(post)
     if size < above or _ARCHIVE.search(file_name(url)):
         return None
-    return _told("listing", [File(post.title or file_name(url), size)], True, 0, size, printer)
+    return _told("listing", [FileEntry(post.title or file_name(url), size)], True, 0, size, printer)
 
 
-def _told(how: str, files: list[File], complete: bool, fetched: int, total: int, printer: Printer) -> dict[str, Any]:
+def _told(
+    how: str, files: list[FileEntry], complete: bool, fetched: int, total: int, printer: FileFingerprinter
+) -> dict[str, Any]:
     """As it goes to the runner."""
-    rows = ((*printer.prints(file), file.size) for file in files)
-    return {"how": how, "complete": complete, "files": packed(rows), "fetched": fetched, "total": total}
+    rows = ((*printer.fingerprints(file), file.size) for file in files)
+    return {"how": how, "complete": complete, "files": encode_fingerprints(rows), "fetched": fetched, "total": total}
 
 
 def file_name(address: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from data.errors import InputError
-from data.hashing.file_prints import File
+from data.hashing.file_fingerprints import FileEntry
 
 HEAD = 32
 """Bytes at the start that say where the header lies."""
@@ -133,13 +133,13 @@ def _unlzma(filter_: dict[str, int], data: bytes, size: int) -> bytes:
         raise _damaged() from error
 
 
-def read_header(header: bytes) -> list[File]:
+def read_header(header: bytes) -> list[FileEntry]:
     """The files that a header names, folders left out; raises InputError where it is damaged."""
     told = _Reader(header, 0)
     if told.number() != _HEADER:
         raise _damaged()
     sizes, crcs = list[int](), list[int | None]()
-    files: list[File] = []
+    files: list[FileEntry] = []
     while kind := told.number():
         if kind == _ARCHIVE:
             while told.number():
@@ -317,7 +317,7 @@ def _substreams(told: _Reader, wholes: list[int], crcs: list[int | None]) -> tup
     return sizes, found
 
 
-def _files(told: _Reader, sizes: list[int], crcs: list[int | None]) -> list[File]:
+def _files(told: _Reader, sizes: list[int], crcs: list[int | None]) -> list[FileEntry]:
     count = told.count()
     names: list[str] = []
     without, empty = [False] * count, list[bool]()
@@ -335,9 +335,9 @@ def _files(told: _Reader, sizes: list[int], crcs: list[int | None]) -> list[File
     files = []
     for name, has_none in zip(names, without, strict=True):
         if not has_none:
-            files.append(File(name, *next(contents)))
+            files.append(FileEntry(name, *next(contents)))
         elif next(is_file):
-            files.append(File(name, 0))
+            files.append(FileEntry(name, 0))
     return files
 
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from data.errors import InputError
-from data.hashing.file_prints import File
+from data.hashing.file_fingerprints import FileEntry
 
 # Nesting that is followed: a tree of folders takes two levels for each.
 MAX_DEPTH = 100
@@ -18,7 +18,7 @@ _NUMBER = re.compile(rb"i(0|-?[1-9]\d{0,18})e")
 _LENGTH = re.compile(rb"(0|[1-9]\d{0,8}):")
 
 
-def read_torrent(data: bytes) -> list[File]:
+def read_torrent(data: bytes) -> list[FileEntry]:
     """The files of a torrent, those that only pad left out.
 
     Raises:
@@ -33,15 +33,15 @@ def read_torrent(data: bytes) -> list[File]:
         raise InputError("this is no torrent file")
     title = _text(info.get(b"name"))
     if isinstance(tree := info.get(b"file tree"), dict):
-        return [File(name, size) for name, size in _tree(tree, "")]
+        return [FileEntry(name, size) for name, size in _tree(tree, "")]
     if isinstance(files := info.get(b"files"), list):
         return [
-            File("/".join(map(_text, path)), _size(each.get(b"length")))
+            FileEntry("/".join(map(_text, path)), _size(each.get(b"length")))
             for each in files[:MAX_FILES]
             if isinstance(each, dict) and isinstance(path := each.get(b"path"), list)
             and b"p" not in (each.get(b"attr") or b"")
         ]  # fmt: skip
-    return [File(title, _size(info.get(b"length")))]
+    return [FileEntry(title, _size(info.get(b"length")))]
 
 
 def _tree(tree: dict[bytes, Any], folder: str) -> list[tuple[str, int]]:

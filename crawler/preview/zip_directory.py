@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from data.hashing.file_prints import File
+from data.hashing.file_fingerprints import FileEntry
 
 _END, _END64, _LOCATOR, _ENTRY = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x01\x02"
 _ENTRY_SIZE = 46
@@ -57,9 +57,9 @@ def _directory(tail: bytes, at: int, total: int) -> Directory | None:
     return Directory(start, size, entries) if start >= 0 and entries * _ENTRY_SIZE <= size else None
 
 
-def read_directory(data: bytes, entries: int) -> tuple[list[File], bool]:
+def read_directory(data: bytes, entries: int) -> tuple[list[FileEntry], bool]:
     """The files of a directory, folders left out, and whether it could be read to its last entry."""
-    files: list[File] = []
+    files: list[FileEntry] = []
     at = 0
     for _ in range(entries):
         if at + _ENTRY_SIZE > len(data) or data[at : at + 4] != _ENTRY:
@@ -79,7 +79,7 @@ def read_directory(data: bytes, entries: int) -> tuple[list[File], bool]:
             continue
         text = name.decode("utf-8" if flags & 0x800 else "cp437", "replace")
         # AE-2 (method 99) leaves the checksum out: it would say something of what is encrypted
-        files.append(File(text, size, None if method == 99 and not crc else crc))
+        files.append(FileEntry(text, size, None if method == 99 and not crc else crc))
     return files, True
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.arrays.array_types import I32, I64, U64, Bools
-from data.arrays.growing_array import Growing
+from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
 from data.identifiers.normalise_columns import folded
 
@@ -78,9 +78,9 @@ class Notes:
         self.read = 0
         self.dropped = 0
         # 8 bytes a print, and never a copy of them: beside a large file that is what its rows may take as well
-        self._tags = Growing(np.uint64, 1)
-        self._sizes = Growing(np.int32, 1)
-        self._of_known = Growing(np.uint8, 1)
+        self._tags = GrowingArray(np.uint64, 1)
+        self._sizes = GrowingArray(np.int32, 1)
+        self._of_known = GrowingArray(np.uint8, 1)
 
     def __repr__(self) -> str:
         """How many."""

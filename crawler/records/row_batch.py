@@ -46,7 +46,7 @@ class Cells(Sequence[Packed]):
         if at not in self._made:
             whole = self._whole
             self._made[at] = (
-                Packed.gathered(self._blob, self._starts, self._ends, at) if whole is None else whole.column(at)
+                Packed.from_cells(self._blob, self._starts, self._ends, at) if whole is None else whole.column(at)
             )
         return self._made[at]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from data.arrays.array_types import I64, U8, U32
 from data.arrays.jit import inlined, kernel
-from data.arrays.packed_kernels import copy
+from data.arrays.packed_kernels import copy_cell
 
 
 @inlined
@@ -28,7 +28,7 @@ def columns_of(blob: U8, starts: U32, ends: U32) -> tuple[U8, I64]:
     for column in range(columns):
         for row in range(rows):
             at = offsets[column * rows + row]
-            copy(blob, _signed(starts[row, column]), _signed(ends[row, column]), out, at)
+            copy_cell(blob, _signed(starts[row, column]), _signed(ends[row, column]), out, at)
     return out, offsets
 
 

@@ -43,7 +43,7 @@ class TableSample:
     @classmethod
     def of_columns(cls, columns: Sequence[Packed], rows: int) -> Self:
         """From columns of `rows` cells each."""
-        return cls(Packed.joined(columns), rows, len(columns))
+        return cls(Packed.concatenated(columns), rows, len(columns))
 
     @classmethod
     def of_cells(cls, blob: U8, starts: U32, ends: U32) -> Self:
@@ -74,7 +74,7 @@ class TableSample:
         if width == self.width:
             return self
         more = Packed.empty(self.rows * (width - self.width))
-        return TableSample(Packed.joined([self._flat, more]), self.rows, width)
+        return TableSample(Packed.concatenated([self._flat, more]), self.rows, width)
 
     def column(self, at: int) -> Packed:
         """The cells of one column, not copied."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from data.arrays.jit import inlined, kernel
-from data.arrays.raw_memory import SLACK, byte, low_bit, put_word, runs
+from data.arrays.raw_memory import SLACK, alphanumeric_bits, byte, put_word, trailing_zeros
 
 BEFORE, AFTER = 480, 280
 """Bytes around a place that are read: the lines of a form stand within."""
@@ -63,7 +63,7 @@ def _month(at: int) -> bool:
 @inlined
 def _group(at: int, limit: int) -> int:
     """How many digits begin here, 32 for that many or more."""
-    return min(low_bit(~(runs(at) >> 32)), 32, limit - at)
+    return min(trailing_zeros(~(alphanumeric_bits(at) >> 32)), 32, limit - at)
 
 
 @inlined
@@ -189,11 +189,11 @@ def find(begin: int, size: int, out: int, most: int) -> int:
     at = begin
     count = 0
     while at < limit:
-        seen = runs(at) >> 32
+        seen = alphanumeric_bits(at) >> 32
         if seen == 0:
             at += 32
             continue
-        at += low_bit(seen)
+        at += trailing_zeros(seen)
         if at >= limit:
             break
         digits = _group(at, limit)

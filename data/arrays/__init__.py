@@ -1,1 +1,1 @@
-"""Packed byte strings, growing arrays and what makes a function a compiled kernel."""
+"""Packed byte strings, growing arrays, and the decorators that make a function a compiled kernel."""

@@ -1,4 +1,4 @@
-"""Short names for arrays by the type of their elements; their shapes are said where they are used."""
+"""Short names for array types, one per element type; each function that takes an array documents its shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Arrays that grow row by row without being copied: 15 M rows of six keys are 720 MB, and twice that would be too much."""
+"""Arrays that grow row by row without being copied.
+
+15 million rows of six keys are 720 MB; a copy on growing would need twice that, which is too much memory.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +13,42 @@ from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-_FIRST = 1 << 15
-# Room that is taken at once: pages that nothing was written to cost no memory.
-_STEP = 1.5
-# Words that are moved together where some are dropped.
+_INITIAL_BYTES = 1 << 15
+# A full mapping grows by this factor: pages that were never written to cost no memory.
+_GROWTH_FACTOR = 1.5
+# Numbers that `distinct` moves at a time while it removes duplicates.
 _CHUNK = 1 << 20
 
 
-class Growing(Generic[Scalar]):
-    """Numbers of one kind in rows of one width."""
+class GrowingArray(Generic[Scalar]):
+    """A two-dimensional array of one element type and a fixed row width, to which rows are appended."""
 
     def __init__(self, kind: type[Scalar], width: int) -> None:
-        """Of `width` numbers a row."""
+        """An empty array of element type `kind` with `width` numbers per row."""
         self._kind, self._width = np.dtype(kind), width
-        # private, for only such a mapping can be made longer; it is moved by its pages, not by its bytes
-        self._held = mmap.mmap(-1, _FIRST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # Only a private mapping can be made longer. The kernel moves its pages; no bytes are copied.
+        self._mapping = mmap.mmap(-1, _INITIAL_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._size = 0
 
     def __len__(self) -> int:
         return self._size // self._width
 
     def add(self, rows: NDArray[Scalar]) -> None:
-        """Rows of shape (n, width), or (n,) for a width of one."""
-        each, size = self._kind.itemsize, self._size + rows.size
-        if each * size > len(self._held):
-            self._held.resize(max(each * size, int(_STEP * len(self._held))))
-        # the view is gone before the mapping grows again
-        np.frombuffer(self._held, self._kind, rows.size, each * self._size)[:] = rows.reshape(-1)
+        """Append rows of shape (n, width), or (n,) if the width is 1."""
+        item_bytes, size = self._kind.itemsize, self._size + rows.size
+        if item_bytes * size > len(self._mapping):
+            self._mapping.resize(max(item_bytes * size, int(_GROWTH_FACTOR * len(self._mapping))))
+        # No view may exist when the mapping is resized, so this one is not kept.
+        np.frombuffer(self._mapping, self._kind, rows.size, item_bytes * self._size)[:] = rows.reshape(-1)
         self._size = size
 
     def rows(self) -> NDArray[Scalar]:
-        """All rows, shape (n, width), not copied; nothing may be added afterwards."""
-        return np.frombuffer(self._held, self._kind, self._size).reshape(-1, self._width)
+        """All rows, shape (n, width), as a view without a copy; `add` must not be called afterwards."""
+        return np.frombuffer(self._mapping, self._kind, self._size).reshape(-1, self._width)
 
     def distinct(self) -> NDArray[Scalar]:
-        """All numbers sorted, each once, not copied; nothing may be added or asked for afterwards."""
-        words = np.frombuffer(self._held, self._kind, self._size)
+        """All numbers, sorted and each once, sorted in place: call no other method afterwards."""
+        words = np.frombuffer(self._mapping, self._kind, self._size)
         words.sort()
         kept = min(1, len(words))
         for at in range(1, len(words), _CHUNK):

@@ -1,6 +1,7 @@
-"""What makes a function a compiled loop, and where machine code is kept: in the user's cache folder, never in the checkout.
+"""Decorators that compile kernels with numba, and the folder of the user that caches their machine code.
 
-Importing this module loads numba. Kernels check no bounds: callers hand over arrays whose offsets they know to be sound.
+The cache is never in the checkout. Importing this module loads numba. Kernels check no bounds: callers must pass arrays
+whose offsets they have validated.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import platformdirs
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
-"""Where the packages are."""
+"""The folder that contains the packages."""
 KEPT_VERSIONS = 4
+"""How many versions of the sources keep their compiled code in the cache."""
 
 log = logging.getLogger(__name__)
 
@@ -30,78 +32,87 @@ F = TypeVar("F", bound=Callable[..., Any])
 Word = np.uint64
 
 
-def files() -> list[Path]:
-    """The modules that hold kernels."""
-    found = [path for folder in ("crawler", "data") for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [path for path in found if re.search(rb"^@(kernel|inlined)$|intrinsic\(", path.read_bytes(), re.MULTILINE)]
+def kernel_modules() -> list[Path]:
+    """The source files of all modules that define kernels."""
+    paths = [path for folder in ("crawler", "data") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in paths if re.search(rb"^@(kernel|inlined)$|intrinsic\(", path.read_bytes(), re.MULTILINE)]
 
 
 def sources_digest() -> str:
-    """16 hex digits that change with every module that holds kernels.
+    """16 hex digits that change whenever a module that defines kernels changes.
 
-    numba compiles anew when the file of a function changes, but not when that of a function it calls does; and tags
-    made by outdated code would silently match nothing.
+    numba recompiles a function when its own file changes, but not when the file of a function that it calls changes.
+    Tags made by outdated code would silently match nothing.
     """
     digest = hashlib.sha256()
-    for path in files():
+    for path in kernel_modules():
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def prepare_cache() -> bool:
-    """Point numba at a folder of ours, in `NUMBA_CACHE_DIR` if that is set; False if it cannot be written."""
+    """Point numba at our own cache folder; False if it cannot be written.
+
+    The folder is inside `NUMBA_CACHE_DIR` if that is set, else inside the user's cache folder.
+    """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("tocsin")) / "numba"
     sources = sources_digest()
-    if folder.name != sources:  # the environment may come from a parent process that has been here
+    if folder.name != sources:  # a parent process may already have appended the digest to NUMBA_CACHE_DIR
         folder /= sources
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _forget_old(folder.parent)
+            _delete_old_versions(folder.parent)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         log.warning(
-            "compiled code cannot be cached in %s (%s): every start compiles anew, for up to a minute; "
-            "set NUMBA_CACHE_DIR to a folder that can be written",
+            "compiled code cannot be cached in %s (%s): every start compiles it again, which takes up to a minute; "
+            "set NUMBA_CACHE_DIR to a writable folder",
             folder,
             error.strerror,
         )
         return False
-    # numba reads the environment when it is imported and again before each compilation
+    # numba reads this variable when it is imported and again before each compilation.
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return True
 
 
-def _forget_old(folder: Path) -> None:
-    """Keep what the last few versions compiled; a process that still uses an older one compiles in memory."""
-    ours = [path for path in folder.iterdir() if len(path.name) == 16 and not set(path.name) - set("0123456789abcdef")]
-    with contextlib.suppress(FileNotFoundError):  # another process that starts now does the same
-        for path in sorted(ours, key=lambda path: path.stat().st_mtime)[:-KEPT_VERSIONS]:
+def _delete_old_versions(folder: Path) -> None:
+    """Delete the compiled code of all but the last `KEPT_VERSIONS` versions.
+
+    A process that still runs an older version compiles in memory.
+    """
+    version_folders = [
+        path for path in folder.iterdir() if len(path.name) == 16 and not set(path.name) - set("0123456789abcdef")
+    ]
+    # Another process that starts now may delete the same folders.
+    with contextlib.suppress(FileNotFoundError):
+        for path in sorted(version_folders, key=lambda path: path.stat().st_mtime)[:-KEPT_VERSIONS]:
             shutil.rmtree(path, ignore_errors=True)
 
 
 CACHED = prepare_cache()
 
-import numba  # noqa: E402 - only after its cache folder is set
+import numba  # noqa: E402 - must be imported after its cache folder is set
 
 
 def kernel(function: F) -> F:
-    """Compile on first call, without the interpreter lock, kept between starts where the cache can be written."""
+    """Compile a function on its first call and release the GIL while it runs; cache the code where possible."""
     return cast("F", numba.njit(cache=CACHED, nogil=True)(function))
 
 
 def inlined(function: F) -> F:
-    """A small part of kernels, put into each of them."""
+    """Compile a small function by inlining it into each kernel that calls it."""
     return cast("F", numba.njit(nogil=True, inline="always")(function))
 
 
 @inlined
 def address(array: NDArray[Any]) -> int:
-    """Where an array begins in memory.
+    """The memory address of the first byte of an array.
 
-    Only of arrays that the caller of a kernel holds, or that it gives back: numba frees an array of its own behind the
-    last line that names it, while its address is still written to (tests/data/arrays/test_jit.py).
+    Take the address only of arrays that the kernel's caller holds or that the kernel returns. numba frees a local array
+    after the last line that names it, even though code may still write to its address (tests/data/arrays/test_jit.py).
     """
-    return np.int64(array.ctypes.data)  # type: ignore[return-value] # numba has one kind of integers
+    return np.int64(array.ctypes.data)  # type: ignore[return-value] # numba has a single integer type

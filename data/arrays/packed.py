@@ -1,4 +1,4 @@
-"""Many byte strings in two arrays, which compiled loops take: columns of normal forms, cells, texts."""
+"""Many byte strings in two arrays, as compiled loops take them: columns of normal forms, cells or texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data.arrays.array_types import I64, U8, U32
 
 
 def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
-    """A read-only view (or copy) in one piece: kernels are compiled anew for every other kind of array."""
+    """A read-only, contiguous view (or copy) of an array: numba recompiles a kernel for every other kind of array."""
     flags = array.flags
     if array.dtype == dtype and flags.c_contiguous and not flags.writeable:
         return array
@@ -25,11 +25,11 @@ def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """Many byte strings in two arrays: item i is `blob[offsets[i]:offsets[i + 1]]`.
+    """Byte strings in two arrays: item i is `blob[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
         blob: shape (bytes,), read-only.
-        offsets: shape (n + 1,), from 0, not falling, read-only.
+        offsets: shape (n + 1,), starting at 0, never decreasing, read-only.
     """
 
     blob: U8 = field(repr=False)
@@ -41,14 +41,14 @@ class Packed:
 
     @classmethod
     def of(cls, items: Sequence[bytes]) -> Self:
-        """From a list of byte strings."""
+        """Pack a list of byte strings."""
         offsets = np.zeros(len(items) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, items), np.int64, len(items)), out=offsets[1:])
         return cls(np.frombuffer(b"".join(items), np.uint8), offsets)
 
     @classmethod
     def of_texts(cls, texts: Sequence[str]) -> Self:
-        """From a list of texts, as UTF-8; halves of surrogate pairs are left out."""
+        """Pack a list of texts as UTF-8; lone surrogates are left out."""
         whole = "\n".join(texts).encode("utf-8", "ignore")
         source = np.frombuffer(whole, np.uint8)
         ends = np.flatnonzero(source == ord("\n"))
@@ -60,19 +60,19 @@ class Packed:
         return cls(source[source != ord("\n")], offsets)
 
     @classmethod
-    def gathered(cls, blob: U8, starts: U32, ends: U32, column: int) -> Self:
-        """One column of cells that lie in rows: (row, column) is `blob[starts[row, column]:ends[row, column]]`."""
+    def from_cells(cls, blob: U8, starts: U32, ends: U32, column: int) -> Self:
+        """Pack one column of a table whose cell (row, column) is `blob[starts[row, column]:ends[row, column]]`."""
         from data.arrays import packed_kernels
 
         return cls(
-            *packed_kernels.gather(
+            *packed_kernels.gather_column(
                 read_only(blob, np.uint8), read_only(starts, np.uint32), read_only(ends, np.uint32), column
             )
         )
 
     @classmethod
-    def joined(cls, columns: Sequence[Self]) -> Self:
-        """All items of some columns, one column after the other."""
+    def concatenated(cls, columns: Sequence[Self]) -> Self:
+        """The items of several columns, one column after the other."""
         if not columns:
             return cls.empty(0)
         starts = np.cumsum([0, *(column.offsets[-1] for column in columns[:-1])])
@@ -81,7 +81,7 @@ class Packed:
 
     @classmethod
     def empty(cls, count: int) -> Self:
-        """`count` empty items: a column that is not there."""
+        """`count` empty items, which stand for an absent column."""
         return cls(np.zeros(0, np.uint8), np.zeros(count + 1, np.int64))
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class Packed:
 
     @property
     def lengths(self) -> I64:
-        """Shape (n,), in bytes; 0 where the item is absent."""
+        """Length of each item in bytes, shape (n,); 0 if the item is absent."""
         return np.diff(self.offsets)
 
     def item(self, index: int) -> bytes:
@@ -99,7 +99,7 @@ class Packed:
         return self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def take(self, items: I64) -> Self:
-        """Some items, in the order given."""
+        """The items with these indices, in this order."""
         lengths = self.lengths[items]
         offsets = np.zeros(len(items) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -107,38 +107,38 @@ class Packed:
         return type(self)(self.blob[places], offsets)
 
     def part(self, start: int, stop: int | None = None) -> Self:
-        """Some items in a row, from `start` up to `stop` or to the end, not copied."""
+        """Consecutive items from `start` up to `stop`, or to the end, without a copy."""
         offsets = self.offsets[start:] if stop is None else self.offsets[start : stop + 1]
         return type(self)(self.blob[offsets[0] : offsets[-1]], offsets - offsets[0])
 
     def text(self, index: int) -> str:
-        """One item as text; bytes that are no UTF-8 become U+FFFD."""
+        """One item as text; invalid UTF-8 becomes U+FFFD."""
         return self.item(index).decode("utf-8", "replace")
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
-        """All items as text, or some."""
+        """The items from `start` up to `stop`, or to the end, as texts; invalid UTF-8 becomes U+FFFD."""
         offsets = self.offsets[start:] if stop is None else self.offsets[start : max(stop, start) + 1]
         if len(offsets) < 2:
             return []
-        blob, cuts = self.blob[offsets[0] : offsets[-1]].tobytes(), (offsets - offsets[0]).tolist()
+        blob, bounds = self.blob[offsets[0] : offsets[-1]].tobytes(), (offsets - offsets[0]).tolist()
         if blob.isascii():
             whole = blob.decode("ascii")
-            return [whole[start:end] for start, end in pairwise(cuts)]
-        return [blob[start:end].decode("utf-8", "replace") for start, end in pairwise(cuts)]
+            return [whole[start:end] for start, end in pairwise(bounds)]
+        return [blob[start:end].decode("utf-8", "replace") for start, end in pairwise(bounds)]
 
     def to_list(self) -> list[bytes]:
-        """The inverse of `of`."""
-        blob, cuts = self.blob.tobytes(), self.offsets.tolist()
-        return [blob[start:end] for start, end in pairwise(cuts)]
+        """All items as a list: the inverse of `of`."""
+        blob, bounds = self.blob.tobytes(), self.offsets.tolist()
+        return [blob[start:end] for start, end in pairwise(bounds)]
 
 
 def join_packed(a: Packed, b: Packed) -> Packed:
-    """Items of `a` and `b`, of one length n, joined by 0x1F; empty where either is empty."""
+    """The items of `a` and `b`, which have equal lengths, joined pairwise by 0x1F; empty where either item is empty."""
     return _join(a, b, ordered=False)
 
 
 def pair_packed(surname: Packed, first: Packed) -> Packed:
-    """`name_pair` of every two items."""
+    """The sorted pair of each surname and first name, as `data.hashing.tags.name_pair` makes it."""
     return _join(surname, first, ordered=True)
 
 
@@ -146,5 +146,5 @@ def _join(a: Packed, b: Packed, *, ordered: bool) -> Packed:
     from data.arrays import packed_kernels
 
     if len(a) != len(b):
-        raise ValueError("columns of different lengths")
-    return Packed(*packed_kernels.join(a.blob, a.offsets, b.blob, b.offsets, ordered))
+        raise ValueError("the columns have different lengths")
+    return Packed(*packed_kernels.join_columns(a.blob, a.offsets, b.blob, b.offsets, ordered))

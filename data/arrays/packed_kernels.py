@@ -1,4 +1,4 @@
-"""Compiled loops that copy cells: out of rows into a column, and two columns into one."""
+"""Compiled loops that copy cells: from table rows into one column, and from two columns into one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from data.arrays.raw_memory import put_word, word
 
 
 @inlined
-def copy(source: U8, start: int, end: int, target: U8, at: int) -> int:
-    """Copy one cell; gives back where the next one goes."""
+def copy_cell(source: U8, start: int, end: int, target: U8, at: int) -> int:
+    """Copy `source[start:end]` to `target[at:]`; returns where the next cell goes."""
     place = start
     if end - start <= 32 and start + 32 <= len(source) and at + 32 <= len(target):
-        # what is written too much is overwritten by what comes behind it; no loop, whose end would not be foreseen
+        # Fixed-size copies instead of a loop, whose end the processor could not predict. The next cell overwrites the
+        # excess bytes.
         read, written = address(source) + start, address(target) + at
         put_word(written, word(read))
         put_word(written + 8, word(read + 8))
@@ -38,27 +39,27 @@ def _less(a: U8, at_a: int, end_a: int, b: U8, at_b: int, end_b: int) -> bool:
 
 
 @inlined
-def _place(offset: np.uint32) -> int:
-    """A place as a signed number: numba makes floats of the two kinds together."""
-    return np.int64(offset)  # type: ignore[return-value] # numba has one kind of integers
+def _as_signed(offset: np.uint32) -> int:
+    """An offset as a signed number: numba converts mixed signed and unsigned arithmetic to floats."""
+    return np.int64(offset)  # type: ignore[return-value] # numba has a single integer type
 
 
 @kernel
-def gather(blob: U8, starts: U32, ends: U32, column: int) -> tuple[U8, I64]:
-    """Blob and offsets of one column of cells (rows, columns) that lie from `starts` to `ends` in a blob."""
+def gather_column(blob: U8, starts: U32, ends: U32, column: int) -> tuple[U8, I64]:
+    """Blob and offsets of one column; `starts` and `ends`, shape (rows, columns), locate its cells in `blob`."""
     count = len(starts)
     offsets = np.zeros(count + 1, np.int64)
     for row in range(count):
-        offsets[row + 1] = offsets[row] + _place(ends[row, column]) - _place(starts[row, column])
+        offsets[row + 1] = offsets[row] + _as_signed(ends[row, column]) - _as_signed(starts[row, column])
     out = np.empty(offsets[count], np.uint8)
     for row in range(count):
-        copy(blob, _place(starts[row, column]), _place(ends[row, column]), out, offsets[row])
+        copy_cell(blob, _as_signed(starts[row, column]), _as_signed(ends[row, column]), out, offsets[row])
     return out, offsets
 
 
 @kernel
-def join(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U8, I64]:
-    """Blob and offsets of `a` + 0x1F + `b`, empty where either is; `ordered` puts the smaller of the two first."""
+def join_columns(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U8, I64]:
+    """Blob and offsets of each `a` + 0x1F + `b`, empty if either is empty; `ordered` puts the smaller item first."""
     count = len(a_offsets) - 1
     offsets = np.zeros(count + 1, np.int64)
     for item in range(count):
@@ -71,10 +72,10 @@ def join(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U
             continue
         at_a, end_a, at_b, end_b = a_offsets[item], a_offsets[item + 1], b_offsets[item], b_offsets[item + 1]
         if ordered and _less(b, at_b, end_b, a, at_a, end_a):
-            out = copy(b, at_b, end_b, blob, offsets[item])
-            copy(a, at_a, end_a, blob, out + 1)
+            out = copy_cell(b, at_b, end_b, blob, offsets[item])
+            copy_cell(a, at_a, end_a, blob, out + 1)
         else:
-            out = copy(a, at_a, end_a, blob, offsets[item])
-            copy(b, at_b, end_b, blob, out + 1)
+            out = copy_cell(a, at_a, end_a, blob, offsets[item])
+            copy_cell(b, at_b, end_b, blob, out + 1)
         blob[out] = 0x1F
     return blob, offsets

@@ -1,8 +1,9 @@
-"""Bytes and words at addresses, for compiled loops; nothing here knows what the bytes are.
+"""Reading and writing bytes and words at memory addresses, for compiled loops.
 
-The loops take addresses of arrays, not arrays: an array that one compiled function hands to another is counted up and
-down, and its indexes are checked for being negative, which made the whole pass four times slower. Whoever calls the
-loops keeps the arrays alive, and `SLACK` bytes behind everything that is read or written eight bytes at a time.
+The loops take addresses of arrays instead of arrays. When one compiled function passes an array to another, numba
+updates its reference count and checks each index for being negative, which made the whole pass four times slower.
+Callers of the loops must keep the arrays alive and must leave `SLACK` bytes behind all memory that is read or written
+eight bytes at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-# numba asks for the folder of compiled code when it is imported: `data.arrays.jit` names it and imports this module then
+# numba reads its cache folder when it is imported: import `data.arrays.jit`, which sets the folder, before this module.
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]  # no stubs are published
 from numba import types
@@ -19,8 +20,9 @@ from numba.extending import intrinsic
 
 SLACK = 64
 Word = np.uint64
-# where a loop begins to count: handed to other kernels a bare 0 is a kind of its own, for which they are all compiled once more
-ZERO: int = np.int64(0)  # type: ignore[assignment] # numba has one kind of integers
+# The start value of counters. numba gives a literal 0 a type of its own and would compile every kernel that receives it
+# once more.
+ZERO: int = np.int64(0)  # type: ignore[assignment] # numba has a single integer type
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 
 
@@ -53,7 +55,7 @@ def _put_byte(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - n
 
 
 def _put_word(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    """The inverse of `word`."""
+    """Write eight bytes, little-endian, at an address of any alignment."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
         builder.store(args[1], builder.inttoptr(args[0], _I64.as_pointer()), align=1)
@@ -63,7 +65,7 @@ def _put_word(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001 - n
 
 
 def _signed(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    """The same 64 bits as a signed number; numba makes floats of the two kinds together."""
+    """The same 64 bits as a signed number: numba converts mixed signed and unsigned arithmetic to floats."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
         return args[0]
@@ -71,8 +73,8 @@ def _signed(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.int64(types.uint64), code
 
 
-def _runs(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    """Of the 32 bytes at an address: which are letters or digits (bits 0 to 31), which are digits (bits 32 to 63)."""
+def _alphanumeric_bits(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """Two masks of the 32 bytes at an address: bits 0 to 31 mark ASCII letters and digits, 32 to 63 digits."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
         vector, mask = ir.VectorType(_I8, 32), ir.IntType(32)
@@ -90,8 +92,8 @@ def _runs(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.int64(types.int64), code
 
 
-def _low_bit(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    """The number of the lowest bit that is set; 64 for 0."""
+def _trailing_zeros(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The index of the lowest set bit; 64 for 0."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -99,8 +101,8 @@ def _low_bit(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
     return types.int64(types.int64), code
 
 
-def _bits(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    """How many bits are set."""
+def _popcount(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The number of set bits."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
         return builder.ctpop(args[0])
@@ -109,14 +111,14 @@ def _bits(typing: Any, value: Any) -> Any:  # noqa: ARG001 - numba's protocol
 
 
 def _prefetch(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's protocol
-    """Have the processor bring the cache line at an address, which need not be readable, while work goes on."""
+    """Ask the processor to load the cache line at an address, without waiting; the address need not be readable."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001 - numba's protocol
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), number, number, number])
         declare: Any = cgutils.get_or_insert_function
         call = declare(builder.module, kind, "llvm.prefetch.p0i8")
-        # for reading, to be used once, data
+        # arguments: read access, no temporal locality, data cache
         builder.call(call, [builder.inttoptr(args[0], _I8.as_pointer()), number(0), number(0), number(1)])
         return context.get_dummy_value()
 
@@ -128,7 +130,7 @@ word = cast("Callable[[int], Word]", intrinsic(_word))
 put_byte = cast("Callable[[int, int], None]", intrinsic(_put_byte))
 put_word = cast("Callable[[int, Word], None]", intrinsic(_put_word))
 signed = cast("Callable[[Word], int]", intrinsic(_signed))
-runs = cast("Callable[[int], int]", intrinsic(_runs))
+alphanumeric_bits = cast("Callable[[int], int]", intrinsic(_alphanumeric_bits))
 prefetch = cast("Callable[[int], None]", intrinsic(_prefetch))
-bits_of = cast("Callable[[int], int]", intrinsic(_bits))
-low_bit = cast("Callable[[int], int]", intrinsic(_low_bit))
+popcount = cast("Callable[[int], int]", intrinsic(_popcount))
+trailing_zeros = cast("Callable[[int], int]", intrinsic(_trailing_zeros))

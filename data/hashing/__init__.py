@@ -1,1 +1,1 @@
-"""Keys of a case, probe tags, confirm digests and file prints."""
+"""Keys of a case, probe tags, confirm digests and file fingerprints."""

@@ -1,4 +1,4 @@
-"""Keys of a case: the match key and the enrolment key, as files and in memory, and the keys that are derived from them."""
+"""Keys of a case: the match key and the enrolment key, their key files, and the keys derived from them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from data.errors import KeyFileError
 
 
 @lru_cache(maxsize=16)
-def subkey(post_key: bytes, purpose: bytes) -> bytes:
-    """32 bytes derived from the post key, for one purpose alone."""
+def post_subkey(post_key: bytes, purpose: bytes) -> bytes:
+    """A key of 32 bytes, derived from the post key, for one purpose only."""
     return HKDF(SHA256(), 32, salt=None, info=b"tocsin post " + purpose).derive(post_key)
 
 
-def keyed(post_key: bytes, purpose: bytes, value: bytes) -> str:
-    """32 hex digits of a value under the post key; digests for two purposes never meet."""
-    return hmac.new(subkey(post_key, purpose), value, hashlib.sha256).hexdigest()[:32]
+def keyed_digest(post_key: bytes, purpose: bytes, value: bytes) -> str:
+    """The digest of a value under the post key, 32 hex digits; digests for different purposes cannot be compared."""
+    return hmac.new(post_subkey(post_key, purpose), value, hashlib.sha256).hexdigest()[:32]
 
 
 MATCH_KEY_LINE = "tocsin-match-key-1"
@@ -35,7 +35,7 @@ _ENROL_SIZES = {"probe": 16, "confirm": 32, "bundle": 32}
 
 @dataclass(frozen=True, slots=True)
 class EnrolKeys:
-    """What a client needs to make tags of one case; reads none, and opens no evidence."""
+    """The keys that a client needs to make tags of one case; no tag can be read with them and no evidence opened."""
 
     case: str
     probe: bytes = field(repr=False)
@@ -45,7 +45,15 @@ class EnrolKeys:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys of one case. probe: 16 bytes; confirm, bundle, post: 32 bytes; case: 16 hex digits, safe to print."""
+    """All keys of one case.
+
+    Attributes:
+        probe: 16 bytes, for probe tags.
+        confirm: 32 bytes, for confirm digests.
+        bundle: 32 bytes, for bundles of tags.
+        post: 32 bytes, for ids and versions of posts.
+        case: id of the case, 16 hex digits, safe to print.
+    """
 
     probe: bytes = field(repr=False)
     confirm: bytes = field(repr=False)
@@ -55,24 +63,25 @@ class Keys:
 
     @property
     def enrol(self) -> EnrolKeys:
-        """The part that clients may hold."""
+        """The keys that clients may hold."""
         return EnrolKeys(self.case, self.probe, self.confirm, self.bundle)
 
 
 @dataclass(frozen=True, slots=True)
 class MatchKey:
-    """The 32 secret bytes that every tag of one case hangs on."""
+    """The 32 secret bytes from which all keys of one case, and so all its tags, are derived."""
 
     secret: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         if len(self.secret) != 32:
             raise KeyFileError(
-                f"a match key has 32 bytes, this one {len(self.secret)}", hint="restore the key file from its backup"
+                f"a match key must have 32 bytes, but this one has {len(self.secret)}",
+                hint="restore the key file from its backup",
             )
 
     def derive(self) -> Keys:
-        """The keys of the case, by HKDF-SHA-256 with one label each."""
+        """The keys of the case, each derived by HKDF-SHA-256 under a label of its own."""
         return Keys(
             probe=self._expand(b"probe", 16),
             confirm=self._expand(b"confirm", 32),
@@ -91,12 +100,14 @@ def format_match_key(key: MatchKey) -> str:
 
 
 def parse_match_key(text: str) -> MatchKey:
-    """The inverse of `format_match_key`; raises KeyFileError, which never shows the key."""
+    """Read a match key file, the inverse of `format_match_key`; raises KeyFileError, which never shows the key."""
     match text.split():
         case [first, secret] if first == MATCH_KEY_LINE:
             return MatchKey(_decode(secret, "the match key"))
         case [first, *_] if first == ENROL_KEY_LINE:
-            raise KeyFileError("this is an enrolment key, not a match key", hint="name the home's keys/match.key")
+            raise KeyFileError(
+                "this is an enrolment key, not a match key", hint="use keys/match.key of the home folder"
+            )
         case []:
             raise KeyFileError("the match key file is empty", hint="restore keys/match.key from its backup")
         case _:
@@ -107,14 +118,14 @@ def parse_match_key(text: str) -> MatchKey:
 
 
 def format_enrol_key(keys: Keys | EnrolKeys) -> str:
-    """The text of an enrolment key file; its last line guards against damage."""
+    """The text of an enrolment key file; its last line is a checksum that detects damage."""
     lines = [ENROL_KEY_LINE, f"case={keys.case}"]
     lines += [f"{name}={base64.b64encode(getattr(keys, name)).decode()}" for name in _ENROL_SIZES]
     return "\n".join([*lines, f"check={_check(lines, keys.bundle)}"]) + "\n"
 
 
 def parse_enrol_key(text: str) -> EnrolKeys:
-    """The inverse of `format_enrol_key`; raises KeyFileError, which never shows a key."""
+    """Read an enrolment key file, the inverse of `format_enrol_key`; raises KeyFileError, which never shows a key."""
     hint = "ask the team that runs the monitor for a fresh copy of enrol.key"
     lines = text.split()
     if not lines or lines[0] != ENROL_KEY_LINE:
@@ -125,12 +136,12 @@ def parse_enrol_key(text: str) -> EnrolKeys:
         raise KeyFileError(f"this is not an enrolment key: its first line must be {ENROL_KEY_LINE}", hint=hint)
     values = dict(line.partition("=")[::2] for line in lines[1:])
     if list(values) != ["case", *_ENROL_SIZES, "check"] or len(values) != len(lines) - 1:
-        raise KeyFileError("the enrolment key lacks lines or has lines too many", hint=hint)
+        raise KeyFileError("the enrolment key has missing or extra lines", hint=hint)
     keys = {name: _decode(values[name], f"the line {name} of the enrolment key") for name in _ENROL_SIZES}
     if not hmac.compare_digest(_check(lines[:-1], keys["bundle"]).encode(), values["check"].encode()):
-        raise KeyFileError("the enrolment key is damaged: its check line does not agree", hint=hint)
+        raise KeyFileError("the enrolment key is damaged: its check line does not match", hint=hint)
     if any(len(keys[name]) != size for name, size in _ENROL_SIZES.items()):
-        raise KeyFileError("the enrolment key holds keys of a wrong length", hint=hint)
+        raise KeyFileError("the enrolment key contains a key of the wrong length", hint=hint)
     return EnrolKeys(values["case"], **keys)
 
 
@@ -142,5 +153,5 @@ def _decode(text: str, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        # the cause quotes nothing, but its text adds nothing either
+        # The original error is dropped: its text adds nothing.
         raise KeyFileError(f"{what} is not base64", hint="restore the file from its backup") from None

@@ -1,4 +1,7 @@
-"""Compiled loops that tag packed items: SipHash-2-4 in lanes and HMAC-SHA-256; their plain twins are in `tags`."""
+"""Compiled loops that hash packed items: SipHash-2-4, eight items at a time, and HMAC-SHA-256.
+
+The reference implementations are in `data.hashing.tags`.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,33 @@ import numpy as np
 
 from data.arrays.array_types import I64, U8, U32, U64
 from data.arrays.jit import address, inlined, kernel
-from data.arrays.packed_kernels import copy
+from data.arrays.packed_kernels import copy_cell
 from data.arrays.raw_memory import put_word, word
 from data.hashing import sha256_instructions
-from data.hashing.siphash_kernels import LANES, hash_eight
+from data.hashing.siphash_kernels import LANES, siphash_eight
 
 # --- SipHash-2-4 -----------------------------------------------------------------------------------------------------
 
 
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
-# a message of the longest item that goes side by side with others, and the bytes that are read behind it
-_MOST_WORDS = 34
-_LANE_BYTES = 8 * (_MOST_WORDS - 2)
-_BEHIND = 16
+# words of the longest message (items of up to 255 bytes) for which `lane_buffer` has space
+_MAX_WORDS = 34
+# how many bytes after an item may be read
+_READ_AHEAD = 16
 
 
 @inlined
-def _lay(room: int, lane: int, kind: int, at: int, length: int) -> int:
-    """Write the message of one lane: kind byte, `length` bytes at an address, length byte; returns its words.
+def _write_message(buffer: int, lane: int, kind: int, at: int, length: int) -> int:
+    """Write the message of one lane: kind byte, then `length` bytes from an address, then the length byte.
 
-    Up to 15 bytes behind the item are read.
+    Up to 15 bytes after the item are read.
+
+    Returns:
+        The size of the message in words.
     """
     total = length + 1
-    place = room + 8 * lane
+    place = buffer + 8 * lane
     # the kind byte is the first of the message
     part = (word(at) << np.uint64(8)) | np.uint64(kind)
     at += 7
@@ -44,61 +50,64 @@ def _lay(room: int, lane: int, kind: int, at: int, length: int) -> int:
 
 
 @kernel
-def lane_room() -> U64:
-    """Room for the messages of all lanes, their sizes, and one group of tags."""
-    return np.zeros((_MOST_WORDS + 2) * LANES, np.uint64)
+def lane_buffer() -> U64:
+    """A buffer for the messages of all lanes, their sizes, and one group of tags."""
+    return np.zeros((_MAX_WORDS + 2) * LANES, np.uint64)
 
 
 @kernel
-def candidate_tags(k0: np.uint64, k1: np.uint64, arena: int, metas: I64, tags: U64, count: int, room: U64) -> None:
-    """The probe tags of candidates, whose forms of at most 255 bytes lie in an arena.
+def candidate_tags(k0: np.uint64, k1: np.uint64, arena: int, metas: I64, tags: U64, count: int, buffer: U64) -> None:
+    """Compute the probe tags of candidates, whose normal forms of at most 255 bytes lie in an arena.
 
     Args:
         k0: first half of the key.
-        k1: its second half.
-        arena: address, with room for 16 bytes behind the last form.
-        metas: kind (7 bits from bit 56), length (8 from 48), place in the arena (24 from 24).
-        tags: filled, shape (count,) or more.
-        count: of candidates.
-        room: of `lane_room`.
+        k1: second half of the key.
+        arena: address of the arena, with at least 16 bytes after the last form.
+        metas: for each candidate its kind (7 bits from bit 56), length (8 bits from 48) and place in the arena (24 bits
+            from 24).
+        tags: the output, shape (count,) or longer.
+        count: number of candidates.
+        buffer: made by `lane_buffer`.
     """
-    at_room = address(room)
-    sizes, out = at_room + 8 * LANES * _MOST_WORDS, at_room + 8 * LANES * (_MOST_WORDS + 1)
+    at_buffer = address(buffer)
+    sizes, out = at_buffer + 8 * LANES * _MAX_WORDS, at_buffer + 8 * LANES * (_MAX_WORDS + 1)
     for group in range(0, count, LANES):
-        most = 0
+        longest_words = 0
         for lane in range(LANES):
             words = 0
             if group + lane < count:
                 meta = metas[group + lane]
-                words = _lay(at_room, lane, (meta >> 56) & 127, arena + ((meta >> 24) & 0xFFFFFF), (meta >> 48) & 255)
+                words = _write_message(
+                    at_buffer, lane, (meta >> 56) & 127, arena + ((meta >> 24) & 0xFFFFFF), (meta >> 48) & 255
+                )
             put_word(sizes + 8 * lane, np.uint64(words))
-            most = max(most, words)
-        hash_eight(k0, k1, at_room, sizes, most, out)
+            longest_words = max(longest_words, words)
+        siphash_eight(k0, k1, at_buffer, sizes, longest_words, out)
         for lane in range(min(LANES, count - group)):
             tags[group + lane] = word(out + 8 * lane)
 
 
 @kernel
-def _copied(blob: U8, start: int, end: int, room: int) -> int:
-    """An item at the end of its blob with slack behind it: its address there."""
+def _copy_with_padding(blob: U8, start: int, end: int, buffer: int) -> int:
+    """Copy an item from the end of its blob to `buffer`, where bytes after it may be read; returns its new address."""
     for at in range(0, end - start, 1):
-        put_word(room + at, np.uint64(blob[start + at]))
-    return room
+        put_word(buffer + at, np.uint64(blob[start + at]))
+    return buffer
 
 
 @kernel
-def probe_tags(k0: np.uint64, k1: np.uint64, kinds: U8, blob: U8, offsets: I64) -> U64:
-    """The probe tag of every item, shape (n,)."""
+def probe_tags_loop(k0: np.uint64, k1: np.uint64, kinds: U8, blob: U8, offsets: I64) -> U64:
+    """The probe tag of each item, shape (n,); 0 for an empty item."""
     count = len(kinds)
     tags = np.zeros(count, np.uint64)
     longest = 0
     for item in range(count):
         longest = max(longest, offsets[item + 1] - offsets[item])
-    # a long item needs a longer room; those at the end of the blob are read from a copy with something behind them
-    most_words = max(_MOST_WORDS, (longest + 1 >> 3) + 2)
-    room = np.zeros((most_words + 2) * LANES, np.uint64)
+    # A long item needs a larger buffer. Items at the end of the blob are copied, because bytes after them are read.
+    max_words = max(_MAX_WORDS, (longest + 1 >> 3) + 2)
+    buffer = np.zeros((max_words + 2) * LANES, np.uint64)
     copies = np.zeros(LANES * (longest + 32), np.uint8)
-    _hash_items(k0, k1, kinds, blob, offsets, longest, most_words, room, copies, tags)
+    _hash_items(k0, k1, kinds, blob, offsets, longest, max_words, buffer, copies, tags)
     return tags
 
 
@@ -110,33 +119,33 @@ def _hash_items(
     blob: U8,
     offsets: I64,
     longest: int,
-    most_words: int,
-    room: U64,
+    max_words: int,
+    buffer: U64,
     copies: U8,
     tags: U64,
 ) -> None:
-    """`probe_tags`, with room that the caller keeps alive."""
+    """The body of `probe_tags_loop`; the caller keeps `buffer` and `copies` alive."""
     chosen = np.zeros(LANES, np.int64)
-    at_room, at_blob, at_copies = address(room), address(blob), address(copies)
-    sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
+    at_buffer, at_blob, at_copies = address(buffer), address(blob), address(copies)
+    sizes, out = at_buffer + 8 * LANES * max_words, at_buffer + 8 * LANES * (max_words + 1)
     item, count = 0, len(kinds)
     while item < count:
-        filled = most = 0
+        filled = longest_words = 0
         while filled < LANES and item < count:
             start, end = offsets[item], offsets[item + 1]
             if end > start:
                 place = at_blob + start
-                if end + _BEHIND > len(blob):
-                    place = _copied(blob, start, end, at_copies + filled * (longest + 32))
-                words = _lay(at_room, filled, kinds[item], place, end - start)
+                if end + _READ_AHEAD > len(blob):
+                    place = _copy_with_padding(blob, start, end, at_copies + filled * (longest + 32))
+                words = _write_message(at_buffer, filled, kinds[item], place, end - start)
                 put_word(sizes + 8 * filled, np.uint64(words))
-                most = max(most, words)
+                longest_words = max(longest_words, words)
                 chosen[filled] = item
                 filled += 1
             item += 1
         for lane in range(filled, LANES):
             put_word(sizes + 8 * lane, np.uint64(0))
-        hash_eight(k0, k1, at_room, sizes, most, out)
+        siphash_eight(k0, k1, at_buffer, sizes, longest_words, out)
         for lane in range(filled):
             tags[chosen[lane]] = word(out + 8 * lane)
 
@@ -145,16 +154,16 @@ def _hash_items(
 def pair_tags(
     k0: np.uint64, k1: np.uint64, kind: int, a: U8, a_offsets: I64, b: U8, b_offsets: I64, keys: U64, column: int
 ) -> None:
-    """The probe tag of every `a` + 0x1F + `b` into a column of `keys`, shape (n, …); 0 where either is empty."""
+    """Write the probe tag of each `a` + 0x1F + `b` to a column of `keys`, shape (n, columns); 0 if either is empty."""
     count = len(a_offsets) - 1
     longest = 0
     for item in range(count):
         longest = max(longest, a_offsets[item + 1] - a_offsets[item] + b_offsets[item + 1] - b_offsets[item] + 1)
-    most_words = (longest + 1 >> 3) + 3
-    room = np.zeros((most_words + 2) * LANES, np.uint64)
-    # with room behind what is read and written several bytes at a time
+    max_words = (longest + 1 >> 3) + 3
+    buffer = np.zeros((max_words + 2) * LANES, np.uint64)
+    # with padding, because several bytes are read and written at a time
     text = np.zeros(LANES * (longest + 64), np.uint8)
-    _hash_pairs(k0, k1, kind, a, a_offsets, b, b_offsets, longest + 64, most_words, room, text, keys, column)
+    _hash_pairs(k0, k1, kind, a, a_offsets, b, b_offsets, longest + 64, max_words, buffer, text, keys, column)
 
 
 @kernel
@@ -167,38 +176,39 @@ def _hash_pairs(
     b: U8,
     b_offsets: I64,
     lane_size: int,
-    most_words: int,
-    room: U64,
+    max_words: int,
+    buffer: U64,
     text: U8,
     keys: U64,
     column: int,
 ) -> None:
-    """`pair_tags`, with room that the caller keeps alive."""
+    """The body of `pair_tags`; the caller keeps `buffer` and `text` alive."""
     chosen, ends = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    at_room, at_text = address(room), address(text)
-    sizes, out = at_room + 8 * LANES * most_words, at_room + 8 * LANES * (most_words + 1)
+    at_buffer, at_text = address(buffer), address(text)
+    sizes, out = at_buffer + 8 * LANES * max_words, at_buffer + 8 * LANES * (max_words + 1)
     item, count = 0, len(a_offsets) - 1
     while item < count:
-        filled = most = 0
+        filled = longest_words = 0
         while filled < LANES and item < count:
             start_a, end_a, start_b, end_b = a_offsets[item], a_offsets[item + 1], b_offsets[item], b_offsets[item + 1]
             if end_a > start_a and end_b > start_b:
-                end = copy(a, start_a, end_a, text, filled * lane_size)
+                end = copy_cell(a, start_a, end_a, text, filled * lane_size)
                 text[end] = 0x1F
-                ends[filled] = copy(b, start_b, end_b, text, end + 1)
+                ends[filled] = copy_cell(b, start_b, end_b, text, end + 1)
                 chosen[filled] = item
                 filled += 1
             else:
                 keys[item, column] = 0
             item += 1
-        # all lanes are copied first: what was just written in other words than it is read in is waited for
+        # All items are copied before any message is written: reading memory right after it was written in words of
+        # other sizes would stall the processor.
         for lane in range(filled):
-            words = _lay(at_room, lane, kind, at_text + lane * lane_size, ends[lane] - lane * lane_size)
+            words = _write_message(at_buffer, lane, kind, at_text + lane * lane_size, ends[lane] - lane * lane_size)
             put_word(sizes + 8 * lane, np.uint64(words))
-            most = max(most, words)
+            longest_words = max(longest_words, words)
         for lane in range(filled, LANES):
             put_word(sizes + 8 * lane, np.uint64(0))
-        hash_eight(k0, k1, at_room, sizes, most, out)
+        siphash_eight(k0, k1, at_buffer, sizes, longest_words, out)
         for lane in range(filled):
             keys[chosen[lane], column] = word(out + 8 * lane)
 
@@ -227,8 +237,8 @@ def _rotate(word: np.uint32, by: int) -> np.uint32:
 
 
 @kernel
-def _message(block: U8, words: U32) -> None:
-    """The first 16 of `words` from the 64 bytes of `block`."""
+def _load_block(block: U8, words: U32) -> None:
+    """Write the 64 bytes of `block` to the first 16 of `words`, big-endian."""
     for i in range(16):
         words[i] = np.uint32(
             (np.uint32(block[4 * i]) << np.uint32(24))
@@ -239,9 +249,9 @@ def _message(block: U8, words: U32) -> None:
 
 
 @kernel
-def compress_by_hand(state: U32, block: U8, words: U32) -> None:
-    """One SHA-256 step: `state` (8 words) takes in `block` (64 bytes); `words` is 64 words of room."""
-    _message(block, words)
+def compress_portable(state: U32, block: U8, words: U32) -> None:
+    """Update the SHA-256 `state` (8 words) with `block` (64 bytes); `words` is a buffer of 64 words."""
+    _load_block(block, words)
     for i in range(16, 64):
         x, y = words[i - 15], words[i - 2]
         s0 = _rotate(x, 7) ^ _rotate(x, 18) ^ (x >> np.uint32(3))
@@ -267,16 +277,16 @@ def compress_by_hand(state: U32, block: U8, words: U32) -> None:
 
 
 @kernel
-def compress_by_instructions(state: U32, block: U8, words: U32) -> None:
-    """As `compress_by_hand`, on processors that have instructions for it."""
-    _message(block, words)
-    sha256_instructions.take_in(state, words, _ROUND)
+def compress_with_instructions(state: U32, block: U8, words: U32) -> None:
+    """As `compress_portable`, by the processor's SHA instructions, where `sha256_instructions.AVAILABLE`."""
+    _load_block(block, words)
+    sha256_instructions.compress_block(state, words, _ROUND)
 
 
-_compress = compress_by_instructions if sha256_instructions.AVAILABLE else compress_by_hand
+_compress = compress_with_instructions if sha256_instructions.AVAILABLE else compress_portable
 
 
-# loops, for numba compiles an assignment to a part of an array together with the text of its error: 1.5 s
+# Loops instead of slice assignments, for which numba also compiles the text of their errors, which takes 1.5 s.
 @inlined
 def _fill(block: U8, start: int, value: int) -> None:
     for at in range(start, len(block)):
@@ -290,8 +300,8 @@ def _set_words(state: U32, to: U32) -> None:
 
 
 @kernel
-def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
-    """The first 16 bytes of HMAC-SHA-256 of every item, shape (n, 16); the key has at most 64 bytes."""
+def confirm_digests_loop(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
+    """The first 16 bytes of the HMAC-SHA-256 of each item, shape (n, 16); the key may have up to 64 bytes."""
     words, block = np.empty(64, np.uint32), np.zeros(64, np.uint8)
     inner, outer, state = _INITIAL.copy(), _INITIAL.copy(), np.empty(8, np.uint32)
     for pad, padded in ((0x36, inner), (0x5C, outer)):
@@ -327,7 +337,7 @@ def confirm_digests(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
 
 @kernel
 def _finish(state: U32, block: U8, fill: int, bits: np.uint64, words: U32) -> None:
-    """Pad the last `fill` bytes in `block` and take them in; `bits` is the length of everything."""
+    """Update `state` with the last `fill` bytes in `block` and the padding; `bits` is the whole message's length."""
     block[fill] = 0x80
     _fill(block, fill + 1, 0)
     if fill >= 56:

@@ -1,13 +1,13 @@
-"""One SHA-256 step by the processor's own instructions (x86-64 with SHA extensions), for compiled loops.
+"""The SHA-256 compression function in the processor's SHA instructions (x86-64), for compiled loops.
 
-`AVAILABLE` says whether this processor has them; the loop that does without is in `data.hashing.hash_kernels`.
+`AVAILABLE` is true if this processor has these instructions; `data.hashing.hash_kernels` has the portable version.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# numba asks for the folder of compiled code when it is imported: `data.arrays.jit` names it and imports this module then
+# numba reads its cache folder when it is imported: import `data.arrays.jit`, which sets the folder, before this module.
 import llvmlite.binding as llvm  # type: ignore[import-untyped]  # no stubs are published
 from llvmlite import ir
 from numba import types
@@ -20,11 +20,11 @@ _WORD = ir.IntType(32)
 _FOUR = ir.VectorType(_WORD, 4)
 
 
-def _take_in(_typing: Any, state: Any, words: Any, constants: Any) -> Any:
-    """Let `state` (8 words) take in the 16 message words of a block; `constants` are the 64 of the rounds.
+def _compress_block(_typing: Any, state: Any, words: Any, constants: Any) -> Any:
+    """Update `state` (8 words) with the 16 message words of a block; `constants` are the 64 round constants.
 
-    Source: Intel, "New Instructions Supporting the Secure Hash Algorithm", 2013: two rounds for each instruction on
-    the state as (A, B, E, F) and (C, D, G, H), four words of the schedule at a time.
+    Source: Intel, "New Instructions Supporting the Secure Hash Algorithm", 2013: each instruction does two rounds on
+    the state as (A, B, E, F) and (C, D, G, H), and four words of the message schedule at a time.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -46,7 +46,7 @@ def _take_in(_typing: Any, state: Any, words: Any, constants: Any) -> Any:
             return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_WORD, 4), list(lanes)))
 
         low, high = load(state_at, 0), load(state_at, 4)
-        # lanes from the lowest: F E B A and H G D C
+        # lanes, lowest first: F E B A and H G D C
         abef, cdgh = first_abef, first_cdgh = pick(low, high, 5, 4, 1, 0), pick(low, high, 7, 6, 3, 2)
         schedule = [load(words_at, at) for at in (0, 4, 8, 12)]
         for step in range(16):
@@ -66,5 +66,5 @@ def _take_in(_typing: Any, state: Any, words: Any, constants: Any) -> Any:
     return types.void(state, words, constants), generate
 
 
-# what numba calls its first argument is not given where compiled code calls it
-take_in: Any = intrinsic(_take_in)
+# Compiled code calls this without the first argument, which numba itself passes.
+compress_block: Any = intrinsic(_compress_block)

@@ -1,6 +1,7 @@
-"""Keyed hashing: kinds, the keys of a case and their files, probe tags and confirm digests, one by one and in batch.
+"""Keyed hashing: kinds of tags, and probe tags and confirm digests of single values and in batch.
 
-Normal forms come from `data.identifiers.normalise`; sets of tags are `data.tagsets.tagset`. The batch functions load numba on first use.
+Normal forms come from `data.identifiers.normalise`, the keys of a case from `data.hashing.case_keys`; sets of tags are
+in `data.tagsets.tagset`. The batch functions load numba on first use.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _MASK = (1 << 64) - 1
 
 
 class Kind(IntEnum):
-    """What a tag is a tag of; the number is the first byte that is hashed."""
+    """The kind of value or record key that a tag stands for; the number is the first byte that is hashed."""
 
     EMAIL = 1
     PHONE = 2
@@ -36,7 +37,7 @@ class Kind(IntEnum):
 
     @property
     def word(self) -> str:
-        """The name people and JSON see: `email`, `name+dob`."""
+        """The name in messages and JSON: `email`, `name+dob`."""
         return self.name.lower().replace("_", "+")
 
 
@@ -44,15 +45,11 @@ VALUE_KINDS = tuple(kind for kind in Kind if kind < 16)
 RECORD_KINDS = tuple(kind for kind in Kind if kind >= 16)
 """In the order of the six columns of a record-key array."""
 
-
-# --- key files -------------------------------------------------------------------------------------------------------
-
-
 # --- hashes of single values -----------------------------------------------------------------------------------------
 
 
 def probe_tag(key: bytes, kind: int, value: bytes) -> int:
-    """SipHash-2-4 of kind byte and normal form under 16 key bytes; 0 means absent: only an empty value gives it.
+    """SipHash-2-4 of kind byte and normal form under a key of 16 bytes; 0 (absent) if and only if `value` is empty.
 
     Source: Aumasson and Bernstein 2012, "SipHash: a fast short-input PRF".
     """
@@ -60,7 +57,7 @@ def probe_tag(key: bytes, kind: int, value: bytes) -> int:
 
 
 def siphash(key: bytes, message: bytes) -> int:
-    """Plain SipHash-2-4, which the batch is held against."""
+    """SipHash-2-4 in plain Python, the reference for the compiled batch version."""
     k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
     v0, v1, v2, v3 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
     whole = len(message) & ~7
@@ -85,34 +82,40 @@ def siphash(key: bytes, message: bytes) -> int:
 
 
 def confirm_digest(key: bytes, kind: int, value: bytes) -> bytes:
-    """The first 16 bytes of HMAC-SHA-256 of kind byte and normal form under 32 key bytes, by the standard library."""
+    """The first 16 bytes of HMAC-SHA-256 of kind byte and normal form under a key of 32 bytes."""
     return hmac.digest(key, bytes((kind,)) + value, hashlib.sha256)[:16]
 
 
 def keyed_sha256(post_key: bytes, sha256: str) -> str:
-    """The form in which a sample's digest (64 hex digits) may rest: short samples could be guessed from the bare one."""
+    """A sample's SHA-256 (64 hex digits), hashed under the post key, which is the form that may be stored.
+
+    A short sample could be guessed from its plain SHA-256.
+    """
     return hmac.digest(post_key, bytes.fromhex(sha256), "sha256").hex()
 
 
 def name_pair(surname: bytes, first: bytes) -> bytes:
-    """Both names in sorted order, so that swapped columns agree; b'' if one is missing."""
+    """Both names in sorted order, so that swapped columns give the same result; b'' if one is missing."""
     return SEPARATOR.join(sorted((surname, first))) if surname and first else b""
 
 
 def record_input(kind: int, a: bytes, b: bytes) -> bytes:
-    """What is hashed, after the kind byte, for a record key of two parts (`name+dob`: the `name_pair` and the dob).
+    """The hash input, after the kind byte, for a record key of two parts (`name+dob`: the `name_pair` and the dob).
 
-    b'' if a part is missing; raises ValueError for a kind that is no record key.
+    b'' if a part is missing; raises ValueError if `kind` is not a record key.
     """
     if kind not in RECORD_KINDS:
-        raise ValueError(f"kind {kind} is no record key")
+        raise ValueError(f"kind {kind} is not a record key")
     return a + SEPARATOR + b if a and b else b""
 
 
 def record_inputs(
     first: bytes = b"", surname: bytes = b"", dob: bytes = b"", nir: bytes = b"", email: bytes = b"", phone: bytes = b""
 ) -> list[tuple[Kind, bytes]]:
-    """The record keys that normal forms of one person give, in the order of `RECORD_KINDS`, missing ones left out."""
+    """Kind and hash input of each record key of one person, given normal forms, in the order of `RECORD_KINDS`.
+
+    Record keys of which a part is missing are left out.
+    """
     pairs = zip(
         RECORD_KINDS,
         ((name_pair(surname, first), dob), (nir, first), (nir, dob), (email, first), (phone, first), (phone, dob)),
@@ -126,18 +129,18 @@ def record_inputs(
 
 
 def probe_tags(key: bytes, kind: int | U8, packed: Packed) -> U64:
-    """`probe_tag` of every item, shape (n,); `kind` is one for all or shape (n,)."""
+    """`probe_tag` of every item, shape (n,); `kind` is one kind for all items, or shape (n,)."""
     from data.hashing import hash_kernels
 
     kinds = _kinds(kind, len(packed))
-    return hash_kernels.probe_tags(*_words(key), kinds, packed.blob, packed.offsets)
+    return hash_kernels.probe_tags_loop(*_key_halves(key), kinds, packed.blob, packed.offsets)
 
 
 def confirm_digests(key: bytes, kind: int | U8, packed: Packed) -> U8:
-    """`confirm_digest` of every item, shape (n, 16); `kind` is one for all or shape (n,)."""
+    """`confirm_digest` of every item, shape (n, 16); `kind` is one kind for all items, or shape (n,)."""
     from data.hashing import hash_kernels
 
-    return hash_kernels.confirm_digests(
+    return hash_kernels.confirm_digests_loop(
         np.frombuffer(key, np.uint8), _kinds(kind, len(packed)), packed.blob, packed.offsets
     )
 
@@ -151,7 +154,7 @@ def record_keys(
     email: Packed | None = None,
     phone: Packed | None = None,
 ) -> U64:
-    """The six record keys of n people whose normal forms stand in columns of one length n; None for no such column.
+    """The six record keys of n people, whose normal forms are in columns of length n; None for an absent column.
 
     Returns:
         Shape (n, 6), columns in the order of `RECORD_KINDS`, 0 where a part is missing.
@@ -161,16 +164,16 @@ def record_keys(
     columns = [column for column in (first, surname, dob, nir, email, phone) if column is not None]
     keys = np.zeros((len(columns[0]) if columns else 0, len(RECORD_KINDS)), np.uint64)
     if any(len(column) != len(keys) for column in columns):
-        raise ValueError("columns of different lengths")
+        raise ValueError("the columns have different lengths")
     names = pair_packed(surname, first) if surname is not None and first is not None else None
     parts = ((names, dob), (nir, first), (nir, dob), (email, first), (phone, first), (phone, dob))
     for column, (kind, (a, b)) in enumerate(zip(RECORD_KINDS, parts, strict=True)):
         if a is not None and b is not None:
-            hash_kernels.pair_tags(*_words(key), int(kind), a.blob, a.offsets, b.blob, b.offsets, keys, column)
+            hash_kernels.pair_tags(*_key_halves(key), int(kind), a.blob, a.offsets, b.blob, b.offsets, keys, column)
     return keys
 
 
-def _words(key: bytes) -> tuple[np.uint64, np.uint64]:
+def _key_halves(key: bytes) -> tuple[np.uint64, np.uint64]:
     return np.uint64(int.from_bytes(key[:8], "little")), np.uint64(int.from_bytes(key[8:16], "little"))
 
 
@@ -178,5 +181,5 @@ def _kinds(kind: int | U8, count: int) -> U8:
     if isinstance(kind, int):
         return read_only(np.full(count, kind), np.uint8)
     if len(kind) != count:
-        raise ValueError("one kind for each item is needed")
+        raise ValueError("one kind for each item is required")
     return read_only(kind, np.uint8)

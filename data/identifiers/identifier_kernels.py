@@ -10,7 +10,7 @@ import numpy as np
 
 from data.arrays.array_types import I64, U8
 from data.arrays.jit import address, inlined, kernel
-from data.arrays.raw_memory import ZERO, low_bit, put_word, runs, word
+from data.arrays.raw_memory import ZERO, alphanumeric_bits, put_word, trailing_zeros, word
 from data.identifiers import normalise
 
 _NEWLINE = 10
@@ -104,7 +104,7 @@ def _digits_alone(source: U8, start: int) -> int:
     """How many digits make up a cell that holds nothing else; 0 for any other cell, and near the end of the column."""
     if start + 40 > len(source):
         return 0
-    digits = low_bit(~(runs(address(source) + start) >> 32))
+    digits = trailing_zeros(~(alphanumeric_bits(address(source) + start) >> 32))
     return digits if digits < 32 and source[start + digits] == _NEWLINE else 0
 
 

@@ -20,8 +20,8 @@ from data.releases.folder import FORMAT, active_in, check_id, dump, locked, sync
 from data.releases.merged_sets import write_union
 from data.releases.people import any_key, group_people, shared_keys
 from data.releases.release import NOTES, SHARE, Release, sampled
-from data.tagsets.elias_fano import TightSet
-from data.tagsets.tagset import CUT_BITS, distinct
+from data.tagsets.elias_fano import EliasFanoSet
+from data.tagsets.tagset import KEPT_BITS, distinct
 
 # Values serve to see that known people came with new numbers: a sample is enough where there are many, and more
 # would be a second hoard of single values (privacy) and bytes (at most 16 a record, of which the keys take most).
@@ -142,7 +142,7 @@ class ReleaseBuilder:
         return whole
 
 
-def _save(tags: U64, path: Path, bits: int = CUT_BITS) -> int:
-    held = TightSet.build(tags, bits)
+def _save(tags: U64, path: Path, bits: int = KEPT_BITS) -> int:
+    held = EliasFanoSet.build(tags, bits)
     held.save(path)
     return len(held)

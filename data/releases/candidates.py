@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.arrays.array_types import I64, U64
-from data.tagsets.tagset import CUT_BITS
+from data.tagsets.tagset import KEPT_BITS
 
 MOST_BITS = 10
 """At most one key in 2**10 is kept."""
-_DROPPED = np.uint64(64 - CUT_BITS)
+_DROPPED = np.uint64(64 - KEPT_BITS)
 # a million releases
-_OWNER = np.uint64((1 << 64 - CUT_BITS) - 1)
+_OWNER = np.uint64((1 << 64 - KEPT_BITS) - 1)
 # A release of fewer records is kept whole: the share of a small one would else take as many bytes as its sets.
 _WHOLE = 64
 
@@ -49,7 +49,7 @@ class Triage:
         self._scale = np.array([1 << each for each in bits], np.int64)
         # which of the leading bits occur at all: most keys of a sample are done with after one look
         self._front = np.zeros(1 << 20, bool)
-        self._front[(self._tags >> np.uint64(CUT_BITS - 20)).astype(np.int64)] = True
+        self._front[(self._tags >> np.uint64(KEPT_BITS - 20)).astype(np.int64)] = True
 
     def __len__(self) -> int:
         return len(self._tags)
@@ -57,7 +57,7 @@ class Triage:
     def estimate(self, tags: U64) -> I64:
         """Per release, shape (releases,), how many of these tags, shape (n,), it holds: an estimate."""
         cut = tags >> _DROPPED
-        cut = np.sort(cut[self._front[(cut >> np.uint64(CUT_BITS - 20)).astype(np.int64)]])
+        cut = np.sort(cut[self._front[(cut >> np.uint64(KEPT_BITS - 20)).astype(np.int64)]])
         if not len(cut) or not len(self._tags):
             return np.zeros(len(self._scale), np.int64)
         first = np.searchsorted(self._tags, cut, "left")

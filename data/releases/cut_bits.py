@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data.tagsets.elias_fano import LEAST_CUT
-from data.tagsets.tagset import CUT_BITS
+from data.tagsets.elias_fano import MIN_KEPT_BITS
+from data.tagsets.tagset import KEPT_BITS
 
 KEY_BITS, VALUE_BITS = 22, 16
 """Bits behind those that number as many buckets as a set has members. Of record keys: a stranger's is taken for one of
@@ -27,4 +27,4 @@ def cut_bits(members: int, behind: int, earlier: int) -> int:
     """
     late = (earlier // _ALIKE).bit_length()
     buckets = (members * _NUMERATOR // _DENOMINATOR).bit_length() - 1
-    return min(CUT_BITS, max(LEAST_CUT, buckets + behind + late))
+    return min(KEPT_BITS, max(MIN_KEPT_BITS, buckets + behind + late))

@@ -23,8 +23,8 @@ from data.errors import InputError, StoreError, StoreFull
 from data.identifiers.normalise import VERSION
 from data.releases.merged_sets import write_union
 from data.releases.release import Release
-from data.tagsets.elias_fano import LEAST_CUT
-from data.tagsets.tagset import CUT_BITS
+from data.tagsets.elias_fano import MIN_KEPT_BITS
+from data.tagsets.tagset import KEPT_BITS
 
 FORMAT = 3
 # Format 1 had no share and no notes, and sets of another form; up to format 2 all sets were cut to the same bits: they
@@ -63,8 +63,8 @@ def read_manifests(folder: Path) -> list[dict[str, Any]]:
                 int(manifest[name])
             if manifest["id"] != path.name or not {"sets", "values", "retired"} <= manifest.keys():
                 raise ValueError("another id, or no sets")
-            bits = manifest.get("cuts", [CUT_BITS, CUT_BITS])
-            if len(bits) != 2 or not all(LEAST_CUT <= int(each) <= CUT_BITS for each in bits):
+            bits = manifest.get("cuts", [KEPT_BITS, KEPT_BITS])
+            if len(bits) != 2 or not all(MIN_KEPT_BITS <= int(each) <= KEPT_BITS for each in bits):
                 raise ValueError("tags of no length that is kept")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(

@@ -26,11 +26,11 @@ import orjson
 from data.arrays.array_types import U64, Bools
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
-from data.tagsets.bloom_filter import MOST, Sieve
-from data.tagsets.elias_fano import TightSet, open_set
-from data.tagsets.tagset import CUT_BITS, TagSet, save_parts
+from data.tagsets.bloom_filter import MAX_MEMBERS, BloomFilter
+from data.tagsets.elias_fano import EliasFanoSet, open_tag_set
+from data.tagsets.tagset import KEPT_BITS, TagSet, write_atomically
 
-AnySet = TagSet | TightSet
+AnySet = TagSet | EliasFanoSet
 
 FOLDER, INDEX = ".union", "index.json"
 # So many sets and more are sifted before they are asked.
@@ -69,12 +69,12 @@ class Segment:
     folder: Path
     records: int
     words: tuple[str, ...]
-    cuts: tuple[int, int] = (CUT_BITS, CUT_BITS)
+    cuts: tuple[int, int] = (KEPT_BITS, KEPT_BITS)
 
     @cached_property
     def sets(self) -> Mapping[str, AnySet]:
         """By word: `name+dob`, `values/nir`, `notes`."""
-        return {word: open_set(self.folder / f"{word}.tags") for word in self.words}
+        return {word: open_tag_set(self.folder / f"{word}.tags") for word in self.words}
 
 
 def _sets_of(member: Member) -> dict[str, AnySet]:
@@ -98,47 +98,47 @@ class Union:
                 self._sets.setdefault(word, []).append(held)
         for several in self._sets.values():
             several.sort(key=len, reverse=True)
-        self._sieves: dict[str, tuple[int, Sieve | None]] = {}
+        self._filters: dict[str, tuple[int, BloomFilter | None]] = {}
 
     def holds(self, word: str, tags: U64) -> Bools:
         """Shape of `tags`: which any release holds, in its set of this word."""
         found = np.zeros((len(tags), 1), bool)
-        self.look_into(word, tags.reshape(-1, 1), 0, found)
+        self.look_up_column(word, tags.reshape(-1, 1), 0, found)
         return found[:, 0]
 
-    def look_into(self, word: str, tags: U64, column: int, found: Bools) -> None:
+    def look_up_column(self, word: str, tags: U64, column: int, found: Bools) -> None:
         """`holds` of one column of tags, shape (n, columns), into that of `found`."""
-        if word not in self._sieves:
+        if word not in self._filters:
             # threads that make it at once make the same
-            self._sieves[word] = self._sieve(word)
-        direct, sieve = self._sieves[word]
+            self._filters[word] = self._bloom_filter(word)
+        direct, bloom_filter = self._filters[word]
         sets = self._sets.get(word, [])
         for held in sets[:direct]:
-            held.look_into(tags, column, found)
-        if sieve is None:
+            held.look_up_column(tags, column, found)
+        if bloom_filter is None:
             return
-        rows = sieve.passing(tags, column, found)
+        rows = bloom_filter.candidate_rows(tags, column, found)
         if not len(rows):
             return
         some = tags[rows, column].reshape(-1, 1)
         hits = np.zeros(some.shape, bool)
         for held in sets[direct:]:
-            held.look_into(some, 0, hits)
+            held.look_up_column(some, 0, hits)
         found[rows, column] = hits[:, 0]
 
-    def _sieve(self, word: str) -> tuple[int, Sieve | None]:
+    def _bloom_filter(self, word: str) -> tuple[int, BloomFilter | None]:
         """How many sets are asked for every tag, and what tells of the smaller ones' strangers; None where those are few.
 
         Releases of all sizes are cut to a dozen different numbers of bits, and as many sets would be asked in turn.
         """
         sets = self._sets.get(word, [])
         direct, members = len(sets), 0
-        while direct and members + len(sets[direct - 1]) <= MOST:
+        while direct and members + len(sets[direct - 1]) <= MAX_MEMBERS:
             direct -= 1
             members += len(sets[direct])
         if len(sets) - direct < _MANY:
             return len(sets), None
-        return direct, Sieve((held.to_array() for held in sets[direct:]), members)
+        return direct, BloomFilter((held.to_array() for held in sets[direct:]), members)
 
 
 def read_segments(folder: Path, active: Mapping[str, Member]) -> list[Segment]:
@@ -157,7 +157,7 @@ def read_segments(folder: Path, active: Mapping[str, Member]) -> list[Segment]:
                 int(each["records"]),
                 tuple(each["words"]),
                 # before there were others all sets had one cut
-                tuple(each.get("cuts", (CUT_BITS, CUT_BITS))),
+                tuple(each.get("cuts", (KEPT_BITS, KEPT_BITS))),
             )
             for each in held["segments"]
         ]
@@ -202,7 +202,7 @@ def write_union(folder: Path, active: Mapping[str, Member]) -> None:
         }
         for each in segments
     ]
-    save_parts(root / INDEX, b"", [memoryview(orjson.dumps({"segments": index}))])
+    write_atomically(root / INDEX, b"", [memoryview(orjson.dumps({"segments": index}))])
     named = {segment.folder.name for segment in segments}
     for path in root.iterdir():
         if path.is_dir() and path.name not in named:
@@ -237,7 +237,7 @@ def _merge(root: Path, parts: Sequence[_Part], active: Mapping[str, Member]) -> 
     sources = [part.segment.sets if part.segment is not None else _sets_of(active[part.members[0]]) for part in parts]
     words = sorted({word for source in sources for word in source})
     for word in words:
-        TightSet.union([source[word] for source in sources if word in source]).save(final / f"{word}.tags")
+        EliasFanoSet.union([source[word] for source in sources if word in source]).save(final / f"{word}.tags")
     records = sum(part.records for part in parts)
     cuts = parts[0].cuts
     return _Part(members, records, cuts, Segment(members, final, records, tuple(words), cuts))

@@ -21,8 +21,8 @@ import numpy as np
 from data.arrays.array_types import U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.releases.candidates import share_bits
-from data.tagsets.elias_fano import TightSet, open_set
-from data.tagsets.tagset import CUT_BITS, TagSet
+from data.tagsets.elias_fano import EliasFanoSet, open_tag_set
+from data.tagsets.tagset import KEPT_BITS, TagSet
 
 SHARE, NOTES = "share", "notes"
 # A release of the first format had no share: one of so few records is taken whole.
@@ -48,29 +48,29 @@ class Release:
         self.value_sample = int(manifest["value_sample"])
         self.share_bits = int(manifest.get("share_bits", share_bits(self.records)))
         # releases of earlier formats were cut alike
-        self.cuts: tuple[int, int] = tuple(manifest.get("cuts", (CUT_BITS, CUT_BITS)))
+        self.cuts: tuple[int, int] = tuple(manifest.get("cuts", (KEPT_BITS, KEPT_BITS)))
         """Bits that are kept of a record key, and of a value."""
         self.columns = tuple(kind for kind in RECORD_KINDS if kind.word in manifest["sets"])
         self.value_kinds: frozenset[str] = frozenset(manifest["values"])
 
     @cached_property
-    def sets(self) -> Mapping[Kind, TagSet | TightSet]:
+    def sets(self) -> Mapping[Kind, TagSet | EliasFanoSet]:
         """One set for each kind of record key."""
-        return {kind: open_set(self.folder / f"{kind.word}.tags") for kind in self.columns}
+        return {kind: open_tag_set(self.folder / f"{kind.word}.tags") for kind in self.columns}
 
     @cached_property
-    def values(self) -> Mapping[Kind, TagSet | TightSet]:
+    def values(self) -> Mapping[Kind, TagSet | EliasFanoSet]:
         """Of values, or of a sample of them."""
         return {
-            kind: open_set(self.folder / "values" / f"{kind.word}.tags")
+            kind: open_tag_set(self.folder / "values" / f"{kind.word}.tags")
             for kind in VALUE_KINDS
             if kind.word in self.value_kinds
         }
 
     @cached_property
-    def notes(self) -> TagSet | TightSet | None:
+    def notes(self) -> TagSet | EliasFanoSet | None:
         """Prints of free texts; None where it has none."""
-        return open_set(self.folder / f"{NOTES}.tags") if self.manifest.get("notes") else None
+        return open_tag_set(self.folder / f"{NOTES}.tags") if self.manifest.get("notes") else None
 
     def share(self) -> U64:
         """The record keys that triage keeps, cut."""
@@ -78,13 +78,13 @@ class Release:
             # its sets have lost the bits that choose a share: what is small is taken whole, the rest goes without
             small = self.records <= _SMALL
             return np.concatenate([each.to_array() for each in self.sets.values()]) if small else np.zeros(0, np.uint64)
-        return open_set(self.folder / f"{SHARE}.tags").to_array()
+        return open_tag_set(self.folder / f"{SHARE}.tags").to_array()
 
     def hits(self, keys: U64) -> Bools:
         """Shape (n, 6): which keys of (n, 6) this release holds."""
         found = np.zeros(keys.shape, bool)
         for kind, tags in self.sets.items():
-            tags.look_into(keys, RECORD_KINDS.index(kind), found)
+            tags.look_up_column(keys, RECORD_KINDS.index(kind), found)
         return found
 
     def members(self, kind: Kind) -> int:

@@ -70,7 +70,7 @@ class Releases:
         """Shape (n, 6): which keys of (n, 6) any release holds."""
         found = np.zeros(keys.shape, bool)
         for column, kind in enumerate(RECORD_KINDS):
-            self._union.look_into(kind.word, keys, column, found)
+            self._union.look_up_column(kind.word, keys, column, found)
         return found
 
     def holds(self, kind: Kind, tags: U64) -> Bools:

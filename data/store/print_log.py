@@ -1,7 +1,7 @@
 """Prints of the files of known bodies of data: by them a body is known again before a byte of it is read.
 
 A body is what one post gave or one registered release; only what is tied to our clients is kept. What prints are is
-`data.hashing.file_prints`, what follows from them `crawler.alerts.early_verdict`.
+`data.hashing.file_fingerprints`, what follows from them `crawler.alerts.early_verdict`.
 """
 
 from __future__ import annotations

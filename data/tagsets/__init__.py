@@ -1,1 +1,1 @@
-"""Compact sets of tags: bucketed, Elias-Fano and Bloom filters."""
+"""Compact sets of tags: bucketed sets, Elias-Fano sets and Bloom filters."""

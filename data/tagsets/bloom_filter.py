@@ -1,4 +1,7 @@
-"""A bitmap that tells most strangers of many tag sets from their members in one look; the sets themselves tell the rest."""
+"""A Bloom filter over the members of many tag sets.
+
+With one memory access it rules out most tags that are in none of the sets; the tags that pass must still be looked up.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,41 @@ import numpy as np
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import read_only
 
-# A place is chosen by so many bits and six more of a tag, of which every set keeps 32 at least.
-_LEAST_BITS, _MOST_BITS = 7, 26
-# 8 to 16 bits a member: one stranger in 20 to 60 passes.
-_BITS_A_MEMBER = 8
-MOST = (1 << _MOST_BITS) // _BITS_A_MEMBER
-"""Members of all sets together, above which more strangers would pass: then it has 8 MB."""
+# log2 of the bitmap's size in bits. The filter uses this many leading bits of a tag, plus six more; every tag set keeps
+# at least 32 bits.
+_MIN_SIZE_BITS, _MAX_SIZE_BITS = 7, 26
+# 8 to 16 bits of bitmap per member: one tag in 20 to 60 that is in no set passes.
+_BITS_PER_MEMBER = 8
+MAX_MEMBERS = (1 << _MAX_SIZE_BITS) // _BITS_PER_MEMBER
+"""The number of members, of all sets together, above which more tags pass wrongly. The bitmap then takes 8 MB."""
 
 
-class Sieve:
-    """Of some sets of tags. Immutable; threads may share it."""
+class BloomFilter:
+    """A Bloom filter over the members of some tag sets. Immutable; threads may share it."""
 
     def __init__(self, members: Iterable[U64], count: int) -> None:
-        """Of sets: the members of each, shape (n,), 64 bits of which 32 or more are kept, and how many they are together."""
+        """Build the filter.
+
+        Args:
+            members: one array of tags for each set, shape (n,), 64 bits of which at least the first 32 are kept.
+            count: number of members of all sets together.
+        """
         from data.tagsets import bloom_kernels
 
-        self._bits = min(_MOST_BITS, max(_LEAST_BITS, (_BITS_A_MEMBER * count).bit_length()))
-        self._bitmap = np.zeros(1 << self._bits - 6, np.uint64)
+        self._size_bits = min(_MAX_SIZE_BITS, max(_MIN_SIZE_BITS, (_BITS_PER_MEMBER * count).bit_length()))
+        self._bitmap = np.zeros(1 << self._size_bits - 6, np.uint64)
         for tags in members:
-            bloom_kernels.fill(read_only(tags, np.uint64), self._bits, self._bitmap)
+            bloom_kernels.add_to_bitmap(read_only(tags, np.uint64), self._size_bits, self._bitmap)
 
-    def passing(self, tags: U64, column: int, found: Bools) -> I64:
-        """The rows of a column of tags, shape (n, columns), that may be members and that are not found yet."""
+    def candidate_rows(self, tags: U64, column: int, found: Bools) -> I64:
+        """The rows whose tag in `column` may be a member, except those that `found` already marks.
+
+        Args:
+            tags: shape (n, columns).
+            column: of `tags` and of `found`.
+            found: shape (n, columns).
+        """
         from data.tagsets import bloom_kernels
 
-        return bloom_kernels.passing(read_only(tags, np.uint64), column, found, self._bits, self._bitmap)
+        tags = read_only(tags, np.uint64)
+        return bloom_kernels.candidate_rows_loop(tags, column, found, self._size_bits, self._bitmap)

@@ -1,7 +1,8 @@
 """Sorted, bucketed, memory-mapped sets of tags: build, save, open, look up, merge, difference.
 
-A tag is cut to its top 44 bits: the first few name a bucket, the rest stands in it as whole big-endian bytes. With
-20 bits of bucket that is 3 bytes a tag; smaller sets have fewer buckets and longer rests, and stay comparable.
+A tag is truncated to its first 44 bits. The first 4, 12 or 20 of these number a bucket; the others, its suffix, are
+stored in the bucket as whole big-endian bytes. With 20 bucket bits that is 3 bytes per tag. Smaller sets have fewer
+buckets and longer suffixes; all sets keep the same bits of a tag, so they remain comparable.
 """
 
 from __future__ import annotations
@@ -23,25 +24,30 @@ from data.arrays.array_types import U8, U32, U64
 from data.arrays.packed import read_only
 from data.errors import StoreError, StoreFull, StoreVersion
 
-CUT_BITS = 44
-"""A tag that is in no set of n is found in it with probability n / 2**44: 1e-6 at 15 million."""
-_DROPPED = np.uint64(64 - CUT_BITS)
-# members above which that many bits number the buckets; the rests are then 5, 4 and 3 bytes
-_BUCKETS = ((1 << 18, 20), (1 << 12, 12), (0, 4))
+KEPT_BITS = 44
+"""How many of a tag's first bits are kept. A set of n takes a foreign tag for a member with probability n / 2**44: 1e-6
+at 15 million members."""
+_DROPPED_BITS = np.uint64(64 - KEPT_BITS)
+# (members, bits): from this many members on, this many bits number the buckets. Suffixes then have 3, 4 and 5 bytes.
+_BUCKET_BITS = ((1 << 18, 20), (1 << 12, 12), (0, 4))
 
-# a bitmap of 512 MB, for sets of half a milliard; larger ones share its bits
-_MAX_SIEVE_BITS = 32
+# log2 of the size in bits of the largest Bloom filter: 512 MB, for 500 million members. Larger sets get fewer bits per
+# member.
+_MAX_FILTER_BITS = 32
 
 _MAGIC = b"TOCSINTS"
 _VERSION = 1
-# magic, version, bucket bits, members, SHA-256 of what follows the header
+# magic, version, bucket bits, number of members, SHA-256 of everything after the header
 _HEADER = struct.Struct("<8sIIQ32s")
 HEADER_BYTES = _HEADER.size
 _MAX_MEMBERS = 2**32 - 1
 
 
 def distinct(tags: U64) -> U64:
-    """Sorted, each once. `numpy.unique` hashes since 2.3 and is 20 times slower than a sort on random 64-bit integers."""
+    """The distinct tags, sorted.
+
+    `numpy.unique` hashes since numpy 2.3, which is 20 times slower than a sort on random 64-bit integers.
+    """
     ordered = np.sort(tags)
     keep = np.ones(len(ordered), bool)
     keep[1:] = ordered[1:] != ordered[:-1]
@@ -49,20 +55,26 @@ def distinct(tags: U64) -> U64:
 
 
 class TagSet:
-    """A set of tags cut to their top 44 bits; 0 is never a member. Immutable; threads may share it."""
+    """A set of tags truncated to their first 44 bits; 0 is never a member. Immutable; threads may share it."""
 
-    __slots__ = ("_map", "_sieve", "bits", "path", "rest", "sifted", "starts")
+    __slots__ = ("_bloom_filter", "_map", "bits", "path", "starts", "suffixes", "use_bloom_filter")
 
-    cut_bits = CUT_BITS
+    kept_bits = KEPT_BITS
 
-    def __init__(self, bits: int, starts: U32, rest: U8) -> None:
-        """For `build` and `open`. bits: 4, 12 or 20; starts, rest: as `data.tagsets.tagset_kernels.lookup` says."""
-        self.bits, self.starts, self.rest = bits, read_only(starts, np.uint32), read_only(rest, np.uint8)
+    def __init__(self, bits: int, starts: U32, suffixes: U8) -> None:
+        """For `build` and `open`.
+
+        Args:
+            bits: number of bits that number the buckets: 4, 12 or 20.
+            starts: as for `data.tagsets.tagset_kernels.lookup_loop`.
+            suffixes: as for `data.tagsets.tagset_kernels.lookup_loop`.
+        """
+        self.bits, self.starts, self.suffixes = bits, read_only(starts, np.uint32), read_only(suffixes, np.uint8)
         self.path: Path | None = None
         self._map: mmap.mmap | None = None
-        self.sifted = False
-        """Whether look-ups ask a bitmap first, which takes 1 to 2 bytes a member and is made by the first of them."""
-        self._sieve: U8 | None = None
+        self.use_bloom_filter = False
+        """Whether look-ups ask a Bloom filter first. It takes 1 to 2 bytes per member; the first look-up builds it."""
+        self._bloom_filter: U8 | None = None
 
     def __repr__(self) -> str:
         return f"<TagSet of {len(self)}>"
@@ -72,142 +84,155 @@ class TagSet:
 
     @classmethod
     def build(cls, tags: U64) -> Self:
-        """From tags of shape (n,) in any order, repeated or not; zeros are left out."""
-        # a sort: numpy.unique hashes, which on random 64-bit integers takes 20 times as long
-        cut = np.sort(tags[tags != 0] >> _DROPPED)
-        if len(cut):
-            cut = cut[np.concatenate(([True], cut[1:] != cut[:-1]))]
-        return cls._of_cut(cut)
+        """Build a set from tags, shape (n,), in any order, with or without duplicates; zeros are left out."""
+        # A sort, because numpy.unique hashes, which takes 20 times as long on random 64-bit integers.
+        truncated = np.sort(tags[tags != 0] >> _DROPPED_BITS)
+        if len(truncated):
+            truncated = truncated[np.concatenate(([True], truncated[1:] != truncated[:-1]))]
+        return cls._of_truncated(truncated)
 
     @classmethod
-    def _of_cut(cls, cut: U64) -> Self:
-        """From sorted distinct cut tags."""
-        if len(cut) > _MAX_MEMBERS:
+    def _of_truncated(cls, truncated: U64) -> Self:
+        """Build a set from sorted distinct truncated tags."""
+        if len(truncated) > _MAX_MEMBERS:
             raise StoreError(f"a tag set holds at most {_MAX_MEMBERS} tags", hint="split the client or the release")
-        bits = next(bits for least, bits in _BUCKETS if len(cut) >= least)
-        borders = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(CUT_BITS - bits)
-        starts = np.searchsorted(cut, borders).astype(np.uint32)
-        width = (CUT_BITS - bits) // 8
-        rest = np.ascontiguousarray(cut.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - width :]).reshape(-1)
-        return cls(bits, starts, rest)
+        bits = next(bits for least, bits in _BUCKET_BITS if len(truncated) >= least)
+        borders = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(KEPT_BITS - bits)
+        starts = np.searchsorted(truncated, borders).astype(np.uint32)
+        width = (KEPT_BITS - bits) // 8
+        whole = truncated.astype(">u8").view(np.uint8).reshape(-1, 8)
+        return cls(bits, starts, np.ascontiguousarray(whole[:, 8 - width :]).reshape(-1))
 
     @property
     def nbytes(self) -> int:
         """Size of the saved file."""
-        return _HEADER.size + self.starts.nbytes + self.rest.nbytes
+        return _HEADER.size + self.starts.nbytes + self.suffixes.nbytes
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
-        """Which tags of shape (n,) are members; one that is not is taken for one with probability len / 2**44."""
+        """Which tags, shape (n,), are members; a foreign tag counts as a member with probability len / 2**44."""
         from data.tagsets import tagset_kernels
 
         tags = read_only(tags, np.uint64)
-        if not self.sifted or not len(self):
-            return tagset_kernels.lookup(tags, self.bits, self.starts, self.rest)
-        sieve_bits = min(max((8 * len(self) - 1).bit_length(), 7), _MAX_SIEVE_BITS)
-        if self._sieve is None:
-            sieve = np.zeros(1 << sieve_bits - 3, np.uint8)
-            tagset_kernels.fill_sieve(self.bits, self.starts, self.rest, sieve_bits, sieve)
-            self._sieve = sieve
-        return tagset_kernels.sifted_lookup(tags, self.bits, self.starts, self.rest, sieve_bits, self._sieve)
+        arrays = self.bits, self.starts, self.suffixes
+        if not self.use_bloom_filter or not len(self):
+            return tagset_kernels.lookup_loop(tags, *arrays)
+        filter_bits = min(max((8 * len(self) - 1).bit_length(), 7), _MAX_FILTER_BITS)
+        if self._bloom_filter is None:
+            bloom_filter = np.zeros(1 << filter_bits - 3, np.uint8)
+            tagset_kernels.fill_bloom_filter(*arrays, filter_bits, bloom_filter)
+            self._bloom_filter = bloom_filter
+        return tagset_kernels.filtered_lookup_loop(tags, *arrays, filter_bits, self._bloom_filter)
 
-    def look_into(self, tags: U64, column: int, found: NDArray[np.bool_]) -> None:
-        """`lookup` of one column of tags, shape (n, columns), into that of `found`; what is set there is not asked for."""
+    def look_up_column(self, tags: U64, column: int, found: NDArray[np.bool_]) -> None:
+        """Look up one column of tags, shape (n, columns), and mark the members in the same column of `found`.
+
+        Places that `found` already marks are not looked up.
+        """
         left = np.flatnonzero((tags[:, column] != 0) & ~found[:, column])
         found[left, column] = self.lookup(tags[left, column])
 
     def to_array(self) -> U64:
-        """The members in order, cut: their lower 20 bits are zero. `lookup` finds every one of them."""
-        return self._shown(self._cut())
+        """The truncated members in order, as 64-bit tags whose last 20 bits are zero; `lookup` finds each of them."""
+        return self._as_tags(self._truncated())
 
-    def _cut(self) -> U64:
-        width = (CUT_BITS - self.bits) // 8
+    def _truncated(self) -> U64:
+        width = (KEPT_BITS - self.bits) // 8
         wide = np.zeros((len(self), 8), np.uint8)
-        wide[:, 8 - width :] = self.rest.reshape(-1, width)
+        wide[:, 8 - width :] = self.suffixes.reshape(-1, width)
         buckets = np.repeat(np.arange(1 << self.bits, dtype=np.uint64), self.starts[1:] - self.starts[:-1])
-        cut: U64 = wide.reshape(-1).view(">u8").astype(np.uint64)
-        return cut | buckets << np.uint64(CUT_BITS - self.bits)
+        suffixes: U64 = wide.reshape(-1).view(">u8").astype(np.uint64)
+        return suffixes | buckets << np.uint64(KEPT_BITS - self.bits)
 
     @staticmethod
-    def _shown(cut: U64) -> U64:
-        shown = cut << _DROPPED
-        # a member whose top 44 bits are all zero must not look like an absent tag
-        shown[:1][shown[:1] == 0] = 1
-        return shown
+    def _as_tags(truncated: U64) -> U64:
+        tags = truncated << _DROPPED_BITS
+        # a member whose first 44 bits are all zero must not look like an absent tag
+        tags[:1][tags[:1] == 0] = 1
+        return tags
 
     def merge(self, *others: TagSet) -> TagSet:
-        """The union; `TagSet.merge(a, b, …)` reads best."""
-        # the runs are sorted already, which numpy's stable sort makes use of
-        cut = np.sort(np.concatenate([part._cut() for part in (self, *others)]), kind="stable")
-        return TagSet._of_cut(cut[np.concatenate(([True], cut[1:] != cut[:-1]))] if len(cut) else cut)
+        """The union of this set and others, also called as `TagSet.merge(a, b, …)`."""
+        # Each run is sorted already, and numpy's stable sort takes advantage of sorted runs.
+        merged = np.sort(np.concatenate([part._truncated() for part in (self, *others)]), kind="stable")
+        if len(merged):
+            merged = merged[np.concatenate(([True], merged[1:] != merged[:-1]))]
+        return TagSet._of_truncated(merged)
 
     def difference(self, other: TagSet) -> TagSet:
         """The members that `other` does not have."""
-        cut = self._cut()
-        return TagSet._of_cut(cut[~other.lookup(self._shown(cut))])
+        truncated = self._truncated()
+        return TagSet._of_truncated(truncated[~other.lookup(self._as_tags(truncated))])
 
     # --- files -------------------------------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Write the set whole or not at all, mode 0600, and make sure that it is on the disk.
+        """Write the set atomically, with mode 0600, and flush it to the disk.
 
         Raises:
-            StoreFull: no space is left. StoreError: the folder cannot be written.
+            StoreFull: no space is left.
+            StoreError: the folder cannot be written.
         """
-        save_set(path, _MAGIC, self.bits, len(self), [self.starts.astype("<u4", copy=False).data, self.rest.data])
+        parts = [self.starts.astype("<u4", copy=False).data, self.suffixes.data]
+        save_tag_set(path, _MAGIC, self.bits, len(self), parts)
 
     @classmethod
-    def open(cls, path: Path, *, sifted: bool = False) -> Self:
-        """Map a saved set into memory: checks header, length and bucket borders, not the digest (see `verify`).
+    def open(cls, path: Path, *, use_bloom_filter: bool = False) -> Self:
+        """Map a saved set into memory; header, length and bucket starts are checked, the digest only by `verify`.
 
         Args:
             path: of the file.
-            sifted: it will be asked for very many tags that it does not have.
+            use_bloom_filter: set this if most tags to look up will not be members.
 
         Raises:
-            StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing or damaged.
+            StoreVersion: a newer Tocsin wrote the file.
+            StoreError: the file is missing or damaged.
         """
-        mapped, _, bits, count = map_saved(path, _MAGIC)
+        mapped, _, bits, count = map_tag_set(path, _MAGIC)
         size = len(mapped)
         if bits not in (4, 12, 20):
-            raise damaged(path, "its header makes no sense")
-        buckets, width = (1 << bits) + 1, (CUT_BITS - bits) // 8
+            raise damaged_error(path, "its header is invalid")
+        buckets, width = (1 << bits) + 1, (KEPT_BITS - bits) // 8
         if size != _HEADER.size + 4 * buckets + width * count:
-            raise damaged(path, f"it has {size} bytes where its header announces another length")
+            raise damaged_error(path, f"its size, {size} bytes, does not match its header")
         starts = np.frombuffer(mapped, "<u4", buckets, _HEADER.size)
-        # the look-up trusts these borders
+        # The kernels read memory at these places without checking them.
         if starts[0] != 0 or starts[-1] != count or np.any(starts[1:] < starts[:-1]):
-            raise damaged(path, "its buckets are out of order")
-        rest: Any = np.frombuffer(mapped, np.uint8, width * count, _HEADER.size + 4 * buckets)
-        opened = cls(bits, starts, rest)
-        opened.path, opened._map, opened.sifted = path, mapped, sifted
+            raise damaged_error(path, "the starts of its buckets are not in order")
+        suffixes: Any = np.frombuffer(mapped, np.uint8, width * count, _HEADER.size + 4 * buckets)
+        opened = cls(bits, starts, suffixes)
+        opened.path, opened._map, opened.use_bloom_filter = path, mapped, use_bloom_filter
         return opened
 
     def verify(self) -> None:
-        """Read all of an opened set and compare it with its digest; raises StoreError where it differs."""
+        """Compare an opened set with its digest, which reads all of it; raises StoreError if they differ."""
         if self._map is None or self.path is None:
             return
-        verify_saved(self.path, self._map)
+        verify_digest(self.path, self._map)
 
 
-def save_set(
+def save_tag_set(
     path: Path, magic: bytes, bits: int, count: int, parts: Sequence[memoryview], version: int = _VERSION
 ) -> None:
-    """Write a set of either form: magic, version, bits of the bucket number, members, digest, and its arrays.
+    """Write a set of either format: header (magic, version, `bits`, number of members, digest), then its arrays.
 
     Raises:
-        StoreFull, StoreError: as `save_parts`.
+        StoreFull, StoreError: as `write_atomically`.
     """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    save_parts(path, _HEADER.pack(magic, version, bits, count, digest.digest()), parts)
+    write_atomically(path, _HEADER.pack(magic, version, bits, count, digest.digest()), parts)
 
 
-def map_saved(path: Path, magic: bytes, newest: int = _VERSION) -> tuple[mmap.mmap, int, int, int]:
-    """Map a saved set of the form that `magic` names; returns the file, its version, the bits of the bucket number, and the members.
+def map_tag_set(path: Path, magic: bytes, newest: int = _VERSION) -> tuple[mmap.mmap, int, int, int]:
+    """Map a saved set of the format that `magic` names.
+
+    Returns:
+        The mapped file and, from its header, the version, the number saved as `bits`, and the number of members.
 
     Raises:
-        StoreVersion: a newer Tocsin wrote it. StoreError: the file is missing, or no such set.
+        StoreVersion: a newer Tocsin wrote the file.
+        StoreError: the file is missing, or is not a set of this format.
     """
     try:
         with path.open("rb") as file:
@@ -218,28 +243,29 @@ def map_saved(path: Path, magic: bytes, newest: int = _VERSION) -> tuple[mmap.mm
             f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
         ) from error
     if mapped is None or len(head) < _HEADER.size or not head.startswith(magic):
-        raise damaged(path, "it does not begin as a tag set")
+        raise damaged_error(path, "it does not begin with the signature of a tag set")
     _, version, bits, count, _ = _HEADER.unpack(head)
     if version > newest:
         raise StoreVersion(f"the tag set {path.name} was written by a newer Tocsin", hint="update Tocsin")
     if version < 1:
-        raise damaged(path, "its header makes no sense")
+        raise damaged_error(path, "its header is invalid")
     return mapped, version, bits, count
 
 
-def verify_saved(path: Path, mapped: mmap.mmap) -> None:
-    """Read all of a mapped set and compare it with its digest; raises StoreError where it differs."""
+def verify_digest(path: Path, mapped: mmap.mmap) -> None:
+    """Compare a mapped set with its digest, which reads all of it; raises StoreError if they differ."""
     with memoryview(mapped) as view:
         stored = _HEADER.unpack(view[: _HEADER.size])[-1]
         if hashlib.sha256(view[_HEADER.size :]).digest() != stored:
-            raise damaged(path, "its content does not agree with its digest")
+            raise damaged_error(path, "its content does not match its digest")
 
 
-def save_parts(path: Path, header: bytes, parts: Iterable[memoryview]) -> None:
-    """Write a file whole or not at all, mode 0600, and make sure that it is on the disk.
+def write_atomically(path: Path, header: bytes, parts: Iterable[memoryview]) -> None:
+    """Write a file atomically, with mode 0600, and flush it to the disk.
 
     Raises:
-        StoreFull: no space is left. StoreError: the folder cannot be written.
+        StoreFull: no space is left.
+        StoreError: the folder cannot be written.
     """
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -261,14 +287,16 @@ def save_parts(path: Path, header: bytes, parts: Iterable[memoryview]) -> None:
             os.close(folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"no space left to write {path.name}", hint="make room; nothing was changed") from error
+            raise StoreFull(
+                f"no space left to write {path.name}", hint="free some disk space; nothing was changed"
+            ) from error
         raise StoreError(
             f"{path.name} cannot be written: {error.strerror}", hint=f"check the permissions of {path.parent}"
         ) from error
 
 
-def damaged(path: Path, what: str) -> StoreError:
-    """The error of a file that is not what it should be."""
+def damaged_error(path: Path, what: str) -> StoreError:
+    """The error for a damaged tag set; `what` completes "the tag set is damaged: …"."""
     return StoreError(
         f"the tag set {path.name} is damaged: {what}",
         hint="restore it from a backup, or import the bundle or release it came from again",

@@ -1,4 +1,4 @@
-"""Compiled look-ups in tag sets; their plain twin is in `tagset`."""
+"""Compiled look-ups in bucketed tag sets; `data.tagsets.tagset` explains the arrays."""
 
 from __future__ import annotations
 
@@ -8,168 +8,171 @@ from data.arrays.array_types import I64, U8, U32, U64, Bools
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.raw_memory import ZERO, byte, prefetch, put_word, signed, word
 
-# look-ups that are on their way to memory at once, and members that are looked at before and behind a guess
-_AHEAD = 16
+# how many tags are looked up at a time, so that the processor loads their memory in parallel
+_LANES = 16
+# how many members are compared before an estimated place and from it on
 _AROUND = 6
-# members of a bucket that are all looked at
-_FEW = 4
+# a bucket of at most this many members is compared whole
+_COMPARED = 4
 
 
 @inlined
-def _rest_at(rest: int, index: int, width: int) -> int:
-    """The bits of a member behind its bucket's number."""
+def _suffix(suffixes: int, index: int, width: int) -> int:
+    """The bits of a member that follow its bucket number."""
     value = 0
-    for place in range(rest + index * width, rest + index * width + width):
+    for place in range(suffixes + index * width, suffixes + index * width + width):
         value = (value << 8) | byte(place)
     return value
 
 
 @inlined
-def _in_bucket(sought: int, low: int, high: int, guess: int, rest: int, width: int) -> bool:
-    """Whether a bucket has a member, looked for from a guess of its place on."""
+def _in_bucket(sought: int, low: int, high: int, guess: int, suffixes: int, width: int) -> bool:
+    """Whether a bucket has a member: a linear search that starts at an estimate of the member's place."""
     at = guess
-    while at < high and _rest_at(rest, at, width) < sought:
+    while at < high and _suffix(suffixes, at, width) < sought:
         at += 1
     if at == guess:
-        while at > low and _rest_at(rest, at - 1, width) >= sought:
+        while at > low and _suffix(suffixes, at - 1, width) >= sought:
             at -= 1
-    return at < high and _rest_at(rest, at, width) == sought
+    return at < high and _suffix(suffixes, at, width) == sought
 
 
 @inlined
-def _near(sought: int, low: int, high: int, guess: int, rest: int) -> int:
-    """Whether a bucket of members of three bytes has one: 1 or 0, or -1 where a look around the guess cannot say."""
-    # the same bytes as they lie in memory: members are compared as the top of the word that ends with them
+def _compare_near(sought: int, low: int, high: int, guess: int, suffixes: int) -> int:
+    """Whether a bucket with three-byte suffixes has a member: 1, 0, or -1 if members near the guess do not decide."""
+    # The sought bytes in memory order: a suffix is compared as the top three bytes of the word that ends with it.
     wanted = (sought & 0xFF) << 16 | (sought & 0xFF00) | sought >> 16
     equal = 0
-    # fixed numbers of steps: a loop whose end is not foreseen costs the processor more than all its comparisons
-    if high - low <= _FEW:
-        for step in range(_FEW):
-            equal |= (signed(word(rest + 3 * (low + step) - 5) >> np.uint64(40)) == wanted) & (low + step < high)
+    # A fixed number of comparisons: a loop whose end the processor cannot predict costs more than they do.
+    if high - low <= _COMPARED:
+        for step in range(_COMPARED):
+            equal |= (signed(word(suffixes + 3 * (low + step) - 5) >> np.uint64(40)) == wanted) & (low + step < high)
         return equal
     first = max(low, min(guess - _AROUND, high - 2 * _AROUND))
     for step in range(2 * _AROUND):
-        equal |= (signed(word(rest + 3 * (first + step) - 5) >> np.uint64(40)) == wanted) & (first + step < high)
+        equal |= (signed(word(suffixes + 3 * (first + step) - 5) >> np.uint64(40)) == wanted) & (first + step < high)
     last = first + 2 * _AROUND
     if equal or (first == low and last >= high):
         return equal
-    inside = (first == low or _rest_at(rest, first, 3) < sought) and (
-        last >= high or _rest_at(rest, last - 1, 3) > sought
+    inside = (first == low or _suffix(suffixes, first, 3) < sought) and (
+        last >= high or _suffix(suffixes, last - 1, 3) > sought
     )
     return 0 if inside else -1
 
 
 @kernel
-def _look_up(tags: int, count: int, bits: int, starts: U32, rest: U8, found: Bools) -> None:
-    """`lookup` of `count` tags from an address on, into `found`."""
+def _lookup_at(tags: int, count: int, bits: int, starts: U32, suffixes: U8, found: Bools) -> None:
+    """Look up the `count` tags at an address and write the answers to `found`."""
     width = (44 - bits) >> 3
-    rest_bits = 44 - bits
-    mask = (1 << rest_bits) - 1
-    at_starts, at_rest = address(starts), address(rest)
-    lows, highs, guesses = np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64), np.empty(_AHEAD, np.int64)
-    # what stands before the members in memory is read with the first of them
+    suffix_bits = 44 - bits
+    mask = (1 << suffix_bits) - 1
+    at_starts, at_suffixes = address(starts), address(suffixes)
+    lows, highs, guesses = np.empty(_LANES, np.int64), np.empty(_LANES, np.int64), np.empty(_LANES, np.int64)
+    # `_compare_near` reads up to five bytes before the first suffix, where the starts lie in memory.
     narrow = width == 3
-    # memory is slow and can do many things at once: what a few tags need is asked for before any of it is used
-    for group in range(0, count, _AHEAD):
-        size = min(_AHEAD, count - group)
+    # Memory is slow but serves many requests in parallel: the data of a few tags is prefetched before any is used.
+    for group in range(0, count, _LANES):
+        size = min(_LANES, count - group)
         for lane in range(size):
             prefetch(at_starts + 4 * signed(word(tags + 8 * (group + lane)) >> np.uint64(64 - bits)))
         for lane in range(size):
             tag = word(tags + 8 * (group + lane))
             borders = word(at_starts + 4 * signed(tag >> np.uint64(64 - bits)))
             low, high = signed(borders) & 0xFFFFFFFF, signed(borders >> np.uint64(32))
-            # members are spread evenly over a bucket
-            guess = low + (((high - low) * (signed(tag >> np.uint64(20)) & mask)) >> rest_bits)
+            # an estimate: members are spread evenly over a bucket
+            guess = low + (((high - low) * (signed(tag >> np.uint64(20)) & mask)) >> suffix_bits)
             lows[lane], highs[lane], guesses[lane] = low, high, guess
-            prefetch(at_rest + guess * width)
+            prefetch(at_suffixes + guess * width)
         for lane in range(size):
             tag = word(tags + 8 * (group + lane))
             sought = signed(tag >> np.uint64(20)) & mask
-            known = _near(sought, lows[lane], highs[lane], guesses[lane], at_rest) if narrow else -1
+            known = _compare_near(sought, lows[lane], highs[lane], guesses[lane], at_suffixes) if narrow else -1
             if known < 0:
-                known = int(_in_bucket(sought, lows[lane], highs[lane], guesses[lane], at_rest, width))
+                known = int(_in_bucket(sought, lows[lane], highs[lane], guesses[lane], at_suffixes, width))
             found[group + lane] = known > 0 and tag != np.uint64(0)
 
 
 @kernel
-def lookup(tags: U64, bits: int, starts: U32, rest: U8) -> Bools:
+def lookup_loop(tags: U64, bits: int, starts: U32, suffixes: U8) -> Bools:
     """Which tags a set has, shape (n,).
 
     Args:
-        tags: 64 bits each; 0 is in no set.
-        bits: of the bucket number.
-        starts: shape (2**bits + 1,), of the buckets in `rest`.
-        rest: shape (members * width,), the next bits of every member, big-endian, `width` = (44 - bits) / 8 bytes.
+        tags: shape (n,), 64 bits each; 0 is in no set.
+        bits: number of bits that number the buckets.
+        starts: shape (2**bits + 1,): the index of each bucket's first member; the last entry is the number of members.
+        suffixes: shape (members * width,): the bits of each member that follow its bucket number, big-endian, in
+            `width` = (44 - bits) / 8 bytes.
     """
     found = np.empty(len(tags), np.bool_)
-    _look_up(address(tags), len(tags), bits, starts, rest, found)
+    _lookup_at(address(tags), len(tags), bits, starts, suffixes, found)
     return found
 
 
 @kernel
-def fill_sieve(bits: int, starts: U32, rest: U8, sieve_bits: int, sieve: U8) -> None:
-    """Set two bits of a word for every member, all of which its first `sieve_bits + 6` bits tell; the set as for `lookup`.
+def fill_bloom_filter(bits: int, starts: U32, suffixes: U8, filter_bits: int, bloom_filter: U8) -> None:
+    """Set two bits of one word for every member; the first `filter_bits + 6` bits of the member choose word and bits.
 
-    A member's word is one place in memory: the second bit costs no second look, and halves the strangers that pass.
+    The other arguments are as for `lookup_loop`. Both bits are in one word, so that the second bit costs no second
+    memory access; it halves the number of foreign tags that pass.
     """
     width = (44 - bits) >> 3
-    at_rest, at_sieve = address(rest), address(sieve)
+    at_suffixes, at_filter = address(suffixes), address(bloom_filter)
     for bucket in range(len(starts) - 1):
         for member in range(starts[bucket], starts[bucket + 1]):
-            chosen = (bucket << (44 - bits) | _rest_at(at_rest, member, width)) >> (38 - sieve_bits)
-            at = at_sieve + (chosen >> 12 << 3)
+            chosen = (bucket << (44 - bits) | _suffix(at_suffixes, member, width)) >> (38 - filter_bits)
+            at = at_filter + (chosen >> 12 << 3)
             one, other = np.uint64(chosen >> 6 & 63), np.uint64(chosen & 63)
             put_word(at, word(at) | np.uint64(1) << one | np.uint64(1) << other)
 
 
-# tags that are sifted before those that are left are looked up
-_SIFTED = 2048
+# how many tags pass through the Bloom filter before the tags that passed are looked up
+_BLOCK = 2048
 _IN_WORD, _ONE = np.uint64(63), np.uint64(1)
-# how far ahead the bits of tags are asked for
-_BITS_AHEAD = 32
+# how many tags ahead the words of the Bloom filter are prefetched
+_FILTER_AHEAD = 32
 
 
 @kernel
-def sifted_lookup(tags: U64, bits: int, starts: U32, rest: U8, sieve_bits: int, sieve: U8) -> Bools:
-    """As `lookup`, of a set with a sieve: nearly all tags of a dump are strangers, which two bits of a word tell."""
+def filtered_lookup_loop(tags: U64, bits: int, starts: U32, suffixes: U8, filter_bits: int, bloom_filter: U8) -> Bools:
+    """As `lookup_loop`, with a Bloom filter, whose two bits rule out nearly all tags of a dump: few are members."""
     found = np.zeros(len(tags), np.bool_)
-    left, places = np.empty(_SIFTED, np.uint64), np.empty(_SIFTED, np.int64)
-    _sift(tags, bits, starts, rest, sieve_bits, sieve, left, places, found)
+    left, places = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.int64)
+    _filtered_lookup(tags, bits, starts, suffixes, filter_bits, bloom_filter, left, places, found)
     return found
 
 
 @kernel
-def _sift(
+def _filtered_lookup(
     tags: U64,
     bits: int,
     starts: U32,
-    rest: U8,
-    sieve_bits: int,
-    sieve: U8,
+    suffixes: U8,
+    filter_bits: int,
+    bloom_filter: U8,
     left: U64,
     places: I64,
     found: Bools,
 ) -> None:
-    """`sifted_lookup`, with room that the caller keeps alive."""
-    hits = np.empty(_SIFTED, np.bool_)
-    at_tags, at_left, at_places, at_sieve = address(tags), address(left), address(places), address(sieve)
-    shift = np.uint64(70 - sieve_bits)
-    one, other = np.uint64(64 - sieve_bits), np.uint64(58 - sieve_bits)
-    for group in range(0, len(tags), _SIFTED):
-        size = min(_SIFTED, len(tags) - group)
+    """The body of `filtered_lookup_loop`; the caller keeps the buffers `left` and `places` alive."""
+    hits = np.empty(_BLOCK, np.bool_)
+    at_tags, at_left, at_places, at_filter = address(tags), address(left), address(places), address(bloom_filter)
+    shift = np.uint64(70 - filter_bits)
+    one, other = np.uint64(64 - filter_bits), np.uint64(58 - filter_bits)
+    for group in range(0, len(tags), _BLOCK):
+        size = min(_BLOCK, len(tags) - group)
         ahead = at_tags + 8 * group
-        for lane in range(min(size, _BITS_AHEAD)):
-            prefetch(at_sieve + (signed(word(ahead + 8 * lane) >> shift) << 3))
+        for lane in range(min(size, _FILTER_AHEAD)):
+            prefetch(at_filter + (signed(word(ahead + 8 * lane) >> shift) << 3))
         count = ZERO
         for lane in range(size):
-            if lane + _BITS_AHEAD < size:
-                prefetch(at_sieve + (signed(word(ahead + 8 * (lane + _BITS_AHEAD)) >> shift) << 3))
+            if lane + _FILTER_AHEAD < size:
+                prefetch(at_filter + (signed(word(ahead + 8 * (lane + _FILTER_AHEAD)) >> shift) << 3))
             tag = word(ahead + 8 * lane)
-            bits_of = word(at_sieve + (signed(tag >> shift) << 3))
-            # written always and counted where its bits are set: nothing has to be foreseen
+            held = word(at_filter + (signed(tag >> shift) << 3))
+            # Branch-free: every tag is written, and the count grows only if the tag passes.
             put_word(at_left + 8 * count, tag)
             put_word(at_places + 8 * count, np.uint64(group + lane))
-            count += signed(bits_of >> (tag >> one & _IN_WORD) & bits_of >> (tag >> other & _IN_WORD) & _ONE)
-        _look_up(at_left, count, bits, starts, rest, hits)
+            count += signed(held >> (tag >> one & _IN_WORD) & held >> (tag >> other & _IN_WORD) & _ONE)
+        _lookup_at(at_left, count, bits, starts, suffixes, hits)
         for lane in range(count):
             found[places[lane]] = hits[lane]

@@ -170,11 +170,11 @@ def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
     """Keep by what the files of a release are known again; without findings forget it."""
     import contextlib
 
-    from data.hashing.file_prints import unpacked
+    from data.hashing.file_fingerprints import decode_fingerprints
     from data.store.store import Store
 
     with contextlib.closing(Store.open(home.db_path)) as store:
-        parts = [unpacked(finding.prints, 2) for finding in findings if finding.prints]
+        parts = [decode_fingerprints(finding.prints, 2) for finding in findings if finding.prints]
         store.note_release_prints(release, parts, datetime.now(UTC))
 
 

@@ -14,7 +14,7 @@ from crawler.alerts.early_verdict import judge as judge_early
 from crawler.alerts.events import event_of_announcement, event_of_change, events_of_post
 from data.case import evidence
 from data.errors import LeaseLost, WireError
-from data.hashing.file_prints import unpacked
+from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Incident, Severity
 from data.settings.home import Home
 from data.sources.definition import Definition
@@ -128,7 +128,7 @@ class Answers:
         """Judge what is known of a body before it is read, and ring if it says something."""
         now = datetime.now(UTC)
         post, value = question["post"], question["look"]
-        files = unpacked(value["files"], 3)
+        files = decode_fingerprints(value["files"], 3)
         look = Look(str(value["how"]), bool(value["complete"]), files, int(value["fetched"]), int(value["total"]))
         early = judge_early(look, self._store.bodies_with(files[:, :2]))
         event = event_of_look(self._name, post["id"], post["address"], look, early, incident=self._incident, at=now)

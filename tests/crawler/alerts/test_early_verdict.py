@@ -11,31 +11,31 @@ import pytest
 
 from crawler.alerts.early_verdict import Look, event_of_look, judge, kept_prints, settled
 from data.errors import WireError
-from data.hashing.file_prints import File, Printer, packed, unpacked
+from data.hashing.file_fingerprints import FileEntry, FileFingerprinter, decode_fingerprints, encode_fingerprints
 from data.model import Finding, Hit, Lineage, Parent, Severity
 from data.store.store import PostRow, Store
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-PRINTER = Printer(b"k" * 32)
+PRINTER = FileFingerprinter(b"k" * 32)
 # what is known: an archive of three files
-A, B, C = File("x/a.csv", 1000, 1), File("x/b.csv", 2000, 2), File("x/c.csv", 3000, 3)
-WHOLE = File("part1.zip", 700, 9)
-NEW = File("x/d.csv", 4000, 4)
+A, B, C = FileEntry("x/a.csv", 1000, 1), FileEntry("x/b.csv", 2000, 2), FileEntry("x/c.csv", 3000, 3)
+WHOLE = FileEntry("part1.zip", 700, 9)
+NEW = FileEntry("x/d.csv", 4000, 4)
 
 
-def finding(files: Sequence[File], **fields) -> Finding:
-    return Finding("n", "ab" * 32, 1, "zip", prints=packed(map(PRINTER.prints, files)), **fields)
+def finding(files: Sequence[FileEntry], **fields) -> Finding:
+    return Finding("n", "ab" * 32, 1, "zip", prints=encode_fingerprints(map(PRINTER.fingerprints, files)), **fields)
 
 
 @pytest.fixture
 def store(tmp_path):
     with contextlib.closing(Store.open(tmp_path / "t.db", seal_key=b"k" * 32)) as made:
-        made.note_release_prints("part-1", [unpacked(finding([WHOLE, A, B, C]).prints, 2)], NOW)
+        made.note_release_prints("part-1", [decode_fingerprints(finding([WHOLE, A, B, C]).prints, 2)], NOW)
         yield made
 
 
-def look(*files: File, complete: bool = True) -> Look:
-    rows = unpacked(packed((*PRINTER.prints(file), file.size) for file in files), 3)
+def look(*files: FileEntry, complete: bool = True) -> Look:
+    rows = decode_fingerprints(encode_fingerprints((*PRINTER.fingerprints(file), file.size) for file in files), 3)
     return Look("zip", complete, rows, 100, 10**6)
 
 
@@ -47,17 +47,17 @@ def judged(store: Store, seen: Look):
     ("files", "verdict", "known"),
     [
         ([A, B, C], "re-post", 3),
-        ([A, File("other/name.txt", 2000, 2)], "re-post", 2),
+        ([A, FileEntry("other/name.txt", 2000, 2)], "re-post", 2),
         ([A, B, C, NEW], "superset", 3),
         ([WHOLE, NEW], "superset", 1),
         ([A, NEW], "overlap", 1),
         ([NEW], "new", 0),
-        ([File("x/a.csv", 1000, 77)], "new", 0),
-        ([File("X/A.CSV", 1000)], "re-post", 1),
-        ([File("a.csv", 1001)], "new", 0),
-        ([A, *[File(f"{n}", 10**6, n) for n in range(200)]], "undecided", 1),
+        ([FileEntry("x/a.csv", 1000, 77)], "new", 0),
+        ([FileEntry("X/A.CSV", 1000)], "re-post", 1),
+        ([FileEntry("a.csv", 1001)], "new", 0),
+        ([A, *[FileEntry(f"{n}", 10**6, n) for n in range(200)]], "undecided", 1),
         ([], "undecided", 0),
-        ([File("empty", 0, 0)], "undecided", 0),
+        ([FileEntry("empty", 0, 0)], "undecided", 0),
     ],
     ids=[
         "the same", "renamed", "with one more", "packed as it was", "some of it", "another", "other content of one name",
@@ -89,7 +89,7 @@ def test_prints_of_a_post_are_replaced_purged_and_those_of_a_release_retired(sto
     for files in ([NEW], [NEW, A]):
         store.commit_post(
             crawl, fence, "s", PostRow("p", "v", ""), [finding(files)], [], lambda _: [], NOW,
-            prints={0: unpacked(finding(files).prints, 2)},
+            prints={0: decode_fingerprints(finding(files).prints, 2)},
         )  # fmt: skip
     assert judged(store, look(NEW)).parents == (("post", "p", 1),)
     store.purge(NOW + timedelta(days=1), NOW)
@@ -130,12 +130,12 @@ def test_only_what_has_known_and_unknown_files_rings(store):
 
 
 def test_prints_depend_on_the_key_and_hold_no_name():
-    assert Printer(b"q" * 32).prints(A) != PRINTER.prints(A)
-    assert b"a.csv" not in unpacked(finding([A]).prints, 2).tobytes()
-    assert np.all(unpacked(finding([A]).prints, 2) != 0)
+    assert FileFingerprinter(b"q" * 32).fingerprints(A) != PRINTER.fingerprints(A)
+    assert b"a.csv" not in decode_fingerprints(finding([A]).prints, 2).tobytes()
+    assert np.all(decode_fingerprints(finding([A]).prints, 2) != 0)
 
 
 @pytest.mark.parametrize("text", ["?", "AAAA", 7])
 def test_what_are_no_prints_is_refused(text):
     with pytest.raises(WireError):
-        unpacked(text, 2)
+        decode_fingerprints(text, 2)

@@ -19,7 +19,7 @@ from crawler.matching.byte_scanner import ByteScanner, Candidate
 from crawler.matching.watchlist_match import Matcher
 from data.case.watchlist import Watchlist
 from data.errors import WireError
-from data.hashing.file_prints import unpacked
+from data.hashing.file_fingerprints import decode_fingerprints
 from data.hashing.tags import Kind, probe_tag
 from tests.synth.case import KEYS, enrol
 from tests.synth.people import people
@@ -82,7 +82,7 @@ def test_only_files_that_were_read_whole_are_known_again(watchlist):
         member = opened(watchlist, name, size)
         member.complete, member.leaf = complete, leaf
         made.print(member)
-    assert len(unpacked(made.of_sample(sample, None, "", []).prints, 2)) == 2
+    assert len(decode_fingerprints(made.of_sample(sample, None, "", []).prints, 2)) == 2
     assert made.of_member(opened(watchlist)).prints == ""
 
 

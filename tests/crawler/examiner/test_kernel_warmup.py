@@ -33,4 +33,4 @@ def test_a_helper_does_the_steps_that_are_left_and_keeps_what_it_compiled(tmp_pa
     assert os.read(takes, 1) == b""
     os.close(takes)
     assert done.stdout == done.stderr == b""
-    assert {path.name.split("-")[0] for path in tmp_path.rglob("*.nbi")} == {"packed_kernels.gather"}
+    assert {path.name.split("-")[0] for path in tmp_path.rglob("*.nbi")} == {"packed_kernels.gather_column"}

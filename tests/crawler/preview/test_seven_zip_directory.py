@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
 from data.errors import InputError
-from data.hashing.file_prints import File
+from data.hashing.file_fingerprints import FileEntry
 from tests.synth import archives
 
 MEMBERS = [
@@ -30,7 +30,7 @@ def header_of(data: bytes) -> bytes:
     return header
 
 
-def files_of(data: bytes) -> list[File]:
+def files_of(data: bytes) -> list[FileEntry]:
     header = header_of(data)
     inner = packed_header(header)
     if inner is not None:
@@ -61,12 +61,12 @@ def test_names_sizes_and_checksums_are_those_of_the_files(compression: str) -> N
 def test_a_header_that_is_not_packed_is_read() -> None:
     table = b"nom;prenom\n" * 9
     whole = archives.seven_zip("people.csv", table, len(table), b"\0", b"", crc32(table))
-    assert files_of(whole) == [File("people.csv", len(table), crc32(table))]
+    assert files_of(whole) == [FileEntry("people.csv", len(table), crc32(table))]
 
 
 def test_a_copied_header_is_read_and_one_of_unknown_packing_is_told() -> None:
     plain = header_of(archives.seven_zip("a.csv", b"abc", 3, b"\0", b""))
-    assert files_of(with_header(encoded(plain, len(plain), b"\0"), plain)) == [File("a.csv", 3)]
+    assert files_of(with_header(encoded(plain, len(plain), b"\0"), plain)) == [FileEntry("a.csv", 3)]
     with pytest.raises(InputError, match="not read here"):
         files_of(with_header(encoded(plain, len(plain), b"\4\1\x08"), plain))
 

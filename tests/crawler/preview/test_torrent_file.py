@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler.preview.torrent_file import read_torrent
 from data.errors import InputError
-from data.hashing.file_prints import File
+from data.hashing.file_fingerprints import FileEntry
 
 
 def bencode(value: Any) -> bytes:
@@ -35,10 +35,10 @@ MANY = [
 @pytest.mark.parametrize(
     ("info", "files"),
     [
-        ({b"name": b"one.zip", b"length": 9, b"pieces": b"x" * 20}, [File("one.zip", 9)]),
-        ({b"name": b"n", b"files": MANY}, [File("a.csv", 5), File("d/b.sql", 7)]),
-        ({b"name": b"n", b"meta version": 2, b"file tree": V2}, [File("a.csv", 5), File("d/b.sql", 7)]),
-        ({b"name": b"n", b"files": MANY, b"file tree": V2}, [File("a.csv", 5), File("d/b.sql", 7)]),
+        ({b"name": b"one.zip", b"length": 9, b"pieces": b"x" * 20}, [FileEntry("one.zip", 9)]),
+        ({b"name": b"n", b"files": MANY}, [FileEntry("a.csv", 5), FileEntry("d/b.sql", 7)]),
+        ({b"name": b"n", b"meta version": 2, b"file tree": V2}, [FileEntry("a.csv", 5), FileEntry("d/b.sql", 7)]),
+        ({b"name": b"n", b"files": MANY, b"file tree": V2}, [FileEntry("a.csv", 5), FileEntry("d/b.sql", 7)]),
     ],
     ids=["one file", "version 1", "version 2", "both"],
 )

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.preview.zip_directory import Directory, find_directory, read_directory
-from data.hashing.file_prints import File
+from data.hashing.file_fingerprints import FileEntry
 
 FILES = {"a.csv": b"one", "ordner/Müller.txt": b"", "ordner/b.bin": bytes(5000)}
-EXPECTED = [File(name, len(body), zlib.crc32(body)) for name, body in FILES.items()]
+EXPECTED = [FileEntry(name, len(body), zlib.crc32(body)) for name, body in FILES.items()]
 
 
 def archive(comment: bytes = b"", before: bytes = b"") -> bytes:
@@ -28,7 +28,7 @@ def archive(comment: bytes = b"", before: bytes = b"") -> bytes:
     return before + out.getvalue()
 
 
-def read(whole: bytes, tail: int) -> tuple[list[File], bool]:
+def read(whole: bytes, tail: int) -> tuple[list[FileEntry], bool]:
     found = find_directory(whole[-tail:], len(whole))
     assert found is not None
     return read_directory(whole[found.start : found.start + found.size], found.entries)
@@ -64,12 +64,12 @@ def test_sizes_over_four_gigabytes_are_read():
     tail = zip64(size)
     found = find_directory(tail, size + len(tail))
     assert found == Directory(size, found.size, 1)
-    assert read_directory(tail[: found.size], 1) == ([File("big.sql", size, 7)], True)
+    assert read_directory(tail[: found.size], 1) == ([FileEntry("big.sql", size, 7)], True)
 
 
 def test_the_checksum_that_encryption_leaves_out_is_none():
     entry = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 51, 51, 1, 99, 0, 0, 0, 9, 5, 1, 0, 0, 0, 0, 0, 0) + b"x"
-    assert read_directory(entry, 1) == ([File("x", 5, None)], True)
+    assert read_directory(entry, 1) == ([FileEntry("x", 5, None)], True)
 
 
 def test_a_directory_that_is_cut_gives_what_came():

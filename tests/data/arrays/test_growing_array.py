@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.arrays import growing_array
-from data.arrays.growing_array import Growing
+from data.arrays.growing_array import GrowingArray
 
 words = st.lists(st.integers(0, 2**64 - 1), max_size=3000)
 
 
 @pytest.mark.parametrize("chunk", [3, 1 << 20])
 @given(st.lists(st.one_of(words, st.lists(st.integers(0, 9), max_size=50)), max_size=6))
-def test_what_is_added_in_parts_comes_out_whole(chunk, parts):
-    held, flat = Growing(np.uint64, 1), Growing(np.uint64, 1)
+def test_rows_added_in_parts_come_back_complete(chunk, parts):
+    held, flat = GrowingArray(np.uint64, 1), GrowingArray(np.uint64, 1)
     for part in parts:
         held.add(np.array(part, np.uint64).reshape(-1, 1))
         flat.add(np.array(part, np.uint64))
@@ -27,8 +27,8 @@ def test_what_is_added_in_parts_comes_out_whole(chunk, parts):
 
 
 @pytest.mark.parametrize("kind", [np.uint64, np.uint8])
-def test_rows_keep_their_width_however_often_they_grow(kind):
-    held = Growing(kind, 6)
+def test_rows_keep_their_width_however_often_the_array_grows(kind):
+    held = GrowingArray(kind, 6)
     assert held.rows().shape == (0, 6)
     rows = np.arange(60_000).astype(kind).reshape(-1, 6)
     for at in range(0, len(rows), 7):

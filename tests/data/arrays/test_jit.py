@@ -1,4 +1,4 @@
-"""Compiled loops that work on addresses: whoever hands them an array keeps it alive for as long as they run."""
+"""Compiled loops that work on addresses: their callers must keep the arrays alive while the loops run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data.arrays import jit
 def functions(decorator: str) -> dict[str, tuple[ast.FunctionDef, str]]:
     return {
         f"{path.stem}.{node.name}": (node, path.stem)
-        for path in jit.files()
+        for path in jit.kernel_modules()
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef) and any(ast.unparse(each) == decorator for each in node.decorator_list)
     }
@@ -32,9 +32,9 @@ def returned(function: ast.FunctionDef) -> set[str]:
     return {ast.unparse(each) for value in values for each in (value.elts if isinstance(value, ast.Tuple) else [value])}
 
 
-def test_the_address_of_an_array_is_taken_only_where_somebody_else_holds_the_array():
-    # numba frees an array behind the last line that names it, and an address does not count: what is written there
-    # then lands in memory of another thread
+def test_kernels_take_addresses_only_of_arrays_that_their_caller_holds_or_gets_back():
+    # numba frees a local array after the last line that names it, and an address does not keep it alive: writing there
+    # would then overwrite memory of another thread.
     inlined = functions("inlined")
     taken = {name: {0: "array"} if name.endswith("address") else {} for name in inlined}
     grown = True
@@ -64,9 +64,10 @@ def test_the_address_of_an_array_is_taken_only_where_somebody_else_holds_the_arr
     assert seen > 20
 
 
-def test_kernels_are_found_in_every_package_that_holds_some():
-    # a package that is left out keeps its machine code when its source changes, and outdated code matches nothing
-    found = {str(path.parent.relative_to(jit.ROOT)) for path in jit.files()}
+def test_kernels_are_found_in_every_package_that_has_some():
+    # The machine code of a package that is left out would stay cached when its source changes; outdated code matches
+    # nothing.
+    found = {str(path.parent.relative_to(jit.ROOT)) for path in jit.kernel_modules()}
     assert found == {
         "crawler/lineage", "crawler/matching", "crawler/records",
         "data/arrays", "data/hashing", "data/identifiers", "data/releases", "data/tagsets",
@@ -74,7 +75,7 @@ def test_kernels_are_found_in_every_package_that_holds_some():
 
 
 def test_no_module_with_kernels_is_overlooked():
-    # found here by parsing, there by a pattern: both must see the same
+    # This test parses the modules, `jit.kernel_modules` searches for a pattern: both must find the same ones.
     parsed = set()
     for layer in ("crawler", "data", "scheduler", "spiders"):
         for path in (jit.ROOT / layer).rglob("*.py"):
@@ -83,17 +84,17 @@ def test_no_module_with_kernels_is_overlooked():
                     ast.unparse(each).rpartition(".")[2].partition("(")[0] for each in node.decorator_list
                 }:
                     parsed.add(path)
-    assert parsed <= set(jit.files())
+    assert parsed <= set(jit.kernel_modules())
 
 
-def test_the_cache_is_named_anew_when_any_kernel_changes(tmp_path, monkeypatch):
-    for path in jit.files():
+def test_the_cache_folder_changes_when_any_kernel_module_changes(tmp_path, monkeypatch):
+    for path in jit.kernel_modules():
         copy = tmp_path / path.relative_to(jit.ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(jit, "ROOT", tmp_path)
     names = {jit.sources_digest()}
-    for path in jit.files():
+    for path in jit.kernel_modules():
         path.write_bytes(path.read_bytes() + b"\n# changed\n")
         names.add(jit.sources_digest())
-    assert len(names) == len(jit.files()) + 1
+    assert len(names) == len(jit.kernel_modules()) + 1

@@ -13,13 +13,13 @@ values = st.binary(max_size=200)
 
 @given(st.lists(values))
 @quick
-def test_packed_items_come_back(items):
+def test_packing_and_unpacking_gives_the_same_items(items):
     packed = Packed.of(items)
     assert packed.to_list() == items == [packed.item(i) for i in range(len(packed))]
     assert packed.lengths.tolist() == [len(item) for item in items]
 
 
-def test_packed_items_outside_are_an_index_error():
+def test_an_index_out_of_range_raises_an_index_error():
     with pytest.raises(IndexError):
         Packed.of([b"a"]).item(-1)
     with pytest.raises(IndexError):

@@ -50,7 +50,7 @@ def _compiled() -> None:
 # --- kinds -----------------------------------------------------------------------------------------------------------
 
 
-def test_kinds_have_the_numbers_and_words_that_files_and_json_hold():
+def test_kinds_have_the_numbers_and_words_that_files_and_json_contain():
     assert {kind.word: int(kind) for kind in Kind} == {
         "email": 1,
         "phone": 2,
@@ -72,8 +72,8 @@ def test_kinds_have_the_numbers_and_words_that_files_and_json_hold():
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-def test_keys_come_by_hkdf_and_are_unrelated_to_each_other():
-    # RFC 5869, with the standard library
+def test_keys_are_derived_by_hkdf_and_differ_from_each_other():
+    # HKDF as in RFC 5869, computed with the standard library
     extracted = hmac.digest(b"tocsin match key 1", SECRET, "sha256")
     assert KEYS.probe == hmac.digest(extracted, b"probe\x01", "sha256")[:16]
     assert KEYS.confirm == hmac.digest(extracted, b"confirm\x01", "sha256")
@@ -82,7 +82,7 @@ def test_keys_come_by_hkdf_and_are_unrelated_to_each_other():
     assert (len(KEYS.probe), len(KEYS.confirm), len(KEYS.bundle), len(KEYS.post)) == (16, 32, 32, 32)
 
 
-def test_no_key_shows_in_a_repr():
+def test_no_repr_shows_a_key():
     for keys in (MatchKey(SECRET), KEYS, KEYS.enrol, Packed.of([b"secret"])):
         shown = repr(keys)
         for hidden in (SECRET, KEYS.probe, KEYS.confirm, KEYS.bundle, KEYS.post, b"secret"):
@@ -91,7 +91,7 @@ def test_no_key_shows_in_a_repr():
     assert KEYS.case in repr(KEYS)
 
 
-def test_key_files_come_back_as_they_were_written():
+def test_a_written_key_file_is_read_back_unchanged():
     assert case_keys.parse_match_key(case_keys.format_match_key(MatchKey(SECRET))) == MatchKey(SECRET)
     text = case_keys.format_enrol_key(KEYS)
     assert case_keys.parse_enrol_key(text) == KEYS.enrol
@@ -101,7 +101,7 @@ def test_key_files_come_back_as_they_were_written():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "empty"),
         ("hello", "not a match key file"),
@@ -113,8 +113,8 @@ def test_key_files_come_back_as_they_were_written():
         (case_keys.format_enrol_key(KEYS), "enrolment key"),
     ],
 )
-def test_a_wrong_match_key_file_is_refused_with_a_hint(text, said):
-    with pytest.raises(KeyFileError, match=said) as caught:
+def test_a_wrong_match_key_file_is_refused_with_a_hint(text, message):
+    with pytest.raises(KeyFileError, match=message) as caught:
         case_keys.parse_match_key(text)
     assert caught.value.hint
 
@@ -130,7 +130,9 @@ def test_a_damaged_enrolment_key_is_refused_and_never_shown(data):
         how
     ]
     if damaged.split() == text.split():
-        assert case_keys.parse_enrol_key(damaged) == KEYS.enrol  # a lost or added blank between lines is no damage
+        assert (
+            case_keys.parse_enrol_key(damaged) == KEYS.enrol
+        )  # whitespace that is lost or added between lines is no damage
         return
     with pytest.raises(KeyFileError) as caught:
         case_keys.parse_enrol_key(damaged)
@@ -139,7 +141,7 @@ def test_a_damaged_enrolment_key_is_refused_and_never_shown(data):
         assert line.split("=", 1)[1] not in str(caught.value)
 
 
-def test_the_match_key_is_not_taken_for_an_enrolment_key():
+def test_a_match_key_is_refused_as_an_enrolment_key():
     with pytest.raises(KeyFileError, match="must never leave"):
         case_keys.parse_enrol_key(case_keys.format_match_key(MatchKey(SECRET)))
 
@@ -159,19 +161,19 @@ def test_siphash_gives_the_published_vectors():
 
 
 def test_batch_siphash_gives_the_published_vectors():
-    # the kind byte is byte 0 of the message; lengths 0 and 1 have no value
+    # The kind byte is byte 0 of the message; messages of length 0 and 1 would have no value.
     packed = Packed.of([bytes(range(1, n)) for n in range(2, 64)])
     assert tags.probe_tags(bytes(range(16)), 0, packed).astype("<u8").tobytes() == VECTORS[16:]
 
 
-def test_an_absent_value_has_the_tag_zero_and_no_other_has():
+def test_only_an_absent_value_has_the_tag_zero():
     assert tags.probe_tag(KEYS.probe, 1, b"") == 0
     assert tags.probe_tags(KEYS.probe, 1, Packed.of([b"", b"a", b""])).astype(bool).tolist() == [False, True, False]
 
 
 @given(st.binary(min_size=16, max_size=16), st.lists(st.tuples(st.sampled_from(Kind), values), max_size=20))
 @quick
-def test_batch_tags_and_digests_are_those_of_single_values(key, items):
+def test_batch_tags_and_digests_equal_those_of_single_values(key, items):
     packed = Packed.of([value for _, value in items])
     kinds = np.array([kind for kind, _ in items], np.uint8)
     assert tags.probe_tags(key, kinds, packed).tolist() == [tags.probe_tag(key, *item) for item in items]
@@ -181,7 +183,7 @@ def test_batch_tags_and_digests_are_those_of_single_values(key, items):
 
 
 @pytest.mark.parametrize("length", [0, 1, 54, 55, 56, 62, 63, 64, 118, 119, 120, 127, 128, 1000])
-def test_batch_digests_are_hmac_at_every_block_border(length):
+def test_batch_digests_equal_hmac_at_every_block_border(length):
     value = bytes(i % 251 for i in range(length))
     expected = hmac.new(KEYS.confirm, b"\x03" + value, hashlib.sha256).digest()[:16]
     assert tags.confirm_digests(KEYS.confirm, Kind.NIR, Packed.of([value, b"next"]))[0].tobytes() == expected
@@ -205,7 +207,7 @@ people = st.lists(st.lists(parts, min_size=6, max_size=6), max_size=20)
 
 @given(people)
 @quick
-def test_record_keys_of_columns_are_those_of_single_people(rows):
+def test_record_keys_of_columns_equal_those_of_single_people(rows):
     columns = [Packed.of([row[i] for row in rows]) for i in range(6)]
     keys = tags.record_keys(KEYS.probe, *columns)
     assert keys.shape == (len(rows), 6)
@@ -219,27 +221,27 @@ def test_swapped_name_columns_give_the_same_record_key():
     assert tags.record_keys(KEYS.probe, a, b, dob)[0, 0] == tags.record_keys(KEYS.probe, b, a, dob)[0, 0] != 0
 
 
-def test_columns_that_are_not_there_give_no_record_keys():
+def test_absent_columns_give_no_record_keys():
     dob, phone = Packed.of([b"750312", b""]), Packed.of([b"612345678"] * 2)
     keys = tags.record_keys(KEYS.probe, dob=dob, phone=phone)
     assert (keys != 0).tolist() == [[False] * 5 + [True], [False] * 6]
     assert tags.record_keys(KEYS.probe).shape == (0, 6)
     with pytest.raises(ValueError, match="different lengths"):
         tags.record_keys(KEYS.probe, dob=dob, phone=Packed.empty(3))
-    with pytest.raises(ValueError, match="no record key"):
+    with pytest.raises(ValueError, match="not a record key"):
         tags.record_input(Kind.EMAIL, b"a", b"b")
 
 
 # --- compiled code ---------------------------------------------------------------------------------------------------
 
 
-def test_arrays_that_can_be_written_need_no_second_compilation():
+def test_writable_arrays_need_no_second_compilation():
     value = Packed(np.frombuffer(bytearray(b"abcd"), np.uint8)[::2], np.array([0, 1, 2], np.int32))
     assert value.to_list() == [b"a", b"c"]
     tags.confirm_digests(KEYS.confirm, np.full(2, Kind.TOKEN, np.uint8), value)
     pair_packed(value, Packed.of([b"x", b"y"]))
     tags.probe_tags(KEYS.probe, Kind.TOKEN, value)
-    for compiled in (hash_kernels.confirm_digests, packed_kernels.join, hash_kernels.probe_tags):
+    for compiled in (hash_kernels.confirm_digests_loop, packed_kernels.join_columns, hash_kernels.probe_tags_loop):
         assert len(compiled.signatures) == 1
 
 
@@ -263,21 +265,24 @@ def test_compiled_code_is_cached_in_the_users_cache_folder(tmp_path):
 @pytest.mark.slow
 def test_only_the_last_few_versions_of_compiled_code_are_kept(tmp_path):
     old = [tmp_path / f"{number:016x}" for number in range(10)]
-    for path in [*old, tmp_path / "of somebody else"]:
+    for path in [*old, tmp_path / "unrelated folder"]:
         path.mkdir()
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", _RUN], env=environment, capture_output=True, check=True)
     left = set(tmp_path.iterdir())
-    assert tmp_path / "of somebody else" in left
+    assert tmp_path / "unrelated folder" in left
     assert len(left & set(old)) == jit.KEPT_VERSIONS - 1
     assert len(left) == jit.KEPT_VERSIONS + 1
 
 
 @pytest.mark.slow
-def test_without_a_place_to_cache_the_kernels_still_run_and_say_so(tmp_path):
+def test_without_a_writable_cache_the_kernels_still_run_and_a_warning_is_logged(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    code = "from data.arrays import packed; from data.hashing import tags; print(tags.probe_tags(bytes(16), 1, packed.Packed.of([b'a'])).all())"
+    code = (
+        "from data.arrays import packed; from data.hashing import tags; "
+        "print(tags.probe_tags(bytes(16), 1, packed.Packed.of([b'a'])).all())"
+    )
     environment = {"XDG_CACHE_HOME": str(blocked), "PATH": "/usr/bin:/bin"}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "True"
@@ -293,12 +298,12 @@ def test_normalising_single_values_loads_neither_numpy_nor_numba():
     assert ran.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("compress", [hash_kernels.compress_by_hand, hash_kernels.compress_by_instructions])
+@pytest.mark.parametrize("compress", [hash_kernels.compress_portable, hash_kernels.compress_with_instructions])
 @given(message=st.binary(max_size=55))
 @settings(deadline=None, max_examples=50)
-def test_every_way_to_a_digest_is_sha256(compress, message):
-    if compress is hash_kernels.compress_by_instructions and not hash_kernels.sha256_instructions.AVAILABLE:
-        assert hash_kernels._compress is hash_kernels.compress_by_hand
+def test_both_implementations_compute_sha256(compress, message):
+    if compress is hash_kernels.compress_with_instructions and not hash_kernels.sha256_instructions.AVAILABLE:
+        assert hash_kernels._compress is hash_kernels.compress_portable
         return
     block = np.zeros(64, np.uint8)
     block[: len(message)] = np.frombuffer(message, np.uint8)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.releases.cut_bits import KEY_BITS, VALUE_BITS, cut_bits
-from data.tagsets.elias_fano import LEAST_CUT, TightSet
-from data.tagsets.tagset import CUT_BITS
+from data.tagsets.elias_fano import MIN_KEPT_BITS, EliasFanoSet
+from data.tagsets.tagset import KEPT_BITS
 
 
 @given(st.integers(1, 2**31), st.integers(0, 10_000))
@@ -15,8 +15,8 @@ def test_a_stranger_is_taken_for_a_member_as_seldom_in_a_small_set_as_in_a_large
     members: int, earlier: int
 ) -> None:
     bits = cut_bits(members, KEY_BITS, earlier)
-    assert LEAST_CUT <= bits <= CUT_BITS
-    if bits < CUT_BITS:
+    assert MIN_KEPT_BITS <= bits <= KEPT_BITS
+    if bits < KEPT_BITS:
         assert members / 2**bits <= 2.9e-7
         assert members / 2 ** cut_bits(members, VALUE_BITS, earlier) <= 64 * 2.9e-7
 
@@ -40,5 +40,5 @@ def test_the_chances_of_many_releases_add_up_slowly(members: int) -> None:
 def test_six_keys_take_at_most_16_bytes_a_record(members: int) -> None:
     # 4.96 keys a record; what is left of them is known, and of fewer people than the largest set has
     tags = np.random.default_rng(members).integers(1, 2**64, members, np.uint64)
-    held = TightSet.build(tags, cut_bits(members, KEY_BITS, 0))
+    held = EliasFanoSet.build(tags, cut_bits(members, KEY_BITS, 0))
     assert 4.96 * held.nbytes / members <= 16

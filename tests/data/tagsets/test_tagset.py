@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from crawler.examiner.kernel_warmup import warm_up_tags
 from data.errors import StoreError, StoreFull, StoreVersion
-from data.tagsets.tagset import CUT_BITS, TagSet
+from data.tagsets.tagset import KEPT_BITS, TagSet
 
 quick = settings(deadline=None, max_examples=60)
-CUT = np.uint64(64 - CUT_BITS)
-# many that share their first bits, and the ends of the range
+DROPPED = np.uint64(64 - KEPT_BITS)
+# including many that share their first bits, and both ends of the range
 tags64 = st.one_of(
     st.integers(0, 2**64 - 1),
     st.integers(0, 64).map(lambda n: n << 20),
@@ -33,7 +33,7 @@ def u64(values) -> np.ndarray:
     return np.array(values, np.uint64)
 
 
-def cut(values) -> set[int]:
+def truncated(values) -> set[int]:
     return {value >> 20 for value in values if value}
 
 
@@ -45,27 +45,27 @@ def random_tags(count: int, seed: int = 1) -> np.ndarray:
 @quick
 def test_a_set_finds_its_members_and_nothing_else(members, others):
     built = TagSet.build(u64(members))
-    assert len(built) == len(cut(members))
+    assert len(built) == len(truncated(members))
     assert built.lookup(u64(members)).tolist() == [value != 0 for value in members]
-    assert built.lookup(u64(others)).tolist() == [value != 0 and value >> 20 in cut(members) for value in others]
+    assert built.lookup(u64(others)).tolist() == [value != 0 and value >> 20 in truncated(members) for value in others]
 
 
 @given(lists, lists)
 @quick
-def test_a_sieve_changes_no_answer(members, others):
+def test_a_bloom_filter_changes_no_answer(members, others):
     asked = u64([*members, *others])
     built = TagSet.build(u64(members))
     plain = built.lookup(asked)
-    built.sifted = True
+    built.use_bloom_filter = True
     assert built.lookup(asked).tolist() == plain.tolist()
 
 
 @pytest.mark.parametrize("count", [5000, 300_000])
-def test_a_sieve_loses_no_member_of_a_large_set(count):
+def test_a_bloom_filter_loses_no_member_of_a_large_set(count):
     members, asked = random_tags(count), random_tags(5000, 2)
     built = TagSet.build(members)
     plain = built.lookup(asked)
-    built.sifted = True
+    built.use_bloom_filter = True
     assert built.lookup(members).all()
     assert built.lookup(asked).tolist() == plain.tolist()
 
@@ -75,7 +75,7 @@ def test_a_sieve_loses_no_member_of_a_large_set(count):
 def test_a_set_lists_its_members_in_order_and_finds_them_again(members):
     built = TagSet.build(u64(members))
     shown = built.to_array()
-    assert (shown >> CUT).tolist() == sorted(cut(members))
+    assert (shown >> DROPPED).tolist() == sorted(truncated(members))
     assert built.lookup(shown).all()
     assert (TagSet.build(shown).to_array() == shown).all()
 
@@ -84,8 +84,8 @@ def test_a_set_lists_its_members_in_order_and_finds_them_again(members):
 @quick
 def test_union_and_difference_are_those_of_sets(a, b, c):
     sets = [TagSet.build(u64(part)) for part in (a, b, c)]
-    assert set((TagSet.merge(*sets).to_array() >> CUT).tolist()) == cut(a) | cut(b) | cut(c)
-    assert set((sets[0].difference(sets[1]).to_array() >> CUT).tolist()) == cut(a) - cut(b)
+    assert set((TagSet.merge(*sets).to_array() >> DROPPED).tolist()) == truncated(a) | truncated(b) | truncated(c)
+    assert set((sets[0].difference(sets[1]).to_array() >> DROPPED).tolist()) == truncated(a) - truncated(b)
     assert len(sets[0].merge()) == len(sets[0])
 
 
@@ -100,11 +100,11 @@ def test_sets_of_every_size_are_the_same_after_saving(tmp_path, count):
     assert opened.bits == built.bits == (4 if count < 4096 else 12 if count < 1 << 18 else 20)
     assert opened.lookup(tags).all()
     assert not opened.lookup(random_tags(1000, seed=2)).any()
-    assert (opened.to_array() == np.sort(tags) >> CUT << CUT).all()
+    assert (opened.to_array() == np.sort(tags) >> DROPPED << DROPPED).all()
     assert (tmp_path / "a.tags").stat().st_size == opened.nbytes
 
 
-def test_sets_of_different_sizes_stay_comparable():
+def test_sets_of_different_sizes_can_be_compared():
     small, large = random_tags(1000), random_tags(50_000)
     both = TagSet.merge(TagSet.build(small), TagSet.build(large))
     assert both.lookup(small).all()
@@ -113,7 +113,7 @@ def test_sets_of_different_sizes_stay_comparable():
 
 def test_a_small_set_is_small_and_a_large_one_takes_little_more_than_three_bytes_a_tag():
     assert TagSet.build(random_tags(10)).nbytes < 256
-    # by the formula: 15 million in 3 bytes each, with 4 bytes for each of a million buckets
+    # computed: 15 million members of 3 bytes each, and 4 bytes for each of a million buckets
     assert (3 * 15_000_000 + 4 * 2**20) / 15_000_000 < 3.3
 
 
@@ -133,7 +133,7 @@ def test_an_opened_set_survives_its_file_being_replaced(tmp_path):
     assert opened.lookup(tags).all()
 
 
-def test_every_cut_of_a_file_is_noticed_on_opening(tmp_path):
+def test_every_truncated_file_is_noticed_on_opening(tmp_path):
     path = tmp_path / "a.tags"
     TagSet.build(random_tags(10)).save(path)
     whole = path.read_bytes()
@@ -146,7 +146,7 @@ def test_every_cut_of_a_file_is_noticed_on_opening(tmp_path):
 
 @given(st.data())
 @quick
-def test_every_changed_byte_is_noticed_and_none_reads_outside_the_file(tmp_path_factory, data):
+def test_every_changed_byte_is_noticed_and_no_lookup_reads_outside_the_file(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damage") / "a.tags"
     TagSet.build(random_tags(5000)).save(path)
     damaged = bytearray(path.read_bytes())
@@ -162,7 +162,7 @@ def test_every_changed_byte_is_noticed_and_none_reads_outside_the_file(tmp_path_
         opened.verify()
 
 
-def test_a_set_of_a_newer_version_says_so(tmp_path):
+def test_a_set_of_a_newer_version_is_reported_as_such(tmp_path):
     path = tmp_path / "a.tags"
     TagSet.build(random_tags(10)).save(path)
     changed = bytearray(path.read_bytes())
@@ -181,7 +181,7 @@ def test_missing_files_and_folders_are_store_errors(tmp_path):
         TagSet.build(random_tags(1)).save(tmp_path / "none" / "a.tags")
 
 
-def test_a_full_disk_keeps_the_old_set_and_says_so(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_the_old_set_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "a.tags"
     TagSet.build(random_tags(10)).save(path)
 
@@ -202,7 +202,7 @@ def test_threads_share_a_set():
         assert all(pool.map(lambda part: bool(built.lookup(part).all()), np.array_split(tags, 16)))
 
 
-def test_a_set_on_its_own_verifies_and_shows_only_its_size():
+def test_an_unsaved_set_verifies_and_its_repr_shows_only_its_size():
     built = TagSet.build(random_tags(3))
     built.verify()
     assert repr(built) == "<TagSet of 3>"
