@@ -37,7 +37,7 @@ from crawler.preview.file_list import (
 )
 from crawler.transport import allow_list
 from crawler.transport.errors import Trouble, trouble_of
-from crawler.transport.resumed_download import Bounds, Download
+from crawler.transport.resumed_download import Download, DownloadLimits
 from crawler.transport.streamed_response import STREAM, StreamedResponse
 from data.errors import SourceError
 from data.hashing.file_fingerprints import FileFingerprinter
@@ -82,7 +82,7 @@ class PartLimits:
 
     stream_above: int
     preview_above: int
-    bounds: Bounds
+    bounds: DownloadLimits
 
     @classmethod
     def of(cls, settings: BaseSettings, wall: float) -> Self:
@@ -90,10 +90,10 @@ class PartLimits:
         return cls(
             stream_above=settings.getint("TOCSIN_STREAM_ABOVE"),
             preview_above=settings.getint("TOCSIN_EARLY_ABOVE"),
-            bounds=Bounds(
+            bounds=DownloadLimits(
                 max_bytes=settings.getint("TOCSIN_MAX_BYTES"),
                 stall=settings.getfloat("DOWNLOAD_TIMEOUT"),
-                patience=settings.getfloat("TOCSIN_PATIENCE"),
+                max_pause=settings.getfloat("TOCSIN_PATIENCE"),
                 wall=wall,
                 # downloads end earlier than the crawl: what was read must still be examined to its end and reported
                 deadline=time.monotonic() + wall - min(60.0, wall / 10),
@@ -208,8 +208,8 @@ class PostParts:
             if post.url == item.post.url or post.url in item.links or post.source not in self._follow:
                 continue
             try:
-                allow_list.check(post.url, self._follow[post.source], onion=True)
-            except allow_list.Refused:
+                allow_list.require_allowed(post.url, self._follow[post.source], over_tor=True)
+            except allow_list.RequestRefused:
                 item.left["undeclared link"] += 1
                 continue
             if len(item.links) >= MAX_LINKS:

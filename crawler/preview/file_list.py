@@ -16,7 +16,7 @@ from scrapy.http import Response
 from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
 from crawler.preview.torrent_file import read_torrent
 from crawler.preview.zip_directory import find_directory, read_directory
-from crawler.transport.content_ranges import Version, part_of
+from crawler.transport.content_ranges import FileVersion, content_range
 from crawler.transport.errors import Trouble
 from crawler.transport.streamed_response import STREAM, StreamedResponse
 from data.errors import InputError
@@ -106,12 +106,12 @@ class _Ends:
     def __init__(self, response: Response, fetch: Fetch, first: int, total: int) -> None:
         self.total, self.fetched = total, len(response.body)
         self._response, self._fetch, self._first = response, fetch, first
-        self._version = Version.of(response.headers)
+        self._version = FileVersion.from_headers(response.headers)
 
     @classmethod
     def of(cls, response: Response, fetch: Fetch) -> _Ends | None:
         """None where the answer is not the end of a file."""
-        part = part_of(response.headers) if response.status == 206 else None
+        part = content_range(response.headers) if response.status == 206 else None
         if part is None or part.total is None or part.last != part.total - 1:
             return None
         if len(response.body) != part.last - part.first + 1:
@@ -139,9 +139,13 @@ class _Ends:
             # more than was asked for
             await answer.close()
             return None
-        if isinstance(answer, Trouble) or answer.status != 206 or self._version.differs(Version.of(answer.headers)):
+        if (
+            isinstance(answer, Trouble)
+            or answer.status != 206
+            or self._version.differs(FileVersion.from_headers(answer.headers))
+        ):
             return None
-        got = part_of(answer.headers)
+        got = content_range(answer.headers)
         if got is None or (got.first, got.last, got.total) != (start, last, self.total):
             return None
         self.fetched += len(answer.body)

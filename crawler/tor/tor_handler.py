@@ -15,13 +15,13 @@ from scrapy.utils._download_handlers import NullCookieJar
 
 from crawler.tor.dial_socket import Dialler
 from crawler.tor.socks import Identity, TorBackend
-from crawler.transport.allow_list import Refused, check
+from crawler.transport.allow_list import RequestRefused, require_allowed
 from crawler.transport.errors import trouble_of
-from crawler.transport.streamed_httpx import StreamingHttpx
+from crawler.transport.streamed_httpx import StreamingHttpxMixin
 from data.errors import ConfigError, TorDown
 
 
-class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
+class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
     """Every request of the process, whoever made it, passes here last; nothing in the process knows another way."""
 
     experimental = False
@@ -47,7 +47,7 @@ class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
 
     def _make_client(self, proxy_url: str | None = None) -> Any:
         if proxy_url:
-            raise Refused("a proxy is never used on the road over Tor")
+            raise RequestRefused("a proxy is never used on the road over Tor")
         transport = httpx2.AsyncHTTPTransport(verify=self._ssl_context, trust_env=False, limits=self._limits)
         if not isinstance(transport._pool, httpcore2.AsyncConnectionPool):
             # another httpx2: what it connects with is not known, so that nothing may
@@ -73,9 +73,9 @@ class TorDownloadHandler(StreamingHttpx, HttpxDownloadHandler):
 
     async def download_request(self, request: Request) -> Response:
         """The response; raises Refused without having asked anybody, not even Tor."""
-        check(request.url, self._allowed, onion=True)
+        require_allowed(request.url, self._allowed, over_tor=True)
         if request.meta.get("proxy"):
-            raise Refused("a proxy is never used on the road over Tor")
+            raise RequestRefused("a proxy is never used on the road over Tor")
         response = await super().download_request(request)
         if "dataloss" in response.flags and request.meta.get("retry_times", 0) < self._retries:
             # circuits break now and then; once more brings the whole

@@ -1,1 +1,1 @@
-"""How a crawl fetches: the allow-list, the direct download handler, streaming, resuming and content encodings."""
+"""How a crawl fetches: allow-list, direct download handler, streaming, resuming broken downloads, content encodings."""

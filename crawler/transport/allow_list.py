@@ -1,4 +1,4 @@
-"""The allow-list: one function through which every request of a crawl goes before any look-up or connection."""
+"""The allow-list: every request of a crawl is checked here before any name lookup or connection."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scrapy.exceptions import IgnoreRequest
 
 from data.errors import AddressRefused
 
-PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Refused(AddressRefused, IgnoreRequest):
-    """A request that is not made; Scrapy drops it without retrying, and hands it to the request's errback.
+class RequestRefused(AddressRefused, IgnoreRequest):
+    """Raised for a request that must not be made; Scrapy drops it without retrying and calls the request's errback.
 
     Attributes:
-        host: host (and port) that would have been contacted, for a person; '' where the address names none.
+        host: host (and port) that the request would have contacted, for a person to read; '' if the address names none.
     """
 
     def __init__(self, message: str, *, host: str = "", hint: str = "") -> None:
@@ -26,74 +26,77 @@ class Refused(AddressRefused, IgnoreRequest):
         self.host = host
 
 
-def canonical(url: str) -> tuple[str, int]:
-    """The (host, port) that a request for the address would contact.
+def host_and_port(url: str) -> tuple[str, int]:
+    """The (host, port) that a request for this address would contact.
 
-    Lower case, international names as punycode, no trailing dot, IPv4 in any of the forms that the system's
-    resolver understands (decimal, octal, hexadecimal, short) as four numbers, IPv6 compressed.
+    The host is in lower case and has no trailing dot. International names are written as punycode and IPv6 addresses
+    in their compressed form. An IPv4 address in any form that the system's resolver understands (decimal, octal,
+    hexadecimal, short) is written as four numbers.
 
     Raises:
-        Refused: another scheme than http and https, a user name, no host, or nothing that could be one.
+        RequestRefused: the scheme is neither http nor https, the address holds a user name, or it has no valid host.
     """
     if any(char <= " " or char in '\\"<>^`{|}\x7f' for char in url):
-        raise Refused("the address holds characters that no address may hold")
+        raise RequestRefused("the address contains characters that are not allowed in an address")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise Refused("the address cannot be understood") from error
+        raise RequestRefused("the address is not a valid URL") from error
     scheme = parts.scheme.lower()
-    if scheme not in PORTS:
-        raise Refused(f"the scheme '{scheme}' is never used" if scheme.isalnum() else "the address names no scheme")
+    if scheme not in DEFAULT_PORTS:
+        raise RequestRefused(
+            f"the scheme '{scheme}' is not allowed" if scheme.isalnum() else "the address has no scheme"
+        )
     if "@" in parts.netloc:
-        raise Refused("an address with a user name is never used")
+        raise RequestRefused("an address with a user name is not allowed")
     if port == 0 or not host:
-        raise Refused("the address names no host")
-    return _host(host), PORTS[scheme] if port is None else port
+        raise RequestRefused("the address has no valid host")
+    return _normal_host(host), DEFAULT_PORTS[scheme] if port is None else port
 
 
-def _host(host: str) -> str:
+def _normal_host(host: str) -> str:
     if ":" in host:
         try:
             return IPv6Address(host).compressed
         except ValueError as error:
-            raise Refused("the address names no host") from error
+            raise RequestRefused("the address has no valid host") from error
     name = host.lower()
     if not name.isascii():
         try:
-            # as Scrapy and `data.sources.definition` write such names
+            # Scrapy and `data.sources.definition` write international names in the same way.
             name = name.encode("idna").decode("ascii")
         except UnicodeError as error:
-            raise Refused("the host name has no valid international form") from error
+            raise RequestRefused("the host name cannot be written as punycode") from error
     name = name.removesuffix(".")
     if not name or "%" in name or ".." in name or name.startswith("."):
-        raise Refused("the address names no host")
+        raise RequestRefused("the address has no valid host")
     last = name.rpartition(".")[2]
     if last.isdigit() or last.startswith("0x"):
         try:
             return socket.inet_ntoa(socket.inet_aton(name))
         except OSError as error:
-            raise Refused("the address names no host") from error
+            raise RequestRefused("the address has no valid host") from error
     return name
 
 
-def check(url: str, allowed: Collection[tuple[str, int]], *, onion: bool = False) -> None:
-    """Return if the address may be requested.
+def require_allowed(url: str, allowed: Collection[tuple[str, int]], *, over_tor: bool = False) -> None:
+    """Return if the address may be requested, raise otherwise.
 
     Args:
-        url: as it would be requested.
-        allowed: (host, port) pairs as `data.sources.definition.source_hosts` gives them.
-        onion: the road leads over Tor; else a .onion name is refused before anybody is asked for it.
+        url: the address as it would be requested.
+        allowed: (host, port) pairs as `data.sources.definition.source_hosts` returns them.
+        over_tor: the request goes over Tor. Without Tor a .onion address is refused before any resolver sees the name.
 
     Raises:
-        Refused: it may not.
+        RequestRefused: the address may not be requested.
     """
-    host, port = canonical(url)
+    host, port = host_and_port(url)
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if host.endswith(".onion") and not onion:
-        raise Refused("a .onion address is reached over Tor only", host=shown, hint="write  via: tor")
+    if host.endswith(".onion") and not over_tor:
+        raise RequestRefused("a .onion address can only be reached over Tor", host=shown, hint="write  via: tor")
     if (host, port) not in allowed:
-        raise Refused(
+        raise RequestRefused(
             f"{shown} is not declared by this source",
             host=shown,
             hint="if it belongs to the source, add it to `hosts` in the source file",

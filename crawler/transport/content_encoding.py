@@ -1,4 +1,4 @@
-"""Content-Encoding undone piece by piece: whatever is packed into a body, no piece is large."""
+"""Decodes Content-Encoding incrementally; a decoded piece is a few MiB at most, however strongly it was compressed."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ import zstandard
 
 from data.errors import ReaderFailed
 
-PIECE = 2**18
-# A block of zstd takes 4 bytes and gives 128 KiB: so many bytes at a time give 8 MiB at most.
+MAX_PIECE = 2**18
+# A zstd block can take 4 bytes and decompress to 128 KiB, so 256 input bytes at a time give at most 8 MiB.
 _ZSTD_SLICE = 256
-# RFC 8878, section 3.1.1.1.2: what every decoder is asked to support, and what HTTP allows
+# RFC 8878, section 3.1.1.1.2: the window that every decoder should support, and the largest that HTTP allows.
 _ZSTD_WINDOW = 2**23
-_NOTHING = frozenset({"identity", "aws-chunked"})
+_NO_ENCODING = frozenset({"identity", "aws-chunked"})
 
 
-class Damaged(ReaderFailed):
-    """The body is not what its Content-Encoding says."""
+class DamagedEncoding(ReaderFailed):
+    """The body cannot be decoded as its Content-Encoding header announces."""
 
 
 class _Decoder(Protocol):
     def feed(self, data: bytes) -> Iterator[bytes]: ...
 
-    def whole(self) -> bool: ...
+    def is_complete(self) -> bool: ...
 
 
-class Coding:
-    """All encodings of one body, undone in their order; one that is not known leaves the bytes as they are."""
+class ContentDecoder:
+    """Decodes all encodings of one body in reverse order; an unknown encoding and those below it are left in place."""
 
     def __init__(self, encodings: Sequence[str]) -> None:
         self._decoders: list[_Decoder] = []
         for name in reversed(encodings):
-            if name in _NOTHING:
+            if name in _NO_ENCODING:
                 continue
             if name not in _DECODERS:
-                # what lies below cannot be got at; the bytes are examined as they came
+                # The encodings below an unknown one cannot be reached: the bytes are examined as they arrived.
                 break
             self._decoders.append(_DECODERS[name]())
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the next bytes unpack to, in pieces of a few MiB at most.
+        """The decoded form of the next bytes, in pieces of a few MiB at most.
 
         Raises:
-            Damaged: they cannot be unpacked.
+            DamagedEncoding: the bytes cannot be decoded.
         """
-        return self._through(self._decoders, data)
+        return self._decode(self._decoders, data)
 
-    def _through(self, decoders: Sequence[_Decoder], data: bytes) -> Iterator[bytes]:
+    def _decode(self, decoders: Sequence[_Decoder], data: bytes) -> Iterator[bytes]:
         if not decoders:
             yield data
             return
         try:
             for piece in decoders[0].feed(data):
                 if piece:
-                    yield from self._through(decoders[1:], piece)
+                    yield from self._decode(decoders[1:], piece)
         except (zlib.error, brotli.error, zstandard.ZstdError) as error:
-            raise Damaged("the body is not packed as its Content-Encoding says") from error
+            raise DamagedEncoding("the body does not match its Content-Encoding") from error
 
     def finish(self) -> None:
-        """Raise Damaged where the bytes ended before what they were packed with did."""
-        if not all(decoder.whole() for decoder in self._decoders):
-            raise Damaged("the packed body ends before its end")
+        """Raise DamagedEncoding if the body ended before its compressed data did."""
+        if not all(decoder.is_complete() for decoder in self._decoders):
+            raise DamagedEncoding("the compressed body is truncated")
 
 
 class _Zlib:
@@ -78,16 +78,16 @@ class _Zlib:
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             self._fed = True
-            yield self._decoder.decompress(data, PIECE)
+            yield self._decoder.decompress(data, MAX_PIECE)
             data = self._decoder.unconsumed_tail
             if self._decoder.eof:
                 data = self._decoder.unused_data
                 if self._bits != 31 or not data.startswith(b"\x1f"):
-                    # what servers append to the end is not part of the body
+                    # Bytes that a server appends after the end are not part of the body.
                     return
                 self._decoder = zlib.decompressobj(self._bits)
 
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self._decoder.eof or not self._fed
 
 
@@ -97,7 +97,7 @@ class _Gzip(_Zlib):
 
 
 class _Deflate:
-    """zlib's format, as the standard says, or bare deflate, as some servers do; the first two bytes tell."""
+    """zlib's format, as the standard demands, or raw deflate, as some servers send; the first two bytes decide."""
 
     def __init__(self) -> None:
         self._first = b""
@@ -113,8 +113,8 @@ class _Deflate:
             self._inner = _Zlib(15 if wrapped else -15)
         yield from self._inner.feed(data)
 
-    def whole(self) -> bool:
-        return self._inner.whole() if self._inner is not None else not self._first
+    def is_complete(self) -> bool:
+        return self._inner.is_complete() if self._inner is not None else not self._first
 
 
 class _Brotli:
@@ -126,14 +126,14 @@ class _Brotli:
         if self._decoder.is_finished():
             return
         self._fed = True
-        part = self._decoder.process(data, output_buffer_limit=PIECE)
+        part = self._decoder.process(data, output_buffer_limit=MAX_PIECE)
         yield part
-        # a full piece may leave output inside although all input was taken
-        while not self._decoder.is_finished() and (len(part) >= PIECE or not self._decoder.can_accept_more_data()):
-            part = self._decoder.process(b"", output_buffer_limit=PIECE)
+        # After a full piece the decoder may still hold output, although it has taken all input.
+        while not self._decoder.is_finished() and (len(part) >= MAX_PIECE or not self._decoder.can_accept_more_data()):
+            part = self._decoder.process(b"", output_buffer_limit=MAX_PIECE)
             yield part
 
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return bool(self._decoder.is_finished()) or not self._fed
 
 
@@ -152,7 +152,7 @@ class _Zstd:
                 yield self._decoder.decompress(piece)
                 piece = self._decoder.unused_data if self._decoder.eof else b""
 
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self._decoder.eof or not self._fed
 
 

@@ -1,4 +1,4 @@
-"""What the headers of an answer say of which bytes of which version of a file it holds; pure functions.
+"""Reads from response headers which bytes of which version of a file a response holds; pure functions.
 
 Source: RFC 9110, sections 8.8 (validators), 13.1.5 (If-Range), 14.4 (Content-Range).
 """
@@ -16,11 +16,13 @@ _UNSATISFIED = re.compile(r"bytes\s+\*/(\d{1,19})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """Which version of a file an answer is of, as far as it says.
+class FileVersion:
+    """The version of a file that a response belongs to, as far as its headers name it.
 
     Attributes:
-        etag: as it came, weak or strong. modified: the Last-Modified header. date: the Date header. All '' where absent.
+        etag: the ETag header as it came, weak or strong; '' if absent.
+        modified: the Last-Modified header; '' if absent.
+        date: the Date header; '' if absent.
     """
 
     etag: str
@@ -28,41 +30,44 @@ class Version:
     date: str = ""
 
     @classmethod
-    def of(cls, headers: Headers) -> Version:
-        """From the headers of an answer."""
+    def from_headers(cls, headers: Headers) -> FileVersion:
+        """The version that the headers of a response name."""
         return cls(*(_text(headers, name) for name in ("ETag", "Last-Modified", "Date")))
 
     def validator(self) -> str:
-        """What may stand in If-Range: a strong ETag, or a time that was over when the answer was made; '' for neither."""
+        """The value for an If-Range header, '' if there is none.
+
+        It is a strong ETag, or a Last-Modified time at least one second before the response was made.
+        """
         if self.etag:
             return "" if self.etag.startswith("W/") else self.etag
         if not self.modified or not self.date:
             return ""
         try:
-            # within the same second the file may have changed again
+            # Within the same second the file may have changed again.
             over = (parsedate_to_datetime(self.date) - parsedate_to_datetime(self.modified)).total_seconds() >= 1
         except (ValueError, TypeError):
             return ""
         return self.modified if over else ""
 
-    def differs(self, other: Version) -> bool:
-        """Whether both name a version, and not the same one."""
+    def differs(self, other: FileVersion) -> bool:
+        """Whether both name a version and these versions are different."""
         if self.etag and other.etag:
             return self.etag != other.etag
         return bool(self.modified and other.modified) and self.modified != other.modified
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Bytes `first` to `last` of `total`; total is None where the server does not know."""
+class ContentRange:
+    """A Content-Range: bytes `first` to `last` (inclusive) of `total`; total is None if the server does not know it."""
 
     first: int
     last: int
     total: int | None
 
 
-def part_of(headers: Headers) -> Part | None:
-    """What a 206 holds; None where its Content-Range is missing or makes no sense."""
+def content_range(headers: Headers) -> ContentRange | None:
+    """The range of bytes that a 206 response holds; None if its Content-Range is missing or invalid."""
     match = _RANGE.fullmatch(_text(headers, "Content-Range"))
     if match is None:
         return None
@@ -70,11 +75,11 @@ def part_of(headers: Headers) -> Part | None:
     total = None if match[3] == "*" else int(match[3])
     if last < first or (total is not None and last >= total):
         return None
-    return Part(first, last, total)
+    return ContentRange(first, last, total)
 
 
-def whole_size(headers: Headers) -> int | None:
-    """How many bytes a 416 says there are; None where it does not say."""
+def total_size(headers: Headers) -> int | None:
+    """The size of the whole file in bytes, from the Content-Range of a 416 response; None if it does not name it."""
     match = _UNSATISFIED.fullmatch(_text(headers, "Content-Range"))
     return int(match[1]) if match else None
 

@@ -1,4 +1,4 @@
-"""The road to the clear web: Scrapy's own HTTP/1.1 handler behind the allow-list, with large bodies handed on."""
+"""The download handler for direct connections: Scrapy's HTTP/1.1 handler behind the allow-list, with streaming."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss, _DataLoss
 
-from crawler.transport.allow_list import Refused, check
-from crawler.transport.streamed_response import IN_FLIGHT, STREAM, STREAMED, StreamedResponse, settle
+from crawler.transport.allow_list import RequestRefused, require_allowed
+from crawler.transport.streamed_response import (
+    MAX_BUFFERED,
+    STREAM,
+    STREAMED_STATUSES,
+    StreamedResponse,
+    buffer_beginning,
+)
 
 
 class DirectDownloadHandler(HTTP11DownloadHandler):
-    """Every request of the process, whoever made it, passes here last; what is not declared is never looked up."""
+    """The last step of every request of the process; a host that the source does not declare is not even looked up."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -31,10 +37,10 @@ class DirectDownloadHandler(HTTP11DownloadHandler):
         self._max_streamed = crawler.settings.getint("TOCSIN_MAX_BYTES")
 
     async def download_request(self, request: Request) -> Response:
-        """The response; raises Refused without having contacted anybody."""
-        check(request.url, self._allowed)
+        """The response; raises RequestRefused before any host is contacted."""
+        require_allowed(request.url, self._allowed)
         if request.meta.get("proxy"):
-            raise Refused("a proxy is never used on the direct road")
+            raise RequestRefused("direct connections never use a proxy")
         if STREAM not in request.meta:
             return await super().download_request(request)
         agent = _StreamingAgent(
@@ -50,14 +56,14 @@ class DirectDownloadHandler(HTTP11DownloadHandler):
         if not isinstance(response, StreamedResponse):
             return response
         timeout = float(request.meta["download_timeout"])
-        return await settle(response, request, max_bytes=self._max_streamed, timeout=timeout)
+        return await buffer_beginning(response, request, max_bytes=self._max_streamed, timeout=timeout)
 
 
 class _StreamingAgent(_ScrapyAgent):
-    """Scrapy's agent, which gives an answer with a body as soon as its headers are there."""
+    """Scrapy's agent, changed to return a response as soon as its headers are there, before its body has arrived."""
 
     def _cb_bodyready(self, txresponse: Any, request: Request) -> Any:
-        if int(txresponse.code) not in STREAMED or (txresponse.length == 0 and request.meta[STREAM]):
+        if int(txresponse.code) not in STREAMED_STATUSES or (txresponse.length == 0 and request.meta[STREAM]):
             return super()._cb_bodyready(txresponse, request)
         body = TwistedBody(txresponse)
         if txresponse.length == 0:
@@ -82,72 +88,72 @@ class _StreamingAgent(_ScrapyAgent):
 
 
 class TwistedBody(Protocol):
-    """The body of an answer as Twisted delivers it; its connection rests while more than `IN_FLIGHT` bytes wait here."""
+    """A response body as Twisted delivers it; pauses the connection while more than `MAX_BUFFERED` bytes wait here."""
 
     def __init__(self, txresponse: Any) -> None:
         self._txresponse = txresponse
         self._chunks: deque[bytes] = deque()
         self._size = 0
-        self._rests = self._over = False
+        self._paused = self._over = False
         self._error: BaseException | None = None
-        self._wanted: asyncio.Future[None] | None = None
+        self._data_arrived: asyncio.Future[None] | None = None
 
-    # --- what Twisted calls --------------------------------------------------------------------------------------
+    # --- called by Twisted ---------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Keep what came, and let the connection rest where that is enough."""
+        """Keep the bytes that arrived, and pause the connection once enough of them wait."""
         if self._over:
             return
         self._chunks.append(data)
         self._size += len(data)
-        if self._size > IN_FLIGHT and not self._rests:
-            self._rests = True
+        if self._size > MAX_BUFFERED and not self._paused:
+            self._paused = True
             self._transport().pauseProducing()
         self._wake()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
-        """Note how the body ended."""
+        """Remember how the body ended."""
         if self._over:
             return
         self._over = True
         why = reason.value
-        # without any length the end of the connection is the end of the body
+        # A response without any length ends where its connection ends.
         if not isinstance(why, ResponseDone | PotentialDataLoss):
             causes = why.reasons if isinstance(why, ResponseFailed) else []
             lost = any(isinstance(each.value, _DataLoss) for each in causes)
             self._error = ResponseDataLossError() if lost else DownloadFailedError("the connection broke")
         self._wake()
 
-    # --- what its reader calls -----------------------------------------------------------------------------------
+    # --- called by the reader ------------------------------------------------------------------------------------
 
     def __aiter__(self) -> Self:
         """Itself."""
         return self
 
     async def __anext__(self) -> bytes:
-        """All bytes that wait, as soon as there are any."""
+        """All bytes that wait here, as soon as there are any."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
             if self._over:
                 raise StopAsyncIteration
-            self._wanted = asyncio.get_running_loop().create_future()
-            await self._wanted
+            self._data_arrived = asyncio.get_running_loop().create_future()
+            await self._data_arrived
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._size = 0
-        if self._rests and not self._over:
-            self._rests = False
+        if self._paused and not self._over:
+            self._paused = False
             self._transport().resumeProducing()
         return data
 
     async def close(self) -> None:
-        """Break the connection off, unless the body has ended."""
+        """Abort the connection, unless the body has ended."""
         self._chunks.clear()
         if not self._over:
             self._over = True
             self._error = DownloadFailedError("the body was closed")
-            # as Scrapy does it: a body that is half read leaves no connection that could be used again
+            # As Scrapy does: after a partly read body the connection cannot be used again.
             producer = self._txresponse._transport._producer
             if producer is not None:
                 producer.abortConnection()
@@ -156,5 +162,5 @@ class TwistedBody(Protocol):
         return self.transport
 
     def _wake(self) -> None:
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        if self._data_arrived is not None and not self._data_arrived.done():
+            self._data_arrived.set_result(None)

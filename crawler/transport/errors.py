@@ -1,4 +1,4 @@
-"""What can go wrong with one request, in a word for programs and a sentence for people; neither quotes an address."""
+"""Why a request failed: a code for programs and a sentence for people; neither quotes an address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 
-from crawler.transport.allow_list import Refused
+from crawler.transport.allow_list import RequestRefused
 from data.errors import Retry, TocsinError, TorDown, TorFailed, TorRefused
 
 TOO_LARGE = "the body is larger than max_bytes"
@@ -24,13 +24,13 @@ TOO_LARGE = "the body is larger than max_bytes"
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why something was not read.
+    """Why a page, a file or a part of a post was not read, or not completely.
 
     Attributes:
         code: `refused`, `robots`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …; over
-            Tor also `tor_down` and the words of `crawler.tor.errors`.
-        detail: one sentence.
-        retry: it may go better next time.
+            Tor also `tor_down` and the codes of `crawler.tor.errors`.
+        detail: one sentence for a person.
+        retry: whether a later attempt may succeed.
     """
 
     code: str
@@ -38,26 +38,29 @@ class Trouble:
     retry: bool
 
     def __str__(self) -> str:
-        """As a problem of a finding: "code: detail"."""
+        """The form that the problems of a finding have: "code: detail"."""
         return f"{self.code}: {self.detail}"
 
 
 def trouble_of(error: BaseException) -> Trouble:
-    """The trouble behind an exception of Scrapy, Twisted or our own; total, never quotes a message of others."""
-    if isinstance(error, Refused):
+    """The trouble that stands for an exception of Scrapy, Twisted or our own.
+
+    Every exception has one. The message of a foreign exception is never quoted.
+    """
+    if isinstance(error, RequestRefused):
         return Trouble("refused", str(error), retry=False)
     if isinstance(error, DownloadCancelledError):
         return Trouble("too_large", TOO_LARGE, retry=False)
     if isinstance(error, IgnoreRequest):
         return _ignored(error)
     if isinstance(error, DownloadTimeoutError):
-        return Trouble("timeout", "no whole answer in time", retry=True)
+        return Trouble("timeout", "the site did not answer completely within the time limit", retry=True)
     if isinstance(error, CannotResolveHostError):
-        return Trouble("unreachable", "the host name is not known", retry=True)
+        return Trouble("unreachable", "the host name does not exist", retry=True)
     if isinstance(error, DownloadConnectionRefusedError):
-        return Trouble("unreachable", "the host does not take connections", retry=True)
+        return Trouble("unreachable", "the host refuses connections", retry=True)
     if isinstance(error, NotSupported | UnsupportedURLSchemeError):
-        return Trouble("refused", "a scheme that is never used", retry=False)
+        return Trouble("refused", "the scheme of the address is not allowed", retry=False)
     if isinstance(error, TorDown | TorFailed | TorRefused):
         hint = f"; {error.hint}" if error.hint else ""
         return Trouble(error.code, f"{error}{hint}", retry=isinstance(error, Retry))
@@ -69,12 +72,12 @@ def trouble_of(error: BaseException) -> Trouble:
 
 
 def _ignored(error: IgnoreRequest) -> Trouble:
-    """Scrapy's middlewares all raise the one class; only their sentences tell them apart."""
-    said = str(error)
-    if said.startswith("Forbidden by robots.txt"):
-        return Trouble("robots", "robots.txt forbids it", retry=False)
-    if said.startswith("max redirections"):
-        return Trouble("redirects", "it redirects in circles", retry=True)
-    if "DOWNLOAD_MAXSIZE" in said:
+    """Scrapy's middlewares all raise the same class: only the message shows which one it was."""
+    message = str(error)
+    if message.startswith("Forbidden by robots.txt"):
+        return Trouble("robots", "robots.txt forbids the request", retry=False)
+    if message.startswith("max redirections"):
+        return Trouble("redirects", "the site redirects in a loop", retry=True)
+    if "DOWNLOAD_MAXSIZE" in message:
         return Trouble("too_large", TOO_LARGE, retry=False)
     return Trouble("unexpected", "the request was dropped", retry=True)

@@ -1,22 +1,23 @@
-"""Answers whose body is handed on while it comes: what every download handler of ours gives, whatever carries it.
+"""Responses whose body is passed on while it arrives, as all of our download handlers return them.
 
-The contract between the roads (direct, Tor) and whoever reads a large body:
+The contract between the download handlers (direct, over Tor) and the code that reads a large body:
 
-- A request that can take its body in pieces carries ``meta[STREAM]``: how many bytes of it are held before it is handed
-  over. All other requests are answered as Scrapy answers them.
-- For such a request a handler makes a `StreamedResponse` as soon as the headers of a 200 or 206 are there, with a `Body`
-  as its `rest`, and returns ``await settle(response, request, …)``. A body that ends within ``meta[STREAM]`` bytes comes
-  out of `settle` as Scrapy's plain response; of a larger one the first bytes are `body` and the others are `rest`.
-  With ``meta[STREAM] = 0`` (a part that is asked for again) nothing is held and nothing is made plain.
-- Bytes are those of the wire: `encodings` names what they are packed with, and the header that says so is gone, so that
-  no middleware unpacks a part of them.
-- A `Body` holds at most `IN_FLIGHT` bytes that nobody took; then it stops reading from its connection. It ends only
-  where the answer ended whole; where the connection broke it raises one of `BROKEN`, and goes on raising.
-- Whoever takes a `StreamedResponse` closes it.
+- A request whose sender can read a body in pieces carries ``meta[STREAM]``: the number of bytes that the handler
+  buffers before it returns. The handler answers all other requests as Scrapy does.
+- For such a request the handler makes a `StreamedResponse` with a `StreamedBody` as its `rest` as soon as the headers
+  of a 200 or 206 are there, and returns ``await buffer_beginning(response, request, …)``. If the body ends within
+  ``meta[STREAM]`` bytes, that is one of Scrapy's ordinary responses. Otherwise the first bytes are in `body` and the
+  others come from `rest`. With ``meta[STREAM] = 0`` (a resumed request) nothing is buffered, and the response is always
+  a `StreamedResponse`.
+- The bytes are as sent by the server: `encodings` names their Content-Encoding, and the header itself is removed, so
+  that no middleware decodes only a part of them.
+- A `StreamedBody` buffers at most `MAX_BUFFERED` bytes; then it stops reading from its connection. It ends only if the
+  response arrived completely. If the connection broke, it raises one of `CONNECTION_ERRORS`, also when asked again.
+- Whoever receives a `StreamedResponse` must close it.
 
-`crawler.transport.resumed_download` reads such a body to its end over as many requests as that takes, each of them made through
-Scrapy's engine: a resumed request passes allow-list, robots.txt, rate, retries and redirects like any other.
-`crawler.transport.streamed_httpx` makes a streaming handler of any of Scrapy's handlers on httpx2.
+`crawler.transport.resumed_download` reads such a body to its end, with as many requests as that takes. Each of them
+goes through Scrapy's engine: a resumed request is subject to allow-list, robots.txt, rate, retries and redirects like
+any other. `crawler.transport.streamed_httpx` adds streaming to any of Scrapy's handlers on httpx2.
 """
 
 from __future__ import annotations
@@ -38,31 +39,30 @@ from scrapy.responsetypes import responsetypes
 from crawler.transport.errors import TOO_LARGE
 
 STREAM = "tocsin_stream"
-"""The key of a request's `meta`."""
-STREAMED = frozenset({200, 206})
-"""Statuses whose bodies are handed on."""
-IN_FLIGHT = 2**20
-BROKEN = (DownloadFailedError, DownloadTimeoutError, ResponseDataLossError, OSError)
+"""Key of a request's `meta`; the value is the number of bytes to buffer before the response is returned."""
+STREAMED_STATUSES = frozenset({200, 206})
+MAX_BUFFERED = 2**20
+CONNECTION_ERRORS = (DownloadFailedError, DownloadTimeoutError, ResponseDataLossError, OSError)
 
 
-class Body(Protocol):
-    """The bytes of an answer on their way."""
+class StreamedBody(Protocol):
+    """The bytes of a response that is still arriving."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Itself."""
         ...
 
     async def __anext__(self) -> bytes:
-        """The next bytes, never none; raises one of `BROKEN` where the connection ended before the body."""
+        """The next bytes, at least one; raises one of `CONNECTION_ERRORS` if the connection ended before the body."""
         ...
 
     async def close(self) -> None:
-        """Give the connection up if the body has not ended; may be called again."""
+        """Close the connection if the body has not ended; may be called more than once."""
         ...
 
 
-class _Broken:
-    """What is left of a body whose connection is gone."""
+class _BrokenBody:
+    """A body whose connection broke: reading it raises that error."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
@@ -74,19 +74,20 @@ class _Broken:
         raise self._error
 
     async def close(self) -> None:
-        """Nothing is open any more."""
+        """Does nothing: the connection is closed already."""
 
 
 class StreamedResponse(Response):
-    """An answer of which `body` is the beginning.
+    """A response of which `body` holds the beginning.
 
     Attributes:
-        rest: the bytes behind `body`. encodings: what the bytes are packed with, the outermost last.
+        rest: the bytes that follow `body`.
+        encodings: names of the content encodings of all bytes, in the order in which the server applied them.
     """
 
     attributes: tuple[str, ...] = (*Response.attributes, "rest", "encodings")
 
-    def __init__(self, *args: Any, rest: Body, encodings: tuple[str, ...] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, rest: StreamedBody, encodings: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rest = rest
         named = self.headers.getlist("Content-Encoding")
@@ -96,22 +97,22 @@ class StreamedResponse(Response):
         self.headers.pop("Content-Encoding", None)
 
     async def close(self) -> None:
-        """Let its connection go."""
+        """Close its connection."""
         await self.rest.close()
 
 
-async def settle(response: StreamedResponse, request: Request, *, max_bytes: int, timeout: float) -> Response:
-    """The answer with its beginning held, or the plain response where that is all of it.
+async def buffer_beginning(response: StreamedResponse, request: Request, *, max_bytes: int, timeout: float) -> Response:
+    """The response with its first bytes in `body`, or an ordinary response if these bytes are the whole body.
 
     Args:
-        response: nothing of its body was taken, and `body` is empty.
-        request: says in `meta[STREAM]` how many bytes are held.
-        max_bytes: largest body that is read.
-        timeout: seconds for the beginning.
+        response: nothing of its body was read yet, and `body` is empty.
+        request: `meta[STREAM]` is the number of bytes to buffer.
+        max_bytes: size of the largest body that is read.
+        timeout: seconds within which the first bytes must arrive.
 
     Raises:
-        DownloadCancelledError: the body is larger than `max_bytes`, or says so.
-        DownloadTimeoutError: the beginning did not come in time, and nothing announced a large body.
+        DownloadCancelledError: the body is larger than `max_bytes`, or its Content-Length is.
+        DownloadTimeoutError: the first bytes did not arrive in time, and no Content-Length announced a large body.
     """
     held = int(request.meta[STREAM])
     announced = announced_bytes(response.headers)
@@ -122,7 +123,7 @@ async def settle(response: StreamedResponse, request: Request, *, max_bytes: int
         return response
     head = bytearray()
     flags: list[str] = []
-    rest: Body = response.rest
+    rest: StreamedBody = response.rest
     try:
         async with asyncio.timeout(timeout):
             async for chunk in rest:
@@ -130,16 +131,16 @@ async def settle(response: StreamedResponse, request: Request, *, max_bytes: int
                 if len(head) > min(held, max_bytes):
                     break
             else:
-                return _plain(response, bytes(head), flags)
-    except (TimeoutError, *BROKEN) as error:
+                return _ordinary_response(response, bytes(head), flags)
+    except (TimeoutError, *CONNECTION_ERRORS) as error:
         await rest.close()
         late = isinstance(error, TimeoutError) and not isinstance(error, DownloadTimeoutError)
-        cause = DownloadTimeoutError("no whole answer in time") if late else error
+        cause = DownloadTimeoutError("the response did not arrive in time") if late else error
         if announced > held or (head and not announced and not late):
-            # large, or perhaps: what came is a beginning that can be gone on from
-            rest = _Broken(cause)
+            # The body is or may be large: the bytes that arrived are a beginning from which a download can resume.
+            rest = _BrokenBody(cause)
         elif isinstance(error, ResponseDataLossError):
-            return _plain(response, bytes(head), ["dataloss"])
+            return _ordinary_response(response, bytes(head), ["dataloss"])
         else:
             raise cause from error
     if len(head) > max_bytes:
@@ -149,12 +150,12 @@ async def settle(response: StreamedResponse, request: Request, *, max_bytes: int
 
 
 def announced_bytes(headers: Headers) -> int:
-    """The Content-Length of an answer, 0 where it names none."""
+    """The Content-Length of a response, 0 if it has none."""
     text = (headers.get("Content-Length") or b"").strip()
     return int(text) if text.isdigit() and len(text) < 20 else 0
 
 
-def _plain(response: StreamedResponse, body: bytes, flags: list[str]) -> Response:
+def _ordinary_response(response: StreamedResponse, body: bytes, flags: list[str]) -> Response:
     headers = Headers(response.headers)
     if response.encodings:
         headers["Content-Encoding"] = ",".join(response.encodings)

@@ -1,4 +1,4 @@
-"""Content-Encoding undone: what goes in comes out, whatever the cuts, and no piece is large."""
+"""Decoding of Content-Encoding: the original bytes come out, however the input is split, and no piece is large."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.transport.content_encoding import Coding, Damaged
+from crawler.transport.content_encoding import ContentDecoder, DamagedEncoding
 
 
 def _raw_deflate(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return packer.compress(data) + packer.flush()
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
 
 
-PACKERS = {
+COMPRESSORS = {
     "gzip": gzip.compress,
     "x-gzip": lambda data: (
         gzip.compress(data[: len(data) // 2], mtime=0) + gzip.compress(data[len(data) // 2 :], mtime=0)
@@ -31,45 +31,45 @@ PACKERS = {
 }
 
 
-def unpacked(encodings: list[str], pieces: list[bytes]) -> bytes:
-    coding = Coding(encodings)
-    data = b"".join(piece for chunk in pieces for piece in coding.feed(chunk))
-    coding.finish()
+def decoded(encodings: list[str], pieces: list[bytes]) -> bytes:
+    decoder = ContentDecoder(encodings)
+    data = b"".join(piece for chunk in pieces for piece in decoder.feed(chunk))
+    decoder.finish()
     return data
 
 
-@pytest.mark.parametrize("name", PACKERS)
+@pytest.mark.parametrize("name", COMPRESSORS)
 @given(data=st.binary(max_size=3000), cuts=st.lists(st.integers(0, 4000), max_size=6))
-def test_what_was_packed_comes_out_however_it_is_cut(name, data, cuts):
-    packed = PACKERS[name](data)
-    places = sorted({0, len(packed), *(cut for cut in cuts if cut < len(packed))})
-    pieces = [packed[start:end] for start, end in itertools.pairwise(places)]
-    assert unpacked([name], pieces) == data
+def test_the_original_bytes_come_out_however_the_input_is_split(name, data, cuts):
+    encoded = COMPRESSORS[name](data)
+    places = sorted({0, len(encoded), *(cut for cut in cuts if cut < len(encoded))})
+    pieces = [encoded[start:end] for start, end in itertools.pairwise(places)]
+    assert decoded([name], pieces) == data
 
 
-def test_several_encodings_are_undone_in_their_order_and_bare_deflate_is_known():
-    assert unpacked(["gzip", "br"], [brotli.compress(gzip.compress(b"data", mtime=0))]) == b"data"
-    assert unpacked(["deflate"], [_raw_deflate(b"data" * 99)]) == b"data" * 99
-    assert unpacked(["identity"], [b"data"]) == unpacked([], [b"data"]) == b"data"
+def test_several_encodings_are_decoded_in_reverse_order_and_raw_deflate_is_accepted():
+    assert decoded(["gzip", "br"], [brotli.compress(gzip.compress(b"data", mtime=0))]) == b"data"
+    assert decoded(["deflate"], [_raw_deflate(b"data" * 99)]) == b"data" * 99
+    assert decoded(["identity"], [b"data"]) == decoded([], [b"data"]) == b"data"
 
 
-def test_an_encoding_that_is_not_known_leaves_the_bytes_as_they_are():
-    assert unpacked(["odd"], [b"data"]) == b"data"
-    assert unpacked(["odd", "gzip"], [gzip.compress(b"data", mtime=0)]) == b"data"
+def test_an_unknown_encoding_leaves_the_bytes_as_they_are():
+    assert decoded(["odd"], [b"data"]) == b"data"
+    assert decoded(["odd", "gzip"], [gzip.compress(b"data", mtime=0)]) == b"data"
 
 
-@pytest.mark.parametrize("name", PACKERS)
-def test_what_ends_too_early_or_is_damaged_is_said(name):
-    packed = PACKERS[name](bytes(range(256)) * 40)
-    with pytest.raises(Damaged):
-        unpacked([name], [packed[: len(packed) // 3]])
-    with pytest.raises(Damaged):
-        unpacked([name], [b"\x00\x11" + packed, packed])
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_a_truncated_or_damaged_body_is_reported(name):
+    encoded = COMPRESSORS[name](bytes(range(256)) * 40)
+    with pytest.raises(DamagedEncoding):
+        decoded([name], [encoded[: len(encoded) // 3]])
+    with pytest.raises(DamagedEncoding):
+        decoded([name], [b"\x00\x11" + encoded, encoded])
 
 
-@pytest.mark.parametrize("name", PACKERS)
-def test_a_bomb_comes_out_in_small_pieces(name):
-    packed = PACKERS[name](bytes(20_000_000))
-    sizes = [len(piece) for piece in Coding([name]).feed(packed)]
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_a_decompression_bomb_is_decoded_in_small_pieces(name):
+    encoded = COMPRESSORS[name](bytes(20_000_000))
+    sizes = [len(piece) for piece in ContentDecoder([name]).feed(encoded)]
     assert sum(sizes) == 20_000_000
     assert max(sizes) <= 2**24

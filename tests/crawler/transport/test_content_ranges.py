@@ -1,11 +1,11 @@
-"""What headers say of versions and parts."""
+"""Reading versions and ranges of files from response headers."""
 
 from __future__ import annotations
 
 import pytest
 from scrapy.http import Headers
 
-from crawler.transport.content_ranges import Part, Version, part_of, whole_size
+from crawler.transport.content_ranges import ContentRange, FileVersion, content_range, total_size
 
 DATE = "Wed, 25 Nov 2026 12:00:00 GMT"
 VALIDATORS = [
@@ -23,14 +23,14 @@ VALIDATORS = [
 
 
 @pytest.mark.parametrize(("headers", "validator"), VALIDATORS)
-def test_only_what_cannot_be_of_two_versions_stands_in_if_range(headers, validator):
-    assert Version.of(Headers(headers)).validator() == validator
+def test_if_range_holds_only_validators_that_identify_one_version(headers, validator):
+    assert FileVersion.from_headers(Headers(headers)).validator() == validator
 
 
-PARTS = [
-    ("bytes 5-9/10", Part(5, 9, 10)),
-    ("BYTES 0-0/1", Part(0, 0, 1)),
-    ("bytes 5-9/*", Part(5, 9, None)),
+RANGES = [
+    ("bytes 5-9/10", ContentRange(5, 9, 10)),
+    ("BYTES 0-0/1", ContentRange(0, 0, 1)),
+    ("bytes 5-9/*", ContentRange(5, 9, None)),
     ("bytes 9-5/10", None),
     ("bytes 5-10/10", None),
     ("bytes */10", None),
@@ -41,25 +41,25 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "part"), PARTS)
-def test_a_content_range_is_understood_or_refused(text, part):
-    assert part_of(Headers({"Content-Range": text})) == part
+@pytest.mark.parametrize(("text", "expected"), RANGES)
+def test_a_content_range_is_read_or_rejected(text, expected):
+    assert content_range(Headers({"Content-Range": text})) == expected
 
 
 @pytest.mark.parametrize(("text", "size"), [("bytes */10", 10), ("bytes 0-1/10", None), ("", None)])
 def test_the_size_that_a_416_names(text, size):
-    assert whole_size(Headers({"Content-Range": text})) == size
+    assert total_size(Headers({"Content-Range": text})) == size
 
 
 @pytest.mark.parametrize(
     ("one", "other", "differ"),
     [
-        (Version('"a"', ""), Version('"b"', ""), True),
-        (Version('"a"', "x"), Version('"a"', "y"), False),
-        (Version("", "x"), Version("", "y"), True),
-        (Version('"a"', "x"), Version("", "x"), False),
-        (Version("", ""), Version('"b"', "y"), False),
+        (FileVersion('"a"', ""), FileVersion('"b"', ""), True),
+        (FileVersion('"a"', "x"), FileVersion('"a"', "y"), False),
+        (FileVersion("", "x"), FileVersion("", "y"), True),
+        (FileVersion('"a"', "x"), FileVersion("", "x"), False),
+        (FileVersion("", ""), FileVersion('"b"', "y"), False),
     ],
 )
-def test_two_versions_differ_only_where_both_say_so(one, other, differ):
+def test_two_versions_differ_only_if_both_are_named(one, other, differ):
     assert one.differs(other) is differ

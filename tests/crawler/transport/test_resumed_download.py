@@ -1,4 +1,4 @@
-"""Large bodies over a server whose connections break: the finding is that of the local file, or says why not."""
+"""Large bodies from a server whose connections break: the finding equals that of the local file, or reports why not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.whole.test_whole_way import enrol, table
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 ROWS = 3000
-# what differs between a sample of which all rows were held and one of which a part was
+# Fields that differ between a sample whose rows were all kept in memory and one of which only a part was kept.
 ESTIMATED = ("new_values", "interval", "notes")
 SOURCE = """\
 name: site
@@ -52,14 +52,14 @@ list:
 
 
 def zip_of_tables(seed: int, rows: int = ROWS) -> bytes:
-    """About 1.5 MB: two tables, one of them stored, and bytes that nothing packs."""
-    crowd = people(seed, rows)
-    noise = random.Random(seed)
+    """About 1.5 MB: two tables, one of them stored uncompressed, and bytes that cannot be compressed."""
+    persons = people(seed, rows)
+    generator = random.Random(seed)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("one.csv", table(crowd[: rows // 2]))
-        archive.writestr("two.csv", table(crowd[rows // 2 :]), zipfile.ZIP_STORED)
-        archive.writestr("noise.bin", noise.randbytes(1_200_000))
+        archive.writestr("one.csv", table(persons[: rows // 2]))
+        archive.writestr("two.csv", table(persons[rows // 2 :]), zipfile.ZIP_STORED)
+        archive.writestr("random.bin", generator.randbytes(1_200_000))
     return out.getvalue()
 
 
@@ -68,7 +68,7 @@ def home(tmp_path_factory) -> Home:
     folder = tmp_path_factory.mktemp("streams")
     must(None, "init", folder / "home")
     enrol(folder / "home", folder, "practice-a", people(1, ROWS)[:40])
-    # fewer rows are held than there are, so that it is shown of estimates as well that they are those of the local file
+    # `exact_rows` is below the number of rows, so that the estimates are compared with those of the local file as well.
     (folder / "home" / "tocsin.toml").write_text(
         '[crawl]\nstream_above = "64KiB"\ntimeout = "5s"\nrate = 1000\n[examine]\nexact_rows = 1000\n'
     )
@@ -86,7 +86,8 @@ def expected(home, body, tmp_path_factory) -> dict:
     file.write_bytes(body)
     with open_scanner(home) as scanner:
         found, whole = (
-            said(json.loads(json.dumps(scanner.examine(file, bounded=bounded).to_json()))) for bounded in (True, False)
+            comparable(json.loads(json.dumps(scanner.examine(file, bounded=bounded).to_json())))
+            for bounded in (True, False)
         )
     low, high = found["lineage"]["interval"]
     assert low <= whole["lineage"]["new"] <= high
@@ -118,16 +119,16 @@ def crawl(tmp_path, home, examiner, site):
     store = Store.open(tmp_path / "tocsin.db", seal_key=examiner.greeting.post_key)
 
     def run(meanwhile=None, more: str = "", **settings):
-        # what an earlier crawl saw is a release by now, beside which the same sample is a re-post
+        # A sample that an earlier crawl saw has become a release, beside which the same sample would be a re-post.
         shutil.rmtree(home.releases_dir, ignore_errors=True)
         examiner.reload()
         definition = complete_definition(parse_source(SOURCE.format(url=site.url) + more, "site.yaml"))
-        held = home.settings()
-        held = held.model_copy(update={"crawl": held.crawl.model_copy(update=settings)})
+        changed = home.settings()
+        changed = changed.model_copy(update={"crawl": changed.crawl.model_copy(update=settings)})
 
         async def once():
             running = asyncio.ensure_future(
-                run_crawl(home, store, definition, examiner, owner=owner_name(), settings=held)
+                run_crawl(home, store, definition, examiner, owner=owner_name(), settings=changed)
             )
             if meanwhile is not None:
                 await meanwhile()
@@ -140,25 +141,28 @@ def crawl(tmp_path, home, examiner, site):
     store.close()
 
 
-def said(finding: dict) -> dict:
-    """What a finding says of its bytes: all but where they were found, names and digests of them, and what rests elsewhere."""
+def comparable(finding: dict) -> dict:
+    """The fields of a finding that depend on the content alone.
+
+    Left out are where it was found, its name and digests, and the fields that are stored separately.
+    """
     kept = {
         name: finding[name]
         for name in finding
         if name not in ("path", "sha256", "sealed", "sighted", "prints", "release")
     }
-    return {**kept, "members": [said(member) for member in finding["members"]]}
+    return {**kept, "members": [comparable(member) for member in finding["members"]]}
 
 
 def findings(crawl) -> list[dict]:
-    return [said(row["body"]) for row in crawl.store.findings()]
+    return [comparable(row["body"]) for row in crawl.store.findings()]
 
 
 def spread(size: int, count: int, seed: int = 3) -> list[int]:
-    """Odd places, none of them at a round one; far enough from each other that each attempt counts as getting on."""
+    """Odd positions, none of them a round number, far enough from each other that each attempt counts as progress."""
     step = size // (count + 1)
-    dice = random.Random(seed)
-    return [number * step + dice.randrange(step // 2) | 1 for number in range(1, count + 1)]
+    generator = random.Random(seed)
+    return [number * step + generator.randrange(step // 2) | 1 for number in range(1, count + 1)]
 
 
 def test_a_body_in_one_piece_gives_the_finding_of_the_local_file(crawl, site, body, expected):
@@ -170,10 +174,10 @@ def test_a_body_in_one_piece_gives_the_finding_of_the_local_file(crawl, site, bo
     assert expected["hits"][0]["canaries"] == 40
 
 
-WAYS = {
+SERVERS = {
     "a strong ETag": {},
     "resets": {"reset": True},
-    "a time of change": {"etag": "", "modified": EARLIER},
+    "a Last-Modified": {"etag": "", "modified": EARLIER},
     "chunks": {"chunked": True},
     "no ranges": {"ranges": False},
     "no validator": {"etag": ""},
@@ -181,11 +185,11 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_twenty_broken_connections_change_nothing_in_the_finding(crawl, site, body, expected, way):
-    count = 20 if way in ("a strong ETag", "no validator") else 3
+@pytest.mark.parametrize("server", SERVERS)
+def test_up_to_twenty_broken_connections_do_not_change_the_finding(crawl, site, body, expected, server):
+    count = 20 if server in ("a strong ETag", "no validator") else 3
     breaks = spread(len(body), count)
-    file = File(body, breaks=breaks[:], **WAYS[way])
+    file = File(body, breaks=breaks[:], **SERVERS[server])
     site.files = {"/dump.zip": file}
     result = crawl(max_bytes=2**33)
     assert file.breaks == []
@@ -194,8 +198,8 @@ def test_twenty_broken_connections_change_nothing_in_the_finding(crawl, site, bo
     assert result.examined == 1
     assert crawl.store.due_posts("site") == []
     assert count <= result.resumed <= count + 1
-    if way in ("a strong ETag", "a time of change"):
-        assert file.sent < len(body) + count * 65_536, "what came was asked for again"
+    if server in ("a strong ETag", "a Last-Modified"):
+        assert file.sent < len(body) + count * 65_536, "bytes that had arrived were requested again"
 
 
 def test_a_file_that_changed_is_read_again_from_its_start(crawl, site, body, expected):
@@ -208,23 +212,23 @@ def test_a_file_that_changed_is_read_again_from_its_start(crawl, site, body, exp
 
     file.pause = change
     site.files = {"/dump.zip": file}
-    # the answer to the resumed request is of another version
+    # The response to the resumed request belongs to another version.
     file.special = {2: (200, {"ETag": '"new"'}, body)}
     result = crawl()
     assert result.examined == 1
     assert findings(crawl) == [expected]
 
 
-def test_bytes_that_differ_are_noticed_without_any_validator(crawl, site, body, expected):
+def test_changed_bytes_are_noticed_without_any_validator(crawl, site, body, expected):
     other = zip_of_tables(2)
     file = File(other, etag="", breaks=[700_001], special={2: (200, {}, body), 3: (200, {}, body)})
     site.files = {"/dump.zip": file}
     assert crawl().examined == 1
     assert findings(crawl) == [expected]
-    assert len(file.asked) == 3, "one answer to see that it changed, one to read it"
+    assert len(file.asked) == 3, "one response shows the change, one more is read"
 
 
-def test_what_hit_in_a_version_that_is_gone_is_told_as_well(crawl, site, body):
+def test_hits_in_a_replaced_version_are_reported_as_well(crawl, site, body):
     harmless = random.Random(5).randbytes(300_000)
     file = File(body, etag='"old"', breaks=[len(body) - 500_000], special={2: (200, {"ETag": '"new"'}, harmless)})
     site.files = {"/dump.zip": file}
@@ -234,56 +238,56 @@ def test_what_hit_in_a_version_that_is_gone_is_told_as_well(crawl, site, body):
     assert not first["complete"]
     assert any("changed" in problem for problem in first["problems"])
     assert (second["bytes"], second["complete"], second["hits"]) == (300_000, True, [])
-    assert result.unexamined == 1, "not all of the first version was seen"
+    assert result.unexamined == 1, "the first version was not examined completely"
 
 
-BAD_PARTS = {
-    "another place": (206, {"Content-Range": "bytes 5-1004/1500000"}),
-    "fewer bytes than it says": (206, {"Content-Range": "bytes 500001-1383585/1383586"}),
+BAD_RESPONSES = {
+    "another position": (206, {"Content-Range": "bytes 5-1004/1500000"}),
+    "fewer bytes than announced": (206, {"Content-Range": "bytes 500001-1383585/1383586"}),
     "416 without a size": (416, {}),
 }
 
 
-@pytest.mark.parametrize("name", BAD_PARTS)
-def test_a_server_that_resumes_badly_is_never_believed(crawl, site, body, expected, name):
-    status, headers = BAD_PARTS[name]
+@pytest.mark.parametrize("name", BAD_RESPONSES)
+def test_a_wrong_response_to_a_range_request_is_never_used(crawl, site, body, expected, name):
+    status, headers = BAD_RESPONSES[name]
     file = File(body, breaks=[500_001], special={2: (status, headers, b"x" * 1000)})
     site.files = {"/dump.zip": file}
     assert crawl(rate=1000).examined == 1
     assert findings(crawl) == [expected]
-    assert "Range" not in file.asked[2], "its parts are not asked for again"
+    assert "Range" not in file.asked[2], "no range is requested again"
 
 
-def test_a_length_that_was_too_large_is_settled_by_416(crawl, site, body, expected):
+def test_an_announced_length_that_is_too_large_is_corrected_by_a_416(crawl, site, body, expected):
     site.files = {"/dump.zip": File(body, length=len(body) + 5)}
     result = crawl()
     assert (result.examined, result.resumed) == (1, 1)
     assert findings(crawl) == [expected]
 
 
-def test_a_file_that_is_taken_away_meanwhile_stays_due_with_what_was_seen(crawl, site, body):
+def test_a_file_taken_away_meanwhile_stays_due_and_its_beginning_is_examined(crawl, site, body):
     file = File(body, breaks=[700_001], special={number: (404, {}, b"gone") for number in range(2, 9)})
     site.files = {"/dump.zip": file}
     result = crawl()
     [finding] = findings(crawl)
     assert not finding["complete"]
-    assert finding["hits"], "what came is examined"
+    assert finding["hits"], "the bytes that arrived are examined"
     assert any("taken away" in problem for problem in finding["problems"])
     assert (result.unexamined, len(crawl.store.due_posts("site"))) == (1, 1)
 
 
-def test_a_server_that_never_gets_on_is_given_up(crawl, site, body):
+def test_a_download_without_progress_is_given_up(crawl, site, body):
     file = File(body, breaks=[300_001] * 99, ranges=False)
     site.files = {"/dump.zip": file}
     result = crawl(timeout=timedelta(seconds=0.5))
     [finding] = findings(crawl)
     assert finding["bytes"] == 300_001
-    assert any("300001 bytes came" in problem for problem in finding["problems"])
+    assert any("after 300001 bytes" in problem for problem in finding["problems"])
     assert len(file.asked) < 9
     assert (result.unexamined, len(crawl.store.due_posts("site"))) == (1, 1)
 
 
-def test_ranges_shorter_than_asked_for_are_put_together(crawl, site, body, expected):
+def test_responses_shorter_than_the_requested_range_are_joined(crawl, site, body, expected):
     file = File(body, breaks=[200_001], most=300_000)
     site.files = {"/dump.zip": file}
     assert crawl().examined == 1
@@ -291,7 +295,7 @@ def test_ranges_shorter_than_asked_for_are_put_together(crawl, site, body, expec
     assert len(file.asked) == 5
 
 
-def test_a_body_that_says_nothing_for_too_long_is_asked_for_again(crawl, site, body, expected):
+def test_a_body_that_stalls_for_too_long_is_requested_again(crawl, site, body, expected):
     file = File(body)
 
     def hang(at: int) -> None:
@@ -306,8 +310,8 @@ def test_a_body_that_says_nothing_for_too_long_is_asked_for_again(crawl, site, b
 
 
 @pytest.mark.parametrize("how", ["announced", "found"])
-def test_a_body_over_max_bytes_is_cut_off_and_told_and_not_asked_for_again(crawl, site, body, how):
-    # more than both ends of a connection hold
+def test_a_body_over_max_bytes_is_cut_off_and_reported_and_not_requested_again(crawl, site, body, how):
+    # More than the buffers at both ends of a connection hold.
     large = body + bytes(40_000_000)
     file = File(large, chunked=how == "found")
     site.files = {"/dump.zip": file}
@@ -321,16 +325,16 @@ def test_a_body_over_max_bytes_is_cut_off_and_told_and_not_asked_for_again(crawl
     assert file.sent < len(large)
 
 
-def test_a_packed_body_is_unpacked_on_the_way_and_resumed_as_it_is_packed(crawl, site, body, expected):
-    packed = gzip.compress(body, mtime=0)
-    file = File(packed, headers={"Content-Encoding": "gzip"}, breaks=spread(len(packed), 5))
+def test_a_compressed_body_is_decoded_on_the_way_and_resumed_in_its_compressed_form(crawl, site, body, expected):
+    compressed = gzip.compress(body, mtime=0)
+    file = File(compressed, headers={"Content-Encoding": "gzip"}, breaks=spread(len(compressed), 5))
     site.files = {"/dump.zip": file}
     result = crawl()
     assert (result.examined, file.breaks) == (1, [])
     assert findings(crawl) == [expected]
 
 
-def test_a_bomb_in_the_encoding_ends_at_max_bytes(crawl, site):
+def test_a_decompression_bomb_in_the_encoding_ends_at_max_bytes(crawl, site):
     bomb = gzip.compress(bytes(400_000_000), 9, mtime=0)
     site.files = {"/dump.zip": File(bomb, headers={"Content-Encoding": "gzip"})}
     result = crawl(max_bytes=10_000_000)
@@ -340,7 +344,7 @@ def test_a_bomb_in_the_encoding_ends_at_max_bytes(crawl, site):
     assert result.unexamined == 1
 
 
-def test_a_body_is_not_read_on_once_its_reader_is_at_a_limit(crawl, site):
+def test_a_body_is_not_read_further_once_its_reader_reaches_a_limit(crawl, site):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.bin", bytes(64_000_000))
@@ -357,7 +361,7 @@ def test_a_body_is_not_read_on_once_its_reader_is_at_a_limit(crawl, site):
     assert not findings(crawl)[0]["complete"]
 
 
-def test_the_time_of_a_crawl_cuts_a_body_that_takes_all_of_it(crawl, site, body):
+def test_a_body_that_takes_the_whole_time_of_a_crawl_is_cut(crawl, site, body):
     file = File(body)
 
     def slow(at: int) -> None:
@@ -373,7 +377,7 @@ def test_the_time_of_a_crawl_cuts_a_body_that_takes_all_of_it(crawl, site, body)
     assert (result.unexamined, crawl.store.due_posts("site")) == (1, [])
 
 
-def test_a_resumed_request_that_leads_elsewhere_contacts_nobody(crawl, site, body):
+def test_a_resumed_request_that_is_redirected_elsewhere_contacts_nobody(crawl, site, body):
     elsewhere = Breaking("127.0.0.2")
     try:
         elsewhere.files = {"/dump.zip": File(body)}
@@ -388,7 +392,7 @@ def test_a_resumed_request_that_leads_elsewhere_contacts_nobody(crawl, site, bod
         assert len(crawl.store.due_posts("site")) == 1
         kinds = {event.kind for event in crawl.store.events()}
         assert EventKind.CANARY_HIT in kinds
-        # the positive control: declared, it is followed, and what came from both is one body
+        # The positive control: a declared host is followed, and the bytes from both hosts form one body.
         site.files["/dump.zip"].special = {}
         site.files["/dump.zip"].asked.clear()
         site.files["/dump.zip"].breaks = [700_001]
@@ -433,7 +437,7 @@ def test_a_crawl_killed_in_the_middle_of_a_body_leaves_its_post_due_and_the_next
 
 
 def open_and_written(pids: list[int]) -> set[str]:
-    """Files that processes hold open for writing, deleted ones too, but for the store and what is no file."""
+    """Files that processes hold open for writing, deleted ones too; devices, sockets and pipes are left out."""
     found = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -447,30 +451,30 @@ def open_and_written(pids: list[int]) -> set[str]:
     return found
 
 
-def test_nothing_of_a_body_is_ever_in_a_file(crawl, site, body, home, tmp_path, monkeypatch):
-    """While it is held in the middle no process has a file open for it, and afterwards no folder holds a byte of it."""
+def test_no_byte_of_a_body_is_ever_written_to_a_file(crawl, site, body, home, tmp_path, monkeypatch):
+    """In the middle of the download no process has a file open for it, and afterwards no folder holds a byte of it."""
     temp = tmp_path / "temp"
     temp.mkdir()
     monkeypatch.setenv("TMPDIR", str(temp))
-    # one byte of what nothing packs is as good as a name
+    # Bytes that cannot be compressed are as easy to recognise in a file as a name.
     secret = body[1_000_000:1_000_064]
     file = File(body)
     seen: list[set[str]] = []
-    # what captures the output of tests is inherited, and other servers may run beside
+    # The files that capture the output of tests are inherited, and other servers may run at the same time.
     before = open_and_written(tree(os.getpid()))
 
-    def look(at: int) -> None:
+    def inspect(at: int) -> None:
         if at > 1_100_000 and not seen:
             seen.append(open_and_written(tree(os.getpid())) - before)
 
-    file.pause = look
+    file.pause = inspect
     site.files = {"/dump.zip": file}
     assert crawl().examined == 1
     assert [path for path in seen[0] if not path.endswith((".log", "-wal", "-shm", "tocsin.db"))] == []
-    names = people(1, 1)[0]
+    person = people(1, 1)[0]
     for folder in (temp, home.path, tmp_path):
         for path in folder.rglob("*"):
             if path.is_file():
                 data = path.read_bytes()
                 assert secret not in data, path
-                assert names.nir.encode() not in data, path
+                assert person.nir.encode() not in data, path
