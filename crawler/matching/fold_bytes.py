@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import byte, put_byte, put_word, signed, word
 from data.identifiers.normalise import fold
-from data.identifiers.table_cache import kept
+from data.identifiers.table_cache import cached_table
 
 OTHER = 1
 """The byte that stands for a symbol without an ASCII reading; no class of `scan_kernels` has it."""
@@ -30,7 +30,7 @@ def _packed(character: str) -> int:
 @cache
 def fold_table() -> NDArray[np.uint32]:
     """The ASCII readings of symbols of Latin text; loaded when first asked for, and never frozen into compiled code."""
-    return kept("readings", _readings)
+    return cached_table("readings", _readings)
 
 
 def _readings() -> NDArray[np.uint32]:

@@ -17,7 +17,7 @@ import numpy as np
 from data.arrays.array_types import I32, I64, U64, Bools
 from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
-from data.identifiers.normalise_columns import folded
+from data.identifiers.normalise_columns import fold_column
 
 GRAM, WINDOW = 20, 16
 # A print that stands in so many notes belongs to a template (60 shared templates: chosen once, not tuned).
@@ -63,7 +63,7 @@ def prints_of(probe_key: bytes, cells: Packed) -> Prints:
     from crawler.records.note_kernels import winnow
 
     k0, k1 = (np.uint64(int.from_bytes(probe_key[at : at + 8], "little")) for at in (0, 8))
-    tags, owners = winnow(k0, k1, folded(cells), GRAM, WINDOW, MIN_CHARS, MAX_CHARS)
+    tags, owners = winnow(k0, k1, fold_column(cells), GRAM, WINDOW, MIN_CHARS, MAX_CHARS)
     return Prints(tags, owners, len(cells))
 
 

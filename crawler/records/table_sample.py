@@ -94,10 +94,10 @@ class TableSample:
     def forms(self) -> dict[str, Bools]:
         """Per kind that values can show, shape (width, rows): cells of its form."""
         # numba comes with it
-        from data.identifiers.normalise_columns import shown
+        from data.identifiers.normalise_columns import have_normal_form
 
         shape = self.width, self.rows
-        return {role: form.reshape(shape) for role, form in shown(self._flat, SHOWABLE).items()}
+        return {role: form.reshape(shape) for role, form in have_normal_form(self._flat, SHOWABLE).items()}
 
     def any_form(self) -> Bools:
         """Shape (width, rows): cells of any form."""

@@ -1,1 +1,4 @@
-"""Normal forms of names, dates, e-mail addresses, phone numbers, NIR, IBAN and professional numbers; header words and name lists."""
+"""Normal forms of names, dates, e-mail addresses, phone numbers, NIR, IBAN and professional numbers.
+
+The package also holds the header words of tables and a list of first names.
+"""

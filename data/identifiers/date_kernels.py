@@ -1,6 +1,7 @@
-"""The compiled loop over a folded column of dates; what the forms are is said by `normalise.dob`, which it must equal.
+"""Compiled normalisation of a folded column of dates of birth.
 
-Cells that hold anything but ASCII are left to that function: they are rare once folded.
+`normalise.dob` defines the accepted forms, and the results here must equal it. Cells with bytes outside ASCII are left
+to that function: they are rare once folded.
 """
 
 from __future__ import annotations
@@ -13,51 +14,53 @@ from data.arrays.raw_memory import ZERO
 from data.identifiers import normalise
 from data.identifiers.identifier_kernels import is_digit, is_letter
 
-NONE, FOUND, ASK = 0, 1, 2
-"""What became of a cell: no date, a date, left to the plain function."""
+NO_DATE, DATE_FOUND, NOT_ASCII = 0, 1, 2
+"""The result for a cell: it is no date, it is a date, or it must be given to `normalise.dob`."""
 
 _NEWLINE, _SPACE, _COMMA, _DOT, _COLON, _UNDERSCORE, _PLUS = b"\n ,.:_+"
 _0, _5, _A, _H, _T, _Z = b"05ahtz"
-_MAX = normalise.MAX_DATE
-_MAX_WORD = 12
+_MAX_LENGTH = normalise.MAX_DATE
+_MAX_WORD_LENGTH = 12
 _FIRST_YEAR, _END_YEAR = normalise.YEARS.start, normalise.YEARS.stop
 _DAYS = np.array((31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), np.int64)
 
 
-def _packed(word: str) -> int:
-    """A word of at most 12 letters as a number: 5 bits a letter."""
+def _letter_code(word: str) -> int:
+    """Encode a word of at most 12 letters as a number, with 5 bits for each letter."""
     number = 0
     for char in word:
         number = number << 5 | ord(char) - 96
     return number
 
 
-_MONTH_WORDS = np.array([_packed(word) for word in normalise.MONTHS], np.uint64)
+_MONTH_WORDS = np.array([_letter_code(word) for word in normalise.MONTHS], np.uint64)
 _MONTH_NUMBERS = np.array(list(normalise.MONTHS.values()), np.int64)
-_WEEKDAYS = np.array([_packed(word) for word in sorted(normalise.WEEKDAYS) if word not in normalise.MONTHS], np.uint64)
-_ORDINALS = np.array([_packed(word) for word in normalise.ORDINALS], np.uint64)
+_WEEKDAYS = np.array(
+    [_letter_code(word) for word in sorted(normalise.WEEKDAYS) if word not in normalise.MONTHS], np.uint64
+)
+_ORDINALS = np.array([_letter_code(word) for word in normalise.ORDINALS], np.uint64)
 
 
 @kernel
-def dobs(source: U8, excel: bool, forms: U8, state: U8) -> None:
-    """`normalise.dob` of every cell of `source`, line ends between them.
+def normalise_dobs(source: U8, excel: bool, forms: U8, state: U8) -> None:
+    """Apply `normalise.dob` to every cell of a column.
 
     Args:
-        source: folded cells.
-        excel: as there.
+        source: folded cells, with a line end after each.
+        excel: as in `normalise.dob`.
         forms: shape (6 * n,), filled with six digits for each date.
-        state: shape (n,), filled with NONE, FOUND or ASK.
+        state: shape (n,), filled with NO_DATE, DATE_FOUND or NOT_ASCII.
     """
-    text = np.empty(_MAX + 1, np.uint8)
+    text = np.empty(_MAX_LENGTH + 1, np.uint8)
     at = ZERO
     for item in range(len(state)):
-        number = _usual(source, at)
+        number = _common_form(source, at)
         if number >= 0:
-            state[item] = FOUND
-            _write(number, forms, 6 * item)
+            state[item] = DATE_FOUND
+            _write_six_digits(number, forms, 6 * item)
             at += 11
             continue
-        # runs of white space become one space, those around the cell none
+        # a run of white space becomes one space; white space around the cell is dropped
         size, gap, ascii_only = 0, False, True
         while at < len(source) and source[at] != _NEWLINE:
             char = source[at]
@@ -66,47 +69,55 @@ def dobs(source: U8, excel: bool, forms: U8, state: U8) -> None:
                 gap = size > 0
                 continue
             ascii_only = ascii_only and char < 128
-            if gap and size <= _MAX:
+            if gap and size <= _MAX_LENGTH:
                 text[size] = _SPACE
                 size += 1
             gap = False
-            if size <= _MAX:
+            if size <= _MAX_LENGTH:
                 text[size] = char
                 size += 1
         at += 1
-        state[item] = NONE
+        state[item] = NO_DATE
         if not ascii_only:
-            state[item] = ASK
-        elif 0 < size <= _MAX:
+            state[item] = NOT_ASCII
+        elif 0 < size <= _MAX_LENGTH:
             number = _dob(text, size, excel)
             if number >= 0:
-                state[item] = FOUND
-                _write(number, forms, 6 * item)
+                state[item] = DATE_FOUND
+                _write_six_digits(number, forms, 6 * item)
 
 
 @inlined
-def _write(number: int, forms: U8, at: int) -> None:
-    """Six digits."""
+def _write_six_digits(number: int, forms: U8, at: int) -> None:
+    """Write a number as six decimal digits at a place of `forms`."""
     for place in range(at + 5, at - 1, -1):
         forms[place] = _0 + number % 10
         number //= 10
 
 
 @inlined
-def _two(source: U8, at: int) -> int:
-    """The value of two digits; more than any date has if they are none."""
+def _two_digits(source: U8, at: int) -> int:
+    """The value of two digits; 10**6, which no date can contain, if the bytes are not both digits."""
     return (source[at] - _0) * 10 + source[at + 1] - _0 if is_digit(source[at]) and is_digit(source[at + 1]) else 10**6
 
 
 @kernel
-def _usual(source: U8, at: int) -> int:
-    """Yymmdd of a cell that is dd/mm/yyyy or yyyy-mm-dd and nothing else; -1 leaves it to `_dob`, date or not."""
+def _common_form(source: U8, at: int) -> int:
+    """Yymmdd of a cell that is exactly dd/mm/yyyy or yyyy-mm-dd; -1 for any other cell, which `_dob` then reads."""
     if at + 11 > len(source) or source[at + 10] != _NEWLINE:
         return -1
-    if source[at + 2] == source[at + 5] and _separates(source[at + 2]):
-        day, month, year = _two(source, at), _two(source, at + 3), _two(source, at + 6) * 100 + _two(source, at + 8)
-    elif source[at + 4] == source[at + 7] and _separates(source[at + 4]):
-        year, month, day = _two(source, at) * 100 + _two(source, at + 2), _two(source, at + 5), _two(source, at + 8)
+    if source[at + 2] == source[at + 5] and _is_separator(source[at + 2]):
+        day, month, year = (
+            _two_digits(source, at),
+            _two_digits(source, at + 3),
+            _two_digits(source, at + 6) * 100 + _two_digits(source, at + 8),
+        )
+    elif source[at + 4] == source[at + 7] and _is_separator(source[at + 4]):
+        year, month, day = (
+            _two_digits(source, at) * 100 + _two_digits(source, at + 2),
+            _two_digits(source, at + 5),
+            _two_digits(source, at + 8),
+        )
     else:
         return -1
     return _date(year, 4, month, day, 2, 0) if year < _END_YEAR and month <= 12 else -1
@@ -114,16 +125,16 @@ def _usual(source: U8, at: int) -> int:
 
 @kernel
 def _dob(text: U8, size: int, excel: bool) -> int:
-    """Yymmdd as a number, -1 for no date."""
+    """Yymmdd as a number; -1 if the cell is no date."""
     if excel:
-        serial = _serial(text, size)
+        serial = _day_number(text, size)
         if serial >= 0:
-            return _from_serial(serial)
+            return _date_from_day_number(serial)
     start, size_before, days = 0, size, 0
     for start in range(size_before):
         if text[start] != _SPACE and text[start] != _T:
             continue
-        found, later = _time(text, start, size_before)
+        found, later = _time_of_day(text, start, size_before)
         if found:
             days, size = later, start
             while size > 0 and (text[size - 1] == _SPACE or text[size - 1] == _COMMA):
@@ -133,14 +144,14 @@ def _dob(text: U8, size: int, excel: bool) -> int:
     while digits < size and is_digit(text[digits]):
         digits += 1
     if digits == size:
-        return _compact(text, size, days)
-    matched, number = _numbers(text, size, digits, days)
-    return number if matched else _words(text, size, days)
+        return _digits_only(text, size, days)
+    matched, number = _three_numbers(text, size, digits, days)
+    return number if matched else _month_word_and_numbers(text, size, days)
 
 
 @kernel
 def _number(text: U8, low: int, high: int) -> int:
-    """The value of a run of digits, of which no more than four matter."""
+    """The value of the first six digits of a run; callers need at most five."""
     value = 0
     for at in range(low, min(high, low + 6)):
         value = value * 10 + text[at] - _0
@@ -148,8 +159,8 @@ def _number(text: U8, low: int, high: int) -> int:
 
 
 @kernel
-def _serial(text: U8, size: int) -> int:
-    """The whole number of at most 5 digits that a cell is, with or without `.0`; -1 if it is none."""
+def _day_number(text: U8, size: int) -> int:
+    """The value of a cell that is a whole number of at most 5 digits, with or without `.0`; -1 for any other cell."""
     digits = 0
     while digits < size and is_digit(text[digits]):
         digits += 1
@@ -165,8 +176,8 @@ def _serial(text: U8, size: int) -> int:
 
 
 @kernel
-def _from_serial(serial: int) -> int:
-    # spreadsheets count a 29 February 1900 that never was as day 60
+def _date_from_day_number(serial: int) -> int:
+    # spreadsheets count 29 February 1900, which did not exist, as day 60
     if serial == 0 or serial == 60:
         return -1
     left, year = serial - 1 if serial < 60 else serial - 2, 1900
@@ -191,8 +202,8 @@ def _month_days(year: int, month: int) -> int:
 
 
 @kernel
-def _time(text: U8, start: int, size: int) -> tuple[bool, int]:
-    """Whether a time of day begins here, and the days that it stands off the date before it."""
+def _time_of_day(text: U8, start: int, size: int) -> tuple[bool, int]:
+    """Whether a time of day begins here, and how many days (0 or 1) it adds to the date before it."""
     at = start + 1
     if text[start] == _SPACE:
         if at + 1 < size and text[at] == _A and text[at + 1] == _SPACE:
@@ -231,16 +242,19 @@ def _time(text: U8, start: int, size: int) -> tuple[bool, int]:
 
 
 @kernel
-def _numbers(text: U8, size: int, first: int, days: int) -> tuple[bool, int]:
-    """Whether a cell is three numbers with one separator, and the date; `first` digits stand at its beginning."""
+def _three_numbers(text: U8, size: int, first: int, days: int) -> tuple[bool, int]:
+    """Whether a cell is three numbers with one kind of separator, and its date.
+
+    `first` is how many digits the cell begins with.
+    """
     if not 1 <= first <= 4:
         return False, -1
     at = first
     separator = text[at]
-    if separator == _SPACE and at + 1 < size and _separates(text[at + 1]):
+    if separator == _SPACE and at + 1 < size and _is_separator(text[at + 1]):
         separator = text[at + 1]
         at += 1
-    if separator != _SPACE and not _separates(separator):
+    if separator != _SPACE and not _is_separator(separator):
         return False, -1
     at += 1
     if at < size and text[at] == _SPACE:
@@ -264,24 +278,24 @@ def _numbers(text: U8, size: int, first: int, days: int) -> tuple[bool, int]:
     if not 1 <= at - last <= 4 or not (at == size or (at == size - 1 and text[at] == _DOT)):
         return False, -1
     a, b, c = _number(text, 0, first), _number(text, middle, end), _number(text, last, at)
-    of_b, of_c = end - middle, at - last
+    b_digits, c_digits = end - middle, at - last
     if first > 2:
-        return True, _date(a, first, b, c, of_c, days)
-    number = _date(c, of_c, b, a, first, days)
+        return True, _date(a, first, b, c, c_digits, days)
+    number = _date(c, c_digits, b, a, first, days)
     if number < 0:
-        number = _date(c, of_c, a, b, of_b, days)
+        number = _date(c, c_digits, a, b, b_digits, days)
     if number < 0 and a > 31:
-        number = _date(a, first, b, c, of_c, days)
+        number = _date(a, first, b, c, c_digits, days)
     return True, number
 
 
 @inlined
-def _separates(char: int) -> bool:
+def _is_separator(char: int) -> bool:
     return char == 47 or char == _DOT or char == 45
 
 
 @kernel
-def _compact(text: U8, size: int, days: int) -> int:
+def _digits_only(text: U8, size: int, days: int) -> int:
     if size != 6 and size != 8:
         return -1
     year = size - 4
@@ -292,9 +306,9 @@ def _compact(text: U8, size: int, days: int) -> int:
 
 
 @kernel
-def _words(text: U8, size: int, days: int) -> int:
-    """A date of three words, one of which is a month; weekdays and ordinal endings are passed over."""
-    # a month and two numbers: most cells of other columns have more or less, and cost no memory
+def _month_word_and_numbers(text: U8, size: int, days: int) -> int:
+    """A date of a month word and two numbers; weekdays and ordinal endings are skipped."""
+    # most cells of other columns have more or fewer than two numbers: they are refused before arrays are allocated
     runs, inside = 0, False
     for place in range(size):
         digit = is_digit(text[place])
@@ -314,15 +328,17 @@ def _words(text: U8, size: int, days: int) -> int:
                 return -1
             values[words], lengths[words] = _number(text, low, at), at - low
             words += 1
-            if at + 1 < size and not (at + 2 < size and (is_letter(text[at + 2]) or _in_word(text[at + 2]))):
+            if at + 1 < size and not (
+                at + 2 < size and (is_letter(text[at + 2]) or _is_digit_or_underscore(text[at + 2]))
+            ):
                 for ordinal in _ORDINALS:
-                    if _word(text, at, at + 2) == ordinal:
+                    if _letter_code_at(text, at, at + 2) == ordinal:
                         at += 2
                         break
         elif is_letter(text[at]):
             while at < size and is_letter(text[at]):
                 at += 1
-            word = _word(text, low, at)
+            word = _letter_code_at(text, low, at)
             month = 0
             for place in range(len(_MONTH_WORDS)):
                 if _MONTH_WORDS[place] == word:
@@ -350,15 +366,15 @@ def _words(text: U8, size: int, days: int) -> int:
 
 
 @inlined
-def _in_word(char: int) -> bool:
+def _is_digit_or_underscore(char: int) -> bool:
     return is_digit(char) or char == _UNDERSCORE
 
 
 @kernel
-def _word(text: U8, low: int, high: int) -> np.uint64:
-    """As `_packed`; 0 for anything that no table holds."""
+def _letter_code_at(text: U8, low: int, high: int) -> np.uint64:
+    """`_letter_code` of bytes; 0 if they are not only letters, or longer than any word of the tables."""
     number = np.uint64(0)
-    if high - low > _MAX_WORD:
+    if high - low > _MAX_WORD_LENGTH:
         return number
     for at in range(low, high):
         if not is_letter(text[at]):
@@ -368,13 +384,16 @@ def _word(text: U8, low: int, high: int) -> np.uint64:
 
 
 @kernel
-def _date(year: int, of_year: int, month: int, day: int, of_day: int, days: int) -> int:
-    """Yymmdd as a number, `days` (0 or 1) later, -1 if the calendar has no such day; `of_…` are numbers of digits."""
-    if (of_year != 2 and of_year != 4) or of_day > 2:
+def _date(year: int, year_digits: int, month: int, day: int, day_digits: int, days: int) -> int:
+    """Yymmdd as a number, `days` (0 or 1) later; -1 if the calendar has no such day.
+
+    `year_digits` and `day_digits` are how many digits year and day were written with.
+    """
+    if (year_digits != 2 and year_digits != 4) or day_digits > 2:
         return -1
-    if of_year == 4 and not _FIRST_YEAR <= year < _END_YEAR:
+    if year_digits == 4 and not _FIRST_YEAR <= year < _END_YEAR:
         return -1
-    if of_year == 2:
+    if year_digits == 2:
         year += 2000
     if not 1 <= month <= 12 or not 1 <= day <= _month_days(year, month):
         return -1

@@ -1,7 +1,8 @@
 """Common French first names in normal form, to recognise a column of first names that has no header.
 
-Chosen from the most frequent first names of births in France since 1930 as the national statistics institute publishes
-them (INSEE, "Fichier des prénoms"); the table only has to meet a third of an ordinary column.
+They are chosen from the most frequent first names of births in France since 1930, as the national statistics institute
+publishes them (INSEE, "Fichier des prénoms"). The table is large enough if it contains a third of the names of an
+ordinary column.
 """
 
 FIRST_NAMES = frozenset(  # one word after another: a table, not code

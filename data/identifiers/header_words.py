@@ -1,4 +1,4 @@
-"""Header words of French and English tables, and what their columns hold; nothing else."""
+"""Header words of French and English tables, with the role of the columns that they name."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ from functools import lru_cache
 
 from data.identifiers.normalise import fold
 
-# Folded words, `*` for any ending. The first role whose pattern fits wins, so that "nom_prenom" is not a surname.
+# Regular expressions over folded words. The first role whose pattern fits wins, so that "nom_prenom" is not a surname.
 ROLES: tuple[tuple[str, str], ...] = (
     (
         "fullname",
-        r"(nom_?(et_?)?prenoms?|prenoms?_?(et_?)?nom|nom_complet|full_?name|patient(_name)?|name|identite|beneficiaire)",
+        (
+            r"(nom_?(et_?)?prenoms?|prenoms?_?(et_?)?nom|nom_complet|full_?name|patient(_name)?|name|identite"
+            r"|beneficiaire)"
+        ),
     ),
     ("first", r"(prenoms?(_.*)?|first_?names?|given_?names?|givens?|fname|firstname|forename)"),
     (
         "surname",
-        r"(noms?(_(de_)?(naissance|famille|usuel|usage|marital|jeune_fille|patient))?|patronyme|(sur|last|family|maiden|birth)_?name|family|lname)",
+        (
+            r"(noms?(_(de_)?(naissance|famille|usuel|usage|marital|jeune_fille|patient))?|patronyme"
+            r"|(sur|last|family|maiden|birth)_?name|family|lname)"
+        ),
     ),
     (
         "dob",
-        r"(ddn|dn|dob|date_?(de_?)?naiss(ance)?|naissance|nee?_?le|birth_?(date|day|time)?|date_?of_?birth|bday|datnaiss?|dnaiss?)",
+        (
+            r"(ddn|dn|dob|date_?(de_?)?naiss(ance)?|naissance|nee?_?le|birth_?(date|day|time)?|date_?of_?birth|bday"
+            r"|datnaiss?|dnaiss?)"
+        ),
     ),
     (
         "email",
@@ -32,31 +41,37 @@ ROLES: tuple[tuple[str, str], ...] = (
     ),
     (
         "nir",
-        r"(nir|nss|(no?|num(ero)?)?_?(de_?)?(secu(rite_?sociale)?|ss)|ssn|social_?security(_?number)?|insee|immatriculation)",
+        (
+            r"(nir|nss|(no?|num(ero)?)?_?(de_?)?(secu(rite_?sociale)?|ss)|ssn|social_?security(_?number)?|insee"
+            r"|immatriculation)"
+        ),
     ),
     ("iban", r"(iban|compte(_bancaire)?|bank_?account)"),
     ("professional", r"(rpps|adeli|finess|(num(ero)?_?)(rpps|adeli|finess)|id_?(medecin|praticien|ps)|npi)"),
     ("token", r"(token|jeton|canari|canary|marqueur|marker)"),
     (
         "note",
-        r"(notes?|observations?|comment(aire)?s?|remarques?|motif|diagnosti[cq](ue|s)?|antecedents?|anamnese|texte|history)",
+        (
+            r"(notes?|observations?|comment(aire)?s?|remarques?|motif|diagnosti[cq](ue|s)?|antecedents?|anamnese|texte"
+            r"|history)"
+        ),
     ),
     ("date", r"(date|dt|created|updated|le|rdv|visit|consultation|admission|sortie|entree).*"),
 )
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
 
 
-# levels of nested records that say nothing of what they hold: numbers of a list, the place of a text
-_EMPTY_LEVELS = re.compile(r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content))+$", re.IGNORECASE)
+# The last levels of a nested key that do not describe the value: list indexes, and names such as "value" or "text".
+_GENERIC_LEVELS = re.compile(r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content))+$", re.IGNORECASE)
 
 
-# header words are an attacker's: not all of them are remembered
+# The cache is bounded: an attacker chooses the header words.
 @lru_cache(4096)
 def role_of(header: str) -> str:
-    """What a header word promises: surname, first, fullname, dob, …, `date` for other dates, '' for no promise."""
+    """The role that a header word names (a word of `ROLES`, where `date` is any other date); '' if it names none."""
     word = re.sub(r"[^a-z0-9]+", "_", fold(header)).strip("_")
-    # "patient.nom", "hits.0._source.nom" and "p_nom": the part behind the table's name may be the word
-    leaf = _EMPTY_LEVELS.sub("", header).rpartition(".")[2] if "." in header else ""
+    # "patient.nom", "hits.0._source.nom" and "p_nom": the header word may stand after the name of the table
+    leaf = _GENERIC_LEVELS.sub("", header).rpartition(".")[2] if "." in header else ""
     for candidate in (
         word,
         re.sub(r"[^a-z0-9]+", "_", fold(leaf)).strip("_"),

@@ -1,7 +1,8 @@
-"""Compiled loops over folded columns of e-mails, numbers and accounts; what the forms are is said by `normalise`.
+"""Compiled normalisation of folded columns of e-mails, phone, social security, account and professional numbers.
 
-Every loop takes the folded cells with line ends between them, room for the forms and offsets to fill, and returns how
-many bytes of the room it used. Dates are `date_kernels`.
+`normalise` defines the forms, and the results here must equal it. Every loop takes the folded cells, with a line end
+after each (`source`), and fills `target` with the normal forms and `offsets` with their places; it returns how many
+bytes of `target` it used. Dates are in `date_kernels`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ _NEWLINE = 10
 _MAX_EMAIL = normalise.MAX_EMAIL
 _0, _9, _A, _Z = b"09az"
 _MAILTO = b"mailto:"
-_ROOM = 48  # no form that is put together in a buffer is longer
+_BUFFER_SIZE = 48  # no form that is put together in a buffer is longer
 
 
-# what a byte may be in an e-mail address of the usual kind, which one loop over it tells
+# Which part of an e-mail address a byte may stand in, for addresses in ASCII.
 _LOCAL, _DOMAIN = 1, 2
 
 
-def _address_parts() -> U8:
+def _make_address_bytes() -> U8:
     table = np.zeros(256, np.uint8)
     table[33:127] = _LOCAL
     table[list(b'"(),:;<>@[\\]')] = 0
@@ -32,7 +33,7 @@ def _address_parts() -> U8:
     return table
 
 
-_PARTS = _address_parts()
+_ADDRESS_BYTES = _make_address_bytes()
 
 
 @inlined
@@ -43,19 +44,19 @@ def is_digit(char: int) -> bool:
 
 @inlined
 def is_letter(char: int) -> bool:
-    """Whether a byte is a small ASCII letter."""
+    """Whether a byte is a lower-case ASCII letter."""
     return _A <= char <= _Z
 
 
 @inlined
 def is_space(char: int) -> bool:
-    """Whether a byte is what `normalise` strips."""
+    """Whether a byte is white space that `normalise` strips."""
     return char == 32 or 9 <= char <= 13
 
 
 @kernel
 def next_cell(source: U8, start: int) -> tuple[int, int, int]:
-    """Where the cell that begins at `start` ends, and its bounds without spaces around it."""
+    """Where the cell that begins at `start` ends, and its bounds without the white space around it."""
     end = start
     while end < len(source) and source[end] != _NEWLINE:
         end += 1
@@ -69,7 +70,7 @@ def next_cell(source: U8, start: int) -> tuple[int, int, int]:
 
 @kernel
 def _without_float(source: U8, low: int, high: int) -> int:
-    """`high`, less the `.0` of a whole number that went through a float."""
+    """The end of the cell, without the `.0` of a whole number that was stored as a float."""
     if high - low < 3 or source[high - 1] != _0 or source[high - 2] != 46:
         return high
     for at in range(low, high - 2):
@@ -80,28 +81,28 @@ def _without_float(source: U8, low: int, high: int) -> int:
 
 @kernel
 def _alphanumeric(source: U8, low: int, high: int, buffer: U8) -> int:
-    """The [a-z0-9] of a cell into `buffer`; returns how many there are, of which at most `_ROOM` are kept."""
+    """Copy the [a-z0-9] of a cell into `buffer`, at most `_BUFFER_SIZE`; returns how many the cell has."""
     count = 0
     for at in range(low, _without_float(source, low, high)):
         char = source[at]
         if is_digit(char) or is_letter(char):
-            if count < _ROOM:
+            if count < _BUFFER_SIZE:
                 buffer[count] = char
             count += 1
     return count
 
 
 @inlined
-def _put(source: U8, first: int, last: int, target: U8, at: int) -> int:
-    """Copy bytes to a place; returns the one behind them."""
+def _copy(source: U8, first: int, last: int, target: U8, at: int) -> int:
+    """Copy `source[first:last]` to `target` at `at`; returns the place after them."""
     for place in range(first, last):
         target[at + place - first] = source[place]
     return at + last - first
 
 
 @inlined
-def _digits_alone(source: U8, start: int) -> int:
-    """How many digits make up a cell that holds nothing else; 0 for any other cell, and near the end of the column."""
+def _digit_cell_length(source: U8, start: int) -> int:
+    """The length of a cell that is only digits; 0 for any other cell, and within 40 bytes of the end of the column."""
     if start + 40 > len(source):
         return 0
     digits = trailing_zeros(~(alphanumeric_bits(address(source) + start) >> 32))
@@ -109,14 +110,14 @@ def _digits_alone(source: U8, start: int) -> int:
 
 
 @kernel
-def nirs(source: U8, target: U8, offsets: I64) -> int:
-    """`normalise.nir` of every cell."""
-    buffer = np.zeros(_ROOM, np.uint8)
+def normalise_nirs(source: U8, target: U8, offsets: I64) -> int:
+    """Apply `normalise.nir` to every cell."""
+    buffer = np.zeros(_BUFFER_SIZE, np.uint8)
     start, used = ZERO, 0
     for item in range(len(offsets) - 1):
-        digits = _digits_alone(source, start)
-        if (digits == 13 or digits == 15) and _begins_as_nir(source, start):
-            # what is written too much is overwritten by what comes behind it
+        digits = _digit_cell_length(source, start)
+        if (digits == 13 or digits == 15) and _has_nir_sex_and_month(source, start):
+            # two overlapping words of 8 bytes cover the 13 digits
             put_word(address(target) + used, word(address(source) + start))
             put_word(address(target) + used + 5, word(address(source) + start + 5))
             start += digits + 1
@@ -130,7 +131,7 @@ def nirs(source: U8, target: U8, offsets: I64) -> int:
             if not is_digit(buffer[6]):
                 # 2A counts as 19, 2B as 18
                 buffer[5], buffer[6] = 49, 57 - (buffer[6] - _A)
-            used = _put(buffer, 0, 13, target, used)
+            used = _copy(buffer, 0, 13, target, used)
         offsets[item + 1] = used
     return used
 
@@ -142,23 +143,23 @@ def _is_nir(buffer: U8, count: int) -> bool:
             return False
     if not is_digit(buffer[6]) and not (buffer[5] == 50 and buffer[6] <= 98):
         return False
-    return _begins_as_nir(buffer, 0)
+    return _has_nir_sex_and_month(buffer, 0)
 
 
 @inlined
-def _begins_as_nir(digits: U8, at: int) -> bool:
-    """Whether sex and month of the number at a place are such."""
+def _has_nir_sex_and_month(digits: U8, at: int) -> bool:
+    """Whether the digits of sex and month are valid in the number that begins at `at`."""
     sex, month = int(digits[at]) - 48, (int(digits[at + 3]) - 48) * 10 + int(digits[at + 4]) - 48
     return (1 <= sex <= 4 or 7 <= sex <= 8) and (1 <= month <= 12 or 20 <= month <= 42 or month >= 50)
 
 
 @kernel
-def phones(source: U8, target: U8, offsets: I64) -> int:
-    """`normalise.phone` of every cell."""
-    buffer = np.zeros(_ROOM, np.uint8)
+def normalise_phones(source: U8, target: U8, offsets: I64) -> int:
+    """Apply `normalise.phone` to every cell."""
+    buffer = np.zeros(_BUFFER_SIZE, np.uint8)
     start, used = ZERO, 0
     for item in range(len(offsets) - 1):
-        if _digits_alone(source, start) == 10 and source[start] == _0 and source[start + 1] != _0:
+        if _digit_cell_length(source, start) == 10 and source[start] == _0 and source[start + 1] != _0:
             put_word(address(target) + used, word(address(source) + start + 1))
             target[used + 8] = source[start + 9]
             start += 11
@@ -168,7 +169,7 @@ def phones(source: U8, target: U8, offsets: I64) -> int:
         end, low, high = next_cell(source, start)
         start = end + 1
         high = _without_float(source, low, high)
-        count, plus, sound = 0, False, True
+        count, plus, valid = 0, False, True
         at = low
         while at < high:
             char = source[at]
@@ -177,29 +178,29 @@ def phones(source: U8, target: U8, offsets: I64) -> int:
                     at += 3
                     continue
             elif char == 43:
-                sound = sound and not plus and count == 0
+                valid = valid and not plus and count == 0
                 plus = True
             elif is_letter(char):
-                sound = False
+                valid = False
             elif is_digit(char):
-                if count < _ROOM:
+                if count < _BUFFER_SIZE:
                     buffer[count] = char
                 count += 1
             at += 1
-        if sound and count < _ROOM:
-            first, last = _number(buffer, count, plus)
-            used = _put(buffer, first, last, target, used)
+        if valid and count < _BUFFER_SIZE:
+            first, last = _subscriber_digits(buffer, count, plus)
+            used = _copy(buffer, first, last, target, used)
         offsets[item + 1] = used
     return used
 
 
 @kernel
-def _number(buffer: U8, count: int, plus: bool) -> tuple[int, int]:
-    """Which of the digits are the number: (first, one after the last); (0, 0) for none."""
+def _subscriber_digits(buffer: U8, count: int, plus: bool) -> tuple[int, int]:
+    """Which of the digits form the normal form: (first, one after the last); (0, 0) if they are no phone number."""
     first, national = 0, True
     if plus or (count >= 2 and buffer[0] == _0 and buffer[1] == _0):
         first = 0 if plus else 2
-        code = _like_france(buffer, first, count)
+        code = _french_code_length(buffer, first, count)
         first += code
         national = code > 0
         if national and count - first == 10 and buffer[first] == _0:
@@ -215,8 +216,8 @@ def _number(buffer: U8, count: int, plus: bool) -> tuple[int, int]:
 
 
 @kernel
-def _like_france(buffer: U8, first: int, count: int) -> int:
-    """Length of the country code if it is one of `normalise._LIKE_FRANCE`, else 0."""
+def _french_code_length(buffer: U8, first: int, count: int) -> int:
+    """Length of the country code if it is one of `normalise._FRENCH_COUNTRY_CODES`, else 0."""
     if count - first >= 2 and buffer[first] == 51 and buffer[first + 1] == 51:
         return 2
     if count - first >= 3:
@@ -227,14 +228,14 @@ def _like_france(buffer: U8, first: int, count: int) -> int:
 
 
 @kernel
-def emails(source: U8, target: U8, offsets: I64) -> int:
-    """`normalise.email` of every cell."""
+def normalise_emails(source: U8, target: U8, offsets: I64) -> int:
+    """Apply `normalise.email` to every cell."""
     start, used = ZERO, 0
     for item in range(len(offsets) - 1):
-        length = _plain_email(source, start)
+        length = _plain_email_length(source, start)
         if length > 0:
             if start + length + 8 <= len(source):
-                # what is written too much is overwritten by what comes behind it
+                # the last word may write bytes beyond the address: the next form overwrites them
                 for at in range(0, length, 8):
                     put_word(address(target) + used + at, word(address(source) + start + at))
             else:
@@ -263,17 +264,17 @@ def emails(source: U8, target: U8, offsets: I64) -> int:
 
 
 @kernel
-def _plain_email(source: U8, start: int) -> int:
-    """The length of a cell that is an address and nothing else; 0 for one that needs a closer look."""
+def _plain_email_length(source: U8, start: int) -> int:
+    """The length of a cell that is exactly an address in ASCII; 0 for any other cell, which needs the full check."""
     at = start
-    while _PARTS[source[at]] & _LOCAL:
+    while _ADDRESS_BYTES[source[at]] & _LOCAL:
         at += 1
     if at == start or source[at] != 64:
         return 0
     at += 1
     label, dots = at, 0
     while True:
-        if _PARTS[source[at]] & _DOMAIN:
+        if _ADDRESS_BYTES[source[at]] & _DOMAIN:
             at += 1
         elif source[at] == 46 and at > label:
             at += 1
@@ -281,8 +282,8 @@ def _plain_email(source: U8, start: int) -> int:
             dots += 1
         else:
             break
-    sound = source[at] == _NEWLINE and dots > 0 and at - label >= 2 and at - start <= _MAX_EMAIL
-    return at - start if sound else 0
+    valid = source[at] == _NEWLINE and dots > 0 and at - label >= 2 and at - start <= _MAX_EMAIL
+    return at - start if valid else 0
 
 
 @kernel
@@ -290,7 +291,7 @@ def _is_email(source: U8, low: int, high: int) -> bool:
     at = low
     while at < high and source[at] != 64:
         char = source[at]
-        # controls, space, " ( ) , : ; < > [ backslash ] and delete
+        # control characters, space, " ( ) , : ; < > [ backslash ] and delete
         if char <= 32 or char == 34 or 40 <= char <= 41 or char == 44 or 58 <= char <= 60 or char == 62:
             return False
         if 91 <= char <= 93 or char == 127:
@@ -306,7 +307,7 @@ def _is_email(source: U8, low: int, high: int) -> bool:
                 return False
             dots, label = dots + 1, 0
         elif is_digit(char) or is_letter(char) or char == 45 or char >= 128:
-            # characters, not bytes: all but the continuation bytes of UTF-8
+            # counts characters, not bytes: continuation bytes of UTF-8 add nothing
             label += 1 if char & 0xC0 != 0x80 else 0
         else:
             return False
@@ -314,17 +315,17 @@ def _is_email(source: U8, low: int, high: int) -> bool:
 
 
 @kernel
-def ibans(source: U8, target: U8, offsets: I64) -> int:
-    """`normalise.iban` of every cell."""
-    buffer = np.zeros(_ROOM, np.uint8)
+def normalise_ibans(source: U8, target: U8, offsets: I64) -> int:
+    """Apply `normalise.iban` to every cell."""
+    buffer = np.zeros(_BUFFER_SIZE, np.uint8)
     start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         end, low, high = next_cell(source, start)
         start = end + 1
         count = _alphanumeric(source, low, high, buffer)
         first = 4 if buffer[0] == 105 and buffer[1] == 98 and buffer[2] == 97 and buffer[3] == 110 else 0
-        if count <= _ROOM and 15 <= count - first <= 34 and _is_iban(buffer, first, count):
-            used = _put(buffer, first, count, target, used)
+        if count <= _BUFFER_SIZE and 15 <= count - first <= 34 and _is_iban(buffer, first, count):
+            used = _copy(buffer, first, count, target, used)
         offsets[item + 1] = used
     return used
 
@@ -343,19 +344,19 @@ def _is_iban(buffer: U8, first: int, count: int) -> bool:
 
 
 @kernel
-def professionals(source: U8, target: U8, offsets: I64) -> int:
-    """`normalise.professional` of every cell."""
-    buffer = np.zeros(_ROOM, np.uint8)
+def normalise_professionals(source: U8, target: U8, offsets: I64) -> int:
+    """Apply `normalise.professional` to every cell."""
+    buffer = np.zeros(_BUFFER_SIZE, np.uint8)
     start, used = ZERO, 0
     for item in range(len(offsets) - 1):
         end, low, high = next_cell(source, start)
         start = end + 1
         count = _alphanumeric(source, low, high, buffer)
-        sound = count == 11 or count == 9
-        for at in range(count if sound else 0):
+        valid = count == 11 or count == 9
+        for at in range(count if valid else 0):
             corsica = count == 9 and at == 1 and buffer[0] == 50 and 97 <= buffer[1] <= 98
-            sound = sound and (is_digit(buffer[at]) or corsica)
-        if sound:
-            used = _put(buffer, 0, count, target, used)
+            valid = valid and (is_digit(buffer[at]) or corsica)
+        if valid:
+            used = _copy(buffer, 0, count, target, used)
         offsets[item + 1] = used
     return used

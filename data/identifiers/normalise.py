@@ -1,7 +1,7 @@
-"""One canonical form per kind of identifier, for single values and for whole columns; versioned, hashes nothing.
+"""The normal form of each kind of identifier, for single values; this module hashes nothing.
 
-The functions for single values are the definition; `normalise_column` gives the same at array speed. All of them take
-any text, and return b'' for what is not of their kind.
+These functions define the forms; `normalise_columns.normalise_column` computes the same for whole columns with compiled
+loops. All of them take any text, and return b'' for a text that is not of their kind.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 VERSION = 1
-"""Stored in bundles and releases: tags of different versions never meet. Raise it with every change of a form."""
+"""Version of the normal forms, stored in bundles and releases: tags of different versions are never compared.
+
+Raise it with every change of a form.
+"""
 
 COLUMN_KINDS = ("first", "surname", "dob", "email", "phone", "nir", "iban", "professional", "token")
 
 MAX_EMAIL = 254
-# A date with its weekday, time and zone fits in.
+# Long enough for a date with weekday, time and time zone.
 MAX_DATE = 64
 
-# What NFKD leaves alone; the rest of the table is Unicode's own.
-_SPELT_OUT = {
+# Replacements that NFKD does not make; all others are those of Unicode.
+_REPLACEMENTS = {
     "œ": "oe",
     "æ": "ae",
     "ß": "ss",
@@ -39,16 +42,16 @@ _SPACE = " \t\n\r\f\v"
 
 def _fold_step(text: str) -> str:
     kept: list[str] = []
-    for char in unicodedata.normalize("NFKD", "".join(_SPELT_OUT.get(char, char) for char in text)):
+    for char in unicodedata.normalize("NFKD", "".join(_REPLACEMENTS.get(char, char) for char in text)):
         category = unicodedata.category(char)
         if category[0] == "M" or category in ("Cf", "Cs"):
             continue  # marks; soft hyphens, zero-width and direction signs; halves of surrogate pairs
-        kept.append(" " if category[0] == "Z" or char == "\x85" else _SPELT_OUT.get(char.lower(), char.lower()))
+        kept.append(" " if category[0] == "Z" or char == "\x85" else _REPLACEMENTS.get(char.lower(), char.lower()))
     return "".join(kept)
 
 
-class _Folded(dict[str, str]):
-    """The folded form of single characters, made on first use."""
+class _FoldedCharacters(dict[str, str]):
+    """The folded form of single characters, computed on first use."""
 
     def __missing__(self, char: str) -> str:
         before, after = char, _fold_step(char)
@@ -58,13 +61,13 @@ class _Folded(dict[str, str]):
         return after
 
 
-_FOLDED = _Folded()
+_FOLDED = _FoldedCharacters()
 
 
 def fold(text: str) -> str:
-    """NFKD without marks, lower case, ligatures spelt out, plain quotes, dashes and spaces.
+    """The text in NFKD without diacritics, in lower case, with ligatures spelt out and plain quotes, dashes and spaces.
 
-    Character by character, so that folding a text is folding its parts; `œuvre`, `ŒUVRE` and `oeuvre` agree.
+    Each character is folded by itself: folding a text equals folding its parts. `œuvre`, `ŒUVRE` and `oeuvre` agree.
     """
     if not text.isascii():
         text = NOT_ASCII.sub(lambda found: _FOLDED[found[0]], text)
@@ -74,16 +77,16 @@ def fold(text: str) -> str:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def _words(text: str) -> frozenset[str]:
+def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_PARTICLES = _words(
+_PARTICLES = _word_set(
     "a al ap at aux ben bin d da das de degli dei del della den der des di do dos du e el et ibn l la las le les lo"
     " los o of san st ste ten ter the van vande vander vom von y zu zum zur"
 )
-# Between two names of one person: "DUPONT épouse MARTIN".
-_LINKS = _words("dit dite ep epouse epse epoux nee ne veuve vve veuf vf alias ou")
+# Words between two surnames of one person, as in "DUPONT épouse MARTIN".
+_LINK_WORDS = _word_set("dit dite ep epouse epse epoux nee ne veuve vve veuf vf alias ou")
 
 
 def name(text: str) -> bytes:
@@ -92,14 +95,14 @@ def name(text: str) -> bytes:
 
 
 def name_variants(text: str) -> list[bytes]:
-    """The full form first, then what a dump may hold of it; [] without letters.
+    """The normal form of the full name first, then the forms in which a dump may hold the name; [] without letters.
 
-    That is the name without particles (`de La Fontaine`: `fontaine`) and each part of a double name with at least
-    3 letters; of `DUPONT épouse MARTIN` both names.
+    These forms are the name without particles (`de La Fontaine`: `fontaine`), each part of a double name that has at
+    least 3 letters, and both names of `DUPONT épouse MARTIN`.
     """
     words = ["".join(filter(str.isalpha, word)) for word in re.split(r"[^\w]|_", fold(text))]
     words = [word for word in words if word]
-    parts = [word for word in words if word not in _PARTICLES and word not in _LINKS]
+    parts = [word for word in words if word not in _PARTICLES and word not in _LINK_WORDS]
     without_leading = words[next((at for at, word in enumerate(words) if word not in _PARTICLES), 0) :]
     variants = ["".join(words), "".join(without_leading), "".join(parts)]
     variants += [part for part in parts if len(part) >= 3]
@@ -129,63 +132,65 @@ MONTHS = {
     )
     for word in words.split()
 }
-WEEKDAYS = _words(
+WEEKDAYS = _word_set(
     "lundi mardi mercredi jeudi vendredi samedi dimanche lun mer jeu ven sam dim le the of "
     "monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun"
 )
-_TIME = re.compile(r"(?:t| +(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTALL)
-_NUMBERS = re.compile(r"([0-9]{1,4}) ?([/.\- ]) ?([0-9]{1,2}) ?\2 ?([0-9]{1,4})\.?")
-_COMPACT = re.compile(r"[0-9]{6}|[0-9]{8}")
-_WORDS = re.compile(r"[a-z]+|[0-9]+")
+_TIME_OF_DAY = re.compile(r"(?:t| +(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTALL)
+_THREE_NUMBERS = re.compile(r"([0-9]{1,4}) ?([/.\- ]) ?([0-9]{1,2}) ?\2 ?([0-9]{1,4})\.?")
+_DIGITS_ONLY = re.compile(r"[0-9]{6}|[0-9]{8}")
+_WORD = re.compile(r"[a-z]+|[0-9]+")
 ORDINALS = ("st", "nd", "rd", "th", "er")
 _ORDINAL = re.compile(rf"(?<=[0-9])(?:{'|'.join(ORDINALS)})\b")
-_SERIAL = re.compile(r"([0-9]{1,5})(?:\.0+)?")
+_DAY_NUMBER = re.compile(r"([0-9]{1,5})(?:\.0+)?")
 YEARS = range(1850, 2100)
 
 
 def dob(text: str, *, excel: bool = False) -> bytes:
-    """`yymmdd` of a date in any usual form, French or English; where both readings are dates, the day stands first.
+    """`yymmdd` of a date in any usual French or English form; if day and month can be swapped, the day is read first.
 
     Args:
         text: `12/03/1975`, `12-03-75`, `1975-03-12T00:00:00`, `19750312`, `12 mars 1975`, `March 12, 1975`…
-            Midnight in Paris written as UTC (`1975-03-11T23:00:00Z`, what JavaScript makes of a date) is the next day.
-        excel: a bare number of at most 5 digits is the day number of a spreadsheet (27465).
+            Midnight in Paris written as UTC (`1975-03-11T23:00:00Z`, as JavaScript writes a date) is read as the next
+            day.
+        excel: read a bare number of at most 5 digits as the day number of a spreadsheet (27465).
 
     Returns:
-        Six digits; b'' for what is no date, or none of the calendar, or before 1850 or after 2099, or over 64 characters.
+        Six digits; b'' for a text that is no date, a day that the calendar does not have, a year before 1850 or after
+        2099, or a text of over 64 characters.
     """
     folded = " ".join(fold(text).split())
     if len(folded) > MAX_DATE:
         return b""
-    if excel and (serial := _SERIAL.fullmatch(folded)):
-        return _from_serial(int(serial[1]))
+    if excel and (serial := _DAY_NUMBER.fullmatch(folded)):
+        return _date_from_day_number(int(serial[1]))
     days = 0
-    if time := _TIME.search(folded):
+    if time := _TIME_OF_DAY.search(folded):
         utc = re.fullmatch(r"(?::00(?:\.0+)?)?(?:z|\+00:?00)", time[3])
         days = 1 if utc and int(time[1]) in (22, 23) and time[2] == "00" else 0
         folded = folded[: time.start()].rstrip(" ,")
-    if found := _NUMBERS.fullmatch(folded):
-        return _from_numbers(found[1], found[3], found[4], days)
-    if _COMPACT.fullmatch(folded):
-        return _from_compact(folded, days)
-    return _from_words(folded, days)
+    if found := _THREE_NUMBERS.fullmatch(folded):
+        return _date_from_three_numbers(found[1], found[3], found[4], days)
+    if _DIGITS_ONLY.fullmatch(folded):
+        return _date_from_digits(folded, days)
+    return _date_from_words(folded, days)
 
 
-def _from_numbers(a: str, b: str, c: str, days: int) -> bytes:
+def _date_from_three_numbers(a: str, b: str, c: str, days: int) -> bytes:
     if len(a) > 2:
         return _date(a, b, c, days)
     return _date(c, b, a, days) or _date(c, a, b, days) or (_date(a, b, c, days) if int(a) > 31 else b"")
 
 
-def _from_compact(digits: str, days: int) -> bytes:
+def _date_from_digits(digits: str, days: int) -> bytes:
     if len(digits) == 8:
         return _date(digits[:4], digits[4:6], digits[6:], days) or _date(digits[4:], digits[2:4], digits[:2], days)
-    # six digits are our own form first, so that normalising twice changes nothing
+    # six digits are read as yymmdd first, which is the normal form: normalising twice changes nothing
     return _date(digits[:2], digits[2:4], digits[4:], days) or _date(digits[4:], digits[2:4], digits[:2], days)
 
 
-def _from_words(folded: str, days: int) -> bytes:
-    words = [word for word in _WORDS.findall(_ORDINAL.sub("", folded)) if word not in WEEKDAYS or word in MONTHS]
+def _date_from_words(folded: str, days: int) -> bytes:
+    words = [word for word in _WORD.findall(_ORDINAL.sub("", folded)) if word not in WEEKDAYS or word in MONTHS]
     if len(words) != 3 or sum(word.isdigit() for word in words) != 2:
         return b""
     a, b, c = words
@@ -195,8 +200,8 @@ def _from_words(folded: str, days: int) -> bytes:
     return _date(c, str(MONTHS[a]), b, days) if a in MONTHS else b""
 
 
-def _from_serial(serial: int) -> bytes:
-    # spreadsheets count a 29 February 1900 that never was as day 60
+def _date_from_day_number(serial: int) -> bytes:
+    # spreadsheets count 29 February 1900, which did not exist, as day 60
     if serial in (0, 60):
         return b""
     day = date(1899, 12, 31 if serial < 60 else 30) + timedelta(days=serial)
@@ -204,7 +209,7 @@ def _from_serial(serial: int) -> bytes:
 
 
 def _date(year: str, month: str, day: str, days: int) -> bytes:
-    """`yymmdd`, `days` later; two-digit years belong to no century, so 29 February 00 is taken for that of 2000."""
+    """`yymmdd`, `days` later; a two-digit year is read as 20yy, so 29 February 00 is a date (2000 was a leap year)."""
     if len(year) not in (2, 4) or len(day) > 2:
         return b""
     y, m, d = int(year), int(month), int(day)
@@ -226,13 +231,13 @@ _EMAIL = re.compile(
     r"[^\x00-\x20\x7f\"(),:;<>@\[\]\\]+@[a-z0-9\-\x80-\U0010ffff]+(?:\.[a-z0-9\-\x80-\U0010ffff]+)*"
     r"\.[a-z0-9\-\x80-\U0010ffff]{2,}"
 )
-# Numbers of these countries are dialled at home like any French number: +262 692 12 34 56 is 0692 12 34 56.
-_LIKE_FRANCE = ("33", "262", "590", "594", "596")
-_FLOAT = re.compile(r"([0-9]+)\.0")
+# Numbers with these country codes are dialled in France like any French number: +262 692 12 34 56 is 0692 12 34 56.
+_FRENCH_COUNTRY_CODES = ("33", "262", "590", "594", "596")
+_WHOLE_FLOAT = re.compile(r"([0-9]+)\.0")
 
 
 def email(text: str) -> bytes:
-    """The folded address as UTF-8, without spaces, angle brackets and `mailto:` around it."""
+    """The folded address as UTF-8, without surrounding white space, angle brackets and `mailto:`."""
     folded = fold(text).strip(_SPACE).removeprefix("mailto:")
     if folded.startswith("<") and folded.endswith(">"):
         folded = folded[1:-1]
@@ -241,21 +246,21 @@ def email(text: str) -> bytes:
 
 
 def phone(text: str) -> bytes:
-    """A French number as its 9 national digits without 0, others as country code and number (8 to 15 digits).
+    """A French number as its 9 national digits without the 0; any other as country code and number (8 to 15 digits).
 
-    `+33 6…`, `0033 6…`, `+33 (0)6…`, `06…`, and what spreadsheets leave of it (`6…`, `336…`, `6….0`) agree. A foreign
-    number needs its + or 00: bare digits are too easily something else.
+    `+33 6…`, `0033 6…`, `+33 (0)6…`, `06…` and the forms that spreadsheets produce (`6…`, `336…`, `6….0`) agree. A
+    foreign number must begin with + or 00: bare digits can too easily be another kind of number.
     """
     folded = fold(text).strip(_SPACE)
     if re.search(r"[a-z]", folded):
         return b""
-    if number := _FLOAT.fullmatch(folded):
+    if number := _WHOLE_FLOAT.fullmatch(folded):
         folded = number[1]
     before, plus, after = folded.partition("+")
     if plus and (re.search(r"[0-9]", before) or "+" in after):
         return b""
     digits = ""
-    # the trunk zero in brackets is not dialled from abroad
+    # "(0)" is the trunk prefix, which is not dialled after a country code
     for at, part in enumerate((after if plus else folded).split("(0)")):
         digits += "0" if at and not plus and not digits.startswith("00") else ""
         digits += re.sub(r"[^0-9]", "", part)
@@ -266,7 +271,7 @@ def phone(text: str) -> bytes:
             digits = digits[1:]
         return digits.encode() if len(digits) == 9 and not digits.startswith("0") else b""
     number_abroad = digits if plus else digits[2:]
-    for code in _LIKE_FRANCE:
+    for code in _FRENCH_COUNTRY_CODES:
         if number_abroad.startswith(code):
             national = number_abroad[len(code) :]
             national = national[1:] if len(national) == 10 and national.startswith("0") else national
@@ -275,13 +280,13 @@ def phone(text: str) -> bytes:
 
 
 def _alphanumeric(text: str) -> str:
-    """The [a-z0-9] of the folded text; a whole number that went through a float loses its `.0`."""
+    """The [a-z0-9] of the folded text; the `.0` of a whole number that was stored as a float is dropped."""
     folded = fold(text).strip(_SPACE)
-    number = _FLOAT.fullmatch(folded)
+    number = _WHOLE_FLOAT.fullmatch(folded)
     return number[1] if number else re.sub(r"[^a-z0-9]", "", folded)
 
 
-# sex, year, month (20 and above where it is not known: INSEE), department, commune, order, key
+# sex, year, month (20 and above where it is unknown: INSEE), department, commune, order, key
 _NIR = re.compile(
     r"[1-478][0-9]{2}(?:0[1-9]|1[0-2]|[23][0-9]|4[0-2]|[5-9][0-9])(?:[0-9]{2}|2[ab])[0-9]{6}(?:[0-9]{2})?"
 )
@@ -290,7 +295,7 @@ _NIR = re.compile(
 def nir(text: str) -> bytes:
     """The French social security number as 13 digits without the key, Corsica's 2A and 2B as 19 and 18.
 
-    A wrong key does not matter here: dumps hold typing errors. See `nir_valid_key`.
+    A wrong key is accepted, because dumps contain typing errors. See `nir_valid_key`.
     """
     number = _nir_digits(text)
     return number[:13].encode()
@@ -311,7 +316,7 @@ def _nir_digits(text: str) -> str:
 
 
 def iban(text: str) -> bytes:
-    """Lower-case letters and digits of an account number whose check digits hold (ISO 13616, mod 97)."""
+    """Lower-case letters and digits of an account number with valid check digits (ISO 13616, mod 97)."""
     account = _alphanumeric(text).removeprefix("iban")
     if not re.fullmatch(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}", account):
         return b""
@@ -319,20 +324,20 @@ def iban(text: str) -> bytes:
 
 
 def professional(text: str) -> bytes:
-    """A number of the French health registers: RPPS (11 digits), ADELI or FINESS (9, Corsica with 2a or 2b)."""
+    """A number of the French health registers: RPPS (11 digits), ADELI or FINESS (9 digits; Corsica has 2a or 2b)."""
     number = _alphanumeric(text)
     return number.encode() if re.fullmatch(r"[0-9]{11}|(?:[0-9]{2}|2[ab])[0-9]{7}", number) else b""
 
 
 def token(text: str) -> bytes:
-    """Only [a-z0-9] of the folded text, at least 8 of them."""
+    """The [a-z0-9] of the folded text; b'' if there are fewer than 8."""
     kept = re.sub(r"[^a-z0-9]", "", fold(text)).encode()
     return kept if len(kept) >= 8 else b""
 
 
-# --- columns ---------------------------------------------------------------------------------------------------------
+# --- all kinds -------------------------------------------------------------------------------------------------------
 
-_SCALARS: dict[str, Callable[[str], bytes]] = {
+_NORMALISERS: dict[str, Callable[[str], bytes]] = {
     "first": name,
     "surname": name,
     "dob": dob,
@@ -347,4 +352,4 @@ _SCALARS: dict[str, Callable[[str], bytes]] = {
 
 def normalise(kind_word: str, text: str) -> bytes:
     """The normal form of one cell of a column of this kind (one of `COLUMN_KINDS`)."""
-    return _SCALARS[kind_word](text)
+    return _NORMALISERS[kind_word](text)

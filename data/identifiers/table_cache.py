@@ -1,4 +1,4 @@
-"""Tables that take longer to make than to load: kept beside the compiled code that reads them; what they hold is their makers'."""
+"""A file cache for tables that take longer to make than to load, beside the compiled code that uses them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data.arrays import jit
 from data.identifiers import normalise
 
 
-def kept(name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-    """The table that `make` makes of `data.identifiers.normalise`, from an earlier start where one kept it.
+def cached_table(name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """The table that `make` derives from `data.identifiers.normalise`, loaded from the file of an earlier start if any.
 
-    The folder is named after all modules that hold kernels, the file after what they leave out: the rules of folding
-    and the version of Unicode.
+    The folder of compiled code is named after a digest of all modules that hold kernels. The file is named after the
+    other inputs of the tables: the source of the folding rules and the version of Unicode.
     """
     if not jit.CACHED:
         return make()
@@ -30,25 +30,25 @@ def kept(name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     try:
         return np.load(path, allow_pickle=False)  # type: ignore[no-any-return] # numpy leaves open what a file holds
     except (OSError, ValueError, EOFError):
-        # not there, or not whole
+        # the file is absent or damaged
         table = make()
-    _keep(path, table)
+    _write_file(path, table)
     return table
 
 
-def _keep(path: Path, table: NDArray[Any]) -> None:
-    """Write a file in one step; where it cannot be written the table is made anew by each start, as before."""
+def _write_file(path: Path, table: NDArray[Any]) -> None:
+    """Write the file atomically; if that fails a warning is logged, and the next start makes the table again."""
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             try:
                 np.save(file, table, allow_pickle=False)
-                # a table of zeros after a power cut would fold all text to nothing, and nothing would hit
+                # without fsync a power cut may leave a table of zeros: all text would fold to nothing and match nothing
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(path)
             except BaseException:
-                # a full disk must not be filled by what is left of each start
+                # on a full disk each start would otherwise leave one more partial file
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        jit.log.warning("a table cannot be kept in %s: %s", path.parent, error.strerror)
+        jit.log.warning("cannot write a cached table to %s: %s", path.parent, error.strerror)

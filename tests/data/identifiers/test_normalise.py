@@ -54,7 +54,7 @@ def test_folding_a_text_is_folding_its_parts_and_folding_twice_changes_nothing(a
 
 
 @pytest.mark.slow
-def test_folding_is_stable_for_every_character_there_is():
+def test_folding_is_stable_for_every_character():
     for code in range(0x110000):
         folded = n.fold(chr(code))
         assert n.fold(folded) == folded == folded.lower(), hex(code)
@@ -159,8 +159,8 @@ def test_every_usual_form_of_a_date_is_the_same_date(text):
         ("1er août 1980", b"800801"),
         ("1 févr. 2003", b"030201"),
         ("31 déc. 1999", b"991231"),
-        ("03/04/1975", b"750403"),  # the day stands first
-        ("03/25/1975", b"750325"),  # where it can
+        ("03/04/1975", b"750403"),  # the day is read first
+        ("03/25/1975", b"750325"),  # unless the month would be 25
         ("29/02/2000", b"000229"),
         ("29/02/00", b"000229"),
         ("29/02/1900", b""),
@@ -187,7 +187,7 @@ def test_other_dates(text, form):
     assert n.dob(text) == form
 
 
-def test_day_numbers_of_spreadsheets_count_only_where_asked_for():
+def test_day_numbers_of_spreadsheets_are_read_only_on_request():
     assert n.dob("27465", excel=True) == n.dob("27465.0", excel=True) == b"750312"
     assert n.dob("12/03/1975", excel=True) == b"750312"
     assert (n.dob("1", excel=True), n.dob("59", excel=True), n.dob("61", excel=True)) == (
@@ -409,7 +409,7 @@ def test_token(text, form):
 
 # --- all kinds -------------------------------------------------------------------------------------------------------
 
-# what real cells are made of, much more often than any text
+# parts of real cells: cells made of them reach the rules much more often than arbitrary text does
 PIECES = (
     "0 00 + +33 33 262 (0) ( ) 06 12 / - . .0 2a 2B 1a 2c @ mailto: < > fr FR14 iban 19 75 03 1975 é œ Σ 20041010 "
     "05050001 3m02606 612345678 exemple 2690549588157 ! mars T00:00 xxxxxxxxxxxxxxxxxxxx"
@@ -483,7 +483,7 @@ touched = st.tuples(usual, st.integers(0, 16), st.sampled_from([*" /-.@0a9Zé,\n
 @pytest.mark.slow
 @given(texts=st.lists(st.one_of(usual, touched), min_size=4, max_size=24))
 @settings(deadline=None, max_examples=300)
-def test_cells_of_the_usual_form_and_nearly_so_are_normalised_alike(texts):
+def test_cells_of_the_common_forms_with_one_change_are_normalised_as_single_cells(texts):
     for kind in n.COLUMN_KINDS:
         assert normalise_column(kind, texts).to_list() == [n.normalise(kind, text) for text in texts], kind
 
@@ -494,7 +494,7 @@ def test_cells_of_the_usual_form_and_nearly_so_are_normalised_alike(texts):
 def test_normalising_twice_changes_nothing(kind, text):
     form = n.normalise(kind, text)
     if kind == "phone" and form and len(form) != 9:
-        # a number abroad is known by its prefix alone
+        # only the + or 00 shows that a number is foreign, and the normal form has neither
         assert n.phone("+" + form.decode()) == form
     else:
         assert n.normalise(kind, form.decode()) == form

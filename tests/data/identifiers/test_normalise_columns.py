@@ -1,4 +1,4 @@
-"""Columns at array speed; that they say what the plain functions say is held by test_normalise."""
+"""Normalisation of columns compiles no kernel in the middle of a sample; test_normalise checks the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KERNELS = [
 
 
 @pytest.mark.parametrize("kind", normalise.COLUMN_KINDS)
-def test_no_kernel_is_compiled_in_mid_sample(kind):
+def test_no_kernel_is_compiled_in_the_middle_of_a_sample(kind):
     warm_up_tags()
     before = {kernel.__name__: len(kernel.signatures) for kernel in KERNELS}
     assert any(before.values())
