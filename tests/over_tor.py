@@ -94,13 +94,13 @@ class Watch:
 
     def events(self, source: str, kind: EventKind) -> list[Event]:
         """Newest first."""
-        return [event for event in self.store.events(kind=kind.value) if event.source == source]
+        return [event for event in self.store.events.latest(kind=kind.value) if event.source == source]
 
     def states(self, source: str) -> dict[EventKind, str]:
         """Kinds of what lasts, with the code or reason that its event gave."""
         found = {}
-        for state in self.store.states(source):
-            event, _ = self.store.event(state.event) or (None, None)
+        for state in self.store.states.lasting(source):
+            event, _ = self.store.events.find(state.event) or (None, None)
             assert event is not None
             found[state.kind] = str(event.facts.get("code") or event.facts.get("reason"))
         return found

@@ -16,7 +16,7 @@ from crawler.alerts.events import KNOWN_VERDICTS, make
 from data.arrays.array_types import U64
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Severity
-from data.store.print_log import Body
+from data.store.file_fingerprints import KnownBody
 
 # Known files under this share of all files and of all bytes tie nothing to anything: one readme is in many archives.
 TELLING = 0.01
@@ -72,7 +72,7 @@ class Early:
     parents: tuple[tuple[str, str, int], ...]
 
 
-def judge(look: Look, bodies: Sequence[Body]) -> Early:
+def judge(look: Look, bodies: Sequence[KnownBody]) -> Early:
     """What follows from the files of a look and the known bodies that have some of them.
 
     A file is known by size and checksum; by size and name only where it has no checksum.

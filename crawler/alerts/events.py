@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from data.model import Event, EventKind, Finding, Severity
-from data.store.post_changes import TELLING
+from data.store.post_changes import SIGNIFICANT_FIELDS
 
 # Verdicts that say that every record of a sample was known before.
 KNOWN_VERDICTS = frozenset({"re-post", "re-packaged", "subset"})
@@ -181,7 +181,7 @@ def event_of_change(
         incident: id of the incident that it belongs to, or ''.
         at: aware UTC.
     """
-    telling = sorted(set(changed) & TELLING)
+    telling = sorted(set(changed) & SIGNIFICANT_FIELDS)
     return make(
         EventKind.LISTING_CHANGED, at, source, post, json.dumps(seen, sort_keys=True),
         severity=Severity.WARNING if telling else None,

@@ -1,7 +1,7 @@
 """Sets of canaries that were sighted: which of a client's canaries, by number, and never what they are.
 
 A set is one bitmap for each bundle, so that the whole of 15 million canaries takes under 2 MB. What is kept of them is
-`data.store.sighting_log`'s.
+`data.store.sightings`'s.
 """
 
 from __future__ import annotations

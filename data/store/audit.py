@@ -1,54 +1,49 @@
-"""The audit chain: each entry's digest covers the one before, so that a changed or missing entry shows."""
+"""The audit chain: the digest of each entry covers the entry before it, so that a changed or missing entry is noticed."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from sqlite_utils import Database
+from data.store.database import Database, stamp
 
-FIRST = "0" * 64
+# The digest that the first entry covers in place of an entry before it.
+_NO_ENTRY = "0" * 64
 
 
 def _digest(before: str, seq: int, at: str, actor: str, action: str, detail: str) -> str:
     return hashlib.sha256("\0".join((before, str(seq), at, actor, action, detail)).encode()).hexdigest()
 
 
-class Audit:
-    """The chain in table `audit`; appended to inside the caller's transaction."""
+class AuditChain:
+    """The chain in table `audit`."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def _all(self, order: str) -> list[dict[str, Any]]:
-        return list(self._db.query(f"select * from audit order by seq {order}"))  # noqa: S608 - fixed texts below
-
-    def append(self, actor: str, action: str, detail: str, now: datetime) -> None:
-        """Add an entry: who, what, about what (names and counts, never content)."""
-        last = next(self._db.query("select seq, digest from audit order by seq desc limit 1"), None)
-        seq, before = (last["seq"] + 1, last["digest"]) if last else (1, FIRST)
-        at = now.astimezone(UTC).isoformat(timespec="microseconds")
-        self._db.table("audit").insert(
-            {
-                "seq": seq,
-                "at": at,
-                "actor": actor,
-                "action": action,
-                "detail": detail,
-                "digest": _digest(before, seq, at, actor, action, detail),
-            }
-        )
-
-    def entries(self) -> list[dict[str, Any]]:
-        """All entries, oldest first."""
-        return self._all("asc")
+    def record(self, actor: str, action: str, detail: str, now: datetime) -> None:
+        """Append an entry: who did what to what. `detail` holds names and counts, never content."""
+        with self._database.transaction():
+            last = self._database.first_row("select seq, digest from audit order by seq desc limit 1")
+            seq, before = (last["seq"] + 1, last["digest"]) if last else (1, _NO_ENTRY)
+            at = stamp(now)
+            self._database.insert(
+                "audit",
+                {
+                    "seq": seq,
+                    "at": at,
+                    "actor": actor,
+                    "action": action,
+                    "detail": detail,
+                    "digest": _digest(before, seq, at, actor, action, detail),
+                },
+            )
 
     def verify(self) -> list[str]:
-        """Sentences about every break; empty when the chain is whole."""
+        """One sentence about each break of the chain; empty if the chain is intact."""
         problems: list[str] = []
-        before = FIRST
-        for expected, row in enumerate(self._all("asc"), 1):
+        before = _NO_ENTRY
+        for expected, row in enumerate(self._database.rows("select * from audit order by seq"), 1):
             if row["seq"] != expected:
                 return [*problems, f"entry {expected} is missing"]
             if row["digest"] != _digest(before, row["seq"], row["at"], row["actor"], row["action"], row["detail"]):

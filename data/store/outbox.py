@@ -1,23 +1,21 @@
-"""Alerts on their way: one row per event and channel, from the transaction of its event until the channel took it."""
+"""Alerts to deliver: one row for each event and channel, written with the event and kept until the channel accepts it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
-from data.model import Alert, Event, EventKind, Severity
+from data.model import Alert
+from data.store.database import Database, parse_stamp, stamp
+from data.store.event_rows import event_of_row
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An alert that is due, and how often it was tried."""
+    """An alert that is due, and how many times it was tried before."""
 
     alert: Alert
     attempts: int
@@ -25,7 +23,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What waits: alerts not yet sent, those a channel refused for good, and when the oldest of both was made."""
+    """The state of the outbox.
+
+    Attributes:
+        waiting: alerts that are not sent yet and will be tried. refused: alerts that their channel refused for good.
+        oldest: time of the oldest event among both; None if there is no such alert.
+    """
 
     waiting: int
     refused: int
@@ -37,121 +40,104 @@ def alert_id(event: str, channel: str) -> str:
     return hashlib.sha256(f"alert\0{event}\0{channel}".encode()).hexdigest()[:32]
 
 
-def _stamp(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
-
-
 class Outbox:
-    """The alerts of a store; `add` runs inside the caller's transaction, everything else in its own."""
+    """The alerts in table `alert`. An alert is `due`, `deferred` (tried again later), `sent` or `refused`."""
 
-    def __init__(self, db: Database, writing: Callable[[], AbstractContextManager[None]]) -> None:
-        self._db, self._writing = db, writing
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, event: str, channels: Sequence[str], now: datetime) -> None:
-        """Make an event's alerts."""
+        """Add an alert for each channel that an event goes to; call it in the transaction that inserts the event."""
         for channel in channels:
-            self._db.execute(
+            self._database.execute(
                 "insert into alert (id, event, channel, state, next_try) values (?, ?, ?, 'due', ?)"
                 " on conflict do nothing",
-                (alert_id(event, channel), event, channel, _stamp(now)),
+                (alert_id(event, channel), event, channel, stamp(now)),
             )
 
     def due(self, now: datetime, limit: int = 100) -> list[Delivery]:
         """Alerts to try now, oldest first."""
-        rows = self._db.query(
+        rows = self._database.rows(
             "select alert.id as alert_id, channel, attempts, event.* from alert join event on event.id = alert.event"
             " where alert.state in ('due', 'deferred') and next_try <= ? order by event.at, alert.rowid limit ?",
-            (_stamp(now), limit),
+            stamp(now),
+            limit,
         )
-        return [
-            Delivery(
-                Alert(
-                    row["alert_id"],
-                    Event(
-                        row["id"],
-                        EventKind(row["kind"]),
-                        Severity(row["severity"]),
-                        datetime.fromisoformat(row["at"]),
-                        row["source"],
-                        row["incident"],
-                        row["post"],
-                        row["address"],
-                        json.loads(row["facts"]),
-                    ),
-                    row["channel"],
-                ),
-                row["attempts"],
-            )
-            for row in rows
-        ]
+        return [Delivery(Alert(row["alert_id"], event_of_row(row), row["channel"]), row["attempts"]) for row in rows]
 
     def mark_sent(self, alert: str, status: int, now: datetime) -> None:
-        """The channel took it."""
+        """Note that the channel accepted an alert."""
         self._mark(alert, "sent", status, "", None, now)
 
     def mark_deferred(self, alert: str, status: int, reason: str, next_try: datetime, now: datetime) -> None:
-        """The channel did not take it now; it is tried again at `next_try`."""
+        """Note that the channel did not accept an alert now; it is tried again at `next_try`."""
         self._mark(alert, "deferred", status, reason, next_try, now)
 
     def mark_refused(self, alert: str, status: int, reason: str, now: datetime) -> None:
-        """The channel will not take it; it stays here until a person retries it."""
+        """Note that the channel will not accept an alert; the alert stays here until a person retries it."""
         self._mark(alert, "refused", status, reason, None, now)
 
     def _mark(self, alert: str, state: str, status: int, reason: str, next_try: datetime | None, now: datetime) -> None:
-        with self._writing():
-            self._db.execute(
+        with self._database.transaction():
+            self._database.execute(
                 "update alert set state = ?, attempts = attempts + 1, last_status = ?, reason = ?,"
                 " next_try = coalesce(?, next_try), sent = ? where id = ?",
                 (
                     state,
                     status,
                     reason,
-                    _stamp(next_try) if next_try else None,
-                    _stamp(now) if state == "sent" else None,
+                    stamp(next_try) if next_try else None,
+                    stamp(now) if state == "sent" else None,
                     alert,
                 ),
             )
 
-    def retry(self, alerts: Sequence[str] | None, now: datetime) -> int:
-        """Make refused and deferred alerts due at once: those whose id begins so, or all; returns how many."""
-        with self._writing():
+    def retry(self, prefixes: Sequence[str] | None, now: datetime) -> int:
+        """Make deferred and refused alerts due at once; returns how many.
+
+        Args:
+            prefixes: beginnings of ids of alerts or of their events; None for all.
+            now: aware UTC.
+        """
+        with self._database.transaction():
             count = 0
-            for prefix in [""] if alerts is None else alerts:
-                count += self._db.execute(
+            for prefix in [""] if prefixes is None else prefixes:
+                count += self._database.execute(
                     "update alert set state = 'due', next_try = ? where state in ('deferred', 'refused')"
                     " and (substr(id, 1, ?) = ? or substr(event, 1, ?) = ?)",
-                    (_stamp(now), len(prefix), prefix, len(prefix), prefix),
+                    (stamp(now), len(prefix), prefix, len(prefix), prefix),
                 ).rowcount
             return count
 
-    def waiting(self) -> list[datetime]:
-        """When each alert that is not refused or sent is tried next."""
-        return [
-            datetime.fromisoformat(row["next_try"])
-            for row in self._db.query("select next_try from alert where state in ('due', 'deferred')")
-        ]
+    def next_tries(self) -> list[datetime]:
+        """When each alert that is due or deferred is tried next."""
+        rows = self._database.rows("select next_try from alert where state in ('due', 'deferred')")
+        return [datetime.fromisoformat(row["next_try"]) for row in rows]
 
     def depth(self) -> Depth:
-        """How much waits."""
-        row = next(
-            self._db.query(
-                "select count(*) filter (where alert.state in ('due', 'deferred')) as waiting,"
-                " count(*) filter (where alert.state = 'refused') as refused,"
-                " min(event.at) filter (where alert.state <> 'sent') as oldest"
-                " from alert join event on event.id = alert.event"
-            )
+        """How many alerts wait or were refused, and since when."""
+        [row] = self._database.rows(
+            "select count(*) filter (where alert.state in ('due', 'deferred')) as waiting,"
+            " count(*) filter (where alert.state = 'refused') as refused,"
+            " min(event.at) filter (where alert.state <> 'sent') as oldest"
+            " from alert join event on event.id = alert.event"
         )
-        oldest = row["oldest"]
-        return Depth(row["waiting"], row["refused"], None if oldest is None else datetime.fromisoformat(oldest))
+        return Depth(row["waiting"], row["refused"], parse_stamp(row["oldest"]))
 
     def alerts(self, *, state: str = "", event: str = "", limit: int = 1000) -> list[dict[str, Any]]:
-        """Alerts with their event's kind, newest first."""
-        return list(
-            self._db.query(
-                "select alert.id, alert.event, event.kind, event.severity, event.source, event.at, alert.channel,"
-                " alert.state, alert.attempts, alert.last_status, alert.reason, alert.next_try, alert.sent, event.acked"
-                " from alert join event on event.id = alert.event where ? in ('', alert.state)"
-                " and ? in ('', alert.event) order by event.at desc, alert.rowid desc limit ?",
-                (state, event, limit),
-            )
+        """Alerts with the kind, severity, source and time of their events, newest first.
+
+        Args:
+            state: only alerts in this state; '' for all.
+            event: only alerts of this event id; '' for all.
+            limit: at most so many; -1 for all.
+        """
+        return self._database.rows(
+            "select alert.id, alert.event, event.kind, event.severity, event.source, event.at, alert.channel,"
+            " alert.state, alert.attempts, alert.last_status, alert.reason, alert.next_try, alert.sent, event.acked"
+            " from alert join event on event.id = alert.event where ? in ('', alert.state)"
+            " and ? in ('', alert.event) order by event.at desc, alert.rowid desc limit ?",
+            state,
+            event,
+            limit,
         )

@@ -1,67 +1,194 @@
-"""What the runner remembers: sources, crawls, posts, findings, events, alerts and an audit chain, in SQLite.
+"""What the runner stores in SQLite: sources, crawls, posts, findings, events, alerts and an audit chain.
 
-One transaction holds a finding with its events and alerts, so that a `kill -9` keeps all or none. The tables' sides are
-`data.store.event_log`, `data.store.crawl_log`, `data.store.post_log` and `data.store.outbox`, the chain `data.store.audit`, the file `data.store.connection`.
+Each group of tables has a class of its own, which is an attribute of `Store`. `Store` itself owns the operations that write
+to several groups in one transaction, so that a `kill -9` at any moment leaves all of such a change or none of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
 
-from data.store.connection import stamp, translated
-from data.store.crawl_log import SourceState
-from data.store.event_log import OpenState, Route
-from data.store.post_log import Listed, PostLog, PostRow, finding_id
+from data.arrays.array_types import U64
+from data.model import Event, Finding
+from data.store.audit import AuditChain
+from data.store.crawls import Crawls
+from data.store.database import Database, stamp, translated_errors
+from data.store.deadlines import Deadlines
+from data.store.events import Events, Route
+from data.store.file_fingerprints import FileFingerprints
+from data.store.findings import Findings
+from data.store.outbox import Outbox
+from data.store.posts import PostRow, Posts
+from data.store.selftests import SelfTests
+from data.store.sightings import Sightings
+from data.store.sources import Sources
+from data.store.states import States
 
-__all__ = ["Listed", "OpenState", "PostRow", "Route", "SourceState", "Store", "finding_id"]
+
+@dataclass(frozen=True, slots=True)
+class PostCommit:
+    """The result of examining one post: what `Store.commit_post` stores.
+
+    Attributes:
+        crawl, fence: the crawl that examined the post, and the fence of its lease.
+        source: name of the source. post: need not have been listed (a local file).
+        findings: one per sample of the post.
+        events: what the findings mean, and what else was noticed about the post.
+        failed: the post could not be examined, so it stays due.
+        links: posts of other sources that this post links to, each with its source; they are due there from now on.
+        fingerprints: number of a finding -> shape (n, 2), file fingerprints by which its files will be recognised.
+        event_facts: id of an earlier event -> its new facts (the outcome of a preview).
+    """
+
+    crawl: str
+    fence: int
+    source: str
+    post: PostRow
+    findings: Sequence[Finding] = ()
+    events: Sequence[Event] = ()
+    failed: bool = False
+    links: Sequence[tuple[str, PostRow]] = ()
+    fingerprints: Mapping[int, U64] = field(default_factory=dict)
+    event_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-class Store(PostLog):
-    """All of it, with its audit chain."""
+class Store:
+    """The database of one home. Only one process at a time runs crawls and writes their results: the runner."""
 
-    def audit(self, actor: str, action: str, detail: str, now: datetime) -> None:
-        """Append to the audit chain."""
-        with self._writing():
-            self.log.append(actor, action, detail, now)
+    def __init__(self, database: Database, seal_key: bytes | None) -> None:
+        self.database = database
+        self.audit = AuditChain(database)
+        self.outbox = Outbox(database)
+        self.events = Events(database, self.outbox, self.audit)
+        self.states = States(database, self.events)
+        self.sources = Sources(database, self.audit)
+        self.crawls = Crawls(database)
+        self.posts = Posts(database, self.crawls)
+        self.deadlines = Deadlines(database)
+        self.findings = Findings(database, seal_key)
+        self.sightings = Sightings(database)
+        self.file_fingerprints = FileFingerprints(database)
+        self.selftests = SelfTests(database)
 
-    def verify_audit(self) -> list[str]:
-        """What is broken in the audit chain; empty when it is whole."""
-        with translated():
-            return self.log.verify()
+    @classmethod
+    def open(cls, path: Path, *, seal_key: bytes | None = None) -> Self:
+        """Open the database, or create it, and bring its schema up to date.
 
-    def note_selftest(self, name: str, now: datetime, *, passed: bool) -> None:
-        """Keep how a self-test went, in the place of how it went before."""
-        with self._writing():
-            self.db.execute("insert or replace into selftest values (?, ?, ?)", (name, stamp(now), passed))
+        Args:
+            path: the file; created with mode 0600.
+            seal_key: keys the digests of samples; without it findings are stored without digests.
 
-    def selftests(self) -> dict[str, tuple[datetime, bool]]:
-        """When each self-test was last made, and whether it passed."""
-        rows = self._rows("select * from selftest")
-        return {row["name"]: (datetime.fromisoformat(row["at"]), bool(row["passed"])) for row in rows}
+        Raises:
+            StoreVersion: a newer Tocsin wrote it.
+            StoreError: the file is not a database, or it is damaged.
+        """
+        return cls(Database.open(path), seal_key)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction around several operations: all of them are stored, or none if one or the commit fails."""
+        return self.database.transaction()
+
+    def commit_post(self, commit: PostCommit, route: Route, now: datetime) -> int:
+        """Store the findings of a post with its events and alerts, and mark it as examined, in one transaction.
+
+        Args:
+            commit: what was found.
+            route: channels of an event.
+            now: aware UTC.
+
+        Returns:
+            How many events were new. An event whose id is known is counted as a sighting and makes no alert.
+
+        Raises:
+            LeaseLost: the fence is not current; nothing was stored.
+            StoreFull: the disk is full; nothing was stored.
+        """
+        source, post, crawl = commit.source, commit.post, commit.crawl
+        with self.database.transaction():
+            self.crawls.check_fence(crawl, commit.fence)
+            if commit.failed:
+                self.posts.record_failed(source, post, crawl, now)
+            else:
+                self.posts.record_examined(source, post, crawl, now)
+            self.findings.add(post, crawl, commit.findings, now)
+            for number, prints in commit.fingerprints.items():
+                self.file_fingerprints.add("post", post.id, number, prints, now)
+            for event, facts in commit.event_facts.items():
+                self.events.replace_facts(event, facts)
+            self.sightings.add(source, post.id, post.address, commit.findings, now)
+            for other, linked in commit.links:
+                self.posts.add_linked(other, linked, crawl, now)
+            return self.events.add(commit.events, route, now)
+
+    def commit_events(self, crawl: str, fence: int, events: Sequence[Event], route: Route, now: datetime) -> int:
+        """Store events that a crawl noticed outside the commit of a post; returns how many were new.
+
+        Raises:
+            LeaseLost: the fence is not current; nothing was stored.
+        """
+        with self.database.transaction():
+            self.crawls.check_fence(crawl, fence)
+            return self.events.add(events, route, now)
+
+    def finish_crawl(
+        self,
+        crawl: str,
+        fence: int,
+        state: str,
+        route: Route,
+        now: datetime,
+        *,
+        counts: Mapping[str, Any] | None = None,
+        error: str = "",
+        events: Sequence[Event] = (),
+    ) -> int:
+        """End a crawl as `done` or `failed` with its events; returns how many events were new.
+
+        Raises:
+            LeaseLost: the fence is not current; nothing was stored.
+        """
+        with self.database.transaction():
+            self.crawls.end(crawl, fence, state, now, counts=counts or {}, error=error)
+            return self.events.add(events, route, now)
 
     def purge(self, before: datetime, now: datetime, *, dry_run: bool = False) -> tuple[int, int]:
-        """Delete findings and events older than a time; returns their numbers. Sightings go that were not renewed since.
+        """Delete findings and events older than a time, and sightings and file fingerprints not renewed since.
 
-        Posts stay known by their keyed ids, so that nothing old rings again; events that wait for delivery or whose
-        state lasts stay as well.
+        Posts stay known by their keyed ids, so that an old post causes no new alert. Events stay if one of their alerts
+        is not sent yet or if their state still lasts.
+
+        Returns:
+            Numbers of findings and events that were deleted; with `dry_run`, that would be.
         """
-        keep = (
+        expired_event = (
             "at < ? and id not in (select event from state) and not exists"
             " (select 1 from alert where alert.event = event.id and alert.state <> 'sent')"
         )
-        findings = self._rows("select count(*) as n from finding where at < ?", stamp(before))[0]["n"]
-        events = self._rows(f"select count(*) as n from event where {keep}", stamp(before))[0]["n"]  # noqa: S608 - fixed
+        limit = stamp(before)
+        database = self.database
+        findings = database.rows("select count(*) as n from finding where at < ?", limit)[0]["n"]
+        events = database.rows(f"select count(*) as n from event where {expired_event}", limit)[0]["n"]  # noqa: S608 - fixed
         if not dry_run:
-            with self._writing():
-                self.db.execute("delete from finding where at < ?", (stamp(before),))
-                self.db.execute("delete from sighting where last_seen < ?", (stamp(before),))
-                self.db.execute("delete from body where kind = 'post' and at < ?", (stamp(before),))
-                self.db.execute(
-                    f"delete from alert where event in (select id from event where {keep})",  # noqa: S608 - fixed
-                    (stamp(before),),
-                )
-                self.db.execute(f"delete from event where {keep}", (stamp(before),))  # noqa: S608 - fixed
-                self.log.append("purge", "deleted", f"{findings} findings, {events} events before {stamp(before)}", now)
-            with translated():
-                self.db.execute("pragma wal_checkpoint(truncate)")
+            with database.transaction():
+                for statement in (
+                    "delete from finding where at < ?",
+                    "delete from sighting where last_seen < ?",
+                    "delete from body where kind = 'post' and at < ?",
+                    f"delete from alert where event in (select id from event where {expired_event})",  # noqa: S608 - fixed
+                    f"delete from event where {expired_event}",  # noqa: S608 - fixed
+                ):
+                    database.execute(statement, (limit,))
+                self.audit.record("purge", "deleted", f"{findings} findings, {events} events before {limit}", now)
+            with translated_errors():
+                # the write-ahead log still holds the deleted rows
+                database.execute("pragma wal_checkpoint(truncate)")
         return findings, events

@@ -87,7 +87,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
 def _event(store: Store, event: str) -> Any:
     from data.errors import InputError
 
-    found = store.event(event)
+    found = store.events.find(event)
     if found is None:
         raise InputError(f"no single event has an id that begins with '{event}'", hint="see: tocsin alert list")
     return found
@@ -115,7 +115,7 @@ def ack(home: Home, event: str) -> None:
 
     with contextlib.closing(_store(home)) as store:
         found, _ = _event(store, event)
-        store.ack(found.id, getpass.getuser(), datetime.now(UTC))
+        store.events.acknowledge(found.id, getpass.getuser(), datetime.now(UTC))
     click.echo(f"{found.id[:12]} is acknowledged")
 
 

@@ -98,7 +98,7 @@ async def _crawl(
     with contextlib.closing(road), ExaminerProcess.start(home, tell=note) as examiner:
         post_key = examiner.greeting.post_key
         with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
-            store.release_dead(owner_alive, datetime.now(UTC))
+            store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
             for definition in definitions:
                 try:
                     results.append(

@@ -175,7 +175,7 @@ def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
 
     with contextlib.closing(Store.open(home.db_path)) as store:
         parts = [decode_fingerprints(finding.prints, 2) for finding in findings if finding.prints]
-        store.note_release_prints(release, parts, datetime.now(UTC))
+        store.file_fingerprints.replace_release(release, parts, datetime.now(UTC))
 
 
 def _find(home: Home, name: str) -> dict[str, Any]:

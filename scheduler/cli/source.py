@@ -101,10 +101,10 @@ def _record(home: Home, action: str, definition: Definition) -> None:
 
     now = datetime.now(UTC)
     with contextlib.closing(Store.open(home.db_path)) as store:
-        store.put_source(definition.name, definition.digest(), definition.enabled, now)
-        store.audit("operator", action, definition.name, now)
+        store.sources.put(definition.name, definition.digest(), definition.enabled, now)
+        store.audit.record("operator", action, definition.name, now)
         if not definition.robots.obey:
-            store.audit("operator", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
+            store.audit.record("operator", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
 
 
 @source.command("list")

@@ -45,12 +45,12 @@ def collect(home: Home) -> dict[str, Any]:
     good, bad = load_sources(home.sources_dir)
     problems = [str(error) for error in bad]
     with contextlib.closing(Store.open(home.db_path)) as store:
-        known = {state.name: state for state in store.sources()}
-        states = store.states()
+        known = {state.name: state for state in store.sources.states()}
+        states = store.states.lasting()
         depth = store.outbox.depth()
-        events = store.events(limit=1)
-        tests = store.selftests()
-        near = {name: store.deadline_near(name, now) for name in known}
+        events = store.events.latest(limit=1)
+        tests = store.selftests.latest()
+        near = {name: store.deadlines.nearest(name, now) for name in known}
     sources = []
     definitions = [complete_definition(source) for source in good]
     for definition in definitions:

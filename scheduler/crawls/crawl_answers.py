@@ -18,7 +18,10 @@ from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Incident, Severity
 from data.settings.home import Home
 from data.sources.definition import Definition
-from data.store.store import PostRow, Route, Store, finding_id
+from data.store.events import Route
+from data.store.findings import finding_id
+from data.store.posts import PostRow
+from data.store.store import PostCommit, Store
 from scheduler.crawls.crawl_tally import Tally
 from scheduler.crawls.sighted_releases import sightings
 
@@ -67,7 +70,7 @@ class Answers:
         self._name, self._crawl, self._fence, self._route = definition.name, tally.crawl, fence, route
         self._case, self._incident = case, case.id if case is not None else ""
         self._follow, self._post_key = follow, post_key
-        self._first = store.first_crawl(definition.name)
+        self._first = store.crawls.none_done(definition.name)
 
     def to(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one question, once what it told is in the store.
@@ -97,13 +100,13 @@ class Answers:
     def _listed(self, question: Mapping[str, Any]) -> dict[str, Any]:
         posts = [
             PostRow(
-                post["id"], post["version"], post["address"], base64.b64decode(post["due"]), traits=post["traits"]
+                post["id"], post["version"], post["address"], base64.b64decode(post["due"]), fields=post["traits"]
             )
             for post in question["posts"]
         ]  # fmt: skip
         now = datetime.now(UTC)
         revisit = self._definition.item.revisit if self._definition.item is not None else timedelta()
-        listed = self._store.record_listed(
+        listed = self._store.posts.record_listed(
             self._crawl,
             self._fence,
             self._name,
@@ -115,14 +118,14 @@ class Answers:
         return {
             "examine": listed.examine,
             "changed": listed.changed,
-            "settled": listed.settled,
-            "settled_ids": listed.settled_ids,
+            "settled": len(listed.settled),
+            "settled_ids": listed.settled,
             "revisit": listed.revisit,
         }
 
     def _walked(self, question: Mapping[str, Any]) -> None:
         self.tally.rows, self.tally.gap = int(question["rows"]), bool(question["gap"])
-        self._store.record_walked(self._crawl, self._fence)
+        self._store.posts.record_walked(self._crawl, self._fence)
 
     def _early(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Judge what is known of a body before it is read, and ring if it says something."""
@@ -130,9 +133,9 @@ class Answers:
         post, value = question["post"], question["look"]
         files = decode_fingerprints(value["files"], 3)
         look = Look(str(value["how"]), bool(value["complete"]), files, int(value["fetched"]), int(value["total"]))
-        early = judge_early(look, self._store.bodies_with(files[:, :2]))
+        early = judge_early(look, self._store.file_fingerprints.bodies_with(files[:, :2]))
         event = event_of_look(self._name, post["id"], post["address"], look, early, incident=self._incident, at=now)
-        self.tally.events += self._store.commit_events([event], self._route, now, crawl=self._crawl, fence=self._fence)
+        self.tally.events += self._store.commit_events(self._crawl, self._fence, [event], self._route, now)
         return {"event": event.id}
 
     def _settle_early(
@@ -142,7 +145,7 @@ class Answers:
         facts: dict[str, dict[str, Any]] = {}
         corrections = []
         for number, name in told.items():
-            found = self._store.event(name)
+            found = self._store.events.find(name)
             if found is None or found[0].kind is not EventKind.EARLY_LOOK:
                 # purged since; what the full examination says stands for itself
                 continue
@@ -157,7 +160,7 @@ class Answers:
         value = question["post"]
         post = PostRow(
             value["id"], value["version"], value["address"],
-            facts=value["facts"], traits=value["traits"], page=value["page"],
+            fields=value["traits"], page_fields=value["page"],
         )  # fmt: skip
         findings = [Finding.from_json(finding) for finding in question["findings"]]
         failed = question["failed"]
@@ -177,8 +180,8 @@ class Answers:
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
             self.tally.failed[str(failed["code"])] += 1
         # told whether or not the post could be read: the listing alone says it
-        if changed := self._store.changes_of(self._name, post, self._definition.list.volatile):
-            seen = {"traits": post.traits, "page": post.page}
+        if changed := self._store.posts.changes_of(self._name, post, self._definition.list.volatile):
+            seen = {"traits": post.fields, "page": post.page_fields}
             events.append(event_of_change(self._name, post.id, post.address, changed, seen, self._incident, now))
         early, corrections = self._settle_early(question["early"], findings, now)
         if early:
@@ -192,20 +195,19 @@ class Answers:
         events += self._announced(post, value["announced"], changed, now)
         self.tally.left.update(value["facts"].get("left", {}))
         links = [self._linked(link) for link in question["links"]]
-        self.tally.events += self._store.commit_post(
+        commit = PostCommit(
             self._crawl,
             self._fence,
             self._name,
             post,
             findings,
             events,
-            self._route,
-            now,
             failed=failed is not None,
             links=links,
-            prints=kept_prints(findings),
-            early=early,
+            fingerprints=kept_prints(findings),
+            event_facts=early,
         )
+        self.tally.events += self._store.commit_post(commit, self._route, now)
         self.tally.handed.update(source for source, _ in links)
         self.tally.findings += len(findings)
         self.tally.sighted += sightings(
@@ -233,7 +235,7 @@ class Answers:
         whole = self._name in self._case.sources and not self._case.has_rules
         if not rules and not whole:
             return []
-        times = self._store.note_deadlines(self._name, post.id, announced["deadlines"], now)
+        times = self._store.deadlines.note(self._name, post.id, announced["deadlines"], now)
         if "timer" in changed:
             # told as a change of the post already
             times = [each for each in times if each[2] is None]

@@ -9,7 +9,8 @@ from crawler.alerts.events import make
 from data.model import Event, EventKind, Severity
 from data.settings.settings import Settings
 from data.sources.definition import Definition
-from data.store.store import Route, Store
+from data.store.events import Route
+from data.store.store import Store
 from scheduler.crawls.crawl_health import TOR_DOWN, Judgement, Outcome, judge
 from scheduler.crawls.crawl_tally import Tally
 from scheduler.crawls.definitions import platforms
@@ -18,7 +19,7 @@ from scheduler.delivery.lasting_states import recovered, tell_tor
 
 def failures_of(store: Store, source: str) -> int:
     """Failed crawls of a source in a row, before this one."""
-    return next((state.failures for state in store.sources() if state.name == source), 0)
+    return next((state.failures for state in store.sources.states() if state.name == source), 0)
 
 
 class CrawlEnd:
@@ -45,10 +46,10 @@ class CrawlEnd:
         for subject, kind in broken.items():
             facts = {"subject": subject, "reason": f"its module fails with {kind}; the other platforms run"}
             event = make(EventKind.SELFTEST_FAILED, now, subject, kind, self._crawl, facts=facts)
-            self.tally.events += self._store.open_state(event, subject, self._route, now)
-        for state in self._store.states(""):
+            self.tally.events += self._store.states.begin(event, subject, self._route, now)
+        for state in self._store.states.lasting(""):
             if state.subject.startswith("platform ") and state.subject not in broken:
-                self.tally.events += self._store.close_state("", state.kind, state.subject, recovered, self._route, now)
+                self.tally.events += self._store.states.end("", state.kind, state.subject, recovered, self._route, now)
 
     def finish(self, now: datetime) -> None:
         """Keep how the crawl ended, and ring for what is wrong with its source or well again."""
@@ -62,7 +63,7 @@ class CrawlEnd:
             rows=self.tally.rows,
             gap=self.tally.gap,
             failures=failures_of(self._store, self._name) + 1,
-            last_new=self._store.last_new(self._name),
+            last_new=self._store.posts.latest_new(self._name),
             failed=self.tally.failed,
             problems=self.tally.problems,
         )
@@ -80,7 +81,14 @@ class CrawlEnd:
             "code": self.tally.code,
         }
         self.tally.events += self._store.finish_crawl(
-            self._crawl, self._fence, self.tally.state, counts, self.tally.error, self._left_out(now), self._route, now
+            self._crawl,
+            self._fence,
+            self.tally.state,
+            self._route,
+            now,
+            counts=counts,
+            error=self.tally.error,
+            events=self._left_out(now),
         )
 
     def _left_out(self, now: datetime) -> list[Event]:
@@ -112,7 +120,7 @@ class CrawlEnd:
 
     def _state(self, judgement: Judgement, now: datetime) -> None:
         if not judgement.holds:
-            self.tally.events += self._store.close_state(
+            self.tally.events += self._store.states.end(
                 self._name, judgement.kind, judgement.subject, recovered, self._route, now
             )
             return
@@ -126,12 +134,12 @@ class CrawlEnd:
             incident=self._incident,
             facts={"subject": judgement.subject, **judgement.facts},
         )
-        self.tally.events += self._store.open_state(event, judgement.subject, self._route, now)
+        self.tally.events += self._store.states.begin(event, judgement.subject, self._route, now)
 
     def _close_readings(self, judged: Sequence[Judgement], now: datetime) -> None:
         """End what the listing's reader complained of before and does not any more."""
         still = {judgement.subject for judgement in judged if judgement.holds}
-        for state in self._store.states(self._name):
+        for state in self._store.states.lasting(self._name):
             if (
                 state.kind is EventKind.SOURCE_CHANGED
                 and state.subject.startswith("reading ")

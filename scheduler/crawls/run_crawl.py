@@ -82,12 +82,12 @@ async def run_crawl(
     """
     settings = settings or home.settings()
     now = datetime.now(UTC)
-    store.put_source(definition.name, definition.digest(), definition.enabled, now)
+    store.sources.put(definition.name, definition.digest(), definition.enabled, now)
     if not definition.robots.obey:
         # once per definition: the audit chain says who asked for it, and why
-        store.audit("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
-    crawl = store.queue_crawl(definition.name, reason, now)
-    fence = store.lease_crawl(crawl, owner, now + LEASE, now)
+        store.audit.record("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
+    crawl = store.crawls.queue(definition.name, reason, now)
+    fence = store.crawls.lease(crawl, owner, now + LEASE, now)
     own_road = road_of(home, settings) if road is None else road
     try:
         leased = _Crawl(home, store, definition, examiner, settings, crawl, fence, own_road, tell, alone)
@@ -185,12 +185,12 @@ class _Crawl:
             "network": self.road.network() if self.over_tor else "open",
             "post_key": post_key.hex(),
             "due": [
-                base64.b64encode(sealed).decode() for sealed in self.store.due_posts(self.definition.name)[:MAX_DUE]
+                base64.b64encode(sealed).decode() for sealed in self.store.posts.due(self.definition.name)[:MAX_DUE]
             ],
             "mode": "crawl",
             "limits": {"memory": self.settings.crawl.memory, "wall": self.settings.crawl.wall.total_seconds()},
             "closed": str(self.home.path.absolute()),
-            "settled": self.store.settled_posts(self.definition.name),
+            "settled": self.store.posts.count_settled(self.definition.name),
             "follow": {source: sorted(pairs) for source, pairs in self.follow.items()},
             "rules": self.rules,
         }
@@ -220,7 +220,7 @@ class _Crawl:
                 continue
             if other.enabled:
                 found[name] = source_hosts(other)
-                self.store.put_source(name, other.digest(), other.enabled, datetime.now(UTC))
+                self.store.sources.put(name, other.digest(), other.enabled, datetime.now(UTC))
             else:
                 self.tally.problems[f"follow {name}"] = f"its links are handed to nobody: {name} is disabled"
         return found
@@ -287,7 +287,7 @@ class _Crawl:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 4)
             try:
-                self.store.renew(self.crawl, self.fence, datetime.now(UTC) + LEASE)
+                self.store.crawls.renew(self.crawl, self.fence, datetime.now(UTC) + LEASE)
             except LeaseLost:
                 self.tally.lost = True
                 if process is not None:

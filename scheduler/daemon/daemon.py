@@ -97,7 +97,7 @@ class Daemon:
         self.store.close()
         self.store = Store.open(self.home.db_path, seal_key=examiner.greeting.post_key)
         self._load_sources()
-        self.store.release_dead(owner_alive, datetime.now(UTC))
+        self.store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
         clock = AsyncIOScheduler(timezone=UTC)
         common = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
         clock.add_job(self.tick, "interval", seconds=TICK.total_seconds(), next_run_time=datetime.now(UTC), **common)
@@ -110,7 +110,7 @@ class Daemon:
         clock.add_job(self.selftest, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         clock.add_listener(self._job_failed, EVENT_JOB_ERROR)
         clock.start()
-        self.store.audit("daemon", "started", "", datetime.now(UTC))
+        self.store.audit.record("daemon", "started", "", datetime.now(UTC))
         notify("READY=1")
         log.info("watching", home=str(self.home.path), sources=len(self.sources))
         try:
@@ -122,7 +122,7 @@ class Daemon:
             self.road.close()
             if self.failure is None:
                 await self.deliver()
-            self.store.audit("daemon", "stopped", "", datetime.now(UTC))
+            self.store.audit.record("daemon", "stopped", "", datetime.now(UTC))
             self.store.close()
             if self.examiner is not None:
                 self.examiner.close()
@@ -179,7 +179,7 @@ class Daemon:
                 self._tell(EventKind.SELFTEST_FAILED, f"source {source.name}", {"reason": str(error)})
                 continue
             self.sources[definition.name] = definition
-            self.store.put_source(definition.name, definition.digest(), definition.enabled, datetime.now(UTC))
+            self.store.sources.put(definition.name, definition.digest(), definition.enabled, datetime.now(UTC))
 
     def _tell(self, kind: EventKind, subject: str, facts: dict[str, str]) -> None:
         now = datetime.now(UTC)
@@ -190,7 +190,7 @@ class Daemon:
             now,
             facts={"subject": subject, **facts},
         )
-        self.store.commit_events([event], route_by(self.settings), now)
+        self.store.events.add([event], route_by(self.settings), now)
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
@@ -198,8 +198,8 @@ class Daemon:
         """Expire dead leases, start what is due."""
         now = datetime.now(UTC)
         notify("WATCHDOG=1")
-        self.store.expire_leases(now)
-        for state in self.store.sources():
+        self.store.crawls.expire_leases(now)
+        for state in self.store.sources.states():
             definition = self.sources.get(state.name)
             if definition is None or not state.enabled or state.running:
                 continue
@@ -211,7 +211,7 @@ class Daemon:
                 failures=state.failures,
                 now=now,
                 handed=state.handed,
-                deadline=self.store.deadline_near(state.name, now),
+                deadline=self.store.deadlines.nearest(state.name, now),
             )
             if due <= now:
                 self.executor.submit(state.name, functools.partial(self._crawl, definition))

@@ -179,9 +179,9 @@ def _channel_state(
     others = route_around(settings, name)
     if failing:
         event = make(EventKind.DELIVERY_FAILED, now, name, now.isoformat(), facts={"channel": name, "reason": reason})
-        store.open_state(event, name, others, now)
+        store.states.begin(event, name, others, now)
     elif not reason:
-        store.close_state("", EventKind.DELIVERY_FAILED, name, recovered, others, now)
+        store.states.end("", EventKind.DELIVERY_FAILED, name, recovered, others, now)
 
 
 async def deliver_due(settings: Settings, store: Store, names: Names = NO_NAMES) -> Delivered:
@@ -220,7 +220,7 @@ async def deliver_until_empty(
     while True:
         outcome = await deliver_due(settings, store, names)
         total = Delivered(total.sent + outcome.sent, 0, total.refused + outcome.refused)
-        waiting = store.outbox.waiting()
+        waiting = store.outbox.next_tries()
         if not waiting:
             return total
         pause = max(0.0, (min(waiting) - datetime.now(UTC)).total_seconds())

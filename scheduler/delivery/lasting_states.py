@@ -10,7 +10,9 @@ from crawler.process.examiner_client import ExaminerProcess
 from data.errors import ExaminerDied
 from data.model import Event, EventKind, Severity
 from data.settings.settings import Settings
-from data.store.store import OpenState, Route, Store
+from data.store.events import Route
+from data.store.states import LastingState
+from data.store.store import Store
 from scheduler.delivery.routing import route_by
 
 SUBJECT = "tor"
@@ -28,10 +30,10 @@ def tell_tor(store: Store, route: Route, reason: str, now: datetime, *, hint: st
         hint: what to do.
     """
     if not reason:
-        return int(store.close_state("", EventKind.TOR_DOWN, SUBJECT, recovered, route, now))
+        return int(store.states.end("", EventKind.TOR_DOWN, SUBJECT, recovered, route, now))
     said = f"{reason} ({hint})" if hint else reason
     event = make(EventKind.TOR_DOWN, now, SUBJECT, now.isoformat(), facts={"subject": SUBJECT, "reason": said})
-    return int(store.open_state(event, SUBJECT, route, now))
+    return int(store.states.begin(event, SUBJECT, route, now))
 
 
 # The self-test of the examiner, and after how long without one the last result says nothing any more.
@@ -39,7 +41,7 @@ EXAMINER_TEST = "examiner"
 SELFTEST_EVERY = timedelta(hours=1)
 
 
-def recovered(state: OpenState) -> Event:
+def recovered(state: LastingState) -> Event:
     """The event that ends a lasting state."""
     return make(
         EventKind.RECOVERED,
@@ -53,7 +55,7 @@ def recovered(state: OpenState) -> Event:
 def remind(settings: Settings, store: Store, now: datetime) -> int:
     """Tell every lasting state again whose last telling is older than the settings say; returns how many."""
 
-    def again(state: OpenState) -> Event:
+    def again(state: LastingState) -> Event:
         facts: dict[str, Any] = {
             "subject": state.subject,
             "began": state.began.isoformat(timespec="seconds"),
@@ -61,7 +63,7 @@ def remind(settings: Settings, store: Store, now: datetime) -> int:
         }
         return make(state.kind, now, state.event, "reminder", now.isoformat(), source=state.source, facts=facts)
 
-    return store.remind(now - settings.daemon.remind_every, again, route_by(settings), now)
+    return store.states.remind(now - settings.daemon.remind_every, again, route_by(settings), now)
 
 
 def selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
@@ -70,15 +72,15 @@ def selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: d
         wrong = examiner.selftest()
     except ExaminerDied as error:
         wrong = [str(error)]
-    store.note_selftest(EXAMINER_TEST, now, passed=not wrong)
+    store.selftests.record(EXAMINER_TEST, now, passed=not wrong)
     if wrong:
         event = make(
             EventKind.SELFTEST_FAILED, now, EXAMINER_TEST, now.isoformat(),
             severity=Severity.CRITICAL, facts={"subject": EXAMINER_TEST, "reason": "; ".join(wrong)},
         )  # fmt: skip
-        store.open_state(event, EXAMINER_TEST, route_by(settings), now)
+        store.states.begin(event, EXAMINER_TEST, route_by(settings), now)
     else:
-        store.close_state("", EventKind.SELFTEST_FAILED, EXAMINER_TEST, recovered, route_by(settings), now)
+        store.states.end("", EventKind.SELFTEST_FAILED, EXAMINER_TEST, recovered, route_by(settings), now)
     return wrong
 
 

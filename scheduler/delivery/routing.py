@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data.model import Event
 from data.settings.settings import Settings
-from data.store.store import Route
+from data.store.events import Route
 
 
 def route_by(settings: Settings) -> Route:

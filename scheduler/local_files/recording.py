@@ -13,7 +13,8 @@ from crawler.alerts.early_verdict import kept_prints
 from crawler.alerts.events import events_of_post
 from data.model import Finding
 from data.settings.home import Home
-from data.store.store import PostRow, Store
+from data.store.posts import PostRow
+from data.store.store import PostCommit, Store
 from scheduler.crawls.crawl_answers import keep_evidence
 from scheduler.crawls.lease_owner import owner_name
 from scheduler.crawls.sighted_releases import register, sightings
@@ -37,19 +38,20 @@ def record_scan(
     route = route_by(settings)
     with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
         now = datetime.now(UTC)
-        store.put_source(SOURCE, "", False, now)
-        crawl = store.queue_crawl(SOURCE, "scan --record", now)
-        fence = store.lease_crawl(crawl, owner_name(), now + LEASE, now)
+        store.sources.put(SOURCE, "", False, now)
+        crawl = store.crawls.queue(SOURCE, "scan --record", now)
+        fence = store.crawls.lease(crawl, owner_name(), now + LEASE, now)
         for finding in findings:
             post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
             events = events_of_post(SOURCE, post, "", [finding], incident="", at=now)
-            row = PostRow(id=post, version=post, address="", due=b"", facts={})
+            row = PostRow(id=post, version=post, address="")
             keep_evidence(home, row, [finding], now)
-            store.commit_post(crawl, fence, SOURCE, row, [finding], events, route, now, prints=kept_prints([finding]))
+            commit = PostCommit(crawl, fence, SOURCE, row, [finding], events, fingerprints=kept_prints([finding]))
+            store.commit_post(commit, route, now)
             wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
             for release in register(wanted, scanner.finish_release):
                 tell(f"kept as release {release}")
-        store.finish_crawl(crawl, fence, "done", {"examined": len(findings)}, "", [], route, datetime.now(UTC))
+        store.finish_crawl(crawl, fence, "done", route, datetime.now(UTC), counts={"examined": len(findings)})
         if not deliver:
             return False
         delivered = asyncio.run(deliver_until_empty(settings, store, Names.of(home)))

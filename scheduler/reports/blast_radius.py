@@ -1,6 +1,6 @@
 """How much of each client's data is out, by its canaries: what was tagged, what was sighted, and what follows.
 
-Pure; which canaries were sighted is `data.store.sighting_log`'s, which are enrolled `data.case.watchlist`'s.
+Pure; which canaries were sighted is `data.store.sightings`'s, which are enrolled `data.case.watchlist`'s.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from crawler.lineage.probability import share_out
 from data.case.canary_bitmaps import count, union
-from data.store.sighting_log import Place, Sighting
+from data.store.sightings import SightedPost, Sighting
 
 ASSUMPTION = (
     "the canaries are a random draw of the client's records as they were when the data was taken;"
@@ -36,8 +36,8 @@ class Radius:
     sighted: int
     sighted_retired: int
     share: tuple[float, float] | None
-    first: Place | None
-    last: Place | None
+    first: SightedPost | None
+    last: SightedPost | None
 
 
 def blast_radius(

@@ -118,7 +118,7 @@ def _store(home: Home) -> Iterator[Check]:
         yield Check("store", "ok", "not made yet: the first crawl makes it")
         return
     with contextlib.closing(Store.open(home.db_path)) as store:
-        problems = store.verify_audit()
+        problems = store.audit.verify()
         if problems:
             yield Check(
                 "audit", "wrong", f"the chain is broken: {problems[0]}", "restore tocsin.db from a backup and compare"

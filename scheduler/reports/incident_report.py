@@ -11,7 +11,7 @@ from data.case.incidents import find_incident, read_incidents
 from data.case.watchlist import bundles_of
 from data.releases.folder import read_manifests
 from data.settings.home import Home
-from data.store.sighting_log import Place, Sighting
+from data.store.sightings import SightedPost, Sighting
 from data.store.store import Store
 from scheduler.reports.blast_radius import ASSUMPTION, Radius, blast_radius
 
@@ -41,8 +41,8 @@ def incident_report(home: Home, name: str) -> dict[str, Any]:
     events: dict[str, int] = {}
     if home.db_path.exists():
         with contextlib.closing(Store.open(home.db_path)) as store:
-            sightings = store.sightings(None if len(every) == 1 else incident.sources)
-            events = store.count_events(incident.id)
+            sightings = store.sightings.of_sources(None if len(every) == 1 else incident.sources)
+            events = store.events.count_by_kind(incident.id)
     radii = blast_radius(bundles_of(home.watchlist_dir), sightings, incident.clients)
     return {
         **asdict(incident),
@@ -59,5 +59,5 @@ def _radius(radius: Radius) -> dict[str, Any]:
     return {**asdict(radius), "first": _place(radius.first), "last": _place(radius.last)}
 
 
-def _place(place: Place | None) -> dict[str, str] | None:
+def _place(place: SightedPost | None) -> dict[str, str] | None:
     return None if place is None else {**asdict(place), "at": place.at.isoformat(timespec="seconds")}

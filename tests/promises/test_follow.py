@@ -41,7 +41,7 @@ def crawl(home, name):
 def due(home, name):
     key = parse_match_key(Home(home, {}).match_key_text()).derive().post
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
-        return [open_due(key, sealed) for sealed in store.due_posts(name)]
+        return [open_due(key, sealed) for sealed in store.posts.due(name)]
 
 
 def test_a_link_in_a_post_is_examined_by_the_source_that_reads_it(tmp_path, servers):

@@ -185,7 +185,7 @@ def test_a_tor_that_is_absent_frozen_or_no_tor_is_one_state_of_all_sources(watch
         assert watch.states("") == {}
         site.asked.clear()
 
-    before = len(watch.store.events(kind="tor_down"))
+    before = len(watch.store.events.latest(kind="tor_down"))
     down("does not run")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(own.socks))
@@ -203,7 +203,9 @@ def test_a_tor_that_is_absent_frozen_or_no_tor_is_one_state_of_all_sources(watch
     up()
     own.kill()
     down("does not run")
-    assert len(watch.store.events(kind="tor_down")) - before == 3, "one event for each time, whatever the reasons"
+    assert len(watch.store.events.latest(kind="tor_down")) - before == 3, (
+        "one event for each time, whatever the reasons"
+    )
     own.start()
     wait_for("the client", own.bootstrapped, 20)
     up()
@@ -493,10 +495,10 @@ def test_the_daemon_tells_when_tor_goes_and_comes(watch, tor_network, tmp_path):
         daemon.store.close()
         return watch.states("")
 
-    told = len(watch.store.events(kind="tor_down"))
+    told = len(watch.store.events.latest(kind="tor_down"))
     assert "does not run" in asyncio.run(look())[EventKind.TOR_DOWN]
     assert "does not run" in asyncio.run(look())[EventKind.TOR_DOWN]
-    assert len(watch.store.events(kind="tor_down")) == told + 1
+    assert len(watch.store.events.latest(kind="tor_down")) == told + 1
     watch.configure(tor_network.client.folder)
     assert EventKind.TOR_DOWN not in asyncio.run(look())
     assert watch.events("", EventKind.RECOVERED)

@@ -17,7 +17,9 @@ from crawler.fetching.platform_loader import PlatformLoader
 from crawler.pages.post_fields import traits_of, version_of
 from data.sources.definition import Definition
 from data.sources.source_files import complete, load_source
-from data.store.store import PostRow, Store
+from data.store.posts import PostRow
+from data.store.store import Store
+from tests.leased_crawl import LeasedCrawl
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue"
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)
@@ -294,19 +296,17 @@ def _look(definition: Definition, name: str, page: bytes, now: datetime, store: 
     rows, natives = [], {}
     for post in posts:
         traits = traits_of(KEY, post, now)
-        rows.append(PostRow(f"{name}/{post.native}", version_of(KEY, traits), "http://x/", b"due", traits=traits))
+        rows.append(PostRow(f"{name}/{post.native}", version_of(KEY, traits), "http://x/", b"due", fields=traits))
         natives[rows[-1].id] = post.native
-    store.put_source(name, "d", True, now)
-    crawl = store.queue_crawl(name, "due", now)
-    fence = store.lease_crawl(crawl, "me", now + timedelta(minutes=5), now)
-    listed = store.record_listed(crawl, fence, name, rows, now, volatile=definition.list.volatile)
+    crawl = LeasedCrawl(store, name, now=now)
+    listed = crawl.list(*rows, now=now, volatile=definition.list.volatile)
     rang = {}
     for row in rows:
         if row.id in listed.examine:
-            said = store.changes_of(name, row, definition.list.volatile)
+            said = store.posts.changes_of(name, row, definition.list.volatile)
             if said:
                 rang[natives[row.id]] = said
-            store.commit_post(crawl, fence, name, row, [], [], lambda event: (), now)
-    store.record_walked(crawl, fence)
-    store.finish_crawl(crawl, fence, "done", {}, "", [], lambda event: (), now)
+            crawl.commit(row, now=now)
+    crawl.end_walk()
+    crawl.finish(now=now)
     return rang

@@ -178,7 +178,7 @@ def settings_of(**urls: str) -> Settings:
 
 def put(store: Store, settings: Settings, count: int = 1) -> None:
     events = [make(EventKind.CANARY_HIT, NOW, number) for number in range(count)]
-    store.commit_events(events, route_by(settings), NOW)
+    store.events.add(events, route_by(settings), NOW)
 
 
 def test_a_refused_alert_stays_and_the_other_channel_is_told(store):

@@ -13,7 +13,9 @@ from crawler.alerts.early_verdict import Look, event_of_look, judge, kept_prints
 from data.errors import WireError
 from data.hashing.file_fingerprints import FileEntry, FileFingerprinter, decode_fingerprints, encode_fingerprints
 from data.model import Finding, Hit, Lineage, Parent, Severity
-from data.store.store import PostRow, Store
+from data.store.posts import PostRow
+from data.store.store import Store
+from tests.leased_crawl import LeasedCrawl
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 PRINTER = FileFingerprinter(b"k" * 32)
@@ -30,7 +32,9 @@ def finding(files: Sequence[FileEntry], **fields) -> Finding:
 @pytest.fixture
 def store(tmp_path):
     with contextlib.closing(Store.open(tmp_path / "t.db", seal_key=b"k" * 32)) as made:
-        made.note_release_prints("part-1", [decode_fingerprints(finding([WHOLE, A, B, C]).prints, 2)], NOW)
+        made.file_fingerprints.replace_release(
+            "part-1", [decode_fingerprints(finding([WHOLE, A, B, C]).prints, 2)], NOW
+        )
         yield made
 
 
@@ -40,7 +44,7 @@ def look(*files: FileEntry, complete: bool = True) -> Look:
 
 
 def judged(store: Store, seen: Look):
-    return judge(seen, store.bodies_with(seen.files[:, :2]))
+    return judge(seen, store.file_fingerprints.bodies_with(seen.files[:, :2]))
 
 
 @pytest.mark.parametrize(
@@ -84,19 +88,16 @@ def test_only_what_is_tied_to_clients_is_known_again():
 
 
 def test_prints_of_a_post_are_replaced_purged_and_those_of_a_release_retired(store):
-    crawl = store.queue_crawl("s", "test", NOW)
-    fence = store.lease_crawl(crawl, "me", NOW + timedelta(minutes=1), NOW)
+    crawl = LeasedCrawl(store, now=NOW)
     for files in ([NEW], [NEW, A]):
-        store.commit_post(
-            crawl, fence, "s", PostRow("p", "v", ""), [finding(files)], [], lambda _: [], NOW,
-            prints={0: decode_fingerprints(finding(files).prints, 2)},
-        )  # fmt: skip
+        found = finding(files)
+        crawl.commit(PostRow("p", "v", ""), [found], now=NOW, fingerprints={0: decode_fingerprints(found.prints, 2)})
     assert judged(store, look(NEW)).parents == (("post", "p", 1),)
     store.purge(NOW + timedelta(days=1), NOW)
     assert judged(store, look(NEW)).parents == ()
-    store.note_release_prints("part-1", [], NOW)
-    assert store.bodies_with(look(A, B).files[:, :2]) == []
-    assert store.db.execute("select count(*) from print").fetchone() == (0,)
+    store.file_fingerprints.replace_release("part-1", [], NOW)
+    assert store.file_fingerprints.bodies_with(look(A, B).files[:, :2]) == []
+    assert store.database.execute("select count(*) from print").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(

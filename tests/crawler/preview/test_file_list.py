@@ -58,7 +58,7 @@ def events(home: Path) -> list[dict]:
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
         return [
             {"id": each.id, "kind": each.kind.value, "severity": each.severity.value, **each.facts}
-            for each in reversed(store.events())
+            for each in reversed(store.events.latest())
         ]
 
 

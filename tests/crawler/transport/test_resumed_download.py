@@ -155,7 +155,7 @@ def comparable(finding: dict) -> dict:
 
 
 def findings(crawl) -> list[dict]:
-    return [comparable(row["body"]) for row in crawl.store.findings()]
+    return [comparable(row["body"]) for row in crawl.store.findings.latest()]
 
 
 def spread(size: int, count: int, seed: int = 3) -> list[int]:
@@ -196,7 +196,7 @@ def test_up_to_twenty_broken_connections_do_not_change_the_finding(crawl, site, 
     assert result.state == "done", result.error
     assert findings(crawl) == [expected]
     assert result.examined == 1
-    assert crawl.store.due_posts("site") == []
+    assert crawl.store.posts.due("site") == []
     assert count <= result.resumed <= count + 1
     if server in ("a strong ETag", "a Last-Modified"):
         assert file.sent < len(body) + count * 65_536, "bytes that had arrived were requested again"
@@ -273,7 +273,7 @@ def test_a_file_taken_away_meanwhile_stays_due_and_its_beginning_is_examined(cra
     assert not finding["complete"]
     assert finding["hits"], "the bytes that arrived are examined"
     assert any("taken away" in problem for problem in finding["problems"])
-    assert (result.unexamined, len(crawl.store.due_posts("site"))) == (1, 1)
+    assert (result.unexamined, len(crawl.store.posts.due("site"))) == (1, 1)
 
 
 def test_a_download_without_progress_is_given_up(crawl, site, body):
@@ -284,7 +284,7 @@ def test_a_download_without_progress_is_given_up(crawl, site, body):
     assert finding["bytes"] == 300_001
     assert any("after 300001 bytes" in problem for problem in finding["problems"])
     assert len(file.asked) < 9
-    assert (result.unexamined, len(crawl.store.due_posts("site"))) == (1, 1)
+    assert (result.unexamined, len(crawl.store.posts.due("site"))) == (1, 1)
 
 
 def test_responses_shorter_than_the_requested_range_are_joined(crawl, site, body, expected):
@@ -320,7 +320,7 @@ def test_a_body_over_max_bytes_is_cut_off_and_reported_and_not_requested_again(c
     assert not finding["complete"]
     assert any("too_large" in problem for problem in finding["problems"])
     assert result.unexamined == 1
-    assert crawl.store.due_posts("site") == []
+    assert crawl.store.posts.due("site") == []
     assert (finding["bytes"] > 0) is (how == "found")
     assert file.sent < len(large)
 
@@ -374,7 +374,7 @@ def test_a_body_that_takes_the_whole_time_of_a_crawl_is_cut(crawl, site, body):
     assert result.state == "done", result.error
     assert any("time of the crawl" in problem for problem in finding["problems"])
     assert finding["bytes"] > 0
-    assert (result.unexamined, crawl.store.due_posts("site")) == (1, [])
+    assert (result.unexamined, crawl.store.posts.due("site")) == (1, [])
 
 
 def test_a_resumed_request_that_is_redirected_elsewhere_contacts_nobody(crawl, site, body):
@@ -389,8 +389,8 @@ def test_a_resumed_request_that_is_redirected_elsewhere_contacts_nobody(crawl, s
         [finding] = findings(crawl)
         assert not finding["complete"]
         assert finding["bytes"] == 700_001
-        assert len(crawl.store.due_posts("site")) == 1
-        kinds = {event.kind for event in crawl.store.events()}
+        assert len(crawl.store.posts.due("site")) == 1
+        kinds = {event.kind for event in crawl.store.events.latest()}
         assert EventKind.CANARY_HIT in kinds
         # The positive control: a declared host is followed, and the bytes from both hosts form one body.
         site.files["/dump.zip"].special = {}
@@ -430,10 +430,10 @@ def test_a_crawl_killed_in_the_middle_of_a_body_leaves_its_post_due_and_the_next
     result = crawl(meanwhile=kill)
     assert result.state == "failed"
     assert findings(crawl) == []
-    assert len(crawl.store.due_posts("site")) == 1
+    assert len(crawl.store.posts.due("site")) == 1
     assert crawl().examined == 1
     assert findings(crawl) == [expected]
-    assert crawl.store.due_posts("site") == []
+    assert crawl.store.posts.due("site") == []
 
 
 def open_and_written(pids: list[int]) -> set[str]:

@@ -65,10 +65,10 @@ def test_old_posts_were_all_listed_ones(tmp_path):
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "t.db"
     with contextlib.closing(Store.open(path)) as store:
-        store.db.execute(
+        store.database.execute(
             "insert into _sqlite_migrations (migration_set, name, applied_at) values ('tocsin', '9999', 'x')"
         )
-        store.db.conn.commit()
+        store.database.connection.commit()
     with pytest.raises(StoreVersion, match="newer"):
         Store.open(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:

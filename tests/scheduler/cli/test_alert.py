@@ -48,7 +48,7 @@ def happen(home: Path, *subjects: str) -> list[str]:
         for at, subject in enumerate(subjects)
     ]
     store = Store.open(home / "tocsin.db")
-    store.commit_events(events, route_by(Home(home, {}).settings()), AT)
+    store.events.add(events, route_by(Home(home, {}).settings()), AT)
     store.close()
     return [event.id for event in events]
 
@@ -207,8 +207,10 @@ def test_an_acknowledged_event_says_so_everywhere_and_in_the_audit_chain(home):
     assert "(acknowledged)" in fine(home, "alert", "list").stdout.replace("\n", " ")
     assert "acknowledged: no" not in fine(home, "alert", "show", event).stdout
     store = Store.open(home / "tocsin.db")
-    assert store.verify_audit() == []
-    assert ("acknowledged", event) in {(row["action"], row["detail"]) for row in store.db["audit"].rows}
+    assert store.audit.verify() == []
+    assert ("acknowledged", event) in {
+        (row["action"], row["detail"]) for row in store.database.rows("select * from audit")
+    }
     store.close()
 
 

@@ -116,7 +116,7 @@ def crawl(tmp_path, site):
 
 
 def kinds(store) -> list[EventKind]:
-    return [event.kind for event in store.events()]
+    return [event.kind for event in store.events.latest()]
 
 
 async def asked(site, words: str) -> None:
@@ -155,12 +155,12 @@ def test_a_killed_crawl_process_fails_the_crawl_and_its_posts_stay_due(crawl, si
     result = crawl(meanwhile=kill)
     assert result.state == "failed"
     assert "SIGKILL" in result.error
-    assert len(crawl.store.due_posts("site")) == 2
+    assert len(crawl.store.posts.due("site")) == 2
     assert EventKind.SOURCE_SILENT in kinds(crawl.store)
     site.hold.set()
     again = crawl()
     assert (again.state, again.examined) == ("done", 2)
-    assert crawl.store.due_posts("site") == []
+    assert crawl.store.posts.due("site") == []
     assert EventKind.RECOVERED in kinds(crawl.store)
 
 
@@ -173,7 +173,7 @@ def test_a_crawl_over_its_wall_clock_is_ended_and_told(crawl, site, monkeypatch)
     result = crawl(settings=settings)
     assert result.state == "failed"
     assert "longer than 2 s" in result.error or "wall" in result.error
-    assert len(crawl.store.due_posts("site")) == 1
+    assert len(crawl.store.posts.due("site")) == 1
 
 
 def test_a_lost_lease_ends_the_crawl_and_keeps_nothing_of_it(crawl, site):
@@ -182,14 +182,14 @@ def test_a_lost_lease_ends_the_crawl_and_keeps_nothing_of_it(crawl, site):
 
     async def take_over() -> None:
         await asked(site, "/post/")
-        crawl.store.expire_leases(datetime.now(UTC) + timedelta(hours=1))
+        crawl.store.crawls.expire_leases(datetime.now(UTC) + timedelta(hours=1))
         site.hold.set()
 
     result = crawl(meanwhile=take_over)
     assert result.state == "failed"
     assert "lease" in result.error
-    assert len(crawl.store.due_posts("site")) == 1
-    assert crawl.store.findings() == []
+    assert len(crawl.store.posts.due("site")) == 1
+    assert crawl.store.findings.latest() == []
 
 
 def test_a_source_is_not_crawled_twice_at_once(crawl, site):
@@ -223,7 +223,7 @@ def test_an_examiner_that_is_gone_fails_the_crawl_and_its_posts_stay_due(crawl, 
     result = crawl(meanwhile=kill)
     assert result.state == "failed"
     assert "examiner" in result.error
-    assert len(crawl.store.due_posts("site")) == 1
+    assert len(crawl.store.posts.due("site")) == 1
 
 
 def test_a_look_at_a_source_stores_nothing(crawl, site):

@@ -72,7 +72,7 @@ def add(home: Path, tmp_path: Path, name: str, url: str, every: str = "1s") -> N
 
 def crawls(home: Path, name: str) -> list[dict]:
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
-        return store.crawls(source=name)
+        return store.crawls.latest(source=name)
 
 
 def text(name: str, body: bytes = b"harmless") -> Entry:
@@ -118,7 +118,7 @@ def test_a_post_that_appears_while_the_daemon_is_stopped_again_and_again_is_exam
 def posts(home: Path) -> tuple[int, int]:
     """Posts that are known, and those that still wait."""
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
-        [state] = [state for state in store.sources() if state.name == "site"]
+        [state] = [state for state in store.sources.states() if state.name == "site"]
         return state.posts, state.due
 
 
@@ -153,7 +153,7 @@ def test_settings_that_cannot_be_read_leave_the_last_good_ones(home, tmp_path, s
         seen = len(crawls(home, "site"))
         until(lambda: len(crawls(home, "site")) > seen)
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
-        assert any(event.facts.get("subject") == "reload" for event in store.events())
+        assert any(event.facts.get("subject") == "reload" for event in store.events.latest())
 
 
 def test_a_source_that_was_missed_for_days_runs_once(home, tmp_path, site):
@@ -162,8 +162,8 @@ def test_a_source_that_was_missed_for_days_runs_once(home, tmp_path, site):
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
     past = (datetime.now(UTC) - timedelta(days=5)).isoformat(timespec="microseconds")
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
-        store.db.execute("update crawl set queued = ?, started = ?, ended = ?", (past, past, past))
-        store.db.conn.commit()
+        store.database.execute("update crawl set queued = ?, started = ?, ended = ?", (past, past, past))
+        store.database.connection.commit()
     with daemon(home):
         until(lambda: len(crawls(home, "site")) == 2 and crawls(home, "site")[0]["state"] == "done")
         time.sleep(3)

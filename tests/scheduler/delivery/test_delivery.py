@@ -32,19 +32,19 @@ def test_a_state_that_lasts_is_told_once_a_period_until_it_ends(home):
     settings = home.settings()
     with contextlib.closing(Store.open(home.db_path)) as store:
         gap = make(EventKind.GAP, NOW, "s", source="s")
-        assert store.open_state(gap, "listing", route_by(settings), NOW)
-        assert not store.open_state(gap, "listing", route_by(settings), NOW)
+        assert store.states.begin(gap, "listing", route_by(settings), NOW)
+        assert not store.states.begin(gap, "listing", route_by(settings), NOW)
         assert remind(settings, store, NOW + timedelta(hours=23)) == 0
         assert remind(settings, store, NOW + timedelta(hours=25)) == 1
         assert remind(settings, store, NOW + timedelta(hours=26)) == 0
         assert remind(settings, store, NOW + timedelta(hours=50)) == 1
-        assert store.close_state("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
-        assert not store.close_state("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
+        assert store.states.end("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
+        assert not store.states.end("s", EventKind.GAP, "listing", recovered, route_by(settings), NOW)
         assert remind(settings, store, NOW + timedelta(days=9)) == 0
-        told = [event for event in store.events() if event.kind is EventKind.GAP]
+        told = [event for event in store.events.latest() if event.kind is EventKind.GAP]
         assert len(told) == 3
         assert [event.facts.get("reminder") for event in told].count(True) == 2
-        assert sum(event.kind is EventKind.RECOVERED for event in store.events()) == 1
+        assert sum(event.kind is EventKind.RECOVERED for event in store.events.latest()) == 1
 
 
 @pytest.mark.slow
@@ -53,12 +53,12 @@ def test_an_examiner_that_finds_nothing_any_more_is_told_once_and_its_recovery_t
     with contextlib.closing(Store.open(home.db_path)) as store:
         with ExaminerProcess.start(home) as examiner:
             assert selftest(settings, store, examiner, NOW) == []
-            assert store.selftests() == {"examiner": (NOW, True)}
+            assert store.selftests.latest() == {"examiner": (NOW, True)}
             examiner.process.kill()
             examiner.process.wait()
             assert selftest(settings, store, examiner, NOW + timedelta(hours=1)) == ["the examiner is gone"]
             assert selftest(settings, store, examiner, NOW + timedelta(hours=2))
         with ExaminerProcess.start(home) as examiner:
             assert selftest(settings, store, examiner, NOW + timedelta(hours=3)) == []
-        told = [(event.kind, event.severity.value) for event in reversed(store.events())]
+        told = [(event.kind, event.severity.value) for event in reversed(store.events.latest())]
         assert told == [(EventKind.SELFTEST_FAILED, "critical"), (EventKind.RECOVERED, "notice")]

@@ -8,7 +8,7 @@ import numpy as np
 
 from crawler.lineage.probability import share_out
 from data.case.canary_bitmaps import of_codes
-from data.store.sighting_log import Place, Sighting
+from data.store.sightings import SightedPost, Sighting
 from scheduler.reports.blast_radius import blast_radius
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -20,8 +20,8 @@ def bundle(id_: str, client: str, canaries: int, retired: str | None = None) -> 
 
 def sighting(bundle: str, numbers: list[int], hours: int, source: str = "board") -> Sighting:
     codes = np.array(numbers, np.uint64)
-    first = Place(NOW + timedelta(hours=hours), source, f"post {hours}", "http://x/[1]")
-    last = Place(NOW + timedelta(hours=hours + 1), source, f"post {hours + 1}", "http://x/[2]")
+    first = SightedPost(NOW + timedelta(hours=hours), source, f"post {hours}", "http://x/[1]")
+    last = SightedPost(NOW + timedelta(hours=hours + 1), source, f"post {hours + 1}", "http://x/[2]")
     return Sighting(bundle, of_codes(codes, lambda _: bundle)[bundle], first, last)
 
 

@@ -1,0 +1,130 @@
+"""Crawls of sources, and their leases.
+
+A *lease* is the right to write for one crawl until a time; whoever runs the crawl keeps renewing it. The *fence* is the
+number that a lease gives: it grows with every lease of the crawl, and every later write of the crawl must show it. A
+process that lost its lease, because it was suspended for example, shows an old fence and cannot write any more.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from data.errors import LeaseLost
+from data.store.database import Database, stamp
+
+
+class Crawls:
+    """The crawls in table `crawl`. A crawl is `queued`, `leased`, `done`, `failed` or `expired`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def queue(self, source: str, reason: str, now: datetime) -> str:
+        """Note that a source is to be crawled; returns the id of the crawl."""
+        crawl = secrets.token_hex(8)
+        with self._database.transaction():
+            self._database.insert(
+                "crawl", {"id": crawl, "source": source, "reason": reason, "state": "queued", "queued": stamp(now)}
+            )
+        return crawl
+
+    def lease(self, crawl: str, owner: str, until: datetime, now: datetime) -> int:
+        """Take the lease of a queued crawl; returns the fence.
+
+        Raises:
+            LeaseLost: another process has the lease, or another crawl of the same source is running.
+        """
+        with self._database.transaction():
+            row = self._database.first_row("select source, state, fence from crawl where id = ?", crawl)
+            if row is None or row["state"] != "queued":
+                raise LeaseLost("the crawl is not queued any more")
+            other = self._database.first_row(
+                "select owner from crawl where source = ? and state = 'leased' and lease_until > ?",
+                row["source"],
+                stamp(now),
+            )
+            if other is None:
+                self._database.execute(
+                    "update crawl set state = 'leased', started = ?, owner = ?, lease_until = ?, fence = fence + 1"
+                    " where id = ?",
+                    (stamp(now), owner, stamp(until), crawl),
+                )
+            else:
+                self._database.execute(
+                    "update crawl set state = 'expired', ended = ? where id = ?", (stamp(now), crawl)
+                )
+        # raised only here: the transaction that ends this crawl must be committed
+        if other is not None:
+            raise LeaseLost(
+                f"{row['source']} is being crawled by {other['owner']}",
+                hint="wait until that crawl ends; see: tocsin status",
+            )
+        return int(row["fence"]) + 1
+
+    def check_fence(self, crawl: str, fence: int) -> None:
+        """Raise LeaseLost unless the fence is that of the crawl's current lease."""
+        row = self._database.first_row("select state, fence from crawl where id = ?", crawl)
+        if row is None or row["state"] != "leased" or row["fence"] != fence:
+            raise LeaseLost("another process took the crawl over, or it has ended; this process must stop writing")
+
+    def renew(self, crawl: str, fence: int, until: datetime) -> None:
+        """Extend a lease; raises LeaseLost if the fence is not current."""
+        with self._database.transaction():
+            self.check_fence(crawl, fence)
+            self._database.execute("update crawl set lease_until = ? where id = ?", (stamp(until), crawl))
+
+    def expire_leases(self, now: datetime) -> list[str]:
+        """End the crawls whose lease was not renewed in time; returns their ids. Their posts stay due."""
+        return self._expire("state = 'leased' and lease_until <= ?", [stamp(now)], now)
+
+    def expire_dead_owners(self, alive: Callable[[str], bool], now: datetime) -> list[str]:
+        """End the crawls whose owner is not alive, without waiting for the end of the lease; returns their ids."""
+        rows = self._database.rows("select distinct owner from crawl where state = 'leased'")
+        dead = [row["owner"] for row in rows if not alive(row["owner"])]
+        if not dead:
+            return []
+        return self._expire(f"state = 'leased' and owner in ({','.join('?' * len(dead))})", dead, now)
+
+    def _expire(self, where: str, values: list[Any], now: datetime) -> list[str]:
+        # the daemon asks every second: it takes the write lock only if there is something to expire
+        if not self._database.rows(f"select 1 from crawl where {where} limit 1", *values):  # noqa: S608 - fixed texts above
+            return []
+        with self._database.transaction():
+            expired = self._database.rows(f"select id from crawl where {where}", *values)  # noqa: S608 - the same
+            for row in expired:
+                self._database.execute(
+                    "update crawl set state = 'expired', ended = ?, error = 'the process that ran it ended'"
+                    " where id = ?",
+                    (stamp(now), row["id"]),
+                )
+        return [row["id"] for row in expired]
+
+    def end(self, crawl: str, fence: int, state: str, now: datetime, *, counts: Mapping[str, Any], error: str) -> None:
+        """End a crawl as `done` or `failed`, and count or reset the failures of its source."""
+        with self._database.transaction():
+            self.check_fence(crawl, fence)
+            self._database.execute(
+                "update crawl set state = ?, ended = ?, counts = ?, error = ? where id = ?",
+                (state, stamp(now), json.dumps(dict(counts)), error, crawl),
+            )
+            self._database.execute(
+                "update source set failures = case when ? then 0 else failures + 1 end"
+                " where name = (select source from crawl where id = ?)",
+                (state == "done", crawl),
+            )
+
+    def none_done(self, source: str) -> bool:
+        """Whether no crawl of a source has ended well yet; what the first one finds is the quiet baseline."""
+        row = self._database.first_row("select 1 as one from crawl where source = ? and state = 'done' limit 1", source)
+        return row is None
+
+    def latest(self, *, source: str = "", limit: int = 50) -> list[dict[str, Any]]:
+        """The latest crawls of a source, or of all sources for '', newest first, with their counts decoded."""
+        rows = self._database.rows(
+            "select * from crawl where ? in ('', source) order by queued desc limit ?", source, limit
+        )
+        return [{**row, "counts": json.loads(row["counts"])} for row in rows]

@@ -1,0 +1,147 @@
+"""The SQLite file of a home: opening and migrating it, transactions, statements, and SQLite's errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import sqlite_utils
+
+from data.errors import StoreBusy, StoreError, StoreFull, StoreVersion
+from data.store.migrations import MIGRATIONS
+
+BUSY_SECONDS = 30.0
+# secure_delete: free pages must not keep deleted data (P1). synchronous = full: a commit survives a power cut.
+_PRAGMAS = (
+    "journal_mode = wal",
+    "synchronous = full",
+    "foreign_keys = on",
+    "secure_delete = on",
+    "temp_store = memory",
+)
+
+
+def stamp(at: datetime) -> str:
+    """The text form in which the database keeps an aware time; text order is time order."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def parse_stamp(text: str | None) -> datetime | None:
+    """The inverse of `stamp`; None for None."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+@contextlib.contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise SQLite's errors as `StoreBusy`, `StoreFull` or `StoreError`."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorname", "")
+        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise StoreBusy(
+                "another process is writing to the database", hint="try again; see what is running: tocsin status"
+            ) from error
+        if code.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise StoreFull(
+                "the disk is full or cannot be written to", hint="free some space; nothing of this change was stored"
+            ) from error
+        raise StoreError(f"the database failed with {code or 'an unknown error'}", hint="run: tocsin doctor") from error
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorname", "") or type(error).__name__
+        raise StoreError(f"the database cannot be used ({code})", hint="restore tocsin.db from a backup") from error
+
+
+class Database:
+    """The open database of one home. One process writes at a time, and every write happens inside `transaction`."""
+
+    def __init__(self, wrapped: sqlite_utils.Database) -> None:
+        self._wrapped = wrapped
+        self.connection: sqlite3.Connection = wrapped.conn
+        self._in_transaction = False
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the database, or create it with mode 0600, and bring its schema up to date.
+
+        Raises:
+            StoreVersion: a newer Tocsin wrote it.
+            StoreError: the file is not a database, or it is damaged.
+        """
+        with translated_errors():
+            if not path.exists():
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+            try:
+                wrapped = sqlite_utils.Database(connection, recursive_triggers=False)
+                for pragma in _PRAGMAS:
+                    connection.execute(f"pragma {pragma}")
+                known = [migration.name for migration in MIGRATIONS._migrations]  # no public list of all names
+                applied = [migration.name for migration in MIGRATIONS.applied(wrapped)]
+                if unknown := [name for name in applied if name not in known]:
+                    raise StoreVersion(
+                        f"{path.name} was written by a newer Tocsin (migration {unknown[-1]})",
+                        hint="use that version, or restore a backup",
+                    )
+                if applied != known:
+                    MIGRATIONS.apply(wrapped)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(wrapped)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._wrapped.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Store everything written inside the block, or nothing of it if the block or the commit fails.
+
+        A block inside another one joins the outer transaction: it is committed with the outer block. The write lock is
+        taken at the beginning, so that no transaction fails half-way because another process started to write.
+        """
+        if self._in_transaction:
+            yield
+            return
+        with translated_errors():
+            self.connection.execute("begin immediate")
+            self._in_transaction = True
+            try:
+                yield
+                self.connection.execute("commit")
+            except BaseException:
+                # some errors of SQLite, such as a full disk, have ended the transaction already
+                if self.connection.in_transaction:
+                    self.connection.execute("rollback")
+                raise
+            finally:
+                self._in_transaction = False
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement that writes; outside `transaction` it is committed at once."""
+        cursor: sqlite3.Cursor = self._wrapped.execute(sql, values)
+        return cursor
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of values."""
+        self.connection.executemany(sql, rows)
+
+    def insert(self, table: str, row: Mapping[str, Any], *, replace: bool = False) -> None:
+        """Insert one row given by column names; with `replace` it takes the place of a row with the same key."""
+        self._wrapped.table(table).insert(dict(row), replace=replace)
+
+    def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """All rows of a query, each as a dictionary by column name."""
+        with translated_errors():
+            return list(self._wrapped.query(sql, values))
+
+    def first_row(self, sql: str, *values: Any) -> dict[str, Any] | None:
+        """The first row of a query, or None."""
+        rows = self.rows(sql, *values)
+        return rows[0] if rows else None

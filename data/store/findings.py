@@ -1,0 +1,72 @@
+"""Findings as they are stored: without names, plain digests, sealed proofs and bulk data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from data.hashing.tags import keyed_sha256
+from data.model import Finding
+from data.store.database import Database, stamp
+from data.store.posts import PostRow
+
+
+def finding_id(post: PostRow, number: int) -> str:
+    """Id of a finding: the same sample of the same version of a post always gives the same id."""
+    return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}".encode()).hexdigest()[:32]
+
+
+class Findings:
+    """The findings in table `finding`."""
+
+    def __init__(self, database: Database, seal_key: bytes | None) -> None:
+        self._database, self._seal_key = database, seal_key
+
+    def add(self, post: PostRow, crawl: str, findings: Sequence[Finding], now: datetime) -> None:
+        """Store the findings of a post, one per sample, in place of those of the same version of the post."""
+        with self._database.transaction():
+            for number, finding in enumerate(findings):
+                self._database.insert(
+                    "finding",
+                    {
+                        "id": finding_id(post, number),
+                        "post": post.id,
+                        "crawl": crawl,
+                        "at": stamp(now),
+                        "body": json.dumps(self._stored_form(finding).to_json()),
+                        "fingerprint": finding.fingerprint,
+                    },
+                    replace=True,
+                )
+
+    def _stored_form(self, finding: Finding) -> Finding:
+        """The finding without names and with a keyed digest of the sample.
+
+        Its sealed proof, its sighted canaries and its file fingerprints are stored elsewhere.
+        """
+        digest = ""
+        if self._seal_key is not None and finding.sha256:
+            digest = keyed_sha256(self._seal_key, finding.sha256)
+        return replace(
+            finding,
+            path="",
+            sha256=digest,
+            sealed="",
+            sighted={},
+            prints="",
+            members=tuple(self._stored_form(member) for member in finding.members),
+        )
+
+    def latest(self, *, post: str = "", crawl: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """The latest findings in their stored form, newest first; of one post or crawl unless that is ''."""
+        rows = self._database.rows(
+            "select * from finding where ? in ('', post) and ? in ('', crawl) order by at desc limit ?",
+            post,
+            crawl,
+            limit,
+        )
+        return [{**row, "body": json.loads(row["body"])} for row in rows]

@@ -1,0 +1,303 @@
+"""The posts of all sources: which are known, which are due, and what changed in them.
+
+A post is *due* from the moment it is listed until its findings are committed; a crawl that is killed leaves its posts due,
+and the next crawl of the source examines them. A post is *settled* once the walk of the listing that first showed it has
+ended. Only a settled post ends a later walk, so that a crawl killed between two pages reads on the next time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from data.store.crawls import Crawls
+from data.store.database import Database, parse_stamp, stamp
+from data.store.field_observations import PAGE_PREFIX, FieldObservations
+from data.store.post_changes import (
+    Fields,
+    additions,
+    changes,
+    comparison_base,
+    volatile_in_history,
+    volatile_on_page,
+)
+
+# For one page of a listing, the own pages of at most so many known posts are read again.
+MAX_REVISITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PostRow:
+    """A post as the crawl process reports it.
+
+    Attributes:
+        id, version: keyed. address: masked.
+        due: the sealed post, which the next crawl needs if this one does not examine it.
+        fields: of its listing. page_fields: of its own page, {} if that was not read.
+    """
+
+    id: str
+    version: str
+    address: str
+    due: bytes = field(default=b"", repr=False)
+    fields: Fields = field(default_factory=dict)
+    page_fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPosts:
+    """The answer to one page of a listing; every tuple holds ids of posts in the order of the page.
+
+    Attributes:
+        examine: posts to examine.
+        changed: those of `examine` that are known and changed.
+        settled: posts that were settled before. A pinned post is settled too, and must not end a walk.
+        revisit: known posts whose own page is to be read again; none of them is in `examine`.
+    """
+
+    examine: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    revisit: tuple[str, ...] = ()
+
+
+class Posts:
+    """The posts in table `post`.
+
+    A post that came by a link from another source is marked as *handed*: no listing of its own source has shown it yet.
+    """
+
+    def __init__(self, database: Database, crawls: Crawls) -> None:
+        self._database, self._crawls = database, crawls
+        self._observations = FieldObservations(database)
+
+    def record_listed(
+        self,
+        crawl: str,
+        fence: int,
+        source: str,
+        posts: Sequence[PostRow],
+        now: datetime,
+        *,
+        volatile: Collection[str] = (),
+        revisit_before: datetime | None = None,
+    ) -> ListedPosts:
+        """Store the posts of one page of a listing; those that must be examined are due from now on.
+
+        A post must be examined if it is not known, if it is still due, or if one of its fields changed that is not
+        volatile. Volatile fields are declared, or learned from earlier observations of the source's posts.
+
+        Args:
+            crawl: its id.
+            fence: of its lease.
+            source: name of the source.
+            posts: in the order of the page.
+            now: aware UTC.
+            volatile: fields that the source's definition declares as volatile.
+            revisit_before: the own pages of posts that were examined before this time are read again; None for none.
+
+        Raises:
+            LeaseLost: the fence is not current; nothing was stored.
+        """
+        examine: list[str] = []
+        changed: list[str] = []
+        settled: list[str] = []
+        revisit: list[str] = []
+        with self._database.transaction():
+            self._crawls.check_fence(crawl, fence)
+            known = {post.id: self._known(post.id) for post in posts}
+            pairs = [
+                (examined_fields, post.fields)
+                for post in posts
+                if (old := known[post.id]) is not None
+                and not old["handed"]
+                and (examined_fields := _load(old["seen_traits"]))
+            ]
+            ignored = {
+                *volatile,
+                *volatile_in_history(self._observations.of_source(source)),
+                *volatile_on_page(pairs),
+            }
+            self._observations.add(source, pairs)
+            for post in posts:
+                old = known[post.id]
+                if old is None:
+                    self._insert_listed(source, post, crawl, now)
+                    examine.append(post.id)
+                    continue
+                if old["settled"]:
+                    settled.append(post.id)
+                examined_fields = _load(old["seen_traits"])
+                # A link shows less of a post than its own listing does, so a difference between the two is no change;
+                # but the post is examined again in the version that its listing shows.
+                first_listed = bool(old["handed"]) and old["seen_version"] != post.version
+                differs = bool(
+                    old["seen_version"] and not old["handed"] and changes(examined_fields, post.fields, ignored)
+                )
+                again = bool(old["due"]) or not old["seen_version"] or differs or first_listed
+                if again:
+                    examine.append(post.id)
+                    if differs:
+                        changed.append(post.id)
+                elif revisit_before and old["examined"] < stamp(revisit_before) and len(revisit) < MAX_REVISITS:
+                    revisit.append(post.id)
+                self._update_listed(post, examined_fields, now, again=again)
+        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), tuple(revisit))
+
+    def _known(self, post: str) -> dict[str, Any] | None:
+        return self._database.first_row(
+            "select seen_version, seen_traits, page_traits, settled, handed, examined, due is not null as due"
+            " from post where id = ?",
+            post,
+        )
+
+    def _insert_listed(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
+        self._database.insert(
+            "post",
+            {
+                "id": post.id,
+                "source": source,
+                "address": post.address,
+                "version": post.version,
+                "seen_version": "",
+                "due": post.due,
+                "first_seen": stamp(now),
+                "last_seen": stamp(now),
+                "first_crawl": crawl,
+                "traits": _dump(post.fields),
+            },
+        )
+
+    def _update_listed(self, post: PostRow, examined_fields: Fields, now: datetime, *, again: bool) -> None:
+        """Update a known post that a listing showed; unless it is examined again, its version counts as examined."""
+        self._database.execute(
+            "update post set version = ?, traits = ?, address = ?, last_seen = ?, handed = 0,"
+            " due = case when ? then ? else due end, seen_version = case when ? then seen_version else ? end,"
+            " seen_traits = case when ? then seen_traits else ? end where id = ?",
+            (
+                post.version,
+                _dump(post.fields),
+                post.address,
+                stamp(now),
+                again,
+                post.due,
+                again,
+                post.version,
+                again,
+                _dump(comparison_base(examined_fields, post.fields)),
+                post.id,
+            ),
+        )
+
+    def record_walked(self, crawl: str, fence: int) -> None:
+        """Note that the walk of a listing ended: all posts of the source are settled from now on.
+
+        Posts that came by a link are not settled: they were on no listing, and must not end a walk.
+
+        Raises:
+            LeaseLost: the fence is not current; nothing was stored.
+        """
+        with self._database.transaction():
+            self._crawls.check_fence(crawl, fence)
+            self._database.execute("update crawl set walked = 1 where id = ?", (crawl,))
+            self._database.execute(
+                "update post set settled = 1 where settled = 0 and handed = 0"
+                " and source = (select source from crawl where id = ?)",
+                (crawl,),
+            )
+
+    def record_examined(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
+        """Mark a post as examined in its version; a version that was listed meanwhile stays due."""
+        with self._database.transaction():
+            self._ensure_stored(source, post, crawl, now)
+            self._observe_page(source, post)
+            self._database.execute(
+                "update post set seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, examined = ?,"
+                " page_traits = case when ? = '' then page_traits else ? end,"
+                " due = case when version = ? then null else due end where id = ?",
+                (
+                    post.version,
+                    stamp(now),
+                    _dump(post.fields),
+                    stamp(now),
+                    _dump(post.page_fields),
+                    _dump(post.page_fields),
+                    post.version,
+                    post.id,
+                ),
+            )
+
+    def record_failed(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
+        """Count a failed examination of a post, which stays due."""
+        with self._database.transaction():
+            self._ensure_stored(source, post, crawl, now)
+            self._observe_page(source, post)
+            self._database.execute(
+                "update post set failures = failures + 1, last_seen = ? where id = ?", (stamp(now), post.id)
+            )
+
+    def _ensure_stored(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
+        """Store a post that no listing showed, such as a local file."""
+        self._database.execute(
+            "insert into post (id, source, address, version, seen_version, first_seen, last_seen, first_crawl)"
+            " values (?, ?, ?, ?, '', ?, ?, ?) on conflict (id) do nothing",
+            (post.id, source, post.address, post.version, stamp(now), stamp(now), crawl),
+        )
+
+    def _observe_page(self, source: str, post: PostRow) -> None:
+        """Count which fields of the post's own page changed since it was read before."""
+        if post.page_fields and (old := self._known(post.id)) is not None and (before := _load(old["page_traits"])):
+            self._observations.add(source, [(before, post.page_fields)], page=True)
+
+    def add_linked(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
+        """Make a post due that came by a link from another source, unless it is known."""
+        with self._database.transaction():
+            self._database.execute(
+                "insert into post (id, source, address, version, seen_version, due, first_seen, last_seen,"
+                " first_crawl, handed) values (?, ?, ?, ?, '', ?, ?, ?, ?, 1) on conflict (id) do nothing",
+                (post.id, source, post.address, post.version, post.due, stamp(now), stamp(now), crawl),
+            )
+
+    def changes_of(self, source: str, post: PostRow, volatile: Collection[str] = ()) -> dict[str, str]:
+        """What changed in a post since it was last examined: field -> a phrase for people; {} if it never was.
+
+        Of the post's own page only additions count.
+        """
+        old = self._known(post.id)
+        if old is None or not old["seen_version"]:
+            return {}
+        ignored = {*volatile, *volatile_in_history(self._observations.of_source(source))}
+        found = changes(_load(old["seen_traits"]), post.fields, ignored)
+        ignored_on_page = {name.removeprefix(PAGE_PREFIX) for name in ignored if name.startswith(PAGE_PREFIX)}
+        for name, phrase in additions(_load(old["page_traits"]), post.page_fields, ignored_on_page).items():
+            found.setdefault(name, phrase)
+        return found
+
+    def due(self, source: str) -> list[bytes]:
+        """The sealed posts of a source that are due: oldest first, but after them those that failed before."""
+        rows = self._database.rows(
+            "select due from post where source = ? and due is not null order by failures, first_seen, rowid", source
+        )
+        return [bytes(row["due"]) for row in rows]
+
+    def count_settled(self, source: str) -> int:
+        """How many posts of a source are settled."""
+        [row] = self._database.rows("select count(*) as n from post where source = ? and settled = 1", source)
+        return int(row["n"])
+
+    def latest_new(self, source: str) -> datetime | None:
+        """When the source's own listing last showed a new post; None if never."""
+        [row] = self._database.rows("select max(first_seen) as at from post where source = ? and handed = 0", source)
+        return parse_stamp(row["at"])
+
+
+def _dump(fields: Fields) -> str:
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True) if fields else ""
+
+
+def _load(text: str) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = json.loads(text) if text else {}
+    return fields
