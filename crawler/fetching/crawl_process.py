@@ -41,9 +41,12 @@ import crawler.transport.direct_handler
 import crawler.transport.middlewares
 import crawler.transport.resumed_download
 from crawler.fetching.platform_loader import PlatformLoader
-from crawler.fetching.runner_socket import Control, Job
+from crawler.fetching.runner_socket import Control
+from crawler.pages.post_identity import open_due
 from crawler.process import landlock, privileges, startup_memory
+from crawler.process.control_frames import Job
 from data.errors import ConfigError, TocsinError
+from data.model import Post
 
 # What this process keeps of its environment; above all no key, no credential and no proxy.
 _ENVIRONMENT = frozenset({"HOME", "PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"})
@@ -83,21 +86,22 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
     faulthandler.disable()
     sys.excepthook = lambda kind, _value, _trace: print(f"crawl: {kind.__name__}", file=sys.stderr)  # noqa: T201
     _log_barely()
-    desk = Control(control)
+    runner = Control(control)
     code = 1
     try:
-        job = desk.job()
+        job = runner.job()
+        due = tuple(open_due(job.post_key, sealed) for sealed in job.due)
         startup_memory.return_buffers()
         ports = None if job.network == "open" else _lose_network(required=job.network == "required")
         privileges.no_new_privs()
         landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
-        privileges.limit(memory=int(job.limits["memory"]))
-        _crawl(job, desk, samples, dial)
+        privileges.limit(memory=job.limits.memory)
+        _crawl(job, due, runner, samples, dial)
         code = 0
     except TocsinError as error:
-        _say(desk, str(error))
+        _report_crash(runner, str(error))
     except Exception as error:  # noqa: BLE001 - only its class leaves this process
-        _say(desk, f"the crawl process failed with {type(error).__name__}")
+        _report_crash(runner, f"the crawl process failed with {type(error).__name__}")
     finally:
         # no handlers, no flushing of what libraries still hold: the work is committed, or it is not
         sys.stderr.flush()
@@ -115,23 +119,25 @@ def _lose_network(*, required: bool) -> tuple[int, ...]:
     return ()
 
 
-def _say(desk: Control, sentence: str) -> None:
+def _report_crash(runner: Control, error: str) -> None:
     try:
-        desk.last_words(sentence)
+        runner.report_crash(error)
     except (OSError, EOFError, TocsinError):
-        # the runner is gone; nobody is left to be told
+        # the connection to the runner is closed: nothing more can be reported
         os._exit(1)
 
 
-def _crawl(job: Job, desk: Control, samples: list[socket.socket], dial: socket.socket | None) -> None:
+def _crawl(
+    job: Job, due: tuple[Post, ...], runner: Control, samples: list[socket.socket], dial: socket.socket | None
+) -> None:
     platform = PlatformLoader().platform(job.definition.platform)
     process = AsyncCrawlerProcess(Settings(dict(job.settings)))
     # Scrapy has just set its own logger to DEBUG
     logging.getLogger("scrapy").setLevel(logging.WARNING)
-    process.crawl(platform, job=job, control=desk, sample_sockets=samples, dial_socket=dial)
+    process.crawl(platform, job=job, due=due, control=runner, sample_sockets=samples, dial_socket=dial)
     process.start(install_signal_handlers=False)
-    if not desk.ended:
-        desk.last_words("the crawl ended before it began")
+    if not runner.ended:
+        runner.report_crash("the crawl ended before it began")
 
 
 def _alone(samples: int, control: int, *others: int) -> None:

@@ -9,9 +9,22 @@ from typing import Any
 
 from scrapy.http import Response
 
+from crawler.process.control_frames import Announcements
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed_download import Download
 from data.model import Finding, Post
+
+NOTHING_ANNOUNCED = Announcements(rules=(), deadlines=())
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRow:
+    """What is known of a post from its listing row: keyed id, keyed version, masked address, and its fields."""
+
+    id: str
+    version: str
+    address: str
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,7 @@ class FetchedPost:
     """The item of every platform: one post on its way through the pipelines.
 
     Attributes:
-        row: `id`, `version`, `address`, `traits` as listed. changed: it was known and its version changed.
+        row: as listed. changed: it was known and its version changed.
         first: the answer to the first request for it, or why there is none.
         findings: filled by the examining pipeline. trouble: what kept it from being examined: it stays due.
         left: codes of parts that were not read and are not asked for again.
@@ -51,7 +64,7 @@ class FetchedPost:
     """
 
     post: Post
-    row: Mapping[str, Any]
+    row: ListingRow
     changed: bool
     first: Response | Trouble | None
     findings: list[Finding] = field(default_factory=list)
@@ -59,7 +72,7 @@ class FetchedPost:
     left: Counter[str] = field(default_factory=Counter)
     links: dict[str, Post] = field(default_factory=dict)
     page: dict[str, Any] = field(default_factory=dict)
-    announced: dict[str, Any] = field(default_factory=dict)
+    announced: Announcements = NOTHING_ANNOUNCED
     early: dict[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:

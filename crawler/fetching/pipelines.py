@@ -13,6 +13,7 @@ from scrapy.crawler import Crawler
 
 from crawler.fetching.items import FetchedPost, Sample
 from crawler.fetching.spider import SourceSpider
+from crawler.process.control_frames import CommitFrame, CommittedPost, Failure, PostFacts
 from crawler.process.examiner_client import AsyncExaminerClient
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed_download import Download
@@ -87,7 +88,7 @@ class Examine:
         request = {
             "name": part.name,
             "source": item.post.source,
-            "post": item.row["id"],
+            "post": item.row.id,
             "url": part.url,
             "title": item.post.title,
             "sighted": True,
@@ -145,28 +146,28 @@ class Commit:
         # a part that is gone was examined as far as anybody can, as long as there is another one
         whole = item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
         spider.state.counts["examined" if whole and item.trouble is None else "unexamined"] += 1
-        failed = None if item.trouble is None else {"code": item.trouble.code, "detail": item.trouble.detail}
+        trouble = item.trouble
+        frame = CommitFrame(
+            post=CommittedPost(
+                id=item.row.id,
+                version=item.row.version,
+                address=item.row.address,
+                fields=item.row.fields,
+                page_fields=item.page,
+                announced=item.announced,
+                facts=PostFacts(left=item.left),
+            ),
+            findings=_in_a_frame(item.findings),
+            failed=None if trouble is None else Failure(code=trouble.code, detail=trouble.detail),
+            links=spider.linked_posts(item.links.values()),
+            previews=item.early,
+        )
         with contextlib.suppress(LeaseLost):
-            await spider.ask(
-                "commit",
-                post={
-                    **item.row,
-                    "page": item.page,
-                    "announced": item.announced,
-                    "facts": {"left": dict(item.left)} if item.left else {},
-                },
-                findings=[finding.to_json() for finding in _in_a_frame(item.findings)],
-                links=[
-                    {**row, "source": post.source}
-                    for row, post in zip(spider.due_rows(item.links.values()), item.links.values(), strict=True)
-                ],
-                failed=failed,
-                early={str(number): event for number, event in item.early.items()},
-            )
+            await spider.ask(frame)
         return item
 
 
-def _in_a_frame(findings: Sequence[Finding]) -> list[Finding]:
+def _in_a_frame(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings of a post as one frame holds them: sighted canaries in the first, prints as far as there is room."""
     whole = packed(unions(unpacked(finding.sighted) for finding in findings))
     left = MAX_PRINTED
@@ -174,7 +175,7 @@ def _in_a_frame(findings: Sequence[Finding]) -> list[Finding]:
     for at, finding in enumerate(findings):
         left -= len(finding.prints)
         told.append(replace(finding, sighted={} if at else whole, prints=finding.prints if left >= 0 else ""))
-    return told
+    return tuple(told)
 
 
 def _worsen(item: FetchedPost, trouble: Trouble) -> None:

@@ -17,7 +17,7 @@ from scrapy.http import Response
 from scrapy.settings import BaseSettings
 
 from crawler.fetching.crawl_state import CrawlState
-from crawler.fetching.items import FetchedPost, Sample
+from crawler.fetching.items import FetchedPost, ListingRow, Sample
 from crawler.fetching.responses import content_type, cut, trouble_with
 from crawler.pages import extract
 from crawler.pages.deadlines import Deadline, deadlines
@@ -35,6 +35,7 @@ from crawler.preview.file_list import (
     look_at_torrent,
     tail_header,
 )
+from crawler.process.control_frames import AnnouncedTime, Announcements, FileListPreview
 from crawler.transport import allow_list
 from crawler.transport.errors import Trouble, trouble_of
 from crawler.transport.resumed_download import Download, DownloadLimits
@@ -56,7 +57,7 @@ IDENTITY = {"Accept-Encoding": "identity"}
 
 Send = Callable[[Request], Awaitable[Response]]
 """Sends one request through the crawl's engine, so that allow-list, robots.txt and rate apply; raises what it raises."""
-ReportPreview = Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[str]]
+ReportPreview = Callable[[ListingRow, FileListPreview], Awaitable[str]]
 """Reports to the runner what a preview of a file list showed (listing row of the post, preview); gives the event's id."""
 
 
@@ -190,17 +191,17 @@ class PostParts:
     def _announced(self, item: FetchedPost, *texts: str) -> None:
         """Note what the text of a post announces, beside what its listing says of it."""
         text = "\n".join([item.post.title, item.post.body, *texts])
-        rules = item.announced.get("rules", [])
-        times = {each["phrase"]: each for each in item.announced.get("deadlines", [])}
+        times = {each.phrase: each for each in item.announced.deadlines}
         now = datetime.now(UTC)
-        times |= {each.phrase: each.to_json() for each in deadlines(text, now)}
-        end = item.row["traits"].get("timer")
+        found = deadlines(text, now)
+        end = item.row.fields.get("timer")
         if end is not None and end[0] > now.timestamp() / 60:
-            times["countdown"] = Deadline(end[0], None, end[1], "countdown").to_json()
-        item.announced = {
-            "rules": list(dict.fromkeys([*rules, *self._rules.matching(text)])),
-            "deadlines": list(times.values()),
-        }
+            found.append(Deadline(end[0], None, end[1], "countdown"))
+        times |= {each.phrase: AnnouncedTime(**each.to_json()) for each in found}
+        item.announced = Announcements(
+            rules=tuple(dict.fromkeys([*item.announced.rules, *self._rules.matching(text)])),
+            deadlines=tuple(times.values()),
+        )
 
     def _harvest(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
         """Note what other sources read; a link whose host its source does not declare goes nowhere, and is told."""
@@ -240,7 +241,7 @@ class PostParts:
     ) -> tuple[Response | Trouble, str]:
         """The file itself, where only its end came, and the event of an early look at its files, '' without one."""
         tail = is_tail(response)
-        told: dict[str, Any] | None = None
+        told: FileListPreview | None = None
         if isinstance(response, StreamedResponse) and tail:
             # more than was asked for
             await response.close()
@@ -253,7 +254,7 @@ class PostParts:
         event = ""
         if told is not None:
             event = await self._report_preview(item.row, told)
-            if told["how"] == "torrent":
+            if told.how == "torrent":
                 # what it stands for is never fetched: the examination of the torrent file says nothing of that
                 event = ""
         return (await self._fetch(address, IDENTITY, self._streamed()) if tail else response), event

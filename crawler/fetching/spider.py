@@ -8,13 +8,12 @@ wall `crawler.pages.extract`, how it is asked for `crawler.transport`.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
@@ -22,21 +21,38 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from crawler.fetching.crawl_state import CrawlState
-from crawler.fetching.items import FetchedPost
+from crawler.fetching.items import FetchedPost, ListingRow
 from crawler.fetching.listing_walk import Walk
 from crawler.fetching.post_parts import PartLimits, PostParts
 from crawler.fetching.responses import cause, content_type, listing_trouble, parts
-from crawler.fetching.runner_socket import Control, Job
+from crawler.fetching.runner_socket import Control
 from crawler.pages import extract
 from crawler.pages.extract import ItemPage, Listing
 from crawler.pages.incident_rules import Rules
 from crawler.pages.post_fields import traits_of, version_of
 from crawler.pages.post_identity import mask_address, post_id, seal_due
+from crawler.process.control_frames import (
+    EndFrame,
+    FileListPreview,
+    Job,
+    LinkedPost,
+    ListedFrame,
+    ListedPost,
+    PageProblem,
+    Part,
+    PostReference,
+    PreviewFrame,
+    Question,
+    RowsFrame,
+    SourceChangedFrame,
+    WalkedFrame,
+)
 from crawler.transport.errors import Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
 from data.sources.definition import Definition, origins, start_url
 
+A = TypeVar("A", bound=Part)
 # The walk comes first: posts that it finds are due from then on, whatever happens to this process.
 WALK, DUE, POST = 20, 10, 0
 
@@ -60,13 +76,14 @@ class SourceSpider(Spider):
         self,
         *,
         job: Job,
+        due: tuple[Post, ...],
         control: Control,
         sample_sockets: list[socket.socket] | None = None,
         dial_socket: socket.socket | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.job, self.control, self.definition = job, control, job.definition
+        self.job, self.due, self.control, self.definition = job, due, control, job.definition
         self.sample_sockets = sample_sockets or []
         self.dial_socket = dial_socket
         self.walk = Walk(job.settled, self._stop(), job.definition.list.max_pages)
@@ -79,8 +96,7 @@ class SourceSpider(Spider):
         self._waited: set[str] = set()
         self._folders: deque[str] = deque()
         self._known_parts = frozenset(parts(self.definition))
-        given = job.rules
-        self._rules = Rules.of(given.get("words", ()), given.get("expressions", ()), given.get("files", {}))
+        self._rules = Rules.of(job.rules.words, job.rules.expressions, job.rules.files)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -91,7 +107,7 @@ class SourceSpider(Spider):
             post_key=spider.job.post_key,
             follow=spider.job.follow,
             rules=spider._rules,
-            limits=PartLimits.of(crawler.settings, spider.job.limits["wall"]),
+            limits=PartLimits.of(crawler.settings, spider.job.limits.wall),
             state=spider.state,
             send=spider._send,
             read_item=cls.read_item,
@@ -120,12 +136,12 @@ class SourceSpider(Spider):
     async def start(self) -> AsyncIterator[Any]:
         """Posts that are still due, and the first page of the listing."""
         for name, reason in self._rules.broken.items():
-            await self.ask("event", kind="source_changed", subject=name, facts={"said": reason, "page": 0})
+            await self._report_problem(name, reason, 0)
         yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
-        for post in self.job.due:
+        for post in self.due:
             row = self._row(post)
-            self._taken.add((row["id"], row["version"]))
-            self._waited.add(row["id"])
+            self._taken.add((row.id, row.version))
+            self._waited.add(row.id)
             yield self._post_request(extract.completed(self.definition, post), row, changed=False, priority=DUE)
 
     def _stop(self) -> Any:
@@ -163,35 +179,35 @@ class SourceSpider(Spider):
         if self.job.mode == "check":
             await self._show(listing)
             return
-        rows = {row["id"]: (row, post) for post in listing.posts for row in [self._row(post)]}
-        answer = await self._listed([(row, post) for row, post in rows.values()], page_no)
-        changed = set(answer["changed"])
-        for identity in answer["examine"]:
+        rows = {row.id: (row, post) for post in listing.posts for row in [self._row(post)]}
+        self.state.counts["listed"] += len(rows)
+        listed = tuple(self._listed_post(row, post) for row, post in rows.values())
+        answer = await self.ask(ListedFrame(posts=listed, page=page_no))
+        changed = set(answer.changed)
+        for identity in answer.examine:
             row, post = rows[identity]
             if identity in changed or identity not in self._waited:
                 self.state.counts["changed" if identity in changed else "new"] += 1
-            if (identity, row["version"]) in self._taken:
+            if (identity, row.version) in self._taken:
                 continue
-            self._taken.add((identity, row["version"]))
+            self._taken.add((identity, row.version))
             yield self._post_request(post, row, changed=identity in changed)
-        for identity in answer["revisit"]:
+        for identity in answer.revisit:
             row, post = rows[identity]
             yield self._post_request(post, row, changed=False, priority=POST - 1)
         self._folders.extend(listing.more)
         for problem in listing.problems:
-            subject, _, said = problem.partition(":")
-            await self.ask(
-                "event", kind="source_changed", subject=subject, facts={"said": said.strip(), "page": page_no}
-            )
+            subject, _, message = problem.partition(":")
+            await self._report_problem(subject, message.strip(), page_no)
         if folder:
             self.walk.rows += listing.rows
-            self.walk.met += len(answer["settled_ids"])
+            self.walk.met += len(answer.settled_ids)
             wanted = False
         else:
             wanted = self.walk.page(
                 list(rows),
-                answer["settled_ids"],
-                answer["examine"],
+                answer.settled_ids,
+                answer.examine,
                 more=bool(listing.next_url) or self._at_limit(page_no),
             )
         if wanted and listing.next_url:
@@ -206,14 +222,14 @@ class SourceSpider(Spider):
         rules = self.definition.list
         return page_no >= rules.max_pages and bool(rules.next or rules.pages)
 
-    async def _listed(self, rows: list[tuple[dict[str, Any], Post]], page_no: int) -> dict[str, Any]:
-        self.state.counts["listed"] += len(rows)
-        return await self.ask("listed", posts=self.due_rows(post for _, post in rows), page=page_no)
+    async def _report_problem(self, subject: str, message: str, page_no: int) -> None:
+        facts = PageProblem(message=message, page=page_no)
+        await self.ask(SourceChangedFrame(kind="source_changed", subject=subject, facts=facts))
 
     async def _end_walk(self) -> None:
         self._walked = True
         gap = self.walk.gap and self.definition.health.overlap
-        await self.ask("walked", pages=self.walk.pages, rows=self.walk.rows, gap=gap)
+        await self.ask(WalkedFrame(pages=self.walk.pages, rows=self.walk.rows, gap=gap))
 
     async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
         """The listing did not come: another mirror, or the crawl has failed."""
@@ -240,22 +256,29 @@ class SourceSpider(Spider):
         self.walk.page([post.native for post in listing.posts], (), (), more=False)
         self.state.counts["listed"] += len(listing.posts)
         self._walked = True
-        posts = [{**post.to_json(), "id": post.native} for post in listing.posts]
-        await self.ask("rows", posts=posts, problems=list(listing.problems), rows=listing.rows, dropped=listing.dropped)
+        posts = tuple({**post.to_json(), "id": post.native} for post in listing.posts)
+        await self.ask(
+            RowsFrame(posts=posts, problems=tuple(listing.problems), rows=listing.rows, dropped=listing.dropped)
+        )
 
     # --- posts ---------------------------------------------------------------------------------------------------
 
-    def _row(self, post: Post) -> dict[str, Any]:
+    def _row(self, post: Post) -> ListingRow:
         key = self.job.post_key
-        traits = traits_of(key, post, datetime.now(UTC))
-        return {
-            "id": post_id(key, post.source, post.native),
-            "version": version_of(key, traits),
-            "address": mask_address(post.url, key, self._known_parts),
-            "traits": traits,
-        }
+        fields = traits_of(key, post, datetime.now(UTC))
+        return ListingRow(
+            id=post_id(key, post.source, post.native),
+            version=version_of(key, fields),
+            address=mask_address(post.url, key, self._known_parts),
+            fields=fields,
+        )
 
-    def _post_request(self, post: Post, row: Mapping[str, Any], *, changed: bool, priority: int = POST) -> Any:
+    def _listed_post(self, row: ListingRow, post: Post) -> ListedPost:
+        """A post as it is reported to the runner, sealed so that it can be fetched later."""
+        due = seal_due(self.job.post_key, post)
+        return ListedPost(id=row.id, version=row.version, address=row.address, fields=row.fields, due=due)
+
+    def _post_request(self, post: Post, row: ListingRow, *, changed: bool, priority: int = POST) -> Any:
         """The request for the first part of a post; the post itself where its listing said all there is."""
         url, headers, meta = self.parts.first_request(post)
         try:
@@ -273,7 +296,7 @@ class SourceSpider(Spider):
             # Scrapy's own check: no scheme, or nothing that could be an address
             return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
 
-    async def parse_post(self, response: Response, post: Post, row: Mapping[str, Any], changed: bool) -> Any:
+    async def parse_post(self, response: Response, post: Post, row: ListingRow, changed: bool) -> Any:
         """The first part of a post came."""
         yield FetchedPost(post, row, changed, response)
 
@@ -282,26 +305,30 @@ class SourceSpider(Spider):
         given = failure.request.cb_kwargs  # type: ignore[attr-defined]
         yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(cause(failure)))
 
-    def due_rows(self, posts: Iterable[Post]) -> list[dict[str, Any]]:
-        """Posts as the runner takes them, each sealed so that it can be fetched later."""
-        return [
-            {**self._row(post), "due": base64.b64encode(seal_due(self.job.post_key, post)).decode()} for post in posts
-        ]
+    def linked_posts(self, posts: Iterable[Post]) -> tuple[LinkedPost, ...]:
+        """Posts of other sources as they are reported to the runner, each sealed so that it can be fetched later."""
+        found = []
+        for post in posts:
+            row = self._row(post)
+            due = seal_due(self.job.post_key, post)
+            found.append(LinkedPost(source=post.source, id=row.id, version=row.version, address=row.address, due=due))
+        return tuple(found)
 
     async def _send(self, request: Request) -> Response:
         """Send a request through the engine of the crawl, so that its allow-list, robots.txt and rate apply."""
         return await self.crawler.engine.download_async(request)
 
-    async def _report_preview(self, row: Mapping[str, Any], preview: Mapping[str, Any]) -> str:
+    async def _report_preview(self, row: ListingRow, preview: FileListPreview) -> str:
         """Report a preview of a post's files to the runner; the id of its event."""
-        return str((await self.ask("early", post=dict(row), look=preview))["event"])
+        post = PostReference(id=row.id, version=row.version, address=row.address)
+        return (await self.ask(PreviewFrame(post=post, preview=preview))).event
 
     # --- the end -------------------------------------------------------------------------------------------------
 
-    async def ask(self, question: str, **fields: Any) -> dict[str, Any]:
-        """The runner's answer; without one the crawl stops."""
+    async def ask(self, question: Question[A]) -> A:
+        """The runner's answer; without one the crawl stops, and LeaseLost is raised."""
         try:
-            return await self.control.ask(question, **fields)
+            return await self.control.ask(question)
         except LeaseLost as error:
             self.state.lost = True
             self.stop(Trouble("lost", str(error), retry=True))
@@ -327,10 +354,11 @@ class SourceSpider(Spider):
         }
         with contextlib.suppress(LeaseLost):
             await self.control.ask(
-                "end",
-                state="failed" if trouble else "done",
-                counts={**counts, "refused": self.refused.total(), "requests": requests},
-                hosts=dict(self.refused.most_common(20)),
-                code=trouble.code if trouble else "",
-                error=trouble.detail if trouble else "",
+                EndFrame(
+                    state="failed" if trouble else "done",
+                    counts={**counts, "refused": self.refused.total(), "requests": requests},
+                    hosts=dict(self.refused.most_common(20)),
+                    code=trouble.code if trouble else "",
+                    error=trouble.detail if trouble else "",
+                )
             )

@@ -16,6 +16,7 @@ from scrapy.http import Response
 from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
 from crawler.preview.torrent_file import read_torrent
 from crawler.preview.zip_directory import find_directory, read_directory
+from crawler.process.control_frames import FileListPreview
 from crawler.transport.content_ranges import FileVersion, content_range
 from crawler.transport.errors import Trouble
 from crawler.transport.streamed_response import STREAM, StreamedResponse
@@ -72,7 +73,7 @@ def is_tail(response: Response) -> bool:
 
 async def look_at_archive(
     response: Response, fetch: Fetch, above: int, printer: FileFingerprinter
-) -> dict[str, Any] | None:
+) -> FileListPreview | None:
     """What the end of an archive says of its files; None where it says nothing, or a look is not worth it.
 
     Args:
@@ -183,7 +184,7 @@ async def _seven_zip_files(ends: _Ends) -> tuple[str, list[FileEntry], bool] | N
     return ("7z", files, True) if files else None
 
 
-def look_at_torrent(name: str, body: bytes, printer: FileFingerprinter) -> dict[str, Any] | None:
+def look_at_torrent(name: str, body: bytes, printer: FileFingerprinter) -> FileListPreview | None:
     """What a torrent file says of what it stands for; None where it is none."""
     if not _TORRENT.search(name):
         return None
@@ -192,10 +193,12 @@ def look_at_torrent(name: str, body: bytes, printer: FileFingerprinter) -> dict[
     except InputError:
         # the examiner gets it like any other file, and tells what it is
         return None
-    return _told("torrent", files, True, len(body), sum(file.size for file in files), printer)
+    # a torrent may claim sizes whose sum no signed number of 64 bits holds: then the largest one is reported
+    total = min(sum(file.size for file in files), 2**63 - 1)
+    return _told("torrent", files, True, len(body), total, printer)
 
 
-def look_at_listing(post: Post, url: str, above: int, printer: FileFingerprinter) -> dict[str, Any] | None:
+def look_at_listing(post: Post, url: str, above: int, printer: FileFingerprinter) -> FileListPreview | None:
     """What a folder says of one large file; None where it does not say its size to the byte."""
     size = exact_size(post)
     if size < above or _ARCHIVE.search(file_name(url)):
@@ -205,10 +208,10 @@ def look_at_listing(post: Post, url: str, above: int, printer: FileFingerprinter
 
 def _told(
     how: str, files: list[FileEntry], complete: bool, fetched: int, total: int, printer: FileFingerprinter
-) -> dict[str, Any]:
+) -> FileListPreview:
     """As it goes to the runner."""
     rows = ((*printer.fingerprints(file), file.size) for file in files)
-    return {"how": how, "complete": complete, "files": encode_fingerprints(rows), "fetched": fetched, "total": total}
+    return FileListPreview(how=how, complete=complete, files=encode_fingerprints(rows), fetched=fetched, total=total)
 
 
 def file_name(address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,23 @@ from typing import Any
 from crawler.alerts.early_verdict import Look, event_of_correction, event_of_look, kept_prints, settled
 from crawler.alerts.early_verdict import judge as judge_early
 from crawler.alerts.events import event_of_announcement, event_of_change, events_of_post
+from crawler.process.control_frames import (
+    DONE,
+    LOST,
+    Announcements,
+    Answer,
+    AnyQuestion,
+    CommitFrame,
+    EndFrame,
+    LinkedPost,
+    ListedAnswer,
+    ListedFrame,
+    PreviewAnswer,
+    PreviewFrame,
+    RowsFrame,
+    SourceChangedFrame,
+    WalkedFrame,
+)
 from data.case import evidence
 from data.errors import LeaseLost, WireError
 from data.hashing.file_fingerprints import decode_fingerprints
@@ -72,38 +89,40 @@ class Answers:
         self._follow, self._post_key = follow, post_key
         self._first = store.crawls.none_done(definition.name)
 
-    def to(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one question, once what it told is in the store.
+    def to(self, question: AnyQuestion) -> Answer:
+        """The answer to one question, once what it reports is in the store.
 
         Raises:
-            WireError: the process asked something that no crawl process asks.
+            WireError: the process asked something that it may not ask, or sent values that the store cannot take.
         """
-        handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any] | None]] = {
-            "listed": self._listed,
-            "walked": self._walked,
-            "early": self._early,
-            "commit": self._commit,
-            "event": self._event,
-            "end": self._end,
-        }
-        handler = handlers.get(question["frame"])
-        if handler is None:
-            raise WireError("the crawl process asked something unknown")
         try:
-            return handler(question) or {"ok": True}
+            return self._answer(question)
         except LeaseLost:
             self.tally.lost = True
-            return {"lost": True}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return LOST
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise WireError("the crawl process sent a frame that cannot be understood") from error
 
-    def _listed(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        posts = [
-            PostRow(
-                post["id"], post["version"], post["address"], base64.b64decode(post["due"]), fields=post["traits"]
-            )
-            for post in question["posts"]
-        ]  # fmt: skip
+    def _answer(self, question: AnyQuestion) -> Answer:
+        match question:
+            case ListedFrame():
+                return self._listed(question)
+            case PreviewFrame():
+                return self._preview(question)
+            case WalkedFrame():
+                self._walked(question)
+            case CommitFrame():
+                self._commit(question)
+            case SourceChangedFrame():
+                self._source_changed(question)
+            case EndFrame():
+                self._end(question)
+            case RowsFrame():
+                raise WireError("the crawl process sent the answer to a check, but this is a crawl")
+        return DONE
+
+    def _listed(self, question: ListedFrame) -> ListedAnswer:
+        posts = [PostRow(post.id, post.version, post.address, post.due, fields=post.fields) for post in question.posts]
         now = datetime.now(UTC)
         revisit = self._definition.item.revisit if self._definition.item is not None else timedelta()
         listed = self._store.posts.record_listed(
@@ -115,31 +134,31 @@ class Answers:
             volatile=self._definition.list.volatile,
             revisit_before=now - revisit if revisit else None,
         )
-        return {
-            "examine": listed.examine,
-            "changed": listed.changed,
-            "settled": len(listed.settled),
-            "settled_ids": listed.settled,
-            "revisit": listed.revisit,
-        }
+        return ListedAnswer(
+            examine=listed.examine,
+            changed=listed.changed,
+            settled=len(listed.settled),
+            settled_ids=listed.settled,
+            revisit=listed.revisit,
+        )
 
-    def _walked(self, question: Mapping[str, Any]) -> None:
-        self.tally.rows, self.tally.gap = int(question["rows"]), bool(question["gap"])
+    def _walked(self, question: WalkedFrame) -> None:
+        self.tally.rows, self.tally.gap = question.rows, question.gap
         self._store.posts.record_walked(self._crawl, self._fence)
 
-    def _early(self, question: Mapping[str, Any]) -> dict[str, Any]:
+    def _preview(self, question: PreviewFrame) -> PreviewAnswer:
         """Judge what is known of a body before it is read, and ring if it says something."""
         now = datetime.now(UTC)
-        post, value = question["post"], question["look"]
-        files = decode_fingerprints(value["files"], 3)
-        look = Look(str(value["how"]), bool(value["complete"]), files, int(value["fetched"]), int(value["total"]))
+        post, preview = question.post, question.preview
+        files = decode_fingerprints(preview.files, 3)
+        look = Look(preview.how, preview.complete, files, preview.fetched, preview.total)
         early = judge_early(look, self._store.file_fingerprints.bodies_with(files[:, :2]))
-        event = event_of_look(self._name, post["id"], post["address"], look, early, incident=self._incident, at=now)
+        event = event_of_look(self._name, post.id, post.address, look, early, incident=self._incident, at=now)
         self.tally.events += self._store.commit_events(self._crawl, self._fence, [event], self._route, now)
-        return {"event": event.id}
+        return PreviewAnswer(event=event.id)
 
     def _settle_early(
-        self, told: Mapping[str, str], findings: Sequence[Finding], now: datetime
+        self, told: Mapping[int, str], findings: Sequence[Finding], now: datetime
     ) -> tuple[dict[str, dict[str, Any]], list[Event]]:
         """What became of the early looks at the samples of a post: new facts by event, and what corrects those that rang."""
         facts: dict[str, dict[str, Any]] = {}
@@ -150,20 +169,21 @@ class Answers:
                 # purged since; what the full examination says stands for itself
                 continue
             event = found[0]
-            facts[event.id] = settled(event.facts, findings[int(number)])
+            facts[event.id] = settled(event.facts, findings[number])
             if facts[event.id]["outcome"] == "corrected" and event.severity.rank >= Severity.WARNING.rank:
                 corrections.append(event_of_correction(event, facts[event.id], now))
         return facts, corrections
 
-    def _commit(self, question: Mapping[str, Any]) -> None:
+    def _commit(self, question: CommitFrame) -> None:
         now = datetime.now(UTC)
-        value = question["post"]
+        value, findings, failed = question.post, question.findings, question.failed
         post = PostRow(
-            value["id"], value["version"], value["address"],
-            fields=value["traits"], page_fields=value["page"],
-        )  # fmt: skip
-        findings = [Finding.from_json(finding) for finding in question["findings"]]
-        failed = question["failed"]
+            value.id,
+            value.version,
+            value.address,
+            fields=value.fields,
+            page_fields=value.page_fields,
+        )
         events: list[Event] = []
         if findings:
             keep_evidence(self._home, post, findings, now)
@@ -178,12 +198,12 @@ class Answers:
         if failed is not None:
             # it stays due and is told once, as a state of the source, however often it fails
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
-            self.tally.failed[str(failed["code"])] += 1
+            self.tally.failed[failed.code] += 1
         # told whether or not the post could be read: the listing alone says it
         if changed := self._store.posts.changes_of(self._name, post, self._definition.list.volatile):
             seen = {"traits": post.fields, "page": post.page_fields}
             events.append(event_of_change(self._name, post.id, post.address, changed, seen, self._incident, now))
-        early, corrections = self._settle_early(question["early"], findings, now)
+        early, corrections = self._settle_early(question.previews, findings, now)
         if early:
             told = [{key: each[key] for key in ("verdict", "outcome")} for each in early.values()]
             leaks = {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST}
@@ -192,9 +212,9 @@ class Answers:
                 for event in events
             ]
         events += corrections
-        events += self._announced(post, value["announced"], changed, now)
-        self.tally.left.update(value["facts"].get("left", {}))
-        links = [self._linked(link) for link in question["links"]]
+        events += self._announced(post, value.announced, changed, now)
+        self.tally.left.update(value.facts.left)
+        links = [self._linked(link) for link in question.links]
         commit = PostCommit(
             self._crawl,
             self._fence,
@@ -223,19 +243,20 @@ class Answers:
                 self.tally.clients[hit.client] = max(hit.canaries, self.tally.clients.get(hit.client, 0))
 
     def _announced(
-        self, post: PostRow, announced: Mapping[str, Any], changed: Mapping[str, str], now: datetime
+        self, post: PostRow, announced: Announcements, changed: Mapping[str, str], now: datetime
     ) -> list[Event]:
         """What a post announces, where it has to do with an incident: its rules match, or it watches this source whole.
 
         The first crawl of a source is a quiet baseline: of it only times to come are told.
         """
-        if self._case is None or not announced:
+        if self._case is None:
             return []
-        rules = [str(name) for name in announced["rules"]]
+        rules = list(announced.rules)
         whole = self._name in self._case.sources and not self._case.has_rules
         if not rules and not whole:
             return []
-        times = self._store.deadlines.note(self._name, post.id, announced["deadlines"], now)
+        found = [each.model_dump() for each in announced.deadlines]
+        times = self._store.deadlines.note(self._name, post.id, found, now)
         if "timer" in changed:
             # told as a change of the post already
             times = [each for each in times if each[2] is None]
@@ -243,19 +264,14 @@ class Answers:
             return []
         return [event_of_announcement(self._name, post.id, post.address, rules, times, self._incident, now)]
 
-    def _linked(self, value: Mapping[str, Any]) -> tuple[str, PostRow]:
-        if value["source"] not in self._follow:
+    def _linked(self, link: LinkedPost) -> tuple[str, PostRow]:
+        if link.source not in self._follow:
             raise WireError("the crawl process handed a link to a source that it was not told of")
-        row = PostRow(value["id"], value["version"], value["address"], base64.b64decode(value["due"]))
-        return value["source"], row
+        return link.source, PostRow(link.id, link.version, link.address, link.due)
 
-    def _event(self, question: Mapping[str, Any]) -> None:
-        if question["kind"] != EventKind.SOURCE_CHANGED:
-            raise WireError("the crawl process told an event that is not its own")
-        self.tally.problems[str(question["subject"])[:40]] = str(question["facts"]["said"])[:200]
+    def _source_changed(self, question: SourceChangedFrame) -> None:
+        self.tally.problems[question.subject[:40]] = question.facts.message[:200]
 
-    def _end(self, question: Mapping[str, Any]) -> None:
-        self.tally.counts = {name: int(number) for name, number in question["counts"].items()}
-        self.tally.hosts = {str(host): int(number) for host, number in question.get("hosts", {}).items()}
-        self.tally.state = "done" if question["state"] == "done" else "failed"
-        self.tally.code, self.tally.error = str(question["code"]), str(question["error"])
+    def _end(self, question: EndFrame) -> None:
+        self.tally.counts, self.tally.hosts = dict(question.counts), dict(question.hosts)
+        self.tally.state, self.tally.code, self.tally.error = question.state, question.code, question.error

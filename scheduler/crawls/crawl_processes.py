@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from crawler.process.frames import load, pack_json, receive_async
+from crawler.process.control_frames import AnyQuestion, CommitFrame, Part, read_question
+from crawler.process.frames import pack, receive_async
 from data.errors import WireError
 
 _context = multiprocessing.get_context("forkserver")
@@ -92,7 +93,7 @@ class CrawlProcess:
     def __init__(self, process: _Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process, self._reader, self._writer = process, reader, writer
         # the process waits for its answers, so that no more than it has posts in hand ever lie here
-        self._asked: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
+        self._asked: asyncio.Queue[AnyQuestion | Exception] = asyncio.Queue()
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
@@ -124,19 +125,19 @@ class CrawlProcess:
                 sock.close()
         return cls(process, reader, writer)
 
-    async def tell(self, value: Any) -> None:
-        """Send one frame."""
-        self._writer.write(pack_json(b"J", value))
+    async def tell(self, value: Part) -> None:
+        """Send one frame: the job, or an answer."""
+        self._writer.write(pack(b"J", value.to_json()))
         await self._writer.drain()
 
-    async def questions(self, most: int = 1) -> list[dict[str, Any]]:
+    async def questions(self, most: int = 1) -> list[AnyQuestion]:
         """What the process asks, all that has come, in order; at least one, and nothing after its end.
 
         Raises:
             EOFError: the process has ended.
             WireError: it speaks nonsense.
         """
-        found: list[dict[str, Any]] = []
+        found: list[AnyQuestion] = []
         while not found or (len(found) < most and not self._asked.empty()):
             next_ = await self._asked.get()
             if isinstance(next_, Exception):
@@ -146,7 +147,7 @@ class CrawlProcess:
                     break
                 raise next_
             found.append(next_)
-            if len(found) < most and self._asked.empty() and next_["frame"] == "commit":
+            if len(found) < most and self._asked.empty() and isinstance(next_, CommitFrame):
                 # commits come one by one, a few milliseconds apart
                 await asyncio.sleep(GATHER)
         return found
@@ -155,10 +156,9 @@ class CrawlProcess:
         try:
             while True:
                 kind, payload = await receive_async(self._reader, MAX_FRAME)
-                value = load(payload)
-                if kind != b"J" or not isinstance(value, dict) or not isinstance(value.get("frame"), str):
+                if kind != b"J":
                     raise WireError("the crawl process sent a frame that is none of its questions")
-                self._asked.put_nowait(value)
+                self._asked.put_nowait(read_question(payload))
         except (EOFError, ConnectionError):
             self._asked.put_nowait(EOFError())
         except WireError as error:

@@ -7,14 +7,13 @@ The crawl process never sees the store, this process never sees a sample. What b
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from crawler.fetching.scrapy_settings import crawl_settings
+from crawler.process.control_frames import NO_RULES, EndFrame, IncidentRules, Job, JobLimits
 from crawler.process.examiner_client import ExaminerProcess
 from crawler.tor.dial_socket import DialServer, pair
 from data.case.incidents import incident_of, read_incidents, read_rules
@@ -170,7 +169,7 @@ class _Crawl:
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
 
-    def _job(self) -> dict[str, Any]:
+    def _job(self) -> Job:
         post_key = self.examiner.greeting.post_key
         settings = crawl_settings(self.definition, self.settings.crawl)
         if self.over_tor:
@@ -178,36 +177,34 @@ class _Crawl:
             settings |= self.road.crawl_settings(
                 self.definition, crawl=self.crawl, post_key=post_key, failures=failures
             )
-        return {
-            "crawl": self.crawl,
-            "source": self.definition.model_dump(mode="json"),
-            "settings": settings,
-            "network": self.road.network() if self.over_tor else "open",
-            "post_key": post_key.hex(),
-            "due": [
-                base64.b64encode(sealed).decode() for sealed in self.store.posts.due(self.definition.name)[:MAX_DUE]
-            ],
-            "mode": "crawl",
-            "limits": {"memory": self.settings.crawl.memory, "wall": self.settings.crawl.wall.total_seconds()},
-            "closed": str(self.home.path.absolute()),
-            "settled": self.store.posts.count_settled(self.definition.name),
-            "follow": {source: sorted(pairs) for source, pairs in self.follow.items()},
-            "rules": self.rules,
-        }
+        return Job(
+            crawl=self.crawl,
+            definition=self.definition,
+            settings=settings,
+            network=self.road.network() if self.over_tor else "open",
+            post_key=post_key,
+            due=tuple(self.store.posts.due(self.definition.name)[:MAX_DUE]),
+            mode="crawl",
+            limits=JobLimits(memory=self.settings.crawl.memory, wall=self.settings.crawl.wall.total_seconds()),
+            closed=self.home.path.absolute(),
+            settled=self.store.posts.count_settled(self.definition.name),
+            follow=self.follow,
+            rules=self.rules,
+        )
 
-    def _incident(self) -> tuple[Incident | None, dict[str, Any]]:
+    def _incident(self) -> tuple[Incident | None, IncidentRules]:
         """The incident of the source, and its rules as the crawl process takes them; what is wrong with them is told."""
         try:
             incident = incident_of(read_incidents(self.home.path), self.definition.name)
         except ConfigError as error:
             self.tally.problems["incidents"] = f"no incident and no rule is known: {error}"
-            return None, {}
+            return None, NO_RULES
         if incident is None:
-            return None, {}
+            return None, NO_RULES
         files, lost = read_rules(self.home.path, incident)
         for name, reason in lost.items():
             self.tally.problems[f"rules {name}"] = f"posts are not looked through with it: {reason}"
-        return incident, {"words": incident.words, "expressions": incident.expressions, "files": files}
+        return incident, IncidentRules(words=incident.words, expressions=incident.expressions, files=files)
 
     def _followed(self) -> dict[str, frozenset[tuple[str, int]]]:
         """The other sources that links of this one are handed to, each with what it declares."""
@@ -227,7 +224,7 @@ class _Crawl:
 
     # --- the process ---------------------------------------------------------------------------------------------
 
-    async def _process(self, job: Mapping[str, Any]) -> None:
+    async def _process(self, job: Job) -> None:
         samples: list[socket.socket] = []
         try:
             for _ in range(SAMPLE_SOCKETS):
@@ -256,7 +253,7 @@ class _Crawl:
                     if self.tally.sighted:
                         wanted, self.tally.sighted = self.tally.sighted, []
                         await asyncio.to_thread(register, wanted, self.examiner.finish_release)
-                    ended = questions[-1]["frame"] == "end"
+                    ended = isinstance(questions[-1], EndFrame)
                     for answer in answers:
                         await process.tell(answer)
         except TimeoutError:

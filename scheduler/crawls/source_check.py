@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.fetching.scrapy_settings import crawl_settings
+from crawler.process.control_frames import DONE, NO_RULES, EndFrame, Job, JobLimits, RowsFrame
 from crawler.tor.dial_socket import DialServer, pair
 from data.settings.home import Home
 from data.settings.settings import Settings
@@ -68,52 +69,51 @@ async def _look(
     post_key: bytes,
     road: TorRoad | None,
 ) -> CheckResult:
-    job = {
-        "crawl": "check",
-        "source": definition.model_dump(mode="json"),
-        "settings": scrapy_settings,
-        "network": "open" if road is None else road.network(),
-        "post_key": post_key.hex(),
-        "due": [],
-        "mode": "check",
-        "limits": {"memory": settings.crawl.memory, "wall": settings.crawl.wall.total_seconds()},
-        "closed": str(home.path.absolute()),
-        "settled": 0,
-        "follow": {},
-        "rules": {},
-    }
+    job = Job(
+        crawl="check",
+        definition=definition,
+        settings=scrapy_settings,
+        network="open" if road is None else road.network(),
+        post_key=post_key,
+        due=(),
+        mode="check",
+        limits=JobLimits(memory=settings.crawl.memory, wall=settings.crawl.wall.total_seconds()),
+        closed=home.path.absolute(),
+        settled=0,
+        follow={},
+        rules=NO_RULES,
+    )
     dial: socket.socket | None = None
     dials: DialServer | None = None
     if road is not None:
         ours, dial = pair()
         dials = DialServer(ours, road.socks)
     process = await CrawlProcess.start([], dial, alone=True)
-    shown: Mapping[str, Any] = {"posts": [], "problems": [], "state": ""}
-    end: Mapping[str, Any] = {}
+    shown = RowsFrame(posts=(), problems=(), rows=0, dropped=0)
+    end: EndFrame | None = None
     try:
         async with asyncio.timeout(settings.crawl.wall.total_seconds()):
             await process.tell(job)
-            while not end:
+            while end is None:
                 [question] = await process.questions()
-                if question["frame"] == "rows":
+                if isinstance(question, RowsFrame):
                     shown = question
-                elif question["frame"] == "end":
+                elif isinstance(question, EndFrame):
                     end = question
-                await process.tell({"ok": True})
+                await process.tell(DONE)
     except (EOFError, TimeoutError):
-        end = {"state": "failed", "code": "crash", "error": "", "counts": {}}
+        end = EndFrame(state="failed", counts={}, hosts={}, code="crash", error="")
     finally:
         said = await process.close()
         if dials is not None:
             dials.close()
-    problems = list(shown["problems"])
-    if end["state"] != "done":
-        problems.append(f"{end['code']}: {end['error'] or said or 'the crawl process gave no answer'}")
-    counts = end["counts"]
+    problems = list(shown.problems)
+    if end.state != "done":
+        problems.append(f"{end.code}: {end.error or said or 'the crawl process gave no answer'}")
     return CheckResult(
-        posts=shown["posts"],
-        state=("ok" if shown["posts"] else "empty") if end["state"] == "done" else str(end["code"]),
+        posts=shown.posts,
+        state=("ok" if shown.posts else "empty") if end.state == "done" else end.code,
         problems=problems,
-        requests=int(counts.get("requests", 0)),
-        refused=int(counts.get("refused", 0)),
+        requests=end.counts.get("requests", 0),
+        refused=end.counts.get("refused", 0),
     )

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from crawler.fetching.scrapy_settings import over_tor
 from crawler.tor import control_port
@@ -199,7 +199,7 @@ class TorRoad:
             user += f":after-{failures}"
         return user
 
-    def network(self) -> str:
+    def network(self) -> Literal["required", "refused"]:
         """How a crawl process gives up the network."""
         return "required" if self.settings.wall == "required" else "refused"
 

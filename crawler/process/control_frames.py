@@ -1,0 +1,463 @@
+"""The frames on the control socket between the runner and a crawl process, as typed values with their JSON form.
+
+Both sides import this module, so that each frame is defined once: the runner sends one `Job`, then answers the
+questions of the crawl process. The wire format is the table of docs/architecture.md, section 4. Reading is strict: a
+field that is missing, unknown or of the wrong type raises `WireError`. How frames travel is in `crawler.process.frames`.
+"""
+
+from __future__ import annotations
+
+import base64
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from data.errors import WireError
+from data.model import Finding
+from data.sources.definition import Definition
+
+
+def _decoded(value: object) -> bytes:
+    if isinstance(value, str):
+        return base64.b64decode(value, validate=True)
+    if isinstance(value, bytes):
+        return value
+    raise ValueError("neither bytes nor base64")
+
+
+def _hex_decoded(value: object) -> bytes:
+    if isinstance(value, str):
+        return bytes.fromhex(value)
+    if isinstance(value, bytes):
+        return value
+    raise ValueError("neither bytes nor hex digits")
+
+
+def _finding(value: object) -> Finding:
+    if isinstance(value, Finding):
+        return value
+    try:
+        return Finding.from_json(value)  # type: ignore[arg-type] # anything else than an object is an error as well
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("not a finding") from error
+
+
+Base64 = Annotated[bytes, PlainValidator(_decoded), PlainSerializer(lambda data: base64.b64encode(data).decode())]
+Hex = Annotated[bytes, PlainValidator(_hex_decoded), PlainSerializer(bytes.hex)]
+FindingJson = Annotated[Finding, PlainValidator(_finding), PlainSerializer(Finding.to_json)]
+# a definition has its own JSON form, with the names of its attributes
+DefinitionJson = Annotated[Definition, PlainSerializer(lambda definition: definition.model_dump(mode="json"))]
+# what a column of the database can hold: a larger number is refused here and not in the middle of a transaction
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+HostPorts = Annotated[frozenset[tuple[str, int]], PlainSerializer(sorted)]
+# wire keys that are older than the names of the attributes
+FIELDS = Field(validation_alias="traits", serialization_alias="traits")
+PAGE_FIELDS = Field(validation_alias="page", serialization_alias="page")
+
+
+class Part(BaseModel):
+    """A value that is sent on the control socket, alone or inside another one."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        # what a crawl process sends may hold content of a site, which no message may quote
+        hide_input_in_errors=True,
+    )
+
+    def to_json(self) -> bytes:
+        """The payload of its frame."""
+        return self.model_dump_json(by_alias=True).encode()
+
+    @classmethod
+    def from_json(cls, payload: bytes | bytearray) -> Self:
+        """The inverse of `to_json`; raises WireError if the payload is malformed."""
+        try:
+            return cls.model_validate_json(payload)
+        except ValidationError as error:
+            # the error itself holds what was sent
+            raise _malformed(cls.__name__, error) from None
+
+
+def _malformed(what: str, error: ValidationError) -> WireError:
+    """Names the fields that are wrong, as far as they are ours; never their values."""
+    wrong = [each for each in error.errors(include_input=False, include_url=False) if each["type"] != "extra_forbidden"]
+    names = sorted({".".join(map(str, each["loc"])) or "the frame itself" for each in wrong})
+    return WireError(
+        f"a peer process sent a malformed {what}: "
+        + (f"missing or wrong: {', '.join(names[:5])}" if names else "it has unknown fields")
+    )
+
+
+# --- from the runner, first: the job ---------------------------------------------------------------------------------
+
+
+class IncidentRules(Part):
+    """The rules of the incident that a source belongs to, as `crawler.pages.incident_rules` compiles them.
+
+    Attributes:
+        words: looked for in folded text. expressions: Python regular expressions. files: name -> text of YARA rules.
+    """
+
+    words: tuple[str, ...]
+    expressions: tuple[str, ...]
+    files: Mapping[str, str]
+
+
+class JobLimits(Part):
+    """What a crawl process may use: bytes of memory, and seconds of time until its end (`wall`)."""
+
+    memory: Int64
+    wall: float
+
+
+class Job(Part):
+    """What one crawl is to do.
+
+    Attributes:
+        crawl: its id.
+        definition: of the source.
+        settings: for Scrapy; JSON values only.
+        post_key: ids and versions of posts are keyed with it, and due posts are sealed with it.
+        limits: of the process.
+        closed: the home folder; the process gives up all access to it.
+        mode: `crawl`, or `check` to read one page of the listing and store nothing.
+        network: `open`; or, for a crawl over Tor, whose process gives up the network, `refused`, or `required` if the
+            crawl must fail where the network cannot be given up.
+        due: posts of earlier crawls that are not examined yet, each sealed by `crawler.pages.post_identity.seal_due`.
+        settled: number of posts of the source that were seen by an earlier walk that ended.
+        follow: other source -> the (host, port) pairs that it declares; links are handed to these sources.
+        rules: of the source's incident.
+    """
+
+    crawl: str
+    definition: DefinitionJson = Field(validation_alias="source", serialization_alias="source")
+    settings: Mapping[str, Any]
+    network: Literal["open", "refused", "required"]
+    post_key: Hex = Field(repr=False)
+    due: tuple[Base64, ...] = Field(repr=False)
+    mode: Literal["crawl", "check"]
+    limits: JobLimits
+    closed: Path
+    settled: Int64
+    follow: Mapping[str, HostPorts]
+    rules: IncidentRules
+
+
+# --- answers of the runner -------------------------------------------------------------------------------------------
+
+
+class Done(Part):
+    """The runner has stored what the question reported."""
+
+    ok: Literal[True]
+
+
+class Lost(Part):
+    """The runner no longer holds the lease of the crawl: the crawl process must stop. A possible answer to any question."""
+
+    lost: Literal[True]
+
+
+class ListedAnswer(Part):
+    """What the crawl is to do with the posts of one page of the listing.
+
+    Attributes:
+        examine: ids of posts that are new, changed or still due. changed: those of them that were known and changed.
+        settled: number of posts of the page that an earlier walk settled. settled_ids: which ones.
+        revisit: ids of known posts whose own page is to be read once more; they are in no other list.
+    """
+
+    examine: tuple[str, ...]
+    changed: tuple[str, ...]
+    settled: Int64
+    settled_ids: tuple[str, ...]
+    revisit: tuple[str, ...]
+
+
+class PreviewAnswer(Part):
+    """The id of the event that the runner made of a preview."""
+
+    event: str
+
+
+Answer = Done | Lost | ListedAnswer | PreviewAnswer
+DONE, LOST = Done(ok=True), Lost(lost=True)
+NO_RULES = IncidentRules(words=(), expressions=(), files={})
+A = TypeVar("A", bound=Part)
+
+
+# --- questions of the crawl process ----------------------------------------------------------------------------------
+
+
+class Question(Part, Generic[A]):
+    """One question of the crawl process; `A` is the class of the answer."""
+
+    @abstractmethod
+    def read_answer(self, payload: bytes) -> A | Lost:
+        """The runner's answer; raises WireError if it is malformed."""
+
+
+class _Report(Question[Done]):
+    """A question that only reports something."""
+
+    def read_answer(self, payload: bytes) -> Done | Lost:
+        """That the report is stored."""
+        return _read_either(Done, payload)
+
+
+def _read_either(kind: type[A], payload: bytes) -> A | Lost:
+    try:
+        return kind.from_json(payload)
+    except WireError as error:
+        try:
+            return Lost.from_json(payload)
+        except WireError:
+            raise error from None
+
+
+class ListedPost(Part):
+    """A post as one row of a listing shows it.
+
+    Attributes:
+        id: keyed. version: keyed digest of `fields`. address: masked.
+        fields: as `crawler.pages.post_fields` gives them.
+        due: the sealed post, from which it can be fetched later; see `crawler.pages.post_identity.seal_due`.
+    """
+
+    id: str
+    version: str
+    address: str
+    fields: Mapping[str, Any] = FIELDS
+    due: Base64 = Field(repr=False)
+
+
+class ListedFrame(Question[ListedAnswer]):
+    """The posts of one page of the listing, in its order; `page` counts from 1."""
+
+    frame: Literal["listed"] = "listed"
+    posts: tuple[ListedPost, ...]
+    page: Int64
+
+    def read_answer(self, payload: bytes) -> ListedAnswer | Lost:
+        """Which of the posts are to be examined."""
+        return _read_either(ListedAnswer, payload)
+
+
+class WalkedFrame(_Report):
+    """The walk of the listing has ended: pages and rows read, and whether posts may have been missed (`gap`)."""
+
+    frame: Literal["walked"] = "walked"
+    pages: Int64
+    rows: Int64
+    gap: bool
+
+
+class AnnouncedTime(Part):
+    """A time that a post announces; attributes as of `crawler.pages.deadlines.Deadline`."""
+
+    at: Int64 | None
+    after: Int64 | None
+    exact: Int64
+    phrase: str
+
+    @model_validator(mode="after")
+    def _has_a_time(self) -> Self:
+        if (self.at is None) == (self.after is None):
+            raise ValueError("either `at` or `after` is given")
+        return self
+
+
+class Announcements(Part):
+    """What the text of a post announces: names of the incident's rules that match it, and times to come."""
+
+    rules: tuple[str, ...]
+    deadlines: tuple[AnnouncedTime, ...]
+
+
+class PostFacts(Part):
+    """What is stored of a post beside its fields.
+
+    Attributes:
+        left: code -> number of parts that were not read and are not requested again.
+    """
+
+    left: Mapping[str, Int64]
+
+
+class CommittedPost(Part):
+    """A post whose parts were read.
+
+    Attributes:
+        id, version, address, fields: as in `ListedPost`.
+        page_fields: fields of its own page; empty if no page was read.
+        announced: by its text.
+        facts: what else is stored.
+    """
+
+    id: str
+    version: str
+    address: str
+    fields: Mapping[str, Any] = FIELDS
+    page_fields: Mapping[str, Any] = PAGE_FIELDS
+    announced: Announcements
+    facts: PostFacts
+
+
+class LinkedPost(Part):
+    """A post of another source (`source`), to which a link leads; the other attributes are as in `ListedPost`."""
+
+    source: str
+    id: str
+    version: str
+    address: str
+    due: Base64 = Field(repr=False)
+
+
+class Failure(Part):
+    """Why a post stays due: a code of `crawler.transport.errors.Trouble`, and one sentence."""
+
+    code: str
+    detail: str
+
+
+class CommitFrame(_Report):
+    """One post with the findings of all its parts; the runner stores all of it in one transaction.
+
+    Attributes:
+        findings: one for each sample, in the order in which they were read.
+        failed: why the post stays due; None if all of it was read.
+        links: posts of other sources that it leads to.
+        previews: number of a finding -> id of the event of the preview of its sample.
+    """
+
+    frame: Literal["commit"] = "commit"
+    post: CommittedPost
+    findings: tuple[FindingJson, ...]
+    failed: Failure | None
+    links: tuple[LinkedPost, ...]
+    previews: Mapping[int, str] = Field(validation_alias="early", serialization_alias="early")
+
+    @model_validator(mode="after")
+    def _previews_are_of_findings(self) -> Self:
+        if not all(0 <= number < len(self.findings) for number in self.previews):
+            raise ValueError("a preview of a finding that is not there")
+        return self
+
+
+class PostReference(Part):
+    """Which post a preview belongs to: keyed id and version, masked address."""
+
+    id: str
+    version: str
+    address: str
+
+
+class FileListPreview(Part):
+    """The files of a body, known before the body is downloaded; see `crawler.preview.file_list`.
+
+    Attributes:
+        how: `zip`, `7z`, `7z, locked` (its names are encrypted), `torrent` or `listing`.
+        complete: whether it names every file.
+        files: per file, fingerprint of size and checksum, fingerprint of size and name, and size; encoded by
+            `data.hashing.file_prints.packed`.
+        fetched: bytes that were fetched for it. total: size of the body, 0 if it is not known.
+    """
+
+    how: str
+    complete: bool
+    files: str
+    fetched: Int64
+    total: Int64
+
+
+class PreviewFrame(Question[PreviewAnswer]):
+    """The preview of the files of one body of a post."""
+
+    frame: Literal["early"] = "early"
+    post: PostReference
+    preview: FileListPreview = Field(validation_alias="look", serialization_alias="look")
+
+    def read_answer(self, payload: bytes) -> PreviewAnswer | Lost:
+        """The id of its event."""
+        return _read_either(PreviewAnswer, payload)
+
+
+class PageProblem(Part):
+    """What is wrong with a page of a source: one sentence, and which page (from 1; 0 if it is about none)."""
+
+    message: str = Field(validation_alias="said", serialization_alias="said")
+    page: Int64
+
+
+class SourceChangedFrame(_Report):
+    """A problem that a reader had with the pages of a source, or with a rule of its incident; `subject` names what."""
+
+    frame: Literal["event"] = "event"
+    kind: Literal["source_changed"]
+    subject: str
+    facts: PageProblem
+
+
+class RowsFrame(_Report):
+    """For mode `check`: the posts of the first page of the listing, for a person to read.
+
+    Attributes:
+        posts: `data.model.Post` as JSON, with `id` as the site gives it. problems: sentences "code: what happened".
+        rows, dropped: rows that were found, and rows that the definition's `drop` left out.
+    """
+
+    frame: Literal["rows"] = "rows"
+    posts: tuple[Mapping[str, Any], ...]
+    problems: tuple[str, ...]
+    rows: Int64
+    dropped: Int64
+
+
+class EndFrame(_Report):
+    """The crawl has ended.
+
+    Attributes:
+        counts: of posts (`listed`, `new`, `changed`, `examined`, `unexamined`), of `resumed` downloads, of `refused`
+            and of all `requests`; empty if the crawl did not begin.
+        hosts: host that the source does not declare -> requests to it that were refused.
+        code, error: why it failed, a word and a sentence; '' if it did not.
+    """
+
+    frame: Literal["end"] = "end"
+    state: Literal["done", "failed"]
+    counts: Mapping[str, Int64]
+    hosts: Mapping[str, Int64]
+    code: str
+    error: str
+
+
+AnyQuestion = ListedFrame | WalkedFrame | CommitFrame | PreviewFrame | SourceChangedFrame | RowsFrame | EndFrame
+_QUESTIONS: TypeAdapter[AnyQuestion] = TypeAdapter(Annotated[AnyQuestion, Field(discriminator="frame")])
+
+
+def read_question(payload: bytes) -> AnyQuestion:
+    """The question that a crawl process sent.
+
+    Raises:
+        WireError: it is not one of the questions of this module, or it is malformed.
+    """
+    try:
+        return _QUESTIONS.validate_json(payload)
+    except ValidationError as error:
+        raise _malformed("question", error) from None
