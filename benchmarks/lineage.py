@@ -24,7 +24,7 @@ from crawler.examiner.kernel_warmup import warm_up
 from crawler.lineage.lineage import compare
 from data.identifiers.normalise_columns import normalise_column
 from data.releases.builder import ReleaseBuilder
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from tests.synth import population as synth
 from tests.synth.matrix import DISGUISES, FORMAT_ONLY, Cell, World, cell, forms_of, matrix, tags_of
 
@@ -210,7 +210,7 @@ def speed(rows: int = 200_000) -> None:
         builder = ReleaseBuilder("base")
         builder.add(*tags_of(forms_of(synth.dump(people.take(slice(0, rows))))))
         builder.write(Path(name), {})
-        releases = Releases.open(Path(name))
+        releases = KnownReleases.open(Path(name))
         table = synth.dump(people.take(slice(rows // 2, rows // 2 + rows)))
         columns = {role: synth.packed(column) for role, column in table.items()}
         best = {"forms and keys": float("inf"), "look-up and verdict": float("inf")}
@@ -247,15 +247,15 @@ def many(count: int, each: int) -> None:
                 kept.append(keys)
         print(f"{count} releases of {each:,} records, one after another: {time.perf_counter() - began:.1f} s")
         began = time.perf_counter()
-        releases = Releases.open(Path(name))
+        releases = KnownReleases.open(Path(name))
         print(f"opened in {time.perf_counter() - began:.2f} s")
         sample = np.concatenate([kept[0][: each // 2], kept[1][: each // 2]])
-        seen = releases.held(sample)
+        seen = releases.find_known_keys(sample)
         began = time.perf_counter()
-        releases.triage(sample, seen)
+        releases.rank_candidates(sample, seen)
         first = time.perf_counter() - began
         began = time.perf_counter()
-        ranked = releases.triage(sample, seen)
+        ranked = releases.rank_candidates(sample, seen)
         later = time.perf_counter() - began
         names = sorted(release.id for release, _ in ranked[:2])
         print(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.hashing.tags import RECORD_KINDS
 from data.releases.builder import ReleaseBuilder
-from data.releases.merged_sets import FOLDER
+from data.releases.merged_sets import MERGED_FOLDER
 from tests.synth import population as synth
 from tests.synth.matrix import forms_of, tags_of
 
@@ -35,7 +35,7 @@ def table(sizes: Sequence[int], seed: int) -> None:
             sets = _bytes(release / f"{kind.word}.tags" for kind in RECORD_KINDS)
             values = _bytes((release / "values").iterdir())
             whole = _bytes(path for path in release.rglob("*") if path.is_file())
-            union = _bytes(path for path in (folder / FOLDER).rglob("*") if path.is_file())
+            union = _bytes(path for path in (folder / MERGED_FOLDER).rglob("*") if path.is_file())
             blocks = sum(512 * path.stat().st_blocks for path in [release, *release.rglob("*")])
         keys = sum(manifest["sets"].values()) / size
         print(

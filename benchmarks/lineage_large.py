@@ -17,8 +17,8 @@ from crawler.lineage.lineage import compare
 from crawler.lineage.typo_search import SecondLook
 from data.hashing.tags import Kind
 from data.releases.builder import ReleaseBuilder
-from data.releases.people import any_key
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
+from data.releases.people import rows_with_key
 from tests.synth import population as synth
 from tests.synth.matrix import (
     DISGUISES,
@@ -49,7 +49,7 @@ def large(records: int, seed: int) -> None:
         size = max(100, min(SAMPLE, records // 5))
         base, unseen = _people(seed, records, 3 * size)
         _register(base, folder)
-        releases = Releases.open(folder)
+        releases = KnownReleases.open(folder)
         cells = [
             _judged(truth, kind, disguise, seed, releases)
             for kind, truth in _truths(base, unseen, size, seed).items()
@@ -120,14 +120,14 @@ def _disguises(kind: str) -> list[Disguise]:
     return [disguise for name in chosen for disguise in DISGUISES if disguise.name == name]
 
 
-def _judged(truth: Truth, kind: str, disguise: Disguise, seed: int, releases: Releases) -> Cell:
+def _judged(truth: Truth, kind: str, disguise: Disguise, seed: int, releases: KnownReleases) -> Cell:
     began = time.perf_counter()
     read = read_tables(releases, _tables(truth.people, disguise, seed))
     middle = time.perf_counter()
-    second = SecondLook(KEY, read.doubtful, releases.holds)
+    second = SecondLook(KEY, read.doubtful, releases.contains)
     found = compare(read.keys, read.values, releases, has_hits=truth.hits, seen=read.seen, second=second)
     seconds = time.perf_counter() - middle
-    keyed = any_key(read.keys)
+    keyed = rows_with_key(read.keys)
     right = right_verdicts(truth, disguise, keyed)
     if disguise.noisy and kind == "a part and one more":
         # one new person among known ones who look new: said within the interval, in either verdict

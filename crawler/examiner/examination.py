@@ -30,7 +30,7 @@ from data.hashing.case_keys import Keys
 from data.hashing.tags import keyed_sha256
 from data.model import Finding, Lineage
 from data.releases.builder import ReleaseBuilder
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 
 # A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
 MAX_MEMBERS_KEPT = 1000
@@ -74,7 +74,7 @@ class Examiner:
         self,
         keys: Keys,
         watchlist: Watchlist,
-        releases: Releases,
+        releases: KnownReleases,
         sandbox: Sandbox,
         recipient: str = "",
         most_rows: int | None = None,

@@ -65,13 +65,13 @@ class _Service:
         from crawler.examiner.examination import Examiner
         from crawler.examiner.kernel_warmup import is_compiled, warm_up
         from data.case.watchlist import Watchlist
-        from data.releases.releases import Releases
+        from data.releases.known_releases import KnownReleases
 
         if not is_compiled():
             send_json(self.control, b"N", {"text": "compiling the matching kernels, once on this machine…"})
         warm_up()
         watchlist = Watchlist.open(self.home.watchlist_dir, case=keys.case)
-        releases = Releases.open(self.home.releases_dir)
+        releases = KnownReleases.open(self.home.releases_dir)
         recipient = ""
         if self.home.evidence_key_path.is_file():
             recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
@@ -114,7 +114,7 @@ class _Service:
 
     def _order(self, kind: bytes, value: Mapping[str, Any]) -> Any:
         from data.case.watchlist import Watchlist
-        from data.releases.releases import Releases
+        from data.releases.known_releases import KnownReleases
 
         examiner = self.current()
         if kind == b"W":
@@ -122,11 +122,11 @@ class _Service:
             if builder is None:
                 raise ExamineError("nothing was collected for this release")
             manifest = builder.write(self.home.releases_dir, {**value["manifest"], "case": examiner.keys.case})
-            examiner.releases = Releases.open(self.home.releases_dir)
+            examiner.releases = KnownReleases.open(self.home.releases_dir)
             return manifest
         if kind == b"L":
             examiner.watchlist = Watchlist.open(self.home.watchlist_dir, case=examiner.keys.case)
-            examiner.releases = Releases.open(self.home.releases_dir)
+            examiner.releases = KnownReleases.open(self.home.releases_dir)
             return {}
         if kind == b"T":
             from crawler.examiner.selftest import selftest

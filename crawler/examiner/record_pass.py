@@ -29,8 +29,8 @@ from data.case.watchlist import Watchlist
 from data.hashing.tags import Kind
 from data.model import Lineage
 from data.releases.builder import ReleaseBuilder
-from data.releases.people import any_key, count_people
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
+from data.releases.people import count_people, rows_with_key
 
 # What a table's columns hold is judged by so many rows; by fewer where it is very wide.
 SNIFF_ROWS, SNIFF_CELLS = 200, 40_000
@@ -40,7 +40,7 @@ class RecordPass:
     """Takes what a reader makes of a sample, member by member."""
 
     def __init__(
-        self, probe_key: bytes, watchlist: Watchlist, releases: Releases, most_rows: int | None, hits: Hits
+        self, probe_key: bytes, watchlist: Watchlist, releases: KnownReleases, most_rows: int | None, hits: Hits
     ) -> None:
         """For one sample.
 
@@ -81,7 +81,7 @@ class RecordPass:
         if not len(batch):
             return
         tags, held = self._look_again(member, batch, tag_rows(member.plan, batch, self._probe))
-        member.records += int(any_key(tags.keys).sum())
+        member.records += int(rows_with_key(tags.keys).sum())
         self._records.add(tags.keys, held)
         watch = self._watchlist
         suspects = np.zeros(len(batch), np.bool_)
@@ -101,17 +101,17 @@ class RecordPass:
         Returns:
             The tags, and which record keys any release holds.
         """
-        held = self._releases.held(tags.keys)
+        held = self._releases.find_known_keys(tags.keys)
         if member.plan is None:
             return tags, held
         for at in member.plan.places.get("note", ()):
-            self._notes.add(prints_of(self._probe, batch.column(at)), any_key(held))
+            self._notes.add(prints_of(self._probe, batch.column(at)), rows_with_key(held))
         if not len(self._releases):
             return tags, held
         if names_swapped(tags.keys, held):
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self._probe)
-            held = self._releases.held(tags.keys)
+            held = self._releases.find_known_keys(tags.keys)
         kept = self._doubtful.wanted(tags.keys, held)
         if len(kept):
             some = batch.take(kept)
@@ -136,7 +136,7 @@ class RecordPass:
         probe, watch = self._probe, self._watchlist
         readings = tag_readings(found, probe)
         values = readings.values(probe)
-        held = self._releases.held(readings.keys)
+        held = self._releases.find_known_keys(readings.keys)
         known = held.sum(axis=1)
         suspect = watch.probe_records.lookup(readings.keys.ravel()).reshape(held.shape).any(axis=1)
         for tags in values.values():
@@ -157,7 +157,7 @@ class RecordPass:
             self._people(member, member.text.finish(), members)
             member.text = None
         if member.body:
-            known = any(self._releases.known_any(keys).any() for keys in member.people)
+            known = any(self._releases.known_rows(keys).any() for keys in member.people)
             prints = prints_of(self._probe, Packed.of([bytes(member.body)]))
             self._notes.add(prints, np.array([known]))
             member.body.clear()
@@ -176,7 +176,7 @@ class RecordPass:
 
     def lineage(self, *, has_hits: bool) -> Lineage | None:
         """How the sample stands to the releases, None where no row had a key; nothing may be taken afterwards."""
-        known, new, of_known = self._notes.judge(self._telling, self._releases.known_notes)
-        second = SecondLook(self._probe, self._doubtful, self._releases.holds)
+        known, new, of_known = self._notes.judge(self._telling, self._releases.contains_note_prints)
+        second = SecondLook(self._probe, self._doubtful, self._releases.contains)
         texts = Texts(self._notes.read, known, new, of_known)
         return self._records.lineage(has_hits=has_hits, second=second, texts=texts)

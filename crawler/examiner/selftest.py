@@ -18,7 +18,7 @@ from data.hashing.case_keys import Keys
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
 from data.model import Finding
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 
 if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
@@ -68,7 +68,7 @@ def _examine(examiner: Examiner) -> Finding:
     sample = io.BytesIO()
     with zipfile.ZipFile(sample, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("self-test.csv", table)
-    trial = Examiner(keys, _planted(keys), Releases({}), examiner.sandbox)
+    trial = Examiner(keys, _planted(keys), KnownReleases({}), examiner.sandbox)
     return trial.examine(Request("self-test"), [sample.getvalue()], {"complete": True})
 
 

@@ -48,12 +48,12 @@ class Counted(Protocol):
 
     people: int
 
-    def mistaken(self, kind: Kind) -> float:
+    def false_positive_rate(self, kind: Kind) -> float:
         """Probability that a key which it does not hold looks like one that it does."""
         ...
 
-    def shared(self, kind: Kind) -> tuple[int, int, int]:
-        """See `data.releases.people.shared_keys`."""
+    def shared_key_counts(self, kind: Kind) -> tuple[int, int, int]:
+        """See `data.releases.people.count_shared_keys`."""
         ...
 
 
@@ -171,7 +171,7 @@ def meetings(kinds: Iterable[Kind], people: int, releases: Iterable[Counted], tr
             if agreed and looked_up:
                 # first names agree as often whatever the number: that is worth one case
                 halves[kind] = Chance((1 + known) / (1 / agreed + looked_up), 1 + known)
-        coincidence[kind] = rate + Chance(sum(release.mistaken(kind) for release in releases))
+        coincidence[kind] = rate + Chance(sum(release.false_positive_rate(kind) for release in releases))
         if kind in OF_FAMILIES:
             relatives[kind] = _sharing(kind, releases)
     return Meetings(coincidence, relatives, halves)
@@ -179,7 +179,7 @@ def meetings(kinds: Iterable[Kind], people: int, releases: Iterable[Counted], tr
 
 def _sharing(kind: Kind, releases: Iterable[Counted]) -> Chance:
     """How often a person has a key that another one has as well, as the known people show."""
-    counts = [release.shared(kind) for release in releases]
+    counts = [release.shared_key_counts(kind) for release in releases]
     more, bearers = sum(count[0] for count in counts), sum(count[1] for count in counts)
     # two who share are one more than their keys
     return Chance(2 * (1 + more) / (1 / COINCIDENCE[kind] + bearers), 1 + more)
@@ -199,7 +199,7 @@ def _pair_rate(kind: Kind, releases: Iterable[Counted]) -> Chance:
     """How often two people who are no relatives have the same key."""
     more, pairs = 1.0, MEASURED_PEOPLE / COINCIDENCE[kind]
     for release in releases:
-        alike, bearers, one_in = release.shared(kind)
+        alike, bearers, one_in = release.shared_key_counts(kind)
         more += alike
         pairs += bearers**2 / 2 * one_in
     return Chance(more / pairs, more)

@@ -21,8 +21,8 @@ from crawler.lineage.typo_search import SecondLook
 from data.arrays.array_types import U64, Bools
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import VERDICTS, Lineage, Whole
-from data.releases.people import any_key, count_people, group_people
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
+from data.releases.people import count_people, group_people, rows_with_key
 
 # "New" bears this share of known people.
 FEW_KNOWN = 0.01
@@ -41,7 +41,7 @@ WHOLE = 0.95
 def compare(
     keys: U64,
     values: Mapping[Kind, U64],
-    releases: Releases,
+    releases: KnownReleases,
     *,
     has_hits: bool,
     seen: Bools | None = None,
@@ -79,7 +79,7 @@ def compare(
           numbers), `overlap`.
         - `undecided` where noise or chance explains the smaller part as well as a mixture does.
     """
-    keyed = any_key(keys)
+    keyed = rows_with_key(keys)
     # 720 MB of 15 M rows are not copied
     rows = keys if keyed.all() else keys[keyed]
     unkeyed += len(keys) - len(rows)
@@ -129,7 +129,7 @@ def compare(
 
 
 def _without_releases(
-    came: int, rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: Releases, has_hits: bool, texts: Texts,
+    came: int, rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: KnownReleases, has_hits: bool, texts: Texts,
     part: Part | None,
 ) -> Lineage:  # fmt: skip
     notes = [*_counts(count if part else came, unkeyed, count), *_stale(releases)]
@@ -162,13 +162,13 @@ def _counts(rows: int, unkeyed: int, people: int) -> list[str]:
     return notes
 
 
-def _stale(releases: Releases) -> list[str]:
+def _stale(releases: KnownReleases) -> list[str]:
     if not releases.stale:
         return []
     return [f"not compared, made by another normaliser version: {', '.join(releases.stale)} (register them again)"]
 
 
-def _notes(m: Measured, noise: Noise, releases: Releases) -> list[str]:
+def _notes(m: Measured, noise: Noise, releases: KnownReleases) -> list[str]:
     notes = [*_counts(m.rows, m.unkeyed, m.people), *_stale(releases)]
     if m.beyond:
         notes.append(f"{m.beyond} people have only kinds of key that no release holds: they may be known")

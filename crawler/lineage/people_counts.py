@@ -16,9 +16,9 @@ from crawler.lineage.typo_search import SecondLook, Undone
 from data.arrays.array_types import I64, U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.model import Parent
-from data.releases.people import FAMILIES, any_key, any_per_person
-from data.releases.release import Release
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
+from data.releases.people import KEY_FAMILIES, any_per_person, rows_with_key
+from data.releases.stored_release import StoredRelease
 
 # An explanation by chance or noise is given up when what was seen would happen less often than this.
 # Of a thousand worn samples one has more lost people than 1e-3 allows (seen: 2 people mistyped in both first name and
@@ -150,17 +150,17 @@ class Measured:
 
 
 def measure(
-    rows: U64, unkeyed: int, people: I64, values: Mapping[Kind, U64], releases: Releases, seen: Bools | None,
+    rows: U64, unkeyed: int, people: I64, values: Mapping[Kind, U64], releases: KnownReleases, seen: Bools | None,
     texts: Texts, second: SecondLook | None, part: Part | None,
 ) -> Measured:  # fmt: skip
     """Look everything up, and count people by the kinds of key they have and by those that are known."""
     held_people = int(people.max()) + 1
-    seen_rows = releases.held(rows) if seen is None else seen
+    seen_rows = releases.find_known_keys(rows) if seen is None else seen
     present, held = _per_person(people, held_people, rows != 0), _per_person(people, held_people, seen_rows)
     totals = present.sum(axis=0)
     columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if totals[at])
     main = int(np.argmax(totals))
-    known_people = any_key(held)
+    known_people = rows_with_key(held)
     known_count = int(known_people.sum())
     weights = Weights.of(part, known_count, held_people - known_count)
     known_count = round(known_count * weights.known)
@@ -168,16 +168,16 @@ def measure(
     tried = second.by_chance() if second is not None and known_people.any() else {}
     active = list(releases.active.values())
     rates = meetings(columns, releases.people, active, tried)
-    found: list[tuple[Parent, float, Release]] = []
-    for release in releases.explaining(rows, seen_rows):
+    found: list[tuple[Parent, float, StoredRelease]] = []
+    for release in releases.find_explaining(rows, seen_rows):
         # what the only release holds is what all hold
         hits = held if len(releases) == 1 else _per_person(people, held_people, _hits(release, rows, seen_rows))
-        of_release = any_key(hits)
+        of_release = rows_with_key(hits)
         matched = round(int(of_release.sum()) * weights.known)
         own = meetings(columns, release.people, [release], tried)
         if matched and not _chance_explains(hits, present, own, known_people, weights)[0]:
             # of a release whose people do not all have the sample's columns, those that have them count
-            members = release.members(RECORD_KINDS[main])
+            members = release.key_count(RECORD_KINDS[main])
             by_main = float(hits[:, main].sum()) * weights.known / members if members else 0.0
             coverage = max(matched / release.people, by_main)
             others = round(int((known_people & ~of_release).sum()) * weights.known)
@@ -199,7 +199,7 @@ def measure(
         unkeyed,
         count,
         known_count - weakly.lookalikes,
-        round(int((~any_key(present & comparable) & ~known_people).sum()) * weights.new),
+        round(int((~rows_with_key(present & comparable) & ~known_people).sum()) * weights.new),
         by_chance,
         chance,
         weakly.lookalikes,
@@ -222,11 +222,11 @@ def measure(
     )
 
 
-def _hits(release: Release, rows: U64, seen: Bools) -> Bools:
+def _hits(release: StoredRelease, rows: U64, seen: Bools) -> Bools:
     """Which keys of rows, shape (n, 6), a release holds; looked up are those that any holds."""
-    known = np.flatnonzero(any_key(seen))
+    known = np.flatnonzero(rows_with_key(seen))
     found = np.zeros(rows.shape, bool)
-    found[known] = release.hits(rows[known])
+    found[known] = release.find_known_keys(rows[known])
     return found
 
 
@@ -238,7 +238,7 @@ def _per_person(people: I64, count: int, rows: Bools) -> Bools:
 
 
 def _added(
-    present: Bools, known: Bools, values: Mapping[Kind, U64], parents: list[Release], texts: Texts, by: float
+    present: Bools, known: Bools, values: Mapping[Kind, U64], parents: list[StoredRelease], texts: Texts, by: float
 ) -> dict[str, int]:
     """New harm to known people: kinds of identifier that no release has which explains them, and new texts."""
     if not parents or not known.any():
@@ -261,7 +261,7 @@ def _added(
 
 
 def new_values_of(
-    values: Mapping[Kind, U64], releases: Releases, part: Part | None
+    values: Mapping[Kind, U64], releases: KnownReleases, part: Part | None
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Per kind: values that no release holds, and all values; both scaled up from the sample of values."""
     new: dict[str, int] = {}
@@ -271,20 +271,20 @@ def new_values_of(
         tags = values.get(kind)
         if tags is None or not len(tags):
             continue
-        unknown, compared = releases.new_values(kind, tags)
+        unknown, compared = releases.count_new_values(kind, tags)
         new[kind.word] = round(unknown * by * len(tags) / compared) if compared else 0
         if compared:
             totals[kind.word] = by * len(tags)
     return new, totals
 
 
-def _merged(people: I64, known: Bools, table: I64, releases: list[Release]) -> int:
+def _merged(people: I64, known: Bools, table: I64, releases: list[StoredRelease]) -> int:
     """How many new people there may be at most behind a row that another one shares (fathers and sons, namesakes)."""
     if len(known) == len(people):
         return 0
     twice = int((np.bincount(people)[~known] - 1).sum())
     told, likely = 0, NEVER
-    for family in FAMILIES:
+    for family in KEY_FAMILIES:
         bits = sum(1 << RECORD_KINDS.index(kind) for kind in family)
         # whom nothing more telling keeps apart
         count = sum(int(number) for present, number in enumerate(table[:, 0]) if present & bits and not present & told)

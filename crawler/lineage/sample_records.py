@@ -23,9 +23,9 @@ from data.arrays.array_types import U8, U64, Bools
 from data.arrays.growing_array import GrowingArray
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import Lineage
-from data.releases.people import any_key, count_people
-from data.releases.release import sampled
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
+from data.releases.people import count_people, rows_with_key
+from data.releases.stored_release import sample_tags
 
 # the most telling first, as `data.releases.people` has it
 _TELLING = tuple(
@@ -48,7 +48,7 @@ class SampleRecords:
         one_in: of so many people one is held; 1 while it is all of them.
     """
 
-    def __init__(self, releases: Releases, most: int | None) -> None:
+    def __init__(self, releases: KnownReleases, most: int | None) -> None:
         """For one sample.
 
         Args:
@@ -74,9 +74,9 @@ class SampleRecords:
 
         Args:
             keys: shape (n, 6), columns as `RECORD_KINDS`, 0 for absent.
-            held: likewise, as `Releases.held` says of them.
+            held: likewise, as `KnownReleases.find_known_keys` says of them.
         """
-        keyed = any_key(keys)
+        keyed = rows_with_key(keys)
         # rows without a key are counted and not held: taking them out at the end would copy all others, 720 MB of 15 M
         self._unkeyed += len(keys) - int(keyed.sum())
         keys, seen = keys[keyed], _packed(held[keyed])
@@ -99,7 +99,7 @@ class SampleRecords:
 
     def add_values(self, kind: Kind, tags: U64) -> None:
         """Take value tags of one kind."""
-        drawn = sampled(tags, self.one_in)
+        drawn = sample_tags(tags, self.one_in)
         if len(drawn):
             self._values.setdefault(kind, GrowingArray(np.uint64, 1)).add(drawn)
             self._grow(kind, len(drawn))
@@ -188,7 +188,7 @@ class SampleRecords:
         step = self.one_in
         telling = _telling(rows)
         while (telling & np.uint64(step - 1) == 0).sum() > fits or any(
-            len(sampled(tags, step)) > fits for tags in values.values()
+            len(sample_tags(tags, step)) > fits for tags in values.values()
         ):
             step *= 2
         if first and step > 1 and len(self._releases):
@@ -203,7 +203,7 @@ class SampleRecords:
         self._seen.add(seen[drawn])
         self._values, self._distinct = {kind: GrowingArray(np.uint64, 1) for kind in values}, None
         for kind, tags in values.items():
-            self._values[kind].add(sampled(tags, step))
+            self._values[kind].add(sample_tags(tags, step))
         self._held = {None: len(self._keys), **{kind: len(tags) for kind, tags in self._values.items()}}
 
     def _keep_unmatched(self, unmatched: U64) -> None:

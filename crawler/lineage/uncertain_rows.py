@@ -13,7 +13,7 @@ import numpy as np
 from crawler.lineage.field_errors import STRONG
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
-from data.releases.people import any_key
+from data.releases.people import rows_with_key
 
 MOST = 1024
 """So many people of each kind are kept; a share among them then has a standard error of 1.6 % at most."""
@@ -86,17 +86,17 @@ class Doubtful:
         for column in STRONG:
             sure |= seen[:, column]
         rows = np.flatnonzero(~sure)
-        rows = rows[any_key(keys[rows])]
-        known = any_key(seen[rows])
+        rows = rows[rows_with_key(keys[rows])]
+        known = rows_with_key(seen[rows])
         lost, weak = rows[~known], rows[known]
-        weak = weak[any_key((keys[weak] != 0) & ~seen[weak])]
+        weak = weak[rows_with_key((keys[weak] != 0) & ~seen[weak])]
         return np.concatenate(
             [some[kept.wanted(keys[some])] for some, kept in ((lost, self.unmatched), (weak, self.weak))]
         )
 
     def keep(self, keys: U64, seen: Bools, forms: Mapping[str, Packed]) -> None:
         """Keep rows that `wanted` named: keys and which are held, shape (m, 6), and normal forms by role, m each."""
-        known = any_key(seen)
+        known = rows_with_key(seen)
         for kept, rows in ((self.unmatched, np.flatnonzero(~known)), (self.weak, np.flatnonzero(known))):
             if len(rows):
                 kept.keep(keys[rows], {role: column.take(rows) for role, column in forms.items()})

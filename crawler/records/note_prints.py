@@ -2,7 +2,7 @@
 
 Winnowing: of every run of windows of 20 letters the least hash is kept, so that two texts that share 35 letters in a
 row share a print. What stands in many notes of one sample is a template, and tells nobody. Which prints are known is
-asked of `data.releases.releases`; a print is keyed like every tag and is no text.
+asked of `data.releases.known_releases`; a print is keyed like every tag and is no text.
 
 Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: local algorithms for document fingerprinting".
 """

@@ -1,7 +1,7 @@
-"""Releases as they lie in the folder of a home: manifests, one writer at a time, retiring, removing.
+"""The folder of releases of a home: reading manifests, retiring and removing releases, and the lock for writers.
 
-A release that was cut short while it was written has a name that starts with a dot, and is not one. What a release
-holds is `data.releases.release`; what is made of all of them is `data.releases.merged_sets`.
+A folder whose name starts with a dot is no release: a writer that was interrupted leaves such folders. The files of one
+release are described in `data.releases.stored_release`, those of all releases together in `data.releases.merged_sets`.
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ import orjson
 
 from data.errors import InputError, StoreError, StoreFull
 from data.identifiers.normalise import VERSION
-from data.releases.merged_sets import write_union
-from data.releases.release import Release
+from data.releases.merged_sets import write_merged_sets
+from data.releases.stored_release import StoredRelease
 from data.tagsets.elias_fano import MIN_KEPT_BITS
 from data.tagsets.tagset import KEPT_BITS
 
 FORMAT = 3
-# Format 1 had no share and no notes, and sets of another form; up to format 2 all sets were cut to the same bits: they
-# are read as they are.
-_READABLE = (1, 2, 3)
+# Format 1 has no triage tags and no notes, and its sets are encoded differently. Up to format 2 all sets keep the same
+# number of bits. Both are read without conversion.
+_READABLE_FORMATS = (1, 2, 3)
 MANIFEST = "manifest.json"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 def check_id(release: str) -> str:
-    """The id itself, if it can be one: lower-case letters, digits and dashes; raises InputError."""
+    """The id itself, if it is valid (lower-case letters, digits and dashes); otherwise raises InputError."""
     if not _ID.fullmatch(release):
         raise InputError(
-            "a release id is made of 1 to 64 lower-case letters, digits and dashes", hint="choose a name like part-1"
+            "a release id has 1 to 64 lower-case letters, digits and dashes, and does not start with a dash",
+            hint="choose a name like part-1",
         )
     return release
 
 
 def read_manifests(folder: Path) -> list[dict[str, Any]]:
-    """The manifests of all releases, retired ones too, by id.
+    """The manifests of all releases, including retired ones, in the order of their ids.
 
     Raises:
-        StoreError: one cannot be read.
+        StoreError: a manifest is damaged or cannot be read.
     """
     if not folder.is_dir():
         return []
@@ -57,50 +58,51 @@ def read_manifests(folder: Path) -> list[dict[str, Any]]:
             continue
         try:
             manifest = orjson.loads((path / MANIFEST).read_bytes())
-            if manifest["format"] not in _READABLE:
+            if manifest["format"] not in _READABLE_FORMATS:
                 raise StoreError(f"the release {path.name} was written by a newer Tocsin", hint="update Tocsin")
             for name in ("people", "records", "value_sample", "normaliser"):
                 int(manifest[name])
             if manifest["id"] != path.name or not {"sets", "values", "retired"} <= manifest.keys():
-                raise ValueError("another id, or no sets")
+                raise ValueError("another id, or a missing field")
             bits = manifest.get("cuts", [KEPT_BITS, KEPT_BITS])
             if len(bits) != 2 or not all(MIN_KEPT_BITS <= int(each) <= KEPT_BITS for each in bits):
-                raise ValueError("tags of no length that is kept")
+                raise ValueError("invalid number of kept bits")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"the manifest of the release {path.name} cannot be used",
+                f"the manifest of the release {path.name} is damaged or cannot be read",
                 hint=f"restore {path} from a backup, or delete it and register the release again",
             ) from error
         found.append(manifest)
     return found
 
 
-def retire(folder: Path, release: str, now: datetime) -> dict[str, Any]:
-    """Delete the tag sets of a release and keep its manifest: it is compared with no more. Returns the manifest.
+def retire_release(folder: Path, release: str, now: datetime) -> dict[str, Any]:
+    """Delete the tag sets of a release and return its manifest, which is kept; no sample is compared with it any more.
 
-    Killed half-way it is retired all the same; the next call deletes the sets that were left.
+    A call that is killed half-way has retired the release all the same; the next call deletes the remaining sets.
 
     Raises:
         InputError: there is no such release.
-        StoreFull, StoreError: it cannot be written.
+        StoreFull: no space is left.
+        StoreError: the files cannot be written.
     """
     path = folder / check_id(release)
     manifest = next((each for each in read_manifests(folder) if each["id"] == release), None)
     if manifest is None:
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
-    with writing(folder), locked(folder):
+    with file_errors_as_ours(folder), write_lock(folder):
         if manifest["retired"] is None:
             manifest["retired"] = now.isoformat()
             write_manifest(path, manifest)
         for file in path.rglob("*.tags"):
             file.unlink()
-        sync(path)
-        write_union(folder, active_in(folder))
+        sync_folder(path)
+        write_merged_sets(folder, active_releases(folder))
     return manifest
 
 
-def remove(folder: Path, release: str) -> None:
-    """Delete a release whole; its id may be used again.
+def remove_release(folder: Path, release: str) -> None:
+    """Delete a release with its manifest; its id may be used again.
 
     Raises:
         InputError: there is no such release.
@@ -109,43 +111,43 @@ def remove(folder: Path, release: str) -> None:
     path = folder / check_id(release)
     if not path.is_dir():
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
-    with writing(folder), locked(folder):
-        # out of sight in one step: half a release must never be opened
-        aside = folder / f".{release}.gone"
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
-        shutil.rmtree(aside)
-        sync(folder)
-        write_union(folder, active_in(folder))
+    with file_errors_as_ours(folder), write_lock(folder):
+        # renamed before it is deleted, so that nobody opens a release of which a part is gone
+        deleted = folder / f".{release}.gone"
+        shutil.rmtree(deleted, ignore_errors=True)
+        path.rename(deleted)
+        shutil.rmtree(deleted)
+        sync_folder(folder)
+        write_merged_sets(folder, active_releases(folder))
 
 
-def active_in(folder: Path) -> dict[str, Release]:
-    """The releases that samples are compared with, by id; raises as `read_manifests`."""
+def active_releases(folder: Path) -> dict[str, StoredRelease]:
+    """The releases that samples are compared with, by id; raises what `read_manifests` raises."""
     return {
-        manifest["id"]: Release(folder / manifest["id"], manifest)
+        manifest["id"]: StoredRelease(folder / manifest["id"], manifest)
         for manifest in read_manifests(folder)
         if manifest["retired"] is None and manifest["normaliser"] == VERSION
     }
 
 
-def dump(manifest: Mapping[str, Any]) -> bytes:
-    """As the file of it is written."""
+def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
+    """The bytes of the manifest file."""
     return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest of a release whole or not at all, and make sure that it is on the disk."""
-    aside = folder / f".{MANIFEST}.new"
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:  # noqa: PTH123 - its mode
-        out.write(dump(manifest))
+    """Write the manifest of a release atomically and flush it to the disk."""
+    temporary = folder / f".{MANIFEST}.new"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:  # noqa: PTH123 - its mode
+        out.write(encode_manifest(manifest))
         out.flush()
         os.fsync(out.fileno())
-    aside.replace(folder / MANIFEST)
-    sync(folder)
+    temporary.replace(folder / MANIFEST)
+    sync_folder(folder)
 
 
-def sync(folder: Path) -> None:
-    """Make sure that the names in a folder are on the disk."""
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -154,8 +156,8 @@ def sync(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One writer at a time, in whatever process."""
+def write_lock(folder: Path) -> Iterator[None]:
+    """Wait until no other writer, in any process, works in the folder, and keep others out."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -165,12 +167,20 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Errors of the file system become ours; what lies aside is deleted with the next write of that release."""
+def file_errors_as_ours(folder: Path) -> Iterator[None]:
+    """Make the folder if it is absent, and turn errors of the file system into StoreFull or StoreError.
+
+    An interrupted writer leaves a temporary folder; the next write of the same release deletes it.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull("no space is left for the release", hint="make room; nothing was changed") from error
-        raise StoreError(f"the release cannot be written: {error.strerror}", hint=f"check {folder}") from error
+            raise StoreFull(
+                "no space is left on the disk for the release",
+                hint="free some space and try again; nothing was changed",
+            ) from error
+        raise StoreError(
+            f"the release cannot be written: {error.strerror}", hint=f"check the permissions of {folder}"
+        ) from error

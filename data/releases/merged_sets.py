@@ -1,14 +1,18 @@
-"""What any release holds, as few look-ups: small releases are merged into segments, large ones answer for themselves.
+"""The tag sets of all releases merged into few, so that a tag is looked up in few sets.
 
-    releases/.union/index.json         the segments, and which releases each is made of
+    releases/.union/index.json         the segments, and which releases each of them merges
     releases/.union/N/name+dob.tags …  the merged sets of a segment
 
-Everything here is made from the releases and can be made again: a release that no segment holds is looked up itself,
-and a segment that holds one which was retired is not used. Only releases that are cut to the same bits (`data.releases.cut_bits`) are
-merged: what was cut off is gone; a sieve (`data.tagsets.bloom_filter`) keeps strangers from being looked up in each of many segments.
-Segments of one cut grow as in a log-structured merge tree: one is
-merged with all smaller ones once these are half as large, so that their number grows with the logarithm of the size
-of everything, a release is rewritten seldom, and the largest release is never copied.
+Small releases are merged into segments; large ones are looked up themselves. Everything here is derived from the
+releases and can be made again: a release that is in no segment is looked up itself, and a segment that contains a
+retired release is not used.
+
+Only releases that keep the same number of bits (`data.releases.kept_bits`) can be merged, because truncated bits are
+lost. A Bloom filter (`data.tagsets.bloom_filter`) saves the look-up of foreign tags in each of many segments.
+
+The segments of one number of bits grow as in a log-structured merge tree: a segment is merged with all smaller ones
+once these together are half as large. So the number of segments grows with the logarithm of the total size, a release
+is rewritten seldom, and the largest release is never copied.
 """
 
 from __future__ import annotations
@@ -30,214 +34,236 @@ from data.tagsets.bloom_filter import MAX_MEMBERS, BloomFilter
 from data.tagsets.elias_fano import EliasFanoSet, open_tag_set
 from data.tagsets.tagset import KEPT_BITS, TagSet, write_atomically
 
-AnySet = TagSet | EliasFanoSet
+AnyTagSet = TagSet | EliasFanoSet
 
-FOLDER, INDEX = ".union", "index.json"
-# So many sets and more are sifted before they are asked.
-_MANY = 4
-# Segments smaller than this are merged however they compare.
-SMALL = 20_000
+MERGED_FOLDER, INDEX_FILE = ".union", "index.json"
+# A Bloom filter is built for so many sets or more.
+_MIN_FILTERED_SETS = 4
+# Segments of at most so many records are always merged.
+SMALL_SEGMENT = 20_000
 
 
-class Member(Protocol):
-    """A release as the union sees it."""
+class MergeableRelease(Protocol):
+    """What this module needs of a release."""
 
     records: int
-    cuts: tuple[int, int]
+    kept_bits: tuple[int, int]
 
     @property
-    def sets(self) -> Mapping[Kind, AnySet]:
-        """By kind of record key."""
+    def sets(self) -> Mapping[Kind, AnyTagSet]:
+        """The record keys, one set for each kind."""
         ...
 
     @property
-    def values(self) -> Mapping[Kind, AnySet]:
-        """By kind of value."""
+    def values(self) -> Mapping[Kind, AnyTagSet]:
+        """The single values, one set for each kind."""
         ...
 
     @property
-    def notes(self) -> AnySet | None:
-        """Prints of free texts."""
+    def notes(self) -> AnyTagSet | None:
+        """The prints of free texts; None if the release has none."""
         ...
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Merged releases: their ids, where their sets lie, how many records they have together, and how they are cut."""
+    """Merged releases.
 
-    members: tuple[str, ...]
+    Attributes:
+        releases: their ids.
+        folder: holds the merged sets.
+        records: of all these releases together.
+        words: names of the sets, as in `sets`.
+        kept_bits: how many bits are kept of a record key, and of a value.
+    """
+
+    releases: tuple[str, ...]
     folder: Path
     records: int
     words: tuple[str, ...]
-    cuts: tuple[int, int] = (KEPT_BITS, KEPT_BITS)
+    kept_bits: tuple[int, int] = (KEPT_BITS, KEPT_BITS)
 
     @cached_property
-    def sets(self) -> Mapping[str, AnySet]:
-        """By word: `name+dob`, `values/nir`, `notes`."""
+    def sets(self) -> Mapping[str, AnyTagSet]:
+        """The sets by name: `name+dob`, `values/nir`, `notes`."""
         return {word: open_tag_set(self.folder / f"{word}.tags") for word in self.words}
 
 
-def _sets_of(member: Member) -> dict[str, AnySet]:
-    found: dict[str, AnySet] = {kind.word: member.sets[kind] for kind in RECORD_KINDS if kind in member.sets}
-    found |= {f"values/{kind.word}": member.values[kind] for kind in VALUE_KINDS if kind in member.values}
-    if member.notes is not None:
-        found["notes"] = member.notes
+def _sets_by_word(release: MergeableRelease) -> dict[str, AnyTagSet]:
+    found: dict[str, AnyTagSet] = {kind.word: release.sets[kind] for kind in RECORD_KINDS if kind in release.sets}
+    found |= {f"values/{kind.word}": release.values[kind] for kind in VALUE_KINDS if kind in release.values}
+    if release.notes is not None:
+        found["notes"] = release.notes
     return found
 
 
-class Union:
-    """All releases at once."""
+class MergedSets:
+    """Look-ups in all releases at once. A set is named by its word: `name+dob`, `values/nir`, `notes`."""
 
-    def __init__(self, active: Mapping[str, Member], segments: Sequence[Segment]) -> None:
-        covered = {name for segment in segments for name in segment.members}
-        singles = [_sets_of(release) for name, release in active.items() if name not in covered]
-        # opened now: a damaged one must not be found out in the middle of a sample
-        self._sets: dict[str, list[AnySet]] = {}
+    def __init__(self, active: Mapping[str, MergeableRelease], segments: Sequence[Segment]) -> None:
+        covered = {name for segment in segments for name in segment.releases}
+        singles = [_sets_by_word(release) for name, release in active.items() if name not in covered]
+        # all sets are opened now, so that a damaged one is not discovered in the middle of a sample
+        self._sets: dict[str, list[AnyTagSet]] = {}
         for sets in [*(segment.sets for segment in segments), *singles]:
-            for word, held in sets.items():
-                self._sets.setdefault(word, []).append(held)
-        for several in self._sets.values():
-            several.sort(key=len, reverse=True)
+            for word, tag_set in sets.items():
+                self._sets.setdefault(word, []).append(tag_set)
+        for same_word in self._sets.values():
+            same_word.sort(key=len, reverse=True)
         self._filters: dict[str, tuple[int, BloomFilter | None]] = {}
 
-    def holds(self, word: str, tags: U64) -> Bools:
-        """Shape of `tags`: which any release holds, in its set of this word."""
+    def contains(self, word: str, tags: U64) -> Bools:
+        """Which tags any release holds in its set of this word; shape of `tags`."""
         found = np.zeros((len(tags), 1), bool)
         self.look_up_column(word, tags.reshape(-1, 1), 0, found)
         return found[:, 0]
 
     def look_up_column(self, word: str, tags: U64, column: int, found: Bools) -> None:
-        """`holds` of one column of tags, shape (n, columns), into that of `found`."""
+        """Look up one column of tags, shape (n, columns), and mark those that any release holds in that of `found`."""
         if word not in self._filters:
-            # threads that make it at once make the same
-            self._filters[word] = self._bloom_filter(word)
-        direct, bloom_filter = self._filters[word]
+            # threads that build it at the same time build equal filters
+            self._filters[word] = self._build_filter(word)
+        unfiltered, bloom_filter = self._filters[word]
         sets = self._sets.get(word, [])
-        for held in sets[:direct]:
-            held.look_up_column(tags, column, found)
+        for tag_set in sets[:unfiltered]:
+            tag_set.look_up_column(tags, column, found)
         if bloom_filter is None:
             return
         rows = bloom_filter.candidate_rows(tags, column, found)
         if not len(rows):
             return
-        some = tags[rows, column].reshape(-1, 1)
-        hits = np.zeros(some.shape, bool)
-        for held in sets[direct:]:
-            held.look_up_column(some, 0, hits)
+        candidates = tags[rows, column].reshape(-1, 1)
+        hits = np.zeros(candidates.shape, bool)
+        for tag_set in sets[unfiltered:]:
+            tag_set.look_up_column(candidates, 0, hits)
         found[rows, column] = hits[:, 0]
 
-    def _bloom_filter(self, word: str) -> tuple[int, BloomFilter | None]:
-        """How many sets are asked for every tag, and what tells of the smaller ones' strangers; None where those are few.
+    def _build_filter(self, word: str) -> tuple[int, BloomFilter | None]:
+        """How many of the largest sets are looked up for every tag, and a filter over the others; None if they are few.
 
-        Releases of all sizes are cut to a dozen different numbers of bits, and as many sets would be asked in turn.
+        Releases of all sizes keep a dozen different numbers of bits, so that without a filter every tag would be looked
+        up in as many sets.
         """
         sets = self._sets.get(word, [])
-        direct, members = len(sets), 0
-        while direct and members + len(sets[direct - 1]) <= MAX_MEMBERS:
-            direct -= 1
-            members += len(sets[direct])
-        if len(sets) - direct < _MANY:
+        unfiltered, members = len(sets), 0
+        while unfiltered and members + len(sets[unfiltered - 1]) <= MAX_MEMBERS:
+            unfiltered -= 1
+            members += len(sets[unfiltered])
+        if len(sets) - unfiltered < _MIN_FILTERED_SETS:
             return len(sets), None
-        return direct, BloomFilter((held.to_array() for held in sets[direct:]), members)
+        return unfiltered, BloomFilter((tag_set.to_array() for tag_set in sets[unfiltered:]), members)
 
 
-def read_segments(folder: Path, active: Mapping[str, Member]) -> list[Segment]:
-    """The segments that hold active releases alone, each release in one of them at most.
+def read_segments(folder: Path, active: Mapping[str, MergeableRelease]) -> list[Segment]:
+    """The segments that contain only active releases; each release is in one of them at most.
 
     Raises:
         StoreError: the index is damaged.
     """
-    path = folder / FOLDER / INDEX
+    path = folder / MERGED_FOLDER / INDEX_FILE
     try:
-        held = orjson.loads(path.read_bytes())
+        index = orjson.loads(path.read_bytes())
         found = [
             Segment(
                 tuple(each["members"]),
-                folder / FOLDER / each["id"],
+                folder / MERGED_FOLDER / each["id"],
                 int(each["records"]),
                 tuple(each["words"]),
-                # before there were others all sets had one cut
+                # in an index of an earlier version all sets keep the same number of bits
                 tuple(each.get("cuts", (KEPT_BITS, KEPT_BITS))),
             )
-            for each in held["segments"]
+            for each in index["segments"]
         ]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            "the index of the union of all releases cannot be used",
-            hint=f"delete {path.parent}: it is made again with the next release",
+            "the index of the merged releases is damaged or cannot be read",
+            hint=f"delete {path.parent}: it is made again when the next release is registered",
         ) from error
-    return [segment for segment in found if all(name in active for name in segment.members)]
+    return [segment for segment in found if all(name in active for name in segment.releases)]
 
 
-def write_union(folder: Path, active: Mapping[str, Member]) -> None:
-    """Merge what has to be merged, write the index, and delete what it no longer names.
+def write_merged_sets(folder: Path, active: Mapping[str, MergeableRelease]) -> None:
+    """Merge the releases that should be merged, write the index, and delete segments that it no longer names.
 
-    The caller sees to it that nobody else writes.
+    The caller must make sure that nobody else writes in the folder.
     """
-    root = folder / FOLDER
+    root = folder / MERGED_FOLDER
     if not active:
         shutil.rmtree(root, ignore_errors=True)
         return
     root.mkdir(mode=0o700, exist_ok=True)
     kept = read_segments(folder, active)
-    covered = {name for segment in kept for name in segment.members}
-    parts = [_Part(segment.members, segment.records, segment.cuts, segment) for segment in kept]
-    parts += [_Part((name,), release.records, release.cuts) for name, release in active.items() if name not in covered]
+    covered = {name for segment in kept for name in segment.releases}
+    parts = [_MergeInput(segment.releases, segment.records, segment.kept_bits, segment) for segment in kept]
+    parts += [
+        _MergeInput((name,), release.records, release.kept_bits)
+        for name, release in active.items()
+        if name not in covered
+    ]
     segments = []
-    for cuts in sorted({part.cuts for part in parts}):
-        alike = sorted((part for part in parts if part.cuts == cuts), key=lambda part: (part.records, part.members))
-        together = _to_merge([part.records for part in alike])
-        if together > 1:
-            alike = [_merge(root, alike[:together], active), *alike[together:]]
+    for kept_bits in sorted({part.kept_bits for part in parts}):
+        alike = [part for part in parts if part.kept_bits == kept_bits]
+        alike.sort(key=lambda part: (part.records, part.releases))
+        to_merge = _count_to_merge([part.records for part in alike])
+        if to_merge > 1:
+            alike = [_merge(root, alike[:to_merge], active), *alike[to_merge:]]
         segments += [part.segment for part in alike if part.segment is not None]
     index = [
         {
             "id": each.folder.name,
-            "members": each.members,
+            "members": each.releases,
             "records": each.records,
             "words": each.words,
-            "cuts": each.cuts,
+            "cuts": each.kept_bits,
         }
         for each in segments
     ]
-    write_atomically(root / INDEX, b"", [memoryview(orjson.dumps({"segments": index}))])
+    write_atomically(root / INDEX_FILE, b"", [memoryview(orjson.dumps({"segments": index}))])
     named = {segment.folder.name for segment in segments}
     for path in root.iterdir():
         if path.is_dir() and path.name not in named:
-            # whoever has it open keeps it until he opens the releases again
+            # a process that has mapped these files keeps them until it opens the releases again
             shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)
-class _Part:
-    members: tuple[str, ...]
+class _MergeInput:
+    """A release or an existing segment (then `segment` is given) that may be merged."""
+
+    releases: tuple[str, ...]
     records: int
-    cuts: tuple[int, int]
+    kept_bits: tuple[int, int]
     segment: Segment | None = field(default=None)
 
 
-def _to_merge(records: Sequence[int]) -> int:
-    """How many of the smallest parts, their sizes in order, are merged: up to the largest that the smaller ones reach."""
-    reach, before = 0, 0
+def _count_to_merge(records: Sequence[int]) -> int:
+    """How many of the smallest parts are merged; `records` are their sizes in ascending order.
+
+    The last part that is merged is the largest one that is small, or at most twice as large as all smaller ones
+    together.
+    """
+    count, before = 0, 0
     for number, size in enumerate(records, 1):
-        if number > 1 and (2 * before >= size or size <= SMALL):
-            reach = number
+        if number > 1 and (2 * before >= size or size <= SMALL_SEGMENT):
+            count = number
         before += size
-    return reach
+    return count
 
 
-def _merge(root: Path, parts: Sequence[_Part], active: Mapping[str, Member]) -> _Part:
-    members = tuple(sorted(name for part in parts for name in part.members))
+def _merge(root: Path, parts: Sequence[_MergeInput], active: Mapping[str, MergeableRelease]) -> _MergeInput:
+    releases = tuple(sorted(name for part in parts for name in part.releases))
     taken = {int(path.name) for path in root.iterdir() if path.name.isdigit()}
     final = root / str(max(taken, default=0) + 1)
     (final / "values").mkdir(mode=0o700, parents=True)
     final.chmod(0o700)
-    sources = [part.segment.sets if part.segment is not None else _sets_of(active[part.members[0]]) for part in parts]
+    sources = [
+        part.segment.sets if part.segment is not None else _sets_by_word(active[part.releases[0]]) for part in parts
+    ]
     words = sorted({word for source in sources for word in source})
     for word in words:
         EliasFanoSet.union([source[word] for source in sources if word in source]).save(final / f"{word}.tags")
     records = sum(part.records for part in parts)
-    cuts = parts[0].cuts
-    return _Part(members, records, cuts, Segment(members, final, records, tuple(words), cuts))
+    kept_bits = parts[0].kept_bits
+    return _MergeInput(releases, records, kept_bits, Segment(releases, final, records, tuple(words), kept_bits))

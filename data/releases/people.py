@@ -1,4 +1,4 @@
-"""Which rows are the same person, from record keys alone; what is known of these people is left to others."""
+"""Finds, from record keys alone, which rows belong to the same person."""
 
 from __future__ import annotations
 
@@ -8,81 +8,83 @@ from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import read_only
 from data.hashing.tags import RECORD_KINDS, Kind
 
-# What a row's identity hangs on, the most telling first (coincidence rates: COINCIDENCE in crawler.lineage.chance_matches).
-FAMILIES: tuple[tuple[Kind, ...], ...] = (
+# The keys that identify the person of a row, the most reliable first (how often two people share one by coincidence:
+# COINCIDENCE in crawler.lineage.chance_matches).
+KEY_FAMILIES: tuple[tuple[Kind, ...], ...] = (
     (Kind.NIR_DOB, Kind.NIR_FIRST),
     (Kind.NAME_DOB,),
     (Kind.EMAIL_FIRST,),
     (Kind.PHONE_FIRST,),
     (Kind.PHONE_DOB,),
 )
-# Bits of a map by which keys are found that no other row has: at 8 to 16 a row, one key in 10 to 16 is looked at again.
-_BITS_A_ROW, _LEAST_BITS, _MOST_BITS = 8, 6, 32
-_ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-# Above so many rows, how many people share a key is counted on one key in SHARED_SAMPLE: 500 of 300,000 people share
-# a telephone and a first name with another one, of whom 30 tell the rate well enough.
+# Size of the bitmaps by which most keys that no other row has are ruled out: with 8 to 16 bits per row, one key in 10
+# to 16 must still be compared.
+_BITS_PER_ROW, _MIN_BITMAP_BITS, _MAX_BITMAP_BITS = 8, 6, 32
+_TIE_WEIGHTS = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+# Above so many rows, only one key in SHARED_SAMPLE is counted to learn how many people share a key: of 300,000 people
+# 500 share a telephone and a first name with another person, and a sample of 30 of them gives the rate well enough.
 SHARED_EXACT, SHARED_SAMPLE = 200_000, 16
 
 
 def group_people(keys: U64) -> I64:
-    """The person of each row, numbered 0..p-1 in no special order.
+    """The number of the person of each row, 0..p-1 in no special order.
 
-    Each row speaks through its most telling family of keys that is there: NIR, else name+dob, else email+first, and
-    so on. It joins the rows that share such a key; of those that also hold something more telling, one alone, so that
-    two people with a number each are not made one by a namesake without number. A person whose number was
+    Each row is identified by the most reliable family of keys that it has: NIR, else name+dob, else email+first, and so
+    on. It is grouped with the rows that share such a key. Among rows that also have a more reliable key it joins only
+    one, so that a namesake without a NIR does not merge two people who each have their own. A person whose NIR was
     mistyped in one row counts twice: the count errs towards more people, which hides nothing.
 
     Args:
-        keys: shape (n, 6), columns as `RECORD_KINDS`, 0 for absent; every row has at least one key.
+        keys: shape (n, 6), columns as `RECORD_KINDS`, 0 where a row has no such key; every row has at least one key.
 
     Returns:
-        Shape (n,). Which rows are together does not hang on their order.
+        Shape (n,). The groups do not depend on the order of the rows.
     """
-    shared = _shares_a_key(keys)
+    shared = _has_shared_key(keys)
     rows = np.flatnonzero(shared)
     if not len(rows):
         return np.arange(len(keys))
-    # whoever shares no key is alone: mostly nearly all, which cost one sort a column and no memory to speak of
+    # rows that share no key, usually nearly all, are one person each: they cost a scan of each column and little memory
     people = np.cumsum(~shared, dtype=np.int64)
     people -= 1
-    people[rows] = _group(keys[rows]) + people[-1] + 1
+    people[rows] = _group_by_shared_keys(keys[rows]) + people[-1] + 1
     return people
 
 
-def _shares_a_key(keys: U64) -> Bools:
-    """Shape (n,): the rows that have a key which another row has as well."""
+def _has_shared_key(keys: U64) -> Bools:
+    """Shape (n,): the rows that share a key with another row."""
     from data.releases import people_kernels
 
     keys = read_only(keys, np.uint64)
     shared = np.zeros(len(keys), bool)
-    bits = min(_MOST_BITS, max(_LEAST_BITS, (_BITS_A_ROW * len(keys)).bit_length()))
-    once, twice = np.empty(1 << bits - 3, np.uint8), np.empty(1 << bits - 3, np.uint8)
+    bits = min(_MAX_BITMAP_BITS, max(_MIN_BITMAP_BITS, (_BITS_PER_ROW * len(keys)).bit_length()))
+    seen_once, seen_twice = np.empty(1 << bits - 3, np.uint8), np.empty(1 << bits - 3, np.uint8)
     for column in range(keys.shape[1]):
-        once[:], twice[:] = 0, 0
-        suspects = people_kernels.suspects(keys, column, bits, once, twice)
-        shared[suspects[_repeated(keys[suspects, column])]] = True
+        seen_once[:], seen_twice[:] = 0, 0
+        possible_repeats = people_kernels.possible_repeats(keys, column, bits, seen_once, seen_twice)
+        shared[possible_repeats[_repeated(keys[possible_repeats, column])]] = True
     return shared
 
 
-def _group(keys: U64) -> I64:
-    """`group_people` of rows most of which share a key."""
+def _group_by_shared_keys(keys: U64) -> I64:
+    """`group_people`, without the short cut for rows that share no key."""
     n = len(keys)
-    level = np.full(n, len(FAMILIES), np.int64)
-    for rank in range(len(FAMILIES) - 1, -1, -1):
-        for kind in FAMILIES[rank]:
+    level = np.full(n, len(KEY_FAMILIES), np.int64)
+    for rank in range(len(KEY_FAMILIES) - 1, -1, -1):
+        for kind in KEY_FAMILIES[rank]:
             level[keys[:, RECORD_KINDS.index(kind)] != 0] = rank
-    # the most telling rows first; ties are broken by what rows hold, not by where they stand
-    tie = (keys * _ODD).sum(axis=1, dtype=np.uint64)
+    # rows with the most reliable keys first; ties are broken by the keys of a row, not by its place
+    tie = (keys * _TIE_WEIGHTS).sum(axis=1, dtype=np.uint64)
     ranked = np.lexsort((tie, level))
     members, heads = [], []
-    for rank, family in enumerate(FAMILIES):
+    for rank, family in enumerate(KEY_FAMILIES):
         for kind in family:
             column = keys[:, RECORD_KINDS.index(kind)]
             rows = ranked[(column[ranked] != 0) & (level[ranked] <= rank)]
             rows = rows[_repeated(column[rows])]
             if not len(rows):
                 continue
-            # within one key the first of `ranked` is the head that the others join
+            # of the rows that share a key, the first in `ranked` is the head, and the others join it
             order = rows[np.argsort(column[rows], kind="stable")]
             first = np.ones(len(order), bool)
             first[1:] = column[order[1:]] != column[order[:-1]]
@@ -90,21 +92,21 @@ def _group(keys: U64) -> I64:
             joins = (level[order] == rank) & ~first
             members.append(order[joins])
             heads.append(head[joins])
-    return _components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
+    return _connected_components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
 
 
 def _repeated(tags: U64) -> Bools:
-    """Which tags occur more than once: mostly few, and only they need the costlier sort."""
+    """Which tags occur more than once. They are usually few: only they need a costlier sort."""
     ordered = np.sort(tags)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(twice):
+    repeated_tags = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated_tags):
         return np.zeros(len(tags), bool)
-    place = np.minimum(np.searchsorted(twice, tags), len(twice) - 1)
-    repeated: Bools = twice[place] == tags
+    place = np.minimum(np.searchsorted(repeated_tags, tags), len(repeated_tags) - 1)
+    repeated: Bools = repeated_tags[place] == tags
     return repeated
 
 
-def _components(n: int, a: I64, b: I64) -> I64:
+def _connected_components(n: int, a: I64, b: I64) -> I64:
     """Connected components of n nodes and the edges a-b, numbered from 0 without gaps."""
     label = np.arange(n)
     while True:
@@ -112,7 +114,7 @@ def _components(n: int, a: I64, b: I64) -> I64:
         before = label.copy()
         np.minimum.at(label, label[a], low)
         np.minimum.at(label, label[b], low)
-        # short cuts: without them a chain of n rows takes n rounds
+        # path halving: without it a chain of n rows takes n rounds
         label = label[label]
         label = label[label]
         if np.array_equal(label, before):
@@ -122,21 +124,22 @@ def _components(n: int, a: I64, b: I64) -> I64:
     return numbers
 
 
-def shared_keys(keys: U64, people: I64) -> dict[Kind, tuple[int, int, int]]:
-    """How often two people have the same key: per kind (people more than keys, people who have one, of one key in so many).
+def count_shared_keys(keys: U64, people: I64) -> dict[Kind, tuple[int, int, int]]:
+    """For each kind of key, how often two people share one: (people minus keys, people with a key, sampling step).
 
-    Fathers and sons of one first name share telephones and mailboxes; namesakes are born on one day. Where nothing
-    but that key is left of them, they look like one person.
+    A father and a son with the same first name may share a telephone or a mailbox, and namesakes may be born on the
+    same day. If nothing but that key remains of them, they look like one person. The counts cover one key in `sampling
+    step`.
 
     Args:
-        keys: shape (n, 6), columns as `RECORD_KINDS`, 0 for absent.
-        people: shape (n,), the person of each row, as `group_people` gives it.
+        keys: shape (n, 6), columns as `RECORD_KINDS`, 0 where a row has no such key.
+        people: shape (n,), the person of each row, the result of `group_people`.
     """
     one_in = 1 if len(keys) <= SHARED_EXACT else SHARED_SAMPLE
     found = {}
     for column, kind in enumerate(RECORD_KINDS):
         tags = keys[:, column]
-        # by high bits: low ones choose what a sample of values holds
+        # chosen by high bits, because low bits choose the sample of values
         chosen = np.flatnonzero((tags != 0) & (tags >> np.uint64(40) & np.uint64(one_in - 1) == 0))
         if not len(chosen):
             continue
@@ -153,17 +156,22 @@ def shared_keys(keys: U64, people: I64) -> dict[Kind, tuple[int, int, int]]:
 
 
 def count_people(keys: U64) -> int:
-    """How many people rows of shape (n, 6) speak of; rows without any key count for none."""
-    keyed = any_key(keys)
-    # not numbered, and not copied where every row has a key: of 15 M rows that is 120 and 720 MB
+    """The number of people in rows of keys, shape (n, 6); rows without any key do not count."""
+    keyed = rows_with_key(keys)
+    # people are not numbered, and rows are not copied if all have a key: for 15 M rows that saves 120 and 720 MB
     some = keys if keyed.all() else keys[keyed]
-    shared = np.flatnonzero(_shares_a_key(some))
+    shared = np.flatnonzero(_has_shared_key(some))
     alone = len(some) - len(shared)
-    return alone + (int(_group(some[shared]).max()) + 1 if len(shared) else 0)
+    return alone + (int(_group_by_shared_keys(some[shared]).max()) + 1 if len(shared) else 0)
 
 
 def any_per_person(people: I64, rows: Bools) -> Bools:
-    """Shape (p, columns): what is true in at least one row, of shape (n, columns), of a person; see `group_people`."""
+    """For each person, shape (p, columns), what is true in at least one of their rows.
+
+    Args:
+        people: shape (n,), the person of each row, the result of `group_people`.
+        rows: shape (n, columns).
+    """
     from data.releases import people_kernels
 
     found = np.zeros((int(people.max()) + 1 if len(people) else 0, rows.shape[1]), bool)
@@ -171,8 +179,9 @@ def any_per_person(people: I64, rows: Bools) -> Bools:
     return found
 
 
-def any_key(rows: U64 | Bools) -> Bools:
-    """Shape (n,): the rows, shape (n, 6), that have any key; column by column, which is 4 times as fast as numpy's `any`."""
+def rows_with_key(rows: U64 | Bools) -> Bools:
+    """Shape (n,): which rows, shape (n, 6), have any key."""
+    # column by column, which is 4 times as fast as numpy's `any`
     found: Bools = rows[:, 0] != 0
     for column in range(1, rows.shape[1]):
         found |= rows[:, column] != 0

@@ -158,9 +158,9 @@ def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
 @pass_home
 def retire(home: Home, name: str) -> None:
     """Compare with a release no more: its tags are deleted, its manifest stays."""
-    from data.releases.folder import retire as withdraw
+    from data.releases.folder import retire_release
 
-    found = withdraw(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
+    found = retire_release(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
     _keep_prints(home, found["id"], [])
     click.echo(f"release {found['id']} is retired, its tags are deleted")
     note("a running daemon compares with it until it reads its home again:  kill -HUP PID")

@@ -141,7 +141,7 @@ def _sources(home: Home) -> Iterator[Check]:
 def _sets(home: Home) -> Iterator[Check]:
     from data.case.watchlist import Watchlist
     from data.hashing.case_keys import parse_match_key
-    from data.releases.releases import Releases
+    from data.releases.known_releases import KnownReleases
 
     case = parse_match_key(home.match_key_text()).derive().case
     clients = Watchlist.open(home.watchlist_dir, case=case).clients()
@@ -152,7 +152,7 @@ def _sets(home: Home) -> Iterator[Check]:
         f"{counted(active, 'canary', 'canaries')} of {counted(len(clients), 'client')}",
         "" if active else "tocsin canary generate, or import a bundle",
     )
-    yield Check("releases", "ok", f"{len(Releases.open(home.releases_dir))} are known")
+    yield Check("releases", "ok", f"{len(KnownReleases.open(home.releases_dir))} are known")
 
 
 # Each program, the Debian package that brings it, and what is lost without it.

@@ -15,7 +15,7 @@ from data.case.bundle import read_bundle, write_bundle
 from data.case.watchlist import Watchlist, import_bundle
 from data.hashing.case_keys import MatchKey
 from data.model import Finding
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from scheduler.canaries.enrolment import enrol_rows
 from tests.synth.people import COLUMNS, HEADERS, Person, row, to_csv
 
@@ -37,12 +37,12 @@ def examining(folder: Path, released: Sequence[Person] = (), *, bwrap: bool | No
     """An examiner over the case in a folder, in which these people were released before as a table."""
     with Sandbox(Limits(wall=60), bwrap=bwrap) as sandbox:
         examiner = Examiner(
-            KEYS, Watchlist.open(folder / "watchlist", case=KEYS.case), Releases.open(folder / "releases"), sandbox
+            KEYS, Watchlist.open(folder / "watchlist", case=KEYS.case), KnownReleases.open(folder / "releases"), sandbox
         )
         if released:
             examine(examiner, to_csv(released), release="part-1")
             examiner.builders["part-1"].write(folder / "releases", {"case": KEYS.case})
-            examiner.releases = Releases.open(folder / "releases")
+            examiner.releases = KnownReleases.open(folder / "releases")
         yield examiner
 
 

@@ -20,7 +20,7 @@ from data.hashing.tags import Kind, probe_tags, record_keys
 from data.identifiers.normalise_columns import normalise_column
 from data.model import Lineage
 from data.releases.builder import ReleaseBuilder
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from data.tagsets.tagset import distinct
 from tests.synth import population as synth
 from tests.synth.population import ROLES, Crowd, Dump
@@ -124,7 +124,7 @@ class World:
         for name, people in (("base", self.base), ("whole", self.whole), ("other", self.other)):
             register(folder, name, synth.dump(people))
         self.bare = self.base.take(slice(0, size))
-        self.releases = Releases.open(folder)
+        self.releases = KnownReleases.open(folder)
 
     def pick(self, people: Crowd, count: int) -> Crowd:
         return people.take(self.dice.permutation(len(people))[:count])
@@ -181,11 +181,11 @@ def register(folder: Path, name: str, table: Dump) -> None:
     builder.write(folder, {"name": name})
 
 
-def judge(releases: Releases, table: Dump, *, hits: bool, excel: bool = False) -> tuple[Lineage, float]:
+def judge(releases: KnownReleases, table: Dump, *, hits: bool, excel: bool = False) -> tuple[Lineage, float]:
     """The lineage of a dump as the examiner makes it, and the seconds that it took."""
     begin = time.perf_counter()
     read = read_tables(releases, [table], excel=excel)
-    second = SecondLook(KEY, read.doubtful, releases.holds)
+    second = SecondLook(KEY, read.doubtful, releases.contains)
     found = compare(read.keys, read.values, releases, has_hits=hits, seen=read.seen, second=second)
     return found, time.perf_counter() - begin
 
@@ -200,7 +200,7 @@ class Read:
     doubtful: Doubtful
 
 
-def read_tables(releases: Releases, tables: Iterable[Dump], *, excel: bool = False) -> Read:
+def read_tables(releases: KnownReleases, tables: Iterable[Dump], *, excel: bool = False) -> Read:
     """The tags of a dump that comes in parts, the second look at some people in doubt prepared."""
     doubtful = Doubtful()
     parts = []
@@ -210,11 +210,11 @@ def read_tables(releases: Releases, tables: Iterable[Dump], *, excel: bool = Fal
             for role, column in table.items()
         }
         keys, values = tags_of(forms)
-        seen = releases.held(keys)
+        seen = releases.find_known_keys(keys)
         if names_swapped(keys, seen):
             forms |= {"first": forms["surname"], "surname": forms["first"]}
             keys, values = tags_of(forms)
-            seen = releases.held(keys)
+            seen = releases.find_known_keys(keys)
         kept = doubtful.wanted(keys, seen)
         doubtful.keep(keys[kept], seen[kept], {role: column.take(kept) for role, column in forms.items()})
         parts.append((keys, values, seen))

@@ -12,7 +12,7 @@ from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle
 from data.case.watchlist import Watchlist, import_bundle
 from data.hashing.case_keys import MatchKey
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from data.tagsets.tagset import TagSet
 from tests.data.case.test_watchlist import bundle
 
@@ -29,7 +29,7 @@ def sandbox():
 def examiner(tmp_path, sandbox):
     path = bundle(tmp_path, "c1", [f"{number}@b.example".encode() for number in range(50)])
     import_bundle(tmp_path / "watchlist", KEYS.case, *read_bundle(path, KEYS.case, KEYS.bundle))
-    return Examiner(KEYS, Watchlist.open(tmp_path / "watchlist", case=KEYS.case), Releases({}), sandbox)
+    return Examiner(KEYS, Watchlist.open(tmp_path / "watchlist", case=KEYS.case), KnownReleases({}), sandbox)
 
 
 def test_a_sound_road_has_nothing_to_say(examiner):
@@ -38,7 +38,7 @@ def test_a_sound_road_has_nothing_to_say(examiner):
 
 def test_an_empty_watch_list_is_no_fault(sandbox, tmp_path):
     empty = Watchlist.open(tmp_path / "none", case=KEYS.case)
-    assert selftest(Examiner(KEYS, empty, Releases({}), sandbox)) == []
+    assert selftest(Examiner(KEYS, empty, KnownReleases({}), sandbox)) == []
 
 
 def test_a_reader_that_reads_nothing_is_told(examiner, tmp_path):

@@ -21,10 +21,10 @@ class Known:
     alike: dict[Kind, tuple[int, int, int]] = field(default_factory=dict)
     cut: dict[Kind, float] = field(default_factory=dict)
 
-    def mistaken(self, kind: Kind) -> float:
+    def false_positive_rate(self, kind: Kind) -> float:
         return self.cut.get(kind, 0.0)
 
-    def shared(self, kind: Kind) -> tuple[int, int, int]:
+    def shared_key_counts(self, kind: Kind) -> tuple[int, int, int]:
         return self.alike.get(kind, (0, 0, 1))
 
 

@@ -13,7 +13,7 @@ from data.hashing.tags import Kind
 from data.model import VERDICTS, Lineage
 from data.releases import builder as release_builder
 from data.releases.builder import ReleaseBuilder
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 
 BASE = 4000
 
@@ -35,41 +35,41 @@ def values_of(keys: np.ndarray) -> dict[Kind, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+def releases(tmp_path_factory: pytest.TempPathFactory) -> KnownReleases:
     folder = tmp_path_factory.mktemp("releases")
     for name, keys in (("part-1", KNOWN), ("part-0", OTHER)):
         builder = ReleaseBuilder(name)
         builder.add(keys, values_of(keys))
         builder.write(folder, {"name": name})
-    return Releases.open(folder)
+    return KnownReleases.open(folder)
 
 
-def judge(releases: Releases, keys: np.ndarray, *, hits: bool = False, values: dict | None = None) -> Lineage:
+def judge(releases: KnownReleases, keys: np.ndarray, *, hits: bool = False, values: dict | None = None) -> Lineage:
     return compare(keys, values_of(keys) if values is None else values, releases, has_hits=hits)
 
 
-def test_a_shuffled_copy_is_a_repost(releases: Releases) -> None:
+def test_a_shuffled_copy_is_a_repost(releases: KnownReleases) -> None:
     found = judge(releases, KNOWN[np.random.default_rng(9).permutation(BASE)])
     assert (found.verdict, found.known, found.new, found.interval) == ("re-post", BASE, 0, (0, 0))
     assert [(parent.release, parent.coverage, parent.share) for parent in found.parents] == [("part-1", 1.0, 1.0)]
     assert found.new_values == {"nir": 0, "email": 0}
 
 
-def test_a_part_of_a_release_is_a_subset(releases: Releases) -> None:
+def test_a_part_of_a_release_is_a_subset(releases: KnownReleases) -> None:
     found = judge(releases, KNOWN[: BASE // 3])
     assert (found.verdict, found.new) == ("subset", 0)
 
 
-def test_a_release_in_full_with_fewer_columns_is_repackaged(releases: Releases) -> None:
+def test_a_release_in_full_with_fewer_columns_is_repackaged(releases: KnownReleases) -> None:
     assert judge(releases, only(KNOWN, 0, 4, 5)).verdict == "re-packaged"
 
 
-def test_pieces_of_two_releases_are_repackaged(releases: Releases) -> None:
+def test_pieces_of_two_releases_are_repackaged(releases: KnownReleases) -> None:
     found = judge(releases, np.concatenate([KNOWN[:1500], OTHER[:1500]]))
     assert (found.verdict, found.new, len(found.parents)) == ("re-packaged", 0, 2)
 
 
-def test_a_release_in_full_and_more_is_a_superset(releases: Releases) -> None:
+def test_a_release_in_full_and_more_is_a_superset(releases: KnownReleases) -> None:
     found = judge(releases, np.concatenate([KNOWN, NEW]))
     assert (found.verdict, found.new, found.known) == ("superset", len(NEW), BASE)
 
@@ -78,11 +78,11 @@ def test_few_new_people_beside_a_sample_of_values_are_not_called_padded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # of a large release one value in 16 is kept: the numbers of one person are mostly not among them
-    monkeypatch.setattr(release_builder, "EXACT_VALUES", 100)
+    monkeypatch.setattr(release_builder, "MAX_EXACT_VALUES", 100)
     builder = ReleaseBuilder("large")
     builder.add(KNOWN, values_of(KNOWN))
     builder.write(tmp_path, {})
-    large = Releases.open(tmp_path)
+    large = KnownReleases.open(tmp_path)
     assert large.value_sample > 1
     for count in (1, 2, 5):
         found = judge(large, np.concatenate([KNOWN[: BASE // 2], NEW[:count]]))
@@ -97,53 +97,53 @@ def test_one_new_person_among_millions_without_an_error_is_no_typing_error(peopl
     assert ErrorRates(table).hidden(63).max() < 1e-5
 
 
-def test_known_and_new_people_together_overlap(releases: Releases) -> None:
+def test_known_and_new_people_together_overlap(releases: KnownReleases) -> None:
     found = judge(releases, np.concatenate([KNOWN[:500], NEW[:500]]))
     assert (found.verdict, found.new) == ("overlap", 500)
     assert found.new_values == {"nir": 500, "email": 500}
 
 
-def test_unmatched_people_who_carry_known_numbers_are_padding(releases: Releases) -> None:
+def test_unmatched_people_who_carry_known_numbers_are_padding(releases: KnownReleases) -> None:
     keys = np.concatenate([KNOWN[:500], NEW[:500]])
     found = judge(releases, keys, values=values_of(KNOWN[:1000]))
     assert (found.verdict, found.new) == ("padded", 500)
 
 
-def test_whether_people_are_invented_is_not_said_without_their_numbers(releases: Releases) -> None:
+def test_whether_people_are_invented_is_not_said_without_their_numbers(releases: KnownReleases) -> None:
     found = judge(releases, only(np.concatenate([KNOWN[:500], NEW[:500]]), 0), values={})
     assert (found.verdict, found.new) == ("overlap", 500)
     assert any("cannot be told" in note for note in found.notes)
 
 
-def test_strangers_are_unrelated_and_with_canaries_new(releases: Releases) -> None:
+def test_strangers_are_unrelated_and_with_canaries_new(releases: KnownReleases) -> None:
     assert judge(releases, NEW).verdict == "unrelated"
     found = judge(releases, NEW, hits=True)
     assert (found.verdict, found.new, found.interval[0]) == ("new", len(NEW), len(NEW))
 
 
-def test_strangers_with_many_known_numbers_are_not_called_unrelated(releases: Releases) -> None:
+def test_strangers_with_many_known_numbers_are_not_called_unrelated(releases: KnownReleases) -> None:
     assert judge(releases, NEW, values=values_of(KNOWN)).verdict == "undecided"
 
 
-def test_a_handful_of_known_people_ties_a_new_dump(releases: Releases) -> None:
+def test_a_handful_of_known_people_ties_a_new_dump(releases: KnownReleases) -> None:
     found = judge(releases, np.concatenate([NEW, KNOWN[:20]]))
     assert (found.verdict, found.known, found.new) == ("new", 20, len(NEW))
 
 
-def test_one_namesake_among_strangers_ties_nothing(releases: Releases) -> None:
+def test_one_namesake_among_strangers_ties_nothing(releases: KnownReleases) -> None:
     keys = np.concatenate([only(NEW, 0), only(KNOWN[:1], 0)])
     found = judge(releases, keys, values={})
     assert (found.verdict, found.known, found.parents) == ("unrelated", 1, ())
 
 
-def test_one_person_known_by_name_alone_decides_nothing(releases: Releases, tmp_path: Path) -> None:
+def test_one_person_known_by_name_alone_decides_nothing(releases: KnownReleases, tmp_path: Path) -> None:
     assert judge(releases, KNOWN[:1]).verdict == "subset"
     few = only(np.concatenate([KNOWN[:1], NEW[:40]]), 0)
     found = judge(releases, few, values={})
     assert (found.verdict, found.known, found.new) == ("undecided", 1, 40)
 
 
-def test_one_new_person_among_known_ones_is_found_where_nobody_is_mistyped(releases: Releases) -> None:
+def test_one_new_person_among_known_ones_is_found_where_nobody_is_mistyped(releases: KnownReleases) -> None:
     found = judge(releases, np.concatenate([KNOWN, NEW[:1]]))
     assert (found.verdict, found.new, found.interval) == ("superset", 1, (1, 1))
     assert found.confidence > 0.999
@@ -156,7 +156,7 @@ def worn(keys: np.ndarray, field: str, share: float, seed: int) -> np.ndarray:
     return np.where(hit[:, None] & np.array(holds), people(len(keys), seed), keys)
 
 
-def test_as_many_unmatched_people_as_errors_explain_are_counted_and_change_no_verdict(releases: Releases) -> None:
+def test_as_many_unmatched_people_as_errors_explain_are_counted_and_change_no_verdict(releases: KnownReleases) -> None:
     mistyped = worn(worn(KNOWN, "first", 0.06, 5), "dob", 0.06, 6)
     found = judge(releases, mistyped)
     assert found.verdict == "re-post"
@@ -165,14 +165,14 @@ def test_as_many_unmatched_people_as_errors_explain_are_counted_and_change_no_ve
     assert found.mistyped == pytest.approx(found.new, abs=12)
 
 
-def test_more_unmatched_people_than_errors_explain_are_new(releases: Releases) -> None:
+def test_more_unmatched_people_than_errors_explain_are_new(releases: KnownReleases) -> None:
     mistyped = worn(worn(KNOWN, "first", 0.06, 5), "dob", 0.06, 6)
     found = judge(releases, np.concatenate([mistyped, NEW[:200]]))
     assert found.verdict == "superset"
     assert found.interval[0] <= 200 <= found.interval[1]
 
 
-def test_a_teaser_says_of_the_whole_only_what_a_random_draw_would(releases: Releases) -> None:
+def test_a_teaser_says_of_the_whole_only_what_a_random_draw_would(releases: KnownReleases) -> None:
     found = judge(releases, KNOWN[:50])
     assert found.whole is not None
     assert (found.whole.condition, found.whole.confidence) == ("the sample is a random draw", 0.95)
@@ -181,25 +181,25 @@ def test_a_teaser_says_of_the_whole_only_what_a_random_draw_would(releases: Rele
     assert judge(releases, KNOWN[:2000]).whole is None
 
 
-def test_swapped_columns_of_names_are_seen_by_who_is_known(releases: Releases) -> None:
+def test_swapped_columns_of_names_are_seen_by_who_is_known(releases: KnownReleases) -> None:
     swapped = np.concatenate([only(KNOWN[:50], 0, 2, 5) + only(NEW[:50], 1, 3, 4)])
-    assert names_swapped(swapped, releases.held(swapped))
-    assert not names_swapped(KNOWN[:50], releases.held(KNOWN[:50]))
-    assert not names_swapped(NEW[:50], releases.held(NEW[:50]))
+    assert names_swapped(swapped, releases.find_known_keys(swapped))
+    assert not names_swapped(KNOWN[:50], releases.find_known_keys(KNOWN[:50]))
+    assert not names_swapped(NEW[:50], releases.find_known_keys(NEW[:50]))
 
 
-def test_namesakes_among_strangers_are_no_swapped_columns(releases: Releases) -> None:
+def test_namesakes_among_strangers_are_no_swapped_columns(releases: KnownReleases) -> None:
     # five strangers of 2,000 bear a known name and birth date, and have numbers of their own
     strangers = np.concatenate([only(KNOWN[:5], 0) + only(NEW[:5], 1, 2, 3, 4, 5), NEW[5:2000]])
-    assert not names_swapped(strangers, releases.held(strangers))
+    assert not names_swapped(strangers, releases.find_known_keys(strangers))
     # without numbers they would be as many as chance may make of a large crowd
     bare = only(strangers, 0, 3)
-    assert not names_swapped(bare, releases.held(bare))
+    assert not names_swapped(bare, releases.find_known_keys(bare))
     swapped = only(KNOWN[:60], 0) + only(NEW[:60], 3)
-    assert names_swapped(swapped, releases.held(swapped))
+    assert names_swapped(swapped, releases.find_known_keys(swapped))
 
 
-def test_one_person_of_another_release_may_be_chance_and_several_are_not(releases: Releases) -> None:
+def test_one_person_of_another_release_may_be_chance_and_several_are_not(releases: KnownReleases) -> None:
     for others, verdict in ((0, "subset"), (1, "undecided"), (3, "re-packaged")):
         found = judge(releases, only(np.concatenate([KNOWN[:4], OTHER[:others]]), 3), values={})
         assert (found.verdict, found.known, found.new) == (verdict, 4 + others, 0)
@@ -214,7 +214,7 @@ def test_people_behind_one_row_are_as_many_as_the_known_ones_show(tmp_path: Path
     builder.write(tmp_path, {})
     rows = only(NEW[:2000], 4)
     rows[1:100:2] = rows[:100:2]
-    found = judge(Releases.open(tmp_path), np.tile(rows, (3, 1)), hits=True, values={})
+    found = judge(KnownReleases.open(tmp_path), np.tile(rows, (3, 1)), hits=True, values={})
     assert (found.verdict, found.records, found.new) == ("new", 1950, 1950)
     # the 50 and what chance makes of it, and not the 4,050 rows that were seen before
     assert 2000 <= found.interval[1] < 2100
@@ -224,7 +224,9 @@ def test_known_people_with_a_new_kind_of_identifier_are_new_harm(tmp_path: Path)
     builder = ReleaseBuilder("bare")
     builder.add(only(KNOWN[:300], 0, 4, 5), {Kind.PHONE: KNOWN[:300, 5]})
     builder.write(tmp_path, {})
-    found = judge(Releases.open(tmp_path), KNOWN[:300], values={Kind.NIR: KNOWN[:300, 2], Kind.PHONE: KNOWN[:300, 5]})
+    found = judge(
+        KnownReleases.open(tmp_path), KNOWN[:300], values={Kind.NIR: KNOWN[:300, 2], Kind.PHONE: KNOWN[:300, 5]}
+    )
     assert found.new == 0
     assert found.added == {"nir": 300}
 
@@ -233,38 +235,38 @@ def test_kinds_of_key_that_no_release_has_decide_nothing(tmp_path: Path) -> None
     builder = ReleaseBuilder("mails")
     builder.add(only(KNOWN[:300], 3), {})
     builder.write(tmp_path, {})
-    found = judge(Releases.open(tmp_path), only(KNOWN[:300], 0, 2), values={})
+    found = judge(KnownReleases.open(tmp_path), only(KNOWN[:300], 0, 2), values={})
     assert (found.verdict, found.new, found.interval) == ("undecided", 300, (0, 300))
 
 
-def test_rows_of_one_person_count_once(releases: Releases) -> None:
+def test_rows_of_one_person_count_once(releases: KnownReleases) -> None:
     keys = np.concatenate([KNOWN, KNOWN, only(KNOWN, 0)])
     found = judge(releases, keys)
     assert (found.verdict, found.records, found.parents[0].coverage) == ("re-post", BASE, 1.0)
     assert any("people" in note for note in found.notes)
 
 
-def test_a_list_with_47_copies_of_everybody_is_still_the_part_that_it_is(releases: Releases) -> None:
+def test_a_list_with_47_copies_of_everybody_is_still_the_part_that_it_is(releases: KnownReleases) -> None:
     found = judge(releases, np.tile(np.concatenate([KNOWN[:60], NEW[:20]]), (47, 1)))
     assert (found.verdict, found.records, found.known, found.new) == ("overlap", 80, 60, 20)
 
 
 @pytest.mark.parametrize(("hits", "verdict"), [(True, "new"), (False, "undecided")])
 def test_without_any_release_all_people_count_as_new(hits: bool, verdict: str) -> None:
-    found = judge(Releases({}), NEW, hits=hits)
+    found = judge(KnownReleases({}), NEW, hits=hits)
     assert (found.verdict, found.records, found.new, found.interval) == (verdict, 3000, 3000, (3000, 3000))
     assert found.new_values == {"nir": 3000, "email": 3000}
 
 
-def test_nothing_is_called_new_while_a_release_could_not_be_compared(releases: Releases) -> None:
-    partly = Releases(releases.active, stale=("old",))
+def test_nothing_is_called_new_while_a_release_could_not_be_compared(releases: KnownReleases) -> None:
+    partly = KnownReleases(releases.active, stale=("old",))
     found = judge(partly, NEW, hits=True)
     assert (found.verdict, found.new) == ("undecided", len(NEW))
     assert any("old" in note for note in found.notes)
-    assert judge(Releases({}, stale=("old",)), NEW, hits=True).verdict == "undecided"
+    assert judge(KnownReleases({}, stale=("old",)), NEW, hits=True).verdict == "undecided"
 
 
-def test_rows_without_keys_give_no_people(releases: Releases) -> None:
+def test_rows_without_keys_give_no_people(releases: KnownReleases) -> None:
     assert judge(releases, np.zeros((4, 6), np.uint64)).records == 0
 
 
@@ -278,7 +280,7 @@ def test_rows_without_keys_give_no_people(releases: Releases) -> None:
 )
 @settings(max_examples=150, deadline=None)
 def test_order_changes_nothing_and_new_rows_are_counted_exactly(
-    releases: Releases, known: int, other: int, new: int, columns: tuple[int, ...], hits: bool, seed: int
+    releases: KnownReleases, known: int, other: int, new: int, columns: tuple[int, ...], hits: bool, seed: int
 ) -> None:
     keys = only(np.concatenate([KNOWN[:known], OTHER[:other], NEW[:new]]), *columns)
     found = judge(releases, keys, hits=hits)

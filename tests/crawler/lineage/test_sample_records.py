@@ -9,7 +9,7 @@ from crawler.lineage.lineage import compare
 from crawler.lineage.sample_records import SampleRecords
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.releases.builder import ReleaseBuilder
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 
 MOST = 2000
 NAME, NIR = RECORD_KINDS.index(Kind.NAME_DOB), RECORD_KINDS.index(Kind.NIR_DOB)
@@ -22,21 +22,25 @@ def people(seed: int, count: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def releases(tmp_path_factory) -> Releases:
+def releases(tmp_path_factory) -> KnownReleases:
     folder = tmp_path_factory.mktemp("releases")
     builder = ReleaseBuilder("base")
     builder.add(people(1, 50_000), {Kind.EMAIL: people(9, 50_000)[:, 0]})
     builder.write(folder, {"name": "base", "case": ""})
-    return Releases.open(folder)
+    return KnownReleases.open(folder)
 
 
 def filled(
-    releases: Releases, rows: np.ndarray, values: np.ndarray | None = None, most: int | None = MOST, piece: int = 777
+    releases: KnownReleases,
+    rows: np.ndarray,
+    values: np.ndarray | None = None,
+    most: int | None = MOST,
+    piece: int = 777,
 ):
     records = SampleRecords(releases, most)
     for start in range(0, len(rows), piece):
         some = rows[start : start + piece]
-        records.add(some, releases.held(some))
+        records.add(some, releases.find_known_keys(some))
         if values is not None:
             records.add_values(Kind.EMAIL, values[start : start + piece])
     return records
@@ -132,7 +136,7 @@ def test_no_row_and_no_limit(releases):
 def test_what_is_held_does_not_hang_on_the_pieces_in_which_rows_came(
     releases, tmp_path, known, new, times, with_releases
 ):
-    beside = releases if with_releases else Releases.open(tmp_path)
+    beside = releases if with_releases else KnownReleases.open(tmp_path)
     rows = np.concatenate([people(1, known), people(2, new)] * times)
     rows = rows[np.random.default_rng(4).permutation(len(rows))]
     held = [filled(beside, rows, rows[:, NAME], piece=piece) for piece in (50, 777, 1999, len(rows))]

@@ -9,7 +9,7 @@ import pytest
 from crawler.lineage.typo_search import SecondLook
 from crawler.lineage.uncertain_rows import Doubtful
 from data.hashing.tags import Kind
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from tests.synth import population as synth
 from tests.synth.matrix import KEY, forms_of, judge, register, tags_of
 from tests.synth.population import Crowd, Dump
@@ -19,21 +19,21 @@ KNOWN, OTHERS = CROWD.take(slice(0, 3000)), CROWD.take(slice(3000, 4000))
 
 
 @pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+def releases(tmp_path_factory: pytest.TempPathFactory) -> KnownReleases:
     folder = tmp_path_factory.mktemp("releases")
     register(folder, "part-1", synth.dump(KNOWN))
-    return Releases.open(folder)
+    return KnownReleases.open(folder)
 
 
-def look(releases: Releases, table: Dump) -> SecondLook:
+def look(releases: KnownReleases, table: Dump) -> SecondLook:
     """A second look at everybody who is in doubt."""
     forms = forms_of(table)
     keys, _ = tags_of(forms)
-    seen = releases.held(keys)
+    seen = releases.find_known_keys(keys)
     kept = Doubtful()
     rows = kept.wanted(keys, seen)
     kept.keep(keys[rows], seen[rows], {role: column.take(rows) for role, column in forms.items()})
-    return SecondLook(KEY, kept, releases.holds)
+    return SecondLook(KEY, kept, releases.contains)
 
 
 def changed(table: Dump, role: str, at: int, cell: str) -> Dump:
@@ -43,7 +43,7 @@ def changed(table: Dump, role: str, at: int, cell: str) -> Dump:
 
 
 @pytest.mark.slow
-def test_one_error_undone_finds_the_mistyped_and_not_the_new(releases: Releases) -> None:
+def test_one_error_undone_finds_the_mistyped_and_not_the_new(releases: KnownReleases) -> None:
     plain = synth.dump(KNOWN.take(slice(0, 80)), columns=("surname", "first", "dob"))
     cells = [cell[:-1] + str((int(cell[-1]) + 1) % 10) for cell in plain["dob"].to_pylist()]
     assert look(releases, plain | {"dob": pa.array(cells)}).repair(63).share > 0.9
@@ -83,7 +83,7 @@ WORN = {"dob": other_digit, "nir": other_number, "phone": other_digit}
     ],
 )
 def test_people_with_every_field_are_found_by_whatever_one_error_undone_makes_known(
-    releases: Releases, wrong: tuple[str, ...], unmatched: bool, found: bool
+    releases: KnownReleases, wrong: tuple[str, ...], unmatched: bool, found: bool
 ) -> None:
     table = synth.dump(CROWD.take(KNOWN_WHOLE[40:41]))
     for role in wrong:
@@ -101,10 +101,12 @@ def test_a_date_that_an_error_makes_be_read_the_other_way_round_is_undone(
 ) -> None:
     table = {"surname": pa.array(["Durand"]), "first": pa.array(["Ines"]), "dob": pa.array([right])}
     register(tmp_path, "one", table)
-    assert look(Releases.open(tmp_path), table | {"dob": pa.array([wrong])}).repair(ALL_KINDS).found == 1
+    assert look(KnownReleases.open(tmp_path), table | {"dob": pa.array([wrong])}).repair(ALL_KINDS).found == 1
 
 
-def test_a_name_one_letter_from_a_known_one_is_no_known_person_where_numbers_say_otherwise(releases: Releases) -> None:
+def test_a_name_one_letter_from_a_known_one_is_no_known_person_where_numbers_say_otherwise(
+    releases: KnownReleases,
+) -> None:
     known, new = synth.dump(CROWD.take(KNOWN_WHOLE[:1])), synth.dump(CROWD.take(NEW_WHOLE[:1]))
     namesake = new | {role: known[role] for role in ("first", "dob")}
     namesake |= {"surname": pa.array([other_letter(known["surname"][0].as_py())])}
@@ -115,7 +117,7 @@ def test_a_name_one_letter_from_a_known_one_is_no_known_person_where_numbers_say
     assert look(releases, namesake).repair(1).found == 1
 
 
-def test_a_twin_is_a_new_person_and_a_mistyped_one_is_not(releases: Releases) -> None:
+def test_a_twin_is_a_new_person_and_a_mistyped_one_is_not(releases: KnownReleases) -> None:
     table = synth.dump(CROWD.take(KNOWN_WHOLE[:300]) + CROWD.take(NEW_WHOLE[:100]))
     # the first of the new people has a brother who is known: telephone and birth date are his
     for role in ("dob", "phone"):
@@ -128,7 +130,7 @@ def test_a_twin_is_a_new_person_and_a_mistyped_one_is_not(releases: Releases) ->
     assert found.interval[0] <= 100 <= found.interval[1]
 
 
-def test_one_person_with_two_errors_is_not_called_invented_where_nobody_else_has_one(releases: Releases) -> None:
+def test_one_person_with_two_errors_is_not_called_invented_where_nobody_else_has_one(releases: KnownReleases) -> None:
     table = synth.dump(CROWD.take(KNOWN_WHOLE[:50]))
     for role in ("first", "dob"):
         table = changed(table, role, 20, WORN.get(role, other_letter)(table[role][20].as_py()))
@@ -137,7 +139,7 @@ def test_one_person_with_two_errors_is_not_called_invented_where_nobody_else_has
     assert (found.verdict, found.new, found.interval[0]) == ("undecided", 1, 0)
 
 
-def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(releases: Releases) -> None:
+def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(releases: KnownReleases) -> None:
     columns = ("surname", "first", "dob")
     strangers = synth.crowd(99, 9)
     known = synth.dump(KNOWN.take(slice(60, 61)), columns=columns)
@@ -162,10 +164,10 @@ def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(re
     ],
 )
 def test_halves_of_different_people_show_invented_ones(
-    releases: Releases, people: Crowd, least: float, most: float
+    releases: KnownReleases, people: Crowd, least: float, most: float
 ) -> None:
     keys, _ = tags_of(forms_of(synth.dump(people)))
-    people = people.take(np.flatnonzero(~releases.known_any(keys)))
+    people = people.take(np.flatnonzero(~releases.known_rows(keys)))
     tried = look(releases, synth.dump(people)).by_chance()
     for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST):
         known, looked_up = tried[kind]
@@ -177,7 +179,7 @@ def test_halves_of_different_people_show_invented_ones(
 
 
 def test_one_person_who_is_an_error_away_from_a_known_one_stays_open_where_nobody_else_is_mistyped(
-    releases: Releases,
+    releases: KnownReleases,
 ) -> None:
     table = synth.dump(KNOWN.take(slice(0, 200)))
     at = 50
@@ -190,7 +192,7 @@ def test_one_person_who_is_an_error_away_from_a_known_one_stays_open_where_nobod
     assert found.mistyped == 0
 
 
-def test_one_further_person_who_is_no_known_one_with_an_error_is_new(releases: Releases) -> None:
+def test_one_further_person_who_is_no_known_one_with_an_error_is_new(releases: KnownReleases) -> None:
     whole = np.flatnonzero((OTHERS.nir > 0) & (OTHERS.phone > 0) & (OTHERS.box >= 0))
     found, _ = judge(releases, synth.dump(KNOWN.take(slice(0, 200)) + OTHERS.take(whole[:1])), hits=False)
     assert (found.verdict, found.new, found.mistyped) == ("overlap", 1, 0)

@@ -17,7 +17,7 @@ from crawler.sandbox.sandbox import Kept, Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.errors import WireError
 from data.model import Finding
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from tests.synth.case import KEYS
 
 
@@ -26,7 +26,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
     folder: Path = tmp_path_factory.mktemp("sets")
     with Sandbox(Limits(wall=5), bwrap=False) as sandbox:
         watchlist = Watchlist.open(folder / "watchlist", case=KEYS.case)
-        yield Examiner(KEYS, watchlist, Releases.open(folder / "releases"), sandbox)
+        yield Examiner(KEYS, watchlist, KnownReleases.open(folder / "releases"), sandbox)
 
 
 def begun(examiner: Examiner) -> Examination:

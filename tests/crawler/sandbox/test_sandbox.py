@@ -18,7 +18,7 @@ from crawler.sandbox.sandbox import MAX_REUSE, Kept, Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
 from data.model import Finding
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 
 TEXT = b"nothing of note was said here\n" * 20
 
@@ -29,7 +29,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5)) as sandbox:
         yield Examiner(
-            keys, Watchlist.open(folder / "watchlist", case=keys.case), Releases.open(folder / "releases"), sandbox
+            keys, Watchlist.open(folder / "watchlist", case=keys.case), KnownReleases.open(folder / "releases"), sandbox
         )
 
 
@@ -89,7 +89,10 @@ def test_a_reader_that_was_killed_makes_its_sample_incomplete_and_the_next_one_i
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5), bwrap=False) as sandbox:
         examiner = Examiner(
-            keys, Watchlist.open(tmp_path / "watchlist", case=keys.case), Releases.open(tmp_path / "releases"), sandbox
+            keys,
+            Watchlist.open(tmp_path / "watchlist", case=keys.case),
+            KnownReleases.open(tmp_path / "releases"),
+            sandbox,
         )
         kept = Kept(sandbox)
         examined(examiner, kept, TEXT)
@@ -121,7 +124,10 @@ def test_a_reader_that_stops_is_ended_after_its_time(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=0.5), bwrap=False) as sandbox:
         examiner = Examiner(
-            keys, Watchlist.open(tmp_path / "watchlist", case=keys.case), Releases.open(tmp_path / "releases"), sandbox
+            keys,
+            Watchlist.open(tmp_path / "watchlist", case=keys.case),
+            KnownReleases.open(tmp_path / "releases"),
+            sandbox,
         )
         kept = Kept(sandbox)
         examined(examiner, kept, TEXT)
@@ -139,7 +145,10 @@ def test_a_sandbox_that_is_not_waited_for_reads_as_soon_as_it_can(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5), bwrap=False, wait=False) as sandbox:
         examiner = Examiner(
-            keys, Watchlist.open(tmp_path / "watchlist", case=keys.case), Releases.open(tmp_path / "releases"), sandbox
+            keys,
+            Watchlist.open(tmp_path / "watchlist", case=keys.case),
+            KnownReleases.open(tmp_path / "releases"),
+            sandbox,
         )
         kept = Kept(sandbox)
         assert examined(examiner, kept, TEXT).complete

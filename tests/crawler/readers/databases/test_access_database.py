@@ -15,7 +15,7 @@ from crawler.examiner.sample_request import Request
 from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from tests.crawler.readers.frames import read
 
 TYPES = {"bool": 1, "int": 4, "money": 5, "date": 8, "text": 10, "memo": 12}
@@ -166,7 +166,10 @@ def test_rows_are_read_behind_the_walls(tmp_path: Path) -> None:
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=30)) as sandbox:
         examiner = Examiner(
-            keys, Watchlist.open(tmp_path / "watchlist", case=keys.case), Releases.open(tmp_path / "releases"), sandbox
+            keys,
+            Watchlist.open(tmp_path / "watchlist", case=keys.case),
+            KnownReleases.open(tmp_path / "releases"),
+            sandbox,
         )
         found = examiner.examine(Request("patients.mdb"), [made(False)[0]], {"complete": True})
     assert (found.format, found.rows, found.complete) == ("access", 4, True)

@@ -16,7 +16,7 @@ from crawler.readers.core.registry import choose
 from crawler.sandbox.sandbox import Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from tests.crawler.readers.frames import Member, read
 from tests.synth.dumps import WRITERS, dump
 from tests.synth.people import COLUMNS, HEADERS, people, row
@@ -262,7 +262,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=30)) as sandbox:
         yield Examiner(
-            keys, Watchlist.open(folder / "watchlist", case=keys.case), Releases.open(folder / "releases"), sandbox
+            keys, Watchlist.open(folder / "watchlist", case=keys.case), KnownReleases.open(folder / "releases"), sandbox
         )
 
 

@@ -16,7 +16,7 @@ from crawler.examiner.sample_request import Request
 from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
-from data.releases.releases import Releases
+from data.releases.known_releases import KnownReleases
 from tests.crawler.readers.frames import Member, read
 from tests.synth.hostile import CANARY
 from tests.synth.people import COLUMNS, HEADERS, people, row
@@ -232,7 +232,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=30)) as sandbox:
         yield Examiner(
-            keys, Watchlist.open(folder / "watchlist", case=keys.case), Releases.open(folder / "releases"), sandbox
+            keys, Watchlist.open(folder / "watchlist", case=keys.case), KnownReleases.open(folder / "releases"), sandbox
         )
 
 

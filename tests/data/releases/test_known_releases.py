@@ -14,10 +14,10 @@ from data.errors import InputError, KeyFileError, StoreError
 from data.hashing.tags import Kind
 from data.identifiers.normalise import VERSION
 from data.releases import builder as module
-from data.releases import cut_bits
+from data.releases import kept_bits
 from data.releases.builder import ReleaseBuilder
-from data.releases.folder import read_manifests, remove, retire
-from data.releases.releases import Releases
+from data.releases.folder import read_manifests, remove_release, retire_release
+from data.releases.known_releases import KnownReleases
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -34,38 +34,38 @@ def register(folder: Path, name: str, keys: np.ndarray, values: dict[Kind, np.nd
     return builder.write(folder, {"name": name, "incident": "i", "kind": "baseline", "created": NOW, "case": "c"})
 
 
-def test_what_was_added_is_known_and_nothing_else(tmp_path: Path) -> None:
+def test_added_records_are_known_and_no_others(tmp_path: Path) -> None:
     keys, others = random_keys(3000, 1), random_keys(3000, 2)
     manifest = register(tmp_path, "part-1", keys)
     assert (manifest["records"], manifest["people"]) == (3000, 3000)
-    known = Releases.open(tmp_path)
-    assert known.known_any(keys).all()
-    assert not known.known_any(others).any()
-    assert {name: int(rows.sum()) for name, rows in known.per_release(keys).items()} == {"part-1": 3000}
+    known = KnownReleases.open(tmp_path)
+    assert known.known_rows(keys).all()
+    assert not known.known_rows(others).any()
+    assert {name: int(rows.sum()) for name, rows in known.known_rows_by_release(keys).items()} == {"part-1": 3000}
 
 
 def test_a_record_is_known_by_any_one_key(tmp_path: Path) -> None:
     keys = random_keys(600, 3)
     register(tmp_path, "part-1", keys)
     one = np.where(np.arange(6) == (np.arange(600) % 6)[:, None], keys, np.uint64(0))
-    assert Releases.open(tmp_path).known_any(one).all()
+    assert KnownReleases.open(tmp_path).known_rows(one).all()
 
 
 def test_a_key_of_one_kind_is_not_known_as_another(tmp_path: Path) -> None:
     keys = random_keys(100, 4)
     register(tmp_path, "part-1", keys)
-    assert not Releases.open(tmp_path).known_any(np.roll(keys, 1, axis=1)).any()
+    assert not KnownReleases.open(tmp_path).known_rows(np.roll(keys, 1, axis=1)).any()
 
 
-def test_two_releases_answer_apart_and_together(tmp_path: Path) -> None:
+def test_two_releases_are_searched_separately_and_together(tmp_path: Path) -> None:
     first, second = random_keys(50, 5), random_keys(70, 6)
     register(tmp_path, "a", first)
     register(tmp_path, "b", second)
-    known = Releases.open(tmp_path)
+    known = KnownReleases.open(tmp_path)
     both = np.concatenate([first, second])
     assert len(known) == 2
-    assert known.known_any(both).all()
-    assert known.per_release(both)["a"].tolist() == [True] * 50 + [False] * 70
+    assert known.known_rows(both).all()
+    assert known.known_rows_by_release(both)["a"].tolist() == [True] * 50 + [False] * 70
 
 
 def test_files_are_private_and_hold_no_link_between_keys(tmp_path: Path) -> None:
@@ -82,34 +82,34 @@ def test_files_are_private_and_hold_no_link_between_keys(tmp_path: Path) -> None
         assert path.read_bytes() == (again / "part-1" / path.relative_to(tmp_path / "part-1")).read_bytes()
 
 
-def test_releases_of_all_sizes_answer_together(tmp_path: Path) -> None:
+def test_releases_of_all_sizes_are_searched_together(tmp_path: Path) -> None:
     sizes = {"a": 10, "b": 20, "c": 1500, "d": 4000, "e": 1600, "f": 8000, "g": 2500}
     keys = {name: random_keys(size, size) for name, size in sizes.items()}
     bits = {name: tuple(register(tmp_path, name, keys[name])["cuts"]) for name in sizes}
     assert (bits["a"], bits["c"]) == (bits["b"], bits["e"])
-    # so many sets are sifted before they are asked
+    # four different sets: enough for a Bloom filter to be built
     assert len(set(bits.values())) == 4
     index = json.loads((tmp_path / ".union" / "index.json").read_bytes())
-    # what was cut to other bits stands alone
+    # releases that keep another number of bits are not merged
     assert sorted(each["members"] for each in index["segments"]) == [["a", "b"], ["c", "e"], ["d", "g"]]
-    known = Releases.open(tmp_path)
-    assert known.known_any(np.concatenate(list(keys.values()))).all()
-    assert not known.known_any(random_keys(3000, 99)).any()
-    retire(tmp_path, "c", NOW)
-    known = Releases.open(tmp_path)
-    assert [name for name in sizes if known.known_any(keys[name]).all()] == ["a", "b", "d", "e", "f", "g"]
-    assert not known.known_any(keys["c"]).any()
+    known = KnownReleases.open(tmp_path)
+    assert known.known_rows(np.concatenate(list(keys.values()))).all()
+    assert not known.known_rows(random_keys(3000, 99)).any()
+    retire_release(tmp_path, "c", NOW)
+    known = KnownReleases.open(tmp_path)
+    assert [name for name in sizes if known.known_rows(keys[name]).all()] == ["a", "b", "d", "e", "f", "g"]
+    assert not known.known_rows(keys["c"]).any()
 
 
-def test_releases_that_come_late_keep_more_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cut_bits, "_ALIKE", 1)
+def test_later_releases_keep_more_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_bits, "_RELEASES_PER_STEP", 1)
     bits = [register(tmp_path, name, random_keys(3000, at))["cuts"][0] for at, name in enumerate("abc")]
     assert bits == [bits[0], bits[0] + 1, bits[0] + 2]
-    release = Releases.open(tmp_path).active["c"]
-    assert release.mistaken(Kind.NIR_DOB) == 3000 / 2 ** bits[2]
+    release = KnownReleases.open(tmp_path).active["c"]
+    assert release.false_positive_rate(Kind.NIR_DOB) == 3000 / 2 ** bits[2]
 
 
-def test_releases_of_the_second_format_are_read_and_stand_beside_new_ones(tmp_path: Path) -> None:
+def test_releases_of_format_2_are_read_beside_new_ones(tmp_path: Path) -> None:
     with zipfile.ZipFile(Path(__file__).parent / "releases-format-2.zip") as archive:
         archive.extractall(tmp_path)
     old = {name: random_keys(60, seed) for name, seed in (("part-1", 21), ("part-2", 22))}
@@ -118,40 +118,40 @@ def test_releases_of_the_second_format_are_read_and_stand_beside_new_ones(tmp_pa
         path.write_text(json.dumps({**json.loads(path.read_text()), "normaliser": VERSION}))
     new = random_keys(70, 23)
     register(tmp_path, "part-3", new, {Kind.EMAIL: new[:, 0]})
-    known = Releases.open(tmp_path)
+    known = KnownReleases.open(tmp_path)
     everybody = np.concatenate([*old.values(), new])
-    assert known.known_any(everybody).all()
-    assert not known.known_any(random_keys(3000, 24)).any()
-    assert {name: int(rows.sum()) for name, rows in known.per_release(everybody).items()} == {
+    assert known.known_rows(everybody).all()
+    assert not known.known_rows(random_keys(3000, 24)).any()
+    assert {name: int(rows.sum()) for name, rows in known.known_rows_by_release(everybody).items()} == {
         "part-1": 60, "part-2": 60, "part-3": 70,
     }  # fmt: skip
-    assert known.new_values(Kind.EMAIL, everybody[:, 0]) == (0, 190)
-    assert known.known_notes(old["part-1"][:, 1]).all()
-    assert known.active["part-1"].mistaken(Kind.NAME_DOB) == 60 / 2**44
+    assert known.count_new_values(Kind.EMAIL, everybody[:, 0]) == (0, 190)
+    assert known.contains_note_prints(old["part-1"][:, 1]).all()
+    assert known.active["part-1"].false_positive_rate(Kind.NAME_DOB) == 60 / 2**44
     for release in known.active.values():
         release.verify()
-    retire(tmp_path, "part-1", NOW)
-    known = Releases.open(tmp_path)
-    assert not known.known_any(old["part-1"]).any()
-    assert known.known_any(np.concatenate([old["part-2"], new])).all()
+    retire_release(tmp_path, "part-1", NOW)
+    known = KnownReleases.open(tmp_path)
+    assert not known.known_rows(old["part-1"]).any()
+    assert known.known_rows(np.concatenate([old["part-2"], new])).all()
 
 
-def test_values_are_known_exactly_in_a_small_release(tmp_path: Path) -> None:
+def test_a_small_release_knows_all_its_values(tmp_path: Path) -> None:
     keys = random_keys(200, 8)
     register(tmp_path, "part-1", keys, {Kind.EMAIL: keys[:, 0]})
-    known = Releases.open(tmp_path)
-    assert known.new_values(Kind.EMAIL, np.concatenate([keys[:, 0], keys[:50, 1]])) == (50, 250)
-    assert known.new_values(Kind.NIR, keys[:, 0]) == (200, 200)
+    known = KnownReleases.open(tmp_path)
+    assert known.count_new_values(Kind.EMAIL, np.concatenate([keys[:, 0], keys[:50, 1]])) == (50, 250)
+    assert known.count_new_values(Kind.NIR, keys[:, 0]) == (200, 200)
 
 
 def test_a_large_release_keeps_a_sample_of_its_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "EXACT_VALUES", 100)
+    monkeypatch.setattr(module, "MAX_EXACT_VALUES", 100)
     keys = random_keys(4000, 9)
     manifest = register(tmp_path, "part-1", keys, {Kind.EMAIL: keys[:, 0]})
     assert manifest["value_sample"] == 16
     assert manifest["values"]["email"] < 400
-    known = Releases.open(tmp_path)
-    unknown, compared = known.new_values(Kind.EMAIL, keys[:, 0])
+    known = KnownReleases.open(tmp_path)
+    unknown, compared = known.count_new_values(Kind.EMAIL, keys[:, 0])
     assert (unknown, compared) == (0, manifest["values"]["email"])
 
 
@@ -170,70 +170,70 @@ def test_an_id_that_could_name_another_file_is_refused(name: str) -> None:
         ReleaseBuilder(name)
 
 
-def test_what_a_killed_writer_left_is_no_release_and_does_not_stand_in_the_way(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_are_no_release_and_do_not_prevent_a_new_one(tmp_path: Path) -> None:
     keys = random_keys(10, 12)
     (tmp_path / ".part-1.new" / "values").mkdir(parents=True)
     (tmp_path / ".part-1.new" / "nir+dob.tags").write_bytes(b"half")
-    assert len(Releases.open(tmp_path)) == 0
+    assert len(KnownReleases.open(tmp_path)) == 0
     register(tmp_path, "part-1", keys)
-    assert Releases.open(tmp_path).known_any(keys).all()
+    assert KnownReleases.open(tmp_path).known_rows(keys).all()
 
 
-def test_a_retired_release_is_compared_no_more_and_its_tags_are_gone(tmp_path: Path) -> None:
+def test_a_retired_release_is_not_compared_any_more_and_its_tags_are_deleted(tmp_path: Path) -> None:
     keys = random_keys(10, 13)
     register(tmp_path, "part-1", keys)
-    retire(tmp_path, "part-1", NOW)
-    retire(tmp_path, "part-1", NOW)
-    assert len(Releases.open(tmp_path)) == 0
+    retire_release(tmp_path, "part-1", NOW)
+    retire_release(tmp_path, "part-1", NOW)
+    assert len(KnownReleases.open(tmp_path)) == 0
     assert not list(tmp_path.rglob("*.tags"))
     assert read_manifests(tmp_path)[0]["retired"] == NOW.isoformat()
     with pytest.raises(InputError, match="no release"):
-        retire(tmp_path, "part-2", NOW)
+        retire_release(tmp_path, "part-2", NOW)
 
 
 def test_a_removed_release_leaves_nothing(tmp_path: Path) -> None:
     register(tmp_path, "part-1", random_keys(10, 14))
-    remove(tmp_path, "part-1")
+    remove_release(tmp_path, "part-1")
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError):
-        remove(tmp_path, "part-1")
+        remove_release(tmp_path, "part-1")
 
 
-def test_a_damaged_release_is_an_error_and_never_left_out(tmp_path: Path) -> None:
+def test_a_damaged_release_is_an_error_and_never_ignored(tmp_path: Path) -> None:
     register(tmp_path, "part-1", random_keys(10, 15))
     (tmp_path / "part-1" / "nir+dob.tags").write_bytes(b"x")
     with pytest.raises(StoreError):
-        Releases.open(tmp_path)
+        KnownReleases.open(tmp_path)
     shutil.rmtree(tmp_path / "part-1")
     register(tmp_path, "part-1", random_keys(10, 15))
     path = tmp_path / "part-1" / "manifest.json"
     for text in ("{}", path.read_text().replace('"cuts": [', '"cuts": [7,')):
         path.write_text(text)
         with pytest.raises(StoreError, match="manifest"):
-            Releases.open(tmp_path)
+            KnownReleases.open(tmp_path)
 
 
-def test_a_release_of_another_normaliser_is_named_and_not_compared(tmp_path: Path) -> None:
+def test_a_release_of_another_normaliser_is_reported_and_not_compared(tmp_path: Path) -> None:
     keys = random_keys(10, 16)
     register(tmp_path, "part-1", keys)
     path = tmp_path / "part-1" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "normaliser": 99}))
-    known = Releases.open(tmp_path)
+    known = KnownReleases.open(tmp_path)
     assert (len(known), known.stale) == (0, ("part-1",))
 
 
 def test_a_release_of_another_case_is_refused(tmp_path: Path) -> None:
     keys = random_keys(10, 16)
     register(tmp_path, "part-1", keys)
-    assert Releases.open(tmp_path, case="c").known_any(keys).all()
+    assert KnownReleases.open(tmp_path, case="c").known_rows(keys).all()
     with pytest.raises(KeyFileError, match="another case"):
-        Releases.open(tmp_path, case="d")
+        KnownReleases.open(tmp_path, case="d")
 
 
-def test_a_folder_that_is_not_there_holds_no_release(tmp_path: Path) -> None:
-    assert len(Releases.open(tmp_path / "none")) == 0
+def test_a_folder_that_does_not_exist_has_no_release(tmp_path: Path) -> None:
+    assert len(KnownReleases.open(tmp_path / "none")) == 0
 
 
 def test_an_open_release_verifies(tmp_path: Path) -> None:
     register(tmp_path, "part-1", random_keys(5000, 17))
-    next(iter(Releases.open(tmp_path).active.values())).verify()
+    next(iter(KnownReleases.open(tmp_path).active.values())).verify()
