@@ -1,1 +1,1 @@
-"""Events, their wording, and the dialects of the channels they are sent to."""
+"""Events, the text of alerts about them, and the formats of the channels that alerts are sent to."""

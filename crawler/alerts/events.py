@@ -1,4 +1,4 @@
-"""What a finding means as an event: pure rules from findings and crawl counts to kinds, severities and ids."""
+"""What findings and changes of posts mean as events: pure rules that give the kind, severity and id of each event."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from data.model import Event, EventKind, Finding, Severity
 from data.store.post_changes import SIGNIFICANT_FIELDS
 
-# Verdicts that say that every record of a sample was known before.
+# With these verdicts every record of a sample was known before.
 KNOWN_VERDICTS = frozenset({"re-post", "re-packaged", "subset"})
-# Unmatched people are told from these standard deviations above what typing errors are likely to hide.
-SIGMAS = 3
+# Unmatched people of a known dump are reported if they exceed the number that typing errors explain by more than this
+# many standard deviations.
+TYPING_ERROR_SIGMAS = 3
 SEVERITY = {
     EventKind.FURTHER_RELEASE: Severity.CRITICAL,
     EventKind.CANARY_HIT: Severity.CRITICAL,
@@ -32,39 +34,114 @@ SEVERITY = {
     EventKind.SELFTEST_FAILED: Severity.WARNING,
     EventKind.RECOVERED: Severity.NOTICE,
 }
+"""Severity of each kind of event, unless its builder gives another one."""
 
 
 def event_id(kind: EventKind, *parts: object) -> str:
-    """32 hex digits; the same happening gives the same id, so that it is stored and told once."""
+    """32 hex digits. The same kind and parts give the same id, so that what happens again is not stored again."""
     canonical = json.dumps([kind.value, *parts], separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-def make(kind: EventKind, at: datetime, *parts: object, severity: Severity | None = None, **fields: Any) -> Event:
-    """An event of a kind with its usual severity; `parts` make its id, `fields` are those of `Event`."""
-    return Event(event_id(kind, *parts), kind, severity or SEVERITY[kind], at, **fields)
+def build_event(
+    kind: EventKind, at: datetime, *id_parts: object, severity: Severity | None = None, **fields: Any
+) -> Event:
+    """An event of a kind with its usual severity; `id_parts` give its id, `fields` are those of `Event`."""
+    return Event(event_id(kind, *id_parts), kind, severity or SEVERITY[kind], at, **fields)
 
 
-def _merged_hits(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Hits of several samples of one post per client; the same canary in two samples counts in the larger of them."""
-    clients: dict[str, dict[str, Any]] = {}
-    for finding in findings:
-        for hit in finding.hits:
-            row = clients.setdefault(hit.client, {"client": hit.client, "canaries": 0, "records": 0, "kinds": []})
-            row["canaries"] = max(row["canaries"], hit.canaries)
-            row["records"] = max(row["records"], hit.records)
-            row["kinds"] = sorted({*row["kinds"], *hit.kinds})
-    return [clients[client] for client in sorted(clients)]
+@dataclass(frozen=True, slots=True)
+class PostContext:
+    """The post that events are about.
+
+    Attributes:
+        source: name of the source. post: keyed id of the post. address: its masked address, '' for a local file.
+        incident: id of the incident that the post belongs to, '' for none.
+        at: when the events happened, aware UTC.
+    """
+
+    source: str
+    post: str
+    address: str
+    incident: str
+    at: datetime
+
+    def event(
+        self, kind: EventKind, *id_parts: object, facts: Mapping[str, Any], severity: Severity | None = None
+    ) -> Event:
+        """An event about this post; `id_parts` give its id."""
+        return build_event(
+            kind,
+            self.at,
+            *id_parts,
+            severity=severity,
+            source=self.source,
+            post=self.post,
+            address=self.address,
+            incident=self.incident,
+            facts=facts,
+        )
+
+
+def events_of_post(context: PostContext, findings: Sequence[Finding]) -> list[Event]:
+    """The events of a post whose samples were examined.
+
+    Args:
+        context: the post.
+        findings: one per sample, at least one.
+
+    Returns:
+        At most one event about a leak, and `unexamined` if a sample was not examined to its end. A finding with hits
+        always gives an event.
+    """
+    events: list[Event] = []
+    finding = most_important(findings)
+    facts = _facts(finding, findings)
+    if finding.hits or (finding.lineage is not None and finding.lineage.parents):
+        if severity := _severity_of_further_release(finding):
+            # The same people released at two places give one event: hits and numbers of people identify the release.
+            identity = (finding.fingerprint or context.post, facts["new"], facts["people"], *facts["added"])
+            events.append(context.event(EventKind.FURTHER_RELEASE, *identity, severity=severity, facts=facts))
+        elif finding.hits and not _all_known(finding):
+            events.append(context.event(EventKind.CANARY_HIT, finding.fingerprint, facts=facts))
+        else:
+            # all of it is known: new people in a mostly known dump have given a further release above
+            events.append(context.event(EventKind.REPOST, context.source, context.post, finding.sha256, facts=facts))
+    if incomplete := [each for each in findings if not each.complete]:
+        facts = {
+            "samples": len(incomplete),
+            "problems": _problem_codes(incomplete),
+            "bytes": sum(each.bytes for each in incomplete),
+        }
+        digests = [each.sha256 for each in incomplete]
+        events.append(context.event(EventKind.UNEXAMINED, context.source, context.post, *digests, facts=facts))
+    return events
+
+
+def most_important(findings: Sequence[Finding]) -> Finding:
+    """The finding that a post's event is about.
+
+    Findings with hits come first, then those with more new people, then those with new data about known people, then the
+    larger ones.
+    """
+
+    def importance(each: Finding) -> tuple[bool, int, bool, int, int]:
+        lineage = each.lineage
+        new, added = (lineage.new, bool(lineage.added)) if lineage else (0, False)
+        return bool(each.hits), new, added, each.records, each.bytes
+
+    return max(findings, key=importance)
 
 
 def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The facts of an event about a leak: counts of one finding, hits and problems of all findings of the post."""
     facts: dict[str, Any] = {
         "clients": _merged_hits(findings),
         "format": finding.format,
         "bytes": finding.bytes,
         "rows": finding.rows,
         "complete": finding.complete,
-        "problems": sorted({problem.partition(":")[0] for each in findings for problem in each.problems}),
+        "problems": _problem_codes(findings),
     }
     if finding.lineage is not None:
         lineage = finding.lineage
@@ -83,139 +160,85 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
     return facts
 
 
-def leading(findings: Sequence[Finding]) -> Finding:
-    """The finding of a post that says most: hits before none, more new people before fewer, larger before smaller."""
+def _merged_hits(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The hits of all findings of a post by client; numbers are the largest of any finding, since samples may overlap."""
+    clients: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        for hit in finding.hits:
+            row = clients.setdefault(hit.client, {"client": hit.client, "canaries": 0, "records": 0, "kinds": []})
+            row["canaries"] = max(row["canaries"], hit.canaries)
+            row["records"] = max(row["records"], hit.records)
+            row["kinds"] = sorted({*row["kinds"], *hit.kinds})
+    return [clients[client] for client in sorted(clients)]
 
-    def says(each: Finding) -> tuple[bool, int, bool, int, int]:
-        found = each.lineage
-        return bool(each.hits), found.new if found else 0, bool(found and found.added), each.records, each.bytes
 
-    return max(findings, key=says)
+def _problem_codes(findings: Sequence[Finding]) -> list[str]:
+    return sorted({problem.partition(":")[0] for each in findings for problem in each.problems})
 
 
 def _all_known(finding: Finding) -> bool:
     return finding.lineage is not None and finding.lineage.verdict in KNOWN_VERDICTS
 
 
-def _further(finding: Finding) -> Severity | None:
-    """How loud new harm beside a registered release is, something tying the sample to it; None where there is none.
+def _severity_of_further_release(finding: Finding) -> Severity | None:
+    """The severity of a sample that is a further release; None if it is not one.
 
-    Known people who come with what was not known of them are new harm too. The unmatched rest of a known dump is told
-    unless the sample's own typing errors account for it.
+    It is one if it shares people with a registered release and has new people, or new data about known people. Unmatched
+    people of a known dump count as new unless the typing errors of the sample explain them.
     """
     lineage = finding.lineage
     if lineage is None or not lineage.parents:
         return None
     if lineage.added or (lineage.new and lineage.verdict in {"superset", "overlap", "padded", "new"}):
         return Severity.CRITICAL
-    if lineage.new > lineage.mistyped + SIGMAS * math.sqrt(lineage.mistyped):
+    if lineage.new > lineage.mistyped + TYPING_ERROR_SIGMAS * math.sqrt(lineage.mistyped):
         return Severity.CRITICAL if finding.hits else Severity.WARNING
     return None
 
 
-def events_of_post(
-    source: str,
-    post: str,
-    address: str,
-    findings: Sequence[Finding],
-    *,
-    incident: str,
-    at: datetime,
-) -> list[Event]:
-    """The events of one post whose samples were examined.
-
-    Args:
-        source: name of the source.
-        post: keyed id of the post.
-        address: masked address of the post.
-        findings: one per sample, at least one.
-        incident: id of the incident that it belongs to, or ''.
-        at: aware UTC.
-
-    Returns:
-        At most one event about leaks, and `unexamined` where a sample was not examined to its end. A finding with hits always gives an event; ids repeat for repeated happenings.
-    """
-    common: dict[str, Any] = {"source": source, "post": post, "address": address, "incident": incident}
-    events: list[Event] = []
-    best = leading(findings)
-    told = _facts(best, findings)
-    if best.hits or (best.lineage is not None and best.lineage.parents):
-        if loud := _further(best):
-            # the same people further released at two places ring once: hits and count of new people name the release
-            subject: tuple[object, ...] = (best.fingerprint or post, told["new"], told["people"], *told["added"])
-            events.append(make(EventKind.FURTHER_RELEASE, at, *subject, severity=loud, facts=told, **common))
-        elif best.hits and not _all_known(best):
-            events.append(make(EventKind.CANARY_HIT, at, best.fingerprint, facts=told, **common))
-        else:
-            # what is known in full does not ring; the rest of a mostly known dump did so above
-            events.append(make(EventKind.REPOST, at, source, post, best.sha256, facts=told, **common))
-    if incomplete := [each for each in findings if not each.complete]:
-        codes = sorted({problem.partition(":")[0] for each in incomplete for problem in each.problems})
-        events.append(
-            make(
-                EventKind.UNEXAMINED, at, source, post, *[each.sha256 for each in incomplete],
-                facts={"samples": len(incomplete), "problems": codes, "bytes": sum(each.bytes for each in incomplete)},
-                **common,
-            )
-        )  # fmt: skip
-    return events
-
-
-def event_of_change(
-    source: str,
-    post: str,
-    address: str,
-    changed: Mapping[str, str],
-    seen: Mapping[str, Any],
-    incident: str,
-    at: datetime,
-) -> Event:
+def event_of_change(context: PostContext, changed: Mapping[str, str], fields: Mapping[str, Any]) -> Event:
     """The event of a known post that changed.
 
     Args:
-        source: name of the source.
-        post: keyed id of the post.
-        address: masked address of the post.
-        changed: field -> a phrase about it, from `data.store.post_changes`; at least one.
-        seen: the fields as they are now: the same change is told once, however often it is seen before its commit.
-        incident: id of the incident that it belongs to, or ''.
-        at: aware UTC.
+        context: the post.
+        changed: field -> a phrase about its change, from `data.store.post_changes`; at least one.
+        fields: all present fields of the post. They give the id, so that a change that is observed again before the post
+            is committed is the same event.
     """
-    telling = sorted(set(changed) & SIGNIFICANT_FIELDS)
-    return make(
-        EventKind.LISTING_CHANGED, at, source, post, json.dumps(seen, sort_keys=True),
-        severity=Severity.WARNING if telling else None,
-        source=source, post=post, address=address, incident=incident,
+    significant = set(changed) & SIGNIFICANT_FIELDS
+    return context.event(
+        EventKind.LISTING_CHANGED,
+        context.source,
+        context.post,
+        json.dumps(fields, sort_keys=True),
+        severity=Severity.WARNING if significant else None,
         facts={"fields": sorted(changed), "changed": [changed[field] for field in sorted(changed)]},
-    )  # fmt: skip
+    )
 
 
 def event_of_announcement(
-    source: str,
-    post: str,
-    address: str,
-    rules: Sequence[str],
-    deadlines: Sequence[tuple[datetime, int, datetime | None]],
-    incident: str,
-    at: datetime,
+    context: PostContext, rules: Sequence[str], deadlines: Sequence[tuple[datetime, int, datetime | None]]
 ) -> Event:
-    """The event of a post that an incident's rules match, or that announces times to come.
+    """The event of a post that matches rules of its incident, or that announces a time.
 
     Args:
-        source: name of the source.
-        post: keyed id of the post.
-        address: masked address of the post.
+        context: the post.
         rules: names of the rules that matched.
-        deadlines: from `Store.note_deadlines`.
-        incident: id of the incident.
-        at: aware UTC.
+        deadlines: from `data.store.deadlines.Deadlines.note`.
     """
-    told = [
-        {"at": when.isoformat(timespec="minutes"), "exact_minutes": exact, "before": before and before.isoformat(timespec="minutes")}
+    times = [
+        {
+            "at": when.isoformat(timespec="minutes"),
+            "exact_minutes": exact,
+            "before": before and before.isoformat(timespec="minutes"),
+        }
         for when, exact, before in sorted(deadlines)
-    ]  # fmt: skip
-    return make(
-        EventKind.ANNOUNCEMENT, at, source, post, sorted(rules), [each["at"] for each in told],
-        source=source, post=post, address=address, incident=incident,
-        facts={"rules": sorted(rules), "deadlines": told},
-    )  # fmt: skip
+    ]
+    return context.event(
+        EventKind.ANNOUNCEMENT,
+        context.source,
+        context.post,
+        sorted(rules),
+        [each["at"] for each in times],
+        facts={"rules": sorted(rules), "deadlines": times},
+    )

@@ -1,4 +1,4 @@
-"""Events in words for a tired person at three in the morning: ids, counts and names, never matched text."""
+"""The text of alerts, written for a tired person at three in the morning: ids, counts and names, never text of a sample."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ from data.model import Event, EventKind, Severity
 from data.plural import counted
 
 TITLES = {
-    EventKind.FURTHER_RELEASE: "Further release: people not seen before are out",
-    EventKind.CANARY_HIT: "Data of our clients is out",
+    EventKind.FURTHER_RELEASE: "Further release: data that was not known before has been published",
+    EventKind.CANARY_HIT: "Data of our clients has been published",
     EventKind.REPOST: "Known data was posted again",
-    EventKind.EARLY_LOOK: "Early look, before the data itself was read",
+    EventKind.EARLY_LOOK: "Preview of a file list; the data itself is not examined yet",
     EventKind.LISTING_CHANGED: "A known post changed",
     EventKind.ANNOUNCEMENT: "A release was announced",
-    EventKind.UNEXAMINED: "Something could not be examined",
+    EventKind.UNEXAMINED: "Some data could not be examined",
     EventKind.GAP: "Posts may have been missed",
-    EventKind.SOURCE_SILENT: "A source is not seen any more",
-    EventKind.SOURCE_CHANGED: "A source's page changed; nothing is read from it",
-    EventKind.TOR_DOWN: "Tor is down; its sources are blind",
-    EventKind.DELIVERY_FAILED: "A channel does not take alerts",
+    EventKind.SOURCE_SILENT: "A source cannot be read, or shows nothing new",
+    EventKind.SOURCE_CHANGED: "A source is no longer read correctly",
+    EventKind.TOR_DOWN: "Tor is down; sources that need it are not watched",
+    EventKind.DELIVERY_FAILED: "A channel does not accept alerts",
     EventKind.SELFTEST_FAILED: "Tocsin itself needs attention",
     EventKind.RECOVERED: "Back to normal",
 }
+_CORRECTION_TITLE = "Correction: the full examination contradicts an earlier preview"
 
-NEXT = {
-    EventKind.FURTHER_RELEASE: "Tell the clients named here; open the sealed evidence with the team's key.",
-    EventKind.CANARY_HIT: "Tell the clients named here; register what is confirmed: tocsin release add.",
-    EventKind.ANNOUNCEMENT: "Look at the post; its source is watched more closely as the time nears.",
-    EventKind.LISTING_CHANGED: "Look at the post: this is how further parts are announced.",
-    EventKind.EARLY_LOOK: "By names, sizes and checksums alone; the full examination follows and is told.",
-    EventKind.UNEXAMINED: "Look at the post by hand: no match was excluded.",
-    EventKind.GAP: "Look at the listing by hand; crawl this source more often.",
-    EventKind.SOURCE_SILENT: "Check whether the site moved: tocsin source check.",
-    EventKind.SOURCE_CHANGED: "Compare the page with the source file: tocsin source check.",
-    EventKind.DELIVERY_FAILED: "Check the channel: tocsin alert test, then tocsin alert retry.",
+ADVICE = {
+    EventKind.FURTHER_RELEASE: "Inform the clients named here. Open the sealed evidence with the team's private key.",
+    EventKind.CANARY_HIT: "Inform the clients named here. Once it is confirmed, register it: tocsin release add.",
+    EventKind.ANNOUNCEMENT: "Look at the post. Its source is checked more often as the announced time comes near.",
+    EventKind.LISTING_CHANGED: "Look at the post: further parts of a leak are often announced this way.",
+    EventKind.EARLY_LOOK: "This verdict uses file names, sizes and checksums alone. The full examination follows.",
+    EventKind.UNEXAMINED: "A match cannot be ruled out: check the post by hand.",
+    EventKind.GAP: "Check the listing by hand, and have this source crawled more often.",
+    EventKind.SOURCE_SILENT: "Check whether the site has moved: tocsin source check.",
+    EventKind.SOURCE_CHANGED: "Compare the site's page with the source file: tocsin source check.",
+    EventKind.DELIVERY_FAILED: "Check the channel: tocsin alert test. Then send again: tocsin alert retry.",
     EventKind.SELFTEST_FAILED: "Run: tocsin doctor.",
 }
+_TORRENT_ADVICE = "This verdict uses file names and sizes alone: the content of a torrent is never downloaded."
 
 VERDICTS = {
-    "re-post": "a re-post: all of it was known",
+    "re-post": "a re-post: all of it was known before",
     "re-packaged": "known data in another packaging",
     "subset": "a part of known data",
-    "superset": "known data with further people",
+    "superset": "known data together with data that was not known before",
     "overlap": "partly known, partly new",
-    "new": "people in no known release",
-    "padded": "known people filled up with invented ones",
-    "unrelated": "other people; nothing ties them to the known releases",
+    "new": "not in any known release",
+    "padded": "known people mixed with invented ones",
+    "unrelated": "other people, without a connection to the known releases",
     "undecided": "not decided",
 }
-ADDED = {
+ADDED_DATA = {
     "note": "medical notes or other free text",
     "nir": "social security numbers",
     "email": "e-mail addresses",
@@ -62,17 +64,25 @@ ADDED = {
     "professional": "professional numbers",
 }
 
+Field = tuple[str, str]
+"""A label and a value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one alert says, before a dialect gives it a form; every text is plain and on one line."""
+    """The content of one alert, before a channel dialect formats it; every text is plain and on one line.
+
+    Attributes:
+        event: id of the event. at: its time, ISO 8601. fields: in the order in which they are shown.
+        advice: what to do next, '' for nothing. link: an address or a command that shows the whole event.
+    """
 
     event: str
     kind: str
     severity: Severity
     title: str
     at: str
-    fields: tuple[tuple[str, str], ...]
+    fields: tuple[Field, ...]
     advice: str
     link: str
     facts: Mapping[str, Any]
@@ -81,17 +91,17 @@ class Message:
     def text(self) -> str:
         """The whole message as plain text."""
         mark = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}.get(self.severity, "🔵")
-        lines = [f"{mark} {self.title}", *(f"{name}: {value}" for name, value in self.fields)]
+        lines = [f"{mark} {self.title}", *(f"{label}: {value}" for label, value in self.fields)]
         return "\n".join([*lines, *([self.advice] if self.advice else []), self.link])
 
 
 def defang(url: str) -> str:
-    """An address that no chat turns into a link."""
+    """An address in a form that no chat turns into a link."""
     return re.sub(r"^http", "hxxp", url).replace("://", "[://]").replace(".", "[.]").replace("@", "[at]")
 
 
-def plain(text: str, limit: int = 300) -> str:
-    """Text on one line without control, format and direction characters; a mention (@, <!) cannot form."""
+def sanitize(text: str, limit: int = 300) -> str:
+    """Text on one line, without control, format and direction characters, and in which no mention (@, <!) can form."""
     kept = "".join(
         " " if char in "\r\n\t" else char for char in text if char in "\r\n\t" or unicodedata.category(char)[0] != "C"
     )
@@ -100,106 +110,154 @@ def plain(text: str, limit: int = 300) -> str:
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
 
 
-def _deadline(value: Mapping[str, Any]) -> str:
-    exact = int(value["exact_minutes"])
-    day = str(value["at"]).replace("T", " ").replace("+00:00", " UTC")
-    said = day if exact < 1440 else day[:10] + (" (to the day)" if exact <= 1440 else f" (within {exact // 1440} days)")
-    return said + (f", was {str(value['before'])[:16].replace('T', ' ')}" if value.get("before") else "")
-
-
-def _early(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What an early look says, and what became of it."""
-    said = f"{facts['files_known']:,} of {facts['files']:,} files known ({facts['bytes_known']:,} of {facts['bytes']:,} bytes)"
-    if facts["how"] == "7z, locked":
-        said = "not told: the archive's names are encrypted"
-    elif facts["by_name"]:
-        said += f", {facts['by_name']:,} of them by name and size alone"
-    outcome = {
-        "confirmed": "confirmed by the full examination",
-        "corrected": f"corrected: the full examination says {VERDICTS.get(facts.get('full_verdict', ''), 'that it holds no records')}",
-    }.get(facts["outcome"], "not decided by a full examination")
-    if facts["how"] == "torrent":
-        outcome = "stays open: no swarm is joined, what the torrent stands for is never fetched"
-    fields = [("Early verdict", VERDICTS.get(facts["verdict"], str(facts["verdict"]))), ("Files", said)]
-    if facts["parents"]:
-        fields.append(("Known from", ", ".join(f"{each['kind']} {each['ref'][:16]}" for each in facts["parents"][:3])))
-    return [*fields, ("Outcome", outcome)]
-
-
-def word(event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = "") -> Message:
-    """The message of an event.
+def message_of(
+    event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = ""
+) -> Message:
+    """The message about an event.
 
     Args:
         event: what happened.
         clients: display names by client id.
         case: name of the case, '' for none.
-        link: base address of local records; '' shows the command to type.
+        link: base address of the web pages that show events; with '' the message names the command that shows this one.
         incident: name of the event's incident, '' for none.
     """
-    fields: list[tuple[str, str]] = []
-    facts = event.facts
-    if case:
-        fields.append(("Case", case))
-    if incident:
-        fields.append(("Incident", incident))
-    if event.source:
-        fields.append(("Source", event.source))
-    for hit in facts.get("clients", ()):
-        name = clients.get(hit["client"], "")
-        shown = f"{name} ({hit['client']})" if name and name != hit["client"] else hit["client"]
-        fields.append(
-            (
-                "Client",
-                f"{shown}: {counted(hit['canaries'], 'canary', 'canaries')} in {counted(hit['records'], 'record')}, by {', '.join(hit['kinds'])}",
-            )
-        )
-    if facts.get("early"):
-        fields += _early(facts)
-    elif "verdict" in facts:
-        low, high = facts["interval"]
-        fields.append(("Verdict", VERDICTS.get(facts["verdict"], str(facts["verdict"]))))
-        fields.append(
-            (
-                "People",
-                f"{facts['people']:,}, {facts['new']:,} of them new ({low:,} to {high:,}), {facts['known']:,} known",
-            )
-        )
-    if facts.get("added"):
-        said = (f"{ADDED.get(word, word)} ({count:,})" for word, count in facts["added"].items())
-        fields.append(("Known people now with", ", ".join(said)))
-    for name, label in (
-        ("reason", "Reason"),
-        ("subject", "About"),
-        ("channel", "Channel"),
-        ("began", "Since"),
-        ("of", "Was"),
-    ):
-        if facts.get(name):
-            fields.append((label, str(facts[name])))
-    if facts.get("rules"):
-        fields.append(("Rules", ", ".join(facts["rules"])))
-    fields += [("Announced for", _deadline(deadline)) for deadline in facts.get("deadlines", ())]
-    for look in facts.get("early_looks", ()):
-        fields.append(("Early look", f"had said {VERDICTS.get(look['verdict'], look['verdict'])}: {look['outcome']}"))
-    if facts.get("changed"):
-        fields.append(("Changed", ", ".join(facts["changed"])))
-    if event.kind is EventKind.UNEXAMINED or facts.get("complete") is False:
-        fields.append(("Not examined", ", ".join(facts.get("problems", ())) or "cut short"))
-    if facts.get("format"):
-        fields.append(
-            ("Sample", f"{facts['format']}, {counted(facts['bytes'], 'byte')}, {counted(facts.get('rows', 0), 'row')}")
-        )
-    if event.address:
-        fields.append(("Address", defang(event.address)))
-    reminder = "Still so: " if facts.get("reminder") else ""
+    fields = [
+        ("Case", case),
+        ("Incident", incident),
+        ("Source", event.source),
+        *_client_fields(event.facts, clients),
+        *(_preview_fields(event.facts) if event.facts.get("early") else _lineage_fields(event.facts)),
+        *_state_fields(event.facts),
+        *_post_fields(event.facts),
+        *_sample_fields(event),
+        ("Address", defang(event.address)),
+    ]
     return Message(
         event=event.id,
         kind=event.kind.value,
         severity=event.severity,
-        title=reminder + TITLES[event.kind],
+        title=_title(event),
         at=event.at.isoformat(timespec="seconds"),
-        fields=tuple((name, plain(value)) for name, value in fields),
-        advice=NEXT.get(event.kind, ""),
+        fields=tuple((label, sanitize(value)) for label, value in fields if value),
+        advice=_advice(event),
         link=f"{link.rstrip('/')}/{event.id}" if link else f"tocsin alert show {event.id[:12]}",
-        facts=facts,
+        facts=event.facts,
     )
+
+
+def _title(event: Event) -> str:
+    if event.facts.get("of_event"):
+        return _CORRECTION_TITLE
+    return ("Reminder: " if event.facts.get("reminder") else "") + TITLES[event.kind]
+
+
+def _advice(event: Event) -> str:
+    if event.kind is EventKind.EARLY_LOOK:
+        if event.facts.get("of_event"):
+            return ""
+        if event.facts.get("how") == "torrent":
+            return _TORRENT_ADVICE
+    return ADVICE.get(event.kind, "")
+
+
+def _client_fields(facts: Mapping[str, Any], names: Mapping[str, str]) -> list[Field]:
+    fields = []
+    for hit in facts.get("clients", ()):
+        name = names.get(hit["client"], "")
+        client = f"{name} ({hit['client']})" if name and name != hit["client"] else hit["client"]
+        canaries, records = counted(hit["canaries"], "canary", "canaries"), counted(hit["records"], "record")
+        fields.append(("Client", f"{client}: {canaries} found in {records}, by {', '.join(hit['kinds'])}"))
+    return fields
+
+
+def _preview_fields(facts: Mapping[str, Any]) -> list[Field]:
+    """What a preview found, and whether the full examination agrees."""
+    if facts["how"] == "7z, locked":
+        files = "unknown: the archive encrypts its file names"
+    else:
+        files = (
+            f"{facts['files_known']:,} of {counted(facts['files'], 'file')} known"
+            f" ({facts['bytes_known']:,} of {counted(facts['bytes'], 'byte')})"
+        )
+        if facts["by_name"]:
+            files += f"; {facts['by_name']:,} of the known files by name and size alone"
+        if facts.get("complete") is False:
+            files += "; the list is incomplete"
+    full_verdict = VERDICTS.get(facts.get("full_verdict", ""), "the data holds no records")
+    outcome = {
+        "confirmed": "confirmed by the full examination",
+        "corrected": f"corrected by the full examination: {full_verdict}",
+    }.get(facts["outcome"], "not decided by a full examination")
+    if facts["how"] == "torrent":
+        outcome = "stays open: Tocsin does not join torrents, so their content is never examined"
+    parents = ", ".join(f"{each['kind']} {each['ref'][:16]}" for each in facts["parents"][:3])
+    return [
+        ("Verdict of the preview", _verdict(facts)),
+        ("Files", files),
+        ("Known from", parents),
+        ("Outcome", outcome),
+    ]
+
+
+def _lineage_fields(facts: Mapping[str, Any]) -> list[Field]:
+    """What the full examination found about the people in the data."""
+    if "verdict" not in facts:
+        return []
+    added = [f"{ADDED_DATA.get(kind, kind)} ({people:,})" for kind, people in facts.get("added", {}).items()]
+    return [
+        ("Verdict", _verdict(facts)),
+        ("People", _people(facts)),
+        ("New data about known people", ", ".join(added)),
+    ]
+
+
+def _verdict(facts: Mapping[str, Any]) -> str:
+    return VERDICTS.get(facts["verdict"], str(facts["verdict"]))
+
+
+def _people(facts: Mapping[str, Any]) -> str:
+    low, high = facts["interval"]
+    new, known = facts["new"], facts["known"]
+    bounds = f" (between {low:,} and {high:,})" if low != high else ""
+    people = counted(facts["people"], "person", "people")
+    return f"{people}, of whom {new:,}{bounds} were not seen before and {known:,} were known"
+
+
+def _state_fields(facts: Mapping[str, Any]) -> list[Field]:
+    labels = {"reason": "Reason", "subject": "About", "channel": "Channel", "began": "Since", "of": "Ended"}
+    return [(label, str(facts[name])) for name, label in labels.items() if facts.get(name)]
+
+
+def _post_fields(facts: Mapping[str, Any]) -> list[Field]:
+    """What a post announces, what changed in it, and what earlier previews of it said."""
+    return [
+        ("Matching rules", ", ".join(facts.get("rules", ()))),
+        *(("Announced for", _deadline(each)) for each in facts.get("deadlines", ())),
+        *(("Earlier preview", f"{_verdict(each)} ({each['outcome']})") for each in facts.get("early_looks", ())),
+        ("Changed", ", ".join(facts.get("changed", ()))),
+    ]
+
+
+def _deadline(value: Mapping[str, Any]) -> str:
+    exact = int(value["exact_minutes"])
+    time = str(value["at"]).replace("T", " ").replace("+00:00", " UTC")
+    if exact == 1440:
+        time = f"{time[:10]} (exact to the day)"
+    elif exact > 1440:
+        time = f"{time[:10]} (exact to {exact // 1440} days)"
+    return time + (f", before: {str(value['before'])[:16].replace('T', ' ')}" if value.get("before") else "")
+
+
+def _sample_fields(event: Event) -> list[Field]:
+    facts = event.facts
+    fields = []
+    reasons = ", ".join(facts.get("problems") or facts.get("codes", ()))
+    if event.kind is EventKind.UNEXAMINED:
+        fields.append(("Not examined", reasons))
+    elif facts.get("complete") is False and not facts.get("early"):
+        fields.append(("Not examined to its end", reasons or "no reason was reported"))
+    if facts.get("format"):
+        size, rows = counted(facts["bytes"], "byte"), counted(facts.get("rows", 0), "row")
+        fields.append(("Sample", f"{facts['format']}, {size}, {rows}"))
+    return fields

@@ -1,7 +1,7 @@
 """Looks at the files of a large body before it is fetched: the ends of zip and 7z archives by Range, a torrent, a listing.
 
 Every request goes through the crawl's own engine: allow-list, robots.txt and rate hold. What follows from a look is
-`crawler.alerts.early_verdict`'s, in the runner.
+`crawler.alerts.preview_verdict`'s, in the runner.
 """
 
 from __future__ import annotations

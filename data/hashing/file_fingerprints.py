@@ -1,7 +1,7 @@
 """File fingerprints: keyed digests of what is known about a file without its content.
 
 Each file has two: one of its size with its checksum, one of its size with its name. With them
-`crawler.alerts.early_verdict` compares the files that a listing, an archive directory or a torrent names with files
+`crawler.alerts.preview_verdict` compares the files that a listing, an archive directory or a torrent names with files
 that were examined before. File names can contain names of patients, so they are stored only as digests.
 """
 

@@ -66,7 +66,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
 
     from rich.markup import escape
 
-    from crawler.alerts.wording import word
+    from crawler.alerts.wording import message_of
     from scheduler.delivery.delivery import Names
 
     with contextlib.closing(_store(home)) as store:
@@ -78,7 +78,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
     out = console()
     names = Names.of(home)
     incident = names.incidents.get(found.incident, "")
-    out.print(escape(word(found, clients=names.clients, incident=incident).text))
+    out.print(escape(message_of(found, clients=names.clients, incident=incident).text))
     out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
     for row in deliveries:
         out.print(f"{row['channel']}: {row['state']} after {row['attempts']} tries {escape(row['reason'])}")
@@ -129,19 +129,19 @@ def test(home: Home, channel: str) -> None:
     from datetime import UTC, datetime
 
     from crawler.alerts.channels.registry import dialect, masked
-    from crawler.alerts.wording import word
+    from crawler.alerts.wording import message_of
     from data.errors import ConfigError
     from data.store.outbox import alert_id
     from scheduler.delivery.delivery import http_client, send
-    from scheduler.delivery.lasting_states import trial
+    from scheduler.delivery.lasting_states import channel_test_event
 
     settings = home.settings()
     target = settings.channels.get(channel)
     if target is None:
         names = ", ".join(settings.channels) or "none"
         raise ConfigError(f"no channel is called '{channel}'; there are: {names}", hint="add it to tocsin.toml")
-    event = trial(datetime.now(UTC))
-    message = word(event, clients={}, case=settings.case, link=settings.link)
+    event = channel_test_event(datetime.now(UTC))
+    message = message_of(event, clients={}, case=settings.case, link=settings.link)
     outgoing = dialect(target).compose(target, alert_id(event.id, channel), message, int(time.time()))
 
     async def deliver() -> int:

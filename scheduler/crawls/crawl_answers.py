@@ -9,9 +9,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crawler.alerts.early_verdict import Look, event_of_correction, event_of_look, kept_prints, settled
-from crawler.alerts.early_verdict import judge as judge_early
-from crawler.alerts.events import event_of_announcement, event_of_change, events_of_post
+from crawler.alerts.events import PostContext, event_of_announcement, event_of_change, events_of_post
+from crawler.alerts.preview_verdict import (
+    Preview,
+    assess_preview,
+    event_of_correction,
+    event_of_preview,
+    facts_after_examination,
+    fingerprints_to_keep,
+)
 from crawler.process.control_frames import (
     DONE,
     LOST,
@@ -149,11 +155,11 @@ class Answers:
     def _preview(self, question: PreviewFrame) -> PreviewAnswer:
         """Judge what is known of a body before it is read, and ring if it says something."""
         now = datetime.now(UTC)
-        post, preview = question.post, question.preview
-        files = decode_fingerprints(preview.files, 3)
-        look = Look(preview.how, preview.complete, files, preview.fetched, preview.total)
-        early = judge_early(look, self._store.file_fingerprints.bodies_with(files[:, :2]))
-        event = event_of_look(self._name, post.id, post.address, look, early, incident=self._incident, at=now)
+        post, value = question.post, question.preview
+        files = decode_fingerprints(value.files, 3)
+        preview = Preview(value.how, value.complete, files, value.fetched, value.total)
+        verdict = assess_preview(preview, self._store.file_fingerprints.bodies_with(files[:, :2]))
+        event = event_of_preview(self._context(post.id, post.address, now), preview, verdict)
         self.tally.events += self._store.commit_events(self._crawl, self._fence, [event], self._route, now)
         return PreviewAnswer(event=event.id)
 
@@ -169,7 +175,7 @@ class Answers:
                 # purged since; what the full examination says stands for itself
                 continue
             event = found[0]
-            facts[event.id] = settled(event.facts, findings[number])
+            facts[event.id] = facts_after_examination(event.facts, findings[number])
             if facts[event.id]["outcome"] == "corrected" and event.severity.rank >= Severity.WARNING.rank:
                 corrections.append(event_of_correction(event, facts[event.id], now))
         return facts, corrections
@@ -184,17 +190,11 @@ class Answers:
             fields=value.fields,
             page_fields=value.page_fields,
         )
+        context = self._context(post.id, post.address, now)
         events: list[Event] = []
         if findings:
             keep_evidence(self._home, post, findings, now)
-            events = events_of_post(
-                self._name,
-                post.id,
-                post.address,
-                findings,
-                incident=self._incident,
-                at=now,
-            )
+            events = events_of_post(context, findings)
         if failed is not None:
             # it stays due and is told once, as a state of the source, however often it fails
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
@@ -202,7 +202,7 @@ class Answers:
         # told whether or not the post could be read: the listing alone says it
         if changed := self._store.posts.changes_of(self._name, post, self._definition.list.volatile):
             seen = {"traits": post.fields, "page": post.page_fields}
-            events.append(event_of_change(self._name, post.id, post.address, changed, seen, self._incident, now))
+            events.append(event_of_change(context, changed, seen))
         early, corrections = self._settle_early(question.previews, findings, now)
         if early:
             told = [{key: each[key] for key in ("verdict", "outcome")} for each in early.values()]
@@ -212,7 +212,7 @@ class Answers:
                 for event in events
             ]
         events += corrections
-        events += self._announced(post, value.announced, changed, now)
+        events += self._announced(context, value.announced, changed)
         self.tally.left.update(value.facts.left)
         links = [self._linked(link) for link in question.links]
         commit = PostCommit(
@@ -224,7 +224,7 @@ class Answers:
             events,
             failed=failed is not None,
             links=links,
-            fingerprints=kept_prints(findings),
+            fingerprints=fingerprints_to_keep(findings),
             event_facts=early,
         )
         self.tally.events += self._store.commit_post(commit, self._route, now)
@@ -242,9 +242,7 @@ class Answers:
             for hit in finding.hits:
                 self.tally.clients[hit.client] = max(hit.canaries, self.tally.clients.get(hit.client, 0))
 
-    def _announced(
-        self, post: PostRow, announced: Announcements, changed: Mapping[str, str], now: datetime
-    ) -> list[Event]:
+    def _announced(self, context: PostContext, announced: Announcements, changed: Mapping[str, str]) -> list[Event]:
         """What a post announces, where it has to do with an incident: its rules match, or it watches this source whole.
 
         The first crawl of a source is a quiet baseline: of it only times to come are told.
@@ -256,13 +254,16 @@ class Answers:
         if not rules and not whole:
             return []
         found = [each.model_dump() for each in announced.deadlines]
-        times = self._store.deadlines.note(self._name, post.id, found, now)
+        times = self._store.deadlines.note(self._name, context.post, found, context.at)
         if "timer" in changed:
             # told as a change of the post already
             times = [each for each in times if each[2] is None]
         if not times and (self._first or not rules):
             return []
-        return [event_of_announcement(self._name, post.id, post.address, rules, times, self._incident, now)]
+        return [event_of_announcement(context, rules, times)]
+
+    def _context(self, post: str, address: str, now: datetime) -> PostContext:
+        return PostContext(self._name, post, address, self._incident, now)
 
     def _linked(self, link: LinkedPost) -> tuple[str, PostRow]:
         if link.source not in self._follow:

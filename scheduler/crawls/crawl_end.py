@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from crawler.alerts.events import make
+from crawler.alerts.events import build_event
 from data.model import Event, EventKind, Severity
 from data.settings.settings import Settings
 from data.sources.definition import Definition
@@ -14,7 +14,7 @@ from data.store.store import Store
 from scheduler.crawls.crawl_health import TOR_DOWN, Judgement, Outcome, judge
 from scheduler.crawls.crawl_tally import Tally
 from scheduler.crawls.definitions import platforms
-from scheduler.delivery.lasting_states import recovered, tell_tor
+from scheduler.delivery.lasting_states import recovery_event, update_tor_state
 
 
 def failures_of(store: Store, source: str) -> int:
@@ -45,17 +45,19 @@ class CrawlEnd:
         broken = {f"platform {name}": kind for name, kind in platforms().broken.items()}
         for subject, kind in broken.items():
             facts = {"subject": subject, "reason": f"its module fails with {kind}; the other platforms run"}
-            event = make(EventKind.SELFTEST_FAILED, now, subject, kind, self._crawl, facts=facts)
+            event = build_event(EventKind.SELFTEST_FAILED, now, subject, kind, self._crawl, facts=facts)
             self.tally.events += self._store.states.begin(event, subject, self._route, now)
         for state in self._store.states.lasting(""):
             if state.subject.startswith("platform ") and state.subject not in broken:
-                self.tally.events += self._store.states.end("", state.kind, state.subject, recovered, self._route, now)
+                self.tally.events += self._store.states.end(
+                    "", state.kind, state.subject, recovery_event, self._route, now
+                )
 
     def finish(self, now: datetime) -> None:
         """Keep how the crawl ended, and ring for what is wrong with its source or well again."""
         if self._definition.via == "tor" and (self.tally.state == "done" or self.tally.code == TOR_DOWN):
             reason = "" if self.tally.state == "done" else self.tally.error
-            self.tally.events += tell_tor(self._store, self._route, reason, now, hint=self.tally.hint)
+            self.tally.events += update_tor_state(self._store, self._route, reason, now, hint=self.tally.hint)
         outcome = Outcome(
             state=self.tally.state,
             code=self.tally.code,
@@ -105,7 +107,7 @@ class CrawlEnd:
                     "hosts": self.tally.hosts if severity is Severity.WARNING else {},
                 }
                 events.append(
-                    make(
+                    build_event(
                         EventKind.UNEXAMINED,
                         now,
                         self._crawl,
@@ -121,10 +123,10 @@ class CrawlEnd:
     def _state(self, judgement: Judgement, now: datetime) -> None:
         if not judgement.holds:
             self.tally.events += self._store.states.end(
-                self._name, judgement.kind, judgement.subject, recovered, self._route, now
+                self._name, judgement.kind, judgement.subject, recovery_event, self._route, now
             )
             return
-        event = make(
+        event = build_event(
             judgement.kind,
             now,
             self._name,

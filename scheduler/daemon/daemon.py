@@ -36,7 +36,13 @@ from scheduler.crawls.tor_road import road_of
 from scheduler.daemon.cadence import due_at
 from scheduler.daemon.executor import LocalExecutor
 from scheduler.delivery.delivery import Names, deliver_due
-from scheduler.delivery.lasting_states import LOOK_EVERY, SELFTEST_EVERY, remind, selftest, tell_tor
+from scheduler.delivery.lasting_states import (
+    SELFTEST_EVERY,
+    TOR_CHECK_EVERY,
+    remind_of_lasting_states,
+    run_selftest,
+    update_tor_state,
+)
 from scheduler.delivery.routing import route_by
 
 log = structlog.get_logger("daemon")
@@ -104,7 +110,7 @@ class Daemon:
         every = max(self.settings.daemon.deliver_every.total_seconds(), 0.2)
         clock.add_job(self.deliver, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         clock.add_job(self.remind, "interval", minutes=1, **common)
-        every = LOOK_EVERY.total_seconds()
+        every = TOR_CHECK_EVERY.total_seconds()
         clock.add_job(self.look_at_tor, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
         every = SELFTEST_EVERY.total_seconds()
         clock.add_job(self.selftest, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
@@ -246,19 +252,19 @@ class Daemon:
 
     async def remind(self) -> None:
         """Tell lasting states again."""
-        remind(self.settings, self.store, datetime.now(UTC))
+        remind_of_lasting_states(self.settings, self.store, datetime.now(UTC))
 
     async def look_at_tor(self) -> None:
         """Keep our own Tor running, and tell when Tor goes and comes; without a source over it nothing is asked."""
         if not any(each.via == "tor" and each.enabled for each in self.sources.values()):
             return
         reason = await self.road.look()
-        if reason is not None and tell_tor(self.store, route_by(self.settings), reason, datetime.now(UTC)):
+        if reason is not None and update_tor_state(self.store, route_by(self.settings), reason, datetime.now(UTC)):
             log.error("Tor is down", reason=reason) if reason else log.info("Tor is back")
 
     async def selftest(self) -> None:
         """See whether a planted canary is still found."""
         examiner = await self._examiner()
-        wrong = selftest(self.settings, self.store, examiner, datetime.now(UTC))
+        wrong = run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
         if wrong:
             log.error("self-test failed", reasons=wrong)

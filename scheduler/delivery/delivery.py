@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from crawler.alerts.channels.registry import Outgoing, dialect, masked
-from crawler.alerts.events import make
-from crawler.alerts.wording import word
+from crawler.alerts.events import build_event
+from crawler.alerts.wording import message_of
 from data.case.incidents import read_incidents
 from data.case.watchlist import client_names
 from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused
@@ -22,7 +22,7 @@ from data.settings.home import Home
 from data.settings.settings import Channel, Settings
 from data.store.outbox import Delivery
 from data.store.store import Store
-from scheduler.delivery.lasting_states import recovered
+from scheduler.delivery.lasting_states import recovery_event
 from scheduler.delivery.routing import route_around
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ async def _deliver(
     try:
         if channel is None:
             raise DeliveryRefused(f"the channel '{alert.channel}' is not in the settings any more")
-        message = word(
+        message = message_of(
             alert.event,
             clients=names.clients,
             case=settings.case,
@@ -178,10 +178,12 @@ def _channel_state(
     name = alert.channel
     others = route_around(settings, name)
     if failing:
-        event = make(EventKind.DELIVERY_FAILED, now, name, now.isoformat(), facts={"channel": name, "reason": reason})
+        event = build_event(
+            EventKind.DELIVERY_FAILED, now, name, now.isoformat(), facts={"channel": name, "reason": reason}
+        )
         store.states.begin(event, name, others, now)
     elif not reason:
-        store.states.end("", EventKind.DELIVERY_FAILED, name, recovered, others, now)
+        store.states.end("", EventKind.DELIVERY_FAILED, name, recovery_event, others, now)
 
 
 async def deliver_due(settings: Settings, store: Store, names: Names = NO_NAMES) -> Delivered:

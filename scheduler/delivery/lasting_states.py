@@ -1,11 +1,15 @@
-"""Whether Tor is there, as a lasting state of the installation: told when it goes, reminded of, told when it is back."""
+"""Lasting states of the installation: Tor down, a failed self-test, and the reminders and recoveries of all states.
+
+A lasting state gives one alert when it begins, a reminder after each `daemon.remind_every`, and one alert when it ends.
+States of single sources begin and end in `scheduler.crawls.crawl_end`.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crawler.alerts.events import event_id, make
+from crawler.alerts.events import build_event
 from crawler.process.examiner_client import ExaminerProcess
 from data.errors import ExaminerDied
 from data.model import Event, EventKind, Severity
@@ -15,35 +19,32 @@ from data.store.states import LastingState
 from data.store.store import Store
 from scheduler.delivery.routing import route_by
 
-SUBJECT = "tor"
-LOOK_EVERY = timedelta(seconds=10)
+TOR_SUBJECT = "tor"
+TOR_CHECK_EVERY = timedelta(seconds=10)
+EXAMINER_SELFTEST = "examiner"
+SELFTEST_EVERY = timedelta(hours=1)
 
 
-def tell_tor(store: Store, route: Route, reason: str, now: datetime, *, hint: str = "") -> int:
-    """Begin the state with a reason, end it without one; returns how many events that made.
+def update_tor_state(store: Store, route: Route, reason: str, now: datetime, *, hint: str = "") -> int:
+    """Begin the state "Tor is down" if there is a reason, end it if there is none; returns how many events that made.
 
     Args:
         store: of the home.
         route: channels of an event.
-        reason: why Tor is not there, one sentence; '' where it is.
+        reason: why Tor cannot be used, one sentence; '' if it can.
         now: aware UTC.
-        hint: what to do.
+        hint: what to do about it.
     """
     if not reason:
-        return int(store.states.end("", EventKind.TOR_DOWN, SUBJECT, recovered, route, now))
-    said = f"{reason} ({hint})" if hint else reason
-    event = make(EventKind.TOR_DOWN, now, SUBJECT, now.isoformat(), facts={"subject": SUBJECT, "reason": said})
-    return int(store.states.begin(event, SUBJECT, route, now))
+        return int(store.states.end("", EventKind.TOR_DOWN, TOR_SUBJECT, recovery_event, route, now))
+    facts = {"subject": TOR_SUBJECT, "reason": f"{reason} ({hint})" if hint else reason}
+    event = build_event(EventKind.TOR_DOWN, now, TOR_SUBJECT, now.isoformat(), facts=facts)
+    return int(store.states.begin(event, TOR_SUBJECT, route, now))
 
 
-# The self-test of the examiner, and after how long without one the last result says nothing any more.
-EXAMINER_TEST = "examiner"
-SELFTEST_EVERY = timedelta(hours=1)
-
-
-def recovered(state: LastingState) -> Event:
+def recovery_event(state: LastingState) -> Event:
     """The event that ends a lasting state."""
-    return make(
+    return build_event(
         EventKind.RECOVERED,
         datetime.now(UTC),
         state.event,
@@ -52,44 +53,52 @@ def recovered(state: LastingState) -> Event:
     )
 
 
-def remind(settings: Settings, store: Store, now: datetime) -> int:
-    """Tell every lasting state again whose last telling is older than the settings say; returns how many."""
+def remind_of_lasting_states(settings: Settings, store: Store, now: datetime) -> int:
+    """Add a reminder for each state whose last notice is older than `daemon.remind_every`; returns how many."""
 
-    def again(state: LastingState) -> Event:
+    def reminder(state: LastingState) -> Event:
         facts: dict[str, Any] = {
             "subject": state.subject,
             "began": state.began.isoformat(timespec="seconds"),
             "reminder": True,
         }
-        return make(state.kind, now, state.event, "reminder", now.isoformat(), source=state.source, facts=facts)
+        return build_event(state.kind, now, state.event, "reminder", now.isoformat(), source=state.source, facts=facts)
 
-    return store.states.remind(now - settings.daemon.remind_every, again, route_by(settings), now)
+    return store.states.remind(now - settings.daemon.remind_every, reminder, route_by(settings), now)
 
 
-def selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
-    """Try the road from bytes to a hit, and begin or end the state that says it is broken; what is wrong with it."""
+def run_selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
+    """Test whether the examiner still finds a planted canary; returns what is wrong, one sentence each.
+
+    The result is stored, and begins or ends the state "self-test failed".
+    """
     try:
-        wrong = examiner.selftest()
+        problems = examiner.selftest()
     except ExaminerDied as error:
-        wrong = [str(error)]
-    store.selftests.record(EXAMINER_TEST, now, passed=not wrong)
-    if wrong:
-        event = make(
-            EventKind.SELFTEST_FAILED, now, EXAMINER_TEST, now.isoformat(),
-            severity=Severity.CRITICAL, facts={"subject": EXAMINER_TEST, "reason": "; ".join(wrong)},
-        )  # fmt: skip
-        store.states.begin(event, EXAMINER_TEST, route_by(settings), now)
+        problems = [str(error)]
+    store.selftests.record(EXAMINER_SELFTEST, now, passed=not problems)
+    route = route_by(settings)
+    if problems:
+        event = build_event(
+            EventKind.SELFTEST_FAILED,
+            now,
+            EXAMINER_SELFTEST,
+            now.isoformat(),
+            severity=Severity.CRITICAL,
+            facts={"subject": EXAMINER_SELFTEST, "reason": "; ".join(problems)},
+        )
+        store.states.begin(event, EXAMINER_SELFTEST, route, now)
     else:
-        store.states.end("", EventKind.SELFTEST_FAILED, EXAMINER_TEST, recovered, route_by(settings), now)
-    return wrong
+        store.states.end("", EventKind.SELFTEST_FAILED, EXAMINER_SELFTEST, recovery_event, route, now)
+    return problems
 
 
-def trial(now: datetime) -> Event:
-    """The harmless event that `alert test` sends."""
-    return Event(
-        event_id(EventKind.RECOVERED, "trial", now.isoformat()),
+def channel_test_event(now: datetime) -> Event:
+    """The harmless event that `tocsin alert test` sends."""
+    return build_event(
         EventKind.RECOVERED,
-        make(EventKind.RECOVERED, now).severity,
         now,
-        facts={"reason": "a trial message of `tocsin alert test`; nothing happened"},
+        "trial",
+        now.isoformat(),
+        facts={"reason": "this is a test message of `tocsin alert test`; nothing happened"},
     )

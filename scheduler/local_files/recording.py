@@ -9,8 +9,8 @@ import hmac
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from crawler.alerts.early_verdict import kept_prints
-from crawler.alerts.events import events_of_post
+from crawler.alerts.events import PostContext, events_of_post
+from crawler.alerts.preview_verdict import fingerprints_to_keep
 from data.model import Finding
 from data.settings.home import Home
 from data.store.posts import PostRow
@@ -43,10 +43,12 @@ def record_scan(
         fence = store.crawls.lease(crawl, owner_name(), now + LEASE, now)
         for finding in findings:
             post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
-            events = events_of_post(SOURCE, post, "", [finding], incident="", at=now)
+            events = events_of_post(PostContext(SOURCE, post, "", "", now), [finding])
             row = PostRow(id=post, version=post, address="")
             keep_evidence(home, row, [finding], now)
-            commit = PostCommit(crawl, fence, SOURCE, row, [finding], events, fingerprints=kept_prints([finding]))
+            commit = PostCommit(
+                crawl, fence, SOURCE, row, [finding], events, fingerprints=fingerprints_to_keep([finding])
+            )
             store.commit_post(commit, route, now)
             wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
             for release in register(wanted, scanner.finish_release):

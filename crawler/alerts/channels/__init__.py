@@ -1,1 +1,1 @@
-"""One module per channel dialect, found by its file."""
+"""One module for each kind of channel; `registry` finds them by their files."""

@@ -1,4 +1,4 @@
-"""Every channel against a strict server: what is sent, and what each answer means."""
+"""Every channel against a strict server: what is sent, and how each answer is treated."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from crawler.alerts.channels.registry import dialect, dialects, masked
-from crawler.alerts.events import make
-from crawler.alerts.wording import defang, plain, word
+from crawler.alerts.events import build_event
+from crawler.alerts.wording import defang, message_of, sanitize
 from data.errors import DeliveryDeferred, DeliveryRefused
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
@@ -25,7 +25,7 @@ from tests.servers.webhook import Webhook
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HOSTILE = "@everyone <!channel> <https://evil.example|click> & \x1b[31m\u202egnp.exe [x](http://evil.example)\n\r\0"
-EVENT = make(
+EVENT = build_event(
     EventKind.FURTHER_RELEASE, NOW, "x", source=HOSTILE, address="http://leaks.example/files/[2ee95c].zip",
     facts={
         "clients": [{"client": "practice-1", "canaries": 3, "records": 4, "kinds": ["email", "nir"]}],
@@ -44,7 +44,7 @@ def channel(kind: str, url: str, **more: object):
 
 def composed(kind: str, url: str, timestamp: int | None = None, **more: object):
     target = channel(kind, url, **more)
-    message = word(EVENT, clients={"practice-1": "Cabinet des Lilas"}, case="case")
+    message = message_of(EVENT, clients={"practice-1": "Cabinet des Lilas"}, case="case")
     return target, dialect(target).compose(target, "a" * 32, message, timestamp or int(time.time()))
 
 
@@ -77,13 +77,13 @@ def test_a_message_is_delivered_with_counts_names_and_a_defanged_address(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_text_of_a_source_cannot_mention_steer_or_hide(kind):
+def test_text_of_a_source_cannot_mention_people_form_links_or_hide_characters(kind):
     _, outgoing = composed(kind, "http://127.0.0.1:9")
     text = json.dumps(json.loads(outgoing.body), ensure_ascii=False)
     for forbidden in ("@everyone", "<!channel>", "\\u001b", "\x1b", "\u202e", "\\u0000"):
         assert forbidden not in text
     if kind == "slack":
-        assert "<" not in text, "Slack makes links and mentions of angle brackets"
+        assert "<" not in text, "Slack turns angle brackets into links and mentions"
     if kind == "matrix":
         assert "<https" not in json.loads(outgoing.body)["formatted_body"]
 
@@ -103,7 +103,7 @@ FAULTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_answer_means_later_or_never(kind, fault):
+def test_each_answer_defers_or_refuses_the_alert(kind, fault):
     step, expected, wait = FAULTS[fault]
     with Webhook([step]) as server:
         with pytest.raises(expected) as caught:
@@ -114,7 +114,7 @@ def test_each_answer_means_later_or_never(kind, fault):
     assert "/…" in str(caught.value)
 
 
-def test_matrix_says_in_its_body_when_to_come_again():
+def test_matrix_gives_the_waiting_time_in_the_body():
     answer = (429, {}, b'{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}')
     with Webhook([answer]) as server, pytest.raises(DeliveryDeferred) as caught:
         deliver("matrix", server)
@@ -129,7 +129,7 @@ def test_matrix_uses_the_alerts_id_as_transaction_and_hides_its_token():
     assert "secret-token" not in repr(outgoing)
 
 
-def test_a_generic_message_is_signed_by_the_rules_of_standard_webhooks():
+def test_a_generic_message_is_signed_as_standard_webhooks_specifies():
     _, outgoing = composed("generic", "http://127.0.0.1:9")
     headers = dict(outgoing.headers)
     assert Verifier(SECRET).verify(outgoing.body, headers)
@@ -137,19 +137,19 @@ def test_a_generic_message_is_signed_by_the_rules_of_standard_webhooks():
         Verifier(SECRET).verify(outgoing.body.replace(b"practice-1", b"practice-2"), headers)
 
 
-def test_slack_keeps_within_its_limits():
+def test_a_slack_message_stays_within_the_limits_of_slack():
     many = [{"client": f"practice-{n:04}" * 5, "canaries": n, "records": n, "kinds": ["email"]} for n in range(500)]
-    event = make(EventKind.CANARY_HIT, NOW, "many", facts={"clients": many})
+    event = build_event(EventKind.CANARY_HIT, NOW, "many", facts={"clients": many})
     target = channel("slack", "http://127.0.0.1:9")
-    value = json.loads(dialect(target).compose(target, "a", word(event, clients={}), 0).body)
+    value = json.loads(dialect(target).compose(target, "a", message_of(event, clients={}), 0).body)
     assert len(value["blocks"]) <= 50
     assert all(len(block["text"]["text"]) <= 3000 for block in value["blocks"] if "text" in block)
     assert len(value["text"]) <= 3000
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EventKind])  # noqa: C416 - the ids read better
-def test_every_kind_of_event_has_words(kind):
-    message = word(make(kind, NOW, "x", facts={"subject": "listing", "reason": "why"}), clients={})
+def test_every_kind_of_event_has_a_title(kind):
+    message = message_of(build_event(kind, NOW, "x", facts={"subject": "listing", "reason": "why"}), clients={})
     assert message.title
     assert "tocsin alert show" in message.text
 
@@ -157,7 +157,7 @@ def test_every_kind_of_event_has_words(kind):
 def test_addresses_are_masked_and_defanged():
     assert masked("https://user:pw@hooks.example:8443/services/SECRET?x=1") == "https://hooks.example:8443/…"
     assert defang("https://a.b.example/x") == "hxxps[://]a[.]b[.]example/x"
-    assert plain("a\x00b\u202ec\n d") == "abc d"
+    assert sanitize("a\x00b\u202ec\n d") == "abc d"
 
 
 # --- the outbox and its channels --------------------------------------------------------------------------------------
@@ -176,15 +176,15 @@ def settings_of(**urls: str) -> Settings:
     )
 
 
-def put(store: Store, settings: Settings, count: int = 1) -> None:
-    events = [make(EventKind.CANARY_HIT, NOW, number) for number in range(count)]
+def add_events(store: Store, settings: Settings, count: int = 1) -> None:
+    events = [build_event(EventKind.CANARY_HIT, NOW, number) for number in range(count)]
     store.events.add(events, route_by(settings), NOW)
 
 
-def test_a_refused_alert_stays_and_the_other_channel_is_told(store):
+def test_a_refused_alert_stays_in_the_outbox_and_the_other_channel_is_notified(store):
     with Webhook([(404, {}, b"")]) as bad, Webhook() as good:
         settings = settings_of(bad=bad.url, good=good.url)
-        put(store, settings)
+        add_events(store, settings)
         outcome = asyncio.run(deliver_due(settings, store))
         assert (outcome.sent, outcome.refused) == (1, 1)
         assert [row["channel"] for row in store.outbox.alerts(state="refused")] == ["bad"]
@@ -203,7 +203,7 @@ def test_a_refused_alert_stays_and_the_other_channel_is_told(store):
 def test_a_deferred_alert_is_sent_later_with_the_same_key(store):
     with Webhook([(429, {"Retry-After": "0"}, b""), (200, {}, b"")]) as server:
         settings = settings_of(c=server.url)
-        put(store, settings)
+        add_events(store, settings)
         assert asyncio.run(deliver_due(settings, store)).deferred == 1
         assert store.outbox.depth().waiting == 1
         time.sleep(0.3)
@@ -215,10 +215,10 @@ def test_a_deferred_alert_is_sent_later_with_the_same_key(store):
 def test_a_channel_that_hangs_does_not_hold_up_another(store):
     with Webhook(["drop"]) as bad, Webhook() as good:
         settings = settings_of(bad=bad.url, good=good.url)
-        put(store, settings, 3)
+        add_events(store, settings, 3)
         outcome = asyncio.run(deliver_due(settings, store))
         assert (outcome.sent, outcome.deferred) == (3, 1)
-        assert len(bad.received) == 1, "behind a wall the rest waits"
+        assert len(bad.received) == 1, "the other alerts of a failing channel wait"
 
 
 def test_routes_narrow_by_severity_kind_and_source():
@@ -230,10 +230,10 @@ def test_routes_narrow_by_severity_kind_and_source():
         ],
     }
     route = route_by(Settings.model_validate(value))
-    assert route(make(EventKind.CANARY_HIT, NOW, 1)) == ("a",)
-    assert route(make(EventKind.REPOST, NOW, 1, source="s")) == ("b",)
-    assert route(make(EventKind.GAP, NOW, 1)) == ()
+    assert route(build_event(EventKind.CANARY_HIT, NOW, 1)) == ("a",)
+    assert route(build_event(EventKind.REPOST, NOW, 1, source="s")) == ("b",)
+    assert route(build_event(EventKind.GAP, NOW, 1)) == ()
     everything = route_by(Settings.model_validate({"channels": value["channels"]}))
-    assert everything(make(EventKind.GAP, NOW, 1)) == ("a", "b")
-    assert everything(make(EventKind.LISTING_CHANGED, NOW, 1)) == ()
+    assert everything(build_event(EventKind.GAP, NOW, 1)) == ("a", "b")
+    assert everything(build_event(EventKind.LISTING_CHANGED, NOW, 1)) == ()
     assert Severity.CRITICAL.rank > Severity.WARNING.rank

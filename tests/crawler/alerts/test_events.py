@@ -1,4 +1,4 @@
-"""What a finding means: which event rings, and that none rings twice."""
+"""Which events a finding or a changed post gives, and that the same happening gives the same event."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crawler.alerts.events import event_id, event_of_change, events_of_post, leading
-from data.model import EventKind, Finding, Hit, Lineage, Parent, Severity
+from crawler.alerts.events import PostContext, event_id, event_of_change, events_of_post, most_important
+from data.model import Event, EventKind, Finding, Hit, Lineage, Parent, Severity
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HIT = Hit("c", 2, 3, ("email",))
@@ -20,12 +20,12 @@ def lineage(verdict: str, known: int, new: int, *parents: str) -> Lineage:
     return Lineage(verdict, known + new, known, new, (new, new), tuple(Parent(each, 0.5, 0.5) for each in parents), {})
 
 
-def kinds(*findings: Finding) -> list[EventKind]:
-    return [event.kind for event in made(*findings)]
+def context(post: str = "p") -> PostContext:
+    return PostContext("s", post, "http://x/", "", NOW)
 
 
-def made(*findings: Finding, post="p"):
-    return events_of_post("s", post, "http://x/", findings, incident="", at=NOW)
+def events(*findings: Finding, post: str = "p") -> list[Event]:
+    return events_of_post(context(post), findings)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def made(*findings: Finding, post="p"):
         (replace(PLAIN, complete=False, problems=("reader: it crashed",)), [EventKind.UNEXAMINED]),
     ],
 )
-def test_a_finding_gives_the_event_that_it_means(finding, expected):
-    assert kinds(finding) == expected
+def test_a_finding_gives_the_right_kind_of_event(finding, expected):
+    assert [event.kind for event in events(finding)] == expected
 
 
 @pytest.mark.parametrize(
@@ -60,32 +60,32 @@ def test_a_finding_gives_the_event_that_it_means(finding, expected):
         ({"links": "links (1 new)"}, Severity.WARNING),
     ],
 )
-def test_a_changed_post_is_told_by_its_fields_and_louder_where_parts_are_announced(changed, severity):
-    event = event_of_change("s", "p", "http://x/", changed, {"part": ["part 2"]}, "", NOW)
+def test_a_change_of_a_significant_field_is_a_warning(changed, severity):
+    event = event_of_change(context(), changed, {"part": ["part 2"]})
     assert (event.kind, event.severity) == (EventKind.LISTING_CHANGED, severity)
     assert event.facts["changed"] == [changed[field] for field in sorted(changed)]
-    again = event_of_change("s", "p", "http://x/", changed, {"part": ["part 2"]}, "", NOW)
-    later = event_of_change("s", "p", "http://x/", changed, {"part": ["part 3"]}, "", NOW)
+    again = event_of_change(context(), changed, {"part": ["part 2"]})
+    later = event_of_change(context(), changed, {"part": ["part 3"]})
     assert event.id == again.id != later.id
 
 
 def test_the_same_canaries_at_two_places_are_one_event():
-    assert made(HITS, post="p")[0].id == made(HITS, post="q")[0].id
-    assert made(replace(HITS, fingerprint="e" * 32))[0].id != made(HITS)[0].id
+    assert events(HITS, post="p")[0].id == events(HITS, post="q")[0].id
+    assert events(replace(HITS, fingerprint="e" * 32))[0].id != events(HITS)[0].id
 
 
-def test_hits_of_several_samples_of_a_post_are_put_together():
+def test_hits_of_several_samples_of_a_post_are_merged_by_client():
     second = replace(HITS, hits=(Hit("c", 5, 5, ("phone",)), Hit("d", 1, 1, ("nir",))), records=9)
-    [event] = made(HITS, second)
+    [event] = events(HITS, second)
     assert event.facts["clients"] == [
         {"client": "c", "canaries": 5, "records": 5, "kinds": ["email", "phone"]},
         {"client": "d", "canaries": 1, "records": 1, "kinds": ["nir"]},
     ]
     assert event.severity is Severity.CRITICAL
-    assert leading([PLAIN, HITS]) is HITS
+    assert most_important([PLAIN, HITS]) is HITS
 
 
-def test_ids_are_the_same_for_the_same_and_other_for_others():
+def test_equal_parts_give_equal_ids_and_different_parts_different_ids():
     assert event_id(EventKind.GAP, "a", 1) == event_id(EventKind.GAP, "a", 1)
     assert (
         len({event_id(EventKind.GAP, "a", "b"), event_id(EventKind.GAP, "ab"), event_id(EventKind.REPOST, "a", "b")})

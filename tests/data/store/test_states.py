@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
-from crawler.alerts.events import make
+from crawler.alerts.events import build_event
 from data.model import EventKind
 from data.store.store import Store
-from scheduler.delivery.lasting_states import recovered
+from scheduler.delivery.lasting_states import recovery_event
 from tests.leased_crawl import NOW
 
 
@@ -18,11 +18,11 @@ def no_channel(_event):
 
 
 def test_a_state_makes_an_event_when_it_begins_when_it_lasts_and_when_it_ends(tmp_path):
-    event = make(EventKind.SOURCE_SILENT, NOW, "s", source="s")
+    event = build_event(EventKind.SOURCE_SILENT, NOW, "s", source="s")
     later = NOW + timedelta(hours=25)
 
     def reminder(state):
-        return make(state.kind, later, state.event, "reminder", source=state.source)
+        return build_event(state.kind, later, state.event, "reminder", source=state.source)
 
     with contextlib.closing(Store.open(tmp_path / "t.db")) as store:
         states = store.states
@@ -31,7 +31,7 @@ def test_a_state_makes_an_event_when_it_begins_when_it_lasts_and_when_it_ends(tm
         assert states.remind(later - timedelta(hours=24), reminder, no_channel, later) == 1
         assert states.remind(later - timedelta(hours=24), reminder, no_channel, later) == 0
         assert [state.notified for state in states.lasting()] == [later]
-        assert states.end("s", EventKind.SOURCE_SILENT, "listing", recovered, no_channel, later)
-        assert not states.end("s", EventKind.SOURCE_SILENT, "listing", recovered, no_channel, later)
+        assert states.end("s", EventKind.SOURCE_SILENT, "listing", recovery_event, no_channel, later)
+        assert not states.end("s", EventKind.SOURCE_SILENT, "listing", recovery_event, no_channel, later)
         assert [each.kind.value for each in store.events.latest()].count("recovered") == 1
         assert len(store.events.latest()) == 3

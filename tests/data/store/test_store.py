@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.alerts.events import make
+from crawler.alerts.events import build_event
 from data.errors import LeaseLost, StoreError, StoreFull, StoreVersion
 from data.model import EventKind, Finding, Hit
 from data.store.posts import PostRow
@@ -62,7 +62,7 @@ def test_operations_together_are_stored_all_or_not_at_all(store, crawl):
 
 
 def test_an_event_that_happens_again_makes_no_second_alert(store, crawl):
-    event = make(EventKind.CANARY_HIT, NOW, "same", source="s")
+    event = build_event(EventKind.CANARY_HIT, NOW, "same", source="s")
     assert crawl.commit(post(), [FINDING], [event]) == 1
     assert crawl.commit(post("q"), [FINDING], [event]) == 0
     assert len(store.outbox.due(NOW)) == 2, "one for each channel"
@@ -70,7 +70,7 @@ def test_an_event_that_happens_again_makes_no_second_alert(store, crawl):
 
 
 def test_a_crawl_without_its_lease_stores_nothing(store, crawl):
-    event = make(EventKind.CANARY_HIT, NOW, "x")
+    event = build_event(EventKind.CANARY_HIT, NOW, "x")
     assert store.crawls.expire_leases(NOW + timedelta(minutes=2)) == [crawl.id]
     with pytest.raises(LeaseLost):
         crawl.commit(post(), [FINDING], [event])
@@ -94,7 +94,7 @@ def test_a_finding_is_stored_without_names_and_plain_digests(store, crawl, tmp_p
 def test_a_full_disk_stores_nothing_of_the_transaction(store, crawl):
     pages = store.database.connection.execute("pragma page_count").fetchone()[0]
     store.database.connection.execute(f"pragma max_page_count = {pages}")
-    big = make(EventKind.CANARY_HIT, NOW, "big", facts={"x": "y" * 100_000})
+    big = build_event(EventKind.CANARY_HIT, NOW, "big", facts={"x": "y" * 100_000})
     with pytest.raises(StoreFull):
         crawl.commit(post(), [FINDING], [big])
     store.database.connection.execute(f"pragma max_page_count = {pages + 1000}")
@@ -125,7 +125,7 @@ def test_only_the_owner_may_read_the_database_file(tmp_path):
 def test_a_purge_leaves_posts_known_and_undelivered_events(store, crawl):
     crawl.channels = ["a"]
     crawl.list(post())
-    crawl.commit(post(), [FINDING], [make(EventKind.CANARY_HIT, NOW, "x")])
+    crawl.commit(post(), [FINDING], [build_event(EventKind.CANARY_HIT, NOW, "x")])
     later = NOW + timedelta(days=1)
     assert store.purge(later, later) == (1, 0)
     store.outbox.mark_sent(store.outbox.due(later)[0].alert.id, 200, later)
@@ -138,7 +138,7 @@ WRITER = """
 import sys, itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from crawler.alerts.events import make
+from crawler.alerts.events import build_event
 from data.model import EventKind, Finding
 from data.store.posts import PostRow
 from data.store.store import PostCommit, Store
@@ -150,7 +150,7 @@ fence = store.crawls.lease(crawl, sys.argv[2], now + timedelta(hours=1), now)
 print("ready", flush=True)
 for n in itertools.count():
     name = f"{sys.argv[2]}-{n}"
-    event = make(EventKind.CANARY_HIT, now, name, post=name)
+    event = build_event(EventKind.CANARY_HIT, now, name, post=name)
     commit = PostCommit(crawl, fence, "s", PostRow(name, "v", ""), [Finding("", "ab" * 32, 1, "text")], [event])
     store.commit_post(commit, lambda _: ["a"], now)
 """

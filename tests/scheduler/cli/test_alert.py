@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.alerts.events import make
+from crawler.alerts.events import build_event
 from data.model import EventKind
 from data.settings.home import Home
 from data.store.store import Store
@@ -44,7 +44,9 @@ def channels(home: Path, **urls: str) -> None:
 def happen(home: Path, *subjects: str) -> list[str]:
     """Events that ring, as the runner keeps them; their ids."""
     events = [
-        make(EventKind.ANNOUNCEMENT, AT + timedelta(minutes=at), subject, source="board", facts={"subject": subject})
+        build_event(
+            EventKind.ANNOUNCEMENT, AT + timedelta(minutes=at), subject, source="board", facts={"subject": subject}
+        )
         for at, subject in enumerate(subjects)
     ]
     store = Store.open(home / "tocsin.db")

@@ -1,0 +1,83 @@
+"""The text of alerts: ordinary sentences with the numbers that matter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from crawler.alerts.events import build_event
+from crawler.alerts.wording import message_of
+from data.model import EventKind
+
+NOW = datetime(2026, 11, 1, 3, tzinfo=UTC)
+LEAK = {"format": "csv", "bytes": 1, "rows": 2000, "problems": [], "complete": True}
+PEOPLE = {"verdict": "overlap", "people": 390, "known": 150, "new": 240, "interval": [230, 250]}
+PREVIEW = {
+    "early": True, "verdict": "overlap", "how": "zip", "complete": True, "files": 2, "files_known": 1, "bytes": 3000,
+    "bytes_known": 1000, "by_name": 1, "parents": [{"kind": "release", "ref": "part-1", "files": 1}], "outcome": "open",
+}  # fmt: skip
+
+
+def lines(kind: EventKind, **facts) -> list[str]:
+    return message_of(build_event(kind, NOW, "x", facts=facts), clients={"c": "Cabinet"}).text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        (PEOPLE, "People: 390 people, of whom 240 (between 230 and 250) were not seen before and 150 were known"),
+        (
+            PEOPLE | {"people": 1, "known": 1, "new": 0, "interval": [0, 0]},
+            "People: 1 person, of whom 0 were not seen before and 1 were known",
+        ),
+        (PEOPLE | {"added": {"note": 1200}}, "New data about known people: medical notes or other free text (1,200)"),
+        (LEAK, "Sample: csv, 1 byte, 2,000 rows"),
+        (LEAK | {"complete": False}, "Not examined to its end: no reason was reported"),
+        (
+            {"clients": [{"client": "c", "canaries": 1, "records": 2, "kinds": ["email", "nir"]}]},
+            "Client: Cabinet (c): 1 canary found in 2 records, by email, nir",
+        ),
+        ({"early_looks": [{"verdict": "overlap", "outcome": "confirmed"}]}, "Earlier preview: partly known, partly new (confirmed)"),
+    ],
+)  # fmt: skip
+def test_a_leak_is_described_with_its_numbers(facts, line):
+    assert line in lines(EventKind.FURTHER_RELEASE, **facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, {"Files: 1 of 2 files known (1,000 of 3,000 bytes); 1 of the known files by name and size alone",
+              "Known from: release part-1", "Outcome: not decided by a full examination"}),
+        ({"how": "7z, locked"}, {"Files: unknown: the archive encrypts its file names"}),
+        ({"complete": False, "by_name": 0}, {"Files: 1 of 2 files known (1,000 of 3,000 bytes); the list is incomplete"}),
+        ({"how": "torrent"}, {"Outcome: stays open: Tocsin does not join torrents, so their content is never examined",
+                              "This verdict uses file names and sizes alone: the content of a torrent is never downloaded."}),
+        ({"outcome": "corrected", "full_verdict": "no records"},
+         {"Outcome: corrected by the full examination: the data holds no records"}),
+    ],
+)  # fmt: skip
+def test_a_preview_says_what_it_rests_on_and_what_became_of_it(facts, expected):
+    assert expected <= set(lines(EventKind.EARLY_LOOK, **PREVIEW | facts))
+
+
+@pytest.mark.parametrize(
+    ("exact", "line"),
+    [
+        (60, "Announced for: 2026-11-05 12:00 UTC, before: 2026-11-03 12:00"),
+        (1440, "Announced for: 2026-11-05 (exact to the day), before: 2026-11-03 12:00"),
+        (2880, "Announced for: 2026-11-05 (exact to 2 days), before: 2026-11-03 12:00"),
+    ],
+)
+def test_an_announced_time_is_shown_as_exactly_as_it_is_known(exact, line):
+    deadline = {"at": "2026-11-05T12:00+00:00", "exact_minutes": exact, "before": "2026-11-03T12:00+00:00"}
+    assert line in lines(EventKind.ANNOUNCEMENT, deadlines=[deadline])
+
+
+def test_a_reminder_says_that_it_is_one():
+    assert lines(EventKind.GAP, reminder=True)[0].endswith("Reminder: Posts may have been missed")
+
+
+def test_posts_that_could_not_be_examined_are_named_by_their_problems():
+    assert "Not examined: timeout, wall" in lines(EventKind.UNEXAMINED, codes={"timeout": 2, "wall": 1}, posts=3)
