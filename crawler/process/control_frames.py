@@ -375,7 +375,7 @@ class FileListPreview(Part):
         how: `zip`, `7z`, `7z, locked` (its names are encrypted), `torrent` or `listing`.
         complete: whether it names every file.
         files: per file, fingerprint of size and checksum, fingerprint of size and name, and size; encoded by
-            `data.hashing.file_prints.packed`.
+            `data.hashing.file_fingerprints.encode_fingerprints`.
         fetched: bytes that were fetched for it. total: size of the body, 0 if it is not known.
     """
 
