@@ -63,7 +63,7 @@ class Findings:
             release=release,
             fingerprint=sample.matcher.fingerprint() if hits else "",
             sealed=sealed,
-            sighted=canary_bitmaps.packed(sample.matcher.sighted()) if hits else {},
+            sighted=canary_bitmaps.encode_bitmaps(sample.matcher.sighted()) if hits else {},
             prints=self._all_prints(sample) if sample.size else "",
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.arrays.packed import Packed
-from data.case.watchlist import OWNED, Watchlist
+from data.case.watchlist import ENTRY_DTYPE, Watchlist
 from data.hashing.case_keys import Keys
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
@@ -82,13 +82,13 @@ def _planted(keys: Keys) -> Watchlist:
     ]  # fmt: skip
     kinds = np.array([kind for kind, _ in inputs], np.uint8)
     values = Packed.of([value for _, value in inputs])
-    records = np.zeros(len(inputs), OWNED)
+    records = np.zeros(len(inputs), ENTRY_DTYPE)
     records["tags"], records["kinds"] = probe_tags(keys.probe, kinds, values), kinds
     records["digests"] = confirm_digests(keys.confirm, kinds, values)
-    return Watchlist.of(records, CLIENT)
+    return Watchlist.in_memory(records, CLIENT)
 
 
 def _watchlist_faults(watchlist: Watchlist) -> list[str]:
     """Whether entries of the real watch-list, drawn evenly, are found in the sets that dumps are looked up in."""
-    lost = watchlist.unreachable(LOOKED_UP)
+    lost = watchlist.count_unreachable(LOOKED_UP)
     return [f"{lost} of the watch-list's entries are not found by their own tags"] if lost else []

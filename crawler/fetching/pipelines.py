@@ -17,7 +17,7 @@ from crawler.process.control_frames import CommitFrame, CommittedPost, Failure, 
 from crawler.process.examiner_client import AsyncExaminerClient
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed_download import Download
-from data.case.canary_bitmaps import packed, unions, unpacked
+from data.case.canary_bitmaps import decode_bitmaps, encode_bitmaps, merge_bitmap_sets
 from data.errors import ExamineError, ExaminerDied, LeaseLost
 from data.model import Finding
 
@@ -169,7 +169,7 @@ class Commit:
 
 def _in_a_frame(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings of a post as one frame holds them: sighted canaries in the first, prints as far as there is room."""
-    whole = packed(unions(unpacked(finding.sighted) for finding in findings))
+    whole = encode_bitmaps(merge_bitmap_sets(decode_bitmaps(finding.sighted) for finding in findings))
     left = MAX_PRINTED
     told = []
     for at, finding in enumerate(findings):

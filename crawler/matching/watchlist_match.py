@@ -11,7 +11,7 @@ import numpy as np
 
 from data.arrays.array_types import I64, U8, U64
 from data.arrays.packed import Packed
-from data.case.canary_bitmaps import of_codes
+from data.case.canary_bitmaps import bitmaps_of_codes
 from data.hashing.case_keys import Keys
 from data.hashing.tags import Kind, confirm_digests, probe_tags
 from data.model import Hit
@@ -141,7 +141,7 @@ class Matcher:
 
     def sighted(self) -> dict[str, bytes]:
         """The canaries that hit, as bitmaps by bundle (`data.case.canary_bitmaps`)."""
-        return of_codes(self._every(), self._owners.bundle_of)
+        return bitmaps_of_codes(self._every(), self._owners.bundle_of)
 
     def _every(self) -> U64:
         return distinct(np.concatenate([self._in_rows.codes(), self._in_bytes.codes()]))

@@ -1,1 +1,1 @@
-"""What belongs to a case: watch-list, bundles, canary bitmaps, sealed evidence and incidents."""
+"""The data of a case: watch-list, canary bundles, bitmaps of sighted canaries, sealed evidence and incidents."""

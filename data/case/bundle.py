@@ -1,7 +1,8 @@
-"""The file that carries a client's tags from the client to the monitor: versioned, authenticated, all or nothing.
+"""The canary bundle: a versioned, authenticated file that carries a client's tags from the client to the monitor.
 
-Layout: magic, header length, JSON header, tag records of 29 bytes, HMAC-SHA-256 of all before it under the case's
-bundle key. It holds no plaintext; who has the enrolment key could test guesses against it.
+Layout: magic bytes, header length, JSON header, tag records of 29 bytes, and the HMAC-SHA-256 of everything before it
+under the bundle key of the case. A bundle holds no plaintext, but whoever has the enrolment key could test guesses
+against it. A bundle is accepted as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from data.identifiers.normalise import VERSION as NORMALISER
 
 MAGIC = b"TOCSINB1"
 FORMAT = 1
-RECORD = np.dtype([("tag", "<u8"), ("digest", "u1", 16), ("canary", "<u4"), ("kind", "u1")])
+RECORD_DTYPE = np.dtype([("tag", "<u8"), ("digest", "u1", 16), ("canary", "<u4"), ("kind", "u1")])
 _LENGTH = struct.Struct("<I")
 _MAC = 32
 _MAX_HEADER = 64 * 1024
@@ -36,8 +37,13 @@ _BLOCK = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a bundle says of itself; `canaries` and `tags` are counts, `kinds` counts tags by kind word."""
+class BundleHeader:
+    """The header of a bundle.
+
+    Attributes:
+        canaries, tags: how many the bundle holds. kinds: how many tags of each kind, by kind word.
+        planted: the canaries are invented people.
+    """
 
     bundle: str
     case: str
@@ -62,24 +68,24 @@ def write_bundle(
     canaries: int,
     planted: bool = False,
     now: datetime | None = None,
-) -> Header:
-    """Write a bundle, whole or not at all.
+) -> BundleHeader:
+    """Write a bundle atomically.
 
     Args:
         path: must not exist.
-        keys: of the case.
-        records: shape (n,), of dtype `RECORD`.
-        client: its opaque id. name: for people, shown in alerts.
-        name: display name of the client.
-        canaries: how many canaries the records belong to, numbered from 0.
+        keys: the enrolment keys of the case.
+        records: shape (n,), of dtype `RECORD_DTYPE`.
+        client: opaque id of the client.
+        name: display name of the client, shown in alerts.
+        canaries: how many canaries the records belong to; they are numbered from 0.
         planted: the canaries are invented people.
-        now: aware; time of making.
+        now: time of creation, aware; the current time by default.
 
     Raises:
         BundleError: the file exists or cannot be written.
     """
     counts = np.bincount(records["kind"], minlength=256)
-    header = Header(
+    header = BundleHeader(
         bundle=secrets.token_hex(8),
         case=keys.case,
         client=client,
@@ -94,9 +100,9 @@ def write_bundle(
         raise BundleError(f"{path} exists and is not overwritten", hint="name another file with --out")
     text = json.dumps(asdict(header)).encode()
     mac = hmac.new(keys.bundle, digestmod=hashlib.sha256)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123
             for part in (MAGIC, _LENGTH.pack(len(text)), text):
                 stream.write(part)
                 mac.update(part)
@@ -107,25 +113,27 @@ def write_bundle(
             stream.write(mac.digest())
             stream.flush()
             os.fsync(stream.fileno())
-        aside.rename(path)
+        temporary.rename(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise BundleError(
             f"{path} cannot be written: {error.strerror}", hint="choose another place with --out"
         ) from error
     return header
 
 
-def read_bundle(path: Path, case: str, bundle_key: bytes) -> tuple[Header, NDArray[Any]]:
-    """The header and the records of a bundle, once every byte of it is authenticated.
+def read_bundle(path: Path, case: str, bundle_key: bytes) -> tuple[BundleHeader, NDArray[Any]]:
+    """The header and the records of a bundle, after every byte of it has been authenticated.
 
     Args:
-        path: of the bundle.
-        case: the case that it must belong to. bundle_key: the case's.
-        bundle_key: authenticates it.
+        path: the bundle.
+        case: the case that the bundle must belong to.
+        bundle_key: the bundle key of this case, which authenticates the bundle.
 
     Raises:
-        BundleError: it is unreadable, no bundle, cut, altered, of another case or another normaliser version.
+        BundleError: the file cannot be read, is no bundle, is truncated or altered, or belongs to another case or
+        another
+            version of the normaliser.
     """
     try:
         blob = path.read_bytes()
@@ -133,19 +141,25 @@ def read_bundle(path: Path, case: str, bundle_key: bytes) -> tuple[Header, NDArr
         raise BundleError(f"{path} cannot be read: {error.strerror}", hint="check the path") from error
     start = len(MAGIC) + _LENGTH.size
     if len(blob) < start + _MAC or not blob.startswith(MAGIC):
-        raise BundleError(f"{path} is no canary bundle, or was cut", hint="ask the client to send it again")
+        raise BundleError(
+            f"{path} is not a canary bundle, or is truncated", hint="ask the client to send the bundle again"
+        )
     (length,) = _LENGTH.unpack_from(blob, len(MAGIC))
     if length > _MAX_HEADER or start + length + _MAC > len(blob):
-        raise BundleError(f"{path} was cut or altered", hint="ask the client to send it again")
+        raise BundleError(f"{path} is truncated or altered", hint="ask the client to send the bundle again")
     try:
-        header = Header(**json.loads(blob[start : start + length]))
+        header = BundleHeader(**json.loads(blob[start : start + length]))
     except (ValueError, TypeError, RecursionError) as error:
-        raise BundleError(f"{path} was altered, or made by another Tocsin", hint="ask for it again") from error
-    # said before the MAC is looked at, so that the wrong key and damage are told apart; nothing of it is used yet
+        raise BundleError(
+            f"{path} is altered, or was made by another version of Tocsin",
+            hint="ask the client to send the bundle again, or to enrol again with this version",
+        ) from error
+    # Case and version are checked before the MAC, so that the message distinguishes a wrong key from damage. Nothing
+    # else of the header is used until the MAC has been checked.
     if header.case != case:
         raise BundleError(
             f"{path} was made with the key of case {header.case}, not of this case ({case})",
-            hint="give the client this home's keys/enrol.key and have it enrol again",
+            hint="give the client the keys/enrol.key of this home and have it enrol again",
         )
     if header.format != FORMAT or header.normaliser != NORMALISER:
         raise BundleError(
@@ -155,7 +169,10 @@ def read_bundle(path: Path, case: str, bundle_key: bytes) -> tuple[Header, NDArr
     body = memoryview(blob)[start + length : -_MAC]
     expected = hmac.new(bundle_key, memoryview(blob)[:-_MAC], hashlib.sha256).digest()
     if not hmac.compare_digest(expected, blob[-_MAC:]):
-        raise BundleError(f"{path} was cut or altered on its way", hint="ask the client to send it again")
-    if len(body) != header.tags * RECORD.itemsize:
-        raise BundleError(f"{path} does not hold what its header says", hint="ask the client to send it again")
-    return header, np.frombuffer(body, RECORD)
+        raise BundleError(f"{path} is truncated or altered", hint="ask the client to send the bundle again")
+    if len(body) != header.tags * RECORD_DTYPE.itemsize:
+        raise BundleError(
+            f"{path} does not have the number of tags that its header names",
+            hint="ask the client to send the bundle again",
+        )
+    return header, np.frombuffer(body, RECORD_DTYPE)

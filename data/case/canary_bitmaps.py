@@ -1,7 +1,6 @@
-"""Sets of canaries that were sighted: which of a client's canaries, by number, and never what they are.
+"""Which canaries were sighted, as bitmaps over their numbers; the values of canaries never appear here.
 
-A set is one bitmap for each bundle, so that the whole of 15 million canaries takes under 2 MB. What is kept of them is
-`data.store.sightings`'s.
+There is one bitmap for each bundle: 15 million canaries take less than 2 MB. `data.store.sightings` stores them.
 """
 
 from __future__ import annotations
@@ -16,65 +15,65 @@ import numpy as np
 from data.arrays.array_types import U64
 from data.errors import WireError
 
-# Canaries of one bundle: 2**29, ten times the people of a large country.
+# The bitmap of 2**29 canaries in one bundle, which is more than any country enrols.
 MAX_BYTES = 2**26
 
 
-def of_codes(codes: U64, bundle_of: Callable[[int], str]) -> dict[str, bytes]:
-    """Bitmaps by bundle id.
+def bitmaps_of_codes(codes: U64, bundle_of: Callable[[int], str]) -> dict[str, bytes]:
+    """The bitmaps of some canaries, by bundle id.
 
     Args:
-        codes: shape (n,), bundle number << 32 | canary, any order.
-        bundle_of: id of a bundle by its number.
+        codes: shape (n,), bundle number << 32 | number of the canary, in any order.
+        bundle_of: gives the id of a bundle by its number.
     """
     bundles = codes >> np.uint64(32)
     numbers = (codes & np.uint64(0xFFFFFFFF)).astype(np.int64)
     found: dict[str, bytes] = {}
     for bundle in np.unique(bundles).tolist():
-        mine = numbers[bundles == bundle]
-        flags = np.zeros(int(mine.max()) + 1, np.bool_)
-        flags[mine] = True
+        in_bundle = numbers[bundles == bundle]
+        flags = np.zeros(int(in_bundle.max()) + 1, np.bool_)
+        flags[in_bundle] = True
         found[bundle_of(bundle)] = np.packbits(flags, bitorder="little").tobytes()
     return found
 
 
-def union(one: bytes, other: bytes) -> bytes:
-    """The canaries of either of two bitmaps."""
+def merge_bitmaps(one: bytes, other: bytes) -> bytes:
+    """The bitmap of all canaries that are in either of two bitmaps."""
     short, long = sorted((one, other), key=len)
-    whole = np.frombuffer(long, np.uint8).copy()
-    whole[: len(short)] |= np.frombuffer(short, np.uint8)
-    return whole.tobytes()
+    merged = np.frombuffer(long, np.uint8).copy()
+    merged[: len(short)] |= np.frombuffer(short, np.uint8)
+    return merged.tobytes()
 
 
-def unions(sets: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
-    """The canaries of any of several sets."""
+def merge_bitmap_sets(sets: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
+    """The bitmaps, by bundle id, of all canaries that are in any of several sets."""
     found: dict[str, bytes] = {}
     for each in sets:
         for bundle, bitmap in each.items():
-            found[bundle] = union(found.get(bundle, b""), bitmap)
+            found[bundle] = merge_bitmaps(found.get(bundle, b""), bitmap)
     return found
 
 
-def count(bitmap: bytes) -> int:
-    """How many canaries are in a bitmap."""
+def count_canaries(bitmap: bytes) -> int:
+    """How many canaries a bitmap has."""
     return int(np.bitwise_count(np.frombuffer(bitmap, np.uint8)).sum())
 
 
-def packed(sets: Mapping[str, bytes]) -> dict[str, str]:
-    """A set as text for JSON."""
+def encode_bitmaps(sets: Mapping[str, bytes]) -> dict[str, str]:
+    """Bitmaps by bundle id as texts for JSON: compressed with zlib, then base64."""
     return {bundle: base64.b64encode(zlib.compress(bitmap)).decode() for bundle, bitmap in sets.items()}
 
 
-def unpacked(sets: Mapping[str, str]) -> dict[str, bytes]:
-    """The inverse of `packed`; raises WireError for anything else."""
+def decode_bitmaps(sets: Mapping[str, str]) -> dict[str, bytes]:
+    """The inverse of `encode_bitmaps`; raises WireError for anything that it cannot have made."""
     found = {}
     for bundle, text in sets.items():
         try:
             stream = zlib.decompressobj()
             bitmap = stream.decompress(base64.b64decode(text, validate=True), MAX_BYTES)
         except (binascii.Error, zlib.error, ValueError, TypeError) as error:
-            raise WireError("a set of sighted canaries cannot be understood") from error
+            raise WireError("a bitmap of sighted canaries cannot be decoded") from error
         if not stream.eof:
-            raise WireError("a set of sighted canaries is cut, or too large")
+            raise WireError("a bitmap of sighted canaries is truncated or too large")
         found[bundle] = bitmap
     return found

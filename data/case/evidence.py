@@ -1,8 +1,8 @@
-"""Sealed evidence: age-format sealing, an append-only chain of what was kept, its verification and its expiry.
+"""Sealed evidence: sealing in the age format, and an append-only hash chain of all sealed files.
 
-Only the public half of the evidence key is ever here; what is in a seal is decided by the examiner, and when to keep
-or expire by the caller. A chain shows every change but one: lines cut from its end. Who wants to see that too notes
-`head` elsewhere (the store's audit does).
+This module only ever has the public half of the evidence key. The examiner decides what a sealed file contains, and the
+caller when to keep or expire it. The chain reveals every change except lines removed from its end; to reveal that too,
+a caller must note `head` elsewhere.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ import orjson
 
 from data.errors import InputError, KeyFileError, StoreError, StoreFull
 
-CHAIN = "chain.jsonl"
+CHAIN_FILE = "chain.jsonl"
 SUFFIX = ".age"
-FIRST = "0" * 64
+EMPTY_CHAIN_HEAD = "0" * 64
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One kept seal.
+class EvidenceEntry:
+    """One sealed file that was kept.
 
     Attributes:
-        seq: its place in the chain. sha256: hex, of the sealed file; bytes: its size. at: aware UTC.
-        expired: when its file was deleted, None while it is there.
+        seq: its place in the chain. sha256: hex digest of the sealed file. bytes: its size.
+        at: when it was kept, aware UTC. expired: when the file was deleted; None while it exists.
     """
 
     seq: int
@@ -59,7 +59,7 @@ def seal(recipient: str, payload: bytes) -> bytes:
 
     Args:
         recipient: the public half, `age1…`.
-        payload: what to seal; only its length (rounded by nothing) can be seen from outside.
+        payload: the bytes to seal; the sealed file reveals only their exact length.
 
     Raises:
         KeyFileError: the recipient is not an age X25519 public key.
@@ -70,37 +70,38 @@ def seal(recipient: str, payload: bytes) -> bytes:
         to = pyrage.x25519.Recipient.from_str(recipient.strip())
     except pyrage.RecipientError as error:
         raise KeyFileError(
-            "the evidence key is not an age public key", hint="keys/evidence.pub holds one line that starts with age1"
+            "the evidence key is not an age public key",
+            hint="keys/evidence.pub must hold one line that starts with age1",
         ) from error
     sealed: bytes = pyrage.encrypt(payload, [to])
     return sealed
 
 
-def keep(folder: Path, finding_id: str, sealed: bytes, now: datetime) -> Entry:
-    """Write a seal and its line in the chain; both are on disk when this returns.
+def keep(folder: Path, finding_id: str, sealed: bytes, now: datetime) -> EvidenceEntry:
+    """Write a sealed file and its line in the chain; both are on the disk when this returns.
 
-    A finding is kept once: a second call for its id changes nothing and returns the first entry, so that a
-    caller that was killed before it noted its success may simply call again.
+    Each finding is kept once: a second call for the same id changes nothing and returns the first entry. A caller that
+    was killed before it recorded the success can therefore simply call again.
 
     Raises:
-        InputError: the id could not be a file name.
-        StoreFull: no space is left; the chain is as before.
+        InputError: the id is not valid as a file name.
+        StoreFull: no space is left; the chain is unchanged.
         StoreError: the folder cannot be written.
     """
-    _check(finding_id)
-    with _writing(folder) as chain:
-        lines = _recovered(chain)
+    _check_id(finding_id)
+    with _open_chain_locked(folder) as chain:
+        lines = _read_and_repair(chain)
         for entry in _entries(lines):
             if entry.id == finding_id:
                 return entry
-        _write_aside(folder / (finding_id + SUFFIX), sealed)
+        _write_atomically(folder / (finding_id + SUFFIX), sealed)
         digest = hashlib.sha256(sealed).hexdigest()
         seq = _append(chain, lines, {"do": "keep", "id": finding_id, "sha256": digest, "bytes": len(sealed)}, now)
-        return Entry(seq, finding_id, digest, len(sealed), now)
+        return EvidenceEntry(seq, finding_id, digest, len(sealed), now)
 
 
-def entries(folder: Path) -> list[Entry]:
-    """All kept seals in the order of keeping; lines that are damaged are left to `verify`.
+def entries(folder: Path) -> list[EvidenceEntry]:
+    """All entries in the order of the chain; damaged lines are skipped, and `verify` reports them.
 
     Raises:
         StoreError: the chain cannot be read at all.
@@ -109,13 +110,13 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def read(folder: Path, finding_id: str) -> bytes:
-    """The sealed bytes of one finding, checked against the chain.
+    """The sealed bytes of one finding, checked against the digest in the chain.
 
     Raises:
-        InputError: there is none, or it has expired.
-        StoreError: the file is missing or is not what was kept.
+        InputError: there is no evidence with this id, or it has expired.
+        StoreError: the file is missing, or its digest differs from that in the chain.
     """
-    _check(finding_id)
+    _check_id(finding_id)
     found = next((entry for entry in entries(folder) if entry.id == finding_id), None)
     if found is None:
         raise InputError(f"no evidence with the id {finding_id}", hint="see: tocsin evidence list")
@@ -128,57 +129,58 @@ def read(folder: Path, finding_id: str) -> bytes:
             f"the sealed file of {finding_id} cannot be read: {error.strerror}", hint="run: tocsin evidence verify"
         ) from error
     if hashlib.sha256(sealed).hexdigest() != found.sha256:
-        raise StoreError(f"the sealed file of {finding_id} is not what was kept", hint="run: tocsin evidence verify")
+        raise StoreError(f"the sealed file of {finding_id} was altered", hint="run: tocsin evidence verify")
     return sealed
 
 
 def older_than(folder: Path, before: datetime) -> list[str]:
-    """Ids of what was kept before a time and has not expired: what `expire` would delete."""
+    """The ids that `expire` would delete: kept before a time and not expired yet."""
     return [entry.id for entry in entries(folder) if entry.expired is None and entry.at < before]
 
 
 def expire(folder: Path, before: datetime, now: datetime | None = None) -> list[str]:
-    """Delete what was kept before a time; the chain keeps a tombstone for each. Returns the ids deleted.
+    """Delete the sealed files that were kept before a time, and return their ids; the chain gets a tombstone for each.
 
-    The tombstone comes first: killed between the two, the next call deletes the file that was left.
+    The tombstone is written before the file is deleted: if the process is killed in between, the next call deletes the
+    remaining file.
 
     Args:
-        folder: the `evidence` folder of a home; one that is not there holds nothing.
+        folder: the `evidence` folder of a home; it need not exist.
         before: aware UTC.
-        now: what the tombstones say; the clock's time if not given.
+        now: the time of the tombstones, aware; the current time by default.
 
     Raises:
         StoreFull: no space is left for a tombstone.
         StoreError: the folder cannot be written.
     """
-    done: list[str] = []
+    deleted: list[str] = []
     if not folder.exists():
-        return done
+        return deleted
     now = now or datetime.now(UTC)
-    with _writing(folder) as chain:
-        lines = _recovered(chain)
+    with _open_chain_locked(folder) as chain:
+        lines = _read_and_repair(chain)
         for entry in _entries(lines):
             file = folder / (entry.id + SUFFIX)
             if entry.expired is None and entry.at < before:
                 _append(chain, lines, {"do": "expire", "id": entry.id}, now)
                 file.unlink(missing_ok=True)
-                done.append(entry.id)
+                deleted.append(entry.id)
             elif entry.expired is not None:
                 file.unlink(missing_ok=True)
         _sync_folder(folder)
-    return done
+    return deleted
 
 
 def verify(folder: Path) -> list[str]:
-    """Everything that is wrong with the evidence, one sentence each; empty where all is well."""
+    """Every problem of the evidence, one sentence each; empty if there is none."""
     try:
         raw = _read(folder)
     except StoreError as error:
         return [str(error)]
     problems: list[str] = []
     if raw and not raw.endswith(b"\n"):
-        problems.append("the last line of the chain is cut; keeping the next evidence mends it")
-    previous, kept = FIRST, dict[str, tuple[str, bool]]()
+        problems.append("the last line of the chain is truncated; it is removed when the next evidence is kept")
+    previous, kept = EMPTY_CHAIN_HEAD, dict[str, tuple[str, bool]]()
     for number, line in enumerate(_lines(raw)):
         try:
             value = orjson.loads(line)
@@ -190,16 +192,16 @@ def verify(folder: Path) -> list[str]:
             previous = hashlib.sha256(line).hexdigest()
             continue
         if seq != number:
-            problems.append(f"line {number} of the chain carries the number {seq}")
+            problems.append(f"line {number} of the chain has the number {seq}: lines are missing or were added")
         if link != previous:
-            problems.append(f"line {number} of the chain does not follow from the line before it")
+            problems.append(f"line {number} of the chain does not match the digest of the line before it")
         previous = hashlib.sha256(line).hexdigest()
         if what == "keep" and name not in kept:
             kept[name] = (digest, False)
         elif what == "expire" and name in kept:
             kept[name] = (kept[name][0], True)
         else:
-            problems.append(f"line {number} of the chain keeps an id twice or expires one that was not kept")
+            problems.append(f"line {number} of the chain keeps an id a second time, or expires one that was never kept")
     for name, (digest, gone) in kept.items():
         problems.extend(_file_problems(folder / (name + SUFFIX), name, digest, gone))
     known = {name + SUFFIX for name in kept}
@@ -212,9 +214,12 @@ def verify(folder: Path) -> list[str]:
 
 
 def head(folder: Path) -> str:
-    """Hex digest of the chain's last line, 64 zeros for an empty chain: noted elsewhere, it shows a cut chain."""
+    """Hex digest of the last line of the chain; 64 zeros if the chain is empty.
+
+    Noted elsewhere, it later reveals whether lines were removed from the end.
+    """
     lines = _lines(_read(folder))
-    return hashlib.sha256(lines[-1]).hexdigest() if lines else FIRST
+    return hashlib.sha256(lines[-1]).hexdigest() if lines else EMPTY_CHAIN_HEAD
 
 
 def _file_problems(file: Path, name: str, digest: str, gone: bool) -> Iterator[str]:
@@ -228,19 +233,19 @@ def _file_problems(file: Path, name: str, digest: str, gone: bool) -> Iterator[s
         yield f"the sealed file of {name} cannot be read: {error.strerror}"
         return
     if gone:
-        yield f"{name} has expired but its file is still there; expire again to delete it"
+        yield f"{name} has expired, but its file still exists; the next expiry deletes it"
     elif found != digest:
-        yield f"the sealed file of {name} is not what was kept"
+        yield f"the sealed file of {name} was altered"
 
 
-def _check(finding_id: str) -> None:
+def _check_id(finding_id: str) -> None:
     if not _ID.fullmatch(finding_id):
-        raise InputError("an evidence id is made of letters, digits, _ and -", hint="see: tocsin evidence list")
+        raise InputError("an evidence id has only letters, digits, _ and -", hint="see: tocsin evidence list")
 
 
 def _read(folder: Path) -> bytes:
     try:
-        return (folder / CHAIN).read_bytes()
+        return (folder / CHAIN_FILE).read_bytes()
     except FileNotFoundError:
         return b""
     except OSError as error:
@@ -248,82 +253,88 @@ def _read(folder: Path) -> bytes:
 
 
 def _lines(raw: bytes) -> list[bytes]:
-    """Whole lines; a cut last line was never acknowledged and counts for nothing."""
+    """All complete lines; a truncated last line is ignored, because no caller was told that it was written."""
     return raw.split(b"\n")[:-1]
 
 
-def _entries(lines: list[bytes]) -> list[Entry]:
-    found: dict[str, Entry] = {}
+def _entries(lines: list[bytes]) -> list[EvidenceEntry]:
+    found: dict[str, EvidenceEntry] = {}
     for line in lines:
         try:
             value = orjson.loads(line)
             at = datetime.fromisoformat(value["at"])
-            _check(value["id"])
+            _check_id(value["id"])
             if value["do"] == "keep":
-                found[value["id"]] = Entry(value["seq"], value["id"], value["sha256"], value["bytes"], at)
+                found[value["id"]] = EvidenceEntry(value["seq"], value["id"], value["sha256"], value["bytes"], at)
             else:
                 found[value["id"]] = replace(found[value["id"]], expired=at)
         except (ValueError, KeyError, TypeError, InputError):
-            # a damaged line must not stop new evidence from being kept, nor old from expiring; verify reports it
+            # a damaged line must not prevent new evidence from being kept or old evidence from expiring; `verify`
+            # reports it
             continue
     return list(found.values())
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[IO[bytes]]:
-    """The chain, open and locked against other processes; errors of the file system become ours."""
+def _open_chain_locked(folder: Path) -> Iterator[IO[bytes]]:
+    """Open the chain and lock it against other processes; errors of the file system become StoreFull or StoreError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / CHAIN, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / CHAIN_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "r+b", buffering=0) as chain:  # noqa: PTH123 - opened with its mode above
             fcntl.flock(chain, fcntl.LOCK_EX)
             yield chain
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull("no space is left for evidence", hint="free space; nothing is lost") from error
-        raise StoreError(f"evidence cannot be written: {error.strerror}", hint=f"check {folder}") from error
+            raise StoreFull(
+                "no space is left on the disk for evidence", hint="free some space; nothing was lost"
+            ) from error
+        raise StoreError(
+            f"evidence cannot be written: {error.strerror}", hint=f"check the permissions of {folder}"
+        ) from error
 
 
-def _recovered(chain: IO[bytes]) -> list[bytes]:
-    """The lines of the chain, after a cut last line (killed while writing it) was taken off."""
+def _read_and_repair(chain: IO[bytes]) -> list[bytes]:
+    """The lines of the chain, after removing a truncated last line, which a killed process leaves."""
     chain.seek(0)
     raw = chain.read()
-    whole = raw.rfind(b"\n") + 1
-    if whole != len(raw):
-        chain.truncate(whole)
+    complete = raw.rfind(b"\n") + 1
+    if complete != len(raw):
+        chain.truncate(complete)
         os.fsync(chain.fileno())
-    return _lines(raw[:whole])
+    return _lines(raw[:complete])
 
 
 def _append(chain: IO[bytes], lines: list[bytes], value: Mapping[str, Any], now: datetime) -> int:
-    previous = hashlib.sha256(lines[-1]).hexdigest() if lines else FIRST
+    previous = hashlib.sha256(lines[-1]).hexdigest() if lines else EMPTY_CHAIN_HEAD
     seq = len(lines)
     line = orjson.dumps({"seq": seq, **value, "at": now, "prev": previous}, option=orjson.OPT_UTC_Z)
     start = chain.seek(0, os.SEEK_END)
     try:
-        rest = memoryview(line + b"\n")
-        while rest:
-            rest = rest[chain.write(rest) :]
+        unwritten = memoryview(line + b"\n")
+        while unwritten:
+            unwritten = unwritten[chain.write(unwritten) :]
         os.fsync(chain.fileno())
     except OSError:
-        # a full disk: take off what was written of the line, so that the chain stays whole
+        # on a full disk, remove the part of the line that was written, so that the chain stays valid
         chain.truncate(start)
         raise
     lines.append(line)
     return seq
 
 
-def _write_aside(file: Path, content: bytes) -> None:
-    """The file is either not there or whole."""
-    aside = file.with_suffix(".new")
+def _write_atomically(file: Path, content: bytes) -> None:
+    """Write a file so that it is either absent or complete."""
+    temporary = file.with_suffix(".new")
     try:
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:  # noqa: PTH123 - its mode
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as out:  # noqa: PTH123 - opened with its mode above
             out.write(content)
             out.flush()
             os.fsync(out.fileno())
-        aside.replace(file)
+        temporary.replace(file)
     except OSError:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(file.parent)
 

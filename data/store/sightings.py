@@ -53,12 +53,12 @@ class Sightings:
 
     def add(self, source: str, post: str, address: str, findings: Sequence[Finding], now: datetime) -> None:
         """Add the canaries of a post's findings; call it in the transaction that stores the findings."""
-        sets = (canary_bitmaps.unpacked(each.sighted) for each in findings)
-        for bundle, bitmap in canary_bitmaps.unions(sets).items():
+        sets = (canary_bitmaps.decode_bitmaps(each.sighted) for each in findings)
+        for bundle, bitmap in canary_bitmaps.merge_bitmap_sets(sets).items():
             old = self._database.first_row(
                 "select canaries from sighting where source = ? and bundle = ?", source, bundle
             )
-            union = bitmap if old is None else canary_bitmaps.union(zlib.decompress(old["canaries"]), bitmap)
+            union = bitmap if old is None else canary_bitmaps.merge_bitmaps(zlib.decompress(old["canaries"]), bitmap)
             place = (stamp(now), post, address)
             self._database.execute(
                 "insert into sighting values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (source, bundle) do update set"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, Plan
 from crawler.records.record_keys import Forms, readings, record_columns
 from data.arrays.packed import Packed
-from data.case.bundle import RECORD
+from data.case.bundle import RECORD_DTYPE
 from data.hashing.case_keys import EnrolKeys
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
@@ -62,7 +62,7 @@ def enrol_rows(rows: Iterator[list[str]], plan: Plan, keys: EnrolKeys) -> Enrolm
         accepted.append(good)
         total += len(batch)
     mask = np.concatenate(accepted) if accepted else np.zeros(0, bool)
-    records = np.concatenate(parts) if parts else np.zeros(0, RECORD)
+    records = np.concatenate(parts) if parts else np.zeros(0, RECORD_DTYPE)
     numbers = np.cumsum(mask) - 1
     records["canary"] = numbers[records["canary"]] if len(records) else records["canary"]
     return Enrolment(records, int(mask.sum()), total, total - int(mask.sum()), examples)
@@ -79,7 +79,7 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
     def add(kind: Kind, packed: Packed, rows: NDArray[Any]) -> None:
         tags = probe_tags(keys.probe, kind, packed)
         there = tags != 0
-        out = np.zeros(int(there.sum()), RECORD)
+        out = np.zeros(int(there.sum()), RECORD_DTYPE)
         out["tag"], out["digest"] = tags[there], confirm_digests(keys.confirm, kind, packed)[there]
         out["canary"], out["kind"] = rows[there], kind
         made.append(out)
@@ -95,7 +95,7 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
     for role, kind in VALUE_ROLES.items():
         for at in plan.places.get(role, ()):
             add(kind, forms.of(role, at), everyone)
-    return np.concatenate(made) if made else np.zeros(0, RECORD)
+    return np.concatenate(made) if made else np.zeros(0, RECORD_DTYPE)
 
 
 def _variants(

@@ -15,7 +15,7 @@ from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
-    from data.case.bundle import Header
+    from data.case.bundle import BundleHeader
     from data.hashing.case_keys import EnrolKeys
     from data.settings.home import Home
 
@@ -173,7 +173,7 @@ def import_(home: Home, bundles: tuple[Path, ...]) -> None:
     click.echo("A running daemon takes them up after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
 
 
-def _imported(path: Path, header: Header) -> str:
+def _imported(path: Path, header: BundleHeader) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in header.kinds.items())
     return f"{path}: {counted(header.canaries, 'canary', 'canaries')} of {header.client}, {counted(header.tags, 'tag')} ({kinds})"
 
@@ -244,12 +244,12 @@ def plan(total: int, release: int, tagged: int | None, confidence: float, as_jso
 @pass_home
 def retire(home: Home, client: str, bundle: str) -> None:
     """Take a client's canaries off the watch-list."""
-    from data.case.watchlist import retire as take_off
+    from data.case.watchlist import retire_canaries
     from data.errors import InputError
     from data.hashing.case_keys import parse_match_key
 
     case = parse_match_key(home.match_key_text()).derive().case
-    count = take_off(home.watchlist_dir, case, client, bundle=bundle)
+    count = retire_canaries(home.watchlist_dir, case, client, bundle=bundle)
     if not count:
         raise InputError(f"no active canaries of '{client}' were found", hint="see: tocsin canary list")
     click.echo(f"{count:,} canaries of {client} are retired")

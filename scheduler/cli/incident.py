@@ -42,11 +42,11 @@ def add(
     files: tuple[str, ...],
 ) -> None:
     """Add an incident, or add clients, sources, words and rules to one that is there."""
-    from data.case.incidents import keep_rules, put_incident
+    from data.case.incidents import put_incident, store_rule_file
 
     kept = [(path, _rules_of(path)) for path in map(Path, files)]
     # the names first: a name that cannot be kept must leave nothing behind
-    yara = [keep_rules(home.path, path, text) for path, text in kept]
+    yara = [store_rule_file(home.path, path, text) for path, text in kept]
     made = put_incident(
         home.path, name, clients=clients, sources=sources, words=words, expressions=expressions, yara=yara
     )

@@ -16,7 +16,7 @@ from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.control_frames import NO_RULES, EndFrame, IncidentRules, Job, JobLimits
 from crawler.process.examiner_client import ExaminerProcess
 from crawler.tor.dial_socket import DialServer, pair
-from data.case.incidents import incident_of, read_incidents, read_rules
+from data.case.incidents import incident_of, read_incidents, read_rule_files
 from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDown
 from data.model import Incident
 from data.settings.home import Home
@@ -201,7 +201,7 @@ class _Crawl:
             return None, NO_RULES
         if incident is None:
             return None, NO_RULES
-        files, lost = read_rules(self.home.path, incident)
+        files, lost = read_rule_files(self.home.path, incident)
         for name, reason in lost.items():
             self.tally.problems[f"rules {name}"] = f"posts are not looked through with it: {reason}"
         return incident, IncidentRules(words=incident.words, expressions=incident.expressions, files=files)

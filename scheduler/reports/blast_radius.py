@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.lineage.probability import share_out
-from data.case.canary_bitmaps import count, union
+from data.case.canary_bitmaps import count_canaries, merge_bitmaps
 from data.store.sightings import SightedPost, Sighting
 
 ASSUMPTION = (
@@ -55,15 +55,15 @@ def blast_radius(
     places: dict[str, list[Sighting]] = {}
     owners = {bundle["id"]: bundle["client"] for bundle in bundles}
     for each in sightings:
-        seen[each.bundle] = union(seen.get(each.bundle, b""), each.canaries)
+        seen[each.bundle] = merge_bitmaps(seen.get(each.bundle, b""), each.canaries)
         places.setdefault(owners.setdefault(each.bundle, each.bundle), []).append(each)
     found = []
     for client in sorted({*clients, *places}):
         mine = [bundle for bundle in bundles if bundle["client"] == client]
         active = [bundle for bundle in mine if not bundle["retired"]]
         tagged = sum(int(bundle["canaries"]) for bundle in active)
-        sighted = sum(count(seen.get(bundle["id"], b"")) for bundle in active)
-        every = sum(count(bitmap) for bundle, bitmap in seen.items() if owners[bundle] == client)
+        sighted = sum(count_canaries(seen.get(bundle["id"], b"")) for bundle in active)
+        every = sum(count_canaries(bitmap) for bundle, bitmap in seen.items() if owners[bundle] == client)
         here = places.get(client, [])
         found.append(
             Radius(

@@ -8,7 +8,7 @@ from typing import Any
 
 from crawler.lineage.probability import CONFIDENCE
 from data.case.incidents import find_incident, read_incidents
-from data.case.watchlist import bundles_of
+from data.case.watchlist import imported_bundles
 from data.releases.folder import read_manifests
 from data.settings.home import Home
 from data.store.sightings import SightedPost, Sighting
@@ -43,7 +43,7 @@ def incident_report(home: Home, name: str) -> dict[str, Any]:
         with contextlib.closing(Store.open(home.db_path)) as store:
             sightings = store.sightings.of_sources(None if len(every) == 1 else incident.sources)
             events = store.events.count_by_kind(incident.id)
-    radii = blast_radius(bundles_of(home.watchlist_dir), sightings, incident.clients)
+    radii = blast_radius(imported_bundles(home.watchlist_dir), sightings, incident.clients)
     return {
         **asdict(incident),
         "releases": [each["id"] for each in baselines],

@@ -19,7 +19,7 @@ PRIVATE, PUBLIC = evidence.new_identity()
 PAYLOAD = b'{"excerpts": ["jean.dupont@example.org"]}'
 
 
-def test_what_is_sealed_opens_with_the_private_half_alone() -> None:
+def test_sealed_bytes_open_only_with_the_private_half() -> None:
     sealed = evidence.seal(PUBLIC, PAYLOAD)
     assert PAYLOAD not in sealed
     assert pyrage.decrypt(sealed, [pyrage.x25519.Identity.from_str(PRIVATE)]) == PAYLOAD
@@ -38,13 +38,13 @@ def test_the_standard_age_tool_opens_a_seal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "age1nonsense", pytest.param(PRIVATE, id="a private key"), "ssh-ed25519 AAAA"])
-def test_what_is_no_public_key_is_refused_and_not_repeated(text: str) -> None:
+def test_a_text_that_is_no_public_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(KeyFileError) as refused:
         evidence.seal(text, PAYLOAD)
     assert not text or text not in str(refused.value)
 
 
-def keep(folder: Path, name: str, at: datetime = NOW, payload: bytes = PAYLOAD) -> evidence.Entry:
+def keep(folder: Path, name: str, at: datetime = NOW, payload: bytes = PAYLOAD) -> evidence.EvidenceEntry:
     return evidence.keep(folder, name, evidence.seal(PUBLIC, payload), at)
 
 
@@ -84,7 +84,7 @@ def flip(path: Path, at: int) -> None:
 def test_every_change_of_a_file_or_the_chain_is_found(tmp_path: Path) -> None:
     for name in ("a1", "b2", "c3"):
         keep(tmp_path, name)
-    chain = tmp_path / evidence.CHAIN
+    chain = tmp_path / evidence.CHAIN_FILE
     whole = chain.read_bytes()
     lines = whole.splitlines(keepends=True)
     for broken in (
@@ -102,7 +102,7 @@ def test_every_change_of_a_file_or_the_chain_is_found(tmp_path: Path) -> None:
     chain.write_bytes(whole)
     assert evidence.verify(tmp_path) == []
     flip(tmp_path / "b2.age", 100)
-    assert evidence.verify(tmp_path) == ["the sealed file of b2 is not what was kept"]
+    assert evidence.verify(tmp_path) == ["the sealed file of b2 was altered"]
     with pytest.raises(StoreError):
         evidence.read(tmp_path, "b2")
     flip(tmp_path / "b2.age", 100)
@@ -112,12 +112,12 @@ def test_every_change_of_a_file_or_the_chain_is_found(tmp_path: Path) -> None:
     assert any("not in the chain" in problem for problem in evidence.verify(tmp_path))
 
 
-def test_a_chain_cut_at_its_end_shows_by_its_head(tmp_path: Path) -> None:
-    assert evidence.head(tmp_path) == evidence.FIRST
+def test_the_head_of_the_chain_changes_with_every_line(tmp_path: Path) -> None:
+    assert evidence.head(tmp_path) == evidence.EMPTY_CHAIN_HEAD
     keep(tmp_path, "a1")
     first = evidence.head(tmp_path)
     keep(tmp_path, "b2")
-    assert evidence.head(tmp_path) not in {first, evidence.FIRST}
+    assert evidence.head(tmp_path) not in {first, evidence.EMPTY_CHAIN_HEAD}
 
 
 def test_expired_evidence_is_deleted_and_leaves_a_tombstone(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_expired_evidence_is_deleted_and_leaves_a_tombstone(tmp_path: Path) -> N
     assert evidence.verify(tmp_path) == []
     with pytest.raises(InputError, match="expired on 2026-11-24"):
         evidence.read(tmp_path, "old")
-    # what has expired does not come back
+    # expired evidence cannot be kept again
     keep(tmp_path, "old")
     assert not (tmp_path / "old.age").exists()
 
@@ -142,39 +142,39 @@ def test_a_file_left_by_a_killed_expiry_is_reported_and_deleted_next_time(tmp_pa
     sealed = (tmp_path / "old.age").read_bytes()
     evidence.expire(tmp_path, NOW, NOW)
     (tmp_path / "old.age").write_bytes(sealed)
-    assert any("still there" in problem for problem in evidence.verify(tmp_path))
+    assert any("still exists" in problem for problem in evidence.verify(tmp_path))
     evidence.expire(tmp_path, NOW, NOW)
     assert evidence.verify(tmp_path) == []
 
 
-def test_a_killed_keep_is_made_good_by_the_next(tmp_path: Path) -> None:
+def test_the_next_keep_repairs_what_a_killed_one_left(tmp_path: Path) -> None:
     keep(tmp_path, "a1")
     (tmp_path / "b2.age").write_bytes(b"whole, but not yet in the chain")
-    chain = tmp_path / evidence.CHAIN
+    chain = tmp_path / evidence.CHAIN_FILE
     chain.write_bytes(chain.read_bytes() + b'{"seq":1,"do":"ke')
     assert len(evidence.verify(tmp_path)) == 2
     keep(tmp_path, "b2")
     assert evidence.verify(tmp_path) == []
 
 
-def test_evidence_is_kept_even_behind_a_damaged_line(tmp_path: Path) -> None:
+def test_evidence_is_kept_even_after_a_damaged_line(tmp_path: Path) -> None:
     keep(tmp_path, "a1")
-    chain = tmp_path / evidence.CHAIN
+    chain = tmp_path / evidence.CHAIN_FILE
     chain.write_bytes(b"?" + chain.read_bytes())
     keep(tmp_path, "b2")
     assert [entry.id for entry in evidence.entries(tmp_path)] == ["b2"]
     assert any("line 0" in problem for problem in evidence.verify(tmp_path))
 
 
-def test_a_full_disk_leaves_the_chain_as_it_was(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_chain_unchanged(tmp_path: Path) -> None:
     keep(tmp_path, "a1")
-    # a limit on the size of files stands for the full disk: the write fails in the same place
+    # a limit on the size of files simulates a full disk: the write fails in the same place
     code = (
         "import resource, signal, sys, pathlib, datetime\n"
         "from data.case import evidence\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "size = (folder / evidence.CHAIN).stat().st_size + 20\n"
+        "size = (folder / evidence.CHAIN_FILE).stat().st_size + 20\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
         "try:\n"
         "    evidence.keep(folder, 'b2', b'x', datetime.datetime.now(datetime.UTC))\n"
@@ -186,12 +186,12 @@ def test_a_full_disk_leaves_the_chain_as_it_was(tmp_path: Path) -> None:
     )
     assert done.stdout.strip() in {StoreError.__name__, StoreFull.__name__}, done.stderr
     assert [entry.id for entry in evidence.entries(tmp_path)] == ["a1"]
-    assert (tmp_path / evidence.CHAIN).read_bytes().endswith(b"\n")
+    assert (tmp_path / evidence.CHAIN_FILE).read_bytes().endswith(b"\n")
     keep(tmp_path, "b2")
     assert evidence.verify(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_written_is_our_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("x")
     with pytest.raises(StoreError):

@@ -1,4 +1,4 @@
-"""Bundles and the watch-list: authenticated, merged in one step, exact."""
+"""Bundles are authenticated, imports are atomic, and the watch-list resolves tags exactly."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from data.case.bundle import RECORD, read_bundle, write_bundle
-from data.case.watchlist import Watchlist, client_names, import_bundle, retire
+from data.case.bundle import RECORD_DTYPE, read_bundle, write_bundle
+from data.case.watchlist import Watchlist, client_names, import_bundle, retire_canaries
 from data.errors import BundleError, ConfigError, StoreError
 from data.hashing.case_keys import MatchKey
 from data.hashing.tags import Kind, confirm_digest, probe_tag
@@ -17,7 +17,7 @@ KEYS = MatchKey(b"k" * 32).derive()
 
 
 def bundle(folder, client="c1", values=(b"a@b.example", b"c@d.example"), name="One", kind=Kind.EMAIL):
-    records = np.zeros(len(values), RECORD)
+    records = np.zeros(len(values), RECORD_DTYPE)
     for at, value in enumerate(values):
         records[at] = (
             probe_tag(KEYS.probe, kind, value), np.frombuffer(confirm_digest(KEYS.confirm, kind, value), np.uint8), at, kind,
@@ -65,20 +65,20 @@ def test_a_tag_counts_only_when_digest_and_kind_agree(tmp_path):
     assert resolved(watchlist, [wrong, right, other, right]) == [(1, ("c1", 0)), (3, ("c1", 0))]
 
 
-def test_the_same_bundle_is_taken_once(tmp_path):
+def test_the_same_bundle_is_imported_once(tmp_path):
     path = bundle(tmp_path)
     assert take(tmp_path, path)
     assert not take(tmp_path, path)
     assert len(Watchlist.open(tmp_path / "watchlist", case=KEYS.case)) == 2
 
 
-def test_a_retired_client_hits_no_more_and_is_still_listed(tmp_path):
+def test_a_retired_client_gives_no_hits_and_is_still_listed(tmp_path):
     take(tmp_path, bundle(tmp_path))
-    assert retire(tmp_path / "watchlist", KEYS.case, "c1") == 2
+    assert retire_canaries(tmp_path / "watchlist", KEYS.case, "c1") == 2
     assert owners(tmp_path, b"a@b.example") == []
     (client,) = Watchlist.open(tmp_path / "watchlist", case=KEYS.case).clients()
     assert (client.active, client.retired) == (0, 2)
-    assert retire(tmp_path / "watchlist", KEYS.case, "c1") == 0
+    assert retire_canaries(tmp_path / "watchlist", KEYS.case, "c1") == 0
 
 
 def test_every_altered_byte_of_a_bundle_is_noticed(tmp_path):
@@ -95,19 +95,19 @@ def test_every_altered_byte_of_a_bundle_is_noticed(tmp_path):
             read_bundle(path, KEYS.case, KEYS.bundle)
 
 
-def test_a_bundle_of_another_key_is_named_as_that(tmp_path):
+def test_a_bundle_of_another_key_is_reported_as_such(tmp_path):
     other = MatchKey(b"o" * 32).derive()
     with pytest.raises(BundleError, match="of case"):
         read_bundle(bundle(tmp_path), other.case, other.bundle)
 
 
-def test_a_bundle_never_overwrites(tmp_path):
+def test_a_bundle_never_overwrites_a_file(tmp_path):
     path = bundle(tmp_path)
     with pytest.raises(BundleError, match="not overwritten"):
-        write_bundle(path, KEYS.enrol, np.zeros(0, RECORD), client="c", name="", canaries=0)
+        write_bundle(path, KEYS.enrol, np.zeros(0, RECORD_DTYPE), client="c", name="", canaries=0)
 
 
-def test_an_import_cut_short_leaves_the_old_list(tmp_path, monkeypatch):
+def test_an_interrupted_import_leaves_the_old_list(tmp_path, monkeypatch):
     take(tmp_path, bundle(tmp_path))
     path = bundle(tmp_path, "c2", (b"z@z.example",))
     (tmp_path / "watchlist" / "generation-dead").mkdir()

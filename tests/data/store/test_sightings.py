@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from data.case.canary_bitmaps import count, packed
+from data.case.canary_bitmaps import count_canaries, encode_bitmaps
 from data.errors import LeaseLost
 from data.model import Finding
 from data.store.posts import PostRow
@@ -26,7 +26,7 @@ def post(name: str) -> PostRow:
 
 
 def with_canaries(bitmap: int, bundle: str = "a") -> Finding:
-    return Finding("n", "ab" * 32, 10, "text", sighted=packed({bundle: bytes([bitmap])}))
+    return Finding("n", "ab" * 32, 10, "text", sighted=encode_bitmaps({bundle: bytes([bitmap])}))
 
 
 def test_canaries_of_several_findings_are_united_with_the_first_and_the_last_post(store):
@@ -35,7 +35,7 @@ def test_canaries_of_several_findings_are_united_with_the_first_and_the_last_pos
     later = NOW + timedelta(hours=1)
     crawl.commit(post("q"), [with_canaries(0b0110)], now=later)
     mine, other = store.sightings.of_sources()
-    assert (mine.bundle, count(mine.canaries), other.bundle) == ("a", 3, "b")
+    assert (mine.bundle, count_canaries(mine.canaries), other.bundle) == ("a", 3, "b")
     assert (mine.first.at, mine.first.post, mine.last.at, mine.last.post) == (NOW, "p", later, "q")
     assert mine.last.address == "http://x/[1]"
     assert store.sightings.of_sources(["s"]) == [mine, other]

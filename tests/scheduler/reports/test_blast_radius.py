@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from crawler.lineage.probability import share_out
-from data.case.canary_bitmaps import of_codes
+from data.case.canary_bitmaps import bitmaps_of_codes
 from data.store.sightings import SightedPost, Sighting
 from scheduler.reports.blast_radius import blast_radius
 
@@ -22,7 +22,7 @@ def sighting(bundle: str, numbers: list[int], hours: int, source: str = "board")
     codes = np.array(numbers, np.uint64)
     first = SightedPost(NOW + timedelta(hours=hours), source, f"post {hours}", "http://x/[1]")
     last = SightedPost(NOW + timedelta(hours=hours + 1), source, f"post {hours + 1}", "http://x/[2]")
-    return Sighting(bundle, of_codes(codes, lambda _: bundle)[bundle], first, last)
+    return Sighting(bundle, bitmaps_of_codes(codes, lambda _: bundle)[bundle], first, last)
 
 
 def test_a_canary_counts_once_however_often_and_wherever_it_is_sighted():
