@@ -11,7 +11,7 @@ from parsel.csstranslator import HTMLTranslator
 from crawler.pages.html_text import decode, lines_of, parse_html, squeeze
 from crawler.pages.row_values import compiled
 from data.sources.definition import Definition
-from data.sources.definition_parts import AbsentPart, BlockedPart
+from data.sources.definition_sections import AbsentSection, BlockedSection
 
 # Walls say what they are at once; the rest of a long page is data.
 HEAD = 64 * 1024
@@ -88,7 +88,7 @@ def _is_html(head: bytes, content_type: str) -> bool:
     return bool(re.match(rb"\s*<(?!\?xml|rss|feed|rdf)[a-z!]", head, re.IGNORECASE))
 
 
-def _says(part: AbsentPart | BlockedPart, root: Any, text: str) -> bool:
+def _says(part: AbsentSection | BlockedSection, root: Any, text: str) -> bool:
     """The definition's own selector and expression."""
     if part.css and root is not None and root.xpath(HTMLTranslator().css_to_xpath(part.css)):
         return True

@@ -24,9 +24,9 @@ from crawler.pages.html_text import addresses_in, decode, lines_of
 from crawler.pages.row_values import Page, compiled, parse, rows, value, values
 from data.errors import SourceError
 from data.model import Post
-from data.sources.addresses import fill
+from data.sources.addresses import fill_placeholders
 from data.sources.definition import Definition, origins, page_url
-from data.sources.definition_parts import ListFields
+from data.sources.definition_sections import ListFields
 
 State = Literal["ok", "absent", "blocked", "empty"]
 
@@ -196,7 +196,7 @@ def _filled(definition: Definition, template: str, post: Post, absolute: Callabl
     }
     if any("{" + name + "}" in template and not text for name, text in given.items()):
         return ""
-    return absolute(fill(template, given))
+    return absolute(fill_placeholders(template, given))
 
 
 def item_url(definition: Definition, post: Post) -> str:

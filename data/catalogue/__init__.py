@@ -1,1 +1,1 @@
-"""Shipped declarations and small reference tables, each naming where its facts come from."""
+"""Source files to copy from; each names where its facts come from."""

@@ -1,6 +1,6 @@
-"""The definition of a source: everything that can be said about one watched place, as one frozen object.
+"""The complete definition of a source, as one frozen and validated object.
 
-Reading it from YAML is `data.sources.source_files`; what its selectors mean is `crawler.pages.extract`.
+`data.sources.source_files` reads it from YAML, and `crawler.pages.extract` applies its selectors.
 """
 
 from __future__ import annotations
@@ -17,86 +17,95 @@ import orjson
 from pydantic import BeforeValidator, Field, model_validator
 
 from data.settings.quantities import Size, Span
-from data.sources.addresses import HOLE, ITEM_PLACEHOLDERS, PLACEHOLDERS, check_address, check_host, fill, host_pairs
-from data.sources.definition_parts import (
-    AbsentPart,
-    BlockedPart,
+from data.sources.addresses import (
+    ITEM_PLACEHOLDERS,
+    PLACEHOLDER,
+    PLACEHOLDERS,
+    check_address,
+    check_host,
+    fill_placeholders,
+    host_pairs,
+)
+from data.sources.definition_sections import (
+    AbsentSection,
+    BlockedSection,
     Follow,
-    HealthPart,
-    ItemPart,
+    HealthSection,
+    ItemSection,
     ListFields,
-    ListPart,
-    RawPart,
+    ListSection,
+    RawSection,
     Robots,
-    as_rate,
-    as_robots,
+    parse_rate,
+    parse_robots,
 )
 from data.sources.expression_checks import check_css, check_jmespath
-from data.sources.selector_rules import FieldError, Part, Strings, nearest
+from data.sources.selector_rules import FieldError, StrictModel, Strings, did_you_mean
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-class Definition(Part):
-    """One watched place, whole: what its file says over what its platform brings."""
+class Definition(StrictModel):
+    """One watched place: the keys of its file, with those of its platform for keys that the file does not give."""
 
     name: str
     """Name of the source: lower-case letters, digits, dot, dash and underscore."""
     platform: str
-    """The site software: a module of `spiders/`; `declared` takes everything from the file."""
+    """The site software: a module of `spiders/`. With `declared` the file defines everything itself."""
     url: str = ""
     """Address of the listing."""
     hosts: Strings = ()
-    """Mirrors and further hosts that may be contacted: `host`, `host:port` or `scheme://host:port`."""
+    """Mirrors and other hosts that may be contacted: `host`, `host:port` or `scheme://host:port`."""
     via: Literal["direct", "tor"] = "direct"
-    """The road. `tor` never falls back to `direct`."""
+    """The connection: direct or over Tor. `tor` never falls back to `direct`."""
     circuits: Literal["source", "crawl"] = "source"
-    """Over Tor: circuits that only this source uses, or new ones for each of its crawls."""
+    """Over Tor: `source` uses circuits that no other source uses, `crawl` uses new circuits for each crawl."""
     every: Span = timedelta(minutes=15)
     """How often the listing is read."""
-    rate: Annotated[float, BeforeValidator(as_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
-    """Requests a second to one host, at most: `0.2/s`, `12/m`; without it the setting `crawl.rate`."""
+    rate: Annotated[float, BeforeValidator(parse_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
+    """Most requests per second to one host: `0.2/s`, `12/m`. Without it the setting `crawl.rate` applies."""
     concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Requests in flight to one host; without it the setting `crawl.concurrency`."""
+    """Most simultaneous requests to one host. Without it the setting `crawl.concurrency` applies."""
     timeout: Span | None = None
-    """Longest wait for one answer; without it the setting `crawl.timeout`."""
+    """Longest wait for one answer. Without it the setting `crawl.timeout` applies."""
     max_bytes: Size | None = None
-    """Largest body that is read; without it the setting `crawl.max_bytes`."""
+    """Largest body that is read. Without it the setting `crawl.max_bytes` applies."""
     charset: str = "auto"
-    """`auto`: header, byte order mark, meta, else UTF-8 or Windows-1252; or the name of an encoding."""
-    robots: Annotated[Robots, BeforeValidator(as_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
-    """`obey`, or {ignore: "reason"}."""
+    """An encoding, or `auto`: from HTTP header, byte order mark or meta element, else UTF-8 or Windows-1252."""
+    robots: Annotated[Robots, BeforeValidator(parse_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
+    """`obey` obeys robots.txt; {ignore: "reason"} ignores it and records the reason."""
     depth: Annotated[int, Field(ge=0, le=16)] = 1
-    """Sub-folders that are walked below the listing, where the platform has folders."""
-    list: ListPart = ListPart(drop={})
-    """The listing."""
-    item: ItemPart | None = None
-    """The page of a post, where the text has to be found in markup."""
-    raw: RawPart | None = None
-    """The bytes of a post, where the site offers them apart from its page."""
-    absent: AbsentPart = AbsentPart()
-    """How the site says that something is not there."""
-    blocked: BlockedPart = BlockedPart()
-    """How the site says that it does not let us in."""
-    health: HealthPart = HealthPart()
-    """What a sound crawl looks like."""
+    """How many levels of sub-folders below the listing are read, if the platform has folders."""
+    list: ListSection = ListSection(drop={})
+    """The listing of the source."""
+    item: ItemSection | None = None
+    """The page of a post, for sites where the text must be found in markup."""
+    raw: RawSection | None = None
+    """The original bytes of a post, for sites that offer them apart from its page."""
+    absent: AbsentSection = AbsentSection()
+    """How to recognise that a page or post does not exist."""
+    blocked: BlockedSection = BlockedSection()
+    """How to recognise that the site refuses access."""
+    health: HealthSection = HealthSection()
+    """What a healthy crawl looks like."""
     follow: tuple[Follow, ...] = ()
-    """Links handed to other sources."""
+    """Links in posts that are handed to other sources."""
     parser: str = ""
-    """`module:function` of your own that reads the listing, where no selector does."""
+    """Your own function, `module:function`, that reads the listing if selectors cannot."""
     version: Annotated[int, Field(ge=1)] = 1
-    """Number of this definition; raise it when the site was restyled."""
+    """Version number of this definition; raise it when you adapt it to a changed site."""
     enabled: bool = True
-    """Whether the daemon looks at it."""
+    """Whether the daemon crawls the source."""
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_consistency(self) -> Self:
         if not _NAME.fullmatch(self.name):
             raise FieldError(
-                "name", "lower-case letters, digits, dot, dash and underscore, beginning with a letter or digit"
+                "name",
+                "use at most 64 lower-case letters, digits, dots, dashes and underscores; begin with a letter or digit",
             )
         if not self.url and not self.list.url:
-            raise FieldError("url", "the address of the listing is missing")
+            raise FieldError("url", "is missing: give the address of the listing")
         check_address("url", self.url, PLACEHOLDERS)
         check_address("list.url", self.list.url, PLACEHOLDERS)
         if self.item is not None:
@@ -106,47 +115,55 @@ class Definition(Part):
         for place, host in enumerate(self.hosts):
             check_host(f"hosts.{place}", host)
         if "{host}" in self.url + self.list.url and not origins(self):
-            raise FieldError("hosts", "the address has {host}, but no host is given")
-        self._check_road()
+            raise FieldError("hosts", "is missing: the address contains {host}, so list at least one host")
+        self._check_connection()
         self._check_pages()
         if self.charset != "auto":
             _check_charset(self.charset)
         for name in self.list.drop:
             if name not in ListFields.model_fields and name not in self.list.fields.extra:
-                raise FieldError(f"list.drop.{name}", f"no such field{nearest(name, ListFields.model_fields)}")
+                raise FieldError(f"list.drop.{name}", f"no such field{did_you_mean(name, ListFields.model_fields)}")
         if self.parser and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.parser):
             raise FieldError("parser", "write it as module:function")
         for field, css in (("absent.css", self.absent.css), ("blocked.css", self.blocked.css)):
             if css:
-                _within(field, check_css, css)
+                _check_field(field, check_css, css)
         if self.raw is not None and self.raw.kind == "json":
             if not self.raw.expression:
-                raise FieldError("raw.json", "`as: json` needs the JMESPath of the value that is the sample")
-            _within("raw.json", check_jmespath, self.raw.expression)
+                raise FieldError(
+                    "raw.json", "is missing: `as: json` needs the JMESPath of the value that is the sample"
+                )
+            _check_field("raw.json", check_jmespath, self.raw.expression)
         return self
 
-    def _check_road(self) -> None:
+    def _check_connection(self) -> None:
         if self.via == "tor":
             return
         for host, _ in source_hosts(self):
             if host.endswith(".onion"):
                 field = next((f"hosts.{at}" for at, text in enumerate(self.hosts) if ".onion" in text), "url")
-                raise FieldError(field, "a .onion address is reached over Tor only; write  via: tor")
+                raise FieldError(field, "a .onion address can be reached only over Tor; write  via: tor")
 
     def _check_pages(self) -> None:
-        holes = set(HOLE.findall(self.list.url or self.url))
-        if self.list.pages is not None and not self.list.next and not holes & {"page", "offset", "cursor"}:
-            raise FieldError("list.pages", "no `next`, and the address has none of {page}, {offset} and {cursor}")
-        if "cursor" in holes and not self.list.cursor:
-            raise FieldError("list.cursor", "the address has {cursor}, but nothing says where the next one is found")
+        placeholders = set(PLACEHOLDER.findall(self.list.url or self.url))
+        if self.list.pages is not None and not self.list.next and not placeholders & {"page", "offset", "cursor"}:
+            raise FieldError(
+                "list.pages",
+                "further pages cannot be found: add `list.next`, or put {page}, {offset} or {cursor} into the address",
+            )
+        if "cursor" in placeholders and not self.list.cursor:
+            raise FieldError(
+                "list.cursor", "is missing: the address contains {cursor}, so give a rule for its next value"
+            )
 
     def digest(self) -> str:
-        """32 hex digits that change when the definition changes."""
-        whole = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(whole, digest_size=16).hexdigest()
+        """32 hex digits that change whenever the definition changes."""
+        content = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _within(field: str, check: Callable[[str], None], value: str) -> None:
+def _check_field(field: str, check: Callable[[str], None], value: str) -> None:
+    """Run a check that raises ValueError, and raise its message as FieldError for a field."""
     try:
         check(value)
     except ValueError as error:
@@ -157,24 +174,24 @@ def _check_charset(name: str) -> None:
     try:
         codecs.lookup(name)
     except LookupError as error:
-        raise FieldError("charset", f"no encoding is called '{name}'") from error
+        raise FieldError("charset", f"unknown encoding '{name}'; write a name such as utf-8, or auto") from error
 
 
 def source_hosts(definition: Definition) -> frozenset[tuple[str, int]]:
-    """The allow-list of a source: (host, port) of its addresses and of `hosts`; lower case, punycode."""
+    """The allow-list of a source: the (host, port) pairs of its addresses and `hosts`, in lower case and punycode."""
     pairs: set[tuple[str, int]] = set()
     addresses = [definition.url, definition.list.url, definition.item.url if definition.item else ""]
     addresses.append(definition.raw.url if definition.raw else "")
     for address in addresses:
         if address.startswith(("http://", "https://")):
-            pairs |= host_pairs(HOLE.sub("0", address))
+            pairs |= host_pairs(PLACEHOLDER.sub("0", address))
     for host in definition.hosts:
         pairs |= host_pairs(host)
     return frozenset(pairs)
 
 
 def origins(definition: Definition) -> tuple[str, ...]:
-    """What {host} may stand for, the preferred one first: `scheme://host[:port]`."""
+    """All values of {host}, each `scheme://host[:port]`, the preferred one first."""
     found = [host if "://" in host else f"http://{host}" for host in definition.hosts]
     for address in (definition.list.url, definition.url):
         if address.startswith(("http://", "https://")):
@@ -187,16 +204,19 @@ def start_url(definition: Definition, now: datetime, host: str = "") -> str:
     """Address of the listing's first page.
 
     Args:
-        definition: of the source.
-        now: aware; {since} becomes `list.since` before it, in ISO 8601.
-        host: one of `origins`, to read a mirror; '' for the first.
+        definition: definition of the source.
+        now: aware; {since} becomes the time `list.since` before it, in ISO 8601.
+        host: one of `origins`, to read a mirror; '' for the preferred one.
     """
     since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
     return page_url(definition, 1, host=host, since=since)
 
 
 def page_url(definition: Definition, page: int, *, host: str = "", since: str = "", cursor: str = "") -> str:
-    """Address of a page of the listing, the first one being page 1 whatever its number; {host} alone is not quoted."""
+    """Address of a page of the listing, counted from 1 whatever number the site gives its first page.
+
+    The values of all placeholders except {host} are percent-encoded.
+    """
     pages = definition.list.pages
     start, step = (pages.start, pages.step) if pages else (1, 1)
     known = origins(definition)
@@ -207,4 +227,4 @@ def page_url(definition: Definition, page: int, *, host: str = "", since: str = 
         "cursor": quote(cursor, safe=""),
         "host": host or (known[0] if known else ""),
     }
-    return fill(definition.list.url or definition.url, values)
+    return fill_placeholders(definition.list.url or definition.url, values)

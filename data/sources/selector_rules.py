@@ -1,4 +1,4 @@
-"""The smallest parts of a source definition: selectors, transforms, and what is wrong with them."""
+"""The building blocks of a source definition: the strict base model, selectors, and rules with their transforms."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from data.sources.expression_checks import check_expression, check_selector
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The words that name the closest known name, '' where none is close."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message that suggests the most similar known name; '' if none is similar."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 class FieldError(ValueError):
-    """A mistake that only the whole definition shows; `field` is the dotted path of its key."""
+    """A mistake that is found by a check over several fields; `field` is the dotted path of the key to correct."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field, self.message = field, message
 
 
-class Part(BaseModel):
-    """Frozen, unknown keys refused, keys named as in the file."""
+class StrictModel(BaseModel):
+    """Base of all models of a source file: frozen, unknown keys are errors, keys have the names that the file uses."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -39,7 +39,7 @@ class Part(BaseModel):
 
 
 def _as_rules(value: object) -> object:
-    """One selector, one rule or a list of them, always as a list of rules."""
+    """Turn a selector, a rule, or a list of them into a list of rules."""
     if isinstance(value, str | Mapping):
         value = [value]
     if isinstance(value, list | tuple):
@@ -51,53 +51,53 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _selector(value: str) -> str:
+def _checked_selector(value: str) -> str:
     check_selector(value)
     return value
 
 
-def _expression(value: str) -> str:
+def _checked_expression(value: str) -> str:
     check_expression(value)
     return value
 
 
-Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=str)]
-Selector = Annotated[str, BeforeValidator(_selector, json_schema_input_type=str)]
+Expression = Annotated[str, BeforeValidator(_checked_expression, json_schema_input_type=str)]
+Selector = Annotated[str, BeforeValidator(_checked_selector, json_schema_input_type=str)]
 
 
-class Rule(Part):
-    """One way to a value: a selector, then transforms in this order: text, re, unquote, date, template."""
+class Rule(StrictModel):
+    """One way to read a value: a selector, then the transforms text, re, unquote, date and template in this order."""
 
     x: Selector | None = None
-    """Selector: `css:`, `xpath:`, `json:` (JMESPath), `map:` or `js:`; without it the row itself."""
+    """A selector: `css:`, `xpath:`, `json:` (JMESPath), `map:` or `js:`. Without it the value is the row itself."""
     const: str | None = None
-    """A fixed value in place of a selector."""
+    """A fixed value, in place of a selector."""
     text: Literal["", "html", "join"] = ""
-    """`html`: markup becomes text with its lines, links and image names; `join`: all strings found, joined."""
+    """`html`: turn markup into text, with its lines, links and image names; `join`: join all strings found."""
     re: Expression | None = None
-    """Regular expression; its first group, else the whole match, is the value. No match: no value."""
+    """A regular expression; the value is its first group, or the whole match. No match means no value."""
     unquote: bool = False
-    """Undo %XX."""
+    """Decode %XX."""
     date: str = ""
-    """`iso`, `epoch_s`, `epoch_ms`, `rfc2822` or a strptime format; the value becomes ISO 8601 in UTC."""
+    """Date format: `iso`, `epoch_s`, `epoch_ms`, `rfc2822` or for strptime. The value becomes ISO 8601 in UTC."""
     tz: str = "UTC"
-    """Zone of dates that name none."""
+    """Time zone of dates that do not name one."""
     template: str = ""
-    """The value put in place of `{}`."""
+    """A text in which the value replaces `{}`."""
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.x is not None and self.const is not None:
-            raise ValueError("`x` and `const` exclude each other")
+            raise ValueError("give either `x` or `const`, not both")
         if self.template and "{}" not in self.template:
-            raise ValueError("`template` has no {} for the value")
+            raise ValueError("`template` must contain {}, which the value replaces")
         if self.date and self.tz != "UTC":
             from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
             try:
                 ZoneInfo(self.tz)
             except (ZoneInfoNotFoundError, ValueError) as error:
-                raise ValueError(f"`tz`: no zone is called '{self.tz}'") from error
+                raise ValueError(f"`tz`: unknown time zone '{self.tz}'; write a name such as Europe/Paris") from error
         return self
 
 

@@ -1,6 +1,6 @@
-"""Source files: YAML becomes definitions, and every mistake is said with file, line and field.
+"""Reads source files: turns YAML into definitions, and reports every mistake with file, line and field.
 
-The definition itself is `data.sources.definition`; platforms, which bring what a file leaves out, are `spiders`.
+The definition itself is `data.sources.definition`. Platforms, in `spiders`, give the keys that a file leaves out.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from pydantic import BaseModel, ValidationError
 
 from data.errors import SourceError
 from data.sources.definition import Definition
-from data.sources.selector_rules import FieldError, nearest
+from data.sources.selector_rules import FieldError, did_you_mean
 
-HINT = "docs/sources.md lists every key; `tocsin source schema` gives a schema for your editor"
+HINT = "docs/sources.md lists every key; `tocsin source schema` prints a schema for your editor"
 MAX_FILE = 1024 * 1024
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One source file that holds no mistake by itself; its platform may still bring some.
+    """One source file without mistakes of its own; together with its platform it may still be invalid.
 
     Attributes:
-        file: name of the file, for messages. raw: its content as plain containers. text: the file as it is.
-        lines: where each key and list entry stands: path -> 1-based line.
+        file: name of the file, for messages. raw: its content as dicts, lists and scalars. text: its unchanged text.
+        lines: the line, counted from 1, of each key and list entry by its path.
     """
 
     file: str
     raw: Mapping[str, Any]
     text: str = field(repr=False)
-    lines: Mapping[Path_, int] = field(repr=False)
+    lines: Mapping[KeyPath, int] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -44,33 +44,33 @@ class SourceFile:
 
     @property
     def platform(self) -> str:
-        """Name of its platform."""
+        """Name of the platform."""
         return str(self.raw["platform"])
 
     @property
     def enabled(self) -> bool:
-        """Whether the daemon looks at it."""
+        """Whether the daemon crawls the source."""
         return bool(self.raw.get("enabled", True))
 
-    def line(self, path: Path_) -> int:
-        """Line of the key, or of the nearest one around it."""
+    def line(self, path: KeyPath) -> int:
+        """The line of a key, or of the innermost key around it that has one."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def error(self, path: str, message: str, hint: str = HINT) -> SourceError:
-        """The error for a dotted path of this file."""
-        steps: Path_ = tuple(int(step) if step.isdigit() else step for step in path.split(".") if step)
+        """An error about a key of this file, given by its dotted path."""
+        steps: KeyPath = tuple(int(step) if step.isdigit() else step for step in path.split(".") if step)
         return SourceError(message, file=self.file, line=self.line(steps), field=path, hint=hint)
 
 
 def parse_source(text: str, file: str) -> SourceFile:
-    """Read one source file.
+    """Read the text of one source file.
 
     Raises:
-        SourceError: the text is no YAML, a key is unknown or a value wrong; names the first mistake by line.
+        SourceError: the text is not YAML, a key is unknown or a value is invalid; it reports the first mistake by line.
     """
-    raw, lines = _tree(text, file)
+    raw, lines = _load_yaml(text, file)
     source = SourceFile(file, raw, text, lines)
     for key in ("name", "platform"):
         if key not in raw:
@@ -83,8 +83,8 @@ def load_source(path: Path) -> SourceFile:
     """Read one source file from disk; raises SourceError."""
     try:
         if not path.is_file():
-            said = "is not a file" if path.exists() else "there is no such file"
-            raise SourceError(said, file=path.name, hint="check the path")
+            message = "is not a file" if path.exists() else "does not exist"
+            raise SourceError(message, file=path.name, hint="check the path")
         with path.open("rb") as stream:
             content = stream.read(MAX_FILE + 1)
     except OSError as error:
@@ -93,7 +93,7 @@ def load_source(path: Path) -> SourceFile:
         ) from error
     if len(content) > MAX_FILE:
         raise SourceError(
-            f"is larger than {MAX_FILE} bytes, which no source file is", file=path.name, hint="check the path"
+            f"is larger than {MAX_FILE} bytes, too large for a source file", file=path.name, hint="check the path"
         )
     try:
         text = content.decode("utf-8-sig")
@@ -104,9 +104,9 @@ def load_source(path: Path) -> SourceFile:
 
 
 def load_sources(folder: Path) -> tuple[list[SourceFile], list[SourceError]]:
-    """All source files of a folder in order of name: the good ones, and what is wrong with the others."""
-    good: list[SourceFile] = []
-    bad: list[SourceError] = []
+    """The valid source files of a folder, in the order of their names, and one error for each of the others."""
+    valid: list[SourceFile] = []
+    errors: list[SourceError] = []
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -114,38 +114,48 @@ def load_sources(folder: Path) -> tuple[list[SourceFile], list[SourceError]]:
     for path in paths:
         try:
             if path.suffix == ".yml":
-                raise SourceError("is not read", file=path.name, hint=f"rename it to {path.stem}.yaml")
+                raise SourceError(
+                    "is ignored, because its name does not end in .yaml",
+                    file=path.name,
+                    hint=f"rename it to {path.stem}.yaml",
+                )
             if path.suffix != ".yaml":
                 continue
             source = load_source(path)
             if source.name != path.stem:
                 raise source.error(
-                    "name", f"the file is {path.name}", f"rename the file to {source.name}.yaml, or change the name"
+                    "name",
+                    f"differs from the file name {path.name}",
+                    f"rename the file to {source.name}.yaml, or change the name",
                 )
-            good.append(source)
+            valid.append(source)
         except SourceError as error:
-            bad.append(error)
-    return good, bad
+            errors.append(error)
+    return valid, errors
 
 
-def complete(source: SourceFile, defaults: Mapping[str, Any]) -> Definition:
-    """The whole definition: what the file says over what the platform brings, key by key.
+def build_definition(source: SourceFile, defaults: Mapping[str, Any]) -> Definition:
+    """The complete definition: the keys of the file, and those of `defaults` (the platform's) for all others.
 
     Raises:
-        SourceError: both together make no definition.
+        SourceError: both together are not a valid definition.
     """
     definition = _validate(source, merge(defaults, source.raw))
     if source.platform == "declared" and not definition.parser:
         rules = definition.list
         if not rules.each and rules.kind in ("html", "xml") and rules.js is None:
-            raise source.error("list.each", "is missing: without it no rows are found")
+            raise source.error("list.each", "is missing: without it no rows can be found")
         if not rules.fields.id and not rules.fields.link:
-            raise source.error("list.fields", "neither `id` nor `link` is given, so that posts cannot be told apart")
+            raise source.error("list.fields", "give `id` or `link`: without either, posts cannot be distinguished")
     return definition
 
 
 def set_enabled(source: SourceFile, *, enabled: bool) -> SourceFile:
-    """The same file with `enabled` set; comments and order stay."""
+    """The same file with `enabled` changed; comments and the order of keys are kept.
+
+    Raises:
+        SourceError: the file is written in a way that cannot be changed automatically.
+    """
     word = str(enabled).lower()
     lines = source.text.splitlines(keepends=True)
     if "enabled" in source.raw:
@@ -158,19 +168,21 @@ def set_enabled(source: SourceFile, *, enabled: bool) -> SourceFile:
     try:
         changed = parse_source("".join(lines), source.file)
     except SourceError:
-        # a file in one line, {name: …}, has no place for another one
+        # a file in one line, {name: …}, has no place for a further line
         changed = source
     if changed is source or changed.enabled is not enabled:
-        raise source.error("enabled", "is written in a way that cannot be changed here", f"write  enabled: {word}")
+        raise source.error(
+            "enabled", "cannot be changed automatically in this file", f"edit the file and write  enabled: {word}"
+        )
     return changed
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `over` says; mappings key by key, everything else whole."""
+    """A copy of `base` with the values of `over`: mappings are merged key by key, other values are replaced."""
     merged = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
     return merged
 
 
@@ -183,9 +195,9 @@ def json_schema() -> dict[str, Any]:
 # --- YAML with lines -------------------------------------------------------------------------------------------------
 
 
-def _tree(text: str, file: str) -> tuple[dict[str, Any], dict[Path_, int]]:
-    """Plain containers and the line of every key; raises SourceError."""
-    lines: dict[Path_, int] = {}
+def _load_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """The content as dicts, lists and scalars, and the line of every key; raises SourceError."""
+    lines: dict[KeyPath, int] = {}
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -193,32 +205,39 @@ def _tree(text: str, file: str) -> tuple[dict[str, Any], dict[Path_, int]]:
             if not isinstance(node, yaml.MappingNode):
                 line = node.start_mark.line + 1 if node is not None else 1
                 raise SourceError(
-                    "a source file is a mapping of keys to values", file=file, line=line, hint="begin with  name: …"
+                    "a source file must be a mapping of keys to values",
+                    file=file,
+                    line=line,
+                    hint="begin with  name: …",
                 )
-            raw = _plain(loader, node, (), lines, set(), file)
+            raw = _to_containers(loader, node, (), lines, set(), file)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        said = " ".join(part for part in (error.context, error.problem) if part)
-        raise SourceError(f"not YAML in this line: {said}", file=file, line=line, hint="correct the file") from error
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+        raise SourceError(f"invalid YAML: {reason}", file=file, line=line, hint="correct this line") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise SourceError(f"not YAML: {said}", file=file, line=1, hint="correct the file") from error
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise SourceError(f"invalid YAML: {reason}", file=file, line=1, hint="correct the file") from error
     return raw, lines
 
 
-def _plain(
-    loader: yaml.SafeLoader, node: yaml.Node, path: Path_, lines: dict[Path_, int], seen: set[int], file: str
+def _to_containers(
+    loader: yaml.SafeLoader, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], seen: set[int], file: str
 ) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     where = ".".join(str(step) for step in path)
-    # an alias is the same node again: refused, as a few lines of them can stand for gigabytes
+    # an alias is the same node a second time; aliases are refused because a few lines of them can expand to gigabytes
     if id(node) in seen:
         raise SourceError(
-            "YAML aliases (*name) are not used in source files", file=file, line=line, field=where, hint="write it out"
+            "YAML aliases (*name) are not allowed in source files",
+            file=file,
+            line=line,
+            field=where,
+            hint="repeat the value in full",
         )
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
@@ -226,31 +245,32 @@ def _plain(
         for key, value in node.value:
             place = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise SourceError("a key is a plain word", file=file, line=place, field=where, hint=HINT)
-            # the text of the key, for YAML would read `on` and `no` as booleans
+                raise SourceError("a key must be a plain word", file=file, line=place, field=where, hint=HINT)
+            # the text of the key is used as it is, because YAML would read `on` and `no` as booleans
             name = str(key.value)
             if name in found:
                 field = ".".join([*map(str, path), name])
-                raise SourceError("stands twice", file=file, line=place, field=field, hint="keep one of the two")
+                raise SourceError("is given twice", file=file, line=place, field=field, hint="remove one of the two")
             lines[*path, name] = place
-            found[name] = _plain(loader, value, (*path, name), lines, seen, file)
+            found[name] = _to_containers(loader, value, (*path, name), lines, seen, file)
         return found
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(loader, item, (*path, at), lines, seen, file) for at, item in enumerate(node.value)]
+        return [_to_containers(loader, item, (*path, at), lines, seen, file) for at, item in enumerate(node.value)]
     if node.tag == "tag:yaml.org,2002:timestamp":
         return node.value
     value = loader.construct_object(node, deep=True)
     if value is not None and not isinstance(value, str | int | float | bool):
-        raise SourceError("is not a text, number or truth value", file=file, line=line, field=where, hint=HINT)
+        raise SourceError("must be a text, a number, true or false", file=file, line=line, field=where, hint=HINT)
     return value
 
 
-# --- pydantic's errors as ours ---------------------------------------------------------------------------------------
+# --- messages for errors of pydantic ---------------------------------------------------------------------------------
 
-_SAID = {
+# the beginning of an error type, and the message for it
+_MESSAGES = {
     "missing": "is missing",
-    "time_delta": "write a span such as 90s, 15m, 24h or 7d",
-    "string_type": "write a text; put it in quotes where YAML reads it as something else",
+    "time_delta": "write a time span such as 90s, 15m, 24h or 7d",
+    "string_type": "write a text; put it in quotes if YAML would read it as a number, date, true or false",
     "int_": "write a whole number, or a size such as 8MB",
     "float_": "write a number, or a rate such as 0.2/s",
     "bool_": "write true or false",
@@ -264,7 +284,7 @@ def _validate(source: SourceFile, raw: Mapping[str, Any]) -> Definition:
     try:
         return Definition.model_validate(raw)
     except ValidationError as error:
-        mistakes = [_mistake(issue) for issue in error.errors(include_url=False)]
+        mistakes = [_describe_error(issue) for issue in error.errors(include_url=False)]
         mistakes.sort(key=lambda mistake: source.line(mistake[0]))
         path, message = mistakes[0]
         if len(mistakes) > 1:
@@ -274,42 +294,42 @@ def _validate(source: SourceFile, raw: Mapping[str, Any]) -> Definition:
         ) from None
 
 
-def _mistake(issue: Any) -> tuple[Path_, str]:
-    """Path and sentence of one issue that pydantic found."""
-    path: Path_ = tuple(issue["loc"])
+def _describe_error(issue: Any) -> tuple[KeyPath, str]:
+    """The path and the message for one error that pydantic found."""
+    path: KeyPath = tuple(issue["loc"])
     kind: str = issue["type"]
     cause = issue.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         return tuple(int(step) if step.isdigit() else step for step in cause.field.split(".")), cause.message
     if kind == "extra_forbidden":
         known = _keys_at(path[:-1])
-        message = f"no such key{nearest(str(path[-1]), known)}"
-        return path, message if "did you mean" in message else f"{message}; known: {', '.join(known)}"
-    for start, said in _SAID.items():
+        message = f"no such key{did_you_mean(str(path[-1]), known)}"
+        return path, message if "did you mean" in message else f"{message}; the keys here are: {', '.join(known)}"
+    for start, message in _MESSAGES.items():
         if kind.startswith(start):
-            return path, said
+            return path, message
     return path, str(issue["msg"]).removeprefix("Value error, ")
 
 
-def _keys_at(path: Path_) -> list[str]:
-    """The keys that are known at a place of the definition."""
+def _keys_at(path: KeyPath) -> list[str]:
+    """The keys that are allowed at a path of the definition."""
     model: Any = Definition
     for step in path:
         if isinstance(step, int):
             continue
         for name, info in model.model_fields.items():
             if step in (name, info.alias):
-                found = _part_in(info.annotation)
+                found = _model_in(info.annotation)
                 model = found if found is not None else model
                 break
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
-def _part_in(annotation: Any) -> type[BaseModel] | None:
-    """The first model that an annotation holds, however wrapped."""
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model that a type annotation contains, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):
-        if (found := _part_in(argument)) is not None:
+        if (found := _model_in(argument)) is not None:
             return found
     return None

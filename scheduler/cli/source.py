@@ -273,7 +273,7 @@ def schema() -> None:
 
 def _find(home: Home, name: str) -> SourceFile:
     """The named source file; raises SourceError for the file's own mistake or with the nearest name."""
-    from data.sources.selector_rules import nearest
+    from data.sources.selector_rules import did_you_mean
     from data.sources.source_files import load_sources
 
     good, bad = load_sources(home.sources_dir)
@@ -284,7 +284,7 @@ def _find(home: Home, name: str) -> SourceFile:
         if Path(wrong.file).stem == name:
             raise wrong
     raise SourceError(
-        f"there is no source '{name}'{nearest(name, [found.name for found in good])}", hint="tocsin source list"
+        f"there is no source '{name}'{did_you_mean(name, [found.name for found in good])}", hint="tocsin source list"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from crawler.tor import errors
 from data.model import EventKind
-from data.sources.definition_parts import HealthPart
+from data.sources.definition_sections import HealthSection
 
 # These say by themselves that we are blind; anything else may be a bad minute of the site.
 CERTAIN = errors.CERTAIN | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
@@ -53,7 +53,7 @@ class Judgement:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge(health: HealthPart, outcome: Outcome, *, silent_after: int, now: datetime) -> Sequence[Judgement]:
+def judge(health: HealthSection, outcome: Outcome, *, silent_after: int, now: datetime) -> Sequence[Judgement]:
     """The states that a crawl says something about; what is not named keeps as it is.
 
     Args:

@@ -7,7 +7,7 @@ import functools
 from crawler.fetching.platform_loader import Platforms
 from data.errors import ConfigError
 from data.sources.definition import Definition
-from data.sources.source_files import SourceFile, complete
+from data.sources.source_files import SourceFile, build_definition
 
 
 @functools.cache
@@ -26,4 +26,4 @@ def complete_definition(source: SourceFile) -> Definition:
         defaults = platforms().defaults_of(source.platform)
     except ConfigError as error:
         raise source.error("platform", str(error), error.hint) from error
-    return complete(source, defaults)
+    return build_definition(source, defaults)

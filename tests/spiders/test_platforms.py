@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crawler.fetching.platform_loader import PlatformLoader
-from data.sources.source_files import complete, load_source
+from data.sources.source_files import build_definition, load_source
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLES = ROOT / "tests" / "samples"
@@ -18,7 +18,7 @@ PLATFORMS = PlatformLoader()
 def read(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     file = ROOT / "data" / "catalogue" / f"{given['source']}.yaml" if "source" in given else folder / "source.yaml"
     source = load_source(file)
-    definition = complete(source, PLATFORMS.platform(source.platform).defaults)
+    definition = build_definition(source, PLATFORMS.platform(source.platform).defaults)
     (page,) = folder.glob("page.*")
     listing = PLATFORMS.platform(source.platform).read_listing(
         definition,

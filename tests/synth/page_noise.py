@@ -16,7 +16,7 @@ from pathlib import Path
 from crawler.fetching.platform_loader import PlatformLoader
 from crawler.pages.post_fields import traits_of, version_of
 from data.sources.definition import Definition
-from data.sources.source_files import complete, load_source
+from data.sources.source_files import build_definition, load_source
 from data.store.posts import PostRow
 from data.store.store import Store
 from tests.leased_crawl import LeasedCrawl
@@ -285,7 +285,7 @@ def watch(software: str, seed: int, looks: int, store: Store, *, inject: bool) -
 
 def _definition(software: str) -> Definition:
     source = load_source(CATALOGUE / f"{software.split(',')[0]}.yaml")
-    return complete(source, PlatformLoader().platform(source.platform).defaults)
+    return build_definition(source, PlatformLoader().platform(source.platform).defaults)
 
 
 def _look(definition: Definition, name: str, page: bytes, now: datetime, store: Store) -> dict[str, dict[str, str]]:

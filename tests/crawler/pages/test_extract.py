@@ -16,7 +16,7 @@ from crawler.pages.html_text import decode, text_of
 from data.errors import SourceError
 from data.model import Post
 from data.sources.definition import Definition
-from data.sources.source_files import complete, load_source, parse_source
+from data.sources.source_files import build_definition, load_source, parse_source
 
 ROOT = Path(__file__).parents[3]
 URL = "https://site.example/list/?page=1"
@@ -27,7 +27,7 @@ def define(fields: dict[str, Any] | None = None, **keys: Any) -> Definition:
     listing = {"each": "css:li", "fields": {"id": "xpath:./@id", "link": "css:a::attr(href)", **(fields or {})}}
     listing.update(keys.pop("list", {}))
     whole = {"name": "s", "platform": "declared", "url": URL, "list": listing, **keys}
-    return complete(parse_source(yaml.safe_dump(whole), "s.yaml"), {})
+    return build_definition(parse_source(yaml.safe_dump(whole), "s.yaml"), {})
 
 
 def read(definition: Definition, body: str | bytes, content_type: str = HTML, **keys: Any) -> Listing:
@@ -336,7 +336,7 @@ def test_a_paste_that_speaks_of_walls_is_not_taken_for_one():
 
 
 def spirit(name: str) -> str:
-    definition = complete(load_source(ROOT / "data/catalogue/spirit.yaml"), {})
+    definition = build_definition(load_source(ROOT / "data/catalogue/spirit.yaml"), {})
     body = (ROOT / "tests/samples/items" / name).read_bytes()
     page = read_item(
         definition, Post("s", "1", "http://forum.example/topic/1/x/"), body, "http://forum.example/topic/1/x/", HTML

@@ -1,4 +1,4 @@
-"""Source files: what YAML may say, where it is wrong, and that editors are told the same."""
+"""Source files: which YAML is accepted, how mistakes are reported, and that the schema for editors agrees."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from pydantic import BaseModel
 from data.errors import SourceError
 from data.sources.definition import Definition
 from data.sources.selector_rules import Rule
-from data.sources.source_files import complete, json_schema, load_source, load_sources, merge, parse_source, set_enabled
+from data.sources.source_files import (
+    build_definition,
+    json_schema,
+    load_source,
+    load_sources,
+    merge,
+    parse_source,
+    set_enabled,
+)
 from scheduler.crawls.definitions import complete_definition
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +38,7 @@ def wrong(text: str) -> SourceError:
 
 
 def problems(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str = "") -> list[str]:
-    """What of JSON Schema our schema uses, checked; `[]` where a value is valid."""
+    """The violations of a JSON schema, for the part of JSON Schema that ours uses; `[]` if the value is valid."""
     known = {"title", "description", "default", "format", "ge", "gt", "$schema", "$defs"}
     known |= {"$ref", "anyOf", "const", "enum", "type", "properties", "required", "additionalProperties", "items",
               "minimum", "maximum", "exclusiveMinimum", "prefixItems", "minItems", "maxItems"}  # fmt: skip
@@ -58,7 +66,7 @@ def problems(value: Any, schema: dict[str, Any], root: dict[str, Any], where: st
             if key in properties:
                 found += problems(item, properties[key], root, f"{where}.{key}")
             elif schema.get("additionalProperties") is False:
-                found += [f"{where}.{key}: no such key"]
+                found += [f"{where}.{key}: unknown key"]
             elif isinstance(schema.get("additionalProperties"), dict):
                 found += problems(item, schema["additionalProperties"], root, f"{where}.{key}")
     if isinstance(value, list) and "items" in schema:
@@ -82,13 +90,13 @@ def test_there_are_shipped_examples():
 
 
 @pytest.mark.parametrize("file", CATALOGUE, ids=lambda file: file.stem)
-def test_every_shipped_example_is_valid_by_the_schema_and_by_us_and_switched_off(file):
+def test_every_shipped_example_is_valid_and_disabled(file):
     text = file.read_text()
     assert valid(text) == []
     definition = complete_definition(load_source(file))
-    assert not definition.enabled, "an example contacts nobody by being copied"
-    assert text.startswith("#"), "it says what it is"
-    assert "Facts:" in text, "and where its facts come from"
+    assert not definition.enabled, "copying an example must not start any request"
+    assert text.startswith("#"), "the example must begin with a comment that describes it"
+    assert "Facts:" in text, "the comment must name where the facts come from"
 
 
 def test_the_example_of_every_document_is_valid():
@@ -110,7 +118,7 @@ def test_the_example_of_every_document_is_valid():
      "list: {since: 2h, fields: {title: 'css:h3', id: [{x: 'css:a', re: '(.)'}, 'css:b']}}", "item: {as: json}",
      "absent: {status: [404]}", "via: tor", "depth: 0"],
 )  # fmt: skip
-def test_what_we_read_an_editor_accepts(more):
+def test_the_schema_accepts_valid_files(more):
     text = SMALL + more + "\n"
     parse_source(text, "f.yaml")
     assert valid(text) == []
@@ -121,29 +129,29 @@ def test_what_we_read_an_editor_accepts(more):
     ["evry: 15m", "every: [1]", "via: wire", "depth: many", "health: {min_rows: -1}", "list: {as: csv}", "hosts: 5",
      "concurrency: 0", "follow: [{source: b}]", "list: {fields: {titel: 'css:a'}}", "enabled: [true]", "raw: yes please"],
 )  # fmt: skip
-def test_what_we_refuse_an_editor_marks(more):
+def test_the_schema_rejects_invalid_files(more):
     text = SMALL + more + "\n"
     wrong(text)
     assert valid(text) != []
 
 
-def test_every_key_of_the_definition_stands_in_the_schema_with_a_sentence():
+def test_the_schema_describes_every_key_of_the_definition():
     schema = json_schema()
     models = {model.__name__: model for model in parts_of(Definition)}
-    assert {"ListPart", "ListFields", "Rule", "Follow", "HealthPart", "Robots"} <= set(models)
+    assert {"ListSection", "ListFields", "Rule", "Follow", "HealthSection", "Robots"} <= set(models)
     for name, model in models.items():
         described = schema if name == "Definition" else schema["$defs"][name]
         keys = {info.alias or field for field, info in model.model_fields.items()}
         assert set(described["properties"]) == keys, name
         for key, entry in described["properties"].items():
-            # where a part has a sentence of its own, the key needs none
+            # the description of a section also describes its key
             part = schema["$defs"].get(entry.get("$ref", "").rpartition("/")[2], {})
             assert entry.get("description") or part.get("description"), f"{name}.{key}"
     assert schema["required"] == ["name", "platform"]
 
 
 def parts_of(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """A model and all that it is made of."""
+    """A model and all models that it contains."""
     from typing import get_args
 
     found: list[type[BaseModel]] = []
@@ -164,21 +172,21 @@ def parts_of(model: type[BaseModel]) -> list[type[BaseModel]]:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def test_a_mistake_is_placed_by_file_line_and_field():
+def test_a_mistake_is_reported_with_file_line_and_field():
     error = wrong(SMALL + "list:\n  fields:\n    id: css:a\n    titel: css:b\n")
     assert (error.file, error.line, error.field) == ("f.yaml", 7, "list.fields.titel")
     assert str(error).startswith("f.yaml:7: list.fields.titel: no such key; did you mean 'title'?")
     assert "docs/sources.md" in error.hint
 
 
-def test_the_first_of_several_mistakes_is_told_and_the_others_are_counted():
+def test_the_first_of_several_mistakes_is_reported_and_the_others_are_counted():
     error = wrong("name: a\nevry: 5m\nplatform: feed\nurl: http://h.example/\nvia: wire\ndepth: x\n")
     assert error.line == 2
     assert "(and 2 more mistakes)" in str(error)
 
 
 @pytest.mark.slow
-def test_no_alias_no_tag_and_no_depth_can_hurt():
+def test_aliases_tags_and_deep_nesting_are_refused():
     bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True))
     assert "aliases" in str(wrong(bomb))
     assert wrong("name: !!python/object/apply:os.system [id]\nplatform: feed\n").line == 1
@@ -189,7 +197,7 @@ def test_no_alias_no_tag_and_no_depth_can_hurt():
     assert "YAML" in str(wrong("name: a\n---\nname: b\n"))
 
 
-def test_words_that_yaml_would_read_as_something_else_are_taken_as_they_stand():
+def test_words_that_yaml_would_read_as_booleans_stay_texts():
     text = SMALL + "list:\n  drop: {title: 'x'}\n  fields: {title: 'css:a', extra: {on: 'css:b', no: 'css:c'}}\n"
     source = parse_source(text, "f.yaml")
     assert set(source.raw["list"]["fields"]["extra"]) == {"on", "no"}
@@ -197,7 +205,7 @@ def test_words_that_yaml_would_read_as_something_else_are_taken_as_they_stand():
     assert wrong("name: yes\nplatform: feed\nurl: http://h.example/\n").field == "name"
 
 
-def test_files_are_read_from_disk_with_a_mark_and_refused_when_too_large(tmp_path):
+def test_files_may_begin_with_a_byte_order_mark_and_are_refused_when_too_large(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
     assert load_source(file).name == "a"
@@ -206,7 +214,7 @@ def test_files_are_read_from_disk_with_a_mark_and_refused_when_too_large(tmp_pat
         load_source(file)
 
 
-def test_a_folder_gives_the_good_and_the_bad_in_order(tmp_path):
+def test_a_folder_gives_valid_files_and_errors_in_order(tmp_path):
     for name in ("b", "a"):
         (tmp_path / f"{name}.yaml").write_text(SMALL.replace("name: a", f"name: {name}"))
     (tmp_path / "c.yaml").write_text("name: d\nplatform: feed\nurl: http://h.example/\n")
@@ -222,21 +230,21 @@ def test_a_folder_gives_the_good_and_the_bad_in_order(tmp_path):
 # --- platform and file -----------------------------------------------------------------------------------------------
 
 
-def test_what_the_file_says_wins_over_its_platform_key_by_key():
+def test_keys_of_the_file_override_those_of_the_platform():
     source = parse_source(SMALL + "every: 5m\nlist: {fields: {title: 'css:h1'}}\n", "f.yaml")
-    brought = {
+    defaults = {
         "every": "1h",
         "charset": "utf-8",
         "list": {"each": ["css:li"], "fields": {"title": "css:b", "id": "css:i"}},
     }
-    definition = complete(source, brought)
+    definition = build_definition(source, defaults)
     assert definition.every.total_seconds() == 300
     assert definition.charset == "utf-8"
     assert definition.list.fields.title[0].x == "css:h1"
     assert definition.list.fields.id[0].x == "css:i"
 
 
-def test_merging_changes_neither_side():
+def test_merging_modifies_neither_input():
     base, over = {"a": {"b": 1, "c": [1]}}, {"a": {"c": [2]}, "d": 3}
     assert merge(base, over) == {"a": {"b": 1, "c": [2]}, "d": 3}
     assert (base, over) == ({"a": {"b": 1, "c": [1]}}, {"a": {"c": [2]}, "d": 3})
@@ -256,24 +264,24 @@ def test_merging_changes_neither_side():
         ("enabled: false\n", "enabled: false\n"),
     ],
 )
-def test_a_source_is_switched_off_in_place(before, after):
+def test_a_source_is_disabled_in_place(before, after):
     changed = set_enabled(parse_source(SMALL + before + "# end\n", "f.yaml"), enabled=False)
-    assert not complete(changed, {}).enabled
+    assert not build_definition(changed, {}).enabled
     assert changed.text in (SMALL + after + "# end\n", SMALL + before + "# end\n" + after)
 
 
-def test_switching_back_and_forth_gives_the_same_file():
+def test_disabling_and_enabling_again_gives_the_same_file():
     text = SMALL + "enabled: true  # comment\nevery: 5m\n"
     source = parse_source(text, "f.yaml")
     assert set_enabled(set_enabled(source, enabled=False), enabled=True).text == text
 
 
-def test_a_file_without_a_last_line_end_is_switched():
+def test_a_file_without_a_last_line_end_can_be_disabled():
     assert set_enabled(parse_source(SMALL.rstrip("\n"), "f.yaml"), enabled=False).text == SMALL + "enabled: false\n"
 
 
 @pytest.mark.parametrize("text", ['{name: a, platform: feed, url: "http://h.example/"}', SMALL + "...\n"])
-def test_a_file_that_cannot_be_switched_says_what_to_write(text):
-    with pytest.raises(SourceError, match="cannot be changed here") as caught:
+def test_a_file_that_cannot_be_changed_says_what_to_write(text):
+    with pytest.raises(SourceError, match="cannot be changed automatically") as caught:
         set_enabled(parse_source(text, "f.yaml"), enabled=False)
-    assert caught.value.hint == "write  enabled: false"
+    assert caught.value.hint == "edit the file and write  enabled: false"

@@ -105,8 +105,8 @@ def test_a_source_that_is_there_is_not_overwritten(home, tmp_path):
 
 
 WRONG = {
-    "not YAML": ("name: a\nplatform: [feed\nurl: x\n", ("wrong.yaml:3", "not YAML in this line")),
-    "a tab": ("name: a\n\tplatform: feed\n", ("wrong.yaml:2", "not YAML in this line")),
+    "not YAML": ("name: a\nplatform: [feed\nurl: x\n", ("wrong.yaml:3", "invalid YAML")),
+    "a tab": ("name: a\n\tplatform: feed\n", ("wrong.yaml:2", "invalid YAML")),
     "a list": ("- name: a\n", ("wrong.yaml:1", "a mapping of keys to values")),
     "nothing": ("", ("wrong.yaml:1", "a mapping of keys to values")),
     "no platform": ("name: a\nurl: http://h.example/\n", ("wrong.yaml:1: platform", "is missing")),
@@ -121,7 +121,7 @@ WRONG = {
         "name: a\nplatform: declared\nurl: http://h.example/\nlist:\n  each: [css:a]\n  fields:\n    titel: css:b\n",
         ("wrong.yaml:7: list.fields.titel", "did you mean 'title'?"),
     ),
-    "a key twice": ("name: a\nplatform: feed\nurl: http://h.example/\nname: b\n", ("wrong.yaml:4: name", "stands twice")),
+    "a key twice": ("name: a\nplatform: feed\nurl: http://h.example/\nname: b\n", ("wrong.yaml:4: name", "is given twice")),
     "a bad CSS selector": (
         'name: a\nplatform: declared\nurl: http://h.example/\nlist:\n  each: ["css:div["]\n  fields: {id: "css:a"}\n',
         ("wrong.yaml:5: list.each.0",),
@@ -140,7 +140,7 @@ WRONG = {
     ),
     "a bad interval": (
         "name: a\nplatform: feed\nurl: http://h.example/\nevery: soon\n",
-        ("wrong.yaml:4: every", "write a span such as 90s, 15m"),
+        ("wrong.yaml:4: every", "write a time span such as 90s, 15m"),
     ),
     "a bad rate": (
         "name: a\nplatform: feed\nurl: http://h.example/\nrate: fast\n", ("wrong.yaml:4: rate", "0.2/s"),
@@ -150,7 +150,7 @@ WRONG = {
     ),
     "robots ignored without a reason": (
         'name: a\nplatform: feed\nurl: http://h.example/\nrobots: {ignore: ""}\n',
-        ("wrong.yaml:4: robots", "the reason, which is recorded"),
+        ("wrong.yaml:4: robots", "the reason, which will be recorded"),
     ),
     "no rows": (
         "name: a\nplatform: declared\nurl: http://h.example/\nlist: {fields: {id: css:a}}\n",
@@ -158,14 +158,14 @@ WRONG = {
     ),
     "no identity": (
         "name: a\nplatform: declared\nurl: http://h.example/\nlist: {each: [css:a]}\n",
-        ("wrong.yaml:4: list.fields", "cannot be told apart"),
+        ("wrong.yaml:4: list.fields", "cannot be distinguished"),
     ),
     "an onion without Tor": (
         "name: a\nplatform: feed\nurl: http://h.example/\nhosts:\n  - b.example\n  - abcdefghijklmnop.onion\n",
         ("wrong.yaml:6: hosts.1", "via: tor"),
     ),
     "a password in the address": (
-        "name: a\nplatform: feed\nurl: http://me:pw@h.example/\n", ("wrong.yaml:3: url", "no user name or password"),
+        "name: a\nplatform: feed\nurl: http://me:pw@h.example/\n", ("wrong.yaml:3: url", "must not contain a user name or password"),
     ),
     "a pattern of hosts": (
         "name: a\nplatform: feed\nurl: http://h.example/\nhosts: ['*.example']\n", ("wrong.yaml:4: hosts.0",),
@@ -186,7 +186,7 @@ def test_a_wrong_file_is_answered_with_file_line_and_field_and_not_taken(home, t
 
 
 def test_a_file_that_cannot_be_read_is_named(home, tmp_path):
-    refused(run(home, "source", "add", tmp_path / "gone.yaml"), "gone.yaml", "no such file")
+    refused(run(home, "source", "add", tmp_path / "gone.yaml"), "gone.yaml", "does not exist")
     refused(run(home, "source", "add", tmp_path), "is not a file")
     (tmp_path / "latin.yaml").write_bytes("name: a\n# é\n".encode("latin-1"))
     refused(run(home, "source", "add", tmp_path / "latin.yaml"), "latin.yaml:2", "UTF-8")
@@ -203,7 +203,7 @@ def test_one_wrong_file_in_the_home_does_not_hide_the_others(home, tmp_path):
     found = {each["file"]: each for each in done.json["errors"]}
     assert set(found) == {"broken.yaml", "renamed.yaml", "short.yml", "strange.yaml"}
     assert (found["broken.yaml"]["line"], found["broken.yaml"]["field"]) == (4, "evry")
-    assert "the file is renamed.yaml" in found["renamed.yaml"]["error"]
+    assert "differs from the file name renamed.yaml" in found["renamed.yaml"]["error"]
     assert found["strange.yaml"]["field"] == "platform"
     told = run(home, "source", "list")
     refused(told, *(f"error: {name}" for name in found))
@@ -236,7 +236,7 @@ def test_a_source_is_switched_and_the_rest_of_its_file_stays(home, tmp_path):
 def test_a_file_in_one_line_that_cannot_be_switched_says_what_to_write_and_stays(home, tmp_path):
     text = '{name: flow, platform: feed, url: "http://h.example/"}'
     fine(home, "source", "add", write(tmp_path, text))
-    refused(run(home, "source", "disable", "flow"), "flow.yaml", "cannot be changed here", "enabled: false")
+    refused(run(home, "source", "disable", "flow"), "flow.yaml", "cannot be changed automatically", "enabled: false")
     assert (home / "sources" / "flow.yaml").read_text() == text
 
 

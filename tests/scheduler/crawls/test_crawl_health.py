@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from data.model import EventKind
-from data.sources.definition_parts import HealthPart
+from data.sources.definition_sections import HealthSection
 from scheduler.crawls.crawl_health import Outcome, judge
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def states(outcome, health=None, silent_after=3):
-    judged = judge(health or HealthPart(), outcome, silent_after=silent_after, now=NOW)
+    judged = judge(health or HealthSection(), outcome, silent_after=silent_after, now=NOW)
     return {(each.kind, each.subject): each.holds for each in judged}
 
 
@@ -46,7 +46,7 @@ def test_a_bad_minute_of_the_site_says_nothing_yet_and_ends_nothing():
 
 
 def test_a_source_without_new_posts_is_stale_after_its_own_time():
-    health = HealthPart(max_age=timedelta(days=1))
+    health = HealthSection(max_age=timedelta(days=1))
     fresh, old = (Outcome("done", rows=5, last_new=NOW - timedelta(hours=hours)) for hours in (23, 25))
     assert states(fresh, health)[EventKind.SOURCE_SILENT, "new posts"] is False
     assert states(old, health)[EventKind.SOURCE_SILENT, "new posts"] is True

@@ -1,0 +1,204 @@
+"""The sections of a source definition, each validated by itself; `data.sources.definition` combines them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, model_serializer
+
+from data.settings.quantities import Span
+from data.sources.selector_rules import Expression, Rules, Selectors, StrictModel, Strings
+
+MAX_PAGES = 20
+
+
+def parse_rate(value: object) -> object:
+    """Requests per second of "0.2/s", "12/m", "30/h" or a number; anything else is returned for pydantic to refuse."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\w*\s*", value)):
+        return float(match[1]) / {"s": 1, "m": 60, "h": 3600}[match[2]]
+    return value
+
+
+def parse_robots(value: object) -> object:
+    """The fields of `Robots` from `obey` or from a mapping with a reason; raises ValueError for anything else."""
+    if isinstance(value, Mapping) and str(value.get("ignore") or "").strip():
+        return value
+    if value == "obey" or isinstance(value, Robots):
+        return {} if value == "obey" else value
+    raise ValueError('write `obey`, or {ignore: "the reason, which will be recorded"}')
+
+
+class ListFields(StrictModel):
+    """The values of one row of a listing: each is a rule, or a list of rules; the first that gives a value is used."""
+
+    id: Rules = ()
+    """The site's own id of the post. Without it the address identifies the post."""
+    title: Rules = ()
+    """Title of the post."""
+    link: Rules = ()
+    """Address where a person reads the post. It is made absolute and keeps its fragment."""
+    body: Rules = ()
+    """Text of the post that the listing already contains."""
+    time: Rules = ()
+    """Time of the post as the site states it; used as a hint only."""
+    raw: Rules = ()
+    """Address from which the original bytes of the post are fetched."""
+    attachments: Rules = ()
+    """Addresses of further samples: all values of the first rule that finds any."""
+    size: Rules = ()
+    """Size of the data as the site announces it."""
+    files: Rules = ()
+    """Number or list of files as the site announces it."""
+    percent: Rules = ()
+    """Share of the data that the site says is published, in percent."""
+    timer: Rules = ()
+    """A countdown, or the time at which it ends."""
+    magnet: Rules = ()
+    """Magnet link."""
+    state: Rules = ()
+    """State of the leak in the words of the site."""
+    extra: Annotated[Mapping[str, Rules], Field(default_factory=dict)]
+    """Further values by name. A change of such a value also makes a new version of the post."""
+
+
+class Pages(StrictModel):
+    """How a listing is read page by page: by page numbers, or by `next` links up to `max` pages."""
+
+    start: Annotated[int, Field(alias="from", ge=0)] = 1
+    """Number of the first page."""
+    max: Annotated[int, Field(ge=1, le=10_000)] = 3
+    """Most pages that one crawl reads."""
+    step: Annotated[int, Field(ge=1)] = 1
+    """Number of posts on a page, by which {offset} grows from page to page."""
+    stop: Literal["seen", "empty"] = "seen"
+    """When to stop: `seen` stops at the first page without a new post, `empty` only at a page without rows."""
+
+
+class ListSection(StrictModel):
+    """Where the listing is, and how its rows are read."""
+
+    url: str = ""
+    """Address of the listing; may contain {page}, {offset}, {since}, {cursor}, {host}. Default: the source's `url`."""
+    kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
+    """How the listing is parsed."""
+    js: Expression | None = None
+    """Regular expression before a literal in a script; the literal is read as the document, as with `as: json`."""
+    each: Selectors = ()
+    """Selectors of the rows, tried in turn; the first that finds any rows is used."""
+    fields: ListFields = ListFields(extra={})
+    """How each value of a row is read."""
+    drop: Annotated[Mapping[str, Expression], Field(default_factory=dict)]
+    """Maps names of fields to regular expressions: a row whose field matches is no post and is ignored."""
+    next: Rules = ()
+    """Link to the next page of the listing."""
+    cursor: Rules = ()
+    """The value of {cursor} for the next page."""
+    pages: Pages | None = None
+    """How pages are numbered, and how many are read. Without it one page is read, or up to 20 by `next`."""
+    since: Span = timedelta(days=1)
+    """How long before the crawl {since} is."""
+    volatile: Strings = ()
+    """Volatile fields, whose changes do not count as a change of the post: `title`, `text`, `links`, `extra NAME` …"""
+
+    @property
+    def max_pages(self) -> int:
+        """The most pages that one crawl reads."""
+        return self.pages.max if self.pages else MAX_PAGES if self.next else 1
+
+
+class ItemFields(StrictModel):
+    """The values of one part of a post's page."""
+
+    body: Rules = ()
+    """The text: all values of all parts, in order."""
+    attachments: Rules = ()
+    """Addresses of further samples."""
+
+
+class ItemSection(StrictModel):
+    """The page of a post, for sites where the text must be found in markup."""
+
+    url: str = "{link}"
+    """Address of the page; may contain {link}, {id}, {raw}, {host}."""
+    kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
+    """How the page is parsed."""
+    each: Selectors = ()
+    """Selectors of the parts of the page (the posts of a thread). Without them the whole page is one part."""
+    fields: ItemFields = ItemFields()
+    """How the text and the attachments of a part are read."""
+    next: Rules = ()
+    """Link to the next page of the same post."""
+    revisit: Span = timedelta(days=1)
+    """How often the page of a known post is read again to look for new links and parts; 0 means never."""
+
+
+class RawSection(StrictModel):
+    """The original bytes of a post, for sites that offer them apart from its page."""
+
+    url: str = "{raw}"
+    """Address of the bytes; may contain {link}, {id}, {raw}, {host}."""
+    kind: Annotated[Literal["bytes", "text", "json"], Field(alias="as")] = "bytes"
+    """How the answer is read; with `json` the sample is one value of a JSON answer."""
+    expression: Annotated[str, Field(alias="json")] = ""
+    """With `as: json`: the JMESPath expression of that value."""
+
+
+class AbsentSection(StrictModel):
+    """How to recognise that a page or post does not exist; most sites answer with status 200 and a message."""
+
+    status: tuple[int, ...] = (404, 410)
+    """HTTP statuses of such answers."""
+    css: str = ""
+    """A CSS selector that only such pages match."""
+    text: Expression | None = None
+    """A regular expression that only such pages match."""
+
+
+class BlockedSection(StrictModel):
+    """How to recognise that the site refuses access."""
+
+    status: tuple[int, ...] = (401, 403, 429)
+    """HTTP statuses of such answers."""
+    css: str = ""
+    """A CSS selector that only such pages match."""
+    text: Expression | None = None
+    """A regular expression that only such pages match; common access checks are recognised without it."""
+
+
+class HealthSection(StrictModel):
+    """What a healthy crawl looks like; any deviation is an event about the source."""
+
+    min_rows: Annotated[int, Field(ge=0)] = 1
+    """Fewest rows that the listing has."""
+    max_age: Span | None = None
+    """Longest time without a new post, after which the source counts as stale."""
+    overlap: bool = True
+    """Whether every crawl must read back to a post that it knows; if it does not, posts may have been missed."""
+
+
+class Follow(StrictModel):
+    """Links in posts that are handed to another source."""
+
+    match: Expression
+    """Regular expression for the whole address with its fragment; its first group, if any, is the post's id there."""
+    source: str
+    """Name of the source that reads the linked post."""
+
+
+class Robots(StrictModel):
+    """Whether robots.txt is obeyed. Ignoring it requires a reason, which is recorded."""
+
+    ignore: str = ""
+    """The reason for ignoring robots.txt."""
+
+    @property
+    def obey(self) -> bool:
+        """Whether robots.txt is obeyed: no reason to ignore it was given."""
+        return not self.ignore
+
+    @model_serializer
+    def _serialise(self) -> str | dict[str, str]:
+        return {"ignore": self.ignore} if self.ignore else "obey"
