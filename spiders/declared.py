@@ -1,4 +1,4 @@
-"""Platform `declared`: everything about the site stands in the source file; reading it is `crawler.pages.extract`."""
+"""Platform `declared`: the source file itself describes the site, and `crawler.pages.extract` reads it accordingly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crawler.fetching.spider import SourceSpider
 
 
 class DeclaredSpider(SourceSpider):
-    """A site with its own markup: `list.each` and `list.fields` of the file say where its posts are."""
+    """A site with its own markup: `list.each` and `list.fields` of the source file say where its posts are."""
 
     name = "declared"
     defaults: ClassVar[Mapping[str, Any]] = {}

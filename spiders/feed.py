@@ -1,6 +1,6 @@
-"""Platform `feed`: RSS 2.0, RSS 1.0 and Atom; broken XML is repaired and said to be so.
+"""Platform `feed`: RSS 2.0, RSS 1.0 and Atom; broken XML is repaired and reported.
 
-What a feed carries of a post becomes its body; the page behind its link is the spider's to fetch.
+The content that a feed has of a post becomes its body; the page behind its link is fetched by the spider.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from urllib.parse import urljoin
 from lxml import etree
 
 from crawler.fetching.spider import SourceSpider
-from crawler.pages.extract import Listing, canonical, classify, without_session
+from crawler.pages.extract import Listing, canonical_address, classify, without_session
 from crawler.pages.html_text import decode, lines_of, text_of
 from crawler.pages.row_values import Page, parse_xml
 from data.model import Post
 from data.sources.definition import Definition
 
-# Only names of HTML: "<suite>" in a title is text.
+# Only names of HTML elements: "<suite>" in a title is text.
 _TAG = re.compile(
-    r"</?(?:a|b|big|blockquote|br|center|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|li|ol|p|pre|q|s|script|small|span"
+    r"</?(?:a|b|big|blockquote|br|center|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|li|ol|p|pre|q|s|script"
+    r"|small|span"
     r"|strike|strong|style|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul)\b[^<>]*>|<!--",
     re.IGNORECASE,
 )
@@ -34,9 +35,9 @@ _BASE = "{http://www.w3.org/XML/1998/namespace}base"
 def read_feed(
     definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
 ) -> Listing:
-    """The posts of a feed; arguments and result as `crawler.pages.extract.read_listing` has them.
+    """The posts of a feed; arguments and result as `crawler.pages.extract.read_listing`.
 
-    guid, rdf:about or id is the native id, else the address; content is the body, enclosures are attachments, the
+    The native id is guid, rdf:about or id, else the address. Content is the body, and enclosures are attachments. The
     time of the last update is a field, so that an updated entry is a new version.
     """
     page = Page(url, None, url)
@@ -44,22 +45,22 @@ def read_feed(
     kind = _name(root) if root is not None else ""
     if kind not in ("rss", "rdf", "feed"):
         verdict = classify(definition, status, body, content_type, rows=0)
-        problems = () if verdict != "ok" else ("feed: the page is no RSS or Atom feed",)
+        problems = () if verdict != "ok" else ("feed: the page is not an RSS or Atom feed",)
         return Listing(state=verdict if verdict != "ok" else "empty", problems=problems)
     verdict = classify(definition, status, b"", content_type, rows=None)
     if verdict != "ok":
         return Listing(state=verdict)
     if not sound:
-        page.trouble["xml: the feed is not well-formed and was repaired; entries may be missing"] += 1
+        page.problem_counts["xml: the feed is not well-formed and was repaired; entries may be missing"] += 1
     entries = [node for node in root.iter() if _name(node) in ("item", "entry")]
     posts: dict[str, Post] = {}
     for entry in entries:
         page.base = _base_of(entry, url)
         post = _atom(definition, page, entry) if _name(entry) == "entry" else _rss(definition, page, entry)
         if not post.native:
-            page.trouble["entry: neither id nor link was found in an entry"] += 1
+            page.problem_counts["entry: neither id nor link was found in an entry"] += 1
         elif posts.setdefault(post.native, post) != post:
-            page.trouble["entry: two entries have the same id and say different things"] += 1
+            page.problem_counts["entry: two entries have the same id and are different"] += 1
     return Listing(
         posts=tuple(posts.values()),
         next_url=_next(definition, page, root, page_no) if entries else "",
@@ -79,12 +80,12 @@ def _rss(definition: Definition, page: Page, item: Any) -> Post:
     about = next((text for name, text in item.attrib.items() if etree.QName(name).localname == "about"), "")
     body = max((_prose(_plain(node, keep=True)) for node in _all(item, "encoded", "description")), key=len, default="")
     files = [node.get("url", "") for node in _all(item, "enclosure")]
-    # media:content is often a picture of the page itself; what is not is a sample
+    # media:content is often a picture for the page itself; any other media:content is a sample
     files += [node.get("url", "") for node in _all(item, "content") if not _is_picture(node)]
     updated = _time(_plain(_first(item, "updated")) or _plain(_first(item, "modified")))
     return Post(
         source=definition.name,
-        native=guid_text or about.strip() or canonical(definition, link),
+        native=guid_text or about.strip() or canonical_address(definition, link),
         url=link or page.url,
         title=_line(_plain(_first(item, "title"))),
         fields={"updated": updated} if updated else {},
@@ -111,7 +112,7 @@ def _atom(definition: Definition, page: Page, entry: Any) -> Post:
     updated = _time(_plain(_first(entry, "updated")))
     return Post(
         source=definition.name,
-        native=_plain(_first(entry, "id")) or canonical(definition, link),
+        native=_plain(_first(entry, "id")) or canonical_address(definition, link),
         url=link or page.url,
         title="" if title is None else " ".join(_construct(title).split()),
         fields={"updated": updated} if updated else {},
@@ -122,7 +123,7 @@ def _atom(definition: Definition, page: Page, entry: Any) -> Post:
 
 
 def _next(definition: Definition, page: Page, root: Any, page_no: int) -> str:
-    """The next older page of a paged feed (RFC 5005), where the definition allows further pages."""
+    """The next older page of a paged feed (RFC 5005), if the definition allows further pages; else ''."""
     allowed = definition.list.pages.max if definition.list.pages else 1
     if page_no >= allowed:
         return ""
@@ -143,7 +144,7 @@ def _name(node: Any) -> str:
 
 
 def _all(node: Any, *names: str) -> Iterator[Any]:
-    """Children of one of the names, whatever their namespace; children of groups too (media:group)."""
+    """Children with one of the names, in any namespace, including children of groups (media:group)."""
     for child in node:
         if _name(child) in names:
             yield child
@@ -152,7 +153,7 @@ def _all(node: Any, *names: str) -> Iterator[Any]:
 
 
 def _first(node: Any, *names: str) -> Any:
-    """The first child of the first name that is there; of several with one name, one without namespace first."""
+    """The first child with the first of the names that occurs; a child without namespace is preferred."""
     for name in names:
         found = list(_all(node, name))
         if found:
@@ -176,22 +177,22 @@ def _construct(node: Any) -> str:
     text = _plain(node, keep=True)
     if "html" in kind:
         return text_of(text)
-    # generators write other types too, with HTML in them
+    # some generators write other types, and HTML as their text
     return text.strip("\n") if kind in ("text", "text/plain") else _prose(text)
 
 
 def _prose(text: str) -> str:
-    """Text of an RSS description, which may be plain or HTML: plain text keeps its lines."""
+    """The text of an RSS description, which may be plain text or HTML; plain text keeps its lines."""
     return text_of(text) if _TAG.search(text) else unescape(text).strip("\n")
 
 
 def _line(text: str) -> str:
-    """A title: one line, without markup."""
+    """A title on one line, without markup."""
     return " ".join((text_of(text) if _TAG.search(text) else unescape(text)).split())
 
 
 def _base_of(entry: Any, url: str) -> str:
-    """`xml:base` of an entry and what is around it, joined to the feed's address."""
+    """`xml:base` of an entry and of its ancestors, joined to the address of the feed."""
     bases = [node.get(_BASE) for node in (entry, *entry.iterancestors()) if node.get(_BASE)]
     base = url
     for step in reversed(bases):
@@ -212,7 +213,7 @@ def _attachments(page: Page, links: list[str], link: str) -> tuple[str, ...]:
 
 
 def _time(text: str) -> str:
-    """ISO 8601 in UTC of an RFC 822 or ISO time; the text as it is where it is neither."""
+    """An RFC 822 or ISO time as ISO 8601 in UTC; any other text unchanged."""
     if not text:
         return ""
     for read in (datetime.fromisoformat, parsedate_to_datetime):

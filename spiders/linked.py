@@ -1,7 +1,7 @@
-"""Platform `linked`: a place without a list of its own, whose posts are known only by links that other sources hand over.
+"""Platform `linked`: a site without a public list, whose posts are known only from links that other sources hand over.
 
-Most pastebins that people run themselves have no public list. The front page is read all the same, at every crawl: a
-site that is gone or lets us in no more must not look like one to which nobody links.
+Most self-hosted pastebins have no public list. Every crawl reads the front page nevertheless: a site that is gone or
+refuses access must not look like a site to which nobody links.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from data.sources.definition import Definition
 
 
 class LinkedSpider(SourceSpider):
-    """Only what `follow` of other sources leads to; `item` or `raw` of the file say how a post is read."""
+    """Posts that `follow` of other sources leads to; `item` or `raw` of the source file says how a post is read."""
 
     name = "linked"
     defaults: ClassVar[Mapping[str, Any]] = {"health": {"min_rows": 0, "overlap": False}}
@@ -26,11 +26,11 @@ class LinkedSpider(SourceSpider):
         cls,
         definition: Definition,
         body: bytes,
-        url: str,  # noqa: ARG003 - as its base has it
+        url: str,  # noqa: ARG003 - signature of the base class
         content_type: str = "",
-        page_no: int = 1,  # noqa: ARG003 - as its base has it
+        page_no: int = 1,  # noqa: ARG003 - signature of the base class
         status: int = 200,
     ) -> Listing:
-        """No posts; only whether the site is there and lets us in."""
+        """No posts; only whether the site exists and grants access."""
         verdict = extract.classify(definition, status, body, content_type)
         return Listing(state="empty" if verdict == "ok" else verdict)

@@ -1,6 +1,6 @@
-"""Platform `open_directory`: folders that a web server lists (nginx, Apache, copyparty, others); files are posts.
+"""Platform `open_directory`: folders that a web server lists (nginx, Apache, copyparty, others); each file is a post.
 
-Names come from addresses, never from what is shown: nginx cuts shown names at 50 characters.
+Names are taken from addresses and not from the visible text: nginx truncates visible names to 50 characters.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _HEADINGS = re.compile(r"index of|directory (?:listing|index)|folder listing|lis
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of a folder: whole address, whether a folder, size and time as the server wrote them ('' unknown)."""
+class DirectoryEntry:
+    """One entry of a folder: absolute address, whether it is a folder, size and time as the server writes them, or ''."""
 
     url: str
     folder: bool
@@ -40,20 +40,20 @@ class Entry:
 def read_folder(
     definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
 ) -> Listing:
-    """The files of one folder as posts and its sub-folders as `more`; arguments as `crawler.pages.extract.read_listing`.
+    """The files of one folder as posts, its sub-folders as `more`; arguments as `crawler.pages.extract.read_listing`.
 
-    The native id is the path. Folders deeper than `depth` below the source's address are counted as a problem.
+    The native id is the path. Folders deeper than `depth` below the source's address are reported as a problem.
     """
     del page_no  # folders have no pages
     page = Page(url, None, url)
     entries = list(_entries(definition, page, body, content_type))
-    # any page has links: they prove nothing about a wall unless the page looks like a folder
+    # a blocked page has links too: they count as rows only if the page looks like the listing of a folder
     proven = len(entries) if any(entry.size or entry.time for entry in entries) or _is_folder(body) else 0
     verdict = classify(definition, status, body, content_type, rows=proven)
     if verdict != "ok":
         return Listing(state=verdict, problems=page.problems())
     if entries and not proven:
-        page.trouble["folder: the page has links, but does not look like the listing of a folder"] += 1
+        page.problem_counts["folder: the page has links, but does not look like the listing of a folder"] += 1
     posts: dict[str, Post] = {}
     more: dict[str, None] = {}
     for entry in entries:
@@ -61,11 +61,11 @@ def read_folder(
             post = _post(definition, entry)
             posts.setdefault(post.native, post)
         elif _depth(definition, entry.url) <= definition.depth:
-            # what selects the shape of a listing (?F=1, ?ls) holds below too
+            # a query that selects the format of a listing (?F=1, ?ls) is needed in sub-folders too
             query = urlsplit(definition.list.url or definition.url).query
             more[entry.url + ("&" if "?" in entry.url else "?") + query if query else entry.url] = None
         else:
-            page.trouble[f"depth: a folder lies deeper than {definition.depth} and was not read"] += 1
+            page.problem_counts[f"depth: a folder lies deeper than {definition.depth} and was not read"] += 1
     return Listing(
         posts=tuple(posts.values()),
         state="ok" if entries else "empty",
@@ -76,12 +76,12 @@ def read_folder(
 
 
 def _is_folder(body: bytes) -> bool:
-    """Whether a page calls itself a folder, or is data and no page."""
+    """Whether a page says that it lists a folder, or is JSON or XML."""
     head = body[:4096].decode("latin-1")
     return head.lstrip()[:1] in ("[", "{") or "<list>" in head or bool(_HEADINGS.search(head))
 
 
-def _post(definition: Definition, entry: Entry) -> Post:
+def _post(definition: Definition, entry: DirectoryEntry) -> Post:
     parts = urlsplit(entry.url)
     path = _unquoted(parts.path)
     facts = {"size": entry.size, "mtime": entry.time}
@@ -97,7 +97,7 @@ def _post(definition: Definition, entry: Entry) -> Post:
 
 
 def _unquoted(path: str) -> str:
-    """The path in clear; names that are not UTF-8 are read as Latin-1, so that no two become one."""
+    """The decoded path; names that are not UTF-8 are read as Latin-1, so that different names stay different."""
     raw = unquote_to_bytes(path)
     try:
         return raw.decode("utf-8")
@@ -114,10 +114,10 @@ def _depth(definition: Definition, url: str) -> int:
     return len([part for part in here.removeprefix(root).split("/") if part])
 
 
-# --- the shapes of listings ------------------------------------------------------------------------------------------
+# --- formats of listings ----------------------------------------------------------------------------------------
 
 
-def _entries(definition: Definition, page: Page, body: bytes, content_type: str) -> Iterator[Entry]:
+def _entries(definition: Definition, page: Page, body: bytes, content_type: str) -> Iterator[DirectoryEntry]:
     text = decode(body, definition.charset, content_type)
     head = text.lstrip()[:200].lower()
     if head.startswith(("[", "{")) or "json" in content_type:
@@ -128,12 +128,12 @@ def _entries(definition: Definition, page: Page, body: bytes, content_type: str)
         yield from _from_html(page, text)
 
 
-def _from_json(page: Page, text: str) -> Iterator[Entry]:
-    """What nginx makes with `autoindex_format json`, and copyparty with `?ls`."""
+def _from_json(page: Page, text: str) -> Iterator[DirectoryEntry]:
+    """Entries in the format of nginx with `autoindex_format json`, or of copyparty with `?ls`."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
-        page.trouble["json: the folder is not JSON"] += 1
+        page.problem_counts["json: the folder is not JSON"] += 1
         return
     if isinstance(found, dict):
         rows = [(row, kind == "dirs") for kind in ("dirs", "files") for row in found.get(kind) or ()]
@@ -142,7 +142,7 @@ def _from_json(page: Page, text: str) -> Iterator[Entry]:
                 moment = row.get("ts")
                 yield from _entry(page, href, folder, str(row.get("sz") or ""), _epoch(moment))
             else:
-                page.trouble["row: an entry of the folder has no address"] += 1
+                page.problem_counts["row: an entry of the folder has no address"] += 1
         return
     for row in found if isinstance(found, list) else ():
         if isinstance(row, dict) and isinstance(name := row.get("name"), str):
@@ -150,25 +150,25 @@ def _from_json(page: Page, text: str) -> Iterator[Entry]:
                 page, name, row.get("type") == "directory", str(row.get("size", "")), str(row.get("mtime", ""))
             )
         else:
-            page.trouble["row: an entry of the folder has no name"] += 1
+            page.problem_counts["row: an entry of the folder has no name"] += 1
 
 
-def _from_xml(page: Page, text: str) -> Iterator[Entry]:
-    """What nginx makes with `autoindex_format xml`."""
+def _from_xml(page: Page, text: str) -> Iterator[DirectoryEntry]:
+    """Entries in the format of nginx with `autoindex_format xml`."""
     root, sound = parse_xml(text)
     if not sound:
-        page.trouble["xml: the folder is not well-formed and was repaired"] += 1
+        page.problem_counts["xml: the folder is not well-formed and was repaired"] += 1
     for node in () if root is None else root:
         if node.tag in ("file", "directory"):
             size = node.get("size", "") if node.tag == "file" else ""
             yield from _named(page, node.text or "", node.tag == "directory", size, node.get("mtime", ""))
 
 
-def _from_html(page: Page, text: str) -> Iterator[Entry]:
-    """Anything that links its entries: `pre` lines, table rows, lists."""
+def _from_html(page: Page, text: str) -> Iterator[DirectoryEntry]:
+    """Entries of any HTML page that links them: `pre` lines, table rows, lists."""
     root, whole = parse_html(text)
     if not whole:
-        page.trouble["html: the folder is nested too deep and was cut there"] += 1
+        page.problem_counts["html: the folder is nested too deep and was truncated there"] += 1
     if root is None:
         return
     base = root.xpath("string((//base/@href)[1])").strip()
@@ -176,7 +176,7 @@ def _from_html(page: Page, text: str) -> Iterator[Entry]:
     seen: set[str] = set()
     for anchor in root.iter("a"):
         href = (anchor.get("href") or "").strip()
-        # sort links are queries on the folder itself; following them is an old trap
+        # links that sort the list are queries on the folder itself; following them would never end
         if not href or href.startswith(("?", "#")):
             continue
         for entry in _entry(page, href, None, *_facts(anchor)):
@@ -186,7 +186,7 @@ def _from_html(page: Page, text: str) -> Iterator[Entry]:
 
 
 def _facts(anchor: Any) -> tuple[str, str]:
-    """Size and time beside a link: what follows it on its `pre` line, or the cells of its row."""
+    """Size and time beside a link: from the text after it on its `pre` line, or from the cells of its row."""
     row = next(anchor.iterancestors("tr"), None)
     if row is not None:
         cells = ["".join(cell.itertext()).strip() for cell in row.iter("td")]
@@ -199,15 +199,15 @@ def _facts(anchor: Any) -> tuple[str, str]:
     return ("" if size == "-" else size), moment
 
 
-def _named(page: Page, name: str, folder: bool, size: str, time: str) -> Iterator[Entry]:
-    """An entry given by its bare name."""
+def _named(page: Page, name: str, folder: bool, size: str, time: str) -> Iterator[DirectoryEntry]:
+    """The entry with this name in the folder of the page."""
     if name in ("", ".", ".."):
         return
     yield from _entry(page, "./" + quote(name, safe="") + ("/" if folder else ""), folder, size, _http_time(time))
 
 
-def _entry(page: Page, href: str, folder: bool | None, size: str, time: str) -> Iterator[Entry]:
-    """The entry of a link that leads exactly one step down from the folder; nothing for all others."""
+def _entry(page: Page, href: str, folder: bool | None, size: str, time: str) -> Iterator[DirectoryEntry]:
+    """The entry for a link that leads exactly one level down from the folder; nothing for any other link."""
     whole = page.absolute(href)
     try:
         here, there = urlsplit(page.url), urlsplit(whole)
@@ -221,9 +221,11 @@ def _entry(page: Page, href: str, folder: bool | None, size: str, time: str) -> 
         return
     is_folder = name.endswith("/") if folder is None else folder
     path = there.path if not is_folder or there.path.endswith("/") else there.path + "/"
-    # a query on a folder is its order; one that the server itself gave as data may be a key
+    # the query of a folder link in HTML is a sort order; a query that JSON or XML states may be an access key
     query = "" if is_folder and folder is None else there.query
-    yield Entry(urlunsplit((there.scheme, there.netloc, path, query, "")), is_folder, "" if is_folder else size, time)
+    yield DirectoryEntry(
+        urlunsplit((there.scheme, there.netloc, path, query, "")), is_folder, "" if is_folder else size, time
+    )
 
 
 def _epoch(moment: Any) -> str:
@@ -236,7 +238,7 @@ def _epoch(moment: Any) -> str:
 
 
 def _http_time(text: str) -> str:
-    """ISO 8601 of "Sun, 01 Mar 2026 10:00:00 GMT"; other forms as they are."""
+    """A time like "Sun, 01 Mar 2026 10:00:00 GMT" as ISO 8601; any other text unchanged."""
     try:
         return datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

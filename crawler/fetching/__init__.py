@@ -1,1 +1,1 @@
-"""The crawl: the Scrapy spider, the walk of a listing, the parts of a post, and the pipelines that hand them to the examiner."""
+"""The crawl process: spider, walk of the listing, parts of posts, pipelines, platform loader, settings."""

@@ -1,8 +1,8 @@
-"""What runs in the crawl process: one job from the runner, one spider, one crawl, then the end.
+"""The main function of a crawl process: takes one job from the runner, runs one spider, and ends.
 
-Everything that is slow to import is imported here, so that the warm server has it from which crawl processes are
-forked; the event loop and Twisted's reactor come into being in the forked process alone. A process that makes the only
-crawl of its command is started by itself: `python -m crawler.fetching.crawl_process SAMPLES CONTROL FD…`.
+Everything that is slow to import is imported here, so that the fork server loads it once for all crawl processes that
+it forks. The event loop and Twisted's reactor are created in the forked process only. The process of a command that
+makes a single crawl is started without a fork server: `python -m crawler.fetching.crawl_process SAMPLES CONTROL FD…`.
 """
 
 from __future__ import annotations
@@ -48,19 +48,22 @@ from crawler.process.control_frames import Job
 from data.errors import ConfigError, TocsinError
 from data.model import Post
 
-# What this process keeps of its environment; above all no key, no credential and no proxy.
+# The environment variables that this process keeps: above all no key, no credential and no proxy.
 _ENVIRONMENT = frozenset({"HOME", "PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"})
 
 
 class BareFormatter(logging.Formatter):
-    """Where something was logged and the class of the error: messages of libraries quote addresses and content."""
+    """Writes only where a message came from and the class of the error.
+
+    Messages of libraries quote addresses and content.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; the message only where it is a constant with its values apart, and then without them."""
+        """One line. The message is included if it is a constant with separate values, and then without the values."""
         error = record.exc_info[1] if record.exc_info else None
-        said = str(record.msg).splitlines()[0] if record.args else f"line {record.lineno}"
+        message = str(record.msg).splitlines()[0] if record.args else f"line {record.lineno}"
         ending = f" ({type(error).__name__})" if error is not None else ""
-        return f"{self.formatTime(record)} [{record.levelname.lower()}] crawl: {record.name}: {said}{ending}"
+        return f"{self.formatTime(record)} [{record.levelname.lower()}] crawl: {record.name}: {message}{ending}"
 
 
 def _log_barely() -> None:
@@ -74,7 +77,10 @@ assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be sha
 
 
 def main(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None = None) -> None:
-    """Do the runner's job and end; whatever goes wrong is told to the runner, or the sockets' end tells it."""
+    """Do the runner's job and end the process.
+
+    Failures are reported to the runner; if that is impossible, the runner notices that the sockets are closed.
+    """
     for name in set(os.environ) - _ENVIRONMENT:
         del os.environ[name]
     if os.getsid(0) != os.getpid():
@@ -103,18 +109,22 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
     except Exception as error:  # noqa: BLE001 - only its class leaves this process
         _report_crash(runner, f"the crawl process failed with {type(error).__name__}")
     finally:
-        # no handlers, no flushing of what libraries still hold: the work is committed, or it is not
+        # without exit handlers and without flushing buffers of libraries: work that matters is committed already
         sys.stderr.flush()
         os._exit(code)
 
 
 def _lose_network(*, required: bool) -> tuple[int, ...]:
-    """Give up every way to make a connection of one's own; what Tor gives comes through the dial socket."""
+    """Give up the network: connections through Tor arrive through the dial socket, and no other can be made.
+
+    Raises:
+        ConfigError: the network cannot be given up here, and it is required.
+    """
     reached = privileges.without_network()
     if required and not privileges.network_is_refused():
         raise ConfigError(
-            f"the network cannot be taken away from a crawl here ({reached})",
-            hint='write  wall = "auto"  under [tor] to crawl all the same',
+            f"a crawl process cannot give up the network on this machine ({reached})",
+            hint='to crawl nevertheless, write  wall = "auto"  under [tor]',
         )
     return ()
 
@@ -132,7 +142,7 @@ def _crawl(
 ) -> None:
     platform = PlatformLoader().platform(job.definition.platform)
     process = AsyncCrawlerProcess(Settings(dict(job.settings)))
-    # Scrapy has just set its own logger to DEBUG
+    # Scrapy set the level of its own logger to DEBUG when the process object was made
     logging.getLogger("scrapy").setLevel(logging.WARNING)
     process.crawl(platform, job=job, due=due, control=runner, sample_sockets=samples, dial_socket=dial)
     process.start(install_signal_handlers=False)
@@ -141,7 +151,13 @@ def _crawl(
 
 
 def _alone(samples: int, control: int, *others: int) -> None:
-    """Do the job that comes on sockets with these numbers: so many of the examiner, then perhaps the dial socket."""
+    """Run with inherited sockets.
+
+    Args:
+        samples: number of sample sockets.
+        control: file descriptor of the control socket.
+        others: file descriptors of the sample sockets, then of the dial socket, if there is one.
+    """
     sockets = [socket.socket(fileno=number) for number in others]
     main(socket.socket(fileno=control), sockets[:samples], *sockets[samples:])
 
@@ -149,7 +165,8 @@ def _alone(samples: int, control: int, *others: int) -> None:
 __all__ = ["crawler", "encodings", "main", "scrapy"]
 
 if multiprocessing.current_process().name == "MainProcess" and "multiprocessing.forkserver" in sys.modules:
-    # the warm server, which imports this and nothing more; another process has this road's 5 MB only if it is to take it
+    # This is the fork server, which imports this module and nothing more. Any other process loads the 5 MB of the Tor
+    # handler only if its crawl goes over Tor.
     import crawler.tor.tor_handler
 
     startup_memory.settle()

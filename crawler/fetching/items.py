@@ -1,4 +1,4 @@
-"""What a crawl has of one post while it is in hand: the item that goes through the pipelines, and its samples."""
+"""Values that a crawl holds of one post: its listing row, the item that goes through the pipelines, and its samples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING_ANNOUNCED = Announcements(rules=(), deadlines=())
 
 @dataclass(frozen=True, slots=True)
 class ListingRow:
-    """What is known of a post from its listing row: keyed id, keyed version, masked address, and its fields."""
+    """What the listing says about a post: keyed id, keyed version, masked address, and its fields."""
 
     id: str
     version: str
@@ -28,12 +28,15 @@ class ListingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Bytes of one part of a post.
+class FetchedSample:
+    """The bytes of one part of a post, as they are sent to the examiner.
 
     Attributes:
-        problem: why they are not all, '' where they are. early: id of the event of an early look at it. download: where they come from while they are examined; `body`
-            is empty then.
+        name: file name, or kind of part. url: its address.
+        body: all bytes; empty if there is a `download`.
+        problem: why the bytes are incomplete; '' if they are complete.
+        download: the body while it is still being downloaded; it is examined as it arrives.
+        preview_event: id of the event of the preview of its file list; '' without one.
     """
 
     name: str
@@ -41,10 +44,10 @@ class Sample:
     body: bytes = field(repr=False)
     problem: str = ""
     download: Download | None = field(default=None, repr=False)
-    early: str = ""
+    preview_event: str = ""
 
     def beginning(self, size: int) -> bytes:
-        """Its first bytes, as far as they are here."""
+        """The first `size` bytes, as far as they have arrived."""
         return self.body[:size] if self.download is None else self.download.head(size)
 
 
@@ -53,14 +56,15 @@ class FetchedPost:
     """The item of every platform: one post on its way through the pipelines.
 
     Attributes:
-        row: as listed. changed: it was known and its version changed.
+        row: as listed. changed: it was known, and its version has changed.
         first: the answer to the first request for it, or why there is none.
-        findings: filled by the examining pipeline. trouble: what kept it from being examined: it stays due.
-        left: codes of parts that were not read and are not asked for again.
-        links: posts of other sources that this one leads to, by their address.
-        page: fields of its own page, where that was read.
-        early: by number of a finding, the event of the early look at its sample.
-        announced: `rules` of the incident that match its text, `deadlines` that it announces.
+        findings: filled by the examining pipeline.
+        trouble: why it could not be examined completely; such a post stays due.
+        left: code -> number of parts that were not read and are not requested again.
+        links: posts of other sources that this one links to, by their address.
+        page_fields: fields of its own page, if that was read.
+        preview_events: number of a finding -> id of the event of the preview of its sample.
+        announced: rules of the incident that match its text, and deadlines that it announces.
     """
 
     post: Post
@@ -71,10 +75,10 @@ class FetchedPost:
     trouble: Trouble | None = None
     left: Counter[str] = field(default_factory=Counter)
     links: dict[str, Post] = field(default_factory=dict)
-    page: dict[str, Any] = field(default_factory=dict)
+    page_fields: dict[str, Any] = field(default_factory=dict)
     announced: Announcements = NOTHING_ANNOUNCED
-    early: dict[int, str] = field(default_factory=dict)
+    preview_events: dict[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Nothing of the post: Scrapy writes items into its log."""
+        """Contains nothing of the post, because Scrapy writes items into its log."""
         return f"<FetchedPost with {len(self.findings)} findings>"

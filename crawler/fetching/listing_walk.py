@@ -1,4 +1,4 @@
-"""When a walk of a listing may end: pure bookkeeping over the pages of one crawl; fetching them is the spider's."""
+"""Decides when the walk of a listing may end, from the posts on its pages. Pure; the spider fetches the pages."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# Listings that link to their next page say no number themselves; so long a chain is a trap, or months of absence.
+# Pages of a listing that links to its next page. A longer chain is a trap for crawlers, or months without a crawl.
 MAX_LINKED_PAGES = 100
 
 
 @dataclass(slots=True)
 class Walk:
-    """One walk, newest page first.
+    """One walk of a listing, from its newest page on.
+
+    A post is *settled* once the walk that first saw it has ended; only settled posts can end a later walk.
 
     Attributes:
-        known: posts of this source that were settled before the walk.
-        stop: `seen` ends at known posts, `empty` reads to a page without rows.
-        max_pages: pages read at most.
-        pages, rows: read so far. overlap: the walk met what an earlier one had seen. cut: it ended at `max_pages`.
+        known: number of posts of this source that were settled before the walk.
+        stop: `seen` ends the walk at settled posts, `empty` at a page without rows.
+        max_pages: pages that are read at most.
+        pages, rows: number read so far. met: number of settled posts on them.
+        overlap: the walk has reached posts that an earlier one had read. cut: it ended at `max_pages`.
         ended: no further page is wanted.
     """
 
@@ -32,23 +35,23 @@ class Walk:
     cut: bool = False
     ended: bool = False
 
-    def page(self, ids: Sequence[str], settled: Collection[str], examine: Collection[str], *, more: bool) -> bool:
-        """Take one page of the listing; whether the next one is wanted.
+    def take_page(self, ids: Sequence[str], settled: Collection[str], examine: Collection[str], *, more: bool) -> bool:
+        """Count one page of the listing, and decide whether the next page is wanted.
 
-        Settled posts on top of a page do not end a walk: they may be pinned there, on every page. It ends where
-        everything after the last post that is new, changed or not yet settled is known.
+        Settled posts at the top of a page do not end the walk, because they may be pinned on every page. The walk ends
+        at a page whose last post is settled and not to be examined.
 
         Args:
-            ids: its posts in their order.
-            settled: those that an earlier, whole walk saw.
-            examine: those that are new, changed or still due.
-            more: whether there is a next page at all.
+            ids: posts of the page, in order.
+            settled: those of them that were settled before.
+            examine: those of them that are new, changed or still due.
+            more: whether the listing has a next page.
         """
         self.pages += 1
         self.rows += len(ids)
         self.met += len(settled)
-        quiet = {post for post in settled if post not in examine}
-        if ids and ids[-1] in quiet:
+        unchanged = {post for post in settled if post not in examine}
+        if ids and ids[-1] in unchanged:
             self.overlap = True
         if not more or not ids or (self.overlap and self.stop == "seen"):
             self.ended = True
@@ -58,7 +61,7 @@ class Walk:
 
     @property
     def gap(self) -> bool:
-        """Whether posts may have been missed: there were known posts, and the walk ended without coming upon them."""
+        """Whether posts may have been missed: there were settled posts, and the walk ended without reaching them."""
         if not self.known or self.overlap:
             return False
         return self.cut or not self.met

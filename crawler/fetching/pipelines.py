@@ -1,4 +1,4 @@
-"""The two steps of a fetched post: every part of it is examined, then all of it is committed at once."""
+"""The two pipelines of a fetched post: every part of it is examined, then the whole post is committed at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self, cast
 
 from scrapy.crawler import Crawler
 
-from crawler.fetching.items import FetchedPost, Sample
+from crawler.fetching.items import FetchedPost, FetchedSample
 from crawler.fetching.spider import SourceSpider
 from crawler.process.control_frames import CommitFrame, CommittedPost, Failure, PostFacts
 from crawler.process.examiner_client import AsyncExaminerClient
@@ -21,14 +21,15 @@ from data.case.canary_bitmaps import decode_bitmaps, encode_bitmaps, merge_bitma
 from data.errors import ExamineError, ExaminerDied, LeaseLost
 from data.model import Finding
 
-# Characters of prints in the findings of one post; a body without them is not known again early, and that is all.
-MAX_PRINTED = 6 * 2**20
-# Parts that are reported in a finding that is not complete, for bytes of them were there.
-PARTLY = frozenset({"too_large", "limit", "empty", "wall"})
+# Characters of encoded file fingerprints in the findings of one post. A body without fingerprints cannot be recognised
+# by a later preview; nothing else depends on them.
+MAX_FINGERPRINTS = 6 * 2**20
+# Codes of troubles that are reported as a finding that is not complete, because some bytes of the part existed.
+PARTIAL = frozenset({"too_large", "limit", "empty", "wall"})
 
 
 class Examine:
-    """Streams the parts of a post into the examiner, in order; one post at a time on each sample socket."""
+    """Sends the parts of a post to the examiner, in order; one post at a time on each sample socket."""
 
     def __init__(self, spider: SourceSpider, sockets: list[socket.socket]) -> None:
         self._spider = spider
@@ -38,12 +39,12 @@ class Examine:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """With the crawl's spider and the sample sockets that the process was given."""
+        """As Scrapy makes it: with the crawl's spider and the sample sockets of the process."""
         spider = cast("SourceSpider", crawler.spider)
         return cls(spider, spider.sample_sockets)
 
     async def open_spider(self) -> None:
-        """Take the sockets over into the event loop."""
+        """Open the sockets in the event loop."""
         for sock in self._sockets:
             client = await AsyncExaminerClient.open(sock)
             self._clients.append(client)
@@ -55,36 +56,40 @@ class Examine:
             client.close()
 
     async def process_item(self, item: FetchedPost) -> FetchedPost:
-        """The post with a finding for each part of it; what could not be read is its trouble."""
+        """The post with a finding for each part; `trouble` is set if a part could not be read."""
         client = await self._free.get()
         try:
             async for part in self._spider.parts.samples(item):
                 if self._spider.state.stopped:
-                    # not examined, so not seen: it stays due
-                    _worsen(item, self._spider.state.trouble or Trouble("stopped", "the crawl was ended", retry=True))
+                    # the post is not examined completely, so it stays due
+                    _set_trouble(
+                        item, self._spider.state.trouble or Trouble("stopped", "the crawl was ended", retry=True)
+                    )
                     break
-                await self._part(client, item, part)
+                await self._examine_part(client, item, part)
         except ExaminerDied as error:
-            _worsen(item, Trouble("examiner", str(error), retry=True))
+            _set_trouble(item, Trouble("examiner", str(error), retry=True))
             self._spider.stop(Trouble("examiner", str(error), retry=True))
         except Exception as error:  # noqa: BLE001 - a platform may raise anything; its post stays due, the others go on
-            _worsen(item, Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True))
+            _set_trouble(item, Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True))
         finally:
             self._free.put_nowait(client)
         return item
 
-    async def _part(self, client: AsyncExaminerClient, item: FetchedPost, part: Sample | Trouble) -> None:
+    async def _examine_part(
+        self, client: AsyncExaminerClient, item: FetchedPost, part: FetchedSample | Trouble
+    ) -> None:
         if isinstance(part, Trouble):
-            if part.code in PARTLY:
-                part = Sample("missing", item.post.url, b"", str(part))
+            if part.code in PARTIAL:
+                part = FetchedSample("missing", item.post.url, b"", str(part))
             elif part.code == "absent" or (item.findings and not part.retry):
                 item.left[part.code] += 1
                 return
             else:
-                _worsen(item, part)
+                _set_trouble(item, part)
                 return
         elif part.problem:
-            _worsen(item, Trouble("cut", part.problem, retry=True))
+            _set_trouble(item, Trouble("cut", part.problem, retry=True))
         request = {
             "name": part.name,
             "source": item.post.source,
@@ -102,19 +107,19 @@ class Examine:
         except ExaminerDied:
             raise
         except ExamineError as error:
-            _worsen(item, Trouble("examine", str(error), retry=True))
-        if part.early and len(item.findings) > before:
-            item.early[len(item.findings) - 1] = part.early
+            _set_trouble(item, Trouble("examine", str(error), retry=True))
+        if part.preview_event and len(item.findings) > before:
+            item.preview_events[len(item.findings) - 1] = part.preview_event
 
     async def _stream(
         self, client: AsyncExaminerClient, item: FetchedPost, download: Download, request: Mapping[str, object]
     ) -> None:
-        """Examine a body while it comes; one that changed meanwhile again, from its start."""
+        """Examine a body while it is downloaded; if the file changes meanwhile, examine it again from its start."""
         try:
             while True:
                 async with contextlib.aclosing(download.read()) as pieces:
                     finding = await client.examine_stream(request, pieces, problem=download.problem)
-                # what hit in a version that is gone by now was there all the same
+                # hits in a version that has been replaced meanwhile count as well: the data was there
                 if finding.hits or not download.changed:
                     item.findings.append(finding)
                 if not download.changed:
@@ -123,29 +128,31 @@ class Examine:
             await download.close()
             self._spider.state.counts["resumed"] += download.resumes
         trouble = download.trouble
-        if trouble is not None and (trouble.retry or trouble.code not in PARTLY):
-            _worsen(item, trouble)
+        if trouble is not None and (trouble.retry or trouble.code not in PARTIAL):
+            _set_trouble(item, trouble)
 
 
 class Commit:
-    """Hands the findings of a post to the runner; only then is the post seen."""
+    """Sends the findings of a post to the runner; a post counts as seen only when the runner has stored them."""
 
     def __init__(self, spider: SourceSpider) -> None:
         self._spider = spider
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """With the crawl's spider."""
+        """As Scrapy makes it: with the crawl's spider."""
         return cls(cast("SourceSpider", crawler.spider))
 
     async def process_item(self, item: FetchedPost) -> FetchedPost:
-        """The post, once it is kept."""
+        """The post, after the runner has stored it."""
         spider = self._spider
         if spider.state.lost:
             return item
-        # a part that is gone was examined as far as anybody can, as long as there is another one
-        whole = item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
-        spider.state.counts["examined" if whole and item.trouble is None else "unexamined"] += 1
+        # a part that no longer exists does not count as unexamined, as long as there is another part
+        complete = (
+            item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
+        )
+        spider.state.counts["examined" if complete and item.trouble is None else "unexamined"] += 1
         trouble = item.trouble
         frame = CommitFrame(
             post=CommittedPost(
@@ -153,32 +160,36 @@ class Commit:
                 version=item.row.version,
                 address=item.row.address,
                 fields=item.row.fields,
-                page_fields=item.page,
+                page_fields=item.page_fields,
                 announced=item.announced,
                 facts=PostFacts(left=item.left),
             ),
-            findings=_in_a_frame(item.findings),
+            findings=_fit_into_frame(item.findings),
             failed=None if trouble is None else Failure(code=trouble.code, detail=trouble.detail),
             links=spider.linked_posts(item.links.values()),
-            previews=item.early,
+            previews=item.preview_events,
         )
         with contextlib.suppress(LeaseLost):
             await spider.ask(frame)
         return item
 
 
-def _in_a_frame(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings of a post as one frame holds them: sighted canaries in the first, prints as far as there is room."""
+def _fit_into_frame(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings of a post so that they fit into one frame.
+
+    The first finding carries the sighted canaries of all of them. File fingerprints are left out once they exceed
+    `MAX_FINGERPRINTS` characters together.
+    """
     whole = encode_bitmaps(merge_bitmap_sets(decode_bitmaps(finding.sighted) for finding in findings))
-    left = MAX_PRINTED
-    told = []
+    left = MAX_FINGERPRINTS
+    fitted = []
     for at, finding in enumerate(findings):
         left -= len(finding.prints)
-        told.append(replace(finding, sighted={} if at else whole, prints=finding.prints if left >= 0 else ""))
-    return tuple(told)
+        fitted.append(replace(finding, sighted={} if at else whole, prints=finding.prints if left >= 0 else ""))
+    return tuple(fitted)
 
 
-def _worsen(item: FetchedPost, trouble: Trouble) -> None:
-    """Keep the first trouble, for it is the nearest to the cause."""
+def _set_trouble(item: FetchedPost, trouble: Trouble) -> None:
+    """Set the trouble of a post unless it has one: the first trouble is the nearest to the cause."""
     if item.trouble is None:
         item.trouble = trouble

@@ -1,4 +1,4 @@
-"""Finds the platforms in `spiders/`, file by file: one broken module is noted by name, all others run."""
+"""Finds the platforms in `spiders/`, module by module: a broken module is noted by name, and all others can be used."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from crawler.fetching.spider import SourceSpider
 
 PACKAGE = "spiders"
-# Seconds that the process may take which imports them; a loaded machine takes ten.
-_PATIENCE = 120
+# Seconds that the process which imports the platforms may take; a busy machine needs ten.
+_TIMEOUT = 120
 
 
 class PlatformLoader:
     """Scrapy's spider loader for platforms (`SPIDER_LOADER_CLASS`).
 
     Attributes:
-        broken: module name -> class of the exception that its import raised; no text, for that could hold anything.
+        broken: module name -> class of the exception that its import raised; its text is left out, as it may contain
+            anything.
     """
 
     def __init__(self, packages: list[str] | None = None) -> None:
@@ -41,7 +42,7 @@ class PlatformLoader:
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
-        """As Scrapy makes it: the packages of `SPIDER_MODULES`."""
+        """As Scrapy makes it, from the packages of `SPIDER_MODULES`."""
         return cls(settings.getlist("SPIDER_MODULES"))
 
     def _load(self, package: str) -> None:
@@ -51,7 +52,7 @@ class PlatformLoader:
         for found in pkgutil.iter_modules(folder.__path__):
             try:
                 module = importlib.import_module(f"{package}.{found.name}")
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever one platform does, the others run
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the other platforms can be used
                 self.broken[found.name] = type(error).__name__
                 continue
             for value in vars(module).values():
@@ -64,38 +65,38 @@ class PlatformLoader:
                     self._platforms[value.name] = value
 
     def load(self, spider_name: str) -> type[SourceSpider]:
-        """The class of a platform; raises KeyError, as Scrapy asks."""
+        """The class of a platform; raises KeyError if there is none, as Scrapy requires."""
         return self._platforms[spider_name]
 
     def list(self) -> builtins.list[str]:
-        """Names of all platforms that work, in order."""
+        """Names of all platforms that can be used, sorted."""
         return sorted(self._platforms)
 
     def find_by_request(self, request: Request) -> builtins.list[str]:  # noqa: ARG002 - Scrapy's protocol
-        """Nothing: a source names its platform, an address never does."""
+        """An empty list: a source names its platform, and the platform never follows from an address."""
         return []
 
     def platform(self, name: str) -> type[SourceSpider]:
         """The class of a platform.
 
         Raises:
-            ConfigError: there is none of that name, or its module is broken.
+            ConfigError: there is no platform of this name, or its module is broken.
         """
         if name in self._platforms:
             return self._platforms[name]
         raise unusable(name, self.list(), self.broken)
 
     def described(self) -> Platforms:
-        """What is to be known of the platforms where none is run."""
+        """Names, defaults and errors of the platforms, for processes that run none."""
         return Platforms({name: platform.defaults for name, platform in self._platforms.items()}, self.broken)
 
 
 @dataclass(frozen=True, slots=True)
 class Platforms:
-    """Platforms as processes know them that run none.
+    """What is known about the platforms in processes that run none.
 
     Attributes:
-        defaults: name -> what it brings to a definition.
+        defaults: name -> what the platform adds to a definition.
         broken: module name -> class of the exception that its import raised.
     """
 
@@ -104,35 +105,35 @@ class Platforms:
 
     @classmethod
     def read(cls) -> Self:
-        """From a process of its own, which imports Scrapy, lxml and what the platforms need: 25 MB that are not kept.
+        """From a separate process: importing Scrapy, lxml and what the platforms need takes 25 MB.
 
         Raises:
             ConfigError: the process failed.
         """
-        # as the command line itself: nothing is imported from the folder that it was called in
+        # -P: nothing is imported from the current folder, as with the command line itself
         command = [sys.executable, "-P", "-m", "crawler.fetching.platform_loader"]
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_PATIENCE)
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_TIMEOUT)
             return cls(**json.loads(done.stdout))
         except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
             raise ConfigError(
                 f"the platforms could not be read ({type(error).__name__})",
-                hint="see what is wrong: python -m crawler.fetching.platform_loader",
+                hint="to see the error, run: python -m crawler.fetching.platform_loader",
             ) from error
 
     def defaults_of(self, name: str) -> Mapping[str, Any]:
-        """What a platform brings to a definition; raises ConfigError as `PlatformLoader.platform` does."""
+        """What a platform adds to a definition; raises ConfigError as `PlatformLoader.platform` does."""
         if name in self.defaults:
             return self.defaults[name]
         raise unusable(name, self.defaults, self.broken)
 
 
 def unusable(name: str, known: Iterable[str], broken: Mapping[str, str]) -> ConfigError:
-    """Why there is no such platform."""
+    """The error that says why a platform cannot be used."""
     if name in broken:
         return ConfigError(
             f"the platform '{name}' cannot be used: spiders/{name}.py fails with {broken[name]}",
-            hint=f"see what is wrong with it: python -c 'import spiders.{name}'",
+            hint=f"to see the error, run: python -c 'import spiders.{name}'",
         )
     return ConfigError(
         f"there is no platform '{name}'", hint=f"platforms: {', '.join(sorted(known))}; correct `platform`"
@@ -140,7 +141,7 @@ def unusable(name: str, known: Iterable[str], broken: Mapping[str, str]) -> Conf
 
 
 if __name__ == "__main__":
-    told = sys.stdout
-    # what a module prints is not part of the answer
+    answer = sys.stdout
+    # text that a module prints while it is imported must not mix with the answer
     sys.stdout = sys.stderr
-    json.dump(dataclasses.asdict(PlatformLoader().described()), told)
+    json.dump(dataclasses.asdict(PlatformLoader().described()), answer)

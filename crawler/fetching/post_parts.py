@@ -17,22 +17,22 @@ from scrapy.http import Response
 from scrapy.settings import BaseSettings
 
 from crawler.fetching.crawl_state import CrawlState
-from crawler.fetching.items import FetchedPost, ListingRow, Sample
-from crawler.fetching.responses import content_type, cut, trouble_with
+from crawler.fetching.items import FetchedPost, FetchedSample, ListingRow
+from crawler.fetching.responses import answer_trouble, content_type, why_incomplete
 from crawler.pages import extract
-from crawler.pages.deadlines import Deadline, deadlines
+from crawler.pages.deadlines import Deadline, find_deadlines
 from crawler.pages.extract import ItemPage
 from crawler.pages.incident_rules import Rules
-from crawler.pages.post_fields import page_traits
+from crawler.pages.post_fields import page_fields
 from crawler.pages.post_identity import origin_of
 from crawler.preview.file_list import (
-    EARLY,
+    PREVIEW,
     exact_size,
     file_name,
     is_tail,
-    look_at_archive,
-    look_at_listing,
-    look_at_torrent,
+    preview_archive,
+    preview_from_listing,
+    preview_torrent,
     tail_header,
 )
 from crawler.process.control_frames import AnnouncedTime, Announcements, FileListPreview
@@ -45,20 +45,20 @@ from data.hashing.file_fingerprints import FileFingerprinter
 from data.model import Post
 from data.sources.definition import Definition
 
-# Pages of one thread, and files of one post, that are read at most; what is left over is reported.
+# At most this many pages of a thread and files of a post are read; the rest is reported.
 MAX_ITEM_PAGES = 50
 MAX_ATTACHMENTS = 200
-# Links of one post that are handed to other sources, and how much of a body is searched for them.
+# At most this many links of a post are handed to other sources; so many first bytes of a body are searched for them.
 MAX_LINKS = 200
 LINK_TEXT = 2**20
-# What is packed for the way alone cannot be gone on with in the middle.
-IDENTITY = {"Accept-Encoding": "identity"}
+# A body with a content encoding cannot be resumed in the middle.
+NO_ENCODING = {"Accept-Encoding": "identity"}
 
 
 Send = Callable[[Request], Awaitable[Response]]
-"""Sends one request through the crawl's engine, so that allow-list, robots.txt and rate apply; raises what it raises."""
+"""Sends a request through the crawl's engine, so that allow-list, robots.txt and rate apply, and raises its errors."""
 ReportPreview = Callable[[ListingRow, FileListPreview], Awaitable[str]]
-"""Reports to the runner what a preview of a file list showed (listing row of the post, preview); gives the event's id."""
+"""Reports a preview to the runner, with the listing row of its post, and returns the id of the event."""
 
 
 class ReadItem(Protocol):
@@ -78,12 +78,12 @@ class PartLimits:
     Attributes:
         stream_above: bytes; a larger body is examined while it downloads.
         preview_above: bytes; the file list of a larger body is previewed before the body is downloaded.
-        bounds: of one such download.
+        download: limits of one such download.
     """
 
     stream_above: int
     preview_above: int
-    bounds: DownloadLimits
+    download: DownloadLimits
 
     @classmethod
     def of(cls, settings: BaseSettings, wall: float) -> Self:
@@ -91,7 +91,7 @@ class PartLimits:
         return cls(
             stream_above=settings.getint("TOCSIN_STREAM_ABOVE"),
             preview_above=settings.getint("TOCSIN_EARLY_ABOVE"),
-            bounds=DownloadLimits(
+            download=DownloadLimits(
                 max_bytes=settings.getint("TOCSIN_MAX_BYTES"),
                 stall=settings.getfloat("DOWNLOAD_TIMEOUT"),
                 max_pause=settings.getfloat("TOCSIN_PATIENCE"),
@@ -132,7 +132,7 @@ class PostParts:
             report_preview: reports a preview to the runner.
         """
         self._definition, self._follow, self._rules = definition, follow, rules
-        self._post_key, self._printer = post_key, FileFingerprinter(post_key)
+        self._post_key, self._fingerprinter = post_key, FileFingerprinter(post_key)
         self._limits, self._state = limits, state
         self._send, self._read_item, self._report_preview = send, read_item, report_preview
 
@@ -142,58 +142,61 @@ class PostParts:
         if not self._is_file(post):
             return url, {}, None
         tail = tail_header(url, self._limits.preview_above, exact_size(post))
-        return url, tail, self._streamed(early=bool(tail))
+        return url, tail, self._file_meta(tail_only=bool(tail))
 
-    async def samples(self, item: FetchedPost) -> AsyncIterator[Sample | Trouble]:
-        """The parts of a post one after another, further ones fetched as they are asked for, and what is missing."""
+    async def samples(self, item: FetchedPost) -> AsyncIterator[FetchedSample | Trouble]:
+        """The parts of a post one after another, and a Trouble for each that is missing.
+
+        Further parts are requested when the caller asks for them.
+        """
         post = item.post
-        # links that another source reads are not fetched here as well
-        self._harvest(item, (post.url, *post.attachments), post.body)
+        # links that are handed to another source are not fetched here as well
+        self._note_links(item, (post.url, *post.attachments), post.body)
         if post.body:
-            yield Sample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
+            yield FetchedSample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
         found: tuple[str, ...] = ()
         texts: list[str] = []
         if isinstance(item.first, Response):
             first, item.first = item.first, None
             if post.raw or self._definition.item is None:
                 url = post.raw or post.url
-                answer, early = await self._look(item, first, url, listed=self._is_file(post))
-                whole = answer if isinstance(answer, Trouble) else await self._raw(answer, post, early)
-                if isinstance(whole, Sample):
-                    said = whole.beginning(LINK_TEXT).decode("utf-8", "replace")
-                    self._announced(item, said)
-                    self._harvest(item, (), said)
+                answer, event = await self._preview(item, first, url, listed=self._is_file(post))
+                whole = answer if isinstance(answer, Trouble) else await self._raw(answer, post, event)
+                if isinstance(whole, FetchedSample):
+                    text = whole.beginning(LINK_TEXT).decode("utf-8", "replace")
+                    self._note_announcements(item, text)
+                    self._note_links(item, (), text)
                 yield whole
             else:
                 async for part in self._pages(post, first):
                     if isinstance(part, ItemPage):
                         found += part.attachments
                         texts.append(part.text)
-                        self._harvest(item, part.attachments, part.text)
+                        self._note_links(item, part.attachments, part.text)
                     else:
                         yield part
         elif isinstance(item.first, Trouble):
             yield item.first
-        self._announced(item, *texts)
+        self._note_announcements(item, *texts)
         if texts:
-            item.page = page_traits(self._post_key, "\n".join(texts), found, origin_of(post.url))
+            item.page_fields = page_fields(self._post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         for address in addresses[:MAX_ATTACHMENTS]:
             tail = tail_header(address, self._limits.preview_above)
-            response = await self._fetch(address, tail or IDENTITY, self._streamed(early=bool(tail)))
-            early = ""
+            response = await self._fetch(address, tail or NO_ENCODING, self._file_meta(tail_only=bool(tail)))
+            event = ""
             if isinstance(response, Response):
-                response, early = await self._look(item, response, address, listed=False)
-            yield response if isinstance(response, Trouble) else await self._whole(response, address, early)
+                response, event = await self._preview(item, response, address, listed=False)
+            yield response if isinstance(response, Trouble) else await self._whole(response, address, event)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
 
-    def _announced(self, item: FetchedPost, *texts: str) -> None:
-        """Note what the text of a post announces, beside what its listing says of it."""
+    def _note_announcements(self, item: FetchedPost, *texts: str) -> None:
+        """Add to `item.announced` what the text of a post announces, and the countdown of its listing."""
         text = "\n".join([item.post.title, item.post.body, *texts])
         times = {each.phrase: each for each in item.announced.deadlines}
         now = datetime.now(UTC)
-        found = deadlines(text, now)
+        found = find_deadlines(text, now)
         end = item.row.fields.get("timer")
         if end is not None and end[0] > now.timestamp() / 60:
             found.append(Deadline(end[0], None, end[1], "countdown"))
@@ -203,8 +206,8 @@ class PostParts:
             deadlines=tuple(times.values()),
         )
 
-    def _harvest(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
-        """Note what other sources read; a link whose host its source does not declare goes nowhere, and is told."""
+    def _note_links(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
+        """Add links that other sources read to `item.links`; links to undeclared hosts are counted only."""
         for post in extract.harvest(self._definition, links, text):
             if post.url == item.post.url or post.url in item.links or post.source not in self._follow:
                 continue
@@ -219,13 +222,13 @@ class PostParts:
                 item.links[post.url] = post
 
     def _is_file(self, post: Post) -> bool:
-        """Whether the first part of a post is examined as it is, and not taken apart before."""
-        taken_apart = self._definition.raw is not None and self._definition.raw.kind == "json"
-        return not taken_apart if post.raw else self._definition.item is None
+        """Whether the first part of a post is examined as it is, without extracting text or a value from it."""
+        extracted = self._definition.raw is not None and self._definition.raw.kind == "json"
+        return not extracted if post.raw else self._definition.item is None
 
-    def _streamed(self, *, early: bool = False) -> dict[str, Any]:
-        """Scrapy's meta of a request for a file, of which at first only the end is asked for where `early`."""
-        return {STREAM: self._limits.stream_above, **({EARLY: True} if early else {})}
+    def _file_meta(self, *, tail_only: bool = False) -> dict[str, Any]:
+        """Scrapy's meta of a request for a file; with `tail_only`, of one for its end, for a preview."""
+        return {STREAM: self._limits.stream_above, **({PREVIEW: True} if tail_only else {})}
 
     async def _fetch(
         self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
@@ -236,54 +239,68 @@ class PostParts:
         except Exception as error:  # noqa: BLE001 - only its class is kept; the rest of the post is still read
             return trouble_of(error)
 
-    async def _look(
+    async def _preview(
         self, item: FetchedPost, response: Response, address: str, *, listed: bool
     ) -> tuple[Response | Trouble, str]:
-        """The file itself, where only its end came, and the event of an early look at its files, '' without one."""
+        """Preview the files of a body, if that is possible, and report it.
+
+        Args:
+            item: the post.
+            response: to a request for the body, or for its end.
+            address: of the body.
+            listed: the body is the post itself, whose size the listing may state.
+
+        Returns:
+            The answer for the whole body (requested now, if only its end was), and the id of the event of the preview,
+            '' without one.
+        """
         tail = is_tail(response)
-        told: FileListPreview | None = None
+        preview: FileListPreview | None = None
         if isinstance(response, StreamedResponse) and tail:
-            # more than was asked for
+            # more bytes than were requested: this is not the end of an archive
             await response.close()
         elif tail:
-            told = await look_at_archive(response, self._fetch, self._limits.preview_above, self._printer)
+            preview = await preview_archive(response, self._fetch, self._limits.preview_above, self._fingerprinter)
         elif response.status == 200:
-            told = look_at_torrent(file_name(address), response.body, self._printer)
-            if told is None and listed:
-                told = look_at_listing(item.post, address, self._limits.preview_above, self._printer)
+            preview = preview_torrent(file_name(address), response.body, self._fingerprinter)
+            if preview is None and listed:
+                preview = preview_from_listing(item.post, address, self._limits.preview_above, self._fingerprinter)
         event = ""
-        if told is not None:
-            event = await self._report_preview(item.row, told)
-            if told.how == "torrent":
-                # what it stands for is never fetched: the examination of the torrent file says nothing of that
+        if preview is not None:
+            event = await self._report_preview(item.row, preview)
+            if preview.how == "torrent":
+                # the files that a torrent describes are never fetched: examining the torrent file cannot confirm the
+                # preview
                 event = ""
-        return (await self._fetch(address, IDENTITY, self._streamed()) if tail else response), event
+        return (await self._fetch(address, NO_ENCODING, self._file_meta()) if tail else response), event
 
-    async def _raw(self, response: Response, post: Post, early: str) -> Sample | Trouble:
-        sample = await self._whole(response, post.raw or post.url, early)
-        if isinstance(sample, Sample) and sample.download is None and post.raw:
+    async def _raw(self, response: Response, post: Post, event: str) -> FetchedSample | Trouble:
+        sample = await self._whole(response, post.raw or post.url, event)
+        if isinstance(sample, FetchedSample) and sample.download is None and post.raw:
             try:
                 body = extract.read_raw(self._definition, sample.body, content_type(response))
             except SourceError as error:
                 return Trouble("platform", str(error), retry=True)
-            return Sample(sample.name, sample.url, body, sample.problem, early=early)
+            return FetchedSample(sample.name, sample.url, body, sample.problem, preview_event=event)
         return sample
 
-    async def _whole(self, response: Response, address: str, early: str = "") -> Sample | Trouble:
-        """The body of an answer as a sample, unless it is no answer."""
+    async def _whole(self, response: Response, address: str, event: str = "") -> FetchedSample | Trouble:
+        """The body of an answer as a sample, or why the answer is not what was requested."""
         download = self._download(response) if isinstance(response, StreamedResponse) else None
         body = response.body if download is None else download.head()
         state = extract.classify(self._definition, response.status, body, content_type(response))
-        trouble = trouble_with(response, state)
+        trouble = answer_trouble(response, state)
         if download is None:
-            return trouble or Sample(file_name(address), address, body, cut(response), early=early)
+            return trouble or FetchedSample(
+                file_name(address), address, body, why_incomplete(response), preview_event=event
+            )
         if trouble is not None:
             await download.close()
             return trouble
-        return Sample(file_name(address), address, b"", download=download, early=early)
+        return FetchedSample(file_name(address), address, b"", download=download, preview_event=event)
 
     def _download(self, response: StreamedResponse) -> Download:
-        """The rest of a large answer, further requests for it included: they go the way of the first one."""
+        """The rest of a large answer; further requests for it are sent like the first one."""
         asked = response.request
         assert asked is not None  # noqa: S101 - Scrapy sets it
         url = asked.meta.get("redirect_urls", [asked.url])[0]
@@ -293,10 +310,10 @@ class PostParts:
             request = Request(url, headers={**accepted, **headers}, meta={STREAM: 0}, dont_filter=True)
             return await self._send(request)
 
-        return Download(response, fetch, self._limits.bounds, stopped=lambda: self._state.stopped)
+        return Download(response, fetch, self._limits.download, stopped=lambda: self._state.stopped)
 
-    async def _pages(self, post: Post, response: Response) -> AsyncIterator[Sample | Trouble | ItemPage]:
-        """The text of all pages of a post as one sample, and each page for its attachments."""
+    async def _pages(self, post: Post, response: Response) -> AsyncIterator[FetchedSample | Trouble | ItemPage]:
+        """Each page of a post, for its attachments; then the text of all pages as one sample; then what is missing."""
         texts: list[str] = []
         problem = ""
         seen = {response.url}
@@ -309,14 +326,14 @@ class PostParts:
             except SourceError as error:
                 trouble = Trouble("platform", str(error), retry=True)
                 break
-            trouble = trouble_with(response, "ok" if page.state == "empty" else page.state)
+            trouble = answer_trouble(response, "ok" if page.state == "empty" else page.state)
             if trouble is None and page.state == "empty" and not texts:
-                # rules that find nothing must not hide what the page holds
+                # if the rules find nothing, the whole page is examined, so that its content is not missed
                 trouble = Trouble("empty", "the rules found no text on the page of the post", retry=False)
-                yield Sample("page", response.url, response.body, cut(response))
+                yield FetchedSample("page", response.url, response.body, why_incomplete(response))
             if trouble is not None:
                 break
-            problem = problem or cut(response)
+            problem = problem or why_incomplete(response)
             texts.append(page.text)
             yield page
             if not page.next_url or page.next_url in seen:
@@ -332,6 +349,6 @@ class PostParts:
             response = answer
         if texts:
             text = "\n".join([post.title, *texts]) if post.title else "\n".join(texts)
-            yield Sample("post", post.url, text.encode("utf-8", "replace"), problem)
+            yield FetchedSample("post", post.url, text.encode("utf-8", "replace"), problem)
         if trouble is not None:
             yield trouble

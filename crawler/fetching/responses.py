@@ -1,4 +1,4 @@
-"""What an answer of a site is worth: whole, cut, a wall, or not there."""
+"""Decides whether an answer of a site is complete and is what was requested, or is blocked, absent or truncated."""
 
 from __future__ import annotations
 
@@ -13,43 +13,50 @@ from data.sources.definition import Definition
 
 
 def content_type(response: Response) -> str:
-    """The header of an answer, '' without one."""
+    """The Content-Type header of an answer; '' without one."""
     return (response.headers.get("Content-Type") or b"").decode("latin-1")
 
 
-def cut(response: Response) -> str:
-    """Why an answer is not whole; '' where it is."""
-    return "the connection ended before the whole answer came" if "dataloss" in response.flags else ""
+def why_incomplete(response: Response) -> str:
+    """Why an answer is incomplete; '' if it is complete."""
+    return "the connection ended before the whole answer arrived" if "dataloss" in response.flags else ""
 
 
 def listing_trouble(response: Response, listing: Listing) -> Trouble | None:
-    """Why a page is no listing; None where it is one."""
-    if cut(response):
+    """Why an answer cannot be used as a page of the listing; None if it can."""
+    if why_incomplete(response):
         return Trouble("cut", "the connection ended in the middle of the listing", retry=True)
-    return trouble_with(response, "ok" if listing.state == "empty" else listing.state)
+    return answer_trouble(response, "ok" if listing.state == "empty" else listing.state)
 
 
-def trouble_with(response: Response, state: str) -> Trouble | None:
-    """Why an answer is not what was asked for; None where it is."""
+def answer_trouble(response: Response, state: str) -> Trouble | None:
+    """Why an answer is not what was requested; None if it is.
+
+    Args:
+        response: of the site.
+        state: as `crawler.pages.extract.classify` returns it.
+    """
     if state == "blocked":
-        return Trouble("blocked", f"the site let us not in (status {response.status})", retry=True)
+        return Trouble("blocked", f"the site refused access (status {response.status})", retry=True)
     if state == "absent":
-        return Trouble("absent", f"the site says that it is not there (status {response.status})", retry=False)
+        return Trouble(
+            "absent", f"the site reports that the page does not exist (status {response.status})", retry=False
+        )
     if not 200 <= response.status < 300:
         return Trouble("status", f"the site answered with status {response.status}", retry=True)
     return None
 
 
-def parts(definition: Definition) -> set[str]:
-    """Path segments and parameter values that the operator wrote: they may be shown."""
-    parts: set[str] = set()
+def operator_words(definition: Definition) -> set[str]:
+    """Path segments and parameter values of the source file: the operator wrote them, so they may be shown."""
+    words: set[str] = set()
     for url in (definition.url, definition.list.url):
         split = urlsplit(url)
-        parts.update(part for part in split.path.split("/") if part)
-        parts.update(value for _, value in parse_qsl(split.query))
-    return parts
+        words.update(part for part in split.path.split("/") if part)
+        words.update(value for _, value in parse_qsl(split.query))
+    return words
 
 
-def cause(failure: Failure) -> BaseException:
-    """The exception of a failure; Twisted allows for none."""
+def exception_of(failure: Failure) -> BaseException:
+    """The exception of a Twisted failure, which may lack one."""
     return failure.value if failure.value is not None else RuntimeError("a failure without its cause")

@@ -38,7 +38,7 @@ class Control:
         return Job.from_json(payload)
 
     async def ask(self, question: Question[A]) -> A:
-        """The answer to one question. Several questions may be on their way; answers come in the order of the questions.
+        """The answer to one question; several may be on their way, and answers come in the order of the questions.
 
         Raises:
             LeaseLost: the runner no longer holds this crawl, is gone, or gave an answer that is malformed: stop.

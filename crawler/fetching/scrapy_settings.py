@@ -1,4 +1,4 @@
-"""Scrapy's settings for one crawl: politeness, limits, and every leak of Scrapy closed."""
+"""Scrapy's settings for one crawl: politeness, limits, and nothing that reveals data or makes requests of its own."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 from data.settings.settings import CrawlSettings, TorSettings
 from data.sources.definition import Definition, source_hosts
 
-# Above this rate the pauses between requests are shorter than the clock is exact.
+# Requests per second. Above this rate the pauses between requests are shorter than the clock can measure.
 FULL_SPEED = 500.0
 RETRIES = 2
 ITEMS_AT_ONCE = 4
 REDIRECTS = 5
-PATIENCE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 DNS_SECONDS = 20
 
-# What Scrapy's handlers on httpx2 raise, and what Tor says of a site that may come back.
+# Errors after which a request over Tor is repeated: those of Scrapy's handlers for httpx2, and Tor's errors about a
+# site that may come back.
 RETRIED_OVER_TOR = [
     "scrapy.exceptions.DownloadConnectionRefusedError",
     "scrapy.exceptions.DownloadFailedError",
@@ -24,7 +25,7 @@ RETRIED_OVER_TOR = [
     "builtins.OSError",
     "data.errors.TorFailed",
 ]
-# These two are also what scrapy.cfg shows to Scrapy's own command line.
+# Scrapy's own command line finds these two through scrapy.cfg.
 SPIDER_LOADER_CLASS = "crawler.fetching.platform_loader.PlatformLoader"
 SPIDER_MODULES = ["spiders"]
 HANDLERS = {
@@ -36,12 +37,11 @@ _SPIDER_STOCK = "scrapy.spidermiddlewares"
 
 
 def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str, Any]:
-    """The settings of a source's crawl, plain values that travel in the job.
+    """Scrapy's settings for the crawl of a source; JSON values only, because they are sent in the job.
 
     Args:
-        definition: of the source.
-        settings: `crawl` of the home; the source may ask for less of each, never for more. For a source over Tor
-            `over_tor` comes on top.
+        definition: of the source. It may lower each limit of `settings`, and never raises one.
+        settings: `crawl` of the home. For a source over Tor the settings of `over_tor` are added.
     """
     handler = HANDLERS[definition.via]
     rate = min(definition.rate or settings.rate, settings.rate)
@@ -58,10 +58,10 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "DOWNLOAD_HANDLERS": {"http": handler, "https": handler, "file": None, "data": None, "ftp": None, "s3": None},
         "REFERRER_POLICY": "same-origin",
         "REDIRECT_MAX_TIMES": REDIRECTS,
-        # Scrapy imports what it is told to leave out: aiohttp, requests, a telnet server, 10 MB and 0.16 s of processor time
-        # in each crawl. So our lists take the place of its own: what is not here is no part of a crawl (proxies from the
-        # environment, cookies, whose jar would ask for the public suffix list, meta refreshes, a cache, a console), and a
-        # new Scrapy adds nothing.
+        # Scrapy imports even the components that are switched off: aiohttp, requests, a telnet server, which cost 10 MB
+        # and 0.16 s of processor time in each crawl. So these lists replace its own. Components that are not listed
+        # here are not part of a crawl (proxies from the environment; cookies, whose jar would request the public suffix
+        # list; meta refreshes; a cache; a console), and a new version of Scrapy adds none.
         "DOWNLOADER_MIDDLEWARES_BASE": {},
         "DOWNLOADER_MIDDLEWARES": {
             "crawler.transport.middlewares.AllowListMiddleware": 10,
@@ -86,18 +86,18 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "TOCSIN_STREAM_ABOVE": settings.stream_above,
         "TOCSIN_EARLY_ABOVE": settings.early_above,
         "DOWNLOAD_WARNSIZE": 0,
-        # what came of a cut answer is examined, and the post stays due
+        # the bytes of an incomplete answer are examined, and the post stays due
         "DOWNLOAD_FAIL_ON_DATALOSS": False,
         "RETRY_TIMES": RETRIES,
         "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",
-        "TOCSIN_PATIENCE": min(PATIENCE_SECONDS, timeout.total_seconds()),
-        # Scrapy starts so many tasks for every single answer; a post has an answer of its own
+        "TOCSIN_PATIENCE": min(MAX_PAUSE_SECONDS, timeout.total_seconds()),
+        # Scrapy starts this many tasks for every single answer; each post has an answer of its own
         "CONCURRENT_ITEMS": ITEMS_AT_ONCE,
-        # --- what becomes of it ---------------------------------------------------------------------------------
+        # --- what happens to answers ------------------------------------------------------------------------------
         "ITEM_PIPELINES": {"crawler.fetching.pipelines.Examine": 100, "crawler.fetching.pipelines.Commit": 200},
         "SPIDER_LOADER_CLASS": SPIDER_LOADER_CLASS,
         "SPIDER_MODULES": SPIDER_MODULES,
-        # every status comes to the spider, which says what it means
+        # answers with any status are passed to the spider, which classifies them
         "SPIDER_MIDDLEWARES_BASE": {},
         "SPIDER_MIDDLEWARES": {
             f"{_SPIDER_STOCK}.start.StartSpiderMiddleware": 25,
@@ -105,7 +105,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         },
         "EXTENSIONS_BASE": {},
         "EXTENSIONS": {"scrapy.extensions.corestats.CoreStats": 0},
-        # --- nothing is told but by us --------------------------------------------------------------------------
+        # --- Scrapy writes no logs itself -------------------------------------------------------------------------
         "LOG_ENABLED": False,
         "LOG_INSTALL_ROOT_HANDLER": False,
         "LOG_LEVEL": "WARNING",
@@ -114,12 +114,12 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
 
 
 def over_tor(tor: TorSettings, *, user: str, secret: str) -> dict[str, Any]:
-    """What a crawl over Tor does otherwise: the same face for all sources, and none of the operator in it.
+    """The settings in which a crawl over Tor differs: the same headers for all sources, and nothing about the operator.
 
     Args:
         tor: of the home.
-        user: whose circuits the crawl uses; another user has others.
-        secret: so that no other program on the same Tor shares them.
+        user: SOCKS user name that selects the circuits; another user name gets other circuits.
+        secret: SOCKS password, so that no other program on the same Tor shares these circuits.
     """
     return {
         "USER_AGENT": tor.user_agent,
@@ -133,7 +133,7 @@ def over_tor(tor: TorSettings, *, user: str, secret: str) -> dict[str, Any]:
             "renew_after": tor.new_circuits_after,
             "patience": tor.patience.total_seconds(),
         },
-        # no reactor, no resolver: what is not there cannot be used by mistake
+        # without a reactor there is no resolver that could be used by mistake
         "TWISTED_REACTOR_ENABLED": False,
         "RETRY_EXCEPTIONS": RETRIED_OVER_TOR,
     }

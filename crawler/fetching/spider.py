@@ -1,8 +1,8 @@
-"""The base of all platforms: reads a listing back to what is known, and fetches the posts that must be examined.
+"""The base class of all platforms: reads a listing back to known posts, and fetches the posts that must be examined.
 
-A platform sets `name` and `defaults`, and overrides `read_listing` or `read_item` where selectors do not do. How the
-parts of a fetched post are read is `crawler.fetching.post_parts`, what becomes of them `crawler.fetching.pipelines`, which answer is a
-wall `crawler.pages.extract`, how it is asked for `crawler.transport`.
+A platform sets `name` and `defaults`, and overrides `read_listing` or `read_item` if selectors are not enough. The
+parts of a fetched post are read by `crawler.fetching.post_parts` and examined by `crawler.fetching.pipelines`. Blocked
+pages are recognised by `crawler.pages.extract`, and requests are sent by `crawler.transport`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost, ListingRow
 from crawler.fetching.listing_walk import Walk
 from crawler.fetching.post_parts import PartLimits, PostParts
-from crawler.fetching.responses import cause, content_type, listing_trouble, parts
+from crawler.fetching.responses import content_type, exception_of, listing_trouble, operator_words
 from crawler.fetching.runner_socket import Control
 from crawler.pages import extract
 from crawler.pages.extract import ItemPage, Listing
 from crawler.pages.incident_rules import Rules
-from crawler.pages.post_fields import traits_of, version_of
+from crawler.pages.post_fields import listing_fields, version_of
 from crawler.pages.post_identity import mask_address, post_id, seal_due
 from crawler.process.control_frames import (
     EndFrame,
@@ -53,7 +53,8 @@ from data.model import Post
 from data.sources.definition import Definition, origins, start_url
 
 A = TypeVar("A", bound=Part)
-# The walk comes first: posts that it finds are due from then on, whatever happens to this process.
+# Priorities of requests. The walk comes first: posts that it finds are due from then on, whatever happens to this
+# process.
 WALK, DUE, POST = 20, 10, 0
 
 
@@ -61,11 +62,14 @@ class SourceSpider(Spider):
     """One crawl of one source.
 
     Attributes:
-        defaults: what the platform brings to a definition, keys as in a source file.
-        job: what is to be done. control: the runner. definition: of the source.
-        sample_sockets: to the examiner. dial_socket: over Tor, where connections come from. walk: how far the listing was read.
-        parts: reads the parts of its posts. state: whether the crawl goes on, and its counts.
-        refused: host -> requests that were not made.
+        defaults: what the platform adds to a definition, with the keys of a source file.
+        job: what the crawl is to do. due: posts of earlier crawls that are not examined yet. control: connection to the
+            runner.
+        definition: of the source.
+        sample_sockets: to the examiner. dial_socket: for a crawl over Tor, the source of its connections.
+        walk: how far the listing has been read.
+        parts: reads the parts of posts. state: whether the crawl goes on, and its counts.
+        refused: host that the source does not declare -> requests that were not sent.
     """
 
     name = ""
@@ -92,15 +96,15 @@ class SourceSpider(Spider):
         self._closing: asyncio.Task[None] | None = None
         self._walked = False
         self._mirrors = deque(origins(self.definition)[1:] if "{host}" in self._template() else ())
-        self._taken: set[tuple[str, str]] = set()
-        self._waited: set[str] = set()
+        self._requested: set[tuple[str, str]] = set()
+        self._were_due: set[str] = set()
         self._folders: deque[str] = deque()
-        self._known_parts = frozenset(parts(self.definition))
+        self._operator_words = frozenset(operator_words(self.definition))
         self._rules = Rules.of(job.rules.words, job.rules.expressions, job.rules.files)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
-        """As Scrapy makes it: with the crawl's settings and engine, which the reading of posts needs."""
+        """As Scrapy makes it, with the crawl's settings and engine, which are needed to read posts."""
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.parts = PostParts(
             spider.definition,
@@ -121,7 +125,7 @@ class SourceSpider(Spider):
     def read_listing(
         cls, definition: Definition, body: bytes, url: str, content_type: str = "", page_no: int = 1, status: int = 200
     ) -> Listing:
-        """The posts of one page; arguments and errors as `crawler.pages.extract.read_listing`."""
+        """The posts of one page of the listing; arguments and errors as `crawler.pages.extract.read_listing`."""
         return extract.read_listing(definition, body, url, content_type, page_no, status)
 
     @classmethod
@@ -134,15 +138,15 @@ class SourceSpider(Spider):
     # --- the walk ------------------------------------------------------------------------------------------------
 
     async def start(self) -> AsyncIterator[Any]:
-        """Posts that are still due, and the first page of the listing."""
+        """Request the first page of the listing, and the posts that are still due."""
         for name, reason in self._rules.broken.items():
             await self._report_problem(name, reason, 0)
         yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
         for post in self.due:
             row = self._row(post)
-            self._taken.add((row.id, row.version))
-            self._waited.add(row.id)
-            yield self._post_request(extract.completed(self.definition, post), row, changed=False, priority=DUE)
+            self._requested.add((row.id, row.version))
+            self._were_due.add(row.id)
+            yield self._post_request(extract.with_raw_address(self.definition, post), row, changed=False, priority=DUE)
 
     def _stop(self) -> Any:
         pages = self.definition.list.pages
@@ -162,7 +166,7 @@ class SourceSpider(Spider):
         )
 
     async def parse(self, response: Response, page_no: int, folder: bool) -> AsyncIterator[Any]:
-        """One page of the listing: note its posts, ask for those to examine, go on or end the walk."""
+        """Read one page of the listing: report its posts, request those to examine, and continue or end the walk."""
         trouble: Trouble | None
         listing = Listing()
         try:
@@ -173,11 +177,11 @@ class SourceSpider(Spider):
         except SourceError as error:
             trouble = Trouble("platform", str(error), retry=False)
         if trouble is not None:
-            async for request in self._without(trouble, page_no, folder):
+            async for request in self._continue_without(trouble, page_no, folder):
                 yield request
             return
         if self.job.mode == "check":
-            await self._show(listing)
+            await self._report_rows(listing)
             return
         rows = {row.id: (row, post) for post in listing.posts for row in [self._row(post)]}
         self.state.counts["listed"] += len(rows)
@@ -186,11 +190,11 @@ class SourceSpider(Spider):
         changed = set(answer.changed)
         for identity in answer.examine:
             row, post = rows[identity]
-            if identity in changed or identity not in self._waited:
+            if identity in changed or identity not in self._were_due:
                 self.state.counts["changed" if identity in changed else "new"] += 1
-            if (identity, row.version) in self._taken:
+            if (identity, row.version) in self._requested:
                 continue
-            self._taken.add((identity, row.version))
+            self._requested.add((identity, row.version))
             yield self._post_request(post, row, changed=identity in changed)
         for identity in answer.revisit:
             row, post = rows[identity]
@@ -204,7 +208,7 @@ class SourceSpider(Spider):
             self.walk.met += len(answer.settled_ids)
             wanted = False
         else:
-            wanted = self.walk.page(
+            wanted = self.walk.take_page(
                 list(rows),
                 answer.settled_ids,
                 answer.examine,
@@ -218,7 +222,7 @@ class SourceSpider(Spider):
             await self._end_walk()
 
     def _at_limit(self, page_no: int) -> bool:
-        """Whether this page is the last that the definition allows, of a listing that has pages."""
+        """Whether this is the last page that the definition allows, of a listing that has several pages."""
         rules = self.definition.list
         return page_no >= rules.max_pages and bool(rules.next or rules.pages)
 
@@ -232,17 +236,17 @@ class SourceSpider(Spider):
         await self.ask(WalkedFrame(pages=self.walk.pages, rows=self.walk.rows, gap=gap))
 
     async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
-        """The listing did not come: another mirror, or the crawl has failed."""
+        """A page of the listing did not arrive: try another mirror, or fail the crawl."""
         request: Request = failure.request  # type: ignore[attr-defined]
-        trouble = trouble_of(cause(failure))
-        async for again in self._without(trouble, request.cb_kwargs["page_no"], request.cb_kwargs["folder"]):
+        trouble = trouble_of(exception_of(failure))
+        async for again in self._continue_without(trouble, request.cb_kwargs["page_no"], request.cb_kwargs["folder"]):
             yield again
 
-    async def _without(self, trouble: Trouble, page_no: int, folder: bool) -> AsyncIterator[Any]:
-        """What to do without a page of the listing."""
+    async def _continue_without(self, trouble: Trouble, page_no: int, folder: bool) -> AsyncIterator[Any]:
+        """Continue without a page of the listing, or fail the crawl."""
         if trouble.code == "absent" and page_no > 1 and not folder:
-            # past the last page many sites answer 404
-            self.walk.page([], (), (), more=False)
+            # many sites answer 404 for the page after the last one
+            self.walk.take_page([], (), (), more=False)
             if self._folders:
                 yield self._listing_request(self._folders.popleft(), 1, folder=True)
             else:
@@ -252,8 +256,8 @@ class SourceSpider(Spider):
         else:
             self.state.trouble = trouble
 
-    async def _show(self, listing: Listing) -> None:
-        self.walk.page([post.native for post in listing.posts], (), (), more=False)
+    async def _report_rows(self, listing: Listing) -> None:
+        self.walk.take_page([post.native for post in listing.posts], (), (), more=False)
         self.state.counts["listed"] += len(listing.posts)
         self._walked = True
         posts = tuple({**post.to_json(), "id": post.native} for post in listing.posts)
@@ -265,11 +269,11 @@ class SourceSpider(Spider):
 
     def _row(self, post: Post) -> ListingRow:
         key = self.job.post_key
-        fields = traits_of(key, post, datetime.now(UTC))
+        fields = listing_fields(key, post, datetime.now(UTC))
         return ListingRow(
             id=post_id(key, post.source, post.native),
             version=version_of(key, fields),
-            address=mask_address(post.url, key, self._known_parts),
+            address=mask_address(post.url, key, self._operator_words),
             fields=fields,
         )
 
@@ -279,7 +283,7 @@ class SourceSpider(Spider):
         return ListedPost(id=row.id, version=row.version, address=row.address, fields=row.fields, due=due)
 
     def _post_request(self, post: Post, row: ListingRow, *, changed: bool, priority: int = POST) -> Any:
-        """The request for the first part of a post; the post itself where its listing said all there is."""
+        """The request for the first part of a post; if it has no valid address, the post itself with that trouble."""
         url, headers, meta = self.parts.first_request(post)
         try:
             return Request(
@@ -293,17 +297,17 @@ class SourceSpider(Spider):
                 cb_kwargs={"post": post, "row": row, "changed": changed},
             )
         except ValueError:
-            # Scrapy's own check: no scheme, or nothing that could be an address
+            # Scrapy refuses the address: it has no scheme, or is malformed
             return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
 
     async def parse_post(self, response: Response, post: Post, row: ListingRow, changed: bool) -> Any:
-        """The first part of a post came."""
+        """The first part of a post has arrived."""
         yield FetchedPost(post, row, changed, response)
 
     async def post_failed(self, failure: Failure) -> Any:
-        """The first part of a post did not come."""
+        """The first part of a post did not arrive."""
         given = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(cause(failure)))
+        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(exception_of(failure)))
 
     def linked_posts(self, posts: Iterable[Post]) -> tuple[LinkedPost, ...]:
         """Posts of other sources as they are reported to the runner, each sealed so that it can be fetched later."""
@@ -335,14 +339,14 @@ class SourceSpider(Spider):
             raise
 
     def stop(self, trouble: Trouble) -> None:
-        """End the crawl as failed; what is not committed stays due."""
+        """End the crawl as failed; posts that are not committed stay due."""
         self.state.trouble = self.state.trouble or trouble
         if not self.state.stopped:
             self.state.stopped = True
             self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=trouble.code))
 
     async def closed(self, reason: str) -> None:
-        """Tell the runner how it went; Scrapy calls it when nothing is in flight any more."""
+        """Report the result to the runner; Scrapy calls this when no request is running any more."""
         if self.state.lost:
             return
         trouble = self.state.trouble

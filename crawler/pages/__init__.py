@@ -1,1 +1,1 @@
-"""From the bytes of a page to rows, text, fields, post identity, deadlines and incident rules; and telling a blocked page."""
+"""Bytes of a page to rows, text, fields, the identity of a post, deadlines and matching rules; blocked pages."""

@@ -1,4 +1,7 @@
-"""Pages that are not what was asked for though they say 200: log-in walls, challenges, soft 404s; pure."""
+"""Recognises pages that answer with status 200 but are not the requested page: log-in pages, access checks, soft 404s.
+
+Pure functions on the bytes of a page.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from lxml import etree
 from parsel.csstranslator import HTMLTranslator
 
 from crawler.pages.html_text import decode, lines_of, parse_html, squeeze
-from crawler.pages.row_values import compiled
+from crawler.pages.row_values import compiled_expression
 from data.sources.definition import Definition
 from data.sources.definition_sections import AbsentSection, BlockedSection
 
-# Walls say what they are at once; the rest of a long page is data.
+# Bytes that are looked at: a blocked page shows at once that it is one; the rest of a long page is data.
 HEAD = 64 * 1024
-# A page of plain text that says "no such paste" is short; a longer one is the paste.
+# Bytes: a plain text page that says "no such paste" is short; a longer one is the paste itself.
 SHORT = 4 * 1024
-# Visible characters of a page that is nothing but a log-in form.
-BARE = 2 * 1024
+# Visible characters that a page with nothing but a log-in form has at most.
+MAX_FORM_ONLY = 2 * 1024
 
-# One of these stands in every page that the rules below take for a wall.
+# Every page that the rules below take for a blocked page contains one of these words.
 _HINTS = re.compile(
     rb"challenge|captcha|turnstile|password|just a moment|attention required|ddos|checking your|a human|human verif"
     rb"|security check|bot verif|not a bot|access denied|un instant|you are human",
@@ -54,32 +57,32 @@ _WORDS = re.compile(
 )
 
 
-def judge(
+def classify_content(
     definition: Definition, body: bytes, content_type: str, rows: int | None
 ) -> Literal["ok", "absent", "blocked"]:
-    """What a page is by its content alone; see `crawler.pages.extract.classify`."""
+    """Classify a page by its content alone; arguments and result as `crawler.pages.extract.classify`."""
     head = body[:HEAD]
-    own = bool(definition.blocked.css or definition.absent.css)
+    has_rules = bool(definition.blocked.css or definition.absent.css)
     if rows is None:
-        own = own or bool(definition.blocked.text or definition.absent.text)
-    if (rows or (rows is None and not _HINTS.search(head))) and not own:
+        has_rules = has_rules or bool(definition.blocked.text or definition.absent.text)
+    if (rows or (rows is None and not _HINTS.search(head))) and not has_rules:
         return "ok"
     if not _is_html(head, content_type):
         if rows or len(body) > SHORT:
             return "ok"
         text = decode(head, definition.charset, content_type)
-        if _says(definition.blocked, None, text):
+        if _matches(definition.blocked, None, text):
             return "blocked"
-        return "absent" if _says(definition.absent, None, text) else "ok"
+        return "absent" if _matches(definition.absent, None, text) else "ok"
     root, _ = parse_html(decode(head, definition.charset, content_type))
     if root is None:
         return "ok"
     text = "" if rows else squeeze(lines_of(root)).replace("’", "'")
-    if _says(definition.blocked, root, text):
+    if _matches(definition.blocked, root, text):
         return "blocked"
-    if _says(definition.absent, root, text):
+    if _matches(definition.absent, root, text):
         return "absent"
-    return "blocked" if not rows and _is_wall(root, text, rows) else "ok"
+    return "blocked" if not rows and _is_blocked(root, text, rows) else "ok"
 
 
 def _is_html(head: bytes, content_type: str) -> bool:
@@ -88,19 +91,22 @@ def _is_html(head: bytes, content_type: str) -> bool:
     return bool(re.match(rb"\s*<(?!\?xml|rss|feed|rdf)[a-z!]", head, re.IGNORECASE))
 
 
-def _says(part: AbsentSection | BlockedSection, root: Any, text: str) -> bool:
-    """The definition's own selector and expression."""
-    if part.css and root is not None and root.xpath(HTMLTranslator().css_to_xpath(part.css)):
+def _matches(section: AbsentSection | BlockedSection, root: Any, text: str) -> bool:
+    """Whether the selector or the expression of the definition matches the page."""
+    if section.css and root is not None and root.xpath(HTMLTranslator().css_to_xpath(section.css)):
         return True
-    return part.text is not None and bool(text) and compiled(part.text).search(text) is not None
+    return section.text is not None and bool(text) and compiled_expression(section.text).search(text) is not None
 
 
-def _is_wall(root: Any, text: str, rows: int | None) -> bool:
-    """What all sites have in common; without rules for rows only what no page of a post carries."""
+def _is_blocked(root: Any, text: str, rows: int | None) -> bool:
+    """Whether a page shows the signs that blocked pages of all sites share.
+
+    Without rules for rows (`rows` is None) only signs count that never occur on the page of a post.
+    """
     title = squeeze(" ".join(root.xpath("//title//text()"))).replace("’", "'")
     if _CHALLENGE(root):
         return True
-    # boards show a log-in form above every page: it is a wall only where there is nothing else
-    if len(text) < BARE and (_TITLES.search(title) or _CAPTCHA(root) or _PASSWORD(root)):
+    # forums show a log-in form above every page: the page is blocked only if it holds nothing else
+    if len(text) < MAX_FORM_ONLY and (_TITLES.search(title) or _CAPTCHA(root) or _PASSWORD(root)):
         return True
     return rows is not None and bool(_TITLES.search(title) or _WORDS.search(text))

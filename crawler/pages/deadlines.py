@@ -1,6 +1,7 @@
-"""Announced deadlines in the text of a post, English and French: "part 2 in 48h", "le reste vendredi". Pure.
+"""Finds announced deadlines in the text of a post, in English and French: "part 2 in 48h", "le reste vendredi".
 
-A time alone is no announcement: its sentence has to speak of something to come. What rings is `crawler.alerts.events`'.
+Pure. A time alone is not an announcement: its sentence must be about something in the future. Which announcements cause
+an alert is decided by `crawler.alerts.events`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from data.identifiers.normalise import fold
 DAY = 1440
 MAX_TEXT = 200_000
 MAX_DEADLINES = 8
-# What is announced for later than this is no announcement of a release.
+# A time that is further away is not taken for the announcement of a release.
 FARTHEST = timedelta(days=400)
 
 
@@ -24,9 +25,9 @@ class Deadline:
     """One announced time.
 
     Attributes:
-        at: minutes since 1970, None where the text says only how long from its writing on.
-        after: minutes from the writing on, None where `at` is given.
-        exact: how exact it is, in minutes. phrase: its words in one form ("in 48 h"), of a closed vocabulary.
+        at: minutes since 1970; None if the text states only a time span, which counts from when it was written.
+        after: minutes of that time span; None if `at` is given.
+        exact: precision in minutes. phrase: the announcement in normal form ("in 48 h"), of a closed vocabulary.
     """
 
     at: int | None
@@ -57,24 +58,28 @@ _NUMBER = r"(\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True)) + r")
 _UNIT = r"(min(?:ute)?s?|h(?:(?:ou)?rs?|eures?)?|hours?|d(?:ays?)?|j(?:ours?)?|w(?:ee)?ks?|semaines?|months?|mois)"
 _SPAN = _NUMBER + r"\s*-?\s*" + _UNIT
 _RELATIVE = re.compile(
-    rf"\b(?:in|within|after|dans|sous|d'ici|apres)\s+(?:the\s+(?:next\s+|coming\s+)?|les\s+(?:prochaines?\s+)?|a\s+(?=couple|few))?{_SPAN}\b"
-    rf"|\b(?:you have|you got|vous avez|il (?:vous |leur )?reste|they have|ils ont)\s+(?:only\s+|until\s+|encore\s+|plus que\s+)?{_SPAN}\b"
+    rf"\b(?:in|within|after|dans|sous|d'ici|apres)\s+(?:the\s+(?:next\s+|coming\s+)?|les\s+(?:prochaines?\s+)?"
+    rf"|a\s+(?=couple|few))?{_SPAN}\b"
+    rf"|\b(?:you have|you got|vous avez|il (?:vous |leur )?reste|they have|ils ont)\s+(?:only\s+|until\s+|encore\s+"
+    rf"|plus que\s+)?{_SPAN}\b"
     rf"|\b{_SPAN}\s+(?:left|remaining|to go|to pay|to contact|restant\w*|pour (?:payer|repondre|nous))\b"
 )
 _DAYS = {
-    "mon": 0, "lun": 0, "tue": 1, "mar": 1, "wed": 2, "mer": 2, "thu": 3, "jeu": 3, "fri": 4, "ven": 4, "sat": 5, "sam": 5,
-    "sun": 6, "dim": 6,
+    "mon": 0, "lun": 0, "tue": 1, "mar": 1, "wed": 2, "mer": 2, "thu": 3, "jeu": 3, "fri": 4, "ven": 4, "sat": 5,
+    "sam": 5, "sun": 6, "dim": 6,
 }  # fmt: skip
 _WEEKDAY = re.compile(
-    r"\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b"
+    r"\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|lundi|mardi|mercredi|jeudi|vendredi|samedi"
+    r"|dimanche)\b"
 )
 _SOON = re.compile(
-    r"\b(tomorrow|demain|tonight|ce soir|next week|(?:la )?semaine prochaine|end of (?:the |this )?week|fin de (?:la )?semaine"
+    r"\b(tomorrow|demain|tonight|ce soir|next week|(?:la )?semaine prochaine|end of (?:the |this )?week"
+    r"|fin de (?:la )?semaine"
     r"|this weekend|ce week-?end|end of (?:the |this )?month|fin du mois|next month|(?:le )?mois prochain)\b"
 )
 _MONTHS = {
-    "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "avr": 4, "may": 5, "mai": 5, "jun": 6, "juin": 6, "jul": 7, "juil": 7,
-    "aug": 8, "aou": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+    "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "avr": 4, "may": 5, "mai": 5, "jun": 6, "juin": 6, "jul": 7,
+    "juil": 7, "aug": 8, "aou": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }  # fmt: skip
 _MONTH = (
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
@@ -90,43 +95,51 @@ _DATES = (
     re.compile(r"\b(?P<d>\d{1,2})[/.](?P<m>\d{1,2})[/.](?P<y>20\d\d|\d\d)\b"),
 )
 _CLOCK = re.compile(
-    r"^[t,\s]{0,3}(?:at|a|@|around|vers)?\s{0,2}(?P<h>\d{1,2})(?:[:h](?P<min>\d{2})?|(?=\s?[ap]m))(?::\d{2})?\s?(?P<half>am|pm)?"
+    r"^[t,\s]{0,3}(?:at|a|@|around|vers)?\s{0,2}(?P<h>\d{1,2})(?:[:h](?P<min>\d{2})?"
+    r"|(?=\s?[ap]m))(?::\d{2})?\s?(?P<half>am|pm)?"
 )
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|\s-\s|\s\|\s")
-# Words that speak of something to come, whatever else the sentence says.
-_COMING = re.compile(
-    r"\b(?:will|we'll|going to|gonna|shall|to be (?:published|released|leaked|continued)|coming|soon|remaining|the rest|deadline|due|until|expires?|countdown|ultimatum"
-    r"|next part|otherwise|or else|sera|seront|va|vont|allons|publierons|diffuserons|publierai|le reste|la suite|echeance|jusqu'?au?|delai|expire|sinon|bientot|prochaine partie)\b"
+# Words about the future, whatever else the sentence is about.
+_FUTURE_WORDS = re.compile(
+    r"\b(?:will|we'll|going to|gonna|shall|to be (?:published|released|leaked|continued)|coming|soon|remaining"
+    r"|the rest|deadline|due|until|expires?|countdown|ultimatum"
+    r"|next part|otherwise|or else|sera|seront|va|vont|allons|publierons|diffuserons|publierai|le reste|la suite"
+    r"|echeance|jusqu'?au?|delai|expire|sinon|bientot|prochaine partie)\b"
     r"|\b(?:left|remaining|restantes?|restants?)\b"
 )
-# What is announced; with it a time to come is enough where nothing says that it is over.
-_THING = re.compile(
-    r"\b(?:publish\w*|releas\w*|leak\w*|dump\w*|upload\w*|drop|data|database|db|files?|part(?:ie)?|batch|full|archive|auction|ransom|pay\w*|contact"
+# Words about a release. A sentence with one of them and a future time is an announcement, unless it has a word about
+# the past.
+_RELEASE_WORDS = re.compile(
+    r"\b(?:publish\w*|releas\w*|leak\w*|dump\w*|upload\w*|drop|data|database|db|files?|part(?:ie)?|batch|full|archive"
+    r"|auction|ransom|pay\w*|contact"
     r"|publi\w+|diffus\w+|fuite\w*|donnees|fichiers?|base|lot|tranche|rancon|encheres?|mise? en ligne)\b"
 )
-_OVER = re.compile(
-    r"\b(?:posted|published|released|leaked|uploaded|joined|registered|edited|born|since|ago|last (?:edited|seen|visit\w*|active)|copyright"
-    r"|was|were|had|nee? le|depuis|il y a|publiee?s? le|mis en ligne le|inscrit\w*|modifie\w*|etait|etaient|open(?:ed|ing)? hours?|consultation|rendez-vous|appointment)\b"
+# Words about the past, or about times that have nothing to do with a release.
+_PAST_WORDS = re.compile(
+    r"\b(?:posted|published|released|leaked|uploaded|joined|registered|edited|born|since|ago|last (?:edited|seen"
+    r"|visit\w*|active)|copyright"
+    r"|was|were|had|nee? le|depuis|il y a|publiee?s? le|mis en ligne le|inscrit\w*|modifie\w*|etait|etaient|open(?:ed"
+    r"|ing)? hours?|consultation|rendez-vous|appointment)\b"
 )
 
 
-def deadlines(text: str, now: datetime) -> list[Deadline]:
-    """The times to come that a text announces, each once.
+def find_deadlines(text: str, now: datetime) -> list[Deadline]:
+    """The future times that a text announces, each once, at most `MAX_DEADLINES`.
 
     Args:
-        text: of a post; its first `MAX_TEXT` characters count.
-        now: aware; days of the week and dates without a year are those that come next.
+        text: of a post; its first `MAX_TEXT` characters are read.
+        now: aware; a day of the week, or a date without a year, means the next one after it.
     """
     found: dict[str, Deadline] = {}
     for sentence in _SENTENCE.split(fold(text[:MAX_TEXT])):
         if not (4 <= len(sentence) <= 2000):
             continue
-        coming = bool(_COMING.search(sentence))
-        if not coming and (not _THING.search(sentence) or _OVER.search(sentence)):
+        about_future = bool(_FUTURE_WORDS.search(sentence))
+        if not about_future and (not _RELEASE_WORDS.search(sentence) or _PAST_WORDS.search(sentence)):
             continue
         if (
-            coming
-            and not _THING.search(sentence)
+            about_future
+            and not _RELEASE_WORDS.search(sentence)
             and not re.search(
                 r"deadline|ultimatum|countdown|echeance|delai|left|remaining|le reste|la suite|expire", sentence
             )
@@ -169,31 +182,31 @@ def _span(number: str, unit: str) -> list[Deadline]:
     return [Deadline(None, count * minutes, max(10, minutes), f"in {count} {word}")]
 
 
-def _on(day: date, behind: str) -> Deadline:
-    """A day, with the time of day that stands right behind it."""
+def _on(day: date, following: str) -> Deadline:
+    """A day, with the time of day that directly follows it in the text."""
     at = datetime(day.year, day.month, day.day, tzinfo=UTC)
     exact = DAY
-    clock = _CLOCK.match(behind)
+    clock = _CLOCK.match(following)
     if clock is not None and (clock["min"] or clock["half"] or "h" in clock[0] or ":" in clock[0]):
         hour, minute = int(clock["h"]), int(clock["min"] or 0)
         hour = hour % 12 + 12 if clock["half"] == "pm" else hour % 12 if clock["half"] == "am" else hour
         if hour < 24 and minute < 60:
-            # no time zone is said: a few hours either way
+            # the text states no time zone: the time may be off by a few hours
             at, exact = at + timedelta(hours=hour, minutes=minute), 180
     return Deadline(int(at.timestamp() // 60), None, exact, f"{at:%Y-%m-%d %H:%M}" if exact < DAY else f"{at:%Y-%m-%d}")
 
 
-def _soon(said: str, now: datetime) -> Deadline:
+def _soon(words: str, now: datetime) -> Deadline:
     today = now.date()
-    if said in {"tomorrow", "demain", "tonight", "ce soir"}:
-        # said of the day of writing
-        minutes = DAY if said in {"tomorrow", "demain"} else 720
+    if words in {"tomorrow", "demain", "tonight", "ce soir"}:
+        # counts from the day on which the text was written
+        minutes = DAY if words in {"tomorrow", "demain"} else 720
         return Deadline(None, minutes, DAY, f"in {minutes // 60} h")
-    if said.startswith(("end of", "fin d")) and "mo" in said:
+    if words.startswith(("end of", "fin d")) and "mo" in words:
         day, exact = _first_of_next_month(today) - timedelta(days=1), 2 * DAY
-    elif "month" in said or "mois" in said:
+    elif "month" in words or "mois" in words:
         day, exact = _first_of_next_month(today), 30 * DAY
-    elif said.startswith(("end of", "fin d")) or "end" in said:
+    elif words.startswith(("end of", "fin d")) or "end" in words:
         day, exact = today + timedelta(days=(6 - now.weekday()) % 7), 2 * DAY
     else:
         day, exact = today + timedelta(days=7 - now.weekday()), 7 * DAY
@@ -215,7 +228,7 @@ def _date(parts: dict[str, str | None], today: date) -> date | None:
         if year:
             return date(int(year) + (2000 if len(year) == 2 else 0), month, day)
         found = date(today.year, month, day)
-        # a month that is over for long is the next year's; one just over is past
+        # a date more than 60 days ago means next year; a date more recent than that is simply past
         return found.replace(year=today.year + 1) if (today - found).days > 60 else found
     except ValueError:
         return None

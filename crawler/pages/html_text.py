@@ -1,4 +1,7 @@
-"""Bytes to text and markup to lines, so that records pasted into a page survive; picking is `crawler.pages.row_values`."""
+"""Turns bytes into text, and markup into lines of text, so that records that were pasted into a page survive.
+
+Selecting parts of a page is in `crawler.pages.row_values`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Any
 from lxml import etree, html
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
 
-# What a browser never shows. Elements that a style sheet hides stay: forums hide spoilers so, and data stands in them.
+# Elements that a browser never shows. Elements that a style sheet hides are kept: forums hide spoilers in this way, and
+# spoilers contain data.
 _DROPPED = frozenset({"script", "style", "template", "head", "title", "svg", "object", "iframe"})
 _VERBATIM = frozenset({"pre", "code", "textarea", "listing", "xmp", "plaintext"})
 _LINES = frozenset(
@@ -59,9 +63,10 @@ def decode(body: bytes, charset: str = "auto", content_type: str = "") -> str:
     """The text of a body; never fails.
 
     Args:
-        body: as received, content encodings undone.
-        charset: the encoding that the definition fixes, or `auto`: byte order mark, header, declaration in the page,
-            else UTF-8, else Windows-1252. A page that claims Latin-1 and is valid UTF-8 is UTF-8, as with Apache.
+        body: as received, with content encodings removed.
+        charset: the encoding that the definition sets, or `auto`: byte order mark, header, declaration in the page,
+            else UTF-8, else Windows-1252. A page that declares Latin-1 but is valid UTF-8 is read as UTF-8 (Apache
+            declares so).
         content_type: the header.
     """
     if charset != "auto":
@@ -83,30 +88,30 @@ def _decoded(body: bytes, name: str) -> str:
     try:
         return body.decode(codecs.lookup(name).name, "replace")
     except (LookupError, UnicodeError, ValueError):
-        # a header may name a codec that is none for text
+        # a header may name a codec that does not decode to text
         return body.decode("utf-8", "replace")
 
 
 def squeeze(text: str) -> str:
-    """One line: runs of white space become one space."""
+    """The text on one line: each run of white space becomes one space."""
     return " ".join(text.split())
 
 
 def parse_html(text: str) -> tuple[Any, bool]:
-    """The document element of a page, None where there is none; and whether all of it was understood."""
+    """The document element of a page (None if there is none), and whether all of the page was parsed."""
     content = text.replace("\x00", "").encode("utf-8", "replace")
     parser = html.HTMLParser(huge_tree=True, encoding="utf-8")
     try:
         root = html.document_fromstring(content, parser=parser) if content.strip() else None
     except (etree.ParserError, ValueError):
-        # nothing but comments
+        # the page contains nothing but comments
         return None, True
     # a fatal error ends the parsing, as at 2,048 nested elements; all others are repaired
     return root, not any(entry.level == etree.ErrorLevels.FATAL for entry in parser.error_log)
 
 
 def text_of(markup: str) -> str:
-    """The text of a piece of HTML, as `lines_of` gives it; where it is no sound HTML, all that stands between tags."""
+    """The text of a piece of HTML as `lines_of` gives it; if it cannot be parsed, all text between tags."""
     root, whole = parse_html(markup)
     if not whole:
         return unescape(re.sub(r"(?:<[^<>]*>)+", "\n", markup)).strip()
@@ -114,11 +119,11 @@ def text_of(markup: str) -> str:
 
 
 def lines_of(root: Any) -> str:
-    """The text under an element, line for line as a reader sees it.
+    """The text under an element, in the lines that a reader sees.
 
-    Blocks and `br` end lines, table cells are divided by tabs, `pre` and `code` stay as they are, `img` gives `alt`.
-    A link whose shown text is its shortened address becomes the address; other addresses follow at the end, one to a
-    line, so that they do not stand inside records.
+    Blocks and `br` end lines, tabs separate table cells, `pre` and `code` are kept as they are, `img` gives its `alt`
+    text. A link whose visible text is its shortened address becomes the whole address. All other addresses follow at
+    the end, one per line, so that they are not inside records.
     """
     writer = _Writer()
     verbatim = 0
@@ -146,7 +151,7 @@ def lines_of(root: Any) -> str:
             if tag == "img" and element.get("alt"):
                 writer.text(element.get("alt"), verbatim=False)
             if tag == "a" and element.get("href") and open_link is None:
-                open_link = (element, element.get("href").strip(), writer.place())
+                open_link = (element, element.get("href").strip(), writer.position())
             writer.text(element.text, verbatim=verbatim > 0)
             continue
         dropped = tag in _DROPPED or "hidden" in element.attrib
@@ -167,29 +172,29 @@ def _keeps_space(element: Any, tag: str) -> bool:
     return tag in _VERBATIM or bool(_PRE_STYLE.search(element.get("style") or ""))
 
 
-def _close_link(writer: _Writer, href: str, place: int, links: dict[str, None]) -> None:
-    """Put the address in the place of its shortened form, or keep it for the end."""
-    shown = writer.since(place).strip()
+def _close_link(writer: _Writer, href: str, position: int, links: dict[str, None]) -> None:
+    """Replace a shortened address by the whole address, or keep the address of the link for the end."""
+    shown = writer.since(position).strip()
     address = href.removeprefix("mailto:").removeprefix("tel:")
     if shown in (href, address) or href.lower().startswith(("javascript:", "#", "data:")):
         return
     head = re.split(r"…|\.\.\.", shown)[0]
     if len(head) < len(shown) and len(head) >= 8 and head in address:
-        writer.replace(place, address)
+        writer.replace(position, address)
         return
     links[address] = None
 
 
 class _Writer:
-    """Collects text; white space between words is one space, a tab where the source had one, or a line end."""
+    """Collects text; words are separated by one space, by a tab if the source has one there, or by a line end."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        self._empty = True  # nothing stands on the current line
-        self._space = ""  # wanted before the next word of this line
-        self._breaks = 0  # line ends wanted before the next word
+        self._empty = True  # the current line is empty
+        self._space = ""  # to be written before the next word of this line
+        self._breaks = 0  # line ends to be written before the next word
         self._cells = 0  # of the current row
-        self._fresh = False  # a cell has just begun
+        self._fresh = False  # the current cell has just begun
 
     def text(self, text: str | None, *, verbatim: bool) -> None:
         if not text:
@@ -202,7 +207,7 @@ class _Writer:
             self._put(text[at : match.start()])
             run = match[0]
             if not self._empty and not self._fresh and self._space != "\t":
-                # a tab inside a line divides columns; with a line end it is only the indentation of the source
+                # a tab inside a line separates columns; next to a line end it is only indentation of the source
                 self._space = "\t" if "\t" in run and "\n" not in run else " "
             at = match.end()
         self._put(text[at:])
@@ -230,20 +235,20 @@ class _Writer:
             self._parts.append("\t")
             self._empty, self._fresh = False, True
         elif self._breaks:
-            # now, so that the tab after an empty first cell stands on the new line
+            # written now, so that the tab after an empty first cell is on the new line
             self._parts.append("\n" * self._breaks)
             self._breaks = 0
         self._cells += 1
 
-    def place(self) -> int:
+    def position(self) -> int:
         return len(self._parts)
 
-    def since(self, place: int) -> str:
-        return "".join(self._parts[place:])
+    def since(self, position: int) -> str:
+        return "".join(self._parts[position:])
 
-    def replace(self, place: int, text: str) -> None:
-        shown = self.since(place)
-        del self._parts[place:]
+    def replace(self, position: int, text: str) -> None:
+        shown = self.since(position)
+        del self._parts[position:]
         self._parts.append(shown[: len(shown) - len(shown.lstrip())] + text)
 
     def result(self, links: dict[str, None]) -> str:
@@ -253,6 +258,6 @@ class _Writer:
 
 
 def addresses_in(text: str) -> Iterator[str]:
-    """Whole http(s) addresses that stand in a text, fragments included."""
+    """The http(s) addresses in a text, with their fragments."""
     for match in re.finditer(r"https?://[^\s<>\"'`|\\^{}\u00a0]+", text):
         yield match[0].rstrip(".,;:!?)]")

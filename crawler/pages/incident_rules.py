@@ -1,6 +1,6 @@
-"""Words, regular expressions and YARA rules of an incident on the text of posts: which of them match, by name.
+"""Applies the words, expressions and YARA rules of an incident to the text of posts, and names those that match.
 
-The matched text is told to nobody. What the times in a text announce is `crawler.pages.deadlines`'s.
+The matched text itself is never reported. Times that a text announces are found by `crawler.pages.deadlines`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Self
 from data.identifiers.normalise import fold
 from data.sources.expression_checks import MAX_INPUT, check_expression
 
-# Text that words and YARA rules see, and the seconds that the rules of one file may take over it.
+# Characters of a text that words and YARA rules are applied to, and seconds that the rules of one file may take.
 MAX_TEXT = 2**20
 YARA_SECONDS = 5
 
@@ -23,7 +23,7 @@ class Rules:
     """The rules of one incident.
 
     Attributes:
-        words: name -> pattern over folded text. expressions: name -> pattern over text as it stands.
+        words: name -> pattern for folded text. expressions: name -> pattern for the text as it is.
         files: name of a YARA file -> its compiled rules. broken: name of a rule -> why it cannot be used.
     """
 
@@ -34,11 +34,11 @@ class Rules:
 
     @classmethod
     def of(cls, words: Sequence[str], expressions: Sequence[str], files: Mapping[str, str]) -> Self:
-        """Compile them; one that cannot be used is named in `broken`, and the others are used.
+        """Compile the rules. A rule that cannot be used is named in `broken`, and the others are used.
 
         Args:
-            words: found whole, in any case and with or without accents.
-            expressions: of Python, checked as those of source files are.
+            words: found as whole words, in any case, with or without accents.
+            expressions: Python regular expressions, checked like those of source files.
             files: name -> source text of YARA rules.
         """
         made = cls({f"word {word!r}": _word(word) for word in words if fold(word).strip()}, {}, {}, {})
@@ -63,7 +63,7 @@ class Rules:
         return bool(self.words or self.expressions or self.files or self.broken)
 
     def matching(self, text: str) -> list[str]:
-        """Names of the rules that match a text, in order; a YARA file that takes too long is `… (too slow)`."""
+        """Names of the rules that match a text, in order; a YARA file that takes too long is named `… (too slow)`."""
         if not self:
             return []
         text = text[:MAX_TEXT]
@@ -79,12 +79,12 @@ def compile_yara(text: str) -> Any:
     """The compiled rules of a YARA file.
 
     Raises:
-        ValueError: they cannot be compiled; the message says in which line.
+        ValueError: the rules cannot be compiled; the message names the line.
     """
     import yara_x
 
     compiler = yara_x.Compiler()
-    # another file is never read, whoever wrote the rules
+    # rules must never read another file, whoever wrote them
     compiler.enable_includes(False)
     try:
         compiler.add_source(text)

@@ -1,9 +1,9 @@
-"""What matters in a post, field by field, in a form that may rest. Pure; what a change of it means is `data.store.post_changes`.
+"""Takes a post apart into fields that may be stored: words of a closed list, numbers and keyed digests, never its text.
 
-The trackers of leak sites throw away "part 2", "full data" and a new link on a known listing. So a title and a text
-are taken apart: marks of a further part, links, sizes, shares, prices and countdowns are fields of their own, as
-words of a closed list, numbers and keyed digests. The rest of the text is one digest, without what changes by itself
-(times, counters).
+Other trackers of leak sites ignore "part 2", "full data" or a new link on a known listing. Here signs of a further
+part, links, sizes, percentages, prices and countdowns are fields of their own, so that a change of each is noticed. The
+rest of the text is one digest, without the words that change by themselves (times, counters). Pure; what a change of a
+field means is in `data.store.post_changes`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from data.hashing.case_keys import keyed_digest
 from data.identifiers.normalise import fold
 from data.model import Post
 
-# Text that is looked through; a longer one is a dump, which the examiner reads.
+# Characters of a text that are read; a longer text is a dump, which the examiner reads.
 MAX_TEXT = 200_000
 MAX_ITEMS = 64
 PAGE_FIELDS = ("part", "links", "size", "records")
@@ -33,78 +33,88 @@ _PART = re.compile(
     r"\b(?:part(?:ie)?s?|pt|vol(?:ume)?|batch|lot|tranche|chunk|tome)\b[\s.:#_n°-]{0,4}(\d{1,3}|[ivx]{1,4})\b"
     r"(?:\s*(?:-|–|\.{2,3}|to|a|of|sur|de|/)\s*(\d{1,3})\b)?"
 )
-# Each mark, and how it is written in English and French folded text.
+# Signs of a further part, and how each is written in folded English and French text.
 _MARKS = {
     "full": r"\bfull (?:data|dump|leak|db|database|base|release|archive|version|set|pack)\b|\b(?:complete|whole|entire)"
-    r" (?:data|dump|leak|database|base|archive|set)\b|\b(?:fuite|base|archive|version|fichier)s? (?:complete|integrale|entiere)s?\b|\b100 ?% published\b",
+    r" (?:data|dump|leak|database|base|archive|set)\b|\b(?:fuite|base|archive|version|fichier)s? (?:complete|integrale"
+    r"|entiere)s?\b|\b100 ?% published\b",
     "updated": r"\bupdated?\b|\bmise? a jour\b|\bmaj\b|\bedit(?:ed)?\s*:",
-    "free": r"\bfor free\b|\bfree download\b|\bnow (?:free|public)\b|\bgratuit(?:e|ement)?\b|\bpublished\b|\bpublie[es]?\b|\breleased\b|\bleaked\b",
+    "free": r"\bfor free\b|\bfree download\b|\bnow (?:free|public)\b|\bgratuit(?:e|ement)?\b|\bpublished\b"
+    r"|\bpublie[es]?\b|\breleased\b|\bleaked\b",
     "sold": r"\bsold\b|\bvendu[es]?\b",
     "torrent": r"\btorrent\b",
     "mirror": r"\bmirrors?\b|\bmiroirs?\b|\bre-?up(?:load(?:ed)?)?\b",
     "proof": r"\b(?:evidence|proofs?|preuves?|samples?|echantillons?)\b",
     "password": r"\bpass(?:word|code)\b|\bmot de passe\b",
     "auction": r"\bauction\b|\bbid\b|\bencheres?\b",
-    "new": r"\bnew (?:data|files?|links?|parts?|leak|dump|batch)\b|\bnouve(?:au|lle)s? (?:fichiers?|donnees|liens?|partie|fuite|lot)\b",
-    "rest": r"\b(?:remaining|rest of the) (?:data|files?|part|dump)\b|\ble reste\b|\bla suite\b|\bsecond (?:part|half|batch)\b",
+    "new": r"\bnew (?:data|files?|links?|parts?|leak|dump|batch)\b|\bnouve(?:au|lle)s? (?:fichiers?|donnees|liens?"
+    r"|partie|fuite|lot)\b",
+    "rest": r"\b(?:remaining|rest of the) (?:data|files?|part|dump)\b|\ble reste\b|\bla suite\b|\bsecond (?:part|half"
+    r"|batch)\b",
 }
 _MARK_PATTERNS = {mark: re.compile(pattern) for mark, pattern in _MARKS.items()}
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"(?<![\d.,])(\d{1,5}(?:[.,]\d{1,3})?)\s*([kmgt])(?:i?[bo]|(?:ega|iga|era)?(?:bytes?|octets?))\b")
 _COUNT = re.compile(
     r"(?<![\d.,])([1-9]\d{0,2}(?:[ .,']\d{3}){1,3}|[1-9]\d{0,8}|[1-9]\d{0,3}(?:[.,]\d{1,2})?\s?[km])\+?\s*"
-    r"(?:lines|records|rows|patients|users|people|persons|victims|entries|accounts|lignes|enregistrements|personnes|dossiers|comptes|entrees)\b"
+    r"(?:lines|records|rows|patients|users|people|persons|victims|entries|accounts|lignes|enregistrements|personnes"
+    r"|dossiers|comptes|entrees)\b"
 )
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3})(?:[.,]\d{1,2})?\s?%")
 _PRICE = re.compile(
     r"(?:([$€£])\s?(\d{1,3}(?:[ ,.']\d{3}){1,2}|\d{1,6})(?:[.,]\d{2})?(k?)\b)"
-    r"|(?<![\d.,])(\d{1,3}(?:[ ,.']\d{3}){1,2}|\d{1,6})(?:[.,]\d{1,4})?\s?(k?)\s?(usd|eur|euros?|dollars?|btc|xmr|[$€£])(?![a-z])"
+    r"|(?<![\d.,])(\d{1,3}(?:[ ,.']\d{3}){1,2}|\d{1,6})(?:[.,]\d{1,4})?\s?(k?)\s?(usd|eur|euros?|dollars?|btc|xmr"
+    r"|[$€£])(?![a-z])"
 )
 _CURRENCY = {"$": "usd", "dollar": "usd", "dollars": "usd", "€": "eur", "euro": "eur", "euros": "eur", "£": "gbp"}
-# What changes in a text by itself: numbers, names of days and months, how long ago, who is online.
-_BY_ITSELF = re.compile(
-    r"\d+|\b(?:mon|tues?|wed(?:nes)?|thurs?|fri|sat(?:ur)?|sun)(?:day)?\b|\b(?:lun|mar|mercre|jeu|vendre|same)di\b|\bdimanche\b"
-    r"|\b(?:jan(?:uary|vier)?|feb(?:ruary)?|fevr?(?:ier)?|mar(?:ch|s)?|apr(?:il)?|avr(?:il)?|may|mai|june?|juin|july?|juil(?:let)?"
+# Words of a text that change by themselves: numbers, names of days and months, how long ago, who is online.
+_VOLATILE = re.compile(
+    r"\d+|\b(?:mon|tues?|wed(?:nes)?|thurs?|fri|sat(?:ur)?|sun)(?:day)?\b|\b(?:lun|mar|mercre|jeu|vendre|same)di\b"
+    r"|\bdimanche\b"
+    r"|\b(?:jan(?:uary|vier)?|feb(?:ruary)?|fevr?(?:ier)?|mar(?:ch|s)?|apr(?:il)?|avr(?:il)?|may|mai|june?|juin|july?"
+    r"|juil(?:let)?"
     r"|aug(?:ust)?|aout|sept?(?:ember|embre)?|oct(?:ober|obre)?|nov(?:ember|embre)?|dec(?:ember|embre)?)\b"
     r"|\b(?:today|yesterday|just now|ago|aujourd'?hui|hier|a l'instant|il y a|an?|am|pm|st|nd|rd|th)\b"
     r"|\b(?:second|minute|hour|day|week|month|year|seconde|heure|jour|semaine|mois|an|annee)s?\b"
-    r"|\b(?:online|offline|away|en ligne|hors ligne|views?|vues?|repl(?:y|ies)|reponses?|guests?|invites?|members?|membres?|downloads?)\b"
+    r"|\b(?:online|offline|away|en ligne|hors ligne|views?|vues?|repl(?:y|ies)|reponses?|guests?|invites?|members?"
+    r"|membres?|downloads?)\b"
 )
 _TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_.%+/=-]{16,}|[0-9a-fA-F]{16,}|\d{10,}")
 _SPAN = re.compile(
-    r"(\d{1,4})\s*(y(?:ears?)?|ans?|mo(?:nths?|is)?|w(?:eeks?)?|sem(?:aines?)?|d(?:ays?)?|j(?:ours?)?|h(?:ours?|rs?|eures?)?"
+    r"(\d{1,4})\s*(y(?:ears?)?|ans?|mo(?:nths?|is)?|w(?:eeks?)?|sem(?:aines?)?|d(?:ays?)?|j(?:ours?)?|h(?:ours?|rs?"
+    r"|eures?)?"
     r"|m(?:in(?:utes?)?)?|s(?:ec(?:ond(?:e?s)?)?)?)\b"
 )
 _CLOCK = re.compile(r"(?:(?:(\d{1,3})[: ]\s*)?(\d{1,3}):)?(\d{1,3}):(\d{2})$")
 _MINUTES = {"y": 525_600, "a": 525_600, "mo": 43_200, "w": 10_080, "se": 10_080, "d": 1440, "j": 1440, "h": 60, "m": 1}
 
 
-def traits_of(post_key: bytes, post: Post, now: datetime) -> dict[str, Any]:
+def listing_fields(post_key: bytes, post: Post, now: datetime) -> dict[str, Any]:
     """The fields of a post as its listing shows it.
 
     Args:
-        post_key: of the case; text rests only as digests under it.
+        post_key: of the case; texts become digests keyed with it.
         post: as listed.
-        now: when; countdowns are turned into the time of their end.
+        now: a countdown becomes the time of its end, counted from here.
     """
     origin = origin_of(post.url)
-    found = text_traits(post_key, post.title + "\n" + post.body, (post.raw, *post.attachments), origin=origin)
-    found["title"] = _digest(post_key, _still(post.title))
-    found["text"] = _digest(post_key, _still(post.body))
+    found = text_fields(post_key, post.title + "\n" + post.body, (post.raw, *post.attachments), origin=origin)
+    found["title"] = _digest(post_key, _stable_words(post.title))
+    found["text"] = _digest(post_key, _stable_words(post.body))
     found["address"] = _digest(post_key, plain_link(post.url, origin))
     for name, value in post.fields.items():
-        _field(found, post_key, name, value, now)
+        _add_field(found, post_key, name, value, now)
     return _without_empty(found)
 
 
-def text_traits(post_key: bytes, text: str, links: Iterable[str], *, origin: str = "") -> dict[str, Any]:
-    """The telling fields of a text and of the links that stand beside it.
+def text_fields(post_key: bytes, text: str, links: Iterable[str], *, origin: str = "") -> dict[str, Any]:
+    """The fields of a text and of the links beside it.
 
     Args:
         post_key: of the case.
-        text: of a page or title; its first `MAX_TEXT` characters count.
-        links: further samples that the page names.
-        origin: scheme and host of the page, which a mirror has otherwise.
+        text: of a page or title; its first `MAX_TEXT` characters are read.
+        links: of the page to further samples.
+        origin: scheme and host of the page, left out of links because they differ on a mirror.
     """
     text = text[:MAX_TEXT]
     folded = fold(text)
@@ -114,24 +124,24 @@ def text_traits(post_key: bytes, text: str, links: Iterable[str], *, origin: str
     return _without_empty(
         {
             "part": _parts(folded),
-            "links": sorted({keyed_digest(post_key, b"link", link.encode("utf-8", "replace"))[:12] for link in every})[:MAX_ITEMS],
-            "size": _some({round(_number(number) * _UNITS[unit]) for number, unit in _SIZE.findall(folded)}),
-            "records": _some({_count(number) for number in _COUNT.findall(folded)}),
-            "percent": _some({int(number) for number in _PERCENT.findall(folded) if int(number) <= 100}),
-            "price": _some({_price(match) for match in _PRICE.finditer(folded)}),
+            "links": _first_sorted({keyed_digest(post_key, b"link", link.encode("utf-8", "replace"))[:12] for link in every}),
+            "size": _first_sorted({round(_number(number) * _UNITS[unit]) for number, unit in _SIZE.findall(folded)}),
+            "records": _first_sorted({_count(number) for number in _COUNT.findall(folded)}),
+            "percent": _first_sorted({int(number) for number in _PERCENT.findall(folded) if int(number) <= 100}),
+            "price": _first_sorted({_price(match) for match in _PRICE.finditer(folded)}),
         }
     )  # fmt: skip
 
 
-def page_traits(post_key: bytes, text: str, links: Iterable[str], origin: str) -> dict[str, Any]:
-    """The fields of a post's own page that a reply under it does not bring by chance."""
-    found = text_traits(post_key, text, links, origin=origin)
-    # a page that was read and says nothing telling is not a page that was never read
+def page_fields(post_key: bytes, text: str, links: Iterable[str], origin: str) -> dict[str, Any]:
+    """The fields of a post's own page that replies below the post do not change by chance (`PAGE_FIELDS`)."""
+    found = text_fields(post_key, text, links, origin=origin)
+    # `read` tells a page without any of these fields from a page that was never read
     return {"read": 1, **{name: found[name] for name in PAGE_FIELDS if name in found}}
 
 
 def plain_link(link: str, origin: str) -> str:
-    """A link without what changes from visit to visit: session ids, tokens, and the host of the page itself."""
+    """A link without the parts that change between visits: session ids, tokens, and the host of the page itself."""
     link = without_session(link).removeprefix(origin)
     try:
         parts = urlsplit(link)
@@ -143,9 +153,9 @@ def plain_link(link: str, origin: str) -> str:
 
 
 def timer_end(text: str, now: datetime) -> tuple[int, int] | None:
-    """When a countdown ends: minutes since 1970, and how exact that is in minutes; None where it says no time.
+    """When a countdown ends: minutes since 1970, and the precision in minutes; None if the text states no time.
 
-    Understood are seconds and milliseconds since 1970, ISO 8601, "12d 4h 3m", "3 jours 4 heures" and "1:04:05:06".
+    Formats: seconds and milliseconds since 1970, ISO 8601, "12d 4h 3m", "3 jours 4 heures" and "1:04:05:06".
     """
     text = fold(text).strip()
     if re.fullmatch(r"\d{10}(?:\d{3})?(?:\.\d+)?", text):
@@ -156,7 +166,7 @@ def timer_end(text: str, now: datetime) -> tuple[int, int] | None:
     left, exact = _left(text)
     if exact is None:
         return None
-    # a page may have lain in a cache for a while: a little more than its own unit
+    # the page may come from a cache and be a little old: the precision is 1.5 times the smallest unit
     return int((now + timedelta(minutes=left)).timestamp() // 60), max(10, round(1.5 * exact))
 
 
@@ -169,7 +179,7 @@ def _iso(text: str) -> datetime | None:
 
 
 def _left(text: str) -> tuple[float, int | None]:
-    """Minutes of a span, and the minutes of its smallest unit; (0, None) where it is no span."""
+    """Minutes of a time span, and minutes of its smallest unit; (0, None) if the text is not a time span."""
     total, exact = 0.0, None
     for number, unit in _SPAN.findall(text):
         minutes = (
@@ -182,7 +192,7 @@ def _left(text: str) -> tuple[float, int | None]:
     if match := _CLOCK.search(text):
         days, hours, minutes_, seconds = (int(part or 0) for part in match.groups())
         if match[2] is None:
-            # two numbers are hours and minutes
+            # two numbers mean hours and minutes
             hours, minutes_, seconds = minutes_, seconds, 0
         return days * 1440 + hours * 60 + minutes_ + seconds / 60, 1
     return 0.0, None
@@ -191,8 +201,8 @@ def _left(text: str) -> tuple[float, int | None]:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _field(found: dict[str, Any], post_key: bytes, name: str, value: str, now: datetime) -> None:
-    """One of the listing's own fields."""
+def _add_field(found: dict[str, Any], post_key: bytes, name: str, value: str, now: datetime) -> None:
+    """Add one of the fields that the listing itself states."""
     if name == "timer":
         end = timer_end(value, now)
         if end is not None:
@@ -226,7 +236,7 @@ def _field(found: dict[str, Any], post_key: bytes, name: str, value: str, now: d
 
 
 def _parts(folded: str) -> list[str]:
-    """Marks of a further part, of the closed list."""
+    """Signs of a further part: words of the closed list `_MARKS`, and numbers of parts."""
     found = {mark for mark, pattern in _MARK_PATTERNS.items() if pattern.search(folded)}
     for first, last in _PART.findall(folded):
         number = int(first) if first.isdecimal() else _ROMAN.get(first, 0)
@@ -237,7 +247,7 @@ def _parts(folded: str) -> list[str]:
     return sorted(found)[:MAX_ITEMS]
 
 
-def _some(values: set[Any]) -> list[Any]:
+def _first_sorted(values: set[Any]) -> list[Any]:
     return sorted(values)[:MAX_ITEMS]
 
 
@@ -259,9 +269,9 @@ def _price(match: re.Match[str]) -> str:
     return f"{_CURRENCY.get(currency, currency)} {amount}"
 
 
-def _still(text: str) -> str:
-    """Words of a text without those that change by themselves."""
-    words = re.findall(r"[^\W_]+", _BY_ITSELF.sub(" ", fold(text)))
+def _stable_words(text: str) -> str:
+    """The words of a text, without those that change by themselves."""
+    words = re.findall(r"[^\W_]+", _VOLATILE.sub(" ", fold(text)))
     return " ".join(word for word in words if len(word) > 1)
 
 
@@ -273,7 +283,10 @@ def _without_empty(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in ("", [], None)}
 
 
-def version_of(post_key: bytes, traits: dict[str, Any]) -> str:
-    """32 hex digits that change when a field changes; a countdown, which depends on the hour of the look, aside."""
-    counted = {name: value for name, value in traits.items() if name != "timer"}
+def version_of(post_key: bytes, fields: dict[str, Any]) -> str:
+    """32 hex digits that change when a field changes.
+
+    `timer` is left out: the end of a countdown varies with the time at which the page was read.
+    """
+    counted = {name: value for name, value in fields.items() if name != "timer"}
     return keyed_digest(post_key, b"version", orjson.dumps(counted, option=orjson.OPT_SORT_KEYS))

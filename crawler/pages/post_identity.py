@@ -1,6 +1,7 @@
-"""Ids, sealed due records and readable addresses of posts: pure functions under the post key.
+"""Ids of posts, due posts sealed for storage, and addresses that may be shown: pure functions with the post key.
 
-Which posts a listing names is `crawler.pages.extract`'s, their versions `crawler.pages.post_fields`'; what is kept of them is the store's.
+A post is *due* from when its listing row is stored until its findings are. Which posts a listing contains is found by
+`crawler.pages.extract`, their versions are computed by `crawler.pages.post_fields`, and the store keeps them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ NONCE_BYTES = 12
 MAX_ADDRESS = 300
 MASK = "[…]"
 
-# Words that site software puts into addresses. Anything else in a path may be the name of a person or of a file
-# about one ("DUPONT_Jean_1975.txt", "/threads/jean-dupont.12/"), so it is masked.
+# Words that site software uses in addresses. Anything else in a path may be the name of a person or of a file about a
+# person ("DUPONT_Jean_1975.txt", "/threads/jean-dupont.12/"), so it is masked.
 _ROUTE_WORDS = """
 api archive archives attachment attachments author blog board boards c categories category comments content data
 details download downloads en entries entry feed feeds file files forum forumdisplay forums fr get home html id
@@ -38,11 +39,11 @@ sqlite tar tgz tsv txt xls xlsx xml xz zip zst
 ROUTE_WORDS = frozenset(_ROUTE_WORDS.split())
 EXTENSIONS = frozenset(_EXTENSIONS.split())
 _SMALL_NUMBER = re.compile(r"\d{1,8}")
-# eight digits that could be somebody's day of birth, in either order
+# eight digits that may be a person's date of birth, with the year first or last
 _BIRTHDAY = re.compile(
     r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])|(?:[0-2]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d"
 )
-# a made-up slug has letters and digits mixed so that no four letters stand together: no name fits in there
+# a generated slug mixes letters and digits and has no four letters in a row, so that it cannot contain a name
 _SLUG = re.compile(r"(?=.*[A-Za-z])(?=.*\d)(?!.*[A-Za-z]{4})(?!.*\d{7})[A-Za-z0-9_-]{1,16}")
 _VERSION_WORD = re.compile(r"v\d{1,2}")
 _PARAMETER = re.compile(r"[a-z]{1,3}")
@@ -80,18 +81,18 @@ _HOST = re.compile(r"[a-z0-9.:\[\]-]{1,255}")
 
 
 def post_id(post_key: bytes, source: str, native: str) -> str:
-    """32 hex digits for the identity of a post: its source and the site's own id of it."""
+    """The id of a post: 32 hex digits, keyed, of its source and of the id that the site gives it."""
     return keyed_digest(post_key, b"id", orjson.dumps([source, native]))
 
 
 def origin_of(url: str) -> str:
-    """Scheme and host of an address as they stand there, a NUL where it has none."""
+    """Scheme and host of an address as written there; a NUL if it has none."""
     match = re.match(r"https?://[^/?#]*", url, re.IGNORECASE)
     return match[0] if match else "\0"
 
 
 def seal_due(post_key: bytes, post: Post) -> bytes:
-    """The post so that it can be fetched again after a crash: nonce and ChaCha20-Poly1305 of its JSON."""
+    """Seal a post so that it can be stored and fetched again after a crash: nonce and ChaCha20-Poly1305 of its JSON."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + ChaCha20Poly1305(post_subkey(post_key, b"due")).encrypt(nonce, orjson.dumps(post.to_json()), b"due")
 
@@ -100,27 +101,24 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
     """The inverse of `seal_due`.
 
     Raises:
-        WireError: sealed under another key, or damaged.
+        WireError: it was sealed with another key, or is damaged.
     """
     try:
         plain = ChaCha20Poly1305(post_subkey(post_key, b"due")).decrypt(
             sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"due"
         )
     except (InvalidTag, ValueError) as error:
-        raise WireError(
-            "a due post cannot be opened", hint="was the match key exchanged? run: tocsin doctor"
-        ) from error
+        raise WireError("a due post cannot be opened", hint="was the match key replaced? run: tocsin doctor") from error
     return Post.from_json(orjson.loads(plain))
 
 
 def mask_address(url: str, post_key: bytes = b"", known: Collection[str] = ()) -> str:
-    """An address that a person can recognise and that holds no data of another person.
+    """An address that a person can recognise, without any data about other persons.
 
-    Host and port stay; user, password and fragment go. Of path and query only this stays: words of site software
-    (also as names of parameters, as any of up to 3 letters),
-    numbers of up to 8 digits that are no date, made-up slugs of up to 16 characters, and what `known` lists.
-    Everything else, decoded from %XX first, becomes `[…]`, or with the post key a short keyed id by which
-    two addresses can be told apart; a file keeps its extension.
+    Host and port are kept; user, password and fragment are removed. Of path and query are kept: words of site software
+    (for names of parameters also any word of up to 3 letters), numbers of up to 8 digits that are not a date, generated
+    slugs of up to 16 characters, and the values in `known`. Everything else, after decoding %XX, becomes `[…]`, or with
+    the post key a short keyed id that tells two addresses apart; a file keeps its extension.
 
     Args:
         url: http or https.

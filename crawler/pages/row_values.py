@@ -1,7 +1,7 @@
-"""Selectors and transforms: rows of a page and values of a row, as the rules of a definition say; pure.
+"""Selectors and transforms: finds the rows of a page and the values of a row by the rules of a definition.
 
-A row is a piece of markup (`parsel.Selector`), a JSON value or a line of text. What a listing makes of the values is
-`crawler.pages.extract`.
+Pure. A row is a piece of markup (`parsel.Selector`), a JSON value or a line of text. `crawler.pages.extract` makes
+posts of the values.
 """
 
 from __future__ import annotations
@@ -28,45 +28,50 @@ from crawler.pages.html_text import decode, lines_of, parse_html, squeeze, text_
 from data.sources.expression_checks import MAX_INPUT
 from data.sources.selector_rules import Rule
 
-# A literal in a script is read by a slow parser; no list of victims is longer.
+# Characters: a literal in a script is read by a slow parser; no list of victims is longer.
 MAX_LITERAL = 4 * 1024 * 1024
 _NO_ADDRESS = ("javascript:", "mailto:", "tel:", "about:", "data:;")
 
 
 @dataclass
 class Page:
-    """One parsed page and what went wrong while values were taken from it.
+    """One parsed page, and the problems that occurred while values were taken from it.
 
     Attributes:
-        url: its address. base: what links are joined to (`<base href>`). root: a Selector, a JSON value or text.
-        trouble: code and sentence -> how often.
+        url: its address. base: the address that links are joined to (`<base href>`). root: a Selector, a JSON value or
+            text.
+        problem_counts: "code: sentence" -> how often it occurred.
     """
 
     url: str
     root: Any
     base: str = ""
-    trouble: Counter[str] = field(default_factory=Counter)
+    problem_counts: Counter[str] = field(default_factory=Counter)
 
     def problems(self) -> tuple[str, ...]:
-        """One sentence for each kind of trouble."""
-        return tuple(f"{said} ({times} times)" if times > 1 else said for said, times in self.trouble.items())
+        """One sentence for each kind of problem."""
+        counts = self.problem_counts.items()
+        return tuple(f"{problem} ({times} times)" if times > 1 else problem for problem, times in counts)
 
     def absolute(self, link: str) -> str:
-        """The whole address of a link, its fragment kept; '' for what is no address."""
+        """The absolute address of a link, with its fragment; '' if the link is not an address."""
         link = link.strip()
         if not link or link.lower().startswith(_NO_ADDRESS):
             return ""
         try:
             return urljoin(self.base, link)
         except ValueError:
-            self.trouble["address: a link is not an address"] += 1
+            self.problem_counts["address: a link is not an address"] += 1
             return ""
 
 
-def parse(
+def parse_page(
     body: bytes, url: str, kind: str, *, charset: str = "auto", content_type: str = "", js: str | None = None
 ) -> Page:
-    """Parse a page as `html`, `xml`, `json` or `text`, or the literal that `js` finds; never fails: see `trouble`."""
+    """Parse a page as `html`, `xml`, `json` or `text`, or the script literal that `js` finds.
+
+    Never fails: what could not be parsed is in `problem_counts` of the page.
+    """
     text = decode(body, charset, content_type)
     page = Page(url, None, url)
     if js is not None:
@@ -75,7 +80,7 @@ def parse(
         try:
             page.root = orjson.loads(text)
         except orjson.JSONDecodeError:
-            page.trouble["json: the page is not JSON"] += 1
+            page.problem_counts["json: the page is not JSON"] += 1
     elif kind == "text":
         page.root = text
     elif kind == "xml":
@@ -83,7 +88,7 @@ def parse(
     else:
         root, whole = parse_html(text)
         if not whole:
-            page.trouble["html: the page is nested too deep and was cut there"] += 1
+            page.problem_counts["html: the page is nested too deep and was truncated there"] += 1
         if root is not None:
             page.root = Selector(root=root, type="html")
             page.base = _base(page.root, url)
@@ -93,7 +98,7 @@ def parse(
 def _xml(text: str, page: Page) -> Selector | None:
     root, sound = parse_xml(text)
     if not sound:
-        page.trouble["xml: the page is not well-formed and was repaired"] += 1
+        page.problem_counts["xml: the page is not well-formed and was repaired"] += 1
     if root is None:
         return None
     found = Selector(root=root, type="xml")
@@ -102,8 +107,8 @@ def _xml(text: str, page: Page) -> Selector | None:
 
 
 def parse_xml(text: str) -> tuple[Any, bool]:
-    """The root element of an XML document, None where nothing can be read; and whether it was well-formed."""
-    # the text is UTF-8 from here on, whatever the declaration says
+    """The root element of an XML document (None if nothing can be read), and whether the document was well-formed."""
+    # the text is passed on as UTF-8, whatever encoding the declaration names
     body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text.replace("\x00", ""), count=1).strip().encode("utf-8", "replace")
     parser = etree.XMLParser(
         recover=True, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, encoding="utf-8"
@@ -116,7 +121,7 @@ def parse_xml(text: str) -> tuple[Any, bool]:
 
 
 def _base(root: Selector, url: str) -> str:
-    """`<base href>` joined to the page's address: for joining links only, it allows no host."""
+    """`<base href>` joined to the address of the page. It serves for joining links only and does not allow a host."""
     href = root.xpath("string((//base/@href)[1])").get("").strip()
     try:
         return urljoin(url, href) if href else url
@@ -125,24 +130,24 @@ def _base(root: Selector, url: str) -> str:
 
 
 def literal_after(expression: str, text: str, page: Page) -> Any:
-    """The JavaScript literal that stands after the first match of an expression, None where there is none."""
-    match = compiled(expression).search(text)
+    """The JavaScript literal after the first match of an expression; None if there is none."""
+    match = compiled_expression(expression).search(text)
     if match is None:
-        page.trouble["js: nothing matches the expression"] += 1
+        page.problem_counts["js: nothing matches the expression"] += 1
         return None
     source = _balanced(text, match.end())
-    # JSON first, it is a hundred times faster; what is no JSON may still be a JavaScript literal
+    # JSON first, which is a hundred times faster to read; other text may still be a JavaScript literal
     for load in (orjson.loads, json5.loads):
         try:
             return load(source)
         except (ValueError, RecursionError):
             continue
-    page.trouble["js: what stands there is no literal"] += 1
+    page.problem_counts["js: there is no literal after the expression"] += 1
     return None
 
 
 def _balanced(text: str, start: int) -> str:
-    """The bracketed text that begins at or soon after `start`; '' where none does or it has no end."""
+    """The bracketed text at `start`, after any white space, `=`, `(` and `:`; '' if there is none or it has no end."""
     begin = re.compile(r"[\s=(:]*").match(text, start)
     at = begin.end() if begin else start
     if at >= len(text) or text[at] not in "[{":
@@ -167,7 +172,7 @@ def _balanced(text: str, start: int) -> str:
 
 
 @lru_cache(maxsize=512)
-def compiled(expression: str) -> re.Pattern[str]:
+def compiled_expression(expression: str) -> re.Pattern[str]:
     """A regular expression of a source file, compiled once."""
     return re.compile(expression)
 
@@ -180,8 +185,11 @@ def _jmespath(expression: str) -> Any:
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def rows(page: Page, each: Sequence[str]) -> list[Any]:
-    """The rows that the first selector with any finds; without selectors, lines of text, or the page as its one row."""
+def select_rows(page: Page, each: Sequence[str]) -> list[Any]:
+    """The rows that the first successful selector finds.
+
+    Without selectors: the lines of a text, the members of a JSON list, or else the whole page as one row.
+    """
     if page.root is None:
         return []
     if not each:
@@ -196,28 +204,28 @@ def rows(page: Page, each: Sequence[str]) -> list[Any]:
 
 
 def _select(page: Page, row: Any, selector: str) -> list[Any]:
-    """What one selector finds in a row: markup, strings or JSON values."""
+    """The markup, strings or JSON values that one selector finds in a row."""
     kind, _, expression = selector.partition(":")
     if kind in ("css", "xpath"):
         if not isinstance(row, Selector):
-            page.trouble[f"selector: '{kind}:' was used on what is no markup"] += 1
+            page.problem_counts[f"selector: '{kind}:' was used on a value that is not markup"] += 1
             return []
         try:
             return list(row.css(expression) if kind == "css" else row.xpath(expression))
         except ValueError:
-            page.trouble[f"selector: '{kind}:' cannot be applied here"] += 1
+            page.problem_counts[f"selector: '{kind}:' cannot be applied here"] += 1
             return []
     if kind == "js":
         text = row.get() if isinstance(row, Selector) else row
         found = literal_after(expression, text, page) if isinstance(text, str) else None
         return _members(found)
     if isinstance(row, Selector | str):
-        page.trouble[f"selector: '{kind}:' was used on what is no JSON"] += 1
+        page.problem_counts[f"selector: '{kind}:' was used on a value that is not JSON"] += 1
         return []
     try:
         found = _jmespath(expression).search(row)
     except (JMESPathError, TypeError, ValueError):
-        page.trouble[f"selector: '{kind}:' cannot be applied to this value"] += 1
+        page.problem_counts[f"selector: '{kind}:' cannot be applied to this value"] += 1
         return []
     return _members(found) if kind == "json" else _pairs(page, found)
 
@@ -230,7 +238,7 @@ def _members(found: Any) -> list[Any]:
 
 def _pairs(page: Page, found: Any) -> list[Any]:
     if found is not None and not isinstance(found, dict):
-        page.trouble["selector: 'map:' found no object"] += 1
+        page.problem_counts["selector: 'map:' found no object"] += 1
         return []
     return [{"key": key, "value": value} for key, value in (found or {}).items()]
 
@@ -238,13 +246,13 @@ def _pairs(page: Page, found: Any) -> list[Any]:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def value(page: Page, row: Any, rules: Sequence[Rule]) -> str:
-    """The first non-empty value that the rules find in a row, '' where there is none."""
+def first_value(page: Page, row: Any, rules: Sequence[Rule]) -> str:
+    """The first non-empty value that the rules find in a row; '' if there is none."""
     return next(_values(page, row, rules), "")
 
 
-def values(page: Page, row: Any, rules: Sequence[Rule]) -> list[str]:
-    """All non-empty values of the first rule that finds any."""
+def all_values(page: Page, row: Any, rules: Sequence[Rule]) -> list[str]:
+    """All non-empty values of the first rule that finds any; [] if none does."""
     for rule in rules:
         if found := list(_values(page, row, (rule,))):
             return found
@@ -288,11 +296,13 @@ def _as_text(rule: Rule, item: Any) -> str:
 def _transformed(page: Page, rule: Rule, text: str) -> str:
     if rule.re is not None:
         if len(text) > MAX_INPUT:
-            page.trouble[f"re: a value was cut to {MAX_INPUT} characters before the expression"] += 1
-        match = compiled(rule.re).search(text[:MAX_INPUT])
+            page.problem_counts[
+                f"re: a value was truncated to {MAX_INPUT} characters before the expression was applied"
+            ] += 1
+        match = compiled_expression(rule.re).search(text[:MAX_INPUT])
         if match is None:
             return ""
-        text = (match[1] if compiled(rule.re).groups else match[0]) or ""
+        text = (match[1] if compiled_expression(rule.re).groups else match[0]) or ""
     if rule.unquote:
         text = unquote(text)
     if rule.date and text.strip():
@@ -301,7 +311,7 @@ def _transformed(page: Page, rule: Rule, text: str) -> str:
 
 
 def _instant(page: Page, rule: Rule, text: str) -> str:
-    """ISO 8601 in UTC; the text as it is where it does not fit, for a time is only a hint."""
+    """A time in ISO 8601 and UTC; the text unchanged if it does not fit the format, because a time is only a hint."""
     try:
         match rule.date:
             case "iso":
@@ -318,5 +328,5 @@ def _instant(page: Page, rule: Rule, text: str) -> str:
             moment = moment.replace(tzinfo=ZoneInfo(rule.tz))
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError, TypeError):
-        page.trouble[f"date: a time is not written as {rule.date}"] += 1
+        page.problem_counts[f"date: a time is not written as {rule.date}"] += 1
         return text

@@ -1,7 +1,8 @@
-"""Looks at the files of a large body before it is fetched: the ends of zip and 7z archives by Range, a torrent, a listing.
+"""Previews of large bodies: lists the files of a body before it is downloaded.
 
-Every request goes through the crawl's own engine: allow-list, robots.txt and rate hold. What follows from a look is
-`crawler.alerts.preview_verdict`'s, in the runner.
+The file list comes from the end of a zip or 7z archive (fetched by HTTP Range), from a torrent file, or from the
+listing itself. Every request goes through the crawl's own engine, so that allow-list, robots.txt and rate apply. What
+follows from a preview is decided in the runner, by `crawler.alerts.preview_verdict`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from scrapy.http import Response
 
-from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
+from crawler.preview.seven_zip_directory import HEAD, compressed_header, decompress_header, find_header, read_header
 from crawler.preview.torrent_file import read_torrent
 from crawler.preview.zip_directory import find_directory, read_directory
 from crawler.process.control_frames import FileListPreview
@@ -24,11 +25,11 @@ from data.errors import InputError
 from data.hashing.file_fingerprints import FileEntry, FileFingerprinter, encode_fingerprints
 from data.model import Post
 
-EARLY = "tocsin_early"
-"""The key of a request's `meta`: it asks for the end of a file alone."""
-# One byte in so many is fetched for a look, at most.
+PREVIEW = "tocsin_preview"
+"""A key of a request's `meta`: the request asks for the end of a file only."""
+# At most one byte in this many is fetched for a preview.
 SHARE = 1000
-# The end of an archive without a long comment, and the most that is asked for at once where its size is known.
+# Bytes: the end of an archive that has no long comment, and the most that is requested at once if the size is known.
 TAIL, LONG_TAIL = 4096, 2**16
 _ARCHIVE = re.compile(r"\.(zip|jar|zipx|apk|xlsx|docx|7z)$", re.IGNORECASE)
 _SEVEN_ZIP = re.compile(r"\.7z$", re.IGNORECASE)
@@ -37,28 +38,28 @@ _EXACT = re.compile(r"\d{1,18}")
 
 
 class Fetch(Protocol):
-    """Asks for an address over the crawl's road."""
+    """Requests an address through the crawl's engine."""
 
     async def __call__(
         self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
     ) -> Response | Trouble:
-        """Its answer."""
+        """The answer, or why there is none."""
         ...
 
 
 def exact_size(post: Post) -> int:
-    """The size that a listing says to the byte; 0 where it says none, or a rounded one."""
+    """The size of a post's body as its listing states it, if it is exact to the byte; else 0."""
     text = post.fields.get("size", "").strip()
     return int(text) if _EXACT.fullmatch(text) else 0
 
 
 def tail_header(url: str, above: int, size: int = 0) -> dict[str, str]:
-    """What asks for the end of an archive instead of the whole; {} where it is none, or too small for a look.
+    """Headers that request the end of an archive only; {} if the file is not an archive, or too small for a preview.
 
     Args:
         url: of the file.
-        above: size from which a look is made.
-        size: of the file, 0 where it is not known.
+        above: bytes; larger archives are previewed.
+        size: of the file, 0 if it is not known.
     """
     if not _ARCHIVE.search(file_name(url)) or 0 < size < above:
         return {}
@@ -66,21 +67,21 @@ def tail_header(url: str, above: int, size: int = 0) -> dict[str, str]:
 
 
 def is_tail(response: Response) -> bool:
-    """Whether an answer is to a request for an end of a file, and not the file itself."""
+    """Whether an answer is the end of a file that `tail_header` requested, and not the whole file."""
     asked = response.request
-    return bool(asked is not None and asked.meta.get(EARLY) and response.status in (206, 416))
+    return bool(asked is not None and asked.meta.get(PREVIEW) and response.status in (206, 416))
 
 
-async def look_at_archive(
-    response: Response, fetch: Fetch, above: int, printer: FileFingerprinter
+async def preview_archive(
+    response: Response, fetch: Fetch, above: int, fingerprinter: FileFingerprinter
 ) -> FileListPreview | None:
-    """What the end of an archive says of its files; None where it says nothing, or a look is not worth it.
+    """The file list from the end of an archive; None if there is none there, or the archive is too small.
 
     Args:
         response: for which `is_tail` holds.
-        fetch: asks for its address once more.
-        above: size from which a look is made.
-        printer: of the case.
+        fetch: requests its address once more.
+        above: bytes; larger archives are previewed.
+        fingerprinter: of the case.
     """
     ends = _Ends.of(response, fetch)
     if ends is None or ends.total < above:
@@ -92,16 +93,16 @@ async def look_at_archive(
         else:
             found = await _zip_files(ends)
     except InputError:
-        # the examiner gets it whole, and tells what it is
+        # the examiner gets the whole file and reports what it is
         return None
-    return None if found is None else _told(*found, ends.fetched, ends.total, printer)
+    return None if found is None else _preview(*found, ends.fetched, ends.total, fingerprinter)
 
 
 class _Ends:
-    """Bytes of a file of which the last ones came; others are asked for, up to a share of all.
+    """Reads ranges of a file whose last bytes have arrived; other ranges are requested, up to 1/`SHARE` of the file.
 
     Attributes:
-        total: size of the file. fetched: bytes that came.
+        total: size of the file. fetched: bytes that have arrived.
     """
 
     def __init__(self, response: Response, fetch: Fetch, first: int, total: int) -> None:
@@ -111,7 +112,7 @@ class _Ends:
 
     @classmethod
     def of(cls, response: Response, fetch: Fetch) -> _Ends | None:
-        """None where the answer is not the end of a file."""
+        """From the answer to a request for the end; None if it is something else."""
         part = content_range(response.headers) if response.status == 206 else None
         if part is None or part.total is None or part.last != part.total - 1:
             return None
@@ -121,11 +122,14 @@ class _Ends:
 
     @property
     def tail(self) -> bytes:
-        """The bytes at the end that came first."""
+        """The bytes at the end of the file that arrived first."""
         return self._response.body
 
     async def read(self, start: int, size: int, *, whole: bool = True) -> bytes | None:
-        """Some bytes; None where they do not come, or would be too many. Not all of them, where `whole` is false."""
+        """A range of the file; None if it does not arrive, or is larger than what may still be fetched.
+
+        With `whole` false, a range that is too large is shortened at its end instead.
+        """
         if start >= self._first:
             return self.tail[start - self._first : start - self._first + size]
         wanted = min(size, self.total // SHARE - self.fetched)
@@ -137,7 +141,7 @@ class _Ends:
         headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
         answer = await self._fetch(url, headers, {STREAM: wanted})
         if isinstance(answer, StreamedResponse):
-            # more than was asked for
+            # more bytes than were requested
             await answer.close()
             return None
         if (
@@ -154,7 +158,7 @@ class _Ends:
 
 
 async def _zip_files(ends: _Ends) -> tuple[str, list[FileEntry], bool] | None:
-    """How it was looked at, files, and whether they are all; None where it is no zip archive, or they cannot be had."""
+    """Kind of archive, files, and whether the list is complete; None if it is not zip, or the list is not available."""
     directory = find_directory(ends.tail, ends.total)
     if directory is None:
         return None
@@ -166,54 +170,54 @@ async def _zip_files(ends: _Ends) -> tuple[str, list[FileEntry], bool] | None:
 
 
 async def _seven_zip_files(ends: _Ends) -> tuple[str, list[FileEntry], bool] | None:
-    """The same of a 7z archive, which may keep its names secret; raises InputError where it is damaged."""
+    """The same for a 7z archive, whose names may be encrypted; raises InputError if it is damaged."""
     head = await ends.read(0, HEAD)
-    place = None if head is None else find_header(head, ends.total)
-    header = None if place is None else await ends.read(place.start, place.size)
-    if header is None or place is None or not place.holds(header):
+    location = None if head is None else find_header(head, ends.total)
+    header = None if location is None else await ends.read(location.start, location.size)
+    if header is None or location is None or not location.holds(header):
         return None
-    inner = packed_header(header)
+    inner = compressed_header(header)
     if inner is not None:
         if inner.locked:
             return "7z, locked", [], False
-        data = await ends.read(inner.place.start, inner.place.size)
+        data = await ends.read(inner.location.start, inner.location.size)
         if data is None:
             return None
-        header = unpack_header(inner, data)
+        header = decompress_header(inner, data)
     files = read_header(header)
     return ("7z", files, True) if files else None
 
 
-def look_at_torrent(name: str, body: bytes, printer: FileFingerprinter) -> FileListPreview | None:
-    """What a torrent file says of what it stands for; None where it is none."""
+def preview_torrent(name: str, body: bytes, fingerprinter: FileFingerprinter) -> FileListPreview | None:
+    """The file list of a torrent file; None if the body is not a torrent file."""
     if not _TORRENT.search(name):
         return None
     try:
         files = read_torrent(body)
     except InputError:
-        # the examiner gets it like any other file, and tells what it is
+        # the examiner gets the body like any other file and reports what it is
         return None
     # a torrent may claim sizes whose sum no signed number of 64 bits holds: then the largest one is reported
     total = min(sum(file.size for file in files), 2**63 - 1)
-    return _told("torrent", files, True, len(body), total, printer)
+    return _preview("torrent", files, True, len(body), total, fingerprinter)
 
 
-def look_at_listing(post: Post, url: str, above: int, printer: FileFingerprinter) -> FileListPreview | None:
-    """What a folder says of one large file; None where it does not say its size to the byte."""
+def preview_from_listing(post: Post, url: str, above: int, fingerprinter: FileFingerprinter) -> FileListPreview | None:
+    """One large file as its listing states it; None if the listing does not state its size to the byte."""
     size = exact_size(post)
     if size < above or _ARCHIVE.search(file_name(url)):
         return None
-    return _told("listing", [FileEntry(post.title or file_name(url), size)], True, 0, size, printer)
+    return _preview("listing", [FileEntry(post.title or file_name(url), size)], True, 0, size, fingerprinter)
 
 
-def _told(
-    how: str, files: list[FileEntry], complete: bool, fetched: int, total: int, printer: FileFingerprinter
+def _preview(
+    how: str, files: list[FileEntry], complete: bool, fetched: int, total: int, fingerprinter: FileFingerprinter
 ) -> FileListPreview:
-    """As it goes to the runner."""
-    rows = ((*printer.fingerprints(file), file.size) for file in files)
+    """A preview as it is sent to the runner."""
+    rows = ((*fingerprinter.fingerprints(file), file.size) for file in files)
     return FileListPreview(how=how, complete=complete, files=encode_fingerprints(rows), fetched=fetched, total=total)
 
 
 def file_name(address: str) -> str:
-    """The last part of an address."""
+    """The file name at the end of an address; `page` if there is none."""
     return urlsplit(address).path.rpartition("/")[2] or "page"

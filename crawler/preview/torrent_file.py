@@ -1,4 +1,4 @@
-"""The files that a .torrent file names, of version 1, 2 or both; no swarm is ever joined, so their content stays unseen.
+"""Reads the file list of a .torrent file of version 1, 2 or both. No swarm is ever joined: the content stays unread.
 
 Source: BEP 3 (bencoding, `files` and `length`), BEP 52 (`file tree`).
 """
@@ -11,7 +11,7 @@ from typing import Any
 from data.errors import InputError
 from data.hashing.file_fingerprints import FileEntry
 
-# Nesting that is followed: a tree of folders takes two levels for each.
+# Levels of nesting that are read; a folder of a file tree takes two.
 MAX_DEPTH = 100
 MAX_FILES = 200_000
 _NUMBER = re.compile(rb"i(0|-?[1-9]\d{0,18})e")
@@ -19,18 +19,18 @@ _LENGTH = re.compile(rb"(0|[1-9]\d{0,8}):")
 
 
 def read_torrent(data: bytes) -> list[FileEntry]:
-    """The files of a torrent, those that only pad left out.
+    """The files of a torrent, without padding files.
 
     Raises:
-        InputError: this is no torrent file.
+        InputError: the data is not a torrent file.
     """
     try:
         value, at = _value(data, 0, 0)
     except (IndexError, RecursionError) as error:
-        raise InputError("the torrent file is cut") from error
+        raise InputError("the torrent file is incomplete") from error
     info = value.get(b"info") if isinstance(value, dict) and at == len(data) else None
     if not isinstance(info, dict):
-        raise InputError("this is no torrent file")
+        raise InputError("this is not a torrent file")
     title = _text(info.get(b"name"))
     if isinstance(tree := info.get(b"file tree"), dict):
         return [FileEntry(name, size) for name, size in _tree(tree, "")]
@@ -70,7 +70,7 @@ def _size(value: Any) -> int:
 
 
 def _value(data: bytes, at: int, depth: int) -> tuple[Any, int]:
-    """The value that begins at a place, and where it ends."""
+    """The bencoded value that begins at `at`, and where it ends."""
     if depth > MAX_DEPTH:
         raise InputError("the torrent file is nested too deep")
     kind = data[at : at + 1]
@@ -95,4 +95,4 @@ def _value(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     if (length := _LENGTH.match(data, at)) and length.end() + int(length[1]) <= len(data):
         end = length.end() + int(length[1])
         return data[length.end() : end], end
-    raise InputError("the torrent file is damaged, or is none")
+    raise InputError("the torrent file is damaged, or is not a torrent file")

@@ -1,7 +1,8 @@
-"""The files that a zip archive names at its end, from its last bytes alone; who fetches them is `crawler.preview.file_list`.
+"""Reads the file list of a zip archive from the central directory at its end, for a preview.
 
-Only names, sizes and checksums are taken, with plain arithmetic: nothing is unpacked, nothing is believed but for an
-early look. The archive itself is read by `crawler.readers.archives.zip_archive`, in the sandbox.
+`crawler.preview.file_list` fetches the bytes. Only names, sizes and checksums are read, with plain arithmetic and
+without decompressing anything, and they serve for the preview alone: the archive itself is read by
+`crawler.readers.archives.zip_archive`, in the sandbox.
 
 Source: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3.12 to 4.3.16 and 4.5.3.
 """
@@ -20,7 +21,7 @@ _IN_EXTRA, _IN_EXTRA16 = 0xFFFFFFFF, 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where the directory of an archive lies: first byte, size, number of its entries."""
+    """Where the central directory of an archive is: first byte, size, and number of entries."""
 
     start: int
     size: int
@@ -28,7 +29,7 @@ class Directory:
 
 
 def find_directory(tail: bytes, total: int) -> Directory | None:
-    """Where the directory lies; None where the bytes hold no end of a zip archive.
+    """Where the central directory is; None if the bytes do not hold the end of a zip archive.
 
     Args:
         tail: the last bytes of the archive.
@@ -43,7 +44,7 @@ def find_directory(tail: bytes, total: int) -> Directory | None:
 
 def _directory(tail: bytes, at: int, total: int) -> Directory | None:
     entries, size, offset = struct.unpack_from("<HII", tail, at + 10)
-    # where it lies is counted back from its end: what stands before an archive moves all that it says of itself
+    # its place is counted back from its end: bytes in front of an archive shift all offsets that the archive states
     end = total - len(tail) + at
     if entries == _IN_EXTRA16 or _IN_EXTRA in (size, offset):
         if at < 20 or tail[at - 20 : at - 16] != _LOCATOR:
@@ -58,14 +59,14 @@ def _directory(tail: bytes, at: int, total: int) -> Directory | None:
 
 
 def read_directory(data: bytes, entries: int) -> tuple[list[FileEntry], bool]:
-    """The files of a directory, folders left out, and whether it could be read to its last entry."""
+    """The files of a central directory, without folders, and whether it could be read to its last entry."""
     files: list[FileEntry] = []
     at = 0
     for _ in range(entries):
         if at + _ENTRY_SIZE > len(data) or data[at : at + 4] != _ENTRY:
             return files, False
         flags, method = struct.unpack_from("<HH", data, at + 8)
-        crc, _packed, size, name_size, extra_size, comment_size = struct.unpack_from("<IIIHHH", data, at + 16)
+        crc, _compressed, size, name_size, extra_size, comment_size = struct.unpack_from("<IIIHHH", data, at + 16)
         name = data[at + _ENTRY_SIZE : at + _ENTRY_SIZE + name_size]
         extra_at = at + _ENTRY_SIZE + name_size
         at = extra_at + extra_size + comment_size
@@ -78,13 +79,13 @@ def read_directory(data: bytes, entries: int) -> tuple[list[FileEntry], bool]:
         if name.endswith(b"/"):
             continue
         text = name.decode("utf-8" if flags & 0x800 else "cp437", "replace")
-        # AE-2 (method 99) leaves the checksum out: it would say something of what is encrypted
+        # encryption AE-2 (method 99) leaves the checksum out, because it would reveal something about the content
         files.append(FileEntry(text, size, None if method == 99 and not crc else crc))
     return files, True
 
 
 def _long_size(extra: bytes) -> int | None:
-    """The size that stands in the field of zip64."""
+    """The size in the zip64 extra field; None if there is none."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)

@@ -2,7 +2,8 @@
 
 Both sides import this module, so that each frame is defined once: the runner sends one `Job`, then answers the
 questions of the crawl process. The wire format is the table of docs/architecture.md, section 4. Reading is strict: a
-field that is missing, unknown or of the wrong type raises `WireError`. How frames travel is in `crawler.process.frames`.
+field that is missing, unknown or of the wrong type raises `WireError`. How frames travel is in
+`crawler.process.frames`.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class Done(Part):
 
 
 class Lost(Part):
-    """The runner no longer holds the lease of the crawl: the crawl process must stop. A possible answer to any question."""
+    """The runner no longer holds the lease of the crawl: the crawl process must stop. Possible for any question."""
 
     lost: Literal[True]
 

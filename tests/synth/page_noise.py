@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from crawler.fetching.platform_loader import PlatformLoader
-from crawler.pages.post_fields import traits_of, version_of
+from crawler.pages.post_fields import listing_fields, version_of
 from data.sources.definition import Definition
 from data.sources.source_files import build_definition, load_source
 from data.store.posts import PostRow
@@ -295,7 +295,7 @@ def _look(definition: Definition, name: str, page: bytes, now: datetime, store: 
     posts = PlatformLoader().platform(definition.platform).read_listing(definition, page, url, kind).posts
     rows, natives = [], {}
     for post in posts:
-        traits = traits_of(KEY, post, now)
+        traits = listing_fields(KEY, post, now)
         rows.append(PostRow(f"{name}/{post.native}", version_of(KEY, traits), "http://x/", b"due", fields=traits))
         natives[rows[-1].id] = post.native
     crawl = LeasedCrawl(store, name, now=now)

@@ -8,7 +8,7 @@ from crawler.fetching.listing_walk import Walk
 def walked(walk: Walk, *pages: tuple[str, str, str]) -> int:
     """How many of the pages (ids, settled, to examine) are asked for."""
     for number, (ids, settled, examine) in enumerate(pages, 1):
-        if not walk.page(list(ids), set(settled), set(examine), more=number < len(pages)):
+        if not walk.take_page(list(ids), set(settled), set(examine), more=number < len(pages)):
             return number
     return len(pages)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.pages.deadlines import deadlines
+from crawler.pages.deadlines import find_deadlines
 
 # a Wednesday
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -16,7 +16,7 @@ HOUR, DAY = 60, 1440
 
 
 def at(text: str) -> str:
-    [found] = deadlines(text, NOW)
+    [found] = find_deadlines(text, NOW)
     assert found.at is not None
     return datetime.fromtimestamp(found.at * 60, UTC).strftime("%Y-%m-%d %H:%M")
 
@@ -39,7 +39,7 @@ def at(text: str) -> str:
     ],
 )
 def test_a_span_counts_from_its_writing(text, minutes):
-    [found] = deadlines(text, NOW)
+    [found] = find_deadlines(text, NOW)
     assert (found.at, found.after) == (None, minutes)
 
 
@@ -89,15 +89,15 @@ def test_a_day_is_the_next_one_of_its_name(text, expected):
     ],
 )
 def test_other_times_are_no_announcement(text):
-    assert deadlines(text, NOW) == []
+    assert find_deadlines(text, NOW) == []
 
 
 def test_each_time_is_told_once_and_the_phrase_holds_no_text_of_the_post():
-    found = deadlines("Zwiebelturm: part 2 in 48h. Again: part 2 in 48 hours! Deadline 2026-12-01.", NOW)
+    found = find_deadlines("Zwiebelturm: part 2 in 48h. Again: part 2 in 48 hours! Deadline 2026-12-01.", NOW)
     assert [each.phrase for each in found] == ["in 48 h", "2026-12-01"]
 
 
 @given(st.text(max_size=400))
 def test_any_text_is_read(text):
-    for each in deadlines(text + " will be published in 2 days", NOW):
+    for each in find_deadlines(text + " will be published in 2 days", NOW):
         assert each.at is not None or each.after

@@ -11,7 +11,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.pages.extract import Listing, classify, completed, harvest, item_url, read_item, read_listing, read_raw
+from crawler.pages.extract import (
+    Listing,
+    classify,
+    harvest,
+    item_url,
+    read_item,
+    read_listing,
+    read_raw,
+    with_raw_address,
+)
 from crawler.pages.html_text import decode, text_of
 from data.errors import SourceError
 from data.model import Post
@@ -103,7 +112,7 @@ def test_a_json_rule_finds_its_value(name):
 def test_a_selector_of_the_wrong_kind_is_a_problem_and_no_crash():
     definition = define(list={"as": "json", "each": "json:rows", "fields": {"id": "json:id", "title": "css:h3"}})
     listing = read(definition, '{"rows": [{"id": 1}, {"id": 2}]}', "application/json")
-    assert listing.problems == ("selector: 'css:' was used on what is no markup (2 times)",)
+    assert listing.problems == ("selector: 'css:' was used on a value that is not markup (2 times)",)
 
 
 LINKS = {
@@ -407,7 +416,7 @@ def test_the_group_of_a_link_is_its_id_there_and_leads_to_its_bytes():
     [post] = harvest(define(follow=follow), ["https://paste.example/p/k7?x=1", "https://paste.example/p/k7#y"])
     assert (post.native, post.url) == ("k7", "https://paste.example/p/k7?x=1")
     pastes = define(url="https://paste.example/", raw={"url": "https://paste.example/raw/{id}"})
-    assert completed(pastes, post).raw == "https://paste.example/raw/k7"
+    assert with_raw_address(pastes, post).raw == "https://paste.example/raw/k7"
 
 
 # --- markup and bytes ------------------------------------------------------------------------------------------------
@@ -510,7 +519,7 @@ def test_a_parser_of_ones_own_is_called_and_its_failure_named_without_its_words(
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert read(define(parser="own_parser:good"), "x").posts[0].native == "x"
-    for name, words in (("bad", "KeyError"), ("odd", "no Listing"), ("none", "imported")):
+    for name, words in (("bad", "KeyError"), ("odd", "did not return a Listing"), ("none", "imported")):
         with pytest.raises(SourceError, match=words) as caught:
             read(define(parser=f"own_parser:{name}"), "SECRET")
         assert "SECRET" not in str(caught.value)

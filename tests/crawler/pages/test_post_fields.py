@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.pages.post_fields import plain_link, text_traits, timer_end, traits_of, version_of
+from crawler.pages.post_fields import listing_fields, plain_link, text_fields, timer_end, version_of
 from data.model import Post
 from data.store.post_changes import changes
 
@@ -21,7 +21,7 @@ POST = Post(
 
 
 def traits(post: Post, now: datetime = NOW):
-    return traits_of(KEY, post, now)
+    return listing_fields(KEY, post, now)
 
 
 def changed(other: Post, now: datetime = NOW) -> dict[str, str]:
@@ -122,9 +122,9 @@ def test_phrases_say_what_changed_without_text_of_the_post():
 
 @given(st.text(max_size=300), st.text(max_size=80))
 def test_any_text_gives_traits_that_hold_none_of_its_words(text, link):
-    found = text_traits(KEY, text + " Zwiebelturm", [link])
+    found = text_fields(KEY, text + " Zwiebelturm", [link])
     assert "zwiebelturm" not in str(found).lower()
-    assert text_traits(KEY, text + " Zwiebelturm", [link]) == found
+    assert text_fields(KEY, text + " Zwiebelturm", [link]) == found
 
 
 def test_a_link_keeps_what_names_its_file():

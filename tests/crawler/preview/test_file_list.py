@@ -1,4 +1,4 @@
-"""Archives on a real server are known again by their last bytes, before they are fetched."""
+"""Previews: the file list of an archive on a real server is fetched and assessed before the archive is downloaded."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def pack(path: Path, tables: dict[str, bytes], filler: int = 0) -> None:
 
 
 def pad(path: Path) -> None:
-    """Make an archive large by what stands before it."""
+    """Make an archive large by putting zeros in front of it."""
     path.write_bytes(bytes(2**21) + path.read_bytes())
 
 
 @pytest.fixture
 def watched(tmp_path: Path, nginx: Nginx):
-    """A home that knows three tables as a release, and the folder of the server that it watches."""
+    """A home with three tables registered as a release, the folder of the server that it watches, and all tables."""
     home = tmp_path / "home"
     must(None, "init", home)
-    crowd = people(3, 120)
-    tables = {f"DUPONT Jean {at}.csv": to_csv(crowd[at * 30 : at * 30 + 30]) for at in range(4)}
+    group = people(3, 120)
+    tables = {f"DUPONT Jean {at}.csv": to_csv(group[at * 30 : at * 30 + 30]) for at in range(4)}
     known = tmp_path / "part1.zip"
     pack(known, dict(list(tables.items())[:3]))
     must(home, "incident", "add", "Vendor")
@@ -62,7 +62,7 @@ def events(home: Path) -> list[dict]:
         ]
 
 
-def test_a_superset_of_200_mb_is_told_from_its_last_bytes_and_confirmed(watched, nginx: Nginx):
+def test_a_superset_of_200_mb_is_recognised_by_its_last_bytes_and_confirmed(watched, nginx: Nginx):
     home, folder, tables = watched
     pack(folder / "all.zip", tables, filler=BIG)
     size = (folder / "all.zip").stat().st_size
@@ -75,10 +75,10 @@ def test_a_superset_of_200_mb_is_told_from_its_last_bytes_and_confirmed(watched,
     assert early["bytes_unknown"] == BIG + len(tables["DUPONT Jean 3.csv"])
     answers = nginx.served(f"{folder.name}/all.zip")
     assert [status for status, _ in answers] == [206, 200]
-    looked = sum(sent for status, sent in answers if status == 206)
-    assert looked == early["fetched"] <= size / 1000
+    fetched = sum(sent for status, sent in answers if status == 206)
+    assert fetched == early["fetched"] <= size / 1000
     assert answers[-1][1] == size
-    # the full examination agrees, and says so in both
+    # the full examination confirms the preview, and both events state it
     assert (early["outcome"], early["full_verdict"]) == ("confirmed", "superset")
     assert full["kind"] == "further_release"
     assert full["early_looks"] == [{"verdict": "superset", "outcome": "confirmed"}]
@@ -88,53 +88,55 @@ def test_a_superset_of_200_mb_is_told_from_its_last_bytes_and_confirmed(watched,
     assert b"DUPONT" not in database
 
 
-def test_what_each_kind_of_file_says_early_and_what_the_examination_makes_of_it(watched, nginx: Nginx, tmp_path: Path):
+def test_each_kind_of_file_is_previewed_and_the_examination_confirms_or_corrects_it(
+    watched, nginx: Nginx, tmp_path: Path
+):
     home, folder, tables = watched
     (home / "tocsin.toml").write_text('[crawl]\nearly_above = "1MiB"\nrate = 1000\n')
     names = list(tables)
     known = {name: tables[name] for name in names[:3]}
-    # the same people once more, as another file: by files a superset, by records all known
-    pack(folder / "dressed.zip", {**known, "copy.csv": tables[names[0]].replace(b",", b";")}, filler=0)
-    pad(folder / "dressed.zip")
+    # the same people once more in another file: a superset by its files, but all of its records are known
+    pack(folder / "reformatted.zip", {**known, "copy.csv": tables[names[0]].replace(b",", b";")}, filler=0)
+    pad(folder / "reformatted.zip")
     pack(folder / "other.zip", {"n.txt": b"nothing of ours " * 9}, filler=2**21)
     (folder / "small.zip").write_bytes((tmp_path / "part1.zip").read_bytes())
     pieces = [{b"length": len(text), b"path": [b"x", name.encode()]} for name, text in known.items()]
-    noise = random.Random(1).randbytes(5 * 2**20)
-    members = [*((name, text) for name, text in tables.items()), ("backup.bin", noise)]
+    filler = random.Random(1).randbytes(5 * 2**20)
+    members = [*((name, text) for name, text in tables.items()), ("backup.bin", filler)]
     (folder / "all.7z").write_bytes(archives.written("7zip", members, **{"compression-level": "1"}))
     (folder / "locked.7z").write_bytes(archives.seven_zip_locked(bytes(5 * 2**20)))
     (folder / "t.torrent").write_bytes(bencode({b"info": {b"name": b"t", b"files": pieces}}))
     tocsin(home, "crawl", "dir")
     found = events(home)
-    looks = {(each["how"], each["verdict"]): each for each in found if each["kind"] == "early_look"}
-    assert set(looks) == {
+    previews = {(each["how"], each["verdict"]): each for each in found if each["kind"] == "early_look"}
+    assert set(previews) == {
         ("zip", "superset"),
         ("zip", "new"),
         ("torrent", "re-post"),
         ("7z", "superset"),
         ("7z, locked", "undecided"),
     }
-    seven = looks["7z", "superset"]
+    seven = previews["7z", "superset"]
     assert (seven["files"], seven["files_known"], seven["outcome"]) == (5, 3, "confirmed")
     answers = nginx.served(f"{folder.name}/all.7z")
-    # its end, its first 32 bytes, and the whole
+    # requests for the end, for the first 32 bytes, and for the whole file
     assert [status for status, _ in answers] == [206, 206, 200]
     assert sum(sent for _, sent in answers[:2]) == seven["fetched"] <= answers[2][1] / 1000
-    locked = looks["7z, locked", "undecided"]
+    locked = previews["7z, locked", "undecided"]
     assert (locked["files"], locked["outcome"], locked["severity"]) == (0, "open", "notice")
-    assert "names are encrypted" in must(home, "alert", "show", locked["id"])
-    assert (looks["torrent", "re-post"]["by_name"], looks["torrent", "re-post"]["outcome"]) == (3, "open")
-    assert looks["zip", "new"]["outcome"] == "confirmed"
-    # what rang and was wrong rings once more, and says so
+    assert "the archive encrypts its file names" in must(home, "alert", "show", locked["id"])
+    assert (previews["torrent", "re-post"]["by_name"], previews["torrent", "re-post"]["outcome"]) == (3, "open")
+    assert previews["zip", "new"]["outcome"] == "confirmed"
+    # if a preview alert proves wrong, one correction is sent
     wrong = [each for each in found if each["kind"] == "early_look" and each["outcome"] == "corrected"]
     assert [each["severity"] for each in wrong] == ["warning", "warning"]
     assert wrong[1]["of_event"] == wrong[0]["id"]
-    assert "corrected: the full examination says" in must(home, "alert", "show", wrong[1]["id"])
-    # what is under the size is not looked at, and fetched once
+    assert "corrected by the full examination" in must(home, "alert", "show", wrong[1]["id"])
+    # an archive below the minimum size is not previewed, and is downloaded once
     assert [status for status, _ in nginx.served(f"{folder.name}/small.zip")] == [200]
 
 
-def test_a_server_without_ranges_is_asked_once_and_an_attachment_is_looked_at(watched, nginx: Nginx, tmp_path: Path):
+def test_a_server_without_ranges_gets_one_request_and_attachments_are_previewed(watched, nginx: Nginx, tmp_path: Path):
     home, folder, tables = watched
     (home / "tocsin.toml").write_text('[crawl]\nearly_above = "1MiB"\nrate = 1000\n')
     for name in ("whole.zip", "part.zip"):
@@ -154,6 +156,6 @@ def test_a_server_without_ranges_is_asked_once_and_an_attachment_is_looked_at(wa
     tocsin(home, "crawl", "board")
     assert [status for status, _ in nginx.served(f"noranges/{folder.name}/whole.zip")] == [200]
     assert [status for status, _ in nginx.served(f"html/{folder.name}/part.zip")] == [206, 200]
-    looks = [each for each in events(home) if each["kind"] == "early_look"]
-    assert [(each["verdict"], each["outcome"]) for each in looks] == [("superset", "confirmed")]
+    previews = [each for each in events(home) if each["kind"] == "early_look"]
+    assert [(each["verdict"], each["outcome"]) for each in previews] == [("superset", "confirmed")]
     assert len([each for each in events(home) if each["kind"] in ("further_release", "repost")]) >= 1

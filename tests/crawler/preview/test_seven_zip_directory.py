@@ -1,4 +1,4 @@
-"""Headers of 7z archives as libarchive writes them, as nobody does, and damaged ones."""
+"""Headers of 7z archives: as libarchive writes them, built by hand, and damaged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.preview.seven_zip_directory import HEAD, find_header, packed_header, read_header, unpack_header
+from crawler.preview.seven_zip_directory import HEAD, compressed_header, decompress_header, find_header, read_header
 from data.errors import InputError
 from data.hashing.file_fingerprints import FileEntry
 from tests.synth import archives
@@ -23,31 +23,33 @@ MEMBERS = [
 
 
 def header_of(data: bytes) -> bytes:
-    place = find_header(data[:HEAD], len(data))
-    assert place is not None
-    header = data[place.start : place.start + place.size]
-    assert place.holds(header)
+    location = find_header(data[:HEAD], len(data))
+    assert location is not None
+    header = data[location.start : location.start + location.size]
+    assert location.holds(header)
     return header
 
 
 def files_of(data: bytes) -> list[FileEntry]:
     header = header_of(data)
-    inner = packed_header(header)
+    inner = compressed_header(header)
     if inner is not None:
-        header = unpack_header(inner, data[inner.place.start : inner.place.start + inner.place.size])
+        header = decompress_header(inner, data[inner.location.start : inner.location.start + inner.location.size])
     return read_header(header)
 
 
-def with_header(header: bytes, packed: bytes = b"") -> bytes:
-    start = struct.pack("<QQI", len(packed), len(header), crc32(header))
-    return b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", crc32(start)) + start + packed + header
+def with_header(header: bytes, streams: bytes = b"") -> bytes:
+    start = struct.pack("<QQI", len(streams), len(header), crc32(header))
+    return b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", crc32(start)) + start + streams + header
 
 
-def encoded(packed: bytes, size: int, method: bytes, properties: bytes = b"") -> bytes:
-    """A header that says that another one is packed; all sizes below 128."""
+def encoded(compressed: bytes, size: int, method: bytes, properties: bytes = b"") -> bytes:
+    """A header that describes another one, which is compressed; all sizes are below 128."""
     flags = len(method) | (0x20 if properties else 0)
     coder = bytes([flags]) + method + (bytes([len(properties)]) + properties if properties else b"")
-    return b"\x17\x06\0\1\x09" + bytes([len(packed)]) + b"\0\x07\x0b\1\0\1" + coder + b"\x0c" + bytes([size]) + b"\0\0"
+    return (
+        b"\x17\x06\0\1\x09" + bytes([len(compressed)]) + b"\0\x07\x0b\1\0\1" + coder + b"\x0c" + bytes([size]) + b"\0\0"
+    )
 
 
 @pytest.mark.parametrize("compression", ["lzma1", "lzma2", "bzip2", "deflate", "ppmd", "store"])
@@ -58,21 +60,21 @@ def test_names_sizes_and_checksums_are_those_of_the_files(compression: str) -> N
     )
 
 
-def test_a_header_that_is_not_packed_is_read() -> None:
+def test_a_header_that_is_not_compressed_is_read() -> None:
     table = b"nom;prenom\n" * 9
     whole = archives.seven_zip("people.csv", table, len(table), b"\0", b"", crc32(table))
     assert files_of(whole) == [FileEntry("people.csv", len(table), crc32(table))]
 
 
-def test_a_copied_header_is_read_and_one_of_unknown_packing_is_told() -> None:
+def test_a_stored_header_is_read_and_an_unknown_compression_is_reported() -> None:
     plain = header_of(archives.seven_zip("a.csv", b"abc", 3, b"\0", b""))
     assert files_of(with_header(encoded(plain, len(plain), b"\0"), plain)) == [FileEntry("a.csv", 3)]
-    with pytest.raises(InputError, match="not read here"):
+    with pytest.raises(InputError, match="not supported here"):
         files_of(with_header(encoded(plain, len(plain), b"\4\1\x08"), plain))
 
 
-def test_an_encrypted_header_says_so_and_nothing_else() -> None:
-    inner = packed_header(header_of(archives.seven_zip_locked()))
+def test_an_encrypted_header_is_recognised_as_locked() -> None:
+    inner = compressed_header(header_of(archives.seven_zip_locked()))
     assert inner is not None
     assert inner.locked
 
@@ -83,11 +85,11 @@ def test_an_encrypted_header_says_so_and_nothing_else() -> None:
         lambda data: b"PK" + data[2:],
         lambda data: data[:31],
         lambda data: data[:20] + b"\xff" + data[21:],
-        # where the header would lie behind the end
+        # the header would be behind the end of the file
         lambda data: with_header(b"")[:HEAD],
     ],
 )
-def test_what_does_not_begin_as_a_7z_archive_has_no_header(change) -> None:
+def test_bytes_that_do_not_begin_as_a_7z_archive_have_no_header(change) -> None:
     data = change(archives.written("7zip", MEMBERS))
     assert find_header(data[:HEAD], len(data)) is None
 
@@ -103,9 +105,9 @@ def test_a_header_that_claims_more_than_there_is_costs_no_memory() -> None:
     ):
         with pytest.raises(InputError):
             read_header(header)
-    # unpacked sizes are believed up to 16 MiB
-    with pytest.raises(InputError, match="not read here"):
-        packed_header(b"\x17\x06\0\1\x09\5\0\x07\x0b\1\0\1\x21\x21\1\x28\x0c" + huge + b"\0\0")
+    # decompressed sizes are accepted up to 16 MiB
+    with pytest.raises(InputError, match="not supported here"):
+        compressed_header(b"\x17\x06\0\1\x09\5\0\x07\x0b\1\0\1\x21\x21\1\x28\x0c" + huge + b"\0\0")
 
 
 _WHOLE = {kind: archives.written("7zip", MEMBERS[:5], compression=kind) for kind in ("lzma1", "store")}
@@ -116,17 +118,17 @@ _WHOLE = {kind: archives.written("7zip", MEMBERS[:5], compression=kind) for kind
 def test_no_damage_raises_anything_but_our_error(data: st.DataObject) -> None:
     whole = _WHOLE[data.draw(st.sampled_from(["lzma1", "store"]))]
     header = bytearray(header_of(whole))
-    inner = packed_header(bytes(header))
+    inner = compressed_header(bytes(header))
     if inner is not None and data.draw(st.booleans()):
-        header = bytearray(unpack_header(inner, whole[inner.place.start :][: inner.place.size]))
+        header = bytearray(decompress_header(inner, whole[inner.location.start :][: inner.location.size]))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(header) - 1))
         header[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
     try:
-        inner = packed_header(bytes(header))
+        inner = compressed_header(bytes(header))
         if inner is None:
             read_header(bytes(header))
         elif not inner.locked:
-            unpack_header(inner, whole[inner.place.start :][: inner.place.size])
+            decompress_header(inner, whole[inner.location.start :][: inner.location.size])
     except InputError:
         pass

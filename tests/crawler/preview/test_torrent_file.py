@@ -1,4 +1,4 @@
-"""Torrent files name the files that they stand for."""
+"""Torrent files list the files that they describe."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_files_are_read(info, files):
     ],
     ids=str,
 )  # fmt: skip
-def test_what_is_no_torrent_is_refused(data):
+def test_data_that_is_not_a_torrent_is_refused(data):
     with pytest.raises(InputError):
         read_torrent(data)
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_raise_anything_else(noise):
-    for data in (noise, b"d4:infod" + noise + b"ee"):
+def test_random_bytes_raise_only_our_error(data):
+    for each in (data, b"d4:infod" + data + b"ee"):
         with contextlib.suppress(InputError):
-            read_torrent(data)
+            read_torrent(each)

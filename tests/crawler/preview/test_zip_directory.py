@@ -1,4 +1,4 @@
-"""The end of a zip archive names its files."""
+"""The central directory at the end of a zip archive lists its files."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def read(whole: bytes, tail: int) -> tuple[list[FileEntry], bool]:
 
 
 @pytest.mark.parametrize("tail", [22, 60, 10**6])
-@pytest.mark.parametrize("before", [b"", b"#!/bin/sh\n" * 9], ids=["plain", "something before it"])
-def test_files_are_read_from_any_length_of_end(tail, before):
+@pytest.mark.parametrize("before", [b"", b"#!/bin/sh\n" * 9], ids=["plain", "bytes in front"])
+def test_files_are_read_however_many_last_bytes_are_given(tail, before):
     assert read(archive(before=before), tail) == (EXPECTED, True)
 
 
-def test_a_comment_that_looks_like_an_end_is_no_end():
+def test_a_comment_that_looks_like_an_end_record_is_ignored():
     whole = archive(comment=b"see PK\x05\x06 there")
     assert read(whole, 500) == (EXPECTED, True)
 
 
 def zip64(size: int) -> bytes:
-    """The end of an archive of one file of that size, as it is written above 4 GiB."""
+    """The end of an archive with one file of this size, in the zip64 form for sizes above 4 GiB."""
     extra = struct.pack("<HHQQ", 1, 16, size, size)
     name = b"big.sql"
     entry = struct.pack(
@@ -67,12 +67,12 @@ def test_sizes_over_four_gigabytes_are_read():
     assert read_directory(tail[: found.size], 1) == ([FileEntry("big.sql", size, 7)], True)
 
 
-def test_the_checksum_that_encryption_leaves_out_is_none():
+def test_a_checksum_that_encryption_leaves_out_is_none():
     entry = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 51, 51, 1, 99, 0, 0, 0, 9, 5, 1, 0, 0, 0, 0, 0, 0) + b"x"
     assert read_directory(entry, 1) == ([FileEntry("x", 5, None)], True)
 
 
-def test_a_directory_that_is_cut_gives_what_came():
+def test_a_truncated_directory_gives_the_files_before_the_cut():
     whole = archive()
     found = find_directory(whole, len(whole))
     files, complete = read_directory(whole[found.start : found.start + found.size - 5], found.entries)
@@ -80,9 +80,9 @@ def test_a_directory_that_is_cut_gives_what_came():
 
 
 @given(st.binary(max_size=300), st.binary(max_size=30))
-def test_no_bytes_raise_anything(noise, more):
-    for data in (noise + b"PK\x05\x06" + more, archive()[-100:] + noise):
+def test_random_bytes_raise_nothing(some, more):
+    for data in (some + b"PK\x05\x06" + more, archive()[-100:] + some):
         if found := find_directory(data, len(data)):
             assert found.start >= 0
             read_directory(data[found.start : found.start + found.size], min(found.entries, 99))
-    read_directory(b"PK\x01\x02" + noise, 3)
+    read_directory(b"PK\x01\x02" + some, 3)
