@@ -1,1 +1,1 @@
-"""Where we look: one module per site software."""
+"""Platforms: one module for each kind of site software."""

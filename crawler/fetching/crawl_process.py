@@ -98,7 +98,7 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         job = runner.job()
         due = tuple(open_due(job.post_key, sealed) for sealed in job.due)
         startup_memory.return_buffers()
-        ports = None if job.network == "open" else _lose_network(required=job.network == "required")
+        ports = None if job.network == "open" else _give_up_network(required=job.network == "required")
         privileges.no_new_privs()
         landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
         privileges.limit(memory=job.limits.memory)
@@ -114,7 +114,7 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         os._exit(code)
 
 
-def _lose_network(*, required: bool) -> tuple[int, ...]:
+def _give_up_network(*, required: bool) -> tuple[int, ...]:
     """Give up the network: connections through Tor arrive through the dial socket, and no other can be made.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Every platform and every shipped source file against a saved listing and the posts expected of it."""
+"""Each platform and each shipped source file reads a saved listing and must give the expected posts."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def read(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_saved_listing_gives_the_posts_that_are_expected_of_it(name):
+def test_a_saved_listing_gives_the_expected_posts(name):
     case = json.loads((SAMPLES / name / "case.json").read_text())
     found = json.loads(json.dumps(read(SAMPLES / name, case["given"])))
     assert found == case["expected"]

@@ -1,4 +1,4 @@
-"""When a walk of a listing ends, and whether something may have been missed."""
+"""When the walk of a listing ends, and whether it may have missed posts."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from crawler.fetching.listing_walk import Walk
 
 
 def walked(walk: Walk, *pages: tuple[str, str, str]) -> int:
-    """How many of the pages (ids, settled, to examine) are asked for."""
+    """How many of the pages (ids, settled, to examine) the walk requests."""
     for number, (ids, settled, examine) in enumerate(pages, 1):
         if not walk.take_page(list(ids), set(settled), set(examine), more=number < len(pages)):
             return number
     return len(pages)
 
 
-def test_it_ends_where_everything_after_is_known():
+def test_a_walk_ends_at_a_page_whose_last_post_is_settled():
     walk = Walk(known=3, max_pages=9)
     assert walked(walk, ("dc", "", "dc"), ("cba", "cba", ""), ("zyx", "zyx", "")) == 2
     assert not walk.gap
 
 
-def test_pinned_posts_on_top_of_a_page_do_not_end_it():
+def test_pinned_posts_at_the_top_of_a_page_do_not_end_a_walk():
     walk = Walk(known=1, max_pages=9)
     assert walked(walk, ("pd", "p", "d"), ("pc", "p", "c"), ("pa", "pa", "")) == 3
     assert not walk.gap
 
 
-def test_a_known_post_that_changed_does_not_end_it():
+def test_a_settled_post_that_changed_does_not_end_a_walk():
     walk = Walk(known=2, max_pages=9)
     assert walked(walk, ("ba", "ba", "a"), ("z", "z", "")) == 2
 
 
-def test_it_is_a_gap_where_the_limit_comes_before_anything_known():
+def test_a_walk_that_reaches_the_page_limit_before_any_settled_post_is_a_gap():
     walk = Walk(known=3, max_pages=2)
     assert walked(walk, ("f", "", "f"), ("e", "", "e"), ("d", "", "d")) == 2
     assert walk.cut
     assert walk.gap
 
 
-def test_a_first_walk_is_never_a_gap_and_an_emptied_site_is_one():
+def test_a_first_walk_is_never_a_gap_and_a_site_without_its_known_posts_is_one():
     first = Walk(known=0, max_pages=1)
     walked(first, ("f", "", "f"), ("e", "", "e"))
     assert not first.gap
@@ -46,6 +46,6 @@ def test_a_first_walk_is_never_a_gap_and_an_emptied_site_is_one():
     assert emptied.gap
 
 
-def test_one_that_must_see_all_goes_on_past_known_posts():
+def test_a_walk_that_reads_to_an_empty_page_continues_past_settled_posts():
     walk = Walk(known=3, stop="empty", max_pages=9)
     assert walked(walk, ("cba", "cba", ""), ("z", "z", ""), ("", "", "")) == 3

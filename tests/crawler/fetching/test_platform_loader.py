@@ -1,4 +1,4 @@
-"""A platform whose module is broken is told by name, and all others run."""
+"""A platform whose module is broken is reported by name, and all others can be used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def package(tmp_path, monkeypatch):
         ("import no_such_module", "ModuleNotFoundError"),
         ("1 / 0", "ZeroDivisionError"),
         ("raise SystemExit('x')", "SystemExit"),
-        ("raise ValueError('a name that must not be told')", "ValueError"),
+        ("raise ValueError('a text that must not be reported')", "ValueError"),
     ],
 )
 def test_a_broken_module_is_named_and_the_others_load(package, text, kind):
@@ -45,17 +45,17 @@ def test_a_broken_module_is_named_and_the_others_load(package, text, kind):
     loader = PlatformLoader(["sitekinds"])
     assert loader.broken == {"bad": kind}
     assert loader.list() == ["good"]
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         loader.platform("bad")
-    assert kind in str(told.value)
-    assert "must not be told" not in str(told.value)
+    assert kind in str(caught.value)
+    assert "must not be reported" not in str(caught.value)
     with pytest.raises(ConfigError, match="no platform 'other'"):
         loader.platform("other")
 
 
 @pytest.mark.slow
 @pytest.mark.servers
-def test_a_crawl_of_another_platform_goes_on_and_tells_of_the_broken_one(tmp_path):
+def test_a_crawl_of_another_platform_succeeds_and_reports_the_broken_one(tmp_path):
     import shutil
     from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_a_crawl_of_another_platform_goes_on_and_tells_of_the_broken_one(tmp_pat
     from scheduler.demo.servers import Entry, LeakSite
     from tests.whole.test_kill import SOURCE
 
-    # a copy of the package stands before the real one on the path, with one broken module more
+    # the copy of the package, which has one more module that is broken, comes before the real one on the path
     shutil.copytree(Path(spiders.__file__).parent, tmp_path / "front" / "spiders")
     (tmp_path / "front" / "spiders" / "broken.py").write_text("1 / 0")
     home = tmp_path / "home"
@@ -80,7 +80,7 @@ def test_a_crawl_of_another_platform_goes_on_and_tells_of_the_broken_one(tmp_pat
 
 
 @pytest.mark.slow
-def test_scrapy_s_own_command_line_names_the_platforms():
+def test_the_command_line_of_scrapy_lists_the_platforms():
     import subprocess
     import sys
 

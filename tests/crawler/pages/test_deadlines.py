@@ -1,4 +1,4 @@
-"""Announced deadlines: what is to come is dated, what is past, born, sold or merely a time is not."""
+"""Announced deadlines: future times are found; past times, dates of birth, prices and other times are not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def at(text: str) -> str:
         ("la partie 2 demain", DAY),
     ],
 )
-def test_a_span_counts_from_its_writing(text, minutes):
+def test_a_time_span_counts_from_when_it_was_written(text, minutes):
     [found] = find_deadlines(text, NOW)
     assert (found.at, found.after) == (None, minutes)
 
@@ -60,7 +60,7 @@ def test_a_span_counts_from_its_writing(text, minutes):
         ("Auction until 1 Dec 2026, 18:30", "2026-12-01 18:30"),
     ],
 )
-def test_a_day_is_the_next_one_of_its_name(text, expected):
+def test_a_date_or_day_of_the_week_is_the_next_one(text, expected):
     assert at(text) == expected
 
 
@@ -88,16 +88,16 @@ def test_a_day_is_the_next_one_of_its_name(text, expected):
         "see you on Friday",
     ],
 )
-def test_other_times_are_no_announcement(text):
+def test_other_times_are_not_announcements(text):
     assert find_deadlines(text, NOW) == []
 
 
-def test_each_time_is_told_once_and_the_phrase_holds_no_text_of_the_post():
+def test_each_time_is_found_once_and_its_phrase_holds_no_text_of_the_post():
     found = find_deadlines("Zwiebelturm: part 2 in 48h. Again: part 2 in 48 hours! Deadline 2026-12-01.", NOW)
     assert [each.phrase for each in found] == ["in 48 h", "2026-12-01"]
 
 
 @given(st.text(max_size=400))
-def test_any_text_is_read(text):
+def test_any_text_can_be_searched(text):
     for each in find_deadlines(text + " will be published in 2 days", NOW):
         assert each.at is not None or each.after

@@ -1,4 +1,4 @@
-"""The extraction engine: selectors, transforms, walls, addresses, text of pages."""
+"""The extraction engine: selectors, transforms, blocked pages, addresses, text of pages."""
 
 import json
 import time
@@ -57,7 +57,7 @@ RULES = {
     "xpath string": ("xpath:string(./h3)", "<h3>a<i>b</i></h3>", "ab"),
     "xpath number": ("xpath:count(./p)", "<p>1</p><p>2</p>", "2.0"),
     "first non-empty of a list": (["css:h9", "css:h8::text", "css:h3"], "<h3>a</h3>", "a"),
-    "empty values are passed over": (["css:h2", "css:h3"], "<h2> </h2><h3>a</h3>", "a"),
+    "empty values are skipped": (["css:h2", "css:h3"], "<h2> </h2><h3>a</h3>", "a"),
     "const as the last resort": (["css:h9", {"const": "none"}], "<h3>a</h3>", "none"),
     "re takes its first group": ({"x": "css:h3", "re": r"no (\d+)"}, "<h3>no 12, no 13</h3>", "12"),
     "re without group takes the match": ({"x": "css:h3", "re": r"\d+"}, "<h3>no 12</h3>", "12"),
@@ -75,8 +75,8 @@ RULES = {
     "date in a zone": (
         {"x": "css:i", "date": "%m-%d-%Y, %I:%M %p", "tz": "Europe/Paris"}, "<i>03-01-2026, 11:00 AM</i>", "2026-03-01T10:00:00Z",
     ),
-    "date that does not fit stays": ({"x": "css:i", "date": "iso"}, "<i>3 hours ago</i>", "3 hours ago"),
-    "date out of range stays": ({"x": "css:i", "date": "epoch_s"}, "<i>9e99</i>", "9e99"),
+    "date that does not fit is unchanged": ({"x": "css:i", "date": "iso"}, "<i>3 hours ago</i>", "3 hours ago"),
+    "date out of range is unchanged": ({"x": "css:i", "date": "epoch_s"}, "<i>9e99</i>", "9e99"),
 }  # fmt: skip
 
 
@@ -88,9 +88,9 @@ def test_a_rule_finds_its_value(name):
 
 JSON_RULES = {
     "path": ("json:a.b", {"a": {"b": "x"}}, "x"),
-    "fallback in the language": ("json:website || domain", {"domain": "x"}, "x"),
+    "fallback in the expression": ("json:website || domain", {"domain": "x"}, "x"),
     "number": ("json:n", {"n": 12}, "12"),
-    "truth": ("json:n", {"n": True}, "true"),
+    "boolean": ("json:n", {"n": True}, "true"),
     "null is nothing": (["json:n", {"const": "-"}], {"n": None}, "-"),
     "object": ("json:n", {"n": {"b": 1, "a": 2}}, '{"a":2,"b":1}'),
     "first of a list": ("json:n", {"n": ["x", "y"]}, "x"),
@@ -109,7 +109,7 @@ def test_a_json_rule_finds_its_value(name):
     assert (post.native, post.title) == ("1", expected)
 
 
-def test_a_selector_of_the_wrong_kind_is_a_problem_and_no_crash():
+def test_a_selector_of_the_wrong_kind_is_reported_as_a_problem():
     definition = define(list={"as": "json", "each": "json:rows", "fields": {"id": "json:id", "title": "css:h3"}})
     listing = read(definition, '{"rows": [{"id": 1}, {"id": 2}]}', "application/json")
     assert listing.problems == ("selector: 'css:' was used on a value that is not markup (2 times)",)
@@ -131,24 +131,24 @@ LINKS = {
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_a_link_becomes_a_whole_address_and_keeps_its_fragment(link):
+def test_a_link_becomes_an_absolute_address_and_keeps_its_fragment(link):
     (post,) = read(define(), f'<ul><li id=1><a href="{link}">x</a></li></ul>').posts
     assert post.url == LINKS[link]
 
 
-def test_base_is_honoured_for_joining_and_nothing_else():
+def test_base_is_used_only_to_join_links():
     body = '<base href="http://elsewhere.example/x/"><ul><li id=1><a href="p">x</a></li></ul>'
     (post,) = read(define(), body).posts
     assert post.url == "http://elsewhere.example/x/p"
 
 
-def test_an_address_that_is_none_is_a_problem():
+def test_a_malformed_address_is_reported_as_a_problem():
     listing = read(define(), '<ul><li id=1><a href="http://[::1">x</a></li></ul>')
     assert listing.problems == ("address: a link is not an address",)
     assert listing.posts[0].url == URL
 
 
-def test_javascript_links_are_passed_over_for_the_next_rule():
+def test_javascript_links_are_skipped_and_the_next_rule_is_tried():
     rules = {"link": ["css:a::attr(href)", {"x": "css:a::attr(onclick)", "re": "'([^']+)'"}]}
     (post,) = read(
         define(rules), "<ul><li id=1><a href='javascript:void(0)' onclick=\"go('/p/7')\">x</a></li></ul>"
@@ -156,7 +156,7 @@ def test_javascript_links_are_passed_over_for_the_next_rule():
     assert post.url == "https://site.example/p/7"
 
 
-def test_without_an_id_the_address_is_the_identity_whatever_its_case_port_or_mirror():
+def test_without_an_id_the_canonical_address_is_the_identity():
     definition = define({"id": []}, hosts=["http://mirror.example"], url="{host}/list/")
     body = "".join(
         f'<ul><li><a href="{link}">x</a></li></ul>' for link in ("HTTP://MIRROR.example:80/p/1", "http://x.example")
@@ -169,7 +169,7 @@ def test_without_an_id_the_address_is_the_identity_whatever_its_case_port_or_mir
     assert post.url == "HTTP://MIRROR.example:80/p/1"
 
 
-def test_rows_are_kept_dropped_or_reported_and_never_lost():
+def test_each_row_gives_a_post_or_is_dropped_or_reported():
     definition = define({"title": "css:h3"}, list={"drop": {"title": "^How to"}})
     body = "<ul><li id=1><h3>a</h3></li><li id=2><h3>How to buy</h3></li><li><h3>c</h3></li></ul>"
     listing = read(definition, body)
@@ -191,7 +191,7 @@ def test_selectors_for_rows_are_tried_in_turn():
     assert len(read(definition, "<p id=9>x</p><ul><li id=1>a<li id=2>b</ul>").posts) == 2
 
 
-def test_what_is_volatile_enters_a_post_only_where_it_is_declared():
+def test_a_post_has_only_the_fields_that_the_definition_declares():
     body = "<ul><li id=1><h3>a</h3><i class=views>12</i><u>3 GB</u></li></ul>"
     (post,) = read(define({"title": "css:h3", "size": "css:u"}), body).posts
     assert post.fields == {"size": "3 GB"}
@@ -212,7 +212,7 @@ def test_map_reads_an_object_whose_keys_are_ids():
     assert [(post.native, dict(post.fields)) for post in listing.posts] == [("a", {"size": "1"}), ("b", {"size": "2"})]
 
 
-def test_js_reads_a_literal_with_comments_quotes_and_brackets_in_texts():
+def test_js_reads_a_literal_with_comments_and_with_quotes_and_brackets_in_strings():
     fields = {"id": "json:id", "title": "json:t"}
     body = "<script>let a = 1; var leaks = [{id: 1, t: 'a]\\'}'}, /* c */ {id: 2, t: \"b\",},]; run(leaks[0])</script>"
     for rules in ({"js": r"leaks\s*=", "each": "json:@"}, {"each": r"js:leaks\s*="}):
@@ -284,9 +284,9 @@ def test_the_address_of_raw_bytes_is_made_from_the_post():
     assert read(define(raw={"url": "{raw}"}), ROW).posts[0].raw == ""
 
 
-# --- walls and soft 404s ---------------------------------------------------------------------------------------------
+# --- blocked pages and soft 404s -------------------------------------------------------------------------------------------
 
-WALLS = {
+BLOCKED = {
     "challenge": "<html><head><title>Just a moment...</title></head><body>Checking</body></html>",
     "ddos-guard": "<html><head><title>DDOS-GUARD</title></head><body>Checking your browser before accessing</body></html>",
     "captcha": "<html><body><form><div class='g-recaptcha' data-sitekey=x></div></form></body></html>",
@@ -297,19 +297,19 @@ WALLS = {
 }
 
 
-@pytest.mark.parametrize("name", WALLS)
-def test_a_wall_that_answers_200_is_blocked(name):
-    assert read(define(), WALLS[name]).state == "blocked"
+@pytest.mark.parametrize("name", BLOCKED)
+def test_a_blocked_page_with_status_200_is_recognised(name):
+    assert read(define(), BLOCKED[name]).state == "blocked"
 
 
-@pytest.mark.parametrize("name", WALLS)
-def test_a_wall_around_rows_is_no_wall(name):
-    body = WALLS[name].replace("</body>", "<ul><li id=1>captcha, please log in</li></ul></body>")
+@pytest.mark.parametrize("name", BLOCKED)
+def test_a_page_with_rows_is_not_blocked_whatever_else_it_shows(name):
+    body = BLOCKED[name].replace("</body>", "<ul><li id=1>captcha, please log in</li></ul></body>")
     listing = read(define(blocked={"text": "captcha"}, absent={"text": "log in"}), body)
     assert (listing.state, len(listing.posts)) == ("ok", 1)
 
 
-def test_a_page_without_rows_that_is_no_wall_is_empty():
+def test_a_page_without_rows_that_is_not_blocked_is_empty():
     long = "<p>" + "Nothing is here, really nothing. " * 100
     form = "<form><input type=password></form>"
     assert read(define(), f"<html><body>{form}{long}</body></html>").state == "empty"
@@ -318,11 +318,11 @@ def test_a_page_without_rows_that_is_no_wall_is_empty():
 
 
 @pytest.mark.parametrize(("status", "state"), [(404, "absent"), (410, "absent"), (403, "blocked"), (429, "blocked")])
-def test_statuses_are_believed_even_with_rows(status, state):
+def test_a_status_decides_even_if_there_are_rows(status, state):
     assert read(define(), ROW, status=status).state == state
 
 
-def test_the_definitions_own_signs_are_believed():
+def test_the_rules_of_the_definition_for_absent_and_blocked_are_applied():
     definition = define(
         absent={"css": ".gone", "text": "no such board"}, blocked={"text": "members only", "status": [451]}
     )
@@ -332,7 +332,7 @@ def test_the_definitions_own_signs_are_believed():
     assert read(definition, ROW, status=451).state == "blocked"
 
 
-def test_a_paste_that_speaks_of_walls_is_not_taken_for_one():
+def test_a_paste_about_captchas_and_log_ins_is_not_taken_for_a_blocked_page():
     definition = define(absent={"text": "not found"})
     paste = b"user;password\n" + b"captcha;please log in;not found\n" * 500
     assert classify(definition, 200, paste, "text/plain") == "ok"
@@ -356,7 +356,7 @@ def spirit(name: str) -> str:
 
 
 def test_records_pasted_into_a_forum_survive_its_markup():
-    """A saved page of a running Spirit, which cuts long addresses and breaks lines with `br`."""
+    """The page was saved from a running Spirit forum, which shortens long addresses and ends lines with `br`."""
     assert spirit("spirit_topic.html").splitlines() == [
         "nom;prenom;ddn;mail",
         "DUPONT;Jean-Pierre;12/03/1950;jp.dupont@exemple.fr",
@@ -366,11 +366,11 @@ def test_records_pasted_into_a_forum_survive_its_markup():
     assert spirit("spirit_topic_code.html").splitlines() == ["du texte", "a,b", "1,2"]
 
 
-def test_an_item_page_without_its_parts_is_empty_or_a_wall():
+def test_an_item_page_without_its_parts_is_empty_or_blocked():
     definition = define(item={"each": "css:.post", "fields": {"body": {"x": "css:.text", "text": "html"}}})
     post = Post("s", "1", "https://site.example/p/1")
     assert read_item(definition, post, b"<p>restyled</p>", post.url, HTML).state == "empty"
-    assert read_item(definition, post, WALLS["words"].encode(), post.url, HTML).state == "blocked"
+    assert read_item(definition, post, BLOCKED["words"].encode(), post.url, HTML).state == "blocked"
     assert read_item(definition, post, b"x", post.url, HTML, status=404).state == "absent"
 
 
@@ -411,7 +411,7 @@ def test_links_for_other_sources_keep_their_fragment():
     ]
 
 
-def test_the_group_of_a_link_is_its_id_there_and_leads_to_its_bytes():
+def test_the_group_of_a_link_is_the_id_in_the_other_source_and_gives_the_address_of_its_bytes():
     follow = [{"match": "^https://paste\\.example/p/(\\w+)", "source": "pastes"}]
     [post] = harvest(define(follow=follow), ["https://paste.example/p/k7?x=1", "https://paste.example/p/k7#y"])
     assert (post.native, post.url) == ("k7", "https://paste.example/p/k7?x=1")
@@ -436,11 +436,11 @@ TEXTS = {
     "spoiler": ("<div style='display: none'>a;b</div>", "a;b"),
     "picture": ("x <img src=s.png alt=':)'> y", "x :) y"),
     "address shown": ("<a href='http://x.example/'>http://x.example/</a>", "http://x.example/"),
-    "address cut": (
+    "shortened address": (
         "<a href='http://x.example/abcdefgh#k'>http://x.example/ab…</a>, z",
         "http://x.example/abcdefgh#k, z",
     ),
-    "address behind words": ("a <a href='/q#k'>here</a>;b", "a here;b\n/q#k"),
+    "address of a link with other text": ("a <a href='/q#k'>here</a>;b", "a here;b\n/q#k"),
     "mail": ("<a href='mailto:a@b.example'>a@b.example</a>;c", "a@b.example;c"),
     "entities": ("D&#39;ARTAGNAN &amp; Fran&ccedil;ois &lt;3", "D'ARTAGNAN & François <3"),
     "no markup": ("a < b and c", "a < b and c"),
@@ -454,19 +454,19 @@ def test_markup_becomes_text_line_for_line(name):
     assert text_of(markup) == expected
 
 
-def test_text_survives_markup_that_no_parser_takes():
+def test_text_survives_markup_that_the_parser_refuses():
     assert text_of("<div>" * 5000 + "DUPONT;Jean" + "</div>" * 5000) == "DUPONT;Jean"
 
 
 CHARSETS = {
     "header": ("é".encode("cp1252"), "text/html; charset=iso-8859-1"),
     "meta": (b"<meta charset=windows-1252>" + "é".encode("cp1252"), "text/html"),
-    "utf-8 without a word": ("é".encode(), ""),
-    "cp1252 without a word": ("é".encode("cp1252"), ""),
-    "latin-1 claimed, utf-8 sent": ("é".encode(), "text/html;charset=ISO-8859-1"),
+    "utf-8 without declaration": ("é".encode(), ""),
+    "cp1252 without declaration": ("é".encode("cp1252"), ""),
+    "latin-1 declared, utf-8 sent": ("é".encode(), "text/html;charset=ISO-8859-1"),
     "byte order mark": ("é".encode("utf-16"), "text/plain; charset=utf-8"),
-    "unknown name": ("é".encode(), "text/html; charset=x-none"),
-    "no text codec": ("é".encode(), "text/html; charset=base64"),
+    "unknown encoding": ("é".encode(), "text/html; charset=x-none"),
+    "codec that is not for text": ("é".encode(), "text/html; charset=base64"),
 }
 
 
@@ -476,7 +476,7 @@ def test_bytes_become_text(name):
     assert decode(body, "auto", header).endswith("é")
 
 
-def test_the_encoding_of_the_definition_wins():
+def test_the_encoding_of_the_definition_takes_precedence():
     assert decode("é".encode("cp1251", "replace"), "cp1251", "text/html; charset=utf-8") == "?"
     assert decode(b"\xe9", "cp1252", "text/html; charset=utf-8") == "é"
 
@@ -506,7 +506,7 @@ def replace_item(definition: Definition) -> Definition:
     )
 
 
-def test_a_parser_of_ones_own_is_called_and_its_failure_named_without_its_words(tmp_path, monkeypatch):
+def test_an_operators_own_parser_is_called_and_its_failure_is_reported_without_its_message(tmp_path, monkeypatch):
     (tmp_path / "own_parser.py").write_text(
         "from crawler.pages.extract import Listing\n"
         "from data.model import Post\n"
@@ -538,7 +538,7 @@ def test_a_large_listing_takes_time_in_proportion_to_its_size():
     assert took[1] < 16 * took[0]
 
 
-def test_a_post_shows_only_lengths():
+def test_the_repr_of_a_post_shows_only_lengths():
     (post,) = read(define({"title": "css:h3"}), "<ul><li id=1><h3>SECRET</h3></li></ul>").posts
     assert "SECRET" not in repr(post)
     assert replace(post, title="x").title == "x"

@@ -1,4 +1,4 @@
-"""Words, expressions and YARA rules of an incident: which match, and that a bad one never stops the others."""
+"""Words, expressions and YARA rules of an incident: which ones match, and that a broken rule does not stop the others."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def names(text: str, **given) -> list[str]:
         (".onion", "see x.onion", False),
     ],
 )
-def test_words_are_found_whole_in_any_case_and_accent(word, text, expected):
+def test_words_are_found_as_whole_words_in_any_case_with_or_without_accents(word, text, expected):
     assert bool(names(text, words=[word])) is expected
 
 
-def test_every_rule_is_told_by_its_name_alone():
+def test_a_matching_rule_is_reported_by_its_name_alone():
     found = names("Medivault part 7 of Dupont", words=["part"], expressions=[r"part \d+"], files={"m.yar": YARA})
     assert found == ["word 'part'", r"expression 'part \\d+'", "rule medivault of m.yar"]
     assert "Dupont" not in str(found)
 
 
-def test_a_rule_that_cannot_be_used_is_named_and_the_others_are_used():
+def test_a_broken_rule_is_named_and_the_others_are_used():
     rules = Rules.of(["part"], ["(a+)+", "["], {"bad.yar": "rule x {\n condition: foo }", "m.yar": YARA})
     assert set(rules.broken) == {"expression '(a+)+'", "expression '['", "rules bad.yar"}
     assert "line:2" in rules.broken["rules bad.yar"]
     assert rules.matching("medivault part") == ["word 'part'", "rule medivault of m.yar"]
 
 
-def test_rules_read_no_other_file():
+def test_yara_rules_cannot_include_another_file():
     with pytest.raises(ValueError, match="include statements not allowed"):
         compile_yara('include "/etc/passwd"\nrule a { condition: true }')
 

@@ -1,4 +1,4 @@
-"""What of a post counts as its change: further parts and links, never counters, times and tokens."""
+"""Which changes of a post are noticed: further parts and links are, counters, times and tokens are not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ POST = Post(
 )  # fmt: skip
 
 
-def traits(post: Post, now: datetime = NOW):
+def fields_of(post: Post, now: datetime = NOW):
     return listing_fields(KEY, post, now)
 
 
 def changed(other: Post, now: datetime = NOW) -> dict[str, str]:
-    return changes(traits(POST), traits(other, now))
+    return changes(fields_of(POST), fields_of(other, now))
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def changed(other: Post, now: datetime = NOW) -> dict[str, str]:
         (replace(POST, attachments=("https://files.example/a.zip",)), {"links"}),
     ],
 )
-def test_what_matters_is_told_by_its_field_and_changes_the_version(other, fields):
+def test_a_relevant_change_is_reported_by_its_field_and_changes_the_version(other, fields):
     assert set(changed(other)) == fields
     if fields != {"timer"}:
-        assert version_of(KEY, traits(other)) != version_of(KEY, traits(POST))
+        assert version_of(KEY, fields_of(other)) != version_of(KEY, fields_of(POST))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_matters_is_told_by_its_field_and_changes_the_version(other, fields
         replace(POST, fields={"size": "3.0 gigabytes"}),
     ],
 )
-def test_what_changes_by_itself_does_not_count(other):
+def test_volatile_parts_of_a_post_do_not_count_as_a_change(other):
     assert changed(other) == {}
 
 
@@ -90,44 +90,46 @@ def test_what_changes_by_itself_does_not_count(other):
         ("2026-11-26 14:00:00 +0200", 1440),
     ],
 )
-def test_a_countdown_is_the_time_of_its_end(text, minutes):
+def test_a_countdown_gives_the_time_of_its_end(text, minutes):
     end = timer_end(text, NOW)
     assert end is not None
     assert abs(end[0] - (NOW.timestamp() / 60 + minutes)) <= 1
 
 
 @pytest.mark.parametrize("text", ["", "soon", "expired", "published", "n/a"])
-def test_what_is_no_time_is_no_countdown(text):
+def test_a_text_without_a_time_is_not_a_countdown(text):
     assert timer_end(text, NOW) is None
 
 
-def test_a_countdown_that_only_runs_does_not_count_and_one_that_is_put_off_does():
+def test_a_running_countdown_is_not_a_change_and_a_postponed_one_is():
     start = replace(POST, fields={"timer": "3d 4h 10m"})
     later = replace(POST, fields={"timer": "2d 4h 10m"})
-    assert changes(traits(start), traits(later, NOW + timedelta(days=1))) == {}
-    assert changes(traits(start), traits(start, NOW + timedelta(days=1))) == {"timer": "countdown put off by 24 h"}
+    assert changes(fields_of(start), fields_of(later, NOW + timedelta(days=1))) == {}
+    assert changes(fields_of(start), fields_of(start, NOW + timedelta(days=1))) == {
+        "timer": "countdown put off by 24 h"
+    }
 
 
-def test_phrases_say_what_changed_without_text_of_the_post():
-    old = traits(replace(POST, title="Victim X part 1", fields={"percent": "20%"}))
-    new = traits(
+def test_phrases_describe_the_change_without_text_of_the_post():
+    old = fields_of(replace(POST, title="Victim X part 1", fields={"percent": "20%"}))
+    new = fields_of(
         replace(POST, title="Victim Y part 2", fields={"percent": "60%"}, attachments=("https://f.example/Dupont.zip",))
     )
-    said = changes(old, new)
-    assert said["part"] == "part (new: part 2; gone: part 1)"
-    assert said["percent"] == "percent (new: 60; gone: 20)"
-    assert said["links"] == "links (1 new)"
-    assert not any(word in str(said) for word in ("Victim", "Dupont", "example"))
+    phrases = changes(old, new)
+    assert phrases["part"] == "part (new: part 2; gone: part 1)"
+    assert phrases["percent"] == "percent (new: 60; gone: 20)"
+    assert phrases["links"] == "links (1 new)"
+    assert not any(word in str(phrases) for word in ("Victim", "Dupont", "example"))
 
 
 @given(st.text(max_size=300), st.text(max_size=80))
-def test_any_text_gives_traits_that_hold_none_of_its_words(text, link):
+def test_fields_hold_no_word_of_the_text(text, link):
     found = text_fields(KEY, text + " Zwiebelturm", [link])
     assert "zwiebelturm" not in str(found).lower()
     assert text_fields(KEY, text + " Zwiebelturm", [link]) == found
 
 
-def test_a_link_keeps_what_names_its_file():
+def test_a_link_keeps_the_parts_that_identify_its_file():
     assert plain_link("https://h.example/a.zip?sid=0123456789abcdef0123456789abcdef", "") == "https://h.example/a.zip"
     assert plain_link("https://h.example/get?file=0123456789abcdef01", "").endswith("file=0123456789abcdef01")
     assert plain_link("https://h.example/p#key", "https://h.example") == "/p#key"

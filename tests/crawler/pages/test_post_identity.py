@@ -1,4 +1,4 @@
-"""Ids, versions, sealed due posts, and addresses that tell nothing of a person."""
+"""Ids, sealed due posts, and masked addresses that reveal nothing about a person."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KEY = bytes(range(32))
 POST = Post("s", "17", "https://site.example/threads/17", title="Part one", fields={"size": "3 GB"}, body="text")
 
 
-def test_ids_tell_sources_posts_and_cases_apart():
+def test_ids_differ_between_sources_posts_and_cases():
     ids = {post_id(key, source, native) for key in (KEY, bytes(32)) for source in "st" for native in ("1", "2")}
     assert len(ids) == 8
     assert all(len(each) == 32 and set(each) <= set("0123456789abcdef") for each in ids)
     assert post_id(KEY, "s", "1") == post_id(KEY, "s", "1")
 
 
-def test_a_sealed_post_opens_under_its_key_alone_and_shows_nothing():
+def test_a_sealed_post_can_be_opened_with_its_key_alone_and_reveals_nothing():
     sealed = seal_due(KEY, POST)
     assert open_due(KEY, sealed) == POST
     assert seal_due(KEY, POST) != sealed
@@ -48,7 +48,7 @@ WORDS = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyzéè"), min_size=5, m
     st.lists(WORDS, min_size=1, max_size=3),
     st.sampled_from(["/{}", "/threads/{}.12/", "/?q={}", "/a?{}=1", "/files/{}.zip", "/#{}", "/%41{}"]),
 )
-def test_no_word_that_could_be_a_name_stays_in_an_address(words, place):
+def test_no_word_that_could_be_a_name_is_kept_in_an_address(words, place):
     text = "-".join(words)
     masked = mask_address("https://user:secret@site.example" + place.format(text), KEY)
     assert not any(word in masked for word in words)
@@ -68,5 +68,5 @@ def test_no_word_that_could_be_a_name_stays_in_an_address(words, place):
         ("http://h:99999/", "[…]"),
     ],
 )
-def test_what_software_writes_into_addresses_stays(url, shown):
+def test_parts_of_an_address_that_site_software_writes_are_kept(url, shown):
     assert mask_address(url) == shown

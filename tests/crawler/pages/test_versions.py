@@ -1,4 +1,4 @@
-"""Listings of real site software, looked at again and again: what changes rings, what only moves does not."""
+"""Listings of real site software, read again and again: each real change causes an event, volatile fields do not."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("software", RENDERERS)
-def test_every_kind_of_change_rings_and_the_noise_of_the_page_does_not(software, tmp_path):
-    looks = 3 * len(injections(software)) + 6
+def test_every_kind_of_change_causes_an_event_and_volatile_fields_do_not(software, tmp_path):
+    reads = 3 * len(injections(software)) + 6
     with contextlib.closing(Store.open(tmp_path / "t.db")) as store:
-        outcome = watch(software, 1, looks, store, inject=True)
+        outcome = watch(software, 1, reads, store, inject=True)
     assert outcome.injected >= len(injections(software)) - 1
     assert outcome.missed == []
     assert outcome.rang == []
