@@ -1,1 +1,1 @@
-"""The home folder, tocsin.toml, credentials and quantities."""
+"""The home folder, the settings in tocsin.toml, systemd credentials, and sizes and time spans."""

@@ -1,4 +1,4 @@
-"""Where a Tor is reached: a TCP address or a Unix socket; connecting is left to others."""
+"""The address of a Tor port: a TCP address or a Unix socket. This module does not connect to it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Self
 
-# A path of a Unix socket has room for so many bytes in the kernel's structure, with the zero at its end.
+# The kernel's structure for a Unix socket address has room for a path of so many bytes and a final zero.
 MAX_PATH = 107
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address that may be connected to.
+    """One address to connect to.
 
     Attributes:
-        host: an address in numbers, '' for a Unix socket. port: of the host. path: of the Unix socket, '' for TCP.
+        host: a numeric IP address; '' for a Unix socket. port: TCP port; 0 for a Unix socket.
+        path: path of the Unix socket; '' for TCP.
     """
 
     host: str = ""
@@ -24,17 +25,17 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `HOST:PORT` or `unix:PATH`.
+        """Read `HOST:PORT` or `unix:PATH`.
 
         Raises:
-            ValueError: it is neither, or the host is a name: asking who that is would be a packet beside Tor.
+            ValueError: the text is neither, or the host is a name: resolving it would send a packet outside Tor.
         """
         if text.startswith("unix:"):
             path = text.removeprefix("unix:")
             if not path.startswith("/"):
-                raise ValueError("write the whole path: unix:/run/tor/socks")
+                raise ValueError("write the absolute path, for example unix:/run/tor/socks")
             if len(path.encode()) > MAX_PATH:
-                raise ValueError(f"the path of a Unix socket has at most {MAX_PATH} bytes")
+                raise ValueError(f"the path of a Unix socket may have at most {MAX_PATH} bytes")
             return cls(path=path)
         host, colon, port = text.rpartition(":")
         if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
@@ -44,10 +45,12 @@ class Endpoint:
         try:
             return cls(ip_address(host.removeprefix("[").removesuffix("]")).compressed, int(port))
         except ValueError as error:
-            raise ValueError("write the host in numbers: asking for its name would leave Tor") from error
+            raise ValueError(
+                "write the host as a numeric IP address: resolving a name would send a packet outside Tor"
+            ) from error
 
     def __str__(self) -> str:
-        """As it is written in the settings."""
+        """The address as it is written in the settings."""
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

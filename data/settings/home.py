@@ -1,4 +1,4 @@
-"""Where the home folder is and what lies where in it; settings are `data.settings.settings`."""
+"""The home folder: where it is, and the paths of everything in it. Its settings are `data.settings.settings`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 
 class Home:
-    """The folder that holds everything an operator owns, and the names inside it."""
+    """The folder that contains everything an operator owns."""
 
     def __init__(self, path: Path, environ: Mapping[str, str] | None = None) -> None:
         self.path = path.expanduser().absolute()
@@ -62,7 +62,7 @@ class Home:
         return self.path / "keys" / "evidence.pub"
 
     def onion_key_path(self, source: str) -> Path:
-        """`keys/onion/SOURCE.auth_private`: keys of onion services that let in only who holds one."""
+        """`keys/onion/SOURCE.auth_private`: the key for an onion service that requires client authorisation."""
         return self.path / "keys" / "onion" / f"{source}.auth_private"
 
     @property
@@ -86,32 +86,33 @@ class Home:
         return self.path / "evidence"
 
     def require(self) -> Home:
-        """This home, once it is known to be one.
+        """This home, after checking that it is one.
 
         Raises:
-            HomeError: there is no home here, or others may read its keys.
+            HomeError: the folder is not a home, or other users can read its keys.
         """
         if not self.config_path.is_file():
             raise HomeError(
-                f"{self.path} is not a Tocsin home: it holds no tocsin.toml", hint=f"make one:  tocsin init {self.path}"
+                f"{self.path} is not a Tocsin home: it contains no tocsin.toml",
+                hint=f"create one:  tocsin init {self.path}",
             )
         for path in (self.keys_dir, self.match_key_path):
             if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-                raise HomeError(f"{path} can be read by others", hint=f"chmod go-rwx {path}")
+                raise HomeError(f"{path} can be read by other users", hint=f"run:  chmod go-rwx {path}")
         return self
 
     def settings(self) -> Settings:
         """The settings of this home; see `load_settings`."""
-        # a tenth of a second, for the processes that need none
+        # imported here because it takes a tenth of a second, which processes without settings save
         from data.settings.settings import load_settings
 
         return load_settings(self.config_path, self.environ)
 
     def match_key_text(self) -> str:
-        """The text of the match key: `$TOCSIN_MATCH_KEY`, the systemd credential `match.key`, else `keys/match.key`.
+        """The text of the match key, from `$TOCSIN_MATCH_KEY`, else the systemd credential `match.key`, else its file.
 
         Raises:
-            KeyFileError: none of the three is there.
+            KeyFileError: the file `keys/match.key` is needed, but is missing, damaged or unreadable.
         """
         if text := self.environ.get("TOCSIN_MATCH_KEY"):
             return text
@@ -122,10 +123,10 @@ class Home:
             return self.match_key_path.read_text()
         except UnicodeDecodeError as error:
             raise KeyFileError(
-                f"the match key {self.match_key_path} is damaged", hint="restore it from where the team keeps it"
+                f"the match key {self.match_key_path} is damaged", hint="restore it from the team's backup"
             ) from error
         except OSError as error:
             raise KeyFileError(
                 f"the match key {self.match_key_path} cannot be read: {error.strerror}",
-                hint="restore it from where the team keeps it, or give it in TOCSIN_MATCH_KEY: no tag can be made without",
+                hint="restore it from the team's backup, or set TOCSIN_MATCH_KEY: nothing can be matched without it",
             ) from error

@@ -1,4 +1,4 @@
-"""Sizes and time spans as people write them in settings: 4MiB, 15m."""
+"""Sizes and time spans as operators write them, such as 4MiB and 15m."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_size(value: object) -> object:
-    """Bytes of "8MB", "4 MiB" or a plain number; anything else is returned for pydantic to refuse."""
+    """The number of bytes in "8MB" or "4 MiB"; any other value is returned unchanged, for pydantic to check."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
     return value
 
 
 def parse_span(value: object) -> object:
-    """The span of "15m", "90s", "1.5h" or a number of seconds; anything else is returned for pydantic to refuse."""
+    """The time span of "15m", "90s" or "1.5h"; any other value is returned unchanged, for pydantic to check."""
     if isinstance(value, str) and (match := _SPAN.fullmatch(value)):
         return timedelta(seconds=float(match[1]) * _SECONDS[match[2].lower()])
     return value
 
 
-# What an editor accepts is what we read: "8MB" as well as a number, 900 as well as "15m".
+# The JSON schema for editors accepts what the parsers accept: "8MB" or a number, "15m" or a number of seconds.
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str), Field(ge=0)]
 Span = Annotated[timedelta, BeforeValidator(parse_span, json_schema_input_type=float | str), Field(ge=timedelta(0))]

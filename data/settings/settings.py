@@ -1,7 +1,7 @@
-"""One typed list of settings: `tocsin.toml`, the environment and systemd credentials become a frozen object.
+"""All settings with type, default and help text, read from `tocsin.toml` and the environment into a frozen object.
 
-Order, the later one wins: defaults, `tocsin.toml`, `TOCSIN_…` variables (`TOCSIN_CRAWL__TIMEOUT=30`). A value of the
-form `cred:NAME` is read from `$CREDENTIALS_DIRECTORY/NAME`, where systemd puts what `LoadCredential=` names.
+A `TOCSIN_…` variable (`TOCSIN_CRAWL__TIMEOUT=30`) overrides `tocsin.toml`, and that overrides the default. A value
+`cred:NAME` is read from `$CREDENTIALS_DIRECTORY/NAME`, where systemd puts the credentials that `LoadCredential=` names.
 """
 
 from __future__ import annotations
@@ -23,185 +23,187 @@ from data.settings.endpoint import Endpoint
 from data.settings.quantities import Size, Span
 
 
-def _place(value: object) -> object:
+def _checked_endpoint(value: object) -> object:
     return str(Endpoint.parse(value)) if isinstance(value, str) else value
 
 
-Place = Annotated[str, BeforeValidator(_place)]
+EndpointText = Annotated[str, BeforeValidator(_checked_endpoint)]
 
 
-class Strict(BaseModel):
-    """Frozen, and every unknown key is an error."""
+class StrictSettings(BaseModel):
+    """Base of all settings: frozen, and every unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class CrawlSettings(Strict):
-    """Limits and manners of every crawl; a source file may ask for less, never for more."""
+class CrawlSettings(StrictSettings):
+    """Limits of every crawl; a source file may lower them, but not raise them."""
 
     user_agent: str = "Tocsin (passive leak monitoring)"
-    """What we say we are; put a contact address here."""
+    """The User-Agent header of direct requests; add a contact address."""
     timeout: Span = timedelta(seconds=60)
     """Longest wait for one answer."""
     wall: Span = timedelta(minutes=30)
-    """Longest crawl; then it is ended and its posts stay due."""
+    """Total time limit of one crawl. A crawl that reaches it is ended, and its unfinished posts stay due."""
     max_bytes: Size = 64 * 2**30
-    """Largest body that is read; a larger one is reported as not examined."""
+    """Largest body that is read. A larger one is reported as not examined."""
     max_page: Size = 64 * 2**20
-    """Largest page that is read: listings and pages of posts are taken apart in memory."""
+    """Largest page that is read: listings and pages of posts are parsed in memory."""
     stream_above: Annotated[Size, Field(ge=2**16)] = 4 * 2**20
-    """A file above this size is examined while it comes, and never in memory as a whole."""
+    """A file larger than this is examined while it downloads, and is never held in memory as a whole."""
     early_above: Annotated[Size, Field(ge=2**20)] = 16 * 2**20
-    """Of an archive above this size the names, sizes and checksums of its files are looked at before it is fetched."""
+    """The file list (names, sizes, checksums) of an archive larger than this is read before the archive is fetched."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
-    """Requests in flight to one host."""
+    """Maximum number of simultaneous requests to one host."""
     rate: Annotated[float, Field(gt=0)] = 10.0
-    """Requests a second to one host, at most, where the source says nothing."""
+    """Maximum number of requests per second to one host, unless the source sets `rate`."""
     memory: Size = 2 * 2**30
-    """Address space of a crawl process."""
+    """Memory limit (address space) of one crawl process."""
 
 
-class ExamineSettings(Strict):
-    """Limits of one sample."""
+class ExamineSettings(StrictSettings):
+    """Limits of the examination of one sample."""
 
     wall: Span = timedelta(minutes=10)
-    """Longest reading of one sample."""
+    """Total time limit for reading one sample."""
     cpu: Span = timedelta(minutes=10)
-    """Processor time of one reader."""
+    """Limit of the processor time of one reader."""
     memory: Size = 512 * 2**20
-    """Address space of one reader."""
+    """Memory limit (address space) of one reader."""
     max_output: Size = 64 * 2**30
-    """Decompressed bytes of one sample."""
+    """Maximum number of decompressed bytes of one sample."""
     max_entries: Annotated[int, Field(ge=1)] = 1_000_000
-    """Members of one sample."""
+    """Maximum number of members (files in archives) of one sample."""
     max_depth: Annotated[int, Field(ge=0, le=64)] = 8
-    """Containers inside containers."""
+    """Maximum number of levels of archives or containers within each other."""
     max_ratio: Annotated[float, Field(ge=1)] = 2000.0
-    """Decompressed bytes for one compressed byte, over a whole member, and bytes of all that is inside a member for one of it."""
+    """Highest ratio of decompressed to compressed bytes of a member, also counted over everything inside it."""
     exact_rows: Annotated[int, Field(ge=1000)] = 250_000
-    """Distinct rows of one crawled sample that are held to be compared; of a larger one a part is, beside all unmatched rows."""
+    """Distinct rows of a crawled sample that are held at most; of a larger one only a part, and all unmatched rows."""
 
 
-class DaemonSettings(Strict):
-    """The clock."""
+class DaemonSettings(StrictSettings):
+    """What the daemon does, and how often."""
 
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
-    """Crawls at the same time."""
+    """Maximum number of crawls at the same time."""
     remind_every: Span = timedelta(hours=24)
-    """How often a lasting state is told again."""
+    """How often a reminder of a lasting state is sent."""
     deliver_every: Span = timedelta(seconds=5)
-    """How often the outbox is looked at."""
+    """How often the outbox is checked for alerts to deliver."""
     silent_after: Annotated[int, Field(ge=1)] = 2
-    """Failed crawls in a row before a source is called silent."""
+    """Number of consecutive failed crawls after which a source is reported as silent."""
 
 
-class TorSettings(Strict):
-    """How Tor is reached, and what crawls over it look like to a site."""
+class TorSettings(StrictSettings):
+    """How to connect to Tor, and how crawls over Tor appear to a site."""
 
     mode: Literal["system", "own", "remote"] = "system"
-    """Debian's Tor (`system`), one that Tocsin starts and supervises (`own`), or one elsewhere (`remote`)."""
-    socks: Place | None = None
-    """`HOST:PORT` or `unix:PATH`; none means `127.0.0.1:9050` (`system`) or the socket of ours (`own`)."""
-    control: Place | None = None
-    """`HOST:PORT` or `unix:PATH`; none means `unix:/run/tor/control` (`system`), ours (`own`) or no control (`remote`)."""
+    """`system` uses the Tor service of Debian, `own` one that Tocsin starts and supervises, `remote` one elsewhere."""
+    socks: EndpointText | None = None
+    """SOCKS port, `HOST:PORT` or `unix:PATH`; default `127.0.0.1:9050` (`system`) or the socket of our own Tor."""
+    control: EndpointText | None = None
+    """Control port, as `socks`; default `unix:/run/tor/control` (`system`), that of our own Tor, or none (`remote`)."""
     password: SecretStr | None = None
-    """Of the control port, where it asks for one; else its cookie file is used."""
+    """Password of the control port. Without it the cookie file of Tor is used."""
     program: str = "tor"
-    """`own`: the program that is started."""
+    """`own`: the program to start."""
     torrc: str = ""
-    """`own`: a file whose lines are added to Tor's configuration: bridges, for instance."""
+    """`own`: a file with further lines for Tor's configuration, for example bridges."""
     ready: Span = timedelta(minutes=2)
-    """Longest wait before a crawl for a Tor that is still connecting to its network."""
+    """Longest wait, before a crawl, for Tor to connect to its network."""
     patience: Span = timedelta(seconds=60)
-    """Longest wait of a running crawl for a Tor that went away; then its posts stay due."""
+    """Longest wait, during a crawl, for a Tor that stopped. Then the crawl ends, and its posts stay due."""
     new_circuits_after: Annotated[int, Field(ge=1)] = 3
-    """Failures in a row on the circuits of a source before it takes new ones."""
+    """Number of consecutive failures after which a source gets new circuits."""
     wall: Literal["auto", "required"] = "auto"
-    """`required`: no crawl over Tor where the kernel cannot take the network away from the crawl process."""
+    """`required`: do not crawl over Tor if the kernel cannot cut the crawl process off from the network."""
     user_agent: str = "Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0"
-    """What every crawl over Tor says it is: the Tor Browser's words, so that nothing names the operator."""
+    """The User-Agent header of requests over Tor: that of the Tor Browser, which does not identify the operator."""
     headers: Mapping[str, str] = Field(
         default_factory=lambda: {
             "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
             "Accept-Language": "en-US,en;q=0.5",
         }
     )
-    """Further headers of every request over Tor, the same for all sources."""
+    """Further headers of all requests over Tor, the same for all sources."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share by which pauses between requests over Tor are made longer or shorter, at random."""
+    """Largest share by which each pause between requests over Tor is randomly lengthened or shortened."""
 
     @model_validator(mode="after")
-    def _complete(self) -> TorSettings:
+    def _check_consistency(self) -> TorSettings:
         if self.mode == "remote" and self.socks is None:
-            raise ValueError("mode `remote` needs `socks`")
+            raise ValueError("mode `remote` needs `socks`: the address of that Tor")
         if self.mode == "own" and (self.socks or self.control):
-            raise ValueError("mode `own` brings its own `socks` and `control`")
+            raise ValueError("mode `own` chooses its own `socks` and `control`: remove them")
         return self
 
 
-class Channel(Strict):
-    """Where alerts go: one table `[channels.NAME]`."""
+class Channel(StrictSettings):
+    """A channel for alerts: one table `[channels.NAME]`."""
 
     kind: Literal["generic", "slack", "matrix"]
-    """The dialect."""
+    """The kind of receiver, which decides the form of messages."""
     url: SecretStr
-    """Webhook address; for Matrix the homeserver's base address."""
+    """Address of the webhook; for `matrix` the base address of the homeserver."""
     secret: SecretStr | None = None
-    """generic: the signing key, `whsec_…` (Standard Webhooks)."""
+    """`generic`: the signing key, `whsec_…` (Standard Webhooks)."""
     unsigned: bool = False
-    """generic: send without signature; has to be said."""
+    """`generic`: set this to true to send without a signature."""
     room: str = ""
-    """matrix: the room's id, `!…`."""
+    """`matrix`: id of the room, `!…`."""
     token: SecretStr | None = None
-    """matrix: the access token of the sending user."""
+    """`matrix`: access token of the user who sends."""
     timeout: Span = timedelta(seconds=15)
-    """Longest whole delivery of one message."""
+    """Total time limit for delivering one message."""
 
     @model_validator(mode="after")
-    def _complete(self) -> Channel:
+    def _check_consistency(self) -> Channel:
         try:
             address = urlsplit(self.url.get_secret_value())
-            whole = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+            complete = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
         except ValueError:
-            # brackets or a port that are none; its own words would show part of the address
-            whole = False
-        if not whole:
-            raise ValueError("url must be a whole http(s) address")
+            # invalid brackets or port; the library's own message is not used because it shows part of the address
+            complete = False
+        if not complete:
+            raise ValueError("url must be a complete http(s) address")
         if self.kind == "matrix" and not (self.room and self.token):
             raise ValueError("a matrix channel needs `room` and `token`")
         if self.kind == "generic" and not (self.secret or self.unsigned):
-            raise ValueError("a generic channel needs `secret` (whsec_…), or `unsigned = true` to go without")
+            raise ValueError(
+                "a generic channel needs `secret` (whsec_…), or `unsigned = true` to send without a signature"
+            )
         return self
 
 
-class Route(Strict):
-    """Which events go to which channels; without any route, all of severity warning and above go everywhere."""
+class Route(StrictSettings):
+    """Which events go to which channels. Without routes, events of severity warning or above go to every channel."""
 
     channels: tuple[str, ...]
-    """Names of channels."""
+    """Names of the channels."""
     min_severity: Severity = Severity.WARNING
-    """Quieter events are not sent."""
+    """Lowest severity that is sent."""
     kinds: tuple[str, ...] = ()
-    """Event kinds; empty means all."""
+    """Kinds of events that are sent; empty means all."""
     sources: tuple[str, ...] = ()
-    """Sources; empty means all."""
+    """Sources whose events are sent; empty means all."""
 
 
-class Settings(Strict):
-    """Everything that `tocsin.toml` and the environment can say."""
+class Settings(StrictSettings):
+    """All settings that `tocsin.toml` and the environment can give."""
 
     case: str = ""
     """Name of the case, shown in alerts."""
     link: str = ""
-    """Base address under which the team opens local records; empty means the command to type is shown."""
+    """Base address of web pages that show events, for links in alerts; without it alerts show a command."""
     crawl: CrawlSettings = CrawlSettings()
     examine: ExamineSettings = ExamineSettings()
     daemon: DaemonSettings = DaemonSettings()
     tor: TorSettings = TorSettings()
     channels: Mapping[str, Channel] = Field(default_factory=dict)
-    """Where alerts go: a table `[channels.NAME]` each."""
+    """The channels for alerts, one table `[channels.NAME]` each."""
     routes: tuple[Route, ...] = ()
-    """Which events go where: an entry `[[routes]]` each."""
+    """Which events go to which channels, one entry `[[routes]]` each."""
 
     @model_validator(mode="after")
     def _routes_name_channels(self) -> Settings:
@@ -209,18 +211,18 @@ class Settings(Strict):
             for name in route.channels:
                 if name not in self.channels:
                     raise ValueError(
-                        f"a route names the channel '{name}', which is not declared{_nearest(name, self.channels)}"
+                        f"a route names the channel '{name}', which does not exist{_did_you_mean(name, self.channels)}"
                     )
         return self
 
 
-def _nearest(name: str, known: Any) -> str:
+def _did_you_mean(name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _fields_at(path: tuple[str | int, ...]) -> list[str]:
-    """Names that are allowed where an unknown key stood."""
+    """The names of settings that are allowed at a path."""
     model: Any = Settings
     for step in path:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -231,13 +233,13 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
-def _explain(error: ValidationError, origin: str) -> ConfigError:
+def _as_config_error(error: ValidationError, origin: str) -> ConfigError:
     lines = []
     for issue in error.errors(include_input=False, include_url=False):
         where = ".".join(str(part) for part in issue["loc"]) or "settings"
         if issue["type"] == "extra_forbidden":
             name = str(issue["loc"][-1])
-            lines.append(f"{where}: no such setting{_nearest(name, _fields_at(issue['loc'][:-1]))}")
+            lines.append(f"{where}: no such setting{_did_you_mean(name, _fields_at(issue['loc'][:-1]))}")
         else:
             lines.append(f"{where}: {issue['msg'].removeprefix('Value error, ')}")
     return ConfigError(
@@ -254,7 +256,7 @@ def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-# Variables that name things other than settings.
+# Variables of Tocsin that are not settings.
 _NOT_SETTINGS = {"TOCSIN_HOME", "TOCSIN_MATCH_KEY"}
 
 
@@ -285,7 +287,8 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
     """The settings of one home.
 
     Raises:
-        ConfigError: the file is not TOML, or a setting is unknown or wrong; the message names it and the nearest name.
+        ConfigError: the file is not TOML, or a setting is unknown or invalid. The message names the setting, and for an
+            unknown one the most similar name.
     """
     try:
         tree: dict[str, Any] = tomllib.loads(file.read_text()) if file.exists() else {}
@@ -297,4 +300,4 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise _explain(error, file.name) from error
+        raise _as_config_error(error, file.name) from error

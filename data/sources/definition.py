@@ -63,13 +63,13 @@ class Definition(StrictModel):
     every: Span = timedelta(minutes=15)
     """How often the listing is read."""
     rate: Annotated[float, BeforeValidator(parse_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
-    """Most requests per second to one host: `0.2/s`, `12/m`. Without it the setting `crawl.rate` applies."""
+    """Maximum number of requests per second to one host: `0.2/s`, `12/m`. Default: the setting `crawl.rate`."""
     concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Most simultaneous requests to one host. Without it the setting `crawl.concurrency` applies."""
+    """Maximum number of simultaneous requests to one host. Default: the setting `crawl.concurrency`."""
     timeout: Span | None = None
-    """Longest wait for one answer. Without it the setting `crawl.timeout` applies."""
+    """Longest wait for one answer. Default: the setting `crawl.timeout`."""
     max_bytes: Size | None = None
-    """Largest body that is read. Without it the setting `crawl.max_bytes` applies."""
+    """Largest body that is read. Default: the setting `crawl.max_bytes`."""
     charset: str = "auto"
     """An encoding, or `auto`: from HTTP header, byte order mark or meta element, else UTF-8 or Windows-1252."""
     robots: Annotated[Robots, BeforeValidator(parse_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()

@@ -70,7 +70,7 @@ class Pages(StrictModel):
     start: Annotated[int, Field(alias="from", ge=0)] = 1
     """Number of the first page."""
     max: Annotated[int, Field(ge=1, le=10_000)] = 3
-    """Most pages that one crawl reads."""
+    """Maximum number of pages that one crawl reads."""
     step: Annotated[int, Field(ge=1)] = 1
     """Number of posts on a page, by which {offset} grows from page to page."""
     stop: Literal["seen", "empty"] = "seen"
@@ -105,7 +105,7 @@ class ListSection(StrictModel):
 
     @property
     def max_pages(self) -> int:
-        """The most pages that one crawl reads."""
+        """The maximum number of pages that one crawl reads."""
         return self.pages.max if self.pages else MAX_PAGES if self.next else 1
 
 
@@ -172,7 +172,7 @@ class HealthSection(StrictModel):
     """What a healthy crawl looks like; any deviation is an event about the source."""
 
     min_rows: Annotated[int, Field(ge=0)] = 1
-    """Fewest rows that the listing has."""
+    """Minimum number of rows that the listing has."""
     max_age: Span | None = None
     """Longest time without a new post, after which the source counts as stale."""
     overlap: bool = True

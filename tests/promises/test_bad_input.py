@@ -150,7 +150,7 @@ def test_a_home_that_others_can_read_is_refused(tmp_path):
     path = tmp_path / "home"
     must(None, "init", path)
     (path / "keys" / "match.key").chmod(0o644)
-    refused(tocsin(path, "scan", "-"), "can be read by others", "chmod")
+    refused(tocsin(path, "scan", "-"), "can be read by other users", "chmod")
 
 
 def test_a_gigabyte_in_one_line_ends_within_its_limits(home, tmp_path):

@@ -23,11 +23,11 @@ def test_an_address_is_read_and_written(text, expected):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tor.example:9050", "in numbers"),
+        ("tor.example:9050", "numeric IP address"),
         ("9050", "HOST:PORT"),
         ("127.0.0.1:0", "HOST:PORT"),
         ("127.0.0.1:70000", "HOST:PORT"),
-        ("unix:run/socks", "whole path"),
+        ("unix:run/socks", "absolute path"),
         ("unix:/" + "x" * MAX_PATH, "at most"),
         ("", "HOST:PORT"),
     ],

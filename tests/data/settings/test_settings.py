@@ -1,4 +1,4 @@
-"""Settings: one typed list, unknown keys answered with the nearest name, secrets never shown."""
+"""Settings are typed, unknown keys are answered with the most similar name, and secrets are never shown."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_the_environment_wins_over_the_file(tmp_path):
         ('[channels.x]\nkind = "slack"\nurl = "http://x/"\ntokn = "a"\n', "did you mean 'token'?"),
         ('[channels.x]\nkind = "matrix"\nurl = "http://x/"\n', "needs `room` and `token`"),
         ('[channels.x]\nkind = "generic"\nurl = "http://x/"\n', "`secret`"),
-        ('[channels.x]\nkind = "slack"\nurl = "x"\n', "whole http(s) address"),
-        ('[[routes]]\nchannels = ["teem"]\n', "'teem', which is not declared"),
+        ('[channels.x]\nkind = "slack"\nurl = "x"\n', "complete http(s) address"),
+        ('[[routes]]\nchannels = ["teem"]\n', "'teem', which does not exist"),
         ("[crawl\n", "tocsin.toml"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_to_do(tmp_path, text, said):
+def test_the_message_about_an_invalid_setting_names_it_and_has_a_hint(tmp_path, text, said):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     assert said in str(caught.value)
@@ -62,7 +62,7 @@ def test_a_credential_of_systemd_is_read(tmp_path):
     text = '[channels.x]\nkind = "slack"\nurl = "cred:hook"\n'
     settings = load(tmp_path, text, CREDENTIALS_DIRECTORY=str(tmp_path))
     assert settings.channels["x"].url.get_secret_value() == "https://hooks.example/x"
-    with pytest.raises(ConfigError, match="systemd gave none"):
+    with pytest.raises(ConfigError, match="systemd passed no credentials"):
         load(tmp_path, text)
 
 
@@ -78,7 +78,7 @@ def test_the_match_key_comes_from_the_environment_a_credential_or_the_file(tmp_p
     assert Home(tmp_path, {"TOCSIN_MATCH_KEY": "variable"}).match_key_text() == "variable"
 
 
-def test_a_folder_that_is_no_home_is_named(tmp_path):
-    with pytest.raises(HomeError, match="holds no tocsin") as caught:
+def test_the_message_about_a_folder_that_is_no_home_says_how_to_create_one(tmp_path):
+    with pytest.raises(HomeError, match="contains no tocsin") as caught:
         Home(tmp_path, {}).require()
     assert "tocsin init" in caught.value.hint

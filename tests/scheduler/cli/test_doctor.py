@@ -199,7 +199,7 @@ def test_an_unreachable_channel_is_wrong(home):
 )
 def test_a_channel_whose_address_is_none_is_refused_without_showing_it(tmp_path, url):
     channel(tmp_path, url)
-    with pytest.raises(ConfigError, match=r"channels.team: url must be a whole http\(s\) address") as caught:
+    with pytest.raises(ConfigError, match=r"channels.team: url must be a complete http\(s\) address") as caught:
         load_settings(tmp_path / "tocsin.toml", {})
     assert "SECRET" not in str(caught.value)
 
