@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks.lineage_bytes import table
 from benchmarks.lineage_large import large
 from crawler.examiner.kernel_warmup import warm_up
-from crawler.lineage.lineage import compare
+from crawler.lineage.compared_sample import ComparedSample
+from crawler.lineage.lineage import compare_sample
 from data.identifiers.normalise_columns import normalise_column
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
@@ -218,7 +219,7 @@ def speed(rows: int = 200_000) -> None:
             began = time.process_time()
             keys, values = tags_of({role: _normal(role, column) for role, column in columns.items()})
             middle = time.process_time()
-            compare(keys, values, releases, has_hits=False)
+            compare_sample(ComparedSample(keys, values, has_hits=False), releases)
             end = time.process_time()
             for part, seconds in (("forms and keys", middle - began), ("look-up and verdict", end - middle)):
                 best[part] = min(best[part], seconds)

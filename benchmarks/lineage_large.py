@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crawler.lineage.lineage import compare
-from crawler.lineage.typo_search import SecondLook
+from crawler.lineage.compared_sample import ComparedSample
+from crawler.lineage.lineage import compare_sample
+from crawler.lineage.typo_search import TypoSearch
 from data.hashing.tags import Kind
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
@@ -124,8 +125,9 @@ def _judged(truth: Truth, kind: str, disguise: Disguise, seed: int, releases: Kn
     began = time.perf_counter()
     read = read_tables(releases, _tables(truth.people, disguise, seed))
     middle = time.perf_counter()
-    second = SecondLook(KEY, read.doubtful, releases.contains)
-    found = compare(read.keys, read.values, releases, has_hits=truth.hits, seen=read.seen, second=second)
+    search = TypoSearch(KEY, read.uncertain, releases.contains)
+    sample = ComparedSample(read.keys, read.values, has_hits=truth.hits, held=read.seen, typo_search=search)
+    found = compare_sample(sample, releases)
     seconds = time.perf_counter() - middle
     keyed = rows_with_key(read.keys)
     right = right_verdicts(truth, disguise, keyed)

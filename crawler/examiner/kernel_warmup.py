@@ -22,7 +22,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.lineage.typo_kernels import taken, variants
+from crawler.lineage.typo_kernels import single_error_variants, take_strings
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.process import privileges
 from crawler.records import text_anchors
@@ -102,8 +102,8 @@ def _second_look() -> None:
     """At people in doubt."""
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):
-        variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
-    taken(word.blob, word.offsets, np.zeros(2, np.int64))
+        single_error_variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
+    take_strings(word.blob, word.offsets, np.zeros(2, np.int64))
 
 
 def _tables() -> None:

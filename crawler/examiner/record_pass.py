@@ -12,11 +12,11 @@ import numpy as np
 
 from crawler.examiner.hits import Hits
 from crawler.examiner.sample import Member
+from crawler.lineage.compared_sample import TextCounts
 from crawler.lineage.field_errors import names_swapped
-from crawler.lineage.people_counts import Texts
 from crawler.lineage.sample_records import SampleRecords
-from crawler.lineage.typo_search import SecondLook
-from crawler.lineage.uncertain_rows import Doubtful
+from crawler.lineage.typo_search import TypoSearch
+from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.records.column_roles import begins_with_header, is_prose, plan_of
 from crawler.records.note_prints import MAX_CHARS, Notes, Telling, prints_of
 from crawler.records.record_keys import Forms, RowTags, readings, row_inputs, tag_rows
@@ -52,7 +52,7 @@ class RecordPass:
             hits: takes what the watch-list suspects.
         """
         self._probe, self._watchlist, self._releases, self._hits = probe_key, watchlist, releases, hits
-        self._doubtful = Doubtful()
+        self._uncertain = UncertainRows()
         self._records = SampleRecords(releases, most_rows)
         self._notes = Notes()
 
@@ -112,11 +112,11 @@ class RecordPass:
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self._probe)
             held = self._releases.find_known_keys(tags.keys)
-        kept = self._doubtful.wanted(tags.keys, held)
+        kept = self._uncertain.select(tags.keys, held)
         if len(kept):
             some = batch.take(kept)
             widest = max(readings(member.plan, len(some), Forms(some.column)), key=len, default={})
-            self._doubtful.keep(tags.keys[kept], held[kept], widest)
+            self._uncertain.add(tags.keys[kept], held[kept], widest)
         return tags, held
 
     def text(self, member: Member, payload: bytes, members: Sequence[Member]) -> None:
@@ -177,6 +177,6 @@ class RecordPass:
     def lineage(self, *, has_hits: bool) -> Lineage | None:
         """How the sample stands to the releases, None where no row had a key; nothing may be taken afterwards."""
         known, new, of_known = self._notes.judge(self._telling, self._releases.contains_note_prints)
-        second = SecondLook(self._probe, self._doubtful, self._releases.contains)
-        texts = Texts(self._notes.read, known, new, of_known)
-        return self._records.lineage(has_hits=has_hits, second=second, texts=texts)
+        typo_search = TypoSearch(self._probe, self._uncertain, self._releases.contains)
+        texts = TextCounts(self._notes.read, known, new, of_known)
+        return self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts)

@@ -1,1 +1,1 @@
-"""Is it new? How many people of a sample are in known releases, chance and typing errors allowed for, and the verdict."""
+"""Is it new? Counts the people of a sample whom known releases hold, allows for chance and typing errors, decides."""

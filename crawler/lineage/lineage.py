@@ -1,325 +1,326 @@
-"""How a sample stands to all releases: verdict, counts, interval (pure). What is counted for it is `crawler.lineage.people_counts`.
+"""How a sample stands to all releases: verdict, counts and interval (pure). `crawler.lineage.people_counts` counts.
 
-The count of record is exact: people none of whose keys any release holds. Everything else is a bracket around what
-exactness cannot see: two people who look like one (coincidence), and one who looks like two (noise, `crawler.lineage.mistyped_people`).
+The counts are exact: a person is new if no release holds any of their keys. The interval around the number of new
+people covers what exact keys cannot see: two people who look like one (coincidence), and one person who looks like two
+(typing errors, `crawler.lineage.mistyped_people`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from crawler.lineage.chance_matches import NEVER
+from crawler.lineage.compared_sample import ComparedSample, TextCounts
 from crawler.lineage.field_errors import FIELDS, fewest_errors
-from crawler.lineage.mistyped_people import ENOUGH, TEASER, Noise, noise_of
-from crawler.lineage.people_counts import FULL_COVERAGE, NO_TEXTS, Measured, Part, Texts, measure, new_values_of
-from crawler.lineage.probability import share_out
-from crawler.lineage.typo_search import SecondLook
-from data.arrays.array_types import U64, Bools
+from crawler.lineage.mistyped_people import ENOUGH_PEOPLE, TEASER_PEOPLE, TypingErrors, estimate_typing_errors
+from crawler.lineage.people_counts import FULL_COVERAGE, Measurement, PeopleCounts, measure, new_values_of
+from crawler.lineage.probability import share_bounds
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import VERDICTS, Lineage, Whole
 from data.releases.known_releases import KnownReleases
-from data.releases.people import count_people, group_people, rows_with_key
+from data.releases.people import count_people
 
-# "New" bears this share of known people.
-FEW_KNOWN = 0.01
-# Single values (numbers, addresses) known to this share tie a sample to a release even when no record does.
-VALUES_TIE = 0.05
-# So few people who are no more than relatives of known ones make no mixture.
-SEVERAL = 3
-# "Padded": this share of the unmatched people carry values that are known; not padded: no more than that share.
-PADDED, NOT_PADDED = 0.8, 0.4
-# Of fewer unmatched people one mistyped number decides which of the two it is.
-TOO_FEW = 10
-# The confidence of a statement about the whole.
-WHOLE = 0.95
+# The verdict stays `new` up to this share of known people.
+NEW_MAX_KNOWN_SHARE = 0.01
+# If this share of single values (numbers, addresses) is known, they tie a sample to a release even if no record does.
+TYING_VALUE_SHARE = 0.05
+# Fewer people than this who are only relatives of known people do not make a mixture.
+SEVERAL_PEOPLE = 3
+# `padded` if this share of the unmatched people have known values; not `padded` up to the second share.
+PADDED_SHARE, NOT_PADDED_SHARE = 0.8, 0.4
+# With fewer unmatched people than this, one mistyped number would decide whether they count as invented.
+TOO_FEW_TO_DECIDE = 10
+# The confidence of a statement about the whole from which the sample was drawn.
+WHOLE_CONFIDENCE = 0.95
+
+_Verdict = tuple[str, str]
+"""A verdict, and the reason for it or what could not be decided, as a sentence; the sentence may be empty."""
 
 
-def compare(
-    keys: U64,
-    values: Mapping[Kind, U64],
-    releases: KnownReleases,
-    *,
-    has_hits: bool,
-    seen: Bools | None = None,
-    second: SecondLook | None = None,
-    texts: Texts = NO_TEXTS,
-    unkeyed: int = 0,
-    repeated: int = 0,
-    part: Part | None = None,
-) -> Lineage:
-    """Set a sample beside all releases.
+def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
+    """The lineage of a sample: how it stands to all releases.
 
     Args:
-        keys: shape (n, 6), the record keys of all rows of the sample, columns as `RECORD_KINDS`, 0 for absent.
-        values: per kind the distinct tags of single values, shape (m,).
+        sample: its record keys, values and counts.
         releases: what is known.
-        has_hits: whether canaries of a client hit in the sample.
-        seen: shape (n, 6), which keys any release holds, if that was looked up before.
-        second: what can be asked again about unmatched people; asked only where it can matter.
-        texts: what was recognised of free texts.
-        unkeyed: rows without a key that the sample has beside those in `keys`.
-        repeated: rows that it has beside those in `keys` and that are the same as one of them.
-        part: what the rows are a part of, where they are not all; the lineage is that of the whole.
 
     Returns:
-        The lineage. `records` counts people, not rows (see `group_people`); a person is known if any of their keys is
-        known to any release. `new` is `records - known` whatever the verdict: no verdict takes anything from it.
+        `records` counts people, not rows (see `group_people`). A person is known if any release holds any of their
+        keys. `new` is `records - known` whatever the verdict: no verdict takes anything from it.
 
-        - without a release to compare with: `new` if canaries hit, else `undecided`; everything counts as new.
-        - nobody unmatched, or no more than the sample's own typing errors explain: `re-post` (one release, in full,
-          by the same kinds of key), `re-packaged` (in full with other columns, or put together from several
+        - Without a release to compare with: `new` if canaries hit, else `undecided`; everybody counts as new.
+        - Nobody is unmatched, or no more people than the sample's own typing errors explain: `re-post` (one release,
+          in full, with the same kinds of key), `re-packaged` (in full with other columns, or put together from several
           releases), `subset`.
-        - unmatched people, few or none known: `new` if canaries or known people tie it to a client or a release,
-          `unrelated` if nothing does.
-        - both known and unmatched: `superset` (a release in full and more), `padded` (the unmatched carry known
-          numbers), `overlap`.
-        - `undecided` where noise or chance explains the smaller part as well as a mixture does.
+        - People are unmatched, and few or none are known: `new` if canaries or known people tie the sample to a client
+          or a release, `unrelated` if nothing does.
+        - There are both known and unmatched people: `superset` (a release in full and more), `padded` (the unmatched
+          people have known numbers), `overlap`.
+        - `undecided` if typing errors or chance explain the smaller part as well as a mixture does.
     """
-    keyed = rows_with_key(keys)
-    # 720 MB of 15 M rows are not copied
-    rows = keys if keyed.all() else keys[keyed]
-    unkeyed += len(keys) - len(rows)
-    if not len(rows):
-        said = "no row gave a record key: nothing could be compared"
-        return Lineage("undecided", 0, 0, 0, (0, 0), notes=(said,), new_values=_text_values(texts))
+    sample = sample.with_keyed_rows_only()
+    if not len(sample.keys):
+        reason = "no row gave a record key, so nothing could be compared"
+        return Lineage("undecided", 0, 0, 0, (0, 0), notes=(reason,), new_values=_text_values(sample.texts))
     if not len(releases):
-        return _without_releases(
-            len(rows) + repeated, rows, count_people(rows), unkeyed, values, releases, has_hits, texts, part
-        )
-    m = measure(
-        rows,
-        unkeyed,
-        group_people(rows),
-        values,
-        releases,
-        seen if seen is None or keyed.all() else seen[keyed],
-        texts,
-        second,
-        part,
-    )
-    m = replace(m, rows=m.rows + repeated)
-    noise = noise_of(m, second)
-    verdict, reason = _verdict(m, noise, has_hits=has_hits, stale=bool(releases.stale))
+        return _without_releases(sample, releases)
+    m = measure(sample, releases)
+    errors = estimate_typing_errors(m, sample.typo_search)
+    verdict, reason = _verdict(m, errors, has_hits=sample.has_hits, stale=bool(releases.stale))
     assert verdict in VERDICTS  # noqa: S101 - a misspelt verdict would pass every count
-    low, high = _interval(m, noise)
-    notes = _notes(m, noise, releases)
+    notes = _notes(m, errors, releases)
     if reason:
         notes.append(reason)
-    if releases.value_sample > 1 and m.new_values:
-        notes.append(f"new values are estimated from one in {releases.value_sample}")
+    if releases.value_sample > 1 and m.values.new:
+        notes.append(f"the numbers of new values are estimates from one value in {releases.value_sample}")
+    people = m.people
     return Lineage(
         verdict,
-        m.people,
-        m.known,
-        m.new,
-        (low, high),
-        m.parents,
-        {**m.new_values, **_text_values(texts)},
+        people.total,
+        people.known,
+        people.new,
+        _interval(m, errors),
+        m.releases.parents,
+        {**m.values.new, **_text_values(sample.texts)},
         tuple(notes),
-        confidence=_confidence(verdict, m, noise),
+        confidence=_confidence(verdict, m, errors),
         columns=tuple(kind.word for kind in m.columns),
-        mistyped=min(m.new, round(noise.likely)),
-        added=m.added,
-        whole=_whole(m.people, m.new) if verdict != "undecided" and m.people <= TEASER else None,
+        mistyped=min(people.new, round(errors.likely)),
+        added=m.values.added,
+        whole=_whole(people) if verdict != "undecided" and people.total <= TEASER_PEOPLE else None,
     )
 
 
-def _without_releases(
-    came: int, rows: U64, count: int, unkeyed: int, values: Mapping[Kind, U64], releases: KnownReleases, has_hits: bool, texts: Texts,
-    part: Part | None,
-) -> Lineage:  # fmt: skip
-    notes = [*_counts(count if part else came, unkeyed, count), *_stale(releases)]
-    count = part.people if part else count
+def _without_releases(sample: ComparedSample, releases: KnownReleases) -> Lineage:
+    """The lineage if there is no release to compare with: everybody counts as new."""
+    people, part = count_people(sample.keys), sample.part
+    rows = people if part else len(sample.keys) + sample.repeated_rows
+    notes = [*_count_notes(rows, sample.unkeyed_rows, people), *_stale_notes(releases)]
+    total = part.people if part else people
     return Lineage(
-        "new" if has_hits and not releases.stale else "undecided",
-        count,
+        "new" if sample.has_hits and not releases.stale else "undecided",
+        total,
         0,
-        count,
-        (0 if releases.stale else count, count),
-        new_values={**new_values_of(values, releases, part)[0], **_text_values(texts)},
+        total,
+        (0 if releases.stale else total, total),
+        new_values={**new_values_of(sample, releases)[0], **_text_values(sample.texts)},
         notes=(*notes, "no release is registered, so all people count as new"),
-        columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if rows[:, at].any()),
+        columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if sample.keys[:, at].any()),
     )
 
 
-def _text_values(texts: Texts) -> dict[str, int]:
+def _text_values(texts: TextCounts) -> dict[str, int]:
     return {"note": texts.new} if texts.read else {}
 
 
-# --- what a person is told -------------------------------------------------------------------------------------------
+# --- notes for the analyst -------------------------------------------------------------------------------------------
 
 
-def _counts(rows: int, unkeyed: int, people: int) -> list[str]:
+def _count_notes(rows: int, unkeyed_rows: int, people: int) -> list[str]:
     notes = []
     if rows != people:
-        notes.append(f"{rows} rows with record keys speak of {people} people")
-    if unkeyed:
-        notes.append(f"{unkeyed} rows gave no record key and are not compared")
+        notes.append(f"{rows} rows with record keys describe {people} people")
+    if unkeyed_rows:
+        notes.append(f"{unkeyed_rows} rows gave no record key and were not compared")
     return notes
 
 
-def _stale(releases: KnownReleases) -> list[str]:
+def _stale_notes(releases: KnownReleases) -> list[str]:
     if not releases.stale:
         return []
-    return [f"not compared, made by another normaliser version: {', '.join(releases.stale)} (register them again)"]
+    names = ", ".join(releases.stale)
+    return [f"releases made by another normaliser version were not compared: {names} (register them again)"]
 
 
-def _notes(m: Measured, noise: Noise, releases: KnownReleases) -> list[str]:
-    notes = [*_counts(m.rows, m.unkeyed, m.people), *_stale(releases)]
-    if m.beyond:
-        notes.append(f"{m.beyond} people have only kinds of key that no release holds: they may be known")
+def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> list[str]:
+    """What an analyst must know to read the numbers, as sentences."""
+    people = m.people
+    notes = [*_count_notes(people.rows, people.unkeyed_rows, people.total), *_stale_notes(releases)]
+    if people.incomparable:
+        notes.append(
+            f"{people.incomparable} people have only kinds of record key that no release holds: they may be known"
+        )
     wrong, right = m.errors.wrong, m.errors.right
-    told = [
+    differing = [
         f"{name} {wrong[at] / (wrong[at] + right[at]):.2%}"
         for at, name in enumerate(FIELDS)
-        if wrong[at] and wrong[at] + right[at] >= ENOUGH
+        if wrong[at] and wrong[at] + right[at] >= ENOUGH_PEOPLE
     ]
-    if told:
-        notes.append(f"fields of known people that differ from what is registered: {', '.join(told)}")
-    if m.new and m.known:
-        notes.append(f"interval: typing errors hide up to {noise.most} known people among the {m.new} unmatched")
-    worst = max(m.rates.most_of_one(kind).mean for kind in m.columns)
-    notes.append(
-        f"interval: up to {worst:.1g} of new people meet a known key by chance (rates of the releases at hand)"
-    )
-    if m.lookalikes:
+    if differing:
+        notes.append(f"share of known people whose field differs from the registered one: {', '.join(differing)}")
+    if people.new and people.known:
         notes.append(
-            f"{m.lookalikes} people share a telephone, mailbox or number with a known person, and differ in all else: new"
+            f"interval: up to {errors.at_most} of the {people.new} unmatched people may be known people hidden by "
+            "typing errors"
         )
-    if m.added:
-        said = ", ".join(f"{word} ({count})" for word, count in m.added.items())
-        notes.append(f"known people come with what no release that explains them has: {said}")
+    highest = max(m.rates.highest_of_kind(kind).mean for kind in m.columns)
+    notes.append(
+        f"interval: a share of up to {highest:.1g} of new people matches a known key by chance (as measured on the "
+        "registered releases)"
+    )
+    if people.lookalikes:
+        notes.append(
+            f"{people.lookalikes} people share a telephone, mailbox or number with a known person but differ in "
+            "everything else: they count as new"
+        )
+    if m.values.added:
+        added = ", ".join(f"{word} ({count})" for word, count in m.values.added.items())
+        notes.append(f"known people appear with data that no release explaining them holds: {added}")
     return notes
 
 
-def _confidence(verdict: str, m: Measured, noise: Noise) -> float:
-    """How sure the verdict is: one less the probability of the explanation that was given up."""
+def _confidence(verdict: str, m: Measurement, errors: TypingErrors) -> float:
+    """One minus the probability of the most likely explanation that the verdict rejects; 0 for `undecided`."""
     if verdict == "undecided":
         return 0.0
-    against = 0.0
-    if m.known and verdict != "unrelated" and not m.by_chance:
-        against = max(against, m.chance)
-    if m.new and m.known and verdict not in {"re-post", "re-packaged", "subset"} and not m.by_chance:
-        against = max(against, noise.chance)
-    return round(1 - against, 6)
+    rejected = 0.0
+    if m.people.known and verdict != "unrelated" and not m.only_chance:
+        rejected = max(rejected, m.chance)
+    if m.people.new and m.people.known and verdict not in {"re-post", "re-packaged", "subset"} and not m.only_chance:
+        rejected = max(rejected, errors.probability)
+    return round(1 - rejected, 6)
 
 
-def _whole(people: int, new: int) -> Whole:
-    """What a random draw would say of what it was drawn from."""
-    low, high = share_out(new, people, WHOLE)
-    return Whole("the sample is a random draw", WHOLE, (round(low, 4), round(high, 4)))
+def _whole(people: PeopleCounts) -> Whole:
+    """What the sample tells of the whole that it was taken from, if it is a random draw."""
+    low, high = share_bounds(people.new, people.total, WHOLE_CONFIDENCE)
+    return Whole("the sample is a random draw", WHOLE_CONFIDENCE, (round(low, 4), round(high, 4)))
 
 
-# --- bounds ------------------------------------------------------------------------------------------------------------
+# --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def _interval(m: Measured, noise: Noise) -> tuple[int, int]:
+def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
     """Bounds for the number of new people.
 
-    Below: known people who were mistyped in every key look new, and people who have nothing that could be compared may
-    be known. Above: new people who met a known key by chance look known. Those whose other keys contradict the known
-    one are counted; where a pattern of keys cannot contradict, the rates of coincidence speak, with two standard
-    deviations for small numbers. Nobody can hide but among the known, and
-    behind another row of the sample.
+    Lower bound: known people with errors in every key look new, and people who have nothing that could be compared may
+    be known. Upper bound: new people who match a known key by chance look known. Where their other keys contradict the
+    known one, they are counted; where a pattern of keys cannot contradict, the rates of coincidence are used, with
+    their upper bound for small numbers. A new person can only hide among the known people or share the row of another
+    person.
     """
-    table = m.errors.table
+    people, table = m.people, m.errors.table
     hidden = NEVER
     for present in (np.flatnonzero(table[1:, 0]) + 1).tolist():
         rate = NEVER
         for at, kind in enumerate(RECORD_KINDS):
             if present >> at & 1 and fewest_errors(present, 1 << at) < 2:
-                rate += m.rates.most_of_one(kind)
-        hidden += rate.of(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
-    low = max(0, m.new - noise.most - noise.mistyped - m.beyond - m.lookalikes)
-    # a known person's row may be a new one's who shares the key
-    room = m.known + m.rows - m.people if m.known else 0
-    return low, min(m.rows, m.new + min(room, m.doubtful + hidden.most()) + m.merged)
+                rate += m.rates.highest_of_kind(kind)
+        hidden += rate.among(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
+    low = max(0, people.new - errors.at_most - errors.perhaps_mistyped - people.incomparable - people.lookalikes)
+    # a repeated row of a known person may belong to a new person who shares the key
+    room = people.known + people.rows - people.total if people.known else 0
+    hidden_among_known = min(room, people.perhaps_new + hidden.upper_bound())
+    return low, min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows)
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(m: Measured, noise: Noise, *, has_hits: bool, stale: bool) -> tuple[str, str]:
-    """The verdict, and what could not be decided."""
-    tie = bool(m.known and not m.by_chance)
-    if m.beyond == m.people:
-        return "undecided", "no release holds a kind of key that the sample has"
-    if not m.new:
-        if not tie:
-            return "undecided", "all people are known, but so few that chance may explain it"
-        return _explained(m, "")
+def _verdict(m: Measurement, errors: TypingErrors, *, has_hits: bool, stale: bool) -> _Verdict:
+    """The verdict, and the reason for it or what could not be decided."""
+    people = m.people
+    is_tied = bool(people.known and not m.only_chance)
+    if people.incomparable == people.total:
+        return "undecided", "no release holds a kind of record key that the sample has"
+    if not people.new:
+        if not is_tied:
+            return "undecided", "all people are known, but they are so few that chance may explain it"
+        return _explained_by_releases(m, "")
     if stale:
         return "undecided", "releases that were not compared may hold the unmatched people"
-    if tie and m.new == m.lookalikes and m.new < SEVERAL:
-        return "undecided", f"the {m.new} unmatched people are relatives of known ones, or known and mistyped"
-    if tie and m.new - m.beyond - m.lookalikes <= noise.most and m.new > m.lookalikes:
-        if m.beyond:
-            return "undecided", f"{m.beyond} people cannot be compared"
-        if noise.seen:
-            return _explained(m, f"the {m.new} unmatched people are no more than the sample's typing errors explain")
-        return "undecided", f"the {m.new} unmatched people may be new, or known and mistyped"
-    if tie and _full(m, noise):
-        return "superset", ""
-    if not tie or m.known <= FEW_KNOWN * m.people:
-        if has_hits or tie:
-            return "new", ""
-        if m.known and m.known > FEW_KNOWN * m.people:
-            return "undecided", "too few people to tell known ones from namesakes"
-        if noise.mistyped > FEW_KNOWN * m.people:
-            return "undecided", f"{noise.mistyped} of the unmatched people may be known and mistyped"
-        if _values_tie(m):
-            return "undecided", "no person is known but many single values are: recombined or invented people"
-        return "unrelated", ""
-    if any(parent.coverage * (1 + noise.most / m.known) >= FULL_COVERAGE for parent in m.parents):
-        return "undecided", "a release is out in full and more, or nearly in full: too few people to tell"
-    return _padded(m)
-
-
-def _full(m: Measured, noise: Noise) -> frozenset[str]:
-    """Releases that are out in full, mistyped people counted in."""
-    grown = 1 + noise.likely / m.known
-    return m.full | {parent.release for parent in m.parents if parent.coverage * grown >= FULL_COVERAGE}
-
-
-def _explained(m: Measured, reason: str) -> tuple[str, str]:
-    """The verdict on a sample all of whose people are known, and what it rests on."""
-    whole = [parent for parent in m.parents if parent.release in m.whole]
-    if not whole:
-        if m.perhaps:
-            return "undecided", "too few people to tell whether all are from one release"
-        return "re-packaged", reason
-    # whoever is unmatched here is known and mistyped
-    grown = m.people / m.known
-    full = [parent for parent in whole if parent.coverage * grown >= FULL_COVERAGE]
-    if not full:
-        return "subset", reason
-    return ("re-post" if any(parent.release in m.alike for parent in full) else "re-packaged"), reason
-
-
-def _values_tie(m: Measured) -> bool:
-    return any(total and 1 - m.new_values.get(word, 0) / total >= VALUES_TIE for word, total in m.value_totals.items())
-
-
-def _padded(m: Measured) -> tuple[str, str]:
-    """Of known and unmatched people together: whether the unmatched were made from known values."""
-    telling = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.value_totals.keys()
-    if Kind.NIR.word not in telling and len(telling) < 2:
-        return "overlap", "whether the unmatched people are invented cannot be told without their numbers"
-    if m.value_sample > 1 and m.new < TOO_FEW * m.value_sample:
-        return (
-            "overlap",
-            "whether the unmatched people are invented cannot be told: too few for the values that are kept",
+    if is_tied and people.new == people.lookalikes and people.new < SEVERAL_PEOPLE:
+        return "undecided", (
+            f"the {people.new} unmatched people are either relatives of known people or known people with typing errors"
         )
-    known = [1 - m.new_values.get(word, 0) / m.new for word in telling]
-    if min(known) >= PADDED:
-        return "padded", "the unmatched people carry known numbers"
-    if max(known) > NOT_PADDED and m.new < TOO_FEW:
+    unexplained = people.new - people.incomparable - people.lookalikes
+    if is_tied and unexplained <= errors.at_most and people.new > people.lookalikes:
+        if people.incomparable:
+            return "undecided", f"{people.incomparable} people cannot be compared with any release"
+        if errors.observed:
+            return _explained_by_releases(
+                m, f"the {people.new} unmatched people are no more than the sample's typing errors explain"
+            )
+        return "undecided", (
+            f"the {people.new} unmatched people could not be told apart from known people with typing errors"
+        )
+    if is_tied and _is_any_in_full(m, errors):
+        return "superset", ""
+    if not is_tied or people.known <= NEW_MAX_KNOWN_SHARE * people.total:
+        return _mostly_unmatched(m, errors, has_hits=has_hits, is_tied=is_tied)
+    if any(parent.coverage * (1 + errors.at_most / people.known) >= FULL_COVERAGE for parent in m.releases.parents):
+        return "undecided", (
+            "the sample holds nearly all of a release and typing errors may hide the rest: there are too few people to "
+            "decide whether it is complete"
+        )
+    return _padded_or_overlap(m)
+
+
+def _mostly_unmatched(m: Measurement, errors: TypingErrors, *, has_hits: bool, is_tied: bool) -> _Verdict:
+    """The verdict on a sample of which few or none are known for certain."""
+    people = m.people
+    if has_hits or is_tied:
+        return "new", ""
+    if people.known and people.known > NEW_MAX_KNOWN_SHARE * people.total:
+        return "undecided", "there are too few people to distinguish known people from namesakes"
+    if errors.perhaps_mistyped > NEW_MAX_KNOWN_SHARE * people.total:
+        return "undecided", (
+            f"{errors.perhaps_mistyped} of the unmatched people may be known people with typing errors"
+        )
+    if _are_values_known(m):
+        return "undecided", "no person is known but many single values are: the people may be recombined or invented"
+    return "unrelated", ""
+
+
+def _is_any_in_full(m: Measurement, errors: TypingErrors) -> bool:
+    """Whether the sample holds a release in full, if the people who are probably mistyped count as known."""
+    growth = 1 + errors.likely / m.people.known
+    return bool(m.releases.in_full) or any(parent.coverage * growth >= FULL_COVERAGE for parent in m.releases.parents)
+
+
+def _explained_by_releases(m: Measurement, reason: str) -> _Verdict:
+    """The verdict on a sample all of whose people are known, with the reason given."""
+    explaining = [parent for parent in m.releases.parents if parent.release in m.releases.explain_all]
+    if not explaining:
+        if m.releases.may_explain_all:
+            return "undecided", "there are too few people to decide whether all come from one release"
+        return "re-packaged", reason
+    # unmatched people, if any, are known people with typing errors here, so that coverage counts them as well
+    growth = m.people.total / m.people.known
+    in_full = [parent for parent in explaining if parent.coverage * growth >= FULL_COVERAGE]
+    if not in_full:
+        return "subset", reason
+    has_same_columns = any(parent.release in m.releases.same_columns for parent in in_full)
+    return ("re-post" if has_same_columns else "re-packaged"), reason
+
+
+def _are_values_known(m: Measurement) -> bool:
+    """Whether enough single values of any kind are known to tie the sample to a release."""
+    return any(
+        total and 1 - m.values.new.get(word, 0) / total >= TYING_VALUE_SHARE for word, total in m.values.totals.items()
+    )
+
+
+def _padded_or_overlap(m: Measurement) -> _Verdict:
+    """The verdict on known and unmatched people together: were the unmatched people invented from known values?"""
+    deciding = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.values.totals.keys()
+    new = m.people.new
+    if Kind.NIR.word not in deciding and len(deciding) < 2:
+        return "overlap", "without their numbers it cannot be decided whether the unmatched people are invented"
+    if m.values.one_in > 1 and new < TOO_FEW_TO_DECIDE * m.values.one_in:
+        return "overlap", (
+            "it cannot be decided whether the unmatched people are invented: the releases keep too few of their values"
+        )
+    known_shares = [1 - m.values.new.get(word, 0) / new for word in deciding]
+    if min(known_shares) >= PADDED_SHARE:
+        return "padded", "the unmatched people have known numbers"
+    if max(known_shares) > NOT_PADDED_SHARE and new < TOO_FEW_TO_DECIDE:
         # a typing error or two in one kind of number would decide
-        return "undecided", "too few unmatched people to tell invented ones from further ones"
-    if min(known) > NOT_PADDED:
-        return "undecided", "many unmatched people carry known numbers: invented, or relatives of known ones"
+        return "undecided", "there are too few unmatched people to decide whether they are invented or further people"
+    if min(known_shares) > NOT_PADDED_SHARE:
+        return "undecided", (
+            "many unmatched people have known numbers: they are either invented or relatives of known people"
+        )
     return "overlap", ""

@@ -1,6 +1,7 @@
-"""How many of a sample's unmatched people are known and mistyped, and how many may be (pure); verdicts are `crawler.lineage.lineage`'s.
+"""How many of a sample's unmatched people are known people with typing errors, and how many may be (pure).
 
-Two things tell it: the errors that known people show (`crawler.lineage.field_errors`), and what undoing one error finds (`crawler.lineage.typo_search`).
+Two sources tell it: the errors that known people show (`crawler.lineage.field_errors`), and the look-up of unmatched
+people with one error undone (`crawler.lineage.typo_search`). Verdicts are decided by `crawler.lineage.lineage`.
 """
 
 from __future__ import annotations
@@ -10,113 +11,123 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crawler.lineage.chance_matches import SIGMAS, Chance
-from crawler.lineage.field_errors import tail, upper
-from crawler.lineage.people_counts import LIKELY, NOISE_PLAUSIBLE, USUALLY_RECOVERED, Measured
+from crawler.lineage.chance_matches import SIGMAS, ChanceRate
+from crawler.lineage.field_errors import mean_tail, upper_bound
+from crawler.lineage.people_counts import ERRORS_PLAUSIBLE, LIKELY, USUALLY_RECOVERED, Measurement
 from crawler.lineage.probability import poisson_tail
-from crawler.lineage.typo_search import Repair, SecondLook
-from crawler.lineage.uncertain_rows import MOST
+from crawler.lineage.typo_search import SearchResult, TypoSearch
+from crawler.lineage.uncertain_rows import MAX_HELD
 
-# Errors of fields are not quite independent: 601 people were hidden where 464 were expected (accents lost, 100,000 people).
-DEPENDENT = 1.5
-# Where known people cannot show errors, these are taken for the reason of unmatched people only if undoing one error
-# makes so many of them known.
-REPAIRED_SEEN = 0.6
-# Undoing one error recovers at least this share of the mistyped (74 % measured with names alone, 67 % of names that
-# lost their accents).
-RECOVERED = 0.5
-# So many ways there are to undo an error in a name and a birth date: so much more often than as it stands a new person
-# meets a known key.
-WAYS = 1000
-# Without a second look: the share of known people who look new at 5 % of fields mistyped, by name+dob alone (measured).
-MISTYPED = 0.127
-# At worst this share of known people is hidden in a sample with one kind of key (a third with accents lost).
-WORST = 0.6
-# A field's error rate is known from so many people.
-ENOUGH = 30
-# Below this many people a sample is a teaser: what it says of the whole is said apart.
-TEASER = 1000
+# Errors of fields are not quite independent: 601 people were hidden where 464 were expected (accents lost, 100,000
+# people).
+DEPENDENCE_FACTOR = 1.5
+# Where known people cannot show errors, errors count as the cause of unmatched people only if undoing one error makes
+# this share of them known.
+RECOVERED_SHARE_OBSERVED = 0.6
+# Undoing one error recovers at least this share of the mistyped people (74 % measured with names alone, 67 % of names
+# that lost their accents).
+RECOVERED_SHARE = 0.5
+# The number of ways to undo an error in a name and a birth date. By so much the typo search raises the chance that a
+# new person matches a known key.
+WAYS_TO_UNDO = 1000
+# Without a typo search: the share of known people who look new at 5 % of fields mistyped, by name+dob alone (measured).
+MISTYPED_SHARE = 0.127
+# The highest share of known people who are hidden in a sample with one kind of key (a third with accents lost).
+WORST_HIDDEN_SHARE = 0.6
+# The error rate of a field counts as known if it was counted on so many people.
+ENOUGH_PEOPLE = 30
+# A sample below this many people is a teaser: what it tells of the whole is reported separately.
+TEASER_PEOPLE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
-    """What errors may have done: `most` unmatched people they can explain, `likely` ones that they do."""
+class TypingErrors:
+    """What typing errors may have done to a sample.
 
-    most: int
+    Attributes:
+        at_most: the most unmatched people whom errors can explain.
+        likely: how many unmatched people are probably known people with errors.
+        observed: whether errors were seen, so that they may count as the cause.
+        probability: that errors make so many people look new.
+        perhaps_mistyped: in a sample in which nobody is known for certain, how many may be known people with errors.
+    """
+
+    at_most: int
     likely: float
-    seen: bool
-    chance: float
-    """Probability that errors make so many people look new."""
-    mistyped: int = 0
-    """Of people none of whom is known for certain: so many may be known and mistyped."""
+    observed: bool
+    probability: float
+    perhaps_mistyped: int = 0
 
 
-def noise_of(m: Measured, second: SecondLook | None) -> Noise:
-    """How many of the unmatched people typing errors can explain, and how many they do."""
-    if not m.new or not m.known or m.by_chance:
-        return Noise(0, 0.0, seen=False, chance=0.0, mistyped=_all_mistyped(m, second))
+def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingErrors:
+    """How many of the unmatched people typing errors can explain, and how many they probably do."""
+    people = m.people
+    if not people.new or not people.known or m.only_chance:
+        return TypingErrors(0, 0.0, observed=False, probability=0.0, perhaps_mistyped=_perhaps_all_mistyped(m, search))
     table = m.errors.table
-    most, likely, chance = 0, 0.0, 1.0
-    blindly, surely = 0, True
+    at_most, likely, probability = 0, 0.0, 1.0
+    # unmatched people about whose fields too little is known
+    without_rates, all_rates_known = 0, True
     hiding = [int(pattern) for pattern in np.flatnonzero(table[:, 0]) if pattern]
     for pattern in hiding:
         unmatched = int(table[pattern, 0])
-        if m.errors.judged(pattern) < ENOUGH:
-            blindly += unmatched
+        if m.errors.evidence_on_hiding_fields(pattern) < ENOUGH_PEOPLE:
+            without_rates += unmatched
             continue
-        surely = surely and m.errors.judged_all(pattern) >= ENOUGH
-        mean = m.errors.hidden(pattern)
-        most += min(unmatched, upper(mean * DEPENDENT, NOISE_PLAUSIBLE / len(hiding)))
+        all_rates_known = all_rates_known and m.errors.evidence_on_all_fields(pattern) >= ENOUGH_PEOPLE
+        mean = m.errors.hidden_people(pattern)
+        at_most += min(unmatched, upper_bound(mean * DEPENDENCE_FACTOR, ERRORS_PLAUSIBLE / len(hiding)))
         likely += min(unmatched, float(np.median(mean)))
-        chance = min(chance, tail(mean * DEPENDENT, unmatched) * len(hiding))
-    apart = m.new - m.beyond - m.lookalikes - blindly
-    # all of so few are looked at again, of more those without whom nothing could be said; very few whatever rates say:
-    # one of 50 people had two errors where nobody else had one
-    look = blindly or (most and apart <= MOST) or 0 < apart <= ENOUGH
-    found = second.repair(m.comparable) if second is not None and look else Repair()
-    if not blindly:
-        most = max(most, min(apart, found.found))
-    if apart and not blindly and found.tried and m.errors.wrong.any():
-        # each of them was looked at: that tells more than rates do (where nobody is mistyped it finds twins)
-        likely = min(apart, apart * found.share + likely * (1 - m.undone))
-    # an error that nobody shows is no reason, however many there may be: one further person beside 100,000 known ones
-    # without an error was called mistyped because 0.29 were thought possible
-    seen = bool(m.errors.wrong.any()) or not apart
-    if not surely:
-        # some field's rate is a guess: it takes people who are seen to be mistyped
-        seen = found.share >= REPAIRED_SEEN
-    if blindly:
-        # however bad the columns are: known people are not hidden by the hundred behind a handful of seen ones
-        worst = WORST / (1 - WORST) * (m.known + 1)
-        cap = min(blindly, math.ceil(worst + SIGMAS * math.sqrt(worst)))
-        if second is None:
-            mistyped = MISTYPED / (1 - MISTYPED) * m.known
-            most += min(cap, math.ceil(mistyped + SIGMAS * math.sqrt(mistyped)))
-            seen = False
-            chance = min(chance, poisson_tail(mistyped, blindly))
+        probability = min(probability, mean_tail(mean * DEPENDENCE_FACTOR, unmatched) * len(hiding))
+    with_rates = people.new - people.incomparable - people.lookalikes - without_rates
+    # The search covers all people if they are few enough, and those without rates in any case. Very few people are
+    # searched whatever the rates say: one of 50 people had two errors where nobody else had one.
+    is_search_needed = without_rates or (at_most and with_rates <= MAX_HELD) or 0 < with_rates <= ENOUGH_PEOPLE
+    found = search.search_unmatched(m.comparable) if search is not None and is_search_needed else SearchResult()
+    if not without_rates:
+        at_most = max(at_most, min(with_rates, found.found))
+    if with_rates and not without_rates and found.tried and m.errors.wrong.any():
+        # each person was searched, which tells more than rates do (where nobody is mistyped, the search finds twins)
+        likely = min(with_rates, with_rates * found.share + likely * (1 - m.recovery_rate))
+    # An error that nobody shows is no cause, however many errors are possible: one further person beside 100,000
+    # known people without an error was called mistyped because 0.29 were thought possible.
+    observed = bool(m.errors.wrong.any()) or not with_rates
+    if not all_rates_known:
+        # the rate of some field is a guess: errors count only if the search finds mistyped people
+        observed = found.share >= RECOVERED_SHARE_OBSERVED
+    if without_rates:
+        # however bad the columns are, a handful of known people does not come with hundreds of hidden ones
+        worst = WORST_HIDDEN_SHARE / (1 - WORST_HIDDEN_SHARE) * (people.known + 1)
+        cap = min(without_rates, math.ceil(worst + SIGMAS * math.sqrt(worst)))
+        if search is None:
+            mistyped = MISTYPED_SHARE / (1 - MISTYPED_SHARE) * people.known
+            at_most += min(cap, math.ceil(mistyped + SIGMAS * math.sqrt(mistyped)))
+            observed = False
+            probability = min(probability, poisson_tail(mistyped, without_rates))
         else:
-            high = _share_at_most(found) / RECOVERED
-            most += min(cap, math.ceil(blindly * high))
-            likely += min(cap, blindly * found.share / USUALLY_RECOVERED)
-            seen = seen and found.share >= REPAIRED_SEEN
-            chance = min(chance, 1.0 if high >= 1 and cap >= blindly else NOISE_PLAUSIBLE)
-    return Noise(most, likely, seen=seen, chance=min(1.0, chance))
+            high = _highest_share(found) / RECOVERED_SHARE
+            at_most += min(cap, math.ceil(without_rates * high))
+            likely += min(cap, without_rates * found.share / USUALLY_RECOVERED)
+            observed = observed and found.share >= RECOVERED_SHARE_OBSERVED
+            probability = min(probability, 1.0 if high >= 1 and cap >= without_rates else ERRORS_PLAUSIBLE)
+    return TypingErrors(at_most, likely, observed=observed, probability=min(1.0, probability))
 
 
-def _all_mistyped(m: Measured, second: SecondLook | None) -> int:
-    """How many people may be known and mistyped where nobody is known for certain, more than chance makes likely."""
-    # known people are not hidden by the hundred behind nobody who is seen
-    if second is None or m.people > TEASER or not m.new:
+def _perhaps_all_mistyped(m: Measurement, search: TypoSearch | None) -> int:
+    """How many people may be known people with errors if nobody is known for certain; 0 if chance explains them."""
+    # not for large samples: if nobody is seen to be known, there are not hundreds of hidden known people
+    if search is None or m.people.total > TEASER_PEOPLE or not m.people.new:
         return 0
-    found = second.repair(m.comparable)
+    found = search.search_unmatched(m.comparable)
     if not found.found:
         return 0
-    rate = Chance((1 + found.by_chance) / (1 / (WAYS * m.rates.worst.mean) + found.controls), 1 + found.by_chance)
-    return found.found if rate.of(found.tried).tail(found.found) < LIKELY else 0
+    controls = found.found_in_controls
+    rate = ChanceRate((1 + controls) / (1 / (WAYS_TO_UNDO * m.rates.highest.mean) + found.controls), 1 + controls)
+    return found.found if rate.among(found.tried).probability_at_least(found.found) < LIKELY else 0
 
 
-def _share_at_most(found: Repair) -> float:
-    """An upper bound for the share of unmatched people that undoing an error recovers (Wilson 1927)."""
+def _highest_share(found: SearchResult) -> float:
+    """An upper bound for the share of unmatched people whom undoing an error recovers (Wilson 1927)."""
     if not found.tried:
         return 1.0
     share, spread = found.share, SIGMAS**2 / found.tried

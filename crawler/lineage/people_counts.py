@@ -1,38 +1,48 @@
-"""What is counted of a sample beside all releases: people by the keys they have and those that are known (pure).
+"""Counts of a sample compared with all releases: its people by the keys they have and the keys that are known (pure).
 
-Lookalikes by chance are told apart here. What errors may have done, bounds and the verdict are left to `crawler.lineage.lineage`.
+People who match a known person only by chance ("lookalikes") are separated here. The effect of typing errors is
+estimated by `crawler.lineage.mistyped_people`; bounds and the verdict are decided by `crawler.lineage.lineage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from crawler.lineage.chance_matches import NEVER, Chance, Meetings, meetings, merging
-from crawler.lineage.field_errors import WEAK, ErrorRates, fewest_errors, patterns
-from crawler.lineage.typo_search import SecondLook, Undone
+from crawler.lineage.chance_matches import (
+    NEVER,
+    ChanceMatchRates,
+    ChanceRate,
+    MixedKeyCounts,
+    chance_match_rates,
+    merge_rate,
+)
+from crawler.lineage.compared_sample import ComparedSample, SampledPart, TextCounts
+from crawler.lineage.field_errors import WEAK_PATTERN, ErrorRates, count_patterns, fewest_errors
+from crawler.lineage.typo_search import WeakSearchCounts
 from data.arrays.array_types import I64, U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.model import Parent
 from data.releases.known_releases import KnownReleases
-from data.releases.people import KEY_FAMILIES, any_per_person, rows_with_key
+from data.releases.people import KEY_FAMILIES, any_per_person, group_people, rows_with_key
 from data.releases.stored_release import StoredRelease
 
-# An explanation by chance or noise is given up when what was seen would happen less often than this.
-# Of a thousand worn samples one has more lost people than 1e-3 allows (seen: 2 people mistyped in both first name and
-# birth date among 2,000 at 1 %). Six keys are looked at, hence a sixth for coincidences.
-NOISE_PLAUSIBLE = 1e-4
+# An explanation by typing errors or by chance is rejected if what was seen would happen less often than this.
+# Errors: of a thousand mistyped samples one has more hidden people than 1e-3 allows (seen: 2 people mistyped in both
+# first name and birth date among 2,000 at 1 %). Chance: six kinds of key are looked at, hence a sixth.
+ERRORS_PLAUSIBLE = 1e-4
 CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
-# A release is out again in full from this coverage (re-post, superset).
+# A sample holds a release in full from this coverage (re-post, superset).
 FULL_COVERAGE = 0.95
-# So probable, chance is taken for the reason of what it can explain.
+# From this probability on, chance counts as the cause of what it can explain.
 LIKELY = 0.1
-# Undoing one error usually recovers nearly all of the mistyped; that is worth so many people who were tried.
+# Undoing one error usually recovers nearly all of the mistyped people. This expectation weighs as much as so many
+# people who were tried.
 USUALLY_RECOVERED = 0.9
-PRIOR_UNDONE = 2.0
-_FIELD_KINDS: Mapping[str, tuple[Kind, ...]] = {
+RECOVERED_PRIOR_PEOPLE = 2.0
+_RECORD_KINDS_OF_VALUE: Mapping[str, tuple[Kind, ...]] = {
     "nir": (Kind.NIR_FIRST, Kind.NIR_DOB),
     "email": (Kind.EMAIL_FIRST,),
     "phone": (Kind.PHONE_FIRST, Kind.PHONE_DOB),
@@ -40,235 +50,326 @@ _FIELD_KINDS: Mapping[str, tuple[Kind, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """Free texts of a sample (medical notes) beside those of all releases; see `crawler.records.note_prints`.
-
-    read: texts. known, new: recognised, and long enough to be recognised but in no release. of_known: new texts in
-    rows of known people.
-    """
-
-    read: int = 0
-    known: int = 0
-    new: int = 0
-    of_known: int = 0
-
-
-NO_TEXTS = Texts()
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """That the rows at hand are a part of a sample, drawn person by person.
+class PeopleCounts:
+    """Numbers of people of a sample.
 
     Attributes:
-        one_in: values are those of one in so many.
-        people: of the whole sample.
-        all_new: whether everybody unmatched is there, and only known people were drawn.
+        rows: rows with a record key.
+        unkeyed_rows: rows without one.
+        total: distinct people.
+        known: people of whom a release holds a key, without the lookalikes.
+        incomparable: unmatched people all of whose keys are of kinds that the releases do not hold.
+        lookalikes: people who share a telephone, mailbox or number with a known person and differ in the rest. They
+            count as new.
+        perhaps_new: people counted as known who may be new people that match a known key by chance.
+        hidden_behind_rows: at most so many new people share their row with another person (the same keys).
     """
 
-    one_in: int
-    people: int
-    all_new: bool
+    rows: int
+    unkeyed_rows: int
+    total: int
+    known: int
+    incomparable: int
+    lookalikes: int
+    perhaps_new: int
+    hidden_behind_rows: int
+
+    @property
+    def new(self) -> int:
+        """People whom no release knows."""
+        return self.total - self.known
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """For how many people a known and an unmatched one of those at hand stand."""
+class ParentReleases:
+    """The releases that explain a sample; the sets hold ids of releases.
+
+    Attributes:
+        parents: the releases that hold more of its people than chance explains, the largest share first.
+        in_full: releases that the sample holds in full.
+        explain_all: releases that hold all known people, except those who match another release by chance.
+        may_explain_all: releases for which it cannot be decided whether chance or another release holds the rest.
+        same_columns: releases with the same kinds of key as the sample.
+    """
+
+    parents: tuple[Parent, ...]
+    in_full: frozenset[str]
+    explain_all: frozenset[str]
+    may_explain_all: frozenset[str]
+    same_columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCounts:
+    """Numbers of single values of a sample, by kind.
+
+    Attributes:
+        new: values that no release holds.
+        totals: all values of the kinds that could be compared.
+        one_in: the releases keep one value in this many, and the numbers are scaled up accordingly.
+        added: kinds of value that known people have here and that no release has which explains them, with the number
+            of people; `note` for free texts.
+    """
+
+    new: Mapping[str, int]
+    totals: Mapping[str, int]
+    one_in: int
+    added: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Everything that was counted of a sample compared with the releases.
+
+    Attributes:
+        columns: kinds of record key that the sample has.
+        comparable: kinds of key that the releases hold, as bits.
+        errors: the error rates of its fields, with people counted by patterns of keys.
+        recovery_rate: the share of known people with errors whom undoing one error recovers.
+        rates: how often new people match known keys by chance.
+        only_chance: whether new people alone could have matched as many known keys of every kind.
+        chance: the probability of that.
+    """
+
+    people: PeopleCounts
+    releases: ParentReleases
+    values: ValueCounts
+    columns: tuple[Kind, ...]
+    comparable: int
+    errors: ErrorRates
+    recovery_rate: float
+    rates: ChanceMatchRates
+    only_chance: bool
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """The number of people that one known and one new person of those at hand stands for."""
 
     known: float = 1.0
     new: float = 1.0
 
     @classmethod
-    def of(cls, part: Part | None, known: int, new: int) -> Weights:
-        """Of so many known and unmatched people that are at hand; None for `part` where they are all."""
+    def of(cls, part: SampledPart | None, known: int, new: int) -> _Weights:
+        """The weights if so many known and unmatched people are at hand; `part` is None if these are all people."""
         if part is None:
             return cls()
-        if part.all_new:
+        if part.holds_all_new:
             return cls(max(1.0, (part.people - new) / known) if known else 1.0)
         share = part.people / (known + new)
         return cls(share, share)
 
-    def people(self, those: Bools, known: Bools) -> int:
-        """How many people a choice of those at hand, shape (people,), stands for."""
-        count = int(those.sum())
+    def people(self, chosen: Bools, known: Bools) -> int:
+        """The number of people that the `chosen` of those at hand stand for; shape (people,) both."""
+        count = int(chosen.sum())
         if self.known == self.new:
             return round(count * self.known)
-        seen = int((those & known).sum())
+        seen = int((chosen & known).sum())
         return round(seen * self.known + (count - seen) * self.new)
 
     def table(self, table: I64) -> I64:
-        """Numbers of people by patterns."""
-        if self == Weights():
+        """Numbers of people by patterns, scaled to the whole sample."""
+        if self == _Weights():
             return table
         scaled: I64 = np.rint(table * self.known).astype(np.int64)
         scaled[:, 0] = np.rint(table[:, 0] * self.new)
         return scaled
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _PersonKeys:
+    """The keys of each person at hand.
+
+    Attributes:
+        people: shape (n,), the person of each row.
+        count: number of people at hand.
+        held_rows: shape (n, 6), which keys of each row any release holds.
+        present: shape (count, 6), the kinds of key that each person has.
+        held: shape (count, 6), those of them that any release holds.
+        known: shape (count,), who has a held key.
+        weights: how many people each one stands for.
+    """
+
+    people: I64
+    count: int
+    held_rows: Bools
+    present: Bools
+    held: Bools
+    known: Bools
+    weights: _Weights
+
+    @classmethod
+    def of(cls, sample: ComparedSample, releases: KnownReleases) -> _PersonKeys:
+        """Group the rows of a sample by person, and look up their keys."""
+        people = group_people(sample.keys)
+        count = int(people.max()) + 1
+        held_rows = releases.find_known_keys(sample.keys) if sample.held is None else sample.held
+        present = _per_person(people, count, sample.keys != 0)
+        held = _per_person(people, count, held_rows)
+        known = rows_with_key(held)
+        known_count = int(known.sum())
+        weights = _Weights.of(sample.part, known_count, count - known_count)
+        return cls(people, count, held_rows, present, held, known, weights)
+
+    def known_people(self) -> int:
+        """Known people of the whole sample."""
+        return round(int(self.known.sum()) * self.weights.known)
+
+    def total_people(self) -> int:
+        """All people of the whole sample."""
+        return self.known_people() + round((self.count - int(self.known.sum())) * self.weights.new)
+
+
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What was counted; people by patterns of keys (see `crawler.lineage.field_errors.patterns`)."""
+class _FoundParent:
+    """A release that explains a part of the sample, and the probability that chance explains the rest of its people."""
 
-    rows: int
-    unkeyed: int
-    people: int
-    known: int
-    beyond: int
-    """Unmatched people all of whose keys are of kinds that the releases beside them do not hold."""
-    by_chance: bool
-    chance: float
-    lookalikes: int
-    """Counted as new: they share a telephone, mailbox or number with somebody known, and differ in the rest."""
-    doubtful: int
-    """Counted as known, who may be new ones that met a known key by chance."""
-    undone: float
-    """The share of known people's errors that one error undone mends."""
-    comparable: int
-    """Kinds of key that the releases beside them hold, as bits."""
-    errors: ErrorRates
-    parents: tuple[Parent, ...]
-    full: frozenset[str]
-    whole: frozenset[str]
-    """Releases that explain all known people, but for those who meet another release by chance."""
-    perhaps: frozenset[str]
-    """Those that may do so: whether the rest is chance or another release cannot be told."""
-    alike: frozenset[str]
-    columns: tuple[Kind, ...]
-    rates: Meetings
-    merged: int
-    """So many new people at most are behind another row of the sample."""
-    new_values: Mapping[str, int]
-    value_totals: Mapping[str, int]
-    value_sample: int
-    """New values are estimated from one in so many."""
-    added: Mapping[str, int]
-
-    @property
-    def new(self) -> int:
-        """People whom no release knows."""
-        return self.people - self.known
+    parent: Parent
+    rest_by_chance: float
+    release: StoredRelease
 
 
-def measure(
-    rows: U64, unkeyed: int, people: I64, values: Mapping[Kind, U64], releases: KnownReleases, seen: Bools | None,
-    texts: Texts, second: SecondLook | None, part: Part | None,
-) -> Measured:  # fmt: skip
-    """Look everything up, and count people by the kinds of key they have and by those that are known."""
-    held_people = int(people.max()) + 1
-    seen_rows = releases.find_known_keys(rows) if seen is None else seen
-    present, held = _per_person(people, held_people, rows != 0), _per_person(people, held_people, seen_rows)
-    totals = present.sum(axis=0)
-    columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if totals[at])
-    main = int(np.argmax(totals))
-    known_people = rows_with_key(held)
-    known_count = int(known_people.sum())
-    weights = Weights.of(part, known_count, held_people - known_count)
-    known_count = round(known_count * weights.known)
-    count = known_count + round((held_people - int(known_people.sum())) * weights.new)
-    tried = second.by_chance() if second is not None and known_people.any() else {}
+def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
+    """Look up all keys of a sample, and count its people by the kinds of key they have and by those that are known.
+
+    Args:
+        sample: at least one row, each with a key.
+        releases: at least one active release.
+    """
+    keys = _PersonKeys.of(sample, releases)
+    total, known = keys.total_people(), keys.known_people()
+    columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if keys.present[:, at].any())
+    search = sample.typo_search
+    tried = search.try_mixed_keys() if search is not None and keys.known.any() else {}
     active = list(releases.active.values())
-    rates = meetings(columns, releases.people, active, tried)
-    found: list[tuple[Parent, float, StoredRelease]] = []
-    for release in releases.find_explaining(rows, seen_rows):
-        # what the only release holds is what all hold
-        hits = held if len(releases) == 1 else _per_person(people, held_people, _hits(release, rows, seen_rows))
-        of_release = rows_with_key(hits)
-        matched = round(int(of_release.sum()) * weights.known)
-        own = meetings(columns, release.people, [release], tried)
-        if matched and not _chance_explains(hits, present, own, known_people, weights)[0]:
-            # of a release whose people do not all have the sample's columns, those that have them count
-            members = release.key_count(RECORD_KINDS[main])
-            by_main = float(hits[:, main].sum()) * weights.known / members if members else 0.0
-            coverage = max(matched / release.people, by_main)
-            others = round(int((known_people & ~of_release).sum()) * weights.known)
-            # of those whom this release does not hold, so many are known by chance to another
-            by_luck = rates.worst.of(count - matched).tail(others) if others else 1.0
-            found.append((Parent(release.id, min(1.0, coverage), matched / count), by_luck, release))
-    found.sort(key=lambda each: (-each[0].share, -each[0].coverage, each[0].release))
-    explaining = [release for *_, release in found] or active
-    kinds = {kind for release in explaining for kind in release.columns}
-    comparable = np.array([kind in kinds for kind in RECORD_KINDS])
-    by_chance, chance = _chance_explains(held, present, rates, known_people, weights)
-    new_values, value_totals = new_values_of(values, releases, part)
-    table = weights.table(patterns(present & comparable, held & comparable))
-    errors = ErrorRates(table, _by_chance(table, rates))
-    held_kinds = sum(1 << at for at in np.flatnonzero(comparable).tolist())
-    weakly = weakly_known(errors, rates, second.undone(held_kinds) if second is not None else {})
-    return Measured(
-        count + len(rows) - held_people,
-        unkeyed,
-        count,
-        known_count - weakly.lookalikes,
-        round(int((~rows_with_key(present & comparable) & ~known_people).sum()) * weights.new),
-        by_chance,
-        chance,
-        weakly.lookalikes,
-        weakly.doubtful,
-        weakly.undone,
-        held_kinds,
-        errors,
-        tuple(parent for parent, *_ in found),
-        frozenset(parent.release for parent, *_ in found if parent.coverage >= FULL_COVERAGE),
-        frozenset(parent.release for parent, by_luck, _ in found if by_luck >= LIKELY),
-        frozenset(parent.release for parent, by_luck, _ in found if LIKELY > by_luck >= NOISE_PLAUSIBLE),
-        frozenset(release.id for release in explaining if set(columns) == set(release.columns)),
-        columns,
-        rates,
-        _merged(people, known_people, table, active),
-        new_values,
-        value_totals,
-        releases.value_sample,
-        _added(present, known_people, values, [release for *_, release in found], texts, weights.known),
+    rates = chance_match_rates(columns, releases.people, active, tried)
+    found = _find_parents(sample, releases, keys, rates, tried)
+    explaining = [each.release for each in found] or active
+    held_kinds = {kind for release in explaining for kind in release.columns}
+    comparable = np.array([kind in held_kinds for kind in RECORD_KINDS])
+    comparable_bits = sum(1 << at for at in np.flatnonzero(comparable).tolist())
+    only_chance, chance = _chance_explains(keys, keys.held, rates)
+    table = keys.weights.table(count_patterns(keys.present & comparable, keys.held & comparable))
+    errors = ErrorRates(table, _people_known_by_chance(table, rates))
+    weakly = classify_weakly_known(
+        errors, rates, search.search_weakly_known(comparable_bits) if search is not None else {}
+    )
+    incomparable = ~rows_with_key(keys.present & comparable) & ~keys.known
+    new_values, value_totals = new_values_of(sample, releases)
+    return Measurement(
+        people=PeopleCounts(
+            rows=total + len(sample.keys) - keys.count + sample.repeated_rows,
+            unkeyed_rows=sample.unkeyed_rows,
+            total=total,
+            known=known - weakly.lookalikes,
+            incomparable=round(int(incomparable.sum()) * keys.weights.new),
+            lookalikes=weakly.lookalikes,
+            perhaps_new=weakly.perhaps_new,
+            hidden_behind_rows=_hidden_behind_rows(keys, table, active),
+        ),
+        releases=ParentReleases(
+            parents=tuple(each.parent for each in found),
+            in_full=frozenset(each.release.id for each in found if each.parent.coverage >= FULL_COVERAGE),
+            explain_all=frozenset(each.release.id for each in found if each.rest_by_chance >= LIKELY),
+            may_explain_all=frozenset(
+                each.release.id for each in found if LIKELY > each.rest_by_chance >= ERRORS_PLAUSIBLE
+            ),
+            same_columns=frozenset(release.id for release in explaining if set(columns) == set(release.columns)),
+        ),
+        values=ValueCounts(
+            new=new_values,
+            totals=value_totals,
+            one_in=releases.value_sample,
+            added=_added_values(keys, sample.values, [each.release for each in found], sample.texts),
+        ),
+        columns=columns,
+        comparable=comparable_bits,
+        errors=errors,
+        recovery_rate=weakly.recovery_rate,
+        rates=rates,
+        only_chance=only_chance,
+        chance=chance,
     )
 
 
-def _hits(release: StoredRelease, rows: U64, seen: Bools) -> Bools:
-    """Which keys of rows, shape (n, 6), a release holds; looked up are those that any holds."""
-    known = np.flatnonzero(rows_with_key(seen))
+def _find_parents(
+    sample: ComparedSample, releases: KnownReleases, keys: _PersonKeys, rates: ChanceMatchRates, tried: MixedKeyCounts
+) -> list[_FoundParent]:
+    """The releases that hold more people of the sample than chance explains, the largest share first."""
+    main = int(np.argmax(keys.present.sum(axis=0)))
+    total = keys.total_people()
+    kinds = tuple(kind for at, kind in enumerate(RECORD_KINDS) if keys.present[:, at].any())
+    found: list[_FoundParent] = []
+    for release in releases.find_explaining(sample.keys, keys.held_rows):
+        # if there is only one release, it holds what all releases hold
+        held = keys.held
+        if len(releases) > 1:
+            held = _per_person(keys.people, keys.count, _held_by(release, sample.keys, keys.held_rows))
+        of_release = rows_with_key(held)
+        matched = round(int(of_release.sum()) * keys.weights.known)
+        own_rates = chance_match_rates(kinds, release.people, [release], tried)
+        if not matched or _chance_explains(keys, held, own_rates)[0]:
+            continue
+        # if not all people of a release have the sample's columns, the coverage is that of the people who have them
+        members = release.key_count(RECORD_KINDS[main])
+        by_main = float(held[:, main].sum()) * keys.weights.known / members if members else 0.0
+        coverage = max(matched / release.people, by_main)
+        # of the people whom this release does not hold, so many match another release, perhaps by chance
+        others = round(int((keys.known & ~of_release).sum()) * keys.weights.known)
+        by_chance = rates.highest.among(total - matched).probability_at_least(others) if others else 1.0
+        found.append(_FoundParent(Parent(release.id, min(1.0, coverage), matched / total), by_chance, release))
+    found.sort(key=lambda each: (-each.parent.share, -each.parent.coverage, each.parent.release))
+    return found
+
+
+def _held_by(release: StoredRelease, rows: U64, held: Bools) -> Bools:
+    """Which keys of rows, shape (n, 6), one release holds; only rows of which any release holds a key are looked up."""
+    known = np.flatnonzero(rows_with_key(held))
     found = np.zeros(rows.shape, bool)
     found[known] = release.find_known_keys(rows[known])
     return found
 
 
 def _per_person(people: I64, count: int, rows: Bools) -> Bools:
-    """Shape (people, 6): for whom any row is true."""
+    """Whether any row of each person is true; shape (count, 6)."""
     if count == len(people) and not (people[1:] < people[:-1]).any():
         return rows
     return any_per_person(people, rows)
 
 
-def _added(
-    present: Bools, known: Bools, values: Mapping[Kind, U64], parents: list[StoredRelease], texts: Texts, by: float
+def _added_values(
+    keys: _PersonKeys, values: Mapping[Kind, U64], parents: list[StoredRelease], texts: TextCounts
 ) -> dict[str, int]:
-    """New harm to known people: kinds of identifier that no release has which explains them, and new texts."""
-    if not parents or not known.any():
+    """New harm to known people: kinds of value that no release has which explains them, and new texts."""
+    if not parents or not keys.known.any():
         return {}
+    by = keys.weights.known
     held = {word for parent in parents for word in parent.value_kinds}
     added = {}
     for kind in VALUE_KINDS:
         if kind.word in held or kind not in values or not len(values[kind]):
             continue
-        record_kinds = _FIELD_KINDS.get(kind.word)
+        record_kinds = _RECORD_KINDS_OF_VALUE.get(kind.word)
         if record_kinds is None:
-            # an account number is part of no record key: its values are counted, by nobody's name
-            added[kind.word] = round(min(len(values[kind]), int(known.sum())) * by)
+            # this value is part of no record key (an account number), so the person who has it is not known: the
+            # values themselves are counted
+            added[kind.word] = round(min(len(values[kind]), int(keys.known.sum())) * by)
         else:
             columns = [RECORD_KINDS.index(each) for each in record_kinds]
-            added[kind.word] = round(int((present[:, columns].any(axis=1) & known).sum()) * by)
-    if texts.of_known:
-        added["note"] = texts.of_known
+            added[kind.word] = round(int((keys.present[:, columns].any(axis=1) & keys.known).sum()) * by)
+    if texts.new_of_known:
+        added["note"] = texts.new_of_known
     return {word: count for word, count in added.items() if count}
 
 
-def new_values_of(
-    values: Mapping[Kind, U64], releases: KnownReleases, part: Part | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Per kind: values that no release holds, and all values; both scaled up from the sample of values."""
+def new_values_of(sample: ComparedSample, releases: KnownReleases) -> tuple[dict[str, int], dict[str, int]]:
+    """Per kind, the values that no release holds, and all values; both scaled up if only some values were kept."""
     new: dict[str, int] = {}
     totals: dict[str, int] = {}
-    by = part.one_in if part else 1
+    by = sample.part.one_in if sample.part else 1
     for kind in VALUE_KINDS:
-        tags = values.get(kind)
+        tags = sample.values.get(kind)
         if tags is None or not len(tags):
             continue
         unknown, compared = releases.count_new_values(kind, tags)
@@ -278,83 +379,96 @@ def new_values_of(
     return new, totals
 
 
-def _merged(people: I64, known: Bools, table: I64, releases: list[StoredRelease]) -> int:
-    """How many new people there may be at most behind a row that another one shares (fathers and sons, namesakes)."""
-    if len(known) == len(people):
+def _hidden_behind_rows(keys: _PersonKeys, table: I64, releases: list[StoredRelease]) -> int:
+    """The most new people who can share all their keys with another one (fathers and sons, namesakes)."""
+    if keys.count == len(keys.people):
         return 0
-    twice = int((np.bincount(people)[~known] - 1).sum())
-    told, likely = 0, NEVER
+    repeated = int((np.bincount(keys.people)[~keys.known] - 1).sum())
+    covered, likely = 0, NEVER
     for family in KEY_FAMILIES:
         bits = sum(1 << RECORD_KINDS.index(kind) for kind in family)
-        # whom nothing more telling keeps apart
-        count = sum(int(number) for present, number in enumerate(table[:, 0]) if present & bits and not present & told)
-        told |= bits
-        if twice and count:
-            likely += max((merging(kind, count, releases) for kind in family), key=lambda each: each.mean).of(count)
-    return min(twice, likely.most())
+        # people who have a key of this family, and none that distinguishes them better
+        count = sum(
+            int(number) for present, number in enumerate(table[:, 0]) if present & bits and not present & covered
+        )
+        covered |= bits
+        if repeated and count:
+            rate = max((merge_rate(kind, count, releases) for kind in family), key=lambda each: each.mean)
+            likely += rate.among(count)
+    return min(repeated, likely.upper_bound())
 
 
-def _chance_explains(
-    seen: Bools, present: Bools, rates: Meetings, known: Bools, weights: Weights
-) -> tuple[bool, float]:
-    """Whether new people alone could have met as many known keys of every kind, and how likely; shapes (people, 6)."""
+def _chance_explains(keys: _PersonKeys, held: Bools, rates: ChanceMatchRates) -> tuple[bool, float]:
+    """Whether new people alone could have matched as many known keys of every kind, and how probable that is.
+
+    Args:
+        keys: of the people of the sample.
+        held: shape (people, 6), which of their keys the releases in question hold.
+        rates: of chance matches with these releases.
+    """
     least = 1.0
     for column, kind in enumerate(RECORD_KINDS):
-        met = round(int(seen[:, column].sum()) * weights.known)
-        if met:
-            least = min(least, rates.one(kind).of(weights.people(present[:, column], known)).tail(met))
+        matched = round(int(held[:, column].sum()) * keys.weights.known)
+        if matched:
+            people = keys.weights.people(keys.present[:, column], keys.known)
+            least = min(least, rates.of_kind(kind).among(people).probability_at_least(matched))
     return least >= CHANCE_PLAUSIBLE, min(1.0, least * len(RECORD_KINDS))
 
 
-def doubtful_patterns(table: I64, rates: Meetings) -> Iterator[tuple[int, int, int, Chance]]:
-    """Patterns of people who may be taken for known ones by chance: present, seen, how many, a mean of how many by chance.
+def patterns_of_chance_suspects(table: I64, rates: ChanceMatchRates) -> Iterator[tuple[int, int, int, ChanceRate]]:
+    """Patterns of people who may match a known person by chance: present, seen, people, and how many chance makes.
 
-    That are those seen by weak keys alone whose other keys say otherwise, and whoever differs in two fields or more.
+    These are people seen by weak keys alone whose other keys contradict them, and people who differ from the known
+    person in two fields or more.
     """
     for present, seen in zip(*(each.tolist() for each in np.nonzero(table)), strict=True):
         errors = fewest_errors(present, seen) if seen else 0
-        if errors >= 2 or (errors and not seen & ~WEAK):
+        if errors >= 2 or (errors and not seen & ~WEAK_PATTERN):
             count = int(table[present, seen])
-            rate = rates.together(kind for at, kind in enumerate(RECORD_KINDS) if seen >> at & 1)
-            yield present, seen, count, rate.of(count + int(table[present, 0]))
+            rate = rates.of_kinds_together(_kinds_of(seen))
+            yield present, seen, count, rate.among(count + int(table[present, 0]))
 
 
-def _by_chance(table: I64, rates: Meetings) -> I64:
-    """The people who are seen by a weak key alone, and no more often than chance makes it: they tell no errors."""
-    apart = np.zeros_like(table)
-    for present, seen, count, by_chance in doubtful_patterns(table, rates):
-        if not seen & ~WEAK and by_chance.tail(count) >= NOISE_PLAUSIBLE:
-            apart[present, seen] = count
-    return apart
+def _kinds_of(pattern: int) -> Iterable[Kind]:
+    return [kind for at, kind in enumerate(RECORD_KINDS) if pattern >> at & 1]
+
+
+def _people_known_by_chance(table: I64, rates: ChanceMatchRates) -> I64:
+    """People who are seen by weak keys alone and no more often than chance explains: they show no errors."""
+    left_out = np.zeros_like(table)
+    for present, seen, count, by_chance in patterns_of_chance_suspects(table, rates):
+        if not seen & ~WEAK_PATTERN and by_chance.probability_at_least(count) >= ERRORS_PLAUSIBLE:
+            left_out[present, seen] = count
+    return left_out
 
 
 @dataclass(frozen=True, slots=True)
 class WeaklyKnown:
-    """People who may be taken for known ones by chance; see `Measured`."""
+    """People who may match a known person by chance; see `PeopleCounts` and `Measurement`."""
 
     lookalikes: int
-    doubtful: int
-    undone: float
+    perhaps_new: int
+    recovery_rate: float
 
 
-def weakly_known(errors: ErrorRates, rates: Meetings, undone: Undone) -> WeaklyKnown:
-    """Tell those who are known and mistyped from lookalikes.
+def classify_weakly_known(errors: ErrorRates, rates: ChanceMatchRates, searched: WeakSearchCounts) -> WeaklyKnown:
+    """Separate known people with typing errors from lookalikes.
 
-    Who is better known with one error undone is known and mistyped. Of the rest, and of whom was not looked at, those
-    whose keys say otherwise are lookalikes where errors are the less likely reason.
+    A person whom undoing one error makes better known is known and mistyped. Of the others, and of those who were not
+    searched, people whose keys contradict each other are lookalikes if typing errors are the less likely cause.
     """
-    lookalikes = doubtful = 0
-    of_errors, mended = PRIOR_UNDONE, PRIOR_UNDONE * USUALLY_RECOVERED
-    for present, seen, count, by_chance in doubtful_patterns(errors.table, rates):
-        tried, found = undone.get((present, seen), (0, 0))
+    lookalikes = perhaps_new = 0
+    tried_mistyped, recovered = RECOVERED_PRIOR_PEOPLE, RECOVERED_PRIOR_PEOPLE * USUALLY_RECOVERED
+    for present, seen, count, by_chance in patterns_of_chance_suspects(errors.table, rates):
+        tried, found = searched.get((present, seen), (0, 0))
         rest = count - round(count * found / tried) if tried else count
-        expected = errors.expected(present, seen)
+        expected = errors.expected_people(present, seen)
         left = expected * (1 - USUALLY_RECOVERED) if tried else expected
-        if not seen & ~WEAK and left < by_chance.mean:
+        if not seen & ~WEAK_PATTERN and left < by_chance.mean:
             lookalikes += rest
         else:
-            # where neither errors nor chance account for them, somebody made them up from known values
-            doubtful += rest if expected < count / 2 else min(rest, by_chance.most())
+            # if neither errors nor chance account for these people, they were invented from known values
+            perhaps_new += rest if expected < count / 2 else min(rest, by_chance.upper_bound())
         if expected > by_chance.mean:
-            of_errors, mended = of_errors + tried, mended + found
-    return WeaklyKnown(lookalikes, doubtful, mended / of_errors)
+            tried_mistyped, recovered = tried_mistyped + tried, recovered + found
+    return WeaklyKnown(lookalikes, perhaps_new, recovered / tried_mistyped)

@@ -1,4 +1,7 @@
-"""Compiled loops: every string one typing error away from each of many, and strings repeated. What for is said by `crawler.lineage.typo_search`."""
+"""Compiled loops: all strings one typing error away from given strings, and strings taken by number.
+
+`crawler.lineage.typo_search` uses them.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,21 @@ from data.arrays.packed_kernels import copy_cell
 
 
 @kernel
-def variants(blob: U8, offsets: I64, alphabet: U8, lengths_vary: bool, longest: int) -> tuple[U8, I64, I64]:
+def single_error_variants(
+    blob: U8, offsets: I64, alphabet: U8, lengths_vary: bool, longest: int
+) -> tuple[U8, I64, I64]:
     """All variants of n strings with one character replaced, two neighbours swapped, or one left out or added.
 
     Args:
-        blob: the strings, packed.
-        offsets: where they begin and end.
-        alphabet: what may be put in a place.
+        blob: the strings, one after another.
+        offsets: shape (n + 1,), where each string begins, and the end of the last.
+        alphabet: the characters that may be put in.
         lengths_vary: whether characters are also left out and added (names: yes, numbers of fixed length: no).
-        longest: longer strings have no variants.
+        longest: strings with more bytes have no variants.
 
     Returns:
-        The variants, packed, and shape (m,) the number of the string each comes from. Some may occur twice.
+        Blob and offsets of m variants, and the number of the string that each was made from, shape (m,). A variant may
+        occur twice, and the string itself is among them.
     """
     count, size = 0, 0
     signs = len(alphabet)
@@ -84,8 +90,8 @@ def variants(blob: U8, offsets: I64, alphabet: U8, lengths_vary: bool, longest: 
 
 
 @kernel
-def taken(blob: U8, offsets: I64, items: I64) -> tuple[U8, I64]:
-    """Blob and offsets of some of n strings, in the order given: a ninth of the time of `Packed.take`."""
+def take_strings(blob: U8, offsets: I64, items: I64) -> tuple[U8, I64]:
+    """Blob and offsets of the strings numbered `items`, in this order; takes a ninth of the time of `Packed.take`."""
     cuts = np.zeros(len(items) + 1, np.int64)
     for at in range(len(items)):
         cuts[at + 1] = cuts[at] + offsets[items[at] + 1] - offsets[items[at]]

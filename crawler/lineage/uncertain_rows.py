@@ -1,7 +1,7 @@
-"""The rows of a sample that are looked at again, their normal forms kept in bounded room; how is left to `crawler.lineage.typo_search`.
+"""The rows of a sample that are uncertain, with their normal forms, in bounded memory.
 
-They are of two kinds: people whom no release knows, and people who are known by a key that is no proof alone while
-other keys say otherwise.
+`crawler.lineage.typo_search` looks them up again with one typing error undone. There are two sorts: people whom no
+release knows, and people who are known only by a key that proves nothing by itself while other keys contradict it.
 """
 
 from __future__ import annotations
@@ -10,45 +10,54 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from crawler.lineage.field_errors import STRONG
+from crawler.lineage.field_errors import STRONG_COLUMNS
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.releases.people import rows_with_key
 
-MOST = 1024
-"""So many people of each kind are kept; a share among them then has a standard error of 1.6 % at most."""
+MAX_HELD = 1024
+"""So many people of each sort are held at most; a share of them then has a standard error of 1.6 % at most."""
 ROLES = ("first", "surname", "dob", "nir", "email", "phone")
 
 
-class Kept:
-    """Normal forms of at most `MOST` rows, chosen by their tags and not by their place."""
+class HeldRows:
+    """Normal forms of at most `MAX_HELD` rows, which are chosen by their tags and not by their position."""
 
     def __init__(self) -> None:
         self._ranks = np.zeros(0, np.uint64)
         self._forms: dict[str, list[bytes]] = {role: [] for role in ROLES}
 
     def __repr__(self) -> str:
-        """How many; normal forms are content of a sample."""
-        return f"<{len(self._ranks)} rows kept>"
+        """The number of rows only: normal forms are content of a sample."""
+        return f"<HeldRows {len(self._ranks)}>"
 
     def __len__(self) -> int:
         return len(self._ranks)
 
-    def wanted(self, keys: U64) -> I64:
-        """Which of these rows, shape (n, 6), are to be kept: numbers of rows, distinct people by their keys."""
+    def select(self, keys: U64) -> I64:
+        """The numbers of the rows that should be held, one row for each distinct person.
+
+        Args:
+            keys: shape (n, 6), each row with a key.
+        """
         ranks = _rank(keys)
-        limit = self._ranks[-1] if len(self._ranks) >= MOST else np.uint64(2**64 - 1)
+        limit = self._ranks[-1] if len(self._ranks) >= MAX_HELD else np.uint64(2**64 - 1)
         rows = np.flatnonzero(ranks < limit)
         rows = rows[np.argsort(ranks[rows], kind="stable")]
         order = ranks[rows]
-        fresh = np.ones(len(rows), bool)
-        fresh[1:] = order[1:] != order[:-1]
-        return rows[fresh & ~np.isin(order, self._ranks)][:MOST]
+        is_first = np.ones(len(rows), bool)
+        is_first[1:] = order[1:] != order[:-1]
+        return rows[is_first & ~np.isin(order, self._ranks)][:MAX_HELD]
 
-    def keep(self, keys: U64, forms: Mapping[str, Packed]) -> None:
-        """Keep rows that `wanted` named: their keys, shape (m, 6), and normal forms by role, m each."""
+    def add(self, keys: U64, forms: Mapping[str, Packed]) -> None:
+        """Hold rows that `select` chose.
+
+        Args:
+            keys: shape (m, 6).
+            forms: m normal forms by role.
+        """
         ranks = np.concatenate([self._ranks, _rank(keys)])
-        order = np.argsort(ranks, kind="stable")[:MOST]
+        order = np.argsort(ranks, kind="stable")[:MAX_HELD]
         for role, held in self._forms.items():
             column = forms.get(role)
             whole = held + (column.to_list() if column is not None else [b""] * len(keys))
@@ -56,54 +65,61 @@ class Kept:
         self._ranks = ranks[order]
 
     def forms(self) -> dict[str, Packed]:
-        """The normal forms of the rows kept, by role."""
+        """The normal forms of the held rows, by role."""
         return {role: Packed.of(held) for role, held in self._forms.items()}
 
 
-class Doubtful:
-    """What is kept of a sample for a second look.
+class UncertainRows:
+    """The uncertain rows of a sample.
 
     Attributes:
         unmatched: people whom no release knows.
-        weak: people who are known by weak keys alone (`crawler.lineage.field_errors.WEAK`), and have others that are not known.
+        weakly_known: people who are known by weak keys alone (`crawler.lineage.field_errors.WEAK_KINDS`) and also have
+            keys that are not known.
     """
 
     def __init__(self) -> None:
-        self.unmatched, self.weak = Kept(), Kept()
+        self.unmatched, self.weakly_known = HeldRows(), HeldRows()
 
     def __repr__(self) -> str:
-        return f"<Doubtful {len(self.unmatched)} unmatched, {len(self.weak)} weakly known>"
+        return f"<UncertainRows {len(self.unmatched)} unmatched, {len(self.weakly_known)} weakly known>"
 
-    def wanted(self, keys: U64, seen: Bools) -> I64:
-        """Which rows are to be kept: numbers of rows.
+    def select(self, keys: U64, held: Bools) -> I64:
+        """The numbers of the rows that should be kept.
 
         Args:
             keys: shape (n, 6).
-            seen: shape (n, 6), which of them any release holds.
+            held: shape (n, 6), which of them any release holds.
         """
-        # whoever is known by a strong key is out of doubt: mostly nearly all, and two columns tell
-        sure = np.zeros(len(keys), bool)
-        for column in STRONG:
-            sure |= seen[:, column]
-        rows = np.flatnonzero(~sure)
+        # a person known by a strong key is certain: mostly nearly all are, and two columns show it
+        certain = np.zeros(len(keys), bool)
+        for column in STRONG_COLUMNS:
+            certain |= held[:, column]
+        rows = np.flatnonzero(~certain)
         rows = rows[rows_with_key(keys[rows])]
-        known = rows_with_key(seen[rows])
-        lost, weak = rows[~known], rows[known]
-        weak = weak[rows_with_key((keys[weak] != 0) & ~seen[weak])]
+        known = rows_with_key(held[rows])
+        unmatched, weak = rows[~known], rows[known]
+        weak = weak[rows_with_key((keys[weak] != 0) & ~held[weak])]
         return np.concatenate(
-            [some[kept.wanted(keys[some])] for some, kept in ((lost, self.unmatched), (weak, self.weak))]
+            [some[kept.select(keys[some])] for some, kept in ((unmatched, self.unmatched), (weak, self.weakly_known))]
         )
 
-    def keep(self, keys: U64, seen: Bools, forms: Mapping[str, Packed]) -> None:
-        """Keep rows that `wanted` named: keys and which are held, shape (m, 6), and normal forms by role, m each."""
-        known = rows_with_key(seen)
-        for kept, rows in ((self.unmatched, np.flatnonzero(~known)), (self.weak, np.flatnonzero(known))):
+    def add(self, keys: U64, held: Bools, forms: Mapping[str, Packed]) -> None:
+        """Keep rows that `select` chose.
+
+        Args:
+            keys: shape (m, 6).
+            held: shape (m, 6), which of them any release holds.
+            forms: m normal forms by role.
+        """
+        known = rows_with_key(held)
+        for kept, rows in ((self.unmatched, np.flatnonzero(~known)), (self.weakly_known, np.flatnonzero(known))):
             if len(rows):
-                kept.keep(keys[rows], {role: column.take(rows) for role, column in forms.items()})
+                kept.add(keys[rows], {role: column.take(rows) for role, column in forms.items()})
 
 
 def _rank(keys: U64) -> U64:
-    """A number for each row that hangs on its first key alone: as good as drawn by lot, and the same for the same row."""
+    """A number for each row that depends on its first key alone: as good as random, and the same for the same row."""
     first = np.argmax(keys != 0, axis=1)
     picked: U64 = keys[np.arange(len(keys)), first] * np.uint64(0x9E3779B97F4A7C15)
     return picked

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.lineage.probability import share_out
+from crawler.lineage.probability import share_bounds
 from data.case.canary_bitmaps import count_canaries, merge_bitmaps
 from data.store.sightings import SightedPost, Sighting
 
@@ -72,7 +72,7 @@ def blast_radius(
                 tagged,
                 sighted,
                 every - sighted,
-                share_out(sighted, tagged) if tagged else None,
+                share_bounds(sighted, tagged) if tagged else None,
                 min((each.first for each in here), key=lambda place: place.at, default=None),
                 max((each.last for each in here), key=lambda place: place.at, default=None),
             )

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from crawler.lineage.compared_sample import ComparedSample
 from crawler.lineage.field_errors import names_swapped
-from crawler.lineage.lineage import compare
+from crawler.lineage.lineage import compare_sample
 from crawler.lineage.people_counts import FULL_COVERAGE
-from crawler.lineage.typo_search import SecondLook
-from crawler.lineage.uncertain_rows import Doubtful
+from crawler.lineage.typo_search import TypoSearch
+from crawler.lineage.uncertain_rows import UncertainRows
 from data.arrays.packed import Packed
 from data.hashing.tags import Kind, probe_tags, record_keys
 from data.identifiers.normalise_columns import normalise_column
@@ -185,9 +186,9 @@ def judge(releases: KnownReleases, table: Dump, *, hits: bool, excel: bool = Fal
     """The lineage of a dump as the examiner makes it, and the seconds that it took."""
     begin = time.perf_counter()
     read = read_tables(releases, [table], excel=excel)
-    second = SecondLook(KEY, read.doubtful, releases.contains)
-    found = compare(read.keys, read.values, releases, has_hits=hits, seen=read.seen, second=second)
-    return found, time.perf_counter() - begin
+    typo_search = TypoSearch(KEY, read.uncertain, releases.contains)
+    sample = ComparedSample(read.keys, read.values, has_hits=hits, held=read.seen, typo_search=typo_search)
+    return compare_sample(sample, releases), time.perf_counter() - begin
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,12 @@ class Read:
     keys: np.ndarray
     values: dict[Kind, np.ndarray]
     seen: np.ndarray
-    doubtful: Doubtful
+    uncertain: UncertainRows
 
 
 def read_tables(releases: KnownReleases, tables: Iterable[Dump], *, excel: bool = False) -> Read:
-    """The tags of a dump that comes in parts, the second look at some people in doubt prepared."""
-    doubtful = Doubtful()
+    """The tags and the uncertain rows of a dump that comes in parts."""
+    uncertain = UncertainRows()
     parts = []
     for table in tables:
         forms = {
@@ -215,17 +216,17 @@ def read_tables(releases: KnownReleases, tables: Iterable[Dump], *, excel: bool 
             forms |= {"first": forms["surname"], "surname": forms["first"]}
             keys, values = tags_of(forms)
             seen = releases.find_known_keys(keys)
-        kept = doubtful.wanted(keys, seen)
-        doubtful.keep(keys[kept], seen[kept], {role: column.take(kept) for role, column in forms.items()})
+        kept = uncertain.select(keys, seen)
+        uncertain.add(keys[kept], seen[kept], {role: column.take(kept) for role, column in forms.items()})
         parts.append((keys, values, seen))
     if len(parts) == 1:
-        return Read(*parts[0], doubtful)
+        return Read(*parts[0], uncertain)
     kinds = {kind for _, values, _ in parts for kind in values}
     whole = {
         kind: distinct(np.concatenate([values[kind] for _, values, _ in parts if kind in values])) for kind in kinds
     }
     return Read(
-        np.concatenate([keys for keys, *_ in parts]), whole, np.concatenate([part[2] for part in parts]), doubtful
+        np.concatenate([keys for keys, *_ in parts]), whole, np.concatenate([part[2] for part in parts]), uncertain
     )
 
 

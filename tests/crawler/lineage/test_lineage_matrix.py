@@ -1,4 +1,4 @@
-"""A frozen part of the verdict matrix; the whole of it, other seeds and sizes are `benchmarks lineage`."""
+"""A fixed part of the verdict matrix; `benchmarks lineage` runs all of it, with other seeds and sizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cells() -> list[Cell]:
 
 
 @pytest.mark.slow
-def test_no_verdict_is_wrong_and_few_are_left_open(cells: list[Cell]) -> None:
+def test_no_verdict_is_wrong_and_few_are_undecided(cells: list[Cell]) -> None:
     assert [str(cell) for cell in cells if cell.wrong] == []
     assert sum(cell.undecided for cell in cells) <= 0.15 * len(cells)
     assert [
@@ -47,12 +47,12 @@ def test_one_further_person_is_counted_exactly(cells: list[Cell]) -> None:
 
 
 @pytest.mark.slow
-def test_the_truth_lies_in_the_interval(cells: list[Cell]) -> None:
+def test_the_interval_holds_the_true_number_of_new_people(cells: list[Cell]) -> None:
     assert sum(cell.inside for cell in cells) >= 0.95 * len(cells)
 
 
 @pytest.mark.slow
-def test_the_new_people_of_all_columns_are_counted_exactly_and_those_of_worn_ones_nearly(cells: list[Cell]) -> None:
+def test_with_all_columns_new_people_are_counted_exactly_even_with_typing_errors(cells: list[Cell]) -> None:
     full = [cell for cell in cells if cell.disguise.full and cell.disguise.name != "accents lost to ?"]
     assert [str(cell) for cell in full if not cell.disguise.noisy and cell.miscounted] == []
     # one of 400 people is more than the 0.1 % that is allowed

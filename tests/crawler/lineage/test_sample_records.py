@@ -1,11 +1,12 @@
-"""Rows of samples too large to hold: what is new in them is counted one by one, what is estimated says so."""
+"""Samples too large to hold: new people are counted one by one, and notes mark the numbers that are estimates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from crawler.lineage.lineage import compare
+from crawler.lineage.compared_sample import ComparedSample
+from crawler.lineage.lineage import compare_sample
 from crawler.lineage.sample_records import SampleRecords
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.releases.builder import ReleaseBuilder
@@ -46,13 +47,13 @@ def filled(
     return records
 
 
-def test_what_fits_is_compared_as_it_is(releases):
+def test_a_sample_that_fits_is_compared_whole(releases):
     rows = np.concatenate([people(1, 500), people(2, 300)])
     held = filled(releases, np.concatenate([rows] * 9))
     assert held.one_in == 1
     assert held.lineage(has_hits=False).new == 300
-    whole = compare(np.concatenate([rows] * 9), {}, releases, has_hits=False)
-    assert held.lineage(has_hits=False) == whole
+    whole = ComparedSample(np.concatenate([rows] * 9), {}, has_hits=False)
+    assert held.lineage(has_hits=False) == compare_sample(whole, releases)
 
 
 @pytest.mark.parametrize("most", [None, MOST])
@@ -62,13 +63,13 @@ def test_rows_without_a_key_are_counted_and_not_held(releases, most):
     mixed = np.concatenate([empty[:1], rows, empty])
     held = filled(releases, mixed, most=most)
     assert len(held.keys()) == len(rows)
-    assert held.lineage(has_hits=False) == compare(mixed, {}, releases, has_hits=False)
-    assert f"{3 * MOST + 1} rows gave no record key and are not compared" in held.lineage(has_hits=False).notes
+    assert held.lineage(has_hits=False) == compare_sample(ComparedSample(mixed, {}, has_hits=False), releases)
+    assert f"{3 * MOST + 1} rows gave no record key and were not compared" in held.lineage(has_hits=False).notes
     assert filled(releases, empty, most=most).lineage(has_hits=True) is None
 
 
 @pytest.mark.parametrize("new", [0, 1, 3, 700])
-def test_a_large_dump_of_which_a_part_is_held_has_the_lineage_of_the_whole(releases, new):
+def test_a_large_dump_that_is_held_in_part_has_the_lineage_of_the_whole(releases, new):
     rows = np.concatenate([people(1, 50_000), people(2, new)])
     rows = rows[np.random.default_rng(4).permutation(len(rows))]
     held = filled(releases, np.concatenate([rows, rows]))
@@ -83,12 +84,12 @@ def test_a_large_dump_of_which_a_part_is_held_has_the_lineage_of_the_whole(relea
     assert any("estimates" in note for note in lineage.notes)
 
 
-def test_a_worn_copy_of_which_a_part_is_held_is_still_one(releases):
+def test_a_copy_with_typing_errors_that_is_held_in_part_is_still_a_repost(releases):
     rows = people(1, 50_000)
-    worn = np.random.default_rng(8).random((len(rows), 2)) < 0.06
-    # first name and birth date mistyped: all keys but none of the number and what is left
-    rows = np.where(worn[:, :1] & (np.array([1, 1, 0, 1, 1, 0]) == 1), people(11, len(rows)), rows)
-    rows = np.where(worn[:, 1:] & (np.array([1, 0, 1, 0, 0, 1]) == 1), people(12, len(rows)), rows)
+    mistyped = np.random.default_rng(8).random((len(rows), 2)) < 0.06
+    # an error in the first name changes the keys that contain it, then the same for the birth date
+    rows = np.where(mistyped[:, :1] & (np.array([1, 1, 0, 1, 1, 0]) == 1), people(11, len(rows)), rows)
+    rows = np.where(mistyped[:, 1:] & (np.array([1, 0, 1, 0, 0, 1]) == 1), people(12, len(rows)), rows)
     lineage, whole = (
         filled(releases, rows).lineage(has_hits=False),
         filled(releases, rows, most=None).lineage(has_hits=False),
@@ -100,29 +101,29 @@ def test_a_worn_copy_of_which_a_part_is_held_is_still_one(releases):
     assert lineage.mistyped == pytest.approx(whole.mistyped, rel=0.45)
 
 
-def test_a_large_dump_of_new_people_is_estimated_and_its_interval_holds_the_truth(releases):
+def test_new_people_of_a_large_dump_are_estimated_and_the_interval_holds_the_true_number(releases):
     lineage = filled(releases, people(3, 60_000)).lineage(has_hits=True)
     assert lineage.verdict == "new"
     assert lineage.new == pytest.approx(60_000, rel=0.15)
     assert lineage.interval[0] <= 60_000 <= lineage.interval[1]
 
 
-def test_the_rows_of_one_person_stay_or_go_together(releases):
+def test_the_rows_of_one_person_are_kept_or_dropped_together(releases):
     rows = np.repeat(people(5, 30_000), 2, axis=0)
-    # every second row of a person knows but the number
+    # every second row of a person has only the key of number and birth date
     rows[1::2] = np.where(np.arange(len(RECORD_KINDS)) == NIR, rows[1::2], 0)
     lineage = filled(releases, rows).lineage(has_hits=True)
     assert lineage.records == pytest.approx(30_000, rel=0.15)
 
 
-def test_values_are_held_like_people(releases):
+def test_values_are_held_in_bounded_number_and_estimated(releases):
     held = filled(releases, people(6, 40_000), people(7, 40_000)[:, NAME])
     lineage = held.lineage(has_hits=True)
     assert sum(map(len, held.values().values())) <= MOST
     assert lineage.new_values["email"] == pytest.approx(40_000, rel=0.2)
 
 
-def test_no_row_and_no_limit(releases):
+def test_a_sample_without_keys_has_no_lineage_and_without_a_limit_all_rows_are_held(releases):
     assert filled(releases, np.zeros((10, len(RECORD_KINDS)), np.uint64)).lineage(has_hits=False) is None
     exact = filled(releases, people(1, 20_000), most=None)
     assert (exact.one_in, len(exact.keys())) == (1, 20_000)
@@ -133,7 +134,7 @@ def test_no_row_and_no_limit(releases):
     [(0, 1900, 3), (0, 30_000, 1), (0, 3000, 2), (800, 700, 2), (9000, 1400, 2), (9000, 1600, 2), (20_000, 5000, 1)],
 )
 @pytest.mark.parametrize("with_releases", [True, False])
-def test_what_is_held_does_not_hang_on_the_pieces_in_which_rows_came(
+def test_the_result_does_not_depend_on_the_pieces_in_which_rows_came(
     releases, tmp_path, known, new, times, with_releases
 ):
     beside = releases if with_releases else KnownReleases.open(tmp_path)

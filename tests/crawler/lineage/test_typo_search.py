@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from crawler.lineage.typo_search import SecondLook
-from crawler.lineage.uncertain_rows import Doubtful
+from crawler.lineage.typo_search import TypoSearch
+from crawler.lineage.uncertain_rows import UncertainRows
 from data.hashing.tags import Kind
 from data.releases.known_releases import KnownReleases
 from tests.synth import population as synth
@@ -25,15 +25,15 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> KnownReleases:
     return KnownReleases.open(folder)
 
 
-def look(releases: KnownReleases, table: Dump) -> SecondLook:
-    """A second look at everybody who is in doubt."""
+def search_in(releases: KnownReleases, table: Dump) -> TypoSearch:
+    """A search over the uncertain rows of a table."""
     forms = forms_of(table)
     keys, _ = tags_of(forms)
     seen = releases.find_known_keys(keys)
-    kept = Doubtful()
-    rows = kept.wanted(keys, seen)
-    kept.keep(keys[rows], seen[rows], {role: column.take(rows) for role, column in forms.items()})
-    return SecondLook(KEY, kept, releases.contains)
+    uncertain = UncertainRows()
+    rows = uncertain.select(keys, seen)
+    uncertain.add(keys[rows], seen[rows], {role: column.take(rows) for role, column in forms.items()})
+    return TypoSearch(KEY, uncertain, releases.contains)
 
 
 def changed(table: Dump, role: str, at: int, cell: str) -> Dump:
@@ -43,11 +43,12 @@ def changed(table: Dump, role: str, at: int, cell: str) -> Dump:
 
 
 @pytest.mark.slow
-def test_one_error_undone_finds_the_mistyped_and_not_the_new(releases: KnownReleases) -> None:
+def test_undoing_one_error_finds_mistyped_people_and_not_new_ones(releases: KnownReleases) -> None:
     plain = synth.dump(KNOWN.take(slice(0, 80)), columns=("surname", "first", "dob"))
     cells = [cell[:-1] + str((int(cell[-1]) + 1) % 10) for cell in plain["dob"].to_pylist()]
-    assert look(releases, plain | {"dob": pa.array(cells)}).repair(63).share > 0.9
-    assert look(releases, synth.dump(OTHERS, columns=("surname", "first", "dob"))).repair(63).share < 0.02
+    assert search_in(releases, plain | {"dob": pa.array(cells)}).search_unmatched(63).share > 0.9
+    others = synth.dump(OTHERS, columns=("surname", "first", "dob"))
+    assert search_in(releases, others).search_unmatched(63).share < 0.02
 
 
 WHOLE = np.flatnonzero((CROWD.nir > 0) & (CROWD.phone > 0) & (CROWD.box >= 0))
@@ -64,84 +65,84 @@ def other_digit(cell: str) -> str:
 
 
 def other_number(cell: str) -> str:
-    # its last two digits are a key that is not read
+    # the last two digits are the check key, which is not part of the normal form
     return other_digit(cell[:-2]) + cell[-2:]
 
 
-WORN = {"dob": other_digit, "nir": other_number, "phone": other_digit}
+MISTYPE = {"dob": other_digit, "nir": other_number, "phone": other_digit}
 
 
 @pytest.mark.parametrize(
     ("wrong", "unmatched", "found"),
     [
-        # one error undone leaves the other, and some keys are known all the same
+        # undoing one error leaves the other, and some keys become known all the same
         (("first", "dob"), True, True),
-        # by the number beside one of the two that are right
+        # first name and birth date are right, but no number is right beside them
         (("surname", "nir", "phone", "email"), True, False),
         (("dob",), False, True),
         (("first", "nir"), False, True),
     ],
 )
-def test_people_with_every_field_are_found_by_whatever_one_error_undone_makes_known(
+def test_people_with_every_field_are_found_through_any_key_that_becomes_known(
     releases: KnownReleases, wrong: tuple[str, ...], unmatched: bool, found: bool
 ) -> None:
     table = synth.dump(CROWD.take(KNOWN_WHOLE[40:41]))
     for role in wrong:
-        table = changed(table, role, 0, WORN.get(role, other_letter)(table[role][0].as_py()))
-    second = look(releases, table)
+        table = changed(table, role, 0, MISTYPE.get(role, other_letter)(table[role][0].as_py()))
+    search = search_in(releases, table)
     if unmatched:
-        assert (second.repair(ALL_KINDS).tried, second.repair(ALL_KINDS).found) == (1, int(found))
+        result = search.search_unmatched(ALL_KINDS)
+        assert (result.tried, result.found) == (1, int(found))
     else:
-        assert list(second.undone(ALL_KINDS).values()) == [(1, int(found))]
+        assert list(search.search_weakly_known(ALL_KINDS).values()) == [(1, int(found))]
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("01/05/1978", "01/15/1978"), ("04/03/1967", "03/04/1967")])
-def test_a_date_that_an_error_makes_be_read_the_other_way_round_is_undone(
-    tmp_path: Path, right: str, wrong: str
-) -> None:
+def test_an_error_that_exchanges_day_and_month_of_a_date_is_undone(tmp_path: Path, right: str, wrong: str) -> None:
     table = {"surname": pa.array(["Durand"]), "first": pa.array(["Ines"]), "dob": pa.array([right])}
     register(tmp_path, "one", table)
-    assert look(KnownReleases.open(tmp_path), table | {"dob": pa.array([wrong])}).repair(ALL_KINDS).found == 1
+    mistyped = table | {"dob": pa.array([wrong])}
+    assert search_in(KnownReleases.open(tmp_path), mistyped).search_unmatched(ALL_KINDS).found == 1
 
 
-def test_a_name_one_letter_from_a_known_one_is_no_known_person_where_numbers_say_otherwise(
-    releases: KnownReleases,
-) -> None:
+def test_a_name_one_letter_from_a_known_one_is_not_that_person_if_numbers_contradict(releases: KnownReleases) -> None:
     known, new = synth.dump(CROWD.take(KNOWN_WHOLE[:1])), synth.dump(CROWD.take(NEW_WHOLE[:1]))
     namesake = new | {role: known[role] for role in ("first", "dob")}
     namesake |= {"surname": pa.array([other_letter(known["surname"][0].as_py())])}
-    assert look(releases, namesake).repair(ALL_KINDS).found == 0
+    assert search_in(releases, namesake).search_unmatched(ALL_KINDS).found == 0
     bare = {role: namesake[role] for role in ("surname", "first", "dob")}
-    assert look(releases, bare).repair(ALL_KINDS).found == 1
-    # beside a release that has no numbers, they say nothing
-    assert look(releases, namesake).repair(1).found == 1
+    assert search_in(releases, bare).search_unmatched(ALL_KINDS).found == 1
+    # numbers contradict nothing if the release has no numbers
+    assert search_in(releases, namesake).search_unmatched(1).found == 1
 
 
 def test_a_twin_is_a_new_person_and_a_mistyped_one_is_not(releases: KnownReleases) -> None:
     table = synth.dump(CROWD.take(KNOWN_WHOLE[:300]) + CROWD.take(NEW_WHOLE[:100]))
-    # the first of the new people has a brother who is known: telephone and birth date are his
+    # the first of the new people has a known twin with the same telephone and birth date
     for role in ("dob", "phone"):
         table = changed(table, role, 300, table[role][5].as_py())
-    # two known ones are known by a weak key alone, and mistyped in the rest
+    # two known people are known by a weak key alone, and mistyped in the rest
     for role, at in (("dob", 7), ("first", 9), ("nir", 9)):
-        table = changed(table, role, at, WORN.get(role, other_letter)(table[role][at].as_py()))
+        table = changed(table, role, at, MISTYPE.get(role, other_letter)(table[role][at].as_py()))
     found, _ = judge(releases, table, hits=False)
     assert (found.verdict, found.new, found.mistyped) == ("overlap", 100, 0)
     assert found.interval[0] <= 100 <= found.interval[1]
 
 
-def test_one_person_with_two_errors_is_not_called_invented_where_nobody_else_has_one(releases: KnownReleases) -> None:
+def test_one_person_with_two_errors_is_not_called_invented_if_nobody_else_has_an_error(releases: KnownReleases) -> None:
     table = synth.dump(CROWD.take(KNOWN_WHOLE[:50]))
     for role in ("first", "dob"):
-        table = changed(table, role, 20, WORN.get(role, other_letter)(table[role][20].as_py()))
+        table = changed(table, role, 20, MISTYPE.get(role, other_letter)(table[role][20].as_py()))
     table = {role: table[role] for role in ("surname", "first", "dob", "email", "phone")}
     found, _ = judge(releases, table, hits=False)
     assert (found.verdict, found.new, found.interval[0]) == ("undecided", 1, 0)
 
 
-def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(releases: KnownReleases) -> None:
+def test_unrelated_people_beside_one_known_and_mistyped_person_are_not_called_unrelated(
+    releases: KnownReleases,
+) -> None:
     columns = ("surname", "first", "dob")
-    strangers = synth.crowd(99, 9)
+    unrelated = synth.crowd(99, 9)
     known = synth.dump(KNOWN.take(slice(60, 61)), columns=columns)
     for surname, verdict, least in (
         (other_letter(known["surname"][0].as_py()), "undecided", 9),
@@ -150,7 +151,7 @@ def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(re
         last = changed(known, "surname", 0, surname)
         table = {
             role: pa.concat_arrays([column, last[role]])
-            for role, column in synth.dump(strangers, columns=columns).items()
+            for role, column in synth.dump(unrelated, columns=columns).items()
         }
         found, _ = judge(releases, table, hits=False)
         assert (found.verdict, found.known, found.new, found.interval) == (verdict, 0, 10, (least, 10))
@@ -163,12 +164,12 @@ def test_strangers_one_of_whom_is_known_and_mistyped_are_not_called_unrelated(re
         pytest.param(OTHERS, 0.0, 1e-3, id="others"),
     ],
 )
-def test_halves_of_different_people_show_invented_ones(
+def test_keys_of_mixed_fields_are_known_more_often_for_invented_people(
     releases: KnownReleases, people: Crowd, least: float, most: float
 ) -> None:
     keys, _ = tags_of(forms_of(synth.dump(people)))
     people = people.take(np.flatnonzero(~releases.known_rows(keys)))
-    tried = look(releases, synth.dump(people)).by_chance()
+    tried = search_in(releases, synth.dump(people)).try_mixed_keys()
     for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST):
         known, looked_up = tried[kind]
         assert looked_up > 5000
@@ -178,7 +179,7 @@ def test_halves_of_different_people_show_invented_ones(
     assert known / looked_up < 1e-3
 
 
-def test_one_person_who_is_an_error_away_from_a_known_one_stays_open_where_nobody_else_is_mistyped(
+def test_one_person_an_error_away_from_a_known_one_is_undecided_if_nobody_else_is_mistyped(
     releases: KnownReleases,
 ) -> None:
     table = synth.dump(KNOWN.take(slice(0, 200)))
@@ -188,11 +189,11 @@ def test_one_person_who_is_an_error_away_from_a_known_one_stays_open_where_nobod
     cell = table["dob"][at].as_py()
     found, _ = judge(releases, changed(table, "dob", at, cell[:-1] + str((int(cell[-1]) + 1) % 10)), hits=False)
     assert (found.verdict, found.new, found.interval[0]) == ("undecided", 1, 0)
-    # a twin may be so: it is told as a new person is
+    # this may be a twin, who is reported as a new person
     assert found.mistyped == 0
 
 
-def test_one_further_person_who_is_no_known_one_with_an_error_is_new(releases: KnownReleases) -> None:
+def test_one_further_person_who_is_not_a_mistyped_known_one_is_new(releases: KnownReleases) -> None:
     whole = np.flatnonzero((OTHERS.nir > 0) & (OTHERS.phone > 0) & (OTHERS.box >= 0))
     found, _ = judge(releases, synth.dump(KNOWN.take(slice(0, 200)) + OTHERS.take(whole[:1])), hits=False)
     assert (found.verdict, found.new, found.mistyped) == ("overlap", 1, 0)

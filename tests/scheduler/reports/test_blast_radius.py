@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from crawler.lineage.probability import share_out
+from crawler.lineage.probability import share_bounds
 from data.case.canary_bitmaps import bitmaps_of_codes
 from data.store.sightings import SightedPost, Sighting
 from scheduler.reports.blast_radius import blast_radius
@@ -29,7 +29,7 @@ def test_a_canary_counts_once_however_often_and_wherever_it_is_sighted():
     seen = [sighting("a", [0, 1, 2], 5), sighting("a", [2, 3], 1, "paste")]
     [radius] = blast_radius([bundle("a", "p1", 40)], seen, ["p1"])
     assert (radius.name, radius.tagged, radius.sighted) == ("Cabinet p1", 40, 4)
-    assert radius.share == share_out(4, 40)
+    assert radius.share == share_bounds(4, 40)
     assert (radius.first.source, radius.first.post) == ("paste", "post 1")
     assert (radius.last.source, radius.last.post) == ("board", "post 6")
 
