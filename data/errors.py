@@ -1,52 +1,52 @@
-"""The exceptions of all four packages, and the two marks that tell a caller whether to try again.
+"""The exceptions of all four packages, and the two marks that show a caller whether to try again.
 
-    TocsinError                      anything we raise on purpose; carries `hint`, what to do next
+    TocsinError                      any error that we raise on purpose; `hint` says what to do next
     ├── ConfigError        Final     settings or environment cannot be used
-    │   ├── HomeError      Final     the home folder is missing, incomplete or not safe
+    │   ├── HomeError      Final     the home folder is missing, incomplete or readable by others
     │   └── KeyFileError   Final     a key is missing, malformed or of another case
     ├── SourceError        Final     a source file cannot be used: file, line, field
-    ├── BundleError        Final     a canary bundle is refused as a whole
+    ├── BundleError        Final     a canary bundle is refused; nothing of it is imported
     ├── InputError         Final     a file that a person named cannot be read or understood
     ├── StoreError
-    │   ├── StoreBusy      Retry     another process holds the database
-    │   ├── StoreFull      Retry     no space left; nothing of the transaction was kept
+    │   ├── StoreBusy      Retry     another process is writing to the database
+    │   ├── StoreFull      Retry     no space is left; nothing of the transaction was stored
     │   ├── StoreVersion   Final     the database was written by a newer Tocsin
-    │   └── LeaseLost      Final     somebody else took this crawl over; stop it
+    │   └── LeaseLost      Final     another process took the crawl over; this one must stop
     ├── FetchError
-    │   ├── AddressRefused Final     not on the source's allow-list, or a scheme that is never used
-    │   ├── FetchFailed    Retry     no answer, or an answer that says "later"
-    │   ├── PageBlocked    Retry     the site answered with a wall in place of its page
-    │   ├── TorDown        Retry     Tor itself is not there, frozen or no Tor; nothing goes another way
-    │   ├── TorFailed      Retry     Tor did not reach the site this time; `code` says why
-    │   └── TorRefused     Final     Tor will not reach the site until a person mends the source
+    │   ├── AddressRefused Final     not on the source's allow-list, or a scheme that is never fetched
+    │   ├── FetchFailed    Retry     no response, or one that asks to try later
+    │   ├── PageBlocked    Retry     the site answered with a login, captcha or rate limit page
+    │   ├── TorDown        Retry     Tor does not run or does not respond; no other connection is used
+    │   ├── TorFailed      Retry     Tor could not reach the site this time; `code` says why
+    │   └── TorRefused     Final     Tor cannot reach the site until a person fixes the source
     ├── ExamineError
-    │   ├── ExaminerDied   Retry     the examiner process ended in the middle of a sample
-    │   ├── ReaderFailed   Final     a reader crashed or broke the protocol; the byte pass still counts
-    │   ├── LimitReached   Final     a size, time, depth or entry limit ended the reading
+    │   ├── ExaminerDied   Retry     the examiner process ended while it examined a sample
+    │   ├── ReaderFailed   Final     a reader crashed or broke its protocol; the byte pass still counts
+    │   ├── LimitReached   Final     reading stopped at a size, time, depth or entry limit
     │   └── WireError      Final     a peer process broke the frame protocol
     └── DeliveryError
-        ├── DeliveryDeferred Retry   the channel did not take the alert now; `retry_after` may say when
-        └── DeliveryRefused  Final   the channel will not take this alert; it stays in the outbox
+        ├── DeliveryDeferred Retry   the channel did not accept the alert now; `retry_after` may say when
+        └── DeliveryRefused  Final   the channel refused the alert; it stays in the outbox
 
-An exception carries fields, never the bytes of a sample. Creating one does nothing else; the catcher logs, once.
+An exception carries fields, never the bytes of a sample. Creating one has no side effect; the catcher logs it, once.
 """
 
 from __future__ import annotations
 
 
 class Retry:
-    """Mark: the same call may succeed later; the daemon tries again by itself."""
+    """Mark of errors after which the same call may succeed later; the daemon tries again by itself."""
 
 
 class Final:
-    """Mark: the same call fails again until a person has acted."""
+    """Mark of errors after which the same call fails again until a person has acted."""
 
 
 class TocsinError(Exception):
-    """Anything we raise on purpose.
+    """Any error that we raise on purpose.
 
     Attributes:
-        hint: what the person should do next, one sentence; empty where nothing can be done.
+        hint: what the person should do next, one sentence; '' if nothing can be done.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -55,7 +55,7 @@ class TocsinError(Exception):
 
 
 class ConfigError(TocsinError, Final):
-    """`data.settings.settings` raises it before anything starts; the command line prints it and exits with 2."""
+    """Settings or environment cannot be used: raised before anything starts, so the command line exits with 2."""
 
 
 class HomeError(ConfigError):
@@ -70,7 +70,7 @@ class SourceError(TocsinError, Final):
     """A source file cannot be used.
 
     Attributes:
-        file: the file's name; line: 1-based, 0 where unknown; field: dotted path, empty for the whole file.
+        file: name of the file. line: from 1, 0 if unknown. field: dotted path, '' for the whole file.
     """
 
     def __init__(self, message: str, *, file: str = "", line: int = 0, field: str = "", hint: str = "") -> None:
@@ -92,11 +92,11 @@ class StoreError(TocsinError):
 
 
 class StoreBusy(StoreError, Retry):
-    """Another process holds the database for longer than we wait."""
+    """Another process kept the database locked for longer than we wait."""
 
 
 class StoreFull(StoreError, Retry):
-    """No space is left; the transaction was rolled back whole."""
+    """No space is left; the whole transaction was rolled back."""
 
 
 class StoreVersion(StoreError, Final):
@@ -104,11 +104,15 @@ class StoreVersion(StoreError, Final):
 
 
 class LeaseLost(StoreError, Final):
-    """The crawl's fence is no longer current: whoever holds it must stop without writing."""
+    """The fence is not that of the crawl's current lease: the process that holds it must stop without writing."""
 
 
 class FetchError(TocsinError):
-    """A page was not read."""
+    """A page could not be read.
+
+    Attributes:
+        url_id: keyed id of the address, '' if unknown. status: HTTP status, 0 if there was no response.
+    """
 
     def __init__(self, message: str, *, url_id: str = "", status: int = 0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -116,28 +120,28 @@ class FetchError(TocsinError):
 
 
 class AddressRefused(FetchError, Final):
-    """No enabled source declares the address; it was never contacted."""
+    """No enabled source declares the address, or its scheme is never fetched; it was not contacted."""
 
 
 class FetchFailed(FetchError, Retry):
-    """No answer, or an answer that says "later"."""
+    """There was no response, or one that asks to try later."""
 
 
 class PageBlocked(FetchError, Retry):
-    """The site answered with a wall (login, captcha, rate limit) in place of its page."""
+    """The site answered with a blocked page (login, captcha, rate limit) in place of the requested one."""
 
 
 class TorDown(FetchError, Retry):
-    """Tor itself is not there, frozen, or something else answers in its place."""
+    """Tor does not run or does not respond, or another program responds in its place."""
 
     code = "tor_down"
 
 
 class TorFailed(FetchError, Retry):
-    """Tor did not reach the site this time.
+    """Tor could not reach the site this time.
 
     Attributes:
-        code: one word of `crawler.tor.errors`.
+        code: one of the codes of `crawler.tor.errors`.
     """
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
@@ -146,10 +150,10 @@ class TorFailed(FetchError, Retry):
 
 
 class TorRefused(FetchError, Final):
-    """Tor will not reach the site until a person mends the source, its key or Tor's configuration.
+    """Tor cannot reach the site until a person fixes the source, its key or Tor's configuration.
 
     Attributes:
-        code: one word of `crawler.tor.errors`.
+        code: one of the codes of `crawler.tor.errors`.
     """
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
@@ -166,11 +170,11 @@ class ExaminerDied(ExamineError, Retry):
 
 
 class ReaderFailed(ExamineError, Final):
-    """A reader crashed or broke its protocol; the byte pass of the sample still counts."""
+    """A reader crashed or broke its protocol; the results of the byte pass of the sample still count."""
 
 
 class LimitReached(ExamineError, Final):
-    """A size, time, depth or entry limit ended the reading."""
+    """Reading stopped at a size, time, depth or entry limit."""
 
 
 class WireError(ExamineError, Final):
@@ -178,10 +182,10 @@ class WireError(ExamineError, Final):
 
 
 class DeliveryError(TocsinError):
-    """An alert was not taken by its channel.
+    """A channel did not accept an alert.
 
     Attributes:
-        status: the HTTP status, 0 where there was no answer; retry_after: seconds the channel asked for, or None.
+        status: HTTP status, 0 if there was no response. retry_after: seconds that the channel asked to wait, or None.
     """
 
     def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None, hint: str = "") -> None:
@@ -190,8 +194,8 @@ class DeliveryError(TocsinError):
 
 
 class DeliveryDeferred(DeliveryError, Retry):
-    """The channel did not take the alert now."""
+    """The channel did not accept the alert now; it is sent again later."""
 
 
 class DeliveryRefused(DeliveryError, Final):
-    """The channel will not take this alert; it stays in the outbox until a person retries it."""
+    """The channel refused the alert; it stays in the outbox until a person retries it."""

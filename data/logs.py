@@ -1,4 +1,4 @@
-"""One logger for all processes: fields, not sentences, and a redacting step before any writer sees them."""
+"""The log of all processes: events with fields, redacted before anything is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-# Whatever was masked wrongly upstream still does not reach a log line: addresses with a path, keys, signing secrets.
+# The last line of defence: what a caller forgot to mask (paths of addresses, keys, signing secrets) is masked here.
 _SECRETS = (
     (re.compile(r"(https?://)[^/\s@]+@", re.IGNORECASE), r"\1***@"),
     (re.compile(r"(https?://[^/\s]+/)\S+", re.IGNORECASE), r"\1…"),
@@ -23,9 +23,9 @@ _SECRETS = (
 
 
 def redact(text: str) -> str:
-    """The text without addresses' paths, credentials, e-mail addresses and long numbers."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
+    """The text without paths of web addresses, credentials, keys, e-mail addresses and long numbers."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
     return text
 
 
@@ -38,17 +38,17 @@ def _redacting(_logger: Any, _name: str, fields: MutableMapping[str, Any]) -> Mu
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Formats what libraries log: their message redacted, an exception only by its class."""
+    """Formats the log records of libraries: the message is redacted, of an exception only its class is shown."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
         ending = f" ({type(error).__name__})" if error is not None else ""
-        said = redact(record.getMessage())
-        return f"{self.formatTime(record)} [{record.levelname.lower()}] {record.name}: {said}{ending}"
+        message = redact(record.getMessage())
+        return f"{self.formatTime(record)} [{record.levelname.lower()}] {record.name}: {message}{ending}"
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Log to standard error; libraries from WARNING on, everything redacted, no trace with values in it."""
+    """Log to standard error, redacted and without the values of traces; libraries only from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_RedactingFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""The words of Tocsin as frozen dataclasses; no behaviour but their JSON form."""
+"""The terms of Tocsin as frozen dataclasses, with no behaviour but their JSON form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERDICTS = ("re-post", "re-packaged", "subset", "superset", "overlap", "new", "p
 
 
 class Severity(StrEnum):
-    """How loud an event is; `WARNING` and above ring in every channel that no route narrows."""
+    """The severity of an event. Without routes, events from `WARNING` on are sent to every channel."""
 
     INFO = "info"
     NOTICE = "notice"
@@ -26,7 +26,7 @@ class Severity(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What happened, or stopped happening (DESIGN section 7)."""
+    """What happened, or stopped happening; `docs/alerts.md` says what each kind means."""
 
     FURTHER_RELEASE = "further_release"
     REPOST = "repost"
@@ -46,16 +46,17 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One published entry that a listing links to, as the crawl process sees it. Never stored as it is.
+    """One published entry that a listing links to, as the crawl process sees it. It is never stored in this form.
 
     Attributes:
-        source: name of the source. native: the site's own id, else the canonical URL: the identity with `source`.
-        url: where a person reads it. raw: where its bytes are best fetched, '' for at `url`.
-        fields: what else the listing said and matters (title, size, files, percent, timer, magnet, state, links…);
-            all of it enters the version digest. volatile fields are left out by the platform.
-        body: text the listing itself already carried (feeds); examined with the post.
+        source: name of the source. native: the site's own id, or else the canonical URL; with `source` it
+            identifies the post.
+        url: where a person reads it. raw: where its bytes are best downloaded from, '' if that is `url`.
+        fields: what else the listing says and matters (title, size, files, percent, timer, magnet, state, links…);
+            all of it enters the version digest. The platform leaves out volatile fields.
+        body: text that the listing itself carries (feeds); it is examined with the post.
         attachments: addresses of further samples.
-        time: the site's own time as it wrote it, a hint only.
+        time: the time as the site writes it, a hint only.
     """
 
     source: str
@@ -69,11 +70,11 @@ class Post:
     time: str = ""
 
     def __repr__(self) -> str:
-        """Only lengths: titles and addresses of a leak are leaked content."""
+        """Only lengths, because titles and addresses of a leak are leaked content."""
         return f"<Post of {self.source}, {len(self.title)} title characters, {len(self.attachments)} attachments>"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, for the sealed due record and the wire."""
+        """Plain containers, to seal a due post and to send it to another process."""
         return asdict(self)
 
     @classmethod
@@ -84,7 +85,11 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What of one client a sample holds: distinct canaries, rows that held one, kinds of tag that agreed."""
+    """What a sample holds of one client.
+
+    Attributes:
+        canaries: distinct canaries. records: rows with at least one. kinds: the kinds of tag that matched.
+    """
 
     client: str
     canaries: int
@@ -94,7 +99,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A release that explains part of a sample: coverage of the release, share of the sample (both 0..1)."""
+    """A release that shares people with a sample.
+
+    Attributes:
+        coverage: share of the release that the sample holds, 0..1.
+        share: share of the sample that the release holds, 0..1.
+    """
 
     release: str
     coverage: float
@@ -102,11 +112,12 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """What a small sample says of the unseen whole it came from, under a condition that nobody can check.
+class Extrapolation:
+    """What a small sample says about the larger body it was taken from, if a condition holds that nobody can check.
 
-    condition: the sentence that must hold. confidence: of the bounds, 0..1. new_share: bounds for the share of new
-    people.
+    Attributes:
+        condition: the sentence that must be true. confidence: of the bounds, 0..1.
+        new_share: bounds for the share of new people.
     """
 
     condition: str
@@ -116,18 +127,18 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """How a sample stands to all releases.
+    """How the people of a sample compare with all releases.
 
     Attributes:
         verdict: one of `VERDICTS`.
-        records: distinct people of the sample; known and new partition them. interval: bounds for `new`.
-        new_values: per kind, values of the sample that no release holds. notes: assumptions and what was not decided.
+        records: distinct people of the sample, each of them either `known` or `new`. interval: bounds for `new`.
+        new_values: per kind, values of the sample that no release holds. notes: assumptions, and what was not decided.
         confidence: of the verdict, 0..1; 0 for `undecided`.
         columns: kinds of record key that the sample has.
-        mistyped: of the new people, so many are probably known ones with typing errors.
-        added: new harm to known people: kinds of value (`note` for free text) that no release has which explains
-            them, and of how many people.
-        whole: of a small sample, what follows for the whole under a condition; else None.
+        mistyped: how many of the new people are probably known ones with typing errors.
+        added: new data about known people: kind of value (`note` for free text) -> of how many people. Only kinds that
+            none of the releases with these people has.
+        whole: what a small sample says about the body of data it was taken from; None for other samples.
     """
 
     verdict: str
@@ -142,11 +153,11 @@ class Lineage:
     columns: tuple[str, ...] = ()
     mistyped: int = 0
     added: Mapping[str, int] = field(default_factory=dict)
-    whole: Whole | None = None
+    whole: Extrapolation | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """From plain containers; what an older Tocsin did not write has its default."""
+        """From plain containers; fields that an older Tocsin did not write have their defaults."""
         whole = value.get("whole")
         return cls(
             **{
@@ -155,26 +166,28 @@ class Lineage:
                 "parents": tuple(Parent(**parent) for parent in value["parents"]),
                 "notes": tuple(value.get("notes", ())),
                 "columns": tuple(value.get("columns", ())),
-                "whole": None if whole is None else Whole(**{**whole, "new_share": tuple(whole["new_share"])}),
+                "whole": None if whole is None else Extrapolation(**{**whole, "new_share": tuple(whole["new_share"])}),
             }
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the examiner says of one sample (or member); holds no plaintext but member names, which are never stored.
+    """What the examiner found in one sample or member. Names are its only plaintext, and they are never stored.
 
     Attributes:
-        path: the name under which the sample or member came; '' when stored.
-        sha256: hex, of the sample's bytes. bytes: their number. format: `unknown` where no reader took it.
-        rows: table rows read. records: rows that gave at least one record key.
-        complete: every byte was examined. problems: sentences "code: what happened", no content in them.
-        hits: of the sample with all its members. lineage: None where there were no records.
-        fingerprint: keyed hex digest of the set of canaries that hit, '' without hits: equal for the same dump
-            in other clothes. sealed: age-sealed proof, base64, '' without hits.
-        sighted: the canaries that hit, by bundle, as `data.case.canary_bitmaps` packs them; only of the sample itself.
-        release: id of the release that the examiner would make of its records, '' for none.
-        prints: of the sample and of all files in it, two each, as `data.hashing.file_fingerprints` encodes them; '' when stored.
+        path: name of the sample or member; '' when stored.
+        sha256: hex, of the sample's bytes. bytes: their number. format: `unknown` if no reader recognised it.
+        rows: table rows that were read. records: rows that gave at least one record key.
+        complete: every byte was examined. problems: sentences of the form "code: what happened", without any content.
+        hits: of the sample with all its members. lineage: None if there were no records.
+        fingerprint: keyed hex digest of the set of canaries that hit, '' without hits; the same dump in another format
+            has the same fingerprint.
+        sealed: age-sealed proof, base64, '' without hits.
+        sighted: the canaries that hit, by bundle, encoded by `data.case.canary_bitmaps`, of the sample itself alone.
+        release: id of the release that the examiner would register for its records, '' for none.
+        prints: fingerprints of the sample and of all files in it, two each, as `data.hashing.file_fingerprints`
+            encodes them; '' when stored.
     """
 
     path: str
@@ -195,7 +208,7 @@ class Finding:
     prints: str = ""
 
     def to_json(self, *, public: bool = False) -> dict[str, Any]:
-        """Plain containers; `public` leaves out what only the store needs (the shape of `scan --json`)."""
+        """Plain containers; `public` leaves out what only the store needs (the form of `scan --json`)."""
         value = asdict(self)
         value["members"] = [member.to_json(public=public) for member in self.members]
         if self.lineage is not None and public:
@@ -222,13 +235,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened or stopped happening, about leaks or about the watching itself.
+    """Something that happened or stopped happening, about a leak or about the monitoring itself.
 
     Attributes:
-        id: 32 hex digits, deterministic: the same happening gives the same id, so that it is stored and told once.
-        source: name of the source, '' for the installation itself. incident: '' where none applies.
-        at: aware UTC. post: keyed id of the post, ''. address: masked address of the post, '' where there is none.
-        facts: counts, client ids, verdict, codes: what the wording needs; never text of a sample.
+        id: 32 hex digits. What happens again has the same id, so that it is stored and reported once.
+        source: name of the source, '' for the installation itself. incident: its id, '' for none.
+        at: aware UTC. post: keyed id of the post, '' for none. address: masked address of the post, '' for none.
+        facts: what the text of the alert needs: counts, client ids, verdict, codes; never text of a sample.
     """
 
     id: str
@@ -244,7 +257,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message about one event to one channel; `id` is the idempotency key on the wire."""
+    """One message about one event to one channel; `id` is the idempotency key that the channel gets."""
 
     id: str
     event: Event
@@ -253,10 +266,11 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What the team works on: an attacker's threat with its clients, sources, words and baselines.
+    """What the team works on: an attacker's threat.
 
     Attributes:
-        words, expressions: looked for in the text of posts. yara: names of files in the home's `rules/`.
+        clients: ids of the clients that it concerns. sources: names of the sources that belong to it.
+        words, expressions: searched for in the text of posts. yara: names of files in the home's `rules/`.
     """
 
     id: str
@@ -269,13 +283,17 @@ class Incident:
 
     @property
     def has_rules(self) -> bool:
-        """Whether posts are told apart by words or rules."""
+        """Whether words or rules decide which posts belong to the incident."""
         return bool(self.words or self.expressions or self.yara)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An organisation whose data we look for: opaque id, display name, how many canaries it has in each state."""
+    """An organisation whose data we look for.
+
+    Attributes:
+        id: opaque. name: display name. active, retired: numbers of its canaries in each state.
+    """
 
     id: str
     name: str

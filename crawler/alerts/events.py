@@ -121,8 +121,8 @@ def events_of_post(context: PostContext, findings: Sequence[Finding]) -> list[Ev
 def most_important(findings: Sequence[Finding]) -> Finding:
     """The finding that a post's event is about.
 
-    Findings with hits come first, then those with more new people, then those with new data about known people, then the
-    larger ones.
+    Findings with hits come first, then those with more new people, then those with new data about known people, then
+    the larger ones.
     """
 
     def importance(each: Finding) -> tuple[bool, int, bool, int, int]:
@@ -161,7 +161,7 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _merged_hits(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The hits of all findings of a post by client; numbers are the largest of any finding, since samples may overlap."""
+    """The hits of a post by client; each number is the largest of any finding, because samples may overlap."""
     clients: dict[str, dict[str, Any]] = {}
     for finding in findings:
         for hit in finding.hits:
@@ -183,8 +183,8 @@ def _all_known(finding: Finding) -> bool:
 def _severity_of_further_release(finding: Finding) -> Severity | None:
     """The severity of a sample that is a further release; None if it is not one.
 
-    It is one if it shares people with a registered release and has new people, or new data about known people. Unmatched
-    people of a known dump count as new unless the typing errors of the sample explain them.
+    It is one if it shares people with a registered release and has new people, or new data about known people.
+    Unmatched people of a known dump count as new unless the typing errors of the sample explain them.
     """
     lineage = finding.lineage
     if lineage is None or not lineage.parents:
@@ -202,8 +202,8 @@ def event_of_change(context: PostContext, changed: Mapping[str, str], fields: Ma
     Args:
         context: the post.
         changed: field -> a phrase about its change, from `data.store.post_changes`; at least one.
-        fields: all present fields of the post. They give the id, so that a change that is observed again before the post
-            is committed is the same event.
+        fields: all present fields of the post. They give the id, so that a change that is observed again before the
+            post is committed is the same event.
     """
     significant = set(changed) & SIGNIFICANT_FIELDS
     return context.event(

@@ -1,7 +1,7 @@
-"""The verdict of a preview: what the names, sizes and checksums of files say about a body of data before it is downloaded.
+"""The verdict of a preview: what names, sizes and checksums of files say about data before it is downloaded.
 
-A *preview* is made of a file list: the directory at the end of an archive, a torrent file, or the listing of a folder. It
-never replaces the full examination, which later confirms or corrects the verdict. Pure functions.
+A *preview* is made of a file list: the directory at the end of an archive, a torrent file, or the listing of a folder.
+It never replaces the full examination, which later confirms or corrects the verdict. Pure functions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Preview:
     Attributes:
         how: `zip`, `7z`, `7z, locked` (the file names are encrypted), `torrent` or `listing`.
         complete: the list names every file.
-        files: shape (n, 3): fingerprint of size and checksum (0 without a checksum), fingerprint of size and name, size.
+        files: shape (n, 3): fingerprint of size and checksum (0 without checksum), fingerprint of size and name, size.
         fetched: bytes that were downloaded to get the list. total: size of the body, 0 if it is not known.
     """
 

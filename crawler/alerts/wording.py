@@ -1,4 +1,4 @@
-"""The text of alerts, written for a tired person at three in the morning: ids, counts and names, never text of a sample."""
+"""The text of alerts, for a tired person at three in the morning: ids, counts, names, and never text of a sample."""
 
 from __future__ import annotations
 

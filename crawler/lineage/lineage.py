@@ -18,7 +18,7 @@ from crawler.lineage.mistyped_people import ENOUGH_PEOPLE, TEASER_PEOPLE, Typing
 from crawler.lineage.people_counts import FULL_COVERAGE, Measurement, PeopleCounts, measure, new_values_of
 from crawler.lineage.probability import share_bounds
 from data.hashing.tags import RECORD_KINDS, Kind
-from data.model import VERDICTS, Lineage, Whole
+from data.model import VERDICTS, Extrapolation, Lineage
 from data.releases.known_releases import KnownReleases
 from data.releases.people import count_people
 
@@ -183,10 +183,10 @@ def _confidence(verdict: str, m: Measurement, errors: TypingErrors) -> float:
     return round(1 - rejected, 6)
 
 
-def _whole(people: PeopleCounts) -> Whole:
+def _whole(people: PeopleCounts) -> Extrapolation:
     """What the sample tells of the whole that it was taken from, if it is a random draw."""
     low, high = share_bounds(people.new, people.total, WHOLE_CONFIDENCE)
-    return Whole("the sample is a random draw", WHOLE_CONFIDENCE, (round(low, 4), round(high, 4)))
+    return Extrapolation("the sample is a random draw", WHOLE_CONFIDENCE, (round(low, 4), round(high, 4)))
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------

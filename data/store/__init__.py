@@ -1,1 +1,1 @@
-"""The database: crawls, posts, events, outbox, audit. One writer, the runner."""
+"""The database of a home, which the runner writes: sources, crawls, posts, findings, events, outbox and audit chain."""

@@ -1,4 +1,4 @@
-"""The audit chain: the digest of each entry covers the entry before it, so that a changed or missing entry is noticed."""
+"""The audit chain: each digest covers the entry before it, so that changed or missing entries are noticed."""
 
 from __future__ import annotations
 

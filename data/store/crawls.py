@@ -91,7 +91,7 @@ class Crawls:
 
     def _expire(self, where: str, values: list[Any], now: datetime) -> list[str]:
         # the daemon asks every second: it takes the write lock only if there is something to expire
-        if not self._database.rows(f"select 1 from crawl where {where} limit 1", *values):  # noqa: S608 - fixed texts above
+        if not self._database.rows(f"select 1 from crawl where {where} limit 1", *values):  # noqa: S608 - fixed text
             return []
         with self._database.transaction():
             expired = self._database.rows(f"select id from crawl where {where}", *values)  # noqa: S608 - the same

@@ -73,7 +73,7 @@ class Events:
             self._audit.record(who, "acknowledged", event, now)
 
     def find(self, prefix: str) -> tuple[Event, dict[str, Any]] | None:
-        """The event whose id begins with a text, with its `sightings`, `last_seen` and `acked`; None if not exactly one."""
+        """The one event whose id begins with a text, with its `sightings`, `last_seen` and `acked`; None if not one."""
         rows = self._database.rows("select * from event where substr(id, 1, ?) = ? limit 2", len(prefix), prefix)
         if len(rows) != 1:
             return None

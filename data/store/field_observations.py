@@ -1,4 +1,4 @@
-"""How often each field of a source's posts was observed, and how often it had changed: what is volatile is learned from it."""
+"""How often each field of a source's posts was observed and had changed, to learn which fields are volatile."""
 
 from __future__ import annotations
 

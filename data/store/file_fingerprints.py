@@ -1,8 +1,8 @@
 """Fingerprints of the files of known bodies of data, by which such a body is recognised before any of it is downloaded.
 
-A *body* is the content of one post or of one registered release. Fingerprints of posts are stored only if the post has to
-do with the clients. `data.hashing.file_fingerprints` makes the fingerprints, `crawler.alerts.preview_verdict` draws conclusions
-from them.
+A *body* is the content of one post or of one registered release. Fingerprints of posts are stored only if the post has
+to do with the clients. `data.hashing.file_fingerprints` makes the fingerprints, `crawler.alerts.preview_verdict` draws
+conclusions from them.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class FileFingerprints:
         for start in range(0, len(wanted), _PER_STATEMENT):
             some = wanted[start : start + _PER_STATEMENT]
             marks = ",".join("?" * len(some))
-            rows = self._database.rows(f"select print, body from print where print in ({marks})", *some)  # noqa: S608 - marks
-            for row in rows:
+            query = f"select print, body from print where print in ({marks})"  # noqa: S608 - only question marks
+            for row in self._database.rows(query, *some):
                 found.setdefault(row["body"], set()).add(row["print"] % 2**64)
         bodies = []
         for body, held in found.items():

@@ -1,4 +1,4 @@
-"""The numbered steps that bring a database to the shape that `data.store.store` expects."""
+"""The numbered migrations that bring a database to the schema that `data.store` expects."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def first(db: Database) -> None:
 
 @MIGRATIONS(name="0002")
 def handed(db: Database) -> None:
-    """Posts that another source handed over by a link: its own listing has not shown them."""
+    """Mark posts that came by a link from another source and that no listing of their own source has shown."""
     db.execute("alter table post add column handed integer not null default 0")
     db.execute("create index post_handed on post (source) where handed = 1 and seen_version = ''")
 
 
 @MIGRATIONS(name="0003")
 def selftests(db: Database) -> None:
-    """How each self-test last went: that none was made is not the same as that all is well."""
+    """The latest result of each self-test: without one, the state is unknown, not good."""
     db.execute("create table selftest (name text primary key, at text not null, passed integer not null) strict")
 
 
 @MIGRATIONS(name="0004")
 def traits(db: Database) -> None:
-    """What of a post changed, field by field, and which fields of a source change by themselves."""
+    """Fields of posts, to find what changed, and how often each field of a source changes by itself."""
     for column in ("traits", "seen_traits", "page_traits", "examined"):
         db.execute(f"alter table post add column {column} text not null default ''")
     db.execute(
@@ -46,7 +46,7 @@ def traits(db: Database) -> None:
 
 @MIGRATIONS(name="0005")
 def deadlines(db: Database) -> None:
-    """Times that posts announced; incidents stand in incidents.toml alone, and never stood here."""
+    """Times that posts announce. Incidents are kept in incidents.toml; their table was never used."""
     db.execute(
         "create table deadline (post text not null, phrase text not null, source text not null, at text not null,"
         " exact integer not null, first_seen text not null, primary key (post, phrase)) strict"
@@ -57,7 +57,7 @@ def deadlines(db: Database) -> None:
 
 @MIGRATIONS(name="0006")
 def sightings(db: Database) -> None:
-    """Which canaries were sighted at which source, first and last seen where and when."""
+    """Which canaries were sighted at which source, with the first and the last post and time."""
     db.execute(
         "create table sighting (source text not null, bundle text not null, canaries blob not null,"
         " first_seen text not null, first_post text not null, first_address text not null,"
@@ -68,7 +68,7 @@ def sightings(db: Database) -> None:
 
 @MIGRATIONS(name="0007")
 def prints(db: Database) -> None:
-    """Prints of the files of known bodies of data."""
+    """Fingerprints of the files of known bodies of data."""
     db.execute(
         "create table body (id integer primary key, kind text not null, ref text not null, part integer not null,"
         " at text not null, files integer not null, whole integer not null, unique (kind, ref, part)) strict"

@@ -1,4 +1,4 @@
-"""Alerts to deliver: one row for each event and channel, written with the event and kept until the channel accepts it."""
+"""Alerts to deliver: one row for each event and channel, written in the same transaction as the event."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What changed in a post between two observations, field by field, and which fields are volatile. Pure functions.
 
-A *volatile* field changes by itself, such as a view counter in a title; its changes say nothing about a leak. The fields
-are made by `crawler.pages.post_fields`. No value is text of a post: values are words of a closed list, numbers and keyed
-digests.
+A *volatile* field changes by itself, such as a view counter in a title; its changes say nothing about a leak. The
+fields are made by `crawler.pages.post_fields`. No value is text of a post: values are words of a closed list, numbers
+and keyed digests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 Fields = Mapping[str, Any]
-"""Field -> value: a list (a set of words, numbers or digests), a number, or a digest; fields without a value are left out."""
+"""Field -> value: a list (a set of words, numbers or digests), a number or a digest; no field without a value."""
 
 # Further parts of a leak are announced by changes of these fields, so their changes alert at a higher severity.
 SIGNIFICANT_FIELDS = frozenset({"part", "links", "files", "records", "percent", "price", "state", "timer", "magnet"})

@@ -1,8 +1,8 @@
 """The posts of all sources: which are known, which are due, and what changed in them.
 
-A post is *due* from the moment it is listed until its findings are committed; a crawl that is killed leaves its posts due,
-and the next crawl of the source examines them. A post is *settled* once the walk of the listing that first showed it has
-ended. Only a settled post ends a later walk, so that a crawl killed between two pages reads on the next time.
+A post is *due* from the moment it is listed until its findings are committed; a crawl that is killed leaves its posts
+due, and the next crawl of the source examines them. A post is *settled* once the walk of the listing that first showed
+it has ended. Only a settled post ends a later walk, so that a crawl killed between two pages reads on the next time.
 """
 
 from __future__ import annotations

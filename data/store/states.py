@@ -1,4 +1,4 @@
-"""Lasting states (a gap, a silent source, Tor down …): when one begins, lasts and ends, each with its event and alerts."""
+"""Lasting states (a gap, a silent source, Tor down …), which give events when they begin, last and end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the runner stores in SQLite: sources, crawls, posts, findings, events, alerts and an audit chain.
 
-Each group of tables has a class of its own, which is an attribute of `Store`. `Store` itself owns the operations that write
-to several groups in one transaction, so that a `kill -9` at any moment leaves all of such a change or none of it.
+Each group of tables has a class of its own, which is an attribute of `Store`. `Store` itself owns the operations that
+write to several groups in one transaction, so that a `kill -9` at any moment leaves all of such a change or none of it.
 """
 
 from __future__ import annotations
@@ -174,21 +174,20 @@ class Store:
             " (select 1 from alert where alert.event = event.id and alert.state <> 'sent')"
         )
         limit = stamp(before)
-        database = self.database
-        findings = database.rows("select count(*) as n from finding where at < ?", limit)[0]["n"]
-        events = database.rows(f"select count(*) as n from event where {expired_event}", limit)[0]["n"]  # noqa: S608 - fixed
+        count_events = f"select count(*) as n from event where {expired_event}"  # noqa: S608 - fixed text
+        delete_events = f"delete from event where {expired_event}"  # noqa: S608 - the same
+        delete_alerts = f"delete from alert where event in (select id from event where {expired_event})"  # noqa: S608
+        findings = self.database.rows("select count(*) as n from finding where at < ?", limit)[0]["n"]
+        events = self.database.rows(count_events, limit)[0]["n"]
         if not dry_run:
-            with database.transaction():
-                for statement in (
-                    "delete from finding where at < ?",
-                    "delete from sighting where last_seen < ?",
-                    "delete from body where kind = 'post' and at < ?",
-                    f"delete from alert where event in (select id from event where {expired_event})",  # noqa: S608 - fixed
-                    f"delete from event where {expired_event}",  # noqa: S608 - fixed
-                ):
-                    database.execute(statement, (limit,))
+            with self.database.transaction():
+                self.database.execute("delete from finding where at < ?", (limit,))
+                self.database.execute("delete from sighting where last_seen < ?", (limit,))
+                self.database.execute("delete from body where kind = 'post' and at < ?", (limit,))
+                self.database.execute(delete_alerts, (limit,))
+                self.database.execute(delete_events, (limit,))
                 self.audit.record("purge", "deleted", f"{findings} findings, {events} events before {limit}", now)
             with translated_errors():
                 # the write-ahead log still holds the deleted rows
-                database.execute("pragma wal_checkpoint(truncate)")
+                self.database.execute("pragma wal_checkpoint(truncate)")
         return findings, events

@@ -67,7 +67,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
     from rich.markup import escape
 
     from crawler.alerts.wording import message_of
-    from scheduler.delivery.delivery import Names
+    from scheduler.delivery.delivery import DisplayNames
 
     with contextlib.closing(_store(home)) as store:
         found, more = _event(store, event)
@@ -76,7 +76,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
         emit_json({**asdict(found), **more, "deliveries": deliveries})
         return
     out = console()
-    names = Names.of(home)
+    names = DisplayNames.of_home(home)
     incident = names.incidents.get(found.incident, "")
     out.print(escape(message_of(found, clients=names.clients, incident=incident).text))
     out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
@@ -163,7 +163,7 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
     from datetime import UTC, datetime
 
     from data.errors import InputError
-    from scheduler.delivery.delivery import Names, deliver_until_empty
+    from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
 
     if bool(events) == everything:
         raise InputError("say which alerts: their ids, or --all", hint="see: tocsin alert list --state refused")
@@ -171,6 +171,6 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
         for each in events:
             _some_alert(store, each)
         count = store.outbox.retry(None if everything else events, datetime.now(UTC))
-        done = asyncio.run(deliver_until_empty(home.settings(), store, Names.of(home), deadline=10))
+        done = asyncio.run(deliver_until_empty(home.settings(), store, DisplayNames.of_home(home), deadline=10))
     click.echo(f"{count} tried again: {done.sent} sent, {done.deferred} put off, {done.refused} refused")
     return 2 if done.deferred or done.refused else 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from data.settings.home import Home
     from data.sources.definition import Definition
     from scheduler.crawls.crawl_tally import CrawlResult
-    from scheduler.delivery.delivery import Delivered
+    from scheduler.delivery.delivery import DeliveryCounts
 
 
 @click.command()
@@ -74,7 +74,7 @@ def _definitions(home: Home, names: tuple[str, ...]) -> list[Definition]:
 
 async def _crawl(
     home: Home, definitions: Sequence[Definition], *, deliver: bool
-) -> tuple[list[CrawlResult], Delivered]:
+) -> tuple[list[CrawlResult], DeliveryCounts]:
     import contextlib
     from datetime import UTC, datetime
 
@@ -87,7 +87,7 @@ async def _crawl(
     from scheduler.crawls.lease_owner import owner_alive, owner_name
     from scheduler.crawls.run_crawl import run_crawl
     from scheduler.crawls.tor_road import road_of
-    from scheduler.delivery.delivery import Delivered, Names, deliver_until_empty
+    from scheduler.delivery.delivery import DeliveryCounts, DisplayNames, deliver_until_empty
 
     set_up()
     # all that is imported is; a crawl of one large file may now take hours
@@ -118,8 +118,8 @@ async def _crawl(
                 except LeaseLost as error:
                     results.append(CrawlResult(definition.name, "", "failed", error=str(error), hint=error.hint))
             if not deliver:
-                return results, Delivered()
-            return results, await deliver_until_empty(settings, store, Names.of(home))
+                return results, DeliveryCounts()
+            return results, await deliver_until_empty(settings, store, DisplayNames.of_home(home))
 
 
 def _public(result: CrawlResult) -> dict[str, Any]:

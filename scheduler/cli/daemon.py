@@ -22,8 +22,8 @@ def daemon(home: Home) -> None:
     import asyncio
 
     from data.logs import set_up
-    from scheduler.daemon.daemon import Daemon, only_one
+    from scheduler.daemon.daemon import Daemon, daemon_lock
 
     set_up()
-    with only_one(home):
+    with daemon_lock(home):
         asyncio.run(Daemon(home).run())

@@ -38,7 +38,7 @@ def collect(home: Home) -> dict[str, Any]:
     from data.sources.source_files import load_sources
     from data.store.store import Store
     from scheduler.crawls.definitions import complete_definition
-    from scheduler.daemon.cadence import due_at
+    from scheduler.daemon.cadence import next_crawl_at
 
     settings = home.settings()
     now = datetime.now(UTC)
@@ -56,7 +56,7 @@ def collect(home: Home) -> dict[str, Any]:
     for definition in definitions:
         state = known.get(definition.name)
         last = state.last_success if state else None
-        due = due_at(
+        due = next_crawl_at(
             definition.name, definition.every, last_start=state.last_start if state else None, last_success=last,
             failures=state.failures if state else 0, now=now,
             handed=state.handed if state else None, deadline=near.get(definition.name),

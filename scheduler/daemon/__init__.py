@@ -1,1 +1,1 @@
-"""Everything until stopped: APScheduler as the clock, cadence, and where crawls run."""
+"""The daemon: it starts due crawls, delivers alerts and runs self-tests until it is stopped."""

@@ -1,6 +1,7 @@
-"""The daemon: a clock over the store's own crawl table, one process per crawl, delivery of the outbox.
+"""The daemon: it starts due crawls, one process for each, delivers the outbox, sends reminders and runs self-tests.
 
-APScheduler says when to look; what is due, running and done is in the store alone, so that a `kill -9` loses nothing.
+APScheduler only calls its jobs at intervals. What is due, running and done is known from the store alone, so that a
+`kill -9` loses nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import structlog
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from crawler.alerts.events import event_id
+from crawler.alerts.events import build_event
 from crawler.process.examiner_client import ExaminerProcess
 from data.errors import ConfigError, ExaminerDied, TocsinError
-from data.model import Event, EventKind, Severity
+from data.model import EventKind
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
@@ -33,9 +34,9 @@ from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.lease_owner import owner_alive, owner_name
 from scheduler.crawls.run_crawl import run_crawl
 from scheduler.crawls.tor_road import road_of
-from scheduler.daemon.cadence import due_at
+from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.executor import LocalExecutor
-from scheduler.delivery.delivery import Names, deliver_due
+from scheduler.delivery.delivery import DisplayNames, deliver_due
 from scheduler.delivery.lasting_states import (
     SELFTEST_EVERY,
     TOR_CHECK_EVERY,
@@ -48,25 +49,27 @@ from scheduler.delivery.routing import route_by
 log = structlog.get_logger("daemon")
 
 TICK = timedelta(seconds=1)
-GRACE = 5.0
+REMIND_TICK = timedelta(minutes=1)
+# Seconds that running crawls get to end when the daemon stops.
+STOP_GRACE = 5.0
 
 
 @contextlib.contextmanager
-def only_one(home: Home) -> Iterator[IO[bytes]]:
-    """Hold the home's daemon lock; the kernel drops it when the process dies, however it dies."""
+def daemon_lock(home: Home) -> Iterator[IO[bytes]]:
+    """Hold the home's daemon lock; the kernel releases it when the process ends, whatever ends it."""
     path = home.path / "daemon.lock"
     with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as stream:  # noqa: PTH123
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"another daemon already watches {home.path}", hint="stop it first, or look at: tocsin status"
+                f"another daemon is already running for {home.path}", hint="stop it first; see: tocsin status"
             ) from error
         yield stream
 
 
-def notify(message: str) -> None:
-    """Tell systemd, where it asked to be told (sd_notify)."""
+def notify_systemd(message: str) -> None:
+    """Send a state to systemd (sd_notify), if systemd started this process and asked for it."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -75,7 +78,7 @@ def notify(message: str) -> None:
 
 
 class Daemon:
-    """Everything, until stopped."""
+    """The daemon of one home."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -84,47 +87,39 @@ class Daemon:
         self.sources: dict[str, Definition] = {}
         self.executor = LocalExecutor(self.settings.daemon.parallel)
         self.examiner: ExaminerProcess | None = None
-        self.starting = asyncio.Lock()
+        self.starting_examiner = asyncio.Lock()
         self.stopping = asyncio.Event()
         self.delivering = asyncio.Lock()
-        # a crashed tick would be a silent stop: the loop ends with its error, and whoever supervises us sees it
+        # A job that crashes must not be a silent stop: `run` ends with its error, which the supervisor sees.
         self.failure: BaseException | None = None
         self.road = road_of(home, self.settings)
 
-    # --- life ----------------------------------------------------------------------------------------------------
+    # --- start and stop -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Watch until SIGTERM or SIGINT; reload on SIGHUP."""
+        """Watch the sources until SIGTERM or SIGINT; reload on SIGHUP."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
-        examiner = await self._examiner()
+        examiner = await self._running_examiner()
         self.store.close()
         self.store = Store.open(self.home.db_path, seal_key=examiner.greeting.post_key)
         self._load_sources()
         self.store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
         clock = AsyncIOScheduler(timezone=UTC)
-        common = {"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
-        clock.add_job(self.tick, "interval", seconds=TICK.total_seconds(), next_run_time=datetime.now(UTC), **common)
-        every = max(self.settings.daemon.deliver_every.total_seconds(), 0.2)
-        clock.add_job(self.deliver, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
-        clock.add_job(self.remind, "interval", minutes=1, **common)
-        every = TOR_CHECK_EVERY.total_seconds()
-        clock.add_job(self.look_at_tor, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
-        every = SELFTEST_EVERY.total_seconds()
-        clock.add_job(self.selftest, "interval", seconds=every, next_run_time=datetime.now(UTC), **common)
+        self._add_jobs(clock)
         clock.add_listener(self._job_failed, EVENT_JOB_ERROR)
         clock.start()
         self.store.audit.record("daemon", "started", "", datetime.now(UTC))
-        notify("READY=1")
+        notify_systemd("READY=1")
         log.info("watching", home=str(self.home.path), sources=len(self.sources))
         try:
             await self.stopping.wait()
         finally:
-            notify("STOPPING=1")
+            notify_systemd("STOPPING=1")
             clock.shutdown(wait=False)
-            await self.executor.stop(GRACE)
+            await self.executor.stop(STOP_GRACE)
             self.road.close()
             if self.failure is None:
                 await self.deliver()
@@ -136,13 +131,34 @@ class Daemon:
         if self.failure is not None:
             raise self.failure
 
+    def _add_jobs(self, clock: AsyncIOScheduler) -> None:
+        """Let the clock call each job at its interval, but never a job that is still running."""
+        now = datetime.now(UTC)
+        deliver_every = max(self.settings.daemon.deliver_every, timedelta(seconds=0.2))
+        for job, interval, first in (
+            (self.tick, TICK, now),
+            (self.deliver, deliver_every, now),
+            (self.remind, REMIND_TICK, now + REMIND_TICK),
+            (self.check_tor, TOR_CHECK_EVERY, now),
+            (self.selftest, SELFTEST_EVERY, now),
+        ):
+            clock.add_job(
+                job,
+                "interval",
+                seconds=interval.total_seconds(),
+                next_run_time=first,
+                coalesce=True,
+                misfire_grace_time=None,
+                max_instances=1,
+            )
+
     def _job_failed(self, event: JobExecutionEvent) -> None:
         log.error("job failed", error=type(event.exception).__name__)
         self.failure = event.exception
         self.stopping.set()
 
     async def reload(self) -> None:
-        """Read settings, sources, watch-list and releases again; what cannot be read leaves the last good state."""
+        """Read settings, sources, watch-list and releases again; after an error the last good state stays in use."""
         try:
             settings = self.home.settings()
             if settings.tor != self.settings.tor:
@@ -154,62 +170,61 @@ class Daemon:
                 await asyncio.to_thread(self.examiner.reload)
         except TocsinError as error:
             log.error("reload failed; the last good state stays", error=str(error))
-            self._tell(EventKind.SELFTEST_FAILED, "reload", {"reason": str(error)})
+            self._report("reload", str(error))
             return
         log.info("reloaded", sources=len(self.sources))
 
-    async def _examiner(self) -> ExaminerProcess:
-        async with self.starting:
+    async def _running_examiner(self) -> ExaminerProcess:
+        """The examiner; it is started if it does not run, and its end is reported."""
+        async with self.starting_examiner:
             if self.examiner is None or not self.examiner.alive:
                 if self.examiner is not None:
                     code = self.examiner.process.returncode
                     self.examiner.close()
-                    self._tell(
-                        EventKind.SELFTEST_FAILED, "examiner", {"reason": f"the examiner ended with status {code}"}
-                    )
-                self.examiner = await asyncio.to_thread(
-                    ExaminerProcess.start, self.home, tell=lambda text: log.info(text)
-                )
+                    self._report("examiner", f"the examiner ended with status {code}")
+                self.examiner = await asyncio.to_thread(ExaminerProcess.start, self.home, tell=log.info)
             return self.examiner
 
     def _load_sources(self) -> None:
         good, bad = load_sources(self.home.sources_dir)
         for error in bad:
             log.error("a source file cannot be used", error=str(error))
-            self._tell(EventKind.SELFTEST_FAILED, f"source file {error.file}", {"reason": str(error)})
+            self._report(f"source file {error.file}", str(error))
         self.sources = {}
         for source in good:
             try:
                 definition = complete_definition(source)
             except TocsinError as error:
-                self._tell(EventKind.SELFTEST_FAILED, f"source {source.name}", {"reason": str(error)})
+                self._report(f"source {source.name}", str(error))
                 continue
             self.sources[definition.name] = definition
             self.store.sources.put(definition.name, definition.digest(), definition.enabled, datetime.now(UTC))
 
-    def _tell(self, kind: EventKind, subject: str, facts: dict[str, str]) -> None:
+    def _report(self, subject: str, reason: str) -> None:
+        """Store a warning about this installation; the same warning is an event only once a day."""
         now = datetime.now(UTC)
-        event = Event(
-            event_id(kind, subject, facts.get("reason", ""), now.date().isoformat()),
-            kind,
-            Severity.WARNING,
+        event = build_event(
+            EventKind.SELFTEST_FAILED,
             now,
-            facts={"subject": subject, **facts},
+            subject,
+            reason,
+            now.date().isoformat(),
+            facts={"subject": subject, "reason": reason},
         )
         self.store.events.add([event], route_by(self.settings), now)
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Expire dead leases, start what is due."""
+        """Expire leases that were not renewed, and start the crawls that are due."""
         now = datetime.now(UTC)
-        notify("WATCHDOG=1")
+        notify_systemd("WATCHDOG=1")
         self.store.crawls.expire_leases(now)
         for state in self.store.sources.states():
             definition = self.sources.get(state.name)
             if definition is None or not state.enabled or state.running:
                 continue
-            due = due_at(
+            due = next_crawl_at(
                 state.name,
                 definition.every,
                 last_start=state.last_start,
@@ -223,7 +238,7 @@ class Daemon:
                 self.executor.submit(state.name, functools.partial(self._crawl, definition))
 
     async def _crawl(self, definition: Definition) -> None:
-        examiner = await self._examiner()
+        examiner = await self._running_examiner()
         try:
             result = await run_crawl(
                 self.home,
@@ -246,16 +261,16 @@ class Daemon:
         )
 
     async def deliver(self) -> None:
-        """Send what is due in the outbox."""
+        """Send the alerts that are due."""
         async with self.delivering:
-            await deliver_due(self.settings, self.store, Names.of(self.home))
+            await deliver_due(self.settings, self.store, DisplayNames.of_home(self.home))
 
     async def remind(self) -> None:
-        """Tell lasting states again."""
+        """Add reminders of lasting states."""
         remind_of_lasting_states(self.settings, self.store, datetime.now(UTC))
 
-    async def look_at_tor(self) -> None:
-        """Keep our own Tor running, and tell when Tor goes and comes; without a source over it nothing is asked."""
+    async def check_tor(self) -> None:
+        """Keep our own Tor running, and begin or end the state "Tor is down"; without a source over Tor, do nothing."""
         if not any(each.via == "tor" and each.enabled for each in self.sources.values()):
             return
         reason = await self.road.look()
@@ -263,8 +278,8 @@ class Daemon:
             log.error("Tor is down", reason=reason) if reason else log.info("Tor is back")
 
     async def selftest(self) -> None:
-        """See whether a planted canary is still found."""
-        examiner = await self._examiner()
-        wrong = run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
-        if wrong:
-            log.error("self-test failed", reasons=wrong)
+        """Test whether the examiner still finds a planted canary."""
+        examiner = await self._running_examiner()
+        problems = run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
+        if problems:
+            log.error("self-test failed", reasons=problems)

@@ -1,4 +1,4 @@
-"""Where crawls run: this machine, at most so many at a time."""
+"""Where crawls run: on this machine, a limited number at a time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Executor(Protocol):
-    """Runs named pieces of work; the seam for running them elsewhere."""
+    """Runs named pieces of work. The daemon knows only this interface, so that crawls could run elsewhere."""
 
     def submit(self, name: str, work: Callable[[], Awaitable[None]]) -> bool:
-        """Start the work unless one of that name runs; False if one does."""
+        """Start the work; False if work of that name is already running or waiting for its turn."""
         ...
 
     async def stop(self, grace: float) -> None:
-        """Give running work `grace` seconds to end, then cancel it and wait for that."""
+        """Wait up to `grace` seconds for running work to end, then cancel it and wait until it has ended."""
         ...
 
 
 class LocalExecutor:
-    """Runs work as tasks of this process's loop; the crawls themselves are processes of their own."""
+    """Runs work as tasks of this process's event loop; each crawl is a process of its own that such a task controls."""
 
     def __init__(self, parallel: int) -> None:
         self._free = asyncio.Semaphore(parallel)
@@ -28,25 +28,25 @@ class LocalExecutor:
 
     @property
     def running(self) -> frozenset[str]:
-        """Names of what runs or waits for its turn."""
+        """Names of the work that is running or waiting for its turn."""
         return frozenset(self._running)
 
     def submit(self, name: str, work: Callable[[], Awaitable[None]]) -> bool:
-        """Start the work unless one of that name runs; False if one does."""
+        """Start the work; False if work of that name is already running or waiting for its turn."""
         if name in self._running:
             return False
 
-        async def turn() -> None:
+        async def run_in_turn() -> None:
             async with self._free:
                 await work()
 
-        task = asyncio.get_running_loop().create_task(turn(), name=f"crawl {name}")
+        task = asyncio.get_running_loop().create_task(run_in_turn(), name=f"crawl {name}")
         self._running[name] = task
         task.add_done_callback(lambda _: self._running.pop(name, None))
         return True
 
     async def stop(self, grace: float) -> None:
-        """Give running work `grace` seconds to end, then cancel it and wait for that."""
+        """Wait up to `grace` seconds for running work to end, then cancel it and wait until it has ended."""
         tasks = list(self._running.values())
         if not tasks:
             return

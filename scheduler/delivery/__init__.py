@@ -1,1 +1,1 @@
-"""From the outbox to the channels: routing, delivery, lasting states and their reminders."""
+"""Delivery of alerts: routing, sending from the outbox, lasting states and their reminders."""

@@ -1,4 +1,4 @@
-"""What the daemon and foreground commands do beside crawling: deliver the outbox, remind of lasting states, self-tests."""
+"""Delivery of the alerts in the outbox to their channels, for the daemon and for foreground commands."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ from scheduler.delivery.lasting_states import recovery_event
 from scheduler.delivery.routing import route_around
 
 if TYPE_CHECKING:
-    # 5 MB: a crawl whose alerts are not due yet does without
+    # loading it takes 5 MB, which a crawl without due alerts saves
     import httpx
 
-# An answer to an alert is a line or two; more is not read.
-MAX_ANSWER = 64 * 1024
-BACK_OFF, MAX_BACK_OFF = 2.0, 900.0
-# A receiver that asks for longer than this is asked again all the same: an alarm must not sleep for a week.
+# A response to an alert is a line or two; no more than this is read.
+MAX_RESPONSE = 64 * 1024
+# Seconds before the second try; the delay doubles with each try, up to the maximum.
+FIRST_DELAY, MAX_DELAY = 2.0, 900.0
+# A channel that asks for a longer delay is tried again after this one: an alert must not wait for a week.
 MAX_RETRY_AFTER = 3600.0
 FOREGROUND_DEADLINE = 30.0
-# 408 and 425 ask for the same request again; 429 and 503 say when.
-_LATER = frozenset({408, 425, 429})
+# 408 and 425 ask for the same request again, 429 asks for it later; so do all statuses from 500 on.
+_RETRY_STATUSES = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What ids are called in messages: clients and incidents by id."""
+class DisplayNames:
+    """The names that messages show in place of ids: of clients and incidents, by id."""
 
     clients: Mapping[str, str]
     incidents: Mapping[str, str]
 
     @classmethod
-    def of(cls, home: Home) -> Names:
-        """As the home has them; a file of incidents that cannot be read leaves their ids, for an alert must go out."""
+    def of_home(cls, home: Home) -> DisplayNames:
+        """The names that a home has; without those of incidents if their file cannot be read, so that alerts go out."""
         try:
             incidents = {incident.id: incident.name for incident in read_incidents(home.path)}
         except ConfigError:
@@ -56,35 +57,35 @@ class Names:
         return cls(client_names(home.watchlist_dir), incidents)
 
 
-NO_NAMES = Names({}, {})
+NO_NAMES = DisplayNames({}, {})
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """Outcome of a round: alerts that were taken, put off, refused."""
+class DeliveryCounts:
+    """How many alerts their channels accepted, deferred and refused."""
 
     sent: int = 0
     deferred: int = 0
     refused: int = 0
 
-    def __add__(self, other: Delivered) -> Delivered:
-        """Sum of two rounds."""
-        return Delivered(self.sent + other.sent, self.deferred + other.deferred, self.refused + other.refused)
+    def __add__(self, other: DeliveryCounts) -> DeliveryCounts:
+        """The sums of the counts."""
+        return DeliveryCounts(self.sent + other.sent, self.deferred + other.deferred, self.refused + other.refused)
 
 
 def http_client() -> httpx.AsyncClient:
-    """A client that no proxy variable steers and no redirect leads elsewhere."""
+    """A client that ignores proxy variables of the environment and follows no redirects."""
     import httpx
 
     return httpx.AsyncClient(trust_env=False, follow_redirects=False)
 
 
 async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) -> int:
-    """Make one delivery; the status that the channel answered with.
+    """Send one alert; returns the HTTP status of the channel's response.
 
     Raises:
-        DeliveryDeferred: no answer in time, or one that says "later"; `retry_after` may say when.
-        DeliveryRefused: an answer that the same request will get again.
+        DeliveryDeferred: there was no response in time, or one that asks for a later try; `retry_after` may say when.
+        DeliveryRefused: the channel would give the same response to the same request again.
     """
     import httpx
 
@@ -93,30 +94,32 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
         async with asyncio.timeout(channel.timeout.total_seconds()):
             async with client.stream(
                 outgoing.method, outgoing.url, headers=dict(outgoing.headers), content=outgoing.body, timeout=None
-            ) as answer:
+            ) as response:
                 body = b""
-                async for chunk in answer.aiter_raw():
+                async for chunk in response.aiter_raw():
                     body += chunk
-                    if len(body) > MAX_ANSWER:
+                    if len(body) > MAX_RESPONSE:
                         break
     except TimeoutError as error:
-        raise DeliveryDeferred(f"{shown} gave no answer within {channel.timeout.total_seconds():g} s") from error
+        raise DeliveryDeferred(f"{shown} did not respond within {channel.timeout.total_seconds():g} s") from error
     except httpx.InvalidURL as error:
-        raise DeliveryRefused(f"{shown} is no address", hint="correct the channel's url") from error
+        raise DeliveryRefused(f"{shown} is not a valid address", hint="correct the channel's url") from error
     except httpx.HTTPError as error:
-        raise DeliveryDeferred(f"{shown} is not reached ({type(error).__name__})") from error
-    status = answer.status_code
+        raise DeliveryDeferred(f"{shown} cannot be reached ({type(error).__name__})") from error
+    status = response.status_code
     if 200 <= status < 300:
         return status
-    if status in _LATER or status >= 500:
-        wait = _retry_after(answer.headers.get("retry-after", ""))
+    if status in _RETRY_STATUSES or status >= 500:
+        wait = _retry_after(response.headers.get("retry-after", ""))
         wait = dialect(channel).retry_after(body) if wait is None else wait
-        raise DeliveryDeferred(f"{shown} answered {status}", status=status, retry_after=wait)
+        raise DeliveryDeferred(f"{shown} responded with {status}", status=status, retry_after=wait)
     if 300 <= status < 400:
         raise DeliveryRefused(
-            f"{shown} redirects ({status}); redirects are not followed", status=status, hint="put the final address in"
+            f"{shown} redirects ({status}); redirects are not followed",
+            status=status,
+            hint="configure the final address",
         )
-    raise DeliveryRefused(f"{shown} answered {status}", status=status, hint="check the address and the token")
+    raise DeliveryRefused(f"{shown} responded with {status}", status=status, hint="check the address and the token")
 
 
 def _retry_after(header: str) -> float | None:
@@ -130,21 +133,21 @@ def _retry_after(header: str) -> float | None:
         return None
 
 
-def _pause(attempts: int, asked: float | None) -> timedelta:
-    """Until the next try: what the channel asked for, else doubling, both with a little noise."""
-    noise = random.uniform(1.0, 1.25)  # noqa: S311 - spreads retries, guards nothing
-    if asked is not None:
-        return timedelta(seconds=min(asked, MAX_RETRY_AFTER) + noise - 1.0)
-    return timedelta(seconds=min(BACK_OFF * 2 ** min(attempts, 10), MAX_BACK_OFF) * noise)
+def _retry_delay(attempts: int, retry_after: float | None) -> timedelta:
+    """The time until the next try: what the channel asked for, or else doubled with each try; both with some jitter."""
+    jitter = random.uniform(1.0, 1.25)  # noqa: S311 - spreads retries, protects nothing
+    if retry_after is not None:
+        return timedelta(seconds=min(retry_after, MAX_RETRY_AFTER) + jitter - 1.0)
+    return timedelta(seconds=min(FIRST_DELAY * 2 ** min(attempts, 10), MAX_DELAY) * jitter)
 
 
-async def _deliver(
-    client: httpx.AsyncClient, settings: Settings, store: Store, delivery: Delivery, names: Names
-) -> Delivered:
+async def _deliver_one(
+    client: httpx.AsyncClient, settings: Settings, store: Store, delivery: Delivery, names: DisplayNames
+) -> DeliveryCounts:
     alert, channel = delivery.alert, settings.channels.get(delivery.alert.channel)
     try:
         if channel is None:
-            raise DeliveryRefused(f"the channel '{alert.channel}' is not in the settings any more")
+            raise DeliveryRefused(f"the channel '{alert.channel}' is no longer in the settings")
         message = message_of(
             alert.event,
             clients=names.clients,
@@ -156,25 +159,25 @@ async def _deliver(
         status = await send(client, channel, outgoing)
     except DeliveryDeferred as error:
         now = datetime.now(UTC)
-        next_try = now + _pause(delivery.attempts, error.retry_after)
+        next_try = now + _retry_delay(delivery.attempts, error.retry_after)
         store.outbox.mark_deferred(alert.id, error.status, str(error), next_try, now)
-        _channel_state(settings, store, alert, str(error), now, failing=delivery.attempts >= 2)
-        return Delivered(deferred=1)
+        _update_channel_state(settings, store, alert, str(error), now, failing=delivery.attempts >= 2)
+        return DeliveryCounts(deferred=1)
     except (DeliveryRefused, ConfigError) as error:
         now = datetime.now(UTC)
         store.outbox.mark_refused(alert.id, getattr(error, "status", 0), str(error), now)
-        _channel_state(settings, store, alert, str(error), now, failing=True)
-        return Delivered(refused=1)
+        _update_channel_state(settings, store, alert, str(error), now, failing=True)
+        return DeliveryCounts(refused=1)
     now = datetime.now(UTC)
     store.outbox.mark_sent(alert.id, status, now)
-    _channel_state(settings, store, alert, "", now, failing=False)
-    return Delivered(sent=1)
+    _update_channel_state(settings, store, alert, "", now, failing=False)
+    return DeliveryCounts(sent=1)
 
 
-def _channel_state(
+def _update_channel_state(
     settings: Settings, store: Store, alert: Alert, reason: str, now: datetime, *, failing: bool
 ) -> None:
-    """Begin or end the state "this channel does not take alerts"; the others are told, never the channel itself."""
+    """Begin or end the state that a channel does not accept alerts; only the other channels are notified of it."""
     name = alert.channel
     others = route_around(settings, name)
     if failing:
@@ -186,46 +189,57 @@ def _channel_state(
         store.states.end("", EventKind.DELIVERY_FAILED, name, recovery_event, others, now)
 
 
-async def deliver_due(settings: Settings, store: Store, names: Names = NO_NAMES) -> Delivered:
-    """Send every alert that is due, one after another per channel and all channels side by side.
+async def deliver_due(settings: Settings, store: Store, names: DisplayNames = NO_NAMES) -> DeliveryCounts:
+    """Send every alert that is due: those of one channel one after another, those of different channels concurrently.
 
-    A `kill -9` between the channel's answer and its mark sends the alert again with the same idempotency key.
+    After a `kill -9` between the channel's response and the note of it in the outbox, the alert is sent again with the
+    same idempotency key.
     """
     due = store.outbox.due(datetime.now(UTC))
     if not due:
-        return Delivered()
+        return DeliveryCounts()
     per_channel: dict[str, list[Delivery]] = {}
     for delivery in due:
         per_channel.setdefault(delivery.alert.channel, []).append(delivery)
 
-    async def serve(client: httpx.AsyncClient, deliveries: list[Delivery]) -> Delivered:
-        total = Delivered()
+    async def deliver_to_channel(client: httpx.AsyncClient, deliveries: list[Delivery]) -> DeliveryCounts:
+        total = DeliveryCounts()
         for delivery in deliveries:
-            outcome = await _deliver(client, settings, store, delivery, names)
+            outcome = await _deliver_one(client, settings, store, delivery, names)
             total += outcome
             if outcome.deferred:
-                # the channel is down or busy: the rest would wait behind the same wall
+                # the channel is down or busy, so its other alerts would be deferred as well
                 break
         return total
 
     async with http_client() as client:
-        outcomes = await asyncio.gather(*(serve(client, each) for each in per_channel.values()))
-    return sum(outcomes, Delivered())
+        outcomes = await asyncio.gather(*(deliver_to_channel(client, each) for each in per_channel.values()))
+    return sum(outcomes, DeliveryCounts())
 
 
 async def deliver_until_empty(
-    settings: Settings, store: Store, names: Names = NO_NAMES, *, deadline: float = FOREGROUND_DEADLINE
-) -> Delivered:
-    """Deliver for a foreground command: until nothing waits, something failed twice, or the deadline passed."""
+    settings: Settings, store: Store, names: DisplayNames = NO_NAMES, *, deadline: float = FOREGROUND_DEADLINE
+) -> DeliveryCounts:
+    """Deliver until no alert waits, or until the next try would be after the deadline.
+
+    Args:
+        settings: of the home.
+        store: of the home.
+        names: display names for the messages.
+        deadline: seconds from now.
+
+    Returns:
+        The alerts that were sent and refused, and as deferred those that still wait.
+    """
     end = time.monotonic() + deadline
-    total = Delivered()
+    total = DeliveryCounts()
     while True:
         outcome = await deliver_due(settings, store, names)
-        total = Delivered(total.sent + outcome.sent, 0, total.refused + outcome.refused)
+        total = DeliveryCounts(total.sent + outcome.sent, 0, total.refused + outcome.refused)
         waiting = store.outbox.next_tries()
         if not waiting:
             return total
         pause = max(0.0, (min(waiting) - datetime.now(UTC)).total_seconds())
         if time.monotonic() + pause > end:
-            return Delivered(total.sent, len(waiting), total.refused)
+            return DeliveryCounts(total.sent, len(waiting), total.refused)
         await asyncio.sleep(pause)

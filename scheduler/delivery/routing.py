@@ -1,4 +1,4 @@
-"""Which channels an event goes to."""
+"""Routing: which channels an event is sent to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data.store.events import Route
 
 
 def route_by(settings: Settings) -> Route:
-    """Which channels an event goes to, by the settings' routes; without routes, warning and above go everywhere."""
+    """Routing by the settings; without routes, events of severity warning and above go to every channel."""
 
     def route(event: Event) -> Sequence[str]:
         if not settings.routes:
@@ -30,6 +30,6 @@ def route_by(settings: Settings) -> Route:
 
 
 def route_around(settings: Settings, channel: str) -> Route:
-    """Routing without one channel: for events about that channel."""
+    """Routing to all channels but one, for events about that channel."""
     route = route_by(settings)
     return lambda event: tuple(name for name in route(event) if name != channel)

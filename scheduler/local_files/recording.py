@@ -18,7 +18,7 @@ from data.store.store import PostCommit, Store
 from scheduler.crawls.crawl_answers import keep_evidence
 from scheduler.crawls.lease_owner import owner_name
 from scheduler.crawls.sighted_releases import register, sightings
-from scheduler.delivery.delivery import Names, deliver_until_empty
+from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
 from scheduler.delivery.routing import route_by
 from scheduler.local_files.scanning import Scanner
 
@@ -56,7 +56,7 @@ def record_scan(
         store.finish_crawl(crawl, fence, "done", route, datetime.now(UTC), counts={"examined": len(findings)})
         if not deliver:
             return False
-        delivered = asyncio.run(deliver_until_empty(settings, store, Names.of(home)))
+        delivered = asyncio.run(deliver_until_empty(settings, store, DisplayNames.of_home(home)))
         if delivered.sent:
             tell(f"{delivered.sent} alerts delivered")
         failed = delivered.deferred + delivered.refused

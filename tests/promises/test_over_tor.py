@@ -491,7 +491,7 @@ def test_the_daemon_tells_when_tor_goes_and_comes(watch, tor_network, tmp_path):
     async def look() -> dict[EventKind, str]:
         daemon = Daemon(watch.home)
         daemon._load_sources()
-        await daemon.look_at_tor()
+        await daemon.check_tor()
         daemon.store.close()
         return watch.states("")
 

@@ -1,4 +1,4 @@
-"""Any receiver of JSON: field names of the Elastic Common Schema, signed by the rules of Standard Webhooks."""
+"""Any receiver of JSON: field names of the Elastic Common Schema, signed as Standard Webhooks specifies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data.errors import ConfigError
 from data.settings.settings import Channel
 
 KIND = "generic"
-# The Elastic Common Schema wants a number; larger is worse.
+# The Elastic Common Schema takes a number; larger is more severe.
 _SEVERITY = {"info": 20, "notice": 40, "warning": 60, "critical": 90}
 
 
@@ -31,14 +31,14 @@ def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error as error:
         raise ConfigError(
-            "a channel's `secret` is not `whsec_` followed by base64", hint="take it from the receiver"
+            "a channel's `secret` is not `whsec_` followed by base64", hint="copy it from the receiver"
         ) from error
     signed = f"{identity}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:
-    """One signed POST; `webhook-id` is the idempotency key."""
+    """The POST request, signed if the channel has a secret; `webhook-id` is the idempotency key."""
     body = orjson.dumps(
         {
             "type": f"tocsin.{message.kind}",
@@ -66,5 +66,5 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
 
 
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
-    """Said in the header."""
+    """None: the waiting time is in the `Retry-After` header."""
     return None

@@ -1,4 +1,4 @@
-"""Matrix rooms: one message per transaction id, so that a repeated delivery is one message."""
+"""Matrix rooms: a room shows one message per transaction id, even if it is delivered twice."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from data.settings.settings import Channel
 KIND = "matrix"
 
 
-def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:  # noqa: ARG001 - one shape for all
-    """The PUT of one room message; the alert's id is its transaction id."""
+def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:  # noqa: ARG001 - as all do
+    """The PUT request of one room message; the id of the alert is its transaction id."""
     rows = "".join(f"<li><b>{html.escape(name)}:</b> {html.escape(value)}</li>" for name, value in message.fields)
     value = {
         "msgtype": "m.text",
@@ -36,7 +36,7 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
 
 
 def retry_after(body: bytes) -> float | None:
-    """`retry_after_ms` of a rate limit's answer."""
+    """Seconds of `retry_after_ms` in the response of a rate limit."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,7 @@
-"""The channel dialects: what each module of this package offers, and how they are found by their files."""
+"""The dialects of the channels: what each module of this package defines, and how a channel finds its module.
+
+A *dialect* turns a message into the HTTP request that one kind of channel expects.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from data.settings.settings import Channel
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One HTTP request of a delivery."""
+    """The HTTP request that delivers one alert."""
 
     method: str
     url: str
@@ -26,7 +29,7 @@ class Outgoing:
     body: bytes
 
     def __repr__(self) -> str:
-        """Without address path and headers: both carry secrets."""
+        """Method, masked address and size; the path and the headers are left out because they hold secrets."""
         return f"<Outgoing {self.method} {masked(self.url)}, {len(self.body)} bytes>"
 
 
@@ -36,16 +39,16 @@ class Dialect(Protocol):
     KIND: str
 
     def compose(self, channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:
-        """The request that delivers a message; `alert` is the idempotency key, `timestamp` Unix seconds."""
+        """The request that delivers a message; `alert` is the idempotency key, `timestamp` is in Unix seconds."""
         ...
 
     def retry_after(self, body: bytes) -> float | None:
-        """Seconds that an answer's body asks to wait, where the dialect puts them there."""
+        """Seconds that the body of a response asks to wait; None if it does not say."""
         ...
 
 
 def masked(url: str) -> str:
-    """An address for people: scheme, host and port; the rest of a webhook's address is its secret."""
+    """An address that may be shown: scheme, host and port. The rest of a webhook's address is its secret."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or '?'}{port}/…"
@@ -63,10 +66,10 @@ def dialects() -> Mapping[str, Dialect]:
 
 
 def dialect(channel: Channel) -> Dialect:
-    """The dialect that a channel speaks."""
+    """The dialect of a channel."""
     known = dialects()
     if channel.kind not in known:
         raise ConfigError(
-            f"no channel dialect is called '{channel.kind}'", hint=f"there are: {', '.join(sorted(known))}"
+            f"there is no kind of channel called '{channel.kind}'", hint=f"the kinds are: {', '.join(sorted(known))}"
         )
     return known[channel.kind]

@@ -1,4 +1,4 @@
-"""Slack's incoming webhooks: text as fallback, blocks within their limits, no mentions."""
+"""Slack's incoming webhooks: blocks within Slack's limits, the plain text as fallback, and no mentions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MAX_HEADER, MAX_TEXT, MAX_BLOCKS = 150, 3000, 50
 
 
 def escape(text: str) -> str:
-    """Slack's three control characters, so that no link, mention or channel call can form."""
+    """The text with Slack's three control characters escaped, so that no link or mention can form."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:  # noqa: ARG001 - one shape for all
-    """One webhook call; Slack knows no idempotency key."""
+def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:  # noqa: ARG001 - as all do
+    """The webhook request. Slack has no idempotency key, so an alert that is sent twice is shown twice."""
     lines = [f"*{escape(name)}:* {escape(value)}" for name, value in message.fields]
     sections: list[str] = [""]
     for line in lines:
@@ -43,6 +43,6 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     return Outgoing("POST", channel.url.get_secret_value(), {"content-type": "application/json"}, orjson.dumps(value))
 
 
-def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - Slack says it in the header
-    """Slack says it in the header."""
+def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
+    """None: Slack gives the waiting time in the `Retry-After` header."""
     return None

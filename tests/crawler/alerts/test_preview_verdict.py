@@ -1,4 +1,4 @@
-"""Verdicts of previews from names, sizes and checksums of files, and how the full examination confirms or corrects them."""
+"""Verdicts of previews from names, sizes and checksums, and how the full examination confirms or corrects them."""
 
 from __future__ import annotations
 

@@ -38,9 +38,12 @@ def lines(kind: EventKind, **facts) -> list[str]:
             {"clients": [{"client": "c", "canaries": 1, "records": 2, "kinds": ["email", "nir"]}]},
             "Client: Cabinet (c): 1 canary found in 2 records, by email, nir",
         ),
-        ({"early_looks": [{"verdict": "overlap", "outcome": "confirmed"}]}, "Earlier preview: partly known, partly new (confirmed)"),
+        (
+            {"early_looks": [{"verdict": "overlap", "outcome": "confirmed"}]},
+            "Earlier preview: partly known, partly new (confirmed)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_leak_is_described_with_its_numbers(facts, line):
     assert line in lines(EventKind.FURTHER_RELEASE, **facts)
 
@@ -48,17 +51,33 @@ def test_a_leak_is_described_with_its_numbers(facts, line):
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({}, {"Files: 1 of 2 files known (1,000 of 3,000 bytes); 1 of the known files by name and size alone",
-              "Known from: release part-1", "Outcome: not decided by a full examination"}),
+        (
+            {},
+            {
+                "Files: 1 of 2 files known (1,000 of 3,000 bytes); 1 of the known files by name and size alone",
+                "Known from: release part-1",
+                "Outcome: not decided by a full examination",
+            },
+        ),
         ({"how": "7z, locked"}, {"Files: unknown: the archive encrypts its file names"}),
-        ({"complete": False, "by_name": 0}, {"Files: 1 of 2 files known (1,000 of 3,000 bytes); the list is incomplete"}),
-        ({"how": "torrent"}, {"Outcome: stays open: Tocsin does not join torrents, so their content is never examined",
-                              "This verdict uses file names and sizes alone: the content of a torrent is never downloaded."}),
-        ({"outcome": "corrected", "full_verdict": "no records"},
-         {"Outcome: corrected by the full examination: the data holds no records"}),
+        (
+            {"complete": False, "by_name": 0},
+            {"Files: 1 of 2 files known (1,000 of 3,000 bytes); the list is incomplete"},
+        ),
+        (
+            {"how": "torrent"},
+            {
+                "Outcome: stays open: Tocsin does not join torrents, so their content is never examined",
+                "This verdict uses file names and sizes alone: the content of a torrent is never downloaded.",
+            },
+        ),
+        (
+            {"outcome": "corrected", "full_verdict": "no records"},
+            {"Outcome: corrected by the full examination: the data holds no records"},
+        ),
     ],
-)  # fmt: skip
-def test_a_preview_says_what_it_rests_on_and_what_became_of_it(facts, expected):
+)
+def test_a_preview_says_what_it_is_based_on_and_how_it_turned_out(facts, expected):
     assert expected <= set(lines(EventKind.EARLY_LOOK, **PREVIEW | facts))
 
 

@@ -106,7 +106,7 @@ def test_an_alert_that_is_put_off_is_visible_and_retried_now_by_a_person(home):
         refused(done, "0 sent, 1 put off, 0 refused")
         [waiting] = listed(home, "--state", "deferred")
         assert (waiting["attempts"], waiting["last_status"]) == (1, 503)
-        assert "answered 503" in waiting["reason"]
+        assert "responded with 503" in waiting["reason"]
         wait = datetime.fromisoformat(waiting["next_try"]) - datetime.now(UTC)
         assert timedelta(minutes=8) < wait < timedelta(minutes=11), "the channel asked for ten minutes"
         assert waiting["next_try"][:19] in fine(home, "alert", "list").stdout
@@ -124,7 +124,7 @@ def test_a_refused_alert_stays_visible_until_a_person_retries_it(home):
         refused(status)
         assert status.json["outbox"]["refused"] == 1
         table = fine(home, "alert", "list", "--state", "refused").stdout
-        assert "answered 410" in table
+        assert "responded with 410" in table
         assert "SECRET" not in table
         assert len(chat.received) == 1
         assert fine(home, "alert", "retry", event).stdout == "1 tried again: 1 sent, 0 put off, 0 refused\n"
@@ -237,7 +237,8 @@ def test_a_trial_message_is_harmless_signed_and_leaves_no_trace(home):
 
 
 @pytest.mark.parametrize(
-    ("answer", "word"), [(AGAIN, "answered 500"), (NO, "answered 410"), ((302, {"Location": "/x"}, b""), "redirects")]
+    ("answer", "word"),
+    [(AGAIN, "responded with 500"), (NO, "responded with 410"), ((302, {"Location": "/x"}, b""), "redirects")],
 )
 def test_a_trial_message_that_is_not_taken_says_what_the_channel_answered(home, answer, word):
     with Webhook([answer]) as hook:
@@ -250,5 +251,5 @@ def test_a_trial_message_that_is_not_taken_says_what_the_channel_answered(home, 
 
 def test_a_trial_to_nobody_is_one_sentence(home):
     channels(home, team="http://127.0.0.1:1")
-    refused(run(home, "alert", "test", "team"), "is not reached")
+    refused(run(home, "alert", "test", "team"), "cannot be reached")
     refused(run(home, "alert", "test", "teem"), "no channel is called 'teem'", "there are: team")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scheduler.daemon.cadence import FIRST_RETRY, due_at
+from scheduler.daemon.cadence import FIRST_RETRY, next_crawl_at
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 def due(**keys) -> datetime:
     given = {"last_start": NOW, "last_success": NOW, "failures": 0, "now": NOW, **keys}
-    return due_at(given.pop("name", "s"), given.pop("every", HOUR), **given)
+    return next_crawl_at(given.pop("name", "s"), given.pop("every", HOUR), **given)
 
 
 def test_a_source_never_crawled_is_due_now():
@@ -28,16 +28,16 @@ def test_sources_are_spread_around_their_interval_and_each_keeps_its_place():
     assert times == [due(name=f"s{number}") for number in range(200)]
 
 
-def test_failures_are_tried_again_soon_and_then_later_but_never_later_than_the_interval():
+def test_after_failures_the_delay_doubles_but_never_exceeds_the_interval():
     pauses = [due(failures=failures) - NOW for failures in range(1, 30)]
     assert pauses[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
     assert pauses == sorted(pauses)
     assert max(pauses) == HOUR
 
 
-def test_a_handed_link_is_looked_at_soon_but_not_again_and_again():
+def test_a_source_with_a_handed_link_is_crawled_soon_but_only_once():
     assert due(handed=NOW + timedelta(minutes=5)) == NOW + FIRST_RETRY
-    assert due(handed=NOW - timedelta(minutes=5)) > NOW + HOUR / 2, "tried since"
+    assert due(handed=NOW - timedelta(minutes=5)) > NOW + HOUR / 2, "the link was tried since"
     assert due(handed=NOW, every=timedelta(seconds=10)) == NOW + timedelta(seconds=10)
 
 
@@ -54,9 +54,9 @@ def test_a_handed_link_is_looked_at_soon_but_not_again_and_again():
         (5, 1440, 30),
     ],
 )
-def test_near_an_announced_time_a_source_is_looked_at_more_often(hours, exact, minutes):
+def test_a_source_is_crawled_more_often_around_an_announced_time(hours, exact, minutes):
     now = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    due = due_at(
+    due = next_crawl_at(
         "s", timedelta(hours=1), last_start=now, last_success=now, failures=0, now=now,
         deadline=(now + timedelta(hours=hours), exact),
     )  # fmt: skip

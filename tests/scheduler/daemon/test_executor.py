@@ -1,4 +1,4 @@
-"""Work by name: at most so many at a time, none twice, none lost at the end."""
+"""Named work: a limited number at a time, no name twice, and none is left running at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 from scheduler.daemon.executor import LocalExecutor
 
 
-def test_at_most_so_many_run_and_none_twice():
-    async def story() -> None:
+def test_a_limited_number_runs_at_once_and_no_name_twice():
+    async def scenario() -> None:
         executor, running, most = LocalExecutor(2), 0, 0
         done: list[str] = []
 
@@ -32,11 +32,11 @@ def test_at_most_so_many_run_and_none_twice():
         assert executor.submit("a", work("a"))
         await executor.stop(5)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_what_does_not_end_is_cancelled_and_a_failure_frees_its_name():
-    async def story() -> None:
+def test_work_that_does_not_end_is_cancelled_and_failed_work_frees_its_name():
+    async def scenario() -> None:
         executor = LocalExecutor(1)
         ended: list[str] = []
 
@@ -57,4 +57,4 @@ def test_what_does_not_end_is_cancelled_and_a_failure_frees_its_name():
         await executor.stop(1)
         assert not executor.running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
