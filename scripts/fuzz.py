@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from crawler.process.frames import pack, pack_json  # noqa: E402 - the same
 from crawler.readers.core.limits import HEAD, Limits  # noqa: E402 - the same
 from crawler.readers.core.registry import choose, readers  # noqa: E402 - the same
-from crawler.sandbox.reader_client import ReaderTalk  # noqa: E402 - the checkout comes first on the path
+from crawler.sandbox.reader_client import ReaderConnection  # noqa: E402 - the checkout comes first on the path
 from crawler.sandbox.sandbox import Sandbox  # noqa: E402 - the same
 from data.plural import counted  # noqa: E402 - the same
 from tests.crawler.readers.databases.test_access_database import made  # noqa: E402 - the same
@@ -108,7 +108,7 @@ def behind_walls(sandbox: Sandbox, data: bytes) -> str:
         return kind == b"Z"
 
     with sandbox.open() as reader:
-        talk = ReaderTalk(reader, take, HANG_SECONDS)
+        talk = ReaderConnection(reader, take, HANG_SECONDS)
         try:
             for piece in pieces(data):
                 talk.send(pack(b"D", piece))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from crawler.examiner.sample_socket import answer
 from crawler.examiner.worker import SetsVersion, Worker, start_worker
 from crawler.process.frames import receive
-from crawler.sandbox.sandbox import Kept
+from crawler.sandbox.reusable_reader import ReusableReader
 from data.errors import WireError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Connection:
         crowded: small samples that met others, less those that met none; below 0 after a fork was refused.
     """
 
-    def __init__(self, sock: socket.socket, kept: Kept) -> None:
+    def __init__(self, sock: socket.socket, kept: ReusableReader) -> None:
         self.socket, self.kept = sock, kept
         self.crowded = 0
 
@@ -81,7 +81,7 @@ class Connections:
 
     def serve(self, sock: socket.socket) -> None:
         """Answer the samples of a socket from now on."""
-        connection = Connection(sock, Kept(self._current().sandbox))
+        connection = Connection(sock, ReusableReader(self._current().sandbox))
         with self._gate:
             self._open.add(connection)
         threading.Thread(target=self._serve, args=(connection,), name="sample socket", daemon=True).start()

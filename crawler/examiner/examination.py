@@ -21,9 +21,10 @@ from crawler.matching.watchlist_match import Matcher
 from crawler.process.frames import HEADER, load, pack_json
 from crawler.readers.core.limits import MAX_NAME
 from crawler.records.row_batch import RowBatch
-from crawler.sandbox.reader_client import FAULTS, ReaderTalk
-from crawler.sandbox.sample_pump import RAW, Pump
-from crawler.sandbox.sandbox import Kept, Sandbox
+from crawler.sandbox.reader_client import INVALID_FRAME_ERRORS, ReaderConnection
+from crawler.sandbox.reusable_reader import ReusableReader
+from crawler.sandbox.sample_pump import RAW, SamplePump
+from crawler.sandbox.sandbox import Sandbox
 from data.case.watchlist import Watchlist
 from data.errors import WireError
 from data.hashing.case_keys import Keys
@@ -113,7 +114,7 @@ class Examiner:
         request: Request,
         chunks: Iterable[bytes | bytearray],
         ending: Mapping[str, Any],
-        kept: Kept | None = None,
+        kept: ReusableReader | None = None,
         enough: Callable[[], None] = lambda: None,
     ) -> Finding:
         """Examine one sample to its end, whatever its reader does.
@@ -129,7 +130,7 @@ class Examiner:
             The finding. A reader that crashes, lies or is ended by a limit makes it incomplete; the byte pass has
             then still seen every byte that came.
         """
-        return Examination(self, request, kept or Kept(self.sandbox), enough).run(chunks, ending)
+        return Examination(self, request, kept or ReusableReader(self.sandbox), enough).run(chunks, ending)
 
     def scanner(self) -> ByteScanner:
         """A fresh byte pass over the watch-list's values."""
@@ -139,7 +140,7 @@ class Examiner:
 class Examination:
     """One sample on its way through both passes."""
 
-    def __init__(self, examiner: Examiner, request: Request, kept: Kept, enough: Callable[[], None]) -> None:
+    def __init__(self, examiner: Examiner, request: Request, kept: ReusableReader, enough: Callable[[], None]) -> None:
         self.examiner = examiner
         self.kept = kept
         self.enough = enough
@@ -177,7 +178,7 @@ class Examination:
 
     def _run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
         reader = self.kept.take(self.request.source)
-        talk = ReaderTalk(reader, self._frame, self.examiner.sandbox.limits.wall)
+        talk = ReaderConnection(reader, self._frame, self.examiner.sandbox.limits.wall)
 
         def last_frame() -> bytes:
             return pack_json(b"E", {"complete": bool(ending.get("complete", True))})
@@ -188,7 +189,7 @@ class Examination:
                 self._raw(chunk)
                 talk.send(HEADER.pack(b"D", len(chunk)), chunk)
                 if self.sample.size > AT_ONCE:
-                    self._beside(Pump(talk, chunks, last_frame), talk)
+                    self._beside(SamplePump(talk, chunks, last_frame), talk)
                     break
             else:
                 talk.send(last_frame())
@@ -212,14 +213,14 @@ class Examination:
             self.sample.problem("cut", str(ending.get("problem") or "the sample was cut before its end"))
         return self._finish()
 
-    def _wanted(self, chunks: Iterable[bytes | bytearray], talk: ReaderTalk) -> Iterator[bytes | bytearray]:
+    def _wanted(self, chunks: Iterable[bytes | bytearray], talk: ReaderConnection) -> Iterator[bytes | bytearray]:
         """The chunks; says so where they have become of no use."""
         for chunk in chunks:
             yield chunk
             if talk.ended and self.sample.format in PACKED:
                 self.enough()
 
-    def _beside(self, pump: Pump, talk: ReaderTalk) -> None:
+    def _beside(self, pump: SamplePump, talk: ReaderConnection) -> None:
         """Work on what a large sample's reader says while it reads on."""
         for kind, payload in pump:
             if kind == RAW:
@@ -227,7 +228,7 @@ class Examination:
             elif not talk.broken:
                 try:
                     self._frame(kind, bytes(payload))
-                except FAULTS:
+                except INVALID_FRAME_ERRORS:
                     talk.misunderstood()
 
     def _raw(self, chunk: bytes | bytearray) -> None:

@@ -16,7 +16,7 @@ from data.errors import TocsinError, WireError
 
 if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
-    from crawler.sandbox.sandbox import Kept
+    from crawler.sandbox.reusable_reader import ReusableReader
     from data.model import Finding
 
 
@@ -81,7 +81,7 @@ def answer(
     sock: socket.socket,
     start: tuple[bytes, bytes | bytearray],
     examiner: Examiner,
-    kept: Kept,
+    kept: ReusableReader,
     before: Callable[[], None] = lambda: None,
 ) -> int | None:
     """Examine the sample that begins with a frame, and say what was found or why it was not examined.

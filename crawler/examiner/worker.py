@@ -22,7 +22,7 @@ import numpy as np
 from crawler.examiner.sample_socket import answer
 from crawler.process import privileges
 from crawler.process.frames import pack, receive, receive_with_socket, send, send_with_socket
-from crawler.sandbox.sandbox import Kept
+from crawler.sandbox.reusable_reader import ReusableReader
 from data.errors import TocsinError, WireError
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.releases.builder import ReleaseBuilder
@@ -159,7 +159,7 @@ def _serve(sock: socket.socket, examiner: Examiner, version: SetsVersion, link: 
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     poll.register(link, select.POLLIN)
-    with contextlib.closing(Kept(examiner.sandbox)) as kept:
+    with contextlib.closing(ReusableReader(examiner.sandbox)) as kept:
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(1000 * IDLE_SECONDS)}
             if link.fileno() in ready:

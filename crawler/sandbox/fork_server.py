@@ -157,7 +157,7 @@ class _Child:
     killed: str = ""
 
 
-class _Zygote:
+class _ForkServer:
     """Forks readers on demand until its control socket closes."""
 
     def __init__(self, control: socket.socket, limits: Limits) -> None:
@@ -230,7 +230,7 @@ class _Zygote:
         """Seconds until the child has to be looked at again; none left means that its time is over."""
         limits = self.limits
         worked = now - child.began - child.clock.waited(now)
-        return min(limits.wall - worked, child.began + limits.patience - now)
+        return min(limits.wall - worked, child.began + limits.total_time - now)
 
     def _check_clocks(self) -> None:
         now = time.monotonic()
@@ -310,5 +310,5 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     startup_memory.settle()
     gc.enable()
     control.send(orjson.dumps(greeting))
-    _Zygote(control, limits).serve()
+    _ForkServer(control, limits).serve()
     sys.exit(0)

@@ -14,10 +14,10 @@ from data.errors import WireError
 
 MAX_READER_FRAME = 4 * 2**20
 # What a frame of a reader that lies makes of whoever understands it.
-FAULTS = (WireError, struct.error, KeyError, TypeError, ValueError)
+INVALID_FRAME_ERRORS = (WireError, struct.error, KeyError, TypeError, ValueError)
 
 
-class ReaderTalk:
+class ReaderConnection:
     """One sample's talk with its reader.
 
     Attributes:
@@ -30,7 +30,7 @@ class ReaderTalk:
 
         Args:
             reader: at the beginning of a sample.
-            take: gets each frame's kind and payload; True at the last one. Whatever it raises of `FAULTS` is the
+            take: gets each frame's kind and payload; True at the last one. Whatever it raises of `INVALID_FRAME_ERRORS` is the
                 reader's fault.
             patience: seconds in which the reader neither takes nor says anything.
         """
@@ -97,7 +97,7 @@ class ReaderTalk:
             del self._incoming[: HEADER.size + size]
             try:
                 self.ended = self.ended_well = self.take(kind, payload)
-            except FAULTS:
+            except INVALID_FRAME_ERRORS:
                 self.misunderstood()
 
     def misunderstood(self) -> None:

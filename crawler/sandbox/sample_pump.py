@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from crawler.process.frames import HEADER
-from crawler.sandbox.reader_client import ReaderTalk
+from crawler.sandbox.reader_client import ReaderConnection
 from data.errors import WireError
 
 RAW = b"D"
@@ -19,10 +19,12 @@ RAW = b"D"
 MOST_BYTES = 4 * 2**20
 
 
-class Pump:
+class SamplePump:
     """For one sample; iterate over it once, to its end."""
 
-    def __init__(self, talk: ReaderTalk, chunks: Iterable[bytes | bytearray], last_frame: Callable[[], bytes]) -> None:
+    def __init__(
+        self, talk: ReaderConnection, chunks: Iterable[bytes | bytearray], last_frame: Callable[[], bytes]
+    ) -> None:
         """For what is left of a sample.
 
         Args:

@@ -33,7 +33,7 @@ START_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class _Zygote:
+class _ForkServer:
     """The warm process that runs; `process` is None where another one started it."""
 
     process: subprocess.Popen[bytes] | None
@@ -41,44 +41,6 @@ class _Zygote:
     walls: str
     walled: bool
     greeting: dict[str, Any] = field(default_factory=dict)
-
-
-# A reader is kept for no more samples than this: what its libraries leave behind does not add up.
-MAX_REUSE = 64
-
-
-class Kept:
-    """A reader that has read small plain samples of one source and may read the next one.
-
-    Readers of other sources never meet: whatever one source's samples did to a reader ends with it.
-    """
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._reader: ReaderSession | None = None
-        self._source = ""
-        self._uses = 0
-
-    def take(self, source: str) -> ReaderSession:
-        """The kept reader if it is of this source, else a fresh one; raises as `Sandbox.open`."""
-        reader, self._reader = self._reader, None
-        if reader is not None and source == self._source and self._uses < MAX_REUSE:
-            self._uses += 1
-            return reader
-        if reader is not None:
-            reader.close()
-        self._source, self._uses = source, 1
-        return self._sandbox.open()
-
-    def keep(self, reader: ReaderSession) -> None:
-        """Keep a reader that `take` gave and that ended its sample well."""
-        self._reader = reader
-
-    def close(self) -> None:
-        """Let the reader go."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
 
 class Sandbox:
@@ -97,8 +59,8 @@ class Sandbox:
         self.limits = limits or Limits()
         self._bwrap = bwrap
         self._lock = threading.Lock()
-        self._zygote: _Zygote | None = None
-        self._begun: _Zygote | None = self._begin()
+        self._zygote: _ForkServer | None = None
+        self._begun: _ForkServer | None = self._begin()
         if wait:
             self.ready()
 
@@ -124,7 +86,7 @@ class Sandbox:
                 return self._open(self._zygote)
 
     @staticmethod
-    def _open(zygote: _Zygote) -> ReaderSession:
+    def _open(zygote: _ForkServer) -> ReaderSession:
         ours, theirs = socket.socketpair()
         # message boundaries keep an order and a report whole
         life, watched = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -180,13 +142,13 @@ class Sandbox:
 
     # --- starting ------------------------------------------------------------------------------------------------
 
-    def _restart(self) -> _Zygote:
+    def _restart(self) -> _ForkServer:
         if self._zygote is not None:
             _end(self._zygote)
             self._zygote = None
         return self._start()
 
-    def _start(self) -> _Zygote:
+    def _start(self) -> _ForkServer:
         zygote, self._begun = self._begun or self._begin(), None
         if not _greets(zygote) and zygote.walled:
             zygote = self._begin_bare("bubblewrap does not start on this machine as this user")
@@ -195,7 +157,7 @@ class Sandbox:
             raise ReaderFailed("the process that reads samples does not start", hint="run: tocsin doctor")
         return zygote
 
-    def _begin(self) -> _Zygote:
+    def _begin(self) -> _ForkServer:
         """Start the process, and do not wait for it."""
         if self._bwrap is False:
             return self._begin_bare("bubblewrap was not asked for")
@@ -206,12 +168,12 @@ class Sandbox:
         without = ["--share-net"] if privileges.network_is_refused() else []
         return self._launch([program, *walls(), *without], "bubblewrap: sees only its interpreter, read-only")
 
-    def _begin_bare(self, lacking: str) -> _Zygote:
+    def _begin_bare(self, lacking: str) -> _ForkServer:
         if self._bwrap:
             raise ReaderFailed(f"{lacking}, and readers were to run inside it", hint="apt-get install bubblewrap")
         return self._launch([], f"degraded: {lacking}; system call filter and limits only")
 
-    def _launch(self, wrapper: list[str], walls: str) -> _Zygote:
+    def _launch(self, wrapper: list[str], walls: str) -> _ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # the kernel ends such a process with the thread that started it: only the main thread lives long enough.
         # In any case it ends when our end of its socket closes.
@@ -239,10 +201,10 @@ class Sandbox:
         with contextlib.suppress(OSError):
             # one that ended at once does not greet either, which is looked at
             ours.send(orjson.dumps(asdict(self.limits)))
-        return _Zygote(process, ours, walls, bool(wrapper))
+        return _ForkServer(process, ours, walls, bool(wrapper))
 
 
-def _greets(zygote: _Zygote) -> bool:
+def _greets(zygote: _ForkServer) -> bool:
     """Wait until the process is ready; one that does not get that far is ended."""
     zygote.control.settimeout(START_SECONDS)
     try:
@@ -257,12 +219,12 @@ def _greets(zygote: _Zygote) -> bool:
     return bool(greeting)
 
 
-def _has_ended(zygote: _Zygote) -> bool:
+def _has_ended(zygote: _ForkServer) -> bool:
     # of another's child only its socket tells, once something is sent
     return zygote.process is not None and zygote.process.poll() is not None
 
 
-def _end(zygote: _Zygote) -> None:
+def _end(zygote: _ForkServer) -> None:
     zygote.control.close()
     if zygote.process is None:
         return

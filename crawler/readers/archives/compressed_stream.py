@@ -9,7 +9,7 @@ from typing import Protocol
 from crawler.readers.core.limits import PIECE, RATIO_FLOOR, Damaged, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
-from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.signatures import SIGNATURE_REACH, SignatureFinder
 from crawler.readers.core.source import Source
 
 # what one damaged place costs: the output of a slice is lost when decoding fails inside it. Slices are whole, however
@@ -142,13 +142,13 @@ class Restarting(Stream):
         source = self.source
         while self._padding and source.peek(1) == b"\0":
             piece = source.piece()
-            source.back(len(piece.lstrip(b"\0")))
+            source.step_back(len(piece.lstrip(b"\0")))
 
     def _next_stream(self) -> bool:
         source = self.source
         while data := source.peek(PIECE):
             found = self._magic.search(data)
-            other = Finder(data[: found.start() + REACH] if found else data).find()
+            other = SignatureFinder(data[: found.start() + SIGNATURE_REACH] if found else data).find()
             if other is not None and (not found or other < found.start()):
                 # what begins there is examined by itself
                 source.skip(other)
@@ -156,7 +156,7 @@ class Restarting(Stream):
             if found:
                 source.skip(found.start())
                 return True
-            source.skip(len(data) if len(data) < PIECE else PIECE - REACH)
+            source.skip(len(data) if len(data) < PIECE else PIECE - SIGNATURE_REACH)
         return False
 
 
@@ -197,9 +197,9 @@ class Decoded(Restarting):
             if "emory" in str(error):
                 raise Damaged("memory", "it needs more memory to be unpacked than the limit") from error
             # a next stream is looked for behind this one's mark, within the bytes that were taken last
-            source.back(min(len(data), max(0, source.position - start - 1)))
+            source.step_back(min(len(data), max(0, source.position - start - 1)))
             raise Damaged("damaged", "the compressed data is damaged") from error
-        source.back(len(decoder.unused_data))
+        source.step_back(len(decoder.unused_data))
 
 
 def unpack(stream: Stream, name: str, out: Output) -> None:
@@ -209,7 +209,7 @@ def unpack(stream: Stream, name: str, out: Output) -> None:
     if isinstance(stream, Restarting) and stream.wrong:
         out.problem("damaged", f"{stream.wrong} compressed streams are damaged", incomplete=True)
     if member.damage is not None:
-        out.lost()
+        out.mark_end_unknown()
 
 
 def inner_name(name: str, *endings: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from crawler.readers.archives.auxiliary_data import AuxiliaryData
 from crawler.readers.archives.inflate import Inflate
-from crawler.readers.archives.skipped_frames import Beside
 from crawler.readers.core.limits import MAX_NAME, Damaged, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
@@ -36,7 +36,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     if stream.wrong:
         out.problem("damaged", f"{stream.wrong} members do not have the checksum they name", incomplete=True)
     if member.damage is not None:
-        out.lost()
+        out.mark_end_unknown()
     stream.beside.read(source, out)
 
 
@@ -47,7 +47,7 @@ class _Stream:
         self.name = ""
         self.wrong = 0
         # fields of headers, which may hold anything
-        self.beside = Beside()
+        self.beside = AuxiliaryData()
         self._source = source
         self._limits = limits
         self._inflate: Inflate | None = None
@@ -73,7 +73,7 @@ class _Stream:
             # tapes and some tools fill the last block with zeros
             while source.peek(1) == b"\0":
                 piece = source.piece()
-                source.back(len(piece.lstrip(b"\0")))
+                source.step_back(len(piece.lstrip(b"\0")))
 
     def _header(self) -> str:
         source = self._source

@@ -48,7 +48,7 @@ class Inflate(Stream):
             try:
                 data = decoder.decompress(self._pending, _UNPACKED_SLICE)
             except _REFUSED as error:
-                self.source.back(self._taken)
+                self.source.step_back(self._taken)
                 raise Damaged("damaged", "the compressed data is damaged") from error
             self._pending = decoder.unconsumed_tail
             # a full slice may leave output inside the decoder although it took all its input
@@ -56,7 +56,7 @@ class Inflate(Stream):
             self.crc = isal_zlib.crc32(data, self.crc)
             if data:
                 yield data
-        self.source.back(len(decoder.unused_data))
+        self.source.step_back(len(decoder.unused_data))
         self._pending = b""
 
     def find_end(self) -> None:

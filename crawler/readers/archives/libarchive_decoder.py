@@ -16,13 +16,19 @@ from typing import Any
 from isal import isal_zlib
 
 from crawler.readers.archives.compressed_stream import Stream
-from crawler.readers.archives.libarchive_input import MOST_KEPT, Feed
-from crawler.readers.archives.rar_listing import Listed, Listing
+from crawler.readers.archives.libarchive_input import MOST_KEPT, LibarchiveInput
+from crawler.readers.archives.rar_listing import RarEntry, RarListing
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import read_inside, read_member
+from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes, bare_member, leaves, locked_member, unread_member
+from crawler.readers.core.special_members import (
+    ProblemCounter,
+    points_outside,
+    report_empty_member,
+    report_locked_member,
+    report_unread_member,
+)
 
 MISSING = "libarchive13 is not installed; run: tocsin doctor"
 _LIBRARIES = ("libarchive.so.13", "libarchive.so")
@@ -71,7 +77,7 @@ def _load() -> Any:
 _ffi = _load()
 
 
-_feeds: dict[int, Feed] = {}
+_feeds: dict[int, LibarchiveInput] = {}
 _keys = itertools.count(1)
 
 
@@ -102,7 +108,7 @@ def read_archive(
     kind: str,
     *,
     whole: bytearray | None = None,
-    listing: Listing | None = None,
+    listing: RarListing | None = None,
 ) -> None:
     """Read all members of an archive.
 
@@ -129,14 +135,14 @@ def _with_archive(
     kinds: tuple[str, str],
     *,
     whole: bytearray | None = None,
-    listing: Listing | None = None,
+    listing: RarListing | None = None,
     name: str | None = None,
 ) -> None:
     if _ffi is None:
         out.problem("unread", MISSING, incomplete=True)
         return
     key = next(_keys)
-    feed = _feeds[key] = Feed(source, listing)
+    feed = _feeds[key] = LibarchiveInput(source, listing)
     handle = _ffi.read_new()
     try:
         _ffi.get_read_filter_function(kinds[1])(handle)
@@ -163,18 +169,18 @@ class _Archive:
         source: Source,
         out: Output,
         limits: Limits,
-        feed: Feed,
+        feed: LibarchiveInput,
         handle: int,
         name: str | None,
         held: int,
-        listing: Listing | None,
+        listing: RarListing | None,
     ) -> None:
         self.source = source
         self.limits = limits
         self.feed = feed
         self.handle = handle
         self.held = held
-        self.notes = Notes()
+        self.notes = ProblemCounter()
         self._out = out
         self._name = name
         self._listing = listing
@@ -201,14 +207,14 @@ class _Archive:
     def _give_back(self) -> None:
         """Leave what follows the archive to be read by itself."""
         # what libarchive took for a header that it could not read is none of the archive's
-        end = self._used if self._out.is_lost else self.feed.where()
+        end = self._used if self._out.end_unknown else self.feed.where()
         if self._listing is not None and self._listing.end:
             end = self._listing.end
         if self.feed.dropped:
             self.notes.add("size", f"more than {MOST_KEPT} bytes between its members were not looked into")
         rest = self.feed.kept(end) + self.source.peek(_LEAST)
         if len(rest) > _LEAST:
-            self.source.unread(self.feed.kept(end))
+            self.source.put_back(self.feed.kept(end))
 
     def _look_between(self) -> None:
         """Look into what stands between two members."""
@@ -216,7 +222,7 @@ class _Archive:
         if self.held or self._name is not None:
             return
         # the archive itself begins at the very first of them
-        read_inside(self.feed.kept(start, self._used), self.source, self._out, at=0 if start else 1)
+        read_embedded(self.feed.kept(start, self._used), self.source, self._out, at=0 if start else 1)
         self.feed.forget(self._used)
 
     def _members_one_by_one(self) -> None:
@@ -239,7 +245,7 @@ class _Archive:
             goes_on = self._member(entry)
             self._used = self.feed.where()
             if not goes_on:
-                self._out.lost()
+                self._out.mark_end_unknown()
                 return
         self._broken("a place after which no member is found")
 
@@ -254,12 +260,12 @@ class _Archive:
             self._members += 1
             if listed.locked:
                 self._locked += 1
-                locked_member(self._out, listed.name)
+                report_locked_member(self._out, listed.name)
             elif not listed.folder:
-                unread_member(self._out, listed.name)
+                report_unread_member(self._out, listed.name)
                 self.notes.add("unread", "a member is packed in a way that is not known, or cannot be reached")
 
-    def _listed(self, name: str) -> Listed | None:
+    def _listed(self, name: str) -> RarEntry | None:
         """What the listing knows of the member that libarchive is at, if both call it the same."""
         known = self._listing.members if self._listing is not None else []
         listed = known[self._members - 1] if self._members <= len(known) else None
@@ -276,7 +282,7 @@ class _Archive:
         return self.held > 0 and _ffi.read_has_encrypted_entries(self.handle) > 0
 
     def _broken(self, where: str) -> None:
-        self._out.lost()
+        self._out.mark_end_unknown()
         if self._listing is not None and self._listing.locked:
             self.notes.add("locked", "its list of members is encrypted")
         elif self._encrypted():
@@ -294,10 +300,10 @@ class _Archive:
             return True
         if self._is_locked(entry, name):
             self._locked += 1
-            locked_member(self._out, name)
+            report_locked_member(self._out, name)
             return True
         if self._bare(entry, kind):
-            bare_member(self._out, name)
+            report_empty_member(self._out, name)
             return True
         body = _Body(self, max(0, _ffi.entry_size(entry)))
         member = Source(body.pieces(), name, body.amplification)
@@ -321,7 +327,7 @@ class _Archive:
         symbolic = _ffi.entry_symlink(entry)
         target = symbolic or _ffi.entry_hardlink(entry)
         if target is not None or kind == _LINK:
-            if leaves((target or b"").decode("utf-8", "replace")):
+            if points_outside((target or b"").decode("utf-8", "replace")):
                 self.notes.add("suspicious", "a link leads out of the archive", incomplete=False)
             return kind == _LINK or bool(symbolic) or _ffi.entry_size(entry) <= 0
         if kind in (_REGULAR, 0):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from crawler.readers.archives.compressed_stream import inner_name
 from crawler.readers.archives.libarchive_decoder import read_archive, read_filtered
-from crawler.readers.archives.rar_listing import MAGIC4, MAGIC5, Listing
+from crawler.readers.archives.rar_listing import MAGIC4, MAGIC5, RarListing
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -43,7 +43,7 @@ class RarFormat(ArchiveFormat):
     def read(self, source: Source, out: Output, limits: Limits) -> None:
         """Read all members as they come."""
         kind = "rar5" if source.peek(len(MAGIC5)) == MAGIC5 else "rar"
-        read_archive(source, out, limits, kind, listing=Listing(limits.max_entries))
+        read_archive(source, out, limits, kind, listing=RarListing(limits.max_entries))
 
 
 @dataclass(frozen=True, slots=True)

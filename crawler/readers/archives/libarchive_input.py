@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from crawler.readers.archives.rar_listing import Listing
+from crawler.readers.archives.rar_listing import RarListing
 from crawler.readers.core.source import Source
 
 _PIECE = 2**16
@@ -15,7 +15,7 @@ MOST_KEPT = 2**26
 """Bytes between two members that are kept to be looked into."""
 
 
-class Feed:
+class LibarchiveInput:
     """A source on its way into libarchive, which takes more of it at a time than it uses.
 
     Attributes:
@@ -24,7 +24,7 @@ class Feed:
         dropped: bytes between members were too many to be kept.
     """
 
-    def __init__(self, source: Source, listing: Listing | None) -> None:
+    def __init__(self, source: Source, listing: RarListing | None) -> None:
         self.error: BaseException | None = None
         self.ended = False
         self.where: Callable[[], int] = lambda: 0

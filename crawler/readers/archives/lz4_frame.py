@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 
+from crawler.readers.archives.auxiliary_data import AuxiliaryData
 from crawler.readers.archives.compressed_stream import inner_name
 from crawler.readers.archives.libarchive_decoder import read_filtered
-from crawler.readers.archives.skipped_frames import Beside
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -39,7 +39,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     frames = _Frames(source)
     packed = Source(frames.pieces(), "", source.amplification)
     read_filtered(packed, out, limits, "lz4", inner_name(source.name, *_ENDINGS))
-    source.unread(packed.left())
+    source.put_back(packed.take_rest())
     frames.beside.read(source, out)
     if frames.cut:
         out.problem("cut", "the file ends inside a frame that is to be skipped", incomplete=True)
@@ -53,7 +53,7 @@ class _Frames:
     """
 
     def __init__(self, source: Source) -> None:
-        self.beside = Beside()
+        self.beside = AuxiliaryData()
         self.cut = False
         self._source = source
 

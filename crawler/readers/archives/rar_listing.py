@@ -20,7 +20,7 @@ _MAX_HEADER = 2 * 2**20
 
 
 @dataclass(slots=True)
-class Listed:
+class RarEntry:
     """One member by its header; `crc` is None where the header has none, or only that of a part."""
 
     name: str
@@ -29,7 +29,7 @@ class Listed:
     crc: int | None
 
 
-class Listing:
+class RarListing:
     """Takes an archive's bytes in order, keeps what its headers say and stops at the first that makes no sense.
 
     Attributes:
@@ -38,7 +38,7 @@ class Listing:
     """
 
     def __init__(self, max_entries: int) -> None:
-        self.members: list[Listed] = []
+        self.members: list[RarEntry] = []
         self.locked = False
         self._most = max_entries
         self._buffer = bytearray()
@@ -156,7 +156,7 @@ class Listing:
         self._found(name, folder=bool(flags & 1), locked=locked, crc=crc)
 
     def _found(self, name: bytes, *, folder: bool, locked: bool, crc: int | None) -> None:
-        self.members.append(Listed(name[: 4 * MAX_NAME].decode("utf-8", "replace"), folder, locked, crc))
+        self.members.append(RarEntry(name[: 4 * MAX_NAME].decode("utf-8", "replace"), folder, locked, crc))
 
 
 def _number(data: bytearray, at: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from crawler.readers.archives.compressed_stream import Decoded
 from crawler.readers.archives.libarchive_decoder import read_archive
 from crawler.readers.core.limits import Limits
-from crawler.readers.core.members import read_inside, read_member
+from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
@@ -48,16 +48,16 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         words = f"its list of members stands at its end, and it is larger than {limits.hold} bytes"
         out.problem("size", words, incomplete=True)
         _recover(_packed(held, source, packed), source, out, limits)
-        read_inside(held, source, out)
+        read_embedded(held, source, out)
     elif len(held) < end:
         out.problem("cut", "the archive ends before its list of members", incomplete=True)
         _recover(_packed(held, source, packed), source, out, limits)
-        read_inside(held, source, out)
+        read_embedded(held, source, out)
     else:
         read_archive(source, out, limits, "7zip", whole=held)
         # packed members are noise, those that are not packed are known again
-        read_inside(held, source, out, lambda at: len(held) if at >= end else at)
-        source.unread(bytes(held[end:]))
+        read_embedded(held, source, out, lambda at: len(held) if at >= end else at)
+        source.put_back(bytes(held[end:]))
 
 
 def _packed(held: bytearray, source: Source, size: int) -> Iterator[bytes]:

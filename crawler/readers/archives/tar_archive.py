@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crawler.readers.core.limits import MAX_NAME, Damaged, Limits
-from crawler.readers.core.members import may_open, read_here, read_inside, read_member
+from crawler.readers.core.members import may_read_embedded, read_embedded, read_file_here, read_member
 from crawler.readers.core.output import Output
-from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.signatures import SIGNATURE_REACH, SignatureFinder
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes, bare_member, leaves
+from crawler.readers.core.special_members import ProblemCounter, points_outside, report_empty_member
 from data.errors import LimitReached
 
 FORMAT = "tar"
@@ -112,7 +112,7 @@ class _Archive:
 
     def __init__(self, source: Source, out: Output, limits: Limits) -> None:
         self.ended = False
-        self.notes = Notes()
+        self.notes = ProblemCounter()
         self._source = source
         self._out = out
         self._limits = limits
@@ -156,10 +156,10 @@ class _Archive:
         source = self._source
         while data := source.peek(_WINDOW):
             at = self._header_in(data)
-            other = Finder(data if at < 0 else data[: at + REACH]).find() if at else None
-            if other is not None and (other < at or at < 0) and may_open(self._out):
+            other = SignatureFinder(data if at < 0 else data[: at + SIGNATURE_REACH]).find() if at else None
+            if other is not None and (other < at or at < 0) and may_read_embedded(self._out):
                 source.skip(other)
-                read_here(source, self._out)
+                read_file_here(source, self._out)
             elif at >= 0:
                 source.skip(at)
                 return
@@ -217,9 +217,9 @@ class _Archive:
     def _bare(self, kind: bytes, name: str, target: bytes) -> None:
         if kind in _DEVICES:
             self.notes.add("suspicious", "a member is a device or a pipe", incomplete=False)
-        elif kind in (_HARD, _SYMBOLIC) and leaves(target.decode("utf-8", "replace")):
+        elif kind in (_HARD, _SYMBOLIC) and points_outside(target.decode("utf-8", "replace")):
             self.notes.add("suspicious", "a link leads out of the archive", incomplete=False)
-        bare_member(self._out, name)
+        report_empty_member(self._out, name)
 
     def _sparse_maps(self, extended: bool) -> None:
         while extended:
@@ -236,7 +236,7 @@ class _Archive:
         self._padding = b""
         read_member(Source(body, name, source.amplification), self._out)
         if self._padding.strip(b"\0"):
-            read_inside(self._padding, source, self._out, at=0)
+            read_embedded(self._padding, source, self._out, at=0)
 
     def _body(self, size: int, *, sparse: bool) -> Iterator[bytes]:
         source = self._source
@@ -271,7 +271,7 @@ class _Archive:
             return
         data = source.read(header.size)
         source.skip(-header.size % _BLOCK)
-        read_inside(data, source, self._out, at=0)
+        read_embedded(data, source, self._out, at=0)
         if len(data) < header.size:
             # the archive ends here, which is said by the caller
             return

@@ -23,10 +23,10 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Unpack all streams as one file."""
-    unpack(stream(source, limits), inner_name(source.name, *_ENDINGS), out)
+    unpack(open_streams(source, limits), inner_name(source.name, *_ENDINGS), out)
 
 
-def stream(source: Source, limits: Limits) -> Decoded:
+def open_streams(source: Source, limits: Limits) -> Decoded:
     """The streams that begin where the source stands; a dictionary may take half of the memory."""
 
     def make() -> lzma.LZMADecompressor:

@@ -16,12 +16,12 @@ from crawler.readers.archives.compressed_stream import Stream
 from crawler.readers.archives.inflate import Inflate
 from crawler.readers.archives.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
 from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged, Limits
-from crawler.readers.core.members import may_open, read_here, read_inside, read_member
+from crawler.readers.core.members import may_read_embedded, read_embedded, read_file_here, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import UNKNOWN, Choice, choose
-from crawler.readers.core.signatures import REACH, Finder
+from crawler.readers.core.signatures import SIGNATURE_REACH, SignatureFinder
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes, locked_member
+from crawler.readers.core.special_members import ProblemCounter, report_locked_member
 from data.errors import LimitReached
 
 FORMAT = "zip"
@@ -96,7 +96,7 @@ class _Archive:
         self.limits = limits
         self.ended = False
         self._pick = pick
-        self._notes = Notes()
+        self._notes = ProblemCounter()
         self._note = self._notes.add
         # by offset: hash of the name, packed size; hashes keep a million names within memory
         self._came: dict[int, tuple[int, int]] = {}
@@ -149,7 +149,7 @@ class _Archive:
     def _beside(self, data: bytes) -> None:
         """Look into a field that no member's bytes stand in: a comment holds 64 KiB of anything."""
         if len(data) > _LEAST:
-            read_inside(data, self.source, self.out, at=0)
+            read_embedded(data, self.source, self.out, at=0)
 
     def _pass_beside(self, size: int) -> None:
         """Pass over a record of no meaning here, and look into it."""
@@ -164,15 +164,15 @@ class _Archive:
         while data := source.peek(PIECE):
             found = _ANY.search(data)
             mark = found.start() if found else len(data)
-            other = Finder(data[: mark + REACH]).find() if mark else None
-            if other is not None and other < mark and may_open(self.out):
+            other = SignatureFinder(data[: mark + SIGNATURE_REACH]).find() if mark else None
+            if other is not None and other < mark and may_read_embedded(self.out):
                 source.skip(other)
-                read_here(source, self.out)
+                read_file_here(source, self.out)
             elif found:
                 source.skip(mark)
                 return
             else:
-                source.skip(len(data) if len(data) < PIECE else PIECE - REACH)
+                source.skip(len(data) if len(data) < PIECE else PIECE - SIGNATURE_REACH)
 
     # --- members -------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class _Archive:
         if local is None:
             self._note("cut", "the archive ends inside a member's header")
             # a length that is none may have taken another file for a name
-            read_inside(b"".join(taken), source, self.out)
+            read_embedded(b"".join(taken), source, self.out)
             source.drain()
             return
         self._members += 1
@@ -193,7 +193,7 @@ class _Archive:
         self._identify(local)
         if local.flags & _ENCRYPTED:
             self._locked += 1
-            locked_member(self.out, local.title)
+            report_locked_member(self.out, local.title)
             self._pass_over(local)
         elif local.method == _DEFLATED and (local.packed or local.streamed or not self._at_mark()):
             self._deflated(local, begin)
@@ -256,7 +256,9 @@ class _Archive:
         source = self.source
         bounded = local.packed > 0 or not local.streamed
         body = Source(Stored(source, local.packed).pieces(), "", source.amplification) if bounded else source
-        stream = zip_methods.stream(local.method, body, self.limits, None if local.streamed else local.unpacked)
+        stream = zip_methods.open_member_stream(
+            local.method, body, self.limits, None if local.streamed else local.unpacked
+        )
         if stream is None:
             self.out.begin(local.title, UNKNOWN)
             self.out.problem("unread", f"compression method {local.method} is not known", incomplete=True)
@@ -366,7 +368,9 @@ def member_at(source: Source, limits: Limits) -> Source | None:
         return Source(stored.pieces(), local.title, source.amplification)
     stream: Stream | None = Inflate(source, limits)
     if local.method != _DEFLATED:
-        stream = zip_methods.stream(local.method, source, limits, None if local.streamed else local.unpacked)
+        stream = zip_methods.open_member_stream(
+            local.method, source, limits, None if local.streamed else local.unpacked
+        )
     return None if stream is None else Source(stream.pieces(), local.title, stream.amplification)
 
 

@@ -23,7 +23,7 @@ BZIP2, LZMA, ZSTD, XZ = 12, 14, 93, 95
 _NEVER = re.compile(rb"(?!)")
 
 
-def stream(method: int, source: Source, limits: Limits, unpacked: int | None) -> Stream | None:
+def open_member_stream(method: int, source: Source, limits: Limits, unpacked: int | None) -> Stream | None:
     """The stream of a member that begins where the source stands; None for a method that is not known.
 
     Args:
@@ -33,9 +33,9 @@ def stream(method: int, source: Source, limits: Limits, unpacked: int | None) ->
         unpacked: size that the header names, None where it stands behind the member.
     """
     if method == BZIP2:
-        return bzip2.stream(source, limits)
+        return bzip2.open_streams(source, limits)
     if method == XZ:
-        return xz.stream(source, limits)
+        return xz.open_streams(source, limits)
     if method == ZSTD:
         return Frames(source, limits)
     if method == LZMA:

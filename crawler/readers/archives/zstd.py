@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import zstandard
 
+from crawler.readers.archives.auxiliary_data import AuxiliaryData
 from crawler.readers.archives.compressed_stream import Restarting, inner_name, unpack
-from crawler.readers.archives.skipped_frames import Beside
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -47,7 +47,7 @@ class Frames(Restarting):
 
     def __init__(self, source: Source, limits: Limits) -> None:
         super().__init__(source, limits, _ANY)
-        self.beside = Beside()
+        self.beside = AuxiliaryData()
 
     def one(self) -> Iterator[bytes]:
         """The frame that begins here, or nothing for one that is to be skipped."""

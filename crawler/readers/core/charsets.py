@@ -105,7 +105,7 @@ def _letters(found: re.Match[bytes]) -> bytes:
         return found[0]
 
 
-def recoded(source: Source, declared: re.Pattern[bytes], out: Output) -> Source:
+def recode_to_utf8(source: Source, declared: re.Pattern[bytes], out: Output) -> Source:
     """The source in UTF-8 where it declares an encoding that its bytes do not show; a name that is not known is told.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from crawler.readers.core.limits import HEAD
-from crawler.readers.core.signatures import begins
+from crawler.readers.core.signatures import is_archive_start
 from crawler.readers.core.source import Source
 
 BLOCK = 2**18
@@ -112,7 +112,7 @@ def text_of(data: bytes) -> bytes | None:
 
     Signatures are asked first: a short gzip has so few control characters that it can pass for text.
     """
-    if begins(data):
+    if is_archive_start(data):
         return None
     text = as_utf8(data)
     return text if is_text(text[:4096]) else None

@@ -19,9 +19,9 @@ MAX_VALUES = 2 * 2**20
 MAX_TEXT = 2**20
 MAX_FRAME = 4 * 2**20
 # rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes)
-ALLOWANCE = 8
+MAX_GROWTH = 8
 # what begins like a packed file and is none may make its bytes be read so many times over
-AGAIN, AGAIN_FLOOR = 16, 64 * 2**20
+REREAD_RATIO, REREAD_FLOOR = 16, 64 * 2**20
 # a member below this size is never called a bomb, whatever its ratio
 RATIO_FLOOR = 4 * 2**20
 # and so with all that is inside the sample together, inside a member of it, inside a member of that …: trees of small
@@ -39,7 +39,7 @@ class Limits:
         memory: bytes of address space, beside what is held. cpu: seconds of processor time.
         hold: bytes of a sample that a format with random access may keep in memory.
         wall: seconds in which the reader neither waits for input nor for its output to be taken.
-        patience: seconds in all, waiting included, before the last byte was handed over.
+        total_time: seconds in all, waiting included, before the last byte was handed over.
         max_output: bytes that containers may unpack to. max_entries: members at all depths.
         max_depth: containers inside containers. max_ratio: unpacked bytes for one packed byte, through all layers, and
         of all that is inside a member for one byte of it.
@@ -50,7 +50,7 @@ class Limits:
     hold: int = 2**30
     cpu: float = 600.0
     wall: float = 600.0
-    patience: float = 86_400.0
+    total_time: float = 86_400.0
     max_output: int = 64 * 2**30
     max_entries: int = 1_000_000
     max_depth: int = 8
@@ -71,7 +71,7 @@ class Damaged(ReaderFailed):
         self.code = code
 
 
-class TooMuchInside(LimitReached):
+class ContentsTooLarge(LimitReached):
     """What is inside a member is far more than it can honestly hold; the member ends, and what follows it is read.
 
     Attributes:

@@ -8,14 +8,14 @@ from hashlib import blake2b
 from itertools import chain
 
 from crawler.readers.core import signatures
-from crawler.readers.core.limits import HEAD, Damaged, Limits, TooMuchInside
+from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
+from crawler.readers.core.limits import HEAD, ContentsTooLarge, Damaged, Limits
 from crawler.readers.core.output import Output
-from crawler.readers.core.packed_in_text import Watcher
-from crawler.readers.core.registry import EMPTY, UNKNOWN, Choice, Reader, choose, unclaimed
+from crawler.readers.core.registry import EMPTY, UNKNOWN, Choice, Reader, choose, fallback_reader
 from crawler.readers.core.source import Source
 from data.errors import LimitReached, WireError
 
-Claims = Callable[[int], int]
+PartEnd = Callable[[int], int]
 """Where the part of a file ends that holds a place, or the place itself where no reader knows such a part."""
 # packed files that are members are known again by so many bytes, and then by a digest of all of them
 _KNOWN_BY, _MOST_KNOWN = 64, 10_000
@@ -55,8 +55,8 @@ def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
     _member(source, out, pick, _rest)
 
 
-def read_inside(
-    data: bytes | bytearray, source: Source, out: Output, taken: Claims = lambda at: at, at: int = 1
+def read_embedded(
+    data: bytes | bytearray, source: Source, out: Output, taken: PartEnd = lambda at: at, at: int = 1
 ) -> None:
     """Read the packed files that begin somewhere in bytes in memory, as members of the open one.
 
@@ -67,23 +67,23 @@ def read_inside(
         taken: where the part that holds a place ends, if a reader knows that part; else the place itself.
         at: the first byte that is searched.
     """
-    finder = signatures.Finder(data)
+    finder = signatures.SignatureFinder(data)
     place = finder.find(at)
     while place is not None:
         further = max(taken(place), _read_already(data, place, out))
         if further <= place:
-            if not may_open(out):
+            if not may_read_embedded(out):
                 return
             inner = Source(_cut(data, place), "", source.amplification)
-            _member(inner, out, _choose_packed, None)
-            out.tried(inner.position)
+            _member(inner, out, _choose_archive, None)
+            out.count_embedded(inner.position)
             further = place + max(1, inner.position)
         place = finder.find(further)
 
 
-def read_in_values(columns: Iterable[Iterable[bytes]], source: Source, out: Output) -> None:
+def read_embedded_in_values(columns: Iterable[Iterable[bytes]], source: Source, out: Output) -> None:
     """Read the packed files that are written as text in values of a table that came from no text."""
-    watcher = Watcher(lambda data: read_inside(data, source, out, at=0), out, raw=False)
+    watcher = EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out, raw=False)
     watcher.feed(_BETWEEN.join(chain.from_iterable(columns)))
     watcher.finish()
 
@@ -96,26 +96,26 @@ def _cut(data: bytes | bytearray, start: int) -> Iterator[bytes]:
 
 def _read_already(data: bytes | bytearray, at: int, out: Output) -> int:
     """Where a packed file ends that was read as a member before, `at` if none begins there."""
-    known = out.packed.get(bytes(data[at : at + _KNOWN_BY]))
+    known = out.known_archives.get(bytes(data[at : at + _KNOWN_BY]))
     if known is None or blake2b(memoryview(data)[at : at + known[0]], digest_size=16).digest() != known[1]:
         return at
     return at + known[0]
 
 
-def may_open(out: Output) -> bool:
+def may_read_embedded(out: Output) -> bool:
     """Say that a packed file begins inside the open member; False if it is too deep to be read."""
     if out.depth > out.limits.max_depth:
         out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
         return False
-    if not _may_try(out):
+    if not _within_reread_limit(out):
         return False
     out.problem_once("inside", "a packed file begins inside other bytes; it is examined by itself")
     return True
 
 
-def _may_try(out: Output) -> bool:
+def _within_reread_limit(out: Output) -> bool:
     """False, and said, where most of what begins like a packed file is none, and reading it would never end."""
-    if not out.may_try():
+    if not out.may_try_embedded():
         said = "too much in it begins like a packed file and is none; no more is tried"
         out.problem_once("inside", said, incomplete=True)
         return False
@@ -127,7 +127,7 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
 
     One follows the other without end in pictures of disks, so each is a member of what holds them all, not of the last.
     """
-    goes_on = moved and kind != UNKNOWN and not out.is_lost
+    goes_on = moved and kind != UNKNOWN and not out.end_unknown
     if not moved and kind != UNKNOWN:
         source.skip(1)
     followed = 0
@@ -138,27 +138,27 @@ def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
                 return
             if out.depth <= out.limits.max_depth:
                 out.problem_once("trailing", f"bytes follow the end of the {kind}; they are examined by themselves")
-        elif not signatures.seek(source):
+        elif not signatures.skip_to_archive(source):
             return
-        known = out.packed.get(source.peek(_KNOWN_BY))
+        known = out.known_archives.get(source.peek(_KNOWN_BY))
         if known is not None:
             data = source.peek(known[0])
             if _read_already(data, 0, out):
                 source.skip(known[0])
                 continue
-        if not (_may_try(out) if goes_on else may_open(out)):
+        if not (_within_reread_limit(out) if goes_on else may_read_embedded(out)):
             return
         followed += goes_on
         # of very many that follow each other fewer bytes tell what each is
-        goes_on = read_here(source, out, choose if goes_on and followed < _FOLLOWED else _choose_packed)
+        goes_on = read_file_here(source, out, choose if goes_on and followed < _FOLLOWED else _choose_archive)
 
 
-def _choose_packed(head: bytes, name: str) -> Reader | None:
+def _choose_archive(head: bytes, name: str) -> Reader | None:
     """As `choose` where a packed file is known to begin: fewer bytes tell what it is, and there may be many of them."""
     return choose(head[:_NEAR], name)
 
 
-def read_here(source: Source, out: Output, pick: Choice = _choose_packed) -> bool:
+def read_file_here(source: Source, out: Output, pick: Choice = _choose_archive) -> bool:
     """Read what begins where the source stands as a member, as far as its format goes; at least a byte is taken.
 
     Returns:
@@ -166,21 +166,21 @@ def read_here(source: Source, out: Output, pick: Choice = _choose_packed) -> boo
     """
     inner = Source(iter(source.piece, b""), "", source.amplification)
     found = _member(inner, out, pick, None)
-    out.tried(inner.position)
+    out.count_embedded(inner.position)
     moved = inner.position > 0
-    source.unread(inner.left())
+    source.put_back(inner.take_rest())
     if not moved:
         source.skip(1)
     return moved and found
 
 
 @contextmanager
-def looked_into(held: bytes | bytearray, source: Source, out: Output) -> Iterator[None]:
+def search_if_damaged(held: bytes | bytearray, source: Source, out: Output) -> Iterator[None]:
     """Around the reading of a file in memory: if nothing can be made of it, packed files in it are read."""
     try:
         yield
     except Damaged:
-        read_inside(held, source, out)
+        read_embedded(held, source, out)
         raise
 
 
@@ -188,7 +188,7 @@ def _over_zeros(source: Source) -> None:
     """Read over what tapes, disks and some tools fill their last block with."""
     while source.peek(1) == b"\0":
         piece = source.piece()
-        source.back(len(piece.lstrip(b"\0")))
+        source.step_back(len(piece.lstrip(b"\0")))
 
 
 def _member(
@@ -196,35 +196,35 @@ def _member(
 ) -> bool:
     """Read one member; without `rest` only so far as its format goes. True if the end of the format was met."""
     head = source.peek(HEAD)
-    reader = (pick(head, source.name) or unclaimed()) if head else None
+    reader = (pick(head, source.name) or fallback_reader()) if head else None
     kind = reader.FORMAT if reader is not None else EMPTY
     out.begin(source.name, kind)
-    digest = blake2b(digest_size=16) if out.depth > 1 and signatures.begins(head) else None
+    digest = blake2b(digest_size=16) if out.depth > 1 and signatures.is_archive_start(head) else None
     depth = out.depth
     try:
         try:
             _read_whole(source, out, reader, digest, rest)
-        except TooMuchInside as error:
+        except ContentsTooLarge as error:
             _close(out, depth)
             if error.depth < depth:
                 raise
             # its own bytes are examined, and nothing more in them is opened
-            out.lost()
+            out.mark_end_unknown()
             out.problem("ratio", str(error), incomplete=True)
             if rest is not None:
                 source.drain()
             else:
-                source.tell()
+                source.notify_observer()
         if source.damage is not None:
             out.problem(source.damage.code, str(source.damage), incomplete=True)
     except LimitReached as error:
         out.problem("limit", str(error), incomplete=True)
         out.end(source.position)
         raise
-    ended = kind not in (UNKNOWN, EMPTY) and not out.is_lost
+    ended = kind not in (UNKNOWN, EMPTY) and not out.end_unknown
     out.end(source.position)
-    if digest is not None and source.position <= _COMPARED and len(out.packed) < _MOST_KNOWN:
-        out.packed[head[:_KNOWN_BY]] = source.position, digest.digest()
+    if digest is not None and source.position <= _COMPARED and len(out.known_archives) < _MOST_KNOWN:
+        out.known_archives[head[:_KNOWN_BY]] = source.position, digest.digest()
     return ended
 
 
@@ -237,7 +237,7 @@ def _read_whole(
 ) -> None:
     """Have a member read, with what stands behind its format and what no reader took."""
     watcher = _watcher(reader, source, out)
-    watch = source.watch if rest is not None else source.watch_taken
+    watch = source.observe if rest is not None else source.observe_read
     watch(_observer(out, digest, watcher))
     if out.depth > out.limits.max_depth + 1:
         out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
@@ -251,26 +251,28 @@ def _read_whole(
     if rest is not None:
         source.drain()
     else:
-        source.tell()
+        source.notify_observer()
 
 
-def _watcher(reader: Reader | None, source: Source, out: Output) -> Watcher | None:
+def _watcher(reader: Reader | None, source: Source, out: Output) -> EmbeddedArchiveSearch | None:
     """What looks for packed files in a format that is read without a thought of them; such a format says so."""
-    how = getattr(reader, "WATCHED", "")
+    how = getattr(reader, "EMBEDDED_SEARCH", "")
     if not how:
         return None
-    return Watcher(lambda data: read_inside(data, source, out, at=0), out, raw=how != "words", text=how != "bytes")
+    return EmbeddedArchiveSearch(
+        lambda data: read_embedded(data, source, out, at=0), out, raw=how != "encoded", text=how != "raw"
+    )
 
 
-def _observer(out: Output, digest: blake2b | None, watcher: Watcher | None) -> Callable[[bytes], None]:
+def _observer(out: Output, digest: blake2b | None, watcher: EmbeddedArchiveSearch | None) -> Callable[[bytes], None]:
     """What sees every byte of a member."""
     depth = out.depth
 
     def give(data: bytes) -> None:
         if depth > 1:
-            out.raw(data, depth)
+            out.member_bytes(data, depth)
         else:
-            out.took(data)
+            out.count_input(data)
 
     if digest is None and watcher is None:
         return give
@@ -297,15 +299,15 @@ def _read(reader: Reader, source: Source, out: Output) -> None:
         raise
     except Damaged as error:
         _close(out, depth)
-        out.lost()
+        out.mark_end_unknown()
         out.problem(error.code, str(error), incomplete=True)
     except MemoryError:
         _close(out, depth)
-        out.lost()
+        out.mark_end_unknown()
         out.problem("memory", "reading it needs more memory than the limit", incomplete=True)
     except Exception as error:  # noqa: BLE001 - hostile bytes meet many libraries; its text may hold content
         _close(out, depth)
-        out.lost()
+        out.mark_end_unknown()
         out.problem("reader", f"the {reader.FORMAT} reader failed with {type(error).__name__}", incomplete=True)
 
 

@@ -13,21 +13,21 @@ import orjson
 from numpy.typing import NDArray
 
 from crawler.readers.core.limits import (
-    AGAIN,
-    AGAIN_FLOOR,
-    ALLOWANCE,
     ENTRY_FLOORS,
     MAX_CELLS,
     MAX_FRAME,
+    MAX_GROWTH,
     MAX_NAME,
     MAX_PROBLEMS,
     MAX_ROWS,
     MAX_TEXT,
     MAX_VALUES,
     PIECE,
+    REREAD_FLOOR,
+    REREAD_RATIO,
     TREE_FLOORS,
+    ContentsTooLarge,
     Limits,
-    TooMuchInside,
 )
 from data.errors import LimitReached
 
@@ -76,7 +76,7 @@ class Output:
         # bytes that packed files inside other bytes were given, and of these the ones that are read once more
         self._inside = 0
         self._again = 0
-        self.packed: dict[bytes, tuple[int, bytes]] = {}
+        self.known_archives: dict[bytes, tuple[int, bytes]] = {}
         """Packed files that were read as members: by their first bytes, how long they are and their digests."""
 
     @property
@@ -118,12 +118,12 @@ class Output:
         if member.problems <= MAX_PROBLEMS:
             self._send(b"P", orjson.dumps({"code": code, "detail": detail}))
 
-    def lost(self) -> None:
+    def mark_end_unknown(self) -> None:
         """Where the format of the open member ends is not known, for what was read of it is damaged."""
         self._open[-1].lost = True
 
     @property
-    def is_lost(self) -> bool:
+    def end_unknown(self) -> bool:
         """Whether it was said that the end of the open member is not known."""
         return self._open[-1].lost
 
@@ -133,21 +133,21 @@ class Output:
             self._open[-1].said.add((code, incomplete))
             self.problem(code, detail, incomplete=incomplete)
 
-    def may_try(self) -> bool:
+    def may_try_embedded(self) -> bool:
         """Whether packed files may still be looked for inside other bytes: not where nearly none is one."""
-        return self._again <= max(AGAIN_FLOOR, AGAIN * (self._taken + self._unpacked - self._inside))
+        return self._again <= max(REREAD_FLOOR, REREAD_RATIO * (self._taken + self._unpacked - self._inside))
 
-    def tried(self, taken: int) -> None:
+    def count_embedded(self, taken: int) -> None:
         """A packed file inside other bytes ended, the last member, of which `taken` bytes are not read again."""
         # a reader may look a piece ahead
         self._inside += self._ended
         self._again += max(0, self._ended - taken - PIECE)
 
-    def took(self, data: bytes) -> None:
+    def count_input(self, data: bytes) -> None:
         """Bytes of the sample itself came in (they do not go out again)."""
         self._taken += len(data)
 
-    def raw(self, data: bytes, depth: int) -> None:
+    def member_bytes(self, data: bytes, depth: int) -> None:
         """Unpacked bytes of the member that is open at a depth, for the byte pass."""
         self._unpacked += len(data)
         self._open[depth - 1].size += len(data)
@@ -180,7 +180,7 @@ class Output:
             if not level:
                 raise LimitReached(sentence)
             member.closed = True
-            raise TooMuchInside(sentence, level + 1)
+            raise ContentsTooLarge(sentence, level + 1)
 
     def text(self, data: bytes) -> None:
         """Running text of the open member, UTF-8; the caller cuts it where no value is torn."""
@@ -264,7 +264,7 @@ class Output:
 
     def _count(self, size: int) -> None:
         self._given += size
-        if self._given > self.limits.max_output + ALLOWANCE * (self._taken + self._unpacked):
+        if self._given > self.limits.max_output + MAX_GROWTH * (self._taken + self._unpacked):
             raise LimitReached("rows and text are far larger than what they were read from")
 
 

@@ -60,6 +60,6 @@ def choose(head: bytes, name: str) -> Reader | None:
 
 
 @cache
-def unclaimed() -> Reader:
+def fallback_reader() -> Reader:
     """The reader of what no other claims."""
     return next(reader for reader in readers() if reader.FORMAT == UNKNOWN)

@@ -14,7 +14,7 @@ import zstandard
 
 from crawler.readers.core.source import Source
 
-REACH = 160
+SIGNATURE_REACH = 160
 """Bytes from its beginning on that tell a packed file."""
 # a first look is short: where one packed file follows another, the next is near
 _WINDOWS = (2**12, 2**15, 2**18)
@@ -112,7 +112,7 @@ SIGNATURES = (
 )  # fmt: skip
 
 
-class Finder:
+class SignatureFinder:
     """Where packed files begin in bytes that do not change, asked from front to back; each byte is searched once."""
 
     def __init__(self, data: bytes | bytearray) -> None:
@@ -142,20 +142,20 @@ class Finder:
         return len(data)
 
 
-def begins(head: bytes) -> bool:
+def is_archive_start(head: bytes) -> bool:
     """Whether a packed file begins right here."""
-    return Finder(head[:REACH]).find() == 0
+    return SignatureFinder(head[:SIGNATURE_REACH]).find() == 0
 
 
-def seek(source: Source) -> bool:
+def skip_to_archive(source: Source) -> bool:
     """Read on to where the next packed file begins; False where none does, and the source is at its end."""
     turn = 0
     while data := source.peek(_WINDOWS[min(turn, len(_WINDOWS) - 1)]):
-        at = Finder(data).find()
+        at = SignatureFinder(data).find()
         if at is not None:
             source.skip(at)
             return True
         window = _WINDOWS[min(turn, len(_WINDOWS) - 1)]
-        source.skip(len(data) if len(data) < window else window - REACH)
+        source.skip(len(data) if len(data) < window else window - SIGNATURE_REACH)
         turn += 1
     return False

@@ -37,32 +37,32 @@ class Source:
         """Bytes that were read so far."""
         return self.bytes - (len(self._data) - self._at)
 
-    def watch(self, observer: Callable[[bytes], None]) -> None:
+    def observe(self, observer: Callable[[bytes], None]) -> None:
         """Hand every byte to the observer once, in order, those already peeked at included."""
         self._watch = observer
         if self._at < len(self._data):
             observer(self._data[self._at :])
 
-    def watch_taken(self, observer: Callable[[bytes], None]) -> None:
-        """Hand every byte to the observer that is read, and none that is peeked at alone; `left` hands on the last."""
+    def observe_read(self, observer: Callable[[bytes], None]) -> None:
+        """Hand every byte to the observer that is read, and none that is peeked at alone; `take_rest` hands on the last."""
         self._taken, self._told = observer, self._at
 
-    def tell(self) -> None:
+    def notify_observer(self) -> None:
         """Hand on what was read since the last time to who watches that; it cannot be gone back over any more."""
         if self._taken is not None and self._told < self._at:
             self._taken(self._data[self._told : self._at])
             self._told = self._at
 
-    def left(self) -> bytes:
+    def take_rest(self) -> bytes:
         """What was fetched and not read; the source is over."""
-        self.tell()
+        self.notify_observer()
         data, self._data, self._at, self._told = self._data[self._at :], b"", 0, 0
         self.bytes -= len(data)
         return data
 
-    def unread(self, data: bytes) -> None:
+    def put_back(self, data: bytes) -> None:
         """Put back bytes that were read last, in whatever pieces; whoever watches does not see them again."""
-        self.tell()
+        self.notify_observer()
         self._data, self._at, self._told = data + self._data[self._at :], 0, 0
 
     def _fetch(self) -> bytes:
@@ -87,7 +87,7 @@ class Source:
             while have < size and (chunk := self._fetch()):
                 parts.append(chunk)
                 have += len(chunk)
-            self.tell()
+            self.notify_observer()
             self._data, self._at, self._told = b"".join(parts), 0, 0
         return self._data[self._at : self._at + size]
 
@@ -100,13 +100,13 @@ class Source:
     def piece(self, size: int = PIECE) -> bytes:
         """The next bytes, at most `size` and at least one; empty only at the end."""
         if self._at >= len(self._data):
-            self.tell()
+            self.notify_observer()
             self._data, self._at, self._told = self._fetch(), 0, 0
         data = self._data[self._at : self._at + size]
         self._at += len(data)
         return data
 
-    def back(self, size: int) -> None:
+    def step_back(self, size: int) -> None:
         """Step back over the last `size` bytes of the piece that was read last."""
         self._at -= size
 
@@ -117,7 +117,7 @@ class Source:
             left -= len(piece)
         return size - left
 
-    def hold(self, limit: int) -> bytearray:
+    def read_all(self, limit: int) -> bytearray:
         """All that is left, in memory, for formats that must be read in any order.
 
         Raises:

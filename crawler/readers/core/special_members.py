@@ -15,7 +15,7 @@ from crawler.readers.core.source import Source
 _LEAVES = re.compile(r"^(?:[A-Za-z]:|[/\\])|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 
-class Notes:
+class ProblemCounter:
     """Problems of one container, each said once with its count: a million members must not say it a million times."""
 
     def __init__(self) -> None:
@@ -32,27 +32,27 @@ class Notes:
         self._counts.clear()
 
 
-def bare_member(out: Output, name: str) -> None:
+def report_empty_member(out: Output, name: str) -> None:
     """A member that has no bytes: a link, a device."""
     out.begin(name, EMPTY)
     out.end(0)
 
 
-def locked_member(out: Output, name: str) -> None:
+def report_locked_member(out: Output, name: str) -> None:
     """A member that is known by name alone."""
     out.begin(name, UNKNOWN)
     out.problem("locked", "it is encrypted and not read", incomplete=True)
     out.end(0)
 
 
-def unread_member(out: Output, name: str) -> None:
+def report_unread_member(out: Output, name: str) -> None:
     """A member that is listed and that no reader can unpack."""
     out.begin(name, UNKNOWN)
     out.problem("unread", "it is not unpacked", incomplete=True)
     out.end(0)
 
 
-def leaves(target: str) -> bool:
+def points_outside(target: str) -> bool:
     """True if a link's target lies outside the archive."""
     return _LEAVES.search(target) is not None
 
@@ -60,7 +60,7 @@ def leaves(target: str) -> bool:
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
 
-def read_base64(name: str, value: bytes, out: Output) -> None:
+def read_base64_member(name: str, value: bytes, out: Output) -> None:
     """Read a file written as base64 as a member of the open one; what is no base64 in it is skipped."""
     digits = _NOT_BASE64.sub(b"", value)
     if len(digits) % 4 == 1:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import UNKNOWN
-from crawler.readers.core.signatures import seek
+from crawler.readers.core.signatures import skip_to_archive
 from crawler.readers.core.source import Source
 
 FORMAT = UNKNOWN
 # what stands there as it is is found by reading
-WATCHED = "words"
+EMBEDDED_SEARCH = "encoded"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -24,4 +24,4 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Read over what is unknown; what begins inside it is told and read by whoever asked."""
-    seek(source)
+    skip_to_archive(source)

@@ -15,10 +15,10 @@ from uuid import UUID
 
 from crawler.readers.core.encoding import as_utf8, is_text, text_of
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import looked_into, read_in_values, read_inside
+from crawler.readers.core.members import read_embedded, read_embedded_in_values, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes
+from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.databases.table_output import Tables
 
 FORMAT = "access"
@@ -75,15 +75,15 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out all rows of all tables."""
-    held = bytes(source.hold(limits.hold))
+    held = bytes(source.read_all(limits.hold))
     database = _Database(held, source, out, limits)
     try:
-        with looked_into(held, source, out):
+        with search_if_damaged(held, source, out):
             database.read()
     finally:
         database.tables.flush()
         database.notes.report(out)
-    read_inside(held, source, out, database.known)
+    read_embedded(held, source, out, database.known)
 
 
 class _Database:
@@ -94,7 +94,7 @@ class _Database:
         self._source = source
         self._out = out
         self.tables = Tables(out, limits)
-        self.notes = Notes()
+        self.notes = ProblemCounter()
         self.jet3 = data[20:21] == b"\0"
         self.layout = _JET3 if self.jet3 else _JET4
         self._given = 0
@@ -179,7 +179,7 @@ class _Database:
                 self._given += size
                 if self._given > RATIO * len(self.data) + SMALL:
                     raise Damaged("ratio", "its rows are far larger than the file")
-                read_in_values(rows, self._source, self._out)
+                read_embedded_in_values(rows, self._source, self._out)
                 self.tables.add(table, names, list(zip(*rows, strict=True)), size)
 
     def _places(self, page: int) -> list[tuple[int, int]]:
@@ -265,7 +265,7 @@ class _Database:
             if text is not None:
                 return text
             # a file stands behind the name of the program that wrote it
-            read_inside(long, self._source, self._out, at=0)
+            read_embedded(long, self._source, self._out, at=0)
             return b""
         if column.type == _NUMERIC:
             digits = str(sum(part << (96 - 32 * at) for at, part in enumerate(struct.unpack_from("<4I", data, 1))))

@@ -29,7 +29,7 @@ from crawler.readers.databases.sql_statements import (
 from crawler.readers.databases.table_output import Tables
 
 FORMAT = "sql_dump"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 # worked on at once; a row may be `LONGEST` lines long, as many bytes as a picture in hexadecimal has
 BLOCK = 2**19

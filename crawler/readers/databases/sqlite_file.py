@@ -14,11 +14,11 @@ from typing import Any
 
 from crawler.readers.core.encoding import text_of
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import looked_into, read_in_values, read_inside, read_member
+from crawler.readers.core.members import read_embedded, read_embedded_in_values, read_member, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes
+from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.databases.sqlite_pages import unused
 from crawler.readers.databases.table_output import Tables
 
@@ -65,12 +65,12 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out all rows of all tables."""
-    held = source.hold(limits.hold)
+    held = source.read_all(limits.hold)
     if len(held) < _HEADER:
         raise Damaged("cut", "it ends within its header")
     for start, stop in unused(held):
-        read_inside(held[start:stop], source, out, at=0 if start else 1)
-    with looked_into(held, source, out):
+        read_embedded(held[start:stop], source, out, at=0 if start else 1)
+    with search_if_damaged(held, source, out):
         database = _Database(held, source, out, limits)
     del held
     try:
@@ -88,7 +88,7 @@ class _Database:
         self.out = out
         self._source = source
         self.tables = Tables(out, limits)
-        self.notes = Notes()
+        self.notes = ProblemCounter()
         self._members = 0
         self._given = 0
         self._most = RATIO * len(held) + SMALL
@@ -272,7 +272,7 @@ class _Database:
 
     def _give(self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         columns = [[self._value(value) for value in column] for column in zip(*rows, strict=True)]
-        read_in_values(columns, self._source, self.out)
+        read_embedded_in_values(columns, self._source, self.out)
         size = sum(sum(map(len, column)) for column in columns)
         self._given += size
         if self._given > self._most:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
-from crawler.readers.core.charsets import recoded
+from crawler.readers.core.charsets import recode_to_utf8
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
@@ -19,7 +19,7 @@ from crawler.readers.documents.html_tables import Table
 from data.identifiers.header_words import role_of
 
 FORMAT = "html"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 _START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE
@@ -89,7 +89,7 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out tables as rows and everything else as text."""
-    lines = Lines(recoded(source, _DECLARED, out), limits.max_line)
+    lines = Lines(recode_to_utf8(source, _DECLARED, out), limits.max_line)
     page = _Page(out, limits)
     held = ""
     for block in lines.blocks():

@@ -18,10 +18,10 @@ import pypdf.xmp
 from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
 
 from crawler.readers.core.limits import Limits
-from crawler.readers.core.members import read_inside, read_member
+from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes
+from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.documents.pdf_streams import give_streams
 from crawler.readers.documents.pdf_tables import table_rows
 from data.errors import LimitReached, WireError
@@ -64,14 +64,14 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out its text and its attachments, then all that is packed in it."""
-    held = source.hold(limits.hold)
+    held = source.read_all(limits.hold)
     document = _Document(held, source, out, limits)
     with pypdf.apply_configuration(**_LIMITS):
         locked = document.read()
     if not locked:
         give_streams(held, source, out, limits)
     own = held.find(b"%PDF-")
-    read_inside(held, source, out, lambda at: at + 1 if at == own else at, at=0)
+    read_embedded(held, source, out, lambda at: at + 1 if at == own else at, at=0)
 
 
 class _Document:
@@ -82,7 +82,7 @@ class _Document:
         self._source = source
         self._out = out
         self._limits = limits
-        self._notes = Notes()
+        self._notes = ProblemCounter()
         self._rows = 0
         # what is left is enough for the byte pass over its streams
         self._until = time.process_time() + min(limits.cpu, limits.wall) / 2

@@ -13,7 +13,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
 FORMAT = "rtf"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 _TOKEN = re.compile(
     rb"\\(?P<word>[A-Za-z]{1,32})(?P<number>-?\d{1,10})? ?|\\'(?P<byte>[0-9A-Fa-f]{2})|\\(?P<sign>[^A-Za-z])"
@@ -64,7 +64,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     words.finish()
     rest = held[at:].lstrip(b"\r\n\t \0")
     if rest:
-        source.unread(rest)
+        source.put_back(rest)
     if not words.over:
         out.problem("cut", "it ends inside a group")
 

@@ -8,7 +8,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
 FORMAT = "text"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both

@@ -14,7 +14,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
 FORMAT = "utf_32"
-WATCHED = "bytes"
+EMBEDDED_SEARCH = "raw"
 
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
 

@@ -10,10 +10,10 @@ from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
-from crawler.readers.core.text_codings import Base64, from_base64
+from crawler.readers.core.transfer_encodings import Base64Decoder, decode_base64_lines
 
 FORMAT = "base64"
-WATCHED = "bytes"
+EMBEDDED_SEARCH = "raw"
 
 _MIN = 64
 _LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")
@@ -30,7 +30,7 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     widths = {len(line) for line in lines[:-1]}
     if len(widths) > 1 or not all(map(_LINE.fullmatch, lines)):
         return 0.0
-    decoded = Base64().feed(b"".join(lines))
+    decoded = Base64Decoder().feed(b"".join(lines))
     reader = choose(decoded, "")
     if reader is None:
         return 0.0
@@ -42,8 +42,8 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Give out what stands behind it as a member."""
-    coder = Base64()
+    coder = Base64Decoder()
     name = re.sub(r"\.(?:b64|base64|txt)$", "", source.name)
-    read_member(Source(from_base64(utf8_pieces(source), coder), name, source.amplification), out)
+    read_member(Source(decode_base64_lines(utf8_pieces(source), coder), name, source.amplification), out)
     if coder.strange:
         out.problem("base64", "characters that are not base64 stand in it; they were left out")

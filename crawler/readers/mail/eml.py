@@ -16,13 +16,13 @@ from email.parser import BytesParser
 from email.policy import compat32
 
 from crawler.readers.core.charsets import decoder, is_plain
+from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.encoding import as_utf8, is_text, repair, utf8_pieces
 from crawler.readers.core.limits import PIECE, Limits
-from crawler.readers.core.members import read_inside, read_member
+from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
-from crawler.readers.core.packed_in_text import Watcher
 from crawler.readers.core.source import Source
-from crawler.readers.core.text_codings import Base64, from_base64, from_printable
+from crawler.readers.core.transfer_encodings import Base64Decoder, decode_base64_lines, decode_quoted_printable
 
 FORMAT = "eml"
 
@@ -77,7 +77,7 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Give out the headers as text and the parts as members."""
-    lines = _Lines(source, Watcher(lambda data: read_inside(data, source, out, at=0), out))
+    lines = _Lines(source, EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out))
     _entity(lines, out, source, [])
     lines.rest()
     lines.beside.finish()
@@ -90,7 +90,7 @@ class _Lines:
         beside: looks through lines that are no part's.
     """
 
-    def __init__(self, source: Source, beside: Watcher) -> None:
+    def __init__(self, source: Source, beside: EmbeddedArchiveSearch) -> None:
         self.beside = beside
         self._pieces = utf8_pieces(source) if source.peek(2) in (b"\xff\xfe", b"\xfe\xff") else iter(source.piece, b"")
         self._data = b""
@@ -134,7 +134,7 @@ def _entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes])
         _parts(lines, out, source, [*boundaries, b"--" + boundary])
         return
     body = _Body(lines, boundaries)
-    coder = Base64()
+    coder = Base64Decoder()
     member = Source(_decoded(message, body, coder, out), _file_name(message), source.amplification)
     if member.peek(1):
         read_member(member, out)
@@ -203,13 +203,13 @@ class _Body:
         yield held
 
 
-def _decoded(message: Message, body: _Body, coder: Base64, out: Output) -> Iterator[bytes]:
+def _decoded(message: Message, body: _Body, coder: Base64Decoder, out: Output) -> Iterator[bytes]:
     coding = str(message.get("content-transfer-encoding", "")).strip().lower()
     pieces: Iterator[bytes] = iter(body)
     if coding == "base64":
-        pieces = from_base64(pieces, coder)
+        pieces = decode_base64_lines(pieces, coder)
     elif coding == "quoted-printable":
-        pieces = from_printable(pieces)
+        pieces = decode_quoted_printable(pieces)
     charset = _charset(message)
     decode = decoder(charset)
     if decode is None and charset in _MARKED:

@@ -10,7 +10,7 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.text_codings import from_printable
+from crawler.readers.core.transfer_encodings import decode_quoted_printable
 
 FORMAT = "quoted_printable"
 
@@ -30,7 +30,7 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Give out what stands behind it as a member."""
-    read_member(Source(from_printable(_lines(source)), source.name, source.amplification), out)
+    read_member(Source(decode_quoted_printable(_lines(source)), source.name, source.amplification), out)
 
 
 def _lines(source: Source) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
 FORMAT = "uuencoded"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\n]{1,255})")
 _BEGINS = re.compile(rb"^begin [0-7]{3,4} [^\n]{1,255}\n([^\n]*)\n", re.MULTILINE)

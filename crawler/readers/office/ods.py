@@ -9,7 +9,7 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import Reader
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes
+from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.office import odt, office_package
 from crawler.readers.office.office_package import Package, Part
 from crawler.readers.office.sheet_rows import Row, SheetRows
@@ -65,7 +65,7 @@ class _Sheets:
     def __init__(self, out: Output, limits: Limits) -> None:
         self._out = out
         self._limits = limits
-        self._notes = Notes()
+        self._notes = ProblemCounter()
         self._rows = SheetRows(out, limits)
         self._wide = 0
         self._row: Row = {}

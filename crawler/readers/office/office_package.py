@@ -67,7 +67,7 @@ def sure(head: bytes, which: str) -> float:
 class Part:
     """A reader of parts, chosen by their package alone; `FORMAT` is what its members are called."""
 
-    WATCHED = "text"
+    EMBEDDED_SEARCH = "all"
 
     def __init__(self, kind: str) -> None:
         self.FORMAT = kind
@@ -113,7 +113,7 @@ class Package:
         while len(self._held) <= limits.hold and (piece := source.piece()):
             self._held += piece
             if end := _end_of(self._held, len(self._held) - len(piece)):
-                source.unread(bytes(self._held[end:]))
+                source.put_back(bytes(self._held[end:]))
                 del self._held[end:]
                 break
         if len(self._held) > limits.hold:
@@ -140,7 +140,7 @@ class Package:
         archive = self._from(0)
         zip_archive.read_members(archive, self._out, self._limits, pick)
         # what follows the archive is no part of the document
-        self._source.unread(bytes(self._held[archive.position :]) if self.whole else archive.left())
+        self._source.put_back(bytes(self._held[archive.position :]) if self.whole else archive.take_rest())
 
     def _from(self, start: int) -> Source:
         return Source(self._pieces(start), "", self._source.amplification)

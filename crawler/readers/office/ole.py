@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from crawler.readers.core.limits import Limits
-from crawler.readers.core.members import looked_into, read_inside, read_member
+from crawler.readers.core.members import read_embedded, read_member, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import Choice, Reader, choose
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import locked_member
+from crawler.readers.core.special_members import report_locked_member
 from crawler.readers.office.compound_file import MAGIC, CompoundFile
 from crawler.readers.office.office_package import Part
 from crawler.readers.office.xls_workbook import read_workbook
@@ -26,15 +26,15 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give every stream out as a member."""
-    held = source.hold(limits.hold)
-    with looked_into(held, source, out):
+    held = source.read_all(limits.hold)
+    with search_if_damaged(held, source, out):
         file = CompoundFile(held)
     unread = 0
     left = 2 * len(held)
     for entry in file.streams:
         low = entry.name.lower()
         if low in _LOCKED:
-            locked_member(out, entry.name)
+            report_locked_member(out, entry.name)
             out.problem("locked", "it is encrypted and not read", incomplete=True)
             continue
         unread += low in _TEXTS
@@ -46,7 +46,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             break
         member = Source(iter([data]), entry.name, source.amplification)
         read_member(member, out, _picks(low))
-    read_inside(held, source, out, file.known)
+    read_embedded(held, source, out, file.known)
     if unread:
         out.problem("unread", "old Office text, which no reader opens: its bytes alone are examined", incomplete=True)
     if file.cut:

@@ -95,7 +95,7 @@ class _Pieces:
 
 def read_workbook(source: Source, out: Output, limits: Limits) -> None:
     """Give out the rows of all sheets."""
-    data = bytes(source.hold(limits.hold))
+    data = bytes(source.read_all(limits.hold))
     _Workbook(out, limits).read(data)
 
 

@@ -10,7 +10,7 @@ from crawler.readers.core.encoding import as_utf8, is_text
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import read_base64
+from crawler.readers.core.special_members import read_base64_member
 from crawler.readers.structured.json_document import Document, cut
 from crawler.readers.structured.json_records import Records, leaves
 from crawler.readers.structured.person_row import Person
@@ -18,7 +18,7 @@ from crawler.readers.structured.xml_document import Elements
 from crawler.readers.structured.xml_tokens import root_name
 
 FORMAT = "fhir"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 _KIND = re.compile(rb"\"resourceType\"\s*:\s*\"[A-Z][A-Za-z]+\"")
 _NAMESPACE = re.compile(rb"<(?:\w+:)?[A-Z]\w+[^<>]*xmlns(?::\w+)?\s*=\s*[\"']http://hl7\.org/fhir[\"']")
@@ -135,7 +135,7 @@ class _Resources:
             name = path.rpartition(".")[2]
             if name in ("data", "content") and _FILE.fullmatch(text):
                 self.records.flush()
-                read_base64(path, text.encode(), self.out)
+                read_base64_member(path, text.encode(), self.out)
             elif text:
                 words.append(" ".join(_MARKS.sub(" ", text).split()) if name == "div" else text)
         if words:

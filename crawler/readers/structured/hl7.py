@@ -13,12 +13,12 @@ from crawler.readers.core.encoding import Lines, as_utf8
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import read_base64
+from crawler.readers.core.special_members import read_base64_member
 from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.person_row import Person
 
 FORMAT = "hl7"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"[\x0b\s]*+(?:MSH|FHS|BHS)([^\w\s])([^\w\s]{2,5})\1")
 _ENDS = re.compile(r"[\r\n\x0b\x1c]+")
@@ -184,7 +184,7 @@ class _Messages:
             rest.append(" ".join(filter(None, parts[: coded + 1])))
             self.flush()
             self.records.flush()
-            read_base64(".".join(filter(None, parts[1:coded])).lower(), parts[coded + 1].encode(), self.out)
+            read_base64_member(".".join(filter(None, parts[1:coded])).lower(), parts[coded + 1].encode(), self.out)
         return rest
 
     def _unescape(self, text: str) -> str:

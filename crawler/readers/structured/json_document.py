@@ -16,7 +16,7 @@ from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.json_values import Trust, text_of
 
 FORMAT = "json"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 # values of an object without structure that wait to become one row together
 MAX_LOOSE = 256

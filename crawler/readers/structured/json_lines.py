@@ -12,7 +12,7 @@ from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.json_values import Trust, parse
 
 FORMAT = "json_lines"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 # what may stand in front of an object: controls, and bytes of damaged or of broken marks
 _STRAY = bytes([*range(0x20), *range(0x7F, 0x100)])
 

@@ -14,7 +14,7 @@ from crawler.readers.core.source import Source
 from crawler.readers.structured.json_values import unescape
 
 FORMAT = "json_string"
-WATCHED = "bytes"
+EMBEDDED_SEARCH = "raw"
 
 _HEAD = possessive(rb'\s*+"(?:[^"\\\n]|\\.)*+("\s*+)?\\?\Z')
 _LINE_END = rb"\\n"

@@ -10,11 +10,11 @@ from crawler.readers.core.encoding import Lines, as_utf8, repair
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import read_base64
+from crawler.readers.core.special_members import read_base64_member
 from crawler.readers.structured.json_records import Records
 
 FORMAT = "vcard"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"\s*+BEGIN\s*:\s*VCARD\s", re.IGNORECASE)
 _END = re.compile(rb"END:VCARD\s*\Z", re.IGNORECASE)
@@ -98,7 +98,7 @@ class _Cards:
             value = _quoted(value)
         elif name in _FILES and (inline := _file(parameters, value)):
             self.records.flush()
-            read_base64(name.lower(), inline.encode(), self.out)
+            read_base64_member(name.lower(), inline.encode(), self.out)
             return
         self._bytes += len(line)
         if name == "N":

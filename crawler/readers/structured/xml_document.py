@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from crawler.readers.core.charsets import recoded
+from crawler.readers.core.charsets import recode_to_utf8
 from crawler.readers.core.encoding import as_utf8, is_text
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
@@ -18,7 +18,7 @@ from crawler.readers.structured.json_records import Records
 from crawler.readers.structured.xml_tokens import Token, attributes, root_name, token_blocks, unescape
 
 FORMAT = "xml"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 MAX_OPEN = 10_000
 """Elements inside each other."""
@@ -114,7 +114,7 @@ class Elements:
 
     def read(self, source: Source) -> None:
         """Take a whole source, and say what was wrong with it."""
-        for tokens in token_blocks(recoded(source, DECLARED, self.out)):
+        for tokens in token_blocks(recode_to_utf8(source, DECLARED, self.out)):
             self._take(tokens)
             self._enter()
         cut = bool(self._open)

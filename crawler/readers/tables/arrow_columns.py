@@ -18,9 +18,9 @@ from pyarrow import types
 
 from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import RATIO_FLOOR, Damaged, Limits
-from crawler.readers.core.members import read_in_values, read_member
+from crawler.readers.core.members import read_embedded_in_values, read_member
 from crawler.readers.core.output import Output
-from crawler.readers.core.signatures import REACH, begins
+from crawler.readers.core.signatures import SIGNATURE_REACH, is_archive_start
 from crawler.readers.core.source import Source
 from crawler.readers.office.sheet_values import plain_number
 
@@ -70,7 +70,7 @@ class Batches:
         self._given += sum(_CELL * len(values) + sum(map(len, values)) for _, values in columns)
         if self._given > self._most:
             raise Damaged("ratio", f"it unpacks to more than {self._limits.max_ratio:g} times its size")
-        read_in_values([values for _, values in columns], self._source, self._out)
+        read_embedded_in_values([values for _, values in columns], self._source, self._out)
         self._put(columns, batch.num_rows)
 
     def report(self, out: Output) -> None:
@@ -118,7 +118,7 @@ def _files(array: pa.Array) -> Iterator[bytes]:
     elif types.is_dictionary(kind):
         yield from _files(array.dictionary)
     elif types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        yield from (value for value in array.to_pylist() if value and begins(value[:REACH]))
+        yield from (value for value in array.to_pylist() if value and is_archive_start(value[:SIGNATURE_REACH]))
 
 
 def flat(name: str, array: pa.Array, depth: int = 0) -> Iterator[Column]:

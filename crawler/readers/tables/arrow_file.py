@@ -8,10 +8,10 @@ from crawler.readers.tables.arrow_columns import Batches
 import pyarrow as pa
 
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import looked_into, read_inside
+from crawler.readers.core.members import read_embedded, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes
+from crawler.readers.core.special_members import ProblemCounter
 
 FORMAT = "arrow"
 
@@ -27,10 +27,10 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out the rows of all batches."""
-    held = source.hold(limits.hold)
-    notes = Notes()
+    held = source.read_all(limits.hold)
+    notes = ProblemCounter()
     options = pa.ipc.IpcReadOptions(use_threads=False)
-    with looked_into(held, source, out):
+    with search_if_damaged(held, source, out):
         try:
             file = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(held)), options=options)
             count = file.num_record_batches
@@ -51,4 +51,4 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     finally:
         notes.report(out)
         batches.report(out)
-    read_inside(held, source, out)
+    read_embedded(held, source, out)

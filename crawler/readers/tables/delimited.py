@@ -18,7 +18,7 @@ from crawler.readers.core.source import Source
 from crawler.readers.tables.cell_arrays import find_cells
 
 FORMAT = "delimited"
-WATCHED = "text"
+EMBEDDED_SEARCH = "all"
 
 # in the order of preference between equals; exports of breached databases use all of these
 SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#", b"*", b"\xc2\xa7", b"!", b"@@")

@@ -11,10 +11,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import Claims, looked_into, read_inside
+from crawler.readers.core.members import PartEnd, read_embedded, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import Notes
+from crawler.readers.core.special_members import ProblemCounter
 
 FORMAT = "parquet"
 
@@ -30,8 +30,8 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Give out the rows of all groups."""
-    held = source.hold(limits.hold)
-    with looked_into(held, source, out):
+    held = source.read_all(limits.hold)
+    with search_if_damaged(held, source, out):
         if held.startswith(_ENCRYPTED) or held.endswith(_ENCRYPTED):
             raise Damaged("locked", "it is encrypted and not read")
         if not held.endswith(_MAGIC):
@@ -48,10 +48,10 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     finally:
         table.notes.report(out)
         table.batches.report(out)
-    read_inside(held, source, out, _known(file, len(held), table.sound))
+    read_embedded(held, source, out, _known(file, len(held), table.sound))
 
 
-def _known(file: parquet.ParquetFile, size: int, sound: list[tuple[int, int]]) -> Claims:
+def _known(file: parquet.ParquetFile, size: int, sound: list[tuple[int, int]]) -> PartEnd:
     """What of the file its index names: the columns of its groups that could be read, and itself.
 
     pyarrow ends the process where it is asked for a column's place that its index tells wrongly.
@@ -90,7 +90,7 @@ class _Table:
     def __init__(
         self, file: parquet.ParquetFile, out: Output, limits: Limits, batches: Batches, columns: list[int]
     ) -> None:
-        self.notes = Notes()
+        self.notes = ProblemCounter()
         self.batches = batches
         self.sound: list[tuple[int, int]] = []
         self._file = file

@@ -13,7 +13,8 @@ from crawler.examiner.examination import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, 
 from crawler.examiner.sample_request import Request
 from crawler.examiner.sample_socket import finding_frame
 from crawler.process.frames import HEADER, MAX_FRAME
-from crawler.sandbox.sandbox import Kept, Limits, Sandbox
+from crawler.sandbox.reusable_reader import ReusableReader
+from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.errors import WireError
 from data.model import Finding
@@ -30,7 +31,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 
 def begun(examiner: Examiner) -> Examination:
-    examination = Examination(examiner, Request("x"), Kept(examiner.sandbox), lambda: None)
+    examination = Examination(examiner, Request("x"), ReusableReader(examiner.sandbox), lambda: None)
     examination._frame(b"M", b'{"name":"","format":"zip"}')
     return examination
 

@@ -14,7 +14,8 @@ import pytest
 from crawler.examiner.examination import MAX_PLAIN, Examiner
 from crawler.examiner.sample_request import Request
 from crawler.sandbox.reader_session import ReaderSession
-from crawler.sandbox.sandbox import MAX_REUSE, Kept, Limits, Sandbox
+from crawler.sandbox.reusable_reader import MAX_REUSE, ReusableReader
+from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
 from data.model import Finding
@@ -33,16 +34,16 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         )
 
 
-def examined(examiner: Examiner, kept: Kept, body: bytes, source: str = "forum") -> Finding:
+def examined(examiner: Examiner, kept: ReusableReader, body: bytes, source: str = "forum") -> Finding:
     return examiner.examine(Request("x", source=source), [body], {"complete": True}, kept)
 
 
-def kept_reader(kept: Kept) -> object:
+def kept_reader(kept: ReusableReader) -> object:
     return kept._reader
 
 
 def test_a_reader_goes_on_to_the_next_plain_sample_of_its_source(examiner):
-    kept = Kept(examiner.sandbox)
+    kept = ReusableReader(examiner.sandbox)
     first = examined(examiner, kept, TEXT)
     reader = kept_reader(kept)
     second = examined(examiner, kept, b"a;b\n1;2\n3;4\n" * 10)
@@ -59,13 +60,13 @@ def test_a_reader_goes_on_to_the_next_plain_sample_of_its_source(examiner):
     ("body", "source"), [(gzip.compress(TEXT, mtime=0), "forum"), (b"z" * (MAX_PLAIN + 1), "forum"), (TEXT, "")]
 )
 def test_no_reader_goes_on_from_a_container_a_large_sample_or_a_local_file(examiner, body, source):
-    kept = Kept(examiner.sandbox)
+    kept = ReusableReader(examiner.sandbox)
     assert examined(examiner, kept, body, source).complete
     assert kept_reader(kept) is None
 
 
 def test_no_reader_meets_samples_of_two_sources(examiner):
-    kept = Kept(examiner.sandbox)
+    kept = ReusableReader(examiner.sandbox)
     examined(examiner, kept, TEXT, "forum")
     reader = kept_reader(kept)
     examined(examiner, kept, TEXT, "board")
@@ -74,13 +75,13 @@ def test_no_reader_meets_samples_of_two_sources(examiner):
 
 
 def test_a_reader_is_exchanged_after_so_many_samples(examiner):
-    kept = Kept(examiner.sandbox)
+    kept = ReusableReader(examiner.sandbox)
     readers = {id(reader) for _ in range(MAX_REUSE + 1) for reader in [_next(examiner, kept)]}
     assert len(readers) == 2
     kept.close()
 
 
-def _next(examiner: Examiner, kept: Kept) -> object:
+def _next(examiner: Examiner, kept: ReusableReader) -> object:
     examined(examiner, kept, TEXT)
     return kept_reader(kept)
 
@@ -94,7 +95,7 @@ def test_a_reader_that_was_killed_makes_its_sample_incomplete_and_the_next_one_i
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        kept = Kept(sandbox)
+        kept = ReusableReader(sandbox)
         examined(examiner, kept, TEXT)
         zygote = sandbox._zygote
         assert zygote is not None
@@ -129,7 +130,7 @@ def test_a_reader_that_stops_is_ended_after_its_time(tmp_path):
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        kept = Kept(sandbox)
+        kept = ReusableReader(sandbox)
         examined(examiner, kept, TEXT)
         zygote = sandbox._zygote
         assert zygote is not None
@@ -150,7 +151,7 @@ def test_a_sandbox_that_is_not_waited_for_reads_as_soon_as_it_can(tmp_path):
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        kept = Kept(sandbox)
+        kept = ReusableReader(sandbox)
         assert examined(examiner, kept, TEXT).complete
         kept.close()
         before = sandbox._zygote

@@ -35,7 +35,7 @@ def test_what_is_put_back_is_read_again_and_seen_once(data: bytes, cut: int, pla
     """However a part of a source is read by itself: nothing is lost, and who watches sees what was read, in order."""
     source = Source(iter([data[at : at + cut] for at in range(0, len(data), cut)]))
     whole: list[bytes] = []
-    source.watch(whole.append)
+    source.observe(whole.append)
     came = b""
     for step, size in plan:
         if step == "peek":
@@ -49,11 +49,11 @@ def test_what_is_put_back_is_read_again_and_seen_once(data: bytes, cut: int, pla
         else:
             inner = Source(iter(source.piece, b""))
             seen: list[bytes] = []
-            inner.watch_taken(seen.append)
+            inner.observe_read(seen.append)
             inner.peek(size // 2)
             taken = inner.read(size)
             inner.peek(3)
-            source.unread(inner.left())
+            source.put_back(inner.take_rest())
             assert b"".join(seen) == taken
             assert inner.position == inner.bytes == len(taken)
             came += taken

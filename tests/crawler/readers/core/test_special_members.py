@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from crawler.process.frames import receive, send
 from crawler.readers.archives import libarchive_decoder
-from crawler.readers.archives.rar_listing import Listing
+from crawler.readers.archives.rar_listing import RarListing
 from crawler.readers.core.limits import ENTRY_FLOORS, TREE_FLOORS, Limits
 from crawler.sandbox.bubblewrap import walls
 from crawler.sandbox.sandbox import Sandbox
@@ -166,7 +166,7 @@ def test_no_listing_of_a_rar_archive_fails(data: st.DataObject) -> None:
     changed = bytearray(make([("a.csv", TABLE[:100]), ("b.csv", b"x")]))
     for at in data.draw(st.lists(st.integers(0, len(changed) - 1), max_size=4)):
         changed[at] = data.draw(st.integers(0, 255))
-    whole, cut = Listing(100), Listing(100)
+    whole, cut = RarListing(100), RarListing(100)
     whole.feed(bytes(changed))
     for start in range(0, len(changed), 7):
         cut.feed(bytes(changed[start : start + 7]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crawler.readers.core.members import read_inside
+from crawler.readers.core.members import read_embedded
 from crawler.readers.core.output import Output
-from crawler.readers.core.signatures import Finder
+from crawler.readers.core.signatures import SignatureFinder
 from crawler.readers.core.source import Source
 
 # what is kept of one file, in which a packed file begins
@@ -12,7 +12,7 @@ _MOST_KEPT = 2**26
 _PIECE = 2**22
 
 
-class Beside:
+class AuxiliaryData:
     """Kept as it goes by, for a member is open until all data has been read."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Beside:
 
     def add(self, data: bytes) -> None:
         """Keep bytes if a packed file begins in them."""
-        if Finder(data).find() is None:
+        if SignatureFinder(data).find() is None:
             return
         if self._size + len(data) > _MOST_KEPT:
             self._passed = True
@@ -43,7 +43,7 @@ class Beside:
     def read(self, source: Source, out: Output) -> None:
         """Read the packed files in it as members of the open one."""
         for data in self._kept:
-            read_inside(data, source, out, at=0)
+            read_embedded(data, source, out, at=0)
         if self._passed:
             detail = (
                 "what stands beside its data is too large to be looked into; only its bytes as they stand were examined"

@@ -11,7 +11,7 @@ import quopri
 import pytest
 
 from crawler.readers.core.registry import choose
-from crawler.readers.core.text_codings import Base64
+from crawler.readers.core.transfer_encodings import Base64Decoder
 from tests.crawler.readers.frames import read
 
 TABLE = ("nom;prenom;naissance\n" + "DUPONT;Jean;12/03/1975\nLEFÈVRE;Zoé;01/02/1980\n" * 3).encode()
@@ -122,7 +122,7 @@ def test_other_words_are_not_taken_for_codes(head: bytes) -> None:
 def test_base64_is_undone_however_it_is_cut() -> None:
     data = base64.encodebytes(TABLE) + base64.encodebytes(TABLE)
     for size in (1, 3, 7, 1000):
-        coder = Base64()
+        coder = Base64Decoder()
         parts = [coder.feed(data[at : at + size]) for at in range(0, len(data), size)]
         assert b"".join([*parts, coder.finish()]) == TABLE * 2
         assert coder.strange == 0

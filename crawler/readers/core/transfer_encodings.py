@@ -11,7 +11,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _PIECE = 2**16
 
 
-class Base64:
+class Base64Decoder:
     """Undoes base64; `strange` counts characters that do not belong to it and were left out."""
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Base64:
         return binascii.a2b_base64(held + b"=" * (4 - len(held))) if len(held) > 1 else b""
 
 
-def from_base64(lines: Iterable[bytes], coder: Base64) -> Iterator[bytes]:
+def decode_base64_lines(lines: Iterable[bytes], coder: Base64Decoder) -> Iterator[bytes]:
     """The bytes behind lines of base64."""
     for block in _blocks(lines):
         yield coder.feed(block)
     yield coder.finish()
 
 
-def from_printable(lines: Iterable[bytes]) -> Iterator[bytes]:
+def decode_quoted_printable(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The bytes behind whole lines of quoted-printable; what is no code stays as it is."""
     for block in _blocks(lines):
         yield binascii.a2b_qp(block)

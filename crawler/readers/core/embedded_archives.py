@@ -15,7 +15,7 @@ import numpy as np
 from crawler.readers.core.encoding import detect
 from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
-from crawler.readers.core.signatures import REACH, SIGNATURES, Finder, begins
+from crawler.readers.core.signatures import SIGNATURE_REACH, SIGNATURES, SignatureFinder, is_archive_start
 
 # what is kept of one text until it is opened
 MAX_HELD = 2**26
@@ -72,7 +72,7 @@ _SQL_ESCAPE = re.compile(rb"\\(.)|''", re.DOTALL)
 _SQL_LETTERS = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"Z": b"\x1a"}
 
 
-class Watcher:
+class EmbeddedArchiveSearch:
     """Takes all bytes of a text in order, and gives the packed files in them to `opened`.
 
     Args:
@@ -109,8 +109,8 @@ class Watcher:
     def feed(self, data: bytes) -> None:
         """The next bytes."""
         if len(data) >= _NEAR and self._is_calm(data):
-            self._words = data[-REACH:] if self._text else b""
-            self._tail = data[-REACH:]
+            self._words = data[-SIGNATURE_REACH:] if self._text else b""
+            self._tail = data[-SIGNATURE_REACH:]
             return
         if self._text:
             self._words = self._written(self._words + data)
@@ -122,7 +122,7 @@ class Watcher:
             if at is not None:
                 self._raw = []
                 self._keep(self._raw, joined[at:])
-            self._tail = joined[-REACH:]
+            self._tail = joined[-SIGNATURE_REACH:]
 
     def finish(self) -> None:
         """The text is over: open what was found."""
@@ -142,9 +142,11 @@ class Watcher:
             return False
         if any(rare in data and mark in data for rare, mark in _TELLING):
             return False
-        if self._text and (self._has_run(data) or _Places(self._words + data[:REACH], False).after(0) is not None):
+        if self._text and (
+            self._has_run(data) or _Places(self._words + data[:SIGNATURE_REACH], False).after(0) is not None
+        ):
             return False
-        return Finder(self._tail + data[:REACH]).find() is None
+        return SignatureFinder(self._tail + data[:SIGNATURE_REACH]).find() is None
 
     def _has_run(self, data: bytes) -> bool:
         """As `_may_have_run`, with the fewest steps: of what ends words, spaces and such, and some separators."""
@@ -170,7 +172,7 @@ class Watcher:
             parts.append(data)
 
     def _as_it_stands(self, data: bytes) -> int | None:
-        finder = Finder(data)
+        finder = SignatureFinder(data)
         at = finder.find()
         # behind a quote it is a string of SQL, whose escapes have to be undone
         while at and self._text and data[at - 1] == 0x27:
@@ -203,7 +205,7 @@ class Watcher:
                 at = stop
             begun = places.after(at)
             if begun is None:
-                return data[max(at, len(data) - REACH) :]
+                return data[max(at, len(data) - SIGNATURE_REACH) :]
             at, self._form = begun
             self._parts = []
 
@@ -222,7 +224,7 @@ class Watcher:
         self._parts = []
         self._held -= len(whole)
         data = _decoded(whole, form)
-        if begins(data):
+        if is_archive_start(data):
             self._keep(self._over, data)
             if self._held > MAX_HELD // 2:
                 self._open_all()

@@ -14,16 +14,16 @@ KINDS = (
 )
 
 
-def kind(head: bytes) -> str:
+def format_in_words(head: bytes) -> str:
     """What the first bytes are known as, '' for nothing."""
     return next((words for at, magic, words in KINDS if head.startswith(magic, at)), "")
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """Sure by magic bytes, less so than a reader that can open it."""
-    return 0.97 if kind(head) else 0.0
+    return 0.97 if format_in_words(head) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Say what it is and that only its bytes as they stand were examined."""
-    out.problem("unread", f"it is {kind(source.peek(512))}, which no reader opens yet", incomplete=True)
+    out.problem("unread", f"it is {format_in_words(source.peek(512))}, which no reader opens yet", incomplete=True)

@@ -13,8 +13,8 @@ from contextlib import closing
 import pytest
 import zstandard
 
-from crawler.readers.core import packed_in_text
-from crawler.readers.core.limits import AGAIN_FLOOR, Limits
+from crawler.readers.core import embedded_archives
+from crawler.readers.core.limits import REREAD_FLOOR, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import readers
 from tests.crawler.readers.frames import Member, read
@@ -320,8 +320,8 @@ def test_a_beginning_without_an_end_hides_no_packed_file_behind_it(fake: str, be
 @pytest.mark.parametrize("lead", range(9))
 @pytest.mark.parametrize("word", [b"A+/\\9z" * 7, b"0aF" * 14])
 def test_a_long_word_is_never_taken_for_short_ones(lead, word):
-    assert packed_in_text._may_have_run(b" ," * lead + b";" * (lead & 1) + word[:40] + b"\n")
-    assert not packed_in_text._may_have_run(b" ," * lead + word[:30] + b";" + word[:30] + b"?")
+    assert embedded_archives._may_have_run(b" ," * lead + b";" * (lead & 1) + word[:40] + b"\n")
+    assert not embedded_archives._may_have_run(b" ," * lead + word[:30] + b";" + word[:30] + b"?")
 
 
 @pytest.mark.parametrize("row", [b"Dupont;Jean;0612345678;a.b@c.fr\n", b"Dupont,Jean,3 rue X\n", b"Dupont|Jean|x\n"])
@@ -329,12 +329,12 @@ def test_a_long_word_is_never_taken_for_short_ones(lead, word):
 def test_text_that_is_passed_over_quickly_hides_no_packed_file_at_any_place(row: bytes, way: str) -> None:
     packed = gzip.compress(b"Dupont;1975;x@y.fr", mtime=0)
     written = WRITTEN.get(way, lambda data: data)(packed)
-    near, size = packed_in_text._NEAR, 2 * packed_in_text._NEAR + 4096
+    near, size = embedded_archives._NEAR, 2 * embedded_archives._NEAR + 4096
     filler = row * (3 * size // len(row) + 1)
     for begin in [border + by for border in (size, size + near, 2 * size) for by in (-61, -41, -36, -33, -3, 0, 7)]:
         data = filler[:begin] + b"\n" + written + b"\n" + filler[: 3 * size - begin]
         opened: list[bytes] = []
-        watcher = packed_in_text.Watcher(opened.append, Output(lambda *_: None, Limits()))
+        watcher = embedded_archives.EmbeddedArchiveSearch(opened.append, Output(lambda *_: None, Limits()))
         for at in range(0, len(data), size):
             watcher.feed(data[at : at + size])
         watcher.finish()
@@ -342,7 +342,7 @@ def test_text_that_is_passed_over_quickly_hides_no_packed_file_at_any_place(row:
 
 
 def test_a_table_is_passed_over_quickly() -> None:
-    watcher = packed_in_text.Watcher(lambda _: None, Output(lambda *_: None, Limits()))
+    watcher = embedded_archives.EmbeddedArchiveSearch(lambda _: None, Output(lambda *_: None, Limits()))
     table = b"Dupont;Jean;0612345678;jean.dupont@example.fr;275036912345678;20 % et 3 & 4\n" * 1000
     watcher.feed(table)
     assert watcher._is_calm(table)
@@ -370,6 +370,6 @@ def test_what_only_begins_like_a_packed_file_ends_the_search_in_time() -> None:
     found = read(b"\x01" + beginning * 40_000 + PACKED["zip"])
     assert "inside" in found.problems
     assert not found.complete
-    assert sum(len(member.raw) for member in found.walk()) < AGAIN_FLOOR * 1.2
+    assert sum(len(member.raw) for member in found.walk()) < REREAD_FLOOR * 1.2
     some = read(b"\x01" + beginning * 20 + PACKED["zip"])
     assert some.shows(CANARY)
