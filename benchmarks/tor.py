@@ -28,7 +28,7 @@ def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any]:
     from scrapy.utils.test import get_crawler
 
     from crawler.fetching.scrapy_settings import crawl_settings, over_tor
-    from crawler.tor.dial_socket import DialServer, pair
+    from crawler.tor.dial_socket import DialServer, dial_socket_pair
     from crawler.tor.tor_handler import TorDownloadHandler
     from data.settings.endpoint import Endpoint
     from data.settings.settings import CrawlSettings, TorSettings
@@ -41,7 +41,7 @@ def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any]:
         name: value for name, value in settings.items() if name in ScrapySettings() or name.startswith("TOCSIN_")
     }
     crawler = get_crawler(settings_dict={**settings, "CONCURRENT_REQUESTS": at_once})
-    ours, theirs = pair()
+    ours, theirs = dial_socket_pair()
     crawler.spider = SimpleNamespace(dial_socket=theirs, stop=print)  # type: ignore[assignment]
     server = DialServer(ours, Endpoint.parse(socks))
     return TorDownloadHandler(crawler), server

@@ -1,8 +1,8 @@
-"""Run inside a network namespace of its own: crawls over Tor, and counts every packet that anything in there sends.
+"""Crawls over Tor in a network namespace of its own, and counts every packet that any process in it sends.
 
-All addresses of the world lead to the namespace's own loopback, so that a connection, a look-up or a single datagram to
-anywhere is a packet that the kernel counts. Tor is reached through its Unix socket, or through a TCP port whose packets
-alone are left out. Called as `python -m tests.leak_harness FILE`; prints one JSON object.
+All IP addresses are routed to the namespace's own loopback, so that the kernel counts a packet for every connection,
+name lookup or single datagram to any address. Tor is reached through its Unix socket, or through a TCP port whose
+packets are the only ones left out. Called as `python -m tests.leak_harness FILE`; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ table inet leaks {{
 SOCKS_PORT = 9050
 
 
-def enter() -> None:
-    """Make the namespace one in which everything leads somewhere."""
+def route_everything_to_loopback() -> None:
+    """Route all addresses of the namespace to its loopback."""
     run("ip", "link", "set", "lo", "up")
     run("ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo")
     run("ip", "-6", "route", "add", "local", "::/0", "dev", "lo")
@@ -50,14 +50,14 @@ def run(*command: str, stdin: str = "") -> str:
     return subprocess.run([program, *command[1:]], input=stdin, text=True, capture_output=True, check=True).stdout
 
 
-def count(*, but_socks: bool = False) -> None:
-    """Count from nothing."""
+def start_counting(*, except_socks: bool = False) -> None:
+    """Reset the packet counter to 0."""
     port = f"ip daddr 127.0.0.1 tcp dport {SOCKS_PORT} accept\n    ip saddr 127.0.0.1 tcp sport {SOCKS_PORT} accept"
-    run("nft", "-f", "-", stdin="flush ruleset\n" + RULES.format(left_out=port if but_socks else ""))
+    run("nft", "-f", "-", stdin="flush ruleset\n" + RULES.format(left_out=port if except_socks else ""))
 
 
 def counted() -> int:
-    """Packets since `count`."""
+    """Packets since `start_counting`."""
     found = re.search(r"counter packets (\d+)", run("nft", "list", "ruleset"))
     assert found is not None
     return int(found[1])
@@ -65,7 +65,7 @@ def counted() -> int:
 
 @contextlib.contextmanager
 def relay(path: Path) -> Iterator[None]:
-    """Tor's Unix socket on a TCP port of this namespace."""
+    """Make Tor's Unix socket reachable on a TCP port of this namespace."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -88,8 +88,8 @@ def relay(path: Path) -> Iterator[None]:
         yield
 
 
-def one(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
-    """Crawl the sources of one case: what became of them, and how many packets it took."""
+def run_case(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
+    """Crawl the sources of one case; returns the results of the crawls and the number of packets."""
     watch.configure(Path(case["folder"]), concurrency=32, timeout="20s", patience=case.get("patience", "20s"))
     if case.get("tcp"):
         text = watch.home.config_path.read_text()
@@ -98,12 +98,12 @@ def one(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
         (watch.home.sources_dir / f"{name}.yaml").write_text(f"name: {name}\n{text}")
     handler, network = crawler.fetching.scrapy_settings.HANDLERS["tor"], TorRoad.network
     crawler.fetching.scrapy_settings.HANDLERS["tor"] = STOCK if case.get("swapped") else handler
-    if not case.get("walled"):
-        # what has to hold without the second wall
+    if not case.get("confined"):
+        # These cases must hold without the confinement of the crawl process.
         TorRoad.network = lambda self: "open"  # type: ignore[method-assign]
     try:
         with relay(Path(case["folder"]) / "socks") if case.get("tcp") else contextlib.nullcontext():
-            count(but_socks=bool(case.get("tcp")))
+            start_counting(except_socks=bool(case.get("tcp")))
             began = time.monotonic()
             results = watch.crawl(*case["sources"])
     finally:
@@ -119,12 +119,12 @@ def one(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """All cases of a file, in order."""
+    """Run all cases of a file, in order."""
     plan = json.loads(Path(sys.argv[1]).read_text())
-    enter()
+    route_everything_to_loopback()
     folder = Path(plan["folder"])
     with watching(folder) as watch:
-        print(json.dumps({case["name"]: one(watch, case) for case in plan["cases"]}))
+        print(json.dumps({case["name"]: run_case(watch, case) for case in plan["cases"]}))
 
 
 if __name__ == "__main__":

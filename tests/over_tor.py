@@ -1,4 +1,4 @@
-"""A home whose sources lead over the private Tor network, crawled inside this process: real processes, store and events."""
+"""A home folder whose sources are crawled over the private Tor network, with real processes, store and events."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Watch:
     def configure(
         self, folder: Path, *, concurrency: int = 16, timeout: str = "30s", patience: str = "60s", extra: str = ""
     ) -> None:
-        """Which Tor it uses: the one whose sockets lie in a folder."""
+        """Write the settings: crawls use the Tor whose sockets are in `folder`."""
         text = SETTINGS.format(concurrency=concurrency, timeout=timeout, patience=patience, folder=folder)
         self.home.config_path.write_text(text + extra)
 
@@ -72,15 +72,15 @@ class Watch:
         (self.home.sources_dir / f"{name}.yaml").write_text(f"name: {name}\n" + text.format(**values))
 
     def crawl(self, *names: str) -> list[CrawlResult]:
-        """All of them at once."""
+        """Crawl sources, all at the same time."""
         return asyncio.run(self.crawl_now(*names))
 
-    def patiently(self, *names: str, times: int = 4) -> list[CrawlResult]:
-        """The same, and again those that failed: a private network of a few relays finds no way to a site now and then."""
+    def crawl_with_retries(self, *names: str, times: int = 4) -> list[CrawlResult]:
+        """Crawl sources, and those that fail up to `times` times: a network of a few relays sometimes builds no circuit."""
         results = {result.source: result for result in self.crawl(*names)}
         for _ in range(times - 1):
-            if left := [name for name in names if results[name].state != "done"]:
-                results |= {result.source: result for result in self.crawl(*left)}
+            if failed := [name for name in names if results[name].state != "done"]:
+                results |= {result.source: result for result in self.crawl(*failed)}
         return [results[name] for name in names]
 
     async def crawl_now(self, *names: str) -> list[CrawlResult]:
@@ -93,11 +93,11 @@ class Watch:
         return list(await asyncio.gather(*crawls))
 
     def events(self, source: str, kind: EventKind) -> list[Event]:
-        """Newest first."""
+        """Events of a source, newest first."""
         return [event for event in self.store.events.latest(kind=kind.value) if event.source == source]
 
     def states(self, source: str) -> dict[EventKind, str]:
-        """Kinds of what lasts, with the code or reason that its event gave."""
+        """Kinds of the source's open states, each with the code or reason of its event."""
         found = {}
         for state in self.store.states.lasting(source):
             event, _ = self.store.events.find(state.event) or (None, None)
@@ -108,7 +108,7 @@ class Watch:
 
 @contextlib.contextmanager
 def watching(folder: Path) -> Iterator[Watch]:
-    """A home with a planted client, its examiner running."""
+    """A home with one client and planted canaries, and its running examiner."""
     path = folder / "home"
     fine(None, "init", path)
     fine(path, "canary", "generate", "--client", "p1", "--count", "3", "--out", folder / "plant.csv")
@@ -121,7 +121,7 @@ def watching(folder: Path) -> Iterator[Watch]:
 
 
 class Site:
-    """A web server on loopback that answers as it is told, and notes what it was asked and by whom."""
+    """A web server on loopback with configured answers; it records paths and headers of all requests."""
 
     def __init__(self, answers: Mapping[str, tuple[int, dict[str, str], bytes]] | None = None) -> None:
         self.answers = dict(answers or {})
@@ -154,7 +154,7 @@ class Site:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def posts(self, *links: str, head: str = "", headers: dict[str, str] | None = None) -> None:
-        """Make `/` a listing of links, and a page of each that leads to the site itself."""
+        """Make `/` a listing of links, and add a page for each link that leads to the site itself."""
         rows = "".join(f'<li><a href="{link}">post</a></li>' for link in links)
         body = f"<html><head>{head}</head><body><ul>{rows}</ul></body></html>".encode()
         self.answers["/"] = (200, {"Content-Type": "text/html", **(headers or {})}, body)

@@ -1,1 +1,1 @@
-"""Everything Tor: the control port, a Tor process of our own, the download handler, SOCKS and the dial socket."""
+"""Crawling over Tor: control port, our own Tor process, SOCKS connections, dial socket and download handler."""

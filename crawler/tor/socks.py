@@ -1,7 +1,7 @@
-"""Connections through Tor's SOCKS port for httpcore2: the handshake, the identity whose circuits are used, the stream.
+"""Connections through Tor's SOCKS port for httpcore2: the handshake, the choice of circuits, and the stream.
 
-Nothing here makes a socket; `crawler.tor.dial_socket` gives one that is connected to the SOCKS port. Names go to Tor
-as they are: nobody else is asked for them.
+This module creates no sockets; `crawler.tor.dial_socket` gives one that is connected to the SOCKS port. Host names are
+passed to Tor unchanged: no other resolver sees them.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from typing import Any
 
 import httpcore2
 
-from crawler.tor.errors import CIRCUIT, error_of, gone, slow
+from crawler.tor.errors import CIRCUIT_FAULTS, connect_timeout, error_for, tor_down
 from data.errors import TorDown
 
-# A Tor answers the greeting out of its own memory; one that does not is frozen.
+# Tor answers the greeting without using the network; a Tor that does not answer it in time is frozen.
 GREETING_SECONDS = 5.0
 BUFFER = 256 * 1024
 
 
-class Identity:
-    """Whose circuits a source uses: Tor keeps streams of different SOCKS users on different circuits.
+class CircuitIdentity:
+    """The SOCKS user of a source: Tor uses different circuits for different SOCKS users.
 
     Attributes:
-        epoch: counts the renewals.
+        epoch: how often the user name was changed to get new circuits.
     """
 
     def __init__(self, user: str, secret: str, *, renew_after: int) -> None:
+        """An identity that changes its user name after `renew_after` failures of circuits in a row."""
         self._user, self._secret, self._renew_after = user, secret, renew_after
         self.epoch = 0
         self._failed = 0
@@ -41,12 +42,12 @@ class Identity:
         user = f"{self._user}:{self.epoch}" if self.epoch else self._user
         return user.encode()[:255], self._secret.encode()[:255]
 
-    def worked(self) -> None:
-        """A connection came."""
+    def note_success(self) -> None:
+        """Count a connection that was made."""
         self._failed = 0
 
-    def failed(self, epoch: int) -> None:
-        """A circuit failed that was asked for at an epoch; after some in a row the next connection gets new circuits."""
+    def note_failure(self, epoch: int) -> None:
+        """Count a failed circuit that was requested in `epoch`; after `renew_after` in a row new circuits are used."""
         if epoch != self.epoch:
             return
         self._failed += 1
@@ -55,13 +56,13 @@ class Identity:
 
 
 class SocksStream(httpcore2.AsyncNetworkStream):
-    """A connection to a site, through Tor."""
+    """A connection to a site through Tor."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """The next bytes, none at the end."""
+        """The next bytes; b"" at the end."""
         try:
             async with asyncio.timeout(timeout):
                 return await self._reader.read(max_bytes)
@@ -71,7 +72,7 @@ class SocksStream(httpcore2.AsyncNetworkStream):
             raise httpcore2.ReadError from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Hand all bytes to the kernel, or nearly all."""
+        """Send all bytes; a few may still wait in the buffer on return."""
         if not buffer:
             return
         try:
@@ -84,7 +85,7 @@ class SocksStream(httpcore2.AsyncNetworkStream):
             raise httpcore2.WriteError from error
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._writer.close()
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
@@ -93,7 +94,7 @@ class SocksStream(httpcore2.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
-        """The same connection, encrypted."""
+        """The same connection, encrypted with TLS."""
         try:
             async with asyncio.timeout(timeout):
                 await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
@@ -106,126 +107,131 @@ class SocksStream(httpcore2.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """`ssl_object`, and `is_readable`: whether an idle connection has ended."""
+        """The value of `ssl_object` or `is_readable` (whether an idle connection has ended); None for all other names."""
         if info == "ssl_object":
             return self._writer.get_extra_info("ssl_object")
         if info == "is_readable":
             return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
-        # neither end of it is the site: its address is known to Tor alone
+        # There is no peer address: only Tor knows the address of the site.
         return None
 
 
 class TorBackend(httpcore2.AsyncNetworkBackend):
-    """Makes every connection through Tor, for there is nothing else it could make one with.
+    """Makes every connection through Tor: it has no other way to make one.
 
     Args:
-        dial: gives a socket that is connected to the SOCKS port; raises TorDown.
-        identity: whose circuits.
-        pause: seconds between tries while Tor is away.
-        patience: seconds for which a Tor that went away is waited for.
-        stays_down: called once when it did not come back.
+        dial: returns a socket that is connected to the SOCKS port; raises TorDown.
+        identity: decides which circuits are used.
+        max_wait: seconds to wait for a Tor that cannot be reached.
+        on_give_up: called when Tor did not come back within `max_wait`.
+        retry_seconds: pause between attempts meanwhile.
     """
 
     def __init__(
         self,
         dial: Callable[[], Awaitable[socket]],
-        identity: Identity,
+        identity: CircuitIdentity,
         *,
-        patience: float,
-        stays_down: Callable[[TorDown], None],
-        pause: float = 0.5,
+        max_wait: float,
+        on_give_up: Callable[[TorDown], None],
+        retry_seconds: float = 0.5,
     ) -> None:
         self._dial, self._identity = dial, identity
-        self._patience, self._pause, self._stays_down = patience, pause, stays_down
-        self._away_since: float | None = None
+        self._max_wait, self._retry_seconds, self._on_give_up = max_wait, retry_seconds, on_give_up
+        self._down_since: float | None = None
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
         timeout: float | None = None,
-        local_address: str | None = None,  # noqa: ARG002 - the interface's
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - the interface's
+        local_address: str | None = None,  # noqa: ARG002 - part of httpcore2's interface
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - part of httpcore2's interface
     ) -> httpcore2.AsyncNetworkStream:
         """A connection to a site.
 
         Raises:
-            TorDown, TorFailed, TorRefused: there is none.
+            TorDown: Tor cannot be used.
+            TorFailed, TorRefused: Tor did not reach the site; a later attempt may succeed (TorFailed) or cannot.
         """
-        reader, writer = await self._greeted()
+        reader, writer = await self._authenticated()
         epoch = self._identity.epoch
-        longest = timeout or 60.0
+        seconds = timeout or 60.0
         code = None
         try:
-            async with asyncio.timeout(longest):
+            async with asyncio.timeout(seconds):
                 writer.write(b"\x05\x01\x00" + _address(host) + port.to_bytes(2, "big"))
-                code = await _reply(reader)
+                code = await _read_reply(reader)
         except TimeoutError as error:
-            self._identity.failed(epoch)
-            raise slow(longest) from error
+            self._identity.note_failure(epoch)
+            raise connect_timeout(seconds) from error
         except (OSError, EOFError) as error:
-            raise gone("Tor ended the connection before it answered") from error
+            raise tor_down("Tor closed the connection before it answered") from error
         finally:
             if code != 0:
                 writer.close()
         if code:
-            if code in CIRCUIT:
-                self._identity.failed(epoch)
-            raise error_of(code)
-        self._identity.worked()
+            if code in CIRCUIT_FAULTS:
+                self._identity.note_failure(epoch)
+            raise error_for(code)
+        self._identity.note_success()
         return SocksStream(reader, writer)
 
     async def connect_unix_socket(
         self,
-        path: str,  # noqa: ARG002 - the interface's
-        timeout: float | None = None,  # noqa: ARG002 - the interface's
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - the interface's
+        path: str,  # noqa: ARG002 - part of httpcore2's interface
+        timeout: float | None = None,  # noqa: ARG002 - part of httpcore2's interface
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - part of httpcore2's interface
     ) -> httpcore2.AsyncNetworkStream:
-        """Never."""
-        raise gone("a Unix socket is no road to a site")
+        """Always raises TorDown: no site is reached over a Unix socket."""
+        raise tor_down("sites are never contacted over a Unix socket")
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for some seconds."""
         await asyncio.sleep(seconds)
 
-    async def _greeted(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the SOCKS port that took our identity; waits for a Tor that is away."""
+    async def _authenticated(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the SOCKS port that accepted our identity; waits for a Tor that cannot be reached."""
         clock = asyncio.get_running_loop().time
         while True:
             try:
-                greeted = await self._greet(await self._dial())
+                connection = await self._authenticate(await self._dial())
             except TorDown as error:
-                if self._away_since is None:
-                    self._away_since = clock()
-                if clock() - self._away_since >= self._patience:
-                    self._stays_down(error)
+                if self._down_since is None:
+                    self._down_since = clock()
+                if clock() - self._down_since >= self._max_wait:
+                    self._on_give_up(error)
                     raise
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(self._retry_seconds)
             else:
-                self._away_since = None
-                return greeted
+                self._down_since = None
+                return connection
 
-    async def _greet(self, sock: socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _authenticate(self, sock: socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(sock=sock, limit=BUFFER)
         user, password = self._identity.credentials()
         try:
             async with asyncio.timeout(GREETING_SECONDS):
-                # only with a name, so that no other source's circuits are ever used
+                # Only authentication by user name is offered, so that circuits of other sources are never used.
                 writer.write(b"\x05\x01\x02")
                 choice = await reader.readexactly(2)
                 if choice[0] != 5:
-                    raise gone("what answers at Tor's SOCKS address is no SOCKS port (an HTTP proxy?)")
+                    raise tor_down(
+                        "Tor's SOCKS address is not a SOCKS port: it answers with another protocol (HTTP proxy?)"
+                    )
                 if choice[1] != 2:
-                    raise gone("the SOCKS port takes no user names: it is no Tor, or one that mixes circuits")
+                    raise tor_down(
+                        "the SOCKS port accepts no user names: it is not a Tor, or one that shares circuits between users"
+                    )
                 writer.write(b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password)
                 if (await reader.readexactly(2))[1] != 0:
-                    raise gone("the SOCKS port refuses our user name")
+                    raise tor_down("the SOCKS port refuses our user name")
         except TimeoutError as error:
             writer.close()
-            raise gone("Tor is frozen: its SOCKS port takes connections and says nothing") from error
+            raise tor_down("Tor is frozen: its SOCKS port accepts connections, but does not answer") from error
         except (OSError, EOFError) as error:
             writer.close()
-            raise gone("Tor's SOCKS port ended the connection at once") from error
+            raise tor_down("Tor's SOCKS port closed the connection at once") from error
         except BaseException:
             writer.close()
             raise
@@ -233,7 +239,7 @@ class TorBackend(httpcore2.AsyncNetworkBackend):
 
 
 def _address(host: str) -> bytes:
-    """The address as SOCKS writes it: numbers as numbers, all else as a name that Tor has to resolve."""
+    """The address as SOCKS encodes it: an IP address in binary form, anything else as a name for Tor to resolve."""
     try:
         number = ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -242,10 +248,10 @@ def _address(host: str) -> bytes:
     return (b"\x01" if number.version == 4 else b"\x04") + number.packed
 
 
-async def _reply(reader: asyncio.StreamReader) -> int:
+async def _read_reply(reader: asyncio.StreamReader) -> int:
     version, code, _, kind = await reader.readexactly(4)
     if version != 5:
-        raise gone("what answers at Tor's SOCKS address is no SOCKS port")
+        raise tor_down("Tor's SOCKS address is not a SOCKS port")
     length = {1: 4, 4: 16}.get(kind)
     if length is None:
         length = (await reader.readexactly(1))[0]
@@ -253,25 +259,26 @@ async def _reply(reader: asyncio.StreamReader) -> int:
     return int(code)
 
 
-async def probe(sock: socket, seconds: float = GREETING_SECONDS) -> int:
-    """The code that a SOCKS port gives for an address that cannot be one: 0xF6 from a Tor that says all it knows.
+async def probe_socks_port(sock: socket, seconds: float = GREETING_SECONDS) -> int:
+    """The reply code of a SOCKS port for an invalid onion address: 0xF6 from a Tor with ExtendedErrors.
 
-    Tor sees at once that the checksum is wrong; nothing goes out for it.
+    Tor sees at once that the checksum is wrong, and sends nothing over the network.
 
     Raises:
-        TorDown: it is no Tor, or does not answer.
+        TorDown: it is not a Tor, or does not answer.
     """
 
     async def dial() -> socket:
         return sock
 
-    backend = TorBackend(dial, Identity("tocsin-doctor", "x", renew_after=1), patience=0, stays_down=lambda _: None)
-    reader, writer = await backend._greeted()
+    identity = CircuitIdentity("tocsin-doctor", "x", renew_after=1)
+    backend = TorBackend(dial, identity, max_wait=0, on_give_up=lambda _: None)
+    reader, writer = await backend._authenticated()
     try:
         async with asyncio.timeout(seconds):
             writer.write(b"\x05\x01\x00" + _address("a" * 56 + ".onion") + b"\0\x50")
-            return await _reply(reader)
+            return await _read_reply(reader)
     except (TimeoutError, OSError, EOFError) as error:
-        raise gone("Tor does not answer in time") from error
+        raise tor_down("Tor did not answer in time") from error
     finally:
         writer.close()

@@ -1,4 +1,4 @@
-"""The road over Tor: Scrapy's handler on httpx2 behind the allow-list, with no other way out than Tor's SOCKS port."""
+"""The download handler for sources over Tor: Scrapy's httpx2 handler behind the allow-list, through SOCKS only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scrapy.exceptions import ResponseDataLossError
 from scrapy.http import Headers, Response
 from scrapy.utils._download_handlers import NullCookieJar
 
-from crawler.tor.dial_socket import Dialler
-from crawler.tor.socks import Identity, TorBackend
+from crawler.tor.dial_socket import DialClient
+from crawler.tor.socks import CircuitIdentity, TorBackend
 from crawler.transport.allow_list import RequestRefused, require_allowed
 from crawler.transport.errors import trouble_of
 from crawler.transport.streamed_httpx import StreamingHttpxMixin
@@ -22,7 +22,7 @@ from data.errors import ConfigError, TorDown
 
 
 class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
-    """Every request of the process, whoever made it, passes here last; nothing in the process knows another way."""
+    """The last step of every request of the process; its connections go through Tor's SOCKS port only."""
 
     experimental = False
 
@@ -32,27 +32,28 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
         tor = settings.getdict("TOCSIN_TOR")
         self._spider = cast("Any", crawler.spider)
         self._retries = settings.getint("RETRY_TIMES")
-        self._dialler = Dialler(self._spider.dial_socket)
+        self._dial_client = DialClient(self._spider.dial_socket)
         self._backend = TorBackend(
-            self._dialler.connect,
-            Identity(tor["user"], tor["secret"], renew_after=int(tor["renew_after"])),
-            patience=float(tor["patience"]),
-            stays_down=self._stays_down,
+            self._dial_client.connect,
+            CircuitIdentity(tor["user"], tor["secret"], renew_after=int(tor["renew_after"])),
+            max_wait=float(tor["patience"]),
+            on_give_up=self._stop_crawl,
         )
         super().__init__(crawler)
 
-    def _stays_down(self, error: TorDown) -> None:
-        # no request of this crawl will be answered: those that wait stay due
+    def _stop_crawl(self, error: TorDown) -> None:
+        # No further request of this crawl can succeed: posts that were not read stay due.
         self._spider.stop(trouble_of(error))
 
     def _make_client(self, proxy_url: str | None = None) -> Any:
         if proxy_url:
-            raise RequestRefused("a proxy is never used on the road over Tor")
+            raise RequestRefused("connections over Tor never use another proxy")
         transport = httpx2.AsyncHTTPTransport(verify=self._ssl_context, trust_env=False, limits=self._limits)
         if not isinstance(transport._pool, httpcore2.AsyncConnectionPool):
-            # another httpx2: what it connects with is not known, so that nothing may
+            # Another version of httpx2: since we do not know how it connects, it may not connect at all.
             raise ConfigError(
-                "this version of httpx2 keeps its connections elsewhere; nothing is crawled over Tor with it"
+                "this version of httpx2 is not supported: crawls over Tor cannot replace its connections",
+                hint="install the version that Tocsin requires",
             )
         transport._pool = httpcore2.AsyncConnectionPool(
             ssl_context=self._ssl_context,
@@ -62,7 +63,7 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
             network_backend=self._backend,
         )
         client = httpx2.AsyncClient(
-            # never kept: a site must not know a crawl again
+            # Cookies are never kept: a site must not recognise a crawl.
             cookies=NullCookieJar(),
             transport=transport,
             trust_env=False,
@@ -72,24 +73,24 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
         return client
 
     async def download_request(self, request: Request) -> Response:
-        """The response; raises Refused without having asked anybody, not even Tor."""
+        """The response; raises RequestRefused before anything is sent, even to Tor."""
         require_allowed(request.url, self._allowed, over_tor=True)
         if request.meta.get("proxy"):
-            raise RequestRefused("a proxy is never used on the road over Tor")
+            raise RequestRefused("connections over Tor never use another proxy")
         response = await super().download_request(request)
         if "dataloss" in response.flags and request.meta.get("retry_times", 0) < self._retries:
-            # circuits break now and then; once more brings the whole
+            # Circuits break now and then: a retry usually brings the whole body.
             raise ResponseDataLossError
         return response
 
     async def close(self) -> None:
-        """Close all connections, and ask for no more."""
+        """Close all connections and request no more."""
         await super().close()
-        self._dialler.close()
+        self._dial_client.close()
 
     @staticmethod
     def _build_base_response_args(response: Any, request: Request, headers: Headers) -> Any:
-        # where the site is, only Tor knows
+        # Only Tor knows the IP address of the site, and TLS certificates are not recorded.
         return {
             "status": response.status_code,
             "url": request.url,
@@ -100,4 +101,4 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
         }
 
     def _log_tls_info(self, response: Any, request: Request) -> None:
-        """Nothing."""
+        """Does nothing: TLS details are not logged."""

@@ -179,7 +179,7 @@ def renew(home: Home, name: str) -> None:
     road = road_of(home, home.settings())
     if road.control is None:
         raise ConfigError("Tor's control port is not declared", hint="write  control = …  under [tor]")
-    closed = control_port.renew(road.control, road.password, name)
+    closed = control_port.close_circuits(road.control, road.password, name)
     click.echo(f"{closed} circuits of {name} were closed")
 
 

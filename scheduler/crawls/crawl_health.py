@@ -15,7 +15,7 @@ from data.model import EventKind
 from data.sources.definition_sections import HealthSection
 
 # These say by themselves that we are blind; anything else may be a bad minute of the site.
-CERTAIN = errors.CERTAIN | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
+CERTAIN = errors.PERMANENT_CODES | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
 
 # Tor itself is not there: the runner tells it once for all sources.
 TOR_DOWN = "tor_down"

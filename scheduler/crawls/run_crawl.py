@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.control_frames import NO_RULES, EndFrame, IncidentRules, Job, JobLimits
 from crawler.process.examiner_client import ExaminerProcess
-from crawler.tor.dial_socket import DialServer, pair
+from crawler.tor.dial_socket import DialServer, dial_socket_pair
 from data.case.incidents import incident_of, read_incidents, read_rule_files
 from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDown
 from data.model import Incident
@@ -236,7 +236,7 @@ class _Crawl:
         dial: socket.socket | None = None
         dials: DialServer | None = None
         if self.over_tor:
-            ours, dial = pair()
+            ours, dial = dial_socket_pair()
             dials = DialServer(ours, self.road.socks)
         process = await CrawlProcess.start(samples, dial, alone=self.alone)
         renewing = asyncio.create_task(self._renew(process))

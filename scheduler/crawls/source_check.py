@@ -11,7 +11,7 @@ from typing import Any
 
 from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.control_frames import DONE, NO_RULES, EndFrame, Job, JobLimits, RowsFrame
-from crawler.tor.dial_socket import DialServer, pair
+from crawler.tor.dial_socket import DialServer, dial_socket_pair
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
@@ -86,7 +86,7 @@ async def _look(
     dial: socket.socket | None = None
     dials: DialServer | None = None
     if road is not None:
-        ours, dial = pair()
+        ours, dial = dial_socket_pair()
         dials = DialServer(ours, road.socks)
     process = await CrawlProcess.start([], dial, alone=True)
     shown = RowsFrame(posts=(), problems=(), rows=0, dropped=0)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from crawler.fetching.scrapy_settings import over_tor
 from crawler.tor import control_port
-from crawler.tor.dial_socket import connect
-from crawler.tor.own_tor import OwnTor
+from crawler.tor.dial_socket import connect_to
+from crawler.tor.tor_process import TorProcess
 from data.errors import ConfigError, TorDown
 from data.settings.endpoint import Endpoint
 from data.settings.home import Home
@@ -31,10 +31,10 @@ class TorRoad:
     def __init__(self, home: Home, settings: TorSettings) -> None:
         self.settings, self._home = settings, home
         self._connecting_since: float | None = None
-        self.own: OwnTor | None = None
+        self.own: TorProcess | None = None
         self.control: Endpoint | None = Endpoint.parse(settings.control) if settings.control else None
         if settings.mode == "own":
-            self.own = OwnTor(home.path / "tor", program=settings.program, extra=settings.torrc)
+            self.own = TorProcess(home.path / "tor", program=settings.program, extra=settings.torrc)
             self.socks, self.control = self.own.socks, self.own.control
         else:
             self.socks = Endpoint.parse(settings.socks or SYSTEM_SOCKS)
@@ -53,10 +53,10 @@ class TorRoad:
             TorDown: it does not answer.
         """
         # 3 MB that only crawls over Tor need
-        from crawler.tor.socks import probe
+        from crawler.tor.socks import probe_socks_port
 
         try:
-            return await probe(await connect(self.socks))
+            return await probe_socks_port(await connect_to(self.socks))
         except OSError as error:
             raise TorDown(f"Tor does not run: nobody takes connections at {self.socks}", hint=self.hint()) from error
 
@@ -130,7 +130,7 @@ class TorRoad:
         if self.own is None:
             return False
         if not self.own.alive and not self.socks_taken():
-            self.own.ensure()
+            self.own.ensure_running()
         return self.own.alive
 
     def socks_taken(self) -> bool:
@@ -146,7 +146,7 @@ class TorRoad:
         return True
 
     def _explained(self, error: TorDown) -> TorDown:
-        if self.own is not None and not self.own.alive and (said := self.own.last_words()):
+        if self.own is not None and not self.own.alive and (said := self.own.last_log_lines()):
             return TorDown(f"our own Tor ended: {said}", hint=self.hint())
         return TorDown(str(error), hint=error.hint or self.hint())
 
@@ -155,8 +155,8 @@ class TorRoad:
         if self.control is None:
             return None
         try:
-            return await asyncio.to_thread(control_port.health, self.control, self.password)
-        except control_port.ControlFailed:
+            return await asyncio.to_thread(control_port.read_health, self.control, self.password)
+        except control_port.ControlPortError:
             # the crawls go without it; doctor tells
             return None
 
@@ -166,7 +166,7 @@ class TorRoad:
         Raises:
             ConfigError: there are keys, and no control port that takes them.
         """
-        keys = control_port.read_keys(self._home.onion_key_path(definition.name))
+        keys = control_port.read_onion_keys(self._home.onion_key_path(definition.name))
         if not keys:
             return
         if self.control is None:
@@ -175,8 +175,8 @@ class TorRoad:
                 hint="write  control = …  under [tor]",
             )
         try:
-            await asyncio.to_thread(control_port.add_keys, self.control, self.password, keys)
-        except control_port.ControlFailed as error:
+            await asyncio.to_thread(control_port.add_onion_keys, self.control, self.password, keys)
+        except control_port.ControlPortError as error:
             raise ConfigError(f"{definition.name}'s key does not reach Tor: {error}", hint=error.hint) from error
 
     def crawl_settings(self, definition: Definition, *, crawl: str, post_key: bytes, failures: int) -> dict[str, Any]:

@@ -49,9 +49,9 @@ def report(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
     if road.control is None:
         return value
     try:
-        health = control_port.health(road.control, road.password)
-        circuits = control_port.circuits(road.control, road.password)
-    except control_port.ControlFailed as error:
+        health = control_port.read_health(road.control, road.password)
+        circuits = control_port.read_circuits(road.control, road.password)
+    except control_port.ControlPortError as error:
         return {**value, "warnings": [str(error)]}
     names = {each.name for each in definitions}
     users = Counter(circuit.user.split(":")[0] for circuit in circuits)
@@ -109,8 +109,8 @@ def _control(road: TorRoad) -> Iterator[Check]:
         )
         return
     try:
-        health = control_port.health(road.control, road.password)
-    except control_port.ControlFailed as error:
+        health = control_port.read_health(road.control, road.password)
+    except control_port.ControlPortError as error:
         if road.own is None:
             yield Check("tor control", "warning", str(error), error.hint or "correct [tor] control")
         return
@@ -146,7 +146,7 @@ def _keys(home: Home, definition: Definition, road: TorRoad) -> Iterator[Check]:
 
     path = home.onion_key_path(definition.name)
     try:
-        keys = control_port.read_keys(path)
+        keys = control_port.read_onion_keys(path)
     except KeyFileError as error:
         yield Check("onion key", "wrong", str(error), error.hint)
         return

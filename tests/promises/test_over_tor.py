@@ -1,4 +1,4 @@
-"""Sources over Tor, whole: onion services crawled into hits and an alert, each failure told with its end, circuits kept apart."""
+"""Sources over Tor from end to end: hits and an alert, the report and end of each failure, separate circuits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from crawler.tor import control_port, own_tor
-from crawler.tor.own_tor import OwnTor
+from crawler.tor import control_port, tor_process
+from crawler.tor.tor_process import TorProcess
 from data.errors import ConfigError
 from data.model import EventKind
 from data.settings.endpoint import Endpoint
@@ -59,7 +59,7 @@ def key_file(watch: Watch, source: str, host: str, private: bytes) -> None:
 
 
 def client_key() -> tuple[bytes, str]:
-    """The private key, and the public one as a service is told of it."""
+    """A private key, and its public key in the form that a service is configured with."""
     made = X25519PrivateKey.generate()
     return made.private_bytes_raw(), base64.b32encode(made.public_key().public_bytes_raw()).decode().rstrip("=")
 
@@ -67,8 +67,8 @@ def client_key() -> tuple[bytes, str]:
 # --- failures ----------------------------------------------------------------------------------------------------
 
 
-def test_each_way_to_fail_has_its_words_its_event_and_its_end(watch, tor_network, site):
-    """Eight ways in which a site over Tor is not reached, each mended afterwards."""
+def test_each_kind_of_failure_has_its_own_message_its_event_and_its_recovery(watch, tor_network, site):
+    """Eight reasons why a site over Tor cannot be reached, each of them fixed afterwards."""
     watch.configure(tor_network.client.folder)
     site.posts("/a")
     good = tor_network.publish(site.port)
@@ -95,9 +95,9 @@ def test_each_way_to_fail_has_its_words_its_event_and_its_end(watch, tor_network
         "nameless": (f"http://nobody.invalid:{site.port}/", "tor-host-unreachable"),
         "late": (f"{late.url}/", "timeout"),
     }
-    # the way to the site that is late is there before: how long a private network takes to find one is not its lateness
+    # The slow site is crawled once before, so that the time for building circuits does not count as its slowness.
     watch.source("late", LISTING, url=places["late"][0])
-    assert [result.state for result in watch.patiently("late")] == ["done"]
+    assert [result.state for result in watch.crawl_with_retries("late")] == ["done"]
     slow.hold.clear()
     for name, (url, _) in places.items():
         watch.source(name, LISTING + ("timeout: 5s\n" if name == "late" else ""), url=url)
@@ -106,9 +106,9 @@ def test_each_way_to_fail_has_its_words_its_event_and_its_end(watch, tor_network
         assert results[name].state == "failed", name
         assert results[name].error, name
         assert watch.states(name) == {EventKind.SOURCE_SILENT: code}, (name, results[name].error)
-    assert len({result.error for result in results.values()}) == len(places), "each in words of its own"
+    assert len({result.error for result in results.values()}) == len(places), "each has a message of its own"
 
-    # mended: each state ends with an event
+    # After the fix each state ends with an event.
     tor_network.publish(site.port, key=unpublished.key)
     key_file(watch, "locked", locked.host, private)
     key_file(watch, "mistaken", mistaken.host, private)
@@ -120,13 +120,13 @@ def test_each_way_to_fail_has_its_words_its_event_and_its_end(watch, tor_network
     back.posts("/a")
     with socket.create_server(("127.0.0.1", empty)) as relay:
         threading.Thread(target=forward, args=(relay, back.port), daemon=True).start()
-        # Tor asks the same directories for a descriptor only once in a while: another one has not asked yet
+        # Tor asks a directory for the same descriptor only once in a while; a fresh client has not asked yet.
         fresh = tor_network.another_client("fresh")
         fresh.start()
         wait_for("the client", fresh.bootstrapped, 20)
         watch.configure(fresh.folder)
-        # what was published just now is not at every directory yet
-        results = {result.source: result for result in watch.patiently(*places)}
+        # Descriptors that were published just now have not reached every directory yet.
+        results = {result.source: result for result in watch.crawl_with_retries(*places)}
     for name in places:
         assert results[name].state == "done", (name, results[name].error)
         assert watch.states(name) == {}
@@ -137,7 +137,7 @@ def test_each_way_to_fail_has_its_words_its_event_and_its_end(watch, tor_network
 
 
 def forward(server: socket.socket, port: int) -> None:
-    """Serve a few requests of a listening socket from another port."""
+    """Forward a few connections of a listening socket to another port."""
 
     def one(incoming: socket.socket) -> None:
         with incoming, socket.create_connection(("127.0.0.1", port)) as outgoing:
@@ -158,11 +158,11 @@ def pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
     except OSError:
-        # the other direction ended it
+        # The other direction closed the connection.
         return
 
 
-def test_a_tor_that_is_absent_frozen_or_no_tor_is_one_state_of_all_sources(watch, tor_network, site, tmp_path):
+def test_an_absent_frozen_or_wrong_tor_is_one_state_for_all_sources(watch, tor_network, site, tmp_path):
     site.posts("/a")
     onion = tor_network.publish(site.port)
     for name in ("one", "two"):
@@ -176,22 +176,24 @@ def test_a_tor_that_is_absent_frozen_or_no_tor_is_one_state_of_all_sources(watch
         assert [result.state for result in results] == ["failed", "failed"]
         assert all(words in result.error for result in results), results
         assert watch.states("") == {EventKind.TOR_DOWN: watch.states("")[EventKind.TOR_DOWN]}
-        assert not {EventKind.SOURCE_SILENT} & set(watch.states("one")), "Tor's fault is not the source's"
-        assert site.asked == [], "nothing fell back"
+        assert not {EventKind.SOURCE_SILENT} & set(watch.states("one")), (
+            "a failure of Tor is not reported as one of the source"
+        )
+        assert site.asked == [], "no direct connection was made instead"
 
     def up() -> None:
-        results = watch.patiently("one", "two")
+        results = watch.crawl_with_retries("one", "two")
         assert [result.state for result in results] == ["done", "done"], (results, own.tail())
         assert watch.states("") == {}
         site.asked.clear()
 
     before = len(watch.store.events.latest(kind="tor_down"))
-    down("does not run")
+    down("is not running")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(own.socks))
         server.listen()
         threading.Thread(target=answer_http, args=(server,), daemon=True).start()
-        down("no SOCKS port")
+        down("not a SOCKS port")
     own.socks.unlink()
     own.start()
     wait_for("the client", own.bootstrapped, 20)
@@ -202,10 +204,8 @@ def test_a_tor_that_is_absent_frozen_or_no_tor_is_one_state_of_all_sources(watch
     os.kill(own.process.pid, signal.SIGCONT)
     up()
     own.kill()
-    down("does not run")
-    assert len(watch.store.events.latest(kind="tor_down")) - before == 3, (
-        "one event for each time, whatever the reasons"
-    )
+    down("is not running")
+    assert len(watch.store.events.latest(kind="tor_down")) - before == 3, "one event per outage, whatever its reasons"
     own.start()
     wait_for("the client", own.bootstrapped, 20)
     up()
@@ -223,7 +223,7 @@ def answer_http(server: socket.socket) -> None:
             incoming.sendall(b"HTTP/1.0 501 Tor is not an HTTP Proxy\r\n\r\n")
 
 
-def test_a_tor_that_restarts_in_mid_crawl_is_waited_for(watch, tor_network, site):
+def test_a_crawl_waits_for_a_tor_that_restarts(watch, tor_network, site):
     site.posts(*(f"/post/{number}" for number in range(120)))
     onion = tor_network.publish(site.port)
     fragile = tor_network.another_client("restarted")
@@ -251,7 +251,7 @@ def test_a_tor_that_restarts_in_mid_crawl_is_waited_for(watch, tor_network, site
     assert set(site.paths()) == {"/", *(f"/post/{number}" for number in range(120))}
 
 
-def test_a_tor_that_dies_in_mid_crawl_leaves_the_rest_due(watch, tor_network, site):
+def test_posts_stay_due_if_tor_ends_during_a_crawl(watch, tor_network, site):
     site.posts(*(f"/post/{number}" for number in range(60)))
     onion = tor_network.publish(site.port)
     fragile = tor_network.another_client("dying")
@@ -281,15 +281,15 @@ def test_a_tor_that_dies_in_mid_crawl_leaves_the_rest_due(watch, tor_network, si
             break
     fragile.stop()
     assert again.state == "done", again
-    assert examined == 60, "nothing lost, nothing doubled"
+    assert examined == 60, "no post is lost or examined twice"
     assert watch.states("") == {}
 
 
 # --- circuits ----------------------------------------------------------------------------------------------------
 
 
-def test_sources_have_circuits_of_their_own_until_they_are_renewed(watch, tor_network, site):
-    """Told by Tor itself, through its control port."""
+def test_each_source_has_circuits_of_its_own_until_they_are_renewed(watch, tor_network, site):
+    """The circuits are read from Tor itself, through its control port."""
     site.posts("/a")
     watch.configure(tor_network.client.folder)
     for name in ("alpha", "beta"):
@@ -298,10 +298,10 @@ def test_sources_have_circuits_of_their_own_until_they_are_renewed(watch, tor_ne
     control = Endpoint(path=str(tor_network.client.control))
 
     def used(name: str) -> set[str]:
-        return {each.id for each in control_port.circuits(control) if each.user.split(":")[0] == name}
+        return {each.id for each in control_port.read_circuits(control) if each.user.split(":")[0] == name}
 
     def crawl() -> tuple[set[str], set[str], set[str]]:
-        assert [result.state for result in watch.patiently("alpha", "beta", "gamma")] == ["done"] * 3
+        assert [result.state for result in watch.crawl_with_retries("alpha", "beta", "gamma")] == ["done"] * 3
         return used("alpha"), used("beta"), used("gamma")
 
     alpha, beta, gamma = crawl()
@@ -312,32 +312,32 @@ def test_sources_have_circuits_of_their_own_until_they_are_renewed(watch, tor_ne
     assert again[0] >= alpha, "kept"
     assert again[1] >= beta, "kept"
     assert not again[0] & again[1]
-    assert again[2] - gamma, "asked for new ones with each crawl"
-    said = must(watch.home.path, "source", "renew", "alpha")
-    assert f"{len(again[0])} circuits of alpha were closed" in said
+    assert again[2] - gamma, "`circuits: crawl` gets new ones with each crawl"
+    output = must(watch.home.path, "source", "renew", "alpha")
+    assert f"{len(again[0])} circuits of alpha were closed" in output
     renewed = crawl()
     assert not renewed[0] & again[0], "renewed"
-    assert renewed[1] >= beta, "and the other's left alone"
+    assert renewed[1] >= beta, "and those of the other source are kept"
 
 
-# --- the whole way -----------------------------------------------------------------------------------------------
+# --- from end to end ---------------------------------------------------------------------------------------------
 
 
-def test_every_crawl_over_tor_looks_the_same(watch, tor_network, site):
+def test_every_crawl_over_tor_sends_the_same_headers(watch, tor_network, site):
     site.posts("/a")
     site.answers["/a"] = (200, {"Set-Cookie": "known=1", "ETag": '"x"'}, b"text")
     watch.configure(tor_network.client.folder)
     onion = tor_network.publish(site.port)
     for name in ("face-one", "face-two"):
         watch.source(name, LISTING, url=f"{onion.url}/")
-        watch.patiently(name)
-    faces = {tuple(headers.items()) for _, headers in site.asked}
-    assert len(faces) == 1, faces
-    face = dict(next(iter(faces)))
-    assert set(face) == {"host", "accept", "accept-language", "user-agent", "accept-encoding", "connection"} - {
-        name for name in ("connection",) if name not in face
+        watch.crawl_with_retries(name)
+    all_headers = {tuple(headers.items()) for _, headers in site.asked}
+    assert len(all_headers) == 1, all_headers
+    sent = dict(next(iter(all_headers)))
+    assert set(sent) == {"host", "accept", "accept-language", "user-agent", "accept-encoding", "connection"} - {
+        name for name in ("connection",) if name not in sent
     }
-    assert "Firefox" in face["user-agent"]
+    assert "Firefox" in sent["user-agent"]
 
 
 def test_mirrors_are_tried_in_turn(watch, tor_network, site):
@@ -347,11 +347,11 @@ def test_mirrors_are_tried_in_turn(watch, tor_network, site):
     alive = tor_network.publish(site.port)
     watch.configure(tor_network.client.folder, timeout="20s")
     watch.source("mirrored", LISTING + f"hosts: ['{dead.url}', '{alive.url}']\n", url="'{host}/'")
-    [result] = watch.patiently("mirrored")
+    [result] = watch.crawl_with_retries("mirrored")
     assert (result.state, result.examined) == ("done", 1), result
 
 
-def test_a_key_is_in_no_message_and_a_damaged_one_is_named_by_its_line(watch, tor_network, site):
+def test_an_onion_key_is_in_no_message_and_a_damaged_one_is_named_by_its_line(watch, tor_network, site):
     onion = tor_network.publish(site.port)
     watch.configure(tor_network.client.folder)
     watch.source("keyed", LISTING, url=f"{onion.url}/")
@@ -366,17 +366,17 @@ def test_a_key_is_in_no_message_and_a_damaged_one_is_named_by_its_line(watch, to
     assert "SECRET" not in result.error + result.hint
 
 
-def test_a_key_is_given_again_with_each_crawl_and_may_be_replaced(tor_network, site):
+def test_an_onion_key_can_be_added_again_and_replaced(tor_network, site):
     control = Endpoint(path=str(tor_network.client.control))
     host = tor_network.publish(site.port, wait=False).host
     for _ in range(2):
         key, _ = client_key()
         for _ in range(2):
-            # Tor answers 250 once, and 251 from then on
-            control_port.add_keys(control, None, [control_port.OnionKey(host.removesuffix(".onion"), key)])
+            # Tor answers 250 the first time and 251 from then on.
+            control_port.add_onion_keys(control, None, [control_port.OnionKey(host.removesuffix(".onion"), key)])
 
 
-def test_a_tor_of_our_own_is_started_used_and_ended(tmp_path, tor_network, site):
+def test_our_own_tor_is_started_used_and_ended(tmp_path, tor_network, site):
     site.posts("/a", "/b")
     onion = tor_network.publish(site.port)
     home = tmp_path / "home"
@@ -396,10 +396,10 @@ def test_a_tor_of_our_own_is_started_used_and_ended(tmp_path, tor_network, site)
     for path in (home / "tor").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0 or path.is_socket(), path
     kept = b"".join(path.read_bytes() for path in (home / "tor").rglob("*") if path.is_file())
-    assert onion.host.removesuffix(".onion").encode() not in kept, "Tor keeps nothing of where it was"
+    assert onion.host.removesuffix(".onion").encode() not in kept, "Tor stores no address of a site"
 
 
-def test_doctor_and_status_tell_how_tor_is(tmp_path, tor_network, site):
+def test_doctor_and_status_report_the_state_of_tor(tmp_path, tor_network, site):
     onion = tor_network.publish(site.port)
     home = tmp_path / "home"
     must(None, "init", home)
@@ -408,9 +408,9 @@ def test_doctor_and_status_tell_how_tor_is(tmp_path, tor_network, site):
     must(home, "source", "add", source)
     folder = tor_network.client.folder
     (home / "tocsin.toml").write_text(f"[tor]\nsocks = 'unix:{folder}/socks'\ncontrol = 'unix:{folder}/control'\n")
-    said = tocsin_json(home, "status")["tor"]
-    assert (said["state"], said["progress"]) == ("ok", 100)
-    assert said["version"].startswith("0.4.")
+    status = tocsin_json(home, "status")["tor"]
+    assert (status["state"], status["progress"]) == ("ok", 100)
+    assert status["version"].startswith("0.4.")
     settings = Home(home, {}).settings
     definitions = [complete_definition(load_source(home / "sources" / "site.yaml"))]
 
@@ -424,7 +424,7 @@ def test_doctor_and_status_tell_how_tor_is(tmp_path, tor_network, site):
 
 
 def archive(path: Path, dump: bytes, size: int) -> None:
-    """A tar of `size` bytes of nothing, and behind them a dump."""
+    """Write a tar file with a member of `size` zero bytes, followed by a dump."""
     with path.open("wb") as out:
         for name, length, content in (("padding.bin", size, b""), ("dump.csv", len(dump), dump)):
             header = tarfile.TarInfo(name)
@@ -435,8 +435,10 @@ def archive(path: Path, dump: bytes, size: int) -> None:
         out.truncate(out.tell() + 1024)
 
 
-def test_a_pastebin_and_a_large_archive_behind_onion_services_ring(watch, tor_network, pinnwand, nginx, tmp_path):
-    """The whole way: a paste found through a feed, and 200 MB whose transfer a crash of Tor breaks in the middle."""
+def test_a_pastebin_and_a_large_archive_behind_onion_services_cause_an_alert(
+    watch, tor_network, pinnwand, nginx, tmp_path
+):
+    """A paste is found through a feed, and a crash of Tor breaks the download of 200 MB in the middle."""
     dump = (watch.home.path.parent / "plant.csv").read_text()
     pastes, files = tor_network.publish(port_of(pinnwand.url)), tor_network.publish(port_of(nginx.url))
     paste = pinnwand.post("dump.csv", dump)
@@ -472,60 +474,58 @@ def test_a_pastebin_and_a_large_archive_behind_onion_services_ring(watch, tor_ne
 
 
 def is_open(name: str) -> bool:
-    """Whether some process has a file of that name open: a server that sends it has."""
+    """Whether some process has a file of that name open, as a server does while it sends the file."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             for link in (process / "fd").iterdir():
                 if str(link.readlink()).endswith(f"/{name}"):
                     return True
         except OSError:
-            # another user's, or gone
+            # The process belongs to another user, or has ended.
             continue
     return False
 
 
-def test_the_daemon_tells_when_tor_goes_and_comes(watch, tor_network, tmp_path):
+def test_the_daemon_reports_when_tor_goes_down_and_comes_back(watch, tor_network, tmp_path):
     watch.configure(tmp_path)
     watch.source("watched", LISTING, url="http://clear.test/")
 
-    async def look() -> dict[EventKind, str]:
+    async def states_after_a_check() -> dict[EventKind, str]:
         daemon = Daemon(watch.home)
         daemon._load_sources()
         await daemon.check_tor()
         daemon.store.close()
         return watch.states("")
 
-    told = len(watch.store.events.latest(kind="tor_down"))
-    assert "does not run" in asyncio.run(look())[EventKind.TOR_DOWN]
-    assert "does not run" in asyncio.run(look())[EventKind.TOR_DOWN]
-    assert len(watch.store.events.latest(kind="tor_down")) == told + 1
+    before = len(watch.store.events.latest(kind="tor_down"))
+    assert "is not running" in asyncio.run(states_after_a_check())[EventKind.TOR_DOWN]
+    assert "is not running" in asyncio.run(states_after_a_check())[EventKind.TOR_DOWN]
+    assert len(watch.store.events.latest(kind="tor_down")) == before + 1
     watch.configure(tor_network.client.folder)
-    assert EventKind.TOR_DOWN not in asyncio.run(look())
+    assert EventKind.TOR_DOWN not in asyncio.run(states_after_a_check())
     assert watch.events("", EventKind.RECOVERED)
 
 
-def test_a_tor_of_our_own_that_dies_is_started_again_and_a_broken_one_is_not_in_a_loop(
-    tmp_path, tor_network, monkeypatch
-):
+def test_our_own_tor_is_restarted_after_a_crash_but_not_in_a_loop(tmp_path, tor_network, monkeypatch):
     lines = tmp_path / "private-network"
     lines.write_text(tor_network.torrc_for_own())
-    own = OwnTor(tmp_path / "tor", extra=str(lines))
-    own.ensure()
+    own = TorProcess(tmp_path / "tor", extra=str(lines))
+    own.ensure_running()
     wait_for("our own Tor", lambda: Path(own.socks.path).exists() and own.alive, 20)
     assert own._process is not None
     os.kill(own._process.pid, signal.SIGKILL)
     wait_for("its end", lambda: not own.alive, 5)
-    own.ensure()
-    assert own.starts == 1, "not at once"
-    monkeypatch.setattr(own_tor, "AGAIN_SECONDS", 0.0)
-    own.ensure()
+    own.ensure_running()
+    assert own.starts == 1, "it is not restarted at once"
+    monkeypatch.setattr(tor_process, "RESTART_SECONDS", 0.0)
+    own.ensure_running()
     assert own.alive
     assert own.starts == 2
     own.stop()
     assert not own.alive
     lines.write_text("NoSuchOption 1\n")
-    own.ensure()
+    own.ensure_running()
     wait_for("its end", lambda: not own.alive, 5)
-    assert "NoSuchOption" in own.last_words() or "Failed to parse" in own.last_words()
+    assert "NoSuchOption" in own.last_log_lines() or "Failed to parse" in own.last_log_lines()
     with pytest.raises(ConfigError, match="cannot be started"):
-        OwnTor(tmp_path / "none", program="no-such-tor").ensure()
+        TorProcess(tmp_path / "none", program="no-such-tor").ensure_running()

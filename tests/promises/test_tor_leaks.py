@@ -1,4 +1,4 @@
-"""P4, counted by the kernel: a source over Tor sends no packet beside it, whatever the site says and however Tor is."""
+"""P4, measured by the kernel: a source over Tor sends no packet outside Tor, whatever the site or Tor do."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 ROOT = Path(__file__).parents[2]
 REQUESTS = 10_000
-# robots.txt is asked for as well
-OBEYS = LISTING.replace("robots: {{ignore: a test}}\n", "")
+# A listing for which robots.txt is requested as well.
+OBEYS_ROBOTS = LISTING.replace("robots: {{ignore: a test}}\n", "")
 FEED = "platform: feed\nurl: {url}\nvia: tor\n"
 GONE = """\
 platform: declared
@@ -44,8 +44,8 @@ REDIRECTS = (
 )  # fmt: skip
 
 
-def inside(tmp_path: Path, cases: list[dict]) -> dict:
-    """What the harness counted, in a network namespace of its own."""
+def run_harness(tmp_path: Path, cases: list[dict]) -> dict:
+    """The output of the harness, which runs in a network namespace of its own."""
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"folder": str(tmp_path), "cases": cases}))
     flags = ["--net"] if os.geteuid() == 0 else ["--net", "--map-root-user"]
@@ -60,8 +60,8 @@ def inside(tmp_path: Path, cases: list[dict]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def hostile(site: Site) -> None:
-    """A site that tries every way to lead a crawl elsewhere."""
+def make_hostile(site: Site) -> None:
+    """Make the site try every way of sending a crawl to another host."""
     headers = {
         "Onion-Location": "http://clear.example/",
         "Refresh": "0; url=http://clear.example/",
@@ -81,9 +81,9 @@ def hostile(site: Site) -> None:
     site.answers["/feed.xml"] = (200, {"Content-Type": "application/rss+xml"}, feed)
 
 
-def test_no_packet_leaves_beside_tor(tmp_path, tor_network, nginx):
+def test_no_packet_is_sent_outside_tor(tmp_path, tor_network, nginx):
     site, doomed = Site(), Site()
-    hostile(site)
+    make_hostile(site)
     doomed.posts(*(f"/post/{number}" for number in range(200)))
     onion, dying = tor_network.publish(site.port), tor_network.publish(doomed.port)
     (nginx.root / "leaks.json").write_text(json.dumps([{"id": str(number)} for number in range(REQUESTS)]))
@@ -95,7 +95,7 @@ def test_no_packet_leaves_beside_tor(tmp_path, tor_network, nginx):
     no_tor = tmp_path / "no-tor"
     no_tor.mkdir()
     hostiles = {
-        "links": OBEYS.format(url=f"{onion.url}/"),
+        "links": OBEYS_ROBOTS.format(url=f"{onion.url}/"),
         "based": LISTING.format(url=f"{onion.url}/based"),
         "feed": FEED.format(url=f"{onion.url}/feed.xml"),
         "named": LISTING.format(url=f"http://clear.test:{site.port}/ok"),
@@ -112,7 +112,7 @@ def test_no_packet_leaves_beside_tor(tmp_path, tor_network, nginx):
     http.listen()
     threading.Thread(target=answer_http, args=(http,), daemon=True).start()
     absent = {"folder": str(tmp_path / "absent"), "patience": "1s", "sources": hostiles}
-    found = inside(
+    found = run_harness(
         tmp_path,
         [
             {"name": "up", "folder": client, "sources": hostiles},
@@ -128,7 +128,7 @@ def test_no_packet_leaves_beside_tor(tmp_path, tor_network, nginx):
             {"name": "no Tor", "folder": str(no_tor), "patience": "1s", "sources": hostiles},
             {"name": "many", "folder": client, "sources": {"many": GONE.format(url=many.url)}},
             {"name": "direct", "folder": client, "swapped": True, "sources": direct},
-            {"name": "direct, walled", "folder": client, "swapped": True, "walled": True, "sources": direct},
+            {"name": "direct, confined", "folder": client, "swapped": True, "confined": True, "sources": direct},
         ],
     )  # fmt: skip
     http.close()
@@ -137,10 +137,10 @@ def test_no_packet_leaves_beside_tor(tmp_path, tor_network, nginx):
     doomed.stop()
 
     leaks = {name: case["packets"] for name, case in found.items()}
-    sees = leaks.pop("direct")
-    assert sees > 0, "the same harness has to count what goes beside Tor"
+    direct_packets = leaks.pop("direct")
+    assert direct_packets > 0, "the harness must count packets that are sent outside Tor"
     assert leaks == dict.fromkeys(leaks, 0), found
-    # and the crawls did what they were asked for
+    # The crawls themselves did what they should.
     for name in ("up", "up, by port"):
         crawls = {source.removesuffix("-by-port"): crawl for source, crawl in found[name]["crawls"].items()}
         assert crawls["links"][:2] == ["done", 1], crawls
@@ -154,7 +154,9 @@ def test_no_packet_leaves_beside_tor(tmp_path, tor_network, nginx):
     assert {crawl[0] for name in ("absent", "no Tor") for crawl in found[name]["crawls"].values()} == {"failed"}
     assert found["many"]["crawls"]["many"][0] == "done", found["many"]
     assert found["many"]["crawls"]["many"][4] >= REQUESTS
-    assert {crawl[0] for crawl in found["direct, walled"]["crawls"].values()} == {"failed"}, "the second wall alone"
+    assert {crawl[0] for crawl in found["direct, confined"]["crawls"].values()} == {"failed"}, (
+        "the confinement of the process is enough to stop them"
+    )
 
 
 def kill_after(site: Site, tor, requests: int) -> None:

@@ -1,4 +1,4 @@
-"""The handshake with a SOCKS port, against real sockets that answer well, badly or not at all; no Tor is needed."""
+"""The SOCKS handshake with real sockets that answer correctly, wrongly or not at all; no Tor is needed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from crawler.tor import errors
 from crawler.tor import socks as socks_module
-from crawler.tor.dial_socket import Dialler, DialServer, pair
-from crawler.tor.socks import Identity, TorBackend
+from crawler.tor.dial_socket import DialClient, DialServer, dial_socket_pair
+from crawler.tor.socks import CircuitIdentity, TorBackend
 from crawler.transport.errors import trouble_of
 from data.errors import Final, Retry, TorDown, TorFailed, TorRefused
 from data.settings.endpoint import Endpoint
@@ -19,11 +19,11 @@ from data.settings.endpoint import Endpoint
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Asked(list[tuple[bytes, bytes, bytes]]):
-    """(user, password, destination) of each connection."""
+class Requests(list[tuple[bytes, bytes, bytes]]):
+    """(user, password, destination) of each connection that was requested."""
 
 
-def socks(asked: Asked, code: int = 0) -> Serve:
+def socks_port(requests: Requests, code: int = 0) -> Serve:
     """A SOCKS port that answers every request with one code."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,7 +36,7 @@ def socks(asked: Asked, code: int = 0) -> Serve:
         head = await reader.readexactly(4)
         size = b"" if head[3] in (1, 4) else await reader.readexactly(1)
         length = {1: 4, 4: 16}.get(head[3]) or size[0]
-        asked.append((user, password, head[3:] + size + await reader.readexactly(length + 2)))
+        requests.append((user, password, head[3:] + size + await reader.readexactly(length + 2)))
         writer.write(bytes([5, code, 0, 1]) + bytes(6))
         if not code:
             writer.write(await reader.read(100))
@@ -46,7 +46,7 @@ def socks(asked: Asked, code: int = 0) -> Serve:
     return serve
 
 
-def says(answer: bytes) -> Serve:
+def answers_with(answer: bytes) -> Serve:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(3)
         writer.write(answer)
@@ -56,37 +56,39 @@ def says(answer: bytes) -> Serve:
     return serve
 
 
-async def through(tmp_path, serve: Serve | None, use, *, identity: Identity | None = None, patience: float = 0.0):
-    """Run `use(backend)` with the runner's and the crawl's end of the road, and a server at the SOCKS address."""
+async def connected(
+    tmp_path, serve: Serve | None, use, *, identity: CircuitIdentity | None = None, max_wait: float = 0.0
+):
+    """Run `use(backend)` with both ends of a dial socket and a server at the SOCKS address."""
     place = tmp_path / "socks"
     server = await asyncio.start_unix_server(serve, str(place)) if serve else None
-    ours, theirs = pair()
-    dials = DialServer(ours, Endpoint(path=str(place)))
-    dialler = Dialler(theirs)
+    ours, theirs = dial_socket_pair()
+    server_end = DialServer(ours, Endpoint(path=str(place)))
+    client = DialClient(theirs)
     down: list[TorDown] = []
     backend = TorBackend(
-        dialler.connect,
-        identity or Identity("source", "secret", renew_after=3),
-        patience=patience,
-        stays_down=down.append,
-        pause=0.05,
+        client.connect,
+        identity or CircuitIdentity("source", "secret", renew_after=3),
+        max_wait=max_wait,
+        on_give_up=down.append,
+        retry_seconds=0.05,
     )
     try:
         return await use(backend), down
     finally:
-        dials.close()
-        dialler.close()
+        server_end.close()
+        client.close()
         if server is not None:
             server.close()
-        # what was closed ends in the loop's next rounds
+        # Closed transports end within the next iterations of the event loop.
         await asyncio.sleep(0.02)
 
 
 def run(tmp_path, serve: Serve | None, use, **keys):
-    return asyncio.run(through(tmp_path, serve, use, **keys))
+    return asyncio.run(connected(tmp_path, serve, use, **keys))
 
 
-async def echoed(backend: TorBackend) -> bytes:
+async def send_and_receive(backend: TorBackend) -> bytes:
     stream = await backend.connect_tcp("paste.onion", 80, timeout=5)
     await stream.write(b"hello")
     found = await stream.read(100)
@@ -104,68 +106,68 @@ async def echoed(backend: TorBackend) -> bytes:
         ("[::1]", b"\x04" + socket.inet_pton(socket.AF_INET6, "::1")),
     ],
 )
-def test_names_go_to_tor_as_they_are(tmp_path, host, expected):
-    asked = Asked()
+def test_host_names_are_passed_to_tor_unchanged(tmp_path, host, expected):
+    requests = Requests()
 
     async def use(backend: TorBackend) -> None:
         await (await backend.connect_tcp(host, 8080, timeout=5)).aclose()
 
-    run(tmp_path, socks(asked), use)
-    assert asked == [(b"source", b"secret", expected + (8080).to_bytes(2, "big"))]
+    run(tmp_path, socks_port(requests), use)
+    assert requests == [(b"source", b"secret", expected + (8080).to_bytes(2, "big"))]
 
 
 def test_bytes_flow_both_ways(tmp_path):
-    assert run(tmp_path, socks(Asked()), echoed) == (b"hello", [])
+    assert run(tmp_path, socks_port(Requests()), send_and_receive) == (b"hello", [])
 
 
-@pytest.mark.parametrize("code", [*errors.CODES, 0x99])
-def test_every_code_is_an_error_in_words_with_a_mark(tmp_path, code):
+@pytest.mark.parametrize("code", [*errors.SOCKS_FAILURES, 0x99])
+def test_every_reply_code_has_an_error_with_a_message_and_a_retry_mark(tmp_path, code):
     with pytest.raises((TorFailed, TorRefused)) as caught:
-        run(tmp_path, socks(Asked(), code), echoed)
+        run(tmp_path, socks_port(Requests(), code), send_and_receive)
     error = caught.value
-    assert error.code in errors.WORDS
+    assert error.code in errors.ALL_CODES
     assert isinstance(error, Retry) != isinstance(error, Final)
     trouble = trouble_of(error)
     assert (trouble.code, trouble.retry) == (error.code, isinstance(error, Retry))
     assert str(error) in trouble.detail
-    assert (not trouble.retry) == (error.code in errors.CERTAIN)
+    assert (not trouble.retry) == (error.code in errors.PERMANENT_CODES)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.0 501 Tor is not an HTTP Proxy\r\n\r\n", "no SOCKS port"),
+        (b"HTTP/1.0 501 Tor is not an HTTP Proxy\r\n\r\n", "not a SOCKS port"),
         (b"\x05\xff", "no user names"),
         (b"\x05\x00", "no user names"),
         (b"\x05\x02\x01\x01", "refuses our user name"),
-        (b"", "ended the connection"),
-        (b"\x05", "ended the connection"),
+        (b"", "closed the connection"),
+        (b"\x05", "closed the connection"),
     ],
 )
-def test_what_is_no_tor_is_a_tor_that_is_down(tmp_path, answer, words):
+def test_a_server_that_is_not_a_tor_counts_as_a_tor_that_is_down(tmp_path, answer, words):
     with pytest.raises(TorDown, match=words):
-        run(tmp_path, says(answer), echoed)
+        run(tmp_path, answers_with(answer), send_and_receive)
 
 
-def test_nobody_there_is_waited_for_and_then_told_once(tmp_path):
+def test_an_absent_tor_is_waited_for_and_then_reported(tmp_path):
     async def use(backend: TorBackend) -> list[BaseException]:
-        return await asyncio.gather(*(echoed(backend) for _ in range(3)), return_exceptions=True)
+        return await asyncio.gather(*(send_and_receive(backend) for _ in range(3)), return_exceptions=True)
 
-    errors, down = run(tmp_path, None, use, patience=0.2)
+    errors, down = run(tmp_path, None, use, max_wait=0.2)
     assert [type(error) for error in errors] == [TorDown] * 3
-    assert "does not run" in str(down[0])
+    assert "is not running" in str(down[0])
 
 
-def test_one_that_comes_back_in_time_is_used(tmp_path):
+def test_a_tor_that_comes_back_in_time_is_used(tmp_path):
     async def use(backend: TorBackend) -> bytes:
-        waiting = asyncio.ensure_future(echoed(backend))
+        waiting = asyncio.ensure_future(send_and_receive(backend))
         await asyncio.sleep(0.15)
-        server = await asyncio.start_unix_server(socks(Asked()), str(tmp_path / "socks"))
+        server = await asyncio.start_unix_server(socks_port(Requests()), str(tmp_path / "socks"))
         found = await waiting
         server.close()
         return found
 
-    assert run(tmp_path, None, use, patience=5.0) == (b"hello", [])
+    assert run(tmp_path, None, use, max_wait=5.0) == (b"hello", [])
 
 
 def test_a_frozen_tor_has_a_deadline(tmp_path, monkeypatch):
@@ -176,28 +178,28 @@ def test_a_frozen_tor_has_a_deadline(tmp_path, monkeypatch):
         writer.close()
 
     with pytest.raises(TorDown, match="frozen"):
-        run(tmp_path, silent, echoed)
+        run(tmp_path, silent, send_and_receive)
 
 
-def test_failures_of_circuits_renew_the_identity_and_others_do_not(tmp_path):
-    asked = Asked()
+def test_only_failures_of_circuits_change_the_identity(tmp_path):
+    requests = Requests()
 
     async def use(backend: TorBackend) -> None:
         for _ in range(7):
             with pytest.raises(TorFailed):
                 await backend.connect_tcp("a.onion", 80, timeout=5)
 
-    run(tmp_path, socks(asked, 0xF2), use)
-    assert [user for user, *_ in asked] == [b"source"] * 3 + [b"source:1"] * 3 + [b"source:2"]
-    asked.clear()
+    run(tmp_path, socks_port(requests, 0xF2), use)
+    assert [user for user, *_ in requests] == [b"source"] * 3 + [b"source:1"] * 3 + [b"source:2"]
+    requests.clear()
     (tmp_path / "other").mkdir()
-    run(tmp_path / "other", socks(asked, 0xF0), use)
-    assert {user for user, *_ in asked} == {b"source"}, "an absent site is no fault of the circuit"
+    run(tmp_path / "other", socks_port(requests, 0xF0), use)
+    assert {user for user, *_ in requests} == {b"source"}, "an absent site is not a fault of the circuit"
 
 
-def test_no_unix_socket_is_a_road(tmp_path):
+def test_no_site_is_reached_over_a_unix_socket(tmp_path):
     async def use(backend: TorBackend) -> None:
         await backend.connect_unix_socket("/run/anything")
 
     with pytest.raises(TorDown):
-        run(tmp_path, socks(Asked()), use)
+        run(tmp_path, socks_port(Requests()), use)

@@ -1,4 +1,4 @@
-"""What the road over Tor takes from libraries that they promise nobody: it is there, or nothing is crawled."""
+"""Internals of httpx2 that the Tor handler relies on: they exist, or nothing is crawled."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from crawler.tor.tor_handler import TorDownloadHandler
 from data.errors import ConfigError
 
 
-def test_httpx2_keeps_its_connections_where_they_are_replaced():
+def test_httpx2_keeps_its_connection_pool_where_the_handler_replaces_it():
     assert isinstance(httpx2.AsyncHTTPTransport(trust_env=False)._pool, httpcore2.AsyncConnectionPool)
 
 
-def test_another_httpx2_makes_no_connection_at_all(monkeypatch):
-    """Were the replaced pool not the one that is used, requests would go out directly."""
+def test_an_unsupported_httpx2_makes_no_connection_at_all(monkeypatch):
+    """If httpx2 used another pool than the replaced one, requests would be sent directly."""
 
-    class Elsewhere:
+    class OtherTransport:
         _pool = None
 
         def __init__(self, **_: object) -> None:
@@ -25,6 +25,6 @@ def test_another_httpx2_makes_no_connection_at_all(monkeypatch):
 
     handler = object.__new__(TorDownloadHandler)
     handler._ssl_context = handler._limits = None
-    monkeypatch.setattr(httpx2, "AsyncHTTPTransport", Elsewhere)
+    monkeypatch.setattr(httpx2, "AsyncHTTPTransport", OtherTransport)
     with pytest.raises(ConfigError, match="httpx2"):
         handler._make_client()

@@ -1,4 +1,4 @@
-"""A Tor of our own: a minimal client with private files, started, looked after and stopped by its id."""
+"""A Tor process of our own: a minimal client with private files, which this module starts, watches and stops."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data.errors import ConfigError
 from data.settings.endpoint import MAX_PATH, Endpoint
 
 STOP_SECONDS = 5.0
-# A Tor that cannot use its configuration ends at once; it is not started again in a loop.
-AGAIN_SECONDS = 10.0
+# A Tor that rejects its configuration ends at once: this pause keeps us from restarting it in a loop.
+RESTART_SECONDS = 10.0
 
 TORRC = """\
 ClientOnly 1
@@ -31,14 +31,21 @@ __OwningControllerProcess {pid}
 """
 
 
-class OwnTor:
-    """The Tor of one home; nothing but its two Unix sockets leads to it."""
+class TorProcess:
+    """The Tor process of one home folder; it can only be reached through its two Unix sockets."""
 
     def __init__(self, folder: Path, *, program: str = "tor", extra: str = "") -> None:
+        """A process that is not started yet.
+
+        Args:
+            folder: for its files; made if it does not exist.
+            program: name or path of the program.
+            extra: path of a further torrc that is included; '' for none.
+        """
         self.folder, self._program, self._extra = folder, program, extra
         self._sockets = folder
         if len(str(folder / "control").encode()) > MAX_PATH:
-            # the kernel has no room for a longer path
+            # The kernel does not accept a longer path for a Unix socket.
             name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
             self._sockets = Path(tempfile.gettempdir()) / f"tocsin-{os.geteuid()}-{name}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,21 +64,21 @@ class OwnTor:
 
     @property
     def alive(self) -> bool:
-        """Whether the process that this object started runs."""
+        """Whether the process that this object started is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def age(self) -> float:
-        """Seconds since its last start."""
+        """Seconds since it was last started."""
         return time.monotonic() - self._began
 
-    def ensure(self) -> None:
-        """Start it unless it runs; harmless when called often.
+    def ensure_running(self) -> None:
+        """Start the process unless it is running, or was started less than RESTART_SECONDS ago.
 
         Raises:
             ConfigError: it cannot be started.
         """
-        if self.alive or (self._process is not None and time.monotonic() - self._began < AGAIN_SECONDS):
+        if self.alive or (self._process is not None and time.monotonic() - self._began < RESTART_SECONDS):
             return
         for path in {self.folder, self.folder / "data", self._sockets}:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +88,7 @@ class OwnTor:
         text = TORRC.format(folder=self.folder, sockets=self._sockets, pid=os.getpid())
         if self._extra:
             if not Path(self._extra).is_file():
-                raise ConfigError(f"{self._extra} is not there", hint="correct [tor] torrc")
+                raise ConfigError(f"the file {self._extra} does not exist", hint="correct [tor] torrc")
             text += f"%include {self._extra}\n"
         for name, content in (("torrc", text), ("defaults", "")):
             (self.folder / name).write_text(content)
@@ -108,8 +115,11 @@ class OwnTor:
         self._began = time.monotonic()
         self.starts += 1
 
-    def last_words(self) -> str:
-        """The end of its log: why it did not start. Addresses of sites are scrubbed from it by Tor itself."""
+    def last_log_lines(self) -> str:
+        """The last two warnings and errors of its log, or its last two lines: they show why it did not start.
+
+        Tor itself removes addresses of sites from its log.
+        """
         try:
             lines = (self.folder / "log").read_text(errors="replace").splitlines()
         except OSError:
