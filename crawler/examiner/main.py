@@ -1,7 +1,7 @@
 """The examiner process.
 
 It reads the match key itself, loses the network before it says that it is ready, and from then on talks only on sockets
-that it was given. Protocol: docs/architecture.md, section 2; the ends that others hold are `crawler.process.examiner_client`.
+that it was given. Protocol: docs/protocols.md, section 2; the ends that others hold are `crawler.process.examiner_client`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The examiner's end of a sample socket: takes one sample off it and answers; whose turn it is says `crawler.examiner.connections`.
 
-Protocol: docs/architecture.md, section 2; the other end is `crawler.process.examiner_client`.
+Protocol: docs/protocols.md, section 2; the other end is `crawler.process.examiner_client`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The frames on the control socket between the runner and a crawl process, as typed values with their JSON form.
 
 Both sides import this module, so that each frame is defined once: the runner sends one `Job`, then answers the
-questions of the crawl process. The wire format is the table of docs/architecture.md, section 4. Reading is strict: a
+questions of the crawl process. The wire format is the table of docs/protocols.md, section 4. Reading is strict: a
 field that is missing, unknown or of the wrong type raises `WireError`. How frames travel is in
 `crawler.process.frames`.
 """

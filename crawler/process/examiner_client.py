@@ -1,6 +1,6 @@
 """The ends of the examiner that other processes hold: its start and orders, and sample sockets.
 
-The process itself is `crawler.examiner.main`. Protocol: docs/architecture.md, section 2.
+The process itself is `crawler.examiner.main`. Protocol: docs/protocols.md, section 2.
 """
 
 from __future__ import annotations
