@@ -15,9 +15,9 @@ from crawler.examiner.hits import Hits
 from crawler.examiner.record_pass import RecordPass
 from crawler.examiner.sample import Member
 from crawler.examiner.sample_request import Request
-from crawler.matching.byte_pass import AT_ONCE, BytePass
+from crawler.matching.byte_pass import MAX_WITHOUT_THREAD, BytePass
 from crawler.matching.byte_scanner import ByteScanner, Candidate
-from crawler.matching.watchlist_match import Matcher
+from crawler.matching.watchlist_match import HitCollector
 from crawler.process.frames import HEADER, load, pack_json
 from crawler.readers.core.limits import MAX_NAME
 from crawler.records.row_batch import RowBatch
@@ -159,7 +159,7 @@ class Examination:
         return Member(
             name,
             kind,
-            Matcher(self.examiner.watchlist, self.examiner.keys),
+            HitCollector(self.examiner.watchlist, self.examiner.keys),
             self.examiner.scanner(),
             hashlib.sha256(),
         )
@@ -188,7 +188,7 @@ class Examination:
             for chunk in chunks:
                 self._raw(chunk)
                 talk.send(HEADER.pack(b"D", len(chunk)), chunk)
-                if self.sample.size > AT_ONCE:
+                if self.sample.size > MAX_WITHOUT_THREAD:
                     self._beside(SamplePump(talk, chunks, last_frame), talk)
                     break
             else:
@@ -314,7 +314,7 @@ class Examination:
         sample = self.sample
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))
-        has_hits = bool(sample.matcher.hits())
+        has_hits = bool(sample.collector.hits())
         if self.request.release:
             self.records.collect(
                 self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))

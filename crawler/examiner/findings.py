@@ -41,7 +41,7 @@ class Findings:
 
     def of_member(self, member: Member) -> Finding:
         """Of a member that is over."""
-        return self._finding(member, tuple(member.matcher.hits()))
+        return self._finding(member, tuple(member.collector.hits()))
 
     def of_sample(
         self, sample: Member, lineage: Lineage | None, release: str, excerpts: Sequence[dict[str, str]]
@@ -54,16 +54,16 @@ class Findings:
             release: id under which its records are held, '' for none.
             excerpts: of what hit, for sealed evidence.
         """
-        hits = tuple(sample.matcher.hits())
+        hits = tuple(sample.collector.hits())
         sealed = self._seal(sample, hits, excerpts) if hits else ""
         return self._finding(
             sample,
             hits,
             lineage=lineage,
             release=release,
-            fingerprint=sample.matcher.fingerprint() if hits else "",
+            fingerprint=sample.collector.fingerprint() if hits else "",
             sealed=sealed,
-            sighted=canary_bitmaps.encode_bitmaps(sample.matcher.sighted()) if hits else {},
+            sighted=canary_bitmaps.encode_bitmaps(sample.collector.sighted()) if hits else {},
             prints=self._all_prints(sample) if sample.size else "",
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from crawler.examiner.sample import Member
 from crawler.matching.byte_scanner import Candidate
-from crawler.matching.watchlist_match import Confirmed, confirm
+from crawler.matching.watchlist_match import ConfirmedHits, confirm_hits
 from data.arrays.array_types import I64, U8
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
@@ -41,7 +41,7 @@ class Hits:
         packed = Packed.of([value for _, value in values])
         confirmed = self._confirm(np.fromiter((kind for kind, _ in values), np.uint8, len(values)), packed)
         for member in members:
-            member.matcher.add_bytes(confirmed)
+            member.collector.add_bytes(confirmed)
 
     def in_columns(
         self, inputs: Sequence[tuple[Kind, Packed]], numbers: I64, members: Sequence[Member]
@@ -61,11 +61,11 @@ class Hits:
         confirmed = self._confirm(kinds, Packed.concatenated([column for _, column in inputs]))
         places = confirmed.values % count
         for member in members:
-            member.matcher.add_rows(confirmed, numbers[places])
+            member.collector.add_rows(confirmed, numbers[places])
         return confirmed.kinds, places
 
-    def _confirm(self, kinds: U8, values: Packed) -> Confirmed:
-        confirmed = confirm(self._watchlist, self._keys, kinds, values)
+    def _confirm(self, kinds: U8, values: Packed) -> ConfirmedHits:
+        confirmed = confirm_hits(self._watchlist, self._keys, kinds, values)
         for at, kind in zip(confirmed.values[:MAX_EXCERPTS].tolist(), confirmed.kinds.tolist(), strict=False):
             if len(self.excerpts) < MAX_EXCERPTS:
                 value = values.item(at).decode("utf-8", "replace").replace("\x1f", " ")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crawler.matching.byte_scanner import ByteScanner
-from crawler.matching.watchlist_match import Matcher
+from crawler.matching.watchlist_match import HitCollector
 from crawler.records.column_roles import Plan
 from crawler.records.running_text import RunningText
 from data.arrays.array_types import U64
@@ -26,7 +26,7 @@ class Member:
 
     name: str
     format: str
-    matcher: Matcher
+    collector: HitCollector
     scanner: ByteScanner
     digest: Any
     size: int = 0

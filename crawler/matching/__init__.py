@@ -1,1 +1,1 @@
-"""Is it ours? The byte pass, its compiled scans and the match against the watch-list."""
+"""Is it ours? The byte pass over a sample, its compiled loops, and the match with the watch-list."""

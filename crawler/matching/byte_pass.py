@@ -1,6 +1,6 @@
-"""The byte pass of one sample beside its record pass: large samples are scanned by a thread of their own.
+"""The byte pass of one sample, which runs beside its record pass; large samples are scanned in a thread of their own.
 
-The compiled loops of `crawler.matching.byte_scanner` hold no lock, so that both passes keep a processor busy each.
+The compiled loops of `crawler.matching.byte_scanner` hold no lock, so that each pass can use a processor of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from isal import isal_zlib
 
 from crawler.matching.byte_scanner import ByteScanner, Candidate
 
-# A sample of fewer bytes is scanned at once: a thread costs more than it saves.
-AT_ONCE = 2**20
-# Pieces on their way; each is at most a frame.
-MOST_WAITING = 4
+# Up to this many bytes are scanned in the calling thread: a thread of its own would cost more than it saves.
+MAX_WITHOUT_THREAD = 2**20
+# So many pieces may wait for the thread; each is one frame at most.
+MAX_WAITING = 4
 
 
-class Scanned(Protocol):
+class ScannedMember(Protocol):
     """A sample or member while it is open."""
 
     scanner: ByteScanner
@@ -28,52 +28,52 @@ class Scanned(Protocol):
     crc: int
 
 
-M = TypeVar("M", bound=Scanned)
+M = TypeVar("M", bound=ScannedMember)
 
 
 class BytePass:
-    """Feeds bytes to scanners in order, and hands on what they find in the thread that asks."""
+    """Feeds bytes to the scanners of members in order, and hands on their candidates in the calling thread."""
 
     def __init__(self, found: Callable[[Sequence[Candidate], Sequence[Any]], None]) -> None:
-        """`found` takes candidates and the sample and members that they count for."""
+        """Begin a sample; `found` is called with candidates, and with the sample and members that they count for."""
         self._found = found
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: deque[tuple[Future[list[Candidate]], Sequence[Any]]] = deque()
         self._seen = 0
 
     def feed(self, member: M, data: bytes | bytearray, counts_for: Sequence[M]) -> None:
-        """Take the next bytes of a member, which must not change afterwards."""
+        """Scan the next bytes of a member; `data` must not change afterwards."""
         self._seen += len(data)
-        if self._seen <= AT_ONCE:
+        if self._seen <= MAX_WITHOUT_THREAD:
             self._found(_scan(member, data), counts_for)
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="byte pass")
         self._waiting.append((self._thread.submit(_scan, member, data), counts_for))
-        while len(self._waiting) > MOST_WAITING or (self._waiting and self._waiting[0][0].done()):
-            self._take()
+        while len(self._waiting) > MAX_WAITING or (self._waiting and self._waiting[0][0].done()):
+            self._hand_on_next()
 
     def finish(self, member: M, counts_for: Sequence[M]) -> None:
-        """The member is over: what its scanner held back is looked at as well."""
+        """End a member: the bytes that its scanner held back are scanned as well."""
         self.wait()
         self._found(member.scanner.finish(), counts_for)
 
     def wait(self) -> None:
-        """Until all that was fed is scanned and told."""
+        """Wait until all bytes are scanned and all candidates handed on."""
         while self._waiting:
-            self._take()
+            self._hand_on_next()
 
     def close(self) -> None:
-        """End the thread; what is on its way is not told."""
+        """End the thread; pieces that still wait are dropped."""
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 
-    def _take(self) -> None:
+    def _hand_on_next(self) -> None:
         future, counts_for = self._waiting.popleft()
         self._found(future.result(), counts_for)
 
 
-def _scan(member: Scanned, data: bytes | bytearray) -> list[Candidate]:
+def _scan(member: ScannedMember, data: bytes | bytearray) -> list[Candidate]:
     member.digest.update(data)
     member.crc = isal_zlib.crc32(data, member.crc)
     return member.scanner.feed(data)

@@ -1,6 +1,7 @@
-"""The format-blind pass over raw bytes: which values of the watch-list they hold; confirming them is the caller's part.
+"""Scans raw bytes of any format for values of the watch-list; the caller confirms the candidates.
 
-The compiled loops are `scan_kernels.py` (finding), `scan_fold.py` (to ASCII) and `scan_views.py` (escapes, UTF-16).
+The compiled loops are `scan_kernels` and `number_kernels` (find values), `fold_bytes` (to ASCII) and the `decode_…`
+modules (other readings of the same bytes: UTF-16, escapes, markup, encodings of mail).
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.matching import char_classes, decode_mail, decode_views, fold_bytes, number_kernels, scan_kernels
+from crawler.matching import (
+    char_classes,
+    decode_escapes,
+    decode_mail,
+    decode_markup,
+    decode_utf16,
+    fold_bytes,
+    number_kernels,
+    scan_kernels,
+)
 from data.arrays.array_types import I64, U8, U64
 from data.arrays.raw_memory import SLACK
 from data.errors import InputError
@@ -21,33 +31,35 @@ from data.hashing.hash_kernels import candidate_tags, lane_buffer
 from data.hashing.tags import Kind
 from data.tagsets.tagset import distinct
 
-# Blocks begin at multiples of this; small enough that the block and its views stay in a core's own cache.
+# Blocks begin at multiples of this. It is small enough for a block and its views to stay in a core's own cache.
 BLOCK = 256 * 1024
-# What is looked at on both sides of a block: the longest candidate, each of its characters escaped twice over.
+# Bytes on both sides of a block that are context: the longest candidate, with each character escaped twice.
 AROUND = 4096
-# Readings of readings: UTF-16 in base64, unescaped twice, without markup.
-_DEPTH = 4
-_ALL = scan_kernels.NUL | scan_kernels.EQUALS | scan_kernels.LONG | scan_kernels.ESCAPE | scan_kernels.MARKUP
-_TAGS = 8192
-_ARENA = 512 * 1024
-# Collected tags are sorted and made distinct whenever this many have come together.
-_COLLECTED = 4 * 1024 * 1024
+# So many readings may be nested, as UTF-16 in base64 that is unescaped twice and freed from markup.
+_MAX_DEPTH = 4
+_ALL_SIGNS = scan_kernels.NUL | scan_kernels.EQUALS | scan_kernels.LONG | scan_kernels.ESCAPE | scan_kernels.MARKUP
+_MAX_CANDIDATES = 8192
+_ARENA_SIZE = 512 * 1024
+# Collected tags are sorted and made distinct whenever so many new ones have been collected.
+_MAX_UNSORTED = 4 * 1024 * 1024
 
 
-class WatchProbe(Protocol):
-    """What the scanner asks of a watch-list: which of these probe tags are on it."""
+class TagLookup(Protocol):
+    """A watch-list, as the scanner uses it."""
 
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
-        """True per tag that is on the list."""
+        """Which of these probe tags are on the list."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A value of the sample whose probe tag is on the watch-list; a hit only once its confirm digest agrees.
+    """A value of the sample whose probe tag is on the watch-list; it becomes a hit once its confirm digest agrees.
 
     Attributes:
-        kind: which normal form `value` is. tag: its probe tag. value: the normal form.
+        kind: of the value.
+        tag: its probe tag.
+        value: its normal form.
         offset: where the value begins in the sample's bytes, from 0.
     """
 
@@ -57,9 +69,23 @@ class Candidate:
     offset: int
 
 
+_FoundCandidates = dict[tuple[int, bytes, int], Candidate]
+"""Candidates by kind, value and offset, each once whatever the number of readings that show it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Bytes to be scanned, low and high within them, and how places lead back to the view they were made from."""
+    """Bytes to be scanned, which may be another reading (a decoded form) of another view.
+
+    Attributes:
+        text: the bytes, with slack after them.
+        size: their number.
+        low: candidates that begin before this place are not wanted.
+        high: candidates that begin at or after this place are not wanted.
+        marks_out: places in this view, rising.
+        marks_in: the places in `parent` that those were read from.
+        parent: the view that this one was read from; None for the raw bytes.
+    """
 
     text: U8
     size: int
@@ -71,11 +97,11 @@ class _View:
 
     @property
     def address(self) -> int:
-        """Where the text begins in memory."""
+        """The memory address of the text."""
         return _address(self.text)
 
     def origin(self, place: int) -> int:
-        """The place in the raw bytes that a place of this view was read from."""
+        """The place in the raw bytes from which a place of this view was read."""
         view: _View | None = self
         while view is not None:
             if view.marks_out is not None and view.marks_in is not None:
@@ -86,24 +112,24 @@ class _View:
         return place
 
 
-class _Room:
-    """Memory that one block needs while it is worked on; one per thread, grown to the largest block so far."""
+class _ScanBuffers:
+    """Memory for scanning one block; there is one object per thread, grown to the largest block so far."""
 
     def __init__(self) -> None:
         self.size = 0
-        self.tags = np.empty(_TAGS, np.uint64)
-        self.metas = np.empty(_TAGS, np.int64)
-        self.arena = np.empty(_ARENA, np.uint8)
-        self.addresses = _address(self.arena), _ARENA, _address(self.metas), _TAGS
+        self.tags = np.empty(_MAX_CANDIDATES, np.uint64)
+        self.candidates = np.empty(_MAX_CANDIDATES, np.int64)
+        self.arena = np.empty(_ARENA_SIZE, np.uint8)
+        self.addresses = _address(self.arena), _ARENA_SIZE, _address(self.candidates), _MAX_CANDIDATES
         self.lanes = lane_buffer()
         self.layers: list[tuple[U8, I64, I64]] = []
 
     def layer(self, depth: int, size: int) -> tuple[U8, I64, I64]:
-        """Room for a view of `size` source bytes; `depth` counts the views that are in use at once."""
+        """Buffers for a view of `size` source bytes: its text and marks. Views at different depths may coexist."""
         if size > self.size:
             self.size, self.layers = max(size, 4096), []
         while len(self.layers) <= depth:
-            # one byte of cp1252 folds to at most three, and so does a symbol
+            # one byte of cp1252 folds to at most three bytes, and so does a character of UTF-8
             self.layers.append(
                 (
                     np.empty(3 * self.size + SLACK, np.uint8),
@@ -114,27 +140,27 @@ class _Room:
         return self.layers[depth]
 
 
-_rooms = threading.local()
+_of_thread = threading.local()
 
 
-def _room() -> _Room:
-    if not hasattr(_rooms, "room"):
-        _rooms.room = _Room()
-    room: _Room = _rooms.room
-    return room
+def _thread_buffers() -> _ScanBuffers:
+    if not hasattr(_of_thread, "buffers"):
+        _of_thread.buffers = _ScanBuffers()
+    buffers: _ScanBuffers = _of_thread.buffers
+    return buffers
 
 
 class ByteScanner:
-    """One pass over the bytes of one sample; cheap to make, bounded in memory, indifferent to how chunks are cut."""
+    """One pass over the bytes of one sample: cheap to make, bounded in memory, and the same however chunks are cut."""
 
-    def __init__(self, probe_key: bytes, watch: WatchProbe, *, collect: bool = False, tokens: bool = True) -> None:
-        """For one sample.
+    def __init__(self, probe_key: bytes, watch: TagLookup, *, collect: bool = False, tokens: bool = True) -> None:
+        """Begin a sample.
 
         Args:
             probe_key: 16 bytes.
-            watch: what candidates are looked up in.
-            collect: keep all values for `values`.
-            tokens: look for planted strings too, which every long word might be: half of all work.
+            watch: the watch-list in which candidates are looked up.
+            collect: whether to keep all values for `values`.
+            tokens: whether to look for planted strings too. Every long word might be one, which doubles the work.
         """
         if len(probe_key) != 16:
             raise InputError("a probe key has 16 bytes")
@@ -146,12 +172,13 @@ class ByteScanner:
         self._collected: dict[int, list[U64]] = {}
         self._pending = np.empty(SLACK, np.uint8)
         self._size = 0
-        # bytes of `_pending` that are there only to be looked back at, and the offset of the first of all
+        # the bytes at the beginning of `_pending` that are already scanned and only context
         self._behind = 0
+        # the offset in the sample of the first byte of `_pending`
         self._offset = 0
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Candidate]:
-        """Take the next bytes; candidates come once enough of what follows them is known."""
+        """Scan the next bytes; a candidate is returned once enough bytes after it are known."""
         data = np.frombuffer(chunk, np.uint8) if len(chunk) else np.empty(0, np.uint8)
         found: list[Candidate] = []
         at = 0
@@ -162,7 +189,7 @@ class ByteScanner:
             self._size += take
             at += take
             if self._size == self._behind + BLOCK + AROUND:
-                found += self._block(self._behind + BLOCK)
+                found += self._scan_block(self._behind + BLOCK)
                 keep = self._behind + BLOCK - AROUND
                 self._pending[: self._size - keep] = self._pending[keep : self._size].copy()
                 self._size -= keep
@@ -171,15 +198,15 @@ class ByteScanner:
         return found
 
     def finish(self) -> list[Candidate]:
-        """The candidates of what was still held back; the scanner is then done."""
-        found = self._block(self._size) if self._size > self._behind else []
+        """The candidates in the bytes that were still held back; the scanner cannot be used afterwards."""
+        found = self._scan_block(self._size) if self._size > self._behind else []
         self._behind = self._size
         return found
 
     def values(self) -> dict[Kind, U64]:
-        """Sorted distinct tags of all values found, per kind (`collect` only).
+        """The sorted distinct tags of all values found, per kind (`collect` only).
 
-        Left out are tokens, for every long word is one, and readings that a number only might have.
+        Tokens are left out, since every long word is one, and so are uncertain readings of numbers.
         """
         return {Kind(kind): distinct(np.concatenate(parts)) for kind, parts in sorted(self._collected.items())}
 
@@ -189,91 +216,104 @@ class ByteScanner:
             grown[: self._size] = self._pending[: self._size]
             self._pending = grown
 
-    def _block(self, high: int) -> list[Candidate]:
-        """Everything that begins in the pending bytes from `_behind` to `high`, in every reading of them."""
-        found: dict[tuple[int, bytes, int], Candidate] = {}
+    def _scan_block(self, high: int) -> list[Candidate]:
+        """The candidates that begin in the pending bytes from `_behind` to `high`, in all readings, by offset."""
+        found: _FoundCandidates = {}
         view = _View(self._pending, self._size, self._behind, high)
-        if scan_kernels.is_noise(view.address, view.size):
-            # a compressed file would else be read eight times over, and no reading of noise says anything
-            self._look(view, found)
+        if scan_kernels.is_high_entropy(view.address, view.size):
+            # other readings of random bytes hold nothing, and would take eight times as long for a compressed file
+            self._scan_view(view, found)
         else:
-            self._explore(view, _ALL, 0, found)
+            self._scan_readings(view, _ALL_SIGNS, 0, found)
         return sorted(found.values(), key=lambda candidate: candidate.offset)
 
-    def _explore(self, view: _View, allowed: int, depth: int, found: dict[tuple[int, bytes, int], Candidate]) -> None:
-        """Look at a view, then at the readings that it shows signs of, each with fewer further ones `allowed`."""
-        seen = self._look(_folded(view), found) & allowed
-        if seen & scan_kernels.NUL and (wide := _read(decode_views.utf16, view, depth)):
-            self._explore(wide, allowed & ~scan_kernels.NUL, depth + 1, found)
-        if seen & scan_kernels.EQUALS and (mail := _read(decode_mail.quoted_printable, view, depth)):
-            self._explore(mail, scan_kernels.ESCAPE | scan_kernels.MARKUP, depth + 1, found)
-        if seen & scan_kernels.LONG:
-            # in the middle of a sample the run may have begun before the view
-            for phase in range(4 if view.low else 1):
-                if packed := _read(decode_mail.base64, view, depth, phase):
-                    self._explore(packed, allowed & ~scan_kernels.LONG & ~scan_kernels.EQUALS, depth + 1, found)
-        if seen & scan_kernels.ESCAPE and (plain := _read(decode_views.escapes, view, depth, _ENTITIES)):
-            again = scan_kernels.ESCAPE if depth + 1 < _DEPTH else 0
-            self._explore(plain, again | scan_kernels.MARKUP, depth + 1, found)
-        elif seen & scan_kernels.MARKUP and (bare := _read(decode_views.markup, view, depth, _INLINE)):
-            self._explore(bare, 0, depth + 1, found)
+    def _scan_readings(self, view: _View, allowed: int, depth: int, found: _FoundCandidates) -> None:
+        """Scan a view, then the other readings of which it shows signs.
 
-    def _look(self, text: _View, found: dict[tuple[int, bytes, int], Candidate]) -> int:
-        """Add the candidates of one view in its ASCII reading; gives back what it shows signs of."""
-        room = _room()
-        seen = scan_kernels.signs(text.address, 0, text.low) | scan_kernels.signs(text.address, text.high, text.size)
+        Args:
+            view: its bytes are not folded yet.
+            allowed: signs whose readings may be tried; each reading allows fewer of them to the next.
+            depth: how many readings led to this view.
+            found: gets the candidates.
+        """
+        signs = self._scan_view(_folded(view), found) & allowed
+        if signs & scan_kernels.NUL and (wide := _decoded(decode_utf16.utf16, view, depth)):
+            self._scan_readings(wide, allowed & ~scan_kernels.NUL, depth + 1, found)
+        if signs & scan_kernels.EQUALS and (mail := _decoded(decode_mail.quoted_printable, view, depth)):
+            self._scan_readings(mail, scan_kernels.ESCAPE | scan_kernels.MARKUP, depth + 1, found)
+        if signs & scan_kernels.LONG:
+            # in the middle of a sample, the run of base64 may have begun before the view
+            for phase in range(4 if view.low else 1):
+                if encoded := _decoded(decode_mail.base64, view, depth, phase):
+                    allowed_inside = allowed & ~scan_kernels.LONG & ~scan_kernels.EQUALS
+                    self._scan_readings(encoded, allowed_inside, depth + 1, found)
+        if signs & scan_kernels.ESCAPE and (unescaped := _decoded(decode_escapes.escapes, view, depth, _ENTITIES)):
+            again = scan_kernels.ESCAPE if depth + 1 < _MAX_DEPTH else 0
+            self._scan_readings(unescaped, again | scan_kernels.MARKUP, depth + 1, found)
+        elif signs & scan_kernels.MARKUP and (bare := _decoded(decode_markup.markup, view, depth, _INLINE_TAGS)):
+            self._scan_readings(bare, 0, depth + 1, found)
+
+    def _scan_view(self, text: _View, found: _FoundCandidates) -> int:
+        """Add the candidates of one view, whose text is folded to ASCII; returns the signs of other readings."""
+        buffers = _thread_buffers()
+        before = scan_kernels.find_signs(text.address, 0, text.low)
+        signs = before | scan_kernels.find_signs(text.address, text.high, text.size)
         at = text.low
         while at < text.high:
-            at, count, noted = scan_kernels.scan(
-                text.address, text.size, at, text.high, self._tokens, *_TABLES, *room.addresses
+            at, count, noted = scan_kernels.find_candidates(
+                text.address, text.size, at, text.high, self._tokens, *_TABLES, *buffers.addresses
             )
-            candidate_tags(*self._keys, room.addresses[0], room.metas, room.tags, count, room.lanes)
-            seen |= noted
-            tags = room.tags[:count]
+            candidate_tags(*self._keys, buffers.addresses[0], buffers.candidates, buffers.tags, count, buffers.lanes)
+            signs |= noted
+            tags = buffers.tags[:count]
             if self._collect:
-                self._keep(tags, room.metas[:count])
+                self._collect_tags(tags, buffers.candidates[:count])
             for index in np.flatnonzero(self._watch.lookup(tags)).tolist():
-                meta = int(room.metas[index])
-                start, length = meta >> 24 & 0xFFFFFF, meta >> 48 & 0xFF
-                kind, value = Kind(meta >> 56 & 127), room.arena[start : start + length].tobytes()
-                offset = self._offset + text.origin(meta & 0xFFFFFF)
+                candidate = int(buffers.candidates[index])
+                start, length = candidate >> 24 & 0xFFFFFF, candidate >> 48 & 0xFF
+                kind, value = Kind(candidate >> 56 & 127), buffers.arena[start : start + length].tobytes()
+                offset = self._offset + text.origin(candidate & 0xFFFFFF)
                 found.setdefault((kind, value, offset), Candidate(kind, int(tags[index]), value, offset))
-        return seen
+        return signs
 
-    def _keep(self, tags: U64, metas: I64) -> None:
-        kinds = metas >> 56
+    def _collect_tags(self, tags: U64, candidates: I64) -> None:
+        # an uncertain candidate has another bit in its kind, and equals none of these
+        kinds = candidates >> 56
         for kind in (Kind.EMAIL, Kind.PHONE, Kind.NIR, Kind.IBAN, Kind.PROFESSIONAL):
             chosen = tags[kinds == kind]
             if len(chosen):
                 parts = self._collected.setdefault(int(kind), [])
                 parts.append(chosen)
-                if len(parts) > 1 and sum(map(len, parts[1:])) > max(_COLLECTED, len(parts[0])):
+                if len(parts) > 1 and sum(map(len, parts[1:])) > max(_MAX_UNSORTED, len(parts[0])):
                     self._collected[int(kind)] = [distinct(np.concatenate(parts))]
 
 
-def _read(loop: Callable[..., tuple[int, int, int, int, int]], source: _View, depth: int, *more: int) -> _View | None:
-    """Another reading of a view, or None where it says nothing new."""
-    room = _room().layer(depth + 1, source.size)
+def _decoded(
+    loop: Callable[..., tuple[int, int, int, int, int]], source: _View, depth: int, *more: int
+) -> _View | None:
+    """Another reading of a view, or None if the loop decoded nothing; `more` are further arguments of the loop."""
+    layer = _thread_buffers().layer(depth + 1, source.size)
     size, marks, low, high, changed = loop(
-        source.address, source.size, source.low, source.high, *(_address(part) for part in room), *more
+        source.address, source.size, source.low, source.high, *(_address(part) for part in layer), *more
     )
-    return _View(room[0], size, low, high, room[1][:marks], room[2][:marks], source) if changed else None
+    return _View(layer[0], size, low, high, layer[1][:marks], layer[2][:marks], source) if changed else None
 
 
 def _folded(source: _View) -> _View:
-    room = _room().layer(0, source.size)
+    """The view folded to ASCII."""
+    layer = _thread_buffers().layer(0, source.size)
     size, marks, low, high = fold_bytes.fold_bytes(
         source.address,
         source.size,
         source.low,
         source.high,
-        _address(room[0]),
-        _address(room[1]),
-        _address(room[2]),
+        _address(layer[0]),
+        _address(layer[1]),
+        _address(layer[2]),
         _address(fold_bytes.fold_table()),
         _address(fold_bytes.CP1252),
     )
-    return _View(room[0], size, low, high, room[1][:marks], room[2][:marks], source)
+    return _View(layer[0], size, low, high, layer[1][:marks], layer[2][:marks], source)
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -281,4 +321,4 @@ def _address(array: NDArray[Any]) -> int:
 
 
 _TABLES = _address(char_classes.CLASSES), _address(number_kernels.IBAN_LENGTHS)
-_ENTITIES, _INLINE = _address(decode_views.ENTITIES), _address(decode_views.INLINE)
+_ENTITIES, _INLINE_TAGS = _address(decode_escapes.ENTITIES), _address(decode_markup.INLINE_TAGS)

@@ -1,4 +1,4 @@
-"""Classes of characters for the compiled scans, and the small steps that all scans share."""
+"""Classes of characters for the compiled scans, and the small functions that all scans share."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from data.arrays.jit import inlined
 from data.arrays.raw_memory import alphanumeric_bits, byte, put_word, trailing_zeros
 
 EMAIL, PHONE, NIR, IBAN, PROFESSIONAL, TOKEN = 1, 2, 3, 4, 5, 6
-LETTER, DIGIT, JOIN, RARE, GAP, LOCAL, DOMAIN, WEAK = 1, 2, 4, 8, 16, 32, 64, 128
+LETTER, DIGIT, JOINER, SIGNIFICANT, GAP, LOCAL, DOMAIN, LOCAL_BREAK = 1, 2, 4, 8, 16, 32, 64, 128
+"""Bits of the classes of a character; the comments in `_classes` explain them."""
 WORD = LETTER | DIGIT
 
 
 def _classes() -> U8:
+    """The class bits of each byte value, shape (256,)."""
     table = np.zeros(256, np.uint8)
     for members, bits in (
         (string.ascii_letters, LETTER | LOCAL | DOMAIN),
         (string.digits, DIGIT | LOCAL | DOMAIN),
-        # one of these between two words of a token is dropped
-        ("-_.", JOIN),
-        # not only a gap between words: @ begins a domain, the others are noted
-        ("@\\&%'<[=\0", RARE),
-        # what people write between the digits of one number
+        # the words of a token may be joined by one of these, which is dropped
+        ("-_.", JOINER),
+        # these are more than a gap between words: @ begins a domain, the others are signs of another reading
+        ("@\\&%'<[=\0", SIGNIFICANT),
+        # people write these between the digits of one number
         (" .-/()+_", GAP),
+        # the local part of an e-mail address, besides letters and digits
         ("._%+-'&=!#$*?^`{}~", LOCAL),
-        # a local part may begin behind one of these: "a=b@c.fr" is also "b@c.fr"
-        ("'&=+!#$*?^`{}~%", WEAK),
+        # a local part may begin after one of these: "a=b@c.fr" is also "b@c.fr"
+        ("'&=+!#$*?^`{}~%", LOCAL_BREAK),
+        # the domain of an e-mail address, besides letters and digits
         ("-.", DOMAIN),
     ):
         for character in members:
@@ -40,14 +44,14 @@ CLASSES = _classes()
 
 
 @inlined
-def class_of(classes: int, at: int) -> int:
-    """The class bits of the byte at a place."""
+def char_class(classes: int, at: int) -> int:
+    """The class bits of the byte at the address `at`; `classes` is the address of the table."""
     return byte(classes + byte(at))
 
 
 @inlined
 def word_end(at: int, limit: int) -> tuple[int, bool, bool]:
-    """The place behind the letters and digits that begin at `at`, and whether there are letters, and digits."""
+    """The place after the letters and digits that begin at `at`, whether letters are among them, and whether digits."""
     letters = digits = False
     size = 32
     while size == 32:
@@ -62,7 +66,17 @@ def word_end(at: int, limit: int) -> tuple[int, bool, bool]:
 
 
 @inlined
-def emit(kind: int, at: int, length: int, place: int, arena: int, out: int, count: int) -> int:
-    """Write a candidate down; the count with it."""
+def write_candidate(kind: int, at: int, length: int, place: int, arena: int, out: int, count: int) -> int:
+    """Add a candidate to the list at `out`; returns the new count. `crawler.matching.scan_kernels` has the format.
+
+    Args:
+        kind: of the value, perhaps with the bit `UNCERTAIN`.
+        at: address of the normal form in the arena.
+        length: of the normal form.
+        place: of the value in the text.
+        arena: address of the arena.
+        out: address of the list.
+        count: candidates in the list so far.
+    """
     put_word(out + 8 * count, np.uint64(kind << 56 | length << 48 | (at - arena) << 24 | place))
     return count + 1

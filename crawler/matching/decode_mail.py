@@ -1,10 +1,14 @@
-"""Compiled loops that decode what mail programs write: base64 and quoted-printable."""
+"""Compiled loops that decode the transfer encodings of mail: base64 and quoted-printable.
+
+Arguments and results are those of `crawler.matching.fold_bytes.fold_bytes`, without the tables. The result has one
+number more: how many places the loop decoded; 0 means that the view has nothing new.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from crawler.matching.decode_views import hex_value
+from crawler.matching.decode_escapes import hex_value
 from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import byte, put_byte, put_word
 
@@ -13,7 +17,7 @@ from data.arrays.raw_memory import byte, put_byte, put_word
 def quoted_printable(
     source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int
 ) -> tuple[int, int, int, int, int]:
-    """Quoted-printable: soft line breaks, and of =XX what mail programs write so; `tel=06…` stays as it is."""
+    """Decode quoted-printable: soft line breaks, and those =XX that mail programs write; `tel=06…` stays as it is."""
     i, o, marks = source, out, 0
     limit, low, high = source + n, source + low, source + high
     low_out = high_out = -1
@@ -54,7 +58,7 @@ def quoted_printable(
 
 
 @inlined
-def _six(char: int) -> int:
+def _base64_bits(char: int) -> int:
     """The six bits of a base64 character, of either alphabet, or -1."""
     bits = -1
     if char >= 65 and char <= 90:
@@ -77,10 +81,10 @@ _BASE64_MIN, _BASE64_LINE = 20, 56
 def base64(
     source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int, phase: int
 ) -> tuple[int, int, int, int, int]:
-    """What stands in base64, and nothing else; lines of 56 characters and more go on in the next.
+    """Decode runs of base64, and leave out everything else; lines of 56 characters or more continue in the next line.
 
-    A run that the view begins inside of may have begun anywhere: `phase` characters of it are left out, 0 to 3; with 1
-    to 3 only that run is read.
+    If the view begins in the middle of a run, it is not known where a group of four characters begins. Therefore the
+    first `phase` characters of that run are skipped, 0 to 3; with a phase of 1 to 3 only that run is decoded.
     """
     i, o, marks, changed = source, out, 0, 0
     limit, low, high = source + n, source + low, source + high
@@ -90,11 +94,11 @@ def base64(
         start = i
         line = i
         while i < limit:
-            if _six(byte(i)) >= 0:
+            if _base64_bits(byte(i)) >= 0:
                 i += 1
                 continue
             gap = i + 1 if byte(i) == 13 else i
-            if i - line < _BASE64_LINE or gap + 1 >= limit or byte(gap) != 10 or _six(byte(gap + 1)) < 0:
+            if i - line < _BASE64_LINE or gap + 1 >= limit or byte(gap) != 10 or _base64_bits(byte(gap + 1)) < 0:
                 break
             i = line = gap + 1
         end = i
@@ -110,7 +114,7 @@ def base64(
                     low_out = o - out
                 if high_out < 0 and i >= high:
                     high_out = o - out
-                value = _six(byte(i))
+                value = _base64_bits(byte(i))
                 i += 1
                 if value < 0:
                     continue

@@ -1,4 +1,4 @@
-"""From bytes in UTF-8 or cp1252 to the ASCII they fold to, compiled; what folds to what is said by `data.identifiers.normalise`."""
+"""A compiled loop that folds text in UTF-8 or cp1252 to ASCII, as `data.identifiers.normalise.fold` does."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from data.identifiers.normalise import fold
 from data.identifiers.table_cache import cached_table
 
 OTHER = 1
-"""The byte that stands for a symbol without an ASCII reading; no class of `scan_kernels` has it."""
+"""The byte that replaces a character without an ASCII reading; it is in no class of `crawler.matching.char_classes`."""
 
 _LOW, _HIGH, _MATHS, _MATHS_SIZE = 0x3400, 0xFB00, 0x1D400, 0x400
 _HIGHS = np.uint64(0x8080808080808080)
 
 
-def _packed(character: str) -> int:
-    """Up to three ASCII bytes from the low end, their number in the top byte."""
+def _table_entry(character: str) -> int:
+    """The ASCII reading of a character: up to three bytes from the low end, and their number in the top byte."""
     folded = fold(character)
     if len(folded) > 3 or not folded.isascii():
         folded = chr(OTHER)
@@ -29,25 +29,25 @@ def _packed(character: str) -> int:
 
 @cache
 def fold_table() -> NDArray[np.uint32]:
-    """The ASCII readings of symbols of Latin text; loaded when first asked for, and never frozen into compiled code."""
-    return cached_table("readings", _readings)
+    """The ASCII readings of all characters of Latin text, loaded at the first call and never compiled into code."""
+    return cached_table("readings", _build_fold_table)
 
 
-def _readings() -> NDArray[np.uint32]:
+def _build_fold_table() -> NDArray[np.uint32]:
     points = [*range(_LOW), *range(_HIGH, 0x10000), *range(_MATHS, _MATHS + _MATHS_SIZE)]
-    # two entries more: one is read with the one behind it
-    return np.array([*(_packed(chr(point)) for point in points), 0, 0], np.uint32)
+    # two entries more, because an entry is read together with the next one
+    return np.array([*(_table_entry(chr(point)) for point in points), 0, 0], np.uint32)
 
 
-# what the bytes 80..9F mean in cp1252; the five it leaves open stay control characters
+# the characters of all bytes in cp1252; the five bytes without a character stay control characters
 CP1252 = np.array([ord(bytes([code]).decode("cp1252", "ignore") or chr(code)) for code in range(256)], np.int64)
-# no word of a value has a ÿ: the byte is damage, or a mark of UTF-16, and must not stick to what stands beside it
+# no value contains a ÿ: this byte is damage or a mark of UTF-16, and must not become part of the word beside it
 CP1252[0xFF] = 0xFFFD
 
 
 @inlined
-def _symbol(at: int, limit: int, cp1252: int) -> tuple[int, int]:
-    """Code point and length of the symbol that begins with the high byte at `at`: UTF-8 where valid, else cp1252."""
+def _read_character(at: int, limit: int, cp1252: int) -> tuple[int, int]:
+    """Code point and length of the character that begins with the high byte at `at`: UTF-8 if valid, else cp1252."""
     first = byte(at)
     if first >= 0xC2 and first < 0xF5:
         size = 2 + (first >= 0xE0) + (first >= 0xF0)
@@ -66,14 +66,25 @@ def _symbol(at: int, limit: int, cp1252: int) -> tuple[int, int]:
 def fold_bytes(
     source: int, n: int, low: int, high: int, out: int, marks_out: int, marks_in: int, table: int, cp1252: int
 ) -> tuple[int, int, int, int]:
-    """Write the ASCII reading of n bytes at `source`; letters that were ASCII keep their case.
+    """Write the ASCII reading of n bytes; letters that were ASCII keep their case.
 
-    All arguments but n, low and high are addresses: `out` of room for 3 * n bytes, marks_out and marks_in of n int64
-    each, which get places of the reading and the places in the source that they came from (between two marks both run
-    in step), table and cp1252 of `fold_table()` and `CP1252`. low <= high <= n are places in the source.
+    All arguments except n, low and high are addresses.
+
+    Args:
+        source: of the bytes.
+        n: their number.
+        low: a place in the source.
+        high: another one; low <= high <= n.
+        out: of a buffer for 3 * n bytes, which gets the reading.
+        marks_out: of a buffer for n int64, which gets places in the reading.
+        marks_in: of a buffer for n int64, which gets the places in the source that those were read from. Between two
+            marks, both places advance together.
+        table: of `fold_table()`.
+        cp1252: of `CP1252`.
 
     Returns:
-        Bytes and marks written, and where in the reading the symbols that begin at or behind low and high begin.
+        The number of bytes written, the number of marks, and the places in the reading of the first characters that
+        begin at or after low and high.
     """
     i, o, marks = source, out, 0
     limit, low, high = source + n, source + low, source + high
@@ -99,7 +110,7 @@ def fold_bytes(
             i += 1
             o += 1
             continue
-        point, size = _symbol(i, limit, cp1252)
+        point, size = _read_character(i, limit, cp1252)
         index = -1
         if point < _LOW:
             index = point

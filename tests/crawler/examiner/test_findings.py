@@ -16,7 +16,7 @@ from crawler.examiner.hits import MAX_EXCERPTS, Hits
 from crawler.examiner.sample import MAX_PROBLEMS_KEPT, Member
 from crawler.examiner.sample_request import Request
 from crawler.matching.byte_scanner import ByteScanner, Candidate
-from crawler.matching.watchlist_match import Matcher
+from crawler.matching.watchlist_match import HitCollector
 from data.case.watchlist import Watchlist
 from data.errors import WireError
 from data.hashing.file_fingerprints import decode_fingerprints
@@ -36,7 +36,7 @@ def watchlist(tmp_path_factory) -> Watchlist:
 
 def opened(watchlist: Watchlist, name: str = "a.csv", size: int = 9) -> Member:
     scanner = ByteScanner(KEYS.probe, watchlist.probe_values)
-    return Member(name, "delimited", Matcher(watchlist, KEYS), scanner, hashlib.sha256(), size=size, crc=7)
+    return Member(name, "delimited", HitCollector(watchlist, KEYS), scanner, hashlib.sha256(), size=size, crc=7)
 
 
 def candidates() -> list[Candidate]:
@@ -47,12 +47,12 @@ def candidates() -> list[Candidate]:
 def test_a_hit_counts_for_all_that_hold_it_and_only_the_first_are_kept_as_proof(watchlist):
     hits, inner, outer = Hits(watchlist, KEYS), opened(watchlist), opened(watchlist)
     hits.in_bytes(candidates(), [inner, outer])
-    assert [member.matcher.hits()[0].canaries for member in (inner, outer)] == [len(CROWD)] * 2
+    assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(CROWD)] * 2
     assert len(hits.excerpts) == MAX_EXCERPTS
     assert {each["kind"] for each in hits.excerpts} == {"email"}
     stranger = b"nobody@nowhere.example"
     hits.in_bytes([Candidate(Kind.EMAIL, 1, stranger, 0)], [inner])
-    assert inner.matcher.hits()[0].canaries == len(CROWD)
+    assert inner.collector.hits()[0].canaries == len(CROWD)
 
 
 def test_what_hit_is_sealed_for_one_person_and_a_bad_key_costs_the_proof_alone(watchlist):

@@ -1,4 +1,4 @@
-"""The byte pass against a slow twin in plain Python, and against one value in many clothes."""
+"""The byte scanner against a slow reference implementation in plain Python, and with values in many formats."""
 
 import base64
 import html
@@ -26,14 +26,14 @@ KEY = bytes(range(16))
 
 
 class Everything:
-    """A watch-list that every value is on."""
+    """A watch-list that holds every value."""
 
     def lookup(self, tags):
         return np.ones(len(tags), bool)
 
 
 class Watch:
-    """A watch-list of given normal forms."""
+    """A watch-list that holds the given normal forms."""
 
     def __init__(self, *values):
         self.tags = np.array([probe_tag(KEY, kind, value) for kind, value in values], np.uint64)
@@ -66,7 +66,7 @@ def setting(**values):
             setattr(byte_scanner, name, value)
 
 
-# --- the twin --------------------------------------------------------------------------------------------------------
+# --- the reference implementation ------------------------------------------------------------------------------------
 
 SYMBOL = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|.", re.DOTALL)
 
@@ -81,7 +81,7 @@ def read_symbol(symbol):
 
 
 def folded(data):
-    """The text that is searched, and for each of its characters the place of the symbol it came from."""
+    """The text that is searched, and the place in the data from which each of its characters was read."""
     text, places = "", []
     for found in SYMBOL.finditer(data):
         character = read_symbol(found[0])
@@ -96,7 +96,7 @@ def folded(data):
 
 
 def find(text):
-    """Kind, value and place of all that the pass should see in folded text."""
+    """Kind, value and place of everything that the scanner should find in folded text."""
     for word in re.finditer(r"[a-z0-9]+", text):
         yield from find_tokens(text, word)
         yield from find_ibans(text, word.start())
@@ -201,12 +201,12 @@ def find_emails(text, at):
                 tried += 1
 
 
-def twin(data):
+def reference(data):
     text, places = folded(data)
     return {(kind, value.encode(), places[at]) for kind, value, at in find(text.lower())}
 
 
-# no value of the table below, but what they are made of
+# not the values of the table below, but pieces that they are made of
 PARTS = """
 jean.dupont@free.fr é@ö.fr a'b=c+d@x-y.co.uk @ x@y x@-a.b- 0612345678 06.12.34.56.78 +33 (0)6 0033 336 612345678 +32(0)470
 +262 692 00262 1850578006084 185057800608436 2A 2a 2b 2B 185052A006084 12 34 00 1 78 006 084 36 10101234567 890123456789012345
@@ -228,10 +228,10 @@ ALPHABET = st.binary(max_size=200) | st.lists(
 @example(b"\xe2\x80")
 @example(b"x@y.fr" * 40)
 @example(b"FR76 3000 6000 0112 3456 7890 189 IBANFR7630006000011234567890189")
-def test_finds_what_a_slow_twin_finds(data):
-    with setting(_ALL=0):
-        assert triples(run(data)) == twin(data)
-    assert triples(run(data)) >= twin(data)
+def test_it_finds_the_same_as_the_reference_implementation(data):
+    with setting(_ALL_SIGNS=0):
+        assert triples(run(data)) == reference(data)
+    assert triples(run(data)) >= reference(data)
 
 
 def code_point(digits, base):
@@ -275,16 +275,16 @@ ESCAPED = st.lists(WORDS | st.sampled_from(ESCAPES.split()), max_size=30).map(la
 
 @settings(deadline=None, max_examples=150)
 @given(ESCAPED)
-def test_sees_through_escapes_as_a_slow_twin_does(data):
-    expected = {(kind, value) for kind, value, _ in twin(data)}
-    for _ in range(byte_scanner._DEPTH):
+def test_it_undoes_escapes_like_the_reference_implementation(data):
+    expected = {(kind, value) for kind, value, _ in reference(data)}
+    for _ in range(byte_scanner._MAX_DEPTH):
         data = ESCAPE.sub(read_escape, data)
-        expected |= {(kind, value) for kind, value, _ in twin(data)}
-    with setting(_ALL=scan_kernels.ESCAPE):
+        expected |= {(kind, value) for kind, value, _ in reference(data)}
+    with setting(_ALL_SIGNS=scan_kernels.ESCAPE):
         assert {(candidate.kind, candidate.value) for candidate in run(data)} <= expected
 
 
-# --- clothes ---------------------------------------------------------------------------------------------------------
+# --- formats ---------------------------------------------------------------------------------------------------------
 
 SURFACES = [
     (
@@ -347,11 +347,11 @@ NAMES = {64: "&commat;", 46: "&period;", 43: "&plus;", 45: "&hyphen;", 40: "&lpa
 
 
 def each(form):
-    """Every character in an escape of its code point."""
+    """An encoder that writes every character as an escape of its code point."""
     return lambda text: "".join(form.format(ord(character)) for character in text).encode()
 
 
-CLOTHES = {
+FORMATS = {
     "utf-8": str.encode,
     "utf-8 with mark": lambda text: text.encode("utf-8-sig"),
     "latin-1": lambda text: text.encode("latin-1"),
@@ -359,7 +359,7 @@ CLOTHES = {
     "utf-16": lambda text: text.encode("utf-16"),
     "utf-16-le": lambda text: text.encode("utf-16-le"),
     "utf-16-be": lambda text: text.encode("utf-16-be"),
-    "utf-16-le on an odd place": lambda text: b"\n" + text.encode("utf-16-le"),
+    "utf-16-le at an odd place": lambda text: b"\n" + text.encode("utf-16-le"),
     "utf-16-be with mark": lambda text: b"\n\xfe\xff" + text.encode("utf-16-be"),
     "nfd": lambda text: unicodedata.normalize("NFD", text).encode(),
     "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text).encode(),
@@ -399,12 +399,12 @@ CLOTHES = {
 }
 
 
-@pytest.mark.parametrize("clothes", CLOTHES)
-def test_finds_every_kind_in_these_clothes(clothes):
+@pytest.mark.parametrize("name", FORMATS)
+def test_values_of_every_kind_are_found_in_this_format(name):
     missed = []
     for kind, value, surface in CASES:
         try:
-            data = CLOTHES[clothes](surface)
+            data = FORMATS[name](surface)
         except UnicodeEncodeError:
             continue
         found = {(candidate.kind, candidate.value) for candidate in run(data, Watch((kind, value)))}
@@ -413,7 +413,7 @@ def test_finds_every_kind_in_these_clothes(clothes):
     assert not missed
 
 
-def test_numbers_below_each_other_are_counted_each_and_not_as_one():
+def test_numbers_in_a_column_are_collected_each_for_itself_and_not_joined():
     scanner = ByteScanner(KEY, Watch(), collect=True)
     scanner.feed(b"0612345678\n185057800608436\n0698\n765 432\n")
     scanner.finish()
@@ -424,7 +424,7 @@ def test_numbers_below_each_other_are_counted_each_and_not_as_one():
 
 
 @pytest.mark.parametrize(("kind", "value", "surface"), CASES)
-def test_a_candidate_is_the_normal_form_of_what_stands_there(kind, value, surface):
+def test_a_candidate_is_the_normal_form_of_the_text_at_its_offset(kind, value, surface):
     if kind is not Kind.TOKEN:
         assert normalise.normalise(kind.word, surface.replace("00 33", "0033")) == value
     for candidate in run(f"a;{surface};b".encode(), Watch((kind, value))):
@@ -452,7 +452,7 @@ def test_every_candidate_normalises_to_itself(data):
     st.lists(ESCAPED | ENCODED | TEXT.map(lambda text: text.encode("utf-16-le")), min_size=1, max_size=12),
     st.lists(st.integers(0, 2**16), max_size=12),
 )
-def test_the_cut_of_chunks_and_blocks_changes_nothing(parts, cuts):
+def test_the_result_does_not_depend_on_the_cut_of_chunks_and_blocks(parts, cuts):
     data = b"".join(parts) * 3
     whole = triples(run(data))
     cuts = sorted(cut % (len(data) + 1) for cut in cuts)
@@ -460,40 +460,40 @@ def test_the_cut_of_chunks_and_blocks_changes_nothing(parts, cuts):
     with setting(BLOCK=512, AROUND=2048):
         small = triples(run(data))
         assert triples(run(data, cuts=cuts)) == small
-        # base64 is read in every phase where a block begins inside of it, so that small blocks may see more
+        # where a block begins inside of base64, every phase is tried, so that small blocks may find more
         assert small >= whole
 
 
-NOISE = np.random.default_rng(7).integers(0, 256, 200_000, np.uint8).tobytes()
+RANDOM = np.random.default_rng(7).integers(0, 256, 200_000, np.uint8).tobytes()
 
 
-def is_noise(data):
+def is_high_entropy(data):
     held = np.frombuffer(data + bytes(64), np.uint8)
-    return scan_kernels.is_noise(held.ctypes.data, len(data))
+    return scan_kernels.is_high_entropy(held.ctypes.data, len(data))
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "noise"),
+    ("name", "data", "expected"),
     [
-        ("random", NOISE, True),
+        ("random", RANDOM, True),
         ("deflated", zlib.compress("".join(f"{n};{n * n % 977}\n" for n in range(90_000)).encode()), True),
-        ("random but for one text", NOISE[:100_000] + b"{'a': '\\u00e9'} " * 250 + NOISE[100_000:], False),
-        ("short", NOISE[:60_000], False),
-        ("hex", NOISE.hex().encode(), False),
-        ("base64", base64.b64encode(NOISE), False),
+        ("random but for one text", RANDOM[:100_000] + b"{'a': '\\u00e9'} " * 250 + RANDOM[100_000:], False),
+        ("short", RANDOM[:60_000], False),
+        ("hex", RANDOM.hex().encode(), False),
+        ("base64", base64.b64encode(RANDOM), False),
         ("Russian", "Иванов Пётр, 12.03.1975\n".encode() * 8000, False),
         ("Russian in one byte", "Иванов Пётр, 12.03.1975\n".encode("cp1251") * 8000, False),
         ("Chinese in UTF-16", "张伟的电话号码是多少".encode("utf-16-le") * 8000, False),
     ],
 )
-def test_noise_is_told_from_everything_that_has_readings(name, data, noise):
-    assert is_noise(data) == noise, name
+def test_high_entropy_data_is_distinguished_from_everything_that_may_have_another_reading(name, data, expected):
+    assert is_high_entropy(data) == expected, name
 
 
-def test_a_value_among_noise_is_found_as_it_stands():
+def test_a_plain_value_within_high_entropy_data_is_found():
     mail, phone = (Kind.EMAIL, b"jean.dupont@exemple.fr"), (Kind.PHONE, b"612345678")
     hidden = (
-        NOISE[:90_000] + b" Jean.Dupont@exemple.fr " + NOISE[90_000:150_000] + b" 06 12 34 56 78 " + NOISE[150_000:]
+        RANDOM[:90_000] + b" Jean.Dupont@exemple.fr " + RANDOM[90_000:150_000] + b" 06 12 34 56 78 " + RANDOM[150_000:]
     )
-    assert is_noise(hidden)
+    assert is_high_entropy(hidden)
     assert {found[:2] for found in triples(run(hidden, Watch(mail, phone)))} == {mail, phone}

@@ -1,4 +1,4 @@
-"""Recall over disguises: the same people in every spelling, layout and coding are found; who is not there is not."""
+"""Recall: people are found in every spelling, layout and encoding, and people who are not in the sample are not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         yield examiner
 
 
-# combinations that once hid people, and nothing alone in them does
+# combinations that once hid people although none of their parts does so alone
 FOUND = [
     Disguise("SQL", Spelling(phone="0033", nir="spaces", name="small"), "JSON escapes"),
     Disguise("HTML table", Spelling(date="words", name="decomposed"), "JSON escapes"),
@@ -33,7 +33,9 @@ FOUND = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("disguises", [single(), combined(1, 40), FOUND], ids=["alone", "combined", "found"])
-def test_people_are_found_in_every_disguise_and_counted(examiner: Examiner, disguises: list[Disguise]) -> None:
+def test_people_are_found_and_counted_in_every_spelling_layout_and_encoding(
+    examiner: Examiner, disguises: list[Disguise]
+) -> None:
     missed = []
     values = keys = 0.0
     for disguise in disguises:
@@ -46,7 +48,7 @@ def test_people_are_found_in_every_disguise_and_counted(examiner: Examiner, disg
     assert keys >= KEYS * len(disguises)
 
 
-def test_other_people_do_not_hit_in_any_layout(examiner: Examiner) -> None:
+def test_people_who_are_not_canaries_do_not_hit_in_any_layout(examiner: Examiner) -> None:
     others = crowd(4, 60)
     for layout in ("table", "prose", "form", "HTML cards", "BBCode"):
         finding = examine(examiner, Disguise(layout).of(others))

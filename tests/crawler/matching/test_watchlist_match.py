@@ -1,11 +1,11 @@
-"""Which canaries of which clients a sample holds, counted once however often and wherever they stand."""
+"""Which canaries of which clients a sample holds; each counts once however often and wherever it occurs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from crawler.matching.watchlist_match import Matcher, confirm
+from crawler.matching.watchlist_match import HitCollector, confirm_hits
 from data.arrays.packed import Packed
 from data.case.bundle import read_bundle
 from data.case.watchlist import Watchlist, import_bundle
@@ -29,14 +29,14 @@ def watchlist(tmp_path):
 
 
 def found(watchlist, *values, kind=Kind.EMAIL):
-    return confirm(watchlist, KEYS, np.full(len(values), kind, np.uint8), Packed.of(list(values)))
+    return confirm_hits(watchlist, KEYS, np.full(len(values), kind, np.uint8), Packed.of(list(values)))
 
 
-def hits(matcher):
-    return [(hit.client, hit.canaries, hit.records, hit.kinds) for hit in matcher.hits()]
+def hits(collector):
+    return [(hit.client, hit.canaries, hit.records, hit.kinds) for hit in collector.hits()]
 
 
-def test_only_what_stands_on_the_list_is_confirmed(watchlist):
+def test_only_values_on_the_watch_list_are_confirmed(watchlist):
     values = [b"", b"x@y.example", b"a@b.example", b"c@d.example"]
     confirmed = found(watchlist, *values)
     assert sorted(confirmed.values.tolist()) == [2, 3, 3]
@@ -45,30 +45,30 @@ def test_only_what_stands_on_the_list_is_confirmed(watchlist):
 
 
 def test_rows_count_once_for_a_client_and_canaries_once_for_a_sample(watchlist):
-    matcher = Matcher(watchlist, KEYS)
+    collector = HitCollector(watchlist, KEYS)
     confirmed = found(watchlist, b"a@b.example", b"c@d.example", b"a@b.example")
     for _ in range(2):
-        # as in two batches of rows; both values of the first stand in one row
-        matcher.add_rows(confirmed, np.array([0, 0, 1])[confirmed.values])
-        matcher.add_bytes(confirmed)
-    assert hits(matcher) == [("c1", 2, 4, ("email",)), ("c2", 1, 2, ("email",))]
+        # like two batches of rows, in which the first two values are in the same row
+        collector.add_rows(confirmed, np.array([0, 0, 1])[confirmed.values])
+        collector.add_bytes(confirmed)
+    assert hits(collector) == [("c1", 2, 4, ("email",)), ("c2", 1, 2, ("email",))]
 
 
-def test_a_canary_that_no_row_showed_is_a_record_of_its_own(watchlist):
-    matcher = Matcher(watchlist, KEYS)
+def test_a_canary_that_only_the_byte_pass_found_counts_as_one_record(watchlist):
+    collector = HitCollector(watchlist, KEYS)
     rows = found(watchlist, b"a@b.example")
-    matcher.add_rows(rows, rows.values)
-    matcher.add_bytes(found(watchlist, b"e@f.example", b"a@b.example"))
-    assert hits(matcher) == [("c1", 2, 2, ("email",))]
+    collector.add_rows(rows, rows.values)
+    collector.add_bytes(found(watchlist, b"e@f.example", b"a@b.example"))
+    assert hits(collector) == [("c1", 2, 2, ("email",))]
 
 
-def test_the_fingerprint_is_of_the_canaries_alone(watchlist):
-    matchers = [Matcher(watchlist, KEYS) for _ in range(4)]
+def test_the_fingerprint_depends_on_the_canaries_alone(watchlist):
+    collectors = [HitCollector(watchlist, KEYS) for _ in range(4)]
     one, both = found(watchlist, b"a@b.example"), found(watchlist, b"c@d.example", b"a@b.example")
-    matchers[0].add_bytes(both)
-    matchers[1].add_rows(one, one.values)
-    matchers[1].add_bytes(both)
-    matchers[2].add_bytes(one)
-    prints = [matcher.fingerprint() for matcher in matchers]
+    collectors[0].add_bytes(both)
+    collectors[1].add_rows(one, one.values)
+    collectors[1].add_bytes(both)
+    collectors[2].add_bytes(one)
+    prints = [collector.fingerprint() for collector in collectors]
     assert prints[0] == prints[1] != prints[2]
     assert prints[3] == ""
