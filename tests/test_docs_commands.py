@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from data.settings.settings import Channel, Route, Settings, load_settings
 from data.sources.definition import Definition
 from scheduler.cli import tocsin
-from scheduler.demo.servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 from tests.inside import fine, run
 from tests.scheduler.cli.test_source import CARDS
 from tests.synth.people import people, to_csv
@@ -296,7 +296,7 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
         (home / "sources" / "bad.yaml").write_text("name: [\n")
         fine(home, "incident", "add", "vendor", "--client", "p1", "--source", "cards", "--word", "vendor")
         fine(home, "release", "add", "--incident", "vendor", "--name", "part 1", dump)
-        site.publish(Entry("p1", "vendor", "", "f.csv", body + to_csv(crowd, header=None), "text/csv"))
+        site.publish(FeedEntry("p1", "vendor", "", "f.csv", body + to_csv(crowd, header=None), "text/csv"))
         note("crawl", "cards", command="crawl")
         note("source", "check", "cards")
         note("scan", dump, table, tmp_path / "nowhere", command="scan")

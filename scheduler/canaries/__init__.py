@@ -1,1 +1,1 @@
-"""Client tables, enrolment, invented people and how many canaries are needed."""
+"""Reading clients' tables, enrolling them, inventing people to plant, and planning how many canaries are needed."""

@@ -1,4 +1,4 @@
-"""A client's table as it is given to enrolment: its encoding, separator and columns."""
+"""Reads a client's table for enrolment: finds out its encoding, separator, header and columns."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from data.errors import InputError
 
 SNIFF_ROWS = 500
 MAX_CELL = 1 << 20
-HEAD = 64 * 1024
+HEAD_BYTES = 64 * 1024
 SEPARATORS = ",;\t|"
 
 
-def _encoding(head: bytes, path: Path) -> str:
-    """The encoding of a table: by its byte order mark, else UTF-8, else Windows-1252.
+def _detect_encoding(head: bytes, path: Path) -> str:
+    """The encoding of a table: that of its byte order mark, else UTF-8 if it is valid, else Windows-1252.
 
     Raises:
-        InputError: the file is empty or no text.
+        InputError: the file is empty or binary.
     """
     if not head.strip(b"\0 \t\r\n"):
-        raise InputError(f"{path} holds nothing", hint="export the table again, with its rows, as CSV")
+        raise InputError(f"{path} is empty", hint="export the table again, with its rows, as CSV")
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF16_LE, "utf-16"),
@@ -38,7 +38,7 @@ def _encoding(head: bytes, path: Path) -> str:
         if head.startswith(mark):
             return name
     if b"\0" in head or sum(byte < 32 and byte not in b"\t\r\n\f\x1b" for byte in head) > len(head) // 50:
-        raise InputError(f"{path} is binary, not a table of text", hint="export the table as CSV (UTF-8)")
+        raise InputError(f"{path} is a binary file, not a text table", hint="export the table as CSV (UTF-8)")
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
@@ -46,22 +46,28 @@ def _encoding(head: bytes, path: Path) -> str:
     return "utf-8"
 
 
-def _separator(lines: Sequence[str]) -> str:
-    """The separator that cuts the first lines into the most cells, equally many in each."""
+def _detect_separator(lines: Sequence[str]) -> str:
+    """The separator that splits the first lines most consistently into the same number of cells, the most if equal."""
 
     def score(separator: str) -> tuple[float, int]:
         counts = [line.count(separator) for line in lines if line.strip()]
         if not counts or not max(counts):
             return 0.0, 0
-        usual, often = Counter(counts).most_common(1)[0]
-        return (often / len(counts) if usual else 0.0), usual
+        common, lines_with_it = Counter(counts).most_common(1)[0]
+        return (lines_with_it / len(counts) if common else 0.0), common
 
     return max(SEPARATORS, key=score)
 
 
 @dataclass
-class Table:
-    """A client's table while it is read; `text` is kept, as it would close the file when it goes."""
+class ClientTable:
+    """A client's table while it is read.
+
+    Attributes:
+        header: the header words; None if the table has no header.
+        sample: the first rows. rows: all rows, including the sample.
+        text: kept only because the file would be closed with it.
+    """
 
     path: Path
     encoding: str
@@ -72,57 +78,59 @@ class Table:
     text: io.TextIOWrapper = field(repr=False)
 
 
-def open_table(path: Path, stream: IO[bytes]) -> Table:
-    """Find out encoding, separator and header of a table.
+def open_table(path: Path, stream: IO[bytes]) -> ClientTable:
+    """Find out encoding, separator and header of a table, and start to read it.
 
     Raises:
-        InputError: it is empty, binary, or no table.
+        InputError: the file is empty, binary, or not a table.
     """
-    head = stream.read(HEAD)
-    encoding = _encoding(head, path)
+    head = stream.read(HEAD_BYTES)
+    encoding = _detect_encoding(head, path)
     stream.seek(0)
     text = io.TextIOWrapper(stream, encoding, "replace", newline="")
     first = head.decode(encoding, "replace").splitlines()[:50]
-    separator = _separator(first[:-1] or first)
+    separator = _detect_separator(first[:-1] or first)
     csv.field_size_limit(MAX_CELL)
-    reader = csv.reader(_lines(text, path), delimiter=separator)
-    rows = _guarded((row for row in reader if any(map(str.strip, row))), path)
+    reader = csv.reader(_bounded_lines(text, path), delimiter=separator)
+    rows = _with_input_errors((row for row in reader if any(map(str.strip, row))), path)
     sample = list(islice(rows, SNIFF_ROWS))
     if not sample:
-        raise InputError(f"{path} holds no rows", hint="export the table again, with its rows, as CSV")
+        raise InputError(f"{path} has no rows", hint="export the table again, with its rows, as CSV")
     header = None
     if looks_like_header(sample[0], sample[1:]):
         header, sample = sample[0], sample[1:]
-    return Table(path, encoding, separator, header, sample, chain(sample, rows), text)
+    return ClientTable(path, encoding, separator, header, sample, chain(sample, rows), text)
 
 
-def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:
-    """Lines of bounded length: a gigabyte without an end of line is no table."""
+def _bounded_lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    """The lines of a table; raises InputError for one of `MAX_CELL` characters or more, which no table has."""
     while line := text.readline(MAX_CELL):
         if len(line) >= MAX_CELL:
             raise InputError(
-                f"{path} has a line of more than {MAX_CELL:,} characters", hint="export the table as CSV again"
+                f"{path} has a line of at least {MAX_CELL:,} characters, so it is not a table",
+                hint="export the table as CSV again",
             )
         yield line
 
 
-def _guarded(rows: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
+def _with_input_errors(rows: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
+    """The same rows; errors of the CSV reader become InputError."""
     try:
         yield from rows
     except csv.Error as error:
-        raise InputError(f"{path} is no readable table: a quote is not closed, or a cell is too long",
+        raise InputError(f"{path} is not a valid CSV table: a quote is not closed, or a cell is too long",
                          hint="export the table as CSV again") from error  # fmt: skip
 
 
-def choose_columns(table: Table, given: str) -> Plan:
-    """The plan of a table: sniffed, with what `--columns` says on top.
+def choose_columns(table: ClientTable, given: str) -> Plan:
+    """The role of each column: detected from header and content, then changed as `--columns` says.
 
     Args:
-        table: with header and sample.
-        given: "nom=surname,3=dob"; columns by header word or 1-based number.
+        table: the table.
+        given: value of `--columns`, such as "nom=surname,3=dob"; columns are named by header word or number, from 1.
 
     Raises:
-        InputError: a column or role does not exist (names the nearest), or no useful column was found.
+        InputError: a column or role does not exist (the message suggests the most similar), or no column can be tagged.
     """
     plan = sniff(table.header, table.sample)
     columns = list(plan.columns)
@@ -130,22 +138,24 @@ def choose_columns(table: Table, given: str) -> Plan:
     for pair in filter(None, (part.strip() for part in given.split(","))):
         name, equals, role = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise InputError(f"--columns: '{pair}' is not name=role", hint="write for example  nom=surname,ddn=dob")
-        if role not in (*ROLES, "ignore"):
-            near = difflib.get_close_matches(role, ROLES, 1, 0.4)
             raise InputError(
-                f"--columns: no role is called '{role}'" + (f"; did you mean '{near[0]}'?" if near else ""),
-                hint=f"roles are: {', '.join(ROLES)}, ignore",
+                f"--columns: '{pair}' is not of the form name=role", hint="write for example  nom=surname,ddn=dob"
+            )
+        if role not in (*ROLES, "ignore"):
+            similar = difflib.get_close_matches(role, ROLES, 1, 0.4)
+            raise InputError(
+                f"--columns: there is no role '{role}'" + (f"; did you mean '{similar[0]}'?" if similar else ""),
+                hint=f"the roles are: {', '.join(ROLES)}, ignore",
             )
         if name in names:
             at = names.index(name)
         elif name.isdecimal() and 1 <= int(name) <= len(columns):
             at = int(name) - 1
         else:
-            near = difflib.get_close_matches(name, names, 1, 0.3)
+            similar = difflib.get_close_matches(name, names, 1, 0.3)
             raise InputError(
                 f"--columns: {table.path.name} has no column '{name}'"
-                + (f"; did you mean '{near[0]}'?" if near else ""),
+                + (f"; did you mean '{similar[0]}'?" if similar else ""),
                 hint=f"its columns are: {', '.join(names) or f'1 to {len(columns)}'}",
             )
         columns[at] = Column(columns[at].name, "" if role == "ignore" else role, "--columns")
@@ -153,6 +163,6 @@ def choose_columns(table: Table, given: str) -> Plan:
     if not plan.is_useful:
         raise InputError(
             f"{table.path.name} has no column that can be tagged",
-            hint="say which they are, for example  --columns 'nom=surname,prenom=first,ddn=dob'",
+            hint="name the columns, for example  --columns 'nom=surname,prenom=first,ddn=dob'",
         )
     return plan

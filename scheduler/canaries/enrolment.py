@@ -1,4 +1,4 @@
-"""Making canaries: enrolling a client's table at the client, and inventing plausible people to plant."""
+"""Enrolment: makes the tags of a client's table, at the client."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ from data.hashing.case_keys import EnrolKeys
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
 
-# Large enough that a column of birth dates repeats itself within a batch: each distinct date is parsed once.
-BATCH = 100_000
-SHOWN_REFUSALS = 20
+# Rows that are tagged at a time.
+BATCH_ROWS = 100_000
+MAX_EXAMPLES = 20
 
 
 @dataclass
 class Enrolment:
-    """What was made of a table."""
+    """The result of enrolling a table.
+
+    Attributes:
+        records: the tags, shape (n,), of dtype `RECORD_DTYPE`. canaries: how many rows were tagged.
+        rows: how many rows the table has. refused: how many of them gave no tag.
+        examples: of refused rows, at most `MAX_EXAMPLES`: number of the row, from 1, and the reason.
+    """
 
     records: NDArray[Any]
     canaries: int
@@ -37,29 +43,29 @@ class Enrolment:
 
 
 def enrol_rows(rows: Iterator[list[str]], plan: Plan, keys: EnrolKeys) -> Enrolment:
-    """Tag every row, in every surface form that a dump could show.
+    """Tag every row, in every form in which a dump could contain its values.
 
     Args:
-        rows: cells; short rows are allowed.
-        plan: which column holds what.
-        keys: of the case.
+        rows: the cells of each row; rows may be short.
+        plan: the role of each column.
+        keys: the enrolment keys of the case.
 
     Returns:
-        Records with canaries numbered from 0 in order; a row without any usable value is refused and counted.
+        Records whose canaries are numbered from 0 in the order of rows. A row without any usable value is refused.
     """
     parts: list[NDArray[Any]] = []
     accepted: list[NDArray[np.bool_]] = []
     examples: list[tuple[int, str]] = []
     total = 0
-    while batch := list(islice(rows, BATCH)):
-        made = _tag_batch(batch, plan, keys)
-        good = np.zeros(len(batch), bool)
-        good[made["canary"]] = True
-        for row in np.flatnonzero(~good)[: SHOWN_REFUSALS - len(examples)].tolist():
-            examples += [(total + row + 1, _why(batch[row], plan))]
-        made["canary"] += np.uint32(total)
-        parts.append(made)
-        accepted.append(good)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        records = _tag_batch(batch, plan, keys)
+        tagged = np.zeros(len(batch), bool)
+        tagged[records["canary"]] = True
+        for row in np.flatnonzero(~tagged)[: MAX_EXAMPLES - len(examples)].tolist():
+            examples += [(total + row + 1, _refusal_reason(batch[row], plan))]
+        records["canary"] += np.uint32(total)
+        parts.append(records)
+        accepted.append(tagged)
         total += len(batch)
     mask = np.concatenate(accepted) if accepted else np.zeros(0, bool)
     records = np.concatenate(parts) if parts else np.zeros(0, RECORD_DTYPE)
@@ -69,6 +75,7 @@ def enrol_rows(rows: Iterator[list[str]], plan: Plan, keys: EnrolKeys) -> Enrolm
 
 
 def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[Any]:
+    """The records of some rows; their canaries are the numbers of rows within the batch."""
     width = len(plan.columns)
     if min(map(len, batch)) < width:
         batch = [row if len(row) >= width else [*row, *[""] * (width - len(row))] for row in batch]
@@ -78,10 +85,10 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
 
     def add(kind: Kind, packed: Packed, rows: NDArray[Any]) -> None:
         tags = probe_tags(keys.probe, kind, packed)
-        there = tags != 0
-        out = np.zeros(int(there.sum()), RECORD_DTYPE)
-        out["tag"], out["digest"] = tags[there], confirm_digests(keys.confirm, kind, packed)[there]
-        out["canary"], out["kind"] = rows[there], kind
+        present = tags != 0
+        out = np.zeros(int(present.sum()), RECORD_DTYPE)
+        out["tag"], out["digest"] = tags[present], confirm_digests(keys.confirm, kind, packed)[present]
+        out["canary"], out["kind"] = rows[present], kind
         made.append(out)
 
     everyone = np.arange(len(batch), dtype=np.uint32)
@@ -90,7 +97,7 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
         for kind, packed in record_columns(parts):
             add(kind, packed, everyone)
         if number == 0:
-            for kind, values, owners in _variants(plan, cells, parts):
+            for kind, values, owners in _name_variant_keys(plan, cells, parts):
                 add(kind, Packed.of(values), np.array(owners, np.uint32))
     for role, kind in VALUE_ROLES.items():
         for at in plan.places.get(role, ()):
@@ -98,26 +105,31 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
     return np.concatenate(made) if made else np.zeros(0, RECORD_DTYPE)
 
 
-def _variants(
+def _name_variant_keys(
     plan: Plan, cells: Sequence[list[str]], parts: Mapping[str, Packed]
 ) -> Iterator[tuple[Kind, list[bytes], list[int]]]:
-    """Record keys of rows whose names have further forms (double names, particles), by kind."""
+    """The additional record keys of rows whose names have several forms (double names, particles).
+
+    Yields:
+        For each kind the inputs of the keys, and the row of each.
+    """
     found: dict[Kind, tuple[list[bytes], list[int]]] = {}
     columns = {role: cells[plan.places[role][0]] for role in ("surname", "first") if role in plan.places}
-    suspects: set[int] = set()
+    # only a name with other characters than letters can have several forms
+    candidates: set[int] = set()
     for texts in columns.values():
-        suspects.update(row for row, text in enumerate(texts) if not text.isalpha())
-    for row in suspects:
-        surnames = _forms(columns["surname"][row]) if "surname" in columns else [b""]
-        firsts = _forms(columns["first"][row]) if "first" in columns else [b""]
+        candidates.update(row for row, text in enumerate(texts) if not text.isalpha())
+    for row in candidates:
+        surnames = _name_forms(columns["surname"][row]) if "surname" in columns else [b""]
+        firsts = _name_forms(columns["first"][row]) if "first" in columns else [b""]
         if len(surnames) < 2 and len(firsts) < 2:
             continue
         rest = {role: packed.item(row) for role, packed in parts.items() if role not in ("surname", "first")}
-        whole = set(record_inputs(surname=(surnames or [b""])[0], first=(firsts or [b""])[0], **rest))
+        main_keys = set(record_inputs(surname=(surnames or [b""])[0], first=(firsts or [b""])[0], **rest))
         for surname in surnames or [b""]:
             for first in firsts or [b""]:
                 for kind, value in record_inputs(surname=surname, first=first, **rest):
-                    if (kind, value) not in whole:
+                    if (kind, value) not in main_keys:
                         values, owners = found.setdefault(kind, ([], []))
                         values.append(value)
                         owners.append(row)
@@ -125,21 +137,21 @@ def _variants(
         yield kind, values, owners
 
 
-# names repeat: half of a country shares a few thousand
-_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
+# cached because names repeat: half of a country's people share a few thousand
+_name_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
 
 
-def _why(row: Sequence[str], plan: Plan) -> str:
-    """Why a row gave no tag, in words without its values."""
+def _refusal_reason(row: Sequence[str], plan: Plan) -> str:
+    """Why a row gave no tag; the sentence does not contain its values."""
     empty: list[str] = []
-    wrong: list[str] = []
+    unusable: list[str] = []
     for at, column in enumerate(plan.columns):
         if column.role in KEY_ROLES or column.role in VALUE_ROLES:
             filled = at < len(row) and row[at].strip()
             name = column.name or f"column {at + 1}"
-            (wrong if filled else empty).append(name)
-    if wrong:
-        return f"no usable value: {', '.join(wrong)} cannot be understood together" + (
-            f"; {', '.join(empty)} empty" if empty else ""
+            (unusable if filled else empty).append(name)
+    if unusable:
+        return f"no usable value: the cells of {', '.join(unusable)} give neither a value nor a record key" + (
+            f"; empty: {', '.join(empty)}" if empty else ""
         )
-    return "all identifying cells are empty"
+    return "all cells that identify a person are empty"

@@ -1,14 +1,15 @@
-"""How many canaries are needed for a release of a given size to be noticed (pure)."""
+"""Calculates how many canaries are needed so that a release of a given size is noticed."""
 
 from __future__ import annotations
 
 from math import comb, exp, lgamma
 
 
-def chance(total: int, release: int, tagged: int) -> float:
-    """The probability that a random release of `release` among `total` records holds at least one of `tagged`.
+def detection_probability(total: int, release: int, tagged: int) -> float:
+    """The probability that a random release of `release` out of `total` records contains at least one of `tagged`.
 
-    1 - C(total - tagged, release) / C(total, release), by logarithms; exact for small numbers.
+    It is 1 - C(total - tagged, release) / C(total, release), computed exactly for small totals and else with
+    logarithms.
     """
     if tagged <= 0 or release <= 0:
         return 0.0
@@ -25,10 +26,10 @@ def chance(total: int, release: int, tagged: int) -> float:
     return max(0.0, 1 - exp(min(0.0, none)))
 
 
-def needed(total: int, release: int, confidence: float) -> int:
-    """The smallest number of tagged records that gives the confidence; `total` where all are needed."""
+def canaries_needed(total: int, release: int, confidence: float) -> int:
+    """The smallest number of tagged records, at most `total`, with which a release is noticed with this confidence."""
     low, high = 0, total
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if chance(total, release, middle) >= confidence else (middle + 1, high)
+        low, high = (low, middle) if detection_probability(total, release, middle) >= confidence else (middle + 1, high)
     return low

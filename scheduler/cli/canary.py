@@ -124,11 +124,11 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     from data.case.watchlist import import_bundle
     from data.errors import InputError
     from scheduler.canaries.enrolment import enrol_rows
-    from scheduler.canaries.invention import INVENTED_COLUMNS, invent
+    from scheduler.canaries.invention import INVENTED_COLUMNS, invent_people
 
     _check_client(client)
     keys = _read_key(home.enrol_key_path)
-    people = invent(count, seed=seed, domain=domain)
+    people = invent_people(count, seed=seed, domain=domain)
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
     made = enrol_rows(iter(rows), sniff(list(INVENTED_COLUMNS), rows[:500]), keys)
     try:
@@ -216,23 +216,23 @@ def list_(home: Home, as_json: bool) -> None:
 def plan(total: int, release: int, tagged: int | None, confidence: float, as_json: bool) -> None:
     """Say how many canaries are needed so that a random release holds at least one."""
     from data.errors import InputError
-    from scheduler.canaries.planning import chance, needed
+    from scheduler.canaries.planning import canaries_needed, detection_probability
 
     if release > total or (tagged or 0) > total:
         raise InputError("a part is larger than the whole", hint="--release and --tagged are at most --total")
     if not 0 < confidence < 1:
         # nan is in no range, and click lets it pass
         raise InputError("the confidence is a number between 0 and 1", hint="for example --confidence 0.95")
-    count = needed(total, release, confidence)
+    count = canaries_needed(total, release, confidence)
     answer = {"total": total, "release": release, "confidence": confidence, "needed": count, "share": count / total}
     if tagged is not None:
-        answer |= {"tagged": tagged, "chance": chance(total, release, tagged)}
+        answer |= {"tagged": tagged, "chance": detection_probability(total, release, tagged)}
     if as_json:
         emit_json(answer)
         return
     click.echo(f"{count:,} tagged of {total:,} notice a random release of {release:,} with {confidence:.1%}.")
     if tagged is not None:
-        click.echo(f"{tagged:,} tagged notice it with {chance(total, release, tagged):.2%}.")
+        click.echo(f"{tagged:,} tagged notice it with {detection_probability(total, release, tagged):.2%}.")
     if count > total // 1000:
         click.echo("So many cannot be planted: have the clients enrol their real identifiers (tocsin canary enrol).")
     click.echo("An attacker who chooses what to release is no random draw; canaries spread over all clients help.")

@@ -17,6 +17,6 @@ def demo(keep: Path | None, seed: int) -> int:
 
     Everything is invented and stays on this machine. The demo runs the real commands and prints what they say.
     """
-    from scheduler.demo.story import tell_story
+    from scheduler.demo.story import run_demo
 
-    return tell_story(keep, seed)
+    return run_demo(keep, seed)

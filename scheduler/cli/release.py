@@ -34,15 +34,15 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
     from data.errors import ExamineError, ExaminerDied, InputError
     from data.hashing.tags import keyed_sha256
     from data.releases.folder import read_manifests
-    from scheduler.local_files.scanning import expand, open_scanner
+    from scheduler.local_files.scanning import expand_paths, open_scanner
 
     key = slug(name)
     if any(key == each["id"] for each in read_manifests(home.releases_dir)):
         raise InputError(f"there is a release {key} already", hint="choose another --name")
     findings: list[Finding] = []
     failed: list[str] = []
-    with open_scanner(home, tell=note) as scanner:
-        for path in expand(paths):
+    with open_scanner(home, report=note) as scanner:
+        for path in expand_paths(paths):
             try:
                 if isinstance(path, InputError):
                     raise path

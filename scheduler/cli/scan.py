@@ -31,15 +31,15 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
     """
     from data.errors import ExamineError, InputError
-    from scheduler.local_files.scanning import expand, open_scanner
+    from scheduler.local_files.scanning import expand_paths, open_scanner
 
     inputs: list[dict[str, Any]] = []
     findings: list[Finding] = []
     failed = False
-    with open_scanner(home, tell=note) as scanner:
+    with open_scanner(home, report=note) as scanner:
         if not scanner.greeting.canaries:
             note("note: the watch-list is empty, so no client can be hit; see: tocsin canary --help")
-        for path, finding in scanner.examine_all(expand(paths), sighted=record, bounded=bounded):
+        for path, finding in scanner.examine_all(expand_paths(paths), sighted=record, bounded=bounded):
             if isinstance(finding, InputError | ExamineError):
                 failed = True
                 note(f"error: {finding}")
@@ -55,7 +55,7 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
         if record and findings:
             from scheduler.local_files.recording import record_scan
 
-            failed = record_scan(home, scanner, findings, deliver=not no_deliver, tell=note) or failed
+            failed = record_scan(home, scanner, findings, deliver=not no_deliver, report=note) or failed
     if as_json:
         emit_json({"inputs": inputs})
     if failed:

@@ -1,1 +1,1 @@
-"""The embedded story that `make demo` shows."""
+"""The demonstration that `make demo` runs."""

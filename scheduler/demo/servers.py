@@ -1,4 +1,4 @@
-"""The two servers of the demo, both on loopback: a small leak site and a chat endpoint that keeps what it receives."""
+"""The two servers of the demo, both on loopback: a small leak site, and a chat endpoint that records its messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One post of the leak site: what its card says, and the file behind it."""
+class FeedEntry:
+    """One post of the leak site: the texts of its card, and the file that it links to."""
 
     slug: str
     title: str
@@ -22,14 +22,14 @@ class Entry:
     mime: str = "text/plain; charset=utf-8"
 
 
-class _Quiet(BaseHTTPRequestHandler):
-    """Answers without a line per request on the terminal."""
+class _QuietHandler(BaseHTTPRequestHandler):
+    """A request handler that prints nothing on the terminal."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing."""
+        """Print nothing."""
 
     def answer(self, status: int, mime: str, body: bytes) -> None:
-        """Send one whole answer."""
+        """Send one complete answer."""
         self.send_response(status)
         self.send_header("Content-Type", mime)
         self.send_header("Content-Length", str(len(body)))
@@ -39,43 +39,43 @@ class _Quiet(BaseHTTPRequestHandler):
 
 @dataclass
 class _Server:
-    """A threaded server on a free port of 127.0.0.1, for the length of a with block."""
+    """A threaded server on a free port of 127.0.0.1, which runs during a `with` block."""
 
     http: ThreadingHTTPServer = field(init=False)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
-        """The request handler; each server has its own."""
-        raise NotImplementedError("a server without a handler")
+        """The class of the request handler; each kind of server has its own."""
+        raise NotImplementedError("a subclass must define its handler")
 
     @property
     def url(self) -> str:
-        """Base address."""
+        """Base address of the server."""
         return f"http://127.0.0.1:{self.http.server_address[1]}"
 
     def __enter__(self) -> Any:
-        """Start."""
+        """Start the server."""
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stop."""
+        """Stop the server."""
         self.http.shutdown()
         self.http.server_close()
 
 
 @dataclass
 class LeakSite(_Server):
-    """A card grid as extortion groups run them; entries may be published while it runs."""
+    """A site with a grid of cards, as extortion groups run them; entries can be published while it runs."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[FeedEntry] = field(default_factory=list)
 
-    def publish(self, entry: Entry) -> None:
+    def publish(self, entry: FeedEntry) -> None:
         """Put an entry on top of the listing."""
         self.entries = [entry, *self.entries]
 
     def listing(self) -> bytes:
-        """The page of cards."""
+        """The page with the cards."""
         cards = "".join(
             f'<div class="card" id="{entry.slug}"><h3>{html.escape(entry.title)}</h3>'
             f"<p>{html.escape(entry.blurb)}</p><span class='size'>{len(entry.body)}</span>"
@@ -85,12 +85,12 @@ class LeakSite(_Server):
         return f"<!doctype html><title>Published</title><h1>They did not pay</h1>{cards}".encode()
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
-        """The request handler over this site's entries."""
+        """The request handler that serves the entries of this site."""
         site = self
 
-        class Handler(_Quiet):
+        class Handler(_QuietHandler):
             def do_GET(self) -> None:
-                """Listing, files, robots.txt, 404."""
+                """Serve the listing or a file; answer 404 to everything else, such as robots.txt."""
                 if self.path == "/":
                     self.answer(200, "text/html; charset=utf-8", site.listing())
                     return
@@ -105,17 +105,17 @@ class LeakSite(_Server):
 
 @dataclass
 class Chat(_Server):
-    """A chat endpoint that takes Slack's dialect."""
+    """A chat endpoint that accepts messages in the format of Slack."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
-        """The request handler that keeps messages."""
+        """The request handler that records messages."""
         chat = self
 
-        class Handler(_Quiet):
+        class Handler(_QuietHandler):
             def do_POST(self) -> None:
-                """Keep the message."""
+                """Record the message."""
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 chat.messages.append(json.loads(body))
                 self.answer(200, "text/plain", b"ok")

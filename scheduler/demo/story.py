@@ -1,4 +1,4 @@
-"""The demo's story: four practices, a leak site on loopback, and what the team hears of it."""
+"""The story of the demo: four practices, a leak site on loopback, and the alert that the team receives."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from data.errors import HomeError, TocsinError
-from scheduler.canaries.invention import invent
-from scheduler.demo.servers import Chat, Entry, LeakSite
+from scheduler.canaries.invention import invent_people
+from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 
 PRACTICES = {
     "practice-lilas": "Cabinet des Lilas",
@@ -36,7 +36,7 @@ PATIENTS, CANARIES = 400, 12
 PART_1, PART_2 = 600, 240
 
 SOURCE = """\
-# The leak site of the demo: a card grid, read with selectors.
+# The leak site of the demo: a grid of cards, read with selectors.
 name: leak-site
 platform: declared
 url: {url}/
@@ -57,18 +57,22 @@ Row = dict[str, str]
 
 
 class DemoError(TocsinError):
-    """A command of the demo did not do what the story needs."""
+    """A step of the demo did not have the expected result."""
 
 
 @dataclass
-class Stage:
-    """Where the story plays: the home, the console, and the commands run so far."""
+class DemoRun:
+    """One run of the demo: its home, and the console that it prints on."""
 
     home: Path
     out: Console
 
     def run(self, *arguments: str, expect: Sequence[int] = (0,), show: bool = True) -> str:
-        """Run one real command, print it as a person would type it, and return what it said."""
+        """Run one real command and return its output; print the command as a person would type it, and the output.
+
+        Raises:
+            DemoError: its exit status is not one of `expect`.
+        """
         shown = " ".join(arguments).replace(str(self.home), "~/tocsin-demo")
         if show:
             self.out.print(f"[bold cyan]$ tocsin {escape(shown)}[/]")
@@ -79,141 +83,160 @@ class Stage:
             command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "110"}
         )
         if done.returncode not in expect:
-            raise DemoError(f"`tocsin {shown}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise DemoError(f"`tocsin {shown}` ended with exit status {done.returncode}:\n{done.stdout}{done.stderr}")
         if show and done.stdout.strip():
             self.out.print(escape(done.stdout.rstrip().replace(str(self.home), "~/tocsin-demo")), style="dim")
         return done.stdout
 
-    def chapter(self, number: int, title: str, text: str) -> None:
-        """Say what comes."""
+    def start_chapter(self, number: int, title: str, text: str) -> None:
+        """Print the heading and the introduction of a chapter."""
         self.out.print()
         self.out.rule(f"[bold]{number}. {title}", align="left")
         self.out.print(text)
 
 
-def tell_story(keep: Path | None, seed: int) -> int:
-    """Play the story; 0 if it ended as it should, else an error is raised."""
+def run_demo(keep: Path | None, seed: int) -> int:
+    """Run the demo; returns 0 if everything happened as expected.
+
+    Args:
+        keep: an empty or new folder for the home of the demo, which is then kept; None to delete it at the end.
+        seed: decides which people are invented.
+
+    Raises:
+        HomeError: `keep` is not empty.
+        DemoError: a step did not have the expected result.
+    """
     if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise HomeError(f"{keep} is not empty", hint="name a new folder for --keep")
+        raise HomeError(f"{keep} is not empty", hint="give a new or empty folder with --keep")
     folder = Path(tempfile.mkdtemp(prefix="tocsin-demo-"))
     home = keep.absolute() if keep is not None else folder / "home"
     try:
         with LeakSite() as site, Chat() as chat:
-            _play(Stage(home, Console(highlight=False, width=110)), folder, site, chat, seed, kept=keep is not None)
+            demo = DemoRun(home, Console(highlight=False, width=110))
+            _run_chapters(demo, folder, site, chat, seed, kept=keep is not None)
     finally:
         shutil.rmtree(folder)
     return 0
 
 
-def _play(stage: Stage, folder: Path, site: LeakSite, chat: Chat, seed: int, *, kept: bool) -> None:
+def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed: int, *, kept: bool) -> None:
     began = time.monotonic()
-    dice = random.Random(seed)  # noqa: S311 - a story, not a secret
-    out = stage.out
+    generator = random.Random(seed)  # noqa: S311 - a demonstration, not a secret
+    out = demo.out
 
-    stage.chapter(1, "A team sets up", "A home folder with the keys of the case, and a channel to the team's chat.")
-    stage.run("init", str(stage.home))
-    config = stage.home / "tocsin.toml"
+    demo.start_chapter(
+        1, "The team sets up Tocsin", "It creates a home folder with the keys of the case, and a channel to its chat."
+    )
+    demo.run("init", str(demo.home))
+    config = demo.home / "tocsin.toml"
     config.write_text(config.read_text() + f'\n[channels.team]\nkind = "slack"\nurl = "{chat.url}/services/demo"\n')
 
-    stage.chapter(
+    demo.start_chapter(
         2,
         "Four practices plant canaries",
-        "Each practice mixes invented patients into its own records. Tocsin keeps only keyed hashes of them.",
+        "Each practice adds invented patients to its own records. Tocsin stores only keyed hashes of them.",
     )
     population: list[tuple[str, Row]] = []
     for number, (client, name) in enumerate(PRACTICES.items()):
         planted = folder / f"{client}.csv"
-        stage.run(
+        demo.run(
             "canary", "generate", "--client", client, "--name", name, "--count", str(CANARIES),
             "--seed", str(seed + number), "--out", str(planted), show=number == 0,
         )  # fmt: skip
         canaries = list(csv.DictReader(io.StringIO(planted.read_text(encoding="utf-8"))))
-        patients = invent(PATIENTS - CANARIES, seed=seed + 100 + number)
+        patients = invent_people(PATIENTS - CANARIES, seed=seed + 100 + number)
         population += [(client, row) for row in [*canaries, *patients]]
         planted.unlink()
-    stage.run("canary", "list")
-    dice.shuffle(population)
+    demo.run("canary", "list")
+    generator.shuffle(population)
     part_1 = [row for _, row in population[:PART_1]]
     part_2 = [row for _, row in population[PART_1 : PART_1 + PART_2]]
 
-    stage.chapter(
+    demo.start_chapter(
         3,
-        "The vendor of all four is breached",
-        f"A first part is already public: {PART_1} patients. It is registered as known.",
+        "The software vendor of all four practices is breached",
+        f"A first part with {PART_1} patients is already public. The team registers it as a known release.",
     )
     first = folder / "part1.csv"
     first.write_bytes(_table(part_1))
     clients = [option for client in PRACTICES for option in ("--client", client)]
-    stage.run("incident", "add", "vendor-breach", *clients, "--source", "leak-site")
-    stage.run("release", "add", "--incident", "vendor-breach", "--name", "part-1", str(first))
+    demo.run("incident", "add", "vendor-breach", *clients, "--source", "leak-site")
+    demo.run("release", "add", "--incident", "vendor-breach", "--name", "part-1", str(first))
 
-    stage.chapter(
+    demo.start_chapter(
         4,
-        "The leak site is watched",
-        "It shows the first part again in other clothes (JSON lines, shuffled), and somebody else's dump.",
+        "Tocsin watches the leak site",
+        "The site has the first part, a copy of it in another format (JSON lines, shuffled), and an unrelated dump.",
     )
     again = [dict(row) for row in part_1]
-    dice.shuffle(again)
-    site.publish(Entry("a1", "HEALTH VENDOR part 1", "first files, they know", "part1.csv", _table(part_1), "text/csv"))
-    site.publish(Entry("a2", "vendor repack", "mirror", "repack.jsonl", _json_lines(again), "application/json"))
+    generator.shuffle(again)
     site.publish(
-        Entry("a3", "shoe shop customers", "40k", "shop.csv", _table(invent(300, seed=seed + 999)), "text/csv")
+        FeedEntry("a1", "HEALTH VENDOR part 1", "first files, they know", "part1.csv", _table(part_1), "text/csv")
+    )
+    site.publish(FeedEntry("a2", "vendor repack", "mirror", "repack.jsonl", _json_lines(again), "application/json"))
+    site.publish(
+        FeedEntry(
+            "a3", "shoe shop customers", "40k", "shop.csv", _table(invent_people(300, seed=seed + 999)), "text/csv"
+        )
     )
     source = folder / "leak-site.yaml"
     source.write_text(SOURCE.format(url=site.url))
-    stage.run("source", "add", str(source))
-    stage.run("crawl", "leak-site", expect=(0, 1))
+    demo.run("source", "add", str(source))
+    demo.run("crawl", "leak-site", expect=(0, 1))
     quiet = len(chat.messages)
     out.print(
-        f"The chat received [bold]{quiet}[/] messages: what is known does not ring again."
+        f"The chat received [bold]{quiet}[/] messages: data that is already known causes no alert."
         if not quiet
         else f"The chat received [bold]{quiet}[/] messages."
     )
 
-    stage.chapter(
+    demo.start_chapter(
         5,
-        "A further release",
-        f"The attacker publishes a zip: {PART_2} patients that nobody has seen, padded with 150 from the first part.",
+        "The attacker publishes more",
+        f"A new zip archive has {PART_2} patients who were not published before, and 150 of the first part.",
     )
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("export/patients_02.csv", _table([*part_2, *part_1[:150]], separator=";"))
         archive.writestr("README.txt", "full data on friday")
-    site.publish(Entry("a4", "HEALTH VENDOR part 2", "more on friday", "part2.zip", body.getvalue(), "application/zip"))
-    stage.run("crawl", "leak-site", expect=(1,))
+    site.publish(
+        FeedEntry("a4", "HEALTH VENDOR part 2", "more on friday", "part2.zip", body.getvalue(), "application/zip")
+    )
+    demo.run("crawl", "leak-site", expect=(1,))
 
-    stage.chapter(6, "What the team hears", "The message that the chat endpoint received, as it was sent:")
-    heard = chat.messages[quiet:]
-    if len(heard) != 1:
-        raise DemoError(f"the story should ring once, it rang {len(heard)} times")
-    out.print(Panel(escape(_plain(heard[0])), title="#security-alarms", border_style="red"))
-    stage.run("status", expect=(0, 2))
+    demo.start_chapter(6, "The team is alerted", "This is the message that the chat endpoint received:")
+    received = chat.messages[quiet:]
+    if len(received) != 1:
+        raise DemoError(f"the new release should cause one alert, but {len(received)} were sent")
+    out.print(Panel(escape(_message_text(received[0])), title="#security-alarms", border_style="red"))
+    demo.run("status", expect=(0, 2))
     if not kept:
         out.print()
-    _prove(stage, [*part_1, *part_2])
+    _check_no_plaintext(demo, [*part_1, *part_2])
     out.rule("[bold]Where to look next", align="left")
     out.print(
-        "  README.md            your first real source in five minutes\n"
-        "  tocsin demo --keep DIR   the same, and the home stays: try `tocsin --home DIR alert list`, `release list`\n"
-        "  docs/sources.md      source files; docs/alerts.md: channels and what rings\n"
-        "  SECURITY.md          what is held, and what never is"
+        "  README.md               how to set up your first real source in five minutes\n"
+        "  tocsin demo --keep DIR  run this demo and keep its home, for `tocsin --home DIR alert list`, `release list` …\n"
+        "  docs/sources.md         source files\n"
+        "  docs/alerts.md          channels, and which events cause alerts\n"
+        "  SECURITY.md             which data Tocsin stores, and which it never stores"
     )
-    out.print(f"\n[bold green]The demo ended well[/] after {time.monotonic() - began:.0f} s.")
+    out.print(f"\n[bold green]The demo succeeded[/] after {time.monotonic() - began:.0f} s.")
 
 
-def _prove(stage: Stage, rows: Sequence[Row]) -> None:
-    """Search the home for every value of every patient of the story: none may be there."""
+def _check_no_plaintext(demo: DemoRun, rows: Sequence[Row]) -> None:
+    """Search the whole home for every value of every published patient; raises DemoError if one is found."""
     values = {value.encode() for row in rows for value in row.values() if len(value) > 8}
     searched = 0
-    for path in stage.home.rglob("*"):
+    for path in demo.home.rglob("*"):
         if path.is_file():
             blob = path.read_bytes()
             searched += len(blob)
             if found := sum(value in blob for value in values):
-                raise DemoError(f"{found} values of patients stand in {path.name} in clear")
-    stage.out.print(
-        f"[green]No plaintext:[/] {len(values):,} values of {len(rows)} patients were searched "
-        f"in {searched:,} bytes of the home; none was found."
+                raise DemoError(f"{found} values of patients are in {path.name} in clear")
+    demo.out.print(
+        f"[green]No plaintext:[/] all {searched:,} bytes of the home were searched for {len(values):,} values "
+        f"of {len(rows)} patients; none was found."
     )
 
 
@@ -229,8 +252,8 @@ def _json_lines(rows: Sequence[Row]) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
-def _plain(message: dict[str, Any]) -> str:
-    """What a person reads of a message in Slack's dialect: its blocks, else its text."""
+def _message_text(message: dict[str, Any]) -> str:
+    """The text that a person reads in a Slack message: that of its blocks, else its plain text."""
     lines: list[str] = []
     for block in message.get("blocks", []):
         text = block.get("text") or {}

@@ -1,1 +1,1 @@
-"""Scanning local files, and recording them as releases."""
+"""Examining local files, and recording their findings."""

@@ -1,4 +1,4 @@
-"""What `scan --record` stores: local files as posts of the source `scan`, with their events and alerts."""
+"""`scan --record`: stores local files as posts of a source named `scan`, with their events and alerts."""
 
 from __future__ import annotations
 
@@ -27,11 +27,19 @@ LEASE = timedelta(minutes=5)
 
 
 def record_scan(
-    home: Home, scanner: Scanner, findings: Sequence[Finding], *, deliver: bool, tell: Callable[[str], None]
+    home: Home, scanner: Scanner, findings: Sequence[Finding], *, deliver: bool, report: Callable[[str], None]
 ) -> bool:
-    """Store findings of local files and ring for them; True if an alert could not be delivered.
+    """Store findings of local files and send their alerts; returns True if an alert could not be delivered.
 
-    The identity of a local file is its content: the same bytes examined again are a sighting, not another event.
+    A local file is identified by its content: examining the same bytes again counts as a sighting, not as another
+    event.
+
+    Args:
+        home: the home.
+        scanner: the scanner that examined the files.
+        findings: the findings to store.
+        deliver: deliver the alerts now; otherwise they stay in the outbox.
+        report: receives sentences about what was stored and delivered.
     """
     settings = home.settings()
     post_key = scanner.greeting.post_key
@@ -52,14 +60,14 @@ def record_scan(
             store.commit_post(commit, route, now)
             wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
             for release in register(wanted, scanner.finish_release):
-                tell(f"kept as release {release}")
+                report(f"stored as release {release}")
         store.finish_crawl(crawl, fence, "done", route, datetime.now(UTC), counts={"examined": len(findings)})
         if not deliver:
             return False
         delivered = asyncio.run(deliver_until_empty(settings, store, DisplayNames.of_home(home)))
         if delivered.sent:
-            tell(f"{delivered.sent} alerts delivered")
+            report(f"{delivered.sent} alerts delivered")
         failed = delivered.deferred + delivered.refused
         if failed:
-            tell(f"{failed} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
+            report(f"{failed} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
         return bool(failed)

@@ -1,4 +1,4 @@
-"""Local files through the same road as posts: what `scan`, `release add` and `release compare` share."""
+"""Examines local files as posts are examined, for `scan`, `release add` and `release compare`."""
 
 from __future__ import annotations
 
@@ -24,86 +24,86 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 STDIN = "-"
-# Small files are examined on so many connections: one more than there are processors, for each waits at times.
+# Small files are examined on so many connections at once: one more than processors, because each sometimes waits.
 CONNECTIONS = len(os.sched_getaffinity(0)) + 1 if len(os.sched_getaffinity(0)) > 1 else 1
-# Larger files may take any memory, and are examined alone.
-SMALL = 256 * 1024
-# Files whose turn to be told has not come.
-MOST_AHEAD = 64
+# Files above this size may need any amount of memory, and are examined one at a time.
+SMALL_FILE = 256 * 1024
+# Most files whose examination has begun before the results of earlier ones are returned.
+MAX_PENDING = 64
 
-Told = tuple[str, Finding | InputError | ExamineError]
-"""A path ('' for what had none), and its finding or why there is none."""
+ScanResult = tuple[str, Finding | InputError | ExamineError]
+"""A path ('' if there is none), and its finding or the error that prevented one."""
 
 
 class Scanner:
-    """Examines local files one after another in the examiner of a home."""
+    """Examines local files in an examiner process of its own."""
 
-    def __init__(self, home: Home, *, tell: Callable[[str], None] | None = None) -> None:
-        self._home, self._tell = home, tell
-        self._process = ExaminerProcess.start(home, tell=tell)
+    def __init__(self, home: Home, *, report: Callable[[str], None] | None = None) -> None:
+        self._home, self._report = home, report
+        self._process = ExaminerProcess.start(home, tell=report)
         self._client = ExaminerClient(self._process.attach())
 
     @property
     def greeting(self) -> Greeting:
-        """What the examiner said when it was ready."""
+        """The greeting that the examiner sent when it was ready."""
         return self._process.greeting
 
     def examine(self, path: str | Path, *, release: str = "", sighted: bool = False, bounded: bool = False) -> Finding:
         """Examine one file, or standard input for `-`.
 
         Args:
-            path: the file; the finding carries it as its name.
-            release: collect the records for this release, to be written by `finish_release`.
-            sighted: keep them for the release that the finding names, if it is one.
-            bounded: hold no more of its rows than of a crawled sample's.
+            path: the file; it becomes the name in the finding.
+            release: id of a release to collect the records for; `finish_release` writes it.
+            sighted: collect the records for the release that the finding names, if it names one.
+            bounded: hold at most as many rows as of a crawled sample (setting `examine.exact_rows`).
 
         Raises:
-            InputError: the file cannot be read at all.
-            ExaminerDied: the examiner ended over this file; the next call starts another.
+            InputError: the file cannot be opened.
+            ExaminerDied: the examiner ended while it examined this file; the next call uses a new one.
         """
         request = {"name": str(path), "release": release, "exact": not bounded, "sighted": sighted}
-        cut: list[str] = []
+        read_errors: list[str] = []
         with _open(path) as stream:
             try:
-                return self._client.examine(request, _chunks(stream, cut), problem=lambda: "".join(cut))
+                return self._client.examine(request, _chunks(stream, read_errors), problem=lambda: "".join(read_errors))
             except ExaminerDied:
                 self._restart()
                 raise
 
     def examine_all(
         self, paths: Iterable[str | InputError], *, sighted: bool = False, bounded: bool = False
-    ) -> Iterator[Told]:
-        """Examine files in their order, small ones some at a time.
+    ) -> Iterator[ScanResult]:
+        """Examine many files, several small ones at a time.
 
         Args:
-            paths: as `expand` gives them.
-            sighted: as `examine` has it.
-            bounded: likewise.
+            paths: what `expand_paths` yields.
+            sighted: as in `examine`.
+            bounded: as in `examine`.
 
         Yields:
-            Paths and what became of them.
+            The results, in the order of `paths`.
         """
-        alone = partial(self._tried, sighted=sighted, bounded=bounded)
-        again = partial(self._once_more, sighted=sighted, bounded=bounded)
+        examine = partial(self._examine_or_error, sighted=sighted, bounded=bounded)
+        retry = partial(self._retry, sighted=sighted, bounded=bounded)
         remaining = iter(paths)
         first = list(islice(remaining, 2))
         if len(first) < 2 or CONNECTIONS < 2:
             for path in chain(first, remaining):
-                yield alone(path)
+                yield examine(path)
             return
-        with _Ahead(self.attach, exact=not bounded, sighted=sighted) as ahead:
+        with _ConcurrentExaminations(self.attach, exact=not bounded, sighted=sighted) as pending:
             for path in chain(first, remaining):
                 if isinstance(path, str) and _is_small(path):
-                    ahead.begin(path)
+                    pending.submit(path)
                 else:
-                    # a large file has the memory and the processors for itself
-                    yield from ahead.finished(0, again)
-                    yield alone(path)
-                yield from ahead.finished(MOST_AHEAD, again)
-            yield from ahead.finished(0, again)
+                    # a large file gets all memory and processors
+                    yield from pending.results(0, retry)
+                    yield examine(path)
+                yield from pending.results(MAX_PENDING, retry)
+            yield from pending.results(0, retry)
 
-    def _tried(self, path: str | InputError, *, sighted: bool, bounded: bool) -> Told:
-        """One file by itself."""
+    def _examine_or_error(self, path: str | InputError, *, sighted: bool, bounded: bool) -> ScanResult:
+        """Examine one file by itself; errors become part of the result."""
         if isinstance(path, InputError):
             return "", path
         try:
@@ -111,23 +111,24 @@ class Scanner:
         except (InputError, ExamineError) as error:
             return path, error
 
-    def _once_more(self, path: str, *, sighted: bool, bounded: bool) -> Told:
-        """A file that was under way when an examiner ended: only one that ends two more is told to have done so."""
-        told = self._tried(path, sighted=sighted, bounded=bounded)
-        # the first may have been gone already
-        return self._tried(path, sighted=sighted, bounded=bounded) if isinstance(told[1], ExaminerDied) else told
+    def _retry(self, path: str, *, sighted: bool, bounded: bool) -> ScanResult:
+        """Examine a file again that was being examined when an examiner ended, twice if the examiner ends once more."""
+        result = self._examine_or_error(path, sighted=sighted, bounded=bounded)
+        # the examiner of the first attempt may have ended already, because of another file
+        ended = isinstance(result[1], ExaminerDied)
+        return self._examine_or_error(path, sighted=sighted, bounded=bounded) if ended else result
 
     def attach(self) -> ExaminerClient:
-        """A further connection to the examiner as it runs now."""
+        """A further connection to the current examiner."""
         return ExaminerClient(self._process.attach())
 
     def _restart(self) -> None:
         self.close()
-        self._process = ExaminerProcess.start(self._home, tell=self._tell)
+        self._process = ExaminerProcess.start(self._home, tell=self._report)
         self._client = ExaminerClient(self._process.attach())
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the release that the examined files were collected for; returns its manifest."""
+        """Write the release for which records were collected; returns its manifest."""
         return self._process.finish_release(release, manifest)
 
     def close(self) -> None:
@@ -136,8 +137,8 @@ class Scanner:
         self._process.close()
 
 
-class _Ahead:
-    """Small files on their way, each thread with a connection of its own."""
+class _ConcurrentExaminations:
+    """Examines several small files at once: a pool of threads, each with its own connection to the examiner."""
 
     def __init__(self, attach: Callable[[], ExaminerClient], *, exact: bool, sighted: bool) -> None:
         from concurrent.futures import ThreadPoolExecutor
@@ -145,25 +146,26 @@ class _Ahead:
         self._attach = attach
         self._request = {"release": "", "exact": exact, "sighted": sighted}
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="scan")
-        self._free: SimpleQueue[ExaminerClient] = SimpleQueue()
-        self._waiting: deque[tuple[str, Future[Finding | InputError | ExamineError | None]]] = deque()
+        self._free_connections: SimpleQueue[ExaminerClient] = SimpleQueue()
+        self._submitted: deque[tuple[str, Future[Finding | InputError | ExamineError | None]]] = deque()
 
-    def begin(self, path: str) -> None:
-        """Examine a file as soon as a connection is free."""
-        self._waiting.append((path, self._threads.submit(self._examine, path)))
+    def submit(self, path: str) -> None:
+        """Examine a file as soon as a thread is free."""
+        self._submitted.append((path, self._threads.submit(self._examine, path)))
 
-    def finished(self, most: int, again: Callable[[str], Told]) -> Iterator[Told]:
-        """In their order, as many as have to be waited for until no more than `most` are on their way.
+    def results(self, max_pending: int, retry: Callable[[str], ScanResult]) -> Iterator[ScanResult]:
+        """Results in the order of `submit`, until at most `max_pending` files remain whose results were not returned.
 
-        What was under way when an examiner ended, over it or over another file, is examined once more by `again`.
+        `retry` examines the files that were being examined when the examiner ended, whichever file made it end.
         """
-        while len(self._waiting) > most:
-            path, future = self._waiting.popleft()
+        while len(self._submitted) > max_pending:
+            path, future = self._submitted.popleft()
             found = future.result()
-            yield (path, found) if found is not None else again(path)
+            yield (path, found) if found is not None else retry(path)
 
     def _examine(self, path: str) -> Finding | InputError | ExamineError | None:
-        cut: list[str] = []
+        """The finding of a file, or the error that prevented one; None if the examiner ended."""
+        read_errors: list[str] = []
         try:
             client = self._connection()
         except ExaminerDied:
@@ -171,20 +173,22 @@ class _Ahead:
         try:
             with _open(path) as stream:
                 finding = client.examine(
-                    {"name": path, **self._request}, _chunks(stream, cut), problem=lambda: "".join(cut)
+                    {"name": path, **self._request},
+                    _chunks(stream, read_errors),
+                    problem=lambda: "".join(read_errors),
                 )
         except ExaminerDied:
             client.close()
             return None
         except (InputError, ExamineError) as error:
-            self._free.put(client)
+            self._free_connections.put(client)
             return error
-        self._free.put(client)
+        self._free_connections.put(client)
         return finding
 
     def _connection(self) -> ExaminerClient:
         try:
-            return self._free.get_nowait()
+            return self._free_connections.get_nowait()
         except Empty:
             return self._attach()
 
@@ -193,26 +197,26 @@ class _Ahead:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Wait for what is on its way, and close the connections."""
+        """Wait for running examinations, drop those that have not begun, and close the connections."""
         self._threads.shutdown(cancel_futures=True)
-        while not self._free.empty():
-            self._free.get().close()
+        while not self._free_connections.empty():
+            self._free_connections.get().close()
 
 
 @contextlib.contextmanager
-def open_scanner(home: Home, *, tell: Callable[[str], None] | None = None) -> Iterator[Scanner]:
-    """A scanner that is closed at the end."""
-    scanner = Scanner(home, tell=tell)
+def open_scanner(home: Home, *, report: Callable[[str], None] | None = None) -> Iterator[Scanner]:
+    """A scanner that is closed at the end; `report` receives sentences for the person who waits."""
+    scanner = Scanner(home, report=report)
     try:
         yield scanner
     finally:
         scanner.close()
 
 
-def expand(paths: tuple[str, ...]) -> Iterator[str | InputError]:
-    """The files that paths name, folders walked in order of names; what cannot be read comes as an error in its place.
+def expand_paths(paths: tuple[str, ...]) -> Iterator[str | InputError]:
+    """The files of paths, those of folders sorted by name; an entry that cannot be read gives an error in its place.
 
-    Links are followed where a person named them, not inside folders.
+    Symbolic links are followed if they are given as a path, but not inside folders.
     """
     for path in paths:
         if path == STDIN:
@@ -227,18 +231,21 @@ def _walk(folder: Path) -> Iterator[str | InputError]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        yield InputError(f"{folder}: {error.strerror}", hint="check the folder's permissions")
+        yield InputError(f"{folder}: {error.strerror}", hint="check the permissions of the folder")
         return
     for entry in entries:
         if entry.is_symlink():
-            yield InputError(f"{entry}: a link inside a folder is not followed", hint="name its target to examine it")
+            yield InputError(
+                f"{entry}: a link inside a folder is not followed", hint="give its target as a path of its own"
+            )
         elif entry.is_dir():
             yield from _walk(entry)
         elif entry.is_file():
             yield str(entry)
         else:
             yield InputError(
-                f"{entry}: neither a file nor a folder", hint="pipes and devices are examined as standard input"
+                f"{entry}: neither a file nor a folder",
+                hint="to examine a pipe or device, pass its content to  tocsin scan -",
             )
 
 
@@ -248,9 +255,9 @@ def _is_small(path: str) -> bool:
     try:
         found = Path(path).stat()
     except OSError:
-        # whoever opens it says why
+        # opening the file will report the reason
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size <= SMALL
+    return stat.S_ISREG(found.st_mode) and found.st_size <= SMALL_FILE
 
 
 def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -261,22 +268,22 @@ def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", hint="check the path") from error
     except IsADirectoryError as error:
-        raise InputError(f"{path}: a folder, not a file") from error
+        raise InputError(f"{path}: a folder, not a file", hint="give a file") from error
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint="check the file's owner and permissions") from error
+        raise InputError(f"{path}: {error.strerror}", hint="check the owner and permissions of the file") from error
     if stat.S_ISCHR(Path(path).stat().st_mode):
         stream.close()
-        raise InputError(f"{path}: a device, not a file", hint="pipe what is wanted of it into `tocsin scan -`")
+        raise InputError(f"{path}: a device, not a file", hint="pass the part to examine to  tocsin scan -")
     return stream
 
 
-def _chunks(stream: BinaryIO, cut: list[str]) -> Iterator[bytes]:
-    """The stream's bytes; a read error ends them and is noted in `cut`."""
+def _chunks(stream: BinaryIO, read_errors: list[str]) -> Iterator[bytes]:
+    """The bytes of a stream; a read error ends them and is appended to `read_errors`."""
     while True:
         try:
             chunk = stream.read(CHUNK)
         except OSError as error:
-            cut.append(f"the file could not be read to its end: {error.strerror}")
+            read_errors.append(f"the file could not be read to its end: {error.strerror}")
             return
         if not chunk:
             return

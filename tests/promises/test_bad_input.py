@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.servers import Entry, LeakSite
+from scheduler.demo.servers import FeedEntry, LeakSite
 from tests.command import must, tocsin
 from tests.whole.test_kill import SOURCE
 
@@ -180,7 +180,7 @@ def test_no_command_runs_code_from_the_folder_that_it_is_called_in(tmp_path: Pat
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     must(None, "init", "home")
     with LeakSite() as site:
-        site.publish(Entry("one", "one", "", "one.txt", b"harmless"))
+        site.publish(FeedEntry("one", "one", "", "one.txt", b"harmless"))
         (tmp_path / "site.yaml").write_text(SOURCE.format(url=site.url))
         must(Path("home"), "source", "add", "site.yaml")
         must(Path("home"), "crawl", "site")

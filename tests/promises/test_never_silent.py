@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
 from tests.promises.test_fail_closed import SOURCE, Recorder, page
 from tests.synth.people import people, to_csv
@@ -91,7 +91,7 @@ def test_the_examiner_killed_in_mid_sample_leaves_its_post_due_and_says_so(tmp_p
     with LeakSite() as site, Chat() as chat:
         home = prepared(tmp_path, CARDS.format(url=site.url), chat)
         # a body that takes the examiner a while
-        site.publish(Entry("slow", "slow", "", "slow.csv", body * 20_000, "text/csv"))
+        site.publish(FeedEntry("slow", "slow", "", "slow.csv", body * 20_000, "text/csv"))
         crawl = subprocess.Popen(
             [TOCSIN, "--home", str(home), "crawl", "site", "--json"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
@@ -154,14 +154,14 @@ def test_a_full_disk_is_said_and_nothing_is_half_kept(tmp_path):
             file = tmp_path / "site.yaml"
             file.write_text(CARDS.format(url=site.url))
             must(home, "source", "add", file)
-            site.publish(Entry("p0", "first", "", "p0.txt", b"harmless", "text/plain"))
+            site.publish(FeedEntry("p0", "first", "", "p0.txt", b"harmless", "text/plain"))
             assert tocsin(home, "crawl", "site").returncode == 0
             filler = place / "filler"
             with filler.open("wb", buffering=0) as stream:
                 while os.statvfs(place).f_bavail:
                     stream.write(b"x" * os.statvfs(place).f_frsize)
             for number in range(1, 40):
-                site.publish(Entry(f"p{number}", "more", "", f"p{number}.txt", b"harmless", "text/plain"))
+                site.publish(FeedEntry(f"p{number}", "more", "", f"p{number}.txt", b"harmless", "text/plain"))
             done = tocsin(home, "crawl", "site")
             assert done.returncode == 2
             assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 from tests.command import must, tocsin
 from tests.synth.people import people
 
@@ -119,15 +119,15 @@ def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
     said += must(home, "canary", "import", tmp_path / "practice-1.bundle", **surroundings)
     with LeakSite() as site, Chat() as chat:
         (home / "tocsin.toml").write_text(f'[channels.team]\nkind = "slack"\nurl = "{chat.url}/hook"\n')
-        site.publish(Entry("plain", values["surname"][0], values["email"][0], "all.csv", table(values), "text/csv"))
+        site.publish(FeedEntry("plain", values["surname"][0], values["email"][0], "all.csv", table(values), "text/csv"))
         for number, (name, encode) in enumerate(ENCODINGS.items()):
             body = b"\n".join(encode(text) for texts in values.values() for text in texts)
             title = f"{values['surname'][number]} {values['nir'][number]} {values['phone'][number]}"
             file = f"{urllib.parse.quote(values['surname'][number])}_{values['nir'][number].replace(' ', '')}.txt"
-            site.publish(Entry(f"p{number}", title, values["email"][number], file, body, "text/plain"))
+            site.publish(FeedEntry(f"p{number}", title, values["email"][number], file, body, "text/plain"))
             assert name
         site.publish(
-            Entry("broken", values["note"][0], "", "broken.zip", b"PK\x03\x04" + table(values), "application/zip")
+            FeedEntry("broken", values["note"][0], "", "broken.zip", b"PK\x03\x04" + table(values), "application/zip")
         )
         source = tmp_path / "site.yaml"
         source.write_text(SOURCE.format(url=site.url))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.servers import Entry, LeakSite
+from scheduler.demo.servers import FeedEntry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin_json
 from tests.synth.people import people
 from tests.whole.test_whole_way import enrol, table
@@ -114,9 +114,9 @@ def test_fifty_kills_lose_no_post_and_double_no_message(tmp_path, synapse):
     assert "Traceback" not in (tmp_path / "daemon.log").read_text()
 
 
-def entry(number: int, crowd: list) -> Entry:
+def entry(number: int, crowd: list) -> FeedEntry:
     body = table(crowd[number * 3 : number * 3 + 3]).encode()
-    return Entry(f"post-{number}", f"part {number}", "", f"part-{number}.csv", body, "text/csv")
+    return FeedEntry(f"post-{number}", f"part {number}", "", f"part-{number}.csv", body, "text/csv")
 
 
 def wait_gone(pid: int) -> None:

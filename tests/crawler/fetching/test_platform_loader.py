@@ -60,7 +60,7 @@ def test_a_crawl_of_another_platform_succeeds_and_reports_the_broken_one(tmp_pat
     from pathlib import Path
 
     import spiders
-    from scheduler.demo.servers import Entry, LeakSite
+    from scheduler.demo.servers import FeedEntry, LeakSite
     from tests.whole.test_kill import SOURCE
 
     # the copy of the package, which has one more module that is broken, comes before the real one on the path
@@ -69,7 +69,7 @@ def test_a_crawl_of_another_platform_succeeds_and_reports_the_broken_one(tmp_pat
     home = tmp_path / "home"
     must(None, "init", home)
     with LeakSite() as site:
-        site.publish(Entry("one", "one", "", "one.txt", b"harmless"))
+        site.publish(FeedEntry("one", "one", "", "one.txt", b"harmless"))
         file = tmp_path / "site.yaml"
         file.write_text(SOURCE.format(url=site.url))
         must(home, "source", "add", file)

@@ -22,7 +22,7 @@ from data.hashing.case_keys import parse_enrol_key
 from data.hashing.tags import Kind, confirm_digest, probe_tag
 from data.identifiers import normalise
 from scheduler.canaries.invention import INVENTED_COLUMNS
-from scheduler.canaries.planning import chance, needed
+from scheduler.canaries.planning import canaries_needed, detection_probability
 from tests.inside import fine, refused, run, snapshot
 from tests.synth.people import people, to_csv
 
@@ -237,8 +237,8 @@ def test_columns_that_are_said_win_over_what_was_sniffed(home, tmp_path):
     ("columns", "words"),
     [
         ("non=surname", ("no column 'non'", "did you mean 'nom'")),
-        ("nom=surnam", ("no role is called 'surnam'", "did you mean 'surname'")),
-        ("nom", ("'nom' is not name=role",)),
+        ("nom=surnam", ("there is no role 'surnam'", "did you mean 'surname'")),
+        ("nom", ("'nom' is not of the form name=role",)),
         ("9=surname", ("no column '9'",)),
         ("0=surname", ("no column '0'",)),
         ("nom=ignore,prenom=ignore,email=ignore,ddn=ignore", ("no column that can be tagged",)),
@@ -258,9 +258,9 @@ def test_refused_rows_are_counted_and_explained_without_their_values(home, tmp_p
     table.write_text("\n".join(lines))
     done = enrol(home, table, tmp_path / "out.bundle")
     assert done.returncode == 0
-    assert "row 31 refused: all identifying cells are empty" in done.stderr
-    assert "row 32 refused: no usable value: nom, prenom, ddn cannot be understood together" in done.stderr
-    assert "prenom, ddn empty" in done.stderr
+    assert "row 31 refused: all cells that identify a person are empty" in done.stderr
+    assert "row 32 refused: no usable value: the cells of nom, prenom, ddn give neither a value" in done.stderr
+    assert "empty: prenom, ddn" in done.stderr
     assert "32 rows refused in all" in done.stderr
     assert "32 of 62 rows refused" in done.stdout
     assert "30 canaries" in done.stdout
@@ -513,7 +513,7 @@ def test_the_plan_for_the_story_is_265_canaries():
     ],
 )  # fmt: skip
 def test_the_number_needed_is_the_smallest_that_is_enough(total, release, confidence):
-    count = needed(total, release, confidence)
+    count = canaries_needed(total, release, confidence)
     assert exactly(total, release, count) >= Decimal(str(confidence)) > exactly(total, release, count - 1)
 
 
@@ -530,7 +530,9 @@ def test_the_number_needed_is_the_smallest_that_is_enough(total, release, confid
     ],
 )
 def test_the_chance_is_that_of_the_hypergeometric_law(total, release, tagged):
-    assert chance(total, release, tagged) == pytest.approx(float(exactly(total, release, tagged)), abs=1e-6)
+    assert detection_probability(total, release, tagged) == pytest.approx(
+        float(exactly(total, release, tagged)), abs=1e-6
+    )
 
 
 def test_the_plan_is_told_in_words():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.demo.servers import Entry, LeakSite
+from scheduler.demo.servers import FeedEntry, LeakSite
 from tests.command import tocsin
 from tests.inside import fine, refused, run, snapshot
 from tests.servers.webhook import Webhook
@@ -254,7 +254,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(home, command):
 def test_what_would_be_read_is_shown_and_nothing_is_stored(home, tmp_path):
     with LeakSite() as site:
         for number in (1, 2):
-            site.publish(Entry(f"p{number}", f"Post {number}", "", f"f{number}.csv", b"x" * number))
+            site.publish(FeedEntry(f"p{number}", f"Post {number}", "", f"f{number}.csv", b"x" * number))
         fine(home, "source", "add", write(tmp_path, CARDS.format(url=site.url)))
         before = snapshot(home)
         done = tocsin(home, "source", "check", "cards")
@@ -296,7 +296,7 @@ def test_a_page_without_posts_ends_with_2_and_says_what_to_do(home, tmp_path, an
 @pytest.mark.servers
 def test_what_a_hostile_site_writes_does_not_steer_the_terminal(home, tmp_path):
     with LeakSite() as site:
-        site.publish(Entry("p1", "evil \x1b[2J \u202e txet", "", "f.csv", b"x"))
+        site.publish(FeedEntry("p1", "evil \x1b[2J \u202e txet", "", "f.csv", b"x"))
         fine(home, "source", "add", write(tmp_path, CARDS.format(url=site.url)))
         done = run(home, "source", "check", "cards")
     assert done.returncode == 0

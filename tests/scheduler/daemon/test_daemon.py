@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data.store.store import Store
-from scheduler.demo.servers import Chat, Entry, LeakSite
+from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
 from tests.whole.test_kill import SOURCE
 
@@ -75,8 +75,8 @@ def crawls(home: Path, name: str) -> list[dict]:
         return store.crawls.latest(source=name)
 
 
-def text(name: str, body: bytes = b"harmless") -> Entry:
-    return Entry(name, name, "", f"{name}.txt", body)
+def text(name: str, body: bytes = b"harmless") -> FeedEntry:
+    return FeedEntry(name, name, "", f"{name}.txt", body)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Many files in a folder: some at a time, told in their order, each as if it were alone."""
+"""Many files of a folder are examined several at a time, with the same results in the same order as one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from data.errors import InputError
 from data.model import Finding
 from data.settings.home import Home
-from scheduler.local_files.scanning import SMALL, expand, open_scanner
+from scheduler.local_files.scanning import SMALL_FILE, expand_paths, open_scanner
 from tests.command import must
 from tests.synth.people import people, to_csv
 
@@ -30,22 +30,22 @@ def folder(tmp_path_factory):
     for number in range(60):
         (made / f"{number:02}.csv").write_bytes(to_csv(CROWD[number : number + 1 + number % 7]))
     (made / "30.csv-large").write_bytes(to_csv(CROWD) * 20)
-    assert (made / "30.csv-large").stat().st_size > SMALL
+    assert (made / "30.csv-large").stat().st_size > SMALL_FILE
     (made / "40-link").symlink_to(made / "41.csv")
     return made
 
 
-def test_files_of_a_folder_are_told_in_order_each_as_it_is_alone(home, folder):
+def test_results_come_in_order_and_equal_those_of_single_examinations(home, folder):
     with open_scanner(home) as scanner:
-        paths = list(expand((str(folder), str(folder / "nothing"))))
-        told = list(scanner.examine_all(paths))
-        assert [path for path, _ in told] == ["" if isinstance(path, InputError) else path for path in paths]
-        errors = [path for path, found in told if isinstance(found, InputError)]
+        paths = list(expand_paths((str(folder), str(folder / "nothing"))))
+        results = list(scanner.examine_all(paths))
+        assert [path for path, _ in results] == ["" if isinstance(path, InputError) else path for path in paths]
+        errors = [path for path, found in results if isinstance(found, InputError)]
         assert errors == ["", str(folder / "nothing")]
-        for path, found in told[::9]:
+        for path, found in results[::9]:
             assert isinstance(found, Finding)
             assert found == scanner.examine(path)
-        rows = [found.rows for _, found in told if isinstance(found, Finding)]
+        rows = [found.rows for _, found in results if isinstance(found, Finding)]
         assert rows == [
             *[1 + number % 7 for number in range(31)],
             20 * len(CROWD) + 19,
@@ -53,12 +53,12 @@ def test_files_of_a_folder_are_told_in_order_each_as_it_is_alone(home, folder):
         ]
 
 
-def test_an_examiner_that_ends_costs_no_file(home, folder):
+def test_no_file_is_lost_when_the_examiner_ends(home, folder):
     with open_scanner(home) as scanner:
-        told = []
-        for path, found in scanner.examine_all(expand((str(folder),))):
-            told.append((path, found))
-            if len(told) == 5:
+        results = []
+        for path, found in scanner.examine_all(expand_paths((str(folder),))):
+            results.append((path, found))
+            if len(results) == 5:
                 scanner._process.process.kill()
-        assert len(told) == 62
-        assert {path for path, found in told if not isinstance(found, Finding)} == {""}
+        assert len(results) == 62
+        assert {path for path, found in results if not isinstance(found, Finding)} == {""}
