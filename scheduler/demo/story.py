@@ -183,12 +183,14 @@ def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed:
     source.write_text(SOURCE.format(url=site.url))
     demo.run("source", "add", str(source))
     demo.run("crawl", "leak-site", expect=(0, 1))
-    quiet = len(chat.messages)
-    out.print(
-        f"The chat received [bold]{quiet}[/] messages: data that is already known causes no alert."
-        if not quiet
-        else f"The chat received [bold]{quiet}[/] messages."
-    )
+    received_before = len(chat.messages)
+    if received_before == 1:
+        out.print(
+            "The chat received [bold]1[/] message, because canaries were found on this site for the first time. "
+            "The copy caused no second alert."
+        )
+    else:
+        out.print(f"The chat received [bold]{received_before}[/] messages.")
 
     demo.start_chapter(
         5,
@@ -205,7 +207,7 @@ def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed:
     demo.run("crawl", "leak-site", expect=(1,))
 
     demo.start_chapter(6, "The team is alerted", "This is the message that the chat endpoint received:")
-    received = chat.messages[quiet:]
+    received = chat.messages[received_before:]
     if len(received) != 1:
         raise DemoError(f"the new release should cause one alert, but {len(received)} were sent")
     out.print(Panel(escape(_message_text(received[0])), title="#security-alarms", border_style="red"))
@@ -216,7 +218,7 @@ def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed:
     out.rule("[bold]Where to look next", align="left")
     out.print(
         "  README.md               how to set up your first real source in five minutes\n"
-        "  tocsin demo --keep DIR  run this demo and keep its home, for `tocsin --home DIR alert list`, `release list` …\n"
+        "  tocsin demo --keep DIR  run the demo and keep its home for `tocsin --home DIR alert list` and others\n"
         "  docs/sources.md         source files\n"
         "  docs/alerts.md          channels, and which events cause alerts\n"
         "  SECURITY.md             which data Tocsin stores, and which it never stores"

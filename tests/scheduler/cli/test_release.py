@@ -145,7 +145,7 @@ def test_what_was_seen_becomes_a_release_once_and_its_copy_is_a_repost(registere
     assert json.loads(first.stdout)["inputs"][0]["lineage"]["verdict"] == "overlap"
     listed = json.loads(run(registered, "list", "--json").stdout)["releases"]
     [seen] = [each for each in listed if each["kind"] == "sighted"]
-    assert (seen["people"], seen["origin"]["source"], f"kept as release {seen['id']}" in first.stderr) == (
+    assert (seen["people"], seen["origin"]["source"], f"stored as release {seen['id']}" in first.stderr) == (
         300,
         "scan",
         True,

@@ -219,7 +219,7 @@ def test_a_recorded_hit_is_kept_sealed_and_told_once_with_the_client_s_name(own,
         assert done.returncode == 1, done.said
         assert "1 alerts delivered" in done.stderr
         [told] = chat.received
-        assert "Cabinet Un (p1): 2 canaries in 2 records" in json.loads(told.body)["text"]
+        assert "Cabinet Un (p1): 2 canaries found in 2 records" in json.loads(told.body)["text"]
         assert b"@" not in told.body.replace(b"@here", b"")
         [alert] = alerts(own)
         assert (alert["kind"], alert["severity"], alert["source"], alert["state"]) == (
