@@ -52,7 +52,7 @@ class Post:
         source: name of the source. native: the site's own id, or else the canonical URL; with `source` it
             identifies the post.
         url: where a person reads it. raw: where its bytes are best downloaded from, '' if that is `url`.
-        fields: what else the listing says and matters (title, size, files, percent, timer, magnet, state, links…);
+        fields: other relevant fields of the listing (title, size, files, percent, timer, magnet, state, links…);
             all of it enters the version digest. The platform leaves out volatile fields.
         body: text that the listing itself carries (feeds); it is examined with the post.
         attachments: addresses of further samples.
@@ -238,7 +238,7 @@ class Event:
     """Something that happened or stopped happening, about a leak or about the monitoring itself.
 
     Attributes:
-        id: 32 hex digits. What happens again has the same id, so that it is stored and reported once.
+        id: 32 hex digits. A repeated event has the same id, so that it is stored and reported once.
         source: name of the source, '' for the installation itself. incident: its id, '' for none.
         at: aware UTC. post: keyed id of the post, '' for none. address: masked address of the post, '' for none.
         facts: what the text of the alert needs: counts, client ids, verdict, codes; never text of a sample.
@@ -289,7 +289,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An organisation whose data we look for.
+    """An organisation whose data Tocsin searches for.
 
     Attributes:
         id: opaque. name: display name. active, retired: numbers of its canaries in each state.

@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class LeasedCrawl:
-    """Puts a source, queues a crawl of it and leases the crawl."""
+    """Stores a source, queues a crawl of it and leases the crawl."""
 
     def __init__(self, store: Store, source: str = "s", *, now: datetime = NOW, channels: Sequence[str] = ()) -> None:
         self.store, self.source, self.channels = store, source, channels

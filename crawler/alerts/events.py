@@ -38,7 +38,7 @@ SEVERITY = {
 
 
 def event_id(kind: EventKind, *parts: object) -> str:
-    """32 hex digits. The same kind and parts give the same id, so that what happens again is not stored again."""
+    """32 hex digits. The same kind and parts give the same id, so that a repeated event is stored once."""
     canonical = json.dumps([kind.value, *parts], separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

@@ -82,17 +82,17 @@ def assess_preview(preview: Preview, bodies: Sequence[KnownBody]) -> PreviewVerd
     """
     rows = preview.files[preview.files[:, 2] > 0]
     contents, names, sizes = rows[:, 0], rows[:, 1], rows[:, 2]
-    shared = {each for body in bodies for each in body.prints}
-    shared_prints = np.fromiter(shared, np.uint64, len(shared))
-    by_content = (contents != 0) & np.isin(contents, shared_prints)
-    by_name = (contents == 0) & np.isin(names, shared_prints)
+    shared = {each for body in bodies for each in body.fingerprints}
+    shared_fingerprints = np.fromiter(shared, np.uint64, len(shared))
+    by_content = (contents != 0) & np.isin(contents, shared_fingerprints)
+    by_name = (contents == 0) & np.isin(names, shared_fingerprints)
     known = by_content | by_name
     # the one fingerprint that identifies each file: a known name proves nothing beside a checksum that differs
     identifying = {*contents[contents != 0].tolist(), *names[contents == 0].tolist()}
     parents = []
     has_whole_body = False
     for body in bodies:
-        matched = body.prints & identifying
+        matched = body.fingerprints & identifying
         if matched:
             parents.append((body.kind, body.ref, len(matched)))
             all_files = bool(body.files) and len(matched) >= body.files

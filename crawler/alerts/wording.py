@@ -230,7 +230,7 @@ def _state_fields(facts: Mapping[str, Any]) -> list[Field]:
 
 
 def _post_fields(facts: Mapping[str, Any]) -> list[Field]:
-    """What a post announces, what changed in it, and what earlier previews of it said."""
+    """What a post announces, what changed in it, and the verdicts of earlier previews of it."""
     return [
         ("Matching rules", ", ".join(facts.get("rules", ()))),
         *(("Announced for", _deadline(each)) for each in facts.get("deadlines", ())),

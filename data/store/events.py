@@ -1,4 +1,4 @@
-"""Events: what happened, each stored once and counted again when it happens again, together with its alerts."""
+"""Events and their alerts: an event that happens again is counted, but not stored or alerted a second time."""
 
 from __future__ import annotations
 

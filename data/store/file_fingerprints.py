@@ -26,14 +26,14 @@ class KnownBody:
         kind, ref: `release` and its id, or `post` and its keyed id.
         files: how many distinct files it has.
         whole: fingerprint of the content of the archive that holds them, 0 if there is none.
-        prints: the fingerprints that were asked for and that it has.
+        fingerprints: the fingerprints that were asked for and that it has.
     """
 
     kind: str
     ref: str
     files: int
     whole: int
-    prints: frozenset[int]
+    fingerprints: frozenset[int]
 
 
 class FileFingerprints:
@@ -52,24 +52,24 @@ class FileFingerprints:
         """
         with self._database.transaction():
             self._database.execute("delete from body where kind = 'release' and ref = ?", (release,))
-            for part, prints in enumerate(parts):
-                self.add("release", release, part, prints, now)
+            for part, fingerprints in enumerate(parts):
+                self.add("release", release, part, fingerprints, now)
 
-    def add(self, kind: str, ref: str, part: int, prints: U64, now: datetime) -> None:
+    def add(self, kind: str, ref: str, part: int, fingerprints: U64, now: datetime) -> None:
         """Store the fingerprints of one sample in place of those that this part of the body had.
 
         Args:
             kind: `release` or `post`.
             ref: id of the release, or keyed id of the post.
             part: number of the sample in the body.
-            prints: shape (n, 2): by content (0 if unknown) and by name. The first row is the sample itself, the others
-                are the files in it.
+            fingerprints: shape (n, 2): by content (0 if unknown) and by name. The first row is the sample itself, the
+                others are the files in it.
             now: aware UTC.
         """
-        if not len(prints):
+        if not len(fingerprints):
             return
-        whole = int(prints[0, 0]) if len(prints) > 1 else 0
-        contents = {*prints[1 if whole else 0 :, 0].tolist()} - {0}
+        whole = int(fingerprints[0, 0]) if len(fingerprints) > 1 else 0
+        contents = {*fingerprints[1 if whole else 0 :, 0].tolist()} - {0}
         with self._database.transaction():
             self._database.execute("delete from body where kind = ? and ref = ? and part = ?", (kind, ref, part))
             body = self._database.execute(
@@ -78,12 +78,12 @@ class FileFingerprints:
             ).lastrowid
             self._database.execute_many(
                 "insert into print values (?, ?)",
-                [(_signed(each), body) for each in {*prints.ravel().tolist()} - {0}],
+                [(_signed(each), body) for each in {*fingerprints.ravel().tolist()} - {0}],
             )
 
-    def bodies_with(self, prints: U64) -> list[KnownBody]:
+    def bodies_with(self, fingerprints: U64) -> list[KnownBody]:
         """Every known body that has at least one of some fingerprints, those with most of them first."""
-        wanted = [_signed(each) for each in {*prints.ravel().tolist()} - {0}]
+        wanted = [_signed(each) for each in {*fingerprints.ravel().tolist()} - {0}]
         found: dict[int, set[int]] = {}
         for start in range(0, len(wanted), _PER_STATEMENT):
             some = wanted[start : start + _PER_STATEMENT]
@@ -95,7 +95,7 @@ class FileFingerprints:
         for body, held in found.items():
             [row] = self._database.rows("select kind, ref, files, whole from body where id = ?", body)
             bodies.append(KnownBody(row["kind"], row["ref"], row["files"], row["whole"] % 2**64, frozenset(held)))
-        return sorted(bodies, key=lambda body: (-len(body.prints), body.kind, body.ref))
+        return sorted(bodies, key=lambda body: (-len(body.fingerprints), body.kind, body.ref))
 
 
 def _signed(number: int) -> int:

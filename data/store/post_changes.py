@@ -1,6 +1,6 @@
 """What changed in a post between two observations, field by field, and which fields are volatile. Pure functions.
 
-A *volatile* field changes by itself, such as a view counter in a title; its changes say nothing about a leak. The
+A *volatile* field changes by itself, such as a view counter in a title; its changes mean nothing. The
 fields are made by `crawler.pages.post_fields`. No value is text of a post: values are words of a closed list, numbers
 and keyed digests.
 """
@@ -83,7 +83,7 @@ def volatile_on_page(pairs: Sequence[tuple[Fields, Fields]]) -> set[str]:
 
 
 def volatile_in_history(observations: Mapping[str, tuple[int, int]]) -> set[str]:
-    """Fields that changed in so many observations of a source's posts that one more change says nothing.
+    """Fields that changed in so many observations of a source's posts that one more change means nothing.
 
     Args:
         observations: field -> (how often it was observed, how often it had changed).

@@ -1,4 +1,4 @@
-"""Lasting states (a gap, a silent source, Tor down …), which give events when they begin, last and end."""
+"""Lasting states (a gap, a silent source, Tor down …), with events when they begin, while they last, and at the end."""
 
 from __future__ import annotations
 

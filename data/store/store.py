@@ -120,8 +120,8 @@ class Store:
             else:
                 self.posts.record_examined(source, post, crawl, now)
             self.findings.add(post, crawl, commit.findings, now)
-            for number, prints in commit.fingerprints.items():
-                self.file_fingerprints.add("post", post.id, number, prints, now)
+            for number, fingerprints in commit.fingerprints.items():
+                self.file_fingerprints.add("post", post.id, number, fingerprints, now)
             for event, facts in commit.event_facts.items():
                 self.events.replace_facts(event, facts)
             self.sightings.add(source, post.id, post.address, commit.findings, now)

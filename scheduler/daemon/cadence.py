@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
-# Crawls are spread over this share of the interval, so that a hundred sources are not crawled in the same second.
+# Crawls are spread over this share of the interval, so that a hundred sources do not start in the same second.
 SPREAD = 0.1
 # After a failed crawl the next one comes sooner than the interval says; the delay doubles with each failure, up to the
 # interval: a leak site that comes back should be noticed soon, a dead one should not be hammered.

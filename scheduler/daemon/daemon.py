@@ -92,7 +92,7 @@ class Daemon:
         self.delivering = asyncio.Lock()
         # A job that crashes must not be a silent stop: `run` ends with its error, which the supervisor sees.
         self.failure: BaseException | None = None
-        self.road = road_of(home, self.settings)
+        self.tor = road_of(home, self.settings)
 
     # --- start and stop -------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Daemon:
             notify_systemd("STOPPING=1")
             clock.shutdown(wait=False)
             await self.executor.stop(STOP_GRACE)
-            self.road.close()
+            self.tor.close()
             if self.failure is None:
                 await self.deliver()
             self.store.audit.record("daemon", "stopped", "", datetime.now(UTC))
@@ -162,8 +162,8 @@ class Daemon:
         try:
             settings = self.home.settings()
             if settings.tor != self.settings.tor:
-                self.road.close()
-                self.road = road_of(self.home, settings)
+                self.tor.close()
+                self.tor = road_of(self.home, settings)
             self.settings = settings
             self._load_sources()
             if self.examiner is not None:
@@ -247,7 +247,7 @@ class Daemon:
                 examiner,
                 owner=owner_name(),
                 settings=self.settings,
-                road=self.road,
+                road=self.tor,
                 tell=log.info,
             )
         except ExaminerDied:
@@ -273,7 +273,7 @@ class Daemon:
         """Keep our own Tor running, and begin or end the state "Tor is down"; without a source over Tor, do nothing."""
         if not any(each.via == "tor" and each.enabled for each in self.sources.values()):
             return
-        reason = await self.road.look()
+        reason = await self.tor.look()
         if reason is not None and update_tor_state(self.store, route_by(self.settings), reason, datetime.now(UTC)):
             log.error("Tor is down", reason=reason) if reason else log.info("Tor is back")
 

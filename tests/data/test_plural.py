@@ -8,7 +8,7 @@ from data.plural import counted
 
 
 @pytest.mark.parametrize(
-    ("number", "nouns", "said"),
+    ("number", "nouns", "expected"),
     [
         (0, ("row",), "0 rows"),
         (1, ("row",), "1 row"),
@@ -17,5 +17,5 @@ from data.plural import counted
         (2, ("canary", "canaries"), "2 canaries"),
     ],
 )
-def test_one_is_one_and_all_else_many(number, nouns, said):
-    assert counted(number, *nouns) == said
+def test_only_the_number_one_takes_the_singular(number, nouns, expected):
+    assert counted(number, *nouns) == expected

@@ -1,4 +1,4 @@
-"""Every channel against a strict server: what is sent, and how each answer is treated."""
+"""Every channel against a strict server: what is sent, and what each response leads to."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ FAULTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_answer_defers_or_refuses_the_alert(kind, fault):
+def test_each_response_defers_or_refuses_the_alert(kind, fault):
     step, expected, wait = FAULTS[fault]
     with Webhook([step]) as server:
         with pytest.raises(expected) as caught:

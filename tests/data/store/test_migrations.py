@@ -1,4 +1,4 @@
-"""Every step brings a file of the step before to its own shape and loses nothing."""
+"""Migrations: a database of every earlier version opens with all its rows; one of a newer version is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = [migration.name for migration in MIGRATIONS._migrations]
 
 
 def written_by(path, step: str) -> None:
-    """A file as the step left it, with a row in every table."""
+    """Write a database as it was after a migration, with one row in every table."""
     db = Database(path)
     MIGRATIONS.apply(db, stop_before=STEPS[STEPS.index(step) + 1]) if step != STEPS[-1] else MIGRATIONS.apply(db)
     for table in db.tables:
@@ -41,7 +41,7 @@ def rows(path) -> dict[str, list[dict]]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_file_of_every_step_opens_with_all_its_rows(tmp_path, step):
+def test_a_database_of_every_earlier_version_opens_with_all_its_rows(tmp_path, step):
     path = tmp_path / "t.db"
     written_by(path, step)
     before = rows(path)
@@ -49,20 +49,20 @@ def test_a_file_of_every_step_opens_with_all_its_rows(tmp_path, step):
         pass
     after = rows(path)
     assert {name: len(found) for name, found in after.items()} == {name: int(name in before) for name in after}
-    # incidents never stood in the database, only their table did
+    # the table of incidents was never used, and is dropped
     before.pop("incident", None)
     for name, [row] in before.items():
         assert {column: after[name][0][column] for column in row} == row
 
 
-def test_old_posts_were_all_listed_ones(tmp_path):
+def test_posts_of_the_first_version_count_as_listed(tmp_path):
     written_by(tmp_path / "t.db", "0001")
     with contextlib.closing(Store.open(tmp_path / "t.db")):
         pass
     assert rows(tmp_path / "t.db")["post"][0]["handed"] == 0
 
 
-def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+def test_a_database_of_a_newer_version_is_refused_and_left_unchanged(tmp_path):
     path = tmp_path / "t.db"
     with contextlib.closing(Store.open(path)) as store:
         store.database.execute(

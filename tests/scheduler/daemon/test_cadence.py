@@ -1,4 +1,4 @@
-"""When a source is due next."""
+"""When the next crawl of a source is due."""
 
 from __future__ import annotations
 

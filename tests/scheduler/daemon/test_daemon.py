@@ -1,4 +1,4 @@
-"""The daemon as a process: what it does at signals, after a pause, and beside a second one."""
+"""The daemon as a process: signals, missed crawls, and a second daemon on the same home."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers]
 def until(condition: Callable[[], object], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.1)
 
 
@@ -35,7 +35,7 @@ class Daemon:
             [TOCSIN, "--home", str(home), "daemon"], stdout=self.stream, stderr=self.stream, env=environment()
         )
 
-    def says(self, words: str) -> bool:
+    def logged(self, words: str) -> bool:
         return words in self.log.read_text()
 
     def send(self, number: int) -> None:
@@ -55,7 +55,7 @@ class Daemon:
 def daemon(home: Path) -> Iterator[Daemon]:
     running = Daemon(home, home.parent / f"daemon-{time.monotonic_ns()}.log")
     try:
-        until(lambda: running.says("watching"))
+        until(lambda: running.logged("watching"))
         yield running
     finally:
         if running.process.poll() is None:
@@ -92,20 +92,20 @@ def site():
         yield server
 
 
-def test_sigterm_ends_it_well_and_leaves_no_lease(home, tmp_path, site):
+def test_sigterm_stops_the_daemon_cleanly_and_leaves_no_lease(home, tmp_path, site):
     add(home, tmp_path, "site", site.url)
-    assert tocsin_json(home, "status")["selftest"] == "unknown", "nobody has looked"
+    assert tocsin_json(home, "status")["selftest"] == "unknown", "no self-test has run yet"
     with daemon(home) as running:
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
         until(lambda: tocsin_json(home, "status")["selftest"] == "ok")
         assert tocsin_json(home, "status")["daemon"] == "running"
         assert running.stop() == 0
-        assert running.says("stopped")
+        assert running.logged("stopped")
     assert not [crawl for crawl in crawls(home, "site") if crawl["state"] in {"leased", "queued"}]
     assert tocsin(home, "status").returncode == 0
 
 
-def test_a_post_that_appears_while_the_daemon_is_stopped_again_and_again_is_examined(home, tmp_path, site):
+def test_posts_published_while_the_daemon_is_stopped_are_examined_later(home, tmp_path, site):
     add(home, tmp_path, "site", site.url)
     for number in range(3):
         site.publish(text(f"post-{number}"))
@@ -116,13 +116,13 @@ def test_a_post_that_appears_while_the_daemon_is_stopped_again_and_again_is_exam
 
 
 def posts(home: Path) -> tuple[int, int]:
-    """Posts that are known, and those that still wait."""
+    """Numbers of known posts and of due posts."""
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
         [state] = [state for state in store.sources.states() if state.name == "site"]
         return state.posts, state.due
 
 
-def test_sighup_takes_new_sources_leaves_disabled_ones_and_tells_broken_files(home, tmp_path, site):
+def test_sighup_loads_new_sources_stops_disabled_ones_and_reports_broken_files(home, tmp_path, site):
     add(home, tmp_path, "site", site.url)
     with Chat() as chat, daemon(home) as running:
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
@@ -133,7 +133,7 @@ def test_sighup_takes_new_sources_leaves_disabled_ones_and_tells_broken_files(ho
             f'[channels.team]\nkind = "slack"\nurl = "{chat.url}/hook"\n[daemon]\ndeliver_every = "300ms"\n'
         )
         running.send(signal.SIGHUP)
-        until(lambda: running.says("reloaded"))
+        until(lambda: running.logged("reloaded"))
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "other")))
         until(lambda: chat.messages)
         assert "broken" in str(chat.messages)
@@ -143,20 +143,20 @@ def test_sighup_takes_new_sources_leaves_disabled_ones_and_tells_broken_files(ho
         assert running.process.poll() is None
 
 
-def test_settings_that_cannot_be_read_leave_the_last_good_ones(home, tmp_path, site):
+def test_settings_that_cannot_be_read_leave_the_last_good_ones_in_use(home, tmp_path, site):
     add(home, tmp_path, "site", site.url)
     with daemon(home) as running:
         until(lambda: crawls(home, "site"))
         (home / "tocsin.toml").write_text("[daemon]\nparalell = 3\n")
         running.send(signal.SIGHUP)
-        until(lambda: running.says("reload failed"))
+        until(lambda: running.logged("reload failed"))
         seen = len(crawls(home, "site"))
         until(lambda: len(crawls(home, "site")) > seen)
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
         assert any(event.facts.get("subject") == "reload" for event in store.events.latest())
 
 
-def test_a_source_that_was_missed_for_days_runs_once(home, tmp_path, site):
+def test_a_source_that_missed_crawls_for_days_is_crawled_once(home, tmp_path, site):
     add(home, tmp_path, "site", site.url, every="1h")
     with daemon(home):
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
