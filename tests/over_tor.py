@@ -76,7 +76,7 @@ class Watch:
         return asyncio.run(self.crawl_now(*names))
 
     def crawl_with_retries(self, *names: str, times: int = 4) -> list[CrawlResult]:
-        """Crawl sources, and those that fail up to `times` times: a network of a few relays sometimes builds no circuit."""
+        """Crawl sources, each up to `times` times until it succeeds: a small network sometimes builds no circuit."""
         results = {result.source: result for result in self.crawl(*names)}
         for _ in range(times - 1):
             if failed := [name for name in names if results[name].state != "done"]:

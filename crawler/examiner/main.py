@@ -154,7 +154,7 @@ def main() -> None:
     service = _Service(control, home)
     try:
         greeting = service.open()
-        startup_memory.settle()
+        startup_memory.release_startup_memory()
         gc.enable()
     except Exception as error:  # noqa: BLE001 - said on the socket, where the runner raises it again
         send_json(control, b"X", describe(error))

@@ -100,8 +100,8 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         startup_memory.return_buffers()
         ports = None if job.network == "open" else _give_up_network(required=job.network == "required")
         privileges.no_new_privs()
-        landlock.restrict([*landlock.SYSTEM, *landlock.importable(job.closed)], ports=ports)
-        privileges.limit(memory=job.limits.memory)
+        landlock.restrict([*landlock.SYSTEM_PATHS, *landlock.import_folders(job.closed)], ports=ports)
+        privileges.limit_resources(memory=job.limits.memory)
         _crawl(job, due, runner, samples, dial)
         code = 0
     except TocsinError as error:
@@ -169,7 +169,7 @@ if multiprocessing.current_process().name == "MainProcess" and "multiprocessing.
     # handler only if its crawl goes over Tor.
     import crawler.tor.tor_handler
 
-    startup_memory.settle()
+    startup_memory.release_startup_memory()
 elif __name__ == "__main__":
-    startup_memory.settle()
+    startup_memory.release_startup_memory()
     _alone(*map(int, sys.argv[1:]))

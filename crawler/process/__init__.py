@@ -1,1 +1,1 @@
-"""What all processes share: frames, privileges (namespaces, seccomp, Landlock) and the client of the examiner."""
+"""Shared by all processes: frames, confinement (namespaces, seccomp, Landlock), memory, and the examiner's client."""

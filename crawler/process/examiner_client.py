@@ -1,6 +1,6 @@
-"""The ends of the examiner that other processes hold: its start and orders, and sample sockets.
+"""The clients of the examiner: one to start and control its process, others to send it samples.
 
-The process itself is `crawler.examiner.main`. Protocol: docs/protocols.md, section 2.
+The process itself is in `crawler.examiner.main`. Protocol: docs/protocols.md, section 2.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from data.settings.home import Home
 if TYPE_CHECKING:
     import asyncio
 
-# Freed memory is kept for the next batch instead of being given back and asked for anew, page by page.
-# One arena for all threads: three that each keep what they freed take 10 MB more and are no faster.
+# The allocator keeps freed memory for the next batch, which saves returning it and requesting it again page by page.
+# All threads share one arena: three arenas that each keep freed memory take 10 MB more and are not faster.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(256 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
     "MALLOC_ARENA_MAX": "1",
 }
-ENOUGH = "enough: a limit ended its reading, so the rest of it was not downloaded"
-# What the examiner's environment may hold: where its key and caches are, and nothing a proxy or a channel needs.
+ENOUGH = "enough: the examination reached a limit, so the rest of the file was not downloaded"
+# The examiner's environment: only where its key and its caches are, nothing for proxies or channels.
 _ENVIRONMENT = (
     "HOME",
     "PATH",
@@ -54,7 +54,14 @@ _ENVIRONMENT = (
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What the examiner says once it is ready."""
+    """What the examiner reports when it is ready.
+
+    Attributes:
+        post_key: ids and versions of posts are keyed with it.
+        case: id of the case.
+        clients, canaries, releases: how many of them are loaded.
+        protection: kind of confinement -> what was reached, for a person.
+    """
 
     post_key: bytes
     case: str
@@ -65,7 +72,7 @@ class Greeting:
 
 
 class ExaminerProcess:
-    """The runner's end: starts the process, hands out sample sockets, asks for releases and reloads."""
+    """The runner's client: starts the process, makes sample sockets, requests writing of releases and reloads."""
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, greeting: Greeting) -> None:
         self.process = process
@@ -74,16 +81,16 @@ class ExaminerProcess:
         self._lock = threading.Lock()
 
     @classmethod
-    def start(cls, home: Home, *, tell: Callable[[str], None] | None = None) -> ExaminerProcess:
+    def start(cls, home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:
         """Start the examiner of a home and wait until it is ready.
 
         Args:
             home: whose key, watch-list and releases it uses.
-            tell: takes a sentence for the person who waits (the kernel is compiled once on a new machine).
+            report: is called with messages for the person who waits (kernels are compiled once on a new machine).
 
         Raises:
-            TocsinError: as the examiner met it (no key, damaged watch-list, …).
-            ExaminerDied: it ended without a word.
+            TocsinError: the error that kept the examiner from starting (no key, damaged watch-list, …).
+            ExaminerDied: it ended without reporting an error.
         """
         ours, theirs = socket.socketpair()
         environment = {name: home.environ[name] for name in _ENVIRONMENT if name in home.environ} | KEEP_MEMORY
@@ -100,15 +107,15 @@ class ExaminerProcess:
                 kind, payload = receive(ours)
                 value = load(payload)
                 if kind == b"N":
-                    if tell is not None:
-                        tell(value["text"])
+                    if report is not None:
+                        report(value["text"])
                 elif kind == b"X":
-                    raise _error(value)
+                    raise _error_from(value)
                 elif kind == b"G":
                     greeting = Greeting(**{**value, "post_key": bytes.fromhex(value["post_key"])})
                     return cls(process, ours, greeting)
                 else:
-                    raise WireError("the examiner greeted with an unknown frame")
+                    raise WireError("the examiner sent an unknown frame while it started")
         except BaseException as error:
             ours.close()
             process.kill()
@@ -121,11 +128,11 @@ class ExaminerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is running."""
         return self.process.poll() is None
 
     def attach(self) -> socket.socket:
-        """A new sample socket; one sample at a time goes over it."""
+        """A new sample socket, for one sample at a time."""
         ours, theirs = socket.socketpair()
         try:
             with self._lock:
@@ -133,7 +140,7 @@ class ExaminerProcess:
         except OSError as error:
             ours.close()
             raise ExaminerDied(
-                "the examiner is gone", hint="it is started again by itself; see tocsin doctor"
+                "the examiner has ended", hint="it is restarted automatically; if this repeats, run: tocsin doctor"
             ) from error
         finally:
             theirs.close()
@@ -145,26 +152,26 @@ class ExaminerProcess:
                 send_json(self._control, kind, value)
                 answer, payload = receive(self._control)
         except (EOFError, OSError) as error:
-            raise ExaminerDied("the examiner is gone", hint="run: tocsin doctor") from error
+            raise ExaminerDied("the examiner has ended", hint="run: tocsin doctor") from error
         if answer == b"X":
-            raise _error(load(payload))
+            raise _error_from(load(payload))
         return load(payload)
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Write what was collected for a release under `releases/`; returns its final manifest."""
+        """Have the records that were collected for a release written to `releases/`; returns its final manifest."""
         result: dict[str, Any] = self._ask(b"W", {"release": release, "manifest": dict(manifest)})
         return result
 
     def reload(self) -> None:
-        """Open the watch-list and the releases again, after an import or a retirement."""
+        """Have the watch-list and the releases opened again, after an import or a retirement."""
         self._ask(b"L", {})
 
     def selftest(self) -> list[str]:
-        """What is wrong with the road from bytes to a hit, as sentences; see `crawler.examiner.selftest`."""
+        """Messages about what failed in a test of the whole examination; see `crawler.examiner.selftest`."""
         return [str(sentence) for sentence in self._ask(b"T", {})["wrong"]]
 
     def close(self) -> None:
-        """End the process; samples in flight are lost and stay due."""
+        """End the process; samples that are being examined are lost and stay due."""
         self._control.close()
         try:
             self.process.wait(timeout=5)
@@ -181,7 +188,7 @@ class ExaminerProcess:
         self.close()
 
 
-def _error(value: Mapping[str, Any]) -> TocsinError:
+def _error_from(value: Mapping[str, Any]) -> TocsinError:
     import data.errors
 
     kind = getattr(data.errors, str(value.get("code", "")), ExamineError)
@@ -190,7 +197,7 @@ def _error(value: Mapping[str, Any]) -> TocsinError:
 
 
 class ExaminerClient:
-    """A sample socket used with plain blocking calls (`scan`, `release add`)."""
+    """A sample socket with blocking calls (`scan`, `release add`)."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -202,8 +209,8 @@ class ExaminerClient:
 
         Args:
             request: payload of the `S` frame, at least `name`.
-            chunks: the sample in order; pieces over 1 MiB are cut.
-            problem: asked after the last chunk; a sentence if the sample was cut short.
+            chunks: the sample in order; chunks over 1 MiB are split.
+            problem: called after the last chunk; returns a message if the sample is incomplete, else ''.
 
         Raises:
             ExaminerDied: the process ended; the sample was not examined.
@@ -214,14 +221,14 @@ class ExaminerClient:
             for chunk in chunks:
                 for start in range(0, len(chunk), CHUNK):
                     send(self.socket, b"D", chunk[start : start + CHUNK])
-            sentence = problem()
-            send_json(self.socket, b"E", {"complete": not sentence, "problem": sentence})
+            message = problem()
+            send_json(self.socket, b"E", {"complete": not message, "problem": message})
             kind, payload = receive(self.socket)
             while kind == b"C":
-                # a file costs nobody anything: it was read to its end
+                # "Enough" saves downloading; a local file was read to its end anyway.
                 kind, payload = receive(self.socket)
         except (EOFError, OSError) as error:
-            raise ExaminerDied("the examiner ended in the middle of a sample", hint="run: tocsin doctor") from error
+            raise ExaminerDied("the examiner ended while it examined a sample", hint="run: tocsin doctor") from error
         return _finding(kind, payload)
 
     def close(self) -> None:
@@ -230,17 +237,17 @@ class ExaminerClient:
 
 
 class AsyncExaminerClient:
-    """A sample socket used from an event loop (the crawl process); asyncio, 20 ms to load, comes with it alone."""
+    """A sample socket for an event loop (the crawl process); only it imports asyncio, which takes 20 ms."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         import asyncio
 
         self._reader, self._writer = reader, writer
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @classmethod
     async def open(cls, sock: socket.socket) -> AsyncExaminerClient:
-        """Take the socket over."""
+        """A client that owns the socket from now on."""
         import asyncio
 
         sock.setblocking(False)
@@ -257,13 +264,13 @@ class AsyncExaminerClient:
     async def examine_stream(
         self, request: Mapping[str, Any], chunks: AsyncIterator[bytes], *, problem: Callable[[], str] = lambda: ""
     ) -> Finding:
-        """Examine one sample as it comes, with back-pressure; arguments and errors as `ExaminerClient.examine`.
+        """Examine one sample while it arrives, with back-pressure; arguments and errors as `ExaminerClient.examine`.
 
-        Where the examiner says that nothing further of the sample can be examined, no more chunks are asked for.
+        Once the examiner reports that nothing further of the sample can be examined, no more chunks are read.
         """
         import asyncio
 
-        async with self._turn:
+        async with self._lock:
             answer = asyncio.ensure_future(receive_async(self._reader))
             try:
                 self._writer.write(pack_json(b"S", request))
@@ -275,14 +282,14 @@ class AsyncExaminerClient:
                     if answer.done() and answer.result()[0] == b"C":
                         enough = True
                         break
-                sentence = problem() or (ENOUGH if enough else "")
-                self._writer.write(pack_json(b"E", {"complete": not sentence, "problem": sentence}))
+                message = problem() or (ENOUGH if enough else "")
+                self._writer.write(pack_json(b"E", {"complete": not message, "problem": message}))
                 await self._writer.drain()
                 kind, payload = await answer
                 if kind == b"C":
                     kind, payload = await receive_async(self._reader)
             except (EOFError, OSError) as error:
-                raise ExaminerDied("the examiner ended in the middle of a sample") from error
+                raise ExaminerDied("the examiner ended while it examined a sample") from error
             finally:
                 answer.cancel()
         return _finding(kind, payload)
@@ -295,7 +302,7 @@ class AsyncExaminerClient:
 def _finding(kind: bytes, payload: bytes | bytearray) -> Finding:
     value = load(payload)
     if kind == b"X":
-        raise _error(value)
+        raise _error_from(value)
     if kind != b"F":
         raise WireError("the examiner answered with an unknown frame")
     return Finding.from_json(value)

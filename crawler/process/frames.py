@@ -1,6 +1,6 @@
 """Frames on a Unix socket between our processes: one kind byte, a 32-bit little-endian length, the payload.
 
-The receiver bounds the length before it allocates, and never unpickles.
+The receiver checks the length before it allocates memory, and never unpickles data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HEADER = struct.Struct("<cI")
 MAX_FRAME = 16 * 1024 * 1024
 CHUNK = 1024 * 1024
-SMALL = 64 * 1024
+# Up to this size, copying header and payload together costs less than a second send, which wakes the peer once more.
+SMALL_FRAME = 64 * 1024
 
 
 def pack(kind: bytes, payload: bytes | bytearray | memoryview = b"") -> bytes:
@@ -36,11 +37,10 @@ def pack_json(kind: bytes, value: Any) -> bytes:
 
 
 def send(sock: socket.socket, kind: bytes, payload: bytes | bytearray | memoryview = b"") -> None:
-    """Send one frame, blocking until the kernel took all of it."""
+    """Send one frame; blocks until the kernel has taken all of it."""
     if len(payload) > MAX_FRAME:
         raise WireError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME}")
-    if len(payload) <= SMALL:
-        # each send wakes the peer: one costs more than copying so little
+    if len(payload) <= SMALL_FRAME:
         sock.sendall(HEADER.pack(kind, len(payload)) + payload)
         return
     sock.sendall(HEADER.pack(kind, len(payload)))
@@ -68,7 +68,7 @@ def receive(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearr
     """The next frame: its kind and payload.
 
     Raises:
-        EOFError: the peer closed before a whole frame came.
+        EOFError: the peer closed the connection before a complete frame arrived.
         WireError: the announced length is over `limit`.
     """
     kind, size = HEADER.unpack(_exactly(sock, HEADER.size))
@@ -78,12 +78,12 @@ def receive(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearr
 
 
 def send_with_socket(sock: socket.socket, frame: bytes, other: socket.socket) -> None:
-    """Send a frame and a socket, which the peer gets a copy of."""
+    """Send a frame together with a socket, of which the peer gets a copy."""
     sock.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [other.fileno()]))])
 
 
 def receive_with_socket(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearray, socket.socket | None]:
-    """The next frame and the socket that came with it; raises as `receive` does."""
+    """The next frame and the socket that was sent with it, if any; raises as `receive` does."""
     first, ancillary, _, _ = sock.recvmsg(HEADER.size, socket.CMSG_SPACE(4))
     descriptors = array.array("i")
     for _, _, data in ancillary:
@@ -103,7 +103,7 @@ def receive_with_socket(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[by
 
 
 def load(payload: bytes | bytearray) -> Any:
-    """The JSON value of a payload; raises WireError where it is none."""
+    """The JSON value of a payload; raises WireError if it is not JSON."""
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
@@ -112,7 +112,7 @@ def load(payload: bytes | bytearray) -> Any:
 
 async def receive_async(reader: asyncio.StreamReader, limit: int = MAX_FRAME) -> tuple[bytes, bytes]:
     """The next frame of an asyncio stream; raises as `receive` does."""
-    # 20 ms, for the processes that talk without it
+    # Importing asyncio takes 20 ms, which processes without an event loop do not spend.
     import asyncio
 
     try:

@@ -1,4 +1,6 @@
-"""Files and ports that a process gives up for good, by the kernel's Landlock; what is given up besides is `confine`'s.
+"""Permanently restricts a process to some files and ports by the kernel's Landlock.
+
+Other ways of confining a process are in `crawler.process.privileges`.
 
 Source: the kernel's documentation, userspace-api/landlock. Numbers are those of its headers.
 """
@@ -19,16 +21,16 @@ _VERSION_FLAG = 1
 _PATH_RULE, _PORT_RULE = 1, 2
 _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _CONNECT = 1 << 1
-# rights over files, ports and other processes that each version of the interface knows
+# Number of file access rights that each version of the interface knows.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 PORTS_SINCE, _SCOPES_SINCE = 4, 6
-# no signals to, and no abstract sockets of, processes outside
+# No signals to processes outside, and no connections to their abstract sockets.
 _SCOPES = 0b11
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# What libraries read beside their own files: names of hosts, certificates, the time zone.
-SYSTEM = (
+# System files that libraries read: their own code and data, host names, certificates, the time zone.
+SYSTEM_PATHS = (
     "/usr",
     "/lib",
     "/lib64",
@@ -52,13 +54,13 @@ SYSTEM = (
 
 
 def version() -> int:
-    """Of the kernel's interface; 0 where it has none."""
+    """Version of the kernel's Landlock interface; 0 if it has none."""
     found: int = _libc.syscall(ctypes.c_long(_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION_FLAG))
     return max(found, 0)
 
 
-def importable(closed: Path) -> list[str]:
-    """Folders that modules are imported from, and none of them with a look into the closed one."""
+def import_folders(closed: Path) -> list[str]:
+    """Folders from which modules are imported, chosen so that none of them contains or lies in the `closed` folder."""
     found: list[str] = []
     for entry in (sys.base_prefix, sys.prefix, *sys.path):
         if entry:
@@ -77,16 +79,17 @@ def _without(folder: Path, closed: Path) -> list[str]:
 
 
 def restrict(readable: Iterable[str], *, ports: Iterable[int] | None = None) -> str:
-    """Leave this thread, and all that it starts, only reading of some paths, and where given only some TCP ports.
+    """Permanently restrict this thread, and all that it starts, to reading some paths and connecting to some TCP ports.
 
-    No program can be started, no file written but /dev/null, and nothing of processes outside be looked at.
+    From then on no program can be started, no file but /dev/null be written, and no process outside be inspected.
 
     Args:
-        readable: paths; those that do not exist are left out.
-        ports: that may be connected to; None for all.
+        readable: paths that may be read; those that do not exist are left out.
+        ports: TCP ports that may be connected to; None for all.
 
     Returns:
-        What holds now, for a person; it begins with "none" or "degraded" where that is less than asked for.
+        The protection that was reached, for a person; it begins with "none" or "degraded" if it is weaker than
+        requested.
     """
     interface = version()
     if not interface:
@@ -95,7 +98,7 @@ def restrict(readable: Iterable[str], *, ports: Iterable[int] | None = None) -> 
     closes_ports = ports is not None and interface >= PORTS_SINCE
     scopes = _SCOPES if interface >= _SCOPES_SINCE else 0
     attributes = struct.pack("=QQQ", handled, _CONNECT if closes_ports else 0, scopes)
-    # older kernels know only the front of the structure
+    # Older kernels know only the first fields of the structure.
     size = 24 if interface >= _SCOPES_SINCE else 16 if interface >= PORTS_SINCE else 8
     rules = _call(_CREATE, ctypes.create_string_buffer(attributes, len(attributes)), ctypes.c_size_t(size), 0)
     try:
@@ -110,7 +113,7 @@ def restrict(readable: Iterable[str], *, ports: Iterable[int] | None = None) -> 
     finally:
         os.close(rules)
     if ports is not None and not closes_ports:
-        return f"degraded: files are closed, but Landlock {interface} cannot close ports"
+        return f"degraded: files are restricted, but Landlock {interface} cannot restrict ports"
     return f"Landlock {interface}"
 
 
@@ -118,7 +121,7 @@ def _allow(rules: int, path: str, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        # what is not there needs no leave
+        # A path that does not exist needs no rule.
         return
     try:
         if not Path(path).is_dir():
@@ -138,7 +141,7 @@ def _call(number: int, *arguments: object) -> int:
     return result
 
 
-def protection() -> str:
-    """What `restrict` would reach on this machine."""
+def describe_support() -> str:
+    """The protection that `restrict` would reach on this machine, for a person."""
     interface = version()
     return f"Landlock {interface}" if interface else "none: this kernel has no Landlock"

@@ -1,7 +1,8 @@
-"""What a process takes away from itself before it touches hostile bytes or keys; starting processes is not done here.
+"""Functions by which a process drops its own privileges before it handles hostile bytes or keys.
 
-Everything goes through the kernel's own calls by ctypes, works as root and as an ordinary user, and says by name what
-it reached. A level that begins with "none" or "degraded" is weaker than meant; callers show it to a person.
+They use the kernel's system calls through ctypes, work for root and for an ordinary user, and return a description of
+the protection that was reached. A description that begins with "none" or "degraded" means a weaker protection than
+intended; callers show it to a person. Starting processes is left to others.
 """
 
 from __future__ import annotations
@@ -27,27 +28,27 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 _FILTER_SET, _FILTER_ALL_THREADS = 1, 1
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
-# classic BPF: load a word of the call's data, jump if equal, jump if any bit, jump if at least, return
+# Classic BPF: load a word of the call's data, jump if equal, jump if any bit is set, jump if at least, return.
 _LOAD, _IF_EQUAL, _IF_ANY, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _AT_NUMBER, _AT_MACHINE, _AT_FIRST, _AT_THIRD = 0, 4, 16, 32
 
-# machine: (audit number, number of `seccomp`, index into the table below)
+# machine -> (audit number, number of the `seccomp` call, column of the tables below)
 _MACHINES = {"x86_64": (0xC000003E, 317, 0), "aarch64": (0xC00000B7, 277, 1)}
-# x86_64 and aarch64, from the kernel's unistd headers; None where a machine has no such call
+# Call numbers on x86_64 and aarch64, from the kernel's unistd headers; None if a machine has no such call.
 _CALLS: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198),
     "mmap": (9, 222),
     "mprotect": (10, 226),
 }
-# what could bring the network back or look into another process
+# Calls that could restore the network or look into another process.
 _DANGEROUS = (
-    (425, 425),  # io_uring_setup: opens sockets past this filter
+    (425, 425),  # io_uring_setup: opens sockets without passing this filter
     (101, 117),  # ptrace
     (321, 280),  # bpf
     (298, 241),  # perf_event_open
     (310, 270),  # process_vm_readv
     (311, 271),  # process_vm_writev
-    (438, 438),  # pidfd_getfd: takes another process's socket
+    (438, 438),  # pidfd_getfd: copies another process's socket
     (308, 268),  # setns
     (323, 282),  # userfaultfd
     (248, 217),  # add_key
@@ -58,7 +59,8 @@ _DANGEROUS = (
     (246, 104),  # kexec_load
     (320, 294),  # kexec_file_load
 )
-# what a reader needs once everything is imported: its socket, memory, time. No path, no process, no signal to others.
+# Calls that a reader needs after all imports, for its socket, memory and time. None of them opens a path, starts a
+# process or sends a signal to another one.
 _COMPUTING = (
     (0, 63),  # read
     (1, 64),  # write
@@ -115,12 +117,15 @@ def _prctl(option: int, value: int = 0) -> int:
 
 
 def no_new_privs() -> None:
-    """No program that this process starts gains rights by its file, for good; a filter by an ordinary user needs it."""
+    """Permanently keep programs that this process starts from gaining rights by set-user-ID files.
+
+    An ordinary user must call this before installing a system call filter.
+    """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def die_with_parent() -> None:
-    """End with SIGKILL when the thread that started this process ends; one that is gone already ends it now."""
+    """Have the kernel send SIGKILL to this process when the thread that started it ends, or now if it has ended."""
     parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -128,21 +133,21 @@ def die_with_parent() -> None:
 
 
 def no_core_dumps() -> None:
-    """No memory of this process reaches a disk: no dump, not even one piped to a collector, and nobody may trace it."""
+    """Prevent core dumps of this process, including those piped to a collector, and tracing by other processes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # a collector named in core_pattern gets a dump whatever the limit says, but not of a process that is not dumpable
+    # A collector named in core_pattern ignores the limit, but gets no dump of a process that is not dumpable.
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def limit(
+def limit_resources(
     *, memory: int | None = None, cpu: float | None = None, files: int | None = None, file_size: int | None = None
 ) -> None:
-    """Lower the limits of this process and of all that it starts, for good.
+    """Permanently lower the resource limits of this process and of all processes that it starts.
 
     Args:
         memory: bytes of address space.
-        cpu: seconds of processor time, rounded up; SIGXCPU ends the process then, SIGKILL a second later.
-        files: open descriptors.
+        cpu: seconds of processor time, rounded up; the process gets SIGXCPU then, and SIGKILL a second later.
+        files: number of open file descriptors.
         file_size: bytes of any file that is written.
     """
     if memory is not None:
@@ -166,23 +171,26 @@ def _lower(which: int, soft: int, hard: int) -> None:
 
 
 def without_network() -> str:
-    """Lose the network for good, for this process and all that it starts; Unix sockets stay.
+    """Permanently take the network from this process and all processes that it starts; Unix sockets keep working.
 
-    Call it while there is one thread: a namespace holds for threads that begin later, the filter for all.
+    Call it while the process has one thread: the namespace applies to the calling thread and those started later, the
+    filter to all threads.
 
     Returns:
-        What was reached, for a person: "network namespace and system call filter", "system call filter",
+        The protection that was reached, for a person: "network namespace and system call filter", "system call filter",
         "degraded: network namespace alone" or "none: …".
     """
     namespace = _own_network_namespace()
-    filtered = _load(_network_filter)
+    filtered = _install(_network_filter)
     if filtered:
         return "network namespace and system call filter" if namespace else "system call filter"
-    return "degraded: network namespace alone" if namespace else "none: this kernel lets no process lose the network"
+    return (
+        "degraded: network namespace alone" if namespace else "none: this kernel cannot take the network from a process"
+    )
 
 
 def network_is_refused() -> bool:
-    """True if this process may not even open an Internet socket."""
+    """Whether the kernel refuses to let this process open an Internet socket."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
     except PermissionError:
@@ -196,12 +204,12 @@ def _threads() -> int:
     try:
         return sum(1 for _ in Path("/proc/self/task").iterdir())
     except OSError:
-        # inside walls that have no /proc nothing else than one thread was started
+        # A sandbox without /proc: processes there have a single thread.
         return 1
 
 
 def _own_network_namespace() -> bool:
-    # a second thread would keep the old namespace, and a user namespace is refused beside one
+    # A second thread would keep the old namespace, and the kernel refuses a new user namespace to a threaded process.
     if _threads() > 1 or not _succeeds_in_child(_unshare_network):
         return False
     _unshare_network()
@@ -214,8 +222,8 @@ def _unshare_network() -> None:
     user, group = os.geteuid(), os.getegid()
     if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
-    # the process keeps its own numbers inside: bubblewrap can then be started from here. Only a dumpable process may
-    # write its maps.
+    # User and group keep their numbers in the new namespace, so that bubblewrap can be started from it. Only a dumpable
+    # process may write these maps.
     dumpable = _prctl(_PR_GET_DUMPABLE)
     _prctl(_PR_SET_DUMPABLE, 1)
     try:
@@ -229,19 +237,19 @@ def _unshare_network() -> None:
 # --- system call filters -----------------------------------------------------------------------------------------
 
 
-def only_computing() -> bool:
-    """Refuse every system call but those for open sockets, memory and time: no path, no process, no program memory.
+def apply_computing_filter() -> bool:
+    """Allow only system calls for open sockets, memory and time: no paths, no processes, no executable memory.
 
-    Everything must be imported before. A refused call fails with EPERM.
+    All modules must be imported before. A refused call fails with EPERM.
 
     Returns:
-        False if this machine has no such filter; nothing has changed then.
+        False if this machine supports no such filter; then nothing has changed.
     """
-    return _load(_computing_filter)
+    return _install(_computing_filter)
 
 
-def prepare() -> None:
-    """Put the filter of readers together before they are forked."""
+def prepare_computing_filter() -> None:
+    """Assemble the filter of `apply_computing_filter` once, before the processes that apply it are forked."""
     machine = _machine()
     if machine is not None:
         _assembled(_computing_filter, machine[0], machine[2])
@@ -249,7 +257,7 @@ def prepare() -> None:
 
 @functools.cache
 def _machine() -> tuple[int, int, int] | None:
-    # a 32-bit interpreter on a 64-bit kernel uses other numbers
+    # A 32-bit interpreter on a 64-bit kernel uses other call numbers.
     return _MACHINES.get(platform.machine()) if struct.calcsize("P") == 8 else None
 
 
@@ -261,8 +269,8 @@ def _numbers(calls: Iterable[tuple[int | None, int | None]], index: int) -> list
     return [number for number in (_number(call, index) for call in calls) if number is not None]
 
 
-def _start(audit: int, index: int) -> Program:
-    """Refuse calls of another machine's numbering (32-bit, x32), then load the number of the call."""
+def _prologue(audit: int, index: int) -> Program:
+    """Instructions that refuse calls with another numbering (32-bit, x32), then load the number of the call."""
     program: Program = [
         (_LOAD, 0, 0, _AT_MACHINE),
         (_IF_EQUAL, 1, 0, audit),
@@ -275,7 +283,7 @@ def _start(audit: int, index: int) -> Program:
 
 
 def _network_filter(audit: int, index: int) -> Program:
-    program = _start(audit, index)
+    program = _prologue(audit, index)
     for number in _numbers(_DANGEROUS, index):
         program += [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
     program += [
@@ -290,10 +298,10 @@ def _network_filter(audit: int, index: int) -> Program:
 
 
 def _computing_filter(audit: int, index: int) -> Program:
-    program = _start(audit, index)
+    program = _prologue(audit, index)
     for number in _numbers(_COMPUTING, index):
         program += [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
-    # memory may be taken, but never to run code from
+    # Memory may be allocated, but not executed.
     for name in ("mmap", "mprotect"):
         program += [
             (_IF_EQUAL, 0, 4, _CALLS[name][index] or 0),
@@ -312,12 +320,12 @@ class _Filter(ctypes.Structure):
 
 @functools.cache
 def _assembled(make: Callable[[int, int], Program], audit: int, index: int) -> bytes:
-    """The program as the kernel takes it, put together once: a reader that is forked afterwards finds it ready."""
+    """The program in the kernel's format; cached, so that a reader that is forked afterwards finds it ready."""
     return b"".join(struct.pack("=HBBI", *step) for step in make(audit, index))
 
 
-def _load(make: Callable[[int, int], Program]) -> bool:
-    """Put a filter on all threads of this process."""
+def _install(make: Callable[[int, int], Program]) -> bool:
+    """Install a filter on all threads of this process; False if this machine supports none."""
     machine = _machine()
     if machine is None:
         return False
@@ -332,11 +340,14 @@ def _load(make: Callable[[int, int], Program]) -> bool:
     return bool(result == 0)
 
 
-# --- for doctor --------------------------------------------------------------------------------------------------
+# --- reports -----------------------------------------------------------------------------------------------------
 
 
-def protection() -> dict[str, str]:
-    """What this process has taken away from itself, and what this machine would let it, tried in a child."""
+def describe_confinement() -> dict[str, str]:
+    """Which privileges this process has dropped, and which kinds of confinement work on this machine.
+
+    The latter is tried in a child process. Each kind is described for a person.
+    """
 
     def active(option: int, wanted: int, yes: str, no: str) -> str:
         return yes if _prctl(option) == wanted else no
@@ -347,30 +358,30 @@ def protection() -> dict[str, str]:
         "network": "refused" if network_is_refused() else "open, unless without_network is called",
         "network namespace": "available"
         if _succeeds_in_child(_unshare_network)
-        else "none: this machine does not allow it to this user",
+        else "none: this machine does not allow it for this user",
         "system call filter": "available"
-        if _succeeds_in_child(_filters_hold)
-        else "none: this kernel or machine has no such filter",
+        if _succeeds_in_child(_require_working_filters)
+        else "none: this kernel or machine does not support it",
     }
 
 
-def computing_filter_holds() -> bool:
-    """True if the readers' filter can be put on and refuses a file, tried in a child."""
-    return _succeeds_in_child(_filters_hold)
+def computing_filter_works() -> bool:
+    """Whether the readers' filter can be installed and refuses to open a file; tried in a child process."""
+    return _succeeds_in_child(_require_working_filters)
 
 
-def _filters_hold() -> None:
-    if not (_load(_network_filter) and only_computing()):
+def _require_working_filters() -> None:
+    if not (_install(_network_filter) and apply_computing_filter()):
         raise OSError(errno.ENOSYS, "seccomp")
     try:
         os.open("/", os.O_RDONLY)
     except PermissionError:
         return
-    raise OSError(errno.ENOSYS, "the filter does not hold")
+    raise OSError(errno.ENOSYS, "the filter does not refuse to open a file")
 
 
 def _succeeds_in_child(action: Callable[[], None]) -> bool:
-    """True if the action raises nothing in a process of its own."""
+    """Whether the action raises no OSError in a child process."""
     pid = os.fork()
     if pid == 0:
         code = 1

@@ -1,4 +1,4 @@
-"""Gives back what only starting needed: for processes that start warm and then live long or are forked from."""
+"""Returns memory to the system that a process needed only to start; for processes that live long or are forked."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _Visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Library), ctypes.c_size_
 
 
 def return_buffers() -> None:
-    """From now on give every buffer over 256 KiB back when it is freed.
+    """From now on return every buffer over 256 KiB to the system when it is freed.
 
-    Without it the allocator learns from the first large body that such buffers are worth keeping, and keeps some of
-    every size. It costs page faults: not for processes that compute.
+    By default the allocator learns from the first large body that such buffers are worth keeping, and keeps some of
+    every size. This setting costs page faults, so it is not for processes that compute.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
@@ -52,10 +52,11 @@ def return_buffers() -> None:
 
 
 def keep_buffers() -> None:
-    """From now on keep up to 32 MiB of freed buffers for the next ones.
+    """From now on keep up to 32 MiB of freed buffers for later allocations.
 
-    Where the allocator decides that by what was freed first, a reader of 2 GB met 0.2 to 1.5 million page faults: up to
-    6 seconds of processor time. For processes that do one thing over and over, in blocks.
+    By default the allocator chooses the amount by the first buffers that are freed: a reader of 2 GB then met 0.2 to
+    1.5 million page faults, up to 6 seconds of processor time. For processes that do one thing over and over, in
+    blocks.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
@@ -63,13 +64,13 @@ def keep_buffers() -> None:
         libc.mallopt(_MMAP_THRESHOLD, 2**25)
 
 
-def settle() -> None:
-    """Let go of memory that starting took and running does not need.
+def release_startup_memory() -> None:
+    """Return memory to the system that starting needed and running does not.
 
-    Objects that live as long as the process are kept out of the collector's way, so that forked processes do not copy
-    them. Code and constants of libraries that were used once (LLVM while kernels were loaded, initialisers, symbols: 80 MB
-    in the examiner, 10 MB in the process that forks readers) are unmapped page by page; what is used again comes back from
-    its file.
+    Existing objects are hidden from the garbage collector, so that forked processes do not copy their pages. Pages with
+    code and constants of libraries that were used once are dropped (LLVM while kernels were loaded, initialisers,
+    symbols: 80 MB in the examiner, 10 MB in the process that forks readers). A page that is used again is read from its
+    file.
     """
     gc.collect()
     gc.freeze()
@@ -87,14 +88,14 @@ def settle() -> None:
         found = library.contents
         for number in range(found.count):
             segment = found.segments[number]
-            # what nothing can have written to: pages that were writable hold what was relocated, and would lose it
+            # Only segments that nothing can have written to: dropping a writable page would lose relocated addresses.
             if segment.type == _LOAD and not segment.flags & _WRITABLE:
                 start = -(-(found.base + segment.address) // _PAGE) * _PAGE
                 end = (found.base + segment.address + segment.in_file) // _PAGE * _PAGE
                 clean.append((start, end - start))
         return 0
 
-    # never while the list of libraries is locked: what runs meanwhile is ours and theirs
+    # Pages are dropped only after the call: while it runs, the list of libraries is locked.
     libc.dl_iterate_phdr(_Visit(visit), None)
     for start, size in clean:
         if size > 0:

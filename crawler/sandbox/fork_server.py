@@ -127,8 +127,10 @@ def _read(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
     try:
         privileges.no_core_dumps()
         privileges.die_with_parent()
-        privileges.limit(memory=_LIBRARIES + limits.memory + limits.hold, cpu=limits.cpu, files=16, file_size=0)
-        privileges.only_computing()
+        privileges.limit_resources(
+            memory=_LIBRARIES + limits.memory + limits.hold, cpu=limits.cpu, files=16, file_size=0
+        )
+        privileges.apply_computing_filter()
         peer = _Peer(sock, clock)
         while peer.next_sample():
             read_sample(peer.chunks(), peer.send, limits)
@@ -299,15 +301,15 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     loaded = readers()
     for name in _ENCODINGS:
         codecs.lookup(name)
-    privileges.prepare()
+    privileges.prepare_computing_filter()
     greeting = {
         "readers": [reader.FORMAT for reader in loaded],
         "network": "network namespace and system call filter" if walls and "filter" in network else network,
-        "calls": privileges.computing_filter_holds(),
+        "calls": privileges.computing_filter_works(),
     }
     startup_memory.keep_buffers()
     # what is imported now is shared by all readers; collecting it again in each would copy it
-    startup_memory.settle()
+    startup_memory.release_startup_memory()
     gc.enable()
     control.send(orjson.dumps(greeting))
     _ForkServer(control, limits).serve()

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from crawler.process.frames import CHUNK, HEADER, SMALL
+from crawler.process.frames import CHUNK, HEADER, SMALL_FRAME
 from crawler.sandbox.reader_session import ReaderSession
 from data.errors import WireError
 
@@ -44,7 +44,7 @@ class ReaderConnection:
 
     def send(self, *parts: bytes | bytearray) -> None:
         """Hand bytes to the reader; one that is gone takes nothing more."""
-        for part in (b"".join(parts),) if sum(map(len, parts)) <= SMALL else parts:
+        for part in (b"".join(parts),) if sum(map(len, parts)) <= SMALL_FRAME else parts:
             self._outgoing = memoryview(part)
             while self._outgoing and not self.ended:
                 self._turn()

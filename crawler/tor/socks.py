@@ -107,7 +107,7 @@ class SocksStream(httpcore2.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """The value of `ssl_object` or `is_readable` (whether an idle connection has ended); None for all other names."""
+        """The value of `ssl_object` or `is_readable` (whether an idle connection has ended); None for other names."""
         if info == "ssl_object":
             return self._writer.get_extra_info("ssl_object")
         if info == "is_readable":
@@ -221,7 +221,7 @@ class TorBackend(httpcore2.AsyncNetworkBackend):
                     )
                 if choice[1] != 2:
                     raise tor_down(
-                        "the SOCKS port accepts no user names: it is not a Tor, or one that shares circuits between users"
+                        "the SOCKS port accepts no user names: it is not a Tor, or shares circuits between users"
                     )
                 writer.write(b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password)
                 if (await reader.readexactly(2))[1] != 0:

@@ -91,11 +91,11 @@ async def _crawl(
 
     set_up()
     # all that is imported is; a crawl of one large file may now take hours
-    startup_memory.settle()
+    startup_memory.release_startup_memory()
     settings = home.settings()
     results: list[CrawlResult] = []
     road = road_of(home, settings)
-    with contextlib.closing(road), ExaminerProcess.start(home, tell=note) as examiner:
+    with contextlib.closing(road), ExaminerProcess.start(home, report=note) as examiner:
         post_key = examiner.greeting.post_key
         with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
             store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))

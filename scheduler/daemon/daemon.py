@@ -182,7 +182,7 @@ class Daemon:
                     code = self.examiner.process.returncode
                     self.examiner.close()
                     self._report("examiner", f"the examiner ended with status {code}")
-                self.examiner = await asyncio.to_thread(ExaminerProcess.start, self.home, tell=log.info)
+                self.examiner = await asyncio.to_thread(ExaminerProcess.start, self.home, report=log.info)
             return self.examiner
 
     def _load_sources(self) -> None:

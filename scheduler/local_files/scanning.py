@@ -40,7 +40,7 @@ class Scanner:
 
     def __init__(self, home: Home, *, report: Callable[[str], None] | None = None) -> None:
         self._home, self._report = home, report
-        self._process = ExaminerProcess.start(home, tell=report)
+        self._process = ExaminerProcess.start(home, report=report)
         self._client = ExaminerClient(self._process.attach())
 
     @property
@@ -124,7 +124,7 @@ class Scanner:
 
     def _restart(self) -> None:
         self.close()
-        self._process = ExaminerProcess.start(self._home, tell=self._report)
+        self._process = ExaminerProcess.start(self._home, report=self._report)
         self._client = ExaminerClient(self._process.attach())
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every check takes 
             yield Check("system", "warning", f"{program} is missing: {loss}", f"apt-get install {package}")
         else:
             yield Check("system", "ok", f"{program} is installed")
-    files = landlock.protection()
+    files = landlock.describe_support()
     if files.startswith("none"):
         yield Check(
             "crawl files", "warning", f"{files}: crawls could read the home folder", "use a kernel of 5.13 or newer"

@@ -127,7 +127,7 @@ def _control(road: TorRoad) -> Iterator[Check]:
 
 def _wall() -> Check:
     """The second wall: what a crawl process over Tor cannot do even where a library has a fault."""
-    level = privileges.protection()
+    level = privileges.describe_confinement()
     held = [name for name in ("network namespace", "system call filter") if level[name] == "available"]
     if landlock.version() >= landlock.PORTS_SINCE:
         held.append("Landlock")

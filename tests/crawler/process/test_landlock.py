@@ -1,4 +1,4 @@
-"""What a process that gave up its files can still do, tried in processes of their own."""
+"""What a process can still do after it restricted itself by Landlock; tried in child processes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ pytestmark = pytest.mark.skipif(not landlock.version(), reason="this kernel has 
 
 
 def in_child(action: Callable[[], object]) -> str:
-    """The name of what the action raised after the restriction, '' for nothing."""
+    """The class name of the exception that the action raised in a child process, '' for none."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             action()
-            said = ""
-        except BaseException as error:  # noqa: BLE001 - the parent looks at its name
-            said = type(error).__name__
-        os.write(writing, said.encode())
+            raised = ""
+        except BaseException as error:  # noqa: BLE001 - the parent compares its name
+            raised = type(error).__name__
+        os.write(writing, raised.encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(pid, 0)
@@ -34,11 +34,11 @@ def in_child(action: Callable[[], object]) -> str:
 
 
 def restricted(action: Callable[[], object], **keys) -> str:
-    def both() -> None:
-        landlock.restrict([*landlock.SYSTEM, *landlock.importable(Path("/closed"))], **keys)
+    def restrict_and_act() -> None:
+        landlock.restrict([*landlock.SYSTEM_PATHS, *landlock.import_folders(Path("/closed"))], **keys)
         action()
 
-    return in_child(both)
+    return in_child(restrict_and_act)
 
 
 def test_only_named_files_can_be_read(tmp_path):
@@ -52,7 +52,7 @@ def test_only_named_files_can_be_read(tmp_path):
     assert restricted(lambda: Path("/usr/bin/env").read_bytes()) == ""
 
 
-def test_nothing_is_written_started_or_seen_of_other_processes(tmp_path):
+def test_no_file_is_written_no_program_started_and_no_process_inspected(tmp_path):
     assert restricted(lambda: (tmp_path / "x").write_text("x")) == "PermissionError"
     assert restricted(lambda: Path("/dev/null").write_text("x")) == ""
     assert restricted(lambda: subprocess.run(["/usr/bin/env"], check=True)) == "PermissionError"
@@ -74,12 +74,12 @@ def test_only_named_ports_can_be_connected_to():
         assert restricted(lambda: connect(closed), ports=[port]) == "PermissionError"
 
 
-def test_no_folder_of_modules_opens_the_closed_one(tmp_path, monkeypatch):
+def test_import_folders_never_contain_the_closed_folder(tmp_path, monkeypatch):
     home, sibling = tmp_path / "site" / "home", tmp_path / "site" / "parsers"
     home.mkdir(parents=True)
     sibling.mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(home), str(tmp_path / "missing"), "/"])
-    found = landlock.importable(home)
+    found = landlock.import_folders(home)
     assert str(sibling) in found
     assert not [
         path for path in found if home == Path(path) or Path(path) in home.parents or home in Path(path).parents

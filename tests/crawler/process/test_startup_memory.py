@@ -1,4 +1,4 @@
-"""What processes give back, and what they never load: memory is held by what is in them, not by a measurement."""
+"""Memory that processes return to the system, and modules that they never import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# all that a process may be found to hold and not need
+# Large modules that a process might import without needing them.
 HEAVY = {"aiohttp", "httpcore2", "httpx", "httpx2", "lxml", "numba", "pyarrow", "requests", "scrapy", "tldextract"}
 
 FOREGROUND = """
@@ -32,7 +32,8 @@ for kind in ("DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES", "EXTENSIONS", "ITEM
 assert set(sys.modules) == before, "forked crawls would each import " + repr(set(sys.modules) - before)
 """
 
-# ... and what it does need. The crawl process parses pages; numba stays with the examiner, which alone matches.
+# Each process with the heavy modules that it needs. A crawl process parses pages; only the examiner, which matches,
+# needs numba.
 CASES = {
     "the command that crawls": (FOREGROUND, set()),
     "a crawl process": (CRAWL, {"lxml", "scrapy"}),
@@ -41,11 +42,11 @@ CASES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("process", CASES)
-def test_a_process_loads_nothing_heavy_that_it_does_not_need(process):
+def test_a_process_imports_no_heavy_module_that_it_does_not_need(process):
     code, needed = CASES[process]
-    told = f"import sys\n{code}\nprint(*sorted({HEAVY!r} & {{name.partition('.')[0] for name in sys.modules}}))"
-    said = subprocess.run([sys.executable, "-P", "-c", told], capture_output=True, text=True, check=True).stdout
-    assert set(said.split()) == needed
+    script = f"import sys\n{code}\nprint(*sorted({HEAVY!r} & {{name.partition('.')[0] for name in sys.modules}}))"
+    output = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert set(output.split()) == needed
 
 
 PAGES = """
@@ -54,29 +55,29 @@ import llvmlite.binding as llvm
 from crawler.process import startup_memory
 
 def clean():
-    "KiB of code and constants of LLVM that are in memory."
-    found, of = 0, False
+    "KiB of clean pages with code and constants of LLVM that are in memory."
+    found, inside = 0, False
     for line in open("/proc/self/smaps"):
         if re.match("[0-9a-f]+-", line):
-            of = "libllvmlite" in line and line.split()[1].startswith("r-")
-        elif of and line.startswith(("Rss:", "Private_Dirty:", "Shared_Dirty:")):
+            inside = "libllvmlite" in line and line.split()[1].startswith("r-")
+        elif inside and line.startswith(("Rss:", "Private_Dirty:", "Shared_Dirty:")):
             found += int(line.split()[1]) * (1 if line.startswith("Rss:") else -1)
     return found
 
 def compiled():
     return str(llvm.parse_assembly("define i32 @f() {\\n ret i32 1\\n}"))
 
-said, before = compiled(), clean()
-startup_memory.settle()
+text, before = compiled(), clean()
+startup_memory.release_startup_memory()
 after = clean()
-assert compiled() == said, "what was given back is there again when it is used"
+assert compiled() == text, "pages that were dropped are loaded again when they are used"
 print(before, after)
 """
 
 
 @pytest.mark.slow
-def test_code_and_constants_that_starting_used_are_given_back_and_come_again():
-    said = subprocess.run([sys.executable, "-P", "-c", PAGES], capture_output=True, text=True, check=True).stdout
-    before, after = map(int, said.split())
+def test_pages_that_only_starting_used_are_dropped_and_loaded_again_on_use():
+    output = subprocess.run([sys.executable, "-P", "-c", PAGES], capture_output=True, text=True, check=True).stdout
+    before, after = map(int, output.split())
     assert before > 4000
     assert after < before / 20

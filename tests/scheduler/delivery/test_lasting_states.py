@@ -56,7 +56,7 @@ def test_a_failing_examiner_gives_one_alert_and_its_recovery_another(home):
             assert store.selftests.latest() == {"examiner": (NOW, True)}
             examiner.process.kill()
             examiner.process.wait()
-            assert run_selftest(settings, store, examiner, NOW + timedelta(hours=1)) == ["the examiner is gone"]
+            assert run_selftest(settings, store, examiner, NOW + timedelta(hours=1)) == ["the examiner has ended"]
             assert run_selftest(settings, store, examiner, NOW + timedelta(hours=2))
         with ExaminerProcess.start(home) as examiner:
             assert run_selftest(settings, store, examiner, NOW + timedelta(hours=3)) == []
