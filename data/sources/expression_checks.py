@@ -24,7 +24,7 @@ def check_expression(value: object) -> None:
     or atomic (`(?>a+)`): only this form makes the time grow exponentially with the input.
     """
     if not isinstance(value, str):
-        raise ValueError("a regular expression must be a text; put it in quotes")  # noqa: TRY004 - pydantic wants ValueError
+        raise ValueError("must be a text; put it in quotes")  # noqa: TRY004 - pydantic wants ValueError
     if len(value) > MAX_EXPRESSION:
         raise ValueError(f"a regular expression may have at most {MAX_EXPRESSION} characters")
     try:
