@@ -14,7 +14,7 @@ from crawler.readers.office import odt, office_package
 from crawler.readers.office.office_package import Package, Part
 from crawler.readers.office.sheet_rows import Row, SheetRows
 from crawler.readers.office.sheet_values import plain_number
-from crawler.readers.structured.xml_tokens import Token, attributes, root_name, token_blocks, unescape
+from crawler.readers.structured.xml_tokens import Token, parse_attributes, root_name, token_blocks, unescape_xml
 
 FORMAT = "ods"
 
@@ -82,13 +82,13 @@ class _Sheets:
         for slash, name, attrs, text in found:
             if text:
                 if self._in_line:
-                    self._line.append(unescape(text))
+                    self._line.append(unescape_xml(text))
                 continue
             alone = attrs.endswith(b"/")
             if name in _CELLS:
                 self._end_cell()
                 if not slash:
-                    self._cell = attributes(attrs)
+                    self._cell = parse_attributes(attrs)
                     if alone:
                         self._end_cell()
             elif name in (b"p", b"h"):
@@ -101,7 +101,7 @@ class _Sheets:
             elif name == b"table-row":
                 self._end_row()
                 if not slash:
-                    self._times = _repeated(attributes(attrs), b"number-rows-repeated")
+                    self._times = _repeated(parse_attributes(attrs), b"number-rows-repeated")
             elif name == b"table" and not slash:
                 self._end_table()
 

@@ -13,7 +13,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.office.office_package import Part
 from crawler.readers.office.sheet_rows import SheetRows
-from crawler.readers.structured.xml_tokens import Token, attributes, token_blocks, unescape
+from crawler.readers.structured.xml_tokens import Token, parse_attributes, token_blocks, unescape_xml
 
 # lines wait for their frame
 _WAITING = 65_536
@@ -77,7 +77,7 @@ class _Text:
         for slash, name, attrs, text in found:
             if text:
                 if not self._skipping and (self._open or text.strip()):
-                    self._add(unescape(text))
+                    self._add(unescape_xml(text))
             elif attrs.endswith(b"/"):
                 if name in _SIGNS:
                     self._sign(name, attrs)
@@ -138,7 +138,7 @@ class _Text:
         if sign == b"\n":
             self._end_line()
         elif name == b"s":
-            count = attributes(attrs).get(b"c", b"1")
+            count = parse_attributes(attrs).get(b"c", b"1")
             self._add(sign * min(int(count) if count.isdigit() and len(count) < 6 else 1, _MAX_SPACES))
         else:
             self._add(sign)

@@ -8,7 +8,7 @@ from datetime import date
 from enum import Enum
 
 from crawler.readers.core.source import Source
-from crawler.readers.structured.xml_tokens import attributes, token_blocks
+from crawler.readers.structured.xml_tokens import parse_attributes, token_blocks
 
 MAX_STYLES = 65_536
 _MAX_CACHED = 200_000
@@ -83,10 +83,10 @@ def read_styles(source: Source) -> list[Style]:
             if name == b"cellXfs":
                 inside = not slash
             elif name == b"numFmt" and not slash and len(codes) < MAX_STYLES:
-                found = attributes(attrs)
+                found = parse_attributes(attrs)
                 codes[_number(found.get(b"numFmtId"))] = found.get(b"formatCode", b"").decode("utf-8", "replace")
             elif name == b"xf" and inside and not slash and len(styles) < MAX_STYLES:
-                identity = _number(attributes(attrs).get(b"numFmtId"))
+                identity = _number(parse_attributes(attrs).get(b"numFmtId"))
                 if identity not in made:
                     made[identity] = style_of(identity, codes.get(identity, "")[:_MAX_CODE])
                 styles.append(made[identity])

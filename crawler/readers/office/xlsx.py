@@ -15,7 +15,14 @@ from crawler.readers.office.office_package import PLAIN, Package, Part
 from crawler.readers.office.office_text import TextPart
 from crawler.readers.office.sheet_values import Numbers, read_styles, unescaped
 from crawler.readers.office.xlsx_cells import SheetReader, Strings
-from crawler.readers.structured.xml_tokens import attributes, blocks, root_name, token_blocks, tokens, unescape
+from crawler.readers.structured.xml_tokens import (
+    parse_attributes,
+    root_name,
+    split_blocks,
+    token_blocks,
+    tokenize,
+    unescape_xml,
+)
 
 FORMAT = "xlsx"
 
@@ -73,7 +80,7 @@ class _Workbook:
         for block in token_blocks(self.package.part(f"{folder}/_rels/{base}.rels" if folder else f"_rels/{base}.rels")):
             for _, name, attrs, _ in block:
                 if name == b"Relationship":
-                    values = attributes(attrs)
+                    values = parse_attributes(attrs)
                     target = values.get(b"Target", b"").decode("utf-8", "replace")
                     place = target.lstrip("/") if target.startswith("/") else f"{folder}/{target}".lstrip("/")
                     if place in self.package.names:
@@ -84,7 +91,7 @@ class _Workbook:
         if book.lower().endswith(".bin"):
             return xlsb_parts.from_1904(self.package.part(book))
         return any(
-            name == b"workbookPr" and attributes(attrs).get(b"date1904") in (b"1", b"true")
+            name == b"workbookPr" and parse_attributes(attrs).get(b"date1904") in (b"1", b"true")
             for block in token_blocks(self.package.part(book))
             for _, name, attrs, _ in block
         )
@@ -103,19 +110,21 @@ class _Workbook:
         left = self.limits.memory // 2
         waiting: list[bytes] | None = None
         taking = skipped = False
-        for block in blocks(source, b"</si>"):
+        for block in split_blocks(source, b"</si>"):
             simple = _SIMPLE.findall(block)
             if waiting is None and sum(len(whole) for whole, _ in simple) == len(block):
                 texts = [text for _, text in simple]
-                values += [unescaped(unescape(text)) for text in texts] if b"&" in block or b"_x" in block else texts
+                values += (
+                    [unescaped(unescape_xml(text)) for text in texts] if b"&" in block or b"_x" in block else texts
+                )
             else:
-                for slash, name, attrs, text in tokens(block):
+                for slash, name, attrs, text in tokenize(block):
                     if text:
                         if taking and not skipped and waiting is not None:
                             waiting.append(text)
                     elif name == b"si":
                         if slash or attrs.endswith(b"/") or waiting:
-                            values.append(unescaped(unescape(b"".join(waiting or []))))
+                            values.append(unescaped(unescape_xml(b"".join(waiting or []))))
                         waiting = None if slash or attrs.endswith(b"/") else []
                     elif name == b"t":
                         taking = not slash and not attrs.endswith(b"/")

@@ -17,7 +17,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.office.sheet_rows import Row, SheetRows
 from crawler.readers.office.sheet_values import PLAIN, Numbers, unescaped
-from crawler.readers.structured.xml_tokens import attributes, blocks, tokens, unescape
+from crawler.readers.structured.xml_tokens import parse_attributes, split_blocks, tokenize, unescape_xml
 
 MAX_COLUMN = 16_384
 # wider blocks are read tag by tag: the expression grows with each column
@@ -87,7 +87,7 @@ class SheetReader:
         found = _PREFIX.search(as_utf8(source.peek(8192)))
         self._prefix = (found[1] if found else None) or b""
         self._end = b"</" + self._prefix + b"row>"
-        for block in blocks(source, self._end):
+        for block in split_blocks(source, self._end):
             self._block(block)
         self._cells.finish()
         self.rows.flush()
@@ -96,11 +96,11 @@ class SheetReader:
         start = max(0, block.find(b"<" + self._prefix + b"row"))
         stop = block.rfind(self._end) + len(self._end)
         if stop > start and not self._cells.open:
-            self._cells.take(tokens(block[:start]))
+            self._cells.take(tokenize(block[:start]))
             if not self._by_shape(block[start:stop]):
-                self._cells.take(tokens(block[start:stop]))
+                self._cells.take(tokenize(block[start:stop]))
             block = block[stop:]
-        self._cells.take(tokens(block))
+        self._cells.take(tokenize(block))
 
     def _by_shape(self, block: bytes) -> bool:
         """Give out the rows of a block of the usual shape; False if it has another."""
@@ -138,7 +138,7 @@ class SheetReader:
             if len(shown_as) == 1:
                 return self._numbers.column(values, shown_as.pop())
         elif kinds <= _TEXT:
-            return [unescaped(unescape(value)) for value in values] if escaped and _odd(values) else values
+            return [unescaped(unescape_xml(value)) for value in values] if escaped and _odd(values) else values
         shown_cell = self._cells.shown
         return [
             shown_cell(kind, style, value) if value else b""
@@ -201,7 +201,7 @@ class _Cells:
                 self.open = not slash and not attrs.endswith(b"/")
 
     def _begin_cell(self, attrs: bytes) -> None:
-        found = attributes(attrs)
+        found = parse_attributes(attrs)
         place = _PLACE.match(found.get(b"r", b""))
         self._column = column_number(place[1]) if place else self._column + 1
         self._style, self._type = found.get(b"s", b""), found.get(b"t", b"")
@@ -236,4 +236,4 @@ class _Cells:
             return _TRUTH.get(value, value)
         if kind == b"d":
             return value.replace(b"T", b" ").removesuffix(b" 00:00:00")
-        return unescaped(unescape(value))
+        return unescaped(unescape_xml(value))

@@ -1,7 +1,7 @@
-"""HL7 version 2 messages, as hospitals send them to each other: people are rows, everything else is text.
+"""Reads HL7 version 2 messages, which hospitals send to each other; people become rows, everything else text.
 
-Segments end with a carriage return or a line feed, messages may stand in MLLP frames or batches, and every message says its own
-separators.
+Segments end with a carriage return or a line feed. Messages may be wrapped in MLLP frames or batches, and each message
+defines its own separators.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import read_base64_member
-from crawler.readers.structured.json_records import Records
-from crawler.readers.structured.person_row import Person
+from crawler.readers.structured.json_records import RecordWriter
+from crawler.readers.structured.person_fields import PersonFields
 
 FORMAT = "hl7"
 EMBEDDED_SEARCH = "all"
@@ -27,8 +27,8 @@ _MAIL = re.compile(r"[^\s@^]+@[^\s@^]+")
 
 
 @dataclass(frozen=True)
-class _Fields:
-    """Fields of a segment that describe a person; 0 where there is none."""
+class _PersonFieldNumbers:
+    """The numbers of the fields in a segment that describe a person; 0 if the segment has no such field."""
 
     name: int
     dob: int = 0
@@ -38,159 +38,178 @@ class _Fields:
     maiden: int = 0
 
 
-_PEOPLE = {
-    "PID": _Fields(5, 7, 11, (13, 14, 40), (2, 3, 4, 19, 20), 6),
-    "NK1": _Fields(2, 16, 4, (5, 6, 40), (33, 37), 26),
-    "GT1": _Fields(3, 8, 5, (6, 7), (2, 12)),
-    "IN1": _Fields(16, 18, 19, (), (2, 36, 49)),
-    "MRG": _Fields(7, 0, 0, (), (1, 4)),
-    "STF": _Fields(3, 6, 11, (10,), (1, 2)),
+_PEOPLE_SEGMENTS = {
+    "PID": _PersonFieldNumbers(5, 7, 11, (13, 14, 40), (2, 3, 4, 19, 20), 6),
+    "NK1": _PersonFieldNumbers(2, 16, 4, (5, 6, 40), (33, 37), 26),
+    "GT1": _PersonFieldNumbers(3, 8, 5, (6, 7), (2, 12)),
+    "IN1": _PersonFieldNumbers(16, 18, 19, (), (2, 36, 49)),
+    "MRG": _PersonFieldNumbers(7, 0, 0, (), (1, 4)),
+    "STF": _PersonFieldNumbers(3, 6, 11, (10,), (1, 2)),
 }
-# physicians and others: the number comes first, then surname and first name
-_NUMBERED = {"PV1": (7, 8, 9, 17, 52), "PD1": (4,), "ROL": (4,), "ORC": (10, 11, 12), "OBR": (10, 16, 28), "PRT": (5,)}
+# numbers of the fields that name a professional: the professional number comes first, then surname and first name
+_PROFESSIONALS = {
+    "PV1": (7, 8, 9, 17, 52),
+    "PD1": (4,),
+    "ROL": (4,),
+    "ORC": (10, 11, 12),
+    "OBR": (10, 16, 28),
+    "PRT": (5,),
+}
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure where a message header stands first."""
+    """Confidence that the sample is HL7: high if it begins with a message header."""
     return 0.97 if _BEGIN.match(as_utf8(head)) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out a row for each person of each segment, and what else the segments hold as text."""
-    messages = _Messages(out, limits)
+    """Output a row for each person in each segment, and the rest of the segments as text."""
+    messages = _MessageReader(out, limits)
     lines = Lines(source, limits.max_line)
     for block in lines.blocks():
         for segment in _ENDS.split(block.decode()):
             if segment.strip():
-                messages.take(segment)
+                messages.read_segment(segment)
         messages.flush()
     messages.records.finish()
     if lines.cut:
-        out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were cut")
+        out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
     if messages.wide:
         out.problem("columns", f"{messages.wide} segments have more than {limits.max_columns} fields; the rest is text")
 
 
-class _Messages:
-    """Segments in order, with the separators of their message."""
+class _MessageReader:
+    """Reads segments in order, and remembers the separators of their message.
+
+    Attributes:
+        wide: how many segments have more fields than a row has columns.
+    """
 
     def __init__(self, out: Output, limits: Limits) -> None:
         self.out = out
         self.limits = limits
-        self.records = Records(out, limits)
+        self.records = RecordWriter(out, limits)
         self.wide = 0
+        # the separators of fields, components, repetitions and subcomponents, and the escape character
         self._field, self._component, self._repeat, self._escape, self._sub = ("|", "^", "~", "\\", "&")
         self._text: list[str] = []
         self._set_escape()
 
     def _set_escape(self) -> None:
-        sign = re.escape(self._escape)
-        self._escapes = re.compile(f"{sign}([^{sign}\\s]{{0,200}}){sign}")
+        char = re.escape(self._escape)
+        self._escapes = re.compile(f"{char}([^{char}\\s]{{0,200}}){char}")
 
-    def take(self, segment: str) -> None:
-        """One segment."""
+    def read_segment(self, segment: str) -> None:
+        """Write the people in one segment, and keep its other fields as text."""
         name = segment.lstrip()[:3]
         if name in _HEADERS:
             segment = segment.lstrip()
-            self._separators(segment)
+            self._set_separators(segment)
         fields = segment.split(self._field, self.limits.max_columns)
         self.wide += len(fields) > self.limits.max_columns
         if name in _HEADERS:
-            # the separator itself is field 1
+            # by the standard, the separator itself is field 1
             fields.insert(1, "")
             fields[2:3] = [""]
         used: set[int] = set()
-        if person := _PEOPLE.get(name):
-            self._person(name, person, fields, used)
-        for place in _NUMBERED.get(name, ()):
-            self._numbered(name, place, fields, used)
-        rest = [self._plain(value) for number, value in enumerate(fields) if number not in used and value]
+        if person := _PEOPLE_SEGMENTS.get(name):
+            self._write_person(name, person, fields, used)
+        for number in _PROFESSIONALS.get(name, ()):
+            self._write_professional(name, number, fields, used)
+        rest = [self._field_text(value) for number, value in enumerate(fields) if number not in used and value]
         if name == "OBX":
-            rest = self._observation(fields)
+            rest = self._read_observation(fields)
         self._text.append(" | ".join(rest))
 
     def flush(self) -> None:
-        """Give out the text of the segments so far."""
+        """Output the collected text of the segments."""
         text, self._text = self._text, []
         self.out.text("\n".join([*text, ""]).encode("utf-8", "replace"))
 
-    def _separators(self, segment: str) -> None:
+    def _set_separators(self, segment: str) -> None:
+        """Take the separators from a message header; those that it leaves out keep their usual characters."""
         if len(segment) < 8:
             return
         self._field = segment[3]
-        signs = segment[4:9].split(self._field)[0]
-        self._component, self._repeat, self._escape, self._sub = list((signs + "^~\\&"[len(signs) :])[:4])
+        chars = segment[4:9].split(self._field)[0]
+        self._component, self._repeat, self._escape, self._sub = list((chars + "^~\\&"[len(chars) :])[:4])
         self._set_escape()
 
     # --- people --------------------------------------------------------------------------------------------------
 
-    def _person(self, segment: str, person: _Fields, fields: list[str], used: set[int]) -> None:
-        found = Person(segment)
-        for place in (person.name, person.maiden):
-            parts = [self._parts(each) for each in self._repeats(fields, place, used)]
-            found.names += [(_at(each, 0), _at(each, 1), _at(each, 2)) for each in parts]
-        # behind the day may stand an hour
-        found.birth_dates = [self._plain(each)[:8] for each in self._repeats(fields, person.dob, used)]
-        found.addresses = [self._plain(each) for each in self._repeats(fields, person.address, used)]
-        for place in person.phones:
-            for each in self._repeats(fields, place, used):
-                parts_of = self._parts(each)
-                found.mails += [part for part in parts_of if _MAIL.fullmatch(part)]
-                number = _at(parts_of, 0) or _at(parts_of, 11) or "".join(_at(parts_of, at) for at in (4, 5, 6))
-                if number not in found.mails:
-                    found.phones.append(number)
-        for place in person.ids:
-            for each in self._repeats(fields, place, used):
-                value, *about = self._parts(each)
+    def _write_person(self, segment: str, person: _PersonFieldNumbers, fields: list[str], used: set[int]) -> None:
+        """Write the person in a segment as a row, and add the numbers of the fields that it used to `used`."""
+        found = PersonFields(segment)
+        for number in (person.name, person.maiden):
+            names = [self._components(each) for each in self._repetitions(fields, number, used)]
+            found.names += [(_item(each, 0), _item(each, 1), _item(each, 2)) for each in names]
+        # a time may follow the date
+        found.birth_dates = [self._field_text(each)[:8] for each in self._repetitions(fields, person.dob, used)]
+        found.addresses = [self._field_text(each) for each in self._repetitions(fields, person.address, used)]
+        for number in person.phones:
+            for each in self._repetitions(fields, number, used):
+                parts = self._components(each)
+                found.mails += [part for part in parts if _MAIL.fullmatch(part)]
+                phone = _item(parts, 0) or _item(parts, 11) or "".join(_item(parts, at) for at in (4, 5, 6))
+                if phone not in found.mails:
+                    found.phones.append(phone)
+        for number in person.ids:
+            for each in self._repetitions(fields, number, used):
+                value, *about = self._components(each)
                 found.identifiers.append((value, " ".join(filter(None, about))))
-        self._give(found)
+        self._add_row(found)
 
-    def _numbered(self, segment: str, place: int, fields: list[str], used: set[int]) -> None:
-        for each in self._repeats(fields, place, used):
-            parts = self._parts(each)
-            found = Person(segment, [(_at(parts, 1), _at(parts, 2), _at(parts, 3))], rpps=_at(parts, 0))
+    def _write_professional(self, segment: str, number: int, fields: list[str], used: set[int]) -> None:
+        """Write each professional that a field names as a row."""
+        for each in self._repetitions(fields, number, used):
+            parts = self._components(each)
+            found = PersonFields(segment, [(_item(parts, 1), _item(parts, 2), _item(parts, 3))], rpps=_item(parts, 0))
             found.identifiers = [("", " ".join(filter(None, parts[4:])))]
-            self._give(found)
+            self._add_row(found)
 
-    def _give(self, person: Person) -> None:
-        if row := person.row():
+    def _add_row(self, person: PersonFields) -> None:
+        if row := person.to_row():
             self.records.add([row])
 
     # --- values --------------------------------------------------------------------------------------------------
 
-    def _repeats(self, fields: list[str], place: int, used: set[int]) -> list[str]:
-        if not place or place >= len(fields):
+    def _repetitions(self, fields: list[str], number: int, used: set[int]) -> list[str]:
+        """The repetitions of a field that are not empty; the number of the field is added to `used`."""
+        if not number or number >= len(fields):
             return []
-        used.add(place)
-        return [each for each in fields[place].split(self._repeat) if each and each != '""']
+        used.add(number)
+        return [each for each in fields[number].split(self._repeat) if each and each != '""']
 
-    def _parts(self, value: str) -> list[str]:
-        """The components, each without its subcomponents' separators."""
+    def _components(self, value: str) -> list[str]:
+        """The components of a value, with blanks in place of the separators of subcomponents."""
         return [self._unescape(part.replace(self._sub, " ")).strip() for part in value.split(self._component)]
 
-    def _plain(self, value: str) -> str:
-        return " ".join(filter(None, (part for each in value.split(self._repeat) for part in self._parts(each))))
+    def _field_text(self, value: str) -> str:
+        return " ".join(filter(None, (part for each in value.split(self._repeat) for part in self._components(each))))
 
-    def _observation(self, fields: list[str]) -> list[str]:
-        """The text of an observation; a file inside it is a member."""
+    def _read_observation(self, fields: list[str]) -> list[str]:
+        """The texts of the fields of an observation; a file inside it is output as a member."""
         rest = []
         for number, value in enumerate(fields):
             parts = value.split(self._component) if number == 5 else []
-            coded = next((at for at, part in enumerate(parts) if part.strip().lower() == "base64"), None)
-            if coded is None or coded + 1 >= len(parts):
+            encoding = next((at for at, part in enumerate(parts) if part.strip().lower() == "base64"), None)
+            if encoding is None or encoding + 1 >= len(parts):
                 if value:
-                    rest.append(self._plain(value))
+                    rest.append(self._field_text(value))
                 continue
-            rest.append(" ".join(filter(None, parts[: coded + 1])))
+            rest.append(" ".join(filter(None, parts[: encoding + 1])))
             self.flush()
             self.records.flush()
-            read_base64_member(".".join(filter(None, parts[1:coded])).lower(), parts[coded + 1].encode(), self.out)
+            read_base64_member(
+                ".".join(filter(None, parts[1:encoding])).lower(), parts[encoding + 1].encode(), self.out
+            )
         return rest
 
     def _unescape(self, text: str) -> str:
-        return self._escapes.sub(self._escaped, text) if self._escape in text else text
+        return self._escapes.sub(self._unescaped, text) if self._escape in text else text
 
-    def _escaped(self, found: re.Match[str]) -> str:
+    def _unescaped(self, found: re.Match[str]) -> str:
+        """The text that an escape stands for; an unknown escape stays unchanged."""
         word = found[1]
         plain = {"F": self._field, "S": self._component, "T": self._sub, "R": self._repeat, "E": self._escape}.get(word)
         if plain is not None:
@@ -208,5 +227,5 @@ class _Messages:
         return found[0]
 
 
-def _at(parts: list[str], place: int) -> str:
+def _item(parts: list[str], place: int) -> str:
     return parts[place] if place < len(parts) else ""

@@ -1,4 +1,4 @@
-"""JSON documents of any size and shape: one, or several behind each other; lines of JSON are for `json_lines`."""
+"""Reads JSON documents of any size and shape, one or several per file; `json_lines` reads one value per line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
-from crawler.readers.structured.json_cutter import Cutter, blocks
-from crawler.readers.structured.json_records import Records
-from crawler.readers.structured.json_values import Trust, text_of
+from crawler.readers.structured.json_records import RecordWriter
+from crawler.readers.structured.json_splitter import JsonSplitter, equal_blocks
+from crawler.readers.structured.json_values import Validity, decode_json
 
 FORMAT = "json"
 EMBEDDED_SEARCH = "all"
 
-# values of an object without structure that wait to become one row together
-MAX_LOOSE = 256
+# plain values of an entered object that are collected into one row
+MAX_PLAIN_VALUES = 256
 
 _COMMENTS = possessive(rb"(?:\s++|//[^\n]*+\n|/\*.*?\*/)*+", re.DOTALL)
 # `var people = [`, `callback([`
@@ -31,13 +31,16 @@ _BEGIN = possessive(
     rb"|(?:-?\d[\d.eE+-]*|null|true|false)\s*+(?:,\s*[\"\d-]|\]\s*+\Z))",
     re.DOTALL,
 )
-_LOOSE = possessive(rb"[\[\s]*+\{\s*+(?:'(?:[^'\\]|\\.)*+'|[A-Za-z_$][\w$]*+)\s*+:\s*+['\"\d{\[\w-]")
+_NONSTANDARD_BEGIN = possessive(rb"[\[\s]*+\{\s*+(?:'(?:[^'\\]|\\.)*+'|[A-Za-z_$][\w$]*+)\s*+:\s*+['\"\d{\[\w-]")
 _SINGLE = re.compile(rb"[{,\[]\s*+'")
 _DOUBLE = re.compile(rb'[{,\[]\s*+"')
 
 
 def sniff(head: bytes, name: str) -> float:
-    """Sure where it begins like a container of JSON; a script that assigns one, or a looser spelling, less so."""
+    """Confidence that the sample is JSON: high if it begins like a JSON container.
+
+    It is lower for a script that assigns a container, and for spellings that the standard does not allow.
+    """
     text = as_utf8(head)
     if text.startswith(b"\xef\xbb\xbf"):
         text = text[3:]
@@ -50,131 +53,128 @@ def sniff(head: bytes, name: str) -> float:
         text = text[script.end() :]
     if text[:1] not in (b"{", b"["):
         return 0.0
-    # a string that the head cuts is closed, so that it can be seen
+    # the head may end inside a string: close it, so that the pattern can match
     if _BEGIN.match(text) or (len(head) >= HEAD and _BEGIN.match(text + b'":')):
         return 0.85 if script else 0.92
     named = name.lower().endswith((".json", ".geojson", ".js"))
-    if _LOOSE.match(text):
+    if _NONSTANDARD_BEGIN.match(text):
         return 0.9 if named else 0.7
     return 0.5 if named else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out one row per record, wherever in the document it stands; what is no value goes out as text."""
-    taker = Document(out, limits)
-    cut(source, out, limits, taker)
+    """Output one row per record, wherever it is in the document, and everything outside of values as text."""
+    read_json(source, out, limits, DocumentHandler(out, limits))
 
 
-def cut(source: Source, out: Output, limits: Limits, taker: Document) -> None:
-    """Read a source of JSON to its end and say what was wrong with it."""
+def read_json(source: Source, out: Output, limits: Limits, handler: DocumentHandler) -> None:
+    """Read a source of JSON to its end, hand its values to `handler`, and report what was wrong with the source."""
     head = as_utf8(source.peek(HEAD))
     single = len(_SINGLE.findall(head)) > len(_DOUBLE.findall(head))
-    cutter = Cutter(taker, limits.max_line, b"'" if single else b'"')
-    for block in blocks(_marked(utf8_pieces(source))):
-        cutter.feed(block)
-    cutter.finish()
-    taker.finish()
-    if taker.damaged or cutter.faults:
+    splitter = JsonSplitter(handler, limits.max_line, b"'" if single else b'"')
+    for block in equal_blocks(_without_record_separators(utf8_pieces(source))):
+        splitter.feed(block)
+    splitter.finish()
+    handler.finish()
+    if faults := handler.damaged + splitter.mismatched_brackets:
+        out.problem("json", f"the syntax is wrong in {faults} places; they were also examined as text")
+    if handler.nonstandard:
         out.problem(
-            "json", f"{taker.damaged + cutter.faults} places are not JSON; what they hold was examined as text as well"
+            "json", f"{handler.nonstandard} values are not standard JSON; they were parsed by their likely meaning"
         )
-    if taker.loose:
-        out.problem("json", f"{taker.loose} values are not JSON as it is written; they were read as they were meant")
-    if cutter.long:
-        out.problem("line", f"{cutter.long} values longer than {limits.max_line} bytes were examined as text")
-    if cutter.cut:
-        out.problem("cut", "it ends inside a value")
+    if splitter.long_values:
+        out.problem("line", f"{splitter.long_values} values longer than {limits.max_line} bytes were examined as text")
+    if splitter.ended_inside_value:
+        out.problem("cut", "the document ends inside a value")
 
 
-def _marked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """RFC 7464 puts a record separator before each text."""
+def _without_record_separators(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces with newlines instead of the record separators that RFC 7464 puts before each text."""
     return (piece.replace(b"\x1e", b"\n") for piece in pieces)
 
 
-class Document:
-    """Takes what a cutter finds and makes rows of it.
+class DocumentHandler:
+    """Receives the values that a `JsonSplitter` finds, and writes them as rows.
 
     Attributes:
-        damaged: texts that are no JSON. loose: those that are no JSON but can be understood.
+        damaged: how many texts could not be understood completely.
+        nonstandard: how many texts break the standard but could be understood.
     """
 
     def __init__(self, out: Output, limits: Limits) -> None:
         self.out = out
-        self.records = Records(out, limits)
-        self.damaged = self.loose = 0
-        # names of the containers entered, and their values that have no structure
+        self.records = RecordWriter(out, limits)
+        self.damaged = self.nonstandard = 0
+        # the names of the entered containers, and the plain values found directly in each
         self._names: list[str] = [""]
-        self._own: list[dict[str, Any]] = [{}]
+        self._plain: list[dict[str, Any]] = [{}]
 
-    def document(self, value: Any, trust: Trust, text: bytes) -> None:
-        """A value that stands by itself."""
-        self._judge(trust, text)
+    def handle_document(self, value: Any, validity: Validity, text: bytes) -> None:
+        """Write a value that is not part of another value."""
+        self._count_validity(validity, text)
         if type(value) is list:
-            self.values(value, len(text))
+            self.add_values(value, len(text))
         else:
-            self.values([value], len(text))
+            self.add_values([value], len(text))
 
-    def children(self, values: Any, trust: Trust, text: bytes) -> None:
-        """Some children of the container that was entered last."""
-        self._judge(trust, text)
+    def handle_children(self, values: Any, validity: Validity, text: bytes) -> None:
+        """Write some children of the container that was entered last."""
+        self._count_validity(validity, text)
         if type(values) is list:
-            self.values(values, len(text))
+            self.add_values(values, len(text))
             return
         for key, value in values.items():
             if type(value) is dict:
-                self.keyed(key, value, len(text) // len(values))
+                self.add_object(key, value, len(text) // len(values))
             elif type(value) is list and any(type(each) in (dict, list) for each in value):
-                self._named(key, value, len(text) // len(values))
+                self.records.add(value, key, len(text) // len(values))
             else:
-                self._loose(key, value)
+                self._add_plain_value(key, value)
 
-    def values(self, values: list[Any], size: int) -> None:
-        """Values of one list."""
+    def add_values(self, values: list[Any], size: int) -> None:
+        """Write values of one list, read from `size` bytes."""
         self.records.add(values, self._names[-1], size)
 
-    def keyed(self, key: str, value: dict[str, Any], size: int) -> None:
-        """An object inside one that is too large to be a record."""
+    def add_object(self, key: str, value: dict[str, Any], size: int) -> None:
+        """Write an object that has a key in an entered object, which is too large to be a record itself."""
         self.records.add([value if "key" in value else {"key": key, **value}], self._names[-1], size)
 
-    def _named(self, key: str, values: list[Any], size: int) -> None:
-        self.records.add(values, key, size)
-
-    def _loose(self, key: str, value: Any) -> None:
-        own = self._own[-1]
-        if key in own or len(own) >= MAX_LOOSE:
-            self._settle()
-            own = self._own[-1]
+    def _add_plain_value(self, key: str, value: Any) -> None:
+        plain = self._plain[-1]
+        if key in plain or len(plain) >= MAX_PLAIN_VALUES:
+            self._write_plain_values()
+            plain = self._plain[-1]
         if type(value) is list and len(value) > 1 and all(type(each) is str for each in value):
-            self.records.names(value)
-        own[key] = value
+            self.records.suggest_column_names(value)
+        plain[key] = value
 
-    def _settle(self) -> None:
-        if own := self._own[-1]:
-            self._own[-1] = {}
-            self.records.add([own], self._names[-1])
+    def _write_plain_values(self) -> None:
+        if plain := self._plain[-1]:
+            self._plain[-1] = {}
+            self.records.add([plain], self._names[-1])
 
-    def enter(self, key: str | None) -> None:
-        """What follows is inside a container."""
+    def enter_container(self, key: str | None) -> None:
+        """Begin a container whose children follow."""
         self._names.append(self._names[-1] if key is None else key)
-        self._own.append({})
+        self._plain.append({})
 
-    def leave(self) -> None:
-        """The container that was entered last is over."""
-        self._settle()
+    def leave_container(self) -> None:
+        """End the container that was entered last."""
+        self._write_plain_values()
         self._names.pop()
-        self._own.pop()
+        self._plain.pop()
 
-    def rest(self, text: bytes) -> None:
-        """Text that is part of no value."""
+    def handle_text(self, text: bytes) -> None:
+        """Output text that belongs to no value."""
         self.out.text(text)
 
     def finish(self) -> None:
-        """All was taken."""
+        """Write the rows that are still waiting."""
         self.records.finish()
 
-    def _judge(self, trust: Trust, text: bytes) -> None:
-        if trust is Trust.LOOSE:
-            self.loose += 1
-        elif trust is Trust.DAMAGED:
+    def _count_validity(self, validity: Validity, text: bytes) -> None:
+        if validity is Validity.NONSTANDARD:
+            self.nonstandard += 1
+        elif validity is Validity.DAMAGED:
             self.damaged += 1
-            self.out.text(text_of(text).encode("utf-8", "replace") + b"\n")
+            self.out.text(decode_json(text).encode("utf-8", "replace") + b"\n")

@@ -1,6 +1,6 @@
-"""JSON text to values, also where it is not quite JSON: nothing is lost, and how far it was off is told.
+"""Parses JSON text into Python values, tolerates text that is not quite JSON, and reports how valid the text was.
 
-Where text begins and ends is left to `json_cutter`, what values mean to `json_records`.
+No part of the text is lost. `json_splitter` finds where values begin and end; `json_records` decides what they mean.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from crawler.readers.core.encoding import repair
 from crawler.readers.core.regex_compat import possessive
 
 MAX_DEPTH = 100_000
-"""Levels at which reading a value ends."""
+"""The parser stops inside a value that is nested deeper than this."""
 
-BLANK = b" \t\r\n\f\v,"
-"""What may stand around a child of a container."""
-_PARDON = re.compile(rb"\\[uU][dD][89a-fA-F]|NaN|Infinity")
+BLANKS_AND_COMMAS = b" \t\r\n\f\v,"
+"""Characters that may stand before and after a child of a container."""
+# orjson refuses these, but other JSON writers produce them
+_REFUSED_BY_ORJSON = re.compile(rb"\\[uU][dD][89a-fA-F]|NaN|Infinity")
 _TOKEN = possessive(
     r"""(?:
       (?P<mark>[{}\[\]:,])
@@ -35,11 +36,11 @@ _TOKEN = possessive(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_STRAY = possessive(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_STRAY_QUOTE = possessive(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.)|\Z)", re.DOTALL)
-_SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_SHORT_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NAME = re.compile(r"[^\W\d][\w$.-]*")
+_BARE_KEY = re.compile(r"[^\W\d][\w$.-]*")
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[\d.][\d.eE+_-]*|Infinity)")
 _CONSTANTS = {
     "true": True,
@@ -50,97 +51,102 @@ _CONSTANTS = {
     "None": None,
     "undefined": None,
 }
-# numbers that are none keep their word, so that nothing of them is lost
-_WORDS = frozenset({"NaN", "nan", "Infinity", "inf"})
+# these are kept as strings, so that nothing is lost
+_NOT_NUMBERS = frozenset({"NaN", "nan", "Infinity", "inf"})
 
 
-class Trust(IntEnum):
-    """How far text was JSON: as its standard says; only in what it means; not to be understood whole."""
+class Validity(IntEnum):
+    """How valid a JSON text was.
 
-    GOOD = 0
-    LOOSE = 1
+    VALID: it follows the standard. NONSTANDARD: it breaks the standard, but its meaning is clear. DAMAGED: a part of it
+    could not be understood.
+    """
+
+    VALID = 0
+    NONSTANDARD = 1
     DAMAGED = 2
 
 
-def parse(data: bytes) -> tuple[Any, Trust]:
-    """The value of a JSON text, whatever is wrong with it.
+def parse_json(data: bytes) -> tuple[Any, Validity]:
+    """Parse one JSON text, whatever is wrong with it; never fails.
 
     Returns:
-        The value and what to think of it. Of a damaged one parts may be missing: its text says what was there. A key
-        that comes twice in an object is there as `key` and `key_2`.
+        The value, and how valid the text was. The value of a damaged text may lack parts; the caller still has the text
+        itself. If a key occurs twice in an object, the object holds both values, as `key` and `key_2`.
     """
     try:
-        return _strict(data), Trust.GOOD
+        return _parse_strictly(data), Validity.VALID
     except (ValueError, RecursionError):
-        return _read(text_of(data))
+        return _parse_leniently(decode_json(data))
 
 
-def _strict(data: bytes) -> Any:
+def _parse_strictly(data: bytes) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        # it also refuses what other writers let through: lone surrogates, NaN, strings that are no UTF-8
-        if data.isascii() and not _PARDON.search(data):
+        # orjson also refuses what other JSON writers produce: lone surrogates, NaN, strings that are not UTF-8
+        if data.isascii() and not _REFUSED_BY_ORJSON.search(data):
             raise
     else:
-        if not may_repeat(data, value):
+        if not may_repeat_keys(data, value):
             return value
-    return json.loads(text_of(data), object_pairs_hook=_object)
+    return json.loads(decode_json(data), object_pairs_hook=_object_with_all_keys)
 
 
-def members(region: bytes, kind: bytes, signs: Signs) -> Iterator[tuple[Any, Trust, bytes]]:
-    """The children of a container from the text between its brackets, all at once where they are good.
+def parse_children(region: bytes, opening: bytes, patterns: StringPatterns) -> Iterator[tuple[Any, Validity, bytes]]:
+    """Parse the children of a container from the text between its brackets: all at once if they are valid.
 
     Args:
         region: whole children with their commas.
-        kind: the opening bracket.
-        signs: of the text.
+        opening: the opening bracket of the container.
+        patterns: for the quotes of the text.
 
     Yields:
-        A list (of an array) or an object (of an object), what to think of it, and its text.
+        A list (for an array) or an object (for an object) of children, how valid their text was, and that text.
     """
-    region = region.strip(BLANK)
+    region = region.strip(BLANKS_AND_COMMAS)
     if not region:
         return
-    close = b"]" if kind == b"[" else b"}"
+    closing = b"]" if opening == b"[" else b"}"
     try:
-        yield _strict(kind + region + close), Trust.GOOD, region
+        yield _parse_strictly(opening + region + closing), Validity.VALID, region
     except (ValueError, RecursionError):
-        # one child that is broken costs itself
-        for part in _parts(region, signs):
-            value, trust = parse(kind + part + close)
-            yield value, trust, part
+        # parse each part by itself, so that a broken child does not affect the others
+        for part in _split_after_brackets(region, patterns):
+            value, validity = parse_json(opening + part + closing)
+            yield value, validity, part
 
 
-def _parts(region: bytes, signs: Signs) -> Iterator[bytes]:
-    """Text cut behind each closing bracket that has nothing open around it."""
+def _split_after_brackets(region: bytes, patterns: StringPatterns) -> Iterator[bytes]:
+    """Split text behind each closing bracket that no other bracket encloses."""
     at = begin = depth = 0
     while at < len(region):
-        at = signs.run.match(region, at).end()  # type: ignore[union-attr] # it matches no byte at least
+        # the pattern also matches an empty string
+        at = patterns.to_bracket.match(region, at).end()  # type: ignore[union-attr]
         if at == len(region):
             break
-        sign = region[at]
-        if sign == signs.quote:
-            found = signs.last_end.match(region, at + 1)
+        char = region[at]
+        if char == patterns.quote:
+            found = patterns.final_string_end.match(region, at + 1)
             at = found.end() if found else len(region)
             continue
         at += 1
-        depth = depth + 1 if sign in b"{[" else max(0, depth - 1)
+        depth = depth + 1 if char in b"{[" else max(0, depth - 1)
         if not depth:
-            if part := region[begin:at].strip(BLANK):
+            if part := region[begin:at].strip(BLANKS_AND_COMMAS):
                 yield part
             begin = at
-    if part := region[begin:].strip(BLANK):
+    if part := region[begin:].strip(BLANKS_AND_COMMAS):
         yield part
 
 
-def text_of(data: bytes) -> str:
-    """Bytes of JSON text as text; a string that is no UTF-8 is read as windows-1252, and it alone."""
+def decode_json(data: bytes) -> str:
+    """Decode JSON text as UTF-8; only the strings that are not valid UTF-8 are decoded as windows-1252."""
     return repair(data, b'"').decode()
 
 
-def may_repeat(data: bytes, value: Any) -> bool:
-    """Whether a key may have come twice in an object: orjson keeps the last without a word."""
+def may_repeat_keys(data: bytes, value: Any) -> bool:
+    """Whether an object may hold a key twice: orjson keeps only the last value and does not report it."""
     written = data.count(b'":')
     count = 0
     open_: list[Any] = [value] if type(value) in (dict, list) else []
@@ -155,16 +161,16 @@ def may_repeat(data: bytes, value: Any) -> bool:
     return count != len(re.findall(rb'"\s*+:', data))
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _object_with_all_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for key, value in pairs:
-        _put(found, counts, key, value)
+        _add_pair(found, counts, key, value)
     return found
 
 
-def _put(found: dict[str, Any], counts: dict[str, int], key: str, value: Any) -> None:
-    """Keep a key that was there already under a name of its own; the count keeps the work linear."""
+def _add_pair(found: dict[str, Any], counts: dict[str, int], key: str, value: Any) -> None:
+    """Add a value; a key that the object already has gets a number. `counts` keeps the search for the number linear."""
     if key not in found:
         found[key] = value
         return
@@ -176,27 +182,30 @@ def _put(found: dict[str, Any], counts: dict[str, int], key: str, value: Any) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
-    """Where strings and containers begin and end.
+class StringPatterns:
+    """Patterns that find the ends of strings and the brackets outside of strings.
 
-    A quote ends a string only where JSON goes on behind it. For JSON that says nothing; where a quote is missing or one
-    too many, the next string is right again, in place of everything being inside out to the end of the file.
+    A quote ends a string only if JSON can continue after it: a comma, a colon, a closing bracket or a comment must
+    follow. For valid JSON this makes no difference. If a quote is missing or superfluous, the next string is read
+    correctly again; otherwise strings and the text between them would be confused up to the end of the file.
 
     Attributes:
-        quote: around strings. run: all up to the next bracket, or to a string that does not end well. commas: all up to
-        the last comma, where there are no brackets. end, last_end: from within a string to its end; the latter where
-        the text ends behind it.
+        quote: the character around strings.
+        to_bracket: matches up to the next bracket, or to a string without a proper end.
+        to_last_comma: matches up to the last comma, in text without brackets.
+        string_end: matches from inside a string to its end.
+        final_string_end: as `string_end`, but the string may also end where the text ends.
     """
 
     quote: int
-    run: re.Pattern[bytes]
-    commas: re.Pattern[bytes]
-    end: re.Pattern[bytes]
-    last_end: re.Pattern[bytes]
+    to_bracket: re.Pattern[bytes]
+    to_last_comma: re.Pattern[bytes]
+    string_end: re.Pattern[bytes]
+    final_string_end: re.Pattern[bytes]
 
     @classmethod
-    def of(cls, quote: bytes) -> Signs:
-        """For text with these quotes."""
+    def for_quote(cls, quote: bytes) -> StringPatterns:
+        """The patterns for text whose strings stand in these quotes."""
         inner = rb"[^Q\\]*+(?:\\.[^Q\\]*+)*+"
         string = rb"Q" + inner + rb"Q(?=\s*+(?:[,:}\]]|/[/*]))"
         end = rb"(?:[^Q\\]++|\\.|Q(?!\s*+(?:[,:}\]]|/[/*]LAST)))*+Q"
@@ -214,10 +223,10 @@ class Signs:
         )
 
 
-# --- what is not JSON ------------------------------------------------------------------------------------------------
+# --- lenient parsing of text that is not valid JSON ------------------------------------------------------------------
 
 
-class _Open:
+class _OpenContainer:
     """A container that has begun and not ended."""
 
     __slots__ = ("counts", "key", "value")
@@ -229,15 +238,15 @@ class _Open:
 
 
 class _Builder:
-    """Values from tokens, without recursion: depth is hostile."""
+    """Builds values from tokens; it does not recurse, because an attacker chooses how deep the input is nested."""
 
     def __init__(self) -> None:
-        self.open: list[_Open] = []
+        self.open: list[_OpenContainer] = []
         self.done: list[Any] = []
-        self.trust = Trust.LOOSE
+        self.validity = Validity.NONSTANDARD
 
-    def put(self, value: Any) -> None:
-        """A value at this place."""
+    def add_value(self, value: Any) -> None:
+        """Add a value to the innermost open container, or to the finished values."""
         if not self.open:
             self.done.append(value)
             return
@@ -245,82 +254,82 @@ class _Builder:
         if type(top.value) is list:
             top.value.append(value)
         elif top.key is not None:
-            _put(top.value, top.counts, top.key, value)
+            _add_pair(top.value, top.counts, top.key, value)
             top.key = None
         else:
             # a value without a key
-            self.trust = Trust.DAMAGED
-            _put(top.value, top.counts, "", value)
+            self.validity = Validity.DAMAGED
+            _add_pair(top.value, top.counts, "", value)
 
-    def begin(self, value: Any) -> None:
-        """A container at this place."""
-        self.put(value)
-        self.open.append(_Open(value))
+    def open_container(self, value: Any) -> None:
+        """Begin a list or an object."""
+        self.add_value(value)
+        self.open.append(_OpenContainer(value))
 
-    def end(self, kind: type) -> None:
-        """A closing bracket, which may be the wrong one."""
+    def close_container(self, kind: type) -> None:
+        """End the innermost container at a closing bracket, which may be of the wrong kind."""
         if not self.open:
-            self.trust = Trust.DAMAGED
+            self.validity = Validity.DAMAGED
             return
         top = self.open[-1]
         if type(top.value) is not kind:
-            self.trust = Trust.DAMAGED
+            self.validity = Validity.DAMAGED
             if len(self.open) < 2 or type(self.open[-2].value) is not kind:
                 return
-            self.settle(self.open.pop())
-        self.settle(self.open.pop())
+            self.keep_unused_key(self.open.pop())
+        self.keep_unused_key(self.open.pop())
 
-    def settle(self, top: _Open) -> None:
-        """A key without a value is a value."""
+    def keep_unused_key(self, top: _OpenContainer) -> None:
+        """Keep a key that got no value, as a value without a key."""
         if top.key is not None:
-            self.trust = Trust.DAMAGED
-            _put(top.value, top.counts, "", top.key)
+            self.validity = Validity.DAMAGED
+            _add_pair(top.value, top.counts, "", top.key)
 
 
-def _read(text: str) -> tuple[Any, Trust]:
+def _parse_leniently(text: str) -> tuple[Any, Validity]:
     made = _Builder()
     for (kind, word), following in pairwise(chain(_tokens(text), [("end", "")])):
         if kind == "mark":
             if word == "{":
-                made.begin({})
+                made.open_container({})
             elif word == "[":
-                made.begin([])
+                made.open_container([])
             elif word == "}":
-                made.end(dict)
+                made.close_container(dict)
             elif word == "]":
-                made.end(list)
+                made.close_container(list)
             if len(made.open) > MAX_DEPTH:
-                # no exporter writes so; what it holds is still there as text
-                made.trust = Trust.DAMAGED
+                # no exporter nests so deep; callers still examine the text
+                made.validity = Validity.DAMAGED
                 break
             continue
         if kind == "junk":
-            made.trust = Trust.DAMAGED
+            made.validity = Validity.DAMAGED
             continue
         top = made.open[-1] if made.open else None
         if (
             following == ("mark", ":")
             and top is not None
             and type(top.value) is dict
-            and (kind != "bare" or _NAME.fullmatch(word) or word.isdigit())
+            and (kind != "bare" or _BARE_KEY.fullmatch(word) or word.isdigit())
         ):
-            made.settle(top)
+            made.keep_unused_key(top)
             top.key = word
         elif kind != "bare":
-            made.put(word)
+            made.add_value(word)
         elif word in _CONSTANTS:
-            made.put(_CONSTANTS[word])
+            made.add_value(_CONSTANTS[word])
         else:
-            if word not in _WORDS and not _NUMBER.fullmatch(word):
-                made.trust = Trust.DAMAGED
-            made.put(word)
+            if word not in _NOT_NUMBERS and not _NUMBER.fullmatch(word):
+                made.validity = Validity.DAMAGED
+            made.add_value(word)
     if made.open:
-        made.trust = Trust.DAMAGED
+        made.validity = Validity.DAMAGED
         while made.open:
-            made.settle(made.open.pop())
+            made.keep_unused_key(made.open.pop())
     if len(made.done) != 1:
-        return made.done, Trust.DAMAGED
-    return made.done[0], made.trust
+        return made.done, Validity.DAMAGED
+    return made.done[0], made.validity
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
@@ -329,26 +338,26 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         if kind == "skip":
             continue
         word = found[kind]
-        if kind == "double" and '"' in word and _STRAY.match(word):
-            # where it ends was guessed
+        if kind == "double" and '"' in word and _STRAY_QUOTE.match(word):
+            # there is a quote inside the string, so its end was guessed
             yield "junk", ""
         if kind in ("double", "single"):
-            yield "string", unescape(word)
+            yield "string", unescape_string(word)
         else:
             yield kind, word
 
 
-def unescape(text: str) -> str:
-    """The text of a JSON string; escapes that nobody knows stand for their letter."""
+def unescape_string(text: str) -> str:
+    """Resolve the escapes of a JSON string; an unknown escape becomes its letter."""
     if "\\" not in text:
         return text
-    plain = _ESCAPE.sub(_one, text)
+    plain = _ESCAPE.sub(_unescaped, text)
     if _SURROGATE.search(plain):
         plain = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return plain
 
 
-def _one(found: re.Match[str]) -> str:
+def _unescaped(found: re.Match[str]) -> str:
     if found[1]:
         return chr(int(found[1], 16))
-    return _SHORT.get(found[2], found[2] or "")
+    return _SHORT_ESCAPES.get(found[2], found[2] or "")

@@ -1,7 +1,8 @@
-"""XML as a flat run of tags and texts, whatever is wrong with it: nothing is nested, expanded or refused; meaning is left to readers.
+"""Splits XML into a flat sequence of tags and texts, whatever is wrong with it; readers decide what the tags mean.
 
-Parsers of XML stop at the first mistake, build trees as deep as the input says and expand entities. A leak that was cut
-or changed must give all its text, so tags are only told apart from text here; who keeps a stack bounds it.
+XML parsers stop at the first mistake, build trees as deep as the input says, and expand entities. All text of a leak
+must be examined even if the leak was truncated or altered, so this module only separates tags from text: it does not
+nest, it expands no entities, and it rejects nothing. A caller that keeps a stack of open tags must bound it.
 """
 
 from __future__ import annotations
@@ -15,31 +16,35 @@ from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
 
 BLOCK = 2**18
-"""Bytes that are worked on at once."""
+"""How many bytes are split into tokens at once, at least."""
 MAX_BLOCK = 2**20
-"""A block without an end mark is cut here at the latest."""
+"""A block ends here at the latest, even without an end mark."""
 
 Token = tuple[bytes, bytes, bytes, bytes]
-"""Slash of a closing tag, local name, attributes (`/` behind them if the tag closes itself); or the text alone."""
+"""A tag or a text: (slash, name, attributes, text).
 
-# no attribute holds "<", so that a quote without its end costs no more than its tag
+A tag has no text; `slash` is b"/" for a closing tag, `name` is without its prefix, and `attributes` ends with b"/" if
+the tag closes itself. A text has only its last field.
+"""
+
+# no attribute holds "<", so that an unclosed quote affects only its own tag
 _TOKEN = possessive(
-    # possessive: a name without its end must not be tried at each of its lengths
+    # possessive: otherwise a name without an end would be tried at each of its lengths
     rb"<(/?)(?:[^\s<>:/\"'=]*+:)?([^\s<>:/\"'=]++)"
     rb"([^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+)>|([^<]++)"
 )
-# tried where a word begins alone, and nothing is given back: a name without its sign costs no more than its length
+# It matches only at the beginning of a word, and possessively: the time for a name without "=" is linear in its length.
 _ATTRIBUTE = re.compile(rb"(?<![^\s:=\"'<>])(?:[^\s:=\"'<>]*+:)?([^\s:=\"'<>]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
 _REFERENCE = re.compile(rb"&(?:#[xX]([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(amp|lt|gt|quot|apos));")
 _NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _ROOT = re.compile(rb"<(?:[^\s<>:/!?\"'=]*:)?([A-Za-z_][^\s<>:/\"'=]*)(?=[\s/>])")
 _MARK = re.compile(rb"<[!?]")
-# what is neither tag nor text, with its end
+# the begin and end of comments, CDATA sections and processing instructions
 _SPECIAL = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
 
 
-def blocks(source: Source, end: bytes) -> Iterator[bytes]:
-    """The source as UTF-8 in pieces that end behind the last `end` in them, or before a tag where there is none."""
+def split_blocks(source: Source, end: bytes) -> Iterator[bytes]:
+    """The source as UTF-8 in blocks. Each ends behind the last `end` in it, or before a tag if there is no `end`."""
     parts: list[bytes] = []
     have = 0
     for piece in _pieces(source):
@@ -50,7 +55,7 @@ def blocks(source: Source, end: bytes) -> Iterator[bytes]:
         data = b"".join(parts)
         at = data.rfind(end) + len(end)
         if at < len(end) and have >= MAX_BLOCK:
-            # a tag as long as a block is none
+            # no valid tag is as long as a block
             at = data.rfind(b"<") if data.rfind(b"<") > 0 else len(data)
         if at >= len(end) or have >= MAX_BLOCK:
             yield repair(data[:at])
@@ -66,22 +71,25 @@ def _pieces(source: Source) -> Iterator[bytes]:
             yield piece[start : start + PIECE]
 
 
-def tokens(block: bytes) -> list[Token]:
-    """Tags and texts of a block in order, references in texts left as they are."""
-    return _TOKEN.findall(_without_specials(block) if b"<!" in block or b"<?" in block else block)
+def tokenize(block: bytes) -> list[Token]:
+    """The tags and texts of a block in order; references such as `&amp;` in texts are not resolved."""
+    return _TOKEN.findall(_without_special_markup(block) if b"<!" in block or b"<?" in block else block)
 
 
 def token_blocks(source: Source) -> Iterator[list[Token]]:
-    """The tags and texts of a whole source, cut anywhere between two of them."""
-    for block in blocks(source, b">"):
-        yield tokens(block)
+    """The tags and texts of a whole source, in lists of any length."""
+    for block in split_blocks(source, b">"):
+        yield tokenize(block)
 
 
-def _without_specials(block: bytes) -> bytes:
-    """Without comments and instructions; CDATA becomes text. One that does not end in its block is text."""
+def _without_special_markup(block: bytes) -> bytes:
+    """The block without comments and processing instructions, and with CDATA sections as text.
+
+    Markup that does not end in the block is kept as text.
+    """
     parts: list[bytes] = []
     at = 0
-    # looking for an end that never comes, again and again, would be quadratic
+    # found once in advance: repeated searches for a missing end would take quadratic time
     ends = {end: block.rfind(end) for _, end in _SPECIAL}
     while (start := block.find(b"<", at)) >= 0:
         for begin, end in _SPECIAL:
@@ -102,13 +110,13 @@ def _without_specials(block: bytes) -> bytes:
     return b"".join(parts)
 
 
-def attributes(text: bytes) -> dict[bytes, bytes]:
-    """The attributes of a tag by local name, references resolved."""
-    return {name: unescape(double or single) for name, double, single in _ATTRIBUTE.findall(text)}
+def parse_attributes(text: bytes) -> dict[bytes, bytes]:
+    """The attributes of a tag by their names without prefixes; references in the values are resolved."""
+    return {name: unescape_xml(double or single) for name, double, single in _ATTRIBUTE.findall(text)}
 
 
-def unescape(text: bytes) -> bytes:
-    """A text with its references resolved; entities that a document defines itself stay as they are."""
+def unescape_xml(text: bytes) -> bytes:
+    """The text with its references resolved; references to entities that the document defines stay unchanged."""
     return _REFERENCE.sub(_resolved, text) if b"&" in text else text
 
 
@@ -122,9 +130,9 @@ def _resolved(found: re.Match[bytes]) -> bytes:
 
 
 def root_name(head: bytes) -> str:
-    """The local name of the element that a head (as `encoding.as_utf8` gives it) begins with, '' if it is no XML."""
+    """The name, without prefix, of the first element in a head (as `encoding.as_utf8` returns it), '' for other text."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text.startswith(b"<"):
         return ""
-    found = _ROOT.search(_without_specials(text[:8192]))
+    found = _ROOT.search(_without_special_markup(text[:8192]))
     return found[1].decode("ascii", "replace") if found else ""

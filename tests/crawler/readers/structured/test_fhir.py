@@ -75,7 +75,7 @@ FORMS = {
 }
 
 
-def people_of(found: Member) -> list[dict[str, str]]:
+def person_rows(found: Member) -> list[dict[str, str]]:
     return [
         {key: value for key, value in zip(table.columns or [], row, strict=True) if value}
         for table in found.tables
@@ -85,11 +85,11 @@ def people_of(found: Member) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_line=2500)])
-def test_people_are_rows_and_the_rest_is_text(form: str, limits: Limits) -> None:
+def test_people_are_rows_and_everything_else_is_text(form: str, limits: Limits) -> None:
     found = read(FORMS[form].encode(), limits)
     assert found.format == "fhir"
     assert not found.problems
-    people = {row["segment"]: row for row in people_of(found) if "segment" in row}
+    people = {row["segment"]: row for row in person_rows(found) if "segment" in row}
     patient = people["Patient"]
     assert patient.pop("identifiers").startswith("urn:oid:1.2.250.1.213.1.4.8 ~ 123")
     assert patient.pop("address") == "1 rue X Lyon"
@@ -118,17 +118,17 @@ def test_people_are_rows_and_the_rest_is_text(form: str, limits: Limits) -> None
         assert words in text
 
 
-def test_a_bundle_of_any_size_is_one_table_of_its_people() -> None:
+def test_every_patient_of_a_bundle_larger_than_the_memory_limit_is_a_row() -> None:
     patients = [
         {**PATIENT, "id": str(number), "birthDate": f"19{number % 90 + 10}-01-01", "contact": []}
         for number in range(300)
     ]
     found = read(json.dumps(bundle(*patients)).encode(), Limits(max_line=5000))
-    assert len([row for row in people_of(found) if row.get("segment") == "Patient"]) == 300
+    assert len([row for row in person_rows(found) if row.get("segment") == "Patient"]) == 300
     assert not found.problems
 
 
-def test_a_document_inside_a_resource_is_a_member() -> None:
+def test_a_file_inside_a_resource_is_a_member() -> None:
     data = base64.b64encode(b"nom;prenom;ville\n" + b"Martin;Paul;Lyon\n" * 4).decode()
     found = read(json.dumps({"resourceType": "Binary", "contentType": "text/csv", "data": data}).encode())
     assert [member.format for member in found.members] == ["delimited"]
@@ -143,7 +143,7 @@ def test_a_document_inside_a_resource_is_a_member() -> None:
         '{"resourceType":"Patient","contained":{"resourceType":"Patient"},"entry":5',
     ],
 )
-def test_resources_that_are_none_are_read_all_the_same(text: str) -> None:
+def test_malformed_resources_do_not_stop_the_reader(text: str) -> None:
     found = read(text.encode())
     assert found.format == "fhir"
     assert "reader" not in found.problems

@@ -20,7 +20,7 @@ MESSAGE = (
 )
 
 
-def people_of(found: Member) -> list[dict[str, str]]:
+def person_rows(found: Member) -> list[dict[str, str]]:
     return [
         {key: value for key, value in zip(table.columns or [], row, strict=True) if value}
         for table in found.tables
@@ -45,7 +45,7 @@ def test_people_of_a_message_are_rows_and_notes_are_text(data: bytes) -> None:
     found = read(data)
     assert found.format == "hl7"
     assert not found.problems
-    patient, relative, doctor = people_of(found)
+    patient, relative, doctor = person_rows(found)
     assert patient.pop("identifiers") == "ASIP-SANTE-INS-NIR 1.2.250.1.213.1.4.8 ISO INS ~ 123 HOP PI"
     assert patient == {
         "segment": "PID",
@@ -72,7 +72,7 @@ def test_a_file_inside_an_observation_is_a_member() -> None:
     [member] = found.members
     assert member.rows[1:] == [["Martin", "Paul", "Lyon"]] * 4
     assert "after" in found.text.decode()
-    assert len(people_of(found)) == 3
+    assert len(person_rows(found)) == 3
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_many_messages_are_one_table() -> None:
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_changed_bytes_never_stop_the_reading(data: st.DataObject) -> None:
+def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:
     whole = bytearray(MESSAGE.encode())
     for at in data.draw(st.lists(st.integers(9, len(whole) - 1), max_size=6)):
         whole[at] = data.draw(st.sampled_from(list(b"|^~\\&\r\n\x0b\xff\x00M")))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.readers.structured.json_values import Trust, parse
+from crawler.readers.structured.json_values import Validity, parse_json
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=12),
@@ -17,14 +17,14 @@ anything = st.recursive(
 
 @given(anything, st.sampled_from([None, 1]))
 def test_json_is_what_it_is(value: object, indent: int | None) -> None:
-    assert parse(json.dumps(value, indent=indent).encode()) == (value, Trust.GOOD)
-    assert parse(json.dumps(value, indent=indent, ensure_ascii=False).encode()) == (value, Trust.GOOD)
+    assert parse_json(json.dumps(value, indent=indent).encode()) == (value, Validity.VALID)
+    assert parse_json(json.dumps(value, indent=indent, ensure_ascii=False).encode()) == (value, Validity.VALID)
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=12) | st.lists(st.text(max_size=5), max_size=3)))
 def test_what_python_prints_is_understood(value: dict[str, object]) -> None:
-    found, trust = parse(json.dumps(value).removesuffix("}").encode() + b",}" if value else b"{,}")
-    assert (found, trust) == (value, Trust.LOOSE)
+    found, trust = parse_json(json.dumps(value).removesuffix("}").encode() + b",}" if value else b"{,}")
+    assert (found, trust) == (value, Validity.NONSTANDARD)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_python_prints_is_understood(value: dict[str, object]) -> None:
     ],
 )  # fmt: skip
 def test_looser_spellings_are_understood(text: str, value: object) -> None:
-    assert parse(text.encode()) == (value, Trust.LOOSE)
+    assert parse_json(text.encode()) == (value, Validity.NONSTANDARD)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_looser_spellings_are_understood(text: str, value: object) -> None:
     ],
 )
 def test_of_damaged_text_what_can_be_understood_is(text: str, value: object) -> None:
-    assert parse(text.encode()) == (value, Trust.DAMAGED)
+    assert parse_json(text.encode()) == (value, Validity.DAMAGED)
 
 
 @given(st.text("{}[]\",:\\/*ab1 \n'", max_size=60))
 def test_no_text_makes_it_fail(text: str) -> None:
-    parse(text.encode())
+    parse_json(text.encode())

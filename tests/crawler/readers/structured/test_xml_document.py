@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.registry import choose
-from crawler.readers.structured.xml_tokens import attributes
+from crawler.readers.structured.xml_tokens import parse_attributes
 from tests.crawler.readers.frames import read
 from tests.synth.people import people
 
@@ -160,4 +160,4 @@ def test_a_tag_of_endless_names_is_read_in_linear_time():
         found = read(f"<?xml version='1.0'?><list>{rows}<q {inner}>x</q>{rows}</list>".encode())
         assert found.shows("Dupont")
         assert time.process_time() - began < 5
-    assert attributes(b' a:b="1"c=\'2\' d:e:f = "3"/') == {b"b": b"1", b"c": b"2", b"f": b"3"}
+    assert parse_attributes(b' a:b="1"c=\'2\' d:e:f = "3"/') == {b"b": b"1", b"c": b"2", b"f": b"3"}

@@ -1,4 +1,7 @@
-"""The row that health formats make of a person: columns whose words the record pass knows, the same for all."""
+"""Collects the fields of one person from a health record, and turns them into a row.
+
+All health formats use the same columns, whose names the record pass knows.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,29 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-COLUMNS = (
+PERSON_COLUMNS = (
     "segment", "surname", "first_name", "given_names", "birth_name", "full_name", "birth_date", "nir", "rpps", "phone",
     "phone_2", "phone_3", "email", "email_2", "identifiers", "address", "names",
 )  # fmt: skip
 
 _NIR = re.compile(r"[12]\d{4}(?:\d\d|2[ABab])\d{6}(?:\d\d)?")
-# what an identifier's type or authority says where it is a social security number, or a physician's number; the numbers
-# are the OIDs of INS and of RPPS in France
-_NIR_WORDS = re.compile(
-    r"(?:^|[^A-Za-z])(?:NIR|INS(?:-C|-NIR|-NIA)?|NH|SS|SSN|NNFRA)(?:$|[^A-Za-z])|1\.2\.250\.1\.213\.1\.4\.(?:8|9|10)(?:$|\D)"
+# words in the type or the issuing authority of an identifier, which show that it is a social security number or the
+# professional number of a physician; the dotted numbers are the OIDs of the French INS and RPPS
+_NIR_TYPES = re.compile(
+    r"(?:^|[^A-Za-z])(?:NIR|INS(?:-C|-NIR|-NIA)?|NH|SS|SSN|NNFRA)(?:$|[^A-Za-z])"
+    r"|1\.2\.250\.1\.213\.1\.4\.(?:8|9|10)(?:$|\D)"
 )
-_RPPS_WORDS = re.compile(r"(?i:rpps)|IDNPS|1\.2\.250\.1\.71\.4\.2\.1(?:$|\D)")
+_RPPS_TYPES = re.compile(r"(?i:rpps)|IDNPS|1\.2\.250\.1\.71\.4\.2\.1(?:$|\D)")
 
 
 @dataclass
-class Person:
-    """What a segment or resource says of one person.
+class PersonFields:
+    """The fields of one person in a segment (HL7) or resource (FHIR).
 
     Attributes:
-        kind: the segment or resource. names: surname, first name and all given names of each name.
-        identifiers: each with what is said about it.
+        kind: the name of the segment or resource type.
+        names: for each name: surname, first name, and all given names.
+        identifiers: for each identifier: its value, and the text of its type and issuing authority.
     """
 
     kind: str
@@ -39,9 +44,9 @@ class Person:
     addresses: list[str] = field(default_factory=list)
     rpps: str = ""
 
-    def row(self) -> dict[str, str]:
-        """One row with all columns; {} where nothing is said of the person."""
-        row = dict.fromkeys(COLUMNS, "")
+    def to_row(self) -> dict[str, str]:
+        """One row with all columns; {} if no field of the person is known."""
+        row = dict.fromkeys(PERSON_COLUMNS, "")
         names = [each for each in dict.fromkeys(self.names) if any(each)]
         if names:
             row["surname"], row["first_name"], row["given_names"] = names[0]
@@ -56,9 +61,9 @@ class Person:
         _spread(row, ("email", "email_2"), self.mails)
         rest = []
         for value, about in self.identifiers:
-            if not row["nir"] and (_NIR.fullmatch(value.replace(" ", "")) or _NIR_WORDS.search(about)):
+            if not row["nir"] and (_NIR.fullmatch(value.replace(" ", "")) or _NIR_TYPES.search(about)):
                 row["nir"], value = value, ""
-            elif not row["rpps"] and _RPPS_WORDS.search(about):
+            elif not row["rpps"] and _RPPS_TYPES.search(about):
                 row["rpps"], value = value, ""
             rest.append(f"{value} {about}".strip())
         row["identifiers"] = _joined(rest)
