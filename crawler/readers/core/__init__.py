@@ -1,1 +1,1 @@
-"""What all readers share: sources, output, limits, the registry, signatures and encodings."""
+"""What all readers share: the registry, sources of bytes, output, limits, signatures and encodings."""

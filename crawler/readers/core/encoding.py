@@ -1,4 +1,4 @@
-"""Bytes of text files as UTF-8 lines, whatever mixture of encodings they are in; meaning is left to readers."""
+"""Turns text files of any mixture of encodings into UTF-8. What the text means is left to readers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crawler.readers.core.signatures import is_archive_start
 from crawler.readers.core.source import Source
 
 BLOCK = 2**18
-"""Bytes of whole lines that are worked on at once."""
+"""About so many bytes of whole lines are processed at once."""
 
 # longest first: the UTF-32 little-endian mark begins with the UTF-16 one
 _MARKS = (
@@ -22,32 +22,32 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# where a line has to be cut, the cut is made at one of these within the last bytes
+# a line that is too long is cut behind one of these, if one stands within its last bytes
 _EDGE = re.compile(rb"[\s,;|]")
 _EDGE_WINDOW = 4096
 
-# windows-1252 leaves five bytes undefined, which real files hold as C1 controls
-_SLOPPY = "tocsin-c1"
+# name of an error handler: windows-1252 leaves five bytes undefined, which real files hold as C1 controls
+_C1_CONTROLS = "tocsin-c1"
 
-# UTF-8 that was taken for windows-1252 and encoded again: é became "Ã©", œ "Å“", ’ "â€™". Lead characters are only
-# those that hardly end a French word, so that CITÉ» or SANTÉ followed by a hard space stay what they are.
+# Mojibake: UTF-8 that was taken for windows-1252 and encoded again, so that é became "Ã©", œ "Å“", ’ "â€™". Only such lead
+# characters count as hardly ever end a French word, so that CITÉ» or SANTÉ with a no-break space behind it are left alone.
 _TAIL = (
     "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a"
     "\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
 )
 _MOJIBAKE = re.compile(f"[ÂÃÅ]{_TAIL}|â[\u20ac\u201a\u201e\u0080\u0082\u0084]{_TAIL}")
-# what any of the above begins with in UTF-8: a quick test on bytes before anything is decoded
+# the first bytes of mojibake in UTF-8: a quick test before anything is decoded
 _MOJIBAKE_BYTES = re.compile(rb"\xc3[\x82\x83\x85][\xc2\xc5\xc6\xcb\xe2]|\xc3\xa2[\xc2\xe2]")
-# One of these is in all of it, and in a table of accented names often none: five looks for a byte take a tenth of the
-# time of trying the pattern at every é.
+# All mojibake contains one of these bytes, and a table of accented names often none: five searches for a byte take a tenth of
+# the time of trying the pattern at every é.
 _MOJIBAKE_TAILS = (b"\xc2", b"\xc5", b"\xc6", b"\xcb", b"\xe2")
 
-
+# A byte 0xff that is damage: it is in no UTF-8, and as ÿ it stands only inside words.
 _DAMAGE = re.compile(rb"(?<![A-Za-z])\xff|\xff(?![A-Za-z\s-])")
-_SOUND = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_UTF8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
-def _c1(error: UnicodeError) -> tuple[str | bytes, int]:
+def _keep_c1_controls(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeDecodeError):
         return "".join(map(chr, error.object[error.start : error.end])), error.end
     if isinstance(error, UnicodeEncodeError):
@@ -55,13 +55,14 @@ def _c1(error: UnicodeError) -> tuple[str | bytes, int]:
     raise error
 
 
-codecs.register_error(_SLOPPY, _c1)
+codecs.register_error(_C1_CONTROLS, _keep_c1_controls)
 
 
 def detect(head: bytes) -> tuple[str, int]:
-    """The encoding family of a head and the length of its mark: `utf-8` stands for every 8-bit encoding.
+    """The encoding of a text from its first bytes, and the length of its byte order mark.
 
-    A mark is believed unless what follows says otherwise: two bytes before a table must not hide it.
+    `utf-8` stands for every 8-bit encoding. A mark is believed unless the bytes behind it contradict it: two wrong bytes in
+    front of a table must not hide the table.
     """
     marked, skip = next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), ("utf-8", 0))
     sample = head[skip : skip + 4096]
@@ -72,15 +73,18 @@ def detect(head: bytes) -> tuple[str, int]:
         return "utf-16-le", skip
     if even > 0.4 and odd < 0.1:
         return "utf-16-be", skip
-    # text of other scripts holds no zeros either, but hardly letters of ASCII alone
+    # UTF-16 of other scripts holds no zeros either, but it hardly consists of ASCII letters
     if not even + odd and len(sample.translate(None, _ASCII)) * 4 < len(sample):
         return "utf-8", skip
     return marked, skip
 
 
 def as_utf8(head: bytes) -> bytes:
-    """A head for sniffing: UTF-16 and UTF-32 turned to UTF-8, 8-bit encodings as they are, line ends as newlines."""
-    return _kept_as_utf8(head) if type(head) is bytes and len(head) <= HEAD else _as_utf8(head)
+    """The first bytes of a file, prepared for `sniff`.
+
+    UTF-16 and UTF-32 become UTF-8, 8-bit encodings stay as they are, and all line ends become newlines.
+    """
+    return _cached_as_utf8(head) if type(head) is bytes and len(head) <= HEAD else _as_utf8(head)
 
 
 def _as_utf8(head: bytes) -> bytes:
@@ -91,26 +95,26 @@ def _as_utf8(head: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-# every reader asks the same of one head in turn, and a head knows its own hash
-_kept_as_utf8 = lru_cache(maxsize=4)(_as_utf8)
+# every reader asks for the same bytes in turn, and a bytes object keeps its hash
+_cached_as_utf8 = lru_cache(maxsize=4)(_as_utf8)
 
 
 def is_text(head: bytes) -> bool:
-    """True if a head (as `as_utf8` gives it) is something that people or exports write, not binary data."""
+    """True if the first bytes of a file (as `as_utf8` returns them) are text, not binary data."""
     if not head:
         return False
-    # tab, newline, form feed, escape and the separators 0x1c..0x1f are seen in exports; NUL hardly
-    strange = head.translate(None, _USUAL)
-    if len(strange) * 50 <= len(head) and head.count(0) * 200 <= len(head):
+    # exports contain tabs, newlines, form feeds, escapes and the separators 0x1c..0x1f, but hardly NUL
+    controls = head.translate(None, _TEXT_BYTES)
+    if len(controls) * 50 <= len(head) and head.count(0) * 200 <= len(head):
         return True
-    # where a field is filled with zeros, or somebody wrote bells and backspaces, nothing else is strange
-    return len(strange) * 4 <= len(head) and len(set(strange)) <= 2
+    # a field may be filled with zeros, or contain bells and backspaces; then no other control characters occur
+    return len(controls) * 4 <= len(head) and len(set(controls)) <= 2
 
 
 def text_of(data: bytes) -> bytes | None:
-    """A value that stands as bytes in a table, as UTF-8 where it is text; None where it is binary data.
+    """The text of a value that a table stores as bytes, in UTF-8; None if it is binary data.
 
-    Signatures are asked first: a short gzip has so few control characters that it can pass for text.
+    Signatures are tested first: a short gzip file has so few control characters that it can pass for text.
     """
     if is_archive_start(data):
         return None
@@ -119,11 +123,11 @@ def text_of(data: bytes) -> bytes | None:
 
 
 _ASCII = bytes([9, 10, 13, *range(0x20, 0x7F)])
-_USUAL = bytes(set(range(256)) - (set(range(0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
+_TEXT_BYTES = bytes(set(range(256)) - (set(range(0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
 
 
 def utf8_pieces(source: Source) -> Iterator[bytes]:
-    """The source without its mark, UTF-16 and UTF-32 as UTF-8; 8-bit encodings stay for `repair`."""
+    """The bytes of a source without its mark, UTF-16 and UTF-32 as UTF-8; 8-bit encodings are left to `repair`."""
     name, skip = detect(source.peek(8192))
     source.read(skip)
     if name == "utf-8":
@@ -137,32 +141,36 @@ def utf8_pieces(source: Source) -> Iterator[bytes]:
 
 
 class Lines:
-    """The lines of a source in blocks.
+    """The lines of a source, in blocks of UTF-8.
 
     Args:
-        source: what is read. max_line: a longer line is cut in several; `cut` counts these.
+        source: read to its end.
+        max_line: bytes; a longer line is divided into several.
+
+    Attributes:
+        cut: how many times a line was divided.
     """
 
     def __init__(self, source: Source, max_line: int) -> None:
         self.cut = 0
         self._max_line = max_line
-        # line ends of the old Mac stand alone
+        # line ends of the old Mac: carriage returns alone
         head = as_utf8(source.peek(8192))
         raw = source.peek(8192)
-        self._lone = b"\n" in head and b"\n" not in raw and detect(raw)[0] == "utf-8"
+        self._ends_with_cr = b"\n" in head and b"\n" not in raw and detect(raw)[0] == "utf-8"
         self._pieces = utf8_pieces(source)
 
     def blocks(self) -> Iterator[bytes]:
-        """Whole lines joined by newlines, none at the end, about `BLOCK` bytes, valid UTF-8; blank lines are kept."""
+        """Whole lines joined by newlines, without one at the end: about `BLOCK` bytes of valid UTF-8. Blank lines are kept."""
         for block in self._cut():
-            if self._lone:
+            if self._ends_with_cr:
                 block = block.replace(b"\r", b"\n")
             elif b"\r" in block:
                 block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
             yield repair(block)
 
     def _cut(self) -> Iterator[bytes]:
-        end = b"\r" if self._lone else b"\n"
+        end = b"\r" if self._ends_with_cr else b"\n"
         parts: list[bytes] = []
         have = 0
         for piece in self._pieces:
@@ -175,7 +183,7 @@ class Lines:
             if at >= 0:
                 yield data[:at]
                 data = data[at + 1 :]
-            # the rest is one unfinished line
+            # the rest is one line that has not ended
             while len(data) > self._max_line:
                 at = self._edge(data)
                 yield data[:at]
@@ -200,44 +208,46 @@ class Lines:
 
 
 def repair(block: bytes, between: bytes = b"\n") -> bytes:
-    """Lines as valid UTF-8: a line that is none is read as windows-1252, and UTF-8 encoded twice is undone once.
+    """Text as valid UTF-8, decided line by line.
+
+    A line that is not UTF-8 is read as windows-1252. UTF-8 that was encoded twice is decoded once.
 
     Args:
         block: whole lines.
-        between: what stands between two parts that may be in encodings of their own, where these are no lines.
+        between: separates the parts that may have different encodings, if these are not lines.
     """
     if block.isascii():
         return block
     try:
         block.decode()
     except UnicodeDecodeError:
-        block = between.join([_line(line) for line in block.split(between)])
+        block = between.join([_valid_utf8(line) for line in block.split(between)])
     if any(tail in block for tail in _MOJIBAKE_TAILS) and _MOJIBAKE_BYTES.search(block):
-        block = between.join([_undo(line) if _MOJIBAKE_BYTES.search(line) else line for line in block.split(between)])
+        block = between.join(
+            [_fix_mojibake(line) if _MOJIBAKE_BYTES.search(line) else line for line in block.split(between)]
+        )
     return block
 
 
-def _line(line: bytes) -> bytes:
+def _valid_utf8(line: bytes) -> bytes:
     try:
         line.decode()
     except UnicodeDecodeError:
-        # 0xff is in no UTF-8, and ÿ in hardly a word: where it begins one, it is damage
-        mended = _DAMAGE.sub(b"", line)
-        bad = mended.decode("utf-8", "replace").count("\ufffd") - mended.count("\ufffd".encode())
-        if sum(map(len, _SOUND.findall(mended))) > 2 * bad or not bad:
-            # UTF-8 with a bad byte in it, which costs itself and nothing that it touches
-            return mended.decode("utf-8", "ignore").encode()
-        line = mended
-        return line.decode("cp1252", _SLOPPY).encode()
+        cleaned = _DAMAGE.sub(b"", line)
+        bad = cleaned.decode("utf-8", "replace").count("\ufffd") - cleaned.count("\ufffd".encode())
+        if sum(map(len, _UTF8_SEQUENCE.findall(cleaned))) > 2 * bad or not bad:
+            # UTF-8 with a few bad bytes: only these are dropped
+            return cleaned.decode("utf-8", "ignore").encode()
+        return cleaned.decode("cp1252", _C1_CONTROLS).encode()
     return line
 
 
-def _undo(line: bytes) -> bytes:
-    return _MOJIBAKE.sub(_once, line.decode()).encode()
+def _fix_mojibake(line: bytes) -> bytes:
+    return _MOJIBAKE.sub(_decode_once, line.decode()).encode()
 
 
-def _once(found: re.Match[str]) -> str:
+def _decode_once(found: re.Match[str]) -> str:
     try:
-        return found[0].encode("cp1252", _SLOPPY).decode()
+        return found[0].encode("cp1252", _C1_CONTROLS).decode()
     except UnicodeDecodeError:
         return found[0]

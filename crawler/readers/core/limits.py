@@ -1,4 +1,4 @@
-"""What reading one sample may cost, and the errors that end the reading of a member."""
+"""What reading one sample may cost, and the errors with which a reader ends the reading of a member."""
 
 from __future__ import annotations
 
@@ -7,43 +7,54 @@ from dataclasses import dataclass
 from data.errors import LimitReached, ReaderFailed
 
 HEAD = 65_536
-"""Bytes of a sample or member that decide its format."""
+"""A format is recognised by this many first bytes of a sample or member."""
 PIECE = 65_536
-"""Bytes that a reader takes at a time."""
+"""Bytes that a reader reads at a time."""
 MAX_NAME = 1024
+"""Characters that are kept of the name of a member."""
 MAX_PROBLEMS = 50
-# 262,144 cells are 1 MiB of offsets: with at most 2 MiB of values a frame stays under 4 MiB
+"""Problems that are reported for one member; further ones still mark it incomplete."""
+# Limits of one frame. 262,144 cells are 1 MiB of offsets: with at most 2 MiB of values a frame stays under 4 MiB.
 MAX_CELLS = 262_144
 MAX_ROWS = 4096
 MAX_VALUES = 2 * 2**20
 MAX_TEXT = 2**20
 MAX_FRAME = 4 * 2**20
-# rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes)
+# Rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes).
 MAX_GROWTH = 8
-# what begins like a packed file and is none may make its bytes be read so many times over
+# Bytes that look like the start of an embedded archive are read as that archive; those that it does not use are put back and
+# read again. At most REREAD_RATIO times as many bytes may be read again as there are outside of embedded archives; the first
+# REREAD_FLOOR bytes are always allowed.
 REREAD_RATIO, REREAD_FLOOR = 16, 64 * 2**20
-# a member below this size is never called a bomb, whatever its ratio
+# A member that decompresses to less than this is never reported as a decompression bomb, whatever its ratio.
 RATIO_FLOOR = 4 * 2**20
-# and so with all that is inside the sample together, inside a member of it, inside a member of that …: trees of small
-# bombs. An inner one ends first, so that what stands beside it is read.
+# The same for everything inside the sample together, inside a member of it, inside a member of that, and so on: a tree of
+# small bombs is one bomb. Inner floors are lower, so an inner bomb ends first and the members beside it are still read.
 TREE_FLOORS = tuple(size * 2**20 for size in (512, 128, 64, 32, 16))
-# the same for numbers of members, of which no format writes more than its bytes
+# The same for the number of members: no format stores more members than it has bytes.
 ENTRY_FLOORS = (32_000, 8000, 4000, 2000, 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the reading of one sample may cost.
+    """What the reading of one sample may cost. Every reader gets the same object.
+
+    The sandbox enforces `memory`, `cpu`, `wall` and `total_time`; `Output` enforces `max_output`, `max_entries` and the ratio
+    of a member's contents to its size. A reader enforces the rest where its format makes that necessary.
 
     Attributes:
-        memory: bytes of address space, beside what is held. cpu: seconds of processor time.
-        hold: bytes of a sample that a format with random access may keep in memory.
+        memory: bytes of address space for working, in addition to `hold`.
+        hold: bytes of a sample that a reader may keep in memory if its format needs random access.
+        cpu: seconds of processor time.
         wall: seconds in which the reader neither waits for input nor for its output to be taken.
-        total_time: seconds in all, waiting included, before the last byte was handed over.
-        max_output: bytes that containers may unpack to. max_entries: members at all depths.
-        max_depth: containers inside containers. max_ratio: unpacked bytes for one packed byte, through all layers, and
-        of all that is inside a member for one byte of it.
-        max_line: bytes of one line or record. max_columns: columns of one table.
+        total_time: seconds in all, including waiting, before the last byte was handed over.
+        max_output: bytes that all containers of the sample together may decompress to.
+        max_entries: members at all depths.
+        max_depth: containers inside containers.
+        max_ratio: decompressed bytes for one compressed byte, through all layers; and bytes of everything inside a member for
+            one byte of that member.
+        max_line: bytes of one line or record.
+        max_columns: columns of one table.
     """
 
     memory: int = 512 * 2**20
@@ -60,10 +71,12 @@ class Limits:
 
 
 class Damaged(ReaderFailed):
-    """The bytes of a container end or go wrong here; what was read before stays.
+    """The bytes of a member end early or are wrong. A reader raises it; what was read before stays.
+
+    Whoever called the reader reports it as a problem of the member and marks the member incomplete.
 
     Attributes:
-        code: one word for the problem frame.
+        code: of the problem, one word.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -72,10 +85,12 @@ class Damaged(ReaderFailed):
 
 
 class ContentsTooLarge(LimitReached):
-    """What is inside a member is far more than it can honestly hold; the member ends, and what follows it is read.
+    """The contents of a member are far larger than its size allows. That member ends, and what follows it is read.
+
+    `Output` raises it, and the function that began the member catches it.
 
     Attributes:
-        depth: of the member, as `Output.depth`.
+        depth: of the member, as `Output.depth` counts.
     """
 
     def __init__(self, sentence: str, depth: int) -> None:

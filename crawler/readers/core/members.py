@@ -1,4 +1,10 @@
-"""One module per container or format; here they are found by file, chosen by first bytes, and kept apart."""
+"""Reads samples and members: chooses the reader, reports what it could not read, and finds embedded archives.
+
+A sample is the outermost member. A container passes each file inside it to `read_member`. Archives also stand where no format
+has a place for them: behind the end of a file, between the members of an archive, in a picture, as base64 in a text. The
+byte pass sees nothing in compressed bytes, so all bytes that a reader does not use are searched, and archives found there
+are read as members too. Each format is left to its reader.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +22,25 @@ from crawler.readers.core.source import Source
 from data.errors import LimitReached, WireError
 
 PartEnd = Callable[[int], int]
-"""Where the part of a file ends that holds a place, or the place itself where no reader knows such a part."""
-# packed files that are members are known again by so many bytes, and then by a digest of all of them
-_KNOWN_BY, _MOST_KNOWN = 64, 10_000
-# larger ones are not taken into memory to see whether they are the same
-_COMPARED = 2**26
-# between values that are searched together: it is in no word
-_BETWEEN = b"\x02"
-_NEAR, _FOLLOWED = 4096, 100
+"""Where the part of a file ends that contains a place; the place itself if the reader knows no such part."""
+_ReadRest = Callable[[Source, Output, str, bool], None]
+# An archive that was read as a member is recognised by its first bytes, and then by a digest of all of it.
+_KNOWN_BY, _MAX_KNOWN = 64, 10_000
+# Larger archives are not taken into memory to see whether they are the same.
+_MAX_COMPARED = 2**26
+# stands between values that are searched together, because it is part of no word
+_BETWEEN_VALUES = b"\x02"
+_SHORT_HEAD, _MAX_FULL_HEADS = 4096, 100
 
 
 def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], limits: Limits) -> None:
-    """Read one sample to its end and send its frames, from the first `M` to `Z`, whatever the bytes are.
+    """Read one sample to its end and send its frames, from the first `M` to `Z`, whatever its bytes are.
 
     Raises:
-        WireError: only from `chunks` and `send`: there is nobody left to talk to.
+        WireError: only from `chunks` and `send`: the connection is closed.
     """
     out = Output(send, limits)
-    # a limit ends the whole sample; each open member has said so on the way out
+    # a limit ends the whole sample; every open member has reported it before the error arrives here
     try:
         read_member(Source(chunks), out)
     except LimitReached:
@@ -43,158 +50,25 @@ def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], l
 
 
 def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
-    """Read one member (or the sample itself) inside what is open: its frames from `M` to `E`.
+    """Read one member (or the sample itself) inside the open one, and send its frames from `M` to `E`.
 
-    Whatever its bytes do to a reader, the member ends with honest problems, and its bytes all went to the byte pass.
-    What stands behind the end of its format is examined as well: files behind it are members of it.
-
-    Raises:
-        LimitReached: the sample is over.
-        WireError: there is nobody left to talk to.
-    """
-    _member(source, out, pick, _rest)
-
-
-def read_embedded(
-    data: bytes | bytearray, source: Source, out: Output, taken: PartEnd = lambda at: at, at: int = 1
-) -> None:
-    """Read the packed files that begin somewhere in bytes in memory, as members of the open one.
+    Whatever its bytes do to a reader, the member ends, its problems are reported, and all of its bytes go to the byte pass. What
+    follows the end of its format is examined as well: files there become members of it.
 
     Args:
-        data: searched from `at` on.
-        source: what they are part of.
-        out: takes the members.
-        taken: where the part that holds a place ends, if a reader knows that part; else the place itself.
-        at: the first byte that is searched.
+        source: the bytes of the member.
+        out: takes the frames.
+        pick: chooses the reader.
+
+    Raises:
+        LimitReached: the sample has become too large; nothing more of it is read.
+        WireError: the connection is closed.
     """
-    finder = signatures.SignatureFinder(data)
-    place = finder.find(at)
-    while place is not None:
-        further = max(taken(place), _read_already(data, place, out))
-        if further <= place:
-            if not may_read_embedded(out):
-                return
-            inner = Source(_cut(data, place), "", source.amplification)
-            _member(inner, out, _choose_archive, None)
-            out.count_embedded(inner.position)
-            further = place + max(1, inner.position)
-        place = finder.find(further)
+    _read_one(source, out, pick, _read_rest)
 
 
-def read_embedded_in_values(columns: Iterable[Iterable[bytes]], source: Source, out: Output) -> None:
-    """Read the packed files that are written as text in values of a table that came from no text."""
-    watcher = EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out, raw=False)
-    watcher.feed(_BETWEEN.join(chain.from_iterable(columns)))
-    watcher.finish()
-
-
-def _cut(data: bytes | bytearray, start: int) -> Iterator[bytes]:
-    view = memoryview(data)
-    for at in range(start, len(view), 2**20):
-        yield bytes(view[at : at + 2**20])
-
-
-def _read_already(data: bytes | bytearray, at: int, out: Output) -> int:
-    """Where a packed file ends that was read as a member before, `at` if none begins there."""
-    known = out.known_archives.get(bytes(data[at : at + _KNOWN_BY]))
-    if known is None or blake2b(memoryview(data)[at : at + known[0]], digest_size=16).digest() != known[1]:
-        return at
-    return at + known[0]
-
-
-def may_read_embedded(out: Output) -> bool:
-    """Say that a packed file begins inside the open member; False if it is too deep to be read."""
-    if out.depth > out.limits.max_depth:
-        out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
-        return False
-    if not _within_reread_limit(out):
-        return False
-    out.problem_once("inside", "a packed file begins inside other bytes; it is examined by itself")
-    return True
-
-
-def _within_reread_limit(out: Output) -> bool:
-    """False, and said, where most of what begins like a packed file is none, and reading it would never end."""
-    if not out.may_try_embedded():
-        said = "too much in it begins like a packed file and is none; no more is tried"
-        out.problem_once("inside", said, incomplete=True)
-        return False
-    return True
-
-
-def _rest(source: Source, out: Output, kind: str, moved: bool) -> None:
-    """Examine what a reader left unread: files that follow, and packed files in what is none.
-
-    One follows the other without end in pictures of disks, so each is a member of what holds them all, not of the last.
-    """
-    goes_on = moved and kind != UNKNOWN and not out.end_unknown
-    if not moved and kind != UNKNOWN:
-        source.skip(1)
-    followed = 0
-    while True:
-        _over_zeros(source)
-        if goes_on:
-            if not source.peek(1):
-                return
-            if out.depth <= out.limits.max_depth:
-                out.problem_once("trailing", f"bytes follow the end of the {kind}; they are examined by themselves")
-        elif not signatures.skip_to_archive(source):
-            return
-        known = out.known_archives.get(source.peek(_KNOWN_BY))
-        if known is not None:
-            data = source.peek(known[0])
-            if _read_already(data, 0, out):
-                source.skip(known[0])
-                continue
-        if not (_within_reread_limit(out) if goes_on else may_read_embedded(out)):
-            return
-        followed += goes_on
-        # of very many that follow each other fewer bytes tell what each is
-        goes_on = read_file_here(source, out, choose if goes_on and followed < _FOLLOWED else _choose_archive)
-
-
-def _choose_archive(head: bytes, name: str) -> Reader | None:
-    """As `choose` where a packed file is known to begin: fewer bytes tell what it is, and there may be many of them."""
-    return choose(head[:_NEAR], name)
-
-
-def read_file_here(source: Source, out: Output, pick: Choice = _choose_archive) -> bool:
-    """Read what begins where the source stands as a member, as far as its format goes; at least a byte is taken.
-
-    Returns:
-        True if the end of the format was met, behind which the source then stands.
-    """
-    inner = Source(iter(source.piece, b""), "", source.amplification)
-    found = _member(inner, out, pick, None)
-    out.count_embedded(inner.position)
-    moved = inner.position > 0
-    source.put_back(inner.take_rest())
-    if not moved:
-        source.skip(1)
-    return moved and found
-
-
-@contextmanager
-def search_if_damaged(held: bytes | bytearray, source: Source, out: Output) -> Iterator[None]:
-    """Around the reading of a file in memory: if nothing can be made of it, packed files in it are read."""
-    try:
-        yield
-    except Damaged:
-        read_embedded(held, source, out)
-        raise
-
-
-def _over_zeros(source: Source) -> None:
-    """Read over what tapes, disks and some tools fill their last block with."""
-    while source.peek(1) == b"\0":
-        piece = source.piece()
-        source.step_back(len(piece.lstrip(b"\0")))
-
-
-def _member(
-    source: Source, out: Output, pick: Choice, rest: Callable[[Source, Output, str, bool], None] | None
-) -> bool:
-    """Read one member; without `rest` only so far as its format goes. True if the end of the format was met."""
+def _read_one(source: Source, out: Output, pick: Choice, read_rest: _ReadRest | None) -> bool:
+    """Read one member; without `read_rest` only as far as its format goes. True if the end of its format was reached."""
     head = source.peek(HEAD)
     reader = (pick(head, source.name) or fallback_reader()) if head else None
     kind = reader.FORMAT if reader is not None else EMPTY
@@ -203,15 +77,15 @@ def _member(
     depth = out.depth
     try:
         try:
-            _read_whole(source, out, reader, digest, rest)
+            _read_and_observe(source, out, reader, digest, read_rest)
         except ContentsTooLarge as error:
-            _close(out, depth)
+            _end_inner_members(out, depth)
             if error.depth < depth:
                 raise
-            # its own bytes are examined, and nothing more in them is opened
+            # its own bytes still go to the byte pass, and no more members are read inside it
             out.mark_end_unknown()
             out.problem("ratio", str(error), incomplete=True)
-            if rest is not None:
+            if read_rest is not None:
                 source.drain()
             else:
                 source.notify_observer()
@@ -223,96 +97,246 @@ def _member(
         raise
     ended = kind not in (UNKNOWN, EMPTY) and not out.end_unknown
     out.end(source.position)
-    if digest is not None and source.position <= _COMPARED and len(out.known_archives) < _MOST_KNOWN:
+    if digest is not None and source.position <= _MAX_COMPARED and len(out.known_archives) < _MAX_KNOWN:
         out.known_archives[head[:_KNOWN_BY]] = source.position, digest.digest()
     return ended
 
 
-def _read_whole(
-    source: Source,
-    out: Output,
-    reader: Reader | None,
-    digest: blake2b | None,
-    rest: Callable[[Source, Output, str, bool], None] | None,
+def _read_and_observe(
+    source: Source, out: Output, reader: Reader | None, digest: blake2b | None, read_rest: _ReadRest | None
 ) -> None:
-    """Have a member read, with what stands behind its format and what no reader took."""
-    watcher = _watcher(reader, source, out)
-    watch = source.observe if rest is not None else source.observe_read
-    watch(_observer(out, digest, watcher))
+    """Let the reader read, then examine the bytes behind its format and those that it left unread."""
+    search = _embedded_search(reader, source, out)
+    observe = source.observe if read_rest is not None else source.observe_read
+    observe(_observer(out, digest, search))
     if out.depth > out.limits.max_depth + 1:
-        out.problem("depth", f"more than {out.limits.max_depth} containers inside each other", incomplete=True)
+        sentence = f"it lies inside more than {out.limits.max_depth} containers and was not opened"
+        out.problem("depth", sentence, incomplete=True)
     elif reader is not None:
-        begun = source.position
-        _read(reader, source, out)
-        if rest is not None:
-            rest(source, out, reader.FORMAT, source.position > begun)
-        if watcher is not None:
-            watcher.finish()
-    if rest is not None:
+        began = source.position
+        _run_reader(reader, source, out)
+        if read_rest is not None:
+            read_rest(source, out, reader.FORMAT, source.position > began)
+        if search is not None:
+            search.finish()
+    if read_rest is not None:
         source.drain()
     else:
         source.notify_observer()
 
 
-def _watcher(reader: Reader | None, source: Source, out: Output) -> EmbeddedArchiveSearch | None:
-    """What looks for packed files in a format that is read without a thought of them; such a format says so."""
-    how = getattr(reader, "EMBEDDED_SEARCH", "")
-    if not how:
+def _embedded_search(reader: Reader | None, source: Source, out: Output) -> EmbeddedArchiveSearch | None:
+    """The search for embedded archives that the reader asks for with `EMBEDDED_SEARCH`."""
+    kinds = getattr(reader, "EMBEDDED_SEARCH", "")
+    if not kinds:
         return None
     return EmbeddedArchiveSearch(
-        lambda data: read_embedded(data, source, out, at=0), out, raw=how != "encoded", text=how != "raw"
+        lambda data: read_embedded(data, source, out, at=0), out, raw=kinds != "encoded", text=kinds != "raw"
     )
 
 
-def _observer(out: Output, digest: blake2b | None, watcher: EmbeddedArchiveSearch | None) -> Callable[[bytes], None]:
-    """What sees every byte of a member."""
+def _observer(out: Output, digest: blake2b | None, search: EmbeddedArchiveSearch | None) -> Callable[[bytes], None]:
+    """Takes every byte of the open member: for the byte pass, its digest and the search for embedded archives."""
     depth = out.depth
 
-    def give(data: bytes) -> None:
+    def count(data: bytes) -> None:
         if depth > 1:
             out.member_bytes(data, depth)
         else:
-            out.count_input(data)
+            out.budget.add_input(len(data))
 
-    if digest is None and watcher is None:
-        return give
+    if digest is None and search is None:
+        return count
 
     seen = 0
 
-    def all_of_them(data: bytes) -> None:
+    def observe(data: bytes) -> None:
         nonlocal seen
-        give(data)
+        count(data)
         seen += len(data)
-        if digest is not None and seen <= _COMPARED:
+        if digest is not None and seen <= _MAX_COMPARED:
             digest.update(data)
-        if watcher is not None and not out.is_closed(depth):
-            watcher.feed(data)
+        if search is not None and not out.budget.is_closed(depth):
+            search.feed(data)
 
-    return all_of_them
+    return observe
 
 
-def _read(reader: Reader, source: Source, out: Output) -> None:
+def _run_reader(reader: Reader, source: Source, out: Output) -> None:
+    """Let the reader read the source; any failure of it becomes a problem of the member."""
     depth = out.depth
+
+    def failed(code: str, sentence: str) -> None:
+        _end_inner_members(out, depth)
+        out.mark_end_unknown()
+        out.problem(code, sentence, incomplete=True)
+
     try:
         reader.read(source, out, out.limits)
     except (LimitReached, WireError):
         raise
     except Damaged as error:
-        _close(out, depth)
-        out.mark_end_unknown()
-        out.problem(error.code, str(error), incomplete=True)
+        failed(error.code, str(error))
     except MemoryError:
-        _close(out, depth)
-        out.mark_end_unknown()
-        out.problem("memory", "reading it needs more memory than the limit", incomplete=True)
-    except Exception as error:  # noqa: BLE001 - hostile bytes meet many libraries; its text may hold content
-        _close(out, depth)
-        out.mark_end_unknown()
-        out.problem("reader", f"the {reader.FORMAT} reader failed with {type(error).__name__}", incomplete=True)
+        failed("memory", "reading it takes more memory than the limit allows")
+    except Exception as error:  # noqa: BLE001 - hostile bytes reach many libraries; the error's text may hold content
+        failed("reader", f"the reader of {reader.FORMAT} failed with {type(error).__name__}")
 
 
-def _close(out: Output, depth: int) -> None:
-    """End the members that a failed reader left open."""
+def _end_inner_members(out: Output, depth: int) -> None:
+    """End the members that a failed reader left open inside the one at `depth`."""
     while out.depth > depth:
-        out.problem("reader", "reading ended inside this member", incomplete=True)
+        out.problem("reader", "reading ended in the middle of this member", incomplete=True)
         out.end(0)
+
+
+# --- embedded archives ------------------------------------------------------------------------------------------------
+
+
+def read_embedded(
+    data: bytes | bytearray, source: Source, out: Output, part_end: PartEnd = lambda at: at, at: int = 1
+) -> None:
+    """Search bytes in memory for archives and other files with a signature, and read them as members of the open one.
+
+    Args:
+        data: searched from `at` on.
+        source: which the data is part of.
+        out: takes the members.
+        part_end: tells which parts of the data the reader has read already; these are not searched.
+        at: the first byte that is searched; 1 if `data` is a whole file, whose own signature is not to be found.
+    """
+    finder = signatures.SignatureFinder(data)
+    place = finder.find(at)
+    while place is not None:
+        further = max(part_end(place), _known_archive_end(data, place, out))
+        if further <= place:
+            if not may_read_embedded(out):
+                return
+            inner = Source(_pieces(data, place), "", source.amplification)
+            _read_one(inner, out, _choose_archive, None)
+            out.budget.add_embedded(inner.position)
+            further = place + max(1, inner.position)
+        place = finder.find(further)
+
+
+def read_embedded_in_values(columns: Iterable[Iterable[bytes]], source: Source, out: Output) -> None:
+    """Read archives that are written as text (base64 and others) in values of a table that is stored in a binary format."""
+    search = EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out, raw=False)
+    search.feed(_BETWEEN_VALUES.join(chain.from_iterable(columns)))
+    search.finish()
+
+
+@contextmanager
+def search_if_damaged(held: bytes | bytearray, source: Source, out: Output) -> Iterator[None]:
+    """Around the reading of a file in memory: if the file proves damaged, archives embedded in it are read."""
+    try:
+        yield
+    except Damaged:
+        read_embedded(held, source, out)
+        raise
+
+
+def read_file_here(source: Source, out: Output, pick: Choice | None = None) -> bool:
+    """Read the file that begins at the current place of a source as a member, as far as its format goes.
+
+    The source then stands behind that file; at least one byte of it is read.
+
+    Args:
+        source: in which the file begins.
+        out: takes the member.
+        pick: chooses the reader; if not given, an archive is known to begin here.
+
+    Returns:
+        True if the end of the file's format was reached.
+    """
+    inner = Source(iter(source.piece, b""), "", source.amplification)
+    ended = _read_one(inner, out, pick or _choose_archive, None)
+    out.budget.add_embedded(inner.position)
+    moved = inner.position > 0
+    source.put_back(inner.take_rest())
+    if not moved:
+        source.skip(1)
+    return moved and ended
+
+
+def may_read_embedded(out: Output) -> bool:
+    """Report that an archive begins inside the open member; False if limits forbid to read it, which is reported instead."""
+    if out.depth > out.limits.max_depth:
+        sentence = f"an archive in it lies inside more than {out.limits.max_depth} containers and was not opened"
+        out.problem("depth", sentence, incomplete=True)
+        return False
+    if not _within_reread_limit(out):
+        return False
+    out.problem_once("inside", "an archive begins inside other bytes; it is examined as a member")
+    return True
+
+
+def _within_reread_limit(out: Output) -> bool:
+    """False, and reported, once most of what looks like an archive is none and reading it all would never end."""
+    if not out.budget.allows_embedded():
+        sentence = "the search for embedded archives in it was given up: too many false archive signatures"
+        out.problem_once("inside", sentence, incomplete=True)
+        return False
+    return True
+
+
+def _choose_archive(head: bytes, name: str) -> Reader | None:
+    """As `choose`, from fewer bytes: an archive is known to begin here, and there may be many of them."""
+    return choose(head[:_SHORT_HEAD], name)
+
+
+def _known_archive_end(data: bytes | bytearray, at: int, out: Output) -> int:
+    """Where the archive that begins at `at` ends, if it was read as a member before; otherwise `at`."""
+    known = out.known_archives.get(bytes(data[at : at + _KNOWN_BY]))
+    if known is None or blake2b(memoryview(data)[at : at + known[0]], digest_size=16).digest() != known[1]:
+        return at
+    return at + known[0]
+
+
+def _pieces(data: bytes | bytearray, start: int) -> Iterator[bytes]:
+    view = memoryview(data)
+    for at in range(start, len(view), 2**20):
+        yield bytes(view[at : at + 2**20])
+
+
+# --- what follows the end of a format ---------------------------------------------------------------------------------
+
+
+def _read_rest(source: Source, out: Output, kind: str, moved: bool) -> None:
+    """Examine what a reader left unread: files that follow each other, and archives in bytes of no known format.
+
+    In images of disks such files follow each other without end. So each becomes a member of the file that holds them all,
+    not of the file before it.
+
+    Args:
+        source: stands where the reader stopped.
+        out: takes the members.
+        kind: format of the open member.
+        moved: the reader read at least one byte.
+    """
+    # at the end of a format a file of any format may begin; elsewhere only archives are searched for
+    at_end = moved and kind != UNKNOWN and not out.end_unknown
+    if not moved and kind != UNKNOWN:
+        source.skip(1)
+    followed = 0
+    while True:
+        source.skip_zeros()
+        if at_end:
+            if not source.peek(1):
+                return
+            if out.depth <= out.limits.max_depth:
+                sentence = f"bytes follow the end of the {kind} file; they are examined as files of their own"
+                out.problem_once("trailing", sentence)
+        elif not signatures.skip_to_archive(source):
+            return
+        known = out.known_archives.get(source.peek(_KNOWN_BY))
+        if known is not None:
+            data = source.peek(known[0])
+            if _known_archive_end(data, 0, out):
+                source.skip(known[0])
+                continue
+        if not (_within_reread_limit(out) if at_end else may_read_embedded(out)):
+            return
+        followed += at_end
+        # once very many files have followed each other, fewer bytes decide the format of each
+        at_end = read_file_here(source, out, choose if at_end and followed < _MAX_FULL_HEADS else None)

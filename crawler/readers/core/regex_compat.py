@@ -1,7 +1,7 @@
-"""Regular expressions whose repeated groups give nothing back, on every Python that we run on.
+"""Compiles regular expressions with possessive repetitions correctly on every Python that we run on.
 
-Before 3.11.5 a possessive repetition of a group with a choice inside matches wrongly (gh-106052), and Debian 12 has
-3.11.2. There the same is said by an atomic group, which takes more memory: as many marks as there are repetitions.
+Before Python 3.11.5 a possessive repetition of a group with alternatives matches wrongly (gh-106052), and Debian 12 has
+3.11.2. There the repetition is written as an atomic group instead, which takes more memory: one mark for each repetition.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ SOUND = sys.version_info >= (3, 11, 5)
 
 
 def possessive(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """As `re.compile`."""
+    """As `re.compile`, for patterns with possessive repetitions of groups."""
     return re.compile(pattern if SOUND else atomic(pattern), flags)
 
 
 def atomic(pattern: AnyStr) -> AnyStr:
-    """`(?>(…)*)` for each `(…)*+` of a pattern; repetitions of single characters stay as they are."""
+    """The pattern with `(?>(…)*)` for each `(…)*+`; possessive repetitions of single characters stay as they are."""
     if isinstance(pattern, bytes):
         return _atomic(pattern.decode("latin-1")).encode("latin-1")
     return _atomic(pattern)
@@ -30,7 +30,7 @@ _QUANTIFIER = re.compile(r"([*+?]|\{\d*,?\d*\})(\+?)")
 
 def _atomic(pattern: str) -> str:
     made: list[str] = []
-    # where in `made` the groups begin that are open
+    # where in `made` the open groups begin
     opened: list[int] = []
     at = 0
     while at < len(pattern):
@@ -54,9 +54,9 @@ def _atomic(pattern: str) -> str:
 
 
 def _set_end(pattern: str, at: int) -> int:
-    """The place behind the set of characters that begins at `at`."""
+    """The place behind the character class that begins at `at`."""
     at += 2 if pattern.startswith("[^", at) else 1
-    # a bracket that stands first means itself
+    # a bracket in the first place is a character of the class
     at += pattern.startswith("]", at)
     while pattern[at] != "]":
         at += 2 if pattern[at] == "\\" else 1

@@ -1,4 +1,4 @@
-"""The bytes of a sample or member, read once from front to back."""
+"""The bytes of a sample or member, which a reader reads once from front to back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged
 class Source:
     """The bytes of one sample or member, read once from front to back.
 
-    Damage met on the way ends the stream and is kept in `damage`: readers see a short source and need not care.
+    A reader gets one and mostly needs four methods: `peek` to look ahead, `piece` or `read` to take bytes, and `read_all` if its
+    format needs random access. Bytes that a reader leaves unread are examined after it: they count as following the end of its
+    format.
+
+    If the container of a member is damaged, the stream ends there and the error is kept in `damage`. Whoever began the
+    member reports it; a reader sees a shorter source and need not check for it.
+
+    To read a member, a reader wraps the member's bytes in a new `Source`, gives it its own `amplification` and passes it to
+    `members.read_member`.
 
     Args:
-        chunks: the bytes in order, any cut.
-        name: as the container says it, '' for the sample itself.
-        amplification: how many bytes one byte of the whole sample has become here so far.
+        chunks: the bytes in order, in pieces of any size.
+        name: of the member as the container stores it; '' for the sample itself.
+        amplification: returns how many bytes one byte of the whole sample has become in this source so far.
     """
 
     def __init__(
@@ -26,44 +34,118 @@ class Source:
         self.damage: Damaged | None = None
         self.amplification = amplification
         self._chunks = chunks
+        # fetched bytes: those before `_at` were read, those behind it were not
         self._data = b""
         self._at = 0
-        self._watch: Callable[[bytes], None] | None = None
-        self._taken: Callable[[bytes], None] | None = None
-        self._told = 0
+        self._on_fetch: Callable[[bytes], None] | None = None
+        self._on_read: Callable[[bytes], None] | None = None
+        # where the bytes begin that were read and not yet passed to `_on_read`
+        self._reported = 0
 
     @property
     def position(self) -> int:
-        """Bytes that were read so far."""
+        """Number of bytes read so far."""
         return self.bytes - (len(self._data) - self._at)
 
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes without reading them; fewer only at the end."""
+        if len(self._data) - self._at < size:
+            parts = [self._data[self._at :]]
+            have = len(parts[0])
+            while have < size and (chunk := self._fetch()):
+                parts.append(chunk)
+                have += len(chunk)
+            self.notify_observer()
+            self._data, self._at, self._reported = b"".join(parts), 0, 0
+        return self._data[self._at : self._at + size]
+
+    def read(self, size: int) -> bytes:
+        """Read the next `size` bytes; fewer only at the end."""
+        data = self.peek(size)
+        self._at += len(data)
+        return data
+
+    def piece(self, size: int = PIECE) -> bytes:
+        """Read the next bytes, at least one and at most `size`, without copying more than needed; empty only at the end."""
+        if self._at >= len(self._data):
+            self.notify_observer()
+            self._data, self._at, self._reported = self._fetch(), 0, 0
+        data = self._data[self._at : self._at + size]
+        self._at += len(data)
+        return data
+
+    def step_back(self, size: int) -> None:
+        """Make the last `size` bytes of the last `read` or `piece` unread again; no other call may come between."""
+        self._at -= size
+
+    def skip(self, size: int) -> int:
+        """Read over `size` bytes and return how many there were."""
+        left = size
+        while left and (piece := self.piece(min(left, PIECE))):
+            left -= len(piece)
+        return size - left
+
+    def skip_zeros(self) -> None:
+        """Skip the zero bytes with which tapes, disks and some tools fill the last block of a file."""
+        while self.peek(1) == b"\0":
+            piece = self.piece()
+            self.step_back(len(piece.lstrip(b"\0")))
+
+    def read_all(self, limit: int) -> bytearray:
+        """Read everything that is left into memory, for formats that need random access.
+
+        If the stream ends in damage, the bytes before it are returned and the error stays in `damage`.
+
+        Raises:
+            Damaged: more than `limit` bytes are left. The rest of them is left to the byte pass.
+        """
+        held = bytearray()
+        while piece := self.piece(2**20):
+            held += piece
+            if len(held) > limit:
+                raise Damaged("size", f"this format has to be read in memory as a whole, and exceeds {limit} bytes")
+        return held
+
+    def drain(self) -> None:
+        """Read everything that is left, so that an observer sees every byte."""
+        while self.piece(2**20):
+            pass
+
+    # --- for `members`, and for containers that read a part of their bytes as a member -------------------------------
+
     def observe(self, observer: Callable[[bytes], None]) -> None:
-        """Hand every byte to the observer once, in order, those already peeked at included."""
-        self._watch = observer
+        """Pass every byte to `observer` once and in order, as soon as it is fetched; bytes peeked at before come first."""
+        self._on_fetch = observer
         if self._at < len(self._data):
             observer(self._data[self._at :])
 
     def observe_read(self, observer: Callable[[bytes], None]) -> None:
-        """Hand every byte to the observer that is read, and none that is peeked at alone; `take_rest` hands on the last."""
-        self._taken, self._told = observer, self._at
+        """Pass every byte that is read to `observer`, and no byte that is only peeked at.
+
+        Call `notify_observer` or `take_rest` at the end, which pass on the last bytes.
+        """
+        self._on_read, self._reported = observer, self._at
 
     def notify_observer(self) -> None:
-        """Hand on what was read since the last time to who watches that; it cannot be gone back over any more."""
-        if self._taken is not None and self._told < self._at:
-            self._taken(self._data[self._told : self._at])
-            self._told = self._at
+        """Pass the bytes that were read since the last time to the observer of `observe_read`.
+
+        `step_back` must not go behind this place afterwards.
+        """
+        if self._on_read is not None and self._reported < self._at:
+            self._on_read(self._data[self._reported : self._at])
+            self._reported = self._at
 
     def take_rest(self) -> bytes:
-        """What was fetched and not read; the source is over."""
+        """Return the bytes that were fetched and not read. The source is not used any more."""
         self.notify_observer()
-        data, self._data, self._at, self._told = self._data[self._at :], b"", 0, 0
+        data, self._data, self._at, self._reported = self._data[self._at :], b"", 0, 0
         self.bytes -= len(data)
         return data
 
     def put_back(self, data: bytes) -> None:
-        """Put back bytes that were read last, in whatever pieces; whoever watches does not see them again."""
+        """Make bytes that were read last unread again, however many; observers do not see them a second time."""
         self.notify_observer()
-        self._data, self._at, self._told = data + self._data[self._at :], 0, 0
+        self._data, self._at, self._reported = data + self._data[self._at :], 0, 0
 
     def _fetch(self) -> bytes:
         if self.damage is not None:
@@ -72,66 +154,9 @@ class Source:
             for chunk in self._chunks:
                 if chunk:
                     self.bytes += len(chunk)
-                    if self._watch is not None:
-                        self._watch(chunk)
+                    if self._on_fetch is not None:
+                        self._on_fetch(chunk)
                     return chunk
         except Damaged as error:
             self.damage = error
         return b""
-
-    def peek(self, size: int) -> bytes:
-        """Up to `size` of the next bytes, which stay to be read; fewer only at the end."""
-        if len(self._data) - self._at < size:
-            parts = [self._data[self._at :]]
-            have = len(parts[0])
-            while have < size and (chunk := self._fetch()):
-                parts.append(chunk)
-                have += len(chunk)
-            self.notify_observer()
-            self._data, self._at, self._told = b"".join(parts), 0, 0
-        return self._data[self._at : self._at + size]
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end."""
-        data = self.peek(size)
-        self._at += len(data)
-        return data
-
-    def piece(self, size: int = PIECE) -> bytes:
-        """The next bytes, at most `size` and at least one; empty only at the end."""
-        if self._at >= len(self._data):
-            self.notify_observer()
-            self._data, self._at, self._told = self._fetch(), 0, 0
-        data = self._data[self._at : self._at + size]
-        self._at += len(data)
-        return data
-
-    def step_back(self, size: int) -> None:
-        """Step back over the last `size` bytes of the piece that was read last."""
-        self._at -= size
-
-    def skip(self, size: int) -> int:
-        """Read over `size` bytes; how many there were."""
-        left = size
-        while left and (piece := self.piece(min(left, PIECE))):
-            left -= len(piece)
-        return size - left
-
-    def read_all(self, limit: int) -> bytearray:
-        """All that is left, in memory, for formats that must be read in any order.
-
-        Raises:
-            Damaged: there is more than `limit` bytes; the rest is left to the byte pass. Where the stream is cut by
-                damage, what came is given and the damage stays in `damage`.
-        """
-        held = bytearray()
-        while piece := self.piece(2**20):
-            held += piece
-            if len(held) > limit:
-                raise Damaged("size", f"its format needs all of it in memory, and it is larger than {limit} bytes")
-        return held
-
-    def drain(self) -> None:
-        """Take what is left, so that whoever watches sees every byte."""
-        while self.piece(2**20):
-            pass

@@ -1,4 +1,4 @@
-"""The codings in which mail carries bytes as text, undone piece by piece, whatever is wrong with them."""
+"""Decodes base64 and quoted-printable piece by piece, whatever is wrong with them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ _PIECE = 2**16
 
 
 class Base64Decoder:
-    """Undoes base64; `strange` counts characters that do not belong to it and were left out."""
+    """Decodes base64, with - and _ for + and / as well.
+
+    Attributes:
+        skipped: number of characters that do not belong to base64 and were skipped.
+    """
 
     def __init__(self) -> None:
-        self.strange = 0
+        self.skipped = 0
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes of the next characters, in fours; padding ends nothing, for pieces may be put behind each other."""
+        """Decode the next characters. After padding it goes on, because encoded files may follow each other."""
         whole = b"".join(_NOT_BASE64.split(data.translate(_URL_SAFE, b"\r\n \t=")))
-        self.strange += len(data.translate(None, b"\r\n \t=")) - len(whole)
+        self.skipped += len(data.translate(None, b"\r\n \t=")) - len(whole)
         ends = data.find(b"=") >= 0
         whole = self._held + whole
         size = len(whole) & ~3
@@ -30,20 +34,20 @@ class Base64Decoder:
         return decoded + self.finish() if ends else decoded
 
     def finish(self) -> bytes:
-        """The bytes of characters that make no whole four."""
+        """Decode the last characters, which are fewer than four."""
         held, self._held = self._held, b""
         return binascii.a2b_base64(held + b"=" * (4 - len(held))) if len(held) > 1 else b""
 
 
 def decode_base64_lines(lines: Iterable[bytes], coder: Base64Decoder) -> Iterator[bytes]:
-    """The bytes behind lines of base64."""
+    """Decode lines of base64."""
     for block in _blocks(lines):
         yield coder.feed(block)
     yield coder.finish()
 
 
 def decode_quoted_printable(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes behind whole lines of quoted-printable; what is no code stays as it is."""
+    """Decode whole lines of quoted-printable; characters that are not encoded stay as they are."""
     for block in _blocks(lines):
         yield binascii.a2b_qp(block)
 

@@ -1,7 +1,7 @@
-"""What no reader claims: read over up to a packed file that begins inside it; everything else is left to the byte pass.
+"""Files that no reader recognises: archives inside them are found, everything else is left to the byte pass.
 
-Whoever opens a zip looks for its end, not for its beginning: a picture, a program or three bytes in front hide it from a
-look at the first bytes, and from nobody else.
+Programs that open a zip search for its end, not for its beginning. So a zip behind a picture, a program or three stray
+bytes can be opened by anybody, although its first bytes do not show it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from crawler.readers.core.signatures import skip_to_archive
 from crawler.readers.core.source import Source
 
 FORMAT = UNKNOWN
-# what stands there as it is is found by reading
+# archives as they are, not encoded, are found by `read`
 EMBEDDED_SEARCH = "encoded"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Never: it is taken where nobody else is."""
+    """Always 0: it is used when no other reader recognises a file."""
     return 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
-    """Read over what is unknown; what begins inside it is told and read by whoever asked."""
+    """Read on to the first archive, which the caller then reads as a member."""
     skip_to_archive(source)

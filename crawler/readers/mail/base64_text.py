@@ -45,5 +45,5 @@ def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 -
     coder = Base64Decoder()
     name = re.sub(r"\.(?:b64|base64|txt)$", "", source.name)
     read_member(Source(decode_base64_lines(utf8_pieces(source), coder), name, source.amplification), out)
-    if coder.strange:
+    if coder.skipped:
         out.problem("base64", "characters that are not base64 stand in it; they were left out")

@@ -15,7 +15,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 
-from crawler.readers.core.charsets import decoder, is_plain
+from crawler.readers.core.charsets import decoder, is_recognised
 from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.encoding import as_utf8, is_text, repair, utf8_pieces
 from crawler.readers.core.limits import PIECE, Limits
@@ -140,9 +140,9 @@ def _entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes])
         read_member(member, out)
     else:
         member.drain()
-    if coder.strange:
+    if coder.skipped:
         # so many may be a packed file that stands there as it is
-        lost = coder.strange >= _PACKED
+        lost = coder.skipped >= _PACKED
         out.problem("base64", "a part has characters that are not base64; they were left out", incomplete=lost)
 
 
@@ -215,7 +215,7 @@ def _decoded(message: Message, body: _Body, coder: Base64Decoder, out: Output) -
     if decode is None and charset in _MARKED:
         decode = codecs.getincrementaldecoder(charset)("replace").decode
     if decode is None:
-        yield from pieces if is_plain(charset) else _told(pieces, out)
+        yield from pieces if is_recognised(charset) else _told(pieces, out)
         return
     for piece in pieces:
         yield decode(piece, False).encode("utf-8", "replace")

@@ -329,7 +329,7 @@ def test_a_long_word_is_never_taken_for_short_ones(lead, word):
 def test_text_that_is_passed_over_quickly_hides_no_packed_file_at_any_place(row: bytes, way: str) -> None:
     packed = gzip.compress(b"Dupont;1975;x@y.fr", mtime=0)
     written = WRITTEN.get(way, lambda data: data)(packed)
-    near, size = embedded_archives._NEAR, 2 * embedded_archives._NEAR + 4096
+    near, size = embedded_archives._TEST_SIZE, 2 * embedded_archives._TEST_SIZE + 4096
     filler = row * (3 * size // len(row) + 1)
     for begin in [border + by for border in (size, size + near, 2 * size) for by in (-61, -41, -36, -33, -3, 0, 7)]:
         data = filler[:begin] + b"\n" + written + b"\n" + filler[: 3 * size - begin]
@@ -345,9 +345,9 @@ def test_a_table_is_passed_over_quickly() -> None:
     watcher = embedded_archives.EmbeddedArchiveSearch(lambda _: None, Output(lambda *_: None, Limits()))
     table = b"Dupont;Jean;0612345678;jean.dupont@example.fr;275036912345678;20 % et 3 & 4\n" * 1000
     watcher.feed(table)
-    assert watcher._is_calm(table)
-    assert not watcher._is_calm(table + b"A" * 48 + table)
-    assert not watcher._is_calm(table + b"PK\x03\x04" + table)
+    assert watcher._holds_nothing(table)
+    assert not watcher._holds_nothing(table + b"A" * 48 + table)
+    assert not watcher._holds_nothing(table + b"PK\x03\x04" + table)
 
 
 @pytest.mark.parametrize("kind", ["7z", "docx", "rar"])

@@ -125,4 +125,4 @@ def test_base64_is_undone_however_it_is_cut() -> None:
         coder = Base64Decoder()
         parts = [coder.feed(data[at : at + size]) for at in range(0, len(data), size)]
         assert b"".join([*parts, coder.finish()]) == TABLE * 2
-        assert coder.strange == 0
+        assert coder.skipped == 0
