@@ -1,4 +1,4 @@
-"""Hostile pages, mail and mailboxes, each with the canary outside of what is damaged; made as in `hostile`."""
+"""Hostile pages, mail and mailboxes; each has the canary outside of the damaged part. They are made as in `hostile`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MAKERS: dict[str, Callable[[random.Random], Hostile]] = {}
 
 
 def hostile_text(name: str, seed: int = 0) -> Hostile:
-    """The sample of this name; the seed moves the noise inside."""
+    """The sample of this name; the seed determines the random bytes inside."""
     return MAKERS[name](random.Random(f"{seed}-{name}"))
 
 
-def _made(maker: Callable[[random.Random], Hostile]) -> Callable[[random.Random], Hostile]:
+def _register(maker: Callable[[random.Random], Hostile]) -> Callable[[random.Random], Hostile]:
     MAKERS[maker.__name__] = maker
     return maker
 
@@ -64,28 +64,28 @@ for _name, _body in {
     _simple(_name, _body)
 
 
-@_made
+@_register
 def nul_in_a_page(random_: random.Random) -> Hostile:
     return Hostile("NUL in a page", b"<html><p>a\0b</p>\0" + _ROW.encode() + b"\0</html>" + b" " * 600, complete=True)
 
 
-@_made
-def noise_in_a_page(random_: random.Random) -> Hostile:
+@_register
+def random_markup_in_a_page(random_: random.Random) -> Hostile:
     letters = bytes(random_.choice(b"<>\"'=/-!&;# abct") for _ in range(100_000))
-    return Hostile("noise in a page", b"<html><body>" + letters + b"'\">-->" + _ROW.encode(), complete=True)
+    return Hostile("random markup in a page", b"<html><body>" + letters + b"'\">-->" + _ROW.encode(), complete=True)
 
 
 # --- mail --------------------------------------------------------------------------------------------------------
 
 
-@_made
+@_register
 def deep_multiparts(random_: random.Random) -> Hostile:
     parts = [b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (at, at) for at in range(3000)]
     whole = _HEAD + b"Content-Type: multipart/mixed; boundary=out\n\n--out\n" + b"".join(parts)
     return Hostile("deep multiparts", whole + b"\n--out\n" + _CANARY_PART + b"\n--out--\n", complete=True)
 
 
-@_made
+@_register
 def messages_in_messages(random_: random.Random) -> Hostile:
     inner = _HEAD + b"Content-Type: message/rfc822\n\n"
     whole = _HEAD + b"Content-Type: multipart/mixed; boundary=out\n\n--out\n" + _CANARY_PART + b"\n--out\n"
@@ -93,24 +93,24 @@ def messages_in_messages(random_: random.Random) -> Hostile:
                    frozenset({"depth"}))  # fmt: skip
 
 
-@_made
+@_register
 def one_boundary_for_all(random_: random.Random) -> Hostile:
     part = b"Content-Type: multipart/mixed; boundary=x\n\n--x\n"
     return Hostile("one boundary for all", _HEAD + part * 500 + _CANARY_PART + b"\n--x--\n", complete=True)
 
 
-@_made
+@_register
 def an_empty_boundary(random_: random.Random) -> Hostile:
     part = b'Content-Type: multipart/mixed; boundary=""\n\n--\n'
     return Hostile("an empty boundary", _HEAD + part + f"Dupont {CANARY}\n".encode(), complete=True)
 
 
-@_made
+@_register
 def endless_headers(random_: random.Random) -> Hostile:
     return Hostile("endless headers", _HEAD + b"X-A: b\n" * 200_000 + f"\nDupont {CANARY}\n".encode(), complete=True)
 
 
-@_made
+@_register
 def a_header_that_is_a_bomb(random_: random.Random) -> Hostile:
     subject = b"Subject: " + b"=?utf-8?b?" * 5000 + b"=?" * 20_000 + b"\n"
     disposition = b"Content-Disposition: attachment" + b"; filename*0*=utf-8''%ff" * 3000 + b"\n"
@@ -120,20 +120,20 @@ def a_header_that_is_a_bomb(random_: random.Random) -> Hostile:
     )
 
 
-@_made
+@_register
 def a_hundred_thousand_parts(random_: random.Random) -> Hostile:
     whole = _HEAD + b"Content-Type: multipart/mixed; boundary=x\n\n--x\n" + _CANARY_PART + b"\n--x\n\na\n" * 20_000
     return Hostile("many parts", whole, frozenset({"limit"}), limits=Limits(max_entries=5000))
 
 
-@_made
+@_register
 def base64_without_lines(random_: random.Random) -> Hostile:
     body = base64.b64encode(b"x " * 300_000 + CANARY.encode())
     head = b"Content-Transfer-Encoding: base64\nContent-Type: text/plain\n\n"
     return Hostile("base64 without lines", _HEAD + head + body, complete=True)
 
 
-@_made
+@_register
 def base64_with_holes(random_: random.Random) -> Hostile:
     body = base64.encodebytes(b"x" * 5700 + f" Dupont {CANARY} ".encode() + b"y" * 5700)
     broken = b"!!!!\n" + body[:3000] + b"\xff\xfe====" + body[3000:]
@@ -141,7 +141,7 @@ def base64_with_holes(random_: random.Random) -> Hostile:
     return Hostile("base64 with holes", _HEAD + head + broken, frozenset({"base64"}), complete=True)
 
 
-@_made
+@_register
 def a_cut_attachment(random_: random.Random) -> Hostile:
     data = make_zip({"people.csv": f"nom;mail\nDupont;{CANARY}\n".encode() * 50, "z.bin": random_.randbytes(9000)})
     whole = _HEAD + b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: application/zip\n"
@@ -152,7 +152,7 @@ def a_cut_attachment(random_: random.Random) -> Hostile:
     )
 
 
-@_made
+@_register
 def a_mailbox_of_separators(random_: random.Random) -> Hostile:
     line = b"From a@b.example Wed Mar 12 10:00:00 1975\n"
     return Hostile(
@@ -162,14 +162,14 @@ def a_mailbox_of_separators(random_: random.Random) -> Hostile:
     )
 
 
-@_made
+@_register
 def a_mailbox_with_an_endless_line(random_: random.Random) -> Hostile:
     line = b"From a@b.example Wed Mar 12 10:00:00 1975\n"
     body = b"From " + b"x" * 3_000_000 + b"\n\n" + line + _HEAD + f"\nDupont {CANARY}\n".encode()
     return Hostile("a mailbox with an endless line", line + _HEAD + b"\n" + body, complete=True)
 
 
-@_made
+@_register
 def base64_in_base64(random_: random.Random) -> Hostile:
     data = f"Dupont {CANARY} de la rue\n".encode() * 20
     for _ in range(12):

@@ -1,4 +1,7 @@
-"""A file written as base64 and nothing else, as pastes hold archives; what stands behind it goes back to the registry."""
+"""Reads a file that holds base64 and nothing else, which is how pastes contain archives.
+
+The decoded bytes are a member, whose reader the registry chooses.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from crawler.readers.core.transfer_encodings import Base64Decoder, decode_base64
 FORMAT = "base64"
 EMBEDDED_SEARCH = "raw"
 
-_MIN = 64
+_MIN_SIZE = 64
 _LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")
 _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n"])
-_ODD = re.compile(rb"[^A-Za-z0-9+/=_\-\s]")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=_\-\s]")
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure where lines of one length are base64 of something that a reader knows."""
+    """Confidence that the sample is base64: high if lines of one length decode to a format that a reader recognises."""
     text = as_utf8(head)
-    if len(text) < _MIN or _ODD.search(text[:4096]):
+    if len(text) < _MIN_SIZE or _NOT_BASE64.search(text[:4096]):
         return 0.0
     lines = text.strip().split(b"\n")
     widths = {len(line) for line in lines[:-1]}
@@ -34,16 +37,16 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     reader = choose(decoded, "")
     if reader is None:
         return 0.0
-    # words of nothing but letters are base64 of noise, which may pass for text in some encoding
+    # ordinary words are valid base64 too; they decode to random bytes, which may pass for text in some encoding
     plain = as_utf8(decoded)
-    noise = len(plain.translate(None, _PRINTABLE))
-    return 0.95 if noise * 8 < len(plain) or reader.FORMAT not in ("text", "delimited") else 0.0
+    unprintable = len(plain.translate(None, _PRINTABLE))
+    return 0.95 if unprintable * 8 < len(plain) or reader.FORMAT not in ("text", "delimited") else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
-    """Give out what stands behind it as a member."""
-    coder = Base64Decoder()
+    """Output the decoded bytes as a member."""
+    base64_decoder = Base64Decoder()
     name = re.sub(r"\.(?:b64|base64|txt)$", "", source.name)
-    read_member(Source(decode_base64_lines(utf8_pieces(source), coder), name, source.amplification), out)
-    if coder.skipped:
-        out.problem("base64", "characters that are not base64 stand in it; they were left out")
+    read_member(Source(decode_base64_lines(utf8_pieces(source), base64_decoder), name, source.amplification), out)
+    if base64_decoder.skipped:
+        out.problem("base64", "the file has characters that are not base64; they were skipped")

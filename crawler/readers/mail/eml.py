@@ -1,7 +1,7 @@
-"""Mail messages (RFC 5322, MIME, MHTML): headers as text, every body and attachment as a member, streamed.
+"""Reads mail messages (RFC 5322, MIME, MHTML): headers become text, every body and attachment a member.
 
-Only headers are parsed as a whole, by the standard library; bodies flow by line for line, so that memory stays small
-however large an attachment is, and damage costs the part that it hit.
+The standard library parses only the headers. Bodies are streamed line by line, so that memory stays small however large
+an attachment is, and damage affects only the part in which it occurs.
 """
 
 from __future__ import annotations
@@ -28,39 +28,42 @@ FORMAT = "eml"
 
 MAX_HEADERS = 2**18
 MAX_LINE = 2**16
-# boundaries inside boundaries; real mail has four
+# multiparts inside each other; real mail has up to four
 _MAX_NESTED = 32
 _MAX_NAME = 255
-# no packed file is shorter
-_PACKED = 24
+# the size of the shortest archive or compressed file
+_MIN_ARCHIVE = 24
 
 _FIELD = re.compile(rb"(?:[!-9;-~]{1,76}[ \t]*:.*\n(?:[ \t].*\n)*)", re.MULTILINE)
-_USUAL = frozenset(
+_MAIL_FIELDS = frozenset(
     {b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"received", b"return-path", b"reply-to"}
     | {b"content-type", b"delivered-to", b"dkim-signature", b"cc", b"sender", b"content-transfer-encoding"}
 )
-# what a reader inside its walls can no longer look up in files
-_CHARSETS = "ascii utf-8 utf-7 utf-16 utf-16-le utf-16-be latin-1 iso8859-2 iso8859-15 cp1250 cp1251 cp1252 cp850 cp437 mac-roman"
-# the standard library reads encoded words with the last of them
+_CHARSETS = (
+    "ascii utf-8 utf-7 utf-16 utf-16-le utf-16-be latin-1 iso8859-2 iso8859-15 cp1250 cp1251 cp1252 cp850 cp437"
+    " mac-roman"
+)
+# the standard library needs the last of these to decode encoded words
 _CODECS = f"{_CHARSETS} koi8-r raw-unicode-escape"
-_MARKED = ("utf-16", "utf-16-le", "utf-16le", "utf-16-be", "utf-16be")
+_UTF16 = ("utf-16", "utf-16-le", "utf-16le", "utf-16-be", "utf-16be")
+# load the codecs now: a sandboxed reader cannot open files
 for _name in _CODECS.split():
     codecs.lookup(_name)
 
 
 def sniff(head: bytes, name: str) -> float:
-    """Sure where the first lines are fields of which several are those of mail."""
+    """Confidence that the sample is mail: high if it begins with header fields, several of which are usual in mail."""
     text = as_utf8(head).lstrip(b"\n")
     if not is_text(text):
         return 0.0
     fields = 0
-    usual = set()
+    names = set()
     at = 0
     while fields < 40 and (found := _FIELD.match(text, at)):
         fields += 1
         at = found.end()
-        usual.add(found[0].partition(b":")[0].strip().lower())
-    usual &= _USUAL
+        names.add(found[0].partition(b":")[0].strip().lower())
+    usual = names & _MAIL_FIELDS
     if fields < 2 or not usual & {
         b"from",
         b"received",
@@ -76,29 +79,29 @@ def sniff(head: bytes, name: str) -> float:
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
-    """Give out the headers as text and the parts as members."""
+    """Output the headers as text and the parts as members."""
     lines = _Lines(source, EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out))
-    _entity(lines, out, source, [])
-    lines.rest()
-    lines.beside.finish()
+    _read_entity(lines, out, source, [])
+    lines.search_rest()
+    lines.search.finish()
 
 
 class _Lines:
-    """Lines with their ends, one of which can be given back; those that are too long come in pieces.
+    """Reads lines with their line ends; one line can be put back, and a line that is too long comes in pieces.
 
     Attributes:
-        beside: looks through lines that are no part's.
+        search: looks for embedded archives in the lines that belong to no part.
     """
 
-    def __init__(self, source: Source, beside: EmbeddedArchiveSearch) -> None:
-        self.beside = beside
+    def __init__(self, source: Source, search: EmbeddedArchiveSearch) -> None:
+        self.search = search
         self._pieces = utf8_pieces(source) if source.peek(2) in (b"\xff\xfe", b"\xfe\xff") else iter(source.piece, b"")
         self._data = b""
         self._at = 0
         self._back: bytes | None = None
 
     def next(self) -> bytes:
-        """The next line; b'' at the end."""
+        """The next line, or a piece of a long one; b'' at the end."""
         if self._back is not None:
             line, self._back = self._back, None
             return line
@@ -116,64 +119,64 @@ class _Lines:
                 return line
             self._data, self._at = self._data[self._at :] + piece, 0
 
-    def back(self, line: bytes) -> None:
-        """Give a line back, which is the next one then."""
+    def put_back(self, line: bytes) -> None:
+        """Put a line back, so that it is the next one again."""
         self._back = line or None
 
-    def rest(self) -> None:
-        """Read over what is left: a closed message may be followed by anything, which the byte pass sees."""
+    def search_rest(self) -> None:
+        """Search the remaining lines for archives: anything may follow a message. The byte pass examines them too."""
         while line := self.next():
-            self.beside.feed(line)
+            self.search.feed(line)
 
 
-def _entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
-    """Headers and what they say of the body, up to a boundary that is open."""
-    message = _headers(lines, out)
+def _read_entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
+    """Read headers and the body that they describe, up to one of the open boundaries."""
+    message = _read_headers(lines, out)
     boundary = _boundary(message)
     if boundary and len(boundaries) < _MAX_NESTED:
-        _parts(lines, out, source, [*boundaries, b"--" + boundary])
+        _read_parts(lines, out, source, [*boundaries, b"--" + boundary])
         return
     body = _Body(lines, boundaries)
-    coder = Base64Decoder()
-    member = Source(_decoded(message, body, coder, out), _file_name(message), source.amplification)
+    base64_decoder = Base64Decoder()
+    member = Source(_decode_body(message, body, base64_decoder, out), _file_name(message), source.amplification)
     if member.peek(1):
         read_member(member, out)
     else:
         member.drain()
-    if coder.skipped:
-        # so many may be a packed file that stands there as it is
-        lost = coder.skipped >= _PACKED
-        out.problem("base64", "a part has characters that are not base64; they were left out", incomplete=lost)
+    if base64_decoder.skipped:
+        # so many of them may be an archive that is not encoded
+        lost = base64_decoder.skipped >= _MIN_ARCHIVE
+        out.problem("base64", "a part has characters that are not base64; they were skipped", incomplete=lost)
 
 
-def _parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
-    """The parts between the innermost boundary."""
+def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
+    """Read the parts of a multipart, which the innermost boundary separates."""
     for line in _Body(lines, boundaries):
-        lines.beside.feed(line)
+        lines.search.feed(line)
     while True:
         line = lines.next()
         if not line:
-            out.problem("cut", "the message ends inside its parts", incomplete=True)
+            out.problem("cut", "the message ends before its last boundary", incomplete=True)
             return
-        which = _which(line, boundaries)
-        if which < 0:
-            # only after a body that ended at a boundary further out
-            lines.beside.feed(line)
+        index = _boundary_index(line, boundaries)
+        if index < 0:
+            # this happens only after a body that ended at an outer boundary
+            lines.search.feed(line)
             continue
-        if which < len(boundaries) - 1:
-            # a boundary further out: this multipart was not closed
-            lines.back(line)
+        if index < len(boundaries) - 1:
+            # an outer boundary: this multipart was not closed
+            lines.put_back(line)
             return
         if line.rstrip().endswith(b"--") and line.rstrip() != boundaries[-1]:
-            # what follows up to the next boundary further out is for no reader
-            for behind in _Body(lines, boundaries[:-1]):
-                lines.beside.feed(behind)
+            # the lines up to the next outer boundary belong to no part
+            for following in _Body(lines, boundaries[:-1]):
+                lines.search.feed(following)
             return
-        _entity(lines, out, source, boundaries)
+        _read_entity(lines, out, source, boundaries)
 
 
-def _which(line: bytes, boundaries: list[bytes]) -> int:
-    """The number of the boundary that a line is, -1 if it is none."""
+def _boundary_index(line: bytes, boundaries: list[bytes]) -> int:
+    """The index of the boundary on a line, -1 if the line is not a boundary."""
     if not line.startswith(b"--"):
         return -1
     bare = line.rstrip()
@@ -184,18 +187,18 @@ def _which(line: bytes, boundaries: list[bytes]) -> int:
 
 
 class _Body:
-    """The lines of one body; the line end before a boundary belongs to that."""
+    """The lines of one body, without the line end before the boundary, which belongs to the boundary."""
 
     def __init__(self, lines: _Lines, boundaries: list[bytes]) -> None:
         self._lines = lines
         self._boundaries = boundaries
 
     def __iter__(self) -> Iterator[bytes]:
-        """Up to a boundary, which stays to be read, or the end."""
+        """Iterate up to the end, or to a boundary, which is not consumed."""
         held = b""
         while line := self._lines.next():
-            if _which(line, self._boundaries) >= 0:
-                self._lines.back(line)
+            if _boundary_index(line, self._boundaries) >= 0:
+                self._lines.put_back(line)
                 yield held.removesuffix(b"\n").removesuffix(b"\r")
                 return
             yield held
@@ -203,64 +206,64 @@ class _Body:
         yield held
 
 
-def _decoded(message: Message, body: _Body, coder: Base64Decoder, out: Output) -> Iterator[bytes]:
-    coding = str(message.get("content-transfer-encoding", "")).strip().lower()
+def _decode_body(message: Message, body: _Body, base64_decoder: Base64Decoder, out: Output) -> Iterator[bytes]:
+    encoding = str(message.get("content-transfer-encoding", "")).strip().lower()
     pieces: Iterator[bytes] = iter(body)
-    if coding == "base64":
-        pieces = decode_base64_lines(pieces, coder)
-    elif coding == "quoted-printable":
+    if encoding == "base64":
+        pieces = decode_base64_lines(pieces, base64_decoder)
+    elif encoding == "quoted-printable":
         pieces = decode_quoted_printable(pieces)
     charset = _charset(message)
     decode = decoder(charset)
-    if decode is None and charset in _MARKED:
+    if decode is None and charset in _UTF16:
         decode = codecs.getincrementaldecoder(charset)("replace").decode
     if decode is None:
-        yield from pieces if is_recognised(charset) else _told(pieces, out)
+        yield from pieces if is_recognised(charset) else _report_unless_utf8(pieces, out)
         return
     for piece in pieces:
         yield decode(piece, False).encode("utf-8", "replace")
     yield decode(b"", True).encode("utf-8", "replace")
 
 
-def _told(pieces: Iterator[bytes], out: Output) -> Iterator[bytes]:
-    """The bytes of an encoding that is not known, which is told unless they are UTF-8."""
+def _report_unless_utf8(pieces: Iterator[bytes], out: Output) -> Iterator[bytes]:
+    """The same pieces, in an encoding that is not known; a problem is reported unless they are UTF-8."""
     check = codecs.getincrementaldecoder("utf-8")()
-    sound = True
+    is_utf8 = True
     for piece in pieces:
-        if sound:
+        if is_utf8:
             try:
                 check.decode(piece)
             except UnicodeDecodeError:
-                sound = False
-                words = "a part names an encoding that is not known; it was read as UTF-8"
-                out.problem("charset", words, incomplete=True)
+                is_utf8 = False
+                sentence = "a part names an unknown character encoding; it was read as UTF-8"
+                out.problem("charset", sentence, incomplete=True)
         yield piece
 
 
 def _charset(message: Message) -> str:
-    """The encoding that a text part names; UTF-8 where it names none, or is no text."""
+    """The character encoding that a text part names; UTF-8 if it names none, or if the part is not text."""
     try:
         charset = message.get_content_charset()
         return charset.lower() if charset and message.get_content_maintype() == "text" else "utf-8"
     except (LookupError, ValueError, TypeError, AttributeError):
-        # parameters can be wrong in ways that the standard library does not expect
+        # the standard library does not expect all the ways in which parameters can be wrong
         return "utf-8"
 
 
-def _headers(lines: _Lines, out: Output) -> Message:
-    """Read the headers, give them out as text, and parse them."""
+def _read_headers(lines: _Lines, out: Output) -> Message:
+    """Read the headers, output them as text, and return them parsed."""
     parts: list[bytes] = []
     have = 0
     while (line := lines.next()) and line.strip():
         have += len(line)
         if have > MAX_HEADERS:
-            # so long a head is none: its rest is read as body
-            lines.back(line)
+            # real headers are not so long: the rest is read as body
+            lines.put_back(line)
             break
         parts.append(line)
     raw = b"".join(parts)
     message = BytesParser(policy=compat32).parsebytes(raw, headersonly=True)
-    text = [f"{name}: {_value(str(value))}" for name, value in message.items()]
+    text = [f"{name}: {_decode_value(str(value))}" for name, value in message.items()]
     left = message.get_payload()
     if isinstance(left, str):
         text.append(left)
@@ -268,8 +271,8 @@ def _headers(lines: _Lines, out: Output) -> Message:
     return message
 
 
-def _value(value: str) -> str:
-    """A field's value without its folding, encoded words read."""
+def _decode_value(value: str) -> str:
+    """The value of a header field, unfolded and with its encoded words decoded."""
     value = re.sub(r"[\r\n]+[ \t]*", " ", value)
     if "=?" not in value:
         return value
@@ -283,24 +286,24 @@ def _value(value: str) -> str:
 
 
 def _boundary(message: Message) -> bytes:
-    """Of a multipart message; b'' for any other."""
+    """The boundary of a multipart message; b'' for any other message."""
     try:
         if message.get_content_maintype() != "multipart":
             return b""
         found = message.get_boundary()
     except (ValueError, TypeError, AttributeError, LookupError):
-        # parameters can be wrong in ways that the standard library does not expect
+        # the standard library does not expect all the ways in which parameters can be wrong
         return b""
     return found.encode("utf-8", "surrogateescape").rstrip() if found else b""
 
 
 def _file_name(message: Message) -> str:
-    """The name of an attachment; of a body its kind."""
+    """The file name of an attachment, or the media type of a part without a name."""
     try:
         name = message.get_filename() or message.get_content_type()
     except (ValueError, TypeError, AttributeError, LookupError):
         return ""
-    return _value(name)[:_MAX_NAME]
+    return _decode_value(name)[:_MAX_NAME]
 
 
-assert MAX_LINE >= PIECE  # noqa: S101 - lines are found within the pieces that a source gives
+assert MAX_LINE >= PIECE  # noqa: S101 - line ends are searched within the pieces of a source

@@ -1,4 +1,4 @@
-"""Mailboxes: messages behind each other, each a member that is streamed; what a message is goes back to the registry."""
+"""Reads mailboxes (mbox): each message is a member, which is streamed and whose reader the registry chooses."""
 
 from __future__ import annotations
 
@@ -22,41 +22,38 @@ _MAX_LINE = 4096
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its first line and the field after it."""
+    """Confidence that the sample is a mailbox: high if a separator line and a header field come first."""
     text = as_utf8(head[:8192]).lstrip(b"\n")
     first = _SEPARATOR.match(text)
     return 0.98 if first and _FIELD.match(text, first.end()) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
-    """Give out each message as a member."""
-    box = _Box(source)
+    """Output each message as a member."""
+    mailbox = _Mailbox(source)
     number = 0
-    while box.begin():
+    while mailbox.begin_message():
         number += 1
-        read_member(Source(box.message(), f"message {number}", source.amplification), out)
+        read_member(Source(mailbox.message(), f"message {number}", source.amplification), out)
 
 
-class _Box:
-    """The bytes of a mailbox, cut at its separators."""
+class _Mailbox:
+    """Splits the bytes of a mailbox at the separators between messages."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._data = b""
-        self._over = False
+        self._at_end = False
 
-    def _more(self) -> bool:
+    def _load_piece(self) -> None:
         piece = self._source.piece()
-        if not piece:
-            self._over = True
-            return False
+        self._at_end = not piece
         self._data += piece
-        return True
 
-    def begin(self) -> bool:
-        """Step over the separator of the next message; False at the end."""
-        while not self._over and len(self._data) < _MAX_LINE:
-            self._more()
+    def begin_message(self) -> bool:
+        """Skip the separator before the next message; False at the end of the mailbox."""
+        while not self._at_end and len(self._data) < _MAX_LINE:
+            self._load_piece()
         self._data = self._data.lstrip(b"\r\n")
         found = _SEPARATOR.match(self._data)
         if found:
@@ -64,37 +61,37 @@ class _Box:
         return bool(self._data or found)
 
     def message(self) -> Iterator[bytes]:
-        """The bytes of the message up to the next separator behind a blank line, quoted "From" lines restored."""
+        """The bytes of the message, up to the next separator after a blank line; quoted "From" lines are unquoted."""
         searched = 0
         while True:
-            found = self._next(searched)
+            found = self._find_separator(searched)
             if found >= 0:
                 body, self._data = self._data[:found], self._data[found:]
                 yield _QUOTED.sub(rb"\1", body)
                 return
-            if self._over:
+            if self._at_end:
                 body, self._data = self._data, b""
                 yield _QUOTED.sub(rb"\1", body)
                 return
-            # what may be the beginning of a separator or a quoted line stays
+            # keep the end: it may be the beginning of a separator or of a quoted line
             cut = self._data.rfind(b"\n", 0, max(0, len(self._data) - _MAX_LINE)) if len(self._data) > _PIECE else 0
             if cut > 0:
                 body, self._data = self._data[:cut], self._data[cut:]
                 yield _QUOTED.sub(rb"\1", body)
             elif len(self._data) > 4 * _PIECE:
-                # a line without end
+                # a very long line
                 body, self._data = self._data[:-_MAX_LINE], self._data[-_MAX_LINE:]
                 yield body
             searched = max(0, len(self._data) - _MAX_LINE)
-            self._more()
+            self._load_piece()
 
-    def _next(self, start: int) -> int:
-        """The place of the next separator, -1 if it has not come yet."""
+    def _find_separator(self, start: int) -> int:
+        """The position of the next separator in the loaded bytes, -1 if there is none."""
         at = self._data.find(b"\nFrom ", start)
         while at >= 0:
             before = self._data[max(0, at - 1) : at].replace(b"\r", b"")
             blank = self._data[max(0, at - 2) : at].replace(b"\r", b"").endswith(b"\n") or (at == 0) or before == b"\n"
-            if at + _MAX_LINE > len(self._data) and not self._over and self._data.find(b"\n", at + 1) < 0:
+            if at + _MAX_LINE > len(self._data) and not self._at_end and self._data.find(b"\n", at + 1) < 0:
                 return -1
             if blank and _SEPARATOR.match(self._data, at + 1):
                 return at + 1

@@ -1,4 +1,7 @@
-"""Text as mail programs write it, with =C3=A9 for é and lines cut by =; what stands behind it goes back to the registry."""
+"""Reads text in quoted-printable, as mail programs write it: =C3=A9 stands for é, and a = at the end continues a line.
+
+The decoded text is a member, whose reader the registry chooses.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,29 @@ from crawler.readers.core.transfer_encodings import decode_quoted_printable
 FORMAT = "quoted_printable"
 
 _CODE = re.compile(rb"=(?:[0-9A-F]{2}|[ \t]*\n)")
-_LEAST = 3
+_MIN_CODES = 3
 _MAX_LINE = 2**16
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure where nearly every = begins a code, and no line is longer than the form allows; surer than what is so coded."""
+    """Confidence that the sample is quoted-printable: high if nearly every = begins a code, and all lines are short.
+
+    It is higher than the confidence of readers that recognise the encoded text itself, such as mail.
+    """
     text = as_utf8(head)
     if b"=" not in text or not is_text(text) or max(map(len, text.split(b"\n"))) > 80:
         return 0.0
     codes = len(_CODE.findall(text))
-    return 0.98 if codes >= _LEAST and codes * 20 >= text.count(b"=") * 19 else 0.0
+    return 0.98 if codes >= _MIN_CODES and codes * 20 >= text.count(b"=") * 19 else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
-    """Give out what stands behind it as a member."""
+    """Output the decoded text as a member."""
     read_member(Source(decode_quoted_printable(_lines(source)), source.name, source.amplification), out)
 
 
 def _lines(source: Source) -> Iterator[bytes]:
-    """Whole lines in pieces."""
+    """The source in pieces that end at the end of a line, unless a line is very long."""
     held = b""
     for piece in utf8_pieces(source):
         held += piece

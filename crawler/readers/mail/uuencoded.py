@@ -1,4 +1,6 @@
-"""Texts that hold files written by uuencode, as posts and old mails do: what they say goes back to the registry.
+"""Reads texts that contain files encoded by uuencode, as posts and old mails do.
+
+Each decoded file is a member, whose reader the registry chooses.
 
 Source: POSIX.1-2017, uuencode.
 """
@@ -19,27 +21,31 @@ FORMAT = "uuencoded"
 EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\n]{1,255})")
-_BEGINS = re.compile(rb"^begin [0-7]{3,4} [^\n]{1,255}\n([^\n]*)\n", re.MULTILINE)
+_BEGIN_AND_LINE = re.compile(rb"^begin [0-7]{3,4} [^\n]{1,255}\n([^\n]*)\n", re.MULTILINE)
 _DIGITS = re.compile(rb"[ -`]*\Z")
 _END = b"end"
-_MOST_TEXT = 2**16
+# bytes of text that are collected before they are output
+_MAX_WAITING = 2**16
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure where a file begins and its first line is one; a mail that holds such a text is a mail."""
+    """Confidence that the sample is uuencoded: fairly high if a file begins in it, and its first line can be decoded.
+
+    It is lower than that of the mail reader, because a mail that contains such a text is a mail.
+    """
     text = as_utf8(head)
     if b"begin " not in text or not is_text(text):
         return 0.0
-    return 0.85 if any(_decoded(found[1]) for found in _BEGINS.finditer(text)) else 0.0
+    return 0.85 if any(_decode_line(found[1]) for found in _BEGIN_AND_LINE.finditer(text)) else 0.0
 
 
-def _decoded(line: bytes) -> bytes | None:
-    """The bytes of one line; None for one that is none."""
+def _decode_line(line: bytes) -> bytes | None:
+    """The bytes that one line encodes; None if the line is not uuencoded."""
     if not line or not _DIGITS.match(line):
         return None
     size = line[0] - 32 & 63
     digits = (size + 2) // 3 * 4
-    # blanks at its end may be gone, and some write a checksum behind it
+    # blanks at the end of the line may be missing, and some programs write a checksum there
     if not digits - 4 <= len(line) - 1 <= digits + 2:
         return None
     try:
@@ -49,34 +55,34 @@ def _decoded(line: bytes) -> bytes | None:
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out each file as a member, and everything else as text."""
+    """Output each file as a member, and everything else as text."""
     lines = Lines(source, limits.max_line)
-    reading = _Reading(line for block in lines.blocks() for line in block.split(b"\n"))
+    reader = _LineReader(line for block in lines.blocks() for line in block.split(b"\n"))
     text: list[bytes] = []
     waiting = 0
-    while (line := reading.next()) is not None:
+    while (line := reader.next_line()) is not None:
         found = _BEGIN.fullmatch(line)
         if found is None:
             text.append(line + b"\n")
             waiting += len(line)
-        if found is not None or waiting > _MOST_TEXT:
+        if found is not None or waiting > _MAX_WAITING:
             out.text(b"".join(text))
             text, waiting = [], 0
         if found is not None:
             name = found[1].decode("utf-8", "replace")
-            read_member(Source(reading.file(), name, source.amplification), out)
-            if not reading.ended:
-                out.problem("damaged", "a uuencoded file ends before its end", incomplete=True)
+            read_member(Source(reader.decode_file(), name, source.amplification), out)
+            if not reader.ended:
+                out.problem("damaged", "a uuencoded file stops before its end line", incomplete=True)
     out.text(b"".join(text))
     if lines.cut:
-        out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were cut")
+        out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
 
 
-class _Reading:
-    """Lines, one after the other.
+class _LineReader:
+    """Reads lines, and decodes the files among them.
 
     Attributes:
-        ended: the file that was read last had its end.
+        ended: the last file had an end line.
     """
 
     def __init__(self, lines: Iterator[bytes]) -> None:
@@ -84,19 +90,19 @@ class _Reading:
         self._lines = lines
         self._back: bytes | None = None
 
-    def next(self) -> bytes | None:
-        """The next line, None at the end."""
+    def next_line(self) -> bytes | None:
+        """The next line; None at the end."""
         line, self._back = self._back, None
         return next(self._lines, None) if line is None else line
 
-    def file(self) -> Iterator[bytes]:
-        """The bytes of the file that begins here; a line that is none of its lines is left."""
+    def decode_file(self) -> Iterator[bytes]:
+        """The bytes of the file whose begin line was read last; a line that does not belong to it is not consumed."""
         self.ended = False
-        while (line := self.next()) is not None:
+        while (line := self.next_line()) is not None:
             if line.rstrip() == _END:
                 self.ended = True
                 return
-            data = _decoded(line)
+            data = _decode_line(line)
             if data is None and line.strip():
                 self._back = line
                 return

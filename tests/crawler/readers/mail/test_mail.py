@@ -1,4 +1,4 @@
-"""Mail and mailboxes: headers as text, bodies and attachments as members, however they are coded and cut."""
+"""Mail and mailboxes: headers are text, bodies and attachments are members, whatever their encoding and framing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TABLE = "nom;prenom;naissance\nDUPONT;Jean;12/03/1975\nLEFÈVRE;Zoé;01/02/1980\
 ROWS = [line.split(";") for line in TABLE.splitlines()]
 
 
-def packed() -> bytes:
+def zipped() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("people.csv", TABLE)
@@ -39,7 +39,7 @@ def message(body: str = "Voici la liste de Zoé.\n", *, html: str = "", attach: 
     if html:
         made.add_alternative(html, subtype="html")
     if attach:
-        made.add_attachment(packed(), "application", "zip", filename="données.zip")
+        made.add_attachment(zipped(), "application", "zip", filename="données.zip")
         made.add_attachment(TABLE.encode("utf-16"), "text", "csv", filename="people.csv")
     return made
 
@@ -48,7 +48,7 @@ def by_name(found: Member) -> dict[str, Member]:
     return {member.name: member for member in found.walk()}
 
 
-def test_headers_are_text_and_every_part_is_a_member() -> None:
+def test_headers_are_output_as_text_and_every_part_is_a_member() -> None:
     found = read(message(html="<table><tr><td>DUPONT<td>Jean<tr><td>DURAND<td>Luc</table>", attach=True).as_bytes())
     assert found.format == "eml"
     assert "From: Zoé Lefèvre <zoe@free.example>" in found.text.decode()
@@ -66,22 +66,25 @@ def test_headers_are_text_and_every_part_is_a_member() -> None:
     assert not found.all_problems
 
 
-@pytest.mark.parametrize("coding", ["7bit", "base64", "quoted-printable"])
+@pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable"])
 @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "iso-8859-15", "mac-roman", "utf-16", "x-unheard-of"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_body_is_read_in_its_coding_and_charset(coding: str, charset: str, end: bytes) -> None:
+def test_a_body_is_decoded_by_its_transfer_encoding_and_charset(encoding: str, charset: str, end: bytes) -> None:
     body = TABLE.encode(charset if charset != "x-unheard-of" else "utf-8")
-    if charset == "utf-16" and coding != "base64":
+    if charset == "utf-16" and encoding != "base64":
         return
-    coded = {"7bit": body, "base64": base64.encodebytes(body), "quoted-printable": quopri.encodestring(body)}[coding]
-    head = f"From: a@b.example\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/csv;\n charset={charset}\nContent-Transfer-Encoding: {coding}\n\n"
-    found = read((head.encode() + coded).replace(b"\n", end))
+    encoded = {"7bit": body, "base64": base64.encodebytes(body), "quoted-printable": quopri.encodestring(body)}
+    head = (
+        "From: a@b.example\nSubject: x\nMIME-Version: 1.0\n"
+        f"Content-Type: text/csv;\n charset={charset}\nContent-Transfer-Encoding: {encoding}\n\n"
+    )
+    found = read((head.encode() + encoded[encoding]).replace(b"\n", end))
     [member] = found.members
     assert member.rows == ROWS
     assert not found.all_problems
 
 
-def test_damage_costs_the_part_that_it_hit() -> None:
+def test_damage_affects_only_the_part_in_which_it_occurs() -> None:
     whole = message(attach=True).as_bytes()
     at = whole.index(b"application/zip")
     body = whole.index(b"\r\n\r\n", at) + 4
@@ -94,7 +97,7 @@ def test_damage_costs_the_part_that_it_hit() -> None:
     assert not cut.all_complete
 
 
-def test_a_multipart_that_is_not_closed_ends_at_the_boundary_around_it() -> None:
+def test_a_multipart_that_is_not_closed_ends_at_the_outer_boundary() -> None:
     text = (
         "From: a@b.example\nTo: c@d.example\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=out\n\n"
         "--out\nContent-Type: multipart/alternative; boundary=in\n\n--in\n\nfirst\n"
@@ -159,17 +162,17 @@ def test_a_large_mailbox_with_a_large_attachment_needs_little_memory() -> None:
         (b"from: paris\ntime: 10:00\n", "", "text"),
     ],
 )
-def test_mail_is_told_from_other_text(head: bytes, name: str, expected: str) -> None:
+def test_mail_is_distinguished_from_other_text(head: bytes, name: str, expected: str) -> None:
     assert getattr(choose(head, name), "FORMAT", "") == expected
 
 
-def test_no_part_is_told_twice_in_frames() -> None:
+def test_every_part_begins_and_ends_once_in_the_frames() -> None:
     consumer = Consumer()
     read_sample(iter([message(attach=True).as_bytes()]), consumer.take, Limits())
     assert consumer.frames.count(b"M") == consumer.frames.count(b"E") == 5
 
 
-def test_parameters_that_the_standard_library_fails_over_cost_nothing():
+def test_parameters_that_make_the_standard_library_fail_do_not_stop_the_reader():
     """Found by fuzzing: one of several pieces of a parameter has no number."""
     head = 'Content-Type: multipart/mixed; x*0="a"; x*="b"; boundary="cut"'
     mail = f"From: a@b.example\nTo: c@d.example\nMIME-Version: 1.0\n{head}\n\n--cut\n{head}\n\nDupont;Paul\n--cut--\n"
