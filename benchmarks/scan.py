@@ -222,7 +222,7 @@ def records_group(report: Report, data: bytes, options: argparse.Namespace) -> N
     from crawler.examiner.kernel_warmup import warm_up
     from crawler.readers.core.limits import Limits
     from crawler.readers.core.members import read_sample
-    from crawler.records.column_roles import plan_of
+    from crawler.records.column_roles import plan_columns
     from crawler.records.record_keys import tag_rows
     from crawler.records.row_batch import RowBatch
     from data.tagsets.tagset import TagSet
@@ -245,7 +245,7 @@ def records_group(report: Report, data: bytes, options: argparse.Namespace) -> N
             if kind not in (b"R", b"C"):
                 return
             batch = RowBatch.from_cells(payload) if kind == b"C" else RowBatch.from_frame(payload)
-            plan = plan or plan_of(names, batch.drop(1).sample(199))
+            plan = plan or plan_columns(names, batch.drop(1).sample(199))
             tags = tag_rows(plan, batch, KEY)
             found += int(watch.lookup(tags.keys.ravel()).sum()) + len(batch)
             for _, values in tags.values.values():

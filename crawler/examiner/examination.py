@@ -245,15 +245,15 @@ class Examination:
         """Take one frame of the reader; True at the last one."""
         member = self.stack[-1]
         if kind == b"R":
-            self.records.rows(member, RowBatch.from_frame(payload), self.stack)
+            self.records.add_rows(member, RowBatch.from_frame(payload), self.stack)
         elif kind == b"C":
-            self.records.rows(member, RowBatch.from_cells(payload), self.stack)
+            self.records.add_rows(member, RowBatch.from_cells(payload), self.stack)
         elif kind == b"B":
             member.size += len(payload)
             self.bytes.feed(member, payload, tuple(self.stack))
         elif kind == b"T":
-            self.records.begin_note(member, payload)
-            self.records.text(member, payload, self.stack)
+            self.records.keep_beginning(member, payload)
+            self.records.add_text(member, payload, self.stack)
             if member.format != "text":
                 # text that a reader decoded: other bytes than the sample's, so they get the byte pass as well
                 self.hits.in_bytes(self._text_scan(payload), self.stack)
@@ -316,7 +316,7 @@ class Examination:
         self.bytes.finish(sample, (sample,))
         has_hits = bool(sample.collector.hits())
         if self.request.release:
-            self.records.collect(
+            self.records.add_to_release(
                 self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))
             )
         if self.records.notes_dropped:
@@ -335,6 +335,6 @@ class Examination:
             return ""
         name = SIGHTED + keyed_sha256(self.examiner.keys.post, self.sample.digest.hexdigest())[:16]
         builder = ReleaseBuilder(name)
-        self.records.collect(builder)
+        self.records.add_to_release(builder)
         self.examiner.keep_sighted(builder)
         return name

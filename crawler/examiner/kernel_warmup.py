@@ -26,7 +26,7 @@ from crawler.lineage.typo_kernels import single_error_variants, take_strings
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.process import privileges
 from crawler.records import text_anchors
-from crawler.records.note_prints import prints_of
+from crawler.records.note_prints import make_prints
 from crawler.records.table_sample import TableSample
 from data.arrays.packed import Packed
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_keys
@@ -81,7 +81,7 @@ def _scan() -> None:
 
 
 def _anchors() -> None:
-    text_anchors.regions(_WARM.encode())
+    text_anchors.anchor_regions(_WARM.encode())
 
 
 def _releases() -> None:
@@ -95,7 +95,7 @@ def _releases() -> None:
 
 
 def _prints() -> None:
-    prints_of(bytes(16), Packed.of([b"abcdefghij " * 12]))
+    make_prints(bytes(16), Packed.of([b"abcdefghij " * 12]))
 
 
 def _second_look() -> None:
@@ -109,7 +109,7 @@ def _second_look() -> None:
 def _tables() -> None:
     places = np.zeros((2, 2), np.uint32)
     sample = TableSample.of_cells(np.zeros(1, np.uint8), places, places)
-    sample.like_names(0, 1)
+    sample.has_names(0, 1)
 
 
 # --- side by side ----------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.watchlist_match import HitCollector
-from crawler.records.column_roles import Plan
-from crawler.records.running_text import RunningText
+from crawler.records.column_roles import ColumnPlan
+from crawler.records.running_text import RunningTextReader
 from data.arrays.array_types import U64
 from data.model import Finding
 
@@ -41,9 +41,9 @@ class Member:
     unlisted: int = 0
     unlisted_codes: set[str] = field(default_factory=set)
     header: list[str] | None = None
-    plan: Plan | None = None
+    plan: ColumnPlan | None = None
     prose: bool = False
-    text: RunningText | None = None
+    text: RunningTextReader | None = None
     people: list[U64] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
 

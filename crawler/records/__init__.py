@@ -1,1 +1,1 @@
-"""Who is in it? Columns, rows, running text and notes become record keys and note prints."""
+"""Who is in it? Turns the columns, rows, running text and notes of a sample into record keys and note prints."""

@@ -1,6 +1,6 @@
-"""Which column of a table holds what, from its header's words and its values. Pure.
+"""Decides what each column of a table holds, from the words of its header and from its values. Pure.
 
-Tags of what the columns hold are `crawler.records.record_keys`; what a header word promises is `data.identifiers.header_words`.
+`data.identifiers.header_words` knows which role a header word names; `crawler.records.record_keys` makes the tags.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from crawler.records.table_sample import SHOWABLE, TableSample
+from crawler.records.table_sample import RECOGNISABLE_ROLES, TableSample
 from data.hashing.tags import Kind
 from data.identifiers import normalise
 from data.identifiers.header_words import role_of
 
-# Roles that carry a value of their own, and the kind of its tag.
+# Roles whose values have tags of their own, and the kinds of these tags.
 VALUE_ROLES = {
     "email": Kind.EMAIL,
     "phone": Kind.PHONE,
@@ -24,25 +24,32 @@ VALUE_ROLES = {
     "professional": Kind.PROFESSIONAL,
     "token": Kind.TOKEN,
 }
-# Roles that take part in record keys, in the order of the arguments of `record_inputs`.
+# Roles that are parts of record keys, in the order of the arguments of `record_inputs`.
 KEY_ROLES = ("first", "surname", "dob", "nir", "email", "phone")
 ROLES = (*dict.fromkeys((*KEY_ROLES, *VALUE_ROLES)), "fullname", "note")
-# A column shows a kind when this share of its filled cells has its form; clearly when nearly all have.
-SHOWN, CLEARLY = 0.6, 0.9
-# A header whose words are contradicted by this many columns, in all but this share of their cells, is not believed.
-_MOST_LIES, _HARDLY = 2, 0.1
-_NAMES = frozenset({"surname", "first", "fullname"})
-# Rows after the first one that tell whether it is a header.
+# A column shows a role if this share of its filled cells has the form of the role, and clearly if nearly all have it.
+SHOWN_SHARE, CLEAR_SHARE = 0.6, 0.9
+# A header is not trusted if this many columns contradict its words. A column contradicts a word if less than this share
+# of its cells has the form of the role.
+_ENOUGH_CONTRADICTIONS, _CONTRADICTING_SHARE = 2, 0.1
+_NAME_ROLES = frozenset({"surname", "first", "fullname"})
+# So many rows after the first one help to decide whether it is a header.
 _FOLLOWING = 5
-# "né le 12/03/1975", "Tél: 06 12 34 56 78": a label in the cell itself
 _FIRST_WORD = re.compile(r"^[^- \n]*", re.MULTILINE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
+# a label in the cell itself: "Tél: 06 12 34 56 78"
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a plan: its header, its role ('' for ignored), and whether `header` or `values` said so."""
+    """One column of a plan.
+
+    Attributes:
+        name: its header.
+        role: what it holds; '' if it is ignored.
+        by: `header` or `values`, whichever decided the role.
+    """
 
     name: str
     role: str
@@ -50,14 +57,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which column of a table holds what."""
+class ColumnPlan:
+    """What each column of a table holds."""
 
     columns: tuple[Column, ...]
 
     @cached_property
     def places(self) -> dict[str, tuple[int, ...]]:
-        """Column numbers of each role."""
+        """The numbers of the columns of each role."""
         found: dict[str, list[int]] = {}
         for number, column in enumerate(self.columns):
             if column.role:
@@ -66,18 +73,18 @@ class Plan:
 
     @property
     def is_useful(self) -> bool:
-        """Whether any row could give a tag."""
+        """Whether rows can give any tag."""
         roles = set(self.places)
         names = {"first", "surname"} <= roles or "fullname" in roles
         return bool(roles & set(VALUE_ROLES)) or (names and "dob" in roles)
 
-    def names_swapped(self) -> Plan:
-        """The same plan with the columns of surnames and first names in each other's place."""
+    def names_swapped(self) -> ColumnPlan:
+        """The same plan with the columns of surnames and first names exchanged."""
         other = {"surname": "first", "first": "surname"}
-        return Plan(tuple(replace(column, role=other.get(column.role, column.role)) for column in self.columns))
+        return ColumnPlan(tuple(replace(column, role=other.get(column.role, column.role)) for column in self.columns))
 
     def describe(self) -> list[str]:
-        """A line per column: what was understood, by what, and what is ignored."""
+        """One line for each column: its role and what decided it, or that it is ignored."""
         return [
             f"column {number} {column.name!r}: " + (f"{column.role}, by its {column.by}" if column.role else "ignored")
             for number, column in enumerate(self.columns, 1)
@@ -85,14 +92,14 @@ class Plan:
 
 
 def looks_like_header(row: Sequence[str], following: Sequence[Sequence[str]] = ()) -> bool:
-    """`begins_with_header` of a first row and some after it."""
+    """`begins_with_header` for a first row and the rows after it, as texts."""
     return begins_with_header(TableSample.of([row, *following[:_FOLLOWING]], len(row)))
 
 
 def begins_with_header(sample: TableSample) -> bool:
-    """Whether the first row names columns: it promises something and holds no value itself.
+    """Whether the first row is a header: its words name roles, and it holds no value itself.
 
-    Where the rows after it show kinds and it shows none, it is a header even if no word of it is known.
+    If the rows after it show values and it shows none, it is a header even if none of its words is known.
     """
     if not sample.rows:
         return False
@@ -106,54 +113,56 @@ def begins_with_header(sample: TableSample) -> bool:
     return known >= 2 or known == len(row) or bool(shown[:, 1 : 1 + _FOLLOWING].any())
 
 
-def sniff(header: Sequence[str] | None, sample: Sequence[Sequence[str]]) -> Plan:
-    """`plan_of` of rows of texts; short rows are allowed."""
-    return plan_of(header, TableSample.of(sample, max(map(len, (*sample, header or ())), default=0)))
+def plan_columns_of_rows(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> ColumnPlan:
+    """`plan_columns` for rows of texts; short rows are allowed."""
+    return plan_columns(header, TableSample.of(rows, max(map(len, (*rows, header or ())), default=0)))
 
 
-def plan_of(header: Sequence[str] | None, sample: TableSample) -> Plan:
-    """What each column of a table holds, from its header's words and its values.
+def plan_columns(header: Sequence[str] | None, sample: TableSample) -> ColumnPlan:
+    """Decide what each column of a table holds.
 
-    The kinds that values clearly show win over a wrong header. Names show themselves only through the header, common
-    first names, or their place beside them.
+    A role that the values clearly show overrides a wrong header. Names are recognised only by the header, by common
+    first names, or by their position beside these.
 
     Args:
-        header: words, or None.
-        sample: some rows.
+        header: its words, or None.
+        sample: some rows of the table.
     """
     sample = sample.of_width(max(sample.width, len(header or ())))
     names = [header[at] if header is not None and at < len(header) else "" for at in range(sample.width)]
-    promised = [role_of(name) if name else "" for name in names]
+    header_roles = [role_of(name) if name else "" for name in names]
     shown = sample.shares()
-    found = _roles(promised, sample, shown)
-    if _lies(promised, shown):
-        # words beside the wrong columns say nothing of names either, if names show themselves
-        believed = ["" if role in _NAMES or _promises_another(role, shares) else role
-                    for role, shares in zip(promised, shown, strict=True)]  # fmt: skip
-        other = _roles(believed, sample, shown)
+    found = _decide_roles(header_roles, sample, shown)
+    if _is_header_wrong(header_roles, shown):
+        # a header whose words are beside the wrong columns is wrong about names too, if names are recognised without it
+        trusted = ["" if role in _NAME_ROLES or _contradicts(role, shares) else role
+                   for role, shares in zip(header_roles, shown, strict=True)]  # fmt: skip
+        other = _decide_roles(trusted, sample, shown)
         if {"surname", "first"} <= {role for role, _ in other}:
             found = other
-    return Plan(tuple(Column(names[at], *found[at]) for at in range(sample.width)))
+    return ColumnPlan(tuple(Column(names[at], *found[at]) for at in range(sample.width)))
 
 
-def _roles(promised: Sequence[str], sample: TableSample, shown: Sequence[dict[str, float]]) -> list[tuple[str, str]]:
-    """The role of each column, and what said so."""
-    found = [_decide(promise, shares) for promise, shares in zip(promised, shown, strict=True)]
-    _one_birth_date(found, promised, sample)
+def _decide_roles(
+    header_roles: Sequence[str], sample: TableSample, shown: Sequence[dict[str, float]]
+) -> list[tuple[str, str]]:
+    """The role of each column, and what decided it."""
+    found = [_decide_role(role, shares) for role, shares in zip(header_roles, shown, strict=True)]
+    _keep_one_birth_date(found, header_roles, sample)
     if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
-        _find_names(found, promised, sample)
+        _find_names(found, header_roles, sample)
     return found
 
 
-def reads_like_text(plan: Plan, sample: Sequence[Sequence[str]]) -> bool:
-    """`is_prose` of rows of texts."""
-    return is_prose(plan, TableSample.of(sample))
+def rows_are_prose(plan: ColumnPlan, rows: Sequence[Sequence[str]]) -> bool:
+    """`is_prose` for rows of texts."""
+    return is_prose(plan, TableSample.of(rows))
 
 
-def is_prose(plan: Plan, sample: TableSample) -> bool:
-    """Whether rows are rather lines of text: no record key can come of their columns, and sentences stand in them.
+def is_prose(plan: ColumnPlan, sample: TableSample) -> bool:
+    """Whether rows are lines of prose rather than records: their columns give no record key, but contain sentences.
 
-    Prose with a comma at the same place in every line is taken for a table, and notes of a table speak of people.
+    Prose with a comma at the same place in every line is read as a table, and notes of a table may name people.
     """
     roles = set(plan.places)
     named = "first" in roles or "fullname" in roles
@@ -164,54 +173,71 @@ def is_prose(plan: Plan, sample: TableSample) -> bool:
     return wordy * 2 > sample.rows
 
 
-def _promises_another(promise: str, shares: dict[str, float]) -> bool:
-    """Whether a header word promises a kind that the values of its column clearly do not show."""
-    return promise in SHOWABLE and promise != "professional" and bool(shares) and shares[promise] < _HARDLY
+def _contradicts(header_role: str, shares: dict[str, float]) -> bool:
+    """Whether the values of a column clearly do not have the form of the role that its header names."""
+    return (
+        header_role in RECOGNISABLE_ROLES
+        and header_role != "professional"
+        and bool(shares)
+        and shares[header_role] < _CONTRADICTING_SHARE
+    )
 
 
-def _lies(promised: Sequence[str], shown: Sequence[dict[str, float]]) -> bool:
-    """Whether a header stands beside the wrong columns: two of its words or more are contradicted by the values."""
-    return sum(map(_promises_another, promised, shown)) >= _MOST_LIES
+def _is_header_wrong(header_roles: Sequence[str], shown: Sequence[dict[str, float]]) -> bool:
+    """Whether the words of a header are beside the wrong columns: the values contradict two of them or more."""
+    return sum(map(_contradicts, header_roles, shown)) >= _ENOUGH_CONTRADICTIONS
 
 
-def _decide(promise: str, shares: dict[str, float]) -> tuple[str, str]:
-    best = next((role for role in SHOWABLE if shares.get(role, 0.0) >= CLEARLY), "")
-    if promise in shares and shares[promise] >= (SHOWN if best else 0.01):
-        return promise, "header"
-    if best and (best != promise or promise not in ROLES):
-        # digits alone are weak: nine of them are a professional number, a telephone number without its 0, or anything
-        if best == "professional" and not promise:
+def _decide_role(header_role: str, shares: dict[str, float]) -> tuple[str, str]:
+    """The role of one column and what decided it; ('', '') if it is ignored.
+
+    Args:
+        header_role: the role that the header names, '' for none.
+        shares: for each recognisable role, the share of cells that have its form; {} if all cells are blank.
+    """
+    best = next((role for role in RECOGNISABLE_ROLES if shares.get(role, 0.0) >= CLEAR_SHARE), "")
+    if header_role in shares and shares[header_role] >= (SHOWN_SHARE if best else 0.01):
+        return header_role, "header"
+    if best and (best != header_role or header_role not in ROLES):
+        # nine digits alone may be a professional number, a telephone number without its 0, or anything else
+        if best == "professional" and not header_role:
             return "", ""
-        return (best, "values") if best != "dob" or promise != "date" else ("", "")
-    shown = next((role for role in SHOWABLE if shares.get(role, 0.0) >= SHOWN and role != "professional"), "")
-    if promise in {"surname", "first", "fullname", "note", "token"}:
-        return (shown, "values") if shown and promise != "note" and promise != "token" else (promise, "header")
-    if promise in ROLES and not shares:
-        return promise, "header"
-    return (shown, "values") if shown and promise != "date" else ("", "")
+        return (best, "values") if best != "dob" or header_role != "date" else ("", "")
+    shown = next(
+        (role for role in RECOGNISABLE_ROLES if shares.get(role, 0.0) >= SHOWN_SHARE and role != "professional"), ""
+    )
+    if header_role in {"surname", "first", "fullname", "note", "token"}:
+        is_overridden = shown and header_role != "note" and header_role != "token"
+        return (shown, "values") if is_overridden else (header_role, "header")
+    if header_role in ROLES and not shares:
+        return header_role, "header"
+    return (shown, "values") if shown and header_role != "date" else ("", "")
 
 
-def _one_birth_date(found: list[tuple[str, str]], promised: Sequence[str], sample: TableSample) -> None:
-    """Of several columns of dates the promised one is the birth date, else the one that lies furthest back."""
+def _keep_one_birth_date(found: list[tuple[str, str]], header_roles: Sequence[str], sample: TableSample) -> None:
+    """Of several columns of dates, keep the one whose header names birth dates, else the one with the oldest dates."""
     dates = [at for at, (role, _) in enumerate(found) if role == "dob"]
     if len(dates) < 2:
         return
-    keep = [at for at in dates if promised[at] == "dob"] or [min(dates, key=lambda at: _middle_year(sample.texts(at)))]
+    oldest = min(dates, key=lambda at: _middle_year(sample.texts(at)))
+    keep = [at for at in dates if header_roles[at] == "dob"] or [oldest]
     for at in dates:
         if at not in keep:
             found[at] = ("", "")
 
 
 def _middle_year(cells: Sequence[str]) -> int:
-    """The median year of a column of dates as four digits where the text has them."""
+    """The median year of a column of dates, of those with four digits; 9999 if there is none."""
     years = sorted(_YEAR.findall("\n".join(cells)))
     return int(years[len(years) // 2]) if years else 9999
 
 
-def _find_names(found: list[tuple[str, str]], promised: Sequence[str], sample: TableSample) -> None:
-    """Name columns without words: the one with common first names, and a wordy neighbour as its surname."""
+def _find_names(found: list[tuple[str, str]], header_roles: Sequence[str], sample: TableSample) -> None:
+    """Find name columns without a header: one with common first names, and a neighbour of words as the surname."""
     roles = {role for role, _ in found}
-    open_ = [at for at, (role, _) in enumerate(found) if not role and not promised[at] and _wordy(sample, at)]
+    open_ = [
+        at for at, (role, _) in enumerate(found) if not role and not header_roles[at] and _may_be_names(sample, at)
+    ]
     if "first" not in roles:
         shares = {at: _share_of_first_names(sample, at) for at in open_}
         best = max(shares, key=lambda at: shares[at], default=None)
@@ -221,7 +247,7 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], sample: T
     firsts = [at for at, (role, _) in enumerate(found) if role == "first"]
     if not {"surname", "fullname"} & roles and open_ and firsts:
         beside = min(open_, key=lambda at: (abs(at - firsts[0]), at))
-        # a lone column of words is the surname wherever it stands
+        # a single column of words is the surname wherever it is
         if abs(beside - firsts[0]) <= 2 or len(open_) == 1:
             found[beside] = ("surname", "values")
     elif "surname" in roles and not firsts and open_:
@@ -232,10 +258,10 @@ def _find_names(found: list[tuple[str, str]], promised: Sequence[str], sample: T
 
 
 def _share_of_first_names(sample: TableSample, at: int) -> float:
-    """How many of the filled cells of a column begin with a common first name."""
+    """The share of the filled cells of a column that begin with a common first name."""
     from data.identifiers.first_names import FIRST_NAMES
 
-    # in lower case, a word of ASCII letters is its normal form
+    # a word of lower-case ASCII letters is its own normal form
     lines = "\n".join([cell.replace("\n", " ") for cell in sample.texts(at)]).lower()
     words = _FIRST_WORD.findall(lines)
     known = sum(map(FIRST_NAMES.__contains__, words))
@@ -243,7 +269,7 @@ def _share_of_first_names(sample: TableSample, at: int) -> float:
     return known / max(1, int(sample.filled[at].sum()))
 
 
-# the same few hundred names come again and again
+# the same few hundred names occur again and again
 @lru_cache(4096)
 def _is_first_name(word: str) -> bool:
     from data.identifiers.first_names import FIRST_NAMES
@@ -251,10 +277,10 @@ def _is_first_name(word: str) -> bool:
     return word not in FIRST_NAMES and normalise.name(word).decode() in FIRST_NAMES
 
 
-def _wordy(sample: TableSample, at: int) -> bool:
-    """Cells like names: short, letters, and not the same few words again and again."""
+def _may_be_names(sample: TableSample, at: int) -> bool:
+    """Whether the cells of a column look like names and are not only a few different words."""
     filled = int(sample.filled[at].sum())
-    if not filled or not sample.like_names(at, CLEARLY * filled):
+    if not filled or not sample.has_names(at, CLEAR_SHARE * filled):
         return False
     distinct = set(map(str.strip, sample.texts(at))) - {""}
     return len(distinct) > filled // 10 + (filled > 5)

@@ -1,4 +1,4 @@
-"""Compiled loop: the prints of many texts. What they are for is `crawler.records.note_prints`."""
+"""A compiled loop that makes the prints of many texts; `crawler.records.note_prints` explains their use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_TAG, _MAX_ENTITY = 200, 10
 
 @inlined
 def _mix(word: np.uint64, k0: np.uint64, k1: np.uint64) -> np.uint64:
-    """A keyed number from a rolling hash (SipHash's finish would cost as much as all the rest)."""
+    """A keyed number from a rolling hash; the finalisation of SipHash would take as long as all the rest."""
     word = (word ^ k0) * np.uint64(0xBF58476D1CE4E5B9)
     word ^= word >> np.uint64(29)
     word = (word ^ k1) * np.uint64(0x94D049BB133111EB)
@@ -25,25 +25,25 @@ def _mix(word: np.uint64, k0: np.uint64, k1: np.uint64) -> np.uint64:
 
 
 @inlined
-def _kept(char: int) -> bool:
-    """Letters, also outside ASCII; no digits: measures and dates in a template would make it look like many."""
+def _is_letter(char: int) -> bool:
+    """Whether a byte is a letter, also outside ASCII; dates and measures would make one template look like many."""
     return 97 <= char <= 122 or char >= 128
 
 
 @kernel
 def winnow(k0: np.uint64, k1: np.uint64, blob: U8, gram: int, window: int, least: int, most: int) -> tuple[U64, I64]:
-    """The prints of folded texts: tags and the number of the text of each.
+    """The prints of folded texts: tags, and the number of the text that each belongs to; shape (p,) both.
 
-    Mark-up between < and > and references between & and ; are left out, so are spaces and signs.
+    Mark-up between < and >, references between & and ;, spaces and signs are ignored.
 
     Args:
         k0: first half of the key.
         k1: second half of the key.
-        blob: folded texts, a line end behind each.
-        gram: letters of a window that is hashed.
-        window: of so many hashes in a row one is kept.
-        least: texts with fewer letters have no prints.
-        most: letters of a text that are looked at.
+        blob: folded texts, each followed by a line end.
+        gram: this many letters in a row are hashed.
+        window: of this many hashes in a row the least one is kept.
+        least: a text with fewer letters has no prints.
+        most: only so many letters at the beginning of a text are read.
     """
     power = np.uint64(1)
     for _ in range(gram):
@@ -72,7 +72,7 @@ def winnow(k0: np.uint64, k1: np.uint64, blob: U8, gram: int, window: int, least
                 if past < limit:
                     at = past + 1
                     continue
-            if _kept(char):
+            if _is_letter(char):
                 letters[size] = char
                 size += 1
             at += 1
@@ -89,7 +89,7 @@ def winnow(k0: np.uint64, k1: np.uint64, blob: U8, gram: int, window: int, least
         began, last, best = count, -1, -1
         for place in range(grams - window + 1):
             if best < place:
-                # the least one has left the window: look through all of it, the last of equals wins
+                # the least hash has left the window: search all of it; the last of equal hashes wins
                 best = place
                 for other in range(place + 1, place + window):
                     if hashes[other] <= hashes[best]:

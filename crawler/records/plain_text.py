@@ -1,4 +1,4 @@
-"""Running text without the mark-up and escapes that people and programs leave in it. Pure."""
+"""Takes mark-up and escapes out of running text: BBCode, HTML, backslashes, quoted-printable. Pure."""
 
 from __future__ import annotations
 
@@ -6,43 +6,45 @@ import re
 import unicodedata
 from html import unescape
 
-from crawler.records.word_classes import MONTH, class_of
+from crawler.records.word_classes import MONTH_PATTERN, word_class
 
 _BBCODE = re.compile(r"\[/?[a-zA-Z*]{1,10}(?:=[^\]\n]{0,100})?\]")
-# of these, the ones that stand between cells and between lines
+# the BBCode that separates cells, and the BBCode that separates lines
 _BB_CELL = re.compile(r"\[/?(?:td|th)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE)
 _BB_LINE = re.compile(
     r"\[/?(?:tr|\*|li|list|table|quote|code|center|spoiler|hr|row)(?:=[^\]\n]{0,100})?\]", re.IGNORECASE
 )
 _INLINE_TAG = re.compile(
-    r"</?(?:a|abbr|b|big|code|em|font|i|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr)(?:\s[^<>\n]{0,200})?/?>",
+    r"</?(?:a|abbr|b|big|code|em|font|i|kbd|mark|q|s|small|span|strike|strong|sub|sup|tt|u|wbr)"
+    r"(?:\s[^<>\n]{0,200})?/?>",
     re.IGNORECASE,
 )
 _BREAK_TAG = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
-# not the address in "Jean Dupont <jean@example.org>"
+# this does not match the address in "Jean Dupont <jean@example.org>"
 _TAG = re.compile(r"<(?:/[a-zA-Z_][\w:-]*|!?([a-zA-Z_][\w:-]*))(?:\s[^<>\n]{0,200})?/?>")
 _ROLES = frozenset({"surname", "first", "fullname", "birth", "phone", "email", "nir"})
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt])|(['\"\\/]))")
-# texts in strings in strings
-_MAX_ESCAPED = 3
+# a text may be quoted in a string within another string: so many rounds of escapes are undone
+_MAX_ESCAPE_ROUNDS = 3
+# a line end that may be within a number or a date
 _WRAP = re.compile(r"\n(?<=[\d)]\n)(?=[\d(jfmasond])|\n(?<=[A-Za-zéû]\n)(?=(?:19|20)\d\d)")
-# numbers and dates that the wrapping of lines has cut
+# numbers and dates that are wrapped over a line end
 _WRAPPED = re.compile(
     rf"""
       (?:(?:\+|00)33[ .\n-]?(?:\(0\)[ \n]?)?|\b0)[1-9](?:[ .\n-]\d\d){{4}}(?!\d)
     | (?<![\d])[1-478][ \n]\d\d[ \n]\d\d[ \n](?:\d\d|2[abAB])[ \n]\d{{3}}[ \n]\d{{3}}(?:[ \n]\d\d(?!\d))?
-    | (?<![\d])\d{{1,2}}(?:er)?[ \n](?i:{MONTH})[ \n]\d{{4}}(?!\d)
+    | (?<![\d])\d{{1,2}}(?:er)?[ \n](?i:{MONTH_PATTERN})[ \n]\d{{4}}(?!\d)
     """,
     re.VERBOSE,
 )
 _PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
 
 
-def plain(text: str) -> str:
-    """A text without the mark-up and escapes that people and programs leave in it."""
+def to_plain_text(text: str) -> str:
+    """The text without mark-up and escapes; tags become separators, line breaks or labels."""
     if "=\n" in text or "=C3" in text:
         text = _PRINTABLE.sub(_bytes_of, text.replace("=\n", ""))
-    for _ in range(_MAX_ESCAPED):
+    for _ in range(_MAX_ESCAPE_ROUNDS):
         if "\\" not in text:
             break
         text = _BACKSLASH.sub(_unescaped, text)
@@ -55,7 +57,7 @@ def plain(text: str) -> str:
     if "''" in text:
         text = text.replace("''", "'")
     if not unicodedata.is_normalized("NFC", text):
-        # an accent that stands by itself is no letter
+        # the patterns do not take a combining accent for a letter
         text = unicodedata.normalize("NFC", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _WRAP.search(text):
@@ -64,9 +66,9 @@ def plain(text: str) -> str:
 
 
 def _label_of_tag(found: re.Match[str]) -> str:
-    """What a tag says of the words in it: `<nom>` is a label."""
+    """The replacement of a tag: a label if its name is one (`<nom>`), else a separator."""
     name = found[1]
-    return f" | {name} : " if name and class_of(name) in _ROLES else " | "
+    return f" | {name} : " if name and word_class(name) in _ROLES else " | "
 
 
 def _bytes_of(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Rows of typed columns to value tags and record keys. Pure; which column holds what is `crawler.records.column_roles`."""
+"""Value tags and record keys of table rows, by the roles of their columns (`crawler.records.column_roles`). Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, Plan
+from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, ColumnPlan
 from crawler.records.row_batch import RowBatch
 from data.arrays.array_types import U64
 from data.arrays.packed import Packed, join_packed, pair_packed
@@ -21,12 +21,13 @@ from data.identifiers.normalise_columns import normalise_column
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowTags:
-    """Tags of a batch.
+    """The tags of a batch of rows.
 
     Attributes:
-        keys: shape (n, 6), the record keys of each row, 0 where a part is missing.
-        extra_keys: shape (m,), further record keys of rows with several values of one role; extra_rows: their rows.
-        values: per kind, rows and value tags, both shape (k,), absent ones left out.
+        keys: shape (n, 6), the record keys of each row, 0 if a part is missing.
+        extra_keys: shape (m,), further record keys of rows that have several values of one role.
+        extra_rows: shape (m,), the rows of `extra_keys`.
+        values: per kind, the rows and their value tags, shape (k,) both; absent values are left out.
     """
 
     keys: U64
@@ -36,7 +37,7 @@ class RowTags:
 
 
 def split_name(text: str) -> list[tuple[str, str]]:
-    """(surname, first) readings of a full name: by comma, by capitals, else both orders."""
+    """The (surname, first name) readings of a full name: by a comma, by capitals, else in both orders."""
     surname, comma, first = text.partition(",")
     if comma:
         return [(surname.strip(), first.strip())]
@@ -50,23 +51,27 @@ def split_name(text: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys([(" ".join(words[:-1]), words[-1]), (" ".join(words[1:]), words[0])]))
 
 
-class Forms:
-    """Normal forms of the columns of some rows, each made once."""
+class NormalForms:
+    """The normal forms of the columns of some rows, each computed once."""
 
     def __init__(self, column: Callable[[int], Packed]) -> None:
-        """`column` gives the cells of a column by its number."""
+        """`column` returns the cells of a column by its number."""
         self.column = column
         self._made: dict[tuple[str, int], Packed] = {}
 
     def of(self, role: str, at: int) -> Packed:
-        """The normal form of every cell of a column, in the sense of a role."""
+        """The normal forms of the cells of a column, read as values of a role."""
         if (role, at) not in self._made:
             self._made[role, at] = normalise_column(role, self.column(at))
         return self._made[role, at]
 
 
-def readings(plan: Plan, count: int, forms: Forms) -> Iterator[dict[str, Packed]]:
-    """Columns in normal form, one dict for the first reading and one for every other column of a role in its place."""
+def column_readings(plan: ColumnPlan, count: int, forms: NormalForms) -> Iterator[dict[str, Packed]]:
+    """The ways to read rows of `count` cells a column: one column in normal form for each role.
+
+    One reading takes the first column of every role; each further column of a role gives a reading in which it takes
+    the place of the first. A column of full names gives readings of its own.
+    """
     places = plan.places
     columns: dict[str, list[Packed]] = {
         role: [forms.of(role, at) for at in places[role]] for role in KEY_ROLES if role in places
@@ -93,11 +98,11 @@ def readings(plan: Plan, count: int, forms: Forms) -> Iterator[dict[str, Packed]
             yield {each: (option if each == role else choices[0]) for each, choices in columns.items()}
 
 
-def tag_rows(plan: Plan, batch: RowBatch, probe_key: bytes) -> RowTags:
-    """The tags of every row of a batch, whole columns at a time."""
-    forms = Forms(batch.column)
-    # the reading with all of the plan's own columns is the widest one
-    found_readings = sorted(readings(plan, len(batch), forms), key=len, reverse=True)
+def tag_rows(plan: ColumnPlan, batch: RowBatch, probe_key: bytes) -> RowTags:
+    """The tags of every row of a batch, computed for whole columns at a time."""
+    forms = NormalForms(batch.column)
+    # the reading with the most columns gives `keys`, the others give `extra_keys`
+    found_readings = sorted(column_readings(plan, len(batch), forms), key=len, reverse=True)
     keys = np.zeros((len(batch), len(RECORD_KINDS)), np.uint64)
     extra_keys: list[U64] = []
     extra_rows: list[NDArray[np.int64]] = []
@@ -123,21 +128,24 @@ def tag_rows(plan: Plan, batch: RowBatch, probe_key: bytes) -> RowTags:
     )
 
 
-def row_inputs(plan: Plan, batch: RowBatch) -> list[tuple[Kind, Packed]]:
-    """Kinds and normal forms of everything that `tag_rows` tags: what confirm digests are made of.
+def row_digest_inputs(plan: ColumnPlan, batch: RowBatch) -> list[tuple[Kind, Packed]]:
+    """The inputs of confirm digests of rows: kinds and normal forms of everything that `tag_rows` tags.
 
     Returns:
-        Columns with an item for each row, empty where a row has none; a value may stand in several of them.
+        Columns with one item for each row, empty if the row has none. A value may occur in several columns.
     """
-    forms = Forms(batch.column)
-    inputs = [column for parts in readings(plan, len(batch), forms) for column in record_columns(parts)]
+    forms = NormalForms(batch.column)
+    inputs = [column for parts in column_readings(plan, len(batch), forms) for column in record_key_columns(parts)]
     for role, kind in VALUE_ROLES.items():
         inputs += [(kind, forms.of(role, at)) for at in plan.places.get(role, ())]
     return inputs
 
 
-def record_columns(parts: dict[str, Packed]) -> list[tuple[Kind, Packed]]:
-    """The inputs of the six record keys as columns, for confirm digests in batch; empty where a part is missing."""
+def record_key_columns(parts: dict[str, Packed]) -> list[tuple[Kind, Packed]]:
+    """The inputs of the six record keys as columns, for confirm digests in batch.
+
+    A kind is left out if `parts` lacks a column for it; an item is empty if the row lacks a part.
+    """
     first, surname, dob = parts.get("first"), parts.get("surname"), parts.get("dob")
     nir, email, phone = parts.get("nir"), parts.get("email"), parts.get("phone")
     names = pair_packed(surname, first) if surname is not None and first is not None else None

@@ -1,4 +1,4 @@
-"""Rows of a table as they come from a reader: packed cells in columns."""
+"""Rows of a table as a reader sends them: columns of UTF-8 cells, decoded from frames and checked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from data.arrays.packed import Packed
 from data.errors import WireError
 
 MAX_COLUMNS = 1 << 16
-
-
 MAX_ROWS = 1 << 20
 
 
-class Cells(Sequence[Packed]):
-    """Columns of rows that lie in one piece, each put together when it is first asked for."""
+class LazyColumns(Sequence[Packed]):
+    """The columns of rows whose cells lie in one blob; each column is put together at its first use."""
 
     def __init__(self, blob: U8, starts: U32, ends: U32) -> None:
-        """Cells of shape (rows, columns), from `starts` to `ends` in the blob."""
+        """Cells from `starts` to `ends` in the blob; shape (rows, columns) both."""
         self._blob, self._starts, self._ends = blob, starts, ends
         self._made: dict[int, Packed] = {}
         self._whole: TableSample | None = None
@@ -38,7 +36,7 @@ class Cells(Sequence[Packed]):
     @overload
     def __getitem__(self, at: slice) -> Sequence[Packed]: ...
     def __getitem__(self, at: int | slice) -> Packed | Sequence[Packed]:
-        """One column, or some."""
+        """One column, or a slice of columns."""
         if isinstance(at, slice):
             return [self[each] for each in range(*at.indices(len(self)))]
         if not 0 <= at < len(self):
@@ -51,15 +49,17 @@ class Cells(Sequence[Packed]):
         return self._made[at]
 
     def sample(self, rows: int) -> TableSample:
-        """The first rows; where these are all, their columns serve here as well."""
+        """The first rows. If these are all rows, the columns of the sample are reused here."""
         sample = TableSample.of_cells(self._blob, self._starts[:rows], self._ends[:rows])
         if rows == len(self._starts):
             self._whole = sample
         return sample
 
-    def rows(self, chosen: slice | NDArray[np.int64]) -> Cells:
-        """The same columns of some rows, in the order given."""
-        return Cells(self._blob, np.ascontiguousarray(self._starts[chosen]), np.ascontiguousarray(self._ends[chosen]))
+    def rows(self, chosen: slice | NDArray[np.int64]) -> LazyColumns:
+        """The same columns of the chosen rows, in the order given."""
+        return LazyColumns(
+            self._blob, np.ascontiguousarray(self._starts[chosen]), np.ascontiguousarray(self._ends[chosen])
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class RowBatch:
     rows: int
 
     def __repr__(self) -> str:
-        """Its shape; cells are content of a sample."""
+        """The shape only: cells are content of a sample."""
         return f"<RowBatch {self.rows} rows, {len(self.columns)} columns>"
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class RowBatch:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[str]]) -> RowBatch:
-        """From rows of cells; short rows are filled up with empty cells."""
+        """A batch of rows of texts; short rows are filled up with empty cells."""
         width = max((len(row) for row in rows), default=0)
         return cls(
             tuple(Packed.of([row[at].encode() if at < len(row) else b"" for row in rows]) for at in range(width)),
@@ -87,27 +87,27 @@ class RowBatch:
 
     @classmethod
     def from_frame(cls, payload: bytes) -> RowBatch:
-        """From the payload of an `R` frame, every number of which is checked.
+        """Decode the payload of an `R` frame; every number in it is checked.
 
         Raises:
-            WireError: it is not a frame that an honest reader makes.
+            WireError: no correct reader makes such a frame.
         """
         if len(payload) < 8:
-            raise WireError("a row frame without its numbers")
+            raise WireError("a row frame is too short for its numbers")
         rows, width = struct.unpack_from("<II", payload)
         if rows > MAX_ROWS or width > MAX_COLUMNS or 4 * width * (rows + 1) > len(payload):
-            raise WireError("a row frame claims more than it holds")
+            raise WireError("a row frame announces more rows or columns than it holds")
         at = 8
         columns = []
         whole = np.frombuffer(payload, np.uint8)
         for _ in range(width):
             end = at + 4 * (rows + 1)
             if end > len(payload):
-                raise WireError("a row frame ends inside its offsets")
+                raise WireError("a row frame ends within its offsets")
             offsets = np.frombuffer(payload, "<u4", rows + 1, at).astype(np.int64)
             size = int(offsets[-1])
             if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any() or end + size > len(payload):
-                raise WireError("a row frame has offsets that lead nowhere")
+                raise WireError("a row frame has offsets outside of its cells")
             columns.append(Packed(whole[end : end + size], offsets))
             at = end + size
         if at != len(payload):
@@ -116,24 +116,24 @@ class RowBatch:
 
     @classmethod
     def from_cells(cls, payload: bytes) -> RowBatch:
-        """From the payload of a `C` frame, every number of which is checked.
+        """Decode the payload of a `C` frame; every number in it is checked.
 
         Raises:
-            WireError: it is not a frame that an honest reader makes.
+            WireError: no correct reader makes such a frame.
         """
         if len(payload) < 8:
-            raise WireError("a frame of cells without its numbers")
+            raise WireError("a frame of cells is too short for its numbers")
         rows, width = struct.unpack_from("<II", payload)
         count = rows * width
         blob = len(payload) - 8 - 8 * count
         if rows > MAX_ROWS or width > MAX_COLUMNS or blob < 0:
-            raise WireError("a frame of cells claims more than it holds")
+            raise WireError("a frame of cells announces more rows or columns than it holds")
         starts = np.frombuffer(payload, "<u4", count, 8)
         ends = np.frombuffer(payload, "<u4", count, 8 + 4 * count)
         if count and ((starts > ends).any() or int(ends.max()) > blob):
-            raise WireError("a frame of cells has places that lead nowhere")
+            raise WireError("a frame of cells has cells outside of its lines")
         return cls(
-            Cells(
+            LazyColumns(
                 np.frombuffer(payload, np.uint8, blob, 8 + 8 * count),
                 starts.reshape(rows, width),
                 ends.reshape(rows, width),
@@ -149,33 +149,33 @@ class RowBatch:
         return b"".join(parts)
 
     def column(self, at: int) -> Packed:
-        """One column; one that this batch does not have is empty."""
+        """One column; empty cells if the batch has no such column."""
         return self.columns[at] if at < len(self.columns) else Packed.empty(self.rows)
 
     def cell(self, row: int, column: int) -> str:
-        """One cell; '' where this batch has no such column."""
+        """One cell; '' if the batch has no such column."""
         return self.columns[column].text(row) if column < len(self.columns) else ""
 
     def sample(self, rows: int) -> TableSample:
-        """The first rows, as many as there are, to judge the columns by."""
+        """The first rows, or fewer if the batch has fewer; the roles of columns are decided by them."""
         rows = min(rows, self.rows)
-        if isinstance(self.columns, Cells):
+        if isinstance(self.columns, LazyColumns):
             return self.columns.sample(rows)
         return TableSample.of_columns([column.part(0, rows) for column in self.columns], rows)
 
     def lines(self) -> bytes:
-        """All rows as lines of text, cells divided by semicolons."""
+        """All rows as lines of text, with semicolons between the cells."""
         columns = [column.to_list() for column in self.columns]
         return b"".join([b" ; ".join(row) + b"\n" for row in zip(*columns, strict=True)])
 
     def take(self, rows: NDArray[np.int64]) -> RowBatch:
-        """Some rows, in the order given."""
-        if isinstance(self.columns, Cells):
+        """The rows with these numbers, in the order given."""
+        if isinstance(self.columns, LazyColumns):
             return RowBatch(self.columns.rows(rows), len(rows))
         return RowBatch(tuple(column.take(rows) for column in self.columns), len(rows))
 
     def drop(self, count: int) -> RowBatch:
-        """Without the first rows."""
-        if isinstance(self.columns, Cells):
+        """The batch without its first rows."""
+        if isinstance(self.columns, LazyColumns):
             return RowBatch(self.columns.rows(slice(count, None)), self.rows - count)
         return RowBatch(tuple(column.part(count) for column in self.columns), self.rows - count)

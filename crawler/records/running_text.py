@@ -1,6 +1,8 @@
-"""People in running text: which names, dates, numbers and addresses belong together, and in which readings. Pure.
+"""Finds people in running text: decides which names, dates, numbers and addresses belong together. Pure.
 
-Where to look is `text_anchors`, what stands there `text_items`; tags and counts are the caller's.
+`crawler.records.text_anchors` finds the places to read, `crawler.records.text_items` the items there. The caller makes
+tags and counts. A person may be understood in several ways ("readings"), for instance if it is not clear which word is
+the surname.
 """
 
 from __future__ import annotations
@@ -12,38 +14,39 @@ from functools import lru_cache
 from operator import itemgetter
 from pathlib import PurePosixPath
 
-from crawler.records.plain_text import plain
-from crawler.records.text_anchors import regions
-from crawler.records.text_items import DATE, EMAIL, NAME, NIR, PHONE, Item, Line, lines
+from crawler.records.plain_text import to_plain_text
+from crawler.records.text_anchors import anchor_regions
+from crawler.records.text_items import DATE, EMAIL, NAME, NIR, PHONE, TextItem, TextLine, read_lines
 from crawler.records.word_classes import is_first_name
 from data.identifiers.normalise import fold
 
-# How many readings of one person are tried; the first is the best.
+# So many readings of one person are kept; the first is the best.
 MAX_READINGS = 16
-# What a piece of text that is cut in the middle is held back for: the lines of one form.
+# So many bytes at the end of a piece of text are held back, so that the lines of one form are read together.
 HELD = 4096
-# A form or letter goes on over this many lines that say nothing.
+# A form or letter may have so many lines without an item between two items.
 _MAX_GAP = 6
 _MAX_NAMES, _MAX_VALUES = 6, 4
 _MAX_WORDS = 5
-# People of one text who may be spoken of again.
+# So many people of one text are remembered, in case they are mentioned again.
 _REMEMBERED = 256
-# From this score on a name is one for certain, see `_score`.
-_CERTAIN = 3
+# From this score on, a name is certain; `_name_readings` makes the scores.
+_CERTAIN_SCORE = 3
 
-_HALVES = frozenset({"surname", "first"})
+_NAME_PARTS = frozenset({"surname", "first"})
 
 Reading = tuple[str, str, str, str, str, str]
 """One way to understand a person: surname, first name, date of birth, NIR, e-mail address, phone; '' for unknown."""
 
 
 @dataclass(slots=True)
-class Found:
+class FoundPerson:
     """One person of a text.
 
     Attributes:
-        readings: at most `MAX_READINGS`, the best first. certain: whether the best one is certainly a person;
-            else it is one only if some reading is known.
+        readings: at most `MAX_READINGS`, the best first.
+        certain: whether the best reading is certainly a person. Otherwise there is a person only if some reading is
+            known.
     """
 
     readings: list[Reading] = field(repr=False)
@@ -51,137 +54,137 @@ class Found:
 
 
 @dataclass(slots=True)
-class _Person:
-    """What was said of one person so far."""
+class _PersonDraft:
+    """The items of one person that were read so far."""
 
-    names: list[Item] = field(default_factory=list)
-    values: dict[str, list[Item]] = field(default_factory=dict)
+    names: list[TextItem] = field(default_factory=list)
+    values: dict[str, list[TextItem]] = field(default_factory=dict)
     last: str = ""  # kind of the last item
-    named: bool = False  # a name stands here since the last value
-    by_value: bool = False  # a value came before all names
-    form: bool = False  # said by lines with labels
+    named: bool = False  # whether a name was read since the last value
+    by_value: bool = False  # whether a value came before all names
+    form: bool = False  # whether it was read from lines that begin with labels
     gap: int = 0  # lines since the last item
-    told: bool = False  # its readings went out
+    returned: bool = False  # whether its readings were already returned
 
-    def is_called(self, name: Item) -> bool:
-        """Whether a name was said already, in any order of its words."""
-        return bool(self.names) and _called(name.words) in [_called(known.words) for known in self.names]
+    def has_name(self, name: TextItem) -> bool:
+        """Whether the person already has this name, in any order of its words."""
+        return bool(self.names) and _name_key(name.words) in [_name_key(known.words) for known in self.names]
 
 
 @lru_cache(maxsize=65_536)
-def _called(words: tuple[str, ...]) -> frozenset[str]:
-    """The words of a name in no order and no case."""
+def _name_key(words: tuple[str, ...]) -> frozenset[str]:
+    """The words of a name without regard to order and case."""
     return frozenset(map(_folded, words))
 
 
-class RunningText:
-    """Reads one text piece by piece."""
+class RunningTextReader:
+    """Reads one text piece by piece, and returns the people in it."""
 
     def __init__(self, name: str = "") -> None:
-        """`name` is that of the file: where one person has one file, it often holds the name."""
+        """`name` is that of the file: if each person has a file, its name often contains that of the person."""
         self._held = b""
         self._title = _names_of_file(name)
-        self._person = _Person()
-        self._recent: dict[frozenset[str], _Person] = {}
-        self._done: list[_Person] = []
+        self._person = _PersonDraft()
+        self._recent: dict[frozenset[str], _PersonDraft] = {}
+        self._done: list[_PersonDraft] = []
 
-    def feed(self, text: bytes) -> list[Found]:
-        """The people of the next piece, as far as they are complete."""
+    def feed(self, text: bytes) -> list[FoundPerson]:
+        """Read the next piece; returns the people who are complete."""
         text = self._held + text
         end = max(0, len(text) - HELD)
-        # better where a block ends: a wrapped number may go on in the next line
+        # cut preferably at an empty line, since a wrapped number may continue in the next line
         cut = (text.rfind(b"\n\n", max(0, end - HELD), end) + 1) or (text.rfind(b"\n", 0, end) + 1)
         self._held = text[cut:]
         if cut:
             self._read(text[:cut])
-        return self._found(whole=False)
+        return self._complete_people(is_end=False)
 
-    def finish(self) -> list[Found]:
-        """The people of what was held back; the text is then over."""
+    def finish(self) -> list[FoundPerson]:
+        """End the text; returns the people in the bytes that were held back."""
         self._read(self._held)
         self._held = b""
-        return self._found(whole=True)
+        return self._complete_people(is_end=True)
 
     def _read(self, text: bytes) -> None:
         at = 0
-        for start, end in regions(text):
+        for start, end in anchor_regions(text):
             if start > at:
-                self._close()
-            for line in lines(plain(text[start:end].decode("utf-8", "replace"))):
-                self._line(line)
+                self._end_person()
+            for line in read_lines(to_plain_text(text[start:end].decode("utf-8", "replace"))):
+                self._read_line(line)
             at = end
 
-    def _found(self, *, whole: bool) -> list[Found]:
-        """People who are told; those of one name are put together as long as the text goes on nearby."""
-        if whole:
-            self._close()
+    def _complete_people(self, *, is_end: bool) -> list[FoundPerson]:
+        """The people who ended since the last call; at the end of the text also the current one."""
+        if is_end:
+            self._end_person()
         done, self._done = self._done, []
         for person in done:
-            person.told = True
+            person.returned = True
         return [found for person in done if (found := _readings(person, self._title)) is not None]
 
-    # --- what belongs together ---------------------------------------------------------------------------------
+    # --- which items belong together ---------------------------------------------------------------------------
 
-    def _line(self, line: Line) -> None:
+    def _read_line(self, line: TextLine) -> None:
         person = self._person
         if not line.items:
             person.gap += 2 if line.blank else 1
             if person.gap > _MAX_GAP or (line.blank and person.names and person.values):
-                self._close()
+                self._end_person()
             return
-        if person.names and person.values and self._line_begins_another(line):
-            self._close()
+        if person.names and person.values and self._does_line_begin_another(line):
+            self._end_person()
         self._person.form = self._person.form or line.form
-        fresh, staff = True, False
-        # a date in a sentence without a name is not one of birth unless it says so
-        told = line.prose and not line.names
+        is_first, staff = True, False
+        # a date in a sentence without a name is a birth date only if a word says so
+        needs_role = line.prose and not line.has_name
         for item in line.items:
             if item.kind == NAME:
                 staff = item.staff
-                self._name(item, line)
-            elif staff or (item.kind == DATE and (item.role == "date" or (told and not item.role))):
+                self._add_name(item, line)
+            elif staff or (item.kind == DATE and (item.role == "date" or (needs_role and not item.role))):
                 self._person.gap = 0
             else:
-                self._value(item, line, fresh=fresh)
-            fresh = False
+                self._add_value(item, line, is_first=is_first)
+            is_first = False
         self._person.gap = 0
 
-    def _line_begins_another(self, line: Line) -> bool:
-        """Whether a line is about somebody else than the lines before it, who have names and values."""
+    def _does_line_begin_another(self, line: TextLine) -> bool:
+        """Whether a line is about another person than the lines before it, which gave a name and values."""
         person = self._person
         names = [item for item in line.items if item.kind == NAME and not item.staff]
         first = line.items[0]
-        if line.form and first.role in _HALVES and any(name.role == first.role for name in person.names):
-            # the same label again: also of a relative with the same name
+        if line.form and first.role in _NAME_PARTS and any(name.role == first.role for name in person.names):
+            # the same label again begins another person, who may be a relative with the same name
             return True
-        if not names or all(person.is_called(name) for name in names):
+        if not names or all(person.has_name(name) for name in names):
             return False
         if not line.form:
-            # a word that only begins a sentence says nothing
-            names = [name for name in names if _plausible(name)] or names
-            return len(names) > 1 or _plausible(names[0])
+            # the capitalised word that begins a sentence is not enough
+            names = [name for name in names if _is_plausible_name(name)] or names
+            return len(names) > 1 or _is_plausible_name(names[0])
         return first.kind == NAME and (not person.form or any(name.role == first.role for name in person.names))
 
-    def _name(self, item: Item, line: Line) -> None:
+    def _add_name(self, item: TextItem, line: TextLine) -> None:
         person = self._person
-        if item.staff or person.is_called(item):
+        if item.staff or person.has_name(item):
             return
         if person.names and person.values and person.last != NAME:
-            # a name after values, where one was given before them; single words may be two cells of a row
-            given = len(person.names) > 1 or len(person.names[0].words) > 1
-            if given and not _plausible(item):
+            # a second name after the values; two single words, however, may be two cells of a row
+            is_complete = len(person.names) > 1 or len(person.names[0].words) > 1
+            if is_complete and not _is_plausible_name(item):
                 return
-            if given and not line.form:
-                self._close()
+            if is_complete and not line.form:
+                self._end_person()
         if len(self._person.names) < _MAX_NAMES:
             self._person.names.append(item)
         self._person.last, self._person.named = NAME, True
 
-    def _value(self, item: Item, line: Line, *, fresh: bool) -> None:
+    def _add_value(self, item: TextItem, line: TextLine, *, is_first: bool) -> None:
         have = self._person.values.get(item.kind)
         known = have is not None and any(value.text == item.text for value in have)
-        if have and not known and self._value_begins_another(item, line, fresh):
-            self._close()
+        if have and not known and self._does_value_begin_another(item, line, is_first):
+            self._end_person()
         person = self._person
         values = person.values.setdefault(item.kind, [])
         if len(values) < _MAX_VALUES and not known:
@@ -189,39 +192,39 @@ class RunningText:
         person.by_value = person.by_value or not person.names
         person.last, person.named = item.kind, False
 
-    def _value_begins_another(self, item: Item, line: Line, fresh: bool) -> bool:
-        """Whether a second value of its kind is of somebody else."""
+    def _does_value_begin_another(self, item: TextItem, line: TextLine, is_first: bool) -> bool:
+        """Whether a second value of a kind belongs to another person; `is_first`: it is the first item of its line."""
         person = self._person
         if item.kind == DATE and item.role != person.values[DATE][0].role:
-            # one of them is said to be of birth: the other is another date of the same person
+            # only one of the two is marked as a birth date: the other is another date of the same person
             return False
-        if not fresh:
-            # address, name; address, name
+        if not is_first:
+            # a line with pairs of value and name
             return person.named and person.by_value
         if item.kind in (DATE, NIR):
             return True
-        return line.names or not (line.form or person.last == item.kind)
+        return line.has_name or not (line.form or person.last == item.kind)
 
-    def _close(self) -> None:
-        """What follows speaks of somebody else, or of nobody."""
-        person, self._person = self._person, _Person()
+    def _end_person(self) -> None:
+        """End the current person: the items that follow belong to somebody else, or to nobody."""
+        person, self._person = self._person, _PersonDraft()
         if not person.values:
             return
-        names = [name for name in person.names if _plausible(name)] or self._title or person.names
+        names = [name for name in person.names if _is_plausible_name(name)] or self._title or person.names
         key = frozenset(_folded(word) for name in names for word in name.words)
         before = self._recent.get(key) if key else None
-        if before is not None and _agree(before, person):
-            if before.told:
-                # told once more with all that is known: both share what was known before
+        if before is not None and _may_be_same_person(before, person):
+            if before.returned:
+                # the person is returned again with all values known so far, so that both results share some
                 before = replace(
-                    before, values={kind: list(items) for kind, items in before.values.items()}, told=False
+                    before, values={kind: list(items) for kind, items in before.values.items()}, returned=False
                 )
                 self._done.append(before)
                 self._recent[key] = before
             for kind, items in person.values.items():
                 have = before.values.setdefault(kind, [])
-                said = {item.text for item in have}
-                have += [item for item in items if item.text not in said][: _MAX_VALUES - len(have)]
+                texts = {item.text for item in have}
+                have += [item for item in items if item.text not in texts][: _MAX_VALUES - len(have)]
             return
         self._done.append(person)
         if key:
@@ -230,13 +233,13 @@ class RunningText:
             self._recent[key] = person
 
 
-def _plausible(item: Item) -> bool:
-    """Whether a name is more than a capitalised word."""
+def _is_plausible_name(item: TextItem) -> bool:
+    """Whether a name is more than one capitalised word."""
     return len(item.words) > 1 or item.titled or bool(item.role) or is_first_name(item.words[0])
 
 
-def _agree(a: _Person, b: _Person) -> bool:
-    """Whether two mentions of one name can be of one person: nothing that everybody has once is different."""
+def _may_be_same_person(a: _PersonDraft, b: _PersonDraft) -> bool:
+    """Whether two mentions of one name may be of one person: neither birth date nor NIR contradicts it."""
     return all(
         not a.values.get(kind)
         or not b.values.get(kind)
@@ -248,8 +251,11 @@ def _agree(a: _Person, b: _Person) -> bool:
 # --- readings --------------------------------------------------------------------------------------------------------
 
 
-def _readings(person: _Person, title: Sequence[Item]) -> Found | None:
-    """The readings of a person, the best first; None where there is nobody."""
+def _readings(person: _PersonDraft, title: Sequence[TextItem]) -> FoundPerson | None:
+    """The readings of a person, the best first; None if the items give no person.
+
+    `title` are the names in the name of the file.
+    """
     values = person.values
     dates = values.get(DATE, [])
     if len(dates) > 1:
@@ -257,9 +263,9 @@ def _readings(person: _Person, title: Sequence[Item]) -> Found | None:
     dob = [item.text for item in dates]
     nirs, emails, phones = ([item.text for item in values.get(kind, ())] for kind in (NIR, EMAIL, PHONE))
     is_birth = bool(dates and dates[0].role == "dob")
-    names = _names(person.names, is_birth)
-    if title and (not names or names[0][0] < _CERTAIN):
-        names = [*_names(title, is_birth), *names]
+    names = _name_readings(person.names, is_birth)
+    if title and (not names or names[0][0] < _CERTAIN_SCORE):
+        names = [*_name_readings(title, is_birth), *names]
     day, nir, email, phone = ("".join(texts[:1]) for texts in (dob, nirs, emails, phones))
     readings: dict[Reading, None] = {}
     for _, surname, first_name in names:
@@ -275,22 +281,25 @@ def _readings(person: _Person, title: Sequence[Item]) -> Found | None:
         readings["", "", day, nir, email, phone] = None
     if not readings:
         return None
-    known_as = best[0] >= _CERTAIN and bool(nir or email or phone or (dates and dates[0].role != "date"))
-    return Found(list(readings)[:MAX_READINGS], known_as or bool(nir and dob))
+    has_certain_name = best[0] >= _CERTAIN_SCORE and bool(nir or email or phone or (dates and dates[0].role != "date"))
+    return FoundPerson(list(readings)[:MAX_READINGS], has_certain_name or bool(nir and dob))
 
 
-def _names(items: Sequence[Item], is_birth: bool) -> list[tuple[int, str, str]]:
-    """Score, surname and first name of each reading of the names, the best first."""
+def _name_readings(items: Sequence[TextItem], is_birth: bool) -> list[tuple[int, str, str]]:
+    """Score, surname and first name of each reading of some names, the best first.
+
+    `is_birth`: the person has a date that is marked as a birth date.
+    """
     found: list[tuple[int, str, str]] = []
     for surname in (item for item in items if item.role == "surname"):
         found += [(10, surname.text, item.text) for item in items if item.role == "first"]
     for at, item in enumerate(items):
-        found += _splits(item, is_birth)
+        found += _split_one_name(item, is_birth)
         if at + 1 < len(items) and not (item.role and item.role == items[at + 1].role):
-            found += _beside(item, items[at + 1], is_birth)
+            found += _join_two_names(item, items[at + 1], is_birth)
     if len(items) == 1 and len(items[0].words) == 1:
-        # a first name alone goes with an address or a number
-        score = _CERTAIN if items[0].role == "first" or is_first_name(items[0].words[0]) else 0
+        # a first name alone gives keys together with an address or a number
+        score = _CERTAIN_SCORE if items[0].role == "first" or is_first_name(items[0].words[0]) else 0
         found.append((score, "", items[0].text))
     best: dict[tuple[str, str], int] = {}
     for score, last, given in found:
@@ -298,8 +307,8 @@ def _names(items: Sequence[Item], is_birth: bool) -> list[tuple[int, str, str]]:
     return sorted(((score, *pair) for pair, score in best.items()), key=itemgetter(0), reverse=True)
 
 
-def _beside(a: Item, b: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
-    """Two names with a mark or a label between: `DUPONT, Jean`, two cells."""
+def _join_two_names(a: TextItem, b: TextItem, is_birth: bool) -> Iterator[tuple[int, str, str]]:
+    """Score, surname and first name of two items with a mark or a label between them: `DUPONT, Jean`, or two cells."""
     near = 0 < b.near <= 1 or (a.bare and b.bare)
     swapped = b.role == "surname" or a.role == "first" or (is_first_name(a.words[0]) and not is_first_name(b.words[0]))
     score = (
@@ -307,26 +316,36 @@ def _beside(a: Item, b: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
         + 2 * (is_first_name(a.words[0]) or is_first_name(b.words[0]))
         + near
         + is_birth
-        + 3 * (not {a.role, b.role}.isdisjoint(_HALVES))
+        + 3 * (not {a.role, b.role}.isdisjoint(_NAME_PARTS))
     )
     one, two = (b, a) if swapped else (a, b)
     yield score, one.text, two.text
     yield 0, two.text, one.text
     if a.lead or b.lead:
-        # "de la | Fontaine" in a cell of its own is whole
+        # a cell "de la Fontaine" is a whole surname
         yield score + (one.led or two.led), one.whole, two.whole
 
 
-def _splits(item: Item, is_birth: bool) -> Iterator[tuple[int, str, str]]:
-    """Surname and first name of one run of words, in every place where they may part, in both orders."""
+def _split_one_name(item: TextItem, is_birth: bool) -> Iterator[tuple[int, str, str]]:
+    """Score, surname and first name of one item, split at every place where it may be, in both orders."""
     if item.lead:
-        # "de Guillaume": at the beginning the particle is part of the name, elsewhere it may be
-        yield from _ways((*item.lead, *item.words), item, is_birth, 1 if item.led else -1, len(item.lead))
-    yield from _ways(item.words, item, is_birth, 0, 0)
+        # "de Guillaume": at the beginning of a line the particle is part of the name, elsewhere it may be
+        yield from _split_words((*item.lead, *item.words), item, is_birth, 1 if item.led else -1, len(item.lead))
+    yield from _split_words(item.words, item, is_birth, 0, 0)
 
 
-def _ways(words: tuple[str, ...], item: Item, is_birth: bool, more: int, lead: int) -> Iterator[tuple[int, str, str]]:
-    """As `_splits`, of these words; the first `lead` of them are particles, which belong to what follows."""
+def _split_words(
+    words: tuple[str, ...], item: TextItem, is_birth: bool, more: int, lead: int
+) -> Iterator[tuple[int, str, str]]:
+    """`_split_one_name` for the given words.
+
+    Args:
+        words: of the name.
+        item: that they are from.
+        is_birth: the person has a date that is marked as a birth date.
+        more: added to the score.
+        lead: so many words at the beginning are particles, which belong to the word after them.
+    """
     words = words[: _MAX_WORDS + 2]
     if len(words) < 2 + lead:
         return
@@ -366,11 +385,11 @@ def _folded(word: str) -> str:
     return fold(word)
 
 
-def _names_of_file(name: str) -> list[Item]:
-    """The names that a file's name may hold, from its last part that holds any."""
+def _names_of_file(name: str) -> list[TextItem]:
+    """The name of a person in the name of a file: in its last part, else in the folder; [] if there is none."""
     for part in reversed(PurePosixPath(name.replace("\\", "/")).parts[-2:]):
         stem = re.sub(r"\.\w{1,5}$", "", part)
         words = [word for word in re.findall(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*", stem) if len(word) > 1]
         if 2 <= len(words) <= _MAX_WORDS and any(map(is_first_name, words)):
-            return [Item(NAME, " ".join(words), tuple(words))]
+            return [TextItem(NAME, " ".join(words), tuple(words))]
     return []

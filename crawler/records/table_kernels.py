@@ -1,4 +1,4 @@
-"""Compiled loops over the first rows of a table: all cells put column after column, and what is in each of them."""
+"""Compiled loops over the first rows of a table: cells in order of columns, and the classes of bytes in each cell."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from data.arrays.packed_kernels import copy_cell
 
 @inlined
 def _signed(place: np.uint32) -> int:
-    """A place as a signed number: numba makes floats of the two kinds together."""
+    """A place as a signed number: numba converts mixed signed and unsigned arithmetic to floats."""
     return np.int64(place)  # type: ignore[return-value] # numba has one kind of integers
 
 
 @kernel
-def columns_of(blob: U8, starts: U32, ends: U32) -> tuple[U8, I64]:
-    """Blob and offsets of all cells (rows, columns) that lie from `starts` to `ends` in a blob, column after column."""
+def cells_by_column(blob: U8, starts: U32, ends: U32) -> tuple[U8, I64]:
+    """Blob and offsets of all cells, column after column.
+
+    Args:
+        blob: holds the cells, in any order.
+        starts: shape (rows, columns), where each cell begins in the blob.
+        ends: shape (rows, columns), where it ends.
+    """
     rows, columns = starts.shape
     offsets = np.zeros(rows * columns + 1, np.int64)
     for column in range(columns):
@@ -33,13 +39,19 @@ def columns_of(blob: U8, starts: U32, ends: U32) -> tuple[U8, I64]:
 
 
 @kernel
-def marks_of(blob: U8, offsets: I64, classes: U8) -> U8:
-    """Of each item the classes that its bytes are of, together; `classes` has one for each byte."""
+def byte_classes_of_cells(blob: U8, offsets: I64, classes: U8) -> U8:
+    """The classes of all bytes of each cell, as bits; shape (n,).
+
+    Args:
+        blob: n cells, one after another.
+        offsets: shape (n + 1,), where each begins, and the end of the last.
+        classes: shape (256,), the class bits of each byte value.
+    """
     count = len(offsets) - 1
-    marks = np.zeros(count, np.uint8)
+    found = np.zeros(count, np.uint8)
     for item in range(count):
-        mark = np.uint8(0)
+        bits = np.uint8(0)
         for at in range(offsets[item], offsets[item + 1]):
-            mark |= classes[blob[at]]
-        marks[item] = mark
-    return marks
+            bits |= classes[blob[at]]
+        found[item] = bits
+    return found

@@ -1,6 +1,7 @@
-"""Where running text can speak of a person: the compiled search for dates, numbers and addresses; reading is left to others.
+"""Finds the places in running text that may be about a person: a compiled search for dates, numbers and addresses.
 
-Only what stands near such a place is read by `text_items`, so that prose without people costs this loop alone.
+`crawler.records.text_items` reads only the text near such a place ("anchor"), so that prose without people costs no
+more than this loop.
 """
 
 from __future__ import annotations
@@ -11,31 +12,32 @@ from data.arrays.jit import inlined, kernel
 from data.arrays.raw_memory import SLACK, alphanumeric_bits, byte, put_word, trailing_zeros
 
 BEFORE, AFTER = 480, 280
-"""Bytes around a place that are read: the lines of a form stand within."""
+"""Bytes before and after an anchor that are read; they hold the lines of one form."""
+# a region is extended or shortened to a line end within this many bytes
 _LINE = 160
-# what is looked at around a date for a name: it mostly stands before
-# and between two words of one name, or two cells of a row, so much that is no long word
-_BETWEEN = 16
+# names are looked for in so many bytes around a date; most stand before it
 _NAME_BEFORE, _NAME_AFTER = 64, 40
+# the two words of a name, or two cells of a row, have at most so many bytes between them, and no long word
+_BETWEEN = 16
 _DIGITS_OF_NUMBER = 9
 _AT = ord("@")
 
 
 @inlined
-def _digit(at: int) -> bool:
+def _is_digit(at: int) -> bool:
     char = byte(at)
     return char >= 48 and char <= 57
 
 
 @inlined
-def _letter(at: int) -> bool:
+def _is_letter(at: int) -> bool:
     char = byte(at)
     return ((char | 32) >= 97 and (char | 32) <= 122) or char >= 128
 
 
 @inlined
-def _capital(at: int) -> bool:
-    """A to Z, and in UTF-8 À to Þ and Œ."""
+def _is_capital(at: int) -> bool:
+    """Whether a capital letter begins here: A to Z, and in UTF-8 À to Þ and Œ."""
     char = byte(at)
     return (
         (char >= 65 and char <= 90)
@@ -45,8 +47,8 @@ def _capital(at: int) -> bool:
 
 
 @inlined
-def _month(at: int) -> bool:
-    """Whether the word here begins as a month does, in French or English."""
+def _begins_like_month(at: int) -> bool:
+    """Whether the word here begins like the name of a month, in French or English."""
     a, b = byte(at) | 32, byte(at + 1) | 32
     return (
         (a == 106 and (b == 97 or b == 117))  # ja ju
@@ -61,21 +63,21 @@ def _month(at: int) -> bool:
 
 
 @inlined
-def _group(at: int, limit: int) -> int:
-    """How many digits begin here, 32 for that many or more."""
+def _count_digits(at: int, limit: int) -> int:
+    """How many digits follow from here on; 32 means 32 or more."""
     return min(trailing_zeros(~(alphanumeric_bits(at) >> 32)), 32, limit - at)
 
 
 @inlined
-def _gap(at: int) -> bool:
-    """What stands between the groups of one number."""
+def _is_gap(at: int) -> bool:
+    """Whether a byte may stand between the groups of digits of one number."""
     char = byte(at)
     return char == 32 or char == 46 or char == 45 or char == 47 or char == 40 or char == 41 or char == 95 or char >= 128
 
 
 @kernel
 def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
-    """Whether the group of `size` digits here can begin a date, or be its day."""
+    """Whether the group of `size` digits here can be the beginning of a date, or its day."""
     after = at + size
     if size == 8:
         return True
@@ -83,58 +85,58 @@ def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
         return False
     mark = byte(after)
     if mark == 47 or mark == 46 or mark == 45 or mark == 32:
-        second = _group(after + 1, limit)
+        second = _count_digits(after + 1, limit)
         if (second == 1 or second == 2) and byte(after + 1 + second) == mark:
-            third = _group(after + 2 + second, limit)
+            third = _count_digits(after + 2 + second, limit)
             if (size == 4 and (third == 1 or third == 2)) or (size <= 2 and (third == 2 or third == 4)):
-                # spaces are between the groups of telephone numbers as well
+                # the groups of telephone numbers are separated by spaces as well
                 return mark != 32 or third == 4
     if size > 2:
         return False
     word = after
-    if _letter(word) and _letter(word + 1) and not _letter(word + 2):
+    if _is_letter(word) and _is_letter(word + 1) and not _is_letter(word + 2):
         word += 2  # 1er, 2nd
     gaps = word
     while word < limit - 2 and word - gaps < 2 and (byte(word) == 32 or byte(word) == 45 or byte(word) == 46):
         word += 1
-    if word > gaps and _letter(word) and _month(word):
+    if word > gaps and _is_letter(word) and _begins_like_month(word):
         return True
     # March 12, 1975
     second = word
     while second < limit - 4 and second - word < 2 and (byte(second) == 32 or byte(second) == 44):
         second += 1
-    if _group(max(second, gaps), limit) == 4 and at - begin > 3 and byte(at - 1) == 32:
+    if _count_digits(max(second, gaps), limit) == 4 and at - begin > 3 and byte(at - 1) == 32:
         back = at - 2
-        while back > begin and at - back < 12 and (_letter(back - 1) or byte(back) == 46):
+        while back > begin and at - back < 12 and (_is_letter(back - 1) or byte(back) == 46):
             back -= 1
-        return _month(back)
+        return _begins_like_month(back)
     return False
 
 
 @kernel
 def _is_number(at: int, limit: int) -> bool:
-    """Whether the groups of digits here are together long enough for a telephone or social security number."""
+    """Whether the groups of digits from here on are together long enough for a telephone or social security number."""
     digits = 0
     while at < limit:
-        digits += _group(at, limit)
+        digits += _count_digits(at, limit)
         if digits >= _DIGITS_OF_NUMBER:
             return True
-        at += _group(at, limit)
+        at += _count_digits(at, limit)
         gap = at
-        while gap < limit and gap - at < 3 and _gap(gap):
+        while gap < limit and gap - at < 3 and _is_gap(gap):
             gap += 1
         # Corsica's 2A and 2B
         if at < limit and ((byte(at) | 32) == 97 or (byte(at) | 32) == 98):
-            gap = at + 1 + (at + 1 < limit and _gap(at + 1))
-        if gap == at or gap >= limit or not _digit(gap):
+            gap = at + 1 + (at + 1 < limit and _is_gap(at + 1))
+        if gap == at or gap >= limit or not _is_digit(gap):
             return False
         at = gap
     return False
 
 
 @inlined
-def _birth(at: int) -> bool:
-    """Whether a word of birth begins here: né, née, ne, nee, naissance, ddn, dob, born, birth."""
+def _is_birth_word(at: int) -> bool:
+    """Whether a word for birth begins here: né, née, ne, nee, naissance, ddn, dob, born, birth."""
     a, b, c = byte(at) | 32, byte(at + 1) | 32, byte(at + 2) | 32
     end = 0
     if a == 110 and byte(at + 1) == 0xC3:
@@ -142,7 +144,7 @@ def _birth(at: int) -> bool:
     elif a == 110 and b == 101:
         end = at + 2
     return (
-        (end > 0 and (not _letter(end) or (byte(end) | 32 == 101 and not _letter(end + 1))))
+        (end > 0 and (not _is_letter(end) or (byte(end) | 32 == 101 and not _is_letter(end + 1))))
         or (a == 110 and b == 97 and c == 105)
         or (a == 100 and b == 100 and c == 110)
         or (a == 100 and b == 111 and c == 98)
@@ -151,22 +153,23 @@ def _birth(at: int) -> bool:
 
 
 @kernel
-def _names_near(low: int, high: int) -> bool:
-    """Whether two words in a row are capitalised, one says birth, or none is capitalised at all."""
+def _may_hold_name(low: int, high: int) -> bool:
+    """Whether a text has two capitalised words in a row, a word for birth, or no capitalised word at all."""
+    # `lately` is the place after the last capitalised word, moved on over short words; 0 for none
     capitals = lately = 0
     at = low
     while at < high:
-        if not _letter(at):
+        if not _is_letter(at):
             if byte(at) == 46 and byte(at + 1) == 32:
                 lately = 0  # a sentence begins
             at += 1
             continue
         start = at
-        while at < high and (_letter(at) or byte(at) == 45 or byte(at) == 39):
+        while at < high and (_is_letter(at) or byte(at) == 45 or byte(at) == 39):
             at += 1
-        if _birth(start):
+        if _is_birth_word(start):
             return True
-        if _capital(start):
+        if _is_capital(start):
             capitals += 1
             if lately > 0 and start - lately <= _BETWEEN:
                 return True
@@ -179,11 +182,17 @@ def _names_near(low: int, high: int) -> bool:
 
 
 @kernel
-def find(begin: int, size: int, out: int, most: int) -> int:
-    """Places of dates that names stand near, and of long numbers, as pairs (first byte, byte behind) of words at `out`.
+def find_anchors(begin: int, size: int, out: int, most: int) -> int:
+    """Find dates that have a name nearby, and long numbers.
+
+    Args:
+        begin: address of the text.
+        size: its length in bytes.
+        out: address of a buffer for `most` pairs of 64-bit words: first byte of an anchor, and the byte after it.
+        most: the number of pairs that fit.
 
     Returns:
-        How many; at most `most`, and then the last one reaches to the end of the text.
+        The number of pairs. If there are `most`, the last one reaches to the end of the text.
     """
     limit = begin + size
     at = begin
@@ -196,10 +205,10 @@ def find(begin: int, size: int, out: int, most: int) -> int:
         at += trailing_zeros(seen)
         if at >= limit:
             break
-        digits = _group(at, limit)
+        digits = _count_digits(at, limit)
         dated = _is_date(begin, at, digits, limit)
         if dated:
-            dated = _names_near(max(begin, at - _NAME_BEFORE), min(limit, at + _NAME_AFTER))
+            dated = _may_hold_name(max(begin, at - _NAME_BEFORE), min(limit, at + _NAME_AFTER))
         if dated or _is_number(at, limit):
             end = at + digits + 16
             if count + 1 == most:
@@ -209,30 +218,33 @@ def find(begin: int, size: int, out: int, most: int) -> int:
             count += 1
             if count == most:
                 return count
-            # the rest of this value is no place of its own
+            # the rest of this value is not an anchor of its own
             at += digits + 1
-            while at < limit and at < end and (_digit(at) or _gap(at)):
+            while at < limit and at < end and (_is_digit(at) or _is_gap(at)):
                 at += 1
             continue
         at += digits
     return count
 
 
-def regions(text: bytes) -> list[tuple[int, int]]:
-    """Spans of a text that may speak of people, in order, not overlapping; cut at line ends where these are near."""
-    room = np.frombuffer(text.ljust(len(text) + SLACK, b"\0"), np.uint8)
+def anchor_regions(text: bytes) -> list[tuple[int, int]]:
+    """The parts of a text that may be about people, as (start, end), in order and not overlapping.
+
+    A part begins and ends at a line end if there is one nearby.
+    """
+    padded = np.frombuffer(text.ljust(len(text) + SLACK, b"\0"), np.uint8)
     most = max(16, len(text) // 8)
     out = np.empty((most, 2), np.int64)
-    count = find(int(room.ctypes.data), len(text), int(out.ctypes.data), most)
-    places = out[:count].copy()
+    count = find_anchors(int(padded.ctypes.data), len(text), int(out.ctypes.data), most)
+    anchors = out[:count].copy()
     if _AT in text:
-        ats = np.flatnonzero(room[: len(text)] == _AT)
-        places = np.concatenate([places, np.stack([ats, ats + 1], axis=1)])
-        places = places[np.argsort(places[:, 0], kind="stable")]
-    if not len(places):
+        ats = np.flatnonzero(padded[: len(text)] == _AT)
+        anchors = np.concatenate([anchors, np.stack([ats, ats + 1], axis=1)])
+        anchors = anchors[np.argsort(anchors[:, 0], kind="stable")]
+    if not len(anchors):
         return []
-    lows, highs = np.maximum(places[:, 0] - BEFORE, 0), np.minimum(places[:, 1] + AFTER, len(text))
-    # a place begins a region of its own where it lies behind all that the ones before it reach
+    lows, highs = np.maximum(anchors[:, 0] - BEFORE, 0), np.minimum(anchors[:, 1] + AFTER, len(text))
+    # an anchor begins a new region if it lies beyond the reach of all anchors before it
     reach = np.maximum.accumulate(highs)
     heads = np.flatnonzero(np.concatenate([[True], lows[1:] > reach[:-1]]))
     tails = np.concatenate([heads[1:] - 1, [len(lows) - 1]])
@@ -240,12 +252,12 @@ def regions(text: bytes) -> list[tuple[int, int]]:
     for low, high in zip(lows[heads].tolist(), reach[tails].tolist(), strict=True):
         start = text.find(b"\n", low, low + _LINE) + 1 if low else 0
         end = text.rfind(b"\n", high - _LINE, high) if high < len(text) else high
-        spans.append((start or _letter_start(text, low), end if end > 0 else _letter_start(text, high)))
+        spans.append((start or _character_start(text, low), end if end > 0 else _character_start(text, high)))
     return spans
 
 
-def _letter_start(text: bytes, at: int) -> int:
-    """The place of the letter that a byte belongs to."""
+def _character_start(text: bytes, at: int) -> int:
+    """The first byte of the UTF-8 character that a byte belongs to."""
     while 0 < at < len(text) and text[at] & 0xC0 == 0x80:
         at -= 1
     return at

@@ -1,4 +1,7 @@
-"""People of running text to record keys, and which of their readings counts. Pure; finding them is `running_text`."""
+"""Record keys of people in running text, and which reading of a person counts. Pure.
+
+`crawler.records.running_text` finds the people and their readings.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from crawler.records.column_roles import VALUE_ROLES
-from crawler.records.record_keys import record_columns
-from crawler.records.running_text import Found
+from crawler.records.record_keys import record_key_columns
+from crawler.records.running_text import FoundPerson
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.hashing.tags import Kind, probe_tags, record_keys
 from data.identifiers.normalise_columns import normalise_column
 
-# The order of a reading's parts.
+# the order of the parts of a reading
 _ROLES = ("surname", "first", "dob", "nir", "email", "phone")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Readings:
-    """All readings of some people.
+class TaggedReadings:
+    """All readings of some people, with their tags.
 
     Attributes:
-        keys: shape (n, 6), the record keys of each reading, 0 where a part is missing.
-        people: shape (n,), the person that each is of, rising from 0; the first of a person is the best.
+        keys: shape (n, 6), the record keys of each reading, 0 if a part is missing.
+        people: shape (n,), the person of each reading, rising from 0; the first reading of a person is the best.
         certain: shape (p,), whether a person counts even if no reading is known.
         parts: the normal forms by role, n items each.
     """
@@ -36,14 +39,13 @@ class Readings:
     parts: dict[str, Packed]
 
     def choose(self, known: I64) -> I64:
-        """The reading of each person that counts.
+        """The numbers of the readings that count, at most one for each person.
+
+        Of each person that is the reading with most known keys, and of equals the first. People who are neither
+        certain nor known have none, nor have people without a key.
 
         Args:
             known: shape (n,), how many keys of each reading are known.
-
-        Returns:
-            For each person the reading with most known keys, the first of equals; none for people who are not certain and
-            not known, or who have no key.
         """
         order = np.lexsort((np.arange(len(known)), -known, self.people))
         heads = order[np.flatnonzero(np.diff(self.people[order], prepend=-1))]
@@ -52,25 +54,25 @@ class Readings:
         return chosen
 
     def values(self, probe_key: bytes) -> dict[Kind, U64]:
-        """The tags of the single values of each reading, shape (n,), 0 where it has none."""
+        """The tags of the single values of each reading, per kind; shape (n,), 0 if it has none."""
         return {
             VALUE_ROLES[role]: probe_tags(probe_key, VALUE_ROLES[role], column)
             for role, column in self.parts.items()
             if role in VALUE_ROLES
         }
 
-    def inputs(self, readings: I64) -> list[tuple[Kind, Packed]]:
-        """What confirm digests of some readings are made of: columns of keys and values, an item for each reading."""
+    def digest_inputs(self, readings: I64) -> list[tuple[Kind, Packed]]:
+        """The inputs of confirm digests of some readings: columns of keys and values, one item for each reading."""
         parts = {role: column.take(readings) for role, column in self.parts.items()}
-        return record_columns(parts) + [(VALUE_ROLES[role], parts[role]) for role in parts if role in VALUE_ROLES]
+        return record_key_columns(parts) + [(VALUE_ROLES[role], parts[role]) for role in parts if role in VALUE_ROLES]
 
 
-def tag_readings(found: Sequence[Found], probe_key: bytes) -> Readings:
-    """The record keys of all readings, whole columns at a time."""
+def tag_readings(found: Sequence[FoundPerson], probe_key: bytes) -> TaggedReadings:
+    """The tags of all readings of some people, computed for whole columns at a time."""
     rows = [reading for person in found for reading in person.readings]
     columns = list(zip(*rows, strict=True)) or [()] * len(_ROLES)
     parts = {role: normalise_column(role, column) for role, column in zip(_ROLES, columns, strict=True)}
-    return Readings(
+    return TaggedReadings(
         record_keys(probe_key, **parts),
         np.repeat(np.arange(len(found)), [len(person.readings) for person in found]),
         np.array([person.certain for person in found], np.bool_),

@@ -1,4 +1,4 @@
-"""What words of running text are: labels, titles, particles, words that no name goes on beside. French and English. Pure."""
+"""Classes of words in running text, French and English: labels, titles, particles, words that end a name. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from data.identifiers.header_words import role_of
 from data.identifiers.normalise import MONTHS, WEEKDAYS, fold
 
 _MONTH = "|".join(sorted((word for word in MONTHS if len(word) > 2), key=len, reverse=True))
-MONTH = (
+MONTH_PATTERN = (
     _MONTH.replace("fevr", "f[ée]vr")
     .replace("aout", "ao[uû]t")
     .replace("decem", "d[ée]cem")
     .replace("|dec|", "|d[ée]c|")
 )
-"""Regular expression of the names of months as people type them; the table is of folded words."""
+"""Regular expression for the names of months as people type them; the table of months has folded words."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -26,35 +26,42 @@ def _words(text: str) -> frozenset[str]:
 _PARTICLES = _words("d de du des la le les l von van der den di da do dos del della el al ben bin ibn ter ten te mac")
 _TITLES = _words("m mr mrs ms mme mlle monsieur madame mademoiselle mister miss")
 _STAFF = _words("dr docteur doctor pr prof professeur maitre me infirmier infirmiere secretaire")
-# Words before or after which no name goes on, capitalised or not.
+# words that are never part of a name, capitalised or not
 _STOP = (
-    _words("""a ai ainsi alors an and ans antecedents apres are as assure assuree at au aucun aucune aussi autre aux avant avec avenue
-    avons bd before bilan bjr boulevard bonjour but by c cabinet car ce cedex cela centre ces cet cette chemin chez cher chere
-    ci clinique comme compte concernant consultation contact contre controle cordialement d dans data date dates depuis detail
-    details dossier dump e each elle elles en entre est et ete etes etre extrait fiche fichier file for from ham has hello her hi
-    his hopital i id il ils impasse in info infos is it j je l leak leur liste lot lui ma madame mais mal medecin merci mes mon
-    n ne no non nos note notre nous objet of on or ordonnance ou our par pas patient patiente patients personne place plus pour
-    prochain protected qu quand que qui quoi record rdv ref reference rendez-vous route rue resultat sa sans se ses sexe sex si
-    soigne soit son sont sous specialite suivi sujet suite sur svp t ta te tel telle tes the this ti to ton total traitement
-    tres tu un une user ville vous voici voir vu vue was we with y yes you your masculin feminin homme femme male female age
-    ans celibataire marie mariee adresse address code postal cp ipp profession remarque observations observation statut
-    envoye recu merci numero num n°""")
+    _words("""
+    a ai ainsi alors an and ans antecedents apres are as assure assuree at au aucun aucune aussi autre aux avant
+    avec avenue avons bd before bilan bjr boulevard bonjour but by c cabinet car ce cedex cela centre ces cet cette
+    chemin chez cher chere ci clinique comme compte concernant consultation contact contre controle cordialement d
+    dans data date dates depuis detail details dossier dump e each elle elles en entre est et ete etes etre extrait
+    fiche fichier file for from ham has hello her hi his hopital i id il ils impasse in info infos is it j je l leak
+    leur liste lot lui ma madame mais mal medecin merci mes mon n ne no non nos note notre nous objet of on or
+    ordonnance ou our par pas patient patiente patients personne place plus pour prochain protected qu quand que qui
+    quoi record rdv ref reference rendez-vous route rue resultat sa sans se ses sexe sex si soigne soit son sont
+    sous specialite suivi sujet suite sur svp t ta te tel telle tes the this ti to ton total traitement tres tu un
+    une user ville vous voici voir vu vue was we with y yes you your masculin feminin homme femme male female age
+    ans celibataire marie mariee adresse address code postal cp ipp profession remarque observations observation
+    statut envoye recu merci numero num n°
+    """)
     | WEEKDAYS
 )
-_NAMES_TOO = _words("marie")
+# stop words that are also names
+_STOP_BUT_NAME = _words("marie")
 _BIRTH = _words("ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele")
 _OTHER_DATE = _words(
-    """rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous creation
-    created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel seen on since"""
+    """rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous
+    creation created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel seen on since"""
 )
-# Words within a label: "nom et prénom du patient", "first name".
-LINKING = _words("et and of ou or complet usage usuel famille naissance marital jeune fille n° no num numero e le")
-_PLACE = _words("""adresse address rue avenue av bd boulevard chemin route allee place impasse quai cours square residence
-    lotissement lieu-dit ville city commune domicile cedex hameau""")
-# Labels of one word and of several; what a word of a header promises is known to `headers`.
+# words within a label: "nom et prénom du patient", "first name"
+LABEL_LINKS = _words("et and of ou or complet usage usuel famille naissance marital jeune fille n° no num numero e le")
+_PLACE = _words("""
+    adresse address rue avenue av bd boulevard chemin route allee place impasse quai cours square residence
+    lotissement lieu-dit ville city commune domicile cedex hameau
+    """)
+# labels, and their roles; `data.identifiers.header_words` has more words, which `word_class` looks up last
 _LABELS = {
     "nom": "surname", "surname": "surname", "patronyme": "surname", "lastname": "surname", "prenom": "first",
-    "prenoms": "first", "firstname": "first", "forename": "first", "given": "first", "family": "surname", "maiden": "surname", "full": "fullname", "last": "surname", "first": "first",
+    "prenoms": "first", "firstname": "first", "forename": "first", "given": "first", "family": "surname",
+    "maiden": "surname", "full": "fullname", "last": "surname", "first": "first",
     "name": "fullname", "identite": "fullname", "fullname": "fullname", "tel": "phone", "telephone": "phone",
     "portable": "phone", "mobile": "phone", "gsm": "phone", "phone": "phone", "port": "phone", "fixe": "phone",
     "fax": "phone", "cell": "phone", "mail": "email", "email": "email", "e-mail": "email", "courriel": "email",
@@ -64,8 +71,13 @@ _LABELS = {
 
 
 @lru_cache(maxsize=65_536)
-def class_of(word: str) -> str:
-    """What a word is: a label's role, `title`, `staff`, `birth`, `other`, `particle`, `stop`, or '' for any other."""
+def word_class(word: str) -> str:
+    """The class of a word; '' for an ordinary word.
+
+    The class of a label is the role that it names. Others are `title` and `staff` (before names of patients and of
+    health workers), `birth` and `other` (before a birth date, before other dates), `place` (before an address),
+    `particle`, `month`, and `stop` (never part of a name).
+    """
     folded = fold(word)
     if folded in _LABELS:
         return _LABELS[folded]
@@ -83,7 +95,7 @@ def class_of(word: str) -> str:
         return "other"
     if folded in MONTHS:
         return "month"
-    if folded in _STOP and folded not in _NAMES_TOO:
+    if folded in _STOP and folded not in _STOP_BUT_NAME:
         return "stop"
     if len(folded) > 3 and role_of(word) in ("surname", "first", "dob"):
         return {"dob": "birth"}.get(role_of(word), role_of(word))

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
-from crawler.records.column_roles import ROLES, Column, Plan, looks_like_header, sniff
+from crawler.records.column_roles import ROLES, Column, ColumnPlan, looks_like_header, plan_columns_of_rows
 from data.errors import InputError
 
 SNIFF_ROWS = 500
@@ -122,7 +122,7 @@ def _with_input_errors(rows: Iterator[list[str]], path: Path) -> Iterator[list[s
                          hint="export the table as CSV again") from error  # fmt: skip
 
 
-def choose_columns(table: ClientTable, given: str) -> Plan:
+def choose_columns(table: ClientTable, given: str) -> ColumnPlan:
     """The role of each column: detected from header and content, then changed as `--columns` says.
 
     Args:
@@ -132,7 +132,7 @@ def choose_columns(table: ClientTable, given: str) -> Plan:
     Raises:
         InputError: a column or role does not exist (the message suggests the most similar), or no column can be tagged.
     """
-    plan = sniff(table.header, table.sample)
+    plan = plan_columns_of_rows(table.header, table.sample)
     columns = list(plan.columns)
     names = list(table.header or [])
     for pair in filter(None, (part.strip() for part in given.split(","))):
@@ -159,7 +159,7 @@ def choose_columns(table: ClientTable, given: str) -> Plan:
                 hint=f"its columns are: {', '.join(names) or f'1 to {len(columns)}'}",
             )
         columns[at] = Column(columns[at].name, "" if role == "ignore" else role, "--columns")
-    plan = Plan(tuple(columns))
+    plan = ColumnPlan(tuple(columns))
     if not plan.is_useful:
         raise InputError(
             f"{table.path.name} has no column that can be tagged",

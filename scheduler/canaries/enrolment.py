@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, Plan
-from crawler.records.record_keys import Forms, readings, record_columns
+from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, ColumnPlan
+from crawler.records.record_keys import NormalForms, column_readings, record_key_columns
 from data.arrays.packed import Packed
 from data.case.bundle import RECORD_DTYPE
 from data.hashing.case_keys import EnrolKeys
@@ -42,7 +42,7 @@ class Enrolment:
     examples: list[tuple[int, str]]
 
 
-def enrol_rows(rows: Iterator[list[str]], plan: Plan, keys: EnrolKeys) -> Enrolment:
+def enrol_rows(rows: Iterator[list[str]], plan: ColumnPlan, keys: EnrolKeys) -> Enrolment:
     """Tag every row, in every form in which a dump could contain its values.
 
     Args:
@@ -74,7 +74,7 @@ def enrol_rows(rows: Iterator[list[str]], plan: Plan, keys: EnrolKeys) -> Enrolm
     return Enrolment(records, int(mask.sum()), total, total - int(mask.sum()), examples)
 
 
-def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[Any]:
+def _tag_batch(batch: list[list[str]], plan: ColumnPlan, keys: EnrolKeys) -> NDArray[Any]:
     """The records of some rows; their canaries are the numbers of rows within the batch."""
     width = len(plan.columns)
     if min(map(len, batch)) < width:
@@ -92,9 +92,9 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
         made.append(out)
 
     everyone = np.arange(len(batch), dtype=np.uint32)
-    forms = Forms(lambda at: columns[at])
-    for number, parts in enumerate(readings(plan, len(batch), forms)):
-        for kind, packed in record_columns(parts):
+    forms = NormalForms(lambda at: columns[at])
+    for number, parts in enumerate(column_readings(plan, len(batch), forms)):
+        for kind, packed in record_key_columns(parts):
             add(kind, packed, everyone)
         if number == 0:
             for kind, values, owners in _name_variant_keys(plan, cells, parts):
@@ -106,7 +106,7 @@ def _tag_batch(batch: list[list[str]], plan: Plan, keys: EnrolKeys) -> NDArray[A
 
 
 def _name_variant_keys(
-    plan: Plan, cells: Sequence[list[str]], parts: Mapping[str, Packed]
+    plan: ColumnPlan, cells: Sequence[list[str]], parts: Mapping[str, Packed]
 ) -> Iterator[tuple[Kind, list[bytes], list[int]]]:
     """The additional record keys of rows whose names have several forms (double names, particles).
 
@@ -141,7 +141,7 @@ def _name_variant_keys(
 _name_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
 
 
-def _refusal_reason(row: Sequence[str], plan: Plan) -> str:
+def _refusal_reason(row: Sequence[str], plan: ColumnPlan) -> str:
     """Why a row gave no tag; the sentence does not contain its values."""
     empty: list[str] = []
     unusable: list[str] = []

@@ -119,7 +119,7 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
 @pass_home
 def generate(home: Home, client: str, name: str, count: int, out: Path, domain: str, seed: int | None) -> None:
     """Invent plausible people to plant, and enrol their tags into this home."""
-    from crawler.records.column_roles import sniff
+    from crawler.records.column_roles import plan_columns_of_rows
     from data.case.bundle import read_bundle, write_bundle
     from data.case.watchlist import import_bundle
     from data.errors import InputError
@@ -130,7 +130,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     keys = _read_key(home.enrol_key_path)
     people = invent_people(count, seed=seed, domain=domain)
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
-    made = enrol_rows(iter(rows), sniff(list(INVENTED_COLUMNS), rows[:500]), keys)
+    made = enrol_rows(iter(rows), plan_columns_of_rows(list(INVENTED_COLUMNS), rows[:500]), keys)
     try:
         with open(  # noqa: PTH123 - a descriptor: made with its mode, never over an old file
             os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="", encoding="utf-8"

@@ -9,7 +9,7 @@ from pathlib import Path
 from crawler.examiner.examination import Examiner
 from crawler.examiner.sample_request import Request
 from crawler.readers.core.limits import Limits
-from crawler.records.column_roles import sniff
+from crawler.records.column_roles import plan_columns_of_rows
 from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle, write_bundle
 from data.case.watchlist import Watchlist, import_bundle
@@ -24,7 +24,7 @@ KEYS = MatchKey(bytes(range(32))).derive()
 
 def enrol(folder: Path, crowd: Sequence[Person], client: str = "c1") -> None:
     """Put people on the watch-list, every tag that a canary gets; canary number n is the nth of them."""
-    plan = sniff([HEADERS["fr"][name] for name in COLUMNS], [row(person) for person in crowd[:200]])
+    plan = plan_columns_of_rows([HEADERS["fr"][name] for name in COLUMNS], [row(person) for person in crowd[:200]])
     made = enrol_rows(iter([row(person) for person in crowd]), plan, KEYS.enrol)
     assert made.canaries == len(crowd)
     bundle = folder / f"{client}.bundle"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from crawler.examiner.examination import Examiner
-from crawler.records.column_roles import sniff
+from crawler.records.column_roles import plan_columns_of_rows
 from data.case.bundle import read_bundle, write_bundle
 from data.case.watchlist import import_bundle
 from data.hashing.tags import Kind
@@ -39,7 +39,7 @@ class Recall:
 def watching(folder: Path, who: Sequence[Person]) -> Iterator[Examiner]:
     """An examiner with these people on its watch-list."""
     rows = [row(person) for person in who]
-    plan = sniff([HEADERS["fr"][name] for name in COLUMNS], rows[:200])
+    plan = plan_columns_of_rows([HEADERS["fr"][name] for name in COLUMNS], rows[:200])
     made = enrol_rows(iter(rows), plan, KEYS.enrol)
     for client, kinds in _KINDS.items():
         records = made.records[np.isin(made.records["kind"], list(kinds))]

@@ -1,4 +1,4 @@
-"""Which column holds what, and the tags of rows: in batch and one by one."""
+"""The roles of columns, and the tags of rows, in batch and one by one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.records.column_roles import looks_like_header, reads_like_text, sniff
-from crawler.records.record_keys import row_inputs, split_name, tag_rows
+from crawler.records.column_roles import looks_like_header, plan_columns_of_rows, rows_are_prose
+from crawler.records.record_keys import row_digest_inputs, split_name, tag_rows
 from crawler.records.row_batch import RowBatch
 from data.errors import WireError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
@@ -28,35 +28,35 @@ def roles(plan) -> list[str]:
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_columns_are_understood_from_their_headers(language):
-    assert roles(sniff([HEADERS[language][name] for name in ALL], ROWS)) == ROLES
+def test_roles_of_columns_are_decided_by_their_headers(language):
+    assert roles(plan_columns_of_rows([HEADERS[language][name] for name in ALL], ROWS)) == ROLES
 
 
-def test_columns_without_header_are_understood_from_their_values():
+def test_roles_of_columns_without_header_are_decided_by_their_values():
     rows = [cells[:7] for cells in ROWS]
-    assert roles(sniff(None, rows)) == ROLES[:7]
+    assert roles(plan_columns_of_rows(None, rows)) == ROLES[:7]
 
 
 def test_a_wrong_header_does_not_hide_a_value():
     header = ["nom", "prenom", "nir", "telephone", "date_naissance", "email"]
     rows = [row(person, ("surname", "first", "dob", "nir", "email", "phone")) for person in CROWD]
-    assert roles(sniff(header, rows)) == ["surname", "first", "dob", "nir", "email", "phone"]
+    assert roles(plan_columns_of_rows(header, rows)) == ["surname", "first", "dob", "nir", "email", "phone"]
 
 
 def test_names_beside_the_wrong_headers_are_found_by_their_values():
     names = ("surname", "first", "dob", "nir", "email", "phone")
     rows = [row(person, names) for person in CROWD]
     words = [HEADERS["fr"][name] for name in names]
-    assert roles(sniff([*words[1:], words[0]], rows)) == list(names)
-    # strangers' names show nothing: then the words are all there is
+    assert roles(plan_columns_of_rows([*words[1:], words[0]], rows)) == list(names)
+    # uncommon names are not recognised by their values, so that the header decides
     strange = [["Xqzt", "Wvbk", *cells[2:]] for cells in rows]
     header = ["nom", "prenom", "nir", "telephone", "date_naissance", "email"]
-    assert roles(sniff(header, strange))[:2] == ["surname", "first"]
+    assert roles(plan_columns_of_rows(header, strange))[:2] == ["surname", "first"]
 
 
-def test_a_lone_column_of_words_is_the_surname_wherever_it_stands():
+def test_a_single_column_of_words_is_the_surname_wherever_it_is():
     rows = [row(person, ("surname", "dob", "email", "phone", "first")) for person in CROWD]
-    assert roles(sniff(None, rows)) == ["surname", "dob", "email", "phone", "first"]
+    assert roles(plan_columns_of_rows(None, rows)) == ["surname", "dob", "email", "phone", "first"]
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_a_lone_column_of_words_is_the_surname_wherever_it_stands():
         (["jean@free.fr", "hunter2", "1.2.3.4"], False),
     ],
 )
-def test_rows_that_give_no_key_and_hold_sentences_are_text(cells, expected):
+def test_rows_without_record_keys_but_with_sentences_are_prose(cells, expected):
     rows = [cells] * 20
-    plan = sniff(["nom", "prenom", "ddn", "note"] if len(cells) == 4 else None, rows)
-    assert reads_like_text(plan, rows) is expected
+    plan = plan_columns_of_rows(["nom", "prenom", "ddn", "note"] if len(cells) == 4 else None, rows)
+    assert rows_are_prose(plan, rows) is expected
 
 
-def test_the_birth_date_is_told_from_other_dates():
+def test_the_birth_date_is_distinguished_from_other_dates():
     rows = [[*row(person, ("surname", "first", "dob")), "03/11/2026"] for person in CROWD]
-    assert roles(sniff(["nom", "prenom", "date_naissance", "date_visite"], rows))[2:] == ["dob", ""]
-    assert roles(sniff(None, rows))[2:] == ["dob", ""]
+    assert roles(plan_columns_of_rows(["nom", "prenom", "date_naissance", "date_visite"], rows))[2:] == ["dob", ""]
+    assert roles(plan_columns_of_rows(None, rows))[2:] == ["dob", ""]
 
 
-def test_a_header_is_told_from_a_row():
+def test_a_header_is_distinguished_from_a_row():
     assert looks_like_header(["nom", "prenom", "ddn"], ROWS)
     assert looks_like_header(["x1", "x2", "x3", "x4", "x5", "x6"], [row(person) for person in CROWD])
     assert not looks_like_header(ROWS[0], ROWS[1:])
@@ -95,21 +95,23 @@ def test_a_full_name_is_read_by_comma_by_capitals_and_in_both_orders():
 
 
 def test_a_full_name_gives_the_same_keys_as_its_parts():
-    parts = sniff(["nom", "prenom", "ddn"], [["Dupont", "Jean", "12/03/1975"]])
-    whole = sniff(["nom_complet", "ddn"], [["Jean Dupont", "12/03/1975"]])
+    parts = plan_columns_of_rows(["nom", "prenom", "ddn"], [["Dupont", "Jean", "12/03/1975"]])
+    whole = plan_columns_of_rows(["nom_complet", "ddn"], [["Jean Dupont", "12/03/1975"]])
     one = tag_rows(parts, RowBatch.of([["Dupont", "Jean", "12/03/1975"]]), KEY)
     two = tag_rows(whole, RowBatch.of([["Jean Dupont", "12/03/1975"]]), KEY)
     assert one.keys[0, 0] == two.keys[0, 0] != 0
 
 
 def test_swapped_name_columns_give_the_same_key():
-    plan = sniff(["nom", "prenom", "ddn"], [["Dupont", "Jean", "12/03/1975"]])
+    plan = plan_columns_of_rows(["nom", "prenom", "ddn"], [["Dupont", "Jean", "12/03/1975"]])
     one = tag_rows(plan, RowBatch.of([["Dupont", "Jean", "12/03/1975"]]), KEY).keys[0, 0]
     assert one == tag_rows(plan, RowBatch.of([["Jean", "Dupont", "12/03/1975"]]), KEY).keys[0, 0] != 0
 
 
-def test_batch_tags_equal_the_inputs_of_single_rows():
-    plan = sniff([HEADERS["fr"][name] for name in ALL] + ["tel2"], [[*cells, "0711223344"] for cells in ROWS])
+def test_batch_tags_are_the_tags_of_the_digest_inputs_of_single_rows():
+    plan = plan_columns_of_rows(
+        [HEADERS["fr"][name] for name in ALL] + ["tel2"], [[*cells, "0711223344"] for cells in ROWS]
+    )
     batch = RowBatch.of([[*cells, f"07112233{number:02}"] for number, cells in enumerate(ROWS)])
     tags = tag_rows(plan, batch, KEY)
     for number in range(len(batch)):
@@ -117,13 +119,13 @@ def test_batch_tags_equal_the_inputs_of_single_rows():
         found |= {int(tag) for tag, at in zip(tags.extra_keys, tags.extra_rows, strict=True) if at == number}
         for at, values in tags.values.values():
             found |= {int(tag) for tag in values[at == number]}
-        inputs = [(kind, column.item(number)) for kind, column in row_inputs(plan, batch) if column.item(number)]
+        inputs = [(kind, column.item(number)) for kind, column in row_digest_inputs(plan, batch) if column.item(number)]
         assert found == {probe_tag(KEY, kind, value) for kind, value in inputs}
         assert {kind for kind, _ in inputs} <= {*RECORD_KINDS, *VALUE_KINDS}
     assert len(tags.extra_keys)
 
 
-def test_a_batch_survives_its_frame():
+def test_a_batch_is_the_same_after_encoding_and_decoding():
     batch = RowBatch.of([["a", "é"], ["", "x"], ["b"]])
     again = RowBatch.from_frame(batch.to_frame())
     assert cells(again) == [["a", "é"], ["", "x"], ["b", ""]]
@@ -131,7 +133,7 @@ def test_a_batch_survives_its_frame():
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_pass_for_a_frame_that_they_are_not(payload):
+def test_bytes_that_are_not_a_row_frame_are_refused(payload):
     try:
         batch = RowBatch.from_frame(payload)
     except WireError:
@@ -142,14 +144,14 @@ def test_no_bytes_pass_for_a_frame_that_they_are_not(payload):
 @settings(deadline=None)  # the first call may compile
 @given(st.lists(st.lists(st.text(max_size=12), max_size=6), min_size=1, max_size=8))
 def test_no_table_makes_the_record_pass_raise(rows):
-    plan = sniff(rows[0] if looks_like_header(rows[0], rows[1:]) else None, rows)
+    plan = plan_columns_of_rows(rows[0] if looks_like_header(rows[0], rows[1:]) else None, rows)
     batch = RowBatch.of([[cell.encode("utf-8", "replace").decode() for cell in cells] for cells in rows])
     assert len(tag_rows(plan, batch, KEY).keys) == len(rows)
 
 
 @settings(deadline=None)  # the first call may compile
 @given(st.binary(max_size=60), st.integers(0, 3), st.integers(0, 3))
-def test_no_bytes_pass_for_cells_that_they_do_not_hold(payload, rows, width):
+def test_frames_of_cells_that_are_not_there_are_refused(payload, rows, width):
     try:
         batch = RowBatch.from_cells(struct.pack("<II", rows, width) + payload)
     except WireError:
@@ -162,7 +164,7 @@ def cells(batch: RowBatch) -> list[list[str]]:
     return [sample.row(number) for number in range(sample.rows)]
 
 
-def test_cells_that_lie_in_rows_are_the_columns_they_stand_for():
+def test_cells_that_lie_row_by_row_are_read_as_columns():
     payload = struct.pack("<II8I", 2, 2, 0, 2, 5, 6, 1, 4, 5, 7) + "a;é\n;b".encode()
     batch = RowBatch.from_cells(payload)
     assert cells(batch) == [["a", "é"], ["", "b"]]

@@ -1,4 +1,4 @@
-"""People in running text: who is found, in which reading, and how many they are."""
+"""People in running text: who is found, in which reading, and how many people there are."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.records.running_text import MAX_READINGS, Found, RunningText
-from crawler.records.text_anchors import regions
+from crawler.records.running_text import MAX_READINGS, FoundPerson, RunningTextReader
+from crawler.records.text_anchors import anchor_regions
 from data.identifiers import normalise
 from tests.synth.people import NOTES, people
 
 ROLES = ("surname", "first", "dob", "nir", "email", "phone")
 
 
-def found_in(text: str, name: str = "", cut: int = 2**18) -> list[Found]:
-    reader = RunningText(name)
+def found_in(text: str, name: str = "", cut: int = 2**18) -> list[FoundPerson]:
+    reader = RunningTextReader(name)
     data = text.encode()
     found = [person for at in range(0, len(data), cut) for person in reader.feed(data[at : at + cut])]
     return found + reader.finish()
 
 
 def certain(text: str, name: str = "") -> list[tuple[str, ...]]:
-    """The best readings of people that certainly are some, as normal forms."""
+    """The best reading of each certain person, as normal forms."""
     return [
         tuple(normalise.normalise(role, part).decode() for role, part in zip(ROLES, person.readings[0], strict=True))
         for person in found_in(text, name)
@@ -70,7 +70,7 @@ JEAN = ("dupont", "jean", "750312", "", "", "")
         ("DUPONT Jean né le 12/03/1975, vu le 04/05/2021 par le Dr Martin Bernard", JEAN),
     ],
 )
-def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: tuple[str, ...]) -> None:
+def test_the_best_reading_of_a_person_is_the_one_that_the_writer_meant(text: str, expected: tuple[str, ...]) -> None:
     assert certain(text) == [expected]
 
 
@@ -86,7 +86,7 @@ def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: 
             2,
         ),
         ("Nom: Dupont\nPrénom: Jean\nDDN: 12/03/1975\n\nNom: Durand\nPrénom: Marie\nDDN: 04/05/1980", 2),
-        # a relative with one surname, a first name that is the surname above
+        # a relative with the same surname, and a first name that is the surname of the line before
         ("Nom: Lucas\nPrénom: Jean\nDDN: 12/03/1975\nNom: Lucas\nPrénom: Marie\nDDN: 04/05/1980", 2),
         ("('Lucas','Yvette','12/03/1975'),\n('Huet','Lucas','04/05/1980')", 2),
         # a second number, a second date, a second mention
@@ -96,7 +96,7 @@ def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: 
             1,
         ),
         ("DUPONT Jean\n12/03/1975\n0612345678\njean@free.fr\n\nDURAND Marie\n04/05/1980\n0712345678\n", 2),
-        # nobody
+        # texts without a person
         ("Réunion du 12/03/2021 à Lyon, salle Molière.", 0),
         ("Patient vu en consultation pour suivi de tension artérielle, joignable au 06 12 34 56 78", 0),
         ("Dr Paul Martin, 01 23 45 67 89", 0),
@@ -104,21 +104,21 @@ def test_a_person_is_found_with_the_reading_that_was_meant(text: str, expected: 
         ("".join(f"{note} Vu le 0{1 + at}/03/2019.\n" for at, note in enumerate(NOTES)), 0),
     ],
 )
-def test_people_are_counted_not_mentions_or_dates(text: str, count: int) -> None:
+def test_people_are_counted_once_whatever_the_number_of_mentions_and_dates(text: str, count: int) -> None:
     assert len(certain(text)) == count
 
 
-def test_one_person_a_file_may_be_named_by_the_file_alone() -> None:
+def test_the_name_of_a_person_may_be_in_the_name_of_the_file_alone() -> None:
     text = "Naissance 12/03/1975\n" + "\n".join(NOTES * 40) + "\njoignable au 06 12 34 56 78\n"
     assert certain(text) == []
-    # what came later is told with what was known before
-    told = certain(text, "dossiers/DUPONT_Jean.txt")
-    assert told[-1] == ("dupont", "jean", "750312", "", "", "612345678")
-    assert {person[:3] for person in told} == {JEAN[:3]}
+    # a later value is returned together with the values known before
+    found = certain(text, "dossiers/DUPONT_Jean.txt")
+    assert found[-1] == ("dupont", "jean", "750312", "", "", "612345678")
+    assert {person[:3] for person in found} == {JEAN[:3]}
 
 
 @pytest.mark.parametrize("cut", [700, 4096, 2**18])
-def test_a_crowd_is_found_whole_however_the_text_is_cut(cut: int) -> None:
+def test_all_people_of_a_long_text_are_found_however_it_is_cut(cut: int) -> None:
     crowd = people(7, 300)
     text = "\n".join(
         f"{person.surname.upper()} {person.first}, né le {person.dob:%d/%m/%Y}, tél. {person.phone}, {person.email}"
@@ -143,8 +143,8 @@ def test_a_crowd_is_found_whole_however_the_text_is_cut(cut: int) -> None:
     ).map("".join),
     st.integers(1, 200),
 )  # fmt: skip
-def test_no_text_makes_it_fail_and_readings_are_bounded(text: str, cut: int) -> None:
-    reader = RunningText(text[:20])
+def test_no_text_raises_an_error_and_the_number_of_readings_is_bounded(text: str, cut: int) -> None:
+    reader = RunningTextReader(text[:20])
     data = text.encode("utf-8", "replace")
     found = [person for at in range(0, len(data), cut) for person in reader.feed(data[at : at + cut])]
     found += reader.finish()
@@ -152,20 +152,20 @@ def test_no_text_makes_it_fail_and_readings_are_bounded(text: str, cut: int) -> 
     assert len(found) <= len(data)
 
 
-def test_regions_are_in_order_and_hold_every_date_with_a_name() -> None:
+def test_regions_are_in_order_and_contain_every_date_with_a_name() -> None:
     dice = random.Random(1)
     parts = []
     for number in range(200):
         parts.append(" ".join(dice.choice(NOTES) for _ in range(dice.randrange(8))))
         parts.append(f"Jean Dupont{number} né le 12/03/1975")
     text = "\n".join(parts).encode()
-    spans = regions(text)
+    spans = anchor_regions(text)
     assert all(a < b for a, b in spans)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
     seen = b"".join(text[a:b] for a, b in spans)
     assert all(b"Dupont%d n\xc3\xa9 le 12/03/1975" % number in seen for number in range(200))
 
 
-def test_prose_without_people_is_not_read_at_all() -> None:
+def test_prose_without_people_has_no_region_to_read() -> None:
     text = "\n".join(f"{note} Revu en {year}." for year in range(1990, 2020) for note in NOTES).encode()
-    assert regions(text) == []
+    assert anchor_regions(text) == []

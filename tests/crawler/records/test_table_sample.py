@@ -1,4 +1,4 @@
-"""Columns of some rows say of their cells what plain Python says of each of them."""
+"""What a table sample computes for whole columns equals what plain Python computes for each cell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.records.table_sample import MAX_NAME, SHOWABLE, TableSample
+from crawler.records.table_sample import MAX_NAME, RECOGNISABLE_ROLES, TableSample
 from data.identifiers import normalise
 from tests.synth.people import people, row
 
@@ -23,24 +23,24 @@ def is_like_name(cell: str) -> bool:
 
 
 @given(st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=6))
-def test_what_is_blank_or_like_a_name_is_what_it_is_cell_by_cell(rows):
+def test_blank_cells_and_cells_like_names_are_those_found_cell_by_cell(rows):
     sample = TableSample.of(rows)
     for at in range(2):
         cells = [each[at] for each in rows]
         assert sample.texts(at) == cells
         assert sample.filled[at].tolist() == [bool(cell.strip()) for cell in cells]
         like = sum(is_like_name(cell.strip()) for cell in cells if cell.strip())
-        assert [sample.like_names(at, needed) for needed in (like, like + 0.5)] == [True, False]
+        assert [sample.has_names(at, needed) for needed in (like, like + 0.5)] == [True, False]
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_forms_are_those_of_the_normaliser_also_without_the_first_row(first):
+def test_forms_are_those_of_the_normaliser_with_and_without_the_first_row(first):
     rows = [row(person, ("surname", "dob", "nir", "email", "phone", "iban", "rpps")) for person in people(3, 9)]
     sample = TableSample.of(rows)
     if first:
         assert sample.any_form().shape == (7, 9)
         sample, rows = sample.without_first(), rows[1:]
-    for role in SHOWABLE:
+    for role in RECOGNISABLE_ROLES:
         expected = [[bool(normalise.normalise(role, each[at])) for each in rows] for at in range(7)]
         assert sample.forms[role].tolist() == expected
     assert any(sample.shares()[3][role] == 1.0 for role in ("email",))

@@ -1,4 +1,4 @@
-"""Records of running text through the real examiner: hits, people counted, known and new ones told apart."""
+"""Running text through the real examiner: hits, and the counts of people, known people and new people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.synth.case import enrol, examine, examining
 from tests.synth.people import NOTES, Person, people
 
 CROWD = people(11, 60)
-CANARIES, RELEASED, STRANGERS = CROWD[:10], CROWD[10:40], CROWD[40:]
+CANARIES, RELEASED, UNKNOWN = CROWD[:10], CROWD[10:40], CROWD[40:]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def prose(person: Person) -> str:
 
 
 def letter(person: Person) -> str:
-    """One of many files: no address and no number, the name and the date of birth far from each other."""
+    """One of many files: without e-mail address and number, with name and birth date far from each other."""
     return (
         f"Patient : {person.first} {person.surname}\nDossier ouvert par le Dr Weber, tél. 01 23 45 67 89\n"
         f"Sexe : {person.sex}\nAdresse : {person.address}\nDate de naissance : {person.dob:%d/%m/%Y}\n\n"
@@ -49,7 +49,7 @@ def test_canaries_in_prose_hit_by_their_record_keys_and_count_as_records(examine
 
 
 def test_known_and_new_people_of_a_text_are_counted_once_each(examiner):
-    crowd = RELEASED[:7] + STRANGERS[:5]
+    crowd = RELEASED[:7] + UNKNOWN[:5]
     finding = examine(examiner, "\n\n".join([*map(prose, crowd), *map(prose, crowd[:3])]).encode())
     assert finding.records == len(crowd)
     assert finding.lineage is not None
@@ -57,15 +57,15 @@ def test_known_and_new_people_of_a_text_are_counted_once_each(examiner):
     assert finding.lineage.verdict == "overlap"
 
 
-def test_a_release_retold_in_prose_is_not_new(examiner):
+def test_a_release_rewritten_as_prose_is_not_new(examiner):
     finding = examine(examiner, "\n".join(map(prose, RELEASED)).encode())
     assert finding.lineage is not None
     assert (finding.lineage.records, finding.lineage.new) == (len(RELEASED), 0)
     assert finding.lineage.verdict in ("re-post", "re-packaged")
 
 
-def test_one_person_a_file_is_one_record_a_file(examiner):
-    crowd = RELEASED[:12] + STRANGERS[:8]
+def test_files_with_one_person_each_give_one_record_each(examiner):
+    crowd = RELEASED[:12] + UNKNOWN[:8]
     archive = tar([(f"dossiers/{at}.txt", letter(person).encode()) for at, person in enumerate(crowd)])
     finding = examine(examiner, archive)
     assert [member.records for member in finding.members] == [1] * len(crowd)
@@ -73,7 +73,7 @@ def test_one_person_a_file_is_one_record_a_file(examiner):
     assert (finding.records, finding.lineage.records, finding.lineage.known) == (20, 20, 12)
 
 
-def test_a_reading_that_is_known_wins_over_a_better_looking_one(examiner):
+def test_a_reading_that_is_known_is_preferred_to_a_more_plausible_one(examiner):
     person = next(each for each in RELEASED if "-" not in each.surname)
     # a word too many, and the name in an unusual order
     text = f"Cordialement {person.surname} Zorglub {person.first} {person.dob:%d/%m/%Y}"
