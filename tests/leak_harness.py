@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import crawler.fetching.scrapy_settings
-from scheduler.crawls.tor_road import TorRoad
+from scheduler.crawls.tor_connection import TorConnection
 from tests.over_tor import Watch, watching
 from tests.servers.base import debian_program
 
@@ -96,18 +96,19 @@ def run_case(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
         watch.home.config_path.write_text(text.replace(f"unix:{case['folder']}/socks", f"127.0.0.1:{SOCKS_PORT}"))
     for name, text in case["sources"].items():
         (watch.home.sources_dir / f"{name}.yaml").write_text(f"name: {name}\n{text}")
-    handler, network = crawler.fetching.scrapy_settings.HANDLERS["tor"], TorRoad.network
-    crawler.fetching.scrapy_settings.HANDLERS["tor"] = STOCK if case.get("swapped") else handler
+    handlers = crawler.fetching.scrapy_settings.HANDLERS
+    handler, network_mode = handlers["tor"], TorConnection.network_mode
+    handlers["tor"] = STOCK if case.get("swapped") else handler
     if not case.get("confined"):
         # These cases must hold without the confinement of the crawl process.
-        TorRoad.network = lambda self: "open"  # type: ignore[method-assign]
+        TorConnection.network_mode = lambda self: "open"  # type: ignore[method-assign]
     try:
         with relay(Path(case["folder"]) / "socks") if case.get("tcp") else contextlib.nullcontext():
             start_counting(except_socks=bool(case.get("tcp")))
             began = time.monotonic()
             results = watch.crawl(*case["sources"])
     finally:
-        crawler.fetching.scrapy_settings.HANDLERS["tor"], TorRoad.network = handler, network  # type: ignore[method-assign]
+        handlers["tor"], TorConnection.network_mode = handler, network_mode  # type: ignore[method-assign]
     return {
         "packets": counted(),
         "seconds": round(time.monotonic() - began, 1),

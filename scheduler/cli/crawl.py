@@ -86,7 +86,7 @@ async def _crawl(
     from scheduler.crawls.crawl_tally import CrawlResult
     from scheduler.crawls.lease_owner import owner_alive, owner_name
     from scheduler.crawls.run_crawl import run_crawl
-    from scheduler.crawls.tor_road import road_of
+    from scheduler.crawls.tor_connection import TorConnection
     from scheduler.delivery.delivery import DeliveryCounts, DisplayNames, deliver_until_empty
 
     set_up()
@@ -94,8 +94,8 @@ async def _crawl(
     startup_memory.release_startup_memory()
     settings = home.settings()
     results: list[CrawlResult] = []
-    road = road_of(home, settings)
-    with contextlib.closing(road), ExaminerProcess.start(home, report=note) as examiner:
+    tor = TorConnection(home, settings.tor)
+    with contextlib.closing(tor), ExaminerProcess.start(home, report=note) as examiner:
         post_key = examiner.greeting.post_key
         with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
             store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
@@ -110,9 +110,9 @@ async def _crawl(
                             owner=owner_name(),
                             settings=settings,
                             reason="by hand",
-                            road=road,
-                            tell=note,
-                            alone=len(definitions) == 1,
+                            tor=tor,
+                            report=note,
+                            standalone=len(definitions) == 1,
                         )
                     )
                 except LeaseLost as error:

@@ -173,13 +173,13 @@ def renew(home: Home, name: str) -> None:
     """Close the circuits of a source over Tor, so that its next request gets new ones; other sources keep theirs."""
     from crawler.tor import control_port
     from data.errors import ConfigError
-    from scheduler.crawls.tor_road import road_of
+    from scheduler.crawls.tor_connection import TorConnection
 
     _find(home, name)
-    road = road_of(home, home.settings())
-    if road.control is None:
+    tor = TorConnection(home, home.settings().tor)
+    if tor.control is None:
         raise ConfigError("Tor's control port is not declared", hint="write  control = …  under [tor]")
-    closed = control_port.close_circuits(road.control, road.password, name)
+    closed = control_port.close_circuits(tor.control, tor.password, name)
     click.echo(f"{closed} circuits of {name} were closed")
 
 

@@ -1,1 +1,1 @@
-"""One crawl: lease, fork, answers to its questions, and its end."""
+"""Running a crawl: its lease, its process, the answers to that process's questions, and what its end means."""

@@ -1,4 +1,4 @@
-"""What a crawl's end means: the states of its source that begin or are over, and what was left out."""
+"""Stores the end of a crawl: which states of its source begin or end, and which parts of posts were left out."""
 
 from __future__ import annotations
 
@@ -7,144 +7,133 @@ from datetime import datetime
 
 from crawler.alerts.events import build_event
 from data.model import Event, EventKind, Severity
-from data.settings.settings import Settings
-from data.sources.definition import Definition
-from data.store.events import Route
 from data.store.store import Store
-from scheduler.crawls.crawl_health import TOR_DOWN, Judgement, Outcome, judge
-from scheduler.crawls.crawl_tally import Tally
+from scheduler.crawls.crawl_health import TOR_DOWN, CrawlOutcome, StateAssessment, assess_crawl
+from scheduler.crawls.crawl_tally import CrawlTally
 from scheduler.crawls.definitions import platforms
+from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.delivery.lasting_states import recovery_event, update_tor_state
 
 
-def failures_of(store: Store, source: str) -> int:
-    """Failed crawls of a source in a row, before this one."""
+def failures_in_a_row(store: Store, source: str) -> int:
+    """Number of crawls of a source that failed in a row before this one."""
     return next((state.failures for state in store.sources.states() if state.name == source), 0)
 
 
 class CrawlEnd:
-    """Of one leased crawl."""
+    """Stores the end of one leased crawl, and reports problems that no single post shows."""
 
-    def __init__(
-        self,
-        store: Store,
-        definition: Definition,
-        settings: Settings,
-        tally: Tally,
-        *,
-        fence: int,
-        route: Route,
-        incident: str,
-    ) -> None:
-        self._store, self._definition, self._settings, self.tally = store, definition, settings, tally
-        self._name, self._crawl, self._fence = definition.name, tally.crawl, fence
-        self._route, self._incident = route, incident
+    def __init__(self, crawl: LeasedCrawl, tally: CrawlTally) -> None:
+        self._crawl, self._store, self._tally = crawl, crawl.store, tally
 
-    def tell_platforms(self, now: datetime) -> None:
-        """Tell of platforms whose module is broken, whatever source this crawl is of."""
+    def report_broken_platforms(self, now: datetime) -> None:
+        """Begin or end the states of platforms whose module is broken, of whichever source this crawl is."""
         broken = {f"platform {name}": kind for name, kind in platforms().broken.items()}
         for subject, kind in broken.items():
-            facts = {"subject": subject, "reason": f"its module fails with {kind}; the other platforms run"}
-            event = build_event(EventKind.SELFTEST_FAILED, now, subject, kind, self._crawl, facts=facts)
-            self.tally.events += self._store.states.begin(event, subject, self._route, now)
+            facts = {"subject": subject, "reason": f"its module fails with {kind}; the other platforms work"}
+            event = build_event(EventKind.SELFTEST_FAILED, now, subject, kind, self._crawl.id, facts=facts)
+            self._tally.events += self._store.states.begin(event, subject, self._crawl.route, now)
         for state in self._store.states.lasting(""):
             if state.subject.startswith("platform ") and state.subject not in broken:
-                self.tally.events += self._store.states.end(
-                    "", state.kind, state.subject, recovery_event, self._route, now
+                self._tally.events += self._store.states.end(
+                    "", state.kind, state.subject, recovery_event, self._crawl.route, now
                 )
 
     def finish(self, now: datetime) -> None:
-        """Keep how the crawl ended, and ring for what is wrong with its source or well again."""
-        if self._definition.via == "tor" and (self.tally.state == "done" or self.tally.code == TOR_DOWN):
-            reason = "" if self.tally.state == "done" else self.tally.error
-            self.tally.events += update_tor_state(self._store, self._route, reason, now, hint=self.tally.hint)
-        outcome = Outcome(
-            state=self.tally.state,
-            code=self.tally.code,
-            error=self.tally.error,
-            rows=self.tally.rows,
-            gap=self.tally.gap,
-            failures=failures_of(self._store, self._name) + 1,
-            last_new=self._store.posts.latest_new(self._name),
-            failed=self.tally.failed,
-            problems=self.tally.problems,
+        """Store how the crawl ended, and alert about states of its source that begin or end."""
+        crawl, tally = self._crawl, self._tally
+        if crawl.over_tor and (tally.state == "done" or tally.code == TOR_DOWN):
+            reason = "" if tally.state == "done" else tally.error
+            tally.events += update_tor_state(self._store, crawl.route, reason, now, hint=tally.hint)
+        outcome = CrawlOutcome(
+            state=tally.state,
+            code=tally.code,
+            error=tally.error,
+            rows=tally.rows,
+            gap=tally.gap,
+            failures=failures_in_a_row(self._store, crawl.source) + 1,
+            last_new=self._store.posts.latest_new(crawl.source),
+            failed=tally.failed,
+            problems=tally.problems,
         )
-        judged = judge(self._definition.health, outcome, silent_after=self._settings.daemon.silent_after, now=now)
-        for judgement in judged:
-            self._state(judgement, now)
-        self.tally.changed_page = any(each.holds and each.subject == "rows" for each in judged)
-        if self.tally.state == "done":
-            self._close_readings(judged, now)
+        silent_after = crawl.settings.daemon.silent_after
+        states = assess_crawl(crawl.definition.health, outcome, silent_after=silent_after, now=now)
+        for state in states:
+            self._begin_or_end(state, now)
+        tally.changed_page = any(state.holds and state.subject == "rows" for state in states)
+        if tally.state == "done":
+            self._end_reading_problems(states, now)
         counts = {
-            **self.tally.counts,
-            "gap": self.tally.gap,
-            "rows": self.tally.rows,
-            "failed": dict(self.tally.failed),
-            "code": self.tally.code,
+            **tally.counts,
+            "gap": tally.gap,
+            "rows": tally.rows,
+            "failed": dict(tally.failed),
+            "code": tally.code,
         }
-        self.tally.events += self._store.finish_crawl(
-            self._crawl,
-            self._fence,
-            self.tally.state,
-            self._route,
+        tally.events += self._store.finish_crawl(
+            crawl.id,
+            crawl.fence,
+            tally.state,
+            crawl.route,
             now,
             counts=counts,
-            error=self.tally.error,
-            events=self._left_out(now),
+            error=tally.error,
+            events=self._events_of_parts_left_out(now),
         )
 
-    def _left_out(self, now: datetime) -> list[Event]:
-        """Parts of posts that were not read and are not asked for again: told once for the whole crawl."""
+    def _events_of_parts_left_out(self, now: datetime) -> list[Event]:
+        """Events about parts of posts that were not read and are not requested again, once for the whole crawl."""
         events = []
-        gone = self.tally.left.pop("absent", 0)
-        for codes, severity in (({"absent": gone}, Severity.NOTICE), (dict(self.tally.left), Severity.WARNING)):
+        absent = self._tally.left.pop("absent", 0)
+        for codes, severity in (({"absent": absent}, Severity.NOTICE), (dict(self._tally.left), Severity.WARNING)):
             if number := sum(codes.values()):
-                said = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()) if count)
+                listed = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()) if count)
                 facts = {
                     "problems": sorted(codes),
                     "samples": number,
-                    "reason": f"{number} parts of posts were not read ({said})",
-                    "hosts": self.tally.hosts if severity is Severity.WARNING else {},
+                    "reason": f"{number} parts of posts were not read ({listed})",
+                    "hosts": self._tally.hosts if severity is Severity.WARNING else {},
                 }
                 events.append(
                     build_event(
                         EventKind.UNEXAMINED,
                         now,
-                        self._crawl,
+                        self._crawl.id,
                         severity.value,
                         severity=severity,
-                        source=self._name,
-                        incident=self._incident,
+                        source=self._crawl.source,
+                        incident=self._crawl.incident_id,
                         facts=facts,
                     )
                 )
         return events
 
-    def _state(self, judgement: Judgement, now: datetime) -> None:
-        if not judgement.holds:
-            self.tally.events += self._store.states.end(
-                self._name, judgement.kind, judgement.subject, recovery_event, self._route, now
+    def _begin_or_end(self, state: StateAssessment, now: datetime) -> None:
+        crawl = self._crawl
+        if not state.holds:
+            self._tally.events += self._store.states.end(
+                crawl.source, state.kind, state.subject, recovery_event, crawl.route, now
             )
             return
         event = build_event(
-            judgement.kind,
+            state.kind,
             now,
-            self._name,
-            judgement.subject,
-            self._crawl,
-            source=self._name,
-            incident=self._incident,
-            facts={"subject": judgement.subject, **judgement.facts},
+            crawl.source,
+            state.subject,
+            crawl.id,
+            source=crawl.source,
+            incident=crawl.incident_id,
+            facts={"subject": state.subject, **state.facts},
         )
-        self.tally.events += self._store.states.begin(event, judgement.subject, self._route, now)
+        self._tally.events += self._store.states.begin(event, state.subject, crawl.route, now)
 
-    def _close_readings(self, judged: Sequence[Judgement], now: datetime) -> None:
-        """End what the listing's reader complained of before and does not any more."""
-        still = {judgement.subject for judgement in judged if judgement.holds}
-        for state in self._store.states.lasting(self._name):
+    def _end_reading_problems(self, states: Sequence[StateAssessment], now: datetime) -> None:
+        """End the states of earlier problems with reading the listing that did not occur in this crawl."""
+        still = {state.subject for state in states if state.holds}
+        for lasting in self._store.states.lasting(self._crawl.source):
             if (
-                state.kind is EventKind.SOURCE_CHANGED
-                and state.subject.startswith("reading ")
-                and state.subject not in still
+                lasting.kind is EventKind.SOURCE_CHANGED
+                and lasting.subject.startswith("reading ")
+                and lasting.subject not in still
             ):
-                self._state(Judgement(state.kind, state.subject, holds=False), now)
+                self._begin_or_end(StateAssessment(lasting.kind, lasting.subject, holds=False), now)

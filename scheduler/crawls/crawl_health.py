@@ -1,6 +1,6 @@
-"""What the counts of a crawl say about its source: states that begin, last and end; pure.
+"""Decides from the counts of a crawl which states of its source begin, last or end; pure functions.
 
-Telling them, reminding of them and ending them is the store's and the runner's.
+Reporting these states, and reminding of them, is left to the store and the runner.
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ from crawler.tor import errors
 from data.model import EventKind
 from data.sources.definition_sections import HealthSection
 
-# These say by themselves that we are blind; anything else may be a bad minute of the site.
-CERTAIN = errors.PERMANENT_CODES | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
+# One failure with such a code is enough to call a source silent; any other failure may pass by itself.
+SILENT_AT_ONCE = errors.PERMANENT_CODES | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
 
-# Tor itself is not there: the runner tells it once for all sources.
+# Tor itself cannot be used: the runner reports that once for all sources.
 TOR_DOWN = "tor_down"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CrawlOutcome:
     """How a crawl went.
 
     Attributes:
-        state: `done` or `failed`; code and error say why it failed.
-        rows: rows that the listing had. gap: the walk ended without meeting a known post.
-        failures: crawls that failed in a row, this one included. last_new: when a post was last new, None if never.
-        failed: code -> posts that were not examined and stay due. problems: code -> what the listing's reader said.
+        state: `done` or `failed`.
+        code, error: why it failed.
+        rows: number of rows that the listing had.
+        gap: the walk of the listing ended without meeting a known post.
+        failures: number of failed crawls in a row, this one included.
+        last_new: when a post was last new; None if never.
+        failed: code -> posts that were not examined and stay due.
+        problems: code -> message about the reading of the listing.
     """
 
     state: str
@@ -44,8 +48,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """One lasting state of a source: whether it holds now, and with what facts."""
+class StateAssessment:
+    """One lasting state of a source: whether it holds now, and the facts for its event."""
 
     kind: EventKind
     subject: str
@@ -53,48 +57,50 @@ class Judgement:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge(health: HealthSection, outcome: Outcome, *, silent_after: int, now: datetime) -> Sequence[Judgement]:
-    """The states that a crawl says something about; what is not named keeps as it is.
+def assess_crawl(
+    health: HealthSection, outcome: CrawlOutcome, *, silent_after: int, now: datetime
+) -> Sequence[StateAssessment]:
+    """The states that can be decided from this crawl; all other states stay as they are.
 
     Args:
-        health: what a sound crawl of this source looks like.
+        health: what a healthy crawl of this source looks like.
         outcome: of the crawl.
-        silent_after: failures in a row after which a source is called silent, where they may be passing ones.
+        silent_after: number of failures in a row after which a source counts as silent, if they may be temporary.
         now: aware UTC.
     """
     if outcome.code == TOR_DOWN:
-        # one state of the whole installation, not one of each source
+        # This is one state of the whole installation, not one of each source.
         return []
     if outcome.state != "done":
-        blind = outcome.code in CERTAIN or outcome.failures >= silent_after
+        silent = outcome.code in SILENT_AT_ONCE or outcome.failures >= silent_after
         facts = {"code": outcome.code, "reason": outcome.error, "failures": outcome.failures}
-        return [Judgement(EventKind.SOURCE_SILENT, "listing", True, facts)] if blind else []
-    judged = [
-        Judgement(EventKind.SOURCE_SILENT, "listing", False),
-        Judgement(EventKind.GAP, "listing", outcome.gap, {"rows": outcome.rows}),
-        Judgement(
+        return [StateAssessment(EventKind.SOURCE_SILENT, "listing", True, facts)] if silent else []
+    states = [
+        StateAssessment(EventKind.SOURCE_SILENT, "listing", False),
+        StateAssessment(EventKind.GAP, "listing", outcome.gap, {"rows": outcome.rows}),
+        StateAssessment(
             EventKind.SOURCE_CHANGED,
             "rows",
             outcome.rows < health.min_rows,
             {"rows": outcome.rows, "min_rows": health.min_rows},
         ),
-        Judgement(
+        StateAssessment(
             EventKind.UNEXAMINED,
             "posts",
             bool(outcome.failed),
             {"posts": sum(outcome.failed.values()), "codes": dict(outcome.failed)},
         ),
     ]
-    judged += [
-        Judgement(EventKind.SOURCE_CHANGED, f"reading {code}", True, {"reason": said})
-        for code, said in outcome.problems.items()
+    states += [
+        StateAssessment(EventKind.SOURCE_CHANGED, f"reading {code}", True, {"reason": message})
+        for code, message in outcome.problems.items()
     ]
     if health.max_age is not None and outcome.last_new is not None:
-        judged.append(_stale(health.max_age, outcome.last_new, now))
-    return judged
+        states.append(_assess_age(health.max_age, outcome.last_new, now))
+    return states
 
 
-def _stale(max_age: timedelta, last_new: datetime, now: datetime) -> Judgement:
+def _assess_age(max_age: timedelta, last_new: datetime, now: datetime) -> StateAssessment:
     age = now - last_new
     facts = {"code": "stale", "age_seconds": int(age.total_seconds()), "max_age_seconds": int(max_age.total_seconds())}
-    return Judgement(EventKind.SOURCE_SILENT, "new posts", age > max_age, facts)
+    return StateAssessment(EventKind.SOURCE_SILENT, "new posts", age > max_age, facts)

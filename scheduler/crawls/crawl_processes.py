@@ -1,4 +1,4 @@
-"""Crawl processes, forked one by one from a warm server or started alone; what they say is `scheduler.crawls.run_crawl`'s."""
+"""Starts crawl processes, from a fork server or one by itself, and exchanges frames with them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from data.errors import WireError
 
 _context = multiprocessing.get_context("forkserver")
 _starting = threading.Lock()
-# Seconds that are waited for a further commit.
-GATHER = 0.01
-# A page of a listing with every post sealed; anything larger is not what we sent.
+# Seconds to wait for a further commit, so that several commits share a transaction.
+COMMIT_WAIT_SECONDS = 0.01
+# Enough for a page of a listing with every post sealed; a larger frame cannot be one of ours.
 MAX_FRAME = 16 * 1024 * 1024
 
 
@@ -35,28 +35,28 @@ def _run(control: socket.socket, samples: list[socket.socket], dial: socket.sock
 
 
 class _Process(Protocol):
-    """What is used of a process of multiprocessing, whose signatures these are."""
+    """The part of the interface of `multiprocessing.Process` that is used here."""
 
     @property
     def exitcode(self) -> int | None:
-        """Its status, negative for a signal; None while it runs."""
+        """Its exit status, negative for a signal; None while it is running."""
         ...
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for its end, at most so many seconds."""
+        """Wait until it ends, at most `timeout` seconds."""
         ...
 
     def kill(self) -> None:
-        """End it."""
+        """End it with SIGKILL."""
         ...
 
     def close(self) -> None:
-        """Forget it."""
+        """Release its resources."""
         ...
 
 
-class _Alone:
-    """A process that no server forked."""
+class _StandaloneProcess:
+    """A crawl process that is started by itself, without the fork server."""
 
     def __init__(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> None:
         passed = [sock.fileno() for sock in (control, *samples, *([dial] if dial else []))]
@@ -64,11 +64,11 @@ class _Alone:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "crawler.fetching.crawl_process", str(len(samples)), *map(str, passed)],
             pass_fds=passed,
-            # what threads of libraries free, others use again
+            # Threads of libraries share one arena, so that memory which one frees can be used by others.
             env=environment | {"MALLOC_ARENA_MAX": "1"},
             cwd="/",
             stdin=subprocess.DEVNULL,
-            # Control-C at a terminal is for the command, with which it ends
+            # Control-C at a terminal reaches only the command; this process ends with it.
             start_new_session=True,
         )
 
@@ -84,7 +84,7 @@ class _Alone:
         self._process.kill()
 
     def close(self) -> None:
-        """Nothing: the sockets were closed, and its end was seen."""
+        """Does nothing: its sockets are closed, and its exit status has been read."""
 
 
 class CrawlProcess:
@@ -92,29 +92,29 @@ class CrawlProcess:
 
     def __init__(self, process: _Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process, self._reader, self._writer = process, reader, writer
-        # the process waits for its answers, so that no more than it has posts in hand ever lie here
-        self._asked: asyncio.Queue[AnyQuestion | Exception] = asyncio.Queue()
+        # The queue stays short: the process waits for its answers, so it has at most one question per post in work.
+        self._questions: asyncio.Queue[AnyQuestion | Exception] = asyncio.Queue()
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
     async def start(
-        cls, samples: list[socket.socket], dial: socket.socket | None = None, *, alone: bool = False
+        cls, samples: list[socket.socket], dial: socket.socket | None = None, *, standalone: bool = False
     ) -> Self:
-        """Fork one; the first call also starts the server and waits until it has imported Scrapy.
+        """Start a crawl process; the first call also starts the fork server and waits until it has imported Scrapy.
 
         Args:
-            samples: sample sockets of the examiner; they are the process's own from now on, and closed here.
-            dial: for a crawl over Tor, the end of `crawler.tor.dial_socket` from which it gets its connections.
-            alone: start one by itself, without the server, which pays off from the second crawl on: until then it is
-                55 MB that nobody uses. It ends with the thread that calls this, so call it from the main one.
+            samples: sample sockets of the examiner; they belong to the new process and are closed in this one.
+            dial: for a crawl over Tor, the end of the dial socket that provides its connections.
+            standalone: start the process without the fork server. The server takes 55 MB, which pays off from the
+                second crawl on. The process ends with the thread that calls this, so call it from the main thread.
         """
         ours, theirs = socket.socketpair()
         process: _Process
         try:
-            if alone:
-                process = _Alone(theirs, samples, dial)
+            if standalone:
+                process = _StandaloneProcess(theirs, samples, dial)
             else:
-                process = await asyncio.to_thread(_start, theirs, samples, dial)
+                process = await asyncio.to_thread(_fork, theirs, samples, dial)
             ours.setblocking(False)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
         except BaseException:
@@ -125,31 +125,31 @@ class CrawlProcess:
                 sock.close()
         return cls(process, reader, writer)
 
-    async def tell(self, value: Part) -> None:
+    async def send(self, value: Part) -> None:
         """Send one frame: the job, or an answer."""
         self._writer.write(pack(b"J", value.to_json()))
         await self._writer.drain()
 
-    async def questions(self, most: int = 1) -> list[AnyQuestion]:
-        """What the process asks, all that has come, in order; at least one, and nothing after its end.
+    async def receive_questions(self, most: int = 1) -> list[AnyQuestion]:
+        """The next questions of the process in order: all that have arrived, at least one and at most `most`.
 
         Raises:
-            EOFError: the process has ended.
-            WireError: it speaks nonsense.
+            EOFError: the process has ended and asks nothing more.
+            WireError: it sent an invalid frame.
         """
         found: list[AnyQuestion] = []
-        while not found or (len(found) < most and not self._asked.empty()):
-            next_ = await self._asked.get()
+        while not found or (len(found) < most and not self._questions.empty()):
+            next_ = await self._questions.get()
             if isinstance(next_, Exception):
-                # said again to whoever asks next
-                self._asked.put_nowait(next_)
+                # It is raised again by the next call.
+                self._questions.put_nowait(next_)
                 if found:
                     break
                 raise next_
             found.append(next_)
-            if len(found) < most and self._asked.empty() and isinstance(next_, CommitFrame):
-                # commits come one by one, a few milliseconds apart
-                await asyncio.sleep(GATHER)
+            if len(found) < most and self._questions.empty() and isinstance(next_, CommitFrame):
+                # Commits arrive one by one, a few milliseconds apart.
+                await asyncio.sleep(COMMIT_WAIT_SECONDS)
         return found
 
     async def _read(self) -> None:
@@ -157,15 +157,15 @@ class CrawlProcess:
             while True:
                 kind, payload = await receive_async(self._reader, MAX_FRAME)
                 if kind != b"J":
-                    raise WireError("the crawl process sent a frame that is none of its questions")
-                self._asked.put_nowait(read_question(payload))
+                    raise WireError("the crawl process sent a frame of an unknown kind")
+                self._questions.put_nowait(read_question(payload))
         except (EOFError, ConnectionError):
-            self._asked.put_nowait(EOFError())
+            self._questions.put_nowait(EOFError())
         except WireError as error:
-            self._asked.put_nowait(error)
+            self._questions.put_nowait(error)
 
-    async def ended(self, timeout: float) -> str:
-        """How it ended, waiting at most so many seconds: '' well, else a sentence."""
+    async def wait_for_exit(self, timeout: float) -> str:
+        """What went wrong at its exit, for which it waits at most `timeout` seconds; '' after a normal exit."""
         await asyncio.to_thread(self._process.join, timeout)
         code = self._process.exitcode
         if code is None:
@@ -176,44 +176,44 @@ class CrawlProcess:
         return f"the crawl process ended with status {code}" if code else ""
 
     def kill(self) -> None:
-        """End it now; harmless when it has ended."""
+        """End the process now; does nothing if it has ended."""
         self._process.kill()
         self._writer.close()
 
     async def close(self) -> str:
-        """Close the control socket and see the process out; how it ended, as `ended` says."""
+        """Close the control socket and wait until the process has ended; returns what `wait_for_exit` does."""
         self._reading.cancel()
         self._writer.close()
-        said = await self.ended(5)
+        problem = await self.wait_for_exit(5)
         if self._process.exitcode is None:
             self._process.kill()
-            await self.ended(5)
+            await self.wait_for_exit(5)
         self._process.close()
-        return said
+        return problem
 
 
-# The path of a Unix socket has at most 107 bytes; multiprocessing puts up to 40 behind the folder of temporary files.
-LONGEST_FOLDER = 60
+# The path of a Unix socket has at most 107 bytes; multiprocessing adds up to 40 to the folder of temporary files.
+MAX_TEMP_FOLDER_LENGTH = 60
 
 
-def _short_folder() -> None:
-    """Have multiprocessing keep its socket where its path is short enough, whatever TMPDIR says; it holds no data."""
-    if len(tempfile.gettempdir()) <= LONGEST_FOLDER:
+def _use_short_temp_folder() -> None:
+    """Make multiprocessing create its socket in a folder with a short path, whatever TMPDIR is; no data goes there."""
+    if len(tempfile.gettempdir()) <= MAX_TEMP_FOLDER_LENGTH:
         return
     before = tempfile.tempdir
-    for folder in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - a folder of our own is made in there, for us alone
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - multiprocessing makes a private folder in it
         if os.access(folder, os.W_OK | os.X_OK):
             tempfile.tempdir = folder
-            # asked once, remembered by it from then on
+            # multiprocessing reads the setting once and remembers it.
             multiprocessing.util.get_temp_dir()
             break
     tempfile.tempdir = before
 
 
-def _start(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> _Process:
+def _fork(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> _Process:
     with _starting:
-        _short_folder()
-        # the server would import `multiprocessing`, and us, from the folder that a command is called in: a dump's, perhaps
+        _use_short_temp_folder()
+        # Otherwise the server would import modules from the current folder, which may hold files of a dump.
         os.environ["PYTHONSAFEPATH"] = "1"
         _context.set_forkserver_preload(["crawler.fetching.crawl_process", "click"])
         process = _context.Process(target=_run, args=(control, samples, dial), name="crawl", daemon=True)

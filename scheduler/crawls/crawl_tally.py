@@ -1,4 +1,4 @@
-"""What is known of one crawl while it runs, and how it went."""
+"""Counts of one crawl: what is known while it runs (`CrawlTally`), and its result (`CrawlResult`)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from scheduler.crawls.sighted_releases import SightedRelease
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlResult:
-    """How one crawl went, with the keys of `crawl --json`.
+    """The result of one crawl, with the keys of `crawl --json`.
 
     Attributes:
-        hits: something matched. resumed: requests that went on with a body whose connection broke. handed: other source -> links that posts led to. changed_page: the listing has fewer rows than it should. clients: client -> most canaries of it in one post. hosts: refused host -> requests.
-        error, hint: why it failed, and what to do; '' where it did not.
+        listed, new, changed, examined, unexamined: numbers of posts.
+        gap: posts may have been missed: the walk of the listing met no known post.
+        refused: requests to hosts that the source does not declare.
+        resumed: requests that continued a download whose connection broke.
+        error, hint: why the crawl failed, and what to do; '' if it did not fail.
+        hits: whether something matched.
+        changed_page: whether the listing has fewer rows than it should have.
+        clients: client -> most canaries of it in one post.
+        hosts: refused host -> requests.
+        handed: other source -> links to it that posts contained.
     """
 
     source: str
@@ -48,17 +57,24 @@ class CrawlResult:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What the crawl process said so far and what came of it.
+class CrawlTally:
+    """What the crawl process has reported so far, and what resulted from it.
 
     Attributes:
-        source: its name. crawl: the id.
-        counts: as the process told them at its end. hosts: refused host -> requests. rows: of the listing.
-        sighted: samples that become releases once what they hit is committed. clients: client -> most canaries of it in one post.
-        failed: code -> posts that stay due. left: code -> parts that are not asked for again. handed: other source -> links.
-        problems: what the crawl's preparation and its listing's reader complained of, by subject.
-        state, code, error, hint: until the process says how it went, it has not gone well.
-        lost: another process took the crawl over.
+        source: its name.
+        crawl: its id.
+        counts: as the process reported them at its end.
+        hosts: refused host -> requests.
+        rows: of the listing.
+        sighted: samples that become releases once their findings are committed.
+        clients: client -> most canaries of it in one post.
+        failed: code -> posts that stay due.
+        left: code -> parts of posts that are not requested again.
+        handed: other source -> links.
+        problems: subject -> problem with the source, its incident or the reading of its listing.
+        state, code, error, hint: how the crawl ended; until the process reports its end, the crawl counts as failed.
+        lost: another process has taken the crawl over.
+        changed_page: whether the listing has fewer rows than it should have.
     """
 
     source: str
@@ -70,7 +86,7 @@ class Tally:
     gap: bool = False
     findings: int = 0
     events: int = 0
-    sighted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    sighted: list[SightedRelease] = field(default_factory=list)
     clients: dict[str, int] = field(default_factory=dict)
     failed: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
@@ -84,7 +100,7 @@ class Tally:
     changed_page: bool = False
 
     def result(self) -> CrawlResult:
-        """How the crawl went."""
+        """The result of the crawl."""
         known = ("listed", "new", "changed", "examined", "unexamined", "refused", "requests", "resumed")
         return CrawlResult(
             source=self.source,

@@ -1,4 +1,4 @@
-"""A source's whole definition: what its file says over what its platform brings."""
+"""Builds the complete definition of a source: its file overrides the defaults of its platform."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from data.sources.source_files import SourceFile, build_definition
 
 @functools.cache
 def platforms() -> Platforms:
-    """All platforms, read once by this process."""
+    """All platforms; read once per process."""
     return Platforms.read()
 
 
 def complete_definition(source: SourceFile) -> Definition:
-    """The whole definition of a source: what its file says over what its platform brings.
+    """The complete definition of a source: the values of its file override the defaults of its platform.
 
     Raises:
-        SourceError: the platform is unknown or broken, or both together make no definition.
+        SourceError: the platform is unknown or broken, or both together are not a valid definition.
     """
     try:
         defaults = platforms().defaults_of(source.platform)

@@ -1,4 +1,4 @@
-"""Who holds a lease: this machine and process, and whether another holder still lives."""
+"""The owner of a lease, which is a process on a machine, and whether it still runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import socket
 
 
 def owner_name() -> str:
-    """Who holds a lease: machine and process."""
+    """The name of this process as the owner of leases: machine and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def owner_alive(owner: str) -> bool:
-    """Whether the process that holds a lease still runs; one on another machine is taken to."""
+    """Whether the process that holds a lease is running; always true for a process on another machine."""
     host, _, pid = owner.rpartition(":")
     if host != socket.gethostname():
         return True

@@ -1,7 +1,8 @@
-"""One crawl: lease it, fork its process, answer its questions, judge how it went, and keep all of it in the store.
+"""Runs one crawl: takes its lease, starts its process, answers its questions and stores how it ended.
 
-The crawl process never sees the store, this process never sees a sample. What becomes of what it tells is
-`scheduler.crawls.crawl_answers`, what its end means `scheduler.crawls.crawl_end`, when the next crawl is due `scheduler.daemon.cadence`.
+The crawl process never sees the store, and this process never sees a sample. The questions are answered by
+`scheduler.crawls.question_handler`, the end is stored by `scheduler.crawls.crawl_end`, and `scheduler.daemon.cadence`
+decides when the next crawl is due.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from crawler.fetching.scrapy_settings import crawl_settings
@@ -24,25 +26,26 @@ from data.settings.settings import Settings
 from data.sources.definition import Definition, source_hosts
 from data.sources.source_files import load_source
 from data.store.store import Store
-from scheduler.crawls.crawl_answers import Answers
-from scheduler.crawls.crawl_end import CrawlEnd, failures_of
+from scheduler.crawls.crawl_end import CrawlEnd, failures_in_a_row
 from scheduler.crawls.crawl_health import TOR_DOWN
 from scheduler.crawls.crawl_processes import CrawlProcess
-from scheduler.crawls.crawl_tally import CrawlResult, Tally
+from scheduler.crawls.crawl_tally import CrawlResult, CrawlTally
 from scheduler.crawls.definitions import complete_definition
-from scheduler.crawls.sighted_releases import register
-from scheduler.crawls.tor_road import TorRoad, road_of
+from scheduler.crawls.leased_crawl import LeasedCrawl
+from scheduler.crawls.question_handler import QuestionHandler
+from scheduler.crawls.sighted_releases import register_releases
+from scheduler.crawls.tor_connection import TorConnection
 from scheduler.delivery.routing import route_by
 
 LEASE = timedelta(seconds=60)
-# Posts of earlier crawls that one crawl tries again; the rest waits, so that dead ones cannot keep it from the listing.
+# Posts of earlier crawls that one crawl tries again; the others wait, so that dead posts cannot use up its time.
 MAX_DUE = 200
-# Sample sockets of one crawl: while one post is examined the next one is already on its way.
+# Sample sockets of one crawl: while one post is examined, the next one is sent already.
 SAMPLE_SOCKETS = 2
 # Questions that are answered in one transaction.
 MAX_TOGETHER = 32
-# Beyond its wall clock a process gets this long to say how it went.
-GRACE = 10.0
+# Time that a crawl process gets beyond its time limit to report how it ended.
+GRACE_SECONDS = 10.0
 
 
 async def run_crawl(
@@ -54,98 +57,116 @@ async def run_crawl(
     owner: str,
     settings: Settings | None = None,
     reason: str = "due",
-    road: TorRoad | None = None,
-    tell: Callable[[str], None] | None = None,
-    alone: bool = False,
+    tor: TorConnection | None = None,
+    report: Callable[[str], None] | None = None,
+    standalone: bool = False,
 ) -> CrawlResult:
     """Crawl one source now.
 
     Args:
-        home: whose evidence folder is written.
-        store: of the home; nothing else writes it meanwhile but this process.
+        home: folder that gets the evidence.
+        store: of the home; no other process writes to it meanwhile.
         definition: of the source.
         examiner: running.
-        owner: who holds the lease.
-        settings: of the home; read from it without.
-        reason: why the crawl is made.
-        road: over Tor; a Tor of our own that it started is left running. Without it the crawl has one for itself.
-        tell: gets sentences while the crawl waits for Tor.
-        alone: it is the only one, so no warm server is started for others.
+        owner: name of the lease's owner.
+        settings: of the home; read from the home if None.
+        reason: why the crawl is made; stored with it.
+        tor: connection to Tor, which is left open. If None, the crawl makes one of its own and closes it.
+        report: is called with messages while the crawl waits for Tor.
+        standalone: this is the only crawl, so no fork server is started for further ones.
 
     Returns:
-        How it went. A crawl that failed is kept as such, with its events, and returned; it is not raised.
+        The result of the crawl. A crawl that failed is stored as failed, with its events, and returned, not raised.
 
     Raises:
         LeaseLost: another process crawls this source.
-        StoreError: the store could not keep what was found; it stays due.
+        StoreError: the findings could not be stored; their posts stay due.
     """
     settings = settings or home.settings()
     now = datetime.now(UTC)
     store.sources.put(definition.name, definition.digest(), definition.enabled, now)
     if not definition.robots.obey:
-        # once per definition: the audit chain says who asked for it, and why
+        # Recorded once per definition, so that the audit log shows who decided this, and why.
         store.audit.record("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
-    crawl = store.crawls.queue(definition.name, reason, now)
-    fence = store.crawls.lease(crawl, owner, now + LEASE, now)
-    own_road = road_of(home, settings) if road is None else road
+    crawl_id = store.crawls.queue(definition.name, reason, now)
+    fence = store.crawls.lease(crawl_id, owner, now + LEASE, now)
+    used_tor = TorConnection(home, settings.tor) if tor is None else tor
     try:
-        leased = _Crawl(home, store, definition, examiner, settings, crawl, fence, own_road, tell, alone)
-        return await leased.run()
+        tally = CrawlTally(definition.name, crawl_id)
+        incident, rules = _incident_of(home, definition.name, tally)
+        crawl = LeasedCrawl(home, store, settings, definition, crawl_id, fence, route_by(settings), incident)
+        follow = _followed_sources(crawl, tally)
+        running = _RunningCrawl(
+            crawl, tally, examiner, used_tor, rules=rules, follow=follow, report=report, standalone=standalone
+        )
+        return await running.run()
     finally:
-        if road is None:
-            own_road.close()
+        if tor is None:
+            used_tor.close()
 
 
-class _Crawl:
-    """One leased crawl."""
+def _incident_of(home: Home, source: str, tally: CrawlTally) -> tuple[Incident | None, IncidentRules]:
+    """The incident of a source, and its rules for the crawl process; what is wrong with them goes to the tally."""
+    try:
+        incident = incident_of(read_incidents(home.path), source)
+    except ConfigError as error:
+        tally.problems["incidents"] = f"the crawl uses no incident and no rules: {error}"
+        return None, NO_RULES
+    if incident is None:
+        return None, NO_RULES
+    files, unreadable = read_rule_files(home.path, incident)
+    for name, reason in unreadable.items():
+        tally.problems[f"rules {name}"] = f"posts are not searched with this rule file: {reason}"
+    return incident, IncidentRules(words=incident.words, expressions=incident.expressions, files=files)
 
-    def __init__(
-        self,
-        home: Home,
-        store: Store,
-        definition: Definition,
-        examiner: ExaminerProcess,
-        settings: Settings,
-        crawl: str,
-        fence: int,
-        road: TorRoad,
-        tell: Callable[[str], None] | None,
-        alone: bool,
-    ) -> None:
-        self.home, self.store, self.definition, self.examiner = home, store, definition, examiner
-        self.settings, self.crawl, self.fence = settings, crawl, fence
-        self.road, self.tell, self.alone = road, tell, alone
-        self.over_tor = definition.via == "tor"
-        self.tally = Tally(definition.name, crawl)
-        route = route_by(settings)
-        case, self.rules = self._incident()
-        self.follow = self._followed()
-        self.answers = Answers(
-            home,
-            store,
-            definition,
-            self.tally,
-            fence=fence,
-            route=route,
-            case=case,
-            follow=self.follow,
-            post_key=examiner.greeting.post_key,
-        )
-        self.end = CrawlEnd(
-            store,
-            definition,
-            settings,
-            self.tally,
-            fence=fence,
-            route=route,
-            incident=case.id if case is not None else "",
-        )
+
+def _followed_sources(crawl: LeasedCrawl, tally: CrawlTally) -> dict[str, frozenset[tuple[str, int]]]:
+    """The other sources to which links of this one are handed: name -> the (host, port) pairs that it declares."""
+    found: dict[str, frozenset[tuple[str, int]]] = {}
+    for name in dict.fromkeys(follow.source for follow in crawl.definition.follow):
+        try:
+            other = complete_definition(load_source(crawl.home.sources_dir / f"{name}.yaml"))
+        except TocsinError as error:
+            tally.problems[f"follow {name}"] = f"links for this source are dropped: {error}"
+            continue
+        if other.enabled:
+            found[name] = source_hosts(other)
+            crawl.store.sources.put(name, other.digest(), other.enabled, datetime.now(UTC))
+        else:
+            tally.problems[f"follow {name}"] = f"links for this source are dropped: {name} is disabled"
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RunningCrawl:
+    """The execution of one leased crawl.
+
+    Attributes:
+        crawl: its source, lease and store.
+        tally: updated while it runs.
+        examiner: running.
+        tor: used if the source is crawled over Tor.
+        rules: of the source's incident.
+        follow: other source -> the (host, port) pairs that it declares.
+        report: is called with messages while the crawl waits for Tor.
+        standalone: no fork server is started.
+    """
+
+    crawl: LeasedCrawl
+    tally: CrawlTally
+    examiner: ExaminerProcess
+    tor: TorConnection
+    rules: IncidentRules
+    follow: Mapping[str, frozenset[tuple[str, int]]]
+    report: Callable[[str], None] | None
+    standalone: bool
 
     async def run(self) -> CrawlResult:
-        self.end.tell_platforms(datetime.now(UTC))
+        end = CrawlEnd(self.crawl, self.tally)
+        end.report_broken_platforms(datetime.now(UTC))
         try:
-            await self._prepare()
-            await self._process(self._job())
+            await self._prepare_tor()
+            await self._run_process(self._job())
         except (ConfigError, ExaminerDied, TorDown) as error:
             codes = {ConfigError: "config", ExaminerDied: "examiner", TorDown: TOR_DOWN}
             self.tally.code = next(code for kind, code in codes.items() if isinstance(error, kind))
@@ -153,78 +174,48 @@ class _Crawl:
         if self.tally.lost:
             self.tally.error = "the lease was lost: another process took this crawl over"
         else:
-            self.end.finish(datetime.now(UTC))
+            end.finish(datetime.now(UTC))
         return self.tally.result()
 
-    async def _prepare(self) -> None:
-        """Before a crawl over Tor: a Tor that is ready, and our keys in it; the lease is kept meanwhile."""
-        if not self.over_tor:
+    async def _prepare_tor(self) -> None:
+        """Before a crawl over Tor, wait until Tor is ready and give it the source's keys; keep the lease meanwhile."""
+        if not self.crawl.over_tor:
             return
-        renewing = asyncio.create_task(self._renew(None))
+        keeping_lease = asyncio.create_task(self._keep_lease(None))
         try:
-            await self.road.ready(self.tell)
-            await self.road.give_keys(self.definition)
+            await self.tor.wait_until_ready(self.report)
+            await self.tor.add_onion_keys(self.crawl.definition)
         finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+            await _cancel(keeping_lease)
 
     def _job(self) -> Job:
+        crawl, store = self.crawl, self.crawl.store
         post_key = self.examiner.greeting.post_key
-        settings = crawl_settings(self.definition, self.settings.crawl)
-        if self.over_tor:
-            failures = failures_of(self.store, self.definition.name)
-            settings |= self.road.crawl_settings(
-                self.definition, crawl=self.crawl, post_key=post_key, failures=failures
-            )
+        settings = crawl_settings(crawl.definition, crawl.settings.crawl)
+        if crawl.over_tor:
+            failures = failures_in_a_row(store, crawl.source)
+            settings |= self.tor.crawl_settings(crawl.definition, crawl=crawl.id, post_key=post_key, failures=failures)
         return Job(
-            crawl=self.crawl,
-            definition=self.definition,
+            crawl=crawl.id,
+            definition=crawl.definition,
             settings=settings,
-            network=self.road.network() if self.over_tor else "open",
+            network=self.tor.network_mode() if crawl.over_tor else "open",
             post_key=post_key,
-            due=tuple(self.store.posts.due(self.definition.name)[:MAX_DUE]),
+            due=tuple(store.posts.due(crawl.source)[:MAX_DUE]),
             mode="crawl",
-            limits=JobLimits(memory=self.settings.crawl.memory, wall=self.settings.crawl.wall.total_seconds()),
-            closed=self.home.path.absolute(),
-            settled=self.store.posts.count_settled(self.definition.name),
+            limits=JobLimits(memory=crawl.settings.crawl.memory, wall=crawl.settings.crawl.wall.total_seconds()),
+            closed=crawl.home.path.absolute(),
+            settled=store.posts.count_settled(crawl.source),
             follow=self.follow,
             rules=self.rules,
         )
 
-    def _incident(self) -> tuple[Incident | None, IncidentRules]:
-        """The incident of the source, and its rules as the crawl process takes them; what is wrong with them is told."""
-        try:
-            incident = incident_of(read_incidents(self.home.path), self.definition.name)
-        except ConfigError as error:
-            self.tally.problems["incidents"] = f"no incident and no rule is known: {error}"
-            return None, NO_RULES
-        if incident is None:
-            return None, NO_RULES
-        files, lost = read_rule_files(self.home.path, incident)
-        for name, reason in lost.items():
-            self.tally.problems[f"rules {name}"] = f"posts are not looked through with it: {reason}"
-        return incident, IncidentRules(words=incident.words, expressions=incident.expressions, files=files)
-
-    def _followed(self) -> dict[str, frozenset[tuple[str, int]]]:
-        """The other sources that links of this one are handed to, each with what it declares."""
-        found: dict[str, frozenset[tuple[str, int]]] = {}
-        for name in dict.fromkeys(follow.source for follow in self.definition.follow):
-            try:
-                other = complete_definition(load_source(self.home.sources_dir / f"{name}.yaml"))
-            except TocsinError as error:
-                self.tally.problems[f"follow {name}"] = f"its links are handed to nobody: {error}"
-                continue
-            if other.enabled:
-                found[name] = source_hosts(other)
-                self.store.sources.put(name, other.digest(), other.enabled, datetime.now(UTC))
-            else:
-                self.tally.problems[f"follow {name}"] = f"its links are handed to nobody: {name} is disabled"
-        return found
-
     # --- the process ---------------------------------------------------------------------------------------------
 
-    async def _process(self, job: Job) -> None:
+    async def _run_process(self, job: Job) -> None:
+        """Start the crawl process and answer its questions until it reports its end, ends or must be ended."""
+        post_key = self.examiner.greeting.post_key
+        handler = QuestionHandler(self.crawl, self.tally, follow=self.follow, post_key=post_key)
         samples: list[socket.socket] = []
         try:
             for _ in range(SAMPLE_SOCKETS):
@@ -234,28 +225,19 @@ class _Crawl:
                 sock.close()
             raise
         dial: socket.socket | None = None
-        dials: DialServer | None = None
-        if self.over_tor:
+        dial_server: DialServer | None = None
+        if self.crawl.over_tor:
             ours, dial = dial_socket_pair()
-            dials = DialServer(ours, self.road.socks)
-        process = await CrawlProcess.start(samples, dial, alone=self.alone)
-        renewing = asyncio.create_task(self._renew(process))
-        wall = self.settings.crawl.wall.total_seconds()
-        ended = False
+            dial_server = DialServer(ours, self.tor.socks)
+        process = await CrawlProcess.start(samples, dial, standalone=self.standalone)
+        keeping_lease = asyncio.create_task(self._keep_lease(process))
+        wall = self.crawl.settings.crawl.wall.total_seconds()
+        has_ended = False
         try:
-            async with asyncio.timeout(wall + GRACE):
-                await process.tell(job)
-                while not ended:
-                    questions = await process.questions(MAX_TOGETHER)
-                    # a sync of the disk costs more than all the rest of a commit: those that wait share one
-                    with self.store.together():
-                        answers = [self.answers.to(question) for question in questions]
-                    if self.tally.sighted:
-                        wanted, self.tally.sighted = self.tally.sighted, []
-                        await asyncio.to_thread(register, wanted, self.examiner.finish_release)
-                    ended = isinstance(questions[-1], EndFrame)
-                    for answer in answers:
-                        await process.tell(answer)
+            async with asyncio.timeout(wall + GRACE_SECONDS):
+                await process.send(job)
+                while not has_ended:
+                    has_ended = await self._answer_questions(process, handler)
         except TimeoutError:
             self.tally.code, self.tally.error = (
                 "wall",
@@ -271,22 +253,42 @@ class _Crawl:
             process.kill()
             raise
         finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
-            said = await asyncio.shield(process.close())
-            if dials is not None:
-                dials.close()
-        if not ended and not self.tally.error:
-            self.tally.error = said or "the crawl process ended without saying how it went"
+            await _cancel(keeping_lease)
+            exit_problem = await asyncio.shield(process.close())
+            if dial_server is not None:
+                dial_server.close()
+        if not has_ended and not self.tally.error:
+            self.tally.error = exit_problem or "the crawl process ended without reporting a result"
 
-    async def _renew(self, process: CrawlProcess | None) -> None:
+    async def _answer_questions(self, process: CrawlProcess, handler: QuestionHandler) -> bool:
+        """Answer all questions that wait; whether the last one was the report of the crawl's end."""
+        questions = await process.receive_questions(MAX_TOGETHER)
+        # Syncing the disk costs more than the rest of a commit, so waiting commits share one transaction.
+        with self.crawl.store.together():
+            answers = [handler.answer(question) for question in questions]
+        if self.tally.sighted:
+            releases, self.tally.sighted = self.tally.sighted, []
+            await asyncio.to_thread(register_releases, releases, self.examiner.finish_release)
+        for answer in answers:
+            await process.send(answer)
+        return isinstance(questions[-1], EndFrame)
+
+    async def _keep_lease(self, process: CrawlProcess | None) -> None:
+        """Renew the lease until cancelled; if the lease is lost, kill the process."""
+        crawl = self.crawl
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 4)
             try:
-                self.store.crawls.renew(self.crawl, self.fence, datetime.now(UTC) + LEASE)
+                crawl.store.crawls.renew(crawl.id, crawl.fence, datetime.now(UTC) + LEASE)
             except LeaseLost:
                 self.tally.lost = True
                 if process is not None:
                     process.kill()
                 return
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,7 +1,8 @@
-"""Samples that become releases of their own: what a crawl or `scan --record` saw, so that the next copy is no news.
+"""Registers samples that a crawl or `scan --record` saw as releases, so that a later copy counts as a re-post.
 
-The examiner collected the records and named the release in the finding; it is written only once the finding is
-committed. Written before, a sample that must be examined again would be its own re-post, and never ring.
+The examiner has collected the records and named the release in the finding. The release is written only after the
+finding is committed: if it were written earlier, and the sample had to be examined again, it would be taken for a
+re-post of itself and never cause an alert.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.errors import ExamineError, InputError
 from data.hashing.tags import keyed_sha256
@@ -18,10 +19,17 @@ from data.model import Finding
 log = logging.getLogger(__name__)
 
 
-def sightings(
+class SightedRelease(NamedTuple):
+    """A release that a finding asks for: its id and its manifest."""
+
+    id: str
+    manifest: Mapping[str, Any]
+
+
+def sighted_releases(
     findings: Iterable[Finding], *, post_key: bytes, source: str, post: str, incident: str, now: datetime
-) -> list[tuple[str, dict[str, Any]]]:
-    """Ids and manifests of the releases that these findings of one post ask for.
+) -> list[SightedRelease]:
+    """The releases that the findings of one post ask for.
 
     Args:
         findings: as they were committed.
@@ -32,7 +40,7 @@ def sightings(
         now: aware UTC.
     """
     return [
-        (
+        SightedRelease(
             finding.release,
             {
                 "name": f"seen at {source}",
@@ -52,24 +60,29 @@ def sightings(
     ]
 
 
-def register(
-    wanted: Iterable[tuple[str, Mapping[str, Any]]], finish: Callable[[str, Mapping[str, Any]], dict[str, Any]]
+def register_releases(
+    releases: Iterable[SightedRelease], finish: Callable[[str, Mapping[str, Any]], dict[str, Any]]
 ) -> list[str]:
-    """Write releases; `finish` is the examiner's `finish_release`. Returns the ids of those that are new.
+    """Write releases; returns the ids of those that are new.
 
-    The same bytes seen twice are one release. One whose records the examiner no longer has is logged: its next copy
-    rings as the first did.
+    A sample whose bytes are already registered makes no second release. A release whose records the examiner no longer
+    has is logged: the next copy of it will cause an alert as the first one did.
+
+    Args:
+        releases: of committed findings.
+        finish: the examiner's `finish_release`.
 
     Raises:
-        StoreFull, StoreError: one cannot be written. ExaminerDied: the examiner is gone.
+        StoreFull, StoreError: a release cannot be written.
+        ExaminerDied: the examiner has ended.
     """
-    made = []
-    for release, manifest in wanted:
+    written = []
+    for release, manifest in releases:
         try:
             finish(release, manifest)
-            made.append(release)
+            written.append(release)
         except InputError:
-            log.info("the sample of release %s is one already", release)
+            log.info("the sample of release %s is registered already", release)
         except ExamineError as error:
-            log.warning("the sample of release %s was not kept as a release: %s", release, error)
-    return made
+            log.warning("the sample of release %s was not registered as a release: %s", release, error)
+    return written

@@ -33,7 +33,7 @@ from data.store.store import Store
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.lease_owner import owner_alive, owner_name
 from scheduler.crawls.run_crawl import run_crawl
-from scheduler.crawls.tor_road import road_of
+from scheduler.crawls.tor_connection import TorConnection
 from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.executor import LocalExecutor
 from scheduler.delivery.delivery import DisplayNames, deliver_due
@@ -92,7 +92,7 @@ class Daemon:
         self.delivering = asyncio.Lock()
         # A job that crashes must not be a silent stop: `run` ends with its error, which the supervisor sees.
         self.failure: BaseException | None = None
-        self.tor = road_of(home, self.settings)
+        self.tor = TorConnection(home, self.settings.tor)
 
     # --- start and stop -------------------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class Daemon:
             settings = self.home.settings()
             if settings.tor != self.settings.tor:
                 self.tor.close()
-                self.tor = road_of(self.home, settings)
+                self.tor = TorConnection(self.home, settings.tor)
             self.settings = settings
             self._load_sources()
             if self.examiner is not None:
@@ -247,8 +247,8 @@ class Daemon:
                 examiner,
                 owner=owner_name(),
                 settings=self.settings,
-                road=self.tor,
-                tell=log.info,
+                tor=self.tor,
+                report=log.info,
             )
         except ExaminerDied:
             log.error("the examiner died; the crawl's posts stay due", source=definition.name)
@@ -273,7 +273,7 @@ class Daemon:
         """Keep our own Tor running, and begin or end the state "Tor is down"; without a source over Tor, do nothing."""
         if not any(each.via == "tor" and each.enabled for each in self.sources.values()):
             return
-        reason = await self.tor.look()
+        reason = await self.tor.check()
         if reason is not None and update_tor_state(self.store, route_by(self.settings), reason, datetime.now(UTC)):
             log.error("Tor is down", reason=reason) if reason else log.info("Tor is back")
 

@@ -15,9 +15,9 @@ from data.model import Finding
 from data.settings.home import Home
 from data.store.posts import PostRow
 from data.store.store import PostCommit, Store
-from scheduler.crawls.crawl_answers import keep_evidence
 from scheduler.crawls.lease_owner import owner_name
-from scheduler.crawls.sighted_releases import register, sightings
+from scheduler.crawls.question_handler import keep_evidence
+from scheduler.crawls.sighted_releases import register_releases, sighted_releases
 from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
 from scheduler.delivery.routing import route_by
 from scheduler.local_files.scanning import Scanner
@@ -58,8 +58,8 @@ def record_scan(
                 crawl, fence, SOURCE, row, [finding], events, fingerprints=fingerprints_to_keep([finding])
             )
             store.commit_post(commit, route, now)
-            wanted = sightings([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
-            for release in register(wanted, scanner.finish_release):
+            wanted = sighted_releases([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
+            for release in register_releases(wanted, scanner.finish_release):
                 report(f"stored as release {release}")
         store.finish_crawl(crawl, fence, "done", route, datetime.now(UTC), counts={"examined": len(findings)})
         if not deliver:

@@ -14,7 +14,7 @@ from data.errors import KeyFileError, TorDown
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
-from scheduler.crawls.tor_road import EXTENDED, TorRoad, road_of
+from scheduler.crawls.tor_connection import EXTENDED_ERRORS_REPLY, TorConnection
 from scheduler.reports.check import Check
 
 WALL = "crawls over Tor have no network of their own"
@@ -30,7 +30,7 @@ def report(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
 
     `state` is `ok`, `connecting`, or `down` with its `reason`.
     """
-    road = road_of(home, settings)
+    road = TorConnection(home, settings.tor)
     value: dict[str, Any] = {
         "mode": settings.tor.mode,
         "socks": str(road.socks),
@@ -43,7 +43,7 @@ def report(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
         "circuits": {},
     }
     try:
-        asyncio.run(road.answers())
+        asyncio.run(road.probe())
     except TorDown as error:
         return {**value, "state": "down", "reason": str(error)}
     if road.control is None:
@@ -70,7 +70,7 @@ def checks(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
     wanted = over_tor(definitions)
     if not wanted:
         return
-    road = road_of(home, settings)
+    road = TorConnection(home, settings.tor)
     if settings.tor.mode == "own" and shutil.which(settings.tor.program) is None:
         yield Check(
             "tor", "wrong", f"{settings.tor.program} is not installed", "apt-get install --no-install-recommends tor"
@@ -83,17 +83,17 @@ def checks(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
         yield from _keys(home, definition, road)
 
 
-def _port(road: TorRoad) -> Iterator[Check]:
+def _port(road: TorConnection) -> Iterator[Check]:
     try:
-        code = asyncio.run(road.answers())
+        code = asyncio.run(road.probe())
     except TorDown as error:
-        if road.own is not None:
+        if road.own_process is not None:
             yield Check("tor", "ok", "our own Tor does not run now; a crawl or the daemon starts it")
         else:
             yield Check("tor", "wrong", str(error), error.hint or road.hint())
         return
     yield Check("tor", "ok", f"answers at {road.socks}")
-    if code != EXTENDED:
+    if code != EXTENDED_ERRORS_REPLY:
         yield Check(
             "tor errors",
             "warning",
@@ -102,7 +102,7 @@ def _port(road: TorRoad) -> Iterator[Check]:
         )
 
 
-def _control(road: TorRoad) -> Iterator[Check]:
+def _control(road: TorConnection) -> Iterator[Check]:
     if road.control is None:
         yield Check(
             "tor control", "warning", "none is declared: no progress, version or clock is seen", "[tor] control"
@@ -111,7 +111,7 @@ def _control(road: TorRoad) -> Iterator[Check]:
     try:
         health = control_port.read_health(road.control, road.password)
     except control_port.ControlPortError as error:
-        if road.own is None:
+        if road.own_process is None:
             yield Check("tor control", "warning", str(error), error.hint or "correct [tor] control")
         return
     state = f"Tor {health.version}, {health.progress} % connected to its network"
@@ -141,7 +141,7 @@ def _wall() -> Check:
     )
 
 
-def _keys(home: Home, definition: Definition, road: TorRoad) -> Iterator[Check]:
+def _keys(home: Home, definition: Definition, road: TorConnection) -> Iterator[Check]:
     from data.sources.definition import source_hosts
 
     path = home.onion_key_path(definition.name)

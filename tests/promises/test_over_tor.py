@@ -390,7 +390,7 @@ def test_our_own_tor_is_started_used_and_ended(tmp_path, tor_network, site):
     done = tocsin(home, "crawl", "own", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["crawls"][0]["examined"] == 2
-    assert "Tor connects to its network" in done.stderr
+    assert "Tor is connecting to the Tor network" in done.stderr
     with pytest.raises(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(home / "tor" / "socks"))
     for path in (home / "tor").rglob("*"):

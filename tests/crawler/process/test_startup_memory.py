@@ -11,7 +11,7 @@ import pytest
 HEAVY = {"aiohttp", "httpcore2", "httpx", "httpx2", "lxml", "numba", "pyarrow", "requests", "scrapy", "tldextract"}
 
 FOREGROUND = """
-import scheduler.cli, scheduler.cli.crawl, scheduler.crawls.run_crawl, scheduler.delivery.delivery, scheduler.crawls.tor_road, scheduler.crawls.lease_owner
+import scheduler.cli, scheduler.cli.crawl, scheduler.crawls.run_crawl, scheduler.delivery.delivery, scheduler.crawls.tor_connection, scheduler.crawls.lease_owner
 import crawler.process.examiner_client, data.logs, data.sources.source_files, data.store.store
 """
 CRAWL = """

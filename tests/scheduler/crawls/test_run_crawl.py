@@ -1,4 +1,4 @@
-"""One crawl with everything that can happen to it, over a real server and real processes."""
+"""Single crawls and what can go wrong with them, with a real server and real processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ timeout: 20s
 
 
 class Site:
-    """Pages of posts by number; an answer may be held back."""
+    """A site with numbered pages of posts; the answers to requests for posts can be delayed with `hold`."""
 
     def __init__(self) -> None:
         self.pages: dict[int, list[str]] = {}
@@ -126,7 +126,7 @@ async def asked(site, words: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def test_a_walk_that_meets_nothing_known_is_a_gap_and_the_next_whole_one_ends_it(crawl, site):
+def test_a_walk_that_meets_no_known_post_is_a_gap_which_the_next_complete_walk_ends(crawl, site):
     site.pages = {1: ["a"]}
     assert crawl(pages=2).gap is False
     site.pages = {1: ["d"], 2: ["c"], 3: ["b"], 4: ["a"]}
@@ -140,7 +140,7 @@ def test_a_walk_that_meets_nothing_known_is_a_gap_and_the_next_whole_one_ends_it
 
 
 def crawl_processes() -> list[int]:
-    """The forked crawl process: the youngest child of the fork server of this process."""
+    """Ids of the fork server and its children; the highest one is the crawl process."""
     return [pid for pid in tree(os.getpid()) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
@@ -164,8 +164,8 @@ def test_a_killed_crawl_process_fails_the_crawl_and_its_posts_stay_due(crawl, si
     assert EventKind.RECOVERED in kinds(crawl.store)
 
 
-def test_a_crawl_over_its_wall_clock_is_ended_and_told(crawl, site, monkeypatch):
-    monkeypatch.setattr("scheduler.crawls.run_crawl.GRACE", 0.5)
+def test_a_crawl_over_its_time_limit_is_ended_and_fails(crawl, site, monkeypatch):
+    monkeypatch.setattr("scheduler.crawls.run_crawl.GRACE_SECONDS", 0.5)
     site.pages = {1: ["a"]}
     site.hold.clear()
     settings = crawl.home.settings()
@@ -176,7 +176,7 @@ def test_a_crawl_over_its_wall_clock_is_ended_and_told(crawl, site, monkeypatch)
     assert len(crawl.store.posts.due("site")) == 1
 
 
-def test_a_lost_lease_ends_the_crawl_and_keeps_nothing_of_it(crawl, site):
+def test_a_lost_lease_ends_the_crawl_and_nothing_of_it_is_stored(crawl, site):
     site.pages = {1: ["a"]}
     site.hold.clear()
 
@@ -192,7 +192,7 @@ def test_a_lost_lease_ends_the_crawl_and_keeps_nothing_of_it(crawl, site):
     assert crawl.store.findings.latest() == []
 
 
-def test_a_source_is_not_crawled_twice_at_once(crawl, site):
+def test_a_source_is_not_crawled_twice_at_the_same_time(crawl, site):
     site.pages = {1: ["a"]}
     site.hold.clear()
     refused = []
@@ -210,7 +210,7 @@ def test_a_source_is_not_crawled_twice_at_once(crawl, site):
     assert refused
 
 
-def test_an_examiner_that_is_gone_fails_the_crawl_and_its_posts_stay_due(crawl, site):
+def test_a_crawl_fails_if_the_examiner_ends_and_its_posts_stay_due(crawl, site):
     site.pages = {1: ["a"]}
     site.hold.clear()
 
@@ -226,7 +226,7 @@ def test_an_examiner_that_is_gone_fails_the_crawl_and_its_posts_stay_due(crawl, 
     assert len(crawl.store.posts.due("site")) == 1
 
 
-def test_a_look_at_a_source_stores_nothing(crawl, site):
+def test_a_check_of_a_source_stores_nothing(crawl, site):
     site.pages = {1: ["a", "b"]}
     crawl.home.sources_dir.joinpath("site.yaml").write_text(SOURCE.format(url=site.url, pages=1))
     before = {path: path.stat().st_mtime_ns for path in crawl.home.path.rglob("*") if path.is_file()}
@@ -237,8 +237,8 @@ def test_a_look_at_a_source_stores_nothing(crawl, site):
     assert before == {path: path.stat().st_mtime_ns for path in crawl.home.path.rglob("*") if path.is_file()}
 
 
-def test_an_owner_lives_as_long_as_its_process():
+def test_the_owner_of_a_lease_lives_as_long_as_its_process():
     assert owner_alive(owner_name())
     host = owner_name().rpartition(":")[0]
     assert not owner_alive(f"{host}:{2**22 - 1}")
-    assert owner_alive("elsewhere:1"), "of other machines nothing is known"
+    assert owner_alive("elsewhere:1"), "an owner on another machine counts as alive"

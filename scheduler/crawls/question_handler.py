@@ -1,4 +1,4 @@
-"""Answers the questions of a crawl process: what it lists, finds and ends with goes into the store."""
+"""Answers the questions of a crawl process, and stores what it lists, finds and reports at its end."""
 
 from __future__ import annotations
 
@@ -38,65 +38,55 @@ from crawler.process.control_frames import (
 from data.case import evidence
 from data.errors import LeaseLost, WireError
 from data.hashing.file_fingerprints import decode_fingerprints
-from data.model import Event, EventKind, Finding, Incident, Severity
+from data.model import Event, EventKind, Finding, Severity
 from data.settings.home import Home
-from data.sources.definition import Definition
-from data.store.events import Route
 from data.store.findings import finding_id
 from data.store.posts import PostRow
-from data.store.store import PostCommit, Store
-from scheduler.crawls.crawl_tally import Tally
-from scheduler.crawls.sighted_releases import sightings
+from data.store.store import PostCommit
+from scheduler.crawls.crawl_tally import CrawlTally
+from scheduler.crawls.leased_crawl import LeasedCrawl
+from scheduler.crawls.sighted_releases import sighted_releases
 
 
 def keep_evidence(home: Home, post: PostRow, findings: Sequence[Finding], now: datetime) -> None:
-    """Keep the sealed proof of each finding that has one; before the findings themselves, so that none is without."""
+    """Store the sealed evidence of each finding that has some.
+
+    Call it before the findings are stored, so that no stored finding lacks its evidence.
+    """
     for number, finding in enumerate(findings):
         if finding.sealed:
             try:
                 sealed = base64.b64decode(finding.sealed, validate=True)
             except binascii.Error as error:
-                raise WireError("the examiner sent a seal that is not base64") from error
+                raise WireError("the examiner sent sealed evidence that is not base64") from error
             evidence.keep(home.evidence_dir, finding_id(post, number), sealed, now)
 
 
-class Answers:
-    """To the process of one leased crawl."""
+class QuestionHandler:
+    """Answers the questions of the process of one leased crawl."""
 
     def __init__(
         self,
-        home: Home,
-        store: Store,
-        definition: Definition,
-        tally: Tally,
+        crawl: LeasedCrawl,
+        tally: CrawlTally,
         *,
-        fence: int,
-        route: Route,
-        case: Incident | None,
         follow: Mapping[str, frozenset[tuple[str, int]]],
         post_key: bytes,
     ) -> None:
         """For one crawl.
 
         Args:
-            home: whose evidence folder is written.
-            store: of the home.
-            definition: of the source.
-            tally: of the crawl; kept.
-            fence: of its lease.
-            route: which channels ring for what.
-            case: the incident that the source belongs to.
-            follow: other source -> what it declares; links are handed to no others.
-            post_key: under which posts are named.
+            crawl: its source, lease and store.
+            tally: of the crawl; updated with each question.
+            follow: other source -> the (host, port) pairs that it declares; links are handed to these sources only.
+            post_key: ids of posts are keyed with it.
         """
-        self._home, self._store, self._definition, self.tally = home, store, definition, tally
-        self._name, self._crawl, self._fence, self._route = definition.name, tally.crawl, fence, route
-        self._case, self._incident = case, case.id if case is not None else ""
+        self._crawl, self._store, self._tally = crawl, crawl.store, tally
         self._follow, self._post_key = follow, post_key
-        self._first = store.crawls.none_done(definition.name)
+        self._first_crawl = crawl.store.crawls.none_done(crawl.source)
 
-    def to(self, question: AnyQuestion) -> Answer:
-        """The answer to one question, once what it reports is in the store.
+    def answer(self, question: AnyQuestion) -> Answer:
+        """The answer to one question, given after what the question reports is in the store.
 
         Raises:
             WireError: the process asked something that it may not ask, or sent values that the store cannot take.
@@ -104,7 +94,7 @@ class Answers:
         try:
             return self._answer(question)
         except LeaseLost:
-            self.tally.lost = True
+            self._tally.lost = True
             return LOST
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise WireError("the crawl process sent a frame that cannot be understood") from error
@@ -128,16 +118,18 @@ class Answers:
         return DONE
 
     def _listed(self, question: ListedFrame) -> ListedAnswer:
+        """Record the posts of one page of the listing, and decide which of them are to be examined."""
         posts = [PostRow(post.id, post.version, post.address, post.due, fields=post.fields) for post in question.posts]
         now = datetime.now(UTC)
-        revisit = self._definition.item.revisit if self._definition.item is not None else timedelta()
+        definition = self._crawl.definition
+        revisit = definition.item.revisit if definition.item is not None else timedelta()
         listed = self._store.posts.record_listed(
-            self._crawl,
-            self._fence,
-            self._name,
+            self._crawl.id,
+            self._crawl.fence,
+            self._crawl.source,
             posts,
             now,
-            volatile=self._definition.list.volatile,
+            volatile=definition.list.volatile,
             revisit_before=now - revisit if revisit else None,
         )
         return ListedAnswer(
@@ -149,30 +141,40 @@ class Answers:
         )
 
     def _walked(self, question: WalkedFrame) -> None:
-        self.tally.rows, self.tally.gap = question.rows, question.gap
-        self._store.posts.record_walked(self._crawl, self._fence)
+        self._tally.rows, self._tally.gap = question.rows, question.gap
+        self._store.posts.record_walked(self._crawl.id, self._crawl.fence)
 
     def _preview(self, question: PreviewFrame) -> PreviewAnswer:
-        """Judge what is known of a body before it is read, and ring if it says something."""
+        """Assess the file list of a body that is not downloaded yet, and store the event about it."""
         now = datetime.now(UTC)
         post, value = question.post, question.preview
         files = decode_fingerprints(value.files, 3)
         preview = Preview(value.how, value.complete, files, value.fetched, value.total)
         verdict = assess_preview(preview, self._store.file_fingerprints.bodies_with(files[:, :2]))
         event = event_of_preview(self._context(post.id, post.address, now), preview, verdict)
-        self.tally.events += self._store.commit_events(self._crawl, self._fence, [event], self._route, now)
+        crawl = self._crawl
+        self._tally.events += self._store.commit_events(crawl.id, crawl.fence, [event], crawl.route, now)
         return PreviewAnswer(event=event.id)
 
-    def _settle_early(
-        self, told: Mapping[int, str], findings: Sequence[Finding], now: datetime
+    def _complete_previews(
+        self, previews: Mapping[int, str], findings: Sequence[Finding], now: datetime
     ) -> tuple[dict[str, dict[str, Any]], list[Event]]:
-        """What became of the early looks at the samples of a post: new facts by event, and what corrects those that rang."""
+        """What the examination of a post means for the previews of its samples.
+
+        Args:
+            previews: number of a finding -> id of the event of the preview of its sample.
+            findings: of the post.
+            now: aware UTC.
+
+        Returns:
+            New facts by id of a preview's event, and events that correct previews which caused an alert and were wrong.
+        """
         facts: dict[str, dict[str, Any]] = {}
         corrections = []
-        for number, name in told.items():
-            found = self._store.events.find(name)
+        for number, event_id in previews.items():
+            found = self._store.events.find(event_id)
             if found is None or found[0].kind is not EventKind.EARLY_LOOK:
-                # purged since; what the full examination says stands for itself
+                # The event was purged meanwhile: the result of the examination is reported without it.
                 continue
             event = found[0]
             facts[event.id] = facts_after_examination(event.facts, findings[number])
@@ -181,7 +183,9 @@ class Answers:
         return facts, corrections
 
     def _commit(self, question: CommitFrame) -> None:
+        """Store one post with its findings and events in one transaction."""
         now = datetime.now(UTC)
+        crawl, tally = self._crawl, self._tally
         value, findings, failed = question.post, question.findings, question.failed
         post = PostRow(
             value.id,
@@ -193,86 +197,89 @@ class Answers:
         context = self._context(post.id, post.address, now)
         events: list[Event] = []
         if findings:
-            keep_evidence(self._home, post, findings, now)
+            keep_evidence(crawl.home, post, findings, now)
             events = events_of_post(context, findings)
         if failed is not None:
-            # it stays due and is told once, as a state of the source, however often it fails
+            # The post stays due. This is reported once, as a state of the source, however often the post fails.
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
-            self.tally.failed[failed.code] += 1
-        # told whether or not the post could be read: the listing alone says it
-        if changed := self._store.posts.changes_of(self._name, post, self._definition.list.volatile):
+            tally.failed[failed.code] += 1
+        # A change is reported whether or not the post could be read: the listing alone shows it.
+        if changed := self._store.posts.changes_of(crawl.source, post, crawl.definition.list.volatile):
             seen = {"traits": post.fields, "page": post.page_fields}
             events.append(event_of_change(context, changed, seen))
-        early, corrections = self._settle_early(question.previews, findings, now)
-        if early:
-            told = [{key: each[key] for key in ("verdict", "outcome")} for each in early.values()]
+        preview_facts, corrections = self._complete_previews(question.previews, findings, now)
+        if preview_facts:
+            previews = [{key: facts[key] for key in ("verdict", "outcome")} for facts in preview_facts.values()]
             leaks = {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST}
             events = [
-                replace(event, facts={**event.facts, "early_looks": told}) if event.kind in leaks else event
+                replace(event, facts={**event.facts, "early_looks": previews}) if event.kind in leaks else event
                 for event in events
             ]
         events += corrections
-        events += self._announced(context, value.announced, changed)
-        self.tally.left.update(value.facts.left)
-        links = [self._linked(link) for link in question.links]
+        events += self._announcements(context, value.announced, changed)
+        tally.left.update(value.facts.left)
+        links = [self._link_target(link) for link in question.links]
         commit = PostCommit(
-            self._crawl,
-            self._fence,
-            self._name,
+            crawl.id,
+            crawl.fence,
+            crawl.source,
             post,
             findings,
             events,
             failed=failed is not None,
             links=links,
             fingerprints=fingerprints_to_keep(findings),
-            event_facts=early,
+            event_facts=preview_facts,
         )
-        self.tally.events += self._store.commit_post(commit, self._route, now)
-        self.tally.handed.update(source for source, _ in links)
-        self.tally.findings += len(findings)
-        self.tally.sighted += sightings(
+        tally.events += self._store.commit_post(commit, crawl.route, now)
+        tally.handed.update(source for source, _ in links)
+        tally.findings += len(findings)
+        tally.sighted += sighted_releases(
             findings,
             post_key=self._post_key,
-            source=self._name,
+            source=crawl.source,
             post=post.id,
-            incident=self._incident,
+            incident=crawl.incident_id,
             now=now,
         )
         for finding in findings:
             for hit in finding.hits:
-                self.tally.clients[hit.client] = max(hit.canaries, self.tally.clients.get(hit.client, 0))
+                tally.clients[hit.client] = max(hit.canaries, tally.clients.get(hit.client, 0))
 
-    def _announced(self, context: PostContext, announced: Announcements, changed: Mapping[str, str]) -> list[Event]:
-        """What a post announces, where it has to do with an incident: its rules match, or it watches this source whole.
+    def _announcements(self, context: PostContext, announced: Announcements, changed: Mapping[str, str]) -> list[Event]:
+        """The event about what a post announces, if there is something to report.
 
-        The first crawl of a source is a quiet baseline: of it only times to come are told.
+        A post counts if rules of the source's incident match it, or if the incident watches this source as a whole.
+        The first crawl of a source is a quiet baseline: only times to come are reported from it.
         """
-        if self._case is None:
+        incident = self._crawl.incident
+        if incident is None:
             return []
         rules = list(announced.rules)
-        whole = self._name in self._case.sources and not self._case.has_rules
-        if not rules and not whole:
+        whole_source = self._crawl.source in incident.sources and not incident.has_rules
+        if not rules and not whole_source:
             return []
         found = [each.model_dump() for each in announced.deadlines]
-        times = self._store.deadlines.note(self._name, context.post, found, context.at)
+        times = self._store.deadlines.note(self._crawl.source, context.post, found, context.at)
         if "timer" in changed:
-            # told as a change of the post already
+            # The change of the countdown is reported already, as a change of the post.
             times = [each for each in times if each[2] is None]
-        if not times and (self._first or not rules):
+        if not times and (self._first_crawl or not rules):
             return []
         return [event_of_announcement(context, rules, times)]
 
     def _context(self, post: str, address: str, now: datetime) -> PostContext:
-        return PostContext(self._name, post, address, self._incident, now)
+        return PostContext(self._crawl.source, post, address, self._crawl.incident_id, now)
 
-    def _linked(self, link: LinkedPost) -> tuple[str, PostRow]:
+    def _link_target(self, link: LinkedPost) -> tuple[str, PostRow]:
         if link.source not in self._follow:
-            raise WireError("the crawl process handed a link to a source that it was not told of")
+            raise WireError("the crawl process sent a link for a source that is not in its job")
         return link.source, PostRow(link.id, link.version, link.address, link.due)
 
     def _source_changed(self, question: SourceChangedFrame) -> None:
-        self.tally.problems[question.subject[:40]] = question.facts.message[:200]
+        self._tally.problems[question.subject[:40]] = question.facts.message[:200]
 
     def _end(self, question: EndFrame) -> None:
-        self.tally.counts, self.tally.hosts = dict(question.counts), dict(question.hosts)
-        self.tally.state, self.tally.code, self.tally.error = question.state, question.code, question.error
+        tally = self._tally
+        tally.counts, tally.hosts = dict(question.counts), dict(question.hosts)
+        tally.state, tally.code, tally.error = question.state, question.code, question.error
