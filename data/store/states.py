@@ -1,4 +1,4 @@
-"""Lasting states (a gap, a silent source, Tor down …), with events when they begin, while they last, and at the end."""
+"""Lasting states (a gap, a silent source, Tor down …), with events when they begin, last and end."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_rules_are_kept_and_a_wrong_one_is_refused_with_its_line(home: Home, tmp
         ("--yara", str(bad), "line:2"),
         ("--yara", str(tmp_path / "none.yar"), "No such file"),
         ("--expression", "(a+)+", "unbounded repeat"),
-        ("--expression", "[", "not a regular expression"),
+        ("--expression", "[", "not a valid regular expression"),
     ):
         code, _, err = run(home, "incident", "add", "v", option, value)
         assert code == 2
