@@ -16,7 +16,7 @@ from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import UNKNOWN
 from crawler.readers.core.source import Source
-from crawler.readers.office.office_package import Part
+from crawler.readers.office.office_package import PackagePart
 
 _STREAM = re.compile(rb"stream\r?\n")
 # the dictionary of a stream stands before it
@@ -42,7 +42,7 @@ def give_streams(held: bytearray, source: Source, out: Output, limits: Limits) -
     first = next(pieces, b"")
     if first:
         member = Source(_chained(first, pieces), "streams", streams.amplification)
-        read_member(member, out, lambda head, name: Part(UNKNOWN))  # noqa: ARG005 - the signature of a choice
+        read_member(member, out, lambda head, name: PackagePart(UNKNOWN))  # noqa: ARG005 - the signature of a choice
 
 
 def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

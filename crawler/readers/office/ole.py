@@ -1,4 +1,4 @@
-"""Compound files (OLE): old workbooks by their cells, everything else by the streams that it keeps, each as a member."""
+"""Reads compound files (OLE): each stream becomes a member; the stream of an old workbook is read by its cells."""
 
 from __future__ import annotations
 
@@ -9,63 +9,68 @@ from crawler.readers.core.registry import Choice, Reader, choose
 from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import report_locked_member
 from crawler.readers.office.compound_file import MAGIC, CompoundFile
-from crawler.readers.office.office_package import Part
+from crawler.readers.office.office_package import PackagePart
 from crawler.readers.office.xls_workbook import read_workbook
 
 FORMAT = "ole"
 
-_WORKBOOKS = ("workbook", "book")
-_TEXTS = ("worddocument", "powerpoint document")
-_LOCKED = ("encryptedpackage", "encryptedsummary")
+# names of streams, in lower case
+_WORKBOOK_STREAMS = ("workbook", "book")
+_UNREAD_STREAMS = ("worddocument", "powerpoint document")
+_ENCRYPTED_STREAMS = ("encryptedpackage", "encryptedsummary")
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its signature."""
+    """Confidence that the sample is a compound file: certain by its signature."""
     return 1.0 if head.startswith(MAGIC) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give every stream out as a member."""
-    held = source.read_all(limits.hold)
-    with search_if_damaged(held, source, out):
-        file = CompoundFile(held)
+    """Output every stream as a member."""
+    data = source.read_all(limits.hold)
+    with search_if_damaged(data, source, out):
+        file = CompoundFile(data)
     unread = 0
-    left = 2 * len(held)
+    left = 2 * len(data)
     for entry in file.streams:
-        low = entry.name.lower()
-        if low in _LOCKED:
+        name = entry.name.lower()
+        if name in _ENCRYPTED_STREAMS:
             report_locked_member(out, entry.name)
-            out.problem("locked", "it is encrypted and not read", incomplete=True)
+            out.problem("locked", "the document is encrypted and was not read", incomplete=True)
             continue
-        unread += low in _TEXTS
-        data = file.read(entry)
-        left -= len(data)
+        unread += name in _UNREAD_STREAMS
+        stream = file.read_stream(entry)
+        left -= len(stream)
         if left < 0:
-            # each sector belongs to one stream: others would be read without end
-            out.problem("suspicious", "its streams share their sectors; not all of them were read", incomplete=True)
+            # In a valid file a sector belongs to one stream. Streams that share sectors would multiply the work.
+            out.problem("suspicious", "its streams share sectors; some streams were not read", incomplete=True)
             break
-        member = Source(iter([data]), entry.name, source.amplification)
-        read_member(member, out, _picks(low))
-    read_embedded(held, source, out, file.known)
+        member = Source(iter([stream]), entry.name, source.amplification)
+        read_member(member, out, _choice_for(name))
+    read_embedded(data, source, out, file.end_of_read_sector)
     if unread:
-        out.problem("unread", "old Office text, which no reader opens: its bytes alone are examined", incomplete=True)
-    if file.cut:
-        out.problem("cut", "a chain of its sectors leads out of the file", incomplete=True)
+        out.problem("unread", "no reader opens this old Office format: only its bytes were examined", incomplete=True)
+    if file.chain_broken:
+        out.problem("cut", "a chain of sectors leads out of the file or ends too early", incomplete=True)
 
 
-def _picks(name: str) -> Choice:
-    return (lambda head, _: _Workbook("xls")) if name in _WORKBOOKS else _pick  # noqa: ARG005 - the signature of a choice
+def _choice_for(name: str) -> Choice:
+    return _choose_workbook if name in _WORKBOOK_STREAMS else _choose_stream_reader
 
 
-def _pick(head: bytes, name: str) -> Reader | None:
-    """As for any member; a stream is no document of the kind that it is part of."""
+def _choose_workbook(head: bytes, name: str) -> Reader:  # noqa: ARG001 - the signature of a choice
+    return _WorkbookStream("xls")
+
+
+def _choose_stream_reader(head: bytes, name: str) -> Reader | None:
+    """Choose the reader of a stream as for any member, except that a stream is never a compound file itself."""
     found = choose(head, name)
     return None if found is not None and found.FORMAT == FORMAT else found
 
 
-class _Workbook(Part):
-    """The stream of a workbook."""
+class _WorkbookStream(PackagePart):
+    """Reads the stream of a workbook."""
 
     def read(self, source: Source, out: Output, limits: Limits) -> None:
-        """Its cells."""
+        """Output the rows of the workbook."""
         read_workbook(source, out, limits)

@@ -1,4 +1,4 @@
-"""Presentations of Office Open XML: text and tables of slides, notes and comments, read as those of Word documents."""
+"""Reads presentations (Office Open XML): the text and tables of slides, notes and comments, as in Word documents."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.office import office_package
-from crawler.readers.office.docx import pick
-from crawler.readers.office.office_package import Package
+from crawler.readers.office.docx import choose_part_reader
+from crawler.readers.office.office_package import OfficePackage
 
 FORMAT = "pptx"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by the names of its first parts."""
-    return office_package.sure(head, FORMAT)
+    """Confidence that the sample is a presentation, from the names of its first parts."""
+    return office_package.sniff_document(head, FORMAT)
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out the text of every part, and the rows of its tables."""
-    Package(source, out, limits).read(pick)
+    """Output the text of every part, and the rows of its tables."""
+    OfficePackage(source, out, limits).read_parts(choose_part_reader)

@@ -1,6 +1,7 @@
-"""Rows of cells that stand anywhere in a sheet, as rows of a table: columns are numbered as they come, so that width costs nothing.
+"""Writes the cells of a sheet, which may be at any place, as rows of a table without wide gaps.
 
-A cell in the last of 16,384 columns makes no row of 16,384 cells.
+Only the columns that hold values are output, in the order in which they first occur. So a cell in the last of 16,384
+columns does not produce a row of 16,384 cells.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from collections.abc import Sequence
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 
-# rows that wait for their frame
-_WAITING = 2048
-# cells, empty ones included, that are laid out at once
-_MAX_AREA = 2**20
+# rows that are collected before they are output
+_MAX_WAITING = 2048
+# cells, including empty ones, that are output at once
+_MAX_CELLS = 2**20
 
-Row = dict[int, bytes]
+SheetRow = dict[int, bytes]
+"""The values of one row by the columns of the sheet, counted from 0."""
 
 
 class SheetRows:
-    """The rows of one sheet on their way out.
+    """Writes the rows of one sheet.
 
     Attributes:
-        wide: rows whose values do not all have a column of their own, for there are too many columns.
+        wide: how many rows have so many columns that their last output column holds several values.
     """
 
     def __init__(self, out: Output, limits: Limits) -> None:
@@ -33,8 +35,8 @@ class SheetRows:
         self._waiting: list[list[bytes]] = []
         self._begun = False
 
-    def places(self, columns: Sequence[int]) -> list[int] | None:
-        """Where columns of the sheet stand in rows that go out; None where there are too many."""
+    def output_columns(self, columns: Sequence[int]) -> list[int] | None:
+        """The output columns of columns of the sheet; None if there are too many columns."""
         for column in columns:
             if column not in self._columns:
                 if len(self._columns) >= self._most - 1:
@@ -42,8 +44,8 @@ class SheetRows:
                 self._columns[column] = len(self._columns)
         return [self._columns[column] for column in columns]
 
-    def add(self, row: Row) -> None:
-        """One row by columns of the sheet; nothing for a row without values."""
+    def add(self, row: SheetRow) -> None:
+        """Add one row; a row without values is skipped."""
         places: dict[int, bytes] = {}
         rest: list[bytes] = []
         for column, value in row.items():
@@ -65,11 +67,11 @@ class SheetRows:
         for place, value in places.items():
             cells[place] = value
         self._waiting.append(cells)
-        if len(self._waiting) >= _WAITING or len(cells) * len(self._waiting) > _MAX_AREA:
+        if len(self._waiting) >= _MAX_WAITING or len(cells) * len(self._waiting) > _MAX_CELLS:
             self.flush()
 
-    def whole(self, places: Sequence[int], columns: Sequence[Sequence[bytes]]) -> None:
-        """Many rows by column, the columns where `places` says."""
+    def add_columns(self, places: Sequence[int], columns: Sequence[Sequence[bytes]]) -> None:
+        """Write many rows, given as columns of equal length; `places` are their output columns (`output_columns`)."""
         self.flush()
         self._begin()
         count = len(columns[0])
@@ -79,7 +81,7 @@ class SheetRows:
         self._out.columns(filled)
 
     def flush(self) -> None:
-        """Give out what waits."""
+        """Write the rows that are waiting."""
         if self._waiting:
             self._begin()
             rows, self._waiting = self._waiting, []

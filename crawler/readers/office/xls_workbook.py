@@ -1,4 +1,4 @@
-"""Workbooks of Excel before 2007 (BIFF): cells of all sheets as rows; the compound file around them is left to `ole`.
+"""Reads workbooks of Excel before 2007 (BIFF): the cells of all sheets become rows; `ole` reads the file around them.
 
 Source: Microsoft [MS-XLS], and OpenOffice's description of BIFF 5.
 """
@@ -12,22 +12,23 @@ from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.office.sheet_rows import Row, SheetRows
-from crawler.readers.office.sheet_values import PLAIN, Numbers, Style, style_of
+from crawler.readers.office.sheet_rows import SheetRow, SheetRows
+from crawler.readers.office.sheet_values import PLAIN_STYLE, NumberFormatter, style_of_format
 
 _CONTINUE, _BOF, _EOF = 0x3C, 0x809, 0x0A
 _SST, _FORMAT, _FORMAT5, _XF, _DATEMODE, _FILEPASS = 0xFC, 0x41E, 0x1E, 0xE0, 0x22, 0x2F
 _LABELSST, _LABEL, _RSTRING, _NUMBER, _RK, _MULRK = 0xFD, 0x204, 0xD6, 0x203, 0x27E, 0xBD
 _FORMULA, _STRING, _BOOLERR, _TXO = 0x06, 0x207, 0x205, 0x1B6
 _BIFF8 = 0x600
-_WIDE, _RICH, _SPOKEN = 0x01, 0x08, 0x04
+# flags of a string: two bytes per character, formatting runs, phonetic text
+_WIDE, _RICH, _PHONETIC = 0x01, 0x08, 0x04
 
-Record = tuple[int, list[bytes]]
-"""Its kind, and its bytes: one piece, and one for each record that continues it."""
+BiffRecord = tuple[int, list[bytes]]
+"""The kind of a record, and its bytes: those of the record itself, and those of each record that continues it."""
 
 
-def records(data: bytes) -> Iterator[Record]:
-    """The records of a workbook in order; what continues one belongs to it."""
+def split_biff_records(data: bytes) -> Iterator[BiffRecord]:
+    """The records of a workbook in order, each with the records that continue it."""
     at = 0
     kind, pieces = -1, [b""]
     while at + 4 <= len(data):
@@ -44,8 +45,8 @@ def records(data: bytes) -> Iterator[Record]:
         yield kind, pieces
 
 
-class _Pieces:
-    """Strings that run over the ends of records."""
+class _RecordStrings:
+    """Reads the strings of a record, which may extend over several of its pieces."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -53,7 +54,7 @@ class _Pieces:
         self._at = 0
 
     def take(self, size: int) -> bytes:
-        """Bytes without regard to what they are; fewer at the end."""
+        """The next bytes, whatever they hold; fewer at the end."""
         parts = []
         while size > 0 and self._number < len(self._pieces):
             part = self._pieces[self._number][self._at : self._at + size]
@@ -65,7 +66,7 @@ class _Pieces:
         return b"".join(parts)
 
     def text(self, count: int, wide: bool) -> bytes:
-        """So many letters as UTF-8; a piece that goes on says anew how wide its letters are."""
+        """The next `count` characters as UTF-8; a piece that continues a string begins with the width of characters."""
         parts = []
         while count > 0 and self._number < len(self._pieces):
             piece = self._pieces[self._number]
@@ -81,128 +82,131 @@ class _Pieces:
         return "".join(parts).encode("utf-8", "replace")
 
     def string(self, size: int = 2) -> bytes | None:
-        """A string with its length in front; None at the end."""
+        """The next string, which begins with its length in `size` bytes; None at the end."""
         head = self.take(size + 1)
         if len(head) < size + 1:
             return None
         count, flags = int.from_bytes(head[:size], "little"), head[size]
         runs = int.from_bytes(self.take(2), "little") if flags & _RICH else 0
-        spoken = int.from_bytes(self.take(4), "little") if flags & _SPOKEN else 0
+        phonetic = int.from_bytes(self.take(4), "little") if flags & _PHONETIC else 0
         text = self.text(count, bool(flags & _WIDE))
-        self.take(4 * runs + spoken)
+        self.take(4 * runs + phonetic)
         return text
 
 
 def read_workbook(source: Source, out: Output, limits: Limits) -> None:
-    """Give out the rows of all sheets."""
+    """Output the rows of all sheets in the stream of a workbook."""
     data = bytes(source.read_all(limits.hold))
-    _Workbook(out, limits).read(data)
+    _WorkbookReader(out, limits).read(data)
 
 
-class _Workbook:
-    """One workbook."""
+class _WorkbookReader:
+    """Reads the records of one workbook and outputs its rows."""
 
     def __init__(self, out: Output, limits: Limits) -> None:
         self._out = out
         self._limits = limits
-        self._new = True
+        self._is_biff8 = True
         self._strings: list[bytes] = []
-        self._missing = 0
+        self._missing_strings = 0
+        # format codes by format id, and the format id of each cell style
         self._codes: dict[int, str] = {}
-        self._formats: list[int] = []
+        self._format_ids: list[int] = []
         self._from_1904 = False
-        self._numbers: Numbers | None = None
+        self._numbers: NumberFormatter | None = None
         self._rows = SheetRows(out, limits)
-        self._row: Row = {}
-        self._at = -1
+        self._row: SheetRow = {}
+        self._row_number = -1
+        # row and column of a formula whose text follows in a record of its own
         self._formula: tuple[int, int] | None = None
 
     def read(self, data: bytes) -> None:
-        """All records."""
-        for kind, pieces in records(data):
+        """Read all records, output the rows, and report problems."""
+        for kind, pieces in split_biff_records(data):
             if kind == _FILEPASS:
-                self._out.problem("locked", "it is encrypted and not read", incomplete=True)
+                self._out.problem("locked", "the workbook is encrypted and was not read", incomplete=True)
                 return
             try:
-                self._record(kind, pieces)
+                self._read_record(kind, pieces)
             except struct.error:
-                self._out.problem("damaged", "a record is shorter than its kind needs", incomplete=True)
+                self._out.problem("damaged", "a record is shorter than its type requires", incomplete=True)
         self._end_sheet()
-        if self._missing:
+        if self._missing_strings:
             self._out.problem(
-                "strings", f"{self._missing} cells name a shared string that is not there", incomplete=True
+                "strings", f"{self._missing_strings} cells refer to a shared string that is missing", incomplete=True
             )
 
-    def _record(self, kind: int, pieces: list[bytes]) -> None:
+    def _read_record(self, kind: int, pieces: list[bytes]) -> None:
         body = pieces[0]
         if kind == _BOF:
-            self._new = struct.unpack_from("<H", body)[0] >= _BIFF8
+            self._is_biff8 = struct.unpack_from("<H", body)[0] >= _BIFF8
             self._end_sheet()
         elif kind == _EOF:
             self._end_sheet()
         elif kind == _SST:
-            strings = _Pieces(pieces)
+            strings = _RecordStrings(pieces)
             strings.take(8)
             while (text := strings.string()) is not None:
                 self._strings.append(text)
         elif kind in (_FORMAT, _FORMAT5):
-            code = _Pieces([body[2:]]).string() if self._new else body[3:]
+            code = _RecordStrings([body[2:]]).string() if self._is_biff8 else body[3:]
             self._codes[struct.unpack_from("<H", body)[0]] = (code or b"").decode("utf-8", "replace")
         elif kind == _XF:
-            self._formats.append(struct.unpack_from("<H", body, 2)[0])
+            self._format_ids.append(struct.unpack_from("<H", body, 2)[0])
         elif kind == _DATEMODE:
             self._from_1904 = body[:1] == b"\1"
         elif kind == _TXO and len(pieces) > 1 and pieces[1]:
-            # comments and drawings
+            # the text of a comment or a drawing
             count = struct.unpack_from("<H", body, 10)[0]
-            self._out.text(_commented(pieces[1:], count) + b"\n")
+            self._out.text(_drawing_text(pieces[1:], count) + b"\n")
         else:
-            self._cell(kind, pieces, body)
+            self._read_cell(kind, pieces, body)
 
-    def _cell(self, kind: int, pieces: list[bytes], body: bytes) -> None:
+    def _read_cell(self, kind: int, pieces: list[bytes], body: bytes) -> None:
         if kind == _STRING:
             if self._formula is not None:
-                text = _Pieces(pieces).string() if self._new else repair(body[2:])
-                self._put(*self._formula, text or b"")
+                text = _RecordStrings(pieces).string() if self._is_biff8 else repair(body[2:])
+                self._set_value(*self._formula, text or b"")
                 self._formula = None
             return
         if kind not in (_LABELSST, _LABEL, _RSTRING, _NUMBER, _RK, _MULRK, _FORMULA, _BOOLERR):
             return
-        row, column, form = struct.unpack_from("<HHH", body)
+        row, column, style = struct.unpack_from("<HHH", body)
         if kind == _LABELSST:
             index = struct.unpack_from("<I", body, 6)[0]
             known = index < len(self._strings)
-            self._missing += not known
-            self._put(row, column, self._strings[index] if known else b"")
+            self._missing_strings += not known
+            self._set_value(row, column, self._strings[index] if known else b"")
         elif kind in (_LABEL, _RSTRING):
-            text = _Pieces([body[6:], *pieces[1:]]).string() if self._new else repair(body[8:])
-            self._put(row, column, text or b"")
+            text = _RecordStrings([body[6:], *pieces[1:]]).string() if self._is_biff8 else repair(body[8:])
+            self._set_value(row, column, text or b"")
         elif kind == _NUMBER:
-            self._put(row, column, self._number(struct.unpack_from("<d", body, 6)[0], form))
+            self._set_value(row, column, self._format_number(struct.unpack_from("<d", body, 6)[0], style))
         elif kind == _RK:
-            self._put(row, column, self._number(packed_number(body, 6), form))
+            self._set_value(row, column, self._format_number(rk_number(body, 6), style))
         elif kind == _MULRK:
             for number in range((len(body) - 6) // 6):
-                form = struct.unpack_from("<H", body, 4 + 6 * number)[0]
-                self._put(row, column + number, self._number(packed_number(body, 6 + 6 * number), form))
+                style = struct.unpack_from("<H", body, 4 + 6 * number)[0]
+                self._set_value(row, column + number, self._format_number(rk_number(body, 6 + 6 * number), style))
         elif kind == _BOOLERR:
-            self._put(row, column, b"" if body[7:8] == b"\1" else b"true" if body[6:7] == b"\1" else b"false")
+            self._set_value(row, column, b"" if body[7:8] == b"\1" else b"true" if body[6:7] == b"\1" else b"false")
         elif body[12:14] != b"\xff\xff":
-            self._put(row, column, self._number(struct.unpack_from("<d", body, 6)[0], form))
+            self._set_value(row, column, self._format_number(struct.unpack_from("<d", body, 6)[0], style))
         elif body[6:7] == b"\0":
             self._formula = row, column
 
-    def _number(self, value: float, form: int) -> bytes:
+    def _format_number(self, value: float, style_index: int) -> bytes:
         if self._numbers is None:
-            styles: list[Style] = [style_of(number, self._codes.get(number, "")) for number in self._formats]
-            self._numbers = Numbers(styles, from_1904=self._from_1904)
-        style = self._numbers.style(b"%d" % form) if form < len(self._formats) else PLAIN
-        return self._numbers.shown(repr(value).encode(), style)
+            styles = [style_of_format(each, self._codes.get(each, "")) for each in self._format_ids]
+            self._numbers = NumberFormatter(styles, from_1904=self._from_1904)
+        known = style_index < len(self._format_ids)
+        style = self._numbers.style_at(b"%d" % style_index) if known else PLAIN_STYLE
+        return self._numbers.format_number(repr(value).encode(), style)
 
-    def _put(self, row: int, column: int, value: bytes) -> None:
-        if row != self._at:
+    def _set_value(self, row: int, column: int, value: bytes) -> None:
+        if row != self._row_number:
             self._end_row()
-            self._at = row
+            self._row_number = row
         self._row[column] = value
 
     def _end_row(self) -> None:
@@ -212,19 +216,19 @@ class _Workbook:
 
     def _end_sheet(self) -> None:
         self._end_row()
-        self._at = -1
+        self._row_number = -1
         self._rows.flush()
         self._rows = SheetRows(self._out, self._limits)
 
 
-def _commented(pieces: list[bytes], count: int) -> bytes:
-    """The text of a comment: its first piece begins with the width of its letters."""
+def _drawing_text(pieces: list[bytes], count: int) -> bytes:
+    """The text of a comment or a drawing; its first piece begins with a flag for the width of its characters."""
     wide = bool(pieces[0][0] & _WIDE)
-    return _Pieces([pieces[0][1:], *pieces[1:]]).text(count, wide)
+    return _RecordStrings([pieces[0][1:], *pieces[1:]]).text(count, wide)
 
 
-def packed_number(body: bytes, at: int) -> float:
-    """A number in 30 bits, [MS-XLS] 2.5.217."""
+def rk_number(body: bytes, at: int) -> float:
+    """The number at a position that is stored in 30 bits (RkNumber, [MS-XLS] 2.5.217)."""
     raw = struct.unpack_from("<I", body, at)[0]
     if raw & 2:
         value = float(raw >> 2 if raw < 2**31 else (raw >> 2) - 2**30)

@@ -22,7 +22,10 @@ WORD = [
     ("<w:p><w:del><w:r><w:delText>Martin</w:delText></w:r></w:del></w:p>", "Martin\n"),
     ("<w:p><w:r><w:instrText>HYPERLINK mailto:a@b.example</w:instrText></w:r></w:p>", "HYPERLINK mailto:a@b.example\n"),
     ("<w:p><w:r><wp:posOffset>612345678</wp:posOffset><w:t>A &amp; B</w:t></w:r></w:p>", "A & B\n"),
-    ("<w:p><w:r><w:t>out</w:t></w:r><w:txbxContent><w:p><w:r><w:t>in</w:t></w:r></w:p></w:txbxContent></w:p>", "out\nin\n"),
+    (
+        "<w:p><w:r><w:t>out</w:t></w:r><w:txbxContent><w:p><w:r><w:t>in</w:t></w:r></w:p></w:txbxContent></w:p>",
+        "out\nin\n",
+    ),
     ("<w:p>\n  <w:r>\n  </w:r>\n</w:p>", ""),
 ]  # fmt: skip
 
@@ -36,13 +39,13 @@ def test_paragraphs_are_lines(body: str, shows: str) -> None:
     assert not found.all_problems
 
 
-def test_a_table_goes_out_as_rows() -> None:
+def test_a_table_is_output_as_rows() -> None:
     found = read(make_zip(document_parts(paragraph("Liste") + word_table([["nom", "prenom"], ["Dupont", "Jean"]]))))
     assert tables(found) == [[["nom", "prenom"], ["Dupont", "Jean"]]]
     assert text(found) == "Liste\n"
 
 
-def test_a_table_inside_a_cell_is_a_table_and_a_frame_is_text() -> None:
+def test_a_nested_table_is_a_table_and_a_table_of_one_row_is_text() -> None:
     inner = word_table([["a", "b"], ["c", "d"]])
     outer = (
         f"<w:tbl><w:tr><w:tc>{paragraph('x')}{inner}{paragraph('z')}</w:tc><w:tc>{paragraph('y')}</w:tc></w:tr></w:tbl>"
@@ -52,7 +55,7 @@ def test_a_table_inside_a_cell_is_a_table_and_a_frame_is_text() -> None:
     assert text(found) == "x\nz\ny\n"
 
 
-def test_a_long_table_is_one_table() -> None:
+def test_a_long_table_is_output_as_one_table() -> None:
     rows = [[f"Dupont{number}", "Jean"] for number in range(5000)]
     found = read(make_zip(document_parts(word_table(rows))))
     assert tables(found) == [rows]
@@ -70,7 +73,7 @@ def test_headers_notes_comments_and_properties_are_read_and_settings_are_not() -
     assert tables(found) == [[["a", "b", "c"], ["1", "2", "3"], ["4", "5", "6"]]]
 
 
-def test_slides_are_read_as_documents_are() -> None:
+def test_slides_are_read_like_word_documents() -> None:
     parts = document_parts("", "presentation")
     del parts["word/document.xml"]
     parts["ppt/slides/slide1.xml"] = (
@@ -93,7 +96,7 @@ def test_an_open_document_text_is_read() -> None:
     assert found.all_complete
 
 
-def test_a_document_cut_in_its_middle_shows_what_came() -> None:
+def test_a_truncated_document_gives_the_text_before_its_end() -> None:
     body = "".join(paragraph(f"Dupont{i}") for i in range(3000))
     whole = make_zip(document_parts(body))
     found = read(whole[: len(whole) // 2])
@@ -104,7 +107,7 @@ def test_a_document_cut_in_its_middle_shows_what_came() -> None:
 @pytest.mark.parametrize(
     "body", ["<w:tbl><w:tr><w:tc>" * 5000 + paragraph("x"), "<w:p>" * 50_000 + "x", "</w:tc></w:tr></w:tbl></w:p>x"]
 )
-def test_depth_and_stray_ends_cost_nothing(body: str) -> None:
+def test_deep_nesting_and_stray_closing_tags_do_no_harm(body: str) -> None:
     found = read(make_zip(document_parts(body)))
     assert "x\n" in text(found)
     assert not found.all_problems

@@ -1,4 +1,4 @@
-"""People in documents of every kind, through the sandbox and the examiner: each is found, and nobody else."""
+"""People in documents of every format, read through the sandbox and the examiner: each is found, and nobody else."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.synth.hostile import make_zip
 from tests.synth.pdf import document
 from tests.synth.people import COLUMNS, HEADERS, Person, people, row
 
-CROWD = people(31, 400)
-CANARIES = CROWD[100:140]
+PEOPLE = people(31, 400)
+CANARIES = PEOPLE[100:140]
 HEADER = [HEADERS["fr"][name] for name in COLUMNS]
-TEXTS = [HEADER, *(row(person) for person in CROWD)]
+TEXTS = [HEADER, *(row(person) for person in PEOPLE)]
 
 
-@pytest.fixture(scope="module", params=[False, None], ids=["filter alone", "best walls"])
+@pytest.fixture(scope="module", params=[False, None], ids=["seccomp alone", "best confinement"])
 def examiner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
     folder = tmp_path_factory.mktemp("case")
     enrol(folder, CANARIES)
@@ -32,8 +32,8 @@ def examiner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield examiner
 
 
-def numbers(person: Person) -> list[str | int | tuple[int, int]]:
-    """As a person who types into a workbook leaves it: dates and numbers, no zeros in front."""
+def typed_values(person: Person) -> list[str | int | tuple[int, int]]:
+    """The values that a workbook holds after a person typed them: dates and numbers, without leading zeros."""
     return [
         person.surname,
         person.first,
@@ -58,9 +58,9 @@ def old_workbook() -> bytes:
 def columns() -> bytes:
     target = io.BytesIO()
     table = {
-        "patient": [{"nom": person.surname, "prenom": person.first, "naissance": person.dob} for person in CROWD],
-        "nir": [int(person.nir) for person in CROWD],
-        "contact": [{"email": person.email, "tel": [person.phone]} for person in CROWD],
+        "patient": [{"nom": person.surname, "prenom": person.first, "naissance": person.dob} for person in PEOPLE],
+        "nir": [int(person.nir) for person in PEOPLE],
+        "contact": [{"email": person.email, "tel": [person.phone]} for person in PEOPLE],
     }
     parquet.write_table(pa.table(table), target, row_group_size=150, compression="zstd")
     return target.getvalue()
@@ -68,7 +68,7 @@ def columns() -> bytes:
 
 def arrow() -> bytes:
     target = io.BytesIO()
-    table = pa.table({name: [row(person)[at] for person in CROWD] for at, name in enumerate(HEADER)})
+    table = pa.table({name: [row(person)[at] for person in PEOPLE] for at, name in enumerate(HEADER)})
     with pa.ipc.new_file(target, table.schema) as writer:
         writer.write_table(table, max_chunksize=150)
     return target.getvalue()
@@ -83,7 +83,7 @@ def binary() -> bytes:
 
 
 DOCUMENTS = {
-    "xlsx": lambda: office.workbook([[*HEADER], *map(numbers, CROWD)]),
+    "xlsx": lambda: office.workbook([[*HEADER], *map(typed_values, PEOPLE)]),
     "xlsx of texts": lambda: office.workbook([[*texts] for texts in TEXTS]),
     "ods": lambda: office.open_document(office.ods_table(TEXTS)),
     "odt": lambda: office.open_document(office.ods_table(TEXTS), "text"),
@@ -98,9 +98,9 @@ DOCUMENTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_every_person_of_a_document_is_a_record_and_every_canary_hits(examiner: Examiner, kind: str) -> None:
+def test_every_person_in_a_document_is_a_record_and_every_canary_hits(examiner: Examiner, kind: str) -> None:
     finding = examine(examiner, DOCUMENTS[kind]())
     assert finding.complete
     assert not finding.problems
     assert [(hit.canaries, hit.records) for hit in finding.hits] == [(len(CANARIES), len(CANARIES))]
-    assert finding.records == len(CROWD)
+    assert finding.records == len(PEOPLE)

@@ -42,7 +42,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("cell", "shows"), CELLS)
-def test_a_cell_of_an_old_workbook_shows_its_value(cell: bytes, shows: str) -> None:
+def test_a_cell_of_an_old_workbook_gives_its_value(cell: bytes, shows: str) -> None:
     found = read(compound({"Workbook": sheets(cell, head=HEAD + SHARED)}))
     assert found.format == "ole"
     assert [member.format for member in found.members] == ["xls"]
@@ -50,7 +50,7 @@ def test_a_cell_of_an_old_workbook_shows_its_value(cell: bytes, shows: str) -> N
     assert found.all_complete
 
 
-def test_rows_and_sheets_are_kept_apart_and_runs_of_numbers_are_taken_apart() -> None:
+def test_rows_and_sheets_are_separate_and_a_record_of_many_numbers_is_many_cells() -> None:
     run = record(
         0xBD,
         struct.pack("<HH", 1, 0) + b"".join(struct.pack("<HI", 0, n << 2 | 2) for n in (7, 8)) + struct.pack("<H", 1),
@@ -65,10 +65,10 @@ def test_rows_and_sheets_are_kept_apart_and_runs_of_numbers_are_taken_apart() ->
     st.integers(1, 60),
 )
 @settings(max_examples=60, deadline=None)
-def test_shared_strings_are_read_wherever_their_record_is_cut(texts: list[str], size: int) -> None:
+def test_shared_strings_are_read_wherever_their_record_is_split(texts: list[str], size: int) -> None:
     body, pieces = struct.pack("<II", len(texts), len(texts)), []
     for text in texts:
-        # a piece may end anywhere between two letters; the next one says its width anew if it goes on with a string
+        # A piece may end between any two letters. If the next piece continues a string, it begins with the width flag.
         body += struct.pack("<HB", len(text), 1)
         for number, letter in enumerate(text, 1):
             body += letter.encode("utf-16-le")
@@ -83,7 +83,7 @@ def test_shared_strings_are_read_wherever_their_record_is_cut(texts: list[str], 
     assert [value for value in got if value] == [text for text in texts if text]
 
 
-def test_encrypted_documents_are_locked() -> None:
+def test_encrypted_documents_are_reported_as_locked() -> None:
     found = read(compound({"EncryptionInfo": b"\4\0\4\0" + b"<x/>", "EncryptedPackage": bytes(5000)}))
     assert found.all_problems == {"locked"}
     assert not found.complete
@@ -92,7 +92,7 @@ def test_encrypted_documents_are_locked() -> None:
     assert not old.all_complete
 
 
-def test_streams_are_members_and_old_text_is_told() -> None:
+def test_streams_are_members_and_unread_old_text_is_reported() -> None:
     streams = {
         "WordDocument": b"\xec\xa5" + bytes(200) + b"dupont@b.example" + bytes(9000),
         "Package": workbook([["nom", "prenom"], ["Dupont", "Jean"]]),
@@ -106,14 +106,14 @@ def test_streams_are_members_and_old_text_is_told() -> None:
 
 
 @pytest.mark.parametrize("size", [600, 3000, 20_000])
-def test_a_cut_file_shows_what_came(size: int) -> None:
+def test_a_truncated_file_is_reported(size: int) -> None:
     cells = b"".join(record(0x204, at(n, 0) + narrow(f"Dupont{n}")) for n in range(2000))
     found = read(compound({"Workbook": sheets(cells)})[:size])
     assert not found.all_complete
     assert found.all_problems & {"cut", "damaged"}
 
 
-def test_streams_that_share_their_sectors_are_told() -> None:
+def test_streams_that_share_sectors_are_reported() -> None:
     whole = bytearray(compound({f"s{n}": b"x" * (5000 if n else 200_000) for n in range(60)}))
     first = whole.index("s0".encode("utf-16-le") + b"\0\0")
     for n in range(60):
@@ -125,7 +125,7 @@ def test_streams_that_share_their_sectors_are_told() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_changed_bytes_bring_no_reader_down(data: st.DataObject) -> None:
+def test_changed_bytes_do_not_crash_the_reader(data: st.DataObject) -> None:
     changed = bytearray(
         compound({"Workbook": sheets(b"".join(cell for cell, _ in CELLS), head=HEAD + SHARED), "x": b"text\n" * 9})
     )

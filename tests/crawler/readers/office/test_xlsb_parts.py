@@ -24,7 +24,7 @@ SHOWN = [
 ]
 
 
-def test_a_binary_workbook_gives_its_rows() -> None:
+def test_the_rows_of_a_binary_workbook_are_read() -> None:
     found = read(make_zip(parts(ROWS, ["nom", "naissance"])))
     assert found.format == "xlsx"
     [member] = [member for member in found.members if member.rows]
@@ -34,7 +34,7 @@ def test_a_binary_workbook_gives_its_rows() -> None:
     assert not found.all_problems
 
 
-def test_strings_that_are_not_there_and_records_that_are_none_are_told() -> None:
+def test_missing_strings_and_invalid_records_are_reported() -> None:
     found = read(make_zip(parts(ROWS, ["nom"])))
     assert found.problems == ["strings"]
     broken = read(make_zip(parts(ROWS[:-6] + b"\5\3abc" + b"\0\xff\xff\xff\xff", ["nom", "naissance"])))

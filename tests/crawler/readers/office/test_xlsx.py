@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.readers.core.limits import Limits
-from crawler.readers.office.sheet_values import Numbers, Shows, plain_number, style_of
+from crawler.readers.office.sheet_values import DisplayKind, NumberFormatter, plain_number, style_of_format
 from tests.crawler.readers.frames import Member, read
 from tests.synth import office
 from tests.synth.hostile import make_zip, streamed_zip
@@ -22,8 +22,8 @@ def rows(found: Member) -> list[list[str]]:
     return member.rows
 
 
-def one(cell: str, *, strings: bytes | None = None, book: str = "") -> str:
-    """What the only cell of a sheet shows."""
+def only_value(cell: str, *, strings: bytes | None = None, book: str = "") -> str:
+    """The value of the only cell of a sheet."""
     data = make_zip(workbook_parts([sheet(f'<row r="1">{cell}</row>')], strings, book=book))
     found = read(data)
     assert found.format == "xlsx"
@@ -64,31 +64,40 @@ def one(cell: str, *, strings: bytes | None = None, book: str = "") -> str:
         ('<c r="A1" t="n"><f>1+1</f><v>2</v></c>', "2"),
     ],
 )
-def test_a_cell_shows_what_its_reader_would_see(cell: str, shows: str) -> None:
-    assert one(cell) == shows
+def test_a_cell_gives_the_value_that_it_displays(cell: str, shows: str) -> None:
+    assert only_value(cell) == shows
 
 
-def test_days_are_counted_from_1904_where_the_workbook_says_so() -> None:
-    assert one('<c r="A1" s="1"><v>26003</v></c>', book='<workbookPr date1904="1"/>') == "1975-03-12"
+def test_days_are_counted_from_1904_if_the_workbook_says_so() -> None:
+    assert only_value('<c r="A1" s="1"><v>26003</v></c>', book='<workbookPr date1904="1"/>') == "1975-03-12"
 
 
 @pytest.mark.parametrize(
-    ("code", "shows"),
+    ("code", "kind"),
     [
-        ("dd/mm/yyyy", Shows.DATE), ('yyyy"年"m"月"', Shows.DATE), ("[$-40C]mmm\\-yy;@", Shows.DATE), ("mmmm", Shows.DATE),
-        ("[h]:mm:ss", Shows.TIME), ("mm:ss.0", Shows.TIME), ("General", Shows.NUMBER), ("@", Shows.NUMBER),
-        ("[Red]0.00", Shows.NUMBER), ('0" jours"', Shows.NUMBER), ("#,##0.00\\ [$€-40C]", Shows.NUMBER), ("0.00E+00", Shows.NUMBER),
+        ("dd/mm/yyyy", DisplayKind.DATE),
+        ('yyyy"年"m"月"', DisplayKind.DATE),
+        ("[$-40C]mmm\\-yy;@", DisplayKind.DATE),
+        ("mmmm", DisplayKind.DATE),
+        ("[h]:mm:ss", DisplayKind.TIME),
+        ("mm:ss.0", DisplayKind.TIME),
+        ("General", DisplayKind.NUMBER),
+        ("@", DisplayKind.NUMBER),
+        ("[Red]0.00", DisplayKind.NUMBER),
+        ('0" jours"', DisplayKind.NUMBER),
+        ("#,##0.00\\ [$€-40C]", DisplayKind.NUMBER),
+        ("0.00E+00", DisplayKind.NUMBER),
     ],
-)  # fmt: skip
-def test_a_format_code_tells_dates_from_numbers(code: str, shows: Shows) -> None:
-    assert style_of(200, code).shows is shows
+)
+def test_a_format_code_distinguishes_dates_times_and_numbers(code: str, kind: DisplayKind) -> None:
+    assert style_of_format(200, code).kind is kind
 
 
 @settings(max_examples=60)
 @given(st.dates(date(1900, 3, 1), date(9999, 12, 30)), st.integers(0, 86_399))
-def test_every_moment_of_a_calendar_comes_back(day: date, second: int) -> None:
+def test_every_date_and_time_is_displayed_correctly(day: date, second: int) -> None:
     text = repr(office.serial(day) + second / 86_400).encode()
-    shown = Numbers([], from_1904=False).shown(text, style_of(22)).decode()
+    shown = NumberFormatter([], from_1904=False).format_number(text, style_of_format(22)).decode()
     clock = f" {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
     assert shown == f"{day}{clock if second else ''}"
 
@@ -101,7 +110,7 @@ def test_a_whole_number_keeps_all_its_digits(number: int) -> None:
 
 values = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(
-        # text that was encoded twice is repaired, as everywhere
+        # all readers repair text that was encoded twice, so characters that begin such text are left out
         lambda text: bool(text.strip()) and "_x" not in text and not set(text) & set("ÂÃÅâ\ufffe\uffff")
     ),
     st.integers(1, 10**14),
@@ -115,7 +124,7 @@ def shown(value: str | int | tuple[int, int]) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(values, min_size=1, max_size=5), min_size=1, max_size=30))
-def test_what_is_written_into_cells_is_read_back(table: list[list[str | int | tuple[int, int]]]) -> None:
+def test_values_written_into_cells_are_read_back(table: list[list[str | int | tuple[int, int]]]) -> None:
     found = read(workbook(table))
     width = max(map(len, table))
     assert rows(found) == [[*map(shown, row), *[""] * (width - len(row))] for row in table]
@@ -145,7 +154,7 @@ def people_rows(count: int) -> list[list[str]]:
 
 @pytest.mark.parametrize("prefix", ["", "x:"])
 @pytest.mark.parametrize("odd", ["", '<row r="7000"/>', '<row r="7000"><c r="A7000" ph="1"><v>7</v></c></row>', "\n  "])
-def test_blocks_of_the_usual_shape_and_others_give_the_same_rows(prefix: str, odd: str) -> None:
+def test_regular_and_irregular_blocks_give_the_same_rows(prefix: str, odd: str) -> None:
     strings: dict[str, int] = {}
     body = rows_of(people_table(2000), strings)
     middle = body.index("<row ", len(body) // 2)
@@ -172,13 +181,13 @@ def test_parts_in_other_encodings_are_read(encoding: str) -> None:
     assert rows(read(make_zip(parts))) == people_rows(30)
 
 
-def test_cells_without_places_stand_beside_each_other() -> None:
+def test_cells_without_references_follow_each_other() -> None:
     body = "<row><c><v>1</v></c><c><v>2</v></c></row><row><c/><c><v>3</v></c></row>"
     assert rows(read(make_zip(workbook_parts([sheet(body)])))) == [["1", "2"], ["", "3"]]
 
 
 @pytest.mark.parametrize("where", ["before", "after", "elsewhere", "missing"])
-def test_shared_strings_are_found_wherever_they_are(where: str) -> None:
+def test_shared_strings_are_found_in_any_part_of_the_package(where: str) -> None:
     strings: dict[str, int] = {}
     parts = workbook_parts([sheet(rows_of(people_table(3), strings))], shared(list(strings)))
     text = parts.pop("xl/sharedStrings.xml")
@@ -201,17 +210,18 @@ def test_shared_strings_are_found_wherever_they_are(where: str) -> None:
         assert found.all_complete
 
 
-def test_strings_in_runs_count_as_one_and_spoken_forms_as_none() -> None:
+def test_the_runs_of_a_string_are_joined_and_phonetic_text_is_left_out() -> None:
     strings = (
-        b'<sst><si><t xml:space="preserve">a </t></si><si><r><t>Du</t></r><r><t>pont</t></r><rPh sb="0" eb="1"><t>no</t></rPh></si>'
-        b"<si/><si><t/></si><si><t>L&amp;a</t></si></sst>"
+        b'<sst><si><t xml:space="preserve">a </t></si><si><r><t>Du</t></r><r><t>pont</t></r>'
+        b'<rPh sb="0" eb="1"><t>no</t></rPh></si><si/>'
+        b"<si><t/></si><si><t>L&amp;a</t></si></sst>"
     )
     cells = "".join(f'<c r="{office.letters(i)}1" t="s"><v>{i}</v></c>' for i in range(5))
     found = read(make_zip(workbook_parts([sheet(f'<row r="1">{cells}<c r="F1"><v>1</v></c></row>')], strings)))
     assert rows(found) == [["a ", "Dupont", "", "", "L&a", "1"]]
 
 
-def test_an_index_that_lies_costs_its_cell() -> None:
+def test_a_wrong_string_index_affects_only_its_cell() -> None:
     cells = "".join(
         f'<c r="{office.letters(i)}1" t="s"><v>{v}</v></c>' for i, v in enumerate(("0", "9", "-1", "9" * 40, "x", "1"))
     )
@@ -221,12 +231,15 @@ def test_an_index_that_lies_costs_its_cell() -> None:
     assert not found.complete
 
 
-def test_a_cell_in_the_last_column_costs_nothing() -> None:
-    body = '<row r="1"><c r="A1"><v>1</v></c><c r="XFD1"><v>2</v></c></row><row r="1048576"><c r="XFD1048576"><v>3</v></c></row>'
+def test_a_cell_in_the_last_column_does_not_widen_the_table() -> None:
+    body = (
+        '<row r="1"><c r="A1"><v>1</v></c><c r="XFD1"><v>2</v></c></row>'
+        '<row r="1048576"><c r="XFD1048576"><v>3</v></c></row>'
+    )
     assert rows(read(make_zip(workbook_parts([sheet(body)])))) == [["1", "2"], ["", "3"]]
 
 
-def test_more_columns_than_allowed_are_told() -> None:
+def test_more_columns_than_allowed_are_reported() -> None:
     cells = "".join(f'<c r="{office.letters(i)}1"><v>{i + 1}</v></c>' for i in range(30))
     found = read(make_zip(workbook_parts([sheet(f'<row r="1">{cells}</row>')])), Limits(max_columns=10))
     assert rows(found) == [[*map(str, range(1, 10)), " ".join(map(str, range(10, 31)))]]
@@ -239,7 +252,8 @@ def test_hidden_sheets_comments_drawings_and_embedded_files_are_all_read() -> No
     first, second = sheet(rows_of([["a", "b"]], strings)), sheet(rows_of([["c", "d"]], strings))
     parts = workbook_parts([first, second], shared(list(strings)))
     parts["xl/comments1.xml"] = (
-        b"<comments><commentList><comment><text><r><t>Du</t></r><r><t>pont</t></r></text></comment></commentList></comments>"
+        b"<comments><commentList><comment><text><r><t>Du</t></r><r><t>pont</t></r></text></comment></commentList>"
+        b"</comments>"
     )
     parts["xl/drawings/drawing1.xml"] = (
         b"<xdr:wsDr><a:p><a:r><a:t>Mar</a:t></a:r><a:r><a:t>tin</a:t></a:r></a:p></xdr:wsDr>"
@@ -247,7 +261,8 @@ def test_hidden_sheets_comments_drawings_and_embedded_files_are_all_read() -> No
     parts["xl/embeddings/inner.xlsx"] = workbook([["e", "f"]])
     parts["notes/people.csv"] = b"g;h;i\n1;2;3\n4;5;6\n"
     parts["docProps/core.xml"] = (
-        b"<cp:coreProperties><dc:creator>Jeanne</dc:creator><cp:lastModifiedBy>Paul</cp:lastModifiedBy></cp:coreProperties>"
+        b"<cp:coreProperties><dc:creator>Jeanne</dc:creator>"
+        b"<cp:lastModifiedBy>Paul</cp:lastModifiedBy></cp:coreProperties>"
     )
     found = read(make_zip(parts))
     tables = [member.rows for member in found.walk() if member.rows]
@@ -257,7 +272,7 @@ def test_hidden_sheets_comments_drawings_and_embedded_files_are_all_read() -> No
     assert found.all_complete
 
 
-def test_a_cut_workbook_gives_the_rows_before_the_cut() -> None:
+def test_a_truncated_workbook_gives_the_rows_before_its_end() -> None:
     strings: dict[str, int] = {}
     parts = workbook_parts([sheet(rows_of(people_table(3000), strings))], shared(list(strings)))
     text = {"xl/sharedStrings.xml": parts.pop("xl/sharedStrings.xml")}
@@ -268,7 +283,7 @@ def test_a_cut_workbook_gives_the_rows_before_the_cut() -> None:
     assert "600000100" in {value for member in found.walk() for row in member.rows for value in row}
 
 
-def test_a_damaged_row_costs_itself() -> None:
+def test_a_damaged_row_does_not_affect_the_others() -> None:
     strings: dict[str, int] = {}
     body = rows_of(people_table(300), strings)
     at = body.index('<row r="100"')
@@ -281,7 +296,7 @@ def test_a_damaged_row_costs_itself() -> None:
     assert sum(row in wanted for row in rows(found)) >= 299
 
 
-def test_a_workbook_larger_than_is_held_is_read_without_its_strings() -> None:
+def test_a_workbook_that_does_not_fit_into_memory_is_read_without_its_strings() -> None:
     data = workbook(people_table(3000))
     found = read(data, Limits(hold=1000))
     assert found.problems == ["strings"]
@@ -290,13 +305,13 @@ def test_a_workbook_larger_than_is_held_is_read_without_its_strings() -> None:
 
 
 @pytest.mark.parametrize("pack", [streamed_zip, lambda parts: make_zip(parts, zipfile.ZIP_STORED)])
-def test_zips_of_other_writers_are_read(pack: object) -> None:
+def test_streamed_and_uncompressed_zips_are_read(pack: object) -> None:
     strings: dict[str, int] = {}
     parts = workbook_parts([sheet(rows_of(people_table(50), strings))], shared(list(strings)))
     assert rows(read(pack(parts))) == people_rows(50)  # type: ignore[operator]  # a table of functions
 
 
-def test_a_zip_with_a_folder_of_that_name_still_gives_its_other_members() -> None:
+def test_a_zip_that_only_has_a_folder_named_xl_gives_all_its_members() -> None:
     found = read(make_zip({"xl/notes.csv": b"a;b;c\n1;2;3\n4;5;6\n", "people.csv": b"d;e;f\n1;2;3\n4;5;6\n"}))
     assert [member.rows[0] for member in found.walk() if member.rows] == [["a", "b", "c"], ["d", "e", "f"]]
     assert found.all_complete
