@@ -1,1 +1,1 @@
-"""The examiner process: connections, workers, the examination of a sample, findings, self-test and kernel warm-up."""
+"""The examiner process: connections, workers, the examination of samples, findings, self-test and kernel warm-up."""

@@ -1,7 +1,8 @@
-"""Bytes in, finding out: the one road that every post, attachment and local file takes.
+"""The examination of a sample, from its bytes to its finding; every post, attachment and local file passes through it.
 
-Runs in the examiner process, which holds the match key and has no network. Parsing is left to a reader in the
-sandbox, its rows and text to `crawler.examiner.record_pass`, the bytes themselves to `crawler.matching.byte_pass`.
+It runs in the examiner process, which holds the match key and has no network. A reader in the sandbox parses the
+sample, `crawler.examiner.record_pass` processes the reader's rows and text, and `crawler.matching.byte_pass` scans the
+bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from crawler.examiner.findings import Findings
-from crawler.examiner.hits import Hits
+from crawler.examiner.findings import FindingBuilder
+from crawler.examiner.hits import HitConfirmer
 from crawler.examiner.record_pass import RecordPass
-from crawler.examiner.sample import Member
-from crawler.examiner.sample_request import Request
+from crawler.examiner.sample import SampleMember
+from crawler.examiner.sample_request import SampleRequest
 from crawler.matching.byte_pass import MAX_WITHOUT_THREAD, BytePass
 from crawler.matching.byte_scanner import ByteScanner, Candidate
 from crawler.matching.watchlist_match import HitCollector
@@ -33,22 +34,23 @@ from data.model import Finding, Lineage
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
 
-# A reader that claims more members than its own limit lies; the examiner keeps no more than this many in a finding.
+# The most members of one member that are listed in a finding; a correct reader has a lower limit of its own.
 MAX_MEMBERS_KEPT = 1000
-# ... and no more at all depths, so that an archive of archives of files does not make a finding that cannot be sent.
+# The most members at all depths that are listed, so that archives of archives do not make a finding too large to send.
 MAX_MEMBERS_IN_ALL = 10_000
-# A reader opens few members beyond the containers that its limit allows; one that lies would open them without end.
-MOST_BEYOND_DEPTH = 8
-# Rows of sighted samples that are held until the runner has committed what was found in them.
-MOST_SIGHTED = 4_000_000
+# A correct reader opens a few members beyond the depth that its limit allows. One that was taken over could open them
+# without end.
+MAX_BEYOND_DEPTH = 8
+# The most rows of sighted samples that are held until the runner has committed their findings.
+MAX_SIGHTED_ROWS = 4_000_000
 SIGHTED = "sighted-"
 
-# Formats that are read without any library that unpacks or decodes: their reader may go on to the next sample.
-PLAIN = frozenset({"text", "html", "delimited", "json_lines", "json", "empty"})
-MAX_PLAIN = 2**20
-# Formats of whose own bytes the byte pass can make nothing: once no reader reads on, there is nothing more to find.
-PACKED = frozenset(
-    {
+# Formats that are read without a library that decompresses or decodes: their reader may be reused for the next sample.
+PLAIN_FORMATS = frozenset({"text", "html", "delimited", "json_lines", "json", "empty"})
+MAX_PLAIN_BYTES = 2**20
+# Formats whose own bytes hold nothing for the byte pass: once the reader has ended, there is nothing more to find.
+COMPRESSED_FORMATS = frozenset(
+    [
         "7z",
         "brotli",
         "bzip2",
@@ -64,12 +66,23 @@ PACKED = frozenset(
         "xz",
         "zip",
         "zstd",
-    }
+    ]
 )
 
 
 class Examiner:
-    """Examines samples one after another with the keys and sets of one case; safe to share between threads."""
+    """Examines samples with the keys and sets of one case; safe to share between threads.
+
+    Attributes:
+        keys: of the case.
+        watchlist: tags of the clients' canaries.
+        releases: the releases that samples are compared with.
+        sandbox: starts the readers.
+        recipient: the public key that evidence is sealed for; '' for no evidence.
+        max_rows: how many rows of a sample are held; None for no limit.
+        builders: the releases that are being collected, by id. If sighted samples hold too many rows, the oldest of
+            them is dropped.
+    """
 
     def __init__(
         self,
@@ -78,30 +91,29 @@ class Examiner:
         releases: KnownReleases,
         sandbox: Sandbox,
         recipient: str = "",
-        most_rows: int | None = None,
+        max_rows: int | None = None,
     ) -> None:
         self.keys = keys
         self.watchlist = watchlist
         self.releases = releases
         self.sandbox = sandbox
         self.recipient = recipient
-        self.most_rows = most_rows
+        self.max_rows = max_rows
         self.builders: dict[str, ReleaseBuilder] = {}
-        """Releases being collected, by id; the oldest of those that were only sighted goes where they are too many."""
 
     def keep_sighted(self, builder: ReleaseBuilder) -> None:
-        """Hold a sighted sample's records until it is ordered to be written."""
+        """Hold the records of a sighted sample until the runner orders to write them."""
         self.builders[builder.release] = builder
         sighted = [each for name, each in list(self.builders.items()) if name.startswith(SIGHTED)]
         rows = sum(each.rows for each in sighted)
         for each in sighted[:-1]:
-            if rows <= MOST_SIGHTED:
+            if rows <= MAX_SIGHTED_ROWS:
                 break
             rows -= each.rows
             self.builders.pop(each.release, None)
 
-    def take(self, collected: ReleaseBuilder) -> None:
-        """Take what another process collected for a release, as if it had been examined here."""
+    def add_collected(self, collected: ReleaseBuilder) -> None:
+        """Add the records that a worker collected for a release, as if this process had examined the sample."""
         if collected.release.startswith(SIGHTED):
             self.keep_sighted(collected)
             return
@@ -111,138 +123,152 @@ class Examiner:
 
     def examine(
         self,
-        request: Request,
+        request: SampleRequest,
         chunks: Iterable[bytes | bytearray],
         ending: Mapping[str, Any],
-        kept: ReusableReader | None = None,
-        enough: Callable[[], None] = lambda: None,
+        reusable_reader: ReusableReader | None = None,
+        send_enough: Callable[[], None] = lambda: None,
     ) -> Finding:
         """Examine one sample to its end, whatever its reader does.
 
         Args:
-            request: what is known of the sample.
-            chunks: its bytes in order, any cut; consumed as they come.
+            request: name and origin of the sample, and how to examine it.
+            chunks: its bytes in order, in pieces of any size, which are consumed as they come.
             ending: filled by the caller before `chunks` ends: `complete` and `problem` of the transport.
-            kept: where a reader of small plain samples is kept for the source's next one.
-            enough: called once nothing further of the sample can be examined: whoever sends it may stop.
+            reusable_reader: keeps a reader of small plain samples for the next sample of the same source.
+            send_enough: is called once the rest of the sample cannot be examined: the sender may stop.
 
         Returns:
-            The finding. A reader that crashes, lies or is ended by a limit makes it incomplete; the byte pass has
-            then still seen every byte that came.
+            The finding. It is incomplete if the reader crashes, breaks the protocol or is ended by a limit; the byte
+            pass has scanned every byte that came all the same.
         """
-        return Examination(self, request, kept or ReusableReader(self.sandbox), enough).run(chunks, ending)
+        reusable_reader = reusable_reader or ReusableReader(self.sandbox)
+        return Examination(self, request, reusable_reader, send_enough).run(chunks, ending)
 
-    def scanner(self) -> ByteScanner:
-        """A fresh byte pass over the watch-list's values."""
+    def new_scanner(self) -> ByteScanner:
+        """A new scanner for values of the watch-list."""
         return ByteScanner(self.keys.probe, self.watchlist.probe_values, tokens=self.watchlist.has_tokens)
 
 
 class Examination:
-    """One sample on its way through both passes."""
+    """The examination of one sample by both passes."""
 
-    def __init__(self, examiner: Examiner, request: Request, kept: ReusableReader, enough: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        examiner: Examiner,
+        request: SampleRequest,
+        reusable_reader: ReusableReader,
+        send_enough: Callable[[], None],
+    ) -> None:
         self.examiner = examiner
-        self.kept = kept
-        self.enough = enough
+        self.reusable_reader = reusable_reader
+        self.send_enough = send_enough
         self.request = request
         keys, watchlist = examiner.keys, examiner.watchlist
-        self.hits = Hits(watchlist, keys)
-        most_rows = None if request.exact or request.release else examiner.most_rows
-        self.records = RecordPass(keys.probe, watchlist, examiner.releases, most_rows, self.hits)
-        self.findings = Findings(request, keys.post, examiner.recipient)
-        self.stack: list[Member] = [self._open(request.name, "unknown")]
-        self.began = False
+        self.hits = HitConfirmer(watchlist, keys)
+        max_rows = None if request.exact or request.release else examiner.max_rows
+        self.records = RecordPass(keys.probe, watchlist, examiner.releases, max_rows, self.hits)
+        self.findings = FindingBuilder(request, keys.post, examiner.recipient)
+        # the open members: the sample itself, a member of it, a member of that …
+        self.stack: list[SampleMember] = [self._open_member(request.name, "unknown")]
+        self.has_begun = False
         self.listed = 0
-        self.bytes = BytePass(self.hits.in_bytes)
+        self.bytes = BytePass(self.hits.confirm_candidates)
 
-    def _open(self, name: str, kind: str) -> Member:
-        return Member(
+    def _open_member(self, name: str, kind: str) -> SampleMember:
+        return SampleMember(
             name,
             kind,
             HitCollector(self.examiner.watchlist, self.examiner.keys),
-            self.examiner.scanner(),
+            self.examiner.new_scanner(),
             hashlib.sha256(),
         )
 
     @property
-    def sample(self) -> Member:
-        """The member that is all of it."""
+    def sample(self) -> SampleMember:
+        """The sample itself."""
         return self.stack[0]
 
     def run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
-        """The finding; arguments as `Examiner.examine` has them."""
+        """Examine the sample; arguments and result are those of `Examiner.examine`."""
         try:
             return self._run(chunks, ending)
         finally:
             self.bytes.close()
 
     def _run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
-        reader = self.kept.take(self.request.source)
-        talk = ReaderConnection(reader, self._frame, self.examiner.sandbox.limits.wall)
+        reader = self.reusable_reader.take(self.request.source)
+        connection = ReaderConnection(reader, self._handle_frame, self.examiner.sandbox.limits.wall)
 
         def last_frame() -> bytes:
             return pack_json(b"E", {"complete": bool(ending.get("complete", True))})
 
         try:
-            chunks = self._wanted(chunks, talk)
+            chunks = self._watch_for_end_of_reading(chunks, connection)
             for chunk in chunks:
-                self._raw(chunk)
-                talk.send(HEADER.pack(b"D", len(chunk)), chunk)
+                self._scan_raw(chunk)
+                connection.send(HEADER.pack(b"D", len(chunk)), chunk)
                 if self.sample.size > MAX_WITHOUT_THREAD:
-                    self._beside(SamplePump(talk, chunks, last_frame), talk)
+                    self._examine_while_sending(SamplePump(connection, chunks, last_frame), connection)
                     break
             else:
-                talk.send(last_frame())
-                talk.finish()
+                connection.send(last_frame())
+                connection.finish()
         except BaseException:
             reader.close()
             raise
-        if talk.broken:
-            self.sample.problem("reader", talk.broken)
-        if not talk.ended_well:
+        if connection.broken:
+            self.sample.problem("reader", connection.broken)
+        if not connection.ended_well:
             reader.kill()
             leave = reader.wait(timeout=5)
             self.sample.complete = False
             self.sample.problem("reader", leave.reason or "the reader ended in the middle of the sample")
-        elif self._may_read_on():
-            self.kept.keep(reader)
+        elif self._may_reuse_reader():
+            self.reusable_reader.keep(reader)
         else:
             reader.close()
         if not ending.get("complete", True):
             self.sample.complete = False
-            self.sample.problem("cut", str(ending.get("problem") or "the sample was cut before its end"))
+            self.sample.problem("cut", str(ending.get("problem") or "the sample was cut off before its end"))
         return self._finish()
 
-    def _wanted(self, chunks: Iterable[bytes | bytearray], talk: ReaderConnection) -> Iterator[bytes | bytearray]:
-        """The chunks; says so where they have become of no use."""
+    def _watch_for_end_of_reading(
+        self, chunks: Iterable[bytes | bytearray], connection: ReaderConnection
+    ) -> Iterator[bytes | bytearray]:
+        """The chunks; the sender is notified once further ones are of no use."""
         for chunk in chunks:
             yield chunk
-            if talk.ended and self.sample.format in PACKED:
-                self.enough()
+            if connection.ended and self.sample.format in COMPRESSED_FORMATS:
+                self.send_enough()
 
-    def _beside(self, pump: SamplePump, talk: ReaderConnection) -> None:
-        """Work on what a large sample's reader says while it reads on."""
+    def _examine_while_sending(self, pump: SamplePump, connection: ReaderConnection) -> None:
+        """Process the frames of a large sample's reader while the pump sends the sample to it."""
         for kind, payload in pump:
             if kind == RAW:
-                self._raw(payload)
-            elif not talk.broken:
+                self._scan_raw(payload)
+            elif not connection.broken:
                 try:
-                    self._frame(kind, bytes(payload))
+                    self._handle_frame(kind, bytes(payload))
                 except INVALID_FRAME_ERRORS:
-                    talk.misunderstood()
+                    connection.misunderstood()
 
-    def _raw(self, chunk: bytes | bytearray) -> None:
+    def _scan_raw(self, chunk: bytes | bytearray) -> None:
         self.sample.size += len(chunk)
         self.bytes.feed(self.sample, chunk, (self.sample,))
 
-    def _may_read_on(self) -> bool:
-        """Whether the reader met nothing but a little plain text, of a source that has a name."""
+    def _may_reuse_reader(self) -> bool:
+        """Whether the reader processed only a little plain text, from a source that has a name."""
         sample = self.sample
-        plain = sample.format in PLAIN and not sample.members and not sample.unlisted
-        return bool(self.request.source) and plain and sample.size <= MAX_PLAIN
+        is_plain = sample.format in PLAIN_FORMATS and not sample.members and not sample.unlisted
+        return bool(self.request.source) and is_plain and sample.size <= MAX_PLAIN_BYTES
 
-    def _frame(self, kind: bytes, payload: bytes) -> bool:
-        """Take one frame of the reader; True at the last one."""
+    def _handle_frame(self, kind: bytes, payload: bytes) -> bool:
+        """Process one frame of the reader; True if it is the last one.
+
+        Raises:
+            WireError: no correct reader sends such a frame.
+        """
         member = self.stack[-1]
         if kind == b"R":
             self.records.add_rows(member, RowBatch.from_frame(payload), self.stack)
@@ -255,53 +281,54 @@ class Examination:
             self.records.keep_beginning(member, payload)
             self.records.add_text(member, payload, self.stack)
             if member.format != "text":
-                # text that a reader decoded: other bytes than the sample's, so they get the byte pass as well
-                self.hits.in_bytes(self._text_scan(payload), self.stack)
+                # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
+                self.hits.confirm_candidates(self._scan_text(payload), self.stack)
         elif kind == b"H":
             columns = load(payload)["columns"]
             member.header, member.plan = (None if columns is None else [str(name) for name in columns]), None
         elif kind == b"M":
             value = load(payload)
-            if not self.began:
-                self.began = True
+            if not self.has_begun:
+                self.has_begun = True
                 member.format = str(value["format"])
             else:
-                if len(self.stack) > self.examiner.sandbox.limits.max_depth + MOST_BEYOND_DEPTH:
-                    raise WireError("members inside each other without end")
-                self.stack.append(self._open(str(value["name"])[:MAX_NAME], str(value["format"])[:MAX_NAME]))
+                if len(self.stack) > self.examiner.sandbox.limits.max_depth + MAX_BEYOND_DEPTH:
+                    raise WireError("members are nested too deeply")
+                self.stack.append(self._open_member(str(value["name"])[:MAX_NAME], str(value["format"])[:MAX_NAME]))
         elif kind == b"P":
             value = load(payload)
             member.problem(str(value["code"]), str(value["detail"]))
         elif kind == b"E":
-            self._close(member, load(payload))
+            self._end_member(member, load(payload))
         elif kind != b"Z":
-            raise WireError("an unknown frame kind")
+            raise WireError("a frame of an unknown kind")
         return kind == b"Z"
 
-    def _close(self, member: Member, value: Mapping[str, Any]) -> None:
+    def _end_member(self, member: SampleMember, value: Mapping[str, Any]) -> None:
+        """End an open member, and add its counts to the member that contains it."""
         member.complete = member.complete and bool(value["complete"])
         self.records.end_text(member, self.stack)
         if len(self.stack) == 1:
             return
         self.bytes.finish(member, tuple(self.stack))
         self.stack.pop()
-        self.findings.print(member)
+        self.findings.add_fingerprint(member)
         parent = self.stack[-1]
         parent.leaf = False
         parent.rows += member.rows
         parent.records += member.records
         parent.complete = parent.complete and member.complete
         parent.codes |= member.codes
-        # those of the sample itself are listed however many there are inside them
+        # members of the sample itself are listed whatever the number of members within them
         if len(parent.members) < MAX_MEMBERS_KEPT and (self.listed < MAX_MEMBERS_IN_ALL or len(self.stack) == 1):
             self.listed += 1
-            parent.members.append(self.findings.of_member(member))
+            parent.members.append(self.findings.member_finding(member))
         else:
             parent.unlisted += 1
             parent.unlisted_codes |= member.codes
 
-    def _text_scan(self, payload: bytes) -> list[Candidate]:
-        scanner = self.examiner.scanner()
+    def _scan_text(self, payload: bytes) -> list[Candidate]:
+        scanner = self.examiner.new_scanner()
         return [*scanner.feed(payload), *scanner.finish()]
 
     # --- the end ---------------------------------------------------------------------------------------------------
@@ -309,8 +336,8 @@ class Examination:
     def _finish(self) -> Finding:
         while len(self.stack) > 1:
             member = self.stack[-1]
-            member.problem("reader", "the reader ended inside this member")
-            self._close(member, {"complete": False})
+            member.problem("reader", "the reader ended within this member")
+            self._end_member(member, {"complete": False})
         sample = self.sample
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))
@@ -320,18 +347,21 @@ class Examination:
                 self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))
             )
         if self.records.notes_dropped:
-            sample.problem("notes", f"{self.records.notes_dropped} texts were too many to be compared with known ones")
+            sample.problem(
+                "notes",
+                f"{self.records.notes_dropped} texts were not compared with known ones: the sample has too many",
+            )
         lineage = self.records.lineage(has_hits=has_hits)
-        release = self._sighted(lineage, has_hits=has_hits)
-        return self.findings.of_sample(sample, lineage, release, self.hits.excerpts)
+        release = self._keep_sighted_records(lineage, has_hits=has_hits)
+        return self.findings.sample_finding(sample, lineage, release, self.hits.excerpts)
 
-    def _sighted(self, lineage: Lineage | None, *, has_hits: bool) -> str:
-        """Keep the records of a sample that holds more than is known; '' where there is no reason to."""
+    def _keep_sighted_records(self, lineage: Lineage | None, *, has_hits: bool) -> str:
+        """Keep the records of a sample that holds more than is known; returns the id of their release, '' for none."""
         if not self.request.sighted or lineage is None or not self.records.holds_all:
             return ""
-        tied = has_hits or bool(lineage.parents)
-        more = bool(lineage.new) and lineage.verdict not in {"re-post", "re-packaged", "subset", "unrelated"}
-        if not tied or not (more or lineage.added):
+        is_tied = has_hits or bool(lineage.parents)
+        has_more = bool(lineage.new) and lineage.verdict not in {"re-post", "re-packaged", "subset", "unrelated"}
+        if not is_tied or not (has_more or lineage.added):
             return ""
         name = SIGHTED + keyed_sha256(self.examiner.keys.post, self.sample.digest.hexdigest())[:16]
         builder = ReleaseBuilder(name)

@@ -1,4 +1,4 @@
-"""The findings of a sample and of its members: counts, hits, prints of files, and the sealed proof of what hit."""
+"""Makes the findings of a sample and its members: counts, hits, file fingerprints, and sealed evidence of the hits."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ from collections.abc import Sequence
 
 import orjson
 
-from crawler.examiner.sample import Member
-from crawler.examiner.sample_request import Request
+from crawler.examiner.sample import SampleMember
+from crawler.examiner.sample_request import SampleRequest
 from data.case import canary_bitmaps, evidence
 from data.errors import KeyFileError
 from data.hashing.file_fingerprints import FileEntry, FileFingerprinter, encode_fingerprints
 from data.model import Finding, Hit, Lineage
 from data.plural import counted
 
-# Files of a sample that are known again by name, size and checksum: 1.6 MB of prints.
-MAX_PRINTS = 100_000
+# The most files of a sample that get fingerprints (name, size and checksum): 1.6 MB.
+MAX_FINGERPRINTS = 100_000
 
 
-class Findings:
-    """Makes the findings of one sample."""
+class FindingBuilder:
+    """Makes the findings of one sample and its members."""
 
-    def __init__(self, request: Request, post_key: bytes, recipient: str) -> None:
-        """For one sample.
+    def __init__(self, request: SampleRequest, post_key: bytes, recipient: str) -> None:
+        """Begin a sample.
 
         Args:
-            request: what was said of it.
-            post_key: prints are keyed with it.
-            recipient: whose key opens evidence; '' for nobody's.
+            request: of the sample.
+            post_key: the key of the file fingerprints.
+            recipient: the public key that evidence is sealed for; '' for no evidence.
         """
         self._request, self._recipient = request, recipient
-        self._printer = FileFingerprinter(post_key)
-        self._prints: list[tuple[int, int]] = []
+        self._fingerprinter = FileFingerprinter(post_key)
+        self._fingerprints: list[tuple[int, int]] = []
 
-    def print(self, member: Member) -> None:
-        """Keep what a file that was read whole is known by; what it was packed in stands for itself alone."""
-        if member.leaf and member.complete and member.size and len(self._prints) < MAX_PRINTS:
-            self._prints.append(self._printer.fingerprints(FileEntry(member.name, member.size, member.crc)))
+    def add_fingerprint(self, member: SampleMember) -> None:
+        """Keep the fingerprint of a file that was read completely; archives within the sample get none."""
+        if member.leaf and member.complete and member.size and len(self._fingerprints) < MAX_FINGERPRINTS:
+            self._fingerprints.append(self._fingerprinter.fingerprints(FileEntry(member.name, member.size, member.crc)))
 
-    def of_member(self, member: Member) -> Finding:
-        """Of a member that is over."""
+    def member_finding(self, member: SampleMember) -> Finding:
+        """The finding of a member that has ended."""
         return self._finding(member, tuple(member.collector.hits()))
 
-    def of_sample(
-        self, sample: Member, lineage: Lineage | None, release: str, excerpts: Sequence[dict[str, str]]
+    def sample_finding(
+        self, sample: SampleMember, lineage: Lineage | None, release: str, excerpts: Sequence[dict[str, str]]
     ) -> Finding:
-        """Of the sample itself.
+        """The finding of the sample itself.
 
         Args:
             sample: at its end.
-            lineage: of it.
-            release: id under which its records are held, '' for none.
-            excerpts: of what hit, for sealed evidence.
+            lineage: of the sample.
+            release: id under which its records are held; '' for none.
+            excerpts: values that hit, for sealed evidence.
         """
         hits = tuple(sample.collector.hits())
         sealed = self._seal(sample, hits, excerpts) if hits else ""
@@ -64,12 +64,12 @@ class Findings:
             fingerprint=sample.collector.fingerprint() if hits else "",
             sealed=sealed,
             sighted=canary_bitmaps.encode_bitmaps(sample.collector.sighted()) if hits else {},
-            prints=self._all_prints(sample) if sample.size else "",
+            prints=self._all_fingerprints(sample) if sample.size else "",
         )
 
     def _finding(
         self,
-        member: Member,
+        member: SampleMember,
         hits: tuple[Hit, ...],
         *,
         lineage: Lineage | None = None,
@@ -80,7 +80,7 @@ class Findings:
         prints: str = "",
     ) -> Finding:
         if member.unlisted:
-            codes = f"; problems of theirs: {', '.join(sorted(member.unlisted_codes))}" if member.unlisted_codes else ""
+            codes = f"; their problems: {', '.join(sorted(member.unlisted_codes))}" if member.unlisted_codes else ""
             further = counted(member.unlisted, "further member was", "further members were")
             listed = "is not listed" if member.unlisted == 1 else "are not listed one by one"
             member.problem("members", f"{further} examined and {listed}{codes}")
@@ -103,13 +103,12 @@ class Findings:
             release=release,
         )
 
-    def _all_prints(self, sample: Member) -> str:
-        """Those of the sample itself first."""
-        return encode_fingerprints(
-            [self._printer.fingerprints(FileEntry(sample.name, sample.size, sample.crc)), *self._prints]
-        )
+    def _all_fingerprints(self, sample: SampleMember) -> str:
+        """The encoded fingerprints, that of the sample itself first."""
+        own = self._fingerprinter.fingerprints(FileEntry(sample.name, sample.size, sample.crc))
+        return encode_fingerprints([own, *self._fingerprints])
 
-    def _seal(self, sample: Member, hits: tuple[Hit, ...], excerpts: Sequence[dict[str, str]]) -> str:
+    def _seal(self, sample: SampleMember, hits: tuple[Hit, ...], excerpts: Sequence[dict[str, str]]) -> str:
         if not self._recipient:
             return ""
         request = self._request
@@ -126,6 +125,6 @@ class Findings:
         try:
             return base64.b64encode(evidence.seal(self._recipient, orjson.dumps(proof))).decode()
         except KeyFileError as error:
-            # a hit is told even where its proof cannot be kept
+            # the hits are reported even if their evidence cannot be kept
             sample.problem("evidence", f"nothing was sealed: {error}")
             return ""

@@ -1,6 +1,6 @@
-"""Confirms what the watch-list suspects of a sample, and counts what is certain for all members that it stands in.
+"""Confirms candidates of a sample by their digests, and counts the hits for the members that contain them.
 
-What is suspected comes from the byte pass (`crawler.matching.byte_pass`) and the record pass (`crawler.examiner.record_pass`).
+Candidates come from the byte pass (`crawler.matching.byte_pass`) and the record pass (`crawler.examiner.record_pass`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crawler.examiner.sample import Member
+from crawler.examiner.sample import SampleMember
 from crawler.matching.byte_scanner import Candidate
 from crawler.matching.watchlist_match import ConfirmedHits, confirm_hits
 from data.arrays.array_types import I64, U8
@@ -18,43 +18,43 @@ from data.case.watchlist import Watchlist
 from data.hashing.case_keys import Keys
 from data.hashing.tags import Kind
 
-# Sealed evidence holds at most this much of what hit: proof, not a copy.
+# Sealed evidence holds at most so many values that hit: it is proof, not a copy.
 MAX_EXCERPTS = 50
 
 
-class Hits:
-    """The hits of one sample.
+class HitConfirmer:
+    """Confirms the hits of one sample.
 
     Attributes:
-        excerpts: kinds and values of the first of them, for sealed evidence.
+        excerpts: kinds and values of the first hits, for sealed evidence.
     """
 
     def __init__(self, watchlist: Watchlist, keys: Keys) -> None:
         self._watchlist, self._keys = watchlist, keys
         self.excerpts: list[dict[str, str]] = []
 
-    def in_bytes(self, found: Sequence[Candidate], members: Sequence[Member]) -> None:
-        """Confirm candidates of the byte pass; a hit counts for the member it is in and for all that hold it."""
-        if not found:
+    def confirm_candidates(self, candidates: Sequence[Candidate], members: Sequence[SampleMember]) -> None:
+        """Confirm candidates of the byte pass; hits count for `members`: the member they are in, and its containers."""
+        if not candidates:
             return
-        values = list(dict.fromkeys((candidate.kind, candidate.value) for candidate in found))
+        values = list(dict.fromkeys((candidate.kind, candidate.value) for candidate in candidates))
         packed = Packed.of([value for _, value in values])
         confirmed = self._confirm(np.fromiter((kind for kind, _ in values), np.uint8, len(values)), packed)
         for member in members:
             member.collector.add_bytes(confirmed)
 
-    def in_columns(
-        self, inputs: Sequence[tuple[Kind, Packed]], numbers: I64, members: Sequence[Member]
+    def confirm_columns(
+        self, inputs: Sequence[tuple[Kind, Packed]], numbers: I64, members: Sequence[SampleMember]
     ) -> tuple[U8, I64]:
-        """Confirm normal forms that stand in columns.
+        """Confirm columns of normal forms.
 
         Args:
-            inputs: kinds and columns of n items each.
-            numbers: shape (n,), the row or person that each item of a column is of.
-            members: for which hits count.
+            inputs: kinds, and columns of n items each.
+            numbers: shape (n,), the row or person of each item of a column.
+            members: the hits count for these.
 
         Returns:
-            Kinds of what is certain, and places in the columns, both shape (m,).
+            The kind of each hit, and its place in its column; shape (m,) both.
         """
         count = len(numbers)
         kinds = np.repeat(np.array([kind for kind, _ in inputs], np.uint8), count)

@@ -1,4 +1,4 @@
-"""Compiling every kernel once, or loading what an earlier start compiled, so that no sample waits for it."""
+"""Compiles every kernel once, or loads those that an earlier start compiled, so that no sample waits for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-# numba asks for the folder of compiled code when it is imported, and this module names it
+# numba reads the folder for compiled code when it is imported, and this module sets it
 from data.arrays import jit
 
 # isort: split
@@ -37,54 +37,64 @@ from data.tagsets.bloom_filter import BloomFilter
 from data.tagsets.elias_fano import EliasFanoSet
 from data.tagsets.tagset import TagSet
 
-# one of everything, so that every loop is compiled for the arguments it will get
-_WARM = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é \\u00e9 <b>a</b> =\n " + 30 * "Y"
-# Processes that compile side by side: each takes 350 MB, and more are not faster, for the byte pass alone is a third of it.
-MOST_HELPERS = 3
-# Compiling makes millions of objects that stay: looking through them for garbage as often as usual is a tenth of its time.
+# one value of everything, so that every loop is compiled for the types of arguments that it will get
+_WARM_UP_TEXT = "a.b@c.fr 0612345678 1850578006084 FR7630006000011234567890189 é \\u00e9 <b>a</b> =\n " + 30 * "Y"
+# So many processes compile at the same time. Each takes 350 MB, and more would not be faster, because the byte pass
+# alone takes a third of the work.
+MAX_HELPERS = 3
+# Compiling creates millions of objects that stay. With the usual threshold, garbage collection takes a tenth of the
+# time.
 _COLLECT_AFTER = 200_000
-_warm = threading.Event()
+_is_warm = threading.Event()
 
 log = logging.getLogger(__name__)
 
 
-class _Nothing:
+class _EmptyWatchList:
     def lookup(self, tags: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.zeros(len(tags), bool)
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load them from the cache; later samples then start at once."""
+    """Compile all kernels, or load them from the cache, so that samples need not wait for it."""
     if not is_compiled():
-        # a process that starts without looking for garbage would keep all that compiling makes
+        # a process that starts with garbage collection off would keep all objects that compiling creates
         gc.enable()
         if jit.CACHED:
-            _compile_beside()
-    # what the helpers left out, whatever became of them, is compiled here
+            _compile_in_helpers()
+    # this loads what the helpers compiled, and compiles what they did not, whatever the reason
     for step in _steps():
         step()
-    _warm.set()
+    _is_warm.set()
     if jit.CACHED:
         _stamp().touch(mode=0o600)
 
 
 def _steps() -> list[Callable[[], object]]:
-    """What compiles the kernels, in parts that can be done in any order; the dearest stand first."""
-    return [_scan, *_tag_steps(), _anchors, _releases, _prints, _second_look, _tables]
+    """Calls that compile all kernels, in any order; the most expensive ones come first, so that they begin first."""
+    return [
+        _warm_byte_scanner,
+        *_tag_steps(),
+        _warm_text_anchors,
+        _warm_releases,
+        _warm_note_prints,
+        _warm_typo_search,
+        _warm_tables,
+    ]
 
 
-def _scan() -> None:
+def _warm_byte_scanner() -> None:
     for encoding in ("utf-8", "utf-16-le"):
-        scanner = ByteScanner(bytes(16), _Nothing())
-        scanner.feed(_WARM.encode(encoding))
+        scanner = ByteScanner(bytes(16), _EmptyWatchList())
+        scanner.feed(_WARM_UP_TEXT.encode(encoding))
         scanner.finish()
 
 
-def _anchors() -> None:
-    text_anchors.anchor_regions(_WARM.encode())
+def _warm_text_anchors() -> None:
+    text_anchors.anchor_regions(_WARM_UP_TEXT.encode())
 
 
-def _releases() -> None:
+def _warm_releases() -> None:
     tags = np.arange(1, 40, dtype=np.uint64) << np.uint64(40)
     held = EliasFanoSet.build(tags)
     members = held.to_array()
@@ -94,55 +104,56 @@ def _releases() -> None:
     any_per_person(group_people(rows), rows != 0)
 
 
-def _prints() -> None:
+def _warm_note_prints() -> None:
     make_prints(bytes(16), Packed.of([b"abcdefghij " * 12]))
 
 
-def _second_look() -> None:
-    """At people in doubt."""
+def _warm_typo_search() -> None:
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):
         single_error_variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
     take_strings(word.blob, word.offsets, np.zeros(2, np.int64))
 
 
-def _tables() -> None:
+def _warm_tables() -> None:
     places = np.zeros((2, 2), np.uint32)
     sample = TableSample.of_cells(np.zeros(1, np.uint8), places, places)
     sample.has_names(0, 1)
 
 
-# --- side by side ----------------------------------------------------------------------------------------------------
+# --- helper processes ------------------------------------------------------------------------------------------------
 
 
-def _compile_beside() -> None:
-    """Have other processes compile into the cache, as many as there are processors.
+def _compile_in_helpers() -> None:
+    """Let other processes compile into the cache, one for each processor, up to `MAX_HELPERS`.
 
-    They halve the time, and this process, which may live for weeks, never holds what compiling takes: 200 MB.
+    That halves the time. It also saves this process, which may run for weeks, the 200 MB that compiling takes.
     """
-    takes, gives = os.pipe()
-    # each byte is one step for whoever reads it first; the end of the pipe is the end of the work
-    os.write(gives, bytes(range(len(_steps()))))
-    os.close(gives)
+    read_end, write_end = os.pipe()
+    # each byte is the number of a step, which is done by the helper that reads it; the end of the pipe ends the work
+    os.write(write_end, bytes(range(len(_steps()))))
+    os.close(write_end)
     helpers = []
     try:
-        for _ in range(min(MOST_HELPERS, len(os.sched_getaffinity(0)))):
-            helpers.append(_helper(takes))  # noqa: PERF401 - those that were started are waited for
+        for _ in range(min(MAX_HELPERS, len(os.sched_getaffinity(0)))):
+            helpers.append(_start_helper(read_end))  # noqa: PERF401 - after an error, those that started are waited for
     except OSError as error:
-        log.warning("a process that compiles kernels beside this one did not start: %s", error.strerror)
+        log.warning("a helper process that compiles kernels did not start: %s", error.strerror)
     finally:
-        os.close(takes)
+        os.close(read_end)
         for helper in helpers:
             if status := helper.wait():
                 log.warning(
-                    "a process that compiled kernels ended with status %s; what it left out is made up for", status
+                    "a helper process that compiled kernels ended with status %s; this process compiles the rest",
+                    status,
                 )
 
 
-def _helper(takes: int) -> subprocess.Popen[bytes]:
+def _start_helper(steps: int) -> subprocess.Popen[bytes]:
+    """Start a helper that reads the numbers of steps from the descriptor `steps`."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "crawler.examiner.kernel_warmup", str(takes)],
-        pass_fds=(takes,),
+        [sys.executable, "-P", "-m", "crawler.examiner.kernel_warmup", str(steps)],
+        pass_fds=(steps,),
         env={name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -150,26 +161,26 @@ def _helper(takes: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _help(takes: int) -> None:
-    """Do steps until none is left."""
+def _run_helper(numbers: int) -> None:
+    """In a helper: do the steps whose numbers come from the descriptor `numbers`, until none is left."""
     privileges.die_with_parent()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
     steps = _steps()
-    while taken := os.read(takes, 1):
-        steps[taken[0]]()
+    while number := os.read(numbers, 1):
+        steps[number[0]]()
 
 
-# --- what is there ---------------------------------------------------------------------------------------------------
+# --- the cache -------------------------------------------------------------------------------------------------------
 
 
 def is_compiled() -> bool:
-    """Whether `warm_up` will find what an earlier start compiled, for this machine and these sources."""
-    return _warm.is_set() or (jit.CACHED and _stamp().is_file())
+    """Whether an earlier `warm_up` compiled all kernels on this machine from the same sources."""
+    return _is_warm.is_set() or (jit.CACHED and _stamp().is_file())
 
 
 def _stamp() -> Path:
-    """A file in the cache of compiled code, named after all that makes numba compile anew."""
+    """A file in the cache that marks it as complete; its name depends on everything that makes numba compile anew."""
     parts = [numba.__version__, sys.version, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     for path in jit.kernel_modules():
         parts += [str(path), str(path.stat().st_mtime_ns), str(path.stat().st_size)]
@@ -178,13 +189,13 @@ def _stamp() -> Path:
 
 
 def warm_up_tags() -> None:
-    """Compile what makes, normalises and looks up tags: for commands and tests that match no sample."""
+    """Compile the kernels that make, normalise and look up tags, for commands and tests that examine no sample."""
     for step in _tag_steps():
         step()
 
 
 def _tag_steps() -> list[Callable[[], object]]:
-    """The parts of `warm_up_tags`, in any order; what takes longest to compile stands first."""
+    """The parts of `warm_up_tags`, in any order; the most expensive one comes first."""
     kinds = sorted(COLUMN_KINDS, key=lambda kind_word: kind_word != "dob")
     return [
         *(partial(normalise_column, kind_word, Packed.of([b"a"])) for kind_word in kinds),
@@ -219,6 +230,6 @@ def _warm_cells() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        _help(int(sys.argv[1]))
+        _run_helper(int(sys.argv[1]))
     else:
         warm_up()

@@ -1,7 +1,7 @@
 """The examiner process.
 
-It reads the match key itself, loses the network before it says that it is ready, and from then on talks only on sockets
-that it was given. Protocol: docs/protocols.md, section 2; the ends that others hold are `crawler.process.examiner_client`.
+It reads the match key itself, gives up the network before it reports that it is ready, and from then on uses only
+sockets that it was given. Protocol: docs/protocols.md, section 2; `crawler.process.examiner_client` has the other ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crawler.examiner.sample_socket import describe
+from crawler.examiner.sample_socket import describe_error
 from crawler.process.examiner_client import Greeting
 from crawler.process.frames import load, pack_json, receive_with_socket, send_json
 from data.errors import ExamineError, WireError
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
 
 
-class _Service:
-    """The process's own end of its control socket."""
+class _ExaminerService:
+    """Opens the examiner, and serves the orders that come on its control socket."""
 
     def __init__(self, control: socket.socket, home: Home) -> None:
         self.control = control
@@ -40,7 +40,7 @@ class _Service:
         return self.examiner
 
     def open(self) -> Greeting:
-        """Key, sets, sandbox and kernels; then no network any more."""
+        """Load the key, the sets and the kernels, start the sandbox, and give up the network."""
         from crawler.process import privileges
         from crawler.sandbox.sandbox import Limits, Sandbox
         from data.hashing.case_keys import parse_match_key
@@ -57,7 +57,7 @@ class _Service:
             max_depth=settings.max_depth,
             max_ratio=settings.max_ratio,
         )
-        # it takes as long to start as the kernels take to load: with two processors both are done at once
+        # it starts while the kernels are loaded, which takes about as long, if there are two processors
         sandbox = Sandbox(limits, wait=False)
         privileges.no_new_privs()
         network = privileges.without_network()
@@ -88,16 +88,16 @@ class _Service:
         )
 
     def serve(self) -> None:
-        """Take orders until the runner closes its end."""
-        from crawler.examiner.connections import Connections
+        """Carry out orders until the runner closes its end of the control socket."""
+        from crawler.examiner.connections import ConnectionManager
 
-        connections = Connections(self.current, most_workers(), [self.control])
+        connections = ConnectionManager(self.current, max_workers(), [self.control])
         while True:
             poll = select.poll()
             for descriptor in (self.control.fileno(), *connections.descriptors()):
                 poll.register(descriptor, select.POLLIN)
             readable = {descriptor for descriptor, _ in poll.poll()}
-            connections.attend(readable - {self.control.fileno()})
+            connections.handle_readable(readable - {self.control.fileno()})
             if self.control.fileno() not in readable:
                 continue
             kind, payload, sock = receive_with_socket(self.control)
@@ -106,13 +106,14 @@ class _Service:
                 continue
             try:
                 answer = pack_json(b"O", self._order(kind, load(payload)))
-            except Exception as error:  # noqa: BLE001 - the runner is told, and decides
-                answer = pack_json(b"X", describe(error))
-            # whatever was ordered, nobody goes on with sets that are no longer those of this process
-            connections.reloaded()
+            except Exception as error:  # noqa: BLE001 - the error is sent to the runner, which decides
+                answer = pack_json(b"X", describe_error(error))
+            # whatever the order was, no worker may continue with sets that this process has replaced
+            connections.note_new_sets()
             self.control.sendall(answer)
 
     def _order(self, kind: bytes, value: Mapping[str, Any]) -> Any:
+        """Carry out one order; returns the payload of the answer."""
         from data.case.watchlist import Watchlist
         from data.releases.known_releases import KnownReleases
 
@@ -129,35 +130,35 @@ class _Service:
             examiner.releases = KnownReleases.open(self.home.releases_dir)
             return {}
         if kind == b"T":
-            from crawler.examiner.selftest import selftest
+            from crawler.examiner.self_test import run_self_test
 
-            return {"wrong": selftest(examiner)}
-        raise WireError("an unknown order")
+            return {"wrong": run_self_test(examiner)}
+        raise WireError("an order of an unknown kind")
 
 
-def most_workers() -> int:
-    """How many processes may be forked for small samples: one for each processor, none where there is but one."""
+def max_workers() -> int:
+    """How many workers may be forked for small samples: one for each processor, none if there is only one."""
     processors = len(os.sched_getaffinity(0))
     return processors if processors > 1 else 0
 
 
 def main() -> None:
-    """Entry of the process: `python -m crawler.examiner.main FD HOME`."""
+    """Run the process: `python -m crawler.examiner.main FD HOME`, with the control socket as descriptor FD."""
     from crawler.process import privileges, startup_memory
 
     control = socket.socket(fileno=int(sys.argv[1]))
     home = Home(Path(sys.argv[2]))
     privileges.die_with_parent()
     privileges.no_core_dumps()
-    # what is loaded now stays, and is looked through once, at the end
+    # objects that are created during the start stay, so that the garbage collector need not search them each time
     gc.disable()
-    service = _Service(control, home)
+    service = _ExaminerService(control, home)
     try:
         greeting = service.open()
         startup_memory.release_startup_memory()
         gc.enable()
-    except Exception as error:  # noqa: BLE001 - said on the socket, where the runner raises it again
-        send_json(control, b"X", describe(error))
+    except Exception as error:  # noqa: BLE001 - it is sent to the runner, which raises it again
+        send_json(control, b"X", describe_error(error))
         sys.exit(2)
     send_json(
         control,
@@ -177,7 +178,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # an uncaught exception's text could hold content: say its class, and no more
+    # the text of an uncaught exception could hold content of a sample: print its class only
     sys.excepthook = lambda kind, _value, _trace: print(f"examiner: {kind.__name__}", file=sys.stderr)  # noqa: T201
-    threading.excepthook = lambda arguments: print(f"examiner: {arguments.exc_type.__name__}", file=sys.stderr)  # noqa: T201
+    threading.excepthook = lambda failed: print(f"examiner: {failed.exc_type.__name__}", file=sys.stderr)  # noqa: T201
     main()

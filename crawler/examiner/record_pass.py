@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from crawler.examiner.hits import Hits
-from crawler.examiner.sample import Member
+from crawler.examiner.hits import HitConfirmer
+from crawler.examiner.sample import SampleMember
 from crawler.lineage.compared_sample import TextCounts
 from crawler.lineage.field_errors import names_swapped
 from crawler.lineage.sample_records import SampleRecords
@@ -41,7 +41,7 @@ class RecordPass:
     """Processes the rows and text that a reader sends of a sample, member by member."""
 
     def __init__(
-        self, probe_key: bytes, watchlist: Watchlist, releases: KnownReleases, max_rows: int | None, hits: Hits
+        self, probe_key: bytes, watchlist: Watchlist, releases: KnownReleases, max_rows: int | None, hits: HitConfirmer
     ) -> None:
         """Begin a sample.
 
@@ -67,7 +67,7 @@ class RecordPass:
         """The number of texts that were not compared with known ones, because the sample has too many."""
         return self._notes.dropped
 
-    def add_rows(self, member: Member, batch: RowBatch, members: Sequence[Member]) -> None:
+    def add_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
         """Process rows of an open member; their hits count for `members`."""
         if member.plan is None:
             sample = batch.sample(min(PLANNING_ROWS, max(8, PLANNING_CELLS // max(1, len(batch.columns)))))
@@ -94,9 +94,9 @@ class RecordPass:
             suspects[rows_of[watch.probe_values.lookup(values)]] = True
         if suspects.any():
             some = batch.take(np.flatnonzero(suspects))
-            self._hits.in_columns(row_digest_inputs(member.plan, some), np.arange(len(some)), members)
+            self._hits.confirm_columns(row_digest_inputs(member.plan, some), np.arange(len(some)), members)
 
-    def _compare_with_releases(self, member: Member, batch: RowBatch, tags: RowTags) -> tuple[RowTags, Bools]:
+    def _compare_with_releases(self, member: SampleMember, batch: RowBatch, tags: RowTags) -> tuple[RowTags, Bools]:
         """Look up rows in the releases, and keep their notes and the uncertain rows.
 
         If the columns of first names and surnames are exchanged, the plan is corrected and the rows are tagged again.
@@ -123,17 +123,17 @@ class RecordPass:
             self._uncertain.add(tags.keys[selected], held[selected], widest)
         return tags, held
 
-    def add_text(self, member: Member, payload: bytes, members: Sequence[Member]) -> None:
+    def add_text(self, member: SampleMember, payload: bytes, members: Sequence[SampleMember]) -> None:
         """Process running text of an open member; its hits count for `members`."""
         if member.text is None:
             member.text = RunningTextReader(member.name)
         self._add_people(member, member.text.feed(payload), members)
 
-    def keep_beginning(self, member: Member, payload: bytes) -> None:
+    def keep_beginning(self, member: SampleMember, payload: bytes) -> None:
         """Keep the beginning of a member that is text, from which its note prints are made."""
         member.body += payload[: 4 * MAX_CHARS - len(member.body)]
 
-    def _add_people(self, member: Member, found: Sequence[FoundPerson], members: Sequence[Member]) -> None:
+    def _add_people(self, member: SampleMember, found: Sequence[FoundPerson], members: Sequence[SampleMember]) -> None:
         """Add people of running text: all their readings are looked up, and one reading of each person counts."""
         if not found:
             return
@@ -148,7 +148,7 @@ class RecordPass:
         suspects = np.flatnonzero(suspect)
         if len(suspects):
             inputs = readings.digest_inputs(suspects)
-            kinds, places = self._hits.in_columns(inputs, readings.people[suspects], members)
+            kinds, places = self._hits.confirm_columns(inputs, readings.people[suspects], members)
             np.add.at(known, suspects[places[kinds >= Kind.NAME_DOB]], 1)
         chosen = readings.choose(known)
         self._records.add(readings.keys[chosen], held[chosen])
@@ -156,7 +156,7 @@ class RecordPass:
         for kind, tags in values.items():
             self._records.add_values(kind, tags[chosen][tags[chosen] != 0])
 
-    def end_text(self, member: Member, members: Sequence[Member]) -> None:
+    def end_text(self, member: SampleMember, members: Sequence[SampleMember]) -> None:
         """End the text of a member, and count its people; several mentions of one person are one record."""
         if member.text is not None:
             self._add_people(member, member.text.finish(), members)

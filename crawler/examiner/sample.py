@@ -1,4 +1,4 @@
-"""A sample or a member of one while it is open: what both passes have made of it so far."""
+"""The state of a sample, or of a member of it, while it is examined."""
 
 from __future__ import annotations
 
@@ -16,12 +16,32 @@ MAX_PROBLEMS_KEPT = 50
 
 
 @dataclass(slots=True)
-class Member:
-    """A sample or member while it is open.
+class SampleMember:
+    """A sample or a member of it while it is open: what both passes have found so far.
 
     Attributes:
-        codes: of problems of it and of all members inside it. unlisted: members inside it that are not listed one by
-            one, and the codes of their problems.
+        name: of the file.
+        format: name of its format.
+        collector: collects its hits.
+        scanner: scans its bytes.
+        digest: SHA-256 of its bytes.
+        size: number of its bytes so far.
+        crc: CRC-32 of its bytes.
+        leaf: whether it has no members.
+        rows: number of table rows, also of its members.
+        records: number of rows or people with a record key, also of its members.
+        complete: whether it was read completely, and its members too.
+        problems: as sentences "code: what happened".
+        members: findings of its members.
+        codes: problem codes of it and of all its members.
+        unlisted: number of its members that are not listed one by one.
+        unlisted_codes: the problem codes of those.
+        header: the header of the current table, if there is one.
+        plan: what the columns of the current table hold; None until some rows are known.
+        prose: whether the rows of the current table are read as text too.
+        text: reads its running text.
+        people: record keys of people in its running text, shape (n, 6) each.
+        body: the beginning of its text, from which its note prints are made.
     """
 
     name: str
@@ -48,7 +68,7 @@ class Member:
     body: bytearray = field(default_factory=bytearray)
 
     def problem(self, code: str, detail: str) -> None:
-        """Note a problem once; more than a screenful is cut with a last line that says so."""
+        """Add a problem, once; after `MAX_PROBLEMS_KEPT` of them a last line reports that there are more."""
         self.codes.add(code)
         line = f"{code}: {detail}"
         if line in self.problems:

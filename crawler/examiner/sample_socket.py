@@ -1,6 +1,7 @@
-"""The examiner's end of a sample socket: takes one sample off it and answers; whose turn it is says `crawler.examiner.connections`.
+"""The examiner's end of a sample socket: receives one sample, has it examined, and sends the answer.
 
-Protocol: docs/protocols.md, section 2; the other end is `crawler.process.examiner_client`.
+`crawler.examiner.connections` decides when. Protocol: docs/protocols.md, section 2; the other end is
+`crawler.process.examiner_client`.
 """
 
 from __future__ import annotations
@@ -20,100 +21,103 @@ if TYPE_CHECKING:
     from data.model import Finding
 
 
-class Sample:
-    """The chunks of one sample on a socket, and what the peer said at their end.
+class IncomingSample:
+    """One sample that arrives on a socket.
 
     Attributes:
-        ending: what the peer said. size: bytes that came so far.
+        ending: the payload of its end frame, once that has arrived.
+        size: number of bytes that have arrived.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.ending: dict[str, Any] = {}
         self.size = 0
-        self._over = self._told = False
+        self._has_ended = self._has_sent_enough = False
 
     def __iter__(self) -> Iterator[bytearray]:
-        """Its chunks, as they come."""
-        while not self._over:
+        """The chunks of the sample, as they arrive."""
+        while not self._has_ended:
             kind, payload = receive(self.socket)
             if kind == b"D":
                 self.size += len(payload)
                 yield payload
             elif kind == b"E":
                 self.ending.update(load(payload))
-                self._over = True
+                self._has_ended = True
             else:
                 raise WireError("an unknown frame in the middle of a sample")
 
-    def enough(self) -> None:
-        """Tell the peer, once, that nothing further of the sample can be examined; it may still send some."""
-        if not self._told:
-            self._told = True
+    def send_enough(self) -> None:
+        """Send the peer a notice, once, that the rest of the sample cannot be examined; it may still send more."""
+        if not self._has_sent_enough:
+            self._has_sent_enough = True
             with contextlib.suppress(OSError):
-                # a peer that is gone is met by whoever reads next
+                # if the peer has ended, the next read reports it
                 send_json(self.socket, b"C", {})
 
     def drain(self) -> None:
-        """Read to the end of the sample, so that the connection can go on after an error."""
+        """Read to the end of the sample, so that the connection can be used again after an error."""
         for _ in self:
             pass
 
 
-def describe(error: Exception) -> dict[str, str]:
-    """What a peer is told of an error, as the payload of an `X` frame."""
+def describe_error(error: Exception) -> dict[str, str]:
+    """The payload of an `X` frame that reports an error to the peer."""
     if isinstance(error, TocsinError):
         return {"code": type(error).__name__, "message": str(error), "hint": error.hint}
-    # the text of a foreign error may hold content of the sample: only its class leaves this process
+    # the text of any other error may hold content of the sample: only its class leaves this process
     return {"code": "ExamineError", "message": f"the examiner failed with {type(error).__name__}", "hint": ""}
 
 
 def finding_frame(finding: Finding) -> bytes:
-    """The frame of a finding; without its members where they make it too large: what was found is always told."""
+    """The frame of a finding. If its members make it too large, they are left out, so that it is always sent."""
     try:
         return pack_json(b"F", finding.to_json())
     except WireError:
-        said = "members: its members were examined and are too many to be listed"
-        return pack_json(b"F", replace(finding, members=(), problems=(*finding.problems, said)).to_json())
+        problem = "members: its members were examined, but there are too many to list them"
+        return pack_json(b"F", replace(finding, members=(), problems=(*finding.problems, problem)).to_json())
 
 
-def answer(
+def answer_sample(
     sock: socket.socket,
     start: tuple[bytes, bytes | bytearray],
     examiner: Examiner,
-    kept: ReusableReader,
-    before: Callable[[], None] = lambda: None,
+    reusable_reader: ReusableReader,
+    before_answer: Callable[[], None] = lambda: None,
 ) -> int | None:
-    """Examine the sample that begins with a frame, and say what was found or why it was not examined.
+    """Examine one sample, and send the finding, or the reason why it was not examined.
 
     Args:
-        sock: where the rest of it comes from.
-        start: its first frame.
-        examiner: which examines it.
-        kept: the connection's reader.
-        before: done before the answer is sent; an OSError or EOFError of it ends the connection unanswered.
+        sock: the rest of the sample comes from here, and the answer goes here.
+        start: the first frame of the sample.
+        examiner: examines it.
+        reusable_reader: of the connection.
+        before_answer: is called before the answer is sent. If it raises OSError or EOFError, the connection ends
+            without an answer.
 
     Returns:
-        Its size in bytes; None where the connection is over.
+        The size of the sample in bytes; None if the connection has ended.
     """
-    from crawler.examiner.sample_request import Request
+    from crawler.examiner.sample_request import SampleRequest
 
     kind, payload = start
-    sample = Sample(sock)
+    sample = IncomingSample(sock)
     try:
         if kind != b"S":
             raise WireError("a sample must begin with a start frame")
-        finding = examiner.examine(Request.from_json(load(payload)), sample, sample.ending, kept, sample.enough)
-        said = finding_frame(finding)
+        request = SampleRequest.from_json(load(payload))
+        finding = examiner.examine(request, sample, sample.ending, reusable_reader, sample.send_enough)
+        answer = finding_frame(finding)
     except (EOFError, ConnectionError):
         return None
-    except Exception as error:  # noqa: BLE001 - one sample must not end the others' process; it is told
-        said = pack_json(b"X", describe(error))
+    except Exception as error:  # noqa: BLE001 - one sample must not end the process of the others; it is reported
+        answer = pack_json(b"X", describe_error(error))
         with contextlib.suppress(EOFError, OSError, WireError):
             sample.drain()
     try:
-        before()
-        sock.sendall(said)
+        before_answer()
+        sock.sendall(answer)
     except (EOFError, OSError):
         return None
     return sample.size

@@ -167,7 +167,7 @@ class ExaminerProcess:
         self._ask(b"L", {})
 
     def selftest(self) -> list[str]:
-        """Messages about what failed in a test of the whole examination; see `crawler.examiner.selftest`."""
+        """Messages about what failed in a test of the whole examination; see `crawler.examiner.self_test`."""
         return [str(sentence) for sentence in self._ask(b"T", {})["wrong"]]
 
     def close(self) -> None:

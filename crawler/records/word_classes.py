@@ -48,8 +48,11 @@ _STOP = (
 _STOP_BUT_NAME = _words("marie")
 _BIRTH = _words("ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele")
 _OTHER_DATE = _words(
-    """rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous
-    creation created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel seen on since"""
+    """
+    rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous
+    creation created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel
+    seen on since
+    """
 )
 # words within a label: "nom et prénom du patient", "first name"
 LABEL_LINKS = _words("et and of ou or complet usage usuel famille naissance marital jeune fille n° no num numero e le")

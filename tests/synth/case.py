@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.sample_request import Request
+from crawler.examiner.sample_request import SampleRequest
 from crawler.readers.core.limits import Limits
 from crawler.records.column_roles import plan_columns_of_rows
 from crawler.sandbox.sandbox import Sandbox
@@ -49,4 +49,4 @@ def examining(folder: Path, released: Sequence[Person] = (), *, bwrap: bool | No
 def examine(examiner: Examiner, data: bytes | Iterable[bytes], name: str = "sample", release: str = "") -> Finding:
     """What the examiner says of a sample."""
     chunks = [data] if isinstance(data, bytes) else data
-    return examiner.examine(Request(name, release=release), chunks, {"complete": True})
+    return examiner.examine(SampleRequest(name, release=release), chunks, {"complete": True})

@@ -1,4 +1,4 @@
-"""Sample sockets of a real examiner: many small samples at once get a process of their own, which changes no answer."""
+"""Sample sockets of a real examiner: a connection with many small samples gets a worker, which changes no answer."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.synth.people import people, to_csv
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: the examiner forks no process"),
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: the examiner forks no worker"),
 ]
 CROWD = people(5, 30)
 PASTE = to_csv(CROWD)
 
 
 def children(pid: int) -> list[int]:
-    """Processes that another one started and that still run."""
+    """The running child processes of a process."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -41,12 +41,12 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes under one."""
+    """All running processes below a process."""
     return [each for child in children(pid) for each in (child, *descendants(child))]
 
 
 def workers(examiner: ExaminerProcess) -> list[int]:
-    """Its forked processes: they are called as it is."""
+    """The workers of an examiner: child processes with the same command line."""
     if not examiner.alive:
         return []
     called = Path(f"/proc/{examiner.process.pid}/cmdline").read_bytes()
@@ -86,24 +86,24 @@ def examiner(home) -> Iterator[ExaminerProcess]:
 
 @contextmanager
 def crowded(examiner: ExaminerProcess) -> Iterator[tuple[ExaminerClient, ExaminerClient, int]]:
-    """Two connections with small samples, of which one got a process: that one, the other, the process."""
+    """Two connections with small samples, of which one got a worker: that one, the other one, the worker."""
     with closing(ExaminerClient(examiner.attach())) as one, closing(ExaminerClient(examiner.attach())) as two:
         before = ask(one)
         found: list[Finding] = []
 
-        enough = threading.Event()
+        stop = threading.Event()
 
-        def go_on(client: ExaminerClient) -> None:
-            while not enough.is_set():
+        def send_samples(client: ExaminerClient) -> None:
+            while not stop.is_set():
                 found.append(ask(client))
 
-        threads = [threading.Thread(target=go_on, args=(client,)) for client in (one, two)]
+        threads = [threading.Thread(target=send_samples, args=(client,)) for client in (one, two)]
         for thread in threads:
             thread.start()
         try:
             until(lambda: workers(examiner))
         finally:
-            enough.set()
+            stop.set()
             for thread in threads:
                 thread.join()
         (worker,) = workers(examiner)
@@ -114,7 +114,7 @@ def crowded(examiner: ExaminerProcess) -> Iterator[tuple[ExaminerClient, Examine
 
 
 def answers_first(one: ExaminerClient, two: ExaminerClient, stopped: int) -> bool:
-    """Whether it is `one` that is answered while a process is stopped, which serves one of both."""
+    """Whether `one` is answered while a worker is stopped that serves one of the two connections."""
     answered: list[ExaminerClient] = []
     threads = [
         threading.Thread(target=lambda client=each: (ask(client), answered.append(client))) for each in (one, two)
@@ -131,7 +131,7 @@ def answers_first(one: ExaminerClient, two: ExaminerClient, stopped: int) -> boo
             thread.join()
 
 
-def test_sets_that_change_are_those_of_the_next_sample_and_end_the_process(home, examiner, tmp_path):
+def test_the_next_sample_is_matched_with_new_sets_and_the_worker_ends(home, examiner, tmp_path):
     people_csv = tmp_path / "planted.csv"
     with crowded(examiner) as (moved, other, worker):
         must(home.path, "canary", "generate", "--client", "practice", "--count", "5", "--out", people_csv)
@@ -142,7 +142,7 @@ def test_sets_that_change_are_those_of_the_next_sample_and_end_the_process(home,
         assert ask(moved).hits == ()
 
 
-def test_what_a_process_collected_for_a_release_is_written_once(home, examiner):
+def test_records_that_a_worker_collected_for_a_release_are_written_once(home, examiner):
     with closing(ExaminerClient(examiner.attach())) as before:
         ask(before, to_csv(CROWD[:10]), release="part-1")
     with crowded(examiner) as (moved, other, worker):
@@ -154,7 +154,7 @@ def test_what_a_process_collected_for_a_release_is_written_once(home, examiner):
         assert {ask(client).lineage.verdict for client in (moved, other)} == {"re-post"}
 
 
-def test_a_large_sample_ends_the_process_and_is_examined_whole(examiner):
+def test_a_large_sample_is_examined_completely_and_ends_the_worker(examiner):
     many = to_csv(people(6, 12_000))
     assert len(many) > 2**20
     with crowded(examiner) as (moved, _, worker):
@@ -164,17 +164,17 @@ def test_a_large_sample_ends_the_process_and_is_examined_whole(examiner):
         assert ask(moved).rows == len(CROWD)
 
 
-def test_a_process_that_is_killed_ends_its_own_connection_alone(examiner):
+def test_a_worker_that_is_killed_ends_only_its_own_connection(examiner):
     with crowded(examiner) as (moved, other, worker):
         os.kill(worker, signal.SIGSTOP)
         failed: list[ExaminerDied] = []
 
-        def meet() -> None:
+        def expect_failure() -> None:
             with pytest.raises(ExaminerDied) as met:
                 ask(moved)
             failed.append(met.value)
 
-        asking = threading.Thread(target=meet)
+        asking = threading.Thread(target=expect_failure)
         asking.start()
         os.kill(worker, signal.SIGKILL)
         asking.join()
@@ -185,7 +185,7 @@ def test_a_process_that_is_killed_ends_its_own_connection_alone(examiner):
             assert ask(again).rows == len(CROWD)
 
 
-def test_a_process_holds_no_reader_of_another_connection(examiner):
+def test_a_worker_holds_no_reader_of_another_connection(examiner):
     (sandbox,) = children(examiner.process.pid)
     with crowded(examiner) as (_, other, worker):
         held = len(descendants(sandbox))
@@ -194,7 +194,7 @@ def test_a_process_holds_no_reader_of_another_connection(examiner):
         assert workers(examiner) == [worker]
 
 
-def test_an_examiner_that_ends_takes_its_processes_with_it(home):
+def test_workers_end_with_their_examiner(home):
     with ExaminerProcess.start(home) as examiner, crowded(examiner) as (_, _, worker):
         examiner.process.kill()
         examiner.process.wait()

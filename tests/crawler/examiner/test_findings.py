@@ -1,4 +1,4 @@
-"""What a finding says of its sample: prints of files, and evidence that only one person opens."""
+"""Contents of findings: file fingerprints, problems, and evidence that only the holder of the private key can open."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.examiner.findings import Findings
-from crawler.examiner.hits import MAX_EXCERPTS, Hits
-from crawler.examiner.sample import MAX_PROBLEMS_KEPT, Member
-from crawler.examiner.sample_request import Request
+from crawler.examiner.findings import FindingBuilder
+from crawler.examiner.hits import MAX_EXCERPTS, HitConfirmer
+from crawler.examiner.sample import MAX_PROBLEMS_KEPT, SampleMember
+from crawler.examiner.sample_request import SampleRequest
 from crawler.matching.byte_scanner import ByteScanner, Candidate
 from crawler.matching.watchlist_match import HitCollector
 from data.case.watchlist import Watchlist
@@ -34,9 +34,9 @@ def watchlist(tmp_path_factory) -> Watchlist:
     return Watchlist.open(folder / "watchlist", case=KEYS.case)
 
 
-def opened(watchlist: Watchlist, name: str = "a.csv", size: int = 9) -> Member:
+def opened(watchlist: Watchlist, name: str = "a.csv", size: int = 9) -> SampleMember:
     scanner = ByteScanner(KEYS.probe, watchlist.probe_values)
-    return Member(name, "delimited", HitCollector(watchlist, KEYS), scanner, hashlib.sha256(), size=size, crc=7)
+    return SampleMember(name, "delimited", HitCollector(watchlist, KEYS), scanner, hashlib.sha256(), size=size, crc=7)
 
 
 def candidates() -> list[Candidate]:
@@ -44,35 +44,35 @@ def candidates() -> list[Candidate]:
     return [Candidate(Kind.EMAIL, probe_tag(KEYS.probe, Kind.EMAIL, value), value, 0) for value in values]
 
 
-def test_a_hit_counts_for_all_that_hold_it_and_only_the_first_are_kept_as_proof(watchlist):
-    hits, inner, outer = Hits(watchlist, KEYS), opened(watchlist), opened(watchlist)
-    hits.in_bytes(candidates(), [inner, outer])
+def test_a_hit_counts_for_all_members_that_contain_it_and_only_the_first_hits_are_kept_as_evidence(watchlist):
+    hits, inner, outer = HitConfirmer(watchlist, KEYS), opened(watchlist), opened(watchlist)
+    hits.confirm_candidates(candidates(), [inner, outer])
     assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(CROWD)] * 2
     assert len(hits.excerpts) == MAX_EXCERPTS
     assert {each["kind"] for each in hits.excerpts} == {"email"}
-    stranger = b"nobody@nowhere.example"
-    hits.in_bytes([Candidate(Kind.EMAIL, 1, stranger, 0)], [inner])
+    unknown = b"nobody@nowhere.example"
+    hits.confirm_candidates([Candidate(Kind.EMAIL, 1, unknown, 0)], [inner])
     assert inner.collector.hits()[0].canaries == len(CROWD)
 
 
-def test_what_hit_is_sealed_for_one_person_and_a_bad_key_costs_the_proof_alone(watchlist):
+def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_the_evidence(watchlist):
     identity = pyrage.x25519.Identity.generate()
-    hits, sample = Hits(watchlist, KEYS), opened(watchlist)
-    hits.in_bytes(candidates()[:2], [sample])
-    request = Request("a.csv", source="s", url="https://x.example/1", title="t")
-    made = Findings(request, KEYS.post, str(identity.to_public()))
-    finding = made.of_sample(sample, None, "", hits.excerpts)
+    hits, sample = HitConfirmer(watchlist, KEYS), opened(watchlist)
+    hits.confirm_candidates(candidates()[:2], [sample])
+    request = SampleRequest("a.csv", source="s", url="https://x.example/1", title="t")
+    made = FindingBuilder(request, KEYS.post, str(identity.to_public()))
+    finding = made.sample_finding(sample, None, "", hits.excerpts)
     proof = orjson.loads(pyrage.decrypt(base64.b64decode(finding.sealed), [identity]))
     assert (proof["url"], proof["title"], len(proof["excerpts"])) == ("https://x.example/1", "t", 2)
     assert all((finding.fingerprint, finding.sighted, finding.complete))
-    assert Findings(request, KEYS.post, "").of_sample(sample, None, "", hits.excerpts).sealed == ""
-    broken = Findings(request, KEYS.post, "age1nobody").of_sample(sample, None, "", hits.excerpts)
+    assert FindingBuilder(request, KEYS.post, "").sample_finding(sample, None, "", hits.excerpts).sealed == ""
+    broken = FindingBuilder(request, KEYS.post, "age1nobody").sample_finding(sample, None, "", hits.excerpts)
     assert (broken.sealed, broken.hits) == ("", finding.hits)
     assert [problem.partition(":")[0] for problem in sample.problems] == ["evidence"]
 
 
-def test_only_files_that_were_read_whole_are_known_again(watchlist):
-    made, sample = Findings(Request("x"), KEYS.post, ""), opened(watchlist, "x.zip")
+def test_only_files_that_were_read_completely_get_fingerprints(watchlist):
+    made, sample = FindingBuilder(SampleRequest("x"), KEYS.post, ""), opened(watchlist, "x.zip")
     for name, size, complete, leaf in [
         ("a", 3, True, True),
         ("b", 0, True, True),
@@ -81,14 +81,14 @@ def test_only_files_that_were_read_whole_are_known_again(watchlist):
     ]:
         member = opened(watchlist, name, size)
         member.complete, member.leaf = complete, leaf
-        made.print(member)
-    assert len(decode_fingerprints(made.of_sample(sample, None, "", []).prints, 2)) == 2
-    assert made.of_member(opened(watchlist)).prints == ""
+        made.add_fingerprint(member)
+    assert len(decode_fingerprints(made.sample_finding(sample, None, "", []).prints, 2)) == 2
+    assert made.member_finding(opened(watchlist)).prints == ""
 
 
 @given(st.lists(st.integers(0, 80), max_size=200))
-def test_problems_are_said_once_and_no_more_than_a_screenful(numbers):
-    member = Member("x", "text", None, None, None)
+def test_problems_are_reported_once_and_in_bounded_number(numbers):
+    member = SampleMember("x", "text", None, None, None)
     for number in numbers:
         member.problem("code", str(number))
     distinct = list(dict.fromkeys(f"code: {number}" for number in numbers))
@@ -96,8 +96,8 @@ def test_problems_are_said_once_and_no_more_than_a_screenful(numbers):
     assert len(member.problems) == min(len(distinct), MAX_PROBLEMS_KEPT + 1)
 
 
-def test_a_request_with_unknown_or_missing_keys_is_a_broken_peer():
-    assert Request.from_json({"name": "x", "exact": True}).exact
+def test_a_request_with_unknown_or_missing_keys_is_refused():
+    assert SampleRequest.from_json({"name": "x", "exact": True}).exact
     for value in ({"name": "x", "colour": 1}, {}):
         with pytest.raises(WireError):
-            Request.from_json(value)
+            SampleRequest.from_json(value)

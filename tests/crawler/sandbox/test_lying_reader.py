@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from crawler.examiner.examination import MAX_MEMBERS_IN_ALL, MOST_BEYOND_DEPTH, Examination, Examiner
-from crawler.examiner.sample_request import Request
+from crawler.examiner.examination import MAX_BEYOND_DEPTH, MAX_MEMBERS_IN_ALL, Examination, Examiner
+from crawler.examiner.sample_request import SampleRequest
 from crawler.examiner.sample_socket import finding_frame
 from crawler.process.frames import HEADER, MAX_FRAME
 from crawler.sandbox.reusable_reader import ReusableReader
@@ -31,17 +31,17 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 
 def begun(examiner: Examiner) -> Examination:
-    examination = Examination(examiner, Request("x"), ReusableReader(examiner.sandbox), lambda: None)
-    examination._frame(b"M", b'{"name":"","format":"zip"}')
+    examination = Examination(examiner, SampleRequest("x"), ReusableReader(examiner.sandbox), lambda: None)
+    examination._handle_frame(b"M", b'{"name":"","format":"zip"}')
     return examination
 
 
 def test_members_inside_each_other_without_end_break_the_protocol(examiner: Examiner) -> None:
     examination = begun(examiner)
-    for _ in range(examiner.sandbox.limits.max_depth + MOST_BEYOND_DEPTH):
-        examination._frame(b"M", b'{"name":"a","format":"zip"}')
+    for _ in range(examiner.sandbox.limits.max_depth + MAX_BEYOND_DEPTH):
+        examination._handle_frame(b"M", b'{"name":"a","format":"zip"}')
     with pytest.raises(WireError):
-        examination._frame(b"M", b'{"name":"a","format":"zip"}')
+        examination._handle_frame(b"M", b'{"name":"a","format":"zip"}')
     finding = examination._finish()
     assert not finding.complete
     assert any(problem.startswith("reader: ") for member in finding.members for problem in member.problems)
@@ -51,19 +51,19 @@ def test_members_inside_each_other_without_end_break_the_protocol(examiner: Exam
 def test_members_of_members_do_not_make_a_finding_without_end(examiner: Examiner) -> None:
     examination = begun(examiner)
     for _ in range(15):
-        examination._frame(b"M", b'{"name":"a","format":"zip"}')
+        examination._handle_frame(b"M", b'{"name":"a","format":"zip"}')
         for _ in range(1000):
-            examination._frame(b"M", b'{"name":"b","format":"empty"}')
-            examination._frame(b"P", b'{"code":"cut","detail":"it is cut"}')
-            examination._frame(b"E", b'{"bytes":0,"complete":false}')
-        examination._frame(b"E", b'{"bytes":0,"complete":true}')
-    examination._frame(b"E", b'{"bytes":9,"complete":true}')
+            examination._handle_frame(b"M", b'{"name":"b","format":"empty"}')
+            examination._handle_frame(b"P", b'{"code":"cut","detail":"it is cut"}')
+            examination._handle_frame(b"E", b'{"bytes":0,"complete":false}')
+        examination._handle_frame(b"E", b'{"bytes":0,"complete":true}')
+    examination._handle_frame(b"E", b'{"bytes":9,"complete":true}')
     finding = examination._finish()
     assert len(finding.members) == 15, "those of the sample itself are all listed"
     assert sum(1 + len(member.members) for member in finding.members) <= MAX_MEMBERS_IN_ALL + 15
     assert not finding.complete
     assert finding.members[-1].problems == (
-        "members: 1,000 further members were examined and are not listed one by one; problems of theirs: cut",
+        "members: 1,000 further members were examined and are not listed one by one; their problems: cut",
     )
 
 

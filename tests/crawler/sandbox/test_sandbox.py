@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from crawler.examiner.examination import MAX_PLAIN, Examiner
-from crawler.examiner.sample_request import Request
+from crawler.examiner.examination import MAX_PLAIN_BYTES, Examiner
+from crawler.examiner.sample_request import SampleRequest
 from crawler.sandbox.reader_session import ReaderSession
 from crawler.sandbox.reusable_reader import MAX_REUSE, ReusableReader
 from crawler.sandbox.sandbox import Limits, Sandbox
@@ -35,7 +35,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 
 def examined(examiner: Examiner, kept: ReusableReader, body: bytes, source: str = "forum") -> Finding:
-    return examiner.examine(Request("x", source=source), [body], {"complete": True}, kept)
+    return examiner.examine(SampleRequest("x", source=source), [body], {"complete": True}, kept)
 
 
 def kept_reader(kept: ReusableReader) -> object:
@@ -57,7 +57,7 @@ def test_a_reader_goes_on_to_the_next_plain_sample_of_its_source(examiner):
 
 
 @pytest.mark.parametrize(
-    ("body", "source"), [(gzip.compress(TEXT, mtime=0), "forum"), (b"z" * (MAX_PLAIN + 1), "forum"), (TEXT, "")]
+    ("body", "source"), [(gzip.compress(TEXT, mtime=0), "forum"), (b"z" * (MAX_PLAIN_BYTES + 1), "forum"), (TEXT, "")]
 )
 def test_no_reader_goes_on_from_a_container_a_large_sample_or_a_local_file(examiner, body, source):
     kept = ReusableReader(examiner.sandbox)

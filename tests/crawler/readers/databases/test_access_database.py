@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.sample_request import Request
+from crawler.examiner.sample_request import SampleRequest
 from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
@@ -171,7 +171,7 @@ def test_rows_are_read_behind_the_walls(tmp_path: Path) -> None:
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        found = examiner.examine(Request("patients.mdb"), [made(False)[0]], {"complete": True})
+        found = examiner.examine(SampleRequest("patients.mdb"), [made(False)[0]], {"complete": True})
     assert (found.format, found.rows, found.complete) == ("access", 4, True)
 
 

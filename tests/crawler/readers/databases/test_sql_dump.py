@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.sample_request import Request
+from crawler.examiner.sample_request import SampleRequest
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.registry import choose
 from crawler.sandbox.sandbox import Sandbox
@@ -268,7 +268,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_the_record_pass_knows_every_row_of_a_dump_behind_the_walls(examiner: Examiner, writer: str) -> None:
-    found = examiner.examine(Request("patients.sql"), [dump(writer, people(6, 200)).encode()], {"complete": True})
+    found = examiner.examine(SampleRequest("patients.sql"), [dump(writer, people(6, 200)).encode()], {"complete": True})
     assert (found.format, found.rows, found.records) == ("sql_dump", 200, 200)
     assert found.complete
     assert not found.problems

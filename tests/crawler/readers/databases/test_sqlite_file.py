@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.sample_request import Request
+from crawler.examiner.sample_request import SampleRequest
 from crawler.sandbox.sandbox import Limits, Sandbox
 from data.case.watchlist import Watchlist
 from data.hashing.case_keys import MatchKey
@@ -237,7 +237,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 
 def test_the_record_pass_knows_every_row_behind_the_walls(examiner: Examiner) -> None:
-    found = examiner.examine(Request("patients.db"), [crowd(500)], {"complete": True})
+    found = examiner.examine(SampleRequest("patients.db"), [crowd(500)], {"complete": True})
     assert (found.format, found.rows, found.records) == ("sqlite", 500, 500)
     assert found.complete
     assert not found.problems

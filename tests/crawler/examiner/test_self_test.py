@@ -1,4 +1,4 @@
-"""A road that is broken anywhere is told, though every sample looks as if it held nothing."""
+"""The self-test reports every broken step of the examination, although all samples look as if they held nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crawler.examiner.examination import Examiner
-from crawler.examiner.selftest import selftest
+from crawler.examiner.self_test import run_self_test
 from crawler.readers.core.limits import Limits
 from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle
@@ -32,28 +32,28 @@ def examiner(tmp_path, sandbox):
     return Examiner(KEYS, Watchlist.open(tmp_path / "watchlist", case=KEYS.case), KnownReleases({}), sandbox)
 
 
-def test_a_sound_road_has_nothing_to_say(examiner):
-    assert selftest(examiner) == []
+def test_an_examiner_that_works_passes(examiner):
+    assert run_self_test(examiner) == []
 
 
-def test_an_empty_watch_list_is_no_fault(sandbox, tmp_path):
+def test_an_empty_watch_list_passes(sandbox, tmp_path):
     empty = Watchlist.open(tmp_path / "none", case=KEYS.case)
-    assert selftest(Examiner(KEYS, empty, KnownReleases({}), sandbox)) == []
+    assert run_self_test(Examiner(KEYS, empty, KnownReleases({}), sandbox)) == []
 
 
-def test_a_reader_that_reads_nothing_is_told(examiner, tmp_path):
+def test_a_reader_that_reads_nothing_is_reported(examiner, tmp_path):
     with Sandbox(Limits(max_depth=0), bwrap=False) as blind:
         examiner.sandbox = blind
-        wrong = selftest(examiner)
-    assert any("not examined whole: depth" in sentence for sentence in wrong)
+        wrong = run_self_test(examiner)
+    assert any("not examined completely: depth" in sentence for sentence in wrong)
     assert any("found" in sentence for sentence in wrong)
 
 
-def test_tags_that_meet_nothing_are_told(examiner, monkeypatch):
+def test_tags_that_match_nothing_are_reported(examiner, monkeypatch):
     monkeypatch.setattr(TagSet, "lookup", lambda self, tags: np.zeros(tags.shape, bool))
-    assert "the planted canary was not found" in selftest(examiner)
+    assert "the planted canary was not found" in run_self_test(examiner)
 
 
-def test_a_watch_list_that_lost_entries_is_told(examiner):
+def test_a_watch_list_that_lost_entries_is_reported(examiner):
     examiner.watchlist.probe_values = TagSet.build(np.arange(1, 40, dtype=np.uint64))
-    assert selftest(examiner) == ["50 of the watch-list's entries are not found by their own tags"]
+    assert run_self_test(examiner) == ["50 entries of the watch-list are not found by their own tags"]

@@ -1,7 +1,8 @@
-"""The examiner's own canary: a planted person in a small archive takes the whole road and must be found.
+"""The self-test of the examiner: a planted person in a small archive passes through the whole examination.
 
-A monitor fails by going quiet: a reader that reads nothing, tags that meet nothing and a watch-list that was damaged
-all look like "nothing found". Pure but for the sandbox; when it is asked for is `scheduler.delivery.delivery`.
+A monitor can fail silently: a reader that reads nothing, tags that match nothing and a damaged watch-list all look like
+"nothing found". The self-test finds these faults, because the planted person must be found. It is pure except for the
+sandbox; `scheduler.delivery.lasting_states` runs it.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
 
 CLIENT = "self-test"
-# Entries of the real watch-list that are looked up again in each run.
-LOOKED_UP = 1000
+# So many entries of the real watch-list are looked up in each run.
+LOOKED_UP_ENTRIES = 1000
 _SURNAME, _FIRST, _DOB = "Veilleur-Tocsin", "Épreuve", "1901-02-03"
 
 
-def selftest(examiner: Examiner) -> list[str]:
-    """What is wrong with the road from bytes to a hit, as sentences; empty where all of it works.
+def run_self_test(examiner: Examiner) -> list[str]:
+    """What is wrong with the examination from bytes to hits, as sentences; empty if everything works.
 
     Args:
-        examiner: whose keys, sandbox and watch-list are tried. Its own findings and releases are not touched.
+        examiner: its keys, sandbox and watch-list are tested. Its findings and releases do not change.
     """
     wrong = _watchlist_faults(examiner.watchlist)
-    finding = _examine(examiner)
+    finding = _examine_planted_sample(examiner)
     hits = {hit.client: hit for hit in finding.hits}
-    problems = [*finding.problems, *(said for member in finding.members for said in member.problems)]
+    problems = [*finding.problems, *(problem for member in finding.members for problem in member.problems)]
     if not finding.complete or problems:
         codes = sorted({problem.partition(":")[0] for problem in problems})
-        wrong.append(f"the planted sample was not examined whole: {', '.join(codes) or 'no reason was given'}")
+        wrong.append(f"the planted sample was not examined completely: {', '.join(codes) or 'no reason was given'}")
     if finding.rows != 2:
-        wrong.append(f"the reader gave {finding.rows} rows of 2")
+        wrong.append(f"the reader returned {finding.rows} rows instead of 2")
     if CLIENT not in hits:
         wrong.append("the planted canary was not found")
     else:
@@ -54,14 +55,14 @@ def selftest(examiner: Examiner) -> list[str]:
 
 
 def _email(keys: Keys) -> str:
-    # of this case alone, under a name that no mail server can have
+    # unique to this case, in a domain that no mail server can have
     return f"self-test-{keys.case}@tocsin.invalid"
 
 
-def _examine(examiner: Examiner) -> Finding:
-    """Both passes over a zip with a table, with the planted person alone on the watch-list."""
+def _examine_planted_sample(examiner: Examiner) -> Finding:
+    """Examine a zip with a table, with a watch-list that holds only the planted person."""
     from crawler.examiner.examination import Examiner
-    from crawler.examiner.sample_request import Request
+    from crawler.examiner.sample_request import SampleRequest
 
     keys = examiner.keys
     table = f"nom;prenom;naissance;courriel\nMartin;Paul;1970-01-02;\n{_SURNAME};{_FIRST};{_DOB};{_email(keys)}\n"
@@ -69,11 +70,11 @@ def _examine(examiner: Examiner) -> Finding:
     with zipfile.ZipFile(sample, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("self-test.csv", table)
     trial = Examiner(keys, _planted(keys), KnownReleases({}), examiner.sandbox)
-    return trial.examine(Request("self-test"), [sample.getvalue()], {"complete": True})
+    return trial.examine(SampleRequest("self-test"), [sample.getvalue()], {"complete": True})
 
 
 def _planted(keys: Keys) -> Watchlist:
-    """A watch-list with the planted person alone, tagged as enrolment does it."""
+    """A watch-list that holds only the planted person, tagged as enrolment does it."""
     inputs = [
         (Kind.EMAIL, normalise.email(_email(keys))),
         *record_inputs(
@@ -89,6 +90,6 @@ def _planted(keys: Keys) -> Watchlist:
 
 
 def _watchlist_faults(watchlist: Watchlist) -> list[str]:
-    """Whether entries of the real watch-list, drawn evenly, are found in the sets that dumps are looked up in."""
-    lost = watchlist.count_unreachable(LOOKED_UP)
-    return [f"{lost} of the watch-list's entries are not found by their own tags"] if lost else []
+    """Sentences on entries of the real watch-list, drawn evenly, that a look-up of their own tags does not find."""
+    lost = watchlist.count_unreachable(LOOKED_UP_ENTRIES)
+    return [f"{lost} entries of the watch-list are not found by their own tags"] if lost else []
