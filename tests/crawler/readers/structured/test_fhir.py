@@ -138,7 +138,8 @@ def test_a_file_inside_a_resource_is_a_member() -> None:
     "text",
     [
         '{"resourceType":"Bundle","entry":{"resource":[1,{"resourceType":5}]}}',
-        '{"resourceType":"Patient","name":"x","telecom":[1,null,["y"]],"identifier":{"value":{"a":1}},"contact":[2],"address":"z"}',
+        '{"resourceType":"Patient","name":"x","telecom":[1,null,["y"]],"contact":[2],"address":"z"}',
+        '{"resourceType":"Patient","identifier":{"value":{"a":1}}}',
         '{"resourceType":"Patient","name":[{"family":{"a":1},"given":"x"}],"birthDate":5}',
         '{"resourceType":"Patient","contained":{"resourceType":"Patient"},"entry":5',
     ],

@@ -16,7 +16,7 @@ from tests.synth.people import HEADERS, Person, people
 Tables = list[tuple[list[str] | None, list[list[str]]]]
 PAIR = (["nom", "prenom"], [["A", "B"], ["C", "D"]])
 
-# text, its tables, the codes of its problems
+# a text, the tables that the reader outputs, and the codes of the problems that it reports
 CASES: dict[str, tuple[str, Tables, list[str]]] = {
     "an array": ('[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}]', [PAIR], []),
     "inside objects": (
@@ -30,7 +30,10 @@ CASES: dict[str, tuple[str, Tables, list[str]]] = {
         [],
     ),
     "phpMyAdmin": (
-        '[{"type":"header"},{"type":"table","name":"patients","data":[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}]}]',
+        (
+            '[{"type":"header"},{"type":"table","name":"patients",'
+            '"data":[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}]}]'
+        ),
         [(["type", "name"], [["header", ""], ["table", "patients"]]), PAIR],
         [],
     ),
@@ -68,7 +71,10 @@ CASES: dict[str, tuple[str, Tables, list[str]]] = {
     ),
     "records without anything between": ('{"nom":"A","prenom":"B"}{"nom":"C","prenom":"D"}', [PAIR], []),
     "MongoDB": (
-        '[{"_id":{"$oid":"5f"},"ddn":{"$date":{"$numberLong":"-86400000"}},"d":{"$date":"1970-01-02"}},{"n":{"$numberLong":"5"}}]',
+        (
+            '[{"_id":{"$oid":"5f"},"ddn":{"$date":{"$numberLong":"-86400000"}},"d":{"$date":"1970-01-02"}},'
+            '{"n":{"$numberLong":"5"}}]'
+        ),
         [(["_id", "ddn", "d", "n"], [["5f", "1969-12-31T00:00:00Z", "1970-01-02", ""], ["", "", "", "5"]])],
         [],
     ),
@@ -95,7 +101,11 @@ CASES: dict[str, tuple[str, Tables, list[str]]] = {
     "single quotes": ("[{'nom':'A','prenom':'B'},{'nom':'C','prenom':\"D\"}]", [PAIR], ["json"]),
     "keys without quotes": ('[{nom:"A",prenom:"B"},{nom:"C",prenom:"D"}]', [PAIR], ["json"]),
     "comments": ('[{"nom":"A","prenom":/* x */"B"},// y\n{"nom":"C","prenom":"D"}]', [PAIR], ["json"]),
-    "a quote too many": ('[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"E"}]', [(PAIR[0], [["A", "B"], ["C", 'D"E']])], ["json"]),
+    "a superfluous quote": (
+        '[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"E"}]',
+        [(PAIR[0], [["A", "B"], ["C", 'D"E']])],
+        ["json"],
+    ),
     "cut": ('[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D', [PAIR], ["json", "cut"]),
     "nothing": ("{}", [([""], [[""]])], []),
 }  # fmt: skip
@@ -123,13 +133,13 @@ NOT_JSON = (
 
 
 @pytest.mark.parametrize("text", NOT_JSON)
-def test_other_text_is_not_taken_for_json(text: str) -> None:
+def test_other_text_is_not_recognised_as_json(text: str) -> None:
     reader = choose(text.encode(), "")
     assert reader is not None
     assert reader.FORMAT not in ("json", LINES)
 
 
-def crowd() -> list[Person]:
+def persons() -> list[Person]:
     return people(5, 400)
 
 
@@ -147,8 +157,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_record_is_a_row_however_large_the_document_is_beside_the_memory(shape: str, indent: int | None) -> None:
-    rows = [record(person) for person in crowd()]
+def test_every_record_is_a_row_even_if_the_document_exceeds_the_memory_limit(shape: str, indent: int | None) -> None:
+    rows = [record(person) for person in persons()]
     data = json.dumps(SHAPES[shape](rows), indent=indent, ensure_ascii=False).encode()
     whole = read(data)
     for limits, cut in ((Limits(max_line=2000), 2**20), (Limits(max_line=900), 997)):
@@ -160,23 +170,23 @@ def test_every_record_is_a_row_however_large_the_document_is_beside_the_memory(s
         assert sorted(shown) == sorted(expected * 2)
 
 
-def test_a_broken_record_costs_itself() -> None:
-    parts = [json.dumps(record(person)) for person in crowd()]
+def test_a_broken_record_does_not_affect_the_others() -> None:
+    parts = [json.dumps(record(person)) for person in persons()]
     for number in range(20, 400, 40):
         parts[number] = parts[number].replace('":', "", 2) if number % 80 else parts[number][: -len(parts[number]) // 2]
     found = read(("[" + ",".join(parts) + "]").encode(), Limits(max_line=3000))
     assert "json" in found.all_problems
     mails = {cell for row in found.rows for cell in row if "@" in cell and len(cell) < 80}
     assert len(mails) >= 380
-    assert all(found.shows(person.email) for person in crowd() if person.email in "".join(parts))
+    assert all(found.shows(person.email) for person in persons() if person.email in "".join(parts))
 
 
-def test_a_byte_that_is_no_utf8_costs_nothing() -> None:
+def test_a_string_that_is_not_utf8_is_read_as_windows_1252() -> None:
     data = '[{"nom":"Léa"},{"nom":"Zoé"}]'.encode().replace("Zoé".encode(), "Zoé".encode("cp1252"))
     assert read(data).rows == [["Léa"], ["Zoé"]]
 
 
-def test_a_value_too_long_for_memory_is_text() -> None:
+def test_a_value_that_exceeds_the_memory_limit_is_output_as_text() -> None:
     long = "word " * 200_000
     data = json.dumps({"a": "x", "doc": long + 'canary@b.example \\ "', "b": [{"nom": "A"}]}).encode()
     found = read(data, Limits(max_line=5000))
@@ -188,12 +198,12 @@ def test_a_value_too_long_for_memory_is_text() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_changed_bytes_never_stop_the_reading(data: st.DataObject) -> None:
-    dice = random.Random(data.draw(st.integers(0, 9)))
+def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:
+    random_ = random.Random(data.draw(st.integers(0, 9)))
     shape = data.draw(st.sampled_from(sorted(SHAPES)))
-    whole = bytearray(json.dumps(SHAPES[shape]([record(person) for person in crowd()[:40]])).encode())
+    whole = bytearray(json.dumps(SHAPES[shape]([record(person) for person in persons()[:40]])).encode())
     for _ in range(data.draw(st.integers(1, 5))):
-        whole[dice.randrange(len(whole))] = data.draw(st.sampled_from(list(b'{}[]",:\\\x00\xff 1e')))
+        whole[random_.randrange(len(whole))] = data.draw(st.sampled_from(list(b'{}[]",:\\\x00\xff 1e')))
     del whole[data.draw(st.integers(1, len(whole))) :]
     found = read(bytes(whole), Limits(max_line=2000))
     assert "reader" not in found.all_problems

@@ -16,13 +16,13 @@ anything = st.recursive(
 
 
 @given(anything, st.sampled_from([None, 1]))
-def test_json_is_what_it_is(value: object, indent: int | None) -> None:
+def test_valid_json_is_parsed_exactly(value: object, indent: int | None) -> None:
     assert parse_json(json.dumps(value, indent=indent).encode()) == (value, Validity.VALID)
     assert parse_json(json.dumps(value, indent=indent, ensure_ascii=False).encode()) == (value, Validity.VALID)
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=12) | st.lists(st.text(max_size=5), max_size=3)))
-def test_what_python_prints_is_understood(value: dict[str, object]) -> None:
+def test_a_trailing_comma_is_accepted(value: dict[str, object]) -> None:
     found, trust = parse_json(json.dumps(value).removesuffix("}").encode() + b",}" if value else b"{,}")
     assert (found, trust) == (value, Validity.NONSTANDARD)
 
@@ -31,14 +31,15 @@ def test_what_python_prints_is_understood(value: dict[str, object]) -> None:
     ("text", "value"),
     [
         ("{'a':'l\\'x', b: 0612}", {"a": "l'x", "b": "0612"}),
-        ('{"_id":ObjectId("5f"),"d":new Date("2020-01-01"),"n":NumberLong(5)}', {"_id": "5f", "d": "2020-01-01", "n": "5"}),
+        ('{"_id":ObjectId("5f"),"d":new Date("2020-01-01")}', {"_id": "5f", "d": "2020-01-01"}),
+        ('{"n":NumberLong(5)}', {"n": "5"}),
         ('{"a":True,"b":None,"c":undefined}', {"a": True, "b": None, "c": None}),
         ('// x\n{"a":/* y */1 # z\n}', {"a": "1"}),
         ('{"a":"x\ny"}', {"a": "x\ny"}),
         ('{"a":"\\ud83d\\ude00",}', {"a": "😀"}),
     ],
 )  # fmt: skip
-def test_looser_spellings_are_understood(text: str, value: object) -> None:
+def test_nonstandard_spellings_are_parsed_by_their_meaning(text: str, value: object) -> None:
     assert parse_json(text.encode()) == (value, Validity.NONSTANDARD)
 
 
@@ -52,10 +53,10 @@ def test_looser_spellings_are_understood(text: str, value: object) -> None:
         ("[Section]", ["Section"]),
     ],
 )
-def test_of_damaged_text_what_can_be_understood_is(text: str, value: object) -> None:
+def test_the_readable_parts_of_damaged_text_are_parsed(text: str, value: object) -> None:
     assert parse_json(text.encode()) == (value, Validity.DAMAGED)
 
 
 @given(st.text("{}[]\",:\\/*ab1 \n'", max_size=60))
-def test_no_text_makes_it_fail(text: str) -> None:
+def test_no_text_makes_the_parser_fail(text: str) -> None:
     parse_json(text.encode())
