@@ -7,11 +7,11 @@ import socket
 from collections import deque
 from typing import TypeVar
 
-from crawler.process.control_frames import EndFrame, Job, Lost, Part, Question
+from crawler.process.control_frames import EndFrame, Job, Lost, Question, WireValue
 from crawler.process.frames import pack, receive, receive_async, send
 from data.errors import LeaseLost, WireError
 
-A = TypeVar("A", bound=Part)
+A = TypeVar("A", bound=WireValue)
 
 
 class Control:

@@ -39,20 +39,20 @@ from crawler.process.control_frames import (
     ListedFrame,
     ListedPost,
     PageProblem,
-    Part,
     PostReference,
     PreviewFrame,
     Question,
     RowsFrame,
     SourceChangedFrame,
     WalkedFrame,
+    WireValue,
 )
 from crawler.transport.errors import Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
 from data.sources.definition import Definition, origins, start_url
 
-A = TypeVar("A", bound=Part)
+A = TypeVar("A", bound=WireValue)
 # Priorities of requests. The walk comes first: posts that it finds are due from then on, whatever happens to this
 # process.
 WALK, DUE, POST = 20, 10, 0

@@ -58,18 +58,18 @@ def _finding(value: object) -> Finding:
 Base64 = Annotated[bytes, PlainValidator(_decoded), PlainSerializer(lambda data: base64.b64encode(data).decode())]
 Hex = Annotated[bytes, PlainValidator(_hex_decoded), PlainSerializer(bytes.hex)]
 FindingJson = Annotated[Finding, PlainValidator(_finding), PlainSerializer(Finding.to_json)]
-# a definition has its own JSON form, with the names of its attributes
+# A definition has its own JSON form, with the names of its attributes.
 DefinitionJson = Annotated[Definition, PlainSerializer(lambda definition: definition.model_dump(mode="json"))]
-# what a column of the database can hold: a larger number is refused here and not in the middle of a transaction
+# The range of a database column: a number outside it is refused here, not in the middle of a transaction.
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 HostPorts = Annotated[frozenset[tuple[str, int]], PlainSerializer(sorted)]
-# wire keys that are older than the names of the attributes
+# These keys on the wire differ from the names of the attributes.
 FIELDS = Field(validation_alias="traits", serialization_alias="traits")
 PAGE_FIELDS = Field(validation_alias="page", serialization_alias="page")
 
 
-class Part(BaseModel):
-    """A value that is sent on the control socket, alone or inside another one."""
+class WireValue(BaseModel):
+    """Base of all values that are sent on the control socket, as a frame of their own or inside another value."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -77,7 +77,7 @@ class Part(BaseModel):
         extra="forbid",
         validate_by_name=True,
         validate_by_alias=True,
-        # what a crawl process sends may hold content of a site, which no message may quote
+        # A frame of a crawl process may hold content of a site, which no message may quote.
         hide_input_in_errors=True,
     )
 
@@ -91,12 +91,12 @@ class Part(BaseModel):
         try:
             return cls.model_validate_json(payload)
         except ValidationError as error:
-            # the error itself holds what was sent
+            # The original exception holds the frame: it is not chained.
             raise _malformed(cls.__name__, error) from None
 
 
 def _malformed(what: str, error: ValidationError) -> WireError:
-    """Names the fields that are wrong, as far as they are ours; never their values."""
+    """An error that names the wrong fields, as far as they are ours, and never their values."""
     wrong = [each for each in error.errors(include_input=False, include_url=False) if each["type"] != "extra_forbidden"]
     names = sorted({".".join(map(str, each["loc"])) or "the frame itself" for each in wrong})
     return WireError(
@@ -108,11 +108,13 @@ def _malformed(what: str, error: ValidationError) -> WireError:
 # --- from the runner, first: the job ---------------------------------------------------------------------------------
 
 
-class IncidentRules(Part):
+class IncidentRules(WireValue):
     """The rules of the incident that a source belongs to, as `crawler.pages.incident_rules` compiles them.
 
     Attributes:
-        words: looked for in folded text. expressions: Python regular expressions. files: name -> text of YARA rules.
+        words: searched for in folded text.
+        expressions: Python regular expressions.
+        files: name -> text of YARA rules.
     """
 
     words: tuple[str, ...]
@@ -120,14 +122,14 @@ class IncidentRules(Part):
     files: Mapping[str, str]
 
 
-class JobLimits(Part):
+class JobLimits(WireValue):
     """What a crawl process may use: bytes of memory, and seconds of time until its end (`wall`)."""
 
     memory: Int64
     wall: float
 
 
-class Job(Part):
+class Job(WireValue):
     """What one crawl is to do.
 
     Attributes:
@@ -139,7 +141,7 @@ class Job(Part):
         closed: the home folder; the process gives up all access to it.
         mode: `crawl`, or `check` to read one page of the listing and store nothing.
         network: `open`; or, for a crawl over Tor, whose process gives up the network, `refused`, or `required` if the
-            crawl must fail where the network cannot be given up.
+            crawl must fail if the network cannot be given up.
         due: posts of earlier crawls that are not examined yet, each sealed by `crawler.pages.post_identity.seal_due`.
         settled: number of posts of the source that were seen by an earlier walk that ended.
         follow: other source -> the (host, port) pairs that it declares; links are handed to these sources.
@@ -163,19 +165,19 @@ class Job(Part):
 # --- answers of the runner -------------------------------------------------------------------------------------------
 
 
-class Done(Part):
+class Done(WireValue):
     """The runner has stored what the question reported."""
 
     ok: Literal[True]
 
 
-class Lost(Part):
+class Lost(WireValue):
     """The runner no longer holds the lease of the crawl: the crawl process must stop. Possible for any question."""
 
     lost: Literal[True]
 
 
-class ListedAnswer(Part):
+class ListedAnswer(WireValue):
     """What the crawl is to do with the posts of one page of the listing.
 
     Attributes:
@@ -191,7 +193,7 @@ class ListedAnswer(Part):
     revisit: tuple[str, ...]
 
 
-class PreviewAnswer(Part):
+class PreviewAnswer(WireValue):
     """The id of the event that the runner made of a preview."""
 
     event: str
@@ -200,13 +202,13 @@ class PreviewAnswer(Part):
 Answer = Done | Lost | ListedAnswer | PreviewAnswer
 DONE, LOST = Done(ok=True), Lost(lost=True)
 NO_RULES = IncidentRules(words=(), expressions=(), files={})
-A = TypeVar("A", bound=Part)
+A = TypeVar("A", bound=WireValue)
 
 
 # --- questions of the crawl process ----------------------------------------------------------------------------------
 
 
-class Question(Part, Generic[A]):
+class Question(WireValue, Generic[A]):
     """One question of the crawl process; `A` is the class of the answer."""
 
     @abstractmethod
@@ -232,7 +234,7 @@ def _read_either(kind: type[A], payload: bytes) -> A | Lost:
             raise error from None
 
 
-class ListedPost(Part):
+class ListedPost(WireValue):
     """A post as one row of a listing shows it.
 
     Attributes:
@@ -269,7 +271,7 @@ class WalkedFrame(_Report):
     gap: bool
 
 
-class AnnouncedTime(Part):
+class AnnouncedTime(WireValue):
     """A time that a post announces; attributes as of `crawler.pages.deadlines.Deadline`."""
 
     at: Int64 | None
@@ -284,15 +286,15 @@ class AnnouncedTime(Part):
         return self
 
 
-class Announcements(Part):
+class Announcements(WireValue):
     """What the text of a post announces: names of the incident's rules that match it, and times to come."""
 
     rules: tuple[str, ...]
     deadlines: tuple[AnnouncedTime, ...]
 
 
-class PostFacts(Part):
-    """What is stored of a post beside its fields.
+class PostFacts(WireValue):
+    """Further facts about a post that are stored with it.
 
     Attributes:
         left: code -> number of parts that were not read and are not requested again.
@@ -301,7 +303,7 @@ class PostFacts(Part):
     left: Mapping[str, Int64]
 
 
-class CommittedPost(Part):
+class CommittedPost(WireValue):
     """A post whose parts were read.
 
     Attributes:
@@ -320,7 +322,7 @@ class CommittedPost(Part):
     facts: PostFacts
 
 
-class LinkedPost(Part):
+class LinkedPost(WireValue):
     """A post of another source (`source`), to which a link leads; the other attributes are as in `ListedPost`."""
 
     source: str
@@ -330,7 +332,7 @@ class LinkedPost(Part):
     due: Base64 = Field(repr=False)
 
 
-class Failure(Part):
+class Failure(WireValue):
     """Why a post stays due: a code of `crawler.transport.errors.Trouble`, and one sentence."""
 
     code: str
@@ -357,11 +359,11 @@ class CommitFrame(_Report):
     @model_validator(mode="after")
     def _previews_are_of_findings(self) -> Self:
         if not all(0 <= number < len(self.findings) for number in self.previews):
-            raise ValueError("a preview of a finding that is not there")
+            raise ValueError("a preview belongs to a finding that does not exist")
         return self
 
 
-class PostReference(Part):
+class PostReference(WireValue):
     """Which post a preview belongs to: keyed id and version, masked address."""
 
     id: str
@@ -369,7 +371,7 @@ class PostReference(Part):
     address: str
 
 
-class FileListPreview(Part):
+class FileListPreview(WireValue):
     """The files of a body, known before the body is downloaded; see `crawler.preview.file_list`.
 
     Attributes:
@@ -399,7 +401,7 @@ class PreviewFrame(Question[PreviewAnswer]):
         return _read_either(PreviewAnswer, payload)
 
 
-class PageProblem(Part):
+class PageProblem(WireValue):
     """What is wrong with a page of a source: one sentence, and which page (from 1; 0 if it is about none)."""
 
     message: str = Field(validation_alias="said", serialization_alias="said")

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from typing import Protocol, Self
 
-from crawler.process.control_frames import AnyQuestion, CommitFrame, Part, read_question
+from crawler.process.control_frames import AnyQuestion, CommitFrame, WireValue, read_question
 from crawler.process.frames import pack, receive_async
 from data.errors import WireError
 
@@ -125,7 +125,7 @@ class CrawlProcess:
                 sock.close()
         return cls(process, reader, writer)
 
-    async def send(self, value: Part) -> None:
+    async def send(self, value: WireValue) -> None:
         """Send one frame: the job, or an answer."""
         self._writer.write(pack(b"J", value.to_json()))
         await self._writer.drain()

@@ -78,7 +78,7 @@ ANSWERS = [
 ]
 
 
-def changed(frame: frames.Part, /, **fields: object) -> bytes:
+def changed(frame: frames.WireValue, /, **fields: object) -> bytes:
     return json.dumps(json.loads(frame.to_json()) | fields).encode()
 
 
@@ -149,7 +149,7 @@ def test_a_job_with_a_missing_field_is_refused(name):
         (QUESTIONS[1], {"rows": True}),
         (QUESTIONS[2], {"findings": [{}]}),
         (QUESTIONS[2], {"findings": [SECRET]}),
-        (QUESTIONS[2], {"early": {"1": "the event of a finding that is not there"}}),
+        (QUESTIONS[2], {"early": {"1": "the event of a finding that does not exist"}}),
         (QUESTIONS[2], {"links": [{"source": "pastes"}]}),
         (QUESTIONS[4], {"kind": "further_release"}),
         (QUESTIONS[6], {"state": "perhaps"}),
