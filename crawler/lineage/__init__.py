@@ -1,1 +1,1 @@
-"""Is it new? Counts the people of a sample whom known releases hold, allows for chance and typing errors, decides."""
+"""Is it new? Compares a sample with all known releases, allows for chance and typing errors, and gives a verdict."""

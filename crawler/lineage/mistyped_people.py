@@ -1,6 +1,6 @@
 """How many of a sample's unmatched people are known people with typing errors, and how many may be (pure).
 
-Two sources tell it: the errors that known people show (`crawler.lineage.field_errors`), and the look-up of unmatched
+There are two sources: the errors that known people show (`crawler.lineage.field_errors`), and the look-up of unmatched
 people with one error undone (`crawler.lineage.typo_search`). Verdicts are decided by `crawler.lineage.lineage`.
 """
 

@@ -70,6 +70,40 @@ class SearchResult:
         return max(0.0, self.found / self.tried - chance) if self.tried else 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _SearchedPeople:
+    """The people of one search, n of them.
+
+    Attributes:
+        fields: normal forms by role, n each, without a change.
+        present: shape (n,), the keys of each person, as bits.
+        seen: shape (n,), those that are known without a change, as bits.
+        found: shape (n,), who is known, or better known, with one error undone; filled by the search.
+    """
+
+    fields: Mapping[str, Packed]
+    present: I64
+    seen: I64
+    found: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Repair:
+    """One field in which errors are undone, and the key through which that is done, for m of the people.
+
+    Attributes:
+        role: of the field.
+        kind: of the key.
+        rows: shape (m,), the numbers of the people.
+        column: m items, the field without a change.
+    """
+
+    role: str
+    kind: Kind
+    rows: I64
+    column: Packed
+
+
 WeakSearchCounts = Mapping[tuple[int, int], tuple[int, int]]
 """Counts of weakly known people by the keys they have and the keys that are known, both as bits.
 
@@ -107,12 +141,12 @@ class TypoSearch:
             return SearchResult()
         forms = held.forms()
         everybody = np.arange(count)
-        found, _, _ = self._undo_one_error(forms, everybody, everybody, comparable)
+        found = self._undo_one_error(forms, everybody, everybody, comparable).found
         # the controls take all other fields from another person: whatever is known then is chance
         turns = min(count - 1, _CONTROL_TURNS, max(1, _CONTROL_PEOPLE // count))
         own = np.tile(everybody[:_CONTROL_PEOPLE], turns)
         others = (own + np.repeat(np.arange(1, turns + 1), min(count, _CONTROL_PEOPLE))) % count
-        by_chance = self._undo_one_error(forms, own, others, comparable)[0] if turns else np.zeros(0, bool)
+        by_chance = self._undo_one_error(forms, own, others, comparable).found if turns else np.zeros(0, bool)
         return SearchResult(count, int(found.sum()), len(own), int(by_chance.sum()))
 
     def search_weakly_known(self, comparable: int) -> WeakSearchCounts:
@@ -125,33 +159,28 @@ class TypoSearch:
         if not len(held):
             return {}
         everybody = np.arange(len(held))
-        found, present, seen = self._undo_one_error(held.forms(), everybody, everybody, comparable)
+        searched = self._undo_one_error(held.forms(), everybody, everybody, comparable)
         counts: dict[tuple[int, int], tuple[int, int]] = {}
-        for is_found, *pattern in zip(found.tolist(), present.tolist(), seen.tolist(), strict=True):
-            tried, better = counts.get((pattern[0], pattern[1]), (0, 0))
-            counts[pattern[0], pattern[1]] = tried + 1, better + is_found
+        patterns = zip(searched.present.tolist(), searched.seen.tolist(), strict=True)
+        for is_found, pattern in zip(searched.found.tolist(), patterns, strict=True):
+            tried, better = counts.get(pattern, (0, 0))
+            counts[pattern] = tried + 1, better + is_found
         return counts
 
-    def _undo_one_error(
-        self, forms: Mapping[str, Packed], own: I64, others: I64, comparable: int
-    ) -> tuple[Bools, I64, I64]:
-        """Who is known, or better known, with one error undone in a field.
+    def _undo_one_error(self, forms: Mapping[str, Packed], own: I64, others: I64, comparable: int) -> _SearchedPeople:
+        """Search for people who are known, or better known, with one error undone in a field.
 
         Args:
             forms: normal forms by role.
             own: shape (n,), the person whose field is changed.
-            others: shape (n,), the person whose other fields stand beside it; mostly the same person.
+            others: shape (n,), the person from whom the other fields are taken; mostly the same person.
             comparable: kinds of key that the releases have, as bits.
-
-        Returns:
-            Who was found, and the keys that each person has and that are known without a change, as bits; shape (n,)
-            each.
         """
         fields = {role: column.take(others) for role, column in forms.items()}
         present, seen = self._look_up(fields)
         present &= comparable
         seen &= comparable
-        found = np.zeros(len(own), bool)
+        people = _SearchedPeople(fields, present, seen, np.zeros(len(own), bool))
         has_key = np.array([present >> at & 1 for at in range(len(RECORD_KINDS))], bool)
         unseen = has_key & ~np.array([seen >> at & 1 for at in range(len(RECORD_KINDS))], bool)
         nameless = ~has_key[0]
@@ -166,30 +195,25 @@ class TypoSearch:
                     if not len(rows):
                         continue
                     column = forms[role].take(own[rows])
-                    for base in (column, _with_day_and_month_swapped(column)) if role == "dob" else (column,):
-                        self._try_variants(base, column, role, kind, rows, fields, (present, seen), found)
-        return found, present, seen
+                    repair = _Repair(role, kind, rows, column)
+                    self._try_variants(people, repair, column)
+                    if role == "dob":
+                        self._try_variants(people, repair, _with_day_and_month_swapped(column))
+        return people
 
-    def _try_variants(
-        self, base: Packed, column: Packed, role: str, kind: Kind, rows: I64, fields: Mapping[str, Packed],
-        before: tuple[I64, I64], found: Bools,
-    ) -> None:  # fmt: skip
-        """Look up one kind of key with every single error undone in one field, and mark in `found` who is found.
+    def _try_variants(self, searched: _SearchedPeople, repair: _Repair, base: Packed) -> None:
+        """Look up one kind of key with every single error undone in one field, and mark the people who are found.
 
-        All keys are looked up of the people for whom this key is known.
+        If the key is known for a person, all other keys of the person are looked up as well.
 
         Args:
-            base: the field in the reading that is varied, for each of `rows`.
-            column: the field as it stands.
-            role: of the field.
-            kind: of the key that is looked up.
-            rows: numbers of the people.
-            fields: all fields of all people, by role.
-            before: the keys that everybody has, and those known without a change, as bits.
-            found: shape of the people; changed in place.
+            searched: all people; `found` is changed in place.
+            repair: the field and the key.
+            base: the reading of the field that is varied, for each of the rows of `repair`.
         """
         from crawler.lineage.typo_kernels import single_error_variants
 
+        role, kind, rows, fields = repair.role, repair.kind, repair.rows, searched.fields
         lengths_vary = role in {"first", "surname", "email"}
         blob, offsets, owners = single_error_variants(
             base.blob, base.offsets, _alphabet(role), lengths_vary, _MAX_LENGTH
@@ -200,16 +224,16 @@ class TypoSearch:
         hits = np.flatnonzero(self.holds(kind, tags) & (tags != 0))
         # A variant equal to the original undoes nothing: beside another person's fields it would count namesakes as
         # chance.
-        unchanged = self._key_tags(kind, role, column, fields, rows)
-        hits = hits[(tags[hits] != unchanged[owners[hits]]) & ~found[whose[hits]]]
+        unchanged = self._key_tags(kind, role, repair.column, fields, rows)
+        hits = hits[(tags[hits] != unchanged[owners[hits]]) & ~searched.found[whose[hits]]]
         if not len(hits):
             return
         people = whose[hits]
         repaired = {part: held.take(people) for part, held in fields.items()} | {role: varied.take(hits)}
         _, now = self._look_up(repaired)
-        present, seen = before[0][people], before[1][people]
+        present, seen = searched.present[people], searched.seen[people]
         for person, *bits in zip(people.tolist(), present.tolist(), seen.tolist(), now.tolist(), strict=True):
-            found[person] |= _is_better_known(*bits)
+            searched.found[person] |= _is_better_known(*bits)
 
     def _key_tags(self, kind: Kind, role: str, column: Packed, fields: Mapping[str, Packed], rows: I64) -> U64:
         """The tags of one kind of key for `rows`, with the field `role` taken from `column`."""

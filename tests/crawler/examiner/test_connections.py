@@ -23,8 +23,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: the examiner forks no worker"),
 ]
-CROWD = people(5, 30)
-PASTE = to_csv(CROWD)
+PEOPLE = people(5, 30)
+PASTE = to_csv(PEOPLE)
 
 
 def children(pid: int) -> list[int]:
@@ -85,7 +85,7 @@ def examiner(home) -> Iterator[ExaminerProcess]:
 
 
 @contextmanager
-def crowded(examiner: ExaminerProcess) -> Iterator[tuple[ExaminerClient, ExaminerClient, int]]:
+def contended(examiner: ExaminerProcess) -> Iterator[tuple[ExaminerClient, ExaminerClient, int]]:
     """Two connections with small samples, of which one got a worker: that one, the other one, the worker."""
     with closing(ExaminerClient(examiner.attach())) as one, closing(ExaminerClient(examiner.attach())) as two:
         before = ask(one)
@@ -133,7 +133,7 @@ def answers_first(one: ExaminerClient, two: ExaminerClient, stopped: int) -> boo
 
 def test_the_next_sample_is_matched_with_new_sets_and_the_worker_ends(home, examiner, tmp_path):
     people_csv = tmp_path / "planted.csv"
-    with crowded(examiner) as (moved, other, worker):
+    with contended(examiner) as (moved, other, worker):
         must(home.path, "canary", "generate", "--client", "practice", "--count", "5", "--out", people_csv)
         examiner.reload()
         for client in (moved, other):
@@ -144,28 +144,28 @@ def test_the_next_sample_is_matched_with_new_sets_and_the_worker_ends(home, exam
 
 def test_records_that_a_worker_collected_for_a_release_are_written_once(home, examiner):
     with closing(ExaminerClient(examiner.attach())) as before:
-        ask(before, to_csv(CROWD[:10]), release="part-1")
-    with crowded(examiner) as (moved, other, worker):
-        for client, crowd in ((moved, CROWD[10:20]), (other, CROWD[20:])):
-            ask(client, to_csv(crowd), release="part-1")
+        ask(before, to_csv(PEOPLE[:10]), release="part-1")
+    with contended(examiner) as (moved, other, worker):
+        for client, group in ((moved, PEOPLE[10:20]), (other, PEOPLE[20:])):
+            ask(client, to_csv(group), release="part-1")
         assert workers(examiner) == [worker]
         manifest = examiner.finish_release("part-1", {"name": "part 1"})
-        assert manifest["records"] == len(CROWD)
+        assert manifest["records"] == len(PEOPLE)
         assert {ask(client).lineage.verdict for client in (moved, other)} == {"re-post"}
 
 
 def test_a_large_sample_is_examined_completely_and_ends_the_worker(examiner):
     many = to_csv(people(6, 12_000))
     assert len(many) > 2**20
-    with crowded(examiner) as (moved, _, worker):
+    with contended(examiner) as (moved, _, worker):
         finding = ask(moved, many)
         assert (finding.rows, finding.complete, finding.bytes) == (12_000, True, len(many))
         until(lambda: worker not in workers(examiner))
-        assert ask(moved).rows == len(CROWD)
+        assert ask(moved).rows == len(PEOPLE)
 
 
 def test_a_worker_that_is_killed_ends_only_its_own_connection(examiner):
-    with crowded(examiner) as (moved, other, worker):
+    with contended(examiner) as (moved, other, worker):
         os.kill(worker, signal.SIGSTOP)
         failed: list[ExaminerDied] = []
 
@@ -179,15 +179,15 @@ def test_a_worker_that_is_killed_ends_only_its_own_connection(examiner):
         os.kill(worker, signal.SIGKILL)
         asking.join()
         assert failed
-        assert ask(other).rows == len(CROWD)
+        assert ask(other).rows == len(PEOPLE)
         assert examiner.alive
         with closing(ExaminerClient(examiner.attach())) as again:
-            assert ask(again).rows == len(CROWD)
+            assert ask(again).rows == len(PEOPLE)
 
 
 def test_a_worker_holds_no_reader_of_another_connection(examiner):
     (sandbox,) = children(examiner.process.pid)
-    with crowded(examiner) as (_, other, worker):
+    with contended(examiner) as (_, other, worker):
         held = len(descendants(sandbox))
         other.close()
         until(lambda: len(descendants(sandbox)) < held)
@@ -195,7 +195,7 @@ def test_a_worker_holds_no_reader_of_another_connection(examiner):
 
 
 def test_workers_end_with_their_examiner(home):
-    with ExaminerProcess.start(home) as examiner, crowded(examiner) as (_, _, worker):
+    with ExaminerProcess.start(home) as examiner, contended(examiner) as (_, _, worker):
         examiner.process.kill()
         examiner.process.wait()
         until(lambda: not Path(f"/proc/{worker}").exists())

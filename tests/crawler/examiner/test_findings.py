@@ -24,13 +24,13 @@ from data.hashing.tags import Kind, probe_tag
 from tests.synth.case import KEYS, enrol
 from tests.synth.people import people
 
-CROWD = people(21, MAX_EXCERPTS + 10)
+PEOPLE = people(21, MAX_EXCERPTS + 10)
 
 
 @pytest.fixture(scope="module")
 def watchlist(tmp_path_factory) -> Watchlist:
     folder = tmp_path_factory.mktemp("case")
-    enrol(folder, CROWD)
+    enrol(folder, PEOPLE)
     return Watchlist.open(folder / "watchlist", case=KEYS.case)
 
 
@@ -40,19 +40,19 @@ def opened(watchlist: Watchlist, name: str = "a.csv", size: int = 9) -> SampleMe
 
 
 def candidates() -> list[Candidate]:
-    values = [person.email.lower().encode() for person in CROWD]
+    values = [person.email.lower().encode() for person in PEOPLE]
     return [Candidate(Kind.EMAIL, probe_tag(KEYS.probe, Kind.EMAIL, value), value, 0) for value in values]
 
 
 def test_a_hit_counts_for_all_members_that_contain_it_and_only_the_first_hits_are_kept_as_evidence(watchlist):
     hits, inner, outer = HitConfirmer(watchlist, KEYS), opened(watchlist), opened(watchlist)
     hits.confirm_candidates(candidates(), [inner, outer])
-    assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(CROWD)] * 2
+    assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(PEOPLE)] * 2
     assert len(hits.excerpts) == MAX_EXCERPTS
     assert {each["kind"] for each in hits.excerpts} == {"email"}
     unknown = b"nobody@nowhere.example"
     hits.confirm_candidates([Candidate(Kind.EMAIL, 1, unknown, 0)], [inner])
-    assert inner.collector.hits()[0].canaries == len(CROWD)
+    assert inner.collector.hits()[0].canaries == len(PEOPLE)
 
 
 def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_the_evidence(watchlist):

@@ -17,9 +17,9 @@ from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row
 
 KEY = bytes(range(16))
-CROWD = people(11, 60)
+PEOPLE = people(11, 60)
 ALL = ("surname", "first", "dob", "nir", "email", "phone", "iban", "rpps", "note")
-ROWS = [row(person, ALL) for person in CROWD]
+ROWS = [row(person, ALL) for person in PEOPLE]
 ROLES = ["surname", "first", "dob", "nir", "email", "phone", "iban", "professional", "note"]
 
 
@@ -39,13 +39,13 @@ def test_roles_of_columns_without_header_are_decided_by_their_values():
 
 def test_a_wrong_header_does_not_hide_a_value():
     header = ["nom", "prenom", "nir", "telephone", "date_naissance", "email"]
-    rows = [row(person, ("surname", "first", "dob", "nir", "email", "phone")) for person in CROWD]
+    rows = [row(person, ("surname", "first", "dob", "nir", "email", "phone")) for person in PEOPLE]
     assert roles(plan_columns_of_rows(header, rows)) == ["surname", "first", "dob", "nir", "email", "phone"]
 
 
 def test_names_beside_the_wrong_headers_are_found_by_their_values():
     names = ("surname", "first", "dob", "nir", "email", "phone")
-    rows = [row(person, names) for person in CROWD]
+    rows = [row(person, names) for person in PEOPLE]
     words = [HEADERS["fr"][name] for name in names]
     assert roles(plan_columns_of_rows([*words[1:], words[0]], rows)) == list(names)
     # uncommon names are not recognised by their values, so that the header decides
@@ -55,7 +55,7 @@ def test_names_beside_the_wrong_headers_are_found_by_their_values():
 
 
 def test_a_single_column_of_words_is_the_surname_wherever_it_is():
-    rows = [row(person, ("surname", "dob", "email", "phone", "first")) for person in CROWD]
+    rows = [row(person, ("surname", "dob", "email", "phone", "first")) for person in PEOPLE]
     assert roles(plan_columns_of_rows(None, rows)) == ["surname", "dob", "email", "phone", "first"]
 
 
@@ -75,14 +75,14 @@ def test_rows_without_record_keys_but_with_sentences_are_prose(cells, expected):
 
 
 def test_the_birth_date_is_distinguished_from_other_dates():
-    rows = [[*row(person, ("surname", "first", "dob")), "03/11/2026"] for person in CROWD]
+    rows = [[*row(person, ("surname", "first", "dob")), "03/11/2026"] for person in PEOPLE]
     assert roles(plan_columns_of_rows(["nom", "prenom", "date_naissance", "date_visite"], rows))[2:] == ["dob", ""]
     assert roles(plan_columns_of_rows(None, rows))[2:] == ["dob", ""]
 
 
 def test_a_header_is_distinguished_from_a_row():
     assert looks_like_header(["nom", "prenom", "ddn"], ROWS)
-    assert looks_like_header(["x1", "x2", "x3", "x4", "x5", "x6"], [row(person) for person in CROWD])
+    assert looks_like_header(["x1", "x2", "x3", "x4", "x5", "x6"], [row(person) for person in PEOPLE])
     assert not looks_like_header(ROWS[0], ROWS[1:])
     assert not looks_like_header(["", ""], ROWS)
 

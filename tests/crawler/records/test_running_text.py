@@ -119,14 +119,14 @@ def test_the_name_of_a_person_may_be_in_the_name_of_the_file_alone() -> None:
 
 @pytest.mark.parametrize("cut", [700, 4096, 2**18])
 def test_all_people_of_a_long_text_are_found_however_it_is_cut(cut: int) -> None:
-    crowd = people(7, 300)
+    group = people(7, 300)
     text = "\n".join(
         f"{person.surname.upper()} {person.first}, né le {person.dob:%d/%m/%Y}, tél. {person.phone}, {person.email}"
-        for person in crowd
+        for person in group
     )
     found = found_in(text, cut=cut)
     assert [person.readings[0][2:] for person in found] == [
-        (f"{person.dob:%d/%m/%Y}", "", person.email, person.phone) for person in crowd
+        (f"{person.dob:%d/%m/%Y}", "", person.email, person.phone) for person in group
     ]
     assert all(person.certain for person in found)
 

@@ -11,8 +11,8 @@ from tests.synth.archives import tar
 from tests.synth.case import enrol, examine, examining
 from tests.synth.people import NOTES, Person, people
 
-CROWD = people(11, 60)
-CANARIES, RELEASED, UNKNOWN = CROWD[:10], CROWD[10:40], CROWD[40:]
+PEOPLE = people(11, 60)
+CANARIES, RELEASED, UNKNOWN = PEOPLE[:10], PEOPLE[10:40], PEOPLE[40:]
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def test_canaries_in_prose_hit_by_their_record_keys_and_count_as_records(examine
 
 
 def test_known_and_new_people_of_a_text_are_counted_once_each(examiner):
-    crowd = RELEASED[:7] + UNKNOWN[:5]
-    finding = examine(examiner, "\n\n".join([*map(prose, crowd), *map(prose, crowd[:3])]).encode())
-    assert finding.records == len(crowd)
+    group = RELEASED[:7] + UNKNOWN[:5]
+    finding = examine(examiner, "\n\n".join([*map(prose, group), *map(prose, group[:3])]).encode())
+    assert finding.records == len(group)
     assert finding.lineage is not None
     assert (finding.lineage.records, finding.lineage.known, finding.lineage.new) == (12, 7, 5)
     assert finding.lineage.verdict == "overlap"
@@ -65,10 +65,10 @@ def test_a_release_rewritten_as_prose_is_not_new(examiner):
 
 
 def test_files_with_one_person_each_give_one_record_each(examiner):
-    crowd = RELEASED[:12] + UNKNOWN[:8]
-    archive = tar([(f"dossiers/{at}.txt", letter(person).encode()) for at, person in enumerate(crowd)])
+    group = RELEASED[:12] + UNKNOWN[:8]
+    archive = tar([(f"dossiers/{at}.txt", letter(person).encode()) for at, person in enumerate(group)])
     finding = examine(examiner, archive)
-    assert [member.records for member in finding.members] == [1] * len(crowd)
+    assert [member.records for member in finding.members] == [1] * len(group)
     assert finding.lineage is not None
     assert (finding.records, finding.lineage.records, finding.lineage.known) == (20, 20, 12)
 
