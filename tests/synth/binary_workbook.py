@@ -1,4 +1,4 @@
-"""Binary workbooks (xlsb) put together by hand."""
+"""Builds binary workbooks (xlsb) record by record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
 def record(kind: int, body: bytes = b"") -> bytes:
-    """A record with its kind and size in as few bytes as they need."""
+    """A record; its type and its size take as few bytes as possible."""
     head = bytes([kind]) if kind < 0x80 else bytes([kind & 0x7F | 0x80, kind >> 7])
     size = len(body)
     while size > 0x7F:
@@ -20,13 +20,13 @@ def record(kind: int, body: bytes = b"") -> bytes:
 
 
 def text(value: str) -> bytes:
-    """A string with its length in letters."""
+    """A string, preceded by its length in characters."""
     data = value.encode("utf-16-le")
     return struct.pack("<I", len(data) // 2) + data
 
 
 def cell(kind: int, column: int, value: bytes, style: int = 0) -> bytes:
-    """A cell of the open row."""
+    """A cell of the row that precedes it."""
     return record(kind, struct.pack("<II", column, style) + value)
 
 
@@ -36,13 +36,13 @@ def row(number: int, *cells: bytes) -> bytes:
 
 
 def sheet(*rows: bytes) -> bytes:
-    """A sheet of these rows."""
+    """The part of a sheet with these rows."""
     size = record(148, struct.pack("<IIII", 0, max(0, len(rows) - 1), 0, 9))
     return record(129) + size + record(145) + b"".join(rows) + record(146) + record(130)
 
 
 def parts(sheet_: bytes, strings: list[str]) -> dict[str, bytes]:
-    """The parts of a workbook of one sheet; style 1 is a date."""
+    """The parts of a workbook with one sheet; style 1 is a date."""
 
     def related(*targets: tuple[str, str]) -> bytes:
         lines = (
@@ -56,7 +56,7 @@ def parts(sheet_: bytes, strings: list[str]) -> dict[str, bytes]:
     book = record(131) + record(153, struct.pack("<III", 0, 0, 0)) + record(143)
     book += record(156, struct.pack("<II", 0, 1) + text("rId1") + text("Feuil1")) + record(144) + record(132)
     shared = b"".join(record(19, b"\0" + text(value)) for value in strings)
-    forms = b"".join(record(47, struct.pack("<HH", 0xFFFF, form) + bytes(12)) for form in (0, 14))
+    formats = b"".join(record(47, struct.pack("<HH", 0xFFFF, each) + bytes(12)) for each in (0, 14))
     return {
         "[Content_Types].xml": types.encode(),
         "_rels/.rels": related(("officeDocument", "xl/workbook.bin")),
@@ -65,6 +65,6 @@ def parts(sheet_: bytes, strings: list[str]) -> dict[str, bytes]:
             ("worksheet", "worksheets/sheet1.bin"), ("styles", "styles.bin"), ("sharedStrings", "sharedStrings.bin")
         ),
         "xl/worksheets/sheet1.bin": sheet_,
-        "xl/styles.bin": record(278) + record(617, struct.pack("<I", 2)) + forms + record(618) + record(279),
+        "xl/styles.bin": record(278) + record(617, struct.pack("<I", 2)) + formats + record(618) + record(279),
         "xl/sharedStrings.bin": record(159, struct.pack("<II", len(strings), len(strings))) + shared + record(160),
     }

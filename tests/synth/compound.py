@@ -1,4 +1,4 @@
-"""Compound files and old workbooks put together by hand."""
+"""Builds compound files (OLE), and the records of old workbooks (xls)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ END, FREE, FAT = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD
 
 
 def compound(streams: dict[str, bytes], cutoff: int = 4096) -> bytes:
-    """A compound file of 512-byte sectors; small streams lie in the stream of small sectors. At most 60,000 sectors."""
+    """A compound file of at most 60,000 sectors of 512 bytes; streams shorter than `cutoff` lie in small sectors."""
     sectors: list[bytes] = []
     table: list[int] = []
 
@@ -75,7 +75,7 @@ def narrow(text: str) -> bytes:
 
 
 def sheets(*bodies: bytes, head: bytes = b"") -> bytes:
-    """The stream of a workbook: its own part, then each sheet."""
+    """The stream of a workbook: the records of the workbook itself, then those of each sheet."""
     start = record(0x809, struct.pack("<HHHHII", 0x600, 5, 0, 0, 0, 0))
     sheet = record(0x809, struct.pack("<HHHHII", 0x600, 16, 0, 0, 0, 0))
     end = record(0x0A, b"")

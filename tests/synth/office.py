@@ -1,4 +1,4 @@
-"""Office documents put together by hand: workbooks, texts and spreadsheets with whatever parts a test wants."""
+"""Builds office documents part by part: workbooks, texts and spreadsheets with any parts that a test needs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ _TYPES = (
 STYLES = (
     f'{_HEAD}<styleSheet xmlns="{MAIN}"><numFmts count="3">'
     '<numFmt numFmtId="164" formatCode="0#&quot; &quot;##&quot; &quot;##&quot; &quot;##&quot; &quot;##"/>'
-    '<numFmt numFmtId="165" formatCode="[$-40C]d\\ mmmm\\ yyyy;@"/><numFmt numFmtId="166" formatCode="00000"/></numFmts>'
+    '<numFmt numFmtId="165" formatCode="[$-40C]d\\ mmmm\\ yyyy;@"/>'
+    '<numFmt numFmtId="166" formatCode="00000"/></numFmts>'
     '<cellStyleXfs><xf numFmtId="14"/></cellStyleXfs>'
-    '<cellXfs count="8"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="166"/>'
-    '<xf numFmtId="22"/><xf numFmtId="20"/><xf numFmtId="9"/></cellXfs></styleSheet>'
+    '<cellXfs count="8"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/>'
+    '<xf numFmtId="166"/><xf numFmtId="22"/><xf numFmtId="20"/><xf numFmtId="9"/></cellXfs></styleSheet>'
 )
+# the indexes of these styles
 PLAIN, DATE, PHONE, LONG_DATE, POSTCODE, MOMENT, TIME, PERCENT = range(8)
 
 
 def letters(column: int) -> str:
-    """A for 0."""
+    """The letters of a column by its number: A for 0."""
     name = ""
     column += 1
     while column:
@@ -39,17 +41,17 @@ def letters(column: int) -> str:
 
 
 def serial(day: date) -> int:
-    """The number by which a workbook means a day."""
+    """The number by which a workbook stores a date."""
     return (day - date(1899, 12, 30)).days
 
 
 def sheet(rows: str, head: str = "", tail: str = "") -> bytes:
-    """A sheet around rows of XML."""
+    """The part of a sheet with the given rows of XML."""
     return f'{_HEAD}<worksheet xmlns="{MAIN}">{head}<sheetData>{rows}</sheetData>{tail}</worksheet>'.encode()
 
 
 def rows_of(table: Sequence[Sequence[str | int | tuple[int, int]]], strings: dict[str, int]) -> str:
-    """Rows of XML; texts are shared strings, which are numbered in `strings`; a pair is a number and its style."""
+    """A table as rows of XML; `strings` collects the texts with their indexes; a pair is a number and its style."""
     lines = []
     for number, row in enumerate(table, 1):
         cells = []
@@ -72,9 +74,10 @@ def shared(strings: Sequence[str]) -> bytes:
 
 
 def workbook_parts(sheets: Sequence[bytes], strings: bytes | None = None, *, book: str = "") -> dict[str, bytes]:
-    """The parts of a workbook in the order in which Excel writes them: strings and styles behind the sheets."""
+    """The parts of a workbook in the order in which Excel writes them: strings and styles after the sheets."""
     related = (
-        f'{_HEAD}<Relationships xmlns="x"><Relationship Id="rId9" Type="{_RELATED}/sharedStrings" Target="sharedStrings.xml"/>'
+        f'{_HEAD}<Relationships xmlns="x">'
+        f'<Relationship Id="rId9" Type="{_RELATED}/sharedStrings" Target="sharedStrings.xml"/>'
         f'<Relationship Id="rId8" Type="{_RELATED}/styles" Target="styles.xml"/></Relationships>'
     )
     parts = {
@@ -90,14 +93,14 @@ def workbook_parts(sheets: Sequence[bytes], strings: bytes | None = None, *, boo
 
 
 def workbook(table: Sequence[Sequence[str | int | tuple[int, int]]], **more: bytes) -> bytes:
-    """A workbook of one sheet."""
+    """A workbook with one sheet."""
     strings: dict[str, int] = {}
     rows = rows_of(table, strings)
     return make_zip({**workbook_parts([sheet(rows)], shared(list(strings))), **more})
 
 
 def document_parts(body: str, kind: str = "wordprocessing") -> dict[str, bytes]:
-    """The parts of a Word document around the XML of its body."""
+    """The parts of a Word document with this XML as its body."""
     return {
         "[Content_Types].xml": _TYPES.format(kind=kind).encode(),
         "word/document.xml": f'{_HEAD}<w:document xmlns:w="w"><w:body>{body}</w:body></w:document>'.encode(),
@@ -105,7 +108,7 @@ def document_parts(body: str, kind: str = "wordprocessing") -> dict[str, bytes]:
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of Word, in two runs as editing leaves them."""
+    """A paragraph of Word, split into two runs, as after an edit."""
     half = len(text) // 2
     runs = (f'<w:r><w:t xml:space="preserve">{escape(part)}</w:t></w:r>' for part in (text[:half], text[half:]))
     return f"<w:p><w:pPr/>{''.join(runs)}</w:p>"
@@ -118,7 +121,7 @@ def word_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def open_document(content: str, kind: str = "spreadsheet") -> bytes:
-    """An OpenDocument around the XML of its sheets or text."""
+    """An OpenDocument file with this XML as its sheets or text."""
     return make_zip_stored_first(
         ("mimetype", f"application/vnd.oasis.opendocument.{kind}".encode()),
         {
@@ -132,7 +135,7 @@ def open_document(content: str, kind: str = "spreadsheet") -> bytes:
 
 
 def make_zip_stored_first(first: tuple[str, bytes], members: dict[str, bytes]) -> bytes:
-    """A zip whose first member is not compressed, so that its bytes tell what it is."""
+    """A zip whose first member is not compressed, so that the first bytes of the zip show the media type."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo(first[0]), first[1], zipfile.ZIP_STORED)
@@ -142,7 +145,7 @@ def make_zip_stored_first(first: tuple[str, bytes], members: dict[str, bytes]) -
 
 
 def ods_table(rows: Sequence[Sequence[str]]) -> str:
-    """A sheet of OpenDocument with texts."""
+    """A sheet of an OpenDocument spreadsheet, with texts in its cells."""
     lines = (
         "".join(
             f'<table:table-cell office:value-type="string"><text:p>{escape(c)}</text:p></table:table-cell>' for c in row
