@@ -43,7 +43,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         left -= len(stream)
         if left < 0:
             # In a valid file a sector belongs to one stream. Streams that share sectors would multiply the work.
-            out.problem("suspicious", "its streams share sectors; some streams were not read", incomplete=True)
+            out.problem("suspicious", "streams of the file share sectors; some of them were not read", incomplete=True)
             break
         member = Source(iter([stream]), entry.name, source.amplification)
         read_member(member, out, _choice_for(name))

@@ -75,7 +75,10 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     if lines.cut:
         out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
     if messages.wide:
-        out.problem("columns", f"{messages.wide} segments have more than {limits.max_columns} fields; the rest is text")
+        out.problem(
+            "columns",
+            f"{messages.wide} segments have more than {limits.max_columns} fields; the rest was examined as text",
+        )
 
 
 class _MessageReader:

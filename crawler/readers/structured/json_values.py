@@ -22,7 +22,7 @@ MAX_DEPTH = 100_000
 """The parser stops inside a value that is nested deeper than this."""
 
 BLANKS_AND_COMMAS = b" \t\r\n\f\v,"
-"""Characters that may stand before and after a child of a container."""
+"""Characters that may surround a child of a container."""
 # orjson refuses these, but other JSON writers produce them
 _REFUSED_BY_ORJSON = re.compile(rb"\\[uU][dD][89a-fA-F]|NaN|Infinity")
 _TOKEN = possessive(
@@ -205,7 +205,7 @@ class StringPatterns:
 
     @classmethod
     def for_quote(cls, quote: bytes) -> StringPatterns:
-        """The patterns for text whose strings stand in these quotes."""
+        """The patterns for text whose strings are in these quotes."""
         inner = rb"[^Q\\]*+(?:\\.[^Q\\]*+)*+"
         string = rb"Q" + inner + rb"Q(?=\s*+(?:[,:}\]]|/[/*]))"
         end = rb"(?:[^Q\\]++|\\.|Q(?!\s*+(?:[,:}\]]|/[/*]LAST)))*+Q"
