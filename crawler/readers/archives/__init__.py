@@ -1,1 +1,1 @@
-"""Readers of archives and compressed streams."""
+"""Readers of archives and compressed files."""

@@ -1,4 +1,4 @@
-"""Brotli, which has no magic bytes: known by its name, and only if its first bytes can be unpacked."""
+"""Brotli, which has no magic bytes: recognised by the file name, if the first bytes can be decompressed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import brotli
 
-from crawler.readers.archives.compressed_stream import Stream, inner_name, unpack
+from crawler.readers.archives.compressed_stream import CompressedStream, inner_name, read_decompressed
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -14,13 +14,13 @@ from crawler.readers.core.source import Source
 FORMAT = "brotli"
 
 _ENDINGS = (".br", ".tbr")
-# the decoder refuses bytes behind the end together with what it unpacked of the same slice
+# if bytes follow the end, the decoder fails and the output of the same slice is lost
 _SLICE = 512
-_UNPACKED_SLICE = 2**18
+_MAX_PART = 2**18
 
 
 def sniff(head: bytes, name: str) -> float:
-    """Likely by its name and its first bytes."""
+    """Nearly sure if the name ends in .br and the first bytes can be decompressed."""
     if not name.lower().endswith(_ENDINGS):
         return 0.0
     try:
@@ -31,11 +31,11 @@ def sniff(head: bytes, name: str) -> float:
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Unpack its one stream."""
-    unpack(_Brotli(source, limits), inner_name(source.name, *_ENDINGS), out)
+    """Decompress the file, which is one stream."""
+    read_decompressed(_Brotli(source, limits), inner_name(source.name, *_ENDINGS), out)
 
 
-class _Brotli(Stream):
+class _Brotli(CompressedStream):
     """One stream."""
 
     def parts(self) -> Iterator[bytes]:
@@ -46,8 +46,8 @@ class _Brotli(Stream):
                 if decoder.can_accept_more_data():
                     data = self.source.read(_SLICE)
                     if not data:
-                        raise Damaged("cut", "the compressed data ends before its end")
-                part = decoder.process(data, output_buffer_limit=_UNPACKED_SLICE)
+                        raise Damaged("cut", "the compressed data ends too early")
+                part = decoder.process(data, output_buffer_limit=_MAX_PART)
                 if part:
                     yield part
         except brotli.error as error:

@@ -1,4 +1,7 @@
-"""Compressed streams, unpacked piece by piece under the ratio limit; each codec's marks and names are left to its reader."""
+"""Decompresses streams piece by piece and stops at the ratio limit.
+
+Signatures and headers are left to the reader of each format.
+"""
 
 from __future__ import annotations
 
@@ -11,62 +14,63 @@ from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.signatures import SIGNATURE_REACH, SignatureFinder
 from crawler.readers.core.source import Source
+from data.plural import counted
 
-# what one damaged place costs: the output of a slice is lost when decoding fails inside it. Slices are whole, however
-# the bytes come, so that the same sample always gives the same.
+# The decoder gets so many bytes at a time. If it fails, the output of that slice is lost. Slices are always filled,
+# however the bytes arrive, so that the same sample always has the same result.
 SLICE = 4096
-_UNPACKED_SLICE = 2**18
-# what is handed on at a time: frames and observers are paid for by the piece
-_JOINED = 2**20
+_MAX_PART = 2**18
+# pieces of this size are passed on, because every piece costs a frame and a call of each observer
+_PIECE = 2**20
 
 
-class Stream:
-    """What is compressed behind the place where the source stands.
+class CompressedStream:
+    """Compressed data that begins at the current place of a source.
 
     Attributes:
-        unpacked: bytes so far.
+        decompressed: number of decompressed bytes so far.
     """
 
     def __init__(self, source: Source, limits: Limits) -> None:
-        self.unpacked = 0
+        self.decompressed = 0
         self.source = source
         self.limits = limits
         self._begin = source.position
 
     @property
-    def packed(self) -> int:
-        """Bytes of the source so far."""
+    def compressed(self) -> int:
+        """Number of bytes read from the source so far."""
         return self.source.position - self._begin
 
     def amplification(self) -> float:
-        """Unpacked bytes for one byte of the whole sample."""
-        return float(self.source.amplification() * self.unpacked / max(1, self.packed))
+        """Decompressed bytes for one byte of the whole sample."""
+        return float(self.source.amplification() * self.decompressed / max(1, self.compressed))
 
     def parts(self) -> Iterator[bytes]:
-        """Unpacked bytes as the codec gives them, at most a few hundred KiB each.
+        """Decompressed bytes as the decoder returns them, at most a few hundred KiB each.
 
         Raises:
-            Damaged: the data ends or goes wrong.
+            Damaged: the data ends early or is wrong.
         """
         raise NotImplementedError
 
     def pieces(self) -> Iterator[bytes]:
-        """Unpacked bytes, all of those before any damage.
+        """Decompressed bytes; those before a damaged place are all returned before the error.
 
         Raises:
-            Damaged: as `parts`; "ratio" where the limit is passed.
+            Damaged: as `parts`; with the code "ratio" if the ratio limit is exceeded.
         """
         waiting: list[bytes] = []
         have = 0
         damage: Damaged | None = None
         try:
             for part in self.parts():
-                self.unpacked += len(part)
-                if self.unpacked > RATIO_FLOOR and self.amplification() > self.limits.max_ratio:
-                    raise Damaged("ratio", f"it unpacks to more than {self.limits.max_ratio:g} times its size")
+                self.decompressed += len(part)
+                if self.decompressed > RATIO_FLOOR and self.amplification() > self.limits.max_ratio:
+                    raise Damaged("ratio", f"it decompresses to more than {self.limits.max_ratio:g} times its size")
                 waiting.append(part)
                 have += len(part)
-                if have >= _JOINED:
+                if have >= _PIECE:
                     yield b"".join(waiting)
                     waiting, have = [], 0
         except Damaged as error:
@@ -78,36 +82,37 @@ class Stream:
 
 
 class Decoder(Protocol):
-    """The decoders of `bz2` and `lzma`."""
+    """What the decoders of `bz2` and `lzma` offer."""
 
     @property
     def eof(self) -> bool:
-        """The stream is over."""
+        """Whether the stream has ended."""
         ...
 
     @property
     def needs_input(self) -> bool:
-        """Nothing more comes without more bytes."""
+        """Whether the decoder returns nothing more before it gets more bytes."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """What followed the end of the stream in the bytes given last."""
+        """The bytes behind the end of the stream in those given last."""
         ...
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Unpacked bytes, at most so many."""
+        """Decompressed bytes, at most `max_length`."""
         ...
 
 
-class Restarting(Stream):
-    """Streams one behind the other, read as one file; after damage it goes on with the next stream that begins.
+class ConcatenatedStreams(CompressedStream):
+    """Streams that follow each other and are read as one file. After damage, reading goes on with the next stream.
 
     Args:
-        magic: what a stream begins with. padding: zero bytes may stand between streams.
+        magic: matches the first bytes of a stream.
+        padding: whether zero bytes may stand between streams.
 
     Attributes:
-        wrong: streams that are damaged.
+        wrong: number of damaged streams.
     """
 
     def __init__(self, source: Source, limits: Limits, magic: re.Pattern[bytes], *, padding: bool = False) -> None:
@@ -117,11 +122,11 @@ class Restarting(Stream):
         self._padding = padding
 
     def one(self) -> Iterator[bytes]:
-        """The stream that begins here, as `parts`."""
+        """The decompressed bytes of the stream that begins here, as `parts`."""
         raise NotImplementedError
 
     def parts(self) -> Iterator[bytes]:
-        """All streams."""
+        """The decompressed bytes of all streams."""
         while True:
             try:
                 yield from self.one()
@@ -131,18 +136,13 @@ class Restarting(Stream):
                 self.wrong += 1
                 if not self._next_stream():
                     raise
-                # half a line before the damage and half a line behind it are not one line
+                # so that the half lines before and behind the damage do not become one line
                 yield b"\n"
                 continue
-            self._over_zeros()
+            if self._padding:
+                self.source.skip_zeros()
             if self._magic.match(self.source.peek(16)) is None:
                 return
-
-    def _over_zeros(self) -> None:
-        source = self.source
-        while self._padding and source.peek(1) == b"\0":
-            piece = source.piece()
-            source.step_back(len(piece.lstrip(b"\0")))
 
     def _next_stream(self) -> bool:
         source = self.source
@@ -150,7 +150,7 @@ class Restarting(Stream):
             found = self._magic.search(data)
             other = SignatureFinder(data[: found.start() + SIGNATURE_REACH] if found else data).find()
             if other is not None and (not found or other < found.start()):
-                # what begins there is examined by itself
+                # the archive that begins there is read as a member of its own
                 source.skip(other)
                 return False
             if found:
@@ -160,8 +160,13 @@ class Restarting(Stream):
         return False
 
 
-class Decoded(Restarting):
-    """Streams of a decoder that Python brings."""
+class DecoderStreams(ConcatenatedStreams):
+    """Streams that a decoder of the standard library decompresses.
+
+    Args:
+        make: returns a new decoder.
+        errors: exceptions that the decoder raises.
+    """
 
     def __init__(
         self,
@@ -169,16 +174,16 @@ class Decoded(Restarting):
         limits: Limits,
         magic: re.Pattern[bytes],
         make: Callable[[], Decoder],
-        refused: tuple[type[Exception], ...],
+        errors: tuple[type[Exception], ...],
         *,
         padding: bool = False,
     ) -> None:
         super().__init__(source, limits, magic, padding=padding)
         self._make = make
-        self._refused = refused
+        self._errors = errors
 
     def one(self) -> Iterator[bytes]:
-        """The stream that begins here."""
+        """The decompressed bytes of the stream that begins here."""
         source = self.source
         start = source.position
         data = b""
@@ -189,31 +194,36 @@ class Decoded(Restarting):
                 if decoder.needs_input:
                     data = source.read(SLICE)
                     if not data:
-                        raise Damaged("cut", "the compressed data ends before its end")
-                part = decoder.decompress(data, _UNPACKED_SLICE)
+                        raise Damaged("cut", "the compressed data ends too early")
+                part = decoder.decompress(data, _MAX_PART)
                 if part:
                     yield part
-        except self._refused as error:
+        except self._errors as error:
             if "emory" in str(error):
-                raise Damaged("memory", "it needs more memory to be unpacked than the limit") from error
-            # a next stream is looked for behind this one's mark, within the bytes that were taken last
+                raise Damaged("memory", "decompressing it takes more memory than the limit allows") from error
+            # the search for the next stream begins behind the signature of this one, within the bytes that were read
+            # last
             source.step_back(min(len(data), max(0, source.position - start - 1)))
             raise Damaged("damaged", "the compressed data is damaged") from error
         source.step_back(len(decoder.unused_data))
 
 
-def unpack(stream: Stream, name: str, out: Output) -> None:
-    """Read what a stream unpacks to as one member; what follows it is left."""
+def read_decompressed(stream: CompressedStream, name: str, out: Output) -> None:
+    """Read the decompressed stream as one member. Bytes behind the stream are left in the source."""
     member = Source(stream.pieces(), name, stream.amplification)
     read_member(member, out)
-    if isinstance(stream, Restarting) and stream.wrong:
-        out.problem("damaged", f"{stream.wrong} compressed streams are damaged", incomplete=True)
+    if isinstance(stream, ConcatenatedStreams) and stream.wrong:
+        out.problem(
+            "damaged",
+            f"{counted(stream.wrong, 'compressed stream')} in it could not be decompressed to the end",
+            incomplete=True,
+        )
     if member.damage is not None:
         out.mark_end_unknown()
 
 
 def inner_name(name: str, *endings: str) -> str:
-    """The name of a compressed file without its compression: a.csv.xz is a.csv, a.txz is a.tar."""
+    """The name of the file inside a compressed file: a.csv for a.csv.xz, a.tar for a.txz; '' if no ending fits."""
     for ending in endings:
         if name.lower().endswith(ending):
             return name[: -len(ending)] + (".tar" if ending.startswith(".t") else "")

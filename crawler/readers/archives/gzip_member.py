@@ -1,4 +1,4 @@
-"""gzip, with one or many members one behind the other, as one file; what that file is goes back to the registry."""
+"""gzip: one member, or several that follow each other, as one file. The registry chooses the reader of that file."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from crawler.readers.core.limits import MAX_NAME, Damaged, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
+from data.plural import counted
 
 FORMAT = "gzip"
 
 _MAGIC = b"\x1f\x8b\x08"
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
-# name and comment of a header are unbounded in the format
+# the format does not limit the name and the comment in a header
 _MAX_HEADER_FIELD = 65_536
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its magic bytes."""
+    """Sure by the magic bytes."""
     return 1.0 if head.startswith(_MAGIC) and len(head) > 3 and not head[3] & 0xE0 else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Unpack all members as one file; what follows them is looked at as a file of its own."""
+    """Decompress all gzip members as one file."""
     stream = _Stream(source, limits)
-    # the name stands in the first header, which is read when the first byte is asked for
+    # the name is in the first header, which is read when the first byte is asked for
     member = Source(stream.pieces(), "", stream.amplification)
     member.peek(1)
     member.name = stream.name
     read_member(member, out)
     if stream.wrong:
-        out.problem("damaged", f"{stream.wrong} members do not have the checksum they name", incomplete=True)
+        out.problem(
+            "damaged", f"{counted(stream.wrong, 'checksum')} in it did not match the decompressed data", incomplete=True
+        )
     if member.damage is not None:
         out.mark_end_unknown()
-    stream.beside.read(source, out)
+    stream.auxiliary.read_embedded(source, out)
 
 
 class _Stream:
@@ -47,7 +50,7 @@ class _Stream:
         self.name = ""
         self.wrong = 0
         # fields of headers, which may hold anything
-        self.beside = AuxiliaryData()
+        self.auxiliary = AuxiliaryData()
         self._source = source
         self._limits = limits
         self._inflate: Inflate | None = None
@@ -67,27 +70,24 @@ class _Stream:
             yield from inflate.pieces()
             trailer = source.read(8)
             if len(trailer) < 8:
-                raise Damaged("cut", "the compressed data ends inside its checksum")
-            if struct.unpack("<II", trailer) != (inflate.crc, inflate.unpacked & 0xFFFFFFFF):
+                raise Damaged("cut", "the file ends inside a checksum")
+            if struct.unpack("<II", trailer) != (inflate.crc, inflate.decompressed & 0xFFFFFFFF):
                 self.wrong += 1
-            # tapes and some tools fill the last block with zeros
-            while source.peek(1) == b"\0":
-                piece = source.piece()
-                source.step_back(len(piece.lstrip(b"\0")))
+            source.skip_zeros()
 
     def _header(self) -> str:
         source = self._source
         head = source.read(10)
         if len(head) < 10:
-            raise Damaged("cut", "the file ends inside its header")
+            raise Damaged("cut", "the file ends inside a header")
         flags = head[3]
         if flags & _FEXTRA:
             size = source.read(2)
-            self.beside.add(source.read(int.from_bytes(size, "little")))
+            self.auxiliary.add(source.read(int.from_bytes(size, "little")))
         name = self._text() if flags & _FNAME else b""
-        self.beside.add(name)
+        self.auxiliary.add(name)
         if flags & _FCOMMENT:
-            self.beside.add(self._text())
+            self.auxiliary.add(self._text())
         if flags & _FHCRC:
             source.skip(2)
         return name[:MAX_NAME].decode("latin-1")
@@ -96,6 +96,6 @@ class _Stream:
         data = self._source.peek(_MAX_HEADER_FIELD)
         end = data.find(b"\0")
         if end < 0:
-            raise Damaged("damaged", "a text of its header does not end")
+            raise Damaged("damaged", "a name or comment in a header does not end")
         self._source.skip(end + 1)
         return data[:end]

@@ -1,4 +1,4 @@
-"""Deflate streams inside gzip and zip, unpacked piece by piece under the ratio limit; headers are left to those two."""
+"""Decompresses the deflate streams of gzip and zip piece by piece. Headers are left to the readers of these formats."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterator
 
 from isal import isal_zlib
 
-from crawler.readers.archives.compressed_stream import Stream
+from crawler.readers.archives.compressed_stream import CompressedStream
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.source import Source
 
-# the stubs of isal call the class an instance
-_REFUSED: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]
-# what one damaged place costs: the output of a slice is lost when decoding fails inside it
+# the type stubs of isal declare the class as an instance
+_ERROR: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]
+# if decoding fails, the output of a slice of this size is lost
 _SLICE = 2048
-_UNPACKED_SLICE = 2**18
+_MAX_PART = 2**18
 
 
-class Inflate(Stream):
-    """One raw deflate stream of a source, which afterwards stands behind its last byte.
+class Inflate(CompressedStream):
+    """One raw deflate stream. The source stands behind its last byte afterwards.
 
-    Where no stream goes on as the bytes do, the source is set back to a place before the damage.
+    If the stream is damaged, the source is set back to a place before the damage.
 
     Attributes:
-        crc: CRC-32 of what was unpacked so far.
+        crc: CRC-32 of the decompressed bytes so far.
     """
 
     def __init__(self, source: Source, limits: Limits) -> None:
@@ -35,24 +35,23 @@ class Inflate(Stream):
         self._taken = 0
 
     def parts(self) -> Iterator[bytes]:
-        """Unpacked bytes; may be asked again after a ratio error, to find the end of the stream."""
+        """Decompressed bytes; can be called again after a ratio error to find the end of the stream."""
         decoder = self._decoder
-        # whole slices: what damage costs must not hang on how the bytes came
-        take = self.source.read
         while not decoder.eof:
             if not self._pending and not self._more:
-                self._pending = take(_SLICE)
+                # always a full slice, so that the same damage loses the same bytes however they arrive
+                self._pending = self.source.read(_SLICE)
                 if not self._pending:
-                    raise Damaged("cut", "the compressed data ends before its end")
+                    raise Damaged("cut", "the compressed data ends too early")
                 self._taken = len(self._pending)
             try:
-                data = decoder.decompress(self._pending, _UNPACKED_SLICE)
-            except _REFUSED as error:
+                data = decoder.decompress(self._pending, _MAX_PART)
+            except _ERROR as error:
                 self.source.step_back(self._taken)
                 raise Damaged("damaged", "the compressed data is damaged") from error
             self._pending = decoder.unconsumed_tail
-            # a full slice may leave output inside the decoder although it took all its input
-            self._more = len(data) >= _UNPACKED_SLICE
+            # the decoder may have consumed its input and still hold output
+            self._more = len(data) >= _MAX_PART
             self.crc = isal_zlib.crc32(data, self.crc)
             if data:
                 yield data
@@ -60,10 +59,10 @@ class Inflate(Stream):
         self._pending = b""
 
     def find_end(self) -> None:
-        """Unpack what is left without giving it out, so that the source stands behind the stream.
+        """Decompress the rest of the stream without returning it, so that the source stands behind the stream.
 
         Raises:
             Damaged: as `parts`.
         """
         for part in self.parts():
-            self.unpacked += len(part)
+            self.decompressed += len(part)

@@ -1,6 +1,8 @@
-"""libarchive as a decoder in memory: bytes go in, members come out; no path is opened and nothing is extracted.
+"""Decodes archives with libarchive in memory: bytes go in, members come out.
 
-Its own words about an archive are never passed on: they may hold names.
+No path is opened and nothing is extracted.
+
+Messages of libarchive are never passed on, because they may contain names of files.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 
 from isal import isal_zlib
 
-from crawler.readers.archives.compressed_stream import Stream
-from crawler.readers.archives.libarchive_input import MOST_KEPT, LibarchiveInput
+from crawler.readers.archives.compressed_stream import CompressedStream
+from crawler.readers.archives.libarchive_input import MAX_KEPT, LibarchiveInput
 from crawler.readers.archives.rar_listing import RarEntry, RarListing
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_member
@@ -29,22 +31,24 @@ from crawler.readers.core.special_members import (
     report_locked_member,
     report_unread_member,
 )
+from data.plural import counted
 
-MISSING = "libarchive13 is not installed; run: tocsin doctor"
+MISSING = "it cannot be opened because libarchive13 is not installed; run: tocsin doctor"
 _LIBRARIES = ("libarchive.so.13", "libarchive.so")
 _EOF, _WARN, _FAILED, _FATAL = 1, -20, -25, -30
 _REGULAR, _DIRECTORY, _LINK = 0o100000, 0o040000, 0o120000
 _PIECE = 2**20
-# checksums and marks at the end, which libarchive does not use, are shorter, and so is no packed file
-_LEAST = 24
-# headers that fail one after the other, warnings about one member: an archive may not stay at one place
+# libarchive does not use the checksums and marks at the end of a format; these are shorter, and every archive is longer
+_MIN_ARCHIVE = 24
+# failed headers in a row, or warnings about one member, after which reading stops: an archive may not stay at one place
 _MAX_FAILED = 100
 
 
 def _load() -> Any:
-    """The module of libarchive's functions, None where the library is not there.
+    """The module with the functions of libarchive; None if the library is not installed.
 
-    The loader knows the system's folders also where no cache of them is to be seen, as inside bubblewrap.
+    The library is loaded by its file name: the loader searches the folders of the system even without a cache of them,
+    as inside bubblewrap.
     """
     if not os.environ.get("LIBARCHIVE"):
         for name in _LIBRARIES:
@@ -68,7 +72,7 @@ def _load() -> Any:
             ffi.ffi(name, takes, gives)
     except (ImportError, AttributeError, OSError, TypeError):
         return None
-    # it logs what libarchive says
+    # the module logs messages of libarchive
     logging.getLogger("libarchive").propagate = False
     logging.getLogger("libarchive").addHandler(logging.NullHandler())
     return ffi
@@ -77,20 +81,20 @@ def _load() -> Any:
 _ffi = _load()
 
 
-_feeds: dict[int, LibarchiveInput] = {}
+_inputs: dict[int, LibarchiveInput] = {}
 _keys = itertools.count(1)
 
 
 def _next(archive: int, key: int, target: Any) -> int:  # noqa: ARG001 - the library's signature
-    return _feeds[key].next(target)
+    return _inputs[key].next(target)
 
 
-# memory to run code from can only be had before a reader is confined: one function serves all archives
+# a callback needs executable memory, which a confined reader cannot get any more: one function serves all archives
 _NEXT = _ffi.READ_CALLBACK(_next) if _ffi is not None else None
 
 
 def available() -> bool:
-    """True if libarchive is there."""
+    """True if libarchive is installed."""
     return _ffi is not None
 
 
@@ -116,15 +120,15 @@ def read_archive(
         source: the archive.
         out: takes its members.
         limits: of the sample.
-        kind: what libarchive calls the format.
-        whole: the archive in memory, for formats that are read in any order.
-        listing: sees what libarchive sees; members that libarchive does not come to are told from it.
+        kind: name of the format in libarchive.
+        whole: the archive in memory, for formats that need random access.
+        listing: takes the same bytes as libarchive; members that libarchive does not reach are reported from it.
     """
     _with_archive(source, out, limits, (kind, "none"), whole=whole, listing=listing)
 
 
 def read_filtered(source: Source, out: Output, limits: Limits, kind: str, name: str) -> None:
-    """Read a compressed file as one member of that name; `kind` is what libarchive calls the compression."""
+    """Read a compressed file as one member called `name`; `kind` is the name of the compression in libarchive."""
     _with_archive(source, out, limits, ("raw", kind), name=name)
 
 
@@ -142,7 +146,7 @@ def _with_archive(
         out.problem("unread", MISSING, incomplete=True)
         return
     key = next(_keys)
-    feed = _feeds[key] = LibarchiveInput(source, listing)
+    archive_input = _inputs[key] = LibarchiveInput(source, listing)
     handle = _ffi.read_new()
     try:
         _ffi.get_read_filter_function(kinds[1])(handle)
@@ -153,23 +157,28 @@ def _with_archive(
             # an empty array has no address
             memory = (ctypes.c_char * max(1, len(whole))).from_buffer(whole or bytearray(1))
             code = _code(_ffi.read_open_memory, handle, memory, len(whole))
-        # of a compressed file the packed bytes tell where it ends, else those that the format itself has used
-        feed.where = lambda: int(_ffi.filter_bytes(handle, -1 if kinds[0] == "raw" else 0))
-        _Archive(source, out, limits, feed, handle, name, len(whole or b""), listing).read(code)
+        # where the input ends: for a compressed file the compressed bytes count, otherwise the bytes that the format
+        # has used
+        archive_input.where = lambda: int(_ffi.filter_bytes(handle, -1 if kinds[0] == "raw" else 0))
+        _Archive(source, out, limits, archive_input, handle, name, len(whole or b""), listing).read(code)
     finally:
-        del _feeds[key]
+        del _inputs[key]
         _code(_ffi.read_free, handle)
 
 
 class _Archive:
-    """One archive that libarchive reads."""
+    """The state of reading one archive.
+
+    Attributes:
+        held: size of the archive if all of it is in memory, otherwise 0.
+    """
 
     def __init__(
         self,
         source: Source,
         out: Output,
         limits: Limits,
-        feed: LibarchiveInput,
+        archive_input: LibarchiveInput,
         handle: int,
         name: str | None,
         held: int,
@@ -177,84 +186,89 @@ class _Archive:
     ) -> None:
         self.source = source
         self.limits = limits
-        self.feed = feed
+        self.input = archive_input
         self.handle = handle
         self.held = held
-        self.notes = ProblemCounter()
+        self.problems = ProblemCounter()
         self._out = out
         self._name = name
         self._listing = listing
         self._members = 0
         self._locked = 0
+        # bytes that libarchive had used behind the last member
         self._used = 0
 
     def read(self, code: int) -> None:
-        """All members, then what was wrong."""
+        """Read all members, then report the problems."""
         try:
-            self.feed.check()
+            self.input.check()
             if code <= _FATAL:
-                self._broken("its beginning")
+                self._note_broken("its beginning")
             else:
-                self._members_one_by_one()
-            self._tell_the_rest()
+                self._read_members()
+            self._report_unreached()
             if not self.held:
-                self._give_back()
+                self._put_back_rest()
         finally:
             if self._locked:
-                self.notes.add("locked", f"{self._locked} of {self._members} members are encrypted and not read")
-            self.notes.report(self._out)
+                self.problems.add(
+                    "locked", f"{self._locked} of {counted(self._members, 'member')} are encrypted and were not read"
+                )
+            self.problems.report(self._out)
 
-    def _give_back(self) -> None:
-        """Leave what follows the archive to be read by itself."""
-        # what libarchive took for a header that it could not read is none of the archive's
-        end = self._used if self._out.end_unknown else self.feed.where()
+    def _put_back_rest(self) -> None:
+        """Put the bytes behind the archive back into the source, to be examined as files of their own."""
+        # bytes that libarchive took for a header and could not read do not belong to the archive
+        end = self._used if self._out.end_unknown else self.input.where()
         if self._listing is not None and self._listing.end:
             end = self._listing.end
-        if self.feed.dropped:
-            self.notes.add("size", f"more than {MOST_KEPT} bytes between its members were not looked into")
-        rest = self.feed.kept(end) + self.source.peek(_LEAST)
-        if len(rest) > _LEAST:
-            self.source.put_back(self.feed.kept(end))
+        if self.input.dropped:
+            self.problems.add(
+                "size", f"more than {MAX_KEPT} bytes between members were not searched for embedded archives"
+            )
+        rest = self.input.kept(end) + self.source.peek(_MIN_ARCHIVE)
+        if len(rest) > _MIN_ARCHIVE:
+            self.source.put_back(self.input.kept(end))
 
-    def _look_between(self) -> None:
-        """Look into what stands between two members."""
-        start, self._used = self._used, self.feed.where()
+    def _search_gap(self) -> None:
+        """Read archives embedded between the last member and this one."""
+        start, self._used = self._used, self.input.where()
         if self.held or self._name is not None:
             return
-        # the archive itself begins at the very first of them
-        read_embedded(self.feed.kept(start, self._used), self.source, self._out, at=0 if start else 1)
-        self.feed.forget(self._used)
+        # the first byte of the first gap is the signature of the archive itself
+        read_embedded(self.input.kept(start, self._used), self.source, self._out, at=0 if start else 1)
+        self.input.forget(self._used)
 
-    def _members_one_by_one(self) -> None:
+    def _read_members(self) -> None:
         entry = ctypes.c_void_p()
         failed = 0
         while failed < _MAX_FAILED:
             code = _code(_ffi.read_next_header, self.handle, ctypes.byref(entry))
-            self.feed.check()
+            self.input.check()
             if code == _EOF:
-                self._look_between()
+                self._search_gap()
                 return
             if code <= _FATAL:
                 break
             if code < _WARN:
                 failed += 1
-                self.notes.add("damaged", "a member's header is damaged")
+                self.problems.add("damaged", "the header of a member is damaged")
                 continue
             self._members += 1
-            self._look_between()
+            self._search_gap()
             goes_on = self._member(entry)
-            self._used = self.feed.where()
+            self._used = self.input.where()
             if not goes_on:
                 self._out.mark_end_unknown()
                 return
-        self._broken("a place after which no member is found")
+        self._note_broken("a place behind which no member is found")
 
-    def _tell_the_rest(self) -> None:
-        """Members that libarchive did not come to, by their headers."""
+    def _report_unreached(self) -> None:
+        """Report the members that libarchive did not reach, by their headers."""
         listing = self._listing
         if listing is None:
             return
-        while not listing.stopped and self.feed.more():
+        while not listing.stopped and self.input.more():
             pass
         for listed in listing.members[self._members :]:
             self._members += 1
@@ -263,10 +277,10 @@ class _Archive:
                 report_locked_member(self._out, listed.name)
             elif not listed.folder:
                 report_unread_member(self._out, listed.name)
-                self.notes.add("unread", "a member is packed in a way that is not known, or cannot be reached")
+                self.problems.add("unread", "a member is compressed by an unsupported method, or cannot be reached")
 
     def _listed(self, name: str) -> RarEntry | None:
-        """What the listing knows of the member that libarchive is at, if both call it the same."""
+        """The entry of the listing for the current member of libarchive, if the names agree."""
         known = self._listing.members if self._listing is not None else []
         listed = known[self._members - 1] if self._members <= len(known) else None
         return listed if listed is not None and listed.name.replace("\\", "/") == name.replace("\\", "/") else None
@@ -278,23 +292,23 @@ class _Archive:
         return bool(_ffi.entry_is_data_encrypted(entry) or _ffi.entry_is_metadata_encrypted(entry))
 
     def _encrypted(self) -> bool:
-        """True if libarchive met something encrypted: asked for 7z alone, for of a broken xar archive it dies."""
+        """True if libarchive found encrypted data. Asked for 7z only: for a broken xar archive the function crashes."""
         return self.held > 0 and _ffi.read_has_encrypted_entries(self.handle) > 0
 
-    def _broken(self, where: str) -> None:
+    def _note_broken(self, where: str) -> None:
         self._out.mark_end_unknown()
         if self._listing is not None and self._listing.locked:
-            self.notes.add("locked", "its list of members is encrypted")
+            self.problems.add("locked", "its list of members is encrypted")
         elif self._encrypted():
-            self.notes.add("locked", "what follows an encrypted part cannot be reached")
-        elif self.feed.ended:
-            self.notes.add("cut", "the archive ends before its end")
+            self.problems.add("locked", "members behind an encrypted part cannot be reached")
+        elif self.input.ended:
+            self.problems.add("cut", "the archive ends too early")
         else:
-            self.notes.add("damaged", f"the archive is damaged or of an unknown kind at {where}")
+            self.problems.add("damaged", f"the archive is damaged or of an unsupported kind at {where}")
 
     def _member(self, entry: ctypes.c_void_p) -> bool:
-        """Read one; False if no other can be reached."""
-        name = _title(entry) if self._name is None else self._name
+        """Read one member; False if no further member can be reached."""
+        name = _name(entry) if self._name is None else self._name
         kind = _ffi.entry_filetype(entry) & 0o170000
         if kind == _DIRECTORY and not _ffi.entry_symlink(entry):
             return True
@@ -302,51 +316,52 @@ class _Archive:
             self._locked += 1
             report_locked_member(self._out, name)
             return True
-        if self._bare(entry, kind):
+        if self._has_no_bytes(entry, kind):
             report_empty_member(self._out, name)
             return True
         body = _Body(self, max(0, _ffi.entry_size(entry)))
         member = Source(body.pieces(), name, body.amplification)
-        self.feed.inside = True
+        self.input.inside = True
         read_member(member, self._out)
-        self.feed.inside = False
+        self.input.inside = False
         listed = self._listed(name)
         if member.damage is None and listed is not None and listed.crc not in (None, body.crc):
-            self.notes.add("damaged", "a member does not have the checksum that its header names")
+            self.problems.add("damaged", "a member does not match the checksum in its header")
         if body.dead:
             if self._encrypted():
-                self.notes.add("locked", "its members are encrypted")
-            self.notes.add("damaged", "nothing behind a damaged member can be reached")
+                self.problems.add("locked", "its members are encrypted")
+            self.problems.add("damaged", "members behind a damaged member cannot be reached")
         elif member.damage is not None and member.damage.code == "ratio" and body.left > self.limits.max_output:
-            # the next member is found by unpacking this one to its end
-            self.notes.add("ratio", "nothing behind a member that unpacks without end can be reached")
+            # the next member can only be found by decompressing this one to its end
+            self.problems.add("ratio", "members behind a decompression bomb cannot be reached")
             return False
         return not body.dead
 
-    def _bare(self, entry: ctypes.c_void_p, kind: int) -> bool:
+    def _has_no_bytes(self, entry: ctypes.c_void_p, kind: int) -> bool:
+        """Whether a member is a link or a device; suspicious ones are reported."""
         symbolic = _ffi.entry_symlink(entry)
         target = symbolic or _ffi.entry_hardlink(entry)
         if target is not None or kind == _LINK:
             if points_outside((target or b"").decode("utf-8", "replace")):
-                self.notes.add("suspicious", "a link leads out of the archive", incomplete=False)
+                self.problems.add("suspicious", "a link points outside the archive", incomplete=False)
             return kind == _LINK or bool(symbolic) or _ffi.entry_size(entry) <= 0
         if kind in (_REGULAR, 0):
             return False
-        self.notes.add("suspicious", "a member is a device, a pipe or a socket", incomplete=False)
+        self.problems.add("suspicious", "a member is a device, a pipe or a socket", incomplete=False)
         return True
 
 
-def _title(entry: ctypes.c_void_p) -> str:
+def _name(entry: ctypes.c_void_p) -> str:
     name = _ffi.entry_pathname_utf8(entry) or _ffi.entry_pathname(entry) or b""
     return str(name.decode("utf-8", "replace"))
 
 
-class _Body(Stream):
+class _Body(CompressedStream):
     """The bytes of one member.
 
     Attributes:
-        crc: CRC-32 of what came so far.
-        dead: nothing can be read from the archive any more.
+        crc: CRC-32 of the bytes so far.
+        dead: nothing more can be read from the archive.
     """
 
     def __init__(self, archive: _Archive, size: int) -> None:
@@ -358,23 +373,23 @@ class _Body(Stream):
 
     @property
     def left(self) -> int:
-        """Bytes that its header promises beside those that came."""
-        return self._size - self.unpacked
+        """Bytes that are still to come according to the header."""
+        return self._size - self.decompressed
 
     @property
-    def packed(self) -> int:
-        """Bytes of the archive: what belongs to one member is not known."""
+    def compressed(self) -> int:
+        """Bytes of the archive so far, because those of one member are not known."""
         return self._archive.held or self.source.position
 
     def parts(self) -> Iterator[bytes]:
-        """Its blocks; holes are left out."""
+        """The blocks of the member; holes of sparse files are left out."""
         buffer, size, offset = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_longlong()
-        handle, feed = self._archive.handle, self._archive.feed
+        handle, archive_input = self._archive.handle, self._archive.input
         warnings = 0
         while True:
             size.value = 0
             code = _code(_ffi.read_data_block, handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset))
-            feed.check()
+            archive_input.check()
             if size.value and buffer.value and code >= _WARN:
                 data = ctypes.string_at(buffer.value, size.value)
                 self.crc = isal_zlib.crc32(data, self.crc)
@@ -385,8 +400,8 @@ class _Body(Stream):
                 warnings += 1
             if code < _WARN or warnings > _MAX_FAILED:
                 self.dead = code <= _FATAL
-                if feed.ended:
+                if archive_input.ended:
                     raise Damaged("cut", "the archive ends inside this member")
-                raise Damaged("damaged", "it is damaged, or packed in a way that is not known")
+                raise Damaged("damaged", "it is damaged, or compressed by an unsupported method")
             if code == _WARN and warnings == 1:
-                self._archive.notes.add("damaged", "a member does not have the checksum that its header names")
+                self._archive.problems.add("damaged", "a member does not match the checksum in its header")

@@ -1,4 +1,4 @@
-"""Archives and compressed files that libarchive reads from front to back: one entry a format, how it is recognised."""
+"""Formats that libarchive reads from front to back: one entry for each, and how it is recognised."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from crawler.readers.core.source import Source
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFormat:
-    """An archive, whose members are read as they come.
+    """An archive format.
 
     Attributes:
-        FORMAT: its name, which is libarchive's as well.
-        score: how sure a head is to be one, 0..1.
+        FORMAT: the name of the format, which is also that of libarchive.
+        score: how sure the first bytes are of this format, 0..1.
     """
 
     FORMAT: str
     score: Callable[[bytes], float]
 
     def sniff(self, head: bytes, name: str) -> float:  # noqa: ARG002 - every reader takes both
-        """How sure it is of the first bytes; names of files are not asked."""
+        """How sure the first bytes are of this format; file names are not considered."""
         return self.score(head)
 
     def read(self, source: Source, out: Output, limits: Limits) -> None:
-        """Read all members as they come."""
+        """Read all members in their order."""
         read_archive(source, out, limits, self.FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
 class RarFormat(ArchiveFormat):
-    """RAR archives of versions 2 to 5; what libarchive does not open is listed all the same."""
+    """RAR archives of versions 2 to 5. Members that libarchive cannot open are listed by their headers."""
 
     def read(self, source: Source, out: Output, limits: Limits) -> None:
-        """Read all members as they come."""
+        """Read all members in their order."""
         kind = "rar5" if source.peek(len(MAGIC5)) == MAGIC5 else "rar"
         read_archive(source, out, limits, kind, listing=RarListing(limits.max_entries))
 
@@ -51,7 +51,7 @@ class CompressedFormat(ArchiveFormat):
     """A compressed file: one member without a name of its own.
 
     Attributes:
-        endings: of file names, which are taken off for the name of the member.
+        endings: endings of file names; the name of the member is the file name without the ending.
     """
 
     endings: tuple[str, ...] = ()
@@ -65,11 +65,11 @@ def _starts(*marks: bytes) -> Callable[[bytes], float]:
     return lambda head: 1.0 if head.startswith(marks) else 0.0
 
 
-# ISO 9660: the first sixteen sectors are left to the system, a kind byte stands before the mark of the first descriptor
+# ISO 9660: the first sixteen sectors are unused, and one type byte precedes the mark of the first descriptor
 _ISO_AT = 16 * 2048 + 1
 _LHA_METHOD = re.compile(rb"-(?:lh[0-7d]|lz[45s])-")
 _CPIO_ASCII = re.compile(rb"07070[12][0-9A-Fa-f]{104}|070707[0-7]{70}")
-# the older form of cpio is binary, in either order of bytes
+# the older form of cpio is binary, in either byte order
 _CPIO_BINARY = (b"\xc7\x71", b"\x71\xc7")
 
 
@@ -78,27 +78,27 @@ def _iso9660(head: bytes) -> float:
 
 
 def _lha(head: bytes) -> float:
-    """Sure by the method of the first member and the level of its header."""
+    """Sure if the method of the first member and the level of its header are possible."""
     return 1.0 if _LHA_METHOD.match(head, 2) and len(head) > 20 and head[20] <= 3 else 0.0
 
 
 def _lzip(head: bytes) -> float:
-    """Sure by its magic bytes and a dictionary size that the format allows."""
+    """Sure by the magic bytes and a dictionary size that the format allows."""
     return 1.0 if head.startswith((b"LZIP\0", b"LZIP\x01")) and len(head) > 5 and 12 <= head[5] & 31 <= 29 else 0.0
 
 
 def _compress(head: bytes) -> float:
-    """Sure by its magic bytes and a code size that the format allows."""
+    """Sure by the magic bytes and a code size that the format allows."""
     return 1.0 if head.startswith(b"\x1f\x9d") and len(head) > 3 and 9 <= head[2] & 31 <= 16 else 0.0
 
 
 def _cpio(head: bytes) -> float:
-    """Sure by the digits of its first header; nearly so by a binary one."""
+    """Sure if the first header is one of digits; nearly sure if it is a binary header."""
     return 1.0 if _CPIO_ASCII.match(head) else 0.98 if _binary_cpio(head) else 0.0
 
 
 def _binary_cpio(head: bytes) -> bool:
-    """True if a binary header stands there: the mode is that of a file, and the name ends where the header says."""
+    """True if a binary header begins here: the mode is that of a file, and the name ends where the header says."""
     if not head.startswith(_CPIO_BINARY) or len(head) < 28:
         return False
     order: Literal["little", "big"] = "little" if head.startswith(_CPIO_BINARY[0]) else "big"

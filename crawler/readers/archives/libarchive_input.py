@@ -1,4 +1,7 @@
-"""What libarchive is given of a source, kept until it is known to be of a member; asking for members is left to `libarchive_formats`."""
+"""Passes the bytes of a source to libarchive, and keeps those between members so that they can be searched.
+
+Reading members is left to `libarchive_decoder`.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,23 @@ from crawler.readers.archives.rar_listing import RarListing
 from crawler.readers.core.source import Source
 
 _PIECE = 2**16
-MOST_KEPT = 2**26
-"""Bytes between two members that are kept to be looked into."""
+MAX_KEPT = 2**26
+"""Bytes between two members that are kept, so that they can be searched for embedded archives."""
 
 
 class LibarchiveInput:
-    """A source on its way into libarchive, which takes more of it at a time than it uses.
+    """A source that libarchive reads. libarchive takes more bytes at a time than it uses at once.
+
+    Args:
+        source: what libarchive reads.
+        listing: takes the same bytes, if given.
 
     Attributes:
-        error: what reading the source raised, to be raised again outside of libarchive. ended: there is no more.
-        where: how far libarchive has used it. inside: what it uses now is the body of a member.
-        dropped: bytes between members were too many to be kept.
+        error: raised by the source; it is raised again outside of libarchive.
+        ended: the source has ended.
+        where: tells how many bytes libarchive has used.
+        inside: libarchive is reading the body of a member.
+        dropped: more bytes stood between members than could be kept.
     """
 
     def __init__(self, source: Source, listing: RarListing | None) -> None:
@@ -32,14 +41,14 @@ class LibarchiveInput:
         self.dropped = False
         self._source = source
         self._listing = listing
-        # libarchive works on the last until it asks for the next
+        # libarchive uses the last piece until it asks for the next one
         self._piece = b""
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._fed = 0
         self._kept = 0
 
     def more(self) -> bytes:
-        """The next bytes, which are kept until they are known to be of a member."""
+        """The next bytes. They are kept until they are known to belong to a member."""
         if self.inside:
             self.forget(self.where())
         piece = self._source.read(_PIECE)
@@ -48,27 +57,27 @@ class LibarchiveInput:
         self._pieces.append((self._fed, piece))
         self._fed += len(piece)
         self._kept += len(piece)
-        while self._kept > MOST_KEPT:
+        while self._kept > MAX_KEPT:
             self.dropped = True
             self.forget(self._pieces[0][0] + len(self._pieces[0][1]))
         return piece
 
     def forget(self, stop: int) -> None:
-        """Keep nothing in front of a place."""
+        """Drop the pieces that end at or before a place."""
         while self._pieces and self._pieces[0][0] + len(self._pieces[0][1]) <= stop:
             self._kept -= len(self._pieces.popleft()[1])
 
     def kept(self, start: int, stop: int | None = None) -> bytes:
-        """What stands between two places, or behind one, of what libarchive was given."""
+        """The kept bytes between two places, or behind one."""
         return b"".join(
             piece[max(0, start - at) : None if stop is None else max(0, stop - at)] for at, piece in self._pieces
         )
 
     def next(self, target: Any) -> int:
-        """Point libarchive to the next bytes; how many there are, -1 where that failed."""
+        """Point libarchive to the next bytes; returns how many there are, or -1 if reading them failed."""
         try:
             self._piece = self.more()
-        except BaseException as error:  # noqa: BLE001 - C code is in between; `check` raises it again
+        except BaseException as error:  # noqa: BLE001 - it cannot pass through C code; `check` raises it again
             self.error = error
             return -1
         self.ended = not self._piece
@@ -76,6 +85,6 @@ class LibarchiveInput:
         return len(self._piece)
 
     def check(self) -> None:
-        """Raise what could not be raised through C code."""
+        """Raise the error of the source that could not pass through C code."""
         if self.error is not None:
             raise self.error

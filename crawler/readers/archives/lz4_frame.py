@@ -1,4 +1,4 @@
-"""LZ4 frames: told apart here, so that what stands beside them is looked into, and unpacked by libarchive.
+"""LZ4: separates the frames here, so that skippable frames are searched, and lets libarchive decompress them.
 
 Source: LZ4 Frame Format Description 1.6.4.
 """
@@ -17,93 +17,97 @@ from crawler.readers.core.source import Source
 
 FORMAT = "lz4"
 
-_MAGIC, _OLD = b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"
-_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
+_MAGIC, _LEGACY_MAGIC = b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 _ENDINGS = (".lz4", ".tlz4")
 _BLOCK_CHECKSUM, _SIZE, _CHECKSUM, _DICTIONARY = 0x10, 0x08, 0x04, 0x01
-# no block is larger, and none of the older form, whose 8 MiB may have grown by packing
-_MOST, _MOST_OLD = 2**22, 2**23 + 2**23 // 255 + 16
+# sizes that no block exceeds; the 8 MiB of a legacy block may have grown by compression
+_MAX_BLOCK, _MAX_LEGACY_BLOCK = 2**22, 2**23 + 2**23 // 255 + 16
 _PIECE = 2**20
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its magic bytes, those of the older form included; frames to be skipped are those of other formats as well."""
+    """Sure by the magic bytes, also those of the legacy form.
+
+    Less sure behind skippable frames, because other formats have them too.
+    """
     at = 0
-    while _SKIPPED.match(head, at):
+    while _SKIPPABLE.match(head, at):
         at += 8 + int.from_bytes(head[at + 4 : at + 8], "little")
-    return (0.97 if at else 1.0) if head.startswith((_MAGIC, _OLD), at) else 0.0
+    return (0.97 if at else 1.0) if head.startswith((_MAGIC, _LEGACY_MAGIC), at) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Unpack all frames as one file."""
+    """Decompress all frames as one file."""
     frames = _Frames(source)
-    packed = Source(frames.pieces(), "", source.amplification)
-    read_filtered(packed, out, limits, "lz4", inner_name(source.name, *_ENDINGS))
-    source.put_back(packed.take_rest())
-    frames.beside.read(source, out)
+    compressed = Source(frames.pieces(), "", source.amplification)
+    read_filtered(compressed, out, limits, "lz4", inner_name(source.name, *_ENDINGS))
+    source.put_back(compressed.take_rest())
+    frames.auxiliary.read_embedded(source, out)
     if frames.cut:
-        out.problem("cut", "the file ends inside a frame that is to be skipped", incomplete=True)
+        out.problem("cut", "the file ends inside a skippable frame", incomplete=True)
 
 
 class _Frames:
     """The frames of one file.
 
     Attributes:
-        beside: what frames hold that are to be skipped. cut: the file ends inside of one.
+        auxiliary: data of the skippable frames.
+        cut: the file ends inside a skippable frame.
     """
 
     def __init__(self, source: Source) -> None:
-        self.beside = AuxiliaryData()
+        self.auxiliary = AuxiliaryData()
         self.cut = False
         self._source = source
 
     def pieces(self) -> Generator[bytes, None, None]:
-        """All frames but those that are to be skipped, as they stand; the source is left where they end."""
+        """The bytes of all frames except skippable ones; the source stands behind the last frame afterwards."""
         source = self._source
         while mark := source.peek(4):
             if mark == _MAGIC:
                 sound = yield from self._frame()
-            elif mark == _OLD:
+            elif mark == _LEGACY_MAGIC:
                 yield source.read(4)
-                sound = yield from self._blocks(_MOST_OLD, 0)
-            elif _SKIPPED.match(mark):
-                sound = self.beside.frame(source)
+                sound = yield from self._blocks(_MAX_LEGACY_BLOCK, 0)
+            elif _SKIPPABLE.match(mark):
+                sound = self.auxiliary.add_skippable_frame(source)
                 self.cut = not sound
             else:
                 return
             if not sound:
-                # how it goes on is for libarchive to say
+                # libarchive gets the rest and reports the damage
                 yield from iter(source.piece, b"")
                 return
 
     def _frame(self) -> Generator[bytes, None, bool]:
-        """One frame; returns False where it makes no sense."""
+        """The bytes of one frame; returns False if it is damaged or ends early."""
         source = self._source
         flags = source.peek(5)[4:]
         if not flags:
             return False
         head = 7 + 8 * bool(flags[0] & _SIZE) + 4 * bool(flags[0] & _DICTIONARY)
         yield source.read(head)
-        if not (yield from self._blocks(_MOST, 4 * bool(flags[0] & _BLOCK_CHECKSUM))):
+        if not (yield from self._blocks(_MAX_BLOCK, 4 * bool(flags[0] & _BLOCK_CHECKSUM))):
             return False
         yield source.read(4 + 4 * bool(flags[0] & _CHECKSUM))
         return True
 
-    def _blocks(self, most: int, behind: int) -> Generator[bytes, None, bool]:
-        """Blocks up to where none is; returns False where that is no end of a frame.
+    def _blocks(self, max_size: int, checksum_size: int) -> Generator[bytes, None, bool]:
+        """The bytes of blocks up to the end mark or the first invalid block; returns whether the frame ends there.
 
         Args:
-            most: bytes of one.
-            behind: bytes of the checksum that follows each.
+            max_size: bytes of one block.
+            checksum_size: bytes of the checksum that follows each block.
         """
-        source, old = self._source, most == _MOST_OLD
-        while size := int.from_bytes(head := source.peek(4), "little") & (2**32 - 1 if old else 2**31 - 1):
-            if len(head) < 4 or size > most:
-                return old
-            left = 4 + size + behind
+        source, legacy = self._source, max_size == _MAX_LEGACY_BLOCK
+        while size := int.from_bytes(head := source.peek(4), "little") & (2**32 - 1 if legacy else 2**31 - 1):
+            if len(head) < 4 or size > max_size:
+                return legacy
+            left = 4 + size + checksum_size
             while left and (piece := source.piece(min(left, _PIECE))):
                 left -= len(piece)
                 yield piece
             if left:
                 return False
-        return len(head) == 4 or old
+        return len(head) == 4 or legacy

@@ -1,4 +1,4 @@
-"""The headers of a RAR archive as its bytes go by: what is in it, and what of that is encrypted; libarchive unpacks it.
+"""Reads the headers of a RAR archive: which members it has, and which are encrypted. libarchive decompresses them.
 
 Source: RAR 5.0 archive format and the technical note of RAR 4, both by RARLAB.
 """
@@ -15,13 +15,13 @@ _BLOCK4 = struct.Struct("<HBHH")
 _FILE4 = struct.Struct("<IIBIIBBHI")
 _MAIN4, _MEMBER4, _END4, _TYPES4 = 0x73, 0x74, 0x7B, range(0x72, 0x7C)
 _MEMBER5, _CRYPT5, _END5 = 2, 4, 5
-# no header is longer
+# no header is longer than this many bytes
 _MAX_HEADER = 2 * 2**20
 
 
 @dataclass(slots=True)
 class RarEntry:
-    """One member by its header; `crc` is None where the header has none, or only that of a part."""
+    """One member as its header describes it; `crc` is None if the header has none, or only that of a part."""
 
     name: str
     folder: bool
@@ -30,17 +30,22 @@ class RarEntry:
 
 
 class RarListing:
-    """Takes an archive's bytes in order, keeps what its headers say and stops at the first that makes no sense.
+    """Takes the bytes of an archive in order and lists its members; stops at the first header that is invalid.
+
+    Args:
+        max_entries: stop after so many members.
 
     Attributes:
-        members: in order. locked: the headers themselves are encrypted. end: bytes up to the end of the archive, if it came.
-        stopped: nothing further is taken.
+        members: in the order of the archive.
+        locked: the headers themselves are encrypted.
+        end: number of bytes up to the end of the archive, 0 before its end was reached.
+        stopped: no more bytes are taken.
     """
 
     def __init__(self, max_entries: int) -> None:
         self.members: list[RarEntry] = []
         self.locked = False
-        self._most = max_entries
+        self._max_entries = max_entries
         self._buffer = bytearray()
         self._skip = 0
         self.end = 0
@@ -49,27 +54,27 @@ class RarListing:
         self._version = 0
 
     def feed(self, piece: bytes) -> None:
-        """The next bytes."""
+        """Take the next bytes."""
         if self.stopped:
             return
         self._fed += len(piece)
-        over = min(self._skip, len(piece))
-        self._skip -= over
-        self._buffer += memoryview(piece)[over:]
+        skipped = min(self._skip, len(piece))
+        self._skip -= skipped
+        self._buffer += memoryview(piece)[skipped:]
         try:
             while not self._skip and self._block():
-                # what belongs to a block is passed over, within the buffer and beyond
+                # skip the data of the block, in the buffer and beyond
                 gone = min(self._skip, len(self._buffer))
                 del self._buffer[:gone]
                 self._skip -= gone
         except (struct.error, IndexError, ValueError):
             self.stopped = True
-        if self.stopped or len(self.members) > self._most:
+        if self.stopped or len(self.members) > self._max_entries:
             self.stopped = True
             self._buffer.clear()
 
     def _block(self) -> bool:
-        """Take the next block's header; False if it is not here in full."""
+        """Read the header of the next block; False if it is not complete yet."""
         if not self._version:
             if len(self._buffer) < len(MAGIC5):
                 return False
@@ -87,22 +92,22 @@ class RarListing:
             raise ValueError
         if len(data) < size:
             return False
-        # a header that lies about its size must not be read beyond it
+        # a header with a wrong size must not be read beyond that size
         data = data[:size]
         more = struct.unpack_from("<I", data, 7)[0] if flags & 0x8000 else 0
         if kind == _MAIN4 and flags & 0x80:
             self.locked = True
             raise ValueError
         if kind == _MEMBER4:
-            packed, _, _, crc, _, _, _, name_size, _ = _FILE4.unpack_from(data, _BLOCK4.size)
+            compressed, _, _, crc, _, _, _, name_size, _ = _FILE4.unpack_from(data, _BLOCK4.size)
             at = _BLOCK4.size + _FILE4.size
-            more = packed
+            more = compressed
             if flags & 0x100:
                 more += struct.unpack_from("<I", data, at)[0] << 32
                 at += 8
-            # behind a NUL the name stands again, in a form of its own
+            # behind a NUL byte the name is repeated in another encoding
             name = bytes(data[at : at + name_size]).split(b"\0", 1)[0]
-            self._found(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4), crc=None if flags & 3 else crc)
+            self._add(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4), crc=None if flags & 3 else crc)
         self._skip = size + more
         return self._goes_on(kind == _END4)
 
@@ -153,14 +158,14 @@ class RarListing:
             kind, _ = _number(data, at)
             locked = locked or kind == 1
             at += size
-        self._found(name, folder=bool(flags & 1), locked=locked, crc=crc)
+        self._add(name, folder=bool(flags & 1), locked=locked, crc=crc)
 
-    def _found(self, name: bytes, *, folder: bool, locked: bool, crc: int | None) -> None:
+    def _add(self, name: bytes, *, folder: bool, locked: bool, crc: int | None) -> None:
         self.members.append(RarEntry(name[: 4 * MAX_NAME].decode("utf-8", "replace"), folder, locked, crc))
 
 
 def _number(data: bytearray, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place behind it."""
+    """A number of variable length (seven bits in each byte), and the place behind it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]

@@ -1,6 +1,7 @@
-"""7z archives, read by libarchive from memory, for their list of members stands at the end.
+"""7z archives: libarchive reads them from memory, because the list of members stands at the end.
 
-Where it is cut off or all of it is too large for that, what was packed with LZMA is unpacked as it comes, without names.
+If the list is cut off or the archive is too large for memory, data compressed with LZMA is decompressed without the
+names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from crawler.readers.archives.compressed_stream import Decoded
+from crawler.readers.archives.compressed_stream import DecoderStreams
 from crawler.readers.archives.libarchive_decoder import read_archive
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_embedded, read_member
@@ -21,47 +22,49 @@ FORMAT = "7z"
 
 _MAGIC = b"7z\xbc\xaf\x27\x1c"
 _HEADER = 32
-# LZMA2 begins with a chunk that sets everything; LZMA has a zero there
+# LZMA2 begins with a chunk that resets the decoder; LZMA has a zero there
 _LZMA2 = re.compile(rb"[\x01\xe0-\xff]")
 _PIECE = 2**20
-_TRIED = 2**16
+_TEST_SIZE = 2**16
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its magic bytes."""
+    """Sure by the magic bytes."""
     return 1.0 if head.startswith(_MAGIC) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Read all members, or what can be unpacked without their list."""
+    """Read all members, or what can be decompressed without their list."""
     head = source.peek(_HEADER)
-    packed = int.from_bytes(head[12:20], "little")
-    end = _HEADER + packed + int.from_bytes(head[20:28], "little")
-    # a header that was made so says where the archive ends; what follows it is not taken, and not given back
-    sure = int.from_bytes(head[8:12], "little") == zlib.crc32(head[12:_HEADER])
+    compressed = int.from_bytes(head[12:20], "little")
+    end = _HEADER + compressed + int.from_bytes(head[20:28], "little")
+    # with the right checksum the header is believed to tell where the archive ends, and nothing behind that is read
+    header_is_valid = int.from_bytes(head[8:12], "little") == zlib.crc32(head[12:_HEADER])
     held = bytearray()
-    while len(held) <= limits.hold and (piece := source.piece(min(_PIECE, end - len(held)) if sure else _PIECE)):
+    while len(held) <= limits.hold and (
+        piece := source.piece(min(_PIECE, end - len(held)) if header_is_valid else _PIECE)
+    ):
         held += piece
-        if sure and len(held) >= end:
+        if header_is_valid and len(held) >= end:
             break
     if len(held) > limits.hold:
-        words = f"its list of members stands at its end, and it is larger than {limits.hold} bytes"
-        out.problem("size", words, incomplete=True)
-        _recover(_packed(held, source, packed), source, out, limits)
+        sentence = f"it exceeds {limits.hold} bytes, so its list of members at the end cannot be used"
+        out.problem("size", sentence, incomplete=True)
+        _recover(_compressed_pieces(held, source, compressed), source, out, limits)
         read_embedded(held, source, out)
     elif len(held) < end:
         out.problem("cut", "the archive ends before its list of members", incomplete=True)
-        _recover(_packed(held, source, packed), source, out, limits)
+        _recover(_compressed_pieces(held, source, compressed), source, out, limits)
         read_embedded(held, source, out)
     else:
         read_archive(source, out, limits, "7zip", whole=held)
-        # packed members are noise, those that are not packed are known again
+        # compressed members contain no signatures, and members stored uncompressed are recognised as already read
         read_embedded(held, source, out, lambda at: len(held) if at >= end else at)
         source.put_back(bytes(held[end:]))
 
 
-def _packed(held: bytearray, source: Source, size: int) -> Iterator[bytes]:
-    """What stands between the header and the list: what is held, given back in pieces, and then the rest."""
+def _compressed_pieces(held: bytearray, source: Source, size: int) -> Iterator[bytes]:
+    """The bytes between the header and the list of members: first those in memory, then the rest of the source."""
     whole = memoryview(held)[_HEADER : _HEADER + size]
     for start in range(0, len(whole), _PIECE):
         yield bytes(whole[start : start + _PIECE])
@@ -71,28 +74,29 @@ def _packed(held: bytearray, source: Source, size: int) -> Iterator[bytes]:
         yield piece
 
 
-class _Recovered(Decoded):
-    """Packed streams one behind the other, to the first byte that is none of theirs."""
+class _Recovered(DecoderStreams):
+    """Compressed streams that follow each other, up to the first byte that is not part of one."""
 
     def _next_stream(self) -> bool:
         return False
 
 
 def _recover(pieces: Iterator[bytes], source: Source, out: Output, limits: Limits) -> None:
+    """Decompress the data of an archive without its list of members, and read it as one member."""
     body = Source(pieces, "", source.amplification)
-    head = body.peek(_TRIED)
+    head = body.peek(_TEST_SIZE)
     window = limits.memory // 2
     if _LZMA2.match(head):
         chain = [{"id": lzma.FILTER_LZMA2, "dict_size": window}]
     else:
-        # what 7-Zip takes if nobody says otherwise
+        # the defaults of 7-Zip
         chain = [{"id": lzma.FILTER_LZMA1, "dict_size": window, "lc": 3, "lp": 0, "pb": 2}]
 
     def make() -> lzma.LZMADecompressor:
         return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=chain)
 
     try:
-        found = make().decompress(head, _TRIED)
+        found = make().decompress(head, _TEST_SIZE)
     except (lzma.LZMAError, EOFError):
         found = b""
     if found:

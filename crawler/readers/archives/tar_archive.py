@@ -1,4 +1,4 @@
-"""tar in one pass, in all its dialects; a damaged header costs its member and not those behind it.
+"""tar in all its dialects, read once from front to back. A damaged header costs only its own member.
 
 Source: POSIX.1-2024 (pax), the GNU tar manual (long names, sparse files, base-256 numbers).
 """
@@ -21,9 +21,9 @@ FORMAT = "tar"
 
 _BLOCK = 512
 _PIECE = 2**20
-# a name or a set of pax records is not longer in earnest
+# no real name or set of pax records is longer
 _MAX_EXTRA = 2**20
-# as far as a mark is looked for at a time
+# bytes that are searched for a header at a time
 _WINDOW = 2**16
 _MARK, _MARK_AT = b"ustar", 257
 _NUMBER = re.compile(rb"[ \0]*[0-7]*[ \0]*")
@@ -35,7 +35,7 @@ _ASCII = bytes(range(128))
 
 @dataclass(slots=True)
 class _Header:
-    """One header; `size` is negative where it is nothing that can be meant."""
+    """One header; `size` is negative if the field contains no possible size."""
 
     name: bytes
     size: int
@@ -45,23 +45,23 @@ class _Header:
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by the checksum of its first header, with its mark where that is wrong."""
+    """Sure if the checksum of the first header is right; nearly sure if it is wrong, but a valid header follows."""
     if _valid(head[:_BLOCK]):
         return 1.0
     return 0.98 if head.startswith(_MARK, _MARK_AT) and _valid_somewhere(head) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Read all members as they come."""
+    """Read all members in their order."""
     archive = _Archive(source, out, limits)
     try:
         archive.read()
     finally:
-        archive.notes.report(out)
+        archive.problems.report(out)
 
 
 def _valid(block: bytes) -> bool:
-    """True if its checksum is that of its bytes; some old tools took them as signed."""
+    """True if the checksum of a header is right. Some old tools computed it from signed bytes."""
     if len(block) < _BLOCK or not block[0] or _NUMBER.fullmatch(block[148:156]) is None:
         return False
     digits = block[148:156].strip(b" \0")
@@ -83,7 +83,7 @@ def _valid_somewhere(data: bytes) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """Octal, or binary behind a set first bit; -1 for what is neither."""
+    """A number in octal digits, or in binary if the first bit is set; -1 if it is neither."""
     if field[0] & 0x80:
         value = int.from_bytes(field, "big", signed=True) if field[0] == 0xFF else int.from_bytes(field[1:], "big")
         return value if field[0] in (0x80, 0xFF) else -1
@@ -96,7 +96,7 @@ def _number(field: bytes) -> int:
 
 def _parse(block: bytes) -> _Header:
     name = block[:100].split(b"\0", 1)[0]
-    # GNU tar keeps other things where the standard has the first half of long names
+    # where the standard has the first half of a long name, GNU tar stores other things
     prefix = block[345:500].split(b"\0", 1)[0] if block[257:263] == b"ustar\0" else b""
     return _Header(
         prefix + b"/" + name if prefix else name,
@@ -108,22 +108,22 @@ def _parse(block: bytes) -> _Header:
 
 
 class _Archive:
-    """One archive on its way through."""
+    """The state of reading one archive."""
 
     def __init__(self, source: Source, out: Output, limits: Limits) -> None:
         self.ended = False
-        self.notes = ProblemCounter()
+        self.problems = ProblemCounter()
         self._source = source
         self._out = out
         self._limits = limits
         self._records: dict[bytes, bytes] = {}
         self._global: dict[bytes, bytes] = {}
         self._names: set[int] = set()
-        # what the last member's last block was filled with
+        # the bytes that fill the last block of the last member
         self._padding = b""
 
     def read(self) -> None:
-        """All members, also those of archives behind the first."""
+        """Read all members, also those of archives that follow the first."""
         source = self._source
         while block := source.peek(_BLOCK):
             if _valid(block):
@@ -132,27 +132,30 @@ class _Archive:
                 self._member(_parse(block))
             elif block == _ZEROS:
                 self.ended = True
-                self._over_zeros()
+                self._skip_zero_blocks()
             elif self.ended:
-                # what follows the end and is no header is no part of the archive
+                # bytes behind the end mark that are no header do not belong to the archive
                 return
             elif len(block) < _BLOCK:
                 source.skip(len(block))
                 break
             else:
-                self.notes.add("damaged", "a member's header is damaged")
+                self.problems.add("damaged", "the header of a member is damaged")
                 source.skip(1)
                 self._next_header()
         if not self.ended:
-            self.notes.add("cut", "the archive ends before its end mark")
+            self.problems.add("cut", "the archive ends before its end mark")
 
-    def _over_zeros(self) -> None:
+    def _skip_zero_blocks(self) -> None:
         source = self._source
         while (block := source.peek(_BLOCK)) and not block.strip(b"\0"):
             source.skip(len(block))
 
     def _next_header(self) -> None:
-        """Go to the next valid header wherever it begins, or to the end."""
+        """Go to the next valid header, wherever it begins, or to the end.
+
+        Archives embedded on the way become members.
+        """
         source = self._source
         while data := source.peek(_WINDOW):
             at = self._header_in(data)
@@ -186,39 +189,39 @@ class _Archive:
         target = records.get(b"linkpath") or header.target
         size = _decimal(records.get(b"size"), header.size)
         name = raw[: 4 * MAX_NAME].decode("utf-8", "surrogateescape")
-        self._identify(raw)
+        self._note_name(raw)
         sparse = header.kind == b"S" or any(key.startswith(b"GNU.sparse") for key in records)
         if header.kind in _FOLDERS and not (header.kind == b"D" and size > 0):
             return
         if header.kind in (_HARD, _SYMBOLIC, *_DEVICES, *_LABELS[:1]) and not self._has_body(header.kind, size):
-            self._bare(header.kind, name, target)
+            self._read_empty(header.kind, name, target)
             return
         if header.kind == b"S":
             self._sparse_maps(header.extended)
         if header.kind == b"M":
-            self.notes.add("cut", "a member began in another volume")
-        self._file(name, size, sparse=sparse)
+            self.problems.add("cut", "a member begins in another volume")
+        self._read_file(name, size, sparse=sparse)
 
-    def _identify(self, name: bytes) -> None:
+    def _note_name(self, name: bytes) -> None:
         number = hash(name)
         if number in self._names:
-            self.notes.add("suspicious", "two members have the same name", incomplete=False)
+            self.problems.add("suspicious", "two members have the same name", incomplete=False)
         self._names.add(number)
         if len(self._names) > self._limits.max_entries:
-            raise LimitReached(f"more than {self._limits.max_entries} members")
+            raise LimitReached(f"it holds more than {self._limits.max_entries} members")
 
     def _has_body(self, kind: bytes, size: int) -> bool:
-        """Some tools give the bytes of a hard link again, others only their number."""
+        """Whether bytes follow the header of a hard link: some tools repeat the file, others only store its size."""
         if kind != _HARD or size <= 0:
             return False
         block = self._source.peek(_BLOCK)
         return block != _ZEROS and not _valid(block)
 
-    def _bare(self, kind: bytes, name: str, target: bytes) -> None:
+    def _read_empty(self, kind: bytes, name: str, target: bytes) -> None:
         if kind in _DEVICES:
-            self.notes.add("suspicious", "a member is a device or a pipe", incomplete=False)
+            self.problems.add("suspicious", "a member is a device or a pipe", incomplete=False)
         elif kind in (_HARD, _SYMBOLIC) and points_outside(target.decode("utf-8", "replace")):
-            self.notes.add("suspicious", "a link leads out of the archive", incomplete=False)
+            self.problems.add("suspicious", "a link points outside the archive", incomplete=False)
         report_empty_member(self._out, name)
 
     def _sparse_maps(self, extended: bool) -> None:
@@ -226,10 +229,10 @@ class _Archive:
             block = self._source.read(_BLOCK)
             extended = len(block) == _BLOCK and bool(block[504])
 
-    def _file(self, name: str, size: int, *, sparse: bool) -> None:
+    def _read_file(self, name: str, size: int, *, sparse: bool) -> None:
         source = self._source
         if size < 0 or size > self._limits.max_output:
-            self.notes.add("suspicious", "a member's header names a size that cannot be")
+            self.problems.add("suspicious", "the header of a member contains an impossible size")
             body = self._until_header()
         else:
             body = self._body(size, sparse=sparse)
@@ -249,7 +252,9 @@ class _Archive:
             yield piece
         self._padding = source.read(-size % _BLOCK)
         if sparse:
-            raise Damaged("sparse", "it is a sparse file: its parts are examined as if nothing stood between them")
+            raise Damaged(
+                "sparse", "it is a sparse file: its parts were examined as if they followed each other directly"
+            )
 
     def _until_header(self) -> Iterator[bytes]:
         source = self._source
@@ -258,22 +263,22 @@ class _Archive:
             if at >= 0:
                 yield source.read(at)
                 return
-            # the last bytes may begin a header
+            # a header may begin in the last bytes
             yield source.read(len(data) if len(data) < _WINDOW else _WINDOW - _BLOCK + 1)
 
-    # --- what stands before a member's header ----------------------------------------------------------------------
+    # --- records in front of a member's header ------------------------------------------------------------------------
 
     def _extra(self, header: _Header) -> None:
         source = self._source
         if not 0 <= header.size <= _MAX_EXTRA:
-            self.notes.add("suspicious", "a name or a set of records is longer than any that is meant")
+            self.problems.add("suspicious", "a name or a set of records in a header is too long to be real")
             self._next_header()
             return
         data = source.read(header.size)
         source.skip(-header.size % _BLOCK)
         read_embedded(data, source, self._out, at=0)
         if len(data) < header.size:
-            # the archive ends here, which is said by the caller
+            # the archive ends here; the caller reports it
             return
         if header.kind == b"L":
             self._records[b"path"] = data.split(b"\0", 1)[0]
@@ -289,7 +294,7 @@ class _Archive:
             size = int(digits) if digits.isdigit() and space else 0
             key, sign, value = data[at + len(digits) + 1 : at + size].partition(b"=")
             if not sign or at + size > len(data) or not value.endswith(b"\n"):
-                self.notes.add("damaged", "a record about a member is damaged", incomplete=False)
+                self.problems.add("damaged", "a record in the header of a member is damaged", incomplete=False)
                 return
             if key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU.sparse"):
                 records[key] = value[:-1]

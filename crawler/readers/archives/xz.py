@@ -1,11 +1,11 @@
-"""xz, with one or many streams one behind the other, as one file."""
+"""xz: one stream, or several that follow each other, as one file."""
 
 from __future__ import annotations
 
 import lzma
 import re
 
-from crawler.readers.archives.compressed_stream import Decoded, inner_name, unpack
+from crawler.readers.archives.compressed_stream import DecoderStreams, inner_name, read_decompressed
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -17,19 +17,19 @@ _ENDINGS = (".xz", ".txz")
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its magic bytes."""
+    """Sure by the magic bytes."""
     return 1.0 if _MAGIC.match(head) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Unpack all streams as one file."""
-    unpack(open_streams(source, limits), inner_name(source.name, *_ENDINGS), out)
+    """Decompress all streams as one file."""
+    read_decompressed(open_streams(source, limits), inner_name(source.name, *_ENDINGS), out)
 
 
-def open_streams(source: Source, limits: Limits) -> Decoded:
-    """The streams that begin where the source stands; a dictionary may take half of the memory."""
+def open_streams(source: Source, limits: Limits) -> DecoderStreams:
+    """The streams that begin at the current place of the source; a dictionary may take half of the memory."""
 
     def make() -> lzma.LZMADecompressor:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limits.memory // 2)
 
-    return Decoded(source, limits, _MAGIC, make, (lzma.LZMAError, EOFError), padding=True)
+    return DecoderStreams(source, limits, _MAGIC, make, (lzma.LZMAError, EOFError), padding=True)

@@ -1,4 +1,6 @@
-"""Zstandard, with one or many frames one behind the other, as one file; blocks are told apart here, so none is too much.
+"""Zstandard: one frame, or several that follow each other, as one file.
+
+The blocks of a frame are separated here, so that each of them decompresses to a bounded size.
 
 Source: RFC 8878.
 """
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 import zstandard
 
 from crawler.readers.archives.auxiliary_data import AuxiliaryData
-from crawler.readers.archives.compressed_stream import Restarting, inner_name, unpack
+from crawler.readers.archives.compressed_stream import ConcatenatedStreams, inner_name, read_decompressed
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -23,49 +25,49 @@ _ANY = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 _ENDINGS = (".zst", ".tzst", ".zstd")
 _RLE, _RESERVED = 1, 3
 _MAX_BLOCK = 2**17
-_CUT = "the compressed data ends before its end"
+_CUT = "the compressed data ends too early"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its magic bytes; frames to be skipped are those of other formats as well."""
+    """Sure by the magic bytes; less so behind skippable frames, which other formats have too."""
     return 1.0 if head.startswith(_MAGIC) else 0.96 if _ANY.match(head) and _MAGIC in head else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Unpack all frames as one file."""
+    """Decompress all frames as one file."""
     frames = Frames(source, limits)
-    unpack(frames, inner_name(source.name, *_ENDINGS), out)
-    frames.beside.read(source, out)
+    read_decompressed(frames, inner_name(source.name, *_ENDINGS), out)
+    frames.auxiliary.read_embedded(source, out)
 
 
-class Frames(Restarting):
-    """Frames one behind the other.
+class Frames(ConcatenatedStreams):
+    """Frames that follow each other.
 
     Attributes:
-        beside: what frames hold that are to be skipped.
+        auxiliary: data of the skippable frames.
     """
 
     def __init__(self, source: Source, limits: Limits) -> None:
         super().__init__(source, limits, _ANY)
-        self.beside = AuxiliaryData()
+        self.auxiliary = AuxiliaryData()
 
     def one(self) -> Iterator[bytes]:
-        """The frame that begins here, or nothing for one that is to be skipped."""
+        """The decompressed bytes of the frame that begins here; nothing for a skippable frame."""
         source = self.source
         if source.peek(4) != _MAGIC:
-            if not self.beside.frame(source):
+            if not self.auxiliary.add_skippable_frame(source):
                 raise Damaged("cut", _CUT)
             return
         mark = source.read(4)
         head, window, checksum = self._header()
         if window > self.limits.memory // 2:
-            raise Damaged("memory", "it needs more memory to be unpacked than the limit")
+            raise Damaged("memory", "decompressing it takes more memory than the limit allows")
         decoder = zstandard.ZstdDecompressor(max_window_size=max(window, 1024)).decompressobj()
         try:
             decoder.decompress(mark + head)
             last = False
             while not last:
-                # a block unpacks to 128 KiB at most
+                # a block decompresses to 128 KiB at most
                 block, last = self._block()
                 part = decoder.decompress(block)
                 if part:
@@ -82,7 +84,7 @@ class Frames(Restarting):
         return data
 
     def _header(self) -> tuple[bytes, int, bool]:
-        """The frame's header, its window and whether a checksum follows its blocks."""
+        """The header of the frame, its window size in bytes, and whether a checksum follows its blocks."""
         first = self._exactly(1)
         flags = first[0]
         single = bool(flags & 0x20)
@@ -92,7 +94,7 @@ class Frames(Restarting):
         at = 0 if single else 1
         name = rest[at : at + (0, 1, 2, 4)[flags & 3]]
         if any(name):
-            raise Damaged("unread", "it was packed with a dictionary that is not part of it")
+            raise Damaged("unread", "it was compressed with a dictionary that it does not contain")
         if single:
             size = rest[len(name) :]
             window = int.from_bytes(size, "little") + (256 if len(size) == 2 else 0)

@@ -1,4 +1,4 @@
-"""Counts what one sample was read into, and ends reading where a small sample becomes far too much (decompression bombs)."""
+"""Counts the bytes, members and rows that one sample becomes, and ends the reading of decompression bombs."""
 
 from __future__ import annotations
 
@@ -98,7 +98,11 @@ class SampleBudget:
             raise LimitReached("its rows and text are far larger than the bytes that they were read from")
 
     def add_embedded(self, used: int) -> None:
-        """The member that ended last was an embedded archive and used `used` bytes; what it read beyond is read again."""
+        """The member that ended last was an embedded archive.
+
+        Args:
+            used: bytes that belong to it; those that it read beyond are read again.
+        """
         self._embedded += self._size_of_last
         # a reader may look one piece ahead
         self._reread += max(0, self._size_of_last - used - PIECE)

@@ -1,7 +1,7 @@
 """Decodes encodings that a document declares by name and that cannot be recognised by its bytes.
 
-UTF-8, UTF-16 and windows-1252 can be recognised, and are left to `encoding`. All codecs are looked up when this module is
-imported, because a reader in the sandbox cannot open files.
+UTF-8, UTF-16 and windows-1252 can be recognised, and are left to `encoding`. All codecs are looked up when this module
+is imported, because a reader in the sandbox cannot open files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _RECOGNISED = frozenset(
     {"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii", "latin-1", "iso-8859-1", "windows-1252", "cp1252"}
     | {"utf-16", "utf-32"}
     | {"utf-16le", "utf-16be", "utf-16-le", "utf-16-be", "utf-32le", "utf-32be", "unicode", "iso-10646-ucs-2", "ucs-2"}
-    | {"utf8mb4", "utf8mb3", "unknown-8bit", "8bit", "7bit", "binary", "default", "none", "unknown", "ansi", "x-user-defined"}
+    | {"utf8mb4", "utf8mb3", "unknown-8bit", "8bit", "7bit", "binary", "default", "none", "unknown", "ansi"}
+    | {"x-user-defined"}
 )  # fmt: skip
 # aliases that the standard library does not know
 _ALIASES = {

@@ -1,8 +1,8 @@
 """Finds archives embedded in text: as they are, or written as base64, hexadecimal or an SQL string.
 
-A reader of text reads over them, and the byte pass finds nothing in compressed bytes. Archives that are found are handed
-over when the text has ended. By then its reader has read those that its format declares as files, so they are recognised
-and not read twice. Reading them is left to the caller.
+A reader of text reads over them, and the byte pass finds nothing in compressed bytes. Archives that are found are
+handed over when the text has ended. By then its reader has read those that its format declares as files, so they are
+recognised and not read twice. Reading them is left to the caller.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from crawler.readers.core.signatures import SIGNATURE_REACH, SIGNATURES, Signatu
 # bytes of embedded archives that are kept of one text until it ends
 MAX_HELD = 2**26
 _MARKS = (*(each.mark for each in SIGNATURES if not each.before and len(each.mark) > 2), b"\x1f\x9d\x90")
-# The last base64 digit of a mark is left out, because only some of its bits belong to the mark. URLs and tokens write - and
-# _ for + and /.
+# The last base64 digit of a mark is left out, because only some of its bits belong to the mark. URLs and tokens write -
+# and _ for + and /.
 _STANDARD_BASE64 = tuple(binascii.b2a_base64(mark)[: len(mark) * 8 // 6] for mark in _MARKS)
 _URL_SAFE, _FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 _BASE64 = tuple({*_STANDARD_BASE64, *(form.translate(_URL_SAFE) for form in _STANDARD_BASE64)})
@@ -35,8 +35,8 @@ _IN_DIGITS = re.compile(
 _QUOTED = re.compile(
     rb"'(?:PK\x03\x04|\x1f\x8b\x08|%PDF-|\xd0\xcf\x11\xe0|SQLite format 3\\0|7z\xbc\xaf\\'\x1c|Rar!\\Z)"
 )
-# For each form of `_QUOTED` a byte that text does not contain, and its first bytes. Searching for one byte takes a fortieth of
-# the time.
+# For each form of `_QUOTED` a byte that text does not contain, and its first bytes. Searching for one byte takes a
+# fortieth of the time.
 _QUOTED_RARE = {
     0x04: b"PK\x03\x04",
     0x1F: b"\x1f\x8b\x08",
@@ -51,7 +51,8 @@ _RARE_AND_MARK = sorted({*_QUOTED_RARE.items(), *((each.rare, each.mark) for eac
 # An encoded archive of 30 bytes or more contains an unbroken run of so many characters. Text without such a run is not
 # searched. Lines of base64 have 60 characters or more; PHP writes \/ for / in JSON.
 _RUN = b"A" * 40
-# bytes that are tested together, few enough to stay in the processor's cache; shorter text is searched without the quick test
+# bytes that are tested together, few enough to stay in the processor's cache; shorter text is searched without the
+# quick test
 _TEST_SIZE, _OVERLAP = 2**16, 64
 # Ranges of ASCII with the separators that tables and URLs are full of: the comma; : ; < = > ? @; and { | } ~
 _SEPARATORS = ((0x2C, 0x2D), (0x3A, 0x41), (0x7B, 0x7F))
@@ -247,7 +248,8 @@ class EmbeddedArchiveSearch:
 def _may_have_run(data: bytes) -> bool:
     """False if no 40 characters of a word follow each other; takes a quarter of the time of an exact search.
 
-    One bit for each byte is set if that byte certainly ends a word. A run of 40 contains four whole bytes of clear bits.
+    One bit for each byte is set if that byte certainly ends a word. A run of 40 contains four whole bytes of clear
+    bits.
     """
     values = np.frombuffer(data, np.uint8)
     ends = values < ord("+")

@@ -29,8 +29,9 @@ _EDGE_WINDOW = 4096
 # name of an error handler: windows-1252 leaves five bytes undefined, which real files hold as C1 controls
 _C1_CONTROLS = "tocsin-c1"
 
-# Mojibake: UTF-8 that was taken for windows-1252 and encoded again, so that é became "Ã©", œ "Å“", ’ "â€™". Only such lead
-# characters count as hardly ever end a French word, so that CITÉ» or SANTÉ with a no-break space behind it are left alone.
+# Mojibake: UTF-8 that was taken for windows-1252 and encoded again, so that é became "Ã©", œ "Å“", ’ "â€™". Only such
+# lead characters count as hardly ever end a French word, so that CITÉ» or SANTÉ with a no-break space behind it are
+# left alone.
 _TAIL = (
     "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a"
     "\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
@@ -38,11 +39,11 @@ _TAIL = (
 _MOJIBAKE = re.compile(f"[ÂÃÅ]{_TAIL}|â[\u20ac\u201a\u201e\u0080\u0082\u0084]{_TAIL}")
 # the first bytes of mojibake in UTF-8: a quick test before anything is decoded
 _MOJIBAKE_BYTES = re.compile(rb"\xc3[\x82\x83\x85][\xc2\xc5\xc6\xcb\xe2]|\xc3\xa2[\xc2\xe2]")
-# All mojibake contains one of these bytes, and a table of accented names often none: five searches for a byte take a tenth of
-# the time of trying the pattern at every é.
+# All mojibake contains one of these bytes, and a table of accented names often none: five searches for a byte take a
+# tenth of the time of trying the pattern at every é.
 _MOJIBAKE_TAILS = (b"\xc2", b"\xc5", b"\xc6", b"\xcb", b"\xe2")
 
-# A byte 0xff that is damage: it is in no UTF-8, and as ÿ it stands only inside words.
+# A byte 0xff that is damage: UTF-8 never contains it, and as ÿ of windows-1252 it hardly ever begins or ends a word.
 _DAMAGE = re.compile(rb"(?<![A-Za-z])\xff|\xff(?![A-Za-z\s-])")
 _UTF8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
@@ -61,8 +62,8 @@ codecs.register_error(_C1_CONTROLS, _keep_c1_controls)
 def detect(head: bytes) -> tuple[str, int]:
     """The encoding of a text from its first bytes, and the length of its byte order mark.
 
-    `utf-8` stands for every 8-bit encoding. A mark is believed unless the bytes behind it contradict it: two wrong bytes in
-    front of a table must not hide the table.
+    `utf-8` stands for every 8-bit encoding. A mark is believed unless the bytes behind it contradict it: two wrong
+    bytes in front of a table must not hide the table.
     """
     marked, skip = next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), ("utf-8", 0))
     sample = head[skip : skip + 4096]
@@ -161,7 +162,10 @@ class Lines:
         self._pieces = utf8_pieces(source)
 
     def blocks(self) -> Iterator[bytes]:
-        """Whole lines joined by newlines, without one at the end: about `BLOCK` bytes of valid UTF-8. Blank lines are kept."""
+        """Whole lines joined by newlines, without one at the end: about `BLOCK` bytes of valid UTF-8.
+
+        Blank lines are kept.
+        """
         for block in self._cut():
             if self._ends_with_cr:
                 block = block.replace(b"\r", b"\n")

@@ -22,14 +22,15 @@ MAX_TEXT = 2**20
 MAX_FRAME = 4 * 2**20
 # Rows and text may be this many times larger than the bytes they were made of (padding of ragged rows, escapes).
 MAX_GROWTH = 8
-# Bytes that look like the start of an embedded archive are read as that archive; those that it does not use are put back and
-# read again. At most REREAD_RATIO times as many bytes may be read again as there are outside of embedded archives; the first
-# REREAD_FLOOR bytes are always allowed.
+# Bytes that look like the start of an embedded archive are read as that archive; those that it does not use are put
+# back and read again. At most REREAD_RATIO times as many bytes may be read again as there are outside of embedded
+# archives; the first REREAD_FLOOR bytes are always allowed.
 REREAD_RATIO, REREAD_FLOOR = 16, 64 * 2**20
 # A member that decompresses to less than this is never reported as a decompression bomb, whatever its ratio.
 RATIO_FLOOR = 4 * 2**20
-# The same for everything inside the sample together, inside a member of it, inside a member of that, and so on: a tree of
-# small bombs is one bomb. Inner floors are lower, so an inner bomb ends first and the members beside it are still read.
+# The same for everything inside the sample together, inside a member of it, inside a member of that, and so on: a tree
+# of small bombs is one bomb. Inner floors are lower, so an inner bomb ends first and the members beside it are still
+# read.
 TREE_FLOORS = tuple(size * 2**20 for size in (512, 128, 64, 32, 16))
 # The same for the number of members: no format stores more members than it has bytes.
 ENTRY_FLOORS = (32_000, 8000, 4000, 2000, 1000)
@@ -39,8 +40,8 @@ ENTRY_FLOORS = (32_000, 8000, 4000, 2000, 1000)
 class Limits:
     """What the reading of one sample may cost. Every reader gets the same object.
 
-    The sandbox enforces `memory`, `cpu`, `wall` and `total_time`; `Output` enforces `max_output`, `max_entries` and the ratio
-    of a member's contents to its size. A reader enforces the rest where its format makes that necessary.
+    The sandbox enforces `memory`, `cpu`, `wall` and `total_time`; `Output` enforces `max_output`, `max_entries` and the
+    ratio of a member's contents to its size. A reader enforces the rest where its format makes that necessary.
 
     Attributes:
         memory: bytes of address space for working, in addition to `hold`.
@@ -51,8 +52,8 @@ class Limits:
         max_output: bytes that all containers of the sample together may decompress to.
         max_entries: members at all depths.
         max_depth: containers inside containers.
-        max_ratio: decompressed bytes for one compressed byte, through all layers; and bytes of everything inside a member for
-            one byte of that member.
+        max_ratio: decompressed bytes for one compressed byte, through all layers; and bytes of everything inside a
+            member for one byte of that member.
         max_line: bytes of one line or record.
         max_columns: columns of one table.
     """

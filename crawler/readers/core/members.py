@@ -1,9 +1,9 @@
 """Reads samples and members: chooses the reader, reports what it could not read, and finds embedded archives.
 
-A sample is the outermost member. A container passes each file inside it to `read_member`. Archives also stand where no format
-has a place for them: behind the end of a file, between the members of an archive, in a picture, as base64 in a text. The
-byte pass sees nothing in compressed bytes, so all bytes that a reader does not use are searched, and archives found there
-are read as members too. Each format is left to its reader.
+A sample is the outermost member. A container passes each file inside it to `read_member`. Archives also stand where no
+format has a place for them: behind the end of a file, between the members of an archive, in a picture, as base64 in a
+text. The byte pass sees nothing in compressed bytes, so all bytes that a reader does not use are searched, and archives
+found there are read as members too. Each format is left to its reader.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], l
 def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
     """Read one member (or the sample itself) inside the open one, and send its frames from `M` to `E`.
 
-    Whatever its bytes do to a reader, the member ends, its problems are reported, and all of its bytes go to the byte pass. What
-    follows the end of its format is examined as well: files there become members of it.
+    Whatever its bytes do to a reader, the member ends, its problems are reported, and all of its bytes go to the byte
+    pass. What follows the end of its format is examined as well: files there become members of it.
 
     Args:
         source: the bytes of the member.
@@ -68,7 +68,10 @@ def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
 
 
 def _read_one(source: Source, out: Output, pick: Choice, read_rest: _ReadRest | None) -> bool:
-    """Read one member; without `read_rest` only as far as its format goes. True if the end of its format was reached."""
+    """Read one member; without `read_rest` only as far as its format goes.
+
+    True if the end of its format was reached.
+    """
     head = source.peek(HEAD)
     reader = (pick(head, source.name) or fallback_reader()) if head else None
     kind = reader.FORMAT if reader is not None else EMPTY
@@ -220,7 +223,7 @@ def read_embedded(
 
 
 def read_embedded_in_values(columns: Iterable[Iterable[bytes]], source: Source, out: Output) -> None:
-    """Read archives that are written as text (base64 and others) in values of a table that is stored in a binary format."""
+    """Read archives that are written as text (base64 and others) in values of a table from a binary format."""
     search = EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out, raw=False)
     search.feed(_BETWEEN_VALUES.join(chain.from_iterable(columns)))
     search.finish()
@@ -260,7 +263,11 @@ def read_file_here(source: Source, out: Output, pick: Choice | None = None) -> b
 
 
 def may_read_embedded(out: Output) -> bool:
-    """Report that an archive begins inside the open member; False if limits forbid to read it, which is reported instead."""
+    """Report that an archive begins inside the open member.
+
+    Returns:
+        False if a limit forbids to read it; then that is reported instead.
+    """
     if out.depth > out.limits.max_depth:
         sentence = f"an archive in it lies inside more than {out.limits.max_depth} containers and was not opened"
         out.problem("depth", sentence, incomplete=True)
@@ -305,8 +312,8 @@ def _pieces(data: bytes | bytearray, start: int) -> Iterator[bytes]:
 def _read_rest(source: Source, out: Output, kind: str, moved: bool) -> None:
     """Examine what a reader left unread: files that follow each other, and archives in bytes of no known format.
 
-    In images of disks such files follow each other without end. So each becomes a member of the file that holds them all,
-    not of the file before it.
+    In images of disks such files follow each other without end. So each becomes a member of the file that holds them
+    all, not of the file before it.
 
     Args:
         source: stands where the reader stopped.

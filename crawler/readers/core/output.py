@@ -49,12 +49,12 @@ T = TypeVar("T", bound=Sized)
 class Output:
     """Sends what a reader finds in the open member, and keeps it within the limits of the sample.
 
-    A reader calls `header` and then `rows`, `columns` or `cells` for each table, `text` for running text, and `problem` for
-    everything that it could not read. It does not begin or end its own member: `members.read_member` does that, also for the
-    members that a container passes to it.
+    A reader calls `header` and then `rows`, `columns` or `cells` for each table, `text` for running text, and `problem`
+    for everything that it could not read. It does not begin or end its own member: `members.read_member` does that,
+    also for the members that a container passes to it.
 
-    Every method that sends rows, text or bytes raises LimitReached once the sample has become too large. A reader lets that
-    error pass.
+    Every method that sends rows, text or bytes raises LimitReached once the sample has become too large. A reader lets
+    that error pass.
 
     Args:
         send: takes the kind and the payload of one frame; blocks until the frame is on its way.
@@ -67,7 +67,10 @@ class Output:
         self._send = send
         self._open: list[_OpenMember] = []
         self.known_archives: dict[bytes, tuple[int, bytes]] = {}
-        """Archives that were read as members: {first bytes: (length, digest)}. They are not read a second time as embedded."""
+        """Archives that were read as members: {first bytes: (length, digest)}.
+
+        They are not read a second time as embedded.
+        """
 
     @property
     def depth(self) -> int:
@@ -77,7 +80,7 @@ class Output:
     # --- members -------------------------------------------------------------------------------------------------
 
     def begin(self, name: str, kind: str) -> None:
-        """Begin a member of the format `kind` inside the open one; the first is the sample itself, whose name is empty."""
+        """Begin a member of the format `kind` inside the open one; the first is the sample, with an empty name."""
         self.budget.begin_member()
         self._open.append(_OpenMember())
         # a name may hold lone surrogates, which are not valid UTF-8
@@ -167,7 +170,7 @@ class Output:
             self._rows(part, _join)
 
     def columns_latin(self, columns: Sequence[Sequence[str]]) -> None:
-        """As `columns`, where each character stands for one byte of UTF-8: the form in which the csv module returns values."""
+        """As `columns`, but each character stands for one byte of UTF-8, as in values of the csv module."""
         for part in _slices(columns):
             self._rows(part, _join_latin)
 

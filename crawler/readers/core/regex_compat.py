@@ -1,7 +1,8 @@
 """Compiles regular expressions with possessive repetitions correctly on every Python that we run on.
 
 Before Python 3.11.5 a possessive repetition of a group with alternatives matches wrongly (gh-106052), and Debian 12 has
-3.11.2. There the repetition is written as an atomic group instead, which takes more memory: one mark for each repetition.
+3.11.2. There the repetition is written as an atomic group instead, which takes more memory: one mark for each
+repetition.
 """
 
 from __future__ import annotations

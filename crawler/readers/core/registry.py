@@ -6,12 +6,14 @@ To add a format, write one module in the folder of its family (`crawler/readers/
 - `sniff(head, name)`, which tells how sure it is that a file is of this format,
 - `read(source, out, limits)`, which reads a file of this format.
 
-A module that reads several formats has `READERS`, a tuple of objects with these three, instead. Nothing else needs to be
-registered: the modules are found by their files. The new format gets a line in `docs/formats.md`, its name in the list of
+A module that reads several formats has `READERS`, a tuple of objects with these three, instead. Nothing else needs to
+be
+registered: the modules are found by their files. The new format gets a line in `docs/formats.md`, its name in the list
+    of
 `tests/crawler/readers/core/test_registry.py`, and a sound file in `tests/synth/every_format.py`.
 
-`source.Source` holds the bytes, `output.Output` takes what the reader finds, `limits.Limits` bounds both. A container passes
-each of its members to `members.read_member`, which chooses the reader of that member.
+`source.Source` holds the bytes, `output.Output` takes what the reader finds, `limits.Limits` bounds both. A container
+passes each of its members to `members.read_member`, which chooses the reader of that member.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ from crawler.readers.core.source import Source
 class Reader(Protocol):
     """One reader: a module of `crawler.readers`, or an entry of the `READERS` of such a module.
 
-    A reader may also have `EMBEDDED_SEARCH`. With it, all bytes of the member are searched for embedded archives while the
-    reader reads: `"raw"` for archives as they are, `"encoded"` for archives written as text (base64, hexadecimal, SQL strings),
-    `"all"` for both. Formats that hold text set it, because their readers read over such archives. A reader of a container
-    searches the parts that it does not use by itself, with `members.read_embedded`.
+    A reader may also have `EMBEDDED_SEARCH`. With it, all bytes of the member are searched for embedded archives while
+    the reader reads: `"raw"` for archives as they are, `"encoded"` for archives written as text (base64, hexadecimal,
+    SQL strings), `"all"` for both. Formats that hold text set it, because their readers read over such archives. A
+    reader of a container searches the parts that it does not use by itself, with `members.read_embedded`.
     """
 
     FORMAT: str
@@ -52,7 +54,8 @@ class Reader(Protocol):
     def read(self, source: Source, out: Output, limits: Limits) -> None:
         """Read the source and send what it holds to `out`.
 
-        The caller has begun the member and ends it. Bytes left in the source are examined as following the end of the format.
+        The caller has begun the member and ends it. Bytes left in the source are examined as following the end of the
+        format.
 
         Raises:
             Damaged: the bytes end early or are wrong. The caller reports it and marks the member incomplete.

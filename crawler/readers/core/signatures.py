@@ -1,7 +1,7 @@
 """Signatures of archives, compressed files and binary formats, and the search for them in any bytes.
 
-Only formats in whose bytes the byte pass finds nothing are searched for. A tar or a mail is readable wherever it stands.
-"Archive" stands for all of these formats here.
+Only formats in whose bytes the byte pass finds nothing are searched for. A tar or a mail is readable wherever it
+stands. "Archive" stands for all of these formats here.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _has_lzma(data: bytes) -> bool:
 
 
 def _has_codes(data: bytes) -> bool:
-    """Whether the first codes of a `compress` file are possible: no code may name an entry of the table that is not yet made."""
+    """Whether the first codes of a `compress` file are possible: none names a table entry before it exists."""
     size = _CODES * 9 // 8
     codes = int.from_bytes(data[3 : 3 + size], "little")
     # the first code is a byte; the second may be the entry that is being made, 257 (256 clears the table)

@@ -10,15 +10,15 @@ from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged
 class Source:
     """The bytes of one sample or member, read once from front to back.
 
-    A reader gets one and mostly needs four methods: `peek` to look ahead, `piece` or `read` to take bytes, and `read_all` if its
-    format needs random access. Bytes that a reader leaves unread are examined after it: they count as following the end of its
-    format.
+    A reader gets one and mostly needs four methods: `peek` to look ahead, `piece` or `read` to take bytes, and
+    `read_all` if its format needs random access. Bytes that a reader leaves unread are examined after it: they count as
+    following the end of its format.
 
     If the container of a member is damaged, the stream ends there and the error is kept in `damage`. Whoever began the
     member reports it; a reader sees a shorter source and need not check for it.
 
-    To read a member, a reader wraps the member's bytes in a new `Source`, gives it its own `amplification` and passes it to
-    `members.read_member`.
+    To read a member, a reader wraps the member's bytes in a new `Source`, gives it its own `amplification` and passes
+    it to `members.read_member`.
 
     Args:
         chunks: the bytes in order, in pieces of any size.
@@ -66,7 +66,7 @@ class Source:
         return data
 
     def piece(self, size: int = PIECE) -> bytes:
-        """Read the next bytes, at least one and at most `size`, without copying more than needed; empty only at the end."""
+        """Read the next bytes as they were fetched, at least one and at most `size`; empty only at the end."""
         if self._at >= len(self._data):
             self.notify_observer()
             self._data, self._at, self._reported = self._fetch(), 0, 0
@@ -114,7 +114,7 @@ class Source:
     # --- for `members`, and for containers that read a part of their bytes as a member -------------------------------
 
     def observe(self, observer: Callable[[bytes], None]) -> None:
-        """Pass every byte to `observer` once and in order, as soon as it is fetched; bytes peeked at before come first."""
+        """Pass every byte to `observer` once and in order, as soon as it is fetched; first those already peeked at."""
         self._on_fetch = observer
         if self._at < len(self._data):
             observer(self._data[self._at :])

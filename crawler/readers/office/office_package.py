@@ -124,7 +124,7 @@ class OfficePackage:
                 break
         if len(self._data) > limits.hold:
             self.in_memory = False
-        self._positions = zip_archive.index(memoryview(self._data)) if self.in_memory else {}
+        self._positions = zip_archive.member_offsets(memoryview(self._data)) if self.in_memory else {}
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class OfficePackage:
         if position is None:
             return Source(iter(()))
         try:
-            return zip_archive.member_at(self._source_from(position), self._limits) or Source(iter(()))
+            return zip_archive.open_member(self._source_from(position), self._limits) or Source(iter(()))
         except Damaged:
             return Source(iter(()))
 
