@@ -251,7 +251,7 @@ class Examination:
                 try:
                     self._handle_frame(kind, bytes(payload))
                 except INVALID_FRAME_ERRORS:
-                    connection.misunderstood()
+                    connection.reject_frame()
 
     def _scan_raw(self, chunk: bytes | bytearray) -> None:
         self.sample.size += len(chunk)

@@ -1,1 +1,1 @@
-"""Starts readers inside their walls and exchanges frames with them."""
+"""Starts readers inside a sandbox and exchanges frames with them."""

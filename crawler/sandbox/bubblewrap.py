@@ -1,4 +1,4 @@
-"""The command line of bubblewrap: which files a reader can see, and what it is cut off from."""
+"""The command line of bubblewrap: which files a reader can see, and which namespaces it is confined to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from data.errors import ReaderFailed
 
-# ours, each bound by itself: a checkout holds more than code
+# our own packages; each is mounted by itself, because a checkout holds more than code
 _PACKAGES = ("crawler", "data")
 
 
-# what readers import beside the standard library, with what these need
+# packages outside the standard library that readers import, and those that these import
 _IMPORTED = (
     "orjson",
     "numpy",
@@ -29,20 +29,20 @@ _IMPORTED = (
 )
 
 
-# folders of installed packages hold code alone, and some of it stands beside the package that needs it
+# folders of installed packages: they hold only code, and some packages need files that are beside them
 _INSTALLED = ("site-packages", "dist-packages")
 
 
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 
 
-def _interpreter() -> str:
-    # a virtual environment's link leads to a place that need not be seen inside
+def interpreter() -> str:
+    """The path of the Python interpreter with links resolved, as a virtual environment may be invisible inside."""
     return os.path.realpath(sys.executable)
 
 
 def _package(name: str) -> Path:
-    """The folder of a package, the file of a module."""
+    """The folder of a package, or the file of a module."""
     found = importlib.util.find_spec(name)
     place = found and (next(iter(found.submodule_search_locations or ()), None) or found.origin)
     if not place:
@@ -50,13 +50,13 @@ def _package(name: str) -> Path:
     return Path(place).resolve()
 
 
-def _roots() -> list[str]:
-    """Folders that packages are imported from, in order."""
+def import_paths() -> list[str]:
+    """Folders from which readers import packages, in order."""
     return list(dict.fromkeys(str(_package(name).parent) for name in (*_PACKAGES, *_IMPORTED)))
 
 
-def _seen() -> list[Path]:
-    """Folders and files of packages that readers may see."""
+def _visible_packages() -> list[Path]:
+    """Folders and files of the packages that readers may see."""
     places = map(_package, _IMPORTED)
     return [
         *map(_package, _PACKAGES),
@@ -64,15 +64,15 @@ def _seen() -> list[Path]:
     ]
 
 
-def walls() -> list[str]:
+def bubblewrap_arguments() -> list[str]:
     """Arguments of bubblewrap, without the program that it starts."""
-    seen = [*_seen(), Path(_interpreter()), Path(os.path.realpath(os.__file__)).parent]
+    visible = [*_visible_packages(), Path(interpreter()), Path(os.path.realpath(os.__file__)).parent]
     if sys.base_prefix not in ("/", "/usr", "/usr/local"):
-        # an interpreter that lives by itself keeps its libraries beside it
-        seen.append(Path(sys.base_prefix).resolve())
+        # an interpreter outside the system folders keeps its libraries beside it
+        visible.append(Path(sys.base_prefix).resolve())
     arguments = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
     for path in _LIBRARIES:
         arguments += ["--ro-bind-try", path, path]
-    for path in dict.fromkeys(map(str, seen)):
+    for path in dict.fromkeys(map(str, visible)):
         arguments += ["--ro-bind", path, path]
     return [*arguments, "--remount-ro", "/"]

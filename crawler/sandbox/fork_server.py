@@ -1,6 +1,6 @@
-"""The warm process inside the sandbox: forks readers, watches their clocks and reports their ends.
+"""The fork server inside the sandbox: it has imported all readers, forks one for each sample, and enforces time limits.
 
-It never reads a byte of a sample itself. What readers make of samples is left to `crawler.readers.core.members`.
+It never reads a byte of a sample itself. In a forked reader, `crawler.readers.core.members` reads the sample.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from crawler.readers.core.members import read_sample
 from crawler.readers.core.registry import readers
 from data.errors import WireError
 
-# exit codes of a reader; 0 is a sample read to its end, problems included
+# exit codes of a reader; 0 means that it read its samples to the end, even if these had problems
 EXIT_MEMORY, EXIT_PEER, EXIT_OTHER = 3, 4, 5
-# what the owner of a sample says on its life socket
+# sent on the status socket of a reader to end it
 KILL = b"K"
 _CLOCK = struct.Struct("=dd")
-# address space that the interpreter and all imported libraries take before a sample comes (numpy 120 MiB, pyarrow 190)
+# address space of the interpreter and all imported libraries before a sample arrives (numpy 120 MiB, pyarrow 190 MiB)
 _LIBRARIES = 384 * 2**20
-# encodings are found by name in files, which a reader can no longer open
+# codecs are loaded from files by their names, and a reader can no longer open files
 _ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252", "cp437", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
 class Clock:
-    """Time that a reader spends waiting for others, in memory that it shares with the process that watches it."""
+    """Measures how long a reader waits for its peer, in memory that it shares with the fork server."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, mmap.PAGESIZE)
 
     def wait(self, action: Callable[[], None]) -> None:
-        """Do something that waits for the other end of the socket."""
+        """Call `action`, which waits for the other end of the socket, and count its time as waiting."""
         waited, _ = _CLOCK.unpack_from(self._page)
         began = time.monotonic()
         _CLOCK.pack_into(self._page, 0, waited, began)
@@ -58,12 +58,12 @@ class Clock:
             _CLOCK.pack_into(self._page, 0, waited + time.monotonic() - began, 0.0)
 
     def waited(self, now: float) -> float:
-        """Seconds of waiting until now."""
+        """Seconds spent waiting until `now`."""
         waited, since = _CLOCK.unpack_from(self._page)
         return float(waited + (now - since if since else 0.0))
 
     def close(self) -> None:
-        """Give the page back."""
+        """Free the shared memory."""
         self._page.close()
 
 
@@ -71,16 +71,17 @@ class Clock:
 
 
 class _Peer:
-    """The reader's end of the sample's socket."""
+    """The reader's end of its socket to the examiner."""
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self.socket = sock
         self.clock = clock
         self.ended = True
+        # the first frame of the next sample, which has arrived
         self._first: tuple[bytes, bytes] | None = None
 
     def next_sample(self) -> bool:
-        """Wait for the beginning of a sample; False when there will be none."""
+        """Wait until a sample begins; False if the examiner closed the connection instead."""
         try:
             self._first = self._receive()
         except WireError:
@@ -89,7 +90,7 @@ class _Peer:
         return True
 
     def chunks(self) -> Iterator[bytes]:
-        """The sample's bytes until it ends."""
+        """The bytes of the sample, to its end."""
         while not self.ended:
             (kind, payload), self._first = self._first or self._receive(), None
             if kind == b"D":
@@ -97,32 +98,32 @@ class _Peer:
             elif kind == b"E":
                 self.ended = True
             else:
-                raise WireError("an unknown frame in the middle of a sample")
+                raise WireError("an unknown frame arrived in the middle of a sample")
 
     def _receive(self) -> tuple[bytes, bytes]:
         frame: list[tuple[bytes, bytearray]] = []
         try:
             self.clock.wait(lambda: frame.append(receive(self.socket, 16 * CHUNK)))
         except (EOFError, OSError) as error:
-            raise WireError("the sample's owner is gone") from error
+            raise WireError("the examiner closed the connection") from error
         kind, payload = frame[0]
         return kind, bytes(payload)
 
     def send(self, kind: bytes, payload: bytes) -> None:
-        """One frame."""
+        """Send one frame."""
         try:
             self.clock.wait(lambda: send(self.socket, kind, payload))
         except OSError as error:
-            raise WireError("the sample's owner is gone") from error
+            raise WireError("the examiner closed the connection") from error
 
     def drain(self) -> None:
-        """Take the rest of a sample that a limit ended, so that its owner never meets a broken socket."""
+        """Receive the rest of a sample that a limit ended, so that the examiner never writes to a broken socket."""
         for _ in self.chunks():
             pass
 
 
-def _read(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
-    """Give up everything else, read one sample after another until the owner has no more, and end."""
+def _run_reader(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
+    """Give up all privileges, read one sample after another until the examiner closes the socket, and exit."""
     code = EXIT_OTHER
     try:
         privileges.no_core_dumps()
@@ -141,19 +142,25 @@ def _read(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
     except WireError:
         code = EXIT_PEER
     finally:
-        # no traceback is ever written: its text could hold content
+        # no traceback is ever written, because it could contain content of the sample
         os._exit(code)
 
 
-# --- the warm process --------------------------------------------------------------------------------------------
+# --- the fork server ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Child:
-    """A reader that runs."""
+    """A running reader.
+
+    Attributes:
+        status: socket on which the examiner can order its end, and on which its exit is reported.
+        began: monotonic time.
+        killed: why it was killed, '' if it was not.
+    """
 
     pid: int
-    life: socket.socket
+    status: socket.socket
     clock: Clock
     began: float
     killed: str = ""
@@ -173,63 +180,64 @@ class _ForkServer:
         signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
 
     def serve(self) -> None:
-        """Until nobody can ask any more."""
+        """Serve until the control socket is closed."""
         while True:
             poll = select.poll()
             poll.register(self.control, select.POLLIN)
             poll.register(self.wakeup, select.POLLIN)
             for child in self.children.values():
-                poll.register(child.life, select.POLLIN)
+                poll.register(child.status, select.POLLIN)
             ready = {descriptor for descriptor, _ in poll.poll(self._wait())}
             if self.wakeup in ready:
                 os.read(self.wakeup, 4096)
-            # an end that has already happened is told as it was, before any order to kill is followed
+            # a reader that has already ended is reported first, so that an order to kill it does not change the reason
             self._reap()
             for child in list(self.children.values()):
-                if child.life.fileno() in ready:
-                    self._order(child)
+                if child.status.fileno() in ready:
+                    self._follow_order(child)
             self._check_clocks()
-            if self.control.fileno() in ready and not self._open():
+            if self.control.fileno() in ready and not self._fork_reader():
                 return
 
-    def _open(self) -> bool:
+    def _fork_reader(self) -> bool:
+        """Fork a reader for the two sockets that arrive on the control socket; False if that is closed."""
         message, ancillary, _, _ = self.control.recvmsg(1, socket.CMSG_SPACE(8))
         if not message:
             return False
         descriptors = array.array("i")
         for _, _, data in ancillary:
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-        sample, life = (socket.socket(fileno=each) for each in descriptors)
+        sample, status = (socket.socket(fileno=each) for each in descriptors)
         clock = Clock()
         pid = os.fork()
         if pid == 0:
-            # other samples' sockets are not this reader's business
+            # a reader must not have the sockets of others
             self.control.close()
-            life.close()
+            status.close()
             for child in self.children.values():
-                child.life.close()
+                child.status.close()
             signal.set_wakeup_fd(-1)
             os.close(self.wakeup)
             os.close(self.wake)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _read(sample, clock, self.limits)
+            _run_reader(sample, clock, self.limits)
         sample.close()
-        self.children[pid] = _Child(pid, life, clock, time.monotonic())
+        self.children[pid] = _Child(pid, status, clock, time.monotonic())
         return True
 
-    def _order(self, child: _Child) -> None:
+    def _follow_order(self, child: _Child) -> None:
+        """End a reader whose examiner asks for it, or has closed the status socket."""
         with contextlib.suppress(ConnectionResetError):
-            child.life.recv(1)
+            child.status.recv(1)
         if not child.killed:
-            # told to, or its owner is gone
             self._kill(child, "it was ended on request")
 
     def _kill(self, child: _Child, reason: str) -> None:
         child.killed = reason
         os.kill(child.pid, signal.SIGKILL)
 
-    def _left(self, child: _Child, now: float) -> float:
-        """Seconds until the child has to be looked at again; none left means that its time is over."""
+    def _time_left(self, child: _Child, now: float) -> float:
+        """Seconds until a time limit of the reader may be reached; 0 or less if one was reached."""
         limits = self.limits
         worked = now - child.began - child.clock.waited(now)
         return min(limits.wall - worked, child.began + limits.total_time - now)
@@ -237,13 +245,13 @@ class _ForkServer:
     def _check_clocks(self) -> None:
         now = time.monotonic()
         for child in self.children.values():
-            if not child.killed and self._left(child, now) <= 0:
+            if not child.killed and self._time_left(child, now) <= 0:
                 self._kill(child, f"it reached the limit of {self.limits.wall:g} seconds")
 
     def _wait(self) -> int | None:
-        """Milliseconds until the next clock may run out."""
+        """Milliseconds until the next time limit may be reached, None without running readers."""
         now = time.monotonic()
-        left = [self._left(child, now) for child in self.children.values() if not child.killed]
+        left = [self._time_left(child, now) for child in self.children.values() if not child.killed]
         return max(1, int(min(min(left), 3600) * 1000) + 1) if left else None
 
     def _reap(self) -> None:
@@ -254,22 +262,22 @@ class _ForkServer:
             child = self.children.pop(pid)
             child.clock.close()
             try:
-                child.life.send(orjson.dumps(_exit(child, status, self.limits)))
+                child.status.send(orjson.dumps(_exit_report(child, status, self.limits)))
             except OSError:
-                # its owner is gone; nobody is left who wants to know
+                # the examiner has closed the socket and does not need the report
                 pass
             finally:
-                child.life.close()
+                child.status.close()
 
 
-def _exit(child: _Child, status: int, limits: Limits) -> dict[str, int | str | None]:
-    """What is told of a reader's end."""
+def _exit_report(child: _Child, status: int, limits: Limits) -> dict[str, int | str | None]:
+    """How a reader ended: the fields of `ReaderExit`."""
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     reasons = {
         0: "",
         EXIT_MEMORY: f"it needed more memory than {limits.memory} bytes",
-        EXIT_PEER: "its socket was closed before it ended",
+        EXIT_PEER: "its socket was closed before the end of the sample",
     }
     if number == signal.SIGXCPU:
         reason = f"it reached the limit of {limits.cpu:g} seconds of processor time"
@@ -282,13 +290,14 @@ def _exit(child: _Child, status: int, limits: Limits) -> dict[str, int | str | N
     return {"code": code, "signal": number, "reason": reason}
 
 
-def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
-    """Entry of the process.
+def main(descriptor: int, *, in_bubblewrap: bool, follow_parent: bool) -> None:
+    """Run the fork server; the entry point of its process.
 
     Args:
-        descriptor: of the control socket. Its first message holds the limits; each later one opens a sample.
-        walls: it runs inside bubblewrap.
-        follow_parent: it ends with the thread that started it.
+        descriptor: of the control socket. Its first message holds the limits; each later one brings the sockets of a
+            reader.
+        in_bubblewrap: the process runs inside bubblewrap.
+        follow_parent: the process ends with the thread that started it.
     """
     control = socket.socket(fileno=descriptor)
     if follow_parent:
@@ -296,7 +305,7 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     limits = Limits(**orjson.loads(control.recv(65_536)))
     privileges.no_core_dumps()
     network = privileges.without_network()
-    # what is loaded now stays, and is looked through once, at the end
+    # the modules loaded now stay in memory, so garbage collection runs only once, at the end
     gc.disable()
     loaded = readers()
     for name in _ENCODINGS:
@@ -304,11 +313,11 @@ def main(descriptor: int, *, walls: bool, follow_parent: bool) -> None:
     privileges.prepare_computing_filter()
     greeting = {
         "readers": [reader.FORMAT for reader in loaded],
-        "network": "network namespace and system call filter" if walls and "filter" in network else network,
+        "network": "network namespace and system call filter" if in_bubblewrap and "filter" in network else network,
         "calls": privileges.computing_filter_works(),
     }
     startup_memory.keep_buffers()
-    # what is imported now is shared by all readers; collecting it again in each would copy it
+    # all readers share the memory of what is imported now; garbage collection in a reader would copy it
     startup_memory.release_startup_memory()
     gc.enable()
     control.send(orjson.dumps(greeting))

@@ -1,4 +1,4 @@
-"""The examiner's side of a reader's socket: hands the sample over while it takes what the reader makes of it."""
+"""The examiner's side of a reader's socket: sends the sample while it receives the frames of the reader."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from crawler.sandbox.reader_session import ReaderSession
 from data.errors import WireError
 
 MAX_READER_FRAME = 4 * 2**20
-# What a frame of a reader that lies makes of whoever understands it.
+# Errors that an invalid frame of a reader causes in the code that parses it.
 INVALID_FRAME_ERRORS = (WireError, struct.error, KeyError, TypeError, ValueError)
 
 
 class ReaderConnection:
-    """One sample's talk with its reader.
+    """Exchanges the frames of one sample with its reader.
 
     Attributes:
-        ended: nothing more comes from the reader. ended_well: because it said so.
-        take: who gets the frames. broken: what was wrong with what it said or did not say; '' while it keeps to the protocol.
+        ended: no more frames come from the reader.
+        ended_well: the reader sent its last frame.
+        take: gets the frames.
+        broken: how the reader broke the protocol, '' if it did not.
     """
 
-    def __init__(self, reader: ReaderSession, take: Callable[[bytes, bytes], bool], patience: float) -> None:
-        """For one sample.
+    def __init__(self, reader: ReaderSession, take: Callable[[bytes, bytes], bool], max_silence: float) -> None:
+        """Begin to exchange the frames of one sample.
 
         Args:
-            reader: at the beginning of a sample.
-            take: gets each frame's kind and payload; True at the last one. Whatever it raises of `INVALID_FRAME_ERRORS` is the
-                reader's fault.
-            patience: seconds in which the reader neither takes nor says anything.
+            reader: waits for a sample.
+            take: gets the kind and the payload of each frame, and returns True at the last one. If it raises one of
+                `INVALID_FRAME_ERRORS`, the reader has broken the protocol.
+            max_silence: seconds after which a reader that neither receives nor sends anything is given up.
         """
         self.ended = self.ended_well = False
         self.broken = ""
         self.take = take
-        self._reader, self._patience = reader, patience
+        self._reader, self._max_silence = reader, max_silence
         self._incoming = bytearray()
         self._outgoing = memoryview(b"")
         reader.socket.setblocking(False)
 
     def send(self, *parts: bytes | bytearray) -> None:
-        """Hand bytes to the reader; one that is gone takes nothing more."""
+        """Send bytes to the reader; they are dropped if the reader has ended."""
         for part in (b"".join(parts),) if sum(map(len, parts)) <= SMALL_FRAME else parts:
             self._outgoing = memoryview(part)
             while self._outgoing and not self.ended:
@@ -51,24 +53,24 @@ class ReaderConnection:
         self._outgoing = memoryview(b"")
 
     def finish(self) -> None:
-        """Take what the reader still says, to its end."""
+        """Receive the remaining frames of the reader."""
         while not self.ended:
             self._turn()
 
     def _turn(self) -> None:
-        """One round of poll: send what can be sent, take what has come."""
+        """Poll once: send what can be sent and receive what has arrived."""
         poll = select.poll()
         poll.register(self._reader.socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
-        ready = poll.poll(1000 * self._patience)
+        ready = poll.poll(1000 * self._max_silence)
         if not ready:
-            # it neither takes nor says anything, whatever it claims to wait for
-            self._break(f"the reader was silent for {self._patience:g} seconds")
+            # it neither received nor sent anything, even if its clock reports that it waits
+            self._give_up(f"the reader was silent for {self._max_silence:g} seconds")
         for _, events in ready:
             if events & select.POLLOUT and self._outgoing:
                 try:
                     self._outgoing = self._outgoing[self._reader.socket.send(self._outgoing) :]
                 except (BrokenPipeError, ConnectionResetError):
-                    # it may still have said things before it went: they are read below, then the end of stream
+                    # frames that it sent before it ended are still received below, then the end of the stream
                     self._outgoing = memoryview(b"")
                 except BlockingIOError:
                     continue
@@ -89,7 +91,7 @@ class ReaderConnection:
         while len(self._incoming) >= HEADER.size and not self.ended:
             kind, size = HEADER.unpack_from(self._incoming)
             if size > MAX_READER_FRAME:
-                self._break("the reader announced a frame over its limit")
+                self._give_up("the reader announced a frame larger than the limit")
                 return
             if len(self._incoming) < HEADER.size + size:
                 return
@@ -98,19 +100,19 @@ class ReaderConnection:
             try:
                 self.ended = self.ended_well = self.take(kind, payload)
             except INVALID_FRAME_ERRORS:
-                self.misunderstood()
+                self.reject_frame()
 
-    def misunderstood(self) -> None:
-        """What the reader said made no sense: nothing more is asked of it, nor told to it.
+    def reject_frame(self) -> None:
+        """A frame of the reader was invalid: give the reader up and exchange nothing more with it.
 
-        Whatever hostile input made it say that: the class of the error says nothing a person needs.
+        Hostile input can cause any error here, so its class would not help a person and is not reported.
         """
-        self._break("the reader broke its protocol")
+        self._give_up("the reader broke its protocol")
         self.ended_well = False
         with contextlib.suppress(OSError):
-            # wakes a thread that waits for the reader
+            # wakes a thread that waits for this reader
             self._reader.socket.shutdown(socket.SHUT_RDWR)
 
-    def _break(self, detail: str) -> None:
+    def _give_up(self, detail: str) -> None:
         self.broken = detail
         self.ended = True

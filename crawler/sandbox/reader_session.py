@@ -1,7 +1,8 @@
-"""One reader at work: its socket, its end, and ending it."""
+"""One running reader as the examiner sees it: its socket, how it ended, and ending it."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from typing import Self
@@ -16,8 +17,9 @@ class ReaderExit:
     """How a reader ended.
 
     Attributes:
-        code: its exit status, or None. signal: the number of the signal that ended it, or None.
-        reason: a sentence for a person, without content; '' if it read its sample to the end.
+        code: its exit status, or None.
+        signal: the number of the signal that ended it, or None.
+        reason: a sentence for people, without content of the sample; '' if it read its sample to the end.
     """
 
     code: int | None
@@ -26,56 +28,54 @@ class ReaderExit:
 
 
 class ReaderSession:
-    """One reader: send `D` and `E` frames on `socket`, take its frames from there (docs/protocols.md, section 3)."""
+    """One reader: send `D` and `E` frames on `socket`, take its frames from there (docs/architecture.md, section 3)."""
 
-    def __init__(self, sock: socket.socket, life: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, status: socket.socket) -> None:
         self.socket = sock
-        self._life = life
+        self._status = status
         self._exit: ReaderExit | None = None
 
     def fileno(self) -> int:
-        """Of the socket, for selectors."""
+        """The file descriptor of the socket, for selectors."""
         return self.socket.fileno()
 
     def close(self) -> None:
-        """Let the reader go without asking how it ends; one that still runs is ended."""
+        """Close the connection without waiting for the exit status; a reader that still runs is killed."""
         self.socket.close()
-        self._life.close()
+        self._status.close()
 
     def kill(self) -> None:
-        """End the reader, if it has not ended, and close the socket."""
+        """Kill the reader, if it has not ended, and close the socket."""
         self.socket.close()
-        self._say(KILL)
+        self._order_kill()
 
-    def _say(self, order: bytes) -> None:
+    def _order_kill(self) -> None:
         if self._exit is None:
-            try:
-                self._life.send(order)
-            except OSError:
-                # it has ended already, which wait() tells
-                return
+            # it fails if the reader has ended already, which `wait` reports
+            with contextlib.suppress(OSError):
+                self._status.send(KILL)
 
     def wait(self, timeout: float | None = None) -> ReaderExit:
-        """How the reader ended, once it has.
+        """Wait until the reader has ended, and return how.
 
         Args:
-            timeout: seconds; a reader that runs longer is killed, and its end then says so.
+            timeout: seconds; a reader that runs longer is killed, and the reason then says so.
         """
         if self._exit is None:
-            self._exit = self._ended(timeout)
-            self._life.close()
+            self._exit = self._receive_exit(timeout)
+            self._status.close()
         return self._exit
 
-    def _ended(self, timeout: float | None) -> ReaderExit:
-        self._life.settimeout(timeout)
+    def _receive_exit(self, timeout: float | None) -> ReaderExit:
+        self._status.settimeout(timeout)
         try:
             try:
-                report = self._life.recv(4096)
+                report = self._status.recv(4096)
             except ConnectionResetError:
-                # an order that came after the reader's end was not taken; what was said of that end stands behind this
-                report = self._life.recv(4096)
+                # an order sent after the end of the reader was not received; the report of that end can still be read
+                report = self._status.recv(4096)
         except TimeoutError:
-            self._say(KILL)
+            self._order_kill()
             return ReaderExit(None, None, "it did not end in time")
         except OSError:
             report = b""
@@ -84,10 +84,10 @@ class ReaderSession:
         return ReaderExit(**orjson.loads(report))
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the session itself."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """End the reader and forget it."""
+        """Kill the reader and wait until it has ended."""
         self.kill()
         self.wait(5)

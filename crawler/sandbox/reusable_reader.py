@@ -1,18 +1,21 @@
-"""A reader that reads several small samples of one source before it ends; starting readers is left to `sandbox`."""
+"""A reader that is used again for the next small sample of the same source. `sandbox` starts readers."""
 
 from __future__ import annotations
 
 from crawler.sandbox.reader_session import ReaderSession
 from crawler.sandbox.sandbox import Sandbox
 
-# A reader is kept for no more samples than this: what its libraries leave behind does not add up.
+# A reader reads at most so many samples, so that memory that its libraries do not free stays bounded.
 MAX_REUSE = 64
 
 
 class ReusableReader:
-    """A reader that has read small plain samples of one source and may read the next one.
+    """Keeps a reader that has read a small plain sample for the next sample of the same source.
 
-    Readers of other sources never meet: whatever one source's samples did to a reader ends with it.
+    A reader never reads samples of two sources: whatever a hostile sample has done to it cannot reach another source.
+
+    Args:
+        sandbox: starts readers.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -22,7 +25,11 @@ class ReusableReader:
         self._uses = 0
 
     def take(self, source: str) -> ReaderSession:
-        """The kept reader if it is of this source, else a fresh one; raises as `Sandbox.open`."""
+        """The kept reader if it belongs to this source, otherwise a new one.
+
+        Raises:
+            ReaderFailed: as `Sandbox.open`.
+        """
         reader, self._reader = self._reader, None
         if reader is not None and source == self._source and self._uses < MAX_REUSE:
             self._uses += 1
@@ -33,11 +40,11 @@ class ReusableReader:
         return self._sandbox.open()
 
     def keep(self, reader: ReaderSession) -> None:
-        """Keep a reader that `take` gave and that ended its sample well."""
+        """Keep a reader that `take` returned and that has read its sample to the end."""
         self._reader = reader
 
     def close(self) -> None:
-        """Let the reader go."""
+        """End the kept reader."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -1,8 +1,8 @@
-"""The sandbox from outside: one warm process behind walls, a fresh reader per sample; reading is left to `readers`.
+"""The sandbox from outside: starts the confined fork server and asks it for a new reader for each sample.
 
-Levels, best first: bubblewrap (own root, process, user and network namespaces, nothing but the interpreter and this
-code to be seen, all read-only), system call filter (no path, no process, no socket), resource limits. What could not be
-had is named by `Sandbox.protection`.
+Levels of confinement, the strongest first: bubblewrap (own root, process, user and network namespaces; only the
+interpreter and this code are visible, read-only), system call filter (no paths, no processes, no sockets), resource
+limits. `Sandbox.protection` names the levels that are missing. Reading is left to `crawler.readers`.
 """
 
 from __future__ import annotations
@@ -22,116 +22,131 @@ import orjson
 
 from crawler.process import privileges
 from crawler.readers.core.limits import Limits
-from crawler.sandbox.bubblewrap import _interpreter, _roots, walls
+from crawler.sandbox.bubblewrap import bubblewrap_arguments, import_paths, interpreter
 from crawler.sandbox.reader_session import ReaderExit, ReaderSession
 from data.errors import ReaderFailed
 
 __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
 
-# a loaded machine takes a while to import what readers need
+# a busy machine takes a while to import all readers
 START_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class _ForkServer:
-    """The warm process that runs; `process` is None where another one started it."""
+    """The running fork server.
+
+    Attributes:
+        process: None if another process started it.
+        control: socket over which readers are requested.
+        confinement: what confines it, for people.
+        in_bubblewrap: it runs inside bubblewrap.
+        greeting: what it reported when it was ready.
+    """
 
     process: subprocess.Popen[bytes] | None
     control: socket.socket
-    walls: str
-    walled: bool
+    confinement: str
+    in_bubblewrap: bool
     greeting: dict[str, Any] = field(default_factory=dict)
 
 
 class Sandbox:
-    """Readers behind walls; one object serves many samples and threads, and starts its process again by itself.
+    """Gives out confined readers. One object serves many samples and threads, and restarts its fork server when needed.
 
     Args:
         limits: of every sample.
-        bwrap: True insists on bubblewrap, False does without, None takes it where it works.
-        wait: False lets its process start while the caller does other things, until `ready`.
+        bwrap: True requires bubblewrap, False does not use it, None uses it where it works.
+        wait: False returns while the fork server is still starting; `ready` waits for it.
 
     Raises:
-        ReaderFailed: nothing could be started, or not with bubblewrap where that was insisted on.
+        ReaderFailed: the fork server could not be started, or not inside bubblewrap although that is required.
     """
 
     def __init__(self, limits: Limits | None = None, bwrap: bool | None = None, *, wait: bool = True) -> None:
         self.limits = limits or Limits()
         self._bwrap = bwrap
         self._lock = threading.Lock()
-        self._zygote: _ForkServer | None = None
-        self._begun: _ForkServer | None = self._begin()
+        self._server: _ForkServer | None = None
+        self._starting: _ForkServer | None = self._begin()
         if wait:
             self.ready()
 
     def ready(self) -> None:
-        """Wait until its process can read samples; raises as the constructor does."""
-        with self._lock:
-            if self._zygote is None:
-                self._zygote = self._start()
-
-    def open(self) -> ReaderSession:
-        """A fresh reader for one sample.
+        """Wait until the fork server can start readers.
 
         Raises:
-            ReaderFailed: the process was gone and could not be started again.
+            ReaderFailed: as the constructor.
         """
         with self._lock:
-            if self._zygote is None or _has_ended(self._zygote):
-                self._zygote = self._restart()
+            if self._server is None:
+                self._server = self._start()
+
+    def open(self) -> ReaderSession:
+        """Start a new reader.
+
+        Raises:
+            ReaderFailed: the fork server had ended and could not be started again.
+        """
+        with self._lock:
+            if self._server is None or _has_ended(self._server):
+                self._server = self._restart()
             try:
-                return self._open(self._zygote)
+                return self._open(self._server)
             except OSError:
-                self._zygote = self._restart()
-                return self._open(self._zygote)
+                self._server = self._restart()
+                return self._open(self._server)
 
     @staticmethod
-    def _open(zygote: _ForkServer) -> ReaderSession:
+    def _open(server: _ForkServer) -> ReaderSession:
         ours, theirs = socket.socketpair()
-        # message boundaries keep an order and a report whole
-        life, watched = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # a socket with message boundaries, so that an order or a report is never divided
+        status, theirs_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            descriptors = array.array("i", [theirs.fileno(), watched.fileno()])
-            zygote.control.sendmsg([b"O"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+            descriptors = array.array("i", [theirs.fileno(), theirs_status.fileno()])
+            server.control.sendmsg([b"O"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
         except OSError:
             ours.close()
-            life.close()
+            status.close()
             raise
         finally:
             theirs.close()
-            watched.close()
-        return ReaderSession(ours, life)
+            theirs_status.close()
+        return ReaderSession(ours, status)
 
     def protection(self) -> dict[str, str]:
-        """What stands between a hostile sample and this machine, by name; weaker than meant begins with "degraded"."""
-        zygote = self._zygote
-        if zygote is None:
+        """What protects this machine from a hostile sample, {name: description}.
+
+        A description of weaker protection than intended begins with "degraded", one of no protection with "none".
+        """
+        server = self._server
+        if server is None:
             return {"reader walls": "none: the sandbox is closed"}
         return {
-            "reader walls": zygote.walls,
-            "reader network": zygote.greeting["network"],
+            "reader walls": server.confinement,
+            "reader network": server.greeting["network"],
             "reader system calls": "filtered to open sockets, memory and time"
-            if zygote.greeting["calls"]
+            if server.greeting["calls"]
             else "degraded: not filtered on this kernel or machine",
             "reader limits": f"{self.limits.memory // 2**20} MiB, {self.limits.cpu:g} s processor time, no core dumps",
         }
 
     def forked(self) -> None:
-        """In a process that was just forked: the one that reads is shared, and another's to see out."""
+        """To be called in a process that was just forked: it shares the fork server, which its parent will end."""
         self._lock = threading.Lock()
-        if self._zygote is not None:
-            self._zygote = replace(self._zygote, process=None)
+        if self._server is not None:
+            self._server = replace(self._server, process=None)
 
     def close(self) -> None:
-        """End the process and with it all readers."""
+        """End the fork server, and with it all readers."""
         with self._lock:
-            running, self._zygote, self._begun = (self._zygote, self._begun), None, None
-            for zygote in running:
-                if zygote is not None:
-                    _end(zygote)
+            running, self._server, self._starting = (self._server, self._starting), None, None
+            for server in running:
+                if server is not None:
+                    _end(server)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the sandbox itself."""
         return self
 
     def __exit__(
@@ -143,47 +158,52 @@ class Sandbox:
     # --- starting ------------------------------------------------------------------------------------------------
 
     def _restart(self) -> _ForkServer:
-        if self._zygote is not None:
-            _end(self._zygote)
-            self._zygote = None
+        if self._server is not None:
+            _end(self._server)
+            self._server = None
         return self._start()
 
     def _start(self) -> _ForkServer:
-        zygote, self._begun = self._begun or self._begin(), None
-        if not _greets(zygote) and zygote.walled:
-            zygote = self._begin_bare("bubblewrap does not start on this machine as this user")
-            _greets(zygote)
-        if not zygote.greeting:
-            raise ReaderFailed("the process that reads samples does not start", hint="run: tocsin doctor")
-        return zygote
+        server, self._starting = self._starting or self._begin(), None
+        if not _receive_greeting(server) and server.in_bubblewrap:
+            server = self._begin_without_bubblewrap("bubblewrap does not start on this machine as this user")
+            _receive_greeting(server)
+        if not server.greeting:
+            raise ReaderFailed("the process that starts readers did not start", hint="run: tocsin doctor")
+        return server
 
     def _begin(self) -> _ForkServer:
-        """Start the process, and do not wait for it."""
+        """Start the fork server without waiting until it is ready."""
         if self._bwrap is False:
-            return self._begin_bare("bubblewrap was not asked for")
+            return self._begin_without_bubblewrap("bubblewrap was not asked for")
         program = shutil.which("bwrap", path=os.environ.get("PATH", os.defpath))
         if program is None:
-            return self._begin_bare("bubblewrap is not installed")
-        # a process that lost its network cannot set a new one up, and what it starts has none to lose
-        without = ["--share-net"] if privileges.network_is_refused() else []
-        return self._launch([program, *walls(), *without], "bubblewrap: sees only its interpreter, read-only")
+            return self._begin_without_bubblewrap("bubblewrap is not installed")
+        # a process that gave up its network cannot create a network namespace, and the fork server then has no network
+        # either
+        options = ["--share-net"] if privileges.network_is_refused() else []
+        return self._launch(
+            [program, *bubblewrap_arguments(), *options], "bubblewrap: sees only its interpreter, read-only"
+        )
 
-    def _begin_bare(self, lacking: str) -> _ForkServer:
+    def _begin_without_bubblewrap(self, reason: str) -> _ForkServer:
         if self._bwrap:
-            raise ReaderFailed(f"{lacking}, and readers were to run inside it", hint="apt-get install bubblewrap")
-        return self._launch([], f"degraded: {lacking}; system call filter and limits only")
+            raise ReaderFailed(
+                f"{reason}, but readers are required to run inside it", hint="apt-get install bubblewrap"
+            )
+        return self._launch([], f"degraded: {reason}; system call filter and limits only")
 
-    def _launch(self, wrapper: list[str], walls: str) -> _ForkServer:
+    def _launch(self, wrapper: list[str], confinement: str) -> _ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # the kernel ends such a process with the thread that started it: only the main thread lives long enough.
-        # In any case it ends when our end of its socket closes.
+        # The kernel ends such a process with the thread that started it, so only the main thread may ask for that. In
+        # any case the process ends when our end of its socket closes.
         follow = threading.current_thread() is threading.main_thread()
         code = (
-            f"import sys; sys.path[:0] = {_roots()!r}\n"
+            f"import sys; sys.path[:0] = {import_paths()!r}\n"
             "from crawler.sandbox.fork_server import main\n"
-            f"main({theirs.fileno()}, walls={bool(wrapper)}, follow_parent={follow and not wrapper})"
+            f"main({theirs.fileno()}, in_bubblewrap={bool(wrapper)}, follow_parent={follow and not wrapper})"
         )
-        command = [_interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", code]
+        command = [interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", code]
         if wrapper:
             command = [*wrapper, *(["--die-with-parent"] if follow else []), "--", *command]
         process = subprocess.Popen(
@@ -194,42 +214,42 @@ class Sandbox:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Control-C at a terminal is for the command, which then closes us
+            # Control-C at a terminal must only reach the command, which then closes the sandbox
             start_new_session=True,
         )
         theirs.close()
         with contextlib.suppress(OSError):
-            # one that ended at once does not greet either, which is looked at
+            # a process that has ended already sends no greeting, which is checked later
             ours.send(orjson.dumps(asdict(self.limits)))
-        return _ForkServer(process, ours, walls, bool(wrapper))
+        return _ForkServer(process, ours, confinement, bool(wrapper))
 
 
-def _greets(zygote: _ForkServer) -> bool:
-    """Wait until the process is ready; one that does not get that far is ended."""
-    zygote.control.settimeout(START_SECONDS)
+def _receive_greeting(server: _ForkServer) -> bool:
+    """Wait until the fork server is ready; one that fails to start is ended. Returns whether it is ready."""
+    server.control.settimeout(START_SECONDS)
     try:
-        greeting = zygote.control.recv(65_536)
+        greeting = server.control.recv(65_536)
     except OSError:
         greeting = b""
-    zygote.control.settimeout(None)
+    server.control.settimeout(None)
     if greeting:
-        zygote.greeting = orjson.loads(greeting)
+        server.greeting = orjson.loads(greeting)
     else:
-        _end(zygote)
+        _end(server)
     return bool(greeting)
 
 
-def _has_ended(zygote: _ForkServer) -> bool:
-    # of another's child only its socket tells, once something is sent
-    return zygote.process is not None and zygote.process.poll() is not None
+def _has_ended(server: _ForkServer) -> bool:
+    # whether the child of another process has ended shows only when something is sent to it
+    return server.process is not None and server.process.poll() is not None
 
 
-def _end(zygote: _ForkServer) -> None:
-    zygote.control.close()
-    if zygote.process is None:
+def _end(server: _ForkServer) -> None:
+    server.control.close()
+    if server.process is None:
         return
     try:
-        zygote.process.wait(2)
+        server.process.wait(2)
     except subprocess.TimeoutExpired:
-        zygote.process.kill()
-        zygote.process.wait()
+        server.process.kill()
+        server.process.wait()

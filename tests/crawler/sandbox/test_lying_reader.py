@@ -1,4 +1,4 @@
-"""What a reader that was taken over may say: the examiner bounds it, and a finding comes of it in any case."""
+"""A reader that hostile input has taken over: the examiner bounds what it sends, and always makes a finding."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         yield Examiner(KEYS, watchlist, KnownReleases.open(folder / "releases"), sandbox)
 
 
-def begun(examiner: Examiner) -> Examination:
+def begin_zip(examiner: Examiner) -> Examination:
     examination = Examination(examiner, SampleRequest("x"), ReusableReader(examiner.sandbox), lambda: None)
     examination._handle_frame(b"M", b'{"name":"","format":"zip"}')
     return examination
 
 
-def test_members_inside_each_other_without_end_break_the_protocol(examiner: Examiner) -> None:
-    examination = begun(examiner)
+def test_endlessly_nested_members_break_the_protocol(examiner: Examiner) -> None:
+    examination = begin_zip(examiner)
     for _ in range(examiner.sandbox.limits.max_depth + MAX_BEYOND_DEPTH):
         examination._handle_frame(b"M", b'{"name":"a","format":"zip"}')
     with pytest.raises(WireError):
@@ -48,8 +48,8 @@ def test_members_inside_each_other_without_end_break_the_protocol(examiner: Exam
 
 
 @pytest.mark.slow
-def test_members_of_members_do_not_make_a_finding_without_end(examiner: Examiner) -> None:
-    examination = begun(examiner)
+def test_very_many_nested_members_do_not_make_an_endless_finding(examiner: Examiner) -> None:
+    examination = begin_zip(examiner)
     for _ in range(15):
         examination._handle_frame(b"M", b'{"name":"a","format":"zip"}')
         for _ in range(1000):
@@ -59,7 +59,7 @@ def test_members_of_members_do_not_make_a_finding_without_end(examiner: Examiner
         examination._handle_frame(b"E", b'{"bytes":0,"complete":true}')
     examination._handle_frame(b"E", b'{"bytes":9,"complete":true}')
     finding = examination._finish()
-    assert len(finding.members) == 15, "those of the sample itself are all listed"
+    assert len(finding.members) == 15, "the members of the sample itself are all listed"
     assert sum(1 + len(member.members) for member in finding.members) <= MAX_MEMBERS_IN_ALL + 15
     assert not finding.complete
     assert finding.members[-1].problems == (
@@ -67,14 +67,14 @@ def test_members_of_members_do_not_make_a_finding_without_end(examiner: Examiner
     )
 
 
-def test_a_finding_that_is_too_large_is_told_without_its_members() -> None:
+def test_a_finding_that_is_too_large_is_sent_without_its_members() -> None:
     member = Finding(path="a", sha256="", bytes=0, format="empty", problems=("x" * 9000,))
     whole = Finding(path="x", sha256="", bytes=9, format="zip", members=(member,) * 2000, problems=("cut: it is cut",))
     frame = finding_frame(whole)
     assert len(frame) < MAX_FRAME
-    told = Finding.from_json(orjson.loads(frame[HEADER.size :]))
-    assert told.members == ()
-    assert told.problems[0] == "cut: it is cut"
-    assert told.problems[1].startswith("members: ")
+    received = Finding.from_json(orjson.loads(frame[HEADER.size :]))
+    assert received.members == ()
+    assert received.problems[0] == "cut: it is cut"
+    assert received.problems[1].startswith("members: ")
     small = replace(whole, members=(member,))
     assert Finding.from_json(orjson.loads(finding_frame(small)[HEADER.size :])) == small

@@ -1,4 +1,4 @@
-"""Readers from outside: which of them may go on to another sample, and what their end does to it."""
+"""Readers as the examiner sees them: which of them may read another sample, and what happens if one ends early."""
 
 from __future__ import annotations
 
@@ -34,59 +34,59 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         )
 
 
-def examined(examiner: Examiner, kept: ReusableReader, body: bytes, source: str = "forum") -> Finding:
-    return examiner.examine(SampleRequest("x", source=source), [body], {"complete": True}, kept)
+def examine(examiner: Examiner, reusable: ReusableReader, body: bytes, source: str = "forum") -> Finding:
+    return examiner.examine(SampleRequest("x", source=source), [body], {"complete": True}, reusable)
 
 
-def kept_reader(kept: ReusableReader) -> object:
-    return kept._reader
+def reader_of(reusable: ReusableReader) -> object:
+    return reusable._reader
 
 
-def test_a_reader_goes_on_to_the_next_plain_sample_of_its_source(examiner):
-    kept = ReusableReader(examiner.sandbox)
-    first = examined(examiner, kept, TEXT)
-    reader = kept_reader(kept)
-    second = examined(examiner, kept, b"a;b\n1;2\n3;4\n" * 10)
+def test_a_reader_is_reused_for_the_next_plain_sample_of_its_source(examiner):
+    reusable = ReusableReader(examiner.sandbox)
+    first = examine(examiner, reusable, TEXT)
+    reader = reader_of(reusable)
+    second = examine(examiner, reusable, b"a;b\n1;2\n3;4\n" * 10)
     assert reader is not None
-    assert kept_reader(kept) is reader
+    assert reader_of(reusable) is reader
     assert (first.format, second.format) == ("text", "delimited")
     assert first.complete
     assert second.complete
     assert second.rows
-    kept.close()
+    reusable.close()
 
 
 @pytest.mark.parametrize(
     ("body", "source"), [(gzip.compress(TEXT, mtime=0), "forum"), (b"z" * (MAX_PLAIN_BYTES + 1), "forum"), (TEXT, "")]
 )
-def test_no_reader_goes_on_from_a_container_a_large_sample_or_a_local_file(examiner, body, source):
-    kept = ReusableReader(examiner.sandbox)
-    assert examined(examiner, kept, body, source).complete
-    assert kept_reader(kept) is None
+def test_no_reader_is_reused_after_a_container_a_large_sample_or_a_local_file(examiner, body, source):
+    reusable = ReusableReader(examiner.sandbox)
+    assert examine(examiner, reusable, body, source).complete
+    assert reader_of(reusable) is None
 
 
-def test_no_reader_meets_samples_of_two_sources(examiner):
-    kept = ReusableReader(examiner.sandbox)
-    examined(examiner, kept, TEXT, "forum")
-    reader = kept_reader(kept)
-    examined(examiner, kept, TEXT, "board")
-    assert kept_reader(kept) is not reader
-    kept.close()
+def test_no_reader_reads_samples_of_two_sources(examiner):
+    reusable = ReusableReader(examiner.sandbox)
+    examine(examiner, reusable, TEXT, "forum")
+    reader = reader_of(reusable)
+    examine(examiner, reusable, TEXT, "board")
+    assert reader_of(reusable) is not reader
+    reusable.close()
 
 
-def test_a_reader_is_exchanged_after_so_many_samples(examiner):
-    kept = ReusableReader(examiner.sandbox)
-    readers = {id(reader) for _ in range(MAX_REUSE + 1) for reader in [_next(examiner, kept)]}
+def test_a_reader_is_replaced_after_the_greatest_number_of_samples(examiner):
+    reusable = ReusableReader(examiner.sandbox)
+    readers = {id(reader) for _ in range(MAX_REUSE + 1) for reader in [_next(examiner, reusable)]}
     assert len(readers) == 2
-    kept.close()
+    reusable.close()
 
 
-def _next(examiner: Examiner, kept: ReusableReader) -> object:
-    examined(examiner, kept, TEXT)
-    return kept_reader(kept)
+def _next(examiner: Examiner, reusable: ReusableReader) -> object:
+    examine(examiner, reusable, TEXT)
+    return reader_of(reusable)
 
 
-def test_a_reader_that_was_killed_makes_its_sample_incomplete_and_the_next_one_is_whole(tmp_path):
+def test_a_killed_reader_makes_its_sample_incomplete_and_the_next_sample_complete(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5), bwrap=False) as sandbox:
         examiner = Examiner(
@@ -95,33 +95,33 @@ def test_a_reader_that_was_killed_makes_its_sample_incomplete_and_the_next_one_i
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        kept = ReusableReader(sandbox)
-        examined(examiner, kept, TEXT)
-        zygote = sandbox._zygote
-        assert zygote is not None
-        [reader] = Path(f"/proc/{zygote.process.pid}/task/{zygote.process.pid}/children").read_text().split()
+        reusable = ReusableReader(sandbox)
+        examine(examiner, reusable, TEXT)
+        server = sandbox._server
+        assert server is not None
+        [reader] = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         os.kill(int(reader), signal.SIGKILL)
-        lost = examined(examiner, kept, TEXT)
-        again = examined(examiner, kept, TEXT)
-        kept.close()
+        lost = examine(examiner, reusable, TEXT)
+        again = examine(examiner, reusable, TEXT)
+        reusable.close()
     assert not lost.complete
     assert any(problem.startswith("reader: ") for problem in lost.problems)
     assert again.complete
 
 
-def test_a_reader_that_is_killed_after_its_end_says_what_ended_it():
-    """Found by fuzzing: it was the sandbox that was said to have ended."""
+def test_a_reader_that_is_killed_after_it_has_ended_still_reports_why_it_ended():
+    """Found by fuzzing: the report said that the sandbox had ended."""
     ours, theirs = socket.socketpair()
-    life, watched = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    session = ReaderSession(ours, life)
+    status, server_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    session = ReaderSession(ours, status)
     session.kill()
-    watched.send(b'{"code": null, "signal": 9, "reason": "it reached the limit of 20 seconds"}')
-    watched.close()
+    server_status.send(b'{"code": null, "signal": 9, "reason": "it reached the limit of 20 seconds"}')
+    server_status.close()
     theirs.close()
     assert session.wait(5).reason == "it reached the limit of 20 seconds"
 
 
-def test_a_reader_that_stops_is_ended_after_its_time(tmp_path):
+def test_a_reader_that_stops_working_is_ended_after_its_time_limit(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=0.5), bwrap=False) as sandbox:
         examiner = Examiner(
@@ -130,19 +130,19 @@ def test_a_reader_that_stops_is_ended_after_its_time(tmp_path):
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        kept = ReusableReader(sandbox)
-        examined(examiner, kept, TEXT)
-        zygote = sandbox._zygote
-        assert zygote is not None
-        [reader] = Path(f"/proc/{zygote.process.pid}/task/{zygote.process.pid}/children").read_text().split()
+        reusable = ReusableReader(sandbox)
+        examine(examiner, reusable, TEXT)
+        server = sandbox._server
+        assert server is not None
+        [reader] = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         os.kill(int(reader), signal.SIGSTOP)
-        stopped = examined(examiner, kept, TEXT)
-        kept.close()
+        stopped = examine(examiner, reusable, TEXT)
+        reusable.close()
     assert not stopped.complete
     assert any("seconds" in problem for problem in stopped.problems)
 
 
-def test_a_sandbox_that_is_not_waited_for_reads_as_soon_as_it_can(tmp_path):
+def test_a_sandbox_that_is_still_starting_can_be_used(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5), bwrap=False, wait=False) as sandbox:
         examiner = Examiner(
@@ -151,18 +151,18 @@ def test_a_sandbox_that_is_not_waited_for_reads_as_soon_as_it_can(tmp_path):
             KnownReleases.open(tmp_path / "releases"),
             sandbox,
         )
-        kept = ReusableReader(sandbox)
-        assert examined(examiner, kept, TEXT).complete
-        kept.close()
-        before = sandbox._zygote
+        reusable = ReusableReader(sandbox)
+        assert examine(examiner, reusable, TEXT).complete
+        reusable.close()
+        before = sandbox._server
         sandbox.ready()
-        assert sandbox._zygote is before
+        assert sandbox._server is before
         assert sandbox.protection()["reader walls"].startswith("degraded: bubblewrap was not asked for")
 
 
-def test_a_sandbox_that_is_closed_before_it_was_ready_leaves_no_process():
+def test_a_sandbox_that_is_closed_before_it_is_ready_leaves_no_process():
     sandbox = Sandbox(Limits(wall=5), bwrap=False, wait=False)
-    begun = sandbox._begun
-    assert begun is not None
+    starting = sandbox._starting
+    assert starting is not None
     sandbox.close()
-    assert begun.process.poll() is not None
+    assert starting.process.poll() is not None

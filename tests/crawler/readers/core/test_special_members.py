@@ -23,7 +23,7 @@ from crawler.process.frames import receive, send
 from crawler.readers.archives import libarchive_decoder
 from crawler.readers.archives.rar_listing import RarListing
 from crawler.readers.core.limits import ENTRY_FLOORS, TREE_FLOORS, Limits
-from crawler.sandbox.bubblewrap import walls
+from crawler.sandbox.bubblewrap import bubblewrap_arguments
 from crawler.sandbox.sandbox import Sandbox
 from tests.corpora.fetch import RARFILE, files
 from tests.crawler.readers.frames import Consumer, Member, read
@@ -221,7 +221,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 def test_walls_show_code_and_nothing_else() -> None:
-    shown = [Path(path) for option, path in pairwise(walls()) if option == "--ro-bind"]
+    shown = [Path(path) for option, path in pairwise(bubblewrap_arguments()) if option == "--ro-bind"]
     checkout = Path(__file__).parents[4]
     assert not any(path in (*checkout.parents, checkout, Path.home(), *Path.home().parents) for path in shown)
     assert {path.name for path in shown} >= {"crawler", "data", "site-packages"}
