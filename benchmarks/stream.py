@@ -196,7 +196,7 @@ def memory(family: list[int]) -> tuple[int, dict[str, int]]:
         kind = next(
             (
                 word
-                for word in ("examiner_main", "crawl_process", "forkserver", "resource_tracker", "reader_main", "bwrap")
+                for word in ("examiner.main", "crawl_process", "crawl_fork_server", "sandbox.fork_server", "bwrap")
                 if word in words
             ),
             "runner",

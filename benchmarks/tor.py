@@ -28,8 +28,9 @@ def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any]:
     from scrapy.utils.test import get_crawler
 
     from crawler.fetching.scrapy_settings import crawl_settings, over_tor
-    from crawler.tor.dial_socket import DialServer, dial_socket_pair
+    from crawler.tor.tor_dial import dial_tor
     from crawler.tor.tor_handler import TorDownloadHandler
+    from crawler.transport.dial_socket import DialServer, dial_socket_pair
     from data.settings.endpoint import Endpoint
     from data.settings.settings import CrawlSettings, TorSettings
     from data.sources.definition import Definition
@@ -43,7 +44,7 @@ def handler(socks: str, host: str, at_once: int) -> tuple[Any, Any]:
     crawler = get_crawler(settings_dict={**settings, "CONCURRENT_REQUESTS": at_once})
     ours, theirs = dial_socket_pair()
     crawler.spider = SimpleNamespace(dial_socket=theirs, stop=print)  # type: ignore[assignment]
-    server = DialServer(ours, Endpoint.parse(socks))
+    server = DialServer(ours, dial_tor(Endpoint.parse(socks)))
     return TorDownloadHandler(crawler), server
 
 

@@ -15,6 +15,7 @@
     ├── FetchError
     │   ├── AddressRefused Final     not on the source's allow-list, or a scheme that is never fetched
     │   ├── FetchFailed    Retry     no response, or one that asks to try later
+    │   ├── CrawlNotStarted Retry    no crawl process could be started; the posts stay due
     │   ├── PageBlocked    Retry     the site answered with a login, captcha or rate limit page
     │   ├── TorDown        Retry     Tor does not run or does not respond; no other connection is used
     │   ├── TorFailed      Retry     Tor could not reach the site this time; `code` says why
@@ -125,6 +126,12 @@ class AddressRefused(FetchError, Final):
 
 class FetchFailed(FetchError, Retry):
     """There was no response, or one that asks to try later."""
+
+
+class CrawlNotStarted(FetchError, Retry):
+    """No crawl process could be started; the fork server is started anew for the next crawl."""
+
+    code = "crash"
 
 
 class PageBlocked(FetchError, Retry):

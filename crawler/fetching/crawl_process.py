@@ -10,7 +10,6 @@ from __future__ import annotations
 import encodings.idna
 import faulthandler
 import logging
-import multiprocessing
 import os
 import socket
 import sys
@@ -76,7 +75,7 @@ def _log_barely() -> None:
 assert "twisted.internet.reactor" not in sys.modules, "a reactor must not be shared by forked processes"  # noqa: S101
 
 
-def main(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None = None) -> None:
+def main(control: socket.socket, samples: list[socket.socket], dial: socket.socket) -> None:
     """Do the runner's job and end the process.
 
     Failures are reported to the runner; if that is impossible, the runner notices that the sockets are closed.
@@ -98,9 +97,9 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         job = runner.job()
         due = tuple(open_due(job.post_key, sealed) for sealed in job.due)
         startup_memory.return_buffers()
-        ports = None if job.network == "open" else _give_up_network(required=job.network == "required")
-        privileges.no_new_privs()
-        landlock.restrict([*landlock.SYSTEM_PATHS, *landlock.import_folders(job.closed)], ports=ports)
+        _give_up_network(required=job.network == "required")
+        landlock.restrict([*landlock.SYSTEM_PATHS, *landlock.import_folders(job.closed)], ports=())
+        privileges.only_inherited_sockets()
         privileges.limit_resources(memory=job.limits.memory)
         _crawl(job, due, runner, samples, dial)
         code = 0
@@ -114,8 +113,8 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         os._exit(code)
 
 
-def _give_up_network(*, required: bool) -> tuple[int, ...]:
-    """Give up the network: connections through Tor arrive through the dial socket, and no other can be made.
+def _give_up_network(*, required: bool) -> None:
+    """Give up the network: connections arrive through the dial socket, and no other can be made.
 
     Raises:
         ConfigError: the network cannot be given up here, and it is required.
@@ -126,7 +125,6 @@ def _give_up_network(*, required: bool) -> tuple[int, ...]:
             f"a crawl process cannot give up the network on this machine ({reached})",
             hint='to crawl nevertheless, write  wall = "auto"  under [tor]',
         )
-    return ()
 
 
 def _report_crash(runner: Control, error: str) -> None:
@@ -137,9 +135,7 @@ def _report_crash(runner: Control, error: str) -> None:
         os._exit(1)
 
 
-def _crawl(
-    job: Job, due: tuple[Post, ...], runner: Control, samples: list[socket.socket], dial: socket.socket | None
-) -> None:
+def _crawl(job: Job, due: tuple[Post, ...], runner: Control, samples: list[socket.socket], dial: socket.socket) -> None:
     platform = PlatformLoader().platform(job.definition.platform)
     process = AsyncCrawlerProcess(Settings(dict(job.settings)))
     # Scrapy set the level of its own logger to DEBUG when the process object was made
@@ -164,12 +160,6 @@ def _alone(samples: int, control: int, *others: int) -> None:
 
 __all__ = ["crawler", "encodings", "main", "scrapy"]
 
-if multiprocessing.current_process().name == "MainProcess" and "multiprocessing.forkserver" in sys.modules:
-    # This is the fork server, which imports this module and nothing more. Any other process loads the 5 MB of the Tor
-    # handler only if its crawl goes over Tor.
-    import crawler.tor.tor_handler
-
-    startup_memory.release_startup_memory()
-elif __name__ == "__main__":
+if __name__ == "__main__":
     startup_memory.release_startup_memory()
     _alone(*map(int, sys.argv[1:]))

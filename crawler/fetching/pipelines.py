@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self, cast
 
+import orjson
 from scrapy.crawler import Crawler
 
 from crawler.fetching.items import FetchedPost, FetchedSample
 from crawler.fetching.spider import SourceSpider
-from crawler.process.control_frames import CommitFrame, CommittedPost, Failure, PostFacts
+from crawler.process.control_frames import Announcements, CommitFrame, CommittedPost, Failure, PostFacts
 from crawler.process.examiner_client import AsyncExaminerClient
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed_download import Download
@@ -24,6 +25,8 @@ from data.model import Finding
 # Characters of encoded file fingerprints in the findings of one post. A body without fingerprints cannot be recognised
 # by a later preview; nothing else depends on them.
 MAX_FINGERPRINTS = 6 * 2**20
+# Bytes of the commit of one post, well below the limit of a frame.
+MAX_COMMIT = 12 * 2**20
 # Codes of troubles that are reported as a finding that is not complete, because some bytes of the part existed.
 PARTIAL = frozenset({"too_large", "limit", "empty", "wall"})
 
@@ -144,10 +147,26 @@ class Commit:
         return cls(cast("SourceSpider", crawler.spider))
 
     async def process_item(self, item: FetchedPost) -> FetchedPost:
-        """The post, after the runner has stored it."""
+        """The post, after the runner has stored it.
+
+        Whatever goes wrong here, the runner hears of the post: it stays due and counts as unexamined, and the crawl fails.
+        """
         spider = self._spider
         if spider.state.lost:
             return item
+        try:
+            frame = self._commit_of(item)
+        except Exception as error:  # noqa: BLE001 - a post must never be dropped, whatever its data does
+            detail = f"putting the result of the post together failed with {type(error).__name__}"
+            spider.state.trouble = spider.state.trouble or Trouble("crash", detail, retry=True)
+            spider.state.counts["unexamined"] += 1
+            frame = _failed_commit(item, Failure(code="crash", detail=detail))
+        with contextlib.suppress(LeaseLost):
+            await spider.ask(frame)
+        return item
+
+    def _commit_of(self, item: FetchedPost) -> CommitFrame:
+        spider = self._spider
         # a part that no longer exists does not count as unexamined, as long as there is another part
         complete = (
             item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
@@ -155,23 +174,81 @@ class Commit:
         spider.state.counts["examined" if complete and item.trouble is None else "unexamined"] += 1
         trouble = item.trouble
         frame = CommitFrame(
-            post=CommittedPost(
-                id=item.row.id,
-                version=item.row.version,
-                address=item.row.address,
-                fields=item.row.fields,
-                page_fields=item.page_fields,
-                announced=item.announced,
-                facts=PostFacts(left=item.left),
-            ),
+            post=_committed_post(item),
             findings=_fit_into_frame(item.findings),
             failed=None if trouble is None else Failure(code=trouble.code, detail=trouble.detail),
             links=spider.linked_posts(item.links.values()),
             previews=item.preview_events,
         )
-        with contextlib.suppress(LeaseLost):
-            await spider.ask(frame)
-        return item
+        return _within_budget(frame)
+
+
+def _committed_post(item: FetchedPost) -> CommittedPost:
+    return CommittedPost(
+        id=item.row.id,
+        version=item.row.version,
+        address=item.row.address,
+        fields=item.row.fields,
+        page_fields=item.page_fields,
+        announced=item.announced,
+        facts=PostFacts(left=item.left),
+    )
+
+
+def _failed_commit(item: FetchedPost, failure: Failure) -> CommitFrame:
+    """A commit that reports nothing but the failure; the post stays due."""
+    post = CommittedPost(
+        id=item.row.id,
+        version=item.row.version,
+        address=item.row.address,
+        fields=item.row.fields,
+        page_fields={},
+        announced=Announcements(rules=(), deadlines=()),
+        facts=PostFacts(left={}),
+    )
+    return CommitFrame(post=post, findings=(), failed=failure, links=(), previews={})
+
+
+def _within_budget(frame: CommitFrame) -> CommitFrame:
+    """The commit so that it fits into a frame; everything that is left out is reported.
+
+    Lists of members go first: the runner stores only their sums, which the finding has already. Then findings without
+    hits and lineage, the largest first; the post then stays due, because not all of it was reported.
+    """
+    if len(frame.to_json()) <= MAX_COMMIT:
+        return frame
+    findings = tuple(_without_members(finding) for finding in frame.findings)
+    frame = frame.model_copy(update={"findings": findings})
+    size = len(frame.to_json())
+    if size <= MAX_COMMIT:
+        return frame
+    telling = [not (each.hits or each.lineage) for each in findings]
+    order = sorted(range(len(findings)), key=lambda at: (telling[at], len(orjson.dumps(findings[at].to_json()))))
+    kept: list[int] = []
+    room = MAX_COMMIT - (size - sum(len(orjson.dumps(each.to_json())) for each in findings))
+    for at in order:
+        room -= len(orjson.dumps(findings[at].to_json()))
+        if room < 0:
+            break
+        kept.append(at)
+    kept.sort()
+    left = len(findings) - len(kept)
+    return frame.model_copy(
+        update={
+            "findings": tuple(findings[at] for at in kept),
+            "previews": {kept.index(at): event for at, event in frame.previews.items() if at in kept},
+            "failed": frame.failed
+            or Failure(code="limit", detail=f"the results of {left} parts are too large to store"),
+            "links": frame.links if room >= 0 else (),
+        }
+    )
+
+
+def _without_members(finding: Finding) -> Finding:
+    if not finding.members:
+        return finding
+    problem = f"members: {len(finding.members)} members are not listed, because the result of the post is too large"
+    return replace(finding, members=(), problems=(*finding.problems, problem))
 
 
 def _fit_into_frame(findings: Sequence[Finding]) -> tuple[Finding, ...]:

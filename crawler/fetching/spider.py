@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
 
-from scrapy import Request, Spider
+from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
@@ -106,6 +106,9 @@ class SourceSpider(Spider):
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
         """As Scrapy makes it, with the crawl's settings and engine, which are needed to read posts."""
         spider = super().from_crawler(crawler, *args, **kwargs)
+        # Scrapy itself only writes a log line when a callback or a pipeline raises
+        for signal in (signals.spider_error, signals.item_error):
+            crawler.signals.connect(spider._note_error, signal=signal)
         spider.parts = PostParts(
             spider.definition,
             post_key=spider.job.post_key,
@@ -118,6 +121,11 @@ class SourceSpider(Spider):
             report_preview=spider._report_preview,
         )
         return spider
+
+    def _note_error(self, failure: Failure) -> None:
+        """Make the crawl fail, because an exception ended the reading of a page or of a post."""
+        detail = f"reading a page or a post failed with {failure.type.__name__ if failure.type else 'an error'}"
+        self.state.trouble = self.state.trouble or Trouble("crash", detail, retry=True)
 
     # --- what a platform may override ----------------------------------------------------------------------------
 

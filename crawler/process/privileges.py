@@ -28,6 +28,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 _FILTER_SET, _FILTER_ALL_THREADS = 1, 1
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
+_UNKNOWN_CALL = 0x00050000 | errno.ENOSYS
 # Classic BPF: load a word of the call's data, jump if equal, jump if any bit is set, jump if at least, return.
 _LOAD, _IF_EQUAL, _IF_ANY, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _AT_NUMBER, _AT_MACHINE, _AT_FIRST, _AT_THIRD = 0, 4, 16, 32
@@ -40,6 +41,23 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "mmap": (9, 222),
     "mprotect": (10, 226),
 }
+# Calls that make a socket of one's own useful, and those that start programs and processes. `socketpair` stays: its two
+# ends are connected to each other and to nothing else.
+_CONNECTING = (
+    (41, 198),  # socket: of every family, so also Unix sockets by path, netlink, vsock and packet sockets
+    (42, 203),  # connect
+    (49, 200),  # bind
+    (50, 201),  # listen
+    (43, 202),  # accept
+    (288, 242),  # accept4
+)
+_STARTING = (
+    (57, None),  # fork
+    (58, None),  # vfork
+    (59, 221),  # execve
+    (322, 281),  # execveat
+)
+_CLONE, _CLONE3, _CLONE_THREAD = (56, 220), (435, 435), 0x10000
 # Calls that could restore the network or look into another process.
 _DANGEROUS = (
     (425, 425),  # io_uring_setup: opens sockets without passing this filter
@@ -248,6 +266,18 @@ def apply_computing_filter() -> bool:
     return _install(_computing_filter)
 
 
+def only_inherited_sockets() -> bool:
+    """Refuse every new connection and every new process: this process keeps the sockets that it has, and receives others.
+
+    No socket can be created, of whatever family: no Unix socket by path (a name service cache, the system bus, another
+    user's server), no netlink, no raw packets. Threads can be started, processes and programs cannot.
+
+    Returns:
+        False if this machine supports no such filter; then nothing has changed.
+    """
+    return _install(_inherited_sockets_filter)
+
+
 def prepare_computing_filter() -> None:
     """Assemble the filter of `apply_computing_filter` once, before the processes that apply it are forked."""
     machine = _machine()
@@ -291,6 +321,24 @@ def _network_filter(audit: int, index: int) -> Program:
         (_RETURN, 0, 0, _ALLOW),
         (_LOAD, 0, 0, _AT_FIRST),
         (_IF_EQUAL, 0, 1, int(socket.AF_UNIX)),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _REFUSE),
+    ]
+    return program
+
+
+def _inherited_sockets_filter(audit: int, index: int) -> Program:
+    program = _prologue(audit, index)
+    for number in _numbers((*_DANGEROUS, *_CONNECTING, *_STARTING), index):
+        program += [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
+    program += [
+        # The flags of clone3 are in memory, where a filter cannot see them: the C library falls back to clone.
+        (_IF_EQUAL, 0, 1, _CLONE3[index]),
+        (_RETURN, 0, 0, _UNKNOWN_CALL),
+        (_IF_EQUAL, 1, 0, _CLONE[index]),
+        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD, 0, 0, _AT_FIRST),
+        (_IF_ANY, 0, 1, _CLONE_THREAD),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]

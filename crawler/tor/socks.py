@@ -1,6 +1,6 @@
 """Connections through Tor's SOCKS port for httpcore2: the handshake, the choice of circuits, and the stream.
 
-This module creates no sockets; `crawler.tor.dial_socket` gives one that is connected to the SOCKS port. Host names are
+This module creates no sockets; `crawler.tor.tor_dial` gives one that is connected to the SOCKS port. Host names are
 passed to Tor unchanged: no other resolver sees them.
 """
 

@@ -13,8 +13,8 @@ from scrapy.exceptions import ResponseDataLossError
 from scrapy.http import Headers, Response
 from scrapy.utils._download_handlers import NullCookieJar
 
-from crawler.tor.dial_socket import DialClient
 from crawler.tor.socks import CircuitIdentity, TorBackend
+from crawler.tor.tor_dial import TorDialClient
 from crawler.transport.allow_list import RequestRefused, require_allowed
 from crawler.transport.errors import trouble_of
 from crawler.transport.streamed_httpx import StreamingHttpxMixin
@@ -32,7 +32,7 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
         tor = settings.getdict("TOCSIN_TOR")
         self._spider = cast("Any", crawler.spider)
         self._retries = settings.getint("RETRY_TIMES")
-        self._dial_client = DialClient(self._spider.dial_socket)
+        self._dial_client = TorDialClient(self._spider.dial_socket)
         self._backend = TorBackend(
             self._dial_client.connect,
             CircuitIdentity(tor["user"], tor["secret"], renew_after=int(tor["renew_after"])),

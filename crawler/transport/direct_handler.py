@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from scrapy import Request
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler, _ScrapyAgent
@@ -13,12 +14,25 @@ from scrapy.exceptions import DownloadFailedError, ResponseDataLossError
 from scrapy.http import Response
 from scrapy.utils._download_handlers import wrap_twisted_exceptions
 from scrapy.utils.defer import maybe_deferred_to_future
+from twisted.internet import error as twisted_errors
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss, _DataLoss
+from zope.interface import implementer
 
-from crawler.transport.allow_list import RequestRefused, require_allowed
+from crawler.transport.allow_list import RequestRefused, host_and_port, require_allowed
+from crawler.transport.dial_socket import (
+    NOT_ALLOWED,
+    PRIVATE_ADDRESS,
+    RUNNER_ENDED,
+    UNKNOWN_NAME,
+    DialClient,
+    DialFailed,
+)
 from crawler.transport.streamed_response import (
     MAX_BUFFERED,
     STREAM,
@@ -35,15 +49,16 @@ class DirectDownloadHandler(HTTP11DownloadHandler):
         super().__init__(crawler)
         self._allowed = {(str(host), int(port)) for host, port in crawler.settings.getlist("TOCSIN_ALLOWED")}
         self._max_streamed = crawler.settings.getint("TOCSIN_MAX_BYTES")
+        self._dial_client = DialClient(cast("Any", crawler.spider).dial_socket)
 
     async def download_request(self, request: Request) -> Response:
         """The response; raises RequestRefused before any host is contacted."""
         require_allowed(request.url, self._allowed)
         if request.meta.get("proxy"):
             raise RequestRefused("direct connections never use a proxy")
-        if STREAM not in request.meta:
-            return await super().download_request(request)
-        agent = _StreamingAgent(
+        make = _StreamingAgent if STREAM in request.meta else _DialledAgent
+        agent = make(
+            self._dial_client,
             contextFactory=self._contextFactory,
             bindAddress=self._bind_address,
             pool=self._pool,
@@ -59,7 +74,101 @@ class DirectDownloadHandler(HTTP11DownloadHandler):
         return await buffer_beginning(response, request, max_bytes=self._max_streamed, timeout=timeout)
 
 
-class _StreamingAgent(_ScrapyAgent):
+@implementer(IStreamClientEndpoint)
+class DialledEndpoint:
+    """A connection to one host, which the runner makes and hands over; Twisted sees an ordinary TCP connection."""
+
+    def __init__(self, reactor: Any, client: DialClient, host: str, port: int, seconds: float) -> None:
+        self._reactor, self._client, self._seconds = reactor, client, seconds
+        self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def connect(self, protocol_factory: Any) -> Deferred[Any]:
+        """As `twisted.internet.interfaces.IStreamClientEndpoint`: fires with the connected protocol."""
+        return Deferred.fromFuture(asyncio.ensure_future(self._connect(protocol_factory)))
+
+    async def _connect(self, protocol_factory: Any) -> Any:
+        try:
+            connected = await self._client.connect(self._target.encode("ascii"), seconds=self._seconds)
+        except DialFailed as error:
+            raise _as_twisted(error.code) from error
+        adopted = _Adopted(protocol_factory)
+        with connected:
+            # Twisted works with a duplicate of the descriptor
+            self._reactor.adoptStreamConnection(connected.fileno(), connected.family, adopted)
+        return adopted.protocol
+
+
+class _Adopted:
+    """A factory that remembers the one protocol it builds."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+        self.protocol: Any = None
+
+    def buildProtocol(self, address: Any) -> Any:  # noqa: N802 - Twisted's name
+        self.protocol = self._factory.buildProtocol(address)
+        return self.protocol
+
+
+def _as_twisted(code: int) -> Any:
+    """The error that Twisted itself would raise, so that Scrapy treats it as usual."""
+    if code == UNKNOWN_NAME:
+        return twisted_errors.DNSLookupError("the host name is unknown")
+    if code in (NOT_ALLOWED, PRIVATE_ADDRESS):
+        private = "the host name leads to a private or loopback address"
+        return RequestRefused(
+            private if code == PRIVATE_ADDRESS else "the host is not declared by this source",
+            hint="if that is intended, add the address itself to `hosts` in the source file",
+        )
+    if code == errno.ECONNREFUSED:
+        return _error("ConnectionRefusedError", "the host refuses the connection")
+    if code == errno.ETIMEDOUT:
+        return _error("TimeoutError", "the host did not accept the connection in time")
+    if code == RUNNER_ENDED:
+        return _error("ConnectError", "the runner process, which makes the connections, has ended")
+    return _error("ConnectError", f"no connection ({errno.errorcode.get(code, str(code))})")
+
+
+def _error(name: str, message: str) -> Any:
+    # Twisted's errors take their text as `string` and have no types
+    return getattr(twisted_errors, name)(string=message)
+
+
+class _DialledEndpoints:
+    """Endpoints of an agent: every connection is requested from the runner."""
+
+    def __init__(self, client: DialClient, context_factory: Any, seconds: float) -> None:
+        self._client, self._context_factory, self._seconds = client, context_factory, seconds
+
+    def endpointForURI(self, uri: Any) -> Any:  # noqa: N802 - Twisted's name
+        """The endpoint of an http or https address."""
+        from twisted.internet import reactor
+
+        host, port = host_and_port(uri.toBytes().decode("ascii"))
+        endpoint = DialledEndpoint(reactor, self._client, host, port, self._seconds)
+        if uri.scheme == b"https":
+            # mypy does not know what zope declares
+            plain = cast("IStreamClientEndpoint", endpoint)
+            return wrapClientTLS(self._context_factory.creatorForNetloc(uri.host, uri.port), plain)
+        return endpoint
+
+
+class _DialledAgent(_ScrapyAgent):
+    """Scrapy's agent, whose connections are made by the runner."""
+
+    def __init__(self, client: DialClient, **options: Any) -> None:
+        super().__init__(**options)
+        self._client = client
+
+    def _get_agent(self, request: Request, timeout: float) -> Agent:  # noqa: ARG002 - Scrapy's signature
+        from twisted.internet import reactor
+
+        endpoints = _DialledEndpoints(self._client, self._contextFactory, timeout)
+        agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, pool=self._pool)  # type: ignore[no-untyped-call] # Twisted's
+        return agent
+
+
+class _StreamingAgent(_DialledAgent):
     """Scrapy's agent, changed to return a response as soon as its headers are there, before its body has arrived."""
 
     def _cb_bodyready(self, txresponse: Any, request: Request) -> Any:

@@ -1,74 +1,74 @@
-"""Starts crawl processes, from a fork server or one by itself, and exchanges frames with them."""
+"""Starts crawl processes and carries the frames between each of them and the runner.
+
+A command that makes one crawl starts its process directly. Otherwise a fork server
+(`crawler.fetching.crawl_fork_server`) forks them. What the frames mean is in `scheduler.crawls.run_crawl`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
-import multiprocessing.util
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from typing import Protocol, Self
 
 from crawler.process.control_frames import AnyQuestion, CommitFrame, WireValue, read_question
 from crawler.process.frames import pack, receive_async
-from data.errors import WireError
+from data.errors import CrawlNotStarted, WireError
 
-_context = multiprocessing.get_context("forkserver")
-_starting = threading.Lock()
 # Seconds to wait for a further commit, so that several commits share a transaction.
 COMMIT_WAIT_SECONDS = 0.01
-# Enough for a page of a listing with every post sealed; a larger frame cannot be one of ours.
+# A page of a listing with every post sealed; a larger frame is not from our code.
 MAX_FRAME = 16 * 1024 * 1024
-
-
-def _run(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> None:
-    """Entry of the forked process."""
-    from crawler.fetching import crawl_process
-
-    crawl_process.main(control, samples, dial)
+# Seconds in which the fork server must answer. Its start imports Scrapy, which takes ten on a busy machine.
+START_SECONDS, FORK_SECONDS = 120.0, 20.0
 
 
 class _Process(Protocol):
-    """The part of the interface of `multiprocessing.Process` that is used here."""
+    """A crawl process, however it was started."""
 
     @property
     def exitcode(self) -> int | None:
-        """Its exit status, negative for a signal; None while it is running."""
+        """Its status, negative for a signal; None while it runs."""
         ...
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it ends, at most `timeout` seconds."""
+        """Wait for its end, at most so many seconds."""
         ...
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End it; harmless if it has ended."""
         ...
 
     def close(self) -> None:
-        """Release its resources."""
+        """Release what the runner holds of it."""
         ...
 
 
-class _StandaloneProcess:
-    """A crawl process that is started by itself, without the fork server."""
+def _environment() -> dict[str, str]:
+    """The environment of a crawl process: without settings, keys and credentials of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+    # memory that threads of libraries free is used by other threads
+    return kept | {"MALLOC_ARENA_MAX": "1"}
 
-    def __init__(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> None:
-        passed = [sock.fileno() for sock in (control, *samples, *([dial] if dial else []))]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+
+class _StandaloneProcess:
+    """A process that the runner started itself."""
+
+    def __init__(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket) -> None:
+        passed = [sock.fileno() for sock in (control, *samples, dial)]
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "crawler.fetching.crawl_process", str(len(samples)), *map(str, passed)],
             pass_fds=passed,
-            # Threads of libraries share one arena, so that memory which one frees can be used by others.
-            env=environment | {"MALLOC_ARENA_MAX": "1"},
+            env=_environment(),
             cwd="/",
             stdin=subprocess.DEVNULL,
-            # Control-C at a terminal reaches only the command; this process ends with it.
+            # Control-C at a terminal reaches the command, which ends the process
             start_new_session=True,
         )
 
@@ -84,7 +84,116 @@ class _StandaloneProcess:
         self._process.kill()
 
     def close(self) -> None:
-        """Does nothing: its sockets are closed, and its exit status has been read."""
+        """Nothing is held."""
+
+
+class _Forked:
+    """A process that the fork server forked."""
+
+    def __init__(self, life: socket.socket, seconds: float) -> None:
+        """Wait for the server's answer, at most so many seconds.
+
+        Raises:
+            CrawlNotStarted: the server did not answer in time, or has ended.
+        """
+        self._life = life
+        life.settimeout(seconds)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(life, 4, 1)
+        except TimeoutError as error:
+            raise CrawlNotStarted("the fork server of crawl processes does not answer") from error
+        if not message or not descriptors:
+            raise CrawlNotStarted("the fork server of crawl processes has ended")
+        # a descriptor of the process itself: its number cannot be reused by another one
+        self._watch = descriptors[0]
+        self._exitcode: int | None = None
+
+    @property
+    def exitcode(self) -> int | None:
+        self.join(0)
+        return self._exitcode
+
+    def join(self, timeout: float | None = None) -> None:
+        if self._exitcode is not None or not select.select([self._watch], [], [], timeout)[0]:
+            return
+        # the server reports the status once it has reaped the process; a server that is gone took its processes along
+        self._life.settimeout(5)
+        try:
+            message = self._life.recv(4)
+        except OSError:
+            message = b""
+        status = int.from_bytes(message, sys.byteorder, signed=True) if len(message) == 4 else signal.SIGKILL
+        self._exitcode = os.waitstatus_to_exitcode(status)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._watch, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close both descriptors."""
+        os.close(self._watch)
+        self._life.close()
+
+
+class _ForkServer:
+    """The runner's end of the fork server, started at the first request and again whenever it fails."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+
+    def fork(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket) -> _Forked:
+        """A new crawl process.
+
+        Raises:
+            CrawlNotStarted: the server does not answer; it was killed, and the next request starts another one.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with self._lock:
+            try:
+                requests, seconds = self._running()
+                requests.settimeout(seconds)
+                with theirs:
+                    descriptors = [each.fileno() for each in (theirs, control, dial, *samples)]
+                    socket.send_fds(requests, [bytes([len(samples)])], descriptors)
+                return _Forked(ours, seconds)
+            except (OSError, CrawlNotStarted) as error:
+                ours.close()
+                self._end()
+                if isinstance(error, CrawlNotStarted):
+                    raise
+                raise CrawlNotStarted("the fork server of crawl processes has ended") from error
+
+    def _running(self) -> tuple[socket.socket, float]:
+        """The request socket, and the seconds that its server may take to answer."""
+        if self._process is not None and self._requests is not None and self._process.poll() is None:
+            return self._requests, FORK_SECONDS
+        self._end()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: a module in the folder in which a command is called, a dump perhaps, must not be imported
+                [sys.executable, "-P", "-m", "crawler.fetching.crawl_fork_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._requests = ours
+        return ours, START_SECONDS
+
+    def _end(self) -> None:
+        if self._requests is not None:
+            self._requests.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._requests = None
+
+
+_server = _ForkServer()
 
 
 class CrawlProcess:
@@ -97,16 +206,17 @@ class CrawlProcess:
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def start(
-        cls, samples: list[socket.socket], dial: socket.socket | None = None, *, standalone: bool = False
-    ) -> Self:
+    async def start(cls, samples: list[socket.socket], dial: socket.socket, *, standalone: bool = False) -> Self:
         """Start a crawl process; the first call also starts the fork server and waits until it has imported Scrapy.
 
         Args:
             samples: sample sockets of the examiner; they belong to the new process and are closed in this one.
-            dial: for a crawl over Tor, the end of the dial socket that provides its connections.
+            dial: the process's end of a dial socket (`crawler.transport.dial_socket`), closed in this one as well.
             standalone: start the process without the fork server. The server takes 55 MB, which pays off from the
                 second crawl on. The process ends with the thread that calls this, so call it from the main thread.
+
+        Raises:
+            CrawlNotStarted: the fork server does not answer.
         """
         ours, theirs = socket.socketpair()
         process: _Process
@@ -114,14 +224,14 @@ class CrawlProcess:
             if standalone:
                 process = _StandaloneProcess(theirs, samples, dial)
             else:
-                process = await asyncio.to_thread(_fork, theirs, samples, dial)
+                process = await asyncio.to_thread(_server.fork, theirs, samples, dial)
             ours.setblocking(False)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
         except BaseException:
             ours.close()
             raise
         finally:
-            for sock in (theirs, *samples, *([dial] if dial else [])):
+            for sock in (theirs, *samples, dial):
                 sock.close()
         return cls(process, reader, writer)
 
@@ -190,32 +300,3 @@ class CrawlProcess:
             await self.wait_for_exit(5)
         self._process.close()
         return problem
-
-
-# The path of a Unix socket has at most 107 bytes; multiprocessing adds up to 40 to the folder of temporary files.
-MAX_TEMP_FOLDER_LENGTH = 60
-
-
-def _use_short_temp_folder() -> None:
-    """Make multiprocessing create its socket in a folder with a short path, whatever TMPDIR is; no data goes there."""
-    if len(tempfile.gettempdir()) <= MAX_TEMP_FOLDER_LENGTH:
-        return
-    before = tempfile.tempdir
-    for folder in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - multiprocessing makes a private folder in it
-        if os.access(folder, os.W_OK | os.X_OK):
-            tempfile.tempdir = folder
-            # multiprocessing reads the setting once and remembers it.
-            multiprocessing.util.get_temp_dir()
-            break
-    tempfile.tempdir = before
-
-
-def _fork(control: socket.socket, samples: list[socket.socket], dial: socket.socket | None) -> _Process:
-    with _starting:
-        _use_short_temp_folder()
-        # Otherwise the server would import modules from the current folder, which may hold files of a dump.
-        os.environ["PYTHONSAFEPATH"] = "1"
-        _context.set_forkserver_preload(["crawler.fetching.crawl_process", "click"])
-        process = _context.Process(target=_run, args=(control, samples, dial), name="crawl", daemon=True)
-        process.start()
-        return process

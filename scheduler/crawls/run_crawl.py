@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.control_frames import NO_RULES, EndFrame, IncidentRules, Job, JobLimits
 from crawler.process.examiner_client import ExaminerProcess
-from crawler.tor.dial_socket import DialServer, dial_socket_pair
+from crawler.tor.tor_dial import dial_tor
+from crawler.transport.dial_socket import DialServer, dial_socket_pair
 from data.case.incidents import incident_of, read_incidents, read_rule_files
-from data.errors import ConfigError, ExaminerDied, LeaseLost, TocsinError, TorDown
+from data.errors import ConfigError, ExaminerDied, LeaseLost, StoreError, TocsinError, TorDown
 from data.model import Incident
 from data.settings.home import Home
 from data.settings.settings import Settings
@@ -31,6 +32,7 @@ from scheduler.crawls.crawl_health import TOR_DOWN
 from scheduler.crawls.crawl_processes import CrawlProcess
 from scheduler.crawls.crawl_tally import CrawlResult, CrawlTally
 from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.direct_dial import DirectDial
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.question_handler import QuestionHandler
 from scheduler.crawls.sighted_releases import register_releases
@@ -167,10 +169,12 @@ class _RunningCrawl:
         try:
             await self._prepare_tor()
             await self._run_process(self._job())
-        except (ConfigError, ExaminerDied, TorDown) as error:
-            codes = {ConfigError: "config", ExaminerDied: "examiner", TorDown: TOR_DOWN}
-            self.tally.code = next(code for kind, code in codes.items() if isinstance(error, kind))
+        except TocsinError as error:
+            codes = {ConfigError: "config", ExaminerDied: "examiner", TorDown: TOR_DOWN, StoreError: "store"}
+            self.tally.code = next((code for kind, code in codes.items() if isinstance(error, kind)), "crash")
             self.tally.error, self.tally.hint = str(error), error.hint
+        except Exception as error:  # noqa: BLE001 - whatever ends a crawl is a failure that is counted and reported
+            self.tally.code, self.tally.error = "crash", f"the crawl failed with {type(error).__name__}"
         if self.tally.lost:
             self.tally.error = "the lease was lost: another process took this crawl over"
         else:
@@ -199,7 +203,7 @@ class _RunningCrawl:
             crawl=crawl.id,
             definition=crawl.definition,
             settings=settings,
-            network=self.tor.network_mode() if crawl.over_tor else "open",
+            network=self.tor.network_mode() if crawl.over_tor else "refused",
             post_key=post_key,
             due=tuple(store.posts.due(crawl.source)[:MAX_DUE]),
             mode="crawl",
@@ -224,11 +228,8 @@ class _RunningCrawl:
             for sock in samples:
                 sock.close()
             raise
-        dial: socket.socket | None = None
-        dial_server: DialServer | None = None
-        if self.crawl.over_tor:
-            ours, dial = dial_socket_pair()
-            dial_server = DialServer(ours, self.tor.socks)
+        ours, dial = dial_socket_pair()
+        dial_server = DialServer(ours, dial_tor(self.tor.socks) if self.crawl.over_tor else self._direct_dial())
         process = await CrawlProcess.start(samples, dial, standalone=self.standalone)
         keeping_lease = asyncio.create_task(self._keep_lease(process))
         wall = self.crawl.settings.crawl.wall.total_seconds()
@@ -255,8 +256,7 @@ class _RunningCrawl:
         finally:
             await _cancel(keeping_lease)
             exit_problem = await asyncio.shield(process.close())
-            if dial_server is not None:
-                dial_server.close()
+            dial_server.close()
         if not has_ended and not self.tally.error:
             self.tally.error = exit_problem or "the crawl process ended without reporting a result"
 
@@ -272,6 +272,10 @@ class _RunningCrawl:
         for answer in answers:
             await process.send(answer)
         return isinstance(questions[-1], EndFrame)
+
+    def _direct_dial(self) -> DirectDial:
+        timeout = self.crawl.settings.crawl.timeout.total_seconds()
+        return DirectDial(source_hosts(self.crawl.definition), timeout)
 
     async def _keep_lease(self, process: CrawlProcess | None) -> None:
         """Renew the lease until cancelled; if the lease is lost, kill the process."""

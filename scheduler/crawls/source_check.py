@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.control_frames import DONE, NO_RULES, EndFrame, Job, JobLimits, RowsFrame
-from crawler.tor.dial_socket import DialServer, dial_socket_pair
+from crawler.tor.tor_dial import dial_tor
+from crawler.transport.dial_socket import DialServer, dial_socket_pair
 from data.settings.home import Home
-from data.sources.definition import Definition
+from data.sources.definition import Definition, source_hosts
 from data.sources.source_files import load_source
 from scheduler.crawls.crawl_processes import CrawlProcess
 from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.direct_dial import DirectDial
 from scheduler.crawls.tor_connection import TorConnection
 
 
@@ -71,7 +72,7 @@ async def _check(home: Home, definition: Definition, report: Callable[[str], Non
             crawl="check",
             definition=definition,
             settings=scrapy_settings,
-            network="open" if tor is None else tor.network_mode(),
+            network="refused" if tor is None else tor.network_mode(),
             post_key=post_key,
             due=(),
             mode="check",
@@ -89,11 +90,9 @@ async def _check(home: Home, definition: Definition, report: Callable[[str], Non
 
 async def _run_check(job: Job, tor: TorConnection | None) -> CheckResult:
     """Start a crawl process for the job and collect what it reports."""
-    dial: socket.socket | None = None
-    dial_server: DialServer | None = None
-    if tor is not None:
-        ours, dial = dial_socket_pair()
-        dial_server = DialServer(ours, tor.socks)
+    ours, dial = dial_socket_pair()
+    direct = DirectDial(source_hosts(job.definition), float(job.settings["DOWNLOAD_TIMEOUT"]))
+    dial_server = DialServer(ours, direct if tor is None else dial_tor(tor.socks))
     process = await CrawlProcess.start([], dial, standalone=True)
     rows = RowsFrame(posts=(), problems=(), rows=0, dropped=0)
     end: EndFrame | None = None
@@ -111,8 +110,7 @@ async def _run_check(job: Job, tor: TorConnection | None) -> CheckResult:
         end = EndFrame(state="failed", counts={}, hosts={}, code="crash", error="")
     finally:
         exit_problem = await process.close()
-        if dial_server is not None:
-            dial_server.close()
+        dial_server.close()
     problems = list(rows.problems)
     if end.state != "done":
         problems.append(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from crawler.fetching.scrapy_settings import over_tor
 from crawler.tor import control_port
-from crawler.tor.dial_socket import connect_to
+from crawler.tor.tor_dial import connect_to
 from crawler.tor.tor_process import TorProcess
 from data.errors import ConfigError, TorDown
 from data.settings.endpoint import Endpoint

@@ -10,8 +10,9 @@ import pytest
 
 from crawler.tor import errors
 from crawler.tor import socks as socks_module
-from crawler.tor.dial_socket import DialClient, DialServer, dial_socket_pair
 from crawler.tor.socks import CircuitIdentity, TorBackend
+from crawler.tor.tor_dial import TorDialClient, dial_tor
+from crawler.transport.dial_socket import DialServer, dial_socket_pair
 from crawler.transport.errors import trouble_of
 from data.errors import Final, Retry, TorDown, TorFailed, TorRefused
 from data.settings.endpoint import Endpoint
@@ -63,8 +64,8 @@ async def connected(
     place = tmp_path / "socks"
     server = await asyncio.start_unix_server(serve, str(place)) if serve else None
     ours, theirs = dial_socket_pair()
-    server_end = DialServer(ours, Endpoint(path=str(place)))
-    client = DialClient(theirs)
+    server_end = DialServer(ours, dial_tor(Endpoint(path=str(place))))
+    client = TorDialClient(theirs)
     down: list[TorDown] = []
     backend = TorBackend(
         client.connect,

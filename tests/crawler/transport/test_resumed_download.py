@@ -405,7 +405,7 @@ def test_a_resumed_request_that_is_redirected_elsewhere_contacts_nobody(crawl, s
 
 def crawl_processes() -> list[int]:
     """The forked crawl process and its server."""
-    return [pid for pid in tree(os.getpid()) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in tree(os.getpid()) if b"crawl_fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_a_crawl_killed_in_the_middle_of_a_body_leaves_its_post_due_and_the_next_one_examines_it(

@@ -141,7 +141,7 @@ def test_a_walk_that_meets_no_known_post_is_a_gap_which_the_next_complete_walk_e
 
 def crawl_processes() -> list[int]:
     """Ids of the fork server and its children; the highest one is the crawl process."""
-    return [pid for pid in tree(os.getpid()) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in tree(os.getpid()) if b"crawl_fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_a_killed_crawl_process_fails_the_crawl_and_its_posts_stay_due(crawl, site):

@@ -1,0 +1,105 @@
+"""The runner's connections for crawls of the clear web: declared hosts only, resolved here, never into a private network.
+
+A crawl process names `HOST:PORT`. The allow-list is checked once more here, in a process that no page of a site can
+influence, and the name is resolved here, so that the crawl process needs no resolver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Collection
+from ipaddress import ip_address
+
+from crawler.transport.dial_socket import NOT_ALLOWED, PRIVATE_ADDRESS, UNKNOWN_NAME, DialFailed
+
+DNS_SECONDS = 20.0
+# One address of several may be dead: it must not use up the time of the others.
+ADDRESS_SECONDS = 10.0
+
+Address = tuple[socket.AddressFamily, str]
+Pairs = Collection[tuple[str, int]]
+
+
+class DirectDial:
+    """Connects to the declared hosts of one source.
+
+    Args:
+        allowed: the (host, port) pairs of the source.
+        seconds: total time limit of one connection.
+    """
+
+    def __init__(self, allowed: Pairs, seconds: float) -> None:
+        self._allowed, self._seconds = frozenset(allowed), seconds
+
+    async def __call__(self, target: bytes) -> socket.socket:
+        """A connected, non-blocking socket.
+
+        Raises:
+            DialFailed: the target is not declared, its name is unknown, or it leads into a private network.
+            OSError: no address of it accepts the connection in time.
+        """
+        host, port = _parse(target)
+        if (host, port) not in self._allowed:
+            raise DialFailed(NOT_ALLOWED)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._connect(await self._addresses(host, port), port)
+        except TimeoutError as error:
+            raise OSError(errno.ETIMEDOUT, "the connection was not accepted in time") from error
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(min(DNS_SECONDS, self._seconds)):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        except (socket.gaierror, UnicodeError) as error:
+            raise DialFailed(UNKNOWN_NAME) from error
+        addresses = list(dict.fromkeys((family, str(place[0])) for family, _, _, _, place in found))
+        permitted: list[Address] = [each for each in addresses if self._may_reach(host, each[1], port)]
+        if not permitted:
+            raise DialFailed(PRIVATE_ADDRESS if addresses else UNKNOWN_NAME)
+        return permitted
+
+    def _may_reach(self, host: str, address: str, port: int) -> bool:
+        """Whether a name may lead to an address: a private or loopback address must be declared itself.
+
+        Otherwise whoever controls the name server of a declared site could point the site's name at services of the
+        operator's own network.
+        """
+        numbers = address.partition("%")[0]
+        return ip_address(numbers).is_global or host == numbers or (numbers, port) in self._allowed
+
+    async def _connect(self, addresses: list[Address], port: int) -> socket.socket:
+        failure: OSError = DialFailed(UNKNOWN_NAME)
+        for left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                async with asyncio.timeout(None if left == 1 else ADDRESS_SECONDS):
+                    await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            except TimeoutError as error:
+                sock.close()
+                failure = OSError(errno.ETIMEDOUT, "the connection was not accepted in time")
+                failure.__cause__ = error
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure
+
+
+def _parse(target: bytes) -> tuple[str, int]:
+    try:
+        host, _, port = target.decode("ascii").rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+    except ValueError as error:
+        raise DialFailed(NOT_ALLOWED) from error

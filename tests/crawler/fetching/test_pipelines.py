@@ -1,0 +1,71 @@
+"""The commit of a post: it fits into a frame whatever was found, and no post is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from crawler.fetching import pipelines
+from crawler.fetching.crawl_state import CrawlState
+from crawler.fetching.pipelines import MAX_COMMIT, Commit
+from crawler.process.control_frames import Announcements, CommitFrame
+from crawler.process.frames import MAX_FRAME
+from data.model import Finding, Hit
+
+
+def finding(name: str, *, members: int = 0, hits: int = 0, length: int = 1000) -> Finding:
+    inside = tuple(Finding("n" * length, "0" * 64, 9, "text") for _ in range(members))
+    found = (Hit("practice-1", hits, hits, ("email",)),) if hits else ()
+    return Finding(name, "1" * 64, 99, "zip", members=inside, hits=found)
+
+
+def committed(monkeypatch, findings: list[Finding]) -> tuple[CommitFrame, CrawlState]:
+    asked: list[CommitFrame] = []
+
+    async def ask(frame: CommitFrame) -> None:
+        asked.append(frame)
+
+    state = CrawlState()
+    spider = SimpleNamespace(state=state, ask=ask, linked_posts=lambda _: ())
+    row = SimpleNamespace(id="a" * 32, version="b" * 32, address="http://site.example/[…]", fields={})
+    item = SimpleNamespace(
+        findings=findings, left=Counter(), trouble=None, row=row, page_fields={}, announced=Announcements(rules=(), deadlines=()),
+        links={}, preview_events={len(findings) - 1: "e" * 32} if findings else {},
+    )  # fmt: skip
+    asyncio.run(Commit(spider).process_item(item))
+    [frame] = asked
+    return frame, state
+
+
+def test_a_post_of_forty_archives_with_long_names_beside_hits_is_committed_with_its_hits(monkeypatch):
+    frame, _ = committed(
+        monkeypatch, [*(finding(f"{n}.zip", members=1000) for n in range(40)), finding("a.csv", hits=50)]
+    )
+    assert len(frame.to_json()) <= MAX_COMMIT < MAX_FRAME
+    assert [hit.canaries for each in frame.findings for hit in each.hits] == [50]
+    assert len(frame.findings) == 41
+    assert frame.failed is None
+    assert all("1000 members are not listed" in each.problems[-1] for each in frame.findings[:40])
+
+
+def test_what_still_does_not_fit_is_left_out_with_a_word_and_the_hits_are_kept(monkeypatch):
+    monkeypatch.setattr(pipelines, "MAX_COMMIT", 20_000)
+    frame, _ = committed(monkeypatch, [*(finding("n" * 5000) for _ in range(20)), finding("a.csv", hits=50)])
+    assert len(frame.to_json()) <= 20_000
+    assert [hit.canaries for each in frame.findings for hit in each.hits] == [50]
+    assert frame.failed is not None
+    assert frame.failed.code == "limit"
+    assert list(frame.previews) == [len(frame.findings) - 1]
+
+
+@pytest.mark.parametrize("broken", [[SimpleNamespace(complete=True, members=(), sighted={}, prints=3)]])
+def test_a_post_whose_result_cannot_be_put_together_stays_due_and_fails_the_crawl(monkeypatch, broken):
+    frame, state = committed(monkeypatch, broken)
+    assert frame.findings == ()
+    assert frame.failed is not None
+    assert frame.failed.code == "crash"
+    assert state.trouble is not None
+    assert state.counts["unexamined"] == 1

@@ -1,0 +1,77 @@
+"""The fork server of crawl processes: one that is frozen or killed is replaced, and nothing of it can be reached by path."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crawler.transport.dial_socket import dial_socket_pair
+from data.errors import CrawlNotStarted
+from scheduler.crawls import crawl_processes
+from scheduler.crawls.crawl_processes import _Forked, _ForkServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server() -> Iterator[_ForkServer]:
+    made = _ForkServer()
+    yield made
+    made._end()
+
+
+def forked(server: _ForkServer) -> _Forked:
+    ours, control = socket.socketpair()
+    _, dial = dial_socket_pair()
+    with ours, control, dial:
+        return server.fork(control, [], dial)
+
+
+def ended(process: _Forked) -> int | None:
+    process.kill()
+    process.join(30)
+    code = process.exitcode
+    process.close()
+    return code
+
+
+def pid_of(server: _ForkServer) -> int:
+    assert server._process is not None
+    return server._process.pid
+
+
+def test_a_process_is_forked_watched_and_ended(server):
+    assert ended(forked(server)) in {-signal.SIGKILL, 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_fork_server_that_does_not_answer_is_replaced(server, monkeypatch, number):
+    ended(forked(server))
+    before = pid_of(server)
+    monkeypatch.setattr(crawl_processes, "FORK_SECONDS", 0.5)
+    os.kill(before, number)
+    try:
+        ended(forked(server))
+    except CrawlNotStarted:
+        ended(forked(server))
+    assert pid_of(server) != before
+
+
+def test_the_fork_server_listens_nowhere(server):
+    ended(forked(server))
+    descriptors = [os.readlink(each) for each in Path(f"/proc/{pid_of(server)}/fd").iterdir()]
+    inodes = {each[8:-1] for each in descriptors if each.startswith("socket:")}
+    lines = Path("/proc/net/unix").read_text().splitlines()[1:]
+    # the flag of a listening socket, and a path or an abstract name
+    reachable = [
+        line
+        for line in lines
+        if line.split()[6] in inodes and (int(line.split()[3], 16) & 0x10000 or len(line.split()) > 7)
+    ]
+    assert inodes
+    assert reachable == []
