@@ -27,8 +27,8 @@ def server() -> Iterator[_ForkServer]:
 
 def forked(server: _ForkServer) -> _Forked:
     ours, control = socket.socketpair()
-    _, dial = dial_socket_pair()
-    with ours, control, dial:
+    runner, dial = dial_socket_pair()
+    with ours, control, runner, dial:
         return server.fork(control, [], dial)
 
 
@@ -64,7 +64,7 @@ def test_a_fork_server_that_does_not_answer_is_replaced(server, monkeypatch, num
 
 def test_the_fork_server_listens_nowhere(server):
     ended(forked(server))
-    descriptors = [os.readlink(each) for each in Path(f"/proc/{pid_of(server)}/fd").iterdir()]
+    descriptors = [str(each.readlink()) for each in Path(f"/proc/{pid_of(server)}/fd").iterdir()]
     inodes = {each[8:-1] for each in descriptors if each.startswith("socket:")}
     lines = Path("/proc/net/unix").read_text().splitlines()[1:]
     # the flag of a listening socket, and a path or an abstract name
