@@ -1,4 +1,4 @@
-"""The `tocsin` command: one module per noun, imported only when its command is asked for."""
+"""The `tocsin` command: one module per noun, imported only when its command runs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import click
 
 from data.errors import TocsinError
 
-# Help texts stand here, so that `tocsin --help` imports none of the command modules.
+# The help texts are kept here, so that `tocsin --help` imports none of the command modules.
 COMMANDS = {
-    "init": ("init", "Make a home folder: keys, settings, an example source."),
-    "demo": ("demo", "Show the whole road on an embedded story."),
-    "canary": ("canary", "Make, enrol, import and plan the canaries of clients."),
-    "source": ("source", "Add, check and switch the watched places."),
+    "init": ("init", "Create a home folder: keys, settings, an example source."),
+    "demo": ("demo", "Show everything that Tocsin does, on an invented story."),
+    "canary": ("canary", "Create, enrol, import and plan the canaries of clients."),
+    "source": ("source", "Add, list, check, enable and disable sources."),
     "crawl": ("crawl", "Crawl sources once, now, in the foreground."),
     "scan": ("scan", "Examine local files, folders or standard input."),
-    "release": ("release", "Register and compare what is already out."),
-    "incident": ("incident", "Tie clients, sources and baselines to one threat."),
+    "release": ("release", "Register data that is already public, and compare files with it."),
+    "incident": ("incident", "Group the clients, sources and baselines that belong to one threat."),
     "alert": ("alert", "List, show, acknowledge, test and retry alerts."),
     "evidence": ("evidence", "List, verify, export and expire sealed evidence."),
-    "status": ("status", "What is watched, and how long ago it last worked."),
-    "daemon": ("daemon", "Do everything, until stopped."),
-    "doctor": ("doctor", "Find what is wrong with this installation, and how to mend it."),
-    "purge": ("purge", "Delete what is past its time, or a whole case."),
+    "status": ("status", "Show the sources, when each last worked, and what is wrong."),
+    "daemon": ("daemon", "Crawl all enabled sources and deliver alerts, until stopped."),
+    "doctor": ("doctor", "Check this installation, and say how to repair what is wrong."),
+    "purge": ("purge", "Delete old findings, events and evidence, or a whole case."),
 }
 
 
@@ -32,11 +32,11 @@ class LazyGroup(click.Group):
     """A group that imports the module of a command only when that command runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
-        """The commands in the order of a first reading."""
+        """The names of the commands, in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click gives it
-        """The command object, its module imported now."""
+        """The command of this name, or None; imports its module."""
         if cmd_name not in COMMANDS:
             return None
         import importlib
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The table of commands, from the texts above."""
+        """Write the table of commands from the help texts in `COMMANDS`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -58,20 +58,20 @@ class LazyGroup(click.Group):
     "--home",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The home folder; else $TOCSIN_HOME, else the user's data folder.",
+    help="The home folder. Default: $TOCSIN_HOME, or else a folder in the user's data folder.",
 )
 @click.version_option(package_name="tocsin")
 @click.pass_context
 def tocsin(ctx: click.Context, home: Path | None) -> None:
     """Tocsin, the alarm bell for stolen data.
 
-    Watches declared public sources for further releases of your clients' data, by keyed hashes alone.
+    Watches declared public sources for further releases of your clients' data, which it recognises by keyed hashes.
     """
     ctx.obj = home
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; every expected error becomes one sentence, a hint, and exit status 2."""
+    """Run the command line; print every expected error as one sentence with a hint, and exit with status 2."""
     try:
         code = tocsin.main(args=arguments, prog_name="tocsin", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
             click.echo(f"hint: {error.hint}", err=True)
         sys.exit(2)
     except BrokenPipeError:
-        # the reader of our output went away: leave quietly, as other filters do
+        # the program that reads our output has ended: end without a message, as other filters do
         sys.stderr.close()
         sys.exit(141)
     sys.exit(code if isinstance(code, int) else 0)

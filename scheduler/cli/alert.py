@@ -1,4 +1,4 @@
-"""`tocsin alert`: what was told to whom, and what still waits."""
+"""`tocsin alert`: which alerts were sent to which channel, and which still wait."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _store(home: Home) -> Store:
 @json_option
 @pass_home
 def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
-    """List alerts per channel: state, attempts, last answer, next try."""
+    """List the alerts of each channel: state, attempts, last answer, next attempt."""
     import contextlib
 
     from rich.table import Table
@@ -44,7 +44,8 @@ def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
     if not rows:
         console().print("no alerts")
         return
-    table = Table("event", "when", "what", "severity", "source", "channel", "state", "tries", "last answer", "next try")
+    # short titles, so that the last answer fits into one line of 160 columns
+    table = Table("event", "time", "kind", "severity", "source", "channel", "state", "tries", "last answer", "next try")
     for row in rows:
         next_try = row["next_try"][:19] if row["state"] in ("due", "deferred") else ""
         table.add_row(
@@ -60,7 +61,7 @@ def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
 @json_option
 @pass_home
 def show(home: Home, event: str, as_json: bool) -> None:
-    """Show one event by its id (or the beginning of it), with all that is known of its deliveries."""
+    """Show one event, named by its id or the beginning of it, and the delivery of its alerts."""
     import contextlib
     from dataclasses import asdict
 
@@ -70,7 +71,7 @@ def show(home: Home, event: str, as_json: bool) -> None:
     from scheduler.delivery.delivery import DisplayNames
 
     with contextlib.closing(_store(home)) as store:
-        found, more = _event(store, event)
+        found, more = _find_event(store, event)
         deliveries = store.outbox.alerts(event=found.id)
     if as_json:
         emit_json({**asdict(found), **more, "deliveries": deliveries})
@@ -81,25 +82,29 @@ def show(home: Home, event: str, as_json: bool) -> None:
     out.print(escape(message_of(found, clients=names.clients, incident=incident).text))
     out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
     for row in deliveries:
-        out.print(f"{row['channel']}: {row['state']} after {row['attempts']} tries {escape(row['reason'])}")
+        out.print(f"{row['channel']}: {row['state']} after {row['attempts']} attempts {escape(row['reason'])}")
 
 
-def _event(store: Store, event: str) -> Any:
+def _find_event(store: Store, event: str) -> Any:
+    """The only event whose id begins with `event`, and what the store knows about it."""
     from data.errors import InputError
 
     found = store.events.find(event)
     if found is None:
-        raise InputError(f"no single event has an id that begins with '{event}'", hint="see: tocsin alert list")
+        raise InputError(
+            f"no event, or more than one, has an id that begins with '{event}'", hint="see: tocsin alert list"
+        )
     return found
 
 
-def _some_alert(store: Store, start: str) -> None:
+def _require_retryable(store: Store, start: str) -> None:
+    """Raise InputError unless a deferred or refused alert, or its event, has an id that begins with `start`."""
     from data.errors import InputError
 
     waiting = [row for row in store.outbox.alerts(limit=-1) if row["state"] in ("deferred", "refused")]
     if not start or not any(row[name].startswith(start) for row in waiting for name in ("id", "event")):
         raise InputError(
-            f"no alert that was put off or refused has an id that begins with '{start}'; nothing was tried again",
+            f"no deferred or refused alert has an id that begins with '{start}'; no alert was retried",
             hint="see: tocsin alert list",
         )
 
@@ -108,13 +113,13 @@ def _some_alert(store: Store, start: str) -> None:
 @click.argument("event", metavar="ID")
 @pass_home
 def ack(home: Home, event: str) -> None:
-    """Note that a person has taken an event up."""
+    """Record that a person is working on an event."""
     import contextlib
     import getpass
     from datetime import UTC, datetime
 
     with contextlib.closing(_store(home)) as store:
-        found, _ = _event(store, event)
+        found, _ = _find_event(store, event)
         store.events.acknowledge(found.id, getpass.getuser(), datetime.now(UTC))
     click.echo(f"{found.id[:12]} is acknowledged")
 
@@ -123,7 +128,7 @@ def ack(home: Home, event: str) -> None:
 @click.argument("channel")
 @pass_home
 def test(home: Home, channel: str) -> None:
-    """Send a harmless message to a channel, and say what it answered."""
+    """Send a harmless test message to a channel, and print its answer."""
     import asyncio
     import time
     from datetime import UTC, datetime
@@ -139,7 +144,7 @@ def test(home: Home, channel: str) -> None:
     target = settings.channels.get(channel)
     if target is None:
         names = ", ".join(settings.channels) or "none"
-        raise ConfigError(f"no channel is called '{channel}'; there are: {names}", hint="add it to tocsin.toml")
+        raise ConfigError(f"no channel is called '{channel}'; the channels are: {names}", hint="add it to tocsin.toml")
     event = channel_test_event(datetime.now(UTC))
     message = message_of(event, clients={}, case=settings.case, link=settings.link)
     outgoing = dialect(target).compose(target, alert_id(event.id, channel), message, int(time.time()))
@@ -149,15 +154,17 @@ def test(home: Home, channel: str) -> None:
             return await send(client, target, outgoing)
 
     status = asyncio.run(deliver())
-    click.echo(f"{masked(target.url.get_secret_value())} took the message ({status}); look whether people see it")
+    click.echo(
+        f"{masked(target.url.get_secret_value())} accepted the message ({status}); check that people see it there"
+    )
 
 
 @alert.command()
 @click.argument("events", nargs=-1, metavar="[ID]…")
-@click.option("--all", "everything", is_flag=True, help="All that was put off or refused.")
+@click.option("--all", "everything", is_flag=True, help="Retry all deferred and refused alerts.")
 @pass_home
 def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
-    """Try again what a channel put off or refused, now."""
+    """Send alerts again, now, that a channel deferred or refused."""
     import asyncio
     import contextlib
     from datetime import UTC, datetime
@@ -166,11 +173,13 @@ def retry(home: Home, events: tuple[str, ...], everything: bool) -> int:
     from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
 
     if bool(events) == everything:
-        raise InputError("say which alerts: their ids, or --all", hint="see: tocsin alert list --state refused")
+        raise InputError(
+            "name the alerts to retry by their ids, or give --all", hint="see: tocsin alert list --state refused"
+        )
     with contextlib.closing(_store(home)) as store:
         for each in events:
-            _some_alert(store, each)
+            _require_retryable(store, each)
         count = store.outbox.retry(None if everything else events, datetime.now(UTC))
         done = asyncio.run(deliver_until_empty(home.settings(), store, DisplayNames.of_home(home), deadline=10))
-    click.echo(f"{count} tried again: {done.sent} sent, {done.deferred} put off, {done.refused} refused")
+    click.echo(f"{count} retried: {done.sent} sent, {done.deferred} deferred, {done.refused} refused")
     return 2 if done.deferred or done.refused else 0

@@ -1,4 +1,4 @@
-"""`tocsin canary`: make, enrol, import, list, plan and retire canaries."""
+"""`tocsin canary`: create, enrol, import, list, plan and retire canaries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def canary() -> None:
-    """Make, enrol, import and plan the canaries of clients."""
+    """Create, enrol, import and plan the canaries of clients."""
 
 
 def _check_client(client: str) -> str:
@@ -32,7 +32,8 @@ def _check_client(client: str) -> str:
 
     if not re.fullmatch(r"[\w.-]{1,64}", client):
         raise InputError(
-            f"'{client}' is no client id", hint="use letters, digits, dots, dashes; the name goes to --name"
+            f"'{client}' is not a valid client id",
+            hint="use letters, digits, dots, dashes and underscores; give the name with --name",
         )
     return client
 
@@ -56,13 +57,13 @@ def _read_key(path: Path) -> EnrolKeys:
 @click.option("--client", required=True, metavar="ID", help="Opaque id of the client.")
 @click.option("--name", default="", help="Display name of the client, shown in alerts.")
 @click.option(
-    "--columns", default="", metavar="a=surname,b=dob,…", help="What columns hold, where sniffing is not enough."
+    "--columns", default="", metavar="a=surname,b=dob,…", help="What the columns hold, if Tocsin cannot detect it."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle to write.")
 def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Path) -> None:
-    """Hash a table of real identifiers, at the client, into a bundle of tags.
+    """Hash a client's table of real identifiers into a bundle of tags. To be run at the client.
 
-    Runs without a home, with nothing but the enrolment key. The bundle holds no plaintext.
+    Needs no home folder, only the enrolment key. The bundle holds no plaintext.
     """
     from data.case.bundle import write_bundle
     from data.errors import InputError
@@ -83,7 +84,7 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
         note(f"{table.name}: {opened.encoding}, separated by {opened.separator!r}, {kind}")
         for line in plan.describe():
             note(f"  {line}")
-        # millions of rows that refer to nothing: looking for cycles among them takes a tenth of the time
+        # millions of rows without references: the search for reference cycles would take a tenth of the time
         gc.disable()
         try:
             made = enrol_rows(opened.rows, plan, keys)
@@ -92,15 +93,16 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
     for row, why in made.examples:
         note(f"  row {row} refused: {why}")
     if made.refused > len(made.examples):
-        note(f"  … {made.refused:,} rows refused in all")
+        note(f"  … {made.refused:,} rows refused in total")
     if not made.canaries:
         raise InputError(
-            f"no row of {table.name} could be tagged", hint="check the columns above, or say them with --columns"
+            f"no row of {table.name} could be tagged", hint="check the columns above, or name them with --columns"
         )
     header = write_bundle(out, keys, made.records, client=client, name=name, canaries=made.canaries)
     took = time.monotonic() - began
     click.echo(
-        f"{out}: {counted(header.canaries, 'canary', 'canaries')}, {counted(header.tags, 'tag')} of case {header.case}; "
+        f"{out}: {counted(header.canaries, 'canary', 'canaries')}, {counted(header.tags, 'tag')}"
+        f" of case {header.case}; "
         f"{made.refused:,} of {made.rows:,} rows refused; {made.rows / max(took, 1e-9):,.0f} rows/s"
     )
 
@@ -110,15 +112,21 @@ def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Pat
 @click.option("--name", default="", help="Display name of the client, shown in alerts.")
 @click.option("--count", type=click.IntRange(1, 1_000_000), required=True, help="How many people.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The table to plant, in clear: delete it after."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The table to write, in clear: delete it after planting.",
 )
 @click.option(
-    "--domain", default="example.org", show_default=True, help="Domain of their e-mail addresses: best one of yours."
+    "--domain",
+    default="example.org",
+    show_default=True,
+    help="Domain of their e-mail addresses; one of your own is best.",
 )
-@click.option("--seed", type=int, help="Make the same people again.")
+@click.option("--seed", type=int, help="The same seed gives the same people.")
 @pass_home
 def generate(home: Home, client: str, name: str, count: int, out: Path, domain: str, seed: int | None) -> None:
-    """Invent plausible people to plant, and enrol their tags into this home."""
+    """Invent plausible people to plant, and put their tags on the watch-list of this home."""
     from crawler.records.column_roles import plan_columns_of_rows
     from data.case.bundle import read_bundle, write_bundle
     from data.case.watchlist import import_bundle
@@ -132,7 +140,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
     made = enrol_rows(iter(rows), plan_columns_of_rows(list(INVENTED_COLUMNS), rows[:500]), keys)
     try:
-        with open(  # noqa: PTH123 - a descriptor: made with its mode, never over an old file
+        with open(  # noqa: PTH123 - os.open sets the mode and never replaces a file
             os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="", encoding="utf-8"
         ) as stream:
             writer = csv.writer(stream)
@@ -141,9 +149,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     except FileExistsError as error:
         raise InputError(f"{out} exists and is not overwritten", hint="name another file with --out") from error
     except OSError as error:
-        raise InputError(
-            f"{out} cannot be written: {error.strerror}", hint="choose another place with --out"
-        ) from error
+        raise InputError(f"{out} cannot be written: {error.strerror}", hint="choose another file with --out") from error
     bundle = home.watchlist_dir / f".{os.getpid()}.bundle"
     try:
         write_bundle(bundle, keys, made.records, client=client, name=name, canaries=made.canaries, planted=True)
@@ -159,30 +165,34 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BUNDLE…")
 @pass_home
 def import_(home: Home, bundles: tuple[Path, ...]) -> None:
-    """Take the tags of clients onto the watch-list; a bundle that is not whole or not of this case is refused."""
+    """Put the tags of clients on the watch-list.
+
+    A bundle that is incomplete, altered or of another case is refused.
+    """
     from data.case.bundle import read_bundle
     from data.case.watchlist import import_bundle
     from data.hashing.case_keys import parse_match_key
 
     keys = parse_match_key(home.match_key_text()).derive()
-    # all are authenticated before the first is taken, so that one bad bundle does not leave half of a delivery
+    # authenticate all bundles before importing the first, so that one bad bundle does not leave half of a delivery
     read = [(path, *read_bundle(path, keys.case, keys.bundle)) for path in bundles]
     for path, header, records in read:
         taken = import_bundle(home.watchlist_dir, keys.case, header, records)
-        click.echo(_imported(path, header) if taken else f"{path}: was imported before; nothing changed")
-    click.echo("A running daemon takes them up after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
+        click.echo(_describe_import(path, header) if taken else f"{path}: was imported before; nothing changed")
+    click.echo("A running daemon uses them after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
 
 
-def _imported(path: Path, header: BundleHeader) -> str:
+def _describe_import(path: Path, header: BundleHeader) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in header.kinds.items())
-    return f"{path}: {counted(header.canaries, 'canary', 'canaries')} of {header.client}, {counted(header.tags, 'tag')} ({kinds})"
+    canaries = counted(header.canaries, "canary", "canaries")
+    return f"{path}: {canaries} of {header.client}, {counted(header.tags, 'tag')} ({kinds})"
 
 
 @canary.command("list")
 @json_option
 @pass_home
 def list_(home: Home, as_json: bool) -> None:
-    """List clients with their canaries."""
+    """List the clients, and how many canaries each has."""
     from dataclasses import asdict
 
     from rich.markup import escape
@@ -206,23 +216,29 @@ def list_(home: Home, as_json: bool) -> None:
 
 
 @canary.command()
-@click.option("--total", type=click.IntRange(1), required=True, help="Records that the attacker holds.")
-@click.option("--release", type=click.IntRange(1), required=True, help="Records of the release to be noticed.")
-@click.option("--tagged", type=click.IntRange(0), help="Canaries that are tagged: answers with the chance.")
+@click.option("--total", type=click.IntRange(1), required=True, help="How many records the attacker holds.")
+@click.option(
+    "--release", type=click.IntRange(1), required=True, help="How many records the release has that must be detected."
+)
+@click.option(
+    "--tagged",
+    type=click.IntRange(0),
+    help="How many canaries are tagged; also prints the probability of detection with them.",
+)
 @click.option(
     "--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True
 )
 @json_option
 def plan(total: int, release: int, tagged: int | None, confidence: float, as_json: bool) -> None:
-    """Say how many canaries are needed so that a random release holds at least one."""
+    """Calculate how many canaries are needed so that a random release holds at least one."""
     from data.errors import InputError
     from scheduler.canaries.planning import canaries_needed, detection_probability
 
     if release > total or (tagged or 0) > total:
-        raise InputError("a part is larger than the whole", hint="--release and --tagged are at most --total")
+        raise InputError("--release or --tagged is larger than --total", hint="give at most --total for each of them")
     if not 0 < confidence < 1:
-        # nan is in no range, and click lets it pass
-        raise InputError("the confidence is a number between 0 and 1", hint="for example --confidence 0.95")
+        # click accepts nan, although it lies in no range
+        raise InputError("the confidence must be a number between 0 and 1", hint="for example --confidence 0.95")
     count = canaries_needed(total, release, confidence)
     answer = {"total": total, "release": release, "confidence": confidence, "needed": count, "share": count / total}
     if tagged is not None:
@@ -230,20 +246,25 @@ def plan(total: int, release: int, tagged: int | None, confidence: float, as_jso
     if as_json:
         emit_json(answer)
         return
-    click.echo(f"{count:,} tagged of {total:,} notice a random release of {release:,} with {confidence:.1%}.")
+    click.echo(
+        f"{count:,} tagged records of {total:,} detect a random release of {release:,} records"
+        f" with {confidence:.1%} probability."
+    )
     if tagged is not None:
-        click.echo(f"{tagged:,} tagged notice it with {detection_probability(total, release, tagged):.2%}.")
+        click.echo(
+            f"{tagged:,} tagged records detect it with {detection_probability(total, release, tagged):.2%} probability."
+        )
     if count > total // 1000:
-        click.echo("So many cannot be planted: have the clients enrol their real identifiers (tocsin canary enrol).")
-    click.echo("An attacker who chooses what to release is no random draw; canaries spread over all clients help.")
+        click.echo("So many people cannot be planted: have the clients enrol real identifiers (tocsin canary enrol).")
+    click.echo("An attacker who chooses what to release does not draw at random: spread the canaries over all clients.")
 
 
 @canary.command()
 @click.argument("client")
-@click.option("--bundle", default="", help="Only the bundle whose id begins so.")
+@click.option("--bundle", default="", help="Only the bundle whose id begins with this text.")
 @pass_home
 def retire(home: Home, client: str, bundle: str) -> None:
-    """Take a client's canaries off the watch-list."""
+    """Remove a client's canaries from the watch-list."""
     from data.case.watchlist import retire_canaries
     from data.errors import InputError
     from data.hashing.case_keys import parse_match_key

@@ -1,4 +1,4 @@
-"""What the command modules share: the home, JSON output, tables and progress."""
+"""Helpers of all command modules: the home folder, JSON output, tables and notes to the user."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ R = TypeVar("R")
 
 
 def chosen_home(ctx: click.Context) -> Home:
-    """The home that `--home`, the environment or the platform names; not yet checked."""
+    """The home folder named by `--home`, `$TOCSIN_HOME` or the platform's default; not checked yet."""
     import os
 
     given: Path | None = ctx.find_root().obj
     home = Home(given if given is not None else default_home(os.environ))
-    # the home has its own copy: no process that starts from here on finds a key or a token in its environment
+    # `Home` has copied the environment: remove keys and tokens from it, so that no child process inherits them
     for name in [name for name in os.environ if name.startswith("TOCSIN_") and name != "TOCSIN_HOME"]:
         del os.environ[name]
     return home
 
 
 def pass_home(function: Callable[Concatenate[Home, P], R]) -> Callable[P, R]:
-    """Give a command its home as first argument, once `Home.require` accepted it."""
+    """Pass the home folder to a command as its first argument, after `Home.require` has accepted it."""
 
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -52,12 +52,12 @@ def emit_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """A rich console on standard output: wide where nobody watches, so that pipes get whole lines."""
+    """A rich console on standard output; 160 columns wide if that is no terminal, so that lines stay whole in pipes."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 160)
 
 
 def note(text: str) -> None:
-    """One line for the person at the terminal, on standard error."""
+    """Print one line for the user on standard error."""
     click.echo(text, err=True)

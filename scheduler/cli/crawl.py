@@ -1,4 +1,4 @@
-"""`tocsin crawl`: one crawl each, now, in the foreground."""
+"""`tocsin crawl`: crawls the named sources once, now, in the foreground."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, metavar="NAME… | --all")
 @click.option("--all", "everything", is_flag=True, help="Every enabled source.")
-@click.option("--no-deliver", is_flag=True, help="Leave the alerts in the outbox.")
+@click.option("--no-deliver", is_flag=True, help="Do not send the alerts; leave them in the outbox.")
 @json_option
 @pass_home
 def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool, as_json: bool) -> int:
@@ -34,13 +34,13 @@ def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool
     from data.errors import InputError
 
     if bool(names) == everything:
-        raise InputError("say which sources: their names, or --all", hint="see: tocsin source list")
+        raise InputError("name the sources to crawl, or give --all", hint="see: tocsin source list")
     definitions = _definitions(home, names)
     if not definitions:
         raise InputError("no source is enabled", hint="add one: tocsin source add FILE")
     results, delivered = asyncio.run(_crawl(home, definitions, deliver=not no_deliver))
     if as_json:
-        emit_json({"crawls": [_public(result) for result in results]})
+        emit_json({"crawls": [_to_json(result) for result in results]})
     else:
         for result in results:
             _show(result)
@@ -68,7 +68,9 @@ def _definitions(home: Home, names: tuple[str, ...]) -> list[Definition]:
     for error in bad:
         note(f"error: {error}")
     if bad:
-        raise InputError(f"{len(bad)} source files cannot be used, so not all can be crawled", hint="correct them")
+        raise InputError(
+            f"{len(bad)} source files cannot be used, so not all sources can be crawled", hint="correct the files"
+        )
     return [definition for source in good if (definition := complete_definition(source)).enabled]
 
 
@@ -90,7 +92,7 @@ async def _crawl(
     from scheduler.delivery.delivery import DeliveryCounts, DisplayNames, deliver_until_empty
 
     set_up()
-    # all that is imported is; a crawl of one large file may now take hours
+    # all modules are imported by now, and a crawl of one large file may take hours
     startup_memory.release_startup_memory()
     settings = home.settings()
     results: list[CrawlResult] = []
@@ -122,7 +124,7 @@ async def _crawl(
             return results, await deliver_until_empty(settings, store, DisplayNames.of_home(home))
 
 
-def _public(result: CrawlResult) -> dict[str, Any]:
+def _to_json(result: CrawlResult) -> dict[str, Any]:
     value = asdict(result)
     value["hits"] = dict(result.clients)
     del value["clients"]
@@ -147,17 +149,17 @@ def _show(result: CrawlResult) -> None:
         ("findings / events", f"{result.findings} / {result.events}"),
     )
     for name, value in rows:
-        loud = name in ("not examined", "requests refused") and value
-        table.add_row(name, f"[bold yellow]{value}[/]" if loud else str(value))
+        highlight = name in ("not examined", "requests refused") and value
+        table.add_row(name, f"[bold yellow]{value}[/]" if highlight else str(value))
     out.print(table)
     if result.changed_page:
-        out.print("  [bold yellow]page changed[/]: fewer rows than this source should have; see: tocsin source check")
+        out.print("  [bold yellow]page changed[/]: fewer rows than expected of this source; see: tocsin source check")
     if result.gap:
         out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
     for host, count in result.hosts.items():
-        out.print(f"  refused: {count} requests to {escape(host)}, which this source does not declare")
+        out.print(f"  refused: {count} requests to {escape(host)}, a host that this source does not declare")
     for source, count in result.handed.items():
-        out.print(f"  {count} links handed to {escape(source)}, which examines them at its next crawl")
+        out.print(f"  {count} links handed to source {escape(source)}, whose next crawl examines them")
     for client, canaries in result.clients.items():
         out.print(f"  [bold red]HIT[/] {escape(client)}: {canaries} canaries")
     if result.error:

@@ -1,4 +1,4 @@
-"""`tocsin daemon`: everything, until stopped."""
+"""`tocsin daemon`: crawls all enabled sources and delivers alerts, until stopped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 @click.command()
 @pass_home
 def daemon(home: Home) -> None:
-    """Watch all enabled sources and deliver alerts, until SIGTERM or Ctrl-C.
+    """Crawl all enabled sources and deliver alerts, until SIGTERM or Ctrl-C.
 
-    SIGHUP reads settings, sources and the watch-list again.
+    On SIGHUP the daemon reads the settings, sources and watch-list again.
     """
     import asyncio
 

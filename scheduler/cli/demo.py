@@ -1,4 +1,4 @@
-"""`tocsin demo`: the whole road on an embedded story, with the real commands on a real (loopback) site and chat."""
+"""`tocsin demo`: an invented story, run with the real commands against a real site and chat on loopback."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import click
 
 @click.command()
 @click.option(
-    "--keep", type=click.Path(path_type=Path), help="Make the demo's home here and leave it for a look around."
+    "--keep",
+    type=click.Path(path_type=Path),
+    help="Create the demo's home folder here, and keep it for you to inspect.",
 )
-@click.option("--seed", default=2026, show_default=True, help="Another seed, other people.")
+@click.option("--seed", default=2026, show_default=True, help="Another seed invents other people.")
 def demo(keep: Path | None, seed: int) -> int:
-    """Show the whole road: a leak site, four practices, a re-post, a further release, and the message it rings.
+    """Show everything on a story: a leak site, four practices, a re-post, a further release, and the alert about it.
 
-    Everything is invented and stays on this machine. The demo runs the real commands and prints what they say.
+    Everything is invented and stays on this machine. The demo runs the real commands and prints their output.
     """
     from scheduler.demo.story import run_demo
 

@@ -1,9 +1,8 @@
-"""`tocsin doctor`: what is wrong with this installation, and how to mend it."""
+"""`tocsin doctor`: checks this installation, and says how to repair what is wrong."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 
 import click
 
@@ -13,11 +12,11 @@ MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "wrong": "[bold 
 
 
 @click.command()
-@click.option("--restore-enrol-key", is_flag=True, help="Write keys/enrol.key again, from the match key.")
+@click.option("--restore-enrol-key", is_flag=True, help="First write keys/enrol.key anew from the match key.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, restore_enrol_key: bool, as_json: bool) -> int:
-    """Find what is wrong with this installation, and how to mend it. Exit status 2 if anything is wrong."""
+    """Check this installation, and say how to repair what is wrong. Exit status 2 if anything is wrong."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -33,10 +32,10 @@ def doctor(ctx: click.Context, restore_enrol_key: bool, as_json: bool) -> int:
             stream.write(text)
     checks = examine_home(home)
     if as_json:
-        emit_json({"checks": [asdict(check) for check in checks]})
+        emit_json({"checks": [check.to_json() for check in checks]})
     else:
-        table = Table("", "what", "how it is", "how to mend it", box=None)
+        table = Table("", "check", "result", "how to repair it", box=None)
         for check in checks:
-            table.add_row(MARKS[check.state], escape(check.name), escape(check.said), escape(check.mend))
+            table.add_row(MARKS[check.state], escape(check.name), escape(check.result), escape(check.repair))
         console().print(table)
     return 2 if any(check.state == "wrong" for check in checks) else 0

@@ -1,4 +1,4 @@
-"""`tocsin evidence`: what was sealed; opening it is for the holder of the private key, elsewhere."""
+"""`tocsin evidence`: handles sealed evidence; only the holder of the private key can open it, on another machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evidence() -> None:
 @json_option
 @pass_home
 def list_(home: Home, as_json: bool) -> None:
-    """All evidence in the order of keeping."""
+    """List all evidence, oldest first."""
     from rich.table import Table
 
     from data.case.evidence import entries
@@ -35,9 +35,9 @@ def list_(home: Home, as_json: bool) -> None:
         emit_json({"evidence": [asdict(entry) for entry in found]})
         return
     if not found:
-        note("no evidence yet: it is sealed when a canary hits")
+        note("no evidence yet: evidence is sealed when a canary is hit")
         return
-    table = Table("id", "kept", "bytes", "state")
+    table = Table("id", "stored", "bytes", "state")
     for entry in found:
         state = "sealed" if entry.expired is None else f"expired {entry.expired:%Y-%m-%d}"
         table.add_row(entry.id, f"{entry.at:%Y-%m-%d %H:%M}", f"{entry.bytes:,}", state)
@@ -48,7 +48,7 @@ def list_(home: Home, as_json: bool) -> None:
 @json_option
 @pass_home
 def verify(home: Home, as_json: bool) -> int:
-    """Check every file and the chain that ties them. Exit status 2 if anything is wrong."""
+    """Check every evidence file and the hash chain over them. Exit status 2 if anything is wrong."""
     from data.case.evidence import entries
     from data.case.evidence import verify as check
 
@@ -65,10 +65,10 @@ def verify(home: Home, as_json: bool) -> int:
 
 @evidence.command()
 @click.argument("finding", metavar="ID")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to write it.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The file to write.")
 @pass_home
 def export(home: Home, finding: str, out: Path) -> None:
-    """Write one sealed piece of evidence to a file, as it is: still sealed."""
+    """Write one piece of evidence to a file; it stays sealed."""
     from data.case.evidence import read
     from data.errors import InputError
 
@@ -77,19 +77,22 @@ def export(home: Home, finding: str, out: Path) -> None:
         with open(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123 - its mode
             stream.write(sealed)
     except FileExistsError as error:
-        raise InputError(f"{out} exists already and was left as it is", hint="name a new file") from error
+        raise InputError(f"{out} exists and is not overwritten", hint="name a new file with --out") from error
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}", hint="name another file") from error
-    click.echo(f"{len(sealed):,} bytes written; with the private key:  age -d -i evidence.key {out}")
+        raise InputError(f"{out} cannot be written: {error.strerror}", hint="choose another file with --out") from error
+    click.echo(f"{len(sealed):,} bytes written; to open it with the private key:  age -d -i evidence.key {out}")
 
 
 @evidence.command()
 @click.option(
-    "--before", type=click.DateTime(["%Y-%m-%d"]), required=True, help="Delete what was kept before this day."
+    "--before",
+    type=click.DateTime(["%Y-%m-%d"]),
+    required=True,
+    help="Delete the evidence that was stored before this day.",
 )
 @pass_home
 def expire(home: Home, before: datetime) -> None:
-    """Delete old evidence; the chain keeps a line for each piece that says when."""
+    """Delete old evidence; the hash chain keeps one line for each piece, with the time of its deletion."""
     from data.case.evidence import expire as delete
 
     gone = delete(home.evidence_dir, before.replace(tzinfo=UTC), datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""`tocsin incident`: what the team works on, and what belongs to it."""
+"""`tocsin incident`: the threats that the team works on, and the clients, sources and baselines of each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def incident() -> None:
-    """Tie clients, sources and baselines to one threat."""
+    """Group the clients, sources and baselines that belong to one threat."""
 
 
 @incident.command()
 @click.argument("name")
-@click.option("--client", "clients", multiple=True, metavar="ID", help="A client whose data it is about; repeatable.")
-@click.option("--source", "sources", multiple=True, metavar="NAME", help="A source to watch for it; repeatable.")
+@click.option(
+    "--client", "clients", multiple=True, metavar="ID", help="A client whose data the threat concerns; repeatable."
+)
+@click.option(
+    "--source", "sources", multiple=True, metavar="NAME", help="A source that is watched for this incident; repeatable."
+)
 @click.option("--word", "words", multiple=True, metavar="WORD", help="A word the attacker uses; repeatable.")
 @click.option("--expression", "expressions", multiple=True, metavar="REGEX", help="A regular expression; repeatable.")
 @click.option(
@@ -41,23 +45,23 @@ def add(
     expressions: tuple[str, ...],
     files: tuple[str, ...],
 ) -> None:
-    """Add an incident, or add clients, sources, words and rules to one that is there."""
+    """Add an incident, or add clients, sources, words and rules to an existing one."""
     from data.case.incidents import put_incident, store_rule_file
 
-    kept = [(path, _rules_of(path)) for path in map(Path, files)]
-    # the names first: a name that cannot be kept must leave nothing behind
-    yara = [store_rule_file(home.path, path, text) for path, text in kept]
+    rules = [(path, _read_rules(path)) for path in map(Path, files)]
+    # stored before the incident is changed, so that a file name that is refused leaves the incident as it was
+    yara = [store_rule_file(home.path, path, text) for path, text in rules]
     made = put_incident(
         home.path, name, clients=clients, sources=sources, words=words, expressions=expressions, yara=yara
     )
     for source in sources:
         if not (home.sources_dir / f"{source}.yaml").is_file():
             note(f"note: there is no source {source} yet; add it with: tocsin source add FILE")
-    click.echo(f"incident {made.id}: {_size(made)}")
+    click.echo(f"incident {made.id}: {_counts_text(made)}")
 
 
-def _rules_of(path: Path) -> str:
-    """The text of a YARA file that can be compiled."""
+def _read_rules(path: Path) -> str:
+    """The text of a file of YARA rules; InputError unless it compiles."""
     from crawler.pages.incident_rules import compile_yara
     from data.errors import InputError
 
@@ -75,13 +79,13 @@ def _rules_of(path: Path) -> str:
 @json_option
 @pass_home
 def list_(home: Home, as_json: bool) -> None:
-    """All incidents."""
+    """List all incidents."""
     from rich.markup import escape
     from rich.table import Table
 
     from data.case.incidents import read_incidents
 
-    found = [_json(home, each) for each in read_incidents(home.path)]
+    found = [_to_json(home, each) for each in read_incidents(home.path)]
     if as_json:
         emit_json({"incidents": found})
         return
@@ -97,14 +101,14 @@ def list_(home: Home, as_json: bool) -> None:
 
 @incident.command()
 @click.argument("name")
-@click.option("--all", "every", is_flag=True, help="Also list the clients of which nothing was sighted.")
+@click.option("--all", "every", is_flag=True, help="Also list the clients whose data was not sighted.")
 @json_option
 @pass_home
 def show(home: Home, name: str, every: bool, as_json: bool) -> None:
-    """One incident: what belongs to it, and how much of each client's data is out.
+    """Show one incident: what belongs to it, and how much of each client's data has been published.
 
-    A client's canaries are tagged, and some of them sighted in posts. If they are a random draw of the client's
-    records, the share of its data that is out lies between the bounds given, with 95 % confidence.
+    Some of a client's tagged canaries were sighted in posts. If the tagged canaries are a random draw of the client's
+    records, the published share of its data lies between the bounds shown, with 95 % confidence.
     """
     from scheduler.reports.incident_report import incident_report
 
@@ -121,20 +125,21 @@ def _show(found: dict[str, Any], *, every: bool) -> None:
 
     click.echo(f"Incident {found['id']}: {found['name']}")
     for field, value in found.items():
-        # what the incident itself lists; what was gathered about it are lists
+        # tuples are the fields of the incident itself; lists are what the report gathered about it
         if isinstance(value, tuple) and value and field != "clients":
             click.echo(f"  {field:<11} {', '.join(value)}")
     for each in found["baselines"]:
         state = "" if each["retired"] is None else f", retired {each['retired'][:10]}"
         click.echo(
-            f"  {'baseline':<11} {each['id']}: {counted(each['people'], 'person', 'people')}, since {each['created'][:10]}{state}"
+            f"  {'baseline':<11} {each['id']}: {counted(each['people'], 'person', 'people')},"
+            f" since {each['created'][:10]}{state}"
         )
     if found["events"]:
-        said = ", ".join(f"{each['number']:,} {each['kind']}" for each in found["events"])
-        click.echo(f"  {'events':<11} {said}")
+        counts = ", ".join(f"{each['number']:,} {each['kind']}" for each in found["events"])
+        click.echo(f"  {'events':<11} {counts}")
     radii = found["blast_radius"]
     if not radii:
-        note("no client belongs to it yet; add one with: tocsin incident add NAME --client ID")
+        note("no client belongs to this incident yet; add one with: tocsin incident add NAME --client ID")
         return
     shown = [each for each in radii if every or each["first"] is not None]
     untagged = [each["client"] for each in radii if not each["tagged"]]
@@ -142,7 +147,7 @@ def _show(found: dict[str, Any], *, every: bool) -> None:
     click.echo(f"\nData of {sighted:,} of {len(radii):,} clients was sighted.")
     if shown:
         percent = f"{found['confidence']:.0%}".replace("%", " %")
-        table = Table("client", "tagged", "sighted", f"share out ({percent})", "first seen", "latest")
+        table = Table("client", "tagged", "sighted", f"share published ({percent})", "first seen", "last seen")
         for column in table.columns[1:4]:
             column.justify = "right"
         for each in shown:
@@ -152,29 +157,30 @@ def _show(found: dict[str, Any], *, every: bool) -> None:
                 f"{each['tagged']:,}" if each["tagged"] else "none",
                 f"{each['sighted']:,}"
                 + (f" (+{each['sighted_retired']:,} retired)" if each["sighted_retired"] else ""),
-                _share(each["share"]),
-                escape(_place(each["first"])),
-                escape(_place(each["last"])),
+                _share_text(each["share"]),
+                escape(_place_text(each["first"])),
+                escape(_place_text(each["last"])),
             )
         console().print(table)
-        click.echo(f"The bounds of the share hold if {found['assumption']}.")
+        click.echo(f"The bounds of the share hold only if {found['assumption']}.")
     if len(shown) < len(radii):
-        click.echo(f"Nothing was sighted of the other {len(radii) - len(shown):,}; see them with --all.")
+        click.echo(f"No data of the other {len(radii) - len(shown):,} clients was sighted; list them with --all.")
     if untagged:
+        others = f" and {len(untagged) - 5:,} others" if untagged[5:] else ""
         click.echo(
-            f"Not tagged: {', '.join(untagged[:5])}{f' and {len(untagged) - 5:,} others' if untagged[5:] else ''}."
-            " Whether their data is out cannot be said; enrol canaries with: tocsin canary"
+            f"Without canaries: {', '.join(untagged[:5])}{others}."
+            " Tocsin cannot recognise their data; enrol canaries with: tocsin canary"
         )
 
 
-def _share(bounds: tuple[float, float] | None) -> str:
+def _share_text(bounds: tuple[float, float] | None) -> str:
     if bounds is None:
         return "not known"
     low, high = (math.floor(bounds[0] * 1000) / 10, math.ceil(bounds[1] * 1000) / 10)
     return f"{low:g} % to {high:g} %"
 
 
-def _place(place: dict[str, str] | None) -> str:
+def _place_text(place: dict[str, str] | None) -> str:
     from crawler.alerts.wording import defang
 
     if place is None:
@@ -182,16 +188,16 @@ def _place(place: dict[str, str] | None) -> str:
     return f"{place['at'][:16].replace('T', ' ')} {place['source']}\n{defang(place['address'])}".rstrip()
 
 
-def _size(made: Incident) -> str:
+def _counts_text(made: Incident) -> str:
     rules = len(made.expressions) + len(made.yara)
-    said = ", ".join(
+    text = ", ".join(
         counted(len(found), noun)
         for found, noun in ((made.clients, "client"), (made.sources, "source"), (made.words, "word"))
     )
-    return said + (f", {rules} rules" if rules else "")
+    return text + (f", {rules} rules" if rules else "")
 
 
-def _json(home: Home, each: Incident) -> dict[str, Any]:
+def _to_json(home: Home, each: Incident) -> dict[str, Any]:
     from data.releases.folder import read_manifests
 
     releases = [item["id"] for item in read_manifests(home.releases_dir) if item.get("incident") == each.id]

@@ -1,4 +1,4 @@
-"""`tocsin init`: a new home folder with its keys, settings and an example source."""
+"""`tocsin init`: creates a home folder with keys, settings and an example source."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ case = ""            # a name for the case, shown in alerts
 [crawl]
 user_agent = "Tocsin (passive leak monitoring; contact: security@your-team.example)"
 
-# Where alerts go. Without routes every alert of severity warning and above goes to every channel.
+# Where alerts go. Without routes every alert of severity warning or critical goes to every channel.
 # [channels.team]
 # kind = "slack"                 # or "generic" (signed JSON), "matrix"
 # url = "https://hooks.slack.example/…"      # or "cred:NAME" for a systemd credential
 """
 
 EXAMPLE = """\
-# An example source, switched off. Copy it, change it, then: tocsin source check NAME
+# An example source, disabled. Copy it, change it, then run: tocsin source check NAME
 name: example
 platform: feed
 url: https://forum.example/new-threads.rss
@@ -38,7 +38,7 @@ enabled: false
 @click.argument("folder", type=click.Path(path_type=Path), required=False, metavar="[DIR]")
 @click.pass_context
 def init(ctx: click.Context, folder: Path | None) -> None:
-    """Make a home folder: match key, enrolment key, evidence key pair, settings, an example source."""
+    """Create a home folder: match key, enrolment key, evidence key pair, settings, an example source."""
     from data.case import evidence
     from data.errors import HomeError
     from data.hashing.case_keys import MatchKey, format_enrol_key, format_match_key
@@ -63,23 +63,23 @@ def init(ctx: click.Context, folder: Path | None) -> None:
         _write(home.evidence_key_path, public + "\n")
         _write(home.keys_dir / "evidence.key", private + "\n")
         _write(home.sources_dir / "example.yaml", EXAMPLE)
-        # last: a folder with settings is a home, so that an init cut short is not mistaken for one
+        # written last: a folder with settings counts as a home, which an interrupted init must not
         _write(home.config_path, SETTINGS)
     except OSError as error:
-        raise HomeError(f"{home.path} cannot be made: {error.strerror}", hint="choose another folder") from error
+        raise HomeError(f"{home.path} cannot be created: {error.strerror}", hint="choose another folder") from error
     finally:
         os.umask(old)
     click.echo(f"""\
-A new home stands in {home.path}  (case {match.derive().case})
+Created the home folder {home.path}  (case {match.derive().case})
 
-Keep apart, now:
+Do this with the keys, now:
   {home.keys_dir / "evidence.key"}
       the private half of the evidence key. Tocsin never needs it: move it to where only your team reads it.
-      With it, `age -d -i evidence.key FILE` opens sealed evidence.
+      `age -d -i evidence.key FILE` opens sealed evidence with it.
   {home.match_key_path}
-      every tag of this case hangs on it. Back it up off this machine; destroying it makes all tags useless.
+      every tag of this case is made with it. Back it up off this machine; without it all tags are useless.
   {home.enrol_key_path}
-      give it to the clients who enrol, over a channel you trust. It can make tags and cannot read any.
+      give it to the clients who enrol their data, over a channel you trust. It can make tags, but read none.
 
 Next:
   tocsin --home {home.path} doctor
@@ -90,7 +90,7 @@ Next:
 
 
 def _write(path: Path, text: str) -> None:
-    """A new file that only its owner can read, on disk when this returns."""
+    """Create a file that only its owner can read; it is on disk when this returns."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(text)
         stream.flush()

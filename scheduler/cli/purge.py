@@ -1,4 +1,4 @@
-"""`tocsin purge`: delete what is past its time, or everything of a case."""
+"""`tocsin purge`: deletes old findings, events and evidence, or everything of a case."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     "--before", type=click.DateTime(["%Y-%m-%d"]), help="Delete findings, events and evidence older than this."
 )
 @click.option(
-    "--case", metavar="CASE", help="Destroy the whole case of this id: keys, tags, releases, store, evidence."
+    "--case", metavar="CASE", help="Destroy the whole case with this id: keys, tags, releases, store, evidence."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
 @pass_home
 def purge(home: Home, before: datetime | None, case: str | None, dry_run: bool) -> None:
-    """Delete what is past its time, or destroy a case by its key.
+    """Delete old findings, events and evidence, or destroy a whole case.
 
-    Posts stay known, by their keyed ids, so that nothing old rings again. Undelivered alerts are never deleted.
+    The keyed ids of posts are kept, so that an old post causes no second alert. Undelivered alerts are never deleted.
     """
     from data.errors import InputError
 
     if (before is None) == (case is None):
-        raise InputError("say what to delete: --before DATE or --case CASE", hint="tocsin purge --help")
+        raise InputError("choose what to delete: --before DATE or --case CASE", hint="tocsin purge --help")
     if case is not None:
         _destroy(home, case, dry_run=dry_run)
     elif before is not None:
@@ -62,10 +62,10 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
     actual = parse_match_key(home.match_key_text()).derive().case
     if case != actual:
         raise InputError(f"this home holds the case {actual}, not {case}; nothing was deleted", hint="check --home")
-    # the key first: once it is gone the rest is noise, even if deleting it is cut short
-    doomed = [home.match_key_path, home.enrol_key_path, home.watchlist_dir, home.releases_dir, home.evidence_dir]
-    doomed += [home.path / f"{home.db_path.name}{ending}" for ending in ("", "-wal", "-shm")]
-    for path in doomed:
+    # the key first: without it the rest is meaningless, even if the deletion is interrupted
+    paths = [home.match_key_path, home.enrol_key_path, home.watchlist_dir, home.releases_dir, home.evidence_dir]
+    paths += [home.path / f"{home.db_path.name}{ending}" for ending in ("", "-wal", "-shm")]
+    for path in paths:
         if not path.exists():
             continue
         click.echo(f"{'would delete' if dry_run else 'deleting'} {path}")
@@ -77,5 +77,6 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
             path.unlink()
     if not dry_run:
         click.echo(
-            "The case is destroyed here. Destroy the backups of its match key as well: they would bring the tags back."
+            "The case is destroyed on this machine. Destroy the backups of its match key as well:"
+            " with one of them the tags can be used again."
         )

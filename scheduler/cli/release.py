@@ -1,4 +1,4 @@
-"""`tocsin release`: what is already out, registered as tags, and local files set beside it."""
+"""`tocsin release`: registers data that is already public, as tags, and compares local files with it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def release() -> None:
-    """Register and compare what is already out."""
+    """Register data that is already public, and compare files with it."""
 
 
 @release.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
-@click.option("--name", required=True, metavar="N", help="What the team calls it.")
+@click.option("--name", required=True, metavar="N", help="The team's name for the release.")
 @click.option("--incident", default="", metavar="I", help="The incident it belongs to.")
 @pass_home
 def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
-    """Register a baseline from files and folders: only tags are kept.
+    """Register a baseline from files and folders; only tags are stored.
 
-    Exit status: 0 all was read, 2 something could not be examined; what could is registered.
+    Exit status: 0 everything was examined, 2 something could not be examined; the rest is registered.
     """
     from data.case.incidents import put_incident, slug
     from data.errors import ExamineError, ExaminerDied, InputError
@@ -38,7 +38,7 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
 
     key = slug(name)
     if any(key == each["id"] for each in read_manifests(home.releases_dir)):
-        raise InputError(f"there is a release {key} already", hint="choose another --name")
+        raise InputError(f"there is already a release {key}", hint="choose another --name")
     findings: list[Finding] = []
     failed: list[str] = []
     with open_scanner(home, report=note) as scanner:
@@ -48,23 +48,24 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
                     raise path
                 finding = scanner.examine(path, release=key)
             except ExaminerDied as error:
-                # what it had collected of the files before is gone with it
+                # the records collected from the files before this one are lost
                 raise ExaminerDied(
-                    f"the examiner ended over {path}; nothing was registered", hint="leave this file out, and report it"
+                    f"the examiner ended while it examined {path}; nothing was registered",
+                    hint="leave this file out, and report it",
                 ) from error
             except (InputError, ExamineError) as error:
                 failed.append(str(error))
                 continue
             findings.append(finding)
-            failed += [] if finding.complete else [f"{path}: not completely examined: {_first(finding)}"]
+            failed += [] if finding.complete else [f"{path}: not completely examined: {_first_problem(finding)}"]
             if not finding.records:
-                note(f"note: {path}: no records were understood in it")
+                note(f"note: {path}: no records were recognised in it")
         for line in failed:
             note(f"error: {line}")
         if not any(finding.records for finding in findings):
             raise InputError(
-                "no record was understood in what was given; nothing was registered",
-                hint="look at what is understood of it:  tocsin scan PATH",
+                "no record was recognised in the files given; nothing was registered",
+                hint="see what is recognised in a file:  tocsin scan PATH",
             )
         manifest = scanner.finish_release(
             key,
@@ -80,13 +81,14 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
                 "digests": sorted(keyed_sha256(scanner.greeting.post_key, finding.sha256) for finding in findings),
             },
         )
-    _keep_prints(home, key, findings)
+    _store_fingerprints(home, key, findings)
     click.echo(
-        f"release {manifest['id']}: {counted(manifest['people'], 'person', 'people')} in {counted(manifest['records'], 'record')} "
+        f"release {manifest['id']}: {counted(manifest['people'], 'person', 'people')}"
+        f" in {counted(manifest['records'], 'record')} "
         f"of {counted(manifest['rows'], 'row')}, {counted(manifest['files'], 'file')}"
     )
     if failed:
-        note(f"{len(failed)} inputs could not be examined to their end; the release lacks what they hold")
+        note(f"{len(failed)} inputs could not be examined completely; the release lacks the rest of their data")
     return 2 if failed else 0
 
 
@@ -94,7 +96,7 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
 @json_option
 @pass_home
 def list_(home: Home, as_json: bool) -> None:
-    """All releases, retired ones too."""
+    """List all releases, including retired ones."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -105,7 +107,7 @@ def list_(home: Home, as_json: bool) -> None:
         emit_json({"releases": found})
         return
     if not found:
-        note("no release yet; register what is already out with: tocsin release add --name N PATH")
+        note("no release yet; register data that is already public with: tocsin release add --name N PATH")
         return
     table = Table("id", "name", "incident", "kind", "created", "people", "records", "state")
     for each in found:
@@ -117,7 +119,7 @@ def list_(home: Home, as_json: bool) -> None:
             str(each.get("created", ""))[:10],
             f"{each['people']:,}",
             f"{each['records']:,}",
-            "compared" if each["retired"] is None else f"retired {each['retired'][:10]}",
+            "active" if each["retired"] is None else f"retired {each['retired'][:10]}",
         )
     console().print(table)
 
@@ -127,11 +129,11 @@ def list_(home: Home, as_json: bool) -> None:
 @json_option
 @pass_home
 def show(home: Home, name: str, as_json: bool) -> None:
-    """What is kept of one release."""
+    """Show what is stored about one release."""
     found = _find(home, name)
-    held = sum(file.stat().st_size for file in (home.releases_dir / found["id"]).rglob("*.tags"))
+    size = sum(file.stat().st_size for file in (home.releases_dir / found["id"]).rglob("*.tags"))
     if as_json:
-        emit_json({**found, "bytes_on_disk": held})
+        emit_json({**found, "bytes_on_disk": size})
         return
     click.echo(f"release {found['id']}: {found.get('name', '')}")
     for field in ("incident", "kind", "created", "retired", "rows", "records", "people", "files", "complete"):
@@ -139,7 +141,7 @@ def show(home: Home, name: str, as_json: bool) -> None:
         click.echo(f"  {field:9} {f'{value:,}' if type(value) is int else value if value not in (None, '') else '-'}")
     for title, part in (("keys", "sets"), ("values", "values")):
         click.echo(f"  {title:9} {', '.join(f'{kind} {count:,}' for kind, count in found[part].items()) or '-'}")
-    click.echo(f"  on disk   {held:,} bytes ({held / found['records']:.1f} a record)")
+    click.echo(f"  on disk   {size:,} bytes ({size / found['records']:.1f} per record)")
 
 
 @release.command()
@@ -147,7 +149,7 @@ def show(home: Home, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
-    """Set files beside all releases; nothing is stored. Prints what `scan` prints, with its exit status."""
+    """Compare files with all releases; nothing is stored. Output and exit status are those of `scan`."""
     from scheduler.cli.scan import scan
 
     return ctx.invoke(scan, paths=paths, record=False, no_deliver=True, as_json=as_json)
@@ -157,17 +159,17 @@ def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
 @click.argument("name")
 @pass_home
 def retire(home: Home, name: str) -> None:
-    """Compare with a release no more: its tags are deleted, its manifest stays."""
+    """Stop comparing with a release: its tags are deleted, its manifest is kept."""
     from data.releases.folder import retire_release
 
     found = retire_release(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
-    _keep_prints(home, found["id"], [])
+    _store_fingerprints(home, found["id"], [])
     click.echo(f"release {found['id']} is retired, its tags are deleted")
-    note("a running daemon compares with it until it reads its home again:  kill -HUP PID")
+    note("a running daemon still compares with it until it reads its home folder again:  kill -HUP PID")
 
 
-def _keep_prints(home: Home, release: str, findings: list[Finding]) -> None:
-    """Keep by what the files of a release are known again; without findings forget it."""
+def _store_fingerprints(home: Home, release: str, findings: list[Finding]) -> None:
+    """Store the file fingerprints of a release, by which its files are recognised; without findings delete them."""
     import contextlib
 
     from data.hashing.file_fingerprints import decode_fingerprints
@@ -188,8 +190,8 @@ def _find(home: Home, name: str) -> dict[str, Any]:
     raise InputError(f"there is no release {name}", hint="see: tocsin release list")
 
 
-def _first(finding: Finding) -> str:
-    """The first problem of a sample or of its members."""
+def _first_problem(finding: Finding) -> str:
+    """The first problem of a sample or of one of its members, or how to find it."""
     for each in (finding, *finding.members):
         if each.problems:
             return each.problems[0]

@@ -1,4 +1,4 @@
-"""`tocsin scan`: local files, folders or standard input, on the same road as posts."""
+"""`tocsin scan`: examines local files, folders or standard input in the same way as posts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ NOTHING, MATCHED, FAILED = 0, 1, 2
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
-@click.option("--record", is_flag=True, help="Store the findings and ring for them; without it nothing is stored.")
-@click.option("--no-deliver", is_flag=True, help="With --record: leave the alerts in the outbox.")
 @click.option(
-    "--bounded", is_flag=True, help="As a crawl does it: compare a part of what has over examine.exact_rows rows."
+    "--record", is_flag=True, help="Store the findings and send alerts about them; without it nothing is stored."
+)
+@click.option("--no-deliver", is_flag=True, help="With --record: do not send the alerts; leave them in the outbox.")
+@click.option(
+    "--bounded",
+    is_flag=True,
+    help="As in a crawl: of a sample with more than examine.exact_rows rows compare only a part with the releases.",
 )
 @json_option
 @pass_home
@@ -38,7 +42,7 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
     failed = False
     with open_scanner(home, report=note) as scanner:
         if not scanner.greeting.canaries:
-            note("note: the watch-list is empty, so no client can be hit; see: tocsin canary --help")
+            note("note: the watch-list is empty, so no client's data can be recognised; see: tocsin canary --help")
         for path, finding in scanner.examine_all(expand_paths(paths), sighted=record, bounded=bounded):
             if isinstance(finding, InputError | ExamineError):
                 failed = True
@@ -77,14 +81,15 @@ def _show(finding: Finding) -> None:
     out = console()
     state = "[green]complete[/]" if finding.complete else "[bold red]NOT completely examined[/]"
     out.print(
-        f"[bold]{escape(_plain(finding.path))}[/]  {finding.format}, {counted(finding.bytes, 'byte')}, "
+        f"[bold]{escape(_printable(finding.path))}[/]  {finding.format}, {counted(finding.bytes, 'byte')}, "
         f"{counted(finding.rows, 'row')}, {counted(finding.records, 'record')}, {state}"
     )
     for problem in finding.problems:
-        out.print(f"  [yellow]problem[/] {escape(_plain(problem))}")
+        out.print(f"  [yellow]problem[/] {escape(_printable(problem))}")
     for member in finding.members[:20]:
         out.print(
-            f"  member {escape(_plain(member.path))}: {member.format}, {counted(member.bytes, 'byte')}, {counted(member.rows, 'row')}"
+            f"  member {escape(_printable(member.path))}: {member.format},"
+            f" {counted(member.bytes, 'byte')}, {counted(member.rows, 'row')}"
             + ("" if member.complete else ", [red]not complete[/]")
         )
     if len(finding.members) > 20:
@@ -92,7 +97,8 @@ def _show(finding: Finding) -> None:
     if finding.lineage is not None:
         lineage = finding.lineage
         out.print(
-            f"  lineage [bold]{lineage.verdict}[/]: {counted(lineage.records, 'person', 'people')}, {lineage.known:,} known, "
+            f"  lineage [bold]{lineage.verdict}[/]: {counted(lineage.records, 'person', 'people')},"
+            f" {lineage.known:,} known, "
             f"[bold]{lineage.new:,} new[/] (between {lineage.interval[0]:,} and {lineage.interval[1]:,})"
         )
         for parent in lineage.parents:
@@ -101,9 +107,9 @@ def _show(finding: Finding) -> None:
                 f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
             )
         for reason in lineage.notes:
-            out.print(f"    {escape(_plain(reason))}")
+            out.print(f"    {escape(_printable(reason))}")
     if not finding.hits:
-        out.print("  no canary of any client")
+        out.print("  no canary of any client was found")
         return
     table = Table("client", "canaries", "records", "kinds", title="HITS", title_justify="left", title_style="bold red")
     for hit in finding.hits:
@@ -111,6 +117,6 @@ def _show(finding: Finding) -> None:
     out.print(table)
 
 
-def _plain(text: str) -> str:
-    """Text of a hostile archive without what could steer a terminal or turn the line around."""
+def _printable(text: str) -> str:
+    """Text of a hostile archive, without characters that control a terminal or change the direction of writing."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,4 +1,4 @@
-"""`tocsin source`: add, list, check and switch the watched places."""
+"""`tocsin source`: adds, lists, checks, enables and disables sources."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def source() -> None:
-    """Add, list, check and switch the watched places. Every key of a source file: docs/sources.md."""
+    """Add, list, check, enable and disable sources. Every key of a source file: docs/sources.md."""
 
 
 @source.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @pass_home
 def add(home: Home, file: Path) -> None:
-    """Check a source file and copy it into the home."""
+    """Check a source file and copy it into the home folder."""
     from data.sources.source_files import load_source
     from scheduler.crawls.definitions import complete_definition
 
@@ -45,7 +45,7 @@ def add(home: Home, file: Path) -> None:
             os.fsync(stream.fileno())
     except FileExistsError as error:
         raise SourceError(
-            f"a source '{definition.name}' is already there; nothing was changed",
+            f"there is already a source '{definition.name}'; nothing was changed",
             file=found.file,
             line=found.line(("name",)),
             field="name",
@@ -57,22 +57,22 @@ def add(home: Home, file: Path) -> None:
     try:
         _record(home, "source added", definition)
     except TocsinError:
-        # what is not recorded is not added
+        # the source is added only if the audit chain records it
         target.unlink(missing_ok=True)
         raise
-    for line in _understood(definition):
+    for line in _describe(definition):
         click.echo(line)
-    click.echo(f"\nLook at what it would read:  tocsin source check {definition.name}")
-    click.echo("A running daemon takes it up at its next reload (SIGHUP).")
+    click.echo(f"\nSee which posts it would read:  tocsin source check {definition.name}")
+    click.echo("A running daemon uses it after its next reload (SIGHUP).")
 
 
-def _understood(definition: Definition) -> list[str]:
-    """What a definition means, line by line."""
+def _describe(definition: Definition) -> list[str]:
+    """What a definition declares, in lines for the operator."""
     from data.sources.definition import source_hosts, start_url
 
     hosts = sorted({host for host, _ in source_hosts(definition)})
     lines = [
-        f"added {definition.name}" + ("" if definition.enabled else "  (switched off: enabled: false)"),
+        f"added {definition.name}" + ("" if definition.enabled else "  (disabled: enabled: false)"),
         f"  platform   {definition.platform}",
         f"  listing    {start_url(definition, datetime.now(UTC))}",
         f"  every      {_span(definition.every.total_seconds())}, via {definition.via}",
@@ -84,7 +84,7 @@ def _understood(definition: Definition) -> list[str]:
         lines.append(f"  bytes      fetched from {definition.raw.url}")
     if not definition.robots.obey:
         lines.append(f"  robots.txt ignored, because: {definition.robots.ignore}")
-    lines += [f"  links      {follow.match} are handed to {follow.source}" for follow in definition.follow]
+    lines += [f"  links      that match {follow.match} are handed to {follow.source}" for follow in definition.follow]
     return lines
 
 
@@ -96,7 +96,7 @@ def _span(seconds: float) -> str:
 
 
 def _record(home: Home, action: str, definition: Definition) -> None:
-    """Write into the audit chain what an operator changed, with the reason where robots.txt is ignored."""
+    """Record an operator's change in the audit chain, with the reason if robots.txt is ignored."""
     from data.store.store import Store
 
     now = datetime.now(UTC)
@@ -111,7 +111,7 @@ def _record(home: Home, action: str, definition: Definition) -> None:
 @json_option
 @pass_home
 def list_(home: Home, as_json: bool) -> None:
-    """List the sources; exit status 2 when a file cannot be used."""
+    """List the sources. Exit status 2 if a source file cannot be used."""
     from data.sources.source_files import load_sources
     from scheduler.crawls.definitions import complete_definition
 
@@ -125,7 +125,7 @@ def list_(home: Home, as_json: bool) -> None:
     if as_json:
         emit_json(
             {
-                "sources": [_listed(definition) for definition in definitions],
+                "sources": [_to_json(definition) for definition in definitions],
                 "errors": [
                     {"file": error.file, "line": error.line, "field": error.field, "error": str(error)} for error in bad
                 ],
@@ -147,14 +147,14 @@ def list_(home: Home, as_json: bool) -> None:
             ],
         )
     elif not bad:
-        note("no source is declared yet; begin with:  tocsin source add FILE")
+        note("no source is declared yet; add one with:  tocsin source add FILE")
     for wrong in bad:
         note(f"error: {wrong}")
     if bad:
         sys.exit(2)
 
 
-def _listed(definition: Definition) -> dict[str, Any]:
+def _to_json(definition: Definition) -> dict[str, Any]:
     return {
         "name": definition.name,
         "platform": definition.platform,
@@ -170,7 +170,10 @@ def _listed(definition: Definition) -> dict[str, Any]:
 @click.argument("name")
 @pass_home
 def renew(home: Home, name: str) -> None:
-    """Close the circuits of a source over Tor, so that its next request gets new ones; other sources keep theirs."""
+    """Close the Tor circuits of a source, so that its next request uses new ones.
+
+    Other sources keep their circuits.
+    """
     from crawler.tor import control_port
     from data.errors import ConfigError
     from scheduler.crawls.tor_connection import TorConnection
@@ -178,7 +181,7 @@ def renew(home: Home, name: str) -> None:
     _find(home, name)
     tor = TorConnection(home, home.settings().tor)
     if tor.control is None:
-        raise ConfigError("Tor's control port is not declared", hint="write  control = …  under [tor]")
+        raise ConfigError("Tor's control port is not declared", hint="add  control = …  under [tor] in tocsin.toml")
     closed = control_port.close_circuits(tor.control, tor.password, name)
     click.echo(f"{closed} circuits of {name} were closed")
 
@@ -188,7 +191,7 @@ def renew(home: Home, name: str) -> None:
 @json_option
 @pass_home
 def check(home: Home, name: str, as_json: bool) -> None:
-    """Read the listing of a source and show its posts; nothing is stored. Exit status 2 when nothing could be read."""
+    """Read the listing of a source and show its posts; nothing is stored. Exit status 2 if no post could be read."""
     from scheduler.crawls.source_check import check_source
 
     _find(home, name)
@@ -207,13 +210,13 @@ def check(home: Home, name: str, as_json: bool) -> None:
     else:
         if result.posts:
             _print_table(
-                ["id", "title", "time", "facts", "address"],
+                ["id", "title", "time", "fields", "address"],
                 [
                     [
                         str(post.get("native", "")),
                         str(post.get("title", "")),
                         str(post.get("time", "")),
-                        _facts(post),
+                        _fields_text(post),
                         str(post.get("raw") or post.get("url", "")),
                     ]
                     for post in result.posts
@@ -224,43 +227,43 @@ def check(home: Home, name: str, as_json: bool) -> None:
             "nothing was stored"
         )
         for problem in result.problems:
-            note(f"problem: {_clean(problem)}")
+            note(f"problem: {_printable(problem)}")
     if not result.posts:
-        note(f"error: nothing could be read from {name} (state {result.state})")
-        note(f"hint: {_HINTS.get(result.state, 'look at the problems above')}")
+        note(f"error: no post could be read from {name} (state {result.state})")
+        note(f"hint: {_HINTS.get(result.state, 'see the problems above')}")
         sys.exit(2)
 
 
 _HINTS = {
-    "empty": "the page was read but no row was found: compare `list.each` with the page as it is now",
-    "blocked": "the site shows a wall (log-in, captcha, limit): look at it with a browser; lower `rate`",
-    "absent": "the address leads to nothing: correct `url`",
+    "empty": "the page was read, but `list.each` finds no row in it: compare `list.each` with the page as it is now",
+    "blocked": "the site refuses access (log-in, captcha, limit): open it in a browser; lower `rate`",
+    "absent": "the site has no page at this address: correct `url`",
 }
 
 
-def _facts(post: Mapping[str, Any]) -> str:
-    facts = [f"{name} {text}" for name, text in (post.get("fields") or {}).items()]
+def _fields_text(post: Mapping[str, Any]) -> str:
+    parts = [f"{name} {text}" for name, text in (post.get("fields") or {}).items()]
     if attachments := post.get("attachments"):
-        facts.append(f"{len(attachments)} attachments")
+        parts.append(f"{len(attachments)} attachments")
     if body := post.get("body"):
-        facts.append(f"{len(body)} characters of text")
-    return ", ".join(facts)
+        parts.append(f"{len(body)} characters of text")
+    return ", ".join(parts)
 
 
 @source.command()
 @click.argument("name")
 @pass_home
 def enable(home: Home, name: str) -> None:
-    """Switch a source on."""
-    _switch(home, name, enabled=True)
+    """Enable a source: the daemon crawls it."""
+    _set_enabled(home, name, enabled=True)
 
 
 @source.command()
 @click.argument("name")
 @pass_home
 def disable(home: Home, name: str) -> None:
-    """Switch a source off; what is known of it stays."""
-    _switch(home, name, enabled=False)
+    """Disable a source: the daemon no longer crawls it. Its posts stay known."""
+    _set_enabled(home, name, enabled=False)
 
 
 @source.command()
@@ -272,7 +275,11 @@ def schema() -> None:
 
 
 def _find(home: Home, name: str) -> SourceFile:
-    """The named source file; raises SourceError for the file's own mistake or with the nearest name."""
+    """The source file of this name.
+
+    Raises:
+        SourceError: the file cannot be used, or there is no such source; then the error suggests the nearest name.
+    """
     from data.sources.selector_rules import did_you_mean
     from data.sources.source_files import load_sources
 
@@ -288,7 +295,7 @@ def _find(home: Home, name: str) -> SourceFile:
     )
 
 
-def _switch(home: Home, name: str, *, enabled: bool) -> None:
+def _set_enabled(home: Home, name: str, *, enabled: bool) -> None:
     from data.sources.source_files import set_enabled
     from scheduler.crawls.definitions import complete_definition
 
@@ -296,7 +303,7 @@ def _switch(home: Home, name: str, *, enabled: bool) -> None:
     changed = set_enabled(found, enabled=enabled)
     definition = complete_definition(changed)
     target = home.sources_dir / found.file
-    # a whole new file takes the place of the old one, so that a crash leaves one of the two
+    # a complete new file replaces the old one, so that after a crash one of the two is there
     fresh = target.with_name(f".{target.name}.new")
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
@@ -308,11 +315,11 @@ def _switch(home: Home, name: str, *, enabled: bool) -> None:
         fresh.unlink(missing_ok=True)
         raise SourceError(f"cannot be written: {error.strerror}", file=found.file) from error
     _record(home, "source enabled" if enabled else "source disabled", definition)
-    click.echo(f"{name} is switched {'on' if enabled else 'off'}")
+    click.echo(f"{name} is {'enabled' if enabled else 'disabled'}")
 
 
-def _clean(text: str) -> str:
-    """Text of a site without what a terminal would obey."""
+def _printable(text: str) -> str:
+    """Text of a site, without characters that control a terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
@@ -324,5 +331,5 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     for column in table.columns:
         column.overflow = "fold"
     for row in rows:
-        table.add_row(*(Text(_clean(cell if len(cell) <= 200 else cell[:199] + "…")) for cell in row))
+        table.add_row(*(Text(_printable(cell if len(cell) <= 200 else cell[:199] + "…")) for cell in row))
     console().print(table)

@@ -1,4 +1,4 @@
-"""`tocsin status`: what is watched, how long ago it last worked, and what waits."""
+"""`tocsin status`: which sources are watched, when each last worked, and which alerts wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @json_option
 @pass_home
 def status(home: Home, as_json: bool) -> int:
-    """Show per source the age of the last success, the outbox, and what is wrong. Exit status 2 if anything is."""
+    """Show when each source was last crawled successfully, the outbox, and what is wrong.
+
+    Exit status 2 if anything is wrong.
+    """
     value = collect(home)
     if as_json:
         emit_json(value)
@@ -31,7 +34,7 @@ def status(home: Home, as_json: bool) -> int:
 
 
 def collect(home: Home) -> dict[str, Any]:
-    """Everything that `status --json` prints."""
+    """The object that `status --json` prints."""
     import contextlib
     from datetime import UTC, datetime
 
@@ -80,7 +83,7 @@ def collect(home: Home) -> dict[str, Any]:
         f"{each.kind.value} {each.source} {each.subject}".strip() + f", since {each.began:%F %R}" for each in states
     ]
     if depth.refused:
-        problems.append(f"{depth.refused} alerts were refused by their channel")
+        problems.append(f"{depth.refused} alerts were refused by their channel; see: tocsin alert list --state refused")
     running = _daemon_runs(home)
     tor = _tor(home, settings, definitions)
     if tor["state"] == "down" and not any(each.kind.value == "tor_down" for each in states):
@@ -104,7 +107,7 @@ def collect(home: Home) -> dict[str, Any]:
 
 
 def _tor(home: Home, settings: Settings, definitions: Sequence[Definition]) -> dict[str, Any]:
-    """How Tor is; its libraries are only loaded where a source needs it."""
+    """The state of Tor; its libraries are loaded only if an enabled source needs it."""
     if not any(each.via == "tor" and each.enabled for each in definitions):
         return {"state": "unused"}
     from scheduler.reports.tor_report import report
@@ -113,7 +116,7 @@ def _tor(home: Home, settings: Settings, definitions: Sequence[Definition]) -> d
 
 
 def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
-    """`ok`, `failed`, or `unknown` where none was made for so long that the last one says nothing."""
+    """`ok`, `failed`, or `unknown` if the last self-test is more than two intervals old."""
     from scheduler.delivery.lasting_states import SELFTEST_EVERY
 
     if any(not passed for _, passed in tests.values()):
@@ -136,7 +139,7 @@ def _daemon_runs(home: Home) -> bool:
     return False
 
 
-def _age(seconds: float | None) -> str:
+def _age_text(seconds: float | None) -> str:
     if seconds is None:
         return "never"
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -145,7 +148,7 @@ def _age(seconds: float | None) -> str:
     return f"{seconds:.0f} s ago"
 
 
-def _when(at: datetime | None) -> str:
+def _time_text(at: datetime | None) -> str:
     return "" if at is None else f"{at:%F %R} UTC"
 
 
@@ -154,11 +157,11 @@ def _tor_line(tor: dict[str, Any]) -> str:
     progress = f", {tor['progress']} % connected to its network" if tor["state"] == "connecting" else ""
     circuits = "".join(f", {name} {number}" for name, number in tor["circuits"].items())
     reason = f": {tor['reason']}" if tor["reason"] else ""
-    said = "".join(f"; {warning}" for warning in tor["warnings"])
+    warnings = "".join(f"; {warning}" for warning in tor["warnings"])
     return (
         f"Tor{version} ({tor['mode']}, {tor['socks']}): {tor['state']}{reason}{progress}"
         + (f"; circuits{circuits.replace(',', ':', 1)}" if circuits else "")
-        + said
+        + warnings
     )
 
 
@@ -167,23 +170,23 @@ def _show(value: dict[str, Any]) -> None:
     from rich.table import Table
 
     out = console()
-    table = Table("source", "platform", "state", "last success", "next due", "posts", "still due", "last error")
+    table = Table("source", "platform", "state", "last success", "next crawl", "posts", "posts due", "last error")
     for source in value["sources"]:
         state = source["state"]
         colour = {"ok": "green", "failing": "bold red", "running": "cyan"}.get(state, "dim")
         table.add_row(
-            source["name"], source["platform"], f"[{colour}]{state}[/]", _age(source["age_seconds"]),
-            _when(source["next_due"]), str(source["posts"]), str(source["due_posts"]), escape(source["error"]),
+            source["name"], source["platform"], f"[{colour}]{state}[/]", _age_text(source["age_seconds"]),
+            _time_text(source["next_due"]), str(source["posts"]), str(source["due_posts"]), escape(source["error"]),
         )  # fmt: skip
     out.print(table)
     outbox = value["outbox"]
-    oldest = f", oldest {_age(outbox['oldest_age_seconds'])}" if outbox["depth"] or outbox["refused"] else ""
+    oldest = f", oldest {_age_text(outbox['oldest_age_seconds'])}" if outbox["depth"] or outbox["refused"] else ""
     out.print(f"outbox: {outbox['depth']} waiting, {outbox['refused']} refused{oldest}")
     last = value["last_event"]
-    out.print(f"last event: {last['kind']} {last['source']} at {_when(last['at'])}" if last else "no event yet")
+    out.print(f"last event: {last['kind']} {last['source']} at {_time_text(last['at'])}" if last else "no event yet")
     tested = value["selftest_age_seconds"]
     if value["tor"]["state"] != "unused":
         out.print(escape(_tor_line(value["tor"])))
-    out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}, {_age(tested)}")
+    out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}, {_age_text(tested)}")
     for problem in value["problems"]:
         out.print(f"[bold yellow]![/] {escape(problem)}")

@@ -1,1 +1,1 @@
-"""What `doctor`, `incident show` and `status` say."""
+"""The contents of the reports of `doctor`, `incident show` and `status`."""

@@ -1,6 +1,7 @@
-"""How much of each client's data is out, by its canaries: what was tagged, what was sighted, and what follows.
+"""Estimates from the sighted canaries of each client how much of its data has been published.
 
-Pure; which canaries were sighted is `data.store.sightings`'s, which are enrolled `data.case.watchlist`'s.
+Plain functions on values. `data.store.sightings` knows which canaries were sighted, `data.case.watchlist` which are
+enrolled.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ from data.case.canary_bitmaps import count_canaries, merge_bitmaps
 from data.store.sightings import SightedPost, Sighting
 
 ASSUMPTION = (
-    "the canaries are a random draw of the client's records as they were when the data was taken;"
-    " what was posted where nobody looked does not count as out"
+    "the canaries are a random draw of the client's records as they were when the data was stolen;"
+    " data that was posted where Tocsin does not watch is not counted"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Radius:
+class BlastRadius:
     """The blast radius of one client.
 
     Attributes:
-        tagged: canaries on the watch-list. sighted: distinct ones of them that were seen, however often.
-        sighted_retired: distinct canaries that were seen and are on the watch-list no more; in no other number.
-        share: bounds for the share of the client's data that is out, at `CONFIDENCE`; None where nothing is tagged.
-        first, last: where one of its canaries was first and last seen; None where none was.
+        tagged: number of canaries on the watch-list.
+        sighted: number of distinct ones among them that were seen; a canary seen several times counts once.
+        sighted_retired: number of distinct canaries that were seen and are no longer on the watch-list; they are in no
+            other number.
+        share: bounds at `CONFIDENCE` of the share of the client's data that is published; None if no canary is tagged.
+        first, last: the posts in which a canary of the client was first and last seen; None if none was seen.
     """
 
     client: str
@@ -42,14 +45,14 @@ class Radius:
 
 def blast_radius(
     bundles: Sequence[Mapping[str, Any]], sightings: Sequence[Sighting], clients: Collection[str]
-) -> list[Radius]:
-    """The blast radius of each client, most of them sighted first, then by id.
+) -> list[BlastRadius]:
+    """The blast radius of each client, in descending order of sighted canaries, then by id.
 
     Args:
-        bundles: as `Watchlist.bundles` gives them.
+        bundles: as `Watchlist.bundles` returns them.
         sightings: of the sources in question.
-        clients: ids of the clients that are asked for; one that was sighted is told all the same, under the
-            id of its bundle where the watch-list knows that no more.
+        clients: ids of the clients to report. A client whose canaries were sighted is reported even if it is not among
+            them; if the watch-list no longer knows its bundle, the id of the bundle stands for the client.
     """
     seen: dict[str, bytes] = {}
     places: dict[str, list[Sighting]] = {}
@@ -63,15 +66,15 @@ def blast_radius(
         active = [bundle for bundle in mine if not bundle["retired"]]
         tagged = sum(int(bundle["canaries"]) for bundle in active)
         sighted = sum(count_canaries(seen.get(bundle["id"], b"")) for bundle in active)
-        every = sum(count_canaries(bitmap) for bundle, bitmap in seen.items() if owners[bundle] == client)
+        sighted_ever = sum(count_canaries(bitmap) for bundle, bitmap in seen.items() if owners[bundle] == client)
         here = places.get(client, [])
         found.append(
-            Radius(
+            BlastRadius(
                 client,
                 next((str(bundle["name"]) for bundle in reversed(mine) if bundle["name"]), client),
                 tagged,
                 sighted,
-                every - sighted,
+                sighted_ever - sighted,
                 share_bounds(sighted, tagged) if tagged else None,
                 min((each.first for each in here), key=lambda place: place.at, default=None),
                 max((each.last for each in here), key=lambda place: place.at, default=None),

@@ -1,4 +1,4 @@
-"""What `tocsin doctor` looks at: each check says what is so and, where something is wrong, how to mend it."""
+"""The checks of `tocsin doctor`: each reports a result and, if something is wrong, how to repair it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ from scheduler.reports.check import Check
 
 # Receivers that follow Standard Webhooks refuse a timestamp that is off by more than five minutes.
 MAX_SKEW = 60.0
+# Bytes; with less free space on the disk `doctor` warns.
 MIN_FREE = 512 * 2**20
-AGAIN = "mend what is wrong above, then run this again; if this line stays, report it"
+RUN_AGAIN = "repair what is wrong above, then run this again; if this line remains, report it"
 
 
 def examine_home(home: Home) -> list[Check]:
-    """Every check of an installation, in the order in which one would mend."""
+    """All checks of an installation, in the order in which they should be repaired.
+
+    A part that raises an error becomes one check with the part's name and the error.
+    """
     checks: list[Check] = []
-    for part in (_folder, _keys, _settings, _store, _sources, _sets, _system, _tor, _examiner, _channels):
+    for name, part in PARTS.items():
         try:
             checks.extend(part(home))
         except TocsinError as error:
-            checks.append(Check(part.__name__.strip("_"), "wrong", str(error), error.hint or AGAIN))
+            checks.append(Check(name, "wrong", str(error), error.hint or RUN_AGAIN))
     return checks
 
 
@@ -38,22 +42,28 @@ def _folder(home: Home) -> Iterator[Check]:
     if not home.config_path.is_file():
         yield Check("home", "wrong", f"{home.path} holds no tocsin.toml", f"tocsin init {home.path}")
         return
-    loose = [path for path in _owned(home) if stat.S_IMODE(path.lstat().st_mode) & 0o077]
-    for path in loose:
-        yield Check("permissions", "wrong", f"{path} is open to others", f"chmod go-rwx {path}")
+    exposed = [path for path in _owned(home) if stat.S_IMODE(path.lstat().st_mode) & 0o077]
+    for path in exposed:
+        yield Check("permissions", "wrong", f"{path} can be accessed by other users", f"chmod go-rwx {path}")
     foreign = [path for path in _owned(home) if path.lstat().st_uid != os.geteuid()]
     for path in foreign:
         yield Check("owner", "warning", f"{path} belongs to another user", f"chown -R $(id -un) {home.path}")
-    if not loose and not foreign:
-        yield Check("home", "ok", f"{home.path}, readable by its owner alone")
+    if not exposed and not foreign:
+        yield Check("home", "ok", f"{home.path}, readable by its owner only")
     free = shutil.disk_usage(home.path).free
     if free < MIN_FREE:
-        yield Check("disk", "warning", f"{free / 2**20:,.0f} MiB are free", "make room: a full disk stops the store")
+        yield Check(
+            "disk",
+            "warning",
+            f"{free / 2**20:,.0f} MiB are free",
+            "free some space: with a full disk nothing can be stored",
+        )
     else:
         yield Check("disk", "ok", f"{free / 2**30:,.1f} GiB are free")
 
 
 def _owned(home: Home) -> list[Path]:
+    """The home folder and everything in it, except symbolic links."""
     return [home.path, *sorted(path for path in home.path.rglob("*") if not path.is_symlink())]
 
 
@@ -64,19 +74,19 @@ def _keys(home: Home) -> Iterator[Check]:
     yield Check("match key", "ok", f"case {match.case}")
     if not home.enrol_key_path.is_file():
         yield Check(
-            "enrolment key", "warning", "missing: no canaries can be made here", "tocsin doctor --restore-enrol-key"
+            "enrolment key", "warning", "missing: no canaries can be created here", "tocsin doctor --restore-enrol-key"
         )
     else:
         try:
             case = parse_enrol_key(home.enrol_key_path.read_text(errors="replace")).case
-            trouble = "" if case == match.case else "it belongs to another case"
+            problem = "" if case == match.case else "it belongs to another case"
         except KeyFileError as error:
-            trouble = str(error)
-        mend = "tocsin doctor --restore-enrol-key writes the right one"
-        if trouble:
-            yield Check("enrolment key", "wrong", trouble, mend)
+            problem = str(error)
+        repair = "tocsin doctor --restore-enrol-key writes the right key"
+        if problem:
+            yield Check("enrolment key", "wrong", problem, repair)
         else:
-            yield Check("enrolment key", "ok", "of the same case")
+            yield Check("enrolment key", "ok", "belongs to the same case")
     yield from _evidence_key(home)
 
 
@@ -88,16 +98,16 @@ def _evidence_key(home: Home) -> Iterator[Check]:
             "evidence key",
             "warning",
             "keys/evidence.pub is missing: no evidence is sealed",
-            "age-keygen, and put the public half there",
+            "run age-keygen, and write the public half to keys/evidence.pub",
         )
         return
     evidence.seal(home.evidence_key_path.read_text(errors="replace").strip(), b"trial")
-    yield Check("evidence key", "ok", "seals")
+    yield Check("evidence key", "ok", "can seal evidence")
     if (home.keys_dir / "evidence.key").exists():
         yield Check(
             "evidence key",
             "warning",
-            "its private half still lies in the home",
+            "its private half is still in the home folder",
             f"move {home.keys_dir / 'evidence.key'} to where only your team reads it",
         )
 
@@ -106,16 +116,19 @@ def _settings(home: Home) -> Iterator[Check]:
     settings = home.settings()
     if not settings.channels:
         yield Check(
-            "channels", "warning", "none: alerts stay in the outbox", "add a [channels.NAME] table to tocsin.toml"
+            "channels",
+            "warning",
+            "none is declared: alerts stay in the outbox",
+            "add a [channels.NAME] table to tocsin.toml",
         )
-    yield Check("settings", "ok", f"{home.config_path.name} is understood")
+    yield Check("settings", "ok", f"{home.config_path.name} is valid")
 
 
 def _store(home: Home) -> Iterator[Check]:
     from data.store.store import Store
 
     if not home.db_path.exists():
-        yield Check("store", "ok", "not made yet: the first crawl makes it")
+        yield Check("store", "ok", "does not exist yet: the first crawl creates it")
         return
     with contextlib.closing(Store.open(home.db_path)) as store:
         problems = store.audit.verify()
@@ -124,7 +137,7 @@ def _store(home: Home) -> Iterator[Check]:
                 "audit", "wrong", f"the chain is broken: {problems[0]}", "restore tocsin.db from a backup and compare"
             )
         else:
-            yield Check("store", "ok", "opens; its audit chain is whole")
+            yield Check("store", "ok", "can be opened; its audit chain is intact")
 
 
 def _sources(home: Home) -> Iterator[Check]:
@@ -138,7 +151,7 @@ def _sources(home: Home) -> Iterator[Check]:
     )
 
 
-def _sets(home: Home) -> Iterator[Check]:
+def _tag_sets(home: Home) -> Iterator[Check]:
     from data.case.watchlist import Watchlist
     from data.hashing.case_keys import parse_match_key
     from data.releases.known_releases import KnownReleases
@@ -155,25 +168,28 @@ def _sets(home: Home) -> Iterator[Check]:
     yield Check("releases", "ok", f"{len(KnownReleases.open(home.releases_dir))} are known")
 
 
-# Each program, the Debian package that brings it, and what is lost without it.
-PROGRAMS = (("bwrap", "bubblewrap", "readers run with fewer walls around them"),)
+# Each program, the Debian package that contains it, and the consequence if it is missing.
+PROGRAMS = (("bwrap", "bubblewrap", "readers run with less confinement"),)
 
 
-def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every check takes the home
+def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every part takes the home
     from crawler.process import landlock
 
-    for program, package, loss in PROGRAMS:
+    for program, package, consequence in PROGRAMS:
         if shutil.which(program) is None:
-            yield Check("system", "warning", f"{program} is missing: {loss}", f"apt-get install {package}")
+            yield Check("system", "warning", f"{program} is missing: {consequence}", f"apt-get install {package}")
         else:
             yield Check("system", "ok", f"{program} is installed")
-    files = landlock.describe_support()
-    if files.startswith("none"):
+    support = landlock.describe_support()
+    if support.startswith("none"):
         yield Check(
-            "crawl files", "warning", f"{files}: crawls could read the home folder", "use a kernel of 5.13 or newer"
+            "crawl files",
+            "warning",
+            f"{support}: a crawl process could read the home folder",
+            "use Linux 5.13 or newer, with Landlock",
         )
     else:
-        yield Check("crawl files", "ok", f"crawls read no file of the home ({files})")
+        yield Check("crawl files", "ok", f"crawl processes cannot read the home folder ({support})")
 
 
 def _tor(home: Home) -> Iterator[Check]:
@@ -183,7 +199,7 @@ def _tor(home: Home) -> Iterator[Check]:
 
     definitions = []
     for source in load_sources(home.sources_dir)[0]:
-        # what is wrong with one was said above
+        # the check of the source files has reported its errors already
         with contextlib.suppress(TocsinError):
             definitions.append(complete_definition(source))
     yield from tor_report.checks(home, home.settings(), definitions)
@@ -196,12 +212,12 @@ def _examiner(home: Home) -> Iterator[Check]:
     with ExaminerProcess.start(home) as examiner:
         took = time.monotonic() - began
         yield Check("examiner", "ok", f"ready after {took:.1f} s")
-        wrong = examiner.selftest()
+        failures = examiner.selftest()
         yield Check(
             "self-test",
-            "wrong" if wrong else "ok",
-            "; ".join(wrong) or "a planted canary in a zip is found by both passes",
-            "reinstall (make setup); restore watchlist/ from a backup if its entries are lost" if wrong else "",
+            "wrong" if failures else "ok",
+            "; ".join(failures) or "both passes find a test canary in a zip file",
+            "reinstall (make setup); restore watchlist/ from a backup if its entries are lost" if failures else "",
         )
         for name, level in examiner.greeting.protection.items():
             weak = level.startswith(("none", "degraded"))
@@ -209,7 +225,7 @@ def _examiner(home: Home) -> Iterator[Check]:
                 name,
                 "warning" if weak else "ok",
                 level,
-                "apt-get install bubblewrap, or run as a user with namespaces" if weak else "",
+                "apt-get install bubblewrap, or run as a user who may create namespaces" if weak else "",
             )
 
 
@@ -219,7 +235,10 @@ def _channels(home: Home) -> Iterator[Check]:
 
 
 def _channel(name: str, channel: Channel) -> Iterator[Check]:
-    """Ask the channel's server anything: an answer of any status shows that it is there, and what time it has."""
+    """Send a harmless request to the channel's server.
+
+    An answer of any status shows that the server can be reached, and its Date header what time its clock shows.
+    """
     import httpx
 
     from crawler.alerts.channels.registry import masked
@@ -233,7 +252,7 @@ def _channel(name: str, channel: Channel) -> Iterator[Check]:
         yield Check(
             f"channel {name}",
             "wrong",
-            f"{shown} is not reached ({type(error).__name__})",
+            f"{shown} cannot be reached ({type(error).__name__})",
             f"check the address and the network, then: tocsin alert test {name}",
         )
         return
@@ -245,5 +264,20 @@ def _channel(name: str, channel: Channel) -> Iterator[Check]:
                 "clock",
                 "wrong",
                 f"this machine is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} {shown}",
-                "set the clock (timedatectl set-ntp true): signed alerts are refused by receivers otherwise",
+                "set the clock (timedatectl set-ntp true): receivers refuse signed alerts whose time is wrong",
             )
+
+
+# The parts of `examine_home`, under the names that a part's error has in `doctor --json`.
+PARTS = {
+    "folder": _folder,
+    "keys": _keys,
+    "settings": _settings,
+    "store": _store,
+    "sources": _sources,
+    "sets": _tag_sets,
+    "system": _system,
+    "tor": _tor,
+    "examiner": _examiner,
+    "channels": _channels,
+}

@@ -1,4 +1,4 @@
-"""What a home knows of one incident, gathered from its store, watch-list and releases; how it is shown is the command's."""
+"""Gathers what a home knows of one incident from its store, watch-list and releases; the command displays it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from data.releases.folder import read_manifests
 from data.settings.home import Home
 from data.store.sightings import SightedPost, Sighting
 from data.store.store import Store
-from scheduler.reports.blast_radius import ASSUMPTION, Radius, blast_radius
+from scheduler.reports.blast_radius import ASSUMPTION, BlastRadius, blast_radius
 
 
 def incident_report(home: Home, name: str) -> dict[str, Any]:
-    """The incident of an id or name with the keys of `incident show --json`.
+    """The incident with this id or name, as the object that `incident show --json` prints.
 
-    Sightings count that were made at its sources; at every source where it is the only incident.
+    Counts the sightings at the incident's sources, or at all sources if it is the only incident.
 
     Raises:
         InputError: there is no such incident.
@@ -49,15 +49,15 @@ def incident_report(home: Home, name: str) -> dict[str, Any]:
         "releases": [each["id"] for each in baselines],
         "baselines": baselines,
         "events": [{"kind": kind, "number": number} for kind, number in events.items()],
-        "blast_radius": [_radius(radius) for radius in radii],
+        "blast_radius": [_radius_to_json(radius) for radius in radii],
         "confidence": CONFIDENCE,
         "assumption": ASSUMPTION,
     }
 
 
-def _radius(radius: Radius) -> dict[str, Any]:
-    return {**asdict(radius), "first": _place(radius.first), "last": _place(radius.last)}
+def _radius_to_json(radius: BlastRadius) -> dict[str, Any]:
+    return {**asdict(radius), "first": _place_to_json(radius.first), "last": _place_to_json(radius.last)}
 
 
-def _place(place: SightedPost | None) -> dict[str, str] | None:
+def _place_to_json(place: SightedPost | None) -> dict[str, str] | None:
     return None if place is None else {**asdict(place), "at": place.at.isoformat(timespec="seconds")}

@@ -1,4 +1,4 @@
-"""How Tor is, for `status` and `doctor`: asked now, with deadlines; nothing is started for it."""
+"""The state of Tor for `status` and `doctor`, asked for now and with time limits; no Tor is started for it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from typing import Any
 from crawler.process import landlock, privileges
 from crawler.tor import control_port
 from data.errors import KeyFileError, TorDown
+from data.plural import counted
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
 from scheduler.crawls.tor_connection import EXTENDED_ERRORS_REPLY, TorConnection
 from scheduler.reports.check import Check
 
-WALL = "crawls over Tor have no network of their own"
+CONFINED = "crawl processes over Tor have no network of their own"
 
 
 def over_tor(definitions: Sequence[Definition]) -> list[Definition]:
-    """The enabled ones whose road is Tor."""
+    """The enabled sources whose connection is Tor."""
     return [each for each in definitions if each.via == "tor" and each.enabled]
 
 
 def report(home: Home, settings: Settings, definitions: Sequence[Definition]) -> dict[str, Any]:
-    """What `status --json` says under `tor`.
+    """The value of `tor` in `status --json`.
 
     `state` is `ok`, `connecting`, or `down` with its `reason`.
     """
-    road = TorConnection(home, settings.tor)
+    tor = TorConnection(home, settings.tor)
     value: dict[str, Any] = {
         "mode": settings.tor.mode,
-        "socks": str(road.socks),
+        "socks": str(tor.socks),
         "sources": len(over_tor(definitions)),
         "state": "ok",
         "reason": "",
@@ -43,14 +44,14 @@ def report(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
         "circuits": {},
     }
     try:
-        asyncio.run(road.probe())
+        asyncio.run(tor.probe())
     except TorDown as error:
         return {**value, "state": "down", "reason": str(error)}
-    if road.control is None:
+    if tor.control is None:
         return value
     try:
-        health = control_port.read_health(road.control, road.password)
-        circuits = control_port.read_circuits(road.control, road.password)
+        health = control_port.read_health(tor.control, tor.password)
+        circuits = control_port.read_circuits(tor.control, tor.password)
     except control_port.ControlPortError as error:
         return {**value, "warnings": [str(error)]}
     names = {each.name for each in definitions}
@@ -66,53 +67,58 @@ def report(home: Home, settings: Settings, definitions: Sequence[Definition]) ->
 
 
 def checks(home: Home, settings: Settings, definitions: Sequence[Definition]) -> Iterator[Check]:
-    """What `doctor` says of Tor; nothing where no source needs it."""
+    """The checks of Tor for `doctor`; none if no enabled source needs Tor."""
     wanted = over_tor(definitions)
     if not wanted:
         return
-    road = TorConnection(home, settings.tor)
+    tor = TorConnection(home, settings.tor)
     if settings.tor.mode == "own" and shutil.which(settings.tor.program) is None:
         yield Check(
             "tor", "wrong", f"{settings.tor.program} is not installed", "apt-get install --no-install-recommends tor"
         )
         return
-    yield from _port(road)
-    yield from _control(road)
-    yield _wall()
+    yield from _socks_port(tor)
+    yield from _control_port(tor)
+    yield _confinement()
     for definition in wanted:
-        yield from _keys(home, definition, road)
+        yield from _onion_keys(home, definition, tor)
 
 
-def _port(road: TorConnection) -> Iterator[Check]:
+def _socks_port(tor: TorConnection) -> Iterator[Check]:
     try:
-        code = asyncio.run(road.probe())
+        code = asyncio.run(tor.probe())
     except TorDown as error:
-        if road.own_process is not None:
-            yield Check("tor", "ok", "our own Tor does not run now; a crawl or the daemon starts it")
+        if tor.own_process is not None:
+            yield Check("tor", "ok", "our own Tor is not running now; a crawl or the daemon starts it")
         else:
-            yield Check("tor", "wrong", str(error), error.hint or road.hint())
+            yield Check("tor", "wrong", str(error), error.hint or tor.hint())
         return
-    yield Check("tor", "ok", f"answers at {road.socks}")
+    yield Check("tor", "ok", f"answers at {tor.socks}")
     if code != EXTENDED_ERRORS_REPLY:
         yield Check(
             "tor errors",
             "warning",
-            "this Tor does not say why an onion service is not reached",
-            "write ExtendedErrors behind its SocksPort in the torrc, and reload it",
+            "this Tor does not report why an onion service cannot be reached",
+            "add ExtendedErrors to its SocksPort line in the torrc, and reload Tor",
         )
 
 
-def _control(road: TorConnection) -> Iterator[Check]:
-    if road.control is None:
+def _control_port(tor: TorConnection) -> Iterator[Check]:
+    if tor.control is None:
         yield Check(
-            "tor control", "warning", "none is declared: no progress, version or clock is seen", "[tor] control"
+            "tor control",
+            "warning",
+            "none is declared: Tor's progress, version and clock are not known",
+            "set control under [tor] in tocsin.toml",
         )
         return
     try:
-        health = control_port.read_health(road.control, road.password)
+        health = control_port.read_health(tor.control, tor.password)
     except control_port.ControlPortError as error:
-        if road.own_process is None:
-            yield Check("tor control", "warning", str(error), error.hint or "correct [tor] control")
+        if tor.own_process is None:
+            yield Check(
+                "tor control", "warning", str(error), error.hint or "correct control under [tor] in tocsin.toml"
+            )
         return
     state = f"Tor {health.version}, {health.progress} % connected to its network"
     yield Check(
@@ -125,23 +131,23 @@ def _control(road: TorConnection) -> Iterator[Check]:
         yield Check("tor control", "warning", warning, "see Tor's log; timedatectl set-ntp true sets the clock")
 
 
-def _wall() -> Check:
-    """The second wall: what a crawl process over Tor cannot do even where a library has a fault."""
+def _confinement() -> Check:
+    """Whether the system keeps a crawl process over Tor from the network even if a library has a fault."""
     level = privileges.describe_confinement()
     held = [name for name in ("network namespace", "system call filter") if level[name] == "available"]
     if landlock.version() >= landlock.PORTS_SINCE:
         held.append("Landlock")
     if "system call filter" in held or "network namespace" in held:
-        return Check("tor wall", "ok", f"{WALL} ({', '.join(held)})")
+        return Check("tor wall", "ok", f"{CONFINED} ({', '.join(held)})")
     return Check(
         "tor wall",
         "warning",
-        "this machine cannot take the network away from crawls over Tor; only their own code keeps them to it",
-        'use a kernel with seccomp; wall = "required" under [tor] refuses to crawl without',
+        "this machine cannot take the network away from crawl processes over Tor; only their code keeps them to Tor",
+        'use a kernel with seccomp; wall = "required" under [tor] refuses to crawl without confinement',
     )
 
 
-def _keys(home: Home, definition: Definition, road: TorConnection) -> Iterator[Check]:
+def _onion_keys(home: Home, definition: Definition, tor: TorConnection) -> Iterator[Check]:
     from data.sources.definition import source_hosts
 
     path = home.onion_key_path(definition.name)
@@ -158,9 +164,17 @@ def _keys(home: Home, definition: Definition, road: TorConnection) -> Iterator[C
     for key in keys:
         if key.address not in hosts:
             yield Check(
-                "onion key", "warning", f"{path.name} holds a key for no host of {definition.name}", "see docs/tor.md"
+                "onion key",
+                "warning",
+                f"{path.name} has a key for an address that is no host of {definition.name}",
+                "see docs/tor.md",
             )
-    if keys and road.control is None:
-        yield Check("onion key", "wrong", f"{definition.name} has a key, and no control port takes it", "[tor] control")
+    if keys and tor.control is None:
+        yield Check(
+            "onion key",
+            "wrong",
+            f"{definition.name} has a key, but Tor can only receive it over a control port",
+            "set control under [tor] in tocsin.toml",
+        )
     elif keys:
-        yield Check("onion key", "ok", f"{definition.name}: {len(keys)}")
+        yield Check("onion key", "ok", f"{definition.name}: {counted(len(keys), 'key')}")

@@ -1,4 +1,4 @@
-"""`tocsin alert`: what was told to whom is visible, and what was not is tried again."""
+"""`tocsin alert`: lists which alerts were sent to which channel, and retries the others."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def channels(home: Path, **urls: str) -> None:
     )
 
 
-def happen(home: Path, *subjects: str) -> list[str]:
-    """Events that ring, as the runner keeps them; their ids."""
+def add_events(home: Path, *subjects: str) -> list[str]:
+    """Store events that cause alerts, as the runner does; returns their ids."""
     events = [
         build_event(
             EventKind.ANNOUNCEMENT, AT + timedelta(minutes=at), subject, source="board", facts={"subject": subject}
@@ -70,7 +70,7 @@ def test_an_empty_outbox_says_so(home):
 
 def test_an_alert_is_listed_for_each_channel_newest_first(home):
     channels(home, a="http://127.0.0.1:1", b="http://127.0.0.1:1")
-    first, second = happen(home, "one", "two")
+    first, second = add_events(home, "one", "two")
     found = listed(home)
     assert [(each["event"], each["channel"]) for each in found] == [
         (second, "b"), (second, "a"), (first, "b"), (first, "a"),
@@ -84,41 +84,41 @@ def test_an_alert_is_listed_for_each_channel_newest_first(home):
     assert second[:12] in table
 
 
-def test_a_server_s_error_is_tried_again_and_then_sent(home):
+def test_after_a_server_error_the_alert_is_retried_and_sent(home):
     with Webhook([AGAIN, YES]) as chat:
         channels(home, team=chat.url)
-        happen(home, "one")
+        add_events(home, "one")
         done = run(home, "alert", "retry", "--all")
-        # nothing was put off yet: it was due, and delivered all the same, at the second try
+        # no alert was deferred before: this one was due, and `retry` delivers it too, at the second attempt
         assert done.returncode == 0, done.said
-        assert "1 sent, 0 put off, 0 refused" in done.stdout
+        assert "1 sent, 0 deferred, 0 refused" in done.stdout
         assert len(chat.received) == 2
         assert chat.received[0].body == chat.received[1].body
     assert states(home) == [("team", "sent", 2, 200)]
     assert listed(home)[0]["sent"]
 
 
-def test_an_alert_that_is_put_off_is_visible_and_retried_now_by_a_person(home):
+def test_a_deferred_alert_is_listed_and_can_be_retried_by_hand(home):
     with Webhook([LATER, YES]) as chat:
         channels(home, team=chat.url)
-        [event] = happen(home, "one")
+        [event] = add_events(home, "one")
         done = run(home, "alert", "retry", "--all")
-        refused(done, "0 sent, 1 put off, 0 refused")
+        refused(done, "0 sent, 1 deferred, 0 refused")
         [waiting] = listed(home, "--state", "deferred")
         assert (waiting["attempts"], waiting["last_status"]) == (1, 503)
         assert "responded with 503" in waiting["reason"]
         wait = datetime.fromisoformat(waiting["next_try"]) - datetime.now(UTC)
         assert timedelta(minutes=8) < wait < timedelta(minutes=11), "the channel asked for ten minutes"
         assert waiting["next_try"][:19] in fine(home, "alert", "list").stdout
-        assert fine(home, "alert", "retry", event[:10]).stdout.startswith("1 tried again: 1 sent")
+        assert fine(home, "alert", "retry", event[:10]).stdout.startswith("1 retried: 1 sent")
     assert states(home) == [("team", "sent", 2, 200)]
 
 
-def test_a_refused_alert_stays_visible_until_a_person_retries_it(home):
+def test_a_refused_alert_stays_listed_until_it_is_retried_by_hand(home):
     with Webhook([NO, YES]) as chat:
         channels(home, team=chat.url)
-        [event] = happen(home, "one")
-        refused(run(home, "alert", "retry", "--all"), "0 sent, 0 put off, 1 refused")
+        [event] = add_events(home, "one")
+        refused(run(home, "alert", "retry", "--all"), "0 sent, 0 deferred, 1 refused")
         assert states(home) == [("team", "refused", 1, 410)]
         status = run(home, "status", "--json")
         refused(status)
@@ -127,43 +127,43 @@ def test_a_refused_alert_stays_visible_until_a_person_retries_it(home):
         assert "responded with 410" in table
         assert "SECRET" not in table
         assert len(chat.received) == 1
-        assert fine(home, "alert", "retry", event).stdout == "1 tried again: 1 sent, 0 put off, 0 refused\n"
+        assert fine(home, "alert", "retry", event).stdout == "1 retried: 1 sent, 0 deferred, 0 refused\n"
         assert listed(home, "--state", "refused") == []
     assert states(home) == [("team", "sent", 2, 200)]
 
 
-def test_only_the_alerts_that_are_named_are_tried_again(home):
+def test_only_the_named_alerts_are_retried(home):
     with Webhook([NO, NO, YES]) as chat:
         channels(home, team=chat.url)
-        first, second = happen(home, "one", "two")
+        first, second = add_events(home, "one", "two")
         run(home, "alert", "retry", "--all")
-        assert fine(home, "alert", "retry", second).stdout.startswith("1 tried again: 1 sent")
+        assert fine(home, "alert", "retry", second).stdout.startswith("1 retried: 1 sent")
         assert {each["event"]: each["state"] for each in listed(home)} == {first: "refused", second: "sent"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "abc"), ("nonsense",), ("",)])
-def test_a_retry_of_nothing_is_an_error(home, arguments):
+def test_a_retry_that_names_no_alert_is_an_error(home, arguments):
     with Webhook([NO]) as chat:
         channels(home, team=chat.url)
-        happen(home, "one")
+        add_events(home, "one")
         run(home, "alert", "retry", "--all")
         refused(run(home, "alert", "retry", *arguments), "hint:")
         assert len(chat.received) == 1
 
 
-def test_one_id_that_is_wrong_among_others_retries_none(home):
+def test_if_one_id_is_wrong_no_alert_is_retried(home):
     with Webhook([NO, YES]) as chat:
         channels(home, team=chat.url)
-        [event] = happen(home, "one")
+        [event] = add_events(home, "one")
         run(home, "alert", "retry", "--all")
-        refused(run(home, "alert", "retry", event, "nonsense"), "'nonsense'", "nothing was tried again")
+        refused(run(home, "alert", "retry", event, "nonsense"), "'nonsense'", "no alert was retried")
         assert len(chat.received) == 1
 
 
-def test_one_channel_down_does_not_stop_the_other_and_is_told_there(home):
+def test_a_channel_that_fails_does_not_stop_the_other_which_gets_an_alert_about_it(home):
     with Webhook([NO]) as down, Webhook() as up:
         channels(home, down=down.url, up=up.url)
-        [event] = happen(home, "one")
+        [event] = add_events(home, "one")
         refused(run(home, "alert", "retry", "--all"), "1 refused")
         found = {(each["channel"], each["kind"]): each["state"] for each in listed(home)}
     assert found["down", "announcement"] == "refused"
@@ -176,7 +176,7 @@ def test_one_channel_down_does_not_stop_the_other_and_is_told_there(home):
 def test_one_event_is_shown_with_all_its_deliveries(home):
     with Webhook([NO]) as chat:
         channels(home, team=chat.url)
-        [event] = happen(home, "deadline moved")
+        [event] = add_events(home, "deadline moved")
         run(home, "alert", "retry", "--all")
     shown = fine(home, "alert", "show", event[:12], "--json").json
     assert (shown["id"], shown["kind"], shown["severity"], shown["source"]) == (
@@ -187,22 +187,22 @@ def test_one_event_is_shown_with_all_its_deliveries(home):
     assert [(each["channel"], each["state"]) for each in shown["deliveries"]] == [("team", "refused")]
     text = fine(home, "alert", "show", event[:12]).stdout
     assert "deadline moved" in text
-    assert "team: refused after 1 tries" in text
+    assert "team: refused after 1 attempts" in text
     assert "acknowledged: no" in text
     assert "SECRET" not in text
 
 
 @pytest.mark.parametrize("command", ["show", "ack"])
-def test_an_event_that_is_not_there_or_not_the_only_one_is_one_sentence(home, command):
+def test_an_unknown_or_ambiguous_event_id_gives_one_sentence(home, command):
     channels(home, team="http://127.0.0.1:1")
-    happen(home, "one", "two")
-    refused(run(home, "alert", command, "nonsense"), "no single event", "hint:")
-    refused(run(home, "alert", command, ""), "no single event")
+    add_events(home, "one", "two")
+    refused(run(home, "alert", command, "nonsense"), "no event, or more than one", "hint:")
+    refused(run(home, "alert", command, ""), "no event, or more than one")
 
 
 def test_an_acknowledged_event_says_so_everywhere_and_in_the_audit_chain(home):
     channels(home, team="http://127.0.0.1:1")
-    [event] = happen(home, "one")
+    [event] = add_events(home, "one")
     assert not listed(home)[0]["acked"]
     assert fine(home, "alert", "ack", event[:10]).stdout == f"{event[:12]} is acknowledged\n"
     assert listed(home)[0]["acked"]
@@ -219,7 +219,7 @@ def test_an_acknowledged_event_says_so_everywhere_and_in_the_audit_chain(home):
 # --- alert test ------------------------------------------------------------------------------------------------------
 
 
-def test_a_trial_message_is_harmless_signed_and_leaves_no_trace(home):
+def test_a_test_message_is_harmless_and_signed_and_not_stored(home):
     from standardwebhooks import Webhook as Verifier
 
     with Webhook() as hook:
@@ -228,7 +228,7 @@ def test_a_trial_message_is_harmless_signed_and_leaves_no_trace(home):
         )
         done = tocsin(home, "alert", "test", "soc")
         assert done.returncode == 0, done.stderr
-        assert "took the message (200)" in done.stdout
+        assert "accepted the message (200)" in done.stdout
         assert "SECRET" not in done.stdout + done.stderr
         [sent] = hook.received
     body = Verifier(SECRET).verify(sent.body.decode(), sent.headers)
@@ -240,7 +240,7 @@ def test_a_trial_message_is_harmless_signed_and_leaves_no_trace(home):
     ("answer", "word"),
     [(AGAIN, "responded with 500"), (NO, "responded with 410"), ((302, {"Location": "/x"}, b""), "redirects")],
 )
-def test_a_trial_message_that_is_not_taken_says_what_the_channel_answered(home, answer, word):
+def test_if_a_test_message_is_not_accepted_the_answer_of_the_channel_is_printed(home, answer, word):
     with Webhook([answer]) as hook:
         channels(home, team=hook.url)
         done = run(home, "alert", "test", "team")
@@ -249,7 +249,7 @@ def test_a_trial_message_that_is_not_taken_says_what_the_channel_answered(home, 
     assert len(hook.received) == 1
 
 
-def test_a_trial_to_nobody_is_one_sentence(home):
+def test_a_test_message_to_an_unreachable_or_unknown_channel_gives_one_sentence(home):
     channels(home, team="http://127.0.0.1:1")
     refused(run(home, "alert", "test", "team"), "cannot be reached")
-    refused(run(home, "alert", "test", "teem"), "no channel is called 'teem'", "there are: team")
+    refused(run(home, "alert", "test", "teem"), "no channel is called 'teem'", "the channels are: team")

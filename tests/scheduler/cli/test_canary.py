@@ -1,4 +1,4 @@
-"""`tocsin canary`: people invented, identifiers tagged at the client, bundles taken whole or not at all."""
+"""`tocsin canary`: invents people, tags identifiers at the client, imports bundles completely or not at all."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def invented(tmp_path_factory):
     return home, out, rows, said
 
 
-def test_invented_people_are_as_many_as_asked_distinct_and_closed_to_others(invented):
+def test_invented_people_have_the_requested_number_are_distinct_and_only_the_owner_can_read_them(invented):
     _, out, rows, said = invented
     assert len(rows) == 200
     assert "200 invented people for p1" in said
@@ -135,7 +135,7 @@ def test_no_invented_value_is_kept_in_the_home(invented):
             assert row[column].lower().encode() not in kept
 
 
-def test_a_seed_makes_the_same_people_again_and_none_makes_others(home, tmp_path):
+def test_the_same_seed_gives_the_same_people_and_no_seed_gives_others(home, tmp_path):
     made = {}
     for name, more in {"a": ("--seed", "7"), "b": ("--seed", "7"), "c": (), "d": ()}.items():
         out = tmp_path / f"{name}.csv"
@@ -159,15 +159,15 @@ def test_a_table_that_exists_is_not_overwritten_and_nothing_is_enrolled(home, tm
 
 
 @pytest.mark.parametrize("client", ["", "../p1", "a b", "x" * 65, "p1\n"])
-def test_what_is_no_client_id_is_refused(home, tmp_path, client):
+def test_an_invalid_client_id_is_refused(home, tmp_path, client):
     refused(
         run(home, "canary", "generate", "--client", client, "--count", "1", "--out", tmp_path / "x.csv"),
-        "is no client id",
+        "is not a valid client id",
     )
     assert not (tmp_path / "x.csv").exists()
 
 
-def test_a_count_of_none_is_refused(home, tmp_path):
+def test_a_count_of_zero_is_refused(home, tmp_path):
     refused(run(home, "canary", "generate", "--client", "p", "--count", "0", "--out", tmp_path / "x.csv"), "--count")
 
 
@@ -192,7 +192,7 @@ def test_one_table_in_many_forms_gives_the_same_tags(home, tmp_path):
         assert tags_of(home, bundle_of(home, tmp_path, f"form{number}", **form)) == expected, name
 
 
-def test_what_was_understood_and_what_is_ignored_is_said(home, tmp_path):
+def test_enrol_prints_which_columns_it_uses_and_which_it_ignores(home, tmp_path):
     table = tmp_path / "patients.csv"
     rows = [f"{each.surname};{each.first};{each.dob:%d/%m/%Y};{each.phone};beige" for each in CROWD]
     table.write_text("\n".join(["Nom;Prénom;Né le;Téléphone;Couleur", *rows]))
@@ -211,7 +211,7 @@ def test_what_was_understood_and_what_is_ignored_is_said(home, tmp_path):
     assert "0 of 30 rows refused" in done.stdout
 
 
-def test_a_headerless_table_is_understood_by_its_values(home, tmp_path):
+def test_the_columns_of_a_table_without_header_are_detected_by_their_values(home, tmp_path):
     table = tmp_path / "bare.csv"
     table.write_bytes(to_csv(CROWD, header=None))
     done = enrol(home, table, tmp_path / "out.bundle")
@@ -221,7 +221,7 @@ def test_a_headerless_table_is_understood_by_its_values(home, tmp_path):
     assert f"0 of {len(CROWD)} rows refused" in done.stdout
 
 
-def test_columns_that_are_said_win_over_what_was_sniffed(home, tmp_path):
+def test_columns_named_by_the_user_override_the_detected_ones(home, tmp_path):
     plain, odd = tmp_path / "plain.csv", tmp_path / "odd.csv"
     pairs = [(each.surname, each.first, f"{each.dob:%d/%m/%Y}") for each in CROWD]
     plain.write_text("nom,prenom,ddn\n" + "".join(",".join(each) + "\n" for each in pairs))
@@ -244,7 +244,7 @@ def test_columns_that_are_said_win_over_what_was_sniffed(home, tmp_path):
         ("nom=ignore,prenom=ignore,email=ignore,ddn=ignore", ("no column that can be tagged",)),
     ],
 )
-def test_columns_that_make_no_sense_are_refused_with_the_nearest(home, tmp_path, columns, words):
+def test_wrong_columns_are_refused_with_the_nearest_name(home, tmp_path, columns, words):
     table, out = tmp_path / "in.csv", tmp_path / "out.bundle"
     table.write_text("nom,prenom,email,ddn\nDUPONT,Jean,j@example.org,12/03/1975\n")
     refused(enrol(home, table, out, "--columns", columns), *words, "hint:")
@@ -261,28 +261,28 @@ def test_refused_rows_are_counted_and_explained_without_their_values(home, tmp_p
     assert "row 31 refused: all cells that identify a person are empty" in done.stderr
     assert "row 32 refused: no usable value: the cells of nom, prenom, ddn give neither a value" in done.stderr
     assert "empty: prenom, ddn" in done.stderr
-    assert "32 rows refused in all" in done.stderr
+    assert "32 rows refused in total" in done.stderr
     assert "32 of 62 rows refused" in done.stdout
     assert "30 canaries" in done.stdout
     for secret in ("SECRETNAME", "OTHER", "1999"):
         assert secret not in done.said
 
 
-def test_a_table_of_which_no_row_can_be_tagged_is_refused(home, tmp_path):
+def test_a_table_without_a_row_that_can_be_tagged_is_refused(home, tmp_path):
     table, out = tmp_path / "in.csv", tmp_path / "out.bundle"
     table.write_text("nom,prenom,ddn\n,,\nX,,\n,Jean,\n")
     refused(enrol(home, table, out), "no row of in.csv could be tagged", "hint:")
     assert not out.exists()
 
 
-def test_a_bundle_is_closed_to_others_and_holds_no_value(home, tmp_path):
+def test_only_the_owner_can_read_a_bundle_and_it_holds_no_value(home, tmp_path):
     bundle = bundle_of(home, tmp_path, "p1")
     assert bundle.stat().st_mode & 0o777 == 0o600
     content = bundle.read_bytes().lower()
     for each in CROWD:
         for value in (each.nir, each.email, each.phone, each.surname):
             assert value.lower().encode() not in content
-    assert not list(tmp_path.glob(".*")), "nothing is left beside it"
+    assert not list(tmp_path.glob(".*")), "no temporary file is left"
 
 
 def test_a_bundle_that_exists_is_not_overwritten(home, tmp_path):
@@ -306,7 +306,7 @@ def test_the_match_key_in_place_of_the_enrolment_key_is_refused_with_a_warning(h
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory):
-    """A home and a small bundle of its case, with the places where its parts begin."""
+    """A home and a small bundle of its case, with the offsets at which its parts begin."""
     folder = tmp_path_factory.mktemp("delivered")
     home = folder / "home"
     fine(None, "init", home)
@@ -316,7 +316,7 @@ def delivered(tmp_path_factory):
 
 
 def forged(home: Path, whole: bytes, **changed) -> bytes:
-    """The same bundle with another header, authenticated as its maker would."""
+    """The same bundle with a changed header, authenticated with the right key."""
     (length,) = struct.unpack_from("<I", whole, 8)
     header = {**json.loads(whole[12 : 12 + length]), **changed}
     text = json.dumps(header).encode()
@@ -367,7 +367,7 @@ def test_a_bundle_with_bytes_added_or_moved_is_refused(delivered):
     [b"[" * 60_000, b'{"a":' * 12_000, b"null", b"[]", b"{}", b'{"bundle": 1}', b"\xff" * 100, b"1" * 5000],
     ids=["deep list", "deep mapping", "null", "list", "empty", "too little", "no text", "long number"],
 )
-def test_a_hostile_header_is_one_sentence(delivered, header):
+def test_a_hostile_header_gives_one_sentence(delivered, header):
     home, folder, _, _, _ = delivered
     content = MAGIC + struct.pack("<I", len(header)) + header + bytes(64)
     assert unusable(home, folder / "hostile.bundle", content)
@@ -383,7 +383,7 @@ def test_a_bundle_of_another_normaliser_or_format_version_says_what_to_do(delive
     refused(run(home, "canary", "import", path), "normaliser version", "same Tocsin version at the client")
     unusable(home, path, forged(home, whole, format=2))
     unusable(home, path, forged(home, whole, tags=1))
-    # the forger is a good one: with nothing changed its bundle is accepted
+    # `forged` works: without changes its bundle is accepted
     path.write_bytes(forged(home, whole))
     keys = keys_of(home)
     assert read_bundle(path, keys.case, keys.bundle)[0].client == "p1"
@@ -535,14 +535,16 @@ def test_the_chance_is_that_of_the_hypergeometric_law(total, release, tagged):
     )
 
 
-def test_the_plan_is_told_in_words():
+def test_the_plan_is_printed_in_sentences():
     said = fine(None, "canary", "plan", "--total", "15000000", "--release", "100", "--tagged", "400").stdout
     assert re.search(
-        r"^\d[\d,]+ tagged of 15,000,000 notice a random release of 100 with 95\.0%\.$", said, re.MULTILINE
+        r"^\d[\d,]+ tagged records of 15,000,000 detect a random release of 100 records with 95\.0% probability\.$",
+        said,
+        re.MULTILINE,
     )
-    assert "400 tagged notice it with 0.27%." in said
+    assert "400 tagged records detect it with 0.27% probability." in said
     assert "cannot be planted" in said
-    assert "is no random draw" in said
+    assert "does not draw at random" in said
     assert "cannot be planted" not in fine(None, "canary", "plan", "--total", "15000000", "--release", "169000").stdout
 
 
@@ -557,5 +559,5 @@ def test_the_plan_is_told_in_words():
         ("--total", "10"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(arguments):
+def test_a_plan_with_impossible_numbers_is_refused(arguments):
     refused(run(None, "canary", "plan", *arguments))

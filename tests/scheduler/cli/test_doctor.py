@@ -1,4 +1,4 @@
-"""`tocsin doctor`: what is wrong is found, and every trouble says what to do."""
+"""`tocsin doctor`: finds what is wrong, and says how to repair each problem."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.inside import Done, fine, run, snapshot
 
 pytestmark = pytest.mark.slow
 
-# The checks of one home take a second: the examiner is really started.
+# The checks of one home take a second, because a real examiner is started.
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def sound(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def home(tmp_path, sound) -> Path:
-    """A home that lacks nothing but a channel."""
+    """A home that is complete except for a channel."""
     return shutil.copytree(sound, tmp_path / "home")
 
 
 @pytest.fixture
 def clock():
-    """A chat server that answers anything, its clock off by `offset` seconds."""
+    """A chat server that answers any request, and whose clock is wrong by `offset` seconds."""
     servers = []
 
     def start(offset: float) -> str:
@@ -75,7 +75,7 @@ def checks(done: Done, state: str = "") -> dict[str, tuple[str, str]]:
 
 
 def wrong(home: Path) -> dict[str, tuple[str, str]]:
-    """What is wrong; every trouble says what to do, and the exit status tells."""
+    """The checks whose state is `wrong`. Every problem must say how to repair it, and the exit status must agree."""
     done = run(home, "doctor", "--json")
     assert all(each["mend"] for each in done.json["checks"] if each["state"] != "ok"), done.stdout
     found = checks(done, "wrong")
@@ -84,8 +84,8 @@ def wrong(home: Path) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.servers
-def test_a_healthy_home_has_no_trouble_at_all(home, clock):
-    # a clock that is off a little is no trouble
+def test_in_a_healthy_home_every_check_is_ok(home, clock):
+    # a clock that is wrong by less than MAX_SKEW is accepted
     channel(home, clock(MAX_SKEW / 2))
     done = tocsin(home, "doctor", "--json")
     assert done.returncode == 0, done.stdout
@@ -95,7 +95,7 @@ def test_a_healthy_home_has_no_trouble_at_all(home, clock):
             "releases", "system", "examiner", "channel team"} <= {each["name"] for each in found}  # fmt: skip
 
 
-def test_a_new_home_ends_well_and_says_what_is_still_to_do(tmp_path):
+def test_a_new_home_has_only_warnings_about_what_is_still_to_do(tmp_path):
     path = tmp_path / "home"
     fine(None, "init", path)
     done = run(path, "doctor", "--json")
@@ -113,7 +113,7 @@ def test_the_levels_of_protection_are_shown_and_checking_changes_nothing(home):
     assert snapshot(home) == before
 
 
-def test_what_others_can_read_is_named_with_the_command_that_closes_it(home):
+def test_files_that_others_can_read_are_named_with_the_command_that_protects_them(home):
     for name in ("keys/match.key", "sources/example.yaml", "watchlist"):
         (home / name).chmod(0o755)
     done = run(home, "doctor", "--json")
@@ -127,7 +127,7 @@ def test_what_others_can_read_is_named_with_the_command_that_closes_it(home):
     assert not any(each["name"] == "home" for each in done.json["checks"])
 
 
-def test_a_missing_match_key_is_wrong_everywhere_it_is_needed(home):
+def test_without_a_match_key_every_check_that_needs_it_is_wrong(home):
     (home / "keys" / "match.key").unlink()
     found = wrong(home)
     assert {"keys", "sets", "examiner"} <= set(found)
@@ -135,12 +135,12 @@ def test_a_missing_match_key_is_wrong_everywhere_it_is_needed(home):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"tocsin-match-key-1 AAAA\n"])
-def test_a_damaged_match_key_is_one_sentence(home, content):
+def test_a_damaged_match_key_gives_one_sentence(home, content):
     (home / "keys" / "match.key").write_bytes(content)
     assert wrong(home)["keys"][1]
 
 
-def test_a_damaged_enrolment_key_is_told_and_restored(home):
+def test_a_damaged_enrolment_key_is_reported_and_can_be_restored(home):
     key = home / "keys" / "enrol.key"
     whole = key.read_bytes()
     key.write_bytes(b"\xff\xfe\x00")
@@ -164,7 +164,7 @@ def test_a_missing_enrolment_key_is_a_warning(home):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"age1nonsense\n"])
-def test_an_evidence_key_that_seals_nothing_is_wrong(home, content):
+def test_an_evidence_key_that_cannot_seal_is_wrong(home, content):
     (home / "keys" / "evidence.pub").write_bytes(content)
     assert "age1" in wrong(home)["keys"][1]
 
@@ -174,9 +174,9 @@ def test_a_watch_list_of_another_normaliser_version_is_wrong(home):
     content = json.loads(manifest.read_text())
     content["normaliser"] += 1
     manifest.write_text(json.dumps(content))
-    said, mend = wrong(home)["sets"]
-    assert "normaliser version" in said
-    assert "enrol again" in mend
+    result, repair = wrong(home)["sets"]
+    assert "normaliser version" in result
+    assert "enrol again" in repair
 
 
 def test_a_watch_list_of_another_case_is_wrong(home, tmp_path):
@@ -188,16 +188,16 @@ def test_a_watch_list_of_another_case_is_wrong(home, tmp_path):
 def test_an_unreachable_channel_is_wrong(home):
     channel(home, "http://127.0.0.1:1/T000/SECRET")
     done = run(home, "doctor", "--json")
-    said, mend = checks(done, "wrong")["channel team"]
-    assert "is not reached" in said
-    assert "tocsin alert test team" in mend
+    result, repair = checks(done, "wrong")["channel team"]
+    assert "cannot be reached" in result
+    assert "tocsin alert test team" in repair
     assert "SECRET" not in done.said
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:99999/SECRET", "http://host:SECRET/", "http://[::1/SECRET", "ftp://h/"]
 )
-def test_a_channel_whose_address_is_none_is_refused_without_showing_it(tmp_path, url):
+def test_a_channel_with_an_invalid_address_is_refused_without_showing_it(tmp_path, url):
     channel(tmp_path, url)
     with pytest.raises(ConfigError, match=r"channels.team: url must be a complete http\(s\) address") as caught:
         load_settings(tmp_path / "tocsin.toml", {})
@@ -206,7 +206,7 @@ def test_a_channel_whose_address_is_none_is_refused_without_showing_it(tmp_path,
 
 @pytest.mark.servers
 @pytest.mark.parametrize(("offset", "word"), [(-3600, "ahead of"), (3600, "behind")])
-def test_a_clock_that_is_off_is_wrong(home, clock, offset, word):
+def test_a_wrong_clock_is_reported(home, clock, offset, word):
     channel(home, clock(offset))
     found = wrong(home)
     assert set(found) == {"clock"}
@@ -221,10 +221,12 @@ def test_missing_debian_packages_are_named(home, tmp_path):
     assert Path(TOCSIN).exists()
     assert found["system"]["state"] == "warning"
     assert found["system"]["mend"] == "apt-get install bubblewrap"
-    assert found["reader walls"]["state"] == "warning", "without bwrap the level is degraded, and says so"
+    assert found["reader walls"]["state"] == "warning", (
+        "without bwrap the confinement is degraded, and the check says so"
+    )
 
 
-def test_a_folder_that_is_no_home_is_told_to_become_one(tmp_path):
+def test_for_a_folder_that_is_no_home_init_is_suggested(tmp_path):
     done = run(tmp_path, "doctor", "--json")
     assert done.returncode == 2
     assert f"tocsin init {tmp_path}" in checks(done, "wrong")["home"][1]

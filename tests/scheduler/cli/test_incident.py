@@ -42,11 +42,11 @@ def test_an_incident_is_added_listed_and_shown(home: Home) -> None:
         ("p1", 0, None),
         ("p2", 0, None),
     ]
-    assert "Not tagged: p1, p2." in run(home, "incident", "show", "Vendor 2026")[1]
+    assert "Without canaries: p1, p2." in run(home, "incident", "show", "Vendor 2026")[1]
     assert "vendor-2026" in run(home, "incident", "list")[1]
 
 
-def test_an_unknown_incident_is_one_sentence(home: Home) -> None:
+def test_an_unknown_incident_gives_one_sentence(home: Home) -> None:
     assert run(home, "incident", "show", "nobody") == (2, "", "there is no incident nobody")
 
 
@@ -76,7 +76,7 @@ def test_rules_are_kept_and_a_wrong_one_is_refused_with_its_line(home: Home, tmp
 
 
 @pytest.mark.slow
-def test_the_blast_radius_counts_each_canary_once_over_all_that_was_seen(home: Home, tmp_path: Path) -> None:
+def test_the_blast_radius_counts_each_canary_once_over_all_samples(home: Home, tmp_path: Path) -> None:
     people = tmp_path / "people.csv"
     assert run(home, "canary", "generate", "--client", "p1", "--count", "20", "--out", str(people))[0] == 0
     assert run(home, "incident", "add", "Vendor", "--client", "p1", "--client", "p2")[0] == 0
@@ -95,6 +95,6 @@ def test_the_blast_radius_counts_each_canary_once_over_all_that_was_seen(home: H
     text = run(home, "incident", "show", "vendor")[1]
     assert "Data of 1 of 2 clients was sighted." in text
     assert "23 % to 68.5 %" in text
-    # another incident with sources of its own does not own what was seen elsewhere
+    # sightings at other sources do not belong to an incident that names its own sources
     assert run(home, "incident", "add", "Other", "--source", "board")[0] == 0
     assert json.loads(run(home, "incident", "show", "other", "--json")[1])["blast_radius"] == []

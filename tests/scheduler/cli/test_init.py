@@ -1,4 +1,4 @@
-"""`tocsin init`: a home that only its owner can read, and words on what to keep apart."""
+"""`tocsin init`: creates a home that only its owner can read, and says what to do with the keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_home_is_made_closed_to_others_whatever_the_umask(tmp_path):
+def test_only_the_owner_can_read_a_new_home_whatever_the_umask(tmp_path):
     home = tmp_path / "deep" / "home"
     old = os.umask(0)
     try:
@@ -44,14 +44,14 @@ def test_a_home_is_made_closed_to_others_whatever_the_umask(tmp_path):
     assert {name: mode(home / name) for name in FOLDERS} == dict.fromkeys(FOLDERS, 0o700)
 
 
-def test_an_empty_folder_that_others_can_read_becomes_a_closed_home(tmp_path):
+def test_an_empty_folder_that_others_can_read_becomes_a_home_that_they_cannot(tmp_path):
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
     fine(None, "init", home)
     assert mode(home) == 0o700
 
 
-def test_what_to_keep_apart_and_what_to_do_next_is_said(tmp_path):
+def test_init_prints_what_to_do_with_the_keys_and_the_next_steps(tmp_path):
     home = tmp_path / "home"
     said = fine(None, "init", home).stdout
     assert f"{home}/keys/evidence.key" in said
@@ -117,19 +117,19 @@ def test_a_folder_with_other_files_and_a_file_are_refused_and_not_harmed(tmp_pat
     assert snapshot(tmp_path) == before
 
 
-def test_a_place_that_cannot_be_made_is_one_sentence(tmp_path):
+def test_a_folder_that_cannot_be_created_gives_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
-    refused(run(None, "init", tmp_path / "file" / "home"), "cannot be made", "hint:")
+    refused(run(None, "init", tmp_path / "file" / "home"), "cannot be created", "hint:")
 
 
 @pytest.mark.slow
-def test_the_environment_names_the_home_where_nothing_else_does(tmp_path):
+def test_the_environment_names_the_home_if_no_option_does(tmp_path):
     done = tocsin(None, "init", TOCSIN_HOME=str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "home" / "tocsin.toml").is_file()
 
 
-def test_the_settings_and_the_example_source_are_understood_and_the_example_is_off(tmp_path):
+def test_the_settings_and_the_example_source_are_valid_and_the_example_is_disabled(tmp_path):
     home = tmp_path / "home"
     fine(None, "init", home)
     assert "security@your-team.example" in Home(home, {}).require().settings().crawl.user_agent

@@ -110,7 +110,7 @@ def test_a_release_is_registered_once_and_retired(registered: Home, tmp_path: Pa
     assert lineage(registered, file)["verdict"] == "undecided"
 
 
-def test_what_cannot_be_examined_is_named_and_the_rest_is_registered(home: Home, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_examined_is_named_and_the_rest_is_registered(home: Home, tmp_path: Path) -> None:
     good = write(tmp_path / "good.csv", people(50, 6))
     broken = tmp_path / "broken.csv.gz"
     broken.write_bytes(gzip.compress(b"nom;prenom\n" * 5000, mtime=0)[:-20])
@@ -129,7 +129,7 @@ def test_files_without_records_register_nothing(home: Home, tmp_path: Path) -> N
     assert json.loads(run(home, "list", "--json").stdout) == {"releases": []}
 
 
-def test_an_unknown_release_is_one_sentence(home: Home) -> None:
+def test_an_unknown_release_gives_one_sentence(home: Home) -> None:
     assert "no release nobody" in str(run(home, "show", "nobody").exception)
     assert "no release nobody" in str(run(home, "retire", "nobody").exception)
 
@@ -139,7 +139,7 @@ def scan(home: Home, path: Path) -> Result:
     return CliRunner().invoke(tocsin, arguments, standalone_mode=False, catch_exceptions=False)
 
 
-def test_what_was_seen_becomes_a_release_once_and_its_copy_is_a_repost(registered: Home, tmp_path: Path) -> None:
+def test_a_sighted_dump_becomes_one_release_and_its_copy_is_a_repost(registered: Home, tmp_path: Path) -> None:
     rows = people(300, 1)[:150] + people(150, 4)
     first = scan(registered, write(tmp_path / "seen.csv", rows))
     assert json.loads(first.stdout)["inputs"][0]["lineage"]["verdict"] == "overlap"
@@ -151,22 +151,22 @@ def test_what_was_seen_becomes_a_release_once_and_its_copy_is_a_repost(registere
         True,
     )
 
-    # the same dump in other clothes, at another place
+    # the same dump in another format, at another path
     other = tmp_path / "again.jsonl"
     names = HEADER.split(";")
     other.write_text("\n".join(json.dumps(dict(zip(names, row.split(";"), strict=True))) for row in reversed(rows)))
     again = json.loads(scan(registered, other).stdout)["inputs"][0]["lineage"]
     assert (again["verdict"], again["new"], again["parents"][0]["release"]) == ("re-post", 0, seen["id"])
     assert len(json.loads(run(registered, "list", "--json").stdout)["releases"]) == len(listed)
-    # strangers are nobody's release
+    # data of unrelated people becomes no release
     assert json.loads(scan(registered, write(tmp_path / "strangers.csv", people(50, 9))).stdout)["inputs"]
     assert len(json.loads(run(registered, "list", "--json").stdout)["releases"]) == len(listed)
 
 
-def letters(folder: Path, rows: list[str], told: list[str]) -> Path:
+def letters(folder: Path, rows: list[str], texts: list[str]) -> Path:
     """One text file a patient, named after them."""
     folder.mkdir()
-    for row, note in zip(rows, told, strict=True):
+    for row, note in zip(rows, texts, strict=True):
         surname, first, born, email, phone = row.split(";")
         text = f"Patient : {first} {surname.upper()}\nNé(e) le {born}\nTél. {phone}\nE-mail : {email}\n\n{note}\n"
         (folder / f"{surname}_{first}_{phone[-6:]}.txt").write_text(text)
@@ -175,30 +175,30 @@ def letters(folder: Path, rows: list[str], told: list[str]) -> Path:
 
 def test_people_a_day_and_then_a_package_of_one_file_for_each_patient(home: Home, tmp_path: Path) -> None:
     """The shape of Vastaamo: a hundred people a day on one board, months later 31,980 text files elsewhere."""
-    rows, told = people(100, 5), notes(5, 100)
-    # which prints of a note are kept hangs on the key
+    rows, texts = people(100, 5), notes(5, 100)
+    # the match key decides which note prints are stored
     (home.path / "keys" / "match.key").write_text(format_match_key(MatchKey(b"k" * 32)))
     for day in range(2):
         part = slice(30 * day, 30 * day + 30)
         done = run(
-            home, "add", "--name", f"day {day + 1}", str(letters(tmp_path / f"day{day}", rows[part], told[part]))
+            home, "add", "--name", f"day {day + 1}", str(letters(tmp_path / f"day{day}", rows[part], texts[part]))
         )
         assert (done.return_value, done.stdout.split()[2]) == (0, "30")
     package = tmp_path / "package.zip"
     with zipfile.ZipFile(package, "w") as made:
-        for path in sorted(letters(tmp_path / "all", rows, told).iterdir()):
+        for path in sorted(letters(tmp_path / "all", rows, texts).iterdir()):
             made.write(path, f"patients/{path.name}")
     found = lineage(home, package)
     assert (found["verdict"], found["known"], found["new"]) == ("superset", 60, 40)
     assert {parent["release"]: parent["coverage"] for parent in found["parents"]} == {"day-1": 1.0, "day-2": 1.0}
     assert found["new_values"]["note"] in {39, 40}
     assert found["added"] == {}
-    # the same people with other notes: nobody is new, and it is grave
+    # the same people with other notes: no new people, but new harm to known ones
     package.unlink()
     with zipfile.ZipFile(package, "w") as made:
         for path in sorted(letters(tmp_path / "again", rows[:30], notes(6, 30)).iterdir()):
             made.write(path, path.name)
     found = lineage(home, package)
     assert (found["verdict"], found["new"], list(found["added"])) == ("re-post", 0, ["note"])
-    # in 30 notes templates do not show: some new ones share more with them than they have of their own
+    # 30 notes are too few to detect templates: some new notes share more with the templates than they have of their own
     assert found["added"]["note"] >= 20

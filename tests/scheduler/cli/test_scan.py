@@ -1,4 +1,4 @@
-"""`tocsin scan`: local files on the road of posts; exit status 0, 1 or 2, and 2 wins."""
+"""`tocsin scan`: examines local files like posts; exit status 0, 1 or 2, and 2 takes precedence."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def own(tmp_path) -> Path:
-    """A home of the test's own."""
+    """A home that the test may change."""
     return make_home(tmp_path)
 
 
 @pytest.fixture
 def dump(tmp_path) -> Path:
-    """Two canaries and five strangers."""
+    """Two canaries and five unrelated people."""
     path = tmp_path / "dump.csv"
     path.write_bytes(to_csv([*CROWD[:2], *CROWD[7:]]))
     return path
@@ -78,7 +78,7 @@ def test_a_folder_without_a_match_ends_with_0_and_every_file_is_named_once_in_or
     assert [each["format"] for each in done.json["inputs"]] == ["delimited", "empty", "unknown", "text"]
 
 
-def test_a_match_ends_with_1_and_is_told_to_a_person(home, dump, harmless):
+def test_a_match_ends_with_1_and_is_printed(home, dump, harmless):
     done = run(home, "scan", harmless / "note.txt", dump)
     assert done.returncode == 1
     assert "HITS" in done.stdout
@@ -90,7 +90,7 @@ def test_a_match_ends_with_1_and_is_told_to_a_person(home, dump, harmless):
         assert each.nir not in done.said
 
 
-def test_what_cannot_be_examined_wins_over_a_match(home, dump, tmp_path):
+def test_an_incomplete_examination_takes_precedence_over_a_match(home, dump, tmp_path):
     folder = tmp_path / "mixed"
     folder.mkdir()
     (folder / "dump.csv").write_bytes(dump.read_bytes())
@@ -100,7 +100,7 @@ def test_what_cannot_be_examined_wins_over_a_match(home, dump, tmp_path):
     done = run(home, "scan", "--json", folder, tmp_path / "nowhere", "/dev/zero")
     refused(done)
     found = {Path(each["path"]).name: each for each in done.json["inputs"]}
-    assert found["dump.csv"]["hits"][0]["client"] == "p1", "the others are examined all the same"
+    assert found["dump.csv"]["hits"][0]["client"] == "p1", "the other files are still examined"
     assert not found["cut.gz"]["complete"]
     assert found["cut.gz"]["problems"] or any(each["problems"] for each in found["cut.gz"]["members"])
     assert len(done.json["inputs"]) == 6
@@ -126,7 +126,7 @@ def test_standard_input_is_examined_by_the_real_command(home, dump):
     assert found["hits"][0]["canaries"] == 2
 
 
-def test_nothing_on_standard_input_is_nothing_found(home):
+def test_empty_standard_input_gives_no_match(home):
     done = tocsin(home, "scan", "-", stdin=b"")
     assert done.returncode == 0
     assert "empty, 0 bytes" in done.stdout
@@ -187,7 +187,7 @@ def test_an_empty_watch_list_is_noted(tmp_path, dump):
 
 
 @pytest.mark.parametrize("key", [b"\xff\xfe\x00", b"nonsense\n", b"age1wrong\n"])
-def test_a_hit_that_cannot_be_sealed_is_told_all_the_same(own, dump, key):
+def test_a_hit_that_cannot_be_sealed_is_still_reported(own, dump, key):
     (own / "keys" / "evidence.pub").write_bytes(key)
     done = run(own, "scan", "--json", dump)
     assert done.returncode == 1
@@ -212,7 +212,7 @@ def alerts(home: Path) -> list[dict]:
 
 
 @pytest.mark.servers
-def test_a_recorded_hit_is_kept_sealed_and_told_once_with_the_client_s_name(own, dump):
+def test_a_recorded_hit_is_sealed_and_causes_one_alert_with_the_name_of_the_client(own, dump):
     with Webhook() as chat:
         channel(own, chat.url)
         done = run(own, "scan", "--record", dump)
@@ -228,7 +228,7 @@ def test_a_recorded_hit_is_kept_sealed_and_told_once_with_the_client_s_name(own,
         assert len(fine(own, "evidence", "list", "--json").json["evidence"]) == 1
         again = run(own, "scan", "--record", dump)
         assert again.returncode == 1
-        assert len(chat.received) == 1, "what was seen is a release by now, and its copy a re-post"
+        assert len(chat.received) == 1, "the first dump is stored as a release, so that its copy is a re-post"
         [release] = fine(own, "release", "list", "--json").json["releases"]
         assert (release["kind"], release["origin"]["source"]) == ("sighted", "scan")
         assert [each["event"] for each in alerts(own)] == [alert["event"]]
@@ -245,7 +245,7 @@ def test_without_delivery_the_alert_waits_in_the_outbox(own, dump):
 
 
 @pytest.mark.servers
-def test_an_alert_that_is_not_delivered_wins_over_the_match(own, dump):
+def test_an_undelivered_alert_takes_precedence_over_the_match(own, dump):
     with Webhook([(404, {}, b"no such hook")]) as chat:
         channel(own, chat.url)
         done = run(own, "scan", "--record", dump)
@@ -254,14 +254,14 @@ def test_an_alert_that_is_not_delivered_wins_over_the_match(own, dump):
         assert [(each["state"], each["last_status"]) for each in alerts(own)] == [("refused", 404)]
 
 
-def test_a_recorded_file_without_a_match_rings_for_nobody(own, harmless):
+def test_a_recorded_file_without_a_match_causes_no_alert(own, harmless):
     channel(own, "http://127.0.0.1:1")
     assert run(own, "scan", "--record", harmless / "note.txt").returncode == 0
     assert alerts(own) == []
     assert (own / "tocsin.db").exists()
 
 
-def test_a_recorded_file_that_is_not_whole_is_an_event(own, tmp_path):
+def test_a_recorded_file_that_is_incomplete_causes_an_event(own, tmp_path):
     channel(own, "http://127.0.0.1:1")
     cut = tmp_path / "cut.gz"
     cut.write_bytes(gzip.compress(b"nothing of interest " * 5000, mtime=0)[:-20])

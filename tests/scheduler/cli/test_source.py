@@ -1,4 +1,4 @@
-"""`tocsin source`: a file is checked before it is taken, and every mistake is said with file, line and field."""
+"""`tocsin source`: a file is checked before it is added, and every mistake is reported with file, line and field."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def audit(home: Path) -> list[tuple[str, str, str]]:
 # --- add, list ---------------------------------------------------------------------------------------------------
 
 
-def test_a_source_is_taken_over_as_it_is_and_what_was_understood_is_said(home, tmp_path):
+def test_a_source_file_is_copied_unchanged_and_its_meaning_is_printed(home, tmp_path):
     text = CARDS.format(url="https://leaks.example") + 'hosts: [mirror.example]\nitem: {each: ["css:.body"]}\n'
     said = fine(home, "source", "add", write(tmp_path, text)).stdout
     copy = home / "sources" / "cards.yaml"
@@ -96,11 +96,11 @@ def test_sources_are_listed(home, tmp_path):
     assert "20m" in table
 
 
-def test_a_source_that_is_there_is_not_overwritten(home, tmp_path):
+def test_an_existing_source_is_not_overwritten(home, tmp_path):
     fine(home, "source", "add", write(tmp_path, CARDS.format(url="https://leaks.example")))
     before = snapshot(home / "sources")
     again = write(tmp_path, CARDS.format(url="https://other.example"), "again.yaml")
-    refused(run(home, "source", "add", again), "again.yaml:2: name", "'cards' is already there; nothing was changed")
+    refused(run(home, "source", "add", again), "again.yaml:2: name", "already a source 'cards'; nothing was changed")
     assert snapshot(home / "sources") == before
 
 
@@ -177,7 +177,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_file_is_answered_with_file_line_and_field_and_not_taken(home, tmp_path, name):
+def test_a_wrong_file_is_reported_with_file_line_and_field_and_not_added(home, tmp_path, name):
     text, words = WRONG[name]
     done = run(home, "source", "add", write(tmp_path, text, "wrong.yaml"))
     refused(done, "error: ", *words, "hint: ")
@@ -213,7 +213,7 @@ def test_one_wrong_file_in_the_home_does_not_hide_the_others(home, tmp_path):
 # --- enable, disable ---------------------------------------------------------------------------------------------
 
 
-def test_a_source_is_switched_and_the_rest_of_its_file_stays(home, tmp_path):
+def test_disabling_and_enabling_a_source_leaves_the_rest_of_its_file_unchanged(home, tmp_path):
     text = CARDS.format(url="https://leaks.example")
     fine(home, "source", "add", write(tmp_path, text))
     copy = home / "sources" / "cards.yaml"
@@ -221,10 +221,10 @@ def test_a_source_is_switched_and_the_rest_of_its_file_stays(home, tmp_path):
     def enabled() -> bool:
         return fine(home, "source", "list", "--json").json["sources"][0]["enabled"]
 
-    assert fine(home, "source", "disable", "cards").stdout == "cards is switched off\n"
+    assert fine(home, "source", "disable", "cards").stdout == "cards is disabled\n"
     assert copy.read_text() == text + "enabled: false\n"
     assert not enabled()
-    assert fine(home, "source", "enable", "cards").stdout == "cards is switched on\n"
+    assert fine(home, "source", "enable", "cards").stdout == "cards is enabled\n"
     assert copy.read_text() == text + "enabled: true\n"
     assert enabled()
     assert copy.stat().st_mode & 0o777 == 0o600
@@ -233,7 +233,7 @@ def test_a_source_is_switched_and_the_rest_of_its_file_stays(home, tmp_path):
     assert ("operator", "source enabled", "cards") in audit(home)
 
 
-def test_a_file_in_one_line_that_cannot_be_switched_says_what_to_write_and_stays(home, tmp_path):
+def test_for_a_file_in_one_line_the_change_to_make_by_hand_is_printed(home, tmp_path):
     text = '{name: flow, platform: feed, url: "http://h.example/"}'
     fine(home, "source", "add", write(tmp_path, text))
     refused(run(home, "source", "disable", "flow"), "flow.yaml", "cannot be changed automatically", "enabled: false")
@@ -241,7 +241,7 @@ def test_a_file_in_one_line_that_cannot_be_switched_says_what_to_write_and_stays
 
 
 @pytest.mark.parametrize("command", ["enable", "disable", "check"])
-def test_an_unknown_name_is_answered_with_the_nearest(home, command):
+def test_for_an_unknown_name_the_nearest_name_is_suggested(home, command):
     refused(run(home, "source", command, "exampel"), "there is no source 'exampel'; did you mean 'example'?")
     refused(run(home, "source", command, "../keys/match"), "there is no source")
 
@@ -251,7 +251,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(home, command):
 
 @pytest.mark.slow
 @pytest.mark.servers
-def test_what_would_be_read_is_shown_and_nothing_is_stored(home, tmp_path):
+def test_check_shows_the_posts_and_stores_nothing(home, tmp_path):
     with LeakSite() as site:
         for number in (1, 2):
             site.publish(FeedEntry(f"p{number}", f"Post {number}", "", f"f{number}.csv", b"x" * number))
@@ -281,7 +281,7 @@ def test_what_would_be_read_is_shown_and_nothing_is_stored(home, tmp_path):
         (
             (200, {"Content-Type": "text/html"}, b"<form><input name=u><input type=password name=p></form>"),
             "blocked",
-            "wall",
+            "refuses access",
         ),
     ],
 )
@@ -294,7 +294,7 @@ def test_a_page_without_posts_ends_with_2_and_says_what_to_do(home, tmp_path, an
 
 @pytest.mark.slow
 @pytest.mark.servers
-def test_what_a_hostile_site_writes_does_not_steer_the_terminal(home, tmp_path):
+def test_the_text_of_a_hostile_site_cannot_control_the_terminal(home, tmp_path):
     with LeakSite() as site:
         site.publish(FeedEntry("p1", "evil \x1b[2J \u202e txet", "", "f.csv", b"x"))
         fine(home, "source", "add", write(tmp_path, CARDS.format(url=site.url)))

@@ -1,4 +1,4 @@
-"""What sighted canaries say of a client's data."""
+"""The estimate of a client's published data from its sighted canaries."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def test_a_canary_counts_once_however_often_and_wherever_it_is_sighted():
     assert (radius.last.source, radius.last.post) == ("board", "post 6")
 
 
-def test_nothing_is_claimed_of_a_client_without_tags():
+def test_a_client_without_tags_has_no_estimate():
     [radius] = blast_radius([], [], ["p1"])
     assert (radius.tagged, radius.sighted, radius.share, radius.first) == (0, 0, None, None)
 
 
-def test_retired_canaries_are_told_and_do_not_count():
+def test_retired_canaries_are_reported_separately():
     bundles = [bundle("old", "p1", 10, "2026-01-01"), bundle("new", "p1", 20)]
     [radius] = blast_radius(bundles, [sighting("old", [1, 2], 0), sighting("new", [5], 0)], [])
     assert (radius.tagged, radius.sighted, radius.sighted_retired) == (20, 1, 2)
 
 
-def test_a_client_that_nobody_named_and_a_bundle_that_nobody_knows_are_told():
+def test_sighted_clients_that_were_not_asked_for_and_unknown_bundles_are_reported():
     bundles = [bundle("a", "p1", 10)]
     radii = blast_radius(bundles, [sighting("a", [1], 0), sighting("gone", [1, 2], 0)], ["p2"])
     assert [(each.client, each.sighted, each.sighted_retired) for each in radii] == [
