@@ -1,10 +1,10 @@
-# Everything from a clone: `make demo` shows the main job, `make test` proves it. Both make .venv themselves.
+# All tasks of a checkout: `make demo` shows what Tocsin does, `make test` runs all tests. Both create .venv if needed.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# most of the suite waits for servers and processes
+# two workers: most tests wait for servers and processes
 WORKERS := -n 2
 
 .PHONY: setup system demo test quick lint bench fuzz lock clean
@@ -46,7 +46,7 @@ $(VENV)/.fuzz: $(STAMP) requirements-fuzz.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	@touch $@
 
-# every reader for EACH seconds (ten minutes if not given); READER=pdf takes one alone
+# fuzzes every reader for EACH seconds (default: ten minutes); READER=pdf fuzzes only that reader
 fuzz: $(VENV)/.fuzz
 	@$(BIN)/python scripts/fuzz.py $(if $(EACH),--seconds $(EACH)) $(if $(READER),--reader $(READER))
 

@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/settings.md from the code itself: `python docs/generate.py [--check]`."""
+"""Writes docs/commands.md and docs/settings.md from the code: `python docs/generate.py [--check]`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DOCS = Path(__file__).parent
 
 
 def commands() -> str:
-    """Every command with its help, as one page."""
+    """The page of all commands with their help texts."""
     from scheduler.cli import tocsin
 
-    lines = ["# Commands", "", "Made from the commands themselves by `python docs/generate.py`.", ""]
+    lines = ["# Commands", "", "Generated from the help texts of the commands by `python docs/generate.py`.", ""]
     for path, command in _walk(tocsin, ()):
         context = click.Context(command, info_name=" ".join(path), terminal_width=110)
         lines += [f"{'#' * min(len(path) + 1, 4)} {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
@@ -37,36 +37,39 @@ def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple
 
 
 def settings() -> str:
-    """Every setting with its default and meaning, as one page."""
+    """The page of all settings with their defaults and meanings."""
     from data.settings.settings import Channel, Route, Settings
 
     lines = [
         "# Settings",
         "",
-        "Made from the code by `python docs/generate.py`. They stand in `tocsin.toml` of the home folder. An environment variable wins over the",
-        "file: `TOCSIN_CRAWL__TIMEOUT=30s` is `timeout` in `[crawl]`. A value `cred:NAME` is read from the systemd credential of that name.",
-        "Unknown names are refused. Spans are written `90s`, `15m`, `24h`; sizes `64MiB`, `2GB`.",
+        "Generated from the code by `python docs/generate.py`.",
+        "",
+        "Settings are written in `tocsin.toml` in the home folder. An environment variable overrides the file:",
+        "`TOCSIN_CRAWL__TIMEOUT=30s` sets `timeout` in `[crawl]`. A value `cred:NAME` is read from the systemd",
+        "credential of that name. Unknown names are refused. Durations are written `90s`, `15m`, `24h`; sizes",
+        "`64MiB`, `2GB`.",
         "",
     ]
-    lines += _table("(top level)", Settings)
+    lines += _model_tables("(top level)", Settings)
     for name, model in (("[channels.NAME]", Channel), ("[[routes]]", Route)):
-        lines += _table(name, model)
+        lines += _model_tables(name, model)
     return "\n".join(lines)
 
 
-def _table(title: str, model: type[BaseModel]) -> list[str]:
+def _model_tables(title: str, model: type[BaseModel]) -> list[str]:
     lines = [f"## {title}", "", "| setting | default | meaning |", "|---|---|---|"]
     nested: list[str] = []
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            nested += _table(f"[{name}]", field.annotation)
+            nested += _model_tables(f"[{name}]", field.annotation)
         else:
-            default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+            default = "required" if field.is_required() else _default_text(field.get_default(call_default_factory=True))
             lines.append(f"| `{name}` | {default} | {field.description or ''} |")
     return [*lines, "", *nested]
 
 
-def _shown(value: Any) -> str:
+def _default_text(value: Any) -> str:
     if isinstance(value, timedelta):
         return f"`{value.total_seconds():g}s`"
     if value in ("", None, (), {}):
@@ -78,7 +81,7 @@ PAGES = {"commands.md": commands, "settings.md": settings}
 
 
 def main() -> int:
-    """Write the pages, or with --check name those that are out of date."""
+    """Write the pages; with --check only name the pages that are out of date, and return 1 if there are any."""
     stale = []
     for name, make in PAGES.items():
         text = make().rstrip() + "\n"

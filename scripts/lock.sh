@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins every dependency with hashes for all supported Pythons; writes no index address.
+# Pins every dependency with hashes for all supported Python versions. The lock files name no package index.
 set -euo pipefail
 command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 common=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet)

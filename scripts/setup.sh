@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the virtual environment from the hashed lock file with stock pip, and puts this checkout's `tocsin` into it.
+# Creates the virtual environment from the lock file (with hashes, by plain pip), and installs this checkout's `tocsin`.
 set -euo pipefail
 venv=${1:?usage: setup.sh VENV}
 python=${PYTHON:-python3}
@@ -8,9 +8,9 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"Tocsin needs Python 3.11 or newer; this is {sys.version.split()[0]}. Set PYTHON=/path/to/python3.11 and run make again.")
 PY
-echo "making $venv from requirements-dev.lock" >&2
+echo "creating $venv from requirements-dev.lock" >&2
 "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock 2> >(grep -v '^WARNING: Location' >&2)
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
-echo "compiling the matching kernels, once on this machine" >&2
+echo "compiling the matching kernels (only the first time on this machine)" >&2
 "$venv/bin/python" -m crawler.examiner.kernel_warmup

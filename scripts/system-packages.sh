@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Debian packages that Tocsin (run), its tests (test) and its benchmarks (bench) need: installed by root, named to everybody else.
+# Finds the missing Debian packages that Tocsin (run), its tests (test) or its benchmarks (bench) need.
+# If root runs it, it installs them; for any other user it prints their names and stops.
 set -euo pipefail
 case "${1:-run}" in
   run) wanted=("python3-venv:python3 -c 'import ensurepip'" "bubblewrap:command -v bwrap" "libarchive13:ls /usr/lib/*/libarchive.so.13") ;;

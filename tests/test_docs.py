@@ -1,4 +1,4 @@
-"""The documents say what the code does."""
+"""The documentation agrees with the code."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ def test_generated_pages_are_up_to_date():
     assert result.returncode == 0, result.stderr
 
 
-def test_every_link_between_documents_leads_somewhere():
+def test_every_link_between_documents_has_a_target():
     broken = [
         f"{page.name} -> {target}"
         for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -34,7 +34,7 @@ def test_every_command_named_in_the_readme_exists():
     assert named <= set(COMMANDS)
 
 
-def test_no_lock_file_names_an_index():
+def test_no_lock_file_names_a_package_index():
     for lock in ROOT.rglob("requirements*.lock"):
         if ".venv" not in lock.parts:
             assert "://" not in lock.read_text(), lock

@@ -1,4 +1,4 @@
-"""Every key, setting, command line and JSON key of the code stands in the documents, and none of another code does."""
+"""The documentation has every key, setting, command line and JSON key of the code, and no others."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def sections(page: str) -> dict[str, str]:
     return {heading.replace("`", ""): body for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def tabled(text: str) -> dict[str, tuple[str, str]]:
+def table_rows(text: str) -> dict[str, tuple[str, str]]:
+    """Key -> (default, meaning), from the table in a section."""
     return {
-        key: (default, said)
-        for key, default, said in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
+        key: (default, meaning)
+        for key, default, meaning in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
     }
 
 
@@ -54,11 +55,11 @@ def test_every_key_of_a_source_file_is_documented_in_its_place_and_no_other():
     def check(model: type[BaseModel], heading: str, path: str) -> None:
         nonlocal checked
         keys = {info.alias or name: info for name, info in model.model_fields.items()}
-        table = tabled(documented[heading])
+        table = table_rows(documented[heading])
         assert set(table) == set(keys), heading
         for key, info in keys.items():
-            default, said = table[key]
-            assert said, f"{heading}: {key} has no meaning"
+            default, meaning = table[key]
+            assert meaning, f"{heading}: {key} has no meaning"
             assert (default == "required") == info.is_required(), f"{heading}: {key}"
             checked += 1
             for part in models_in(info.annotation):
@@ -71,8 +72,8 @@ def test_every_key_of_a_source_file_is_documented_in_its_place_and_no_other():
     assert checked > 60
 
 
-def test_every_default_of_a_source_file_is_the_documented_one():
-    for name, (default, _) in tabled(sections("docs/sources.md")["The source"]).items():
+def test_the_documented_defaults_of_a_source_file_are_those_of_the_code():
+    for name, (default, _) in table_rows(sections("docs/sources.md")["The source"]).items():
         value = Definition.model_fields[name].default
         if re.fullmatch(r"`[\w.]+`", default) and isinstance(value, str | int | bool):
             assert default == f"`{value}`", name
@@ -86,13 +87,13 @@ def test_every_setting_is_documented_with_a_meaning():
             places[f"[{name}]"] = info.annotation
     assert len(places) == 7
     for heading, model in places.items():
-        table = tabled(documented[heading])
+        table = table_rows(documented[heading])
         expected = {name for name in model.model_fields if f"[{name}]" not in places}
         assert set(table) == expected, heading
-        assert all(said for _, said in table.values()), heading
+        assert all(meaning for _, meaning in table.values()), heading
 
 
-def test_every_example_of_settings_is_understood(tmp_path):
+def test_every_example_of_settings_can_be_loaded(tmp_path):
     found = 0
     (tmp_path / "matrix-token").write_text("syt_token")
     for page in PAGES:
@@ -130,7 +131,7 @@ def test_every_event_and_severity_is_documented():
 
 
 def command_lines() -> list[tuple[str, str]]:
-    """(page, line) of every `tocsin …` in a code block or in backticks, without those made by docs/generate.py."""
+    """(page, line) of every `tocsin …` in a code block or in backticks, except in the generated docs/commands.md."""
     found: list[tuple[str, str]] = []
     for page in PAGES:
         if page.name == "commands.md":
@@ -160,19 +161,19 @@ def parse(line: str) -> None:
         if not isinstance(command, click.Group):
             command.make_context(name, rest, parent=context)
             return
-    # prose may name a group alone, as in `tocsin canary`
+    # the text may name a group without a command, as in `tocsin canary`
     assert not rest
 
 
-def trouble(line: str) -> str:
-    """What is wrong with a command line that need not be complete: people name commands without what they need."""
+def mistake_in(line: str) -> str:
+    """The mistake in a command line, or nothing. Arguments may be missing: texts often name only the command."""
     try:
         parse(line)
     except click.exceptions.Exit:
         return ""
     except click.UsageError as error:
-        said = error.format_message()
-        return "" if "Missing" in said or "requires an argument" in said else said
+        message = error.format_message()
+        return "" if "Missing" in message or "requires an argument" in message else message
     return ""
 
 
@@ -186,7 +187,7 @@ def test_every_command_line_in_the_documents_parses(page, line):
     placeholders = {"DATE": "2026-01-01", "…": "x"}
     for word, value in placeholders.items():
         line = line.replace(word, value)
-    assert trouble(line) == "", f"{page}: {line}"
+    assert mistake_in(line) == "", f"{page}: {line}"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -194,13 +195,13 @@ def test_every_command_line_in_the_documents_parses(page, line):
     "line",
     ["tocsin scna x", "tocsin scan --recrod x", "tocsin canary plan --total many", "tocsin alert list --state x"],
 )
-def test_a_command_line_that_does_not_exist_is_noticed(line):
+def test_an_invalid_command_line_is_detected(line):
     with pytest.raises(AssertionError):
-        assert trouble(line) == ""
+        assert mistake_in(line) == ""
 
 
 def hints() -> set[str]:
-    """What the code tells people to type, between backticks or after two spaces or a colon, as far as it is fixed text."""
+    """The commands that texts in the code name, as far as they are fixed text."""
     found: set[str] = set()
     for folder in ("data", "crawler", "scheduler", "spiders"):
         for file in (ROOT / folder).rglob("*.py"):
@@ -217,13 +218,13 @@ def hints() -> set[str]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_command_that_a_hint_names_exists():
     assert len(hints()) >= 10
-    assert [line for line in hints() if trouble(line)] == []
+    assert [line for line in hints() if mistake_in(line)] == []
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
-# What lies below these keys is named by operators, sites or kinds of tags.
-FREE = {"facts", "kinds", "new_values", "sets", "shared", "values", "fields", "hosts", "handed"}
+# The names of the keys inside these objects come from operators, sites or kinds of tags.
+NOT_DOCUMENTED_INSIDE = {"facts", "kinds", "new_values", "sets", "shared", "values", "fields", "hosts", "handed"}
 
 
 def keys_of(value: Any) -> set[str]:
@@ -231,7 +232,9 @@ def keys_of(value: Any) -> set[str]:
         return set().union(*map(keys_of, value)) if value else set()
     if not isinstance(value, dict):
         return set()
-    return set(value) | set().union(*(keys_of(below) for key, below in value.items() if key not in FREE), set())
+    return set(value) | set().union(
+        *(keys_of(below) for key, below in value.items() if key not in NOT_DOCUMENTED_INSIDE), set()
+    )
 
 
 def section_of(command: str) -> str:
@@ -239,16 +242,16 @@ def section_of(command: str) -> str:
     for heading, body in sections("docs/json.md").items():
         if command in re.split(r" --json,? ?", heading):
             return body
-    raise AssertionError(f"docs/json.md says nothing of {command}")
+    raise AssertionError(f"docs/json.md has no section about {command}")
 
 
 def described(command: str) -> set[str]:
-    """Every word that the section of a command names as it stands."""
+    """Every word inside backticks in the section of a command."""
     return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", section_of(command)))))
 
 
-def promised(command: str) -> set[str]:
-    """The keys that the section of a command shows in braces or in the first column of a table."""
+def documented_keys(command: str) -> set[str]:
+    """The keys that the section of a command lists in braces or in the first column of a table."""
     body = section_of(command)
     rows = " ".join(re.findall(r"^\| (`.+?) \|", body, re.MULTILINE))
     shown = " ".join(re.findall(r"`(\{[^`]+)`", body))
@@ -276,15 +279,15 @@ def test_every_command_with_json_is_documented():
 @pytest.mark.slow
 @pytest.mark.servers
 def test_every_key_of_every_json_output_is_documented(tmp_path):
-    crowd = people(13, 12)
+    patients = people(13, 12)
     home, table, dump = tmp_path / "home", tmp_path / "plant.csv", tmp_path / "dump.csv"
     fine(None, "init", home)
     fine(home, "canary", "generate", "--client", "p1", "--count", "3", "--out", table)
-    dump.write_bytes(to_csv(crowd))
+    dump.write_bytes(to_csv(patients))
     body = table.read_bytes()
     printed: dict[str, Any] = {}
 
-    def note(*arguments: str | Path, command: str = "") -> Any:
+    def record(*arguments: str | Path, command: str = "") -> Any:
         printed[command or " ".join(map(str, arguments[:2]))] = value = run(home, *arguments, "--json").json
         return value
 
@@ -296,23 +299,23 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
         (home / "sources" / "bad.yaml").write_text("name: [\n")
         fine(home, "incident", "add", "vendor", "--client", "p1", "--source", "cards", "--word", "vendor")
         fine(home, "release", "add", "--incident", "vendor", "--name", "part 1", dump)
-        site.publish(FeedEntry("p1", "vendor", "", "f.csv", body + to_csv(crowd, header=None), "text/csv"))
-        note("crawl", "cards", command="crawl")
-        note("source", "check", "cards")
-        note("scan", dump, table, tmp_path / "nowhere", command="scan")
-        note("release", "compare", dump)
-        events = note("alert", "list")["alerts"]
-        note("alert", "show", events[0]["event"])
-        note("release", "show", "part-1")
-        note("incident", "show", "vendor")
-        note("evidence", "verify")
+        site.publish(FeedEntry("p1", "vendor", "", "f.csv", body + to_csv(patients, header=None), "text/csv"))
+        record("crawl", "cards", command="crawl")
+        record("source", "check", "cards")
+        record("scan", dump, table, tmp_path / "nowhere", command="scan")
+        record("release", "compare", dump)
+        events = record("alert", "list")["alerts"]
+        record("alert", "show", events[0]["event"])
+        record("release", "show", "part-1")
+        record("incident", "show", "vendor")
+        record("evidence", "verify")
         for noun in ("source", "canary", "release", "incident", "evidence"):
-            note(noun, "list")
-        note("canary", "plan", "--total", "10", "--release", "2", "--tagged", "1")
-        note("status", command="status")
-        note("doctor", command="doctor")
+            record(noun, "list")
+        record("canary", "plan", "--total", "10", "--release", "2", "--tagged", "1")
+        record("status", command="status")
+        record("doctor", command="doctor")
     assert set(printed) == set(json_commands())
-    # empty lists would hide their keys
+    # with empty lists the keys inside them would not be checked
     assert printed["evidence list"]["evidence"]
     assert printed["source list"]["errors"]
     assert printed["crawl"]["crawls"][0]["hits"] == {"p1": 3}
@@ -323,11 +326,11 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
         command: sorted(absent) for command, value in printed.items() if (absent := keys_of(value) - described(command))
     }
     assert missing == {}
-    # `show` shares its section with `list`, which wraps what `show` prints
-    wraps = {"release show": {"releases"}}
-    invented = {
+    # `show` shares a section with `list`, whose output has the object of `show` inside a list
+    only_in_list = {"release show": {"releases"}}
+    not_printed = {
         command: sorted(absent)
         for command, value in printed.items()
-        if (absent := promised(command) - keys_of(value) - wraps.get(command, set()))
+        if (absent := documented_keys(command) - keys_of(value) - only_in_list.get(command, set()))
     }
-    assert invented == {}
+    assert not_printed == {}
