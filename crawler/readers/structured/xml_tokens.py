@@ -130,7 +130,7 @@ def _resolved(found: re.Match[bytes]) -> bytes:
 
 
 def root_name(head: bytes) -> str:
-    """The name, without prefix, of the first element of a head (as `encoding.as_utf8` returns it), '' for other text."""
+    """The name, without prefix, of the first element of a head (from `encoding.as_utf8`); '' if it has no element."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text.startswith(b"<"):
         return ""
