@@ -1,8 +1,8 @@
-"""Fuzzes every reader: files changed until they take a way through it that none took before (atheris, libFuzzer).
+"""Fuzzes every reader with atheris (libFuzzer): changes files, and keeps each that reaches new code of the reader.
 
-Files that found a new way are kept, and read once more behind the walls that readers really run in. A reader may call
-its sample damaged. It may not crash, hang, break its protocol, or fail with an error that is not ours; what brought it
-to that is kept in a file, to be made a test.
+The kept files are then read once more in the sandbox in which readers really run. A reader may report a file as
+damaged. It must not crash, hang, break its protocol, or fail with an error that is not ours. A file that causes such a
+fault is stored, so that it can be made a test.
 Usage: python scripts/fuzz.py [--seconds N] [--reader FORMAT]... [--jobs N] [--seed N] [--corpus DIR] [--keep DIR]
 """
 
@@ -37,19 +37,18 @@ from tests.crawler.readers.frames import Consumer  # noqa: E402 - the same
 from tests.synth.every_format import SOUND, sample  # noqa: E402 - the same
 from tests.synth.hostile_corpus import CORPUS  # noqa: E402 - the same
 
-# a file of some kilobytes that takes longer than this hangs: the slowest honest one takes 3 s
+# a file of some kilobytes that takes longer than this makes the reader hang: the slowest valid file takes 3 s
 HANG_SECONDS = 20
 LIMITS = Limits(wall=HANG_SECONDS, cpu=HANG_SECONDS, max_output=2**27, max_entries=2000)
 
-
-# what libFuzzer calls the files at which it stops, and how it says so
+# the names of the files at which libFuzzer stops, and the line that reports them
 _ENDS = "(?:crash|timeout|oom|leak)-"
 _STOPPED = re.compile(rf"Test unit written to (\S*-{_ENDS}\S+)")
 
 
 @cache
 def samples() -> dict[str, list[bytes]]:
-    """Files to begin with by the format that reads them: sound ones, the same with a packed file behind, and hostile ones."""
+    """Files to begin with, by format: sound files, the same with an archive behind them, and hostile samples."""
     found: dict[str, list[bytes]] = {}
     for kind, make in SOUND.items():
         behind = random.Random(kind).choice(
@@ -65,42 +64,47 @@ def samples() -> dict[str, list[bytes]]:
 
 @dataclass
 class Outcome:
-    """What the fuzzing of one reader came to.
+    """The result of fuzzing one reader.
 
     Attributes:
-        runs: files read. ways: places of the code that were reached, as libFuzzer counts them, first and last.
-        kept: files that found a new way, each read behind the walls. faults: one line each.
+        runs: number of files read.
+        coverage: number of places in the code that were reached, as libFuzzer counts them, at the start and at the end.
+        kept: number of files that reached new code; each was read in the sandbox.
+        faults: one line each.
     """
 
     runs: int = 0
-    ways: tuple[int, int] = (0, 0)
+    coverage: tuple[int, int] = (0, 0)
     kept: int = 0
     faults: list[str] = field(default_factory=list)
 
 
 def longest(kind: str) -> int:
-    """Bytes of a changed file: larger ones are slow, and say nothing that small ones do not."""
+    """Greatest size of a changed file in bytes: larger ones are slow and find nothing more."""
     return max(8192, 2 * min(map(len, samples()[kind])))
 
 
 def fault_of(consumer: Consumer) -> str:
-    """What a reader told that it must not; '' for nothing."""
+    """The fault of a reader according to its frames; '' if there is none."""
     if consumer.sample is None or not consumer.ended:
-        return "protocol: no end"
+        return "protocol: the sample did not end"
     if "reader" not in consumer.sample.all_problems:
         return ""
     details = (each for member in consumer.sample.walk() for each in member.details)
-    return f"error: {next((each for each in details if 'failed with' in each), 'without a word')}"
+    return f"error: {next((each for each in details if 'failed with' in each), 'no details')}"
 
 
 def pieces(data: bytes) -> Iterator[bytes]:
-    """A file as a reader gets it: in pieces of a size that its last byte decides, so that each run repeats."""
+    """A file in pieces, as a reader gets it.
+
+    Its last byte decides the size of pieces, so that each run can be repeated.
+    """
     size = (997, 65_536)[bool(data) and data[-1] & 1]
     return (data[start : start + size] for start in range(0, len(data), size))
 
 
-def behind_walls(sandbox: Sandbox, data: bytes) -> str:
-    """What a reader in its sandbox did with a file that it must not; '' for nothing."""
+def fault_in_sandbox(sandbox: Sandbox, data: bytes) -> str:
+    """The fault that a file causes in a reader in the sandbox; '' if there is none."""
     consumer = Consumer()
 
     def take(kind: bytes, payload: bytes) -> bool:
@@ -108,32 +112,33 @@ def behind_walls(sandbox: Sandbox, data: bytes) -> str:
         return kind == b"Z"
 
     with sandbox.open() as reader:
-        talk = ReaderConnection(reader, take, HANG_SECONDS)
+        connection = ReaderConnection(reader, take, HANG_SECONDS)
         try:
             for piece in pieces(data):
-                talk.send(pack(b"D", piece))
-            talk.send(pack_json(b"E", {"complete": True}))
-            talk.finish()
+                connection.send(pack(b"D", piece))
+            connection.send(pack_json(b"E", {"complete": True}))
+            connection.finish()
         except AssertionError as error:
             return f"protocol: {error}"
-        if not talk.ended_well:
+        if not connection.ended_well:
             reader.kill()
             leave = reader.wait(5)
-            return f"end: {talk.broken or leave.reason or leave}"
+            return f"end: {connection.broken or leave.reason or leave}"
     return fault_of(consumer)
 
 
 def stopped(kind: str, keep: Path) -> set[Path]:
-    """Files at which libFuzzer itself stopped: a crash, a time, or memory."""
+    """Files at which libFuzzer itself stopped because of a crash, a time limit or a memory limit."""
     return {path for path in keep.iterdir() if re.match(rf"{kind}-{_ENDS}", path.name)}
 
 
 def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
-    """Change files of one format for so many seconds."""
+    """Fuzz one format in a process of its own until its time is over."""
     until = time.monotonic() + given.seconds
     corpus: Path = given.corpus / kind
     while (left := round(until - time.monotonic())) > 0:
-        # libFuzzer ends at the first crash: the rest of the time is another one's, without what it crashed at
+        # libFuzzer ends at the first crash; it is started again for the rest of the time, without the file that crashed
+        # it
         done = subprocess.run(
             [sys.executable, "-P", str(ROOT / "scripts" / "fuzz_guided.py"), kind, str(left), str(given.seed),
              str(longest(kind)), str(corpus), str(given.keep)],
@@ -149,11 +154,11 @@ def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
                 path.unlink()
         if counts:
             outcome.runs += int(counts[-1][0])
-            outcome.ways = (outcome.ways[0] or int(counts[0][1]), int(counts[-1][1]))
+            outcome.coverage = (outcome.coverage[0] or int(counts[0][1]), int(counts[-1][1]))
 
 
 def fuzz(kind: str, given: argparse.Namespace) -> Outcome:
-    """Fuzz one reader, and read what was found behind its walls."""
+    """Fuzz one reader, then read the kept files in the sandbox."""
     corpus: Path = given.corpus / kind
     corpus.mkdir(parents=True, exist_ok=True)
     given.keep.mkdir(parents=True, exist_ok=True)
@@ -162,21 +167,21 @@ def fuzz(kind: str, given: argparse.Namespace) -> Outcome:
             (corpus / sha256(data).hexdigest()).write_bytes(data)
     outcome = Outcome()
     guided(kind, given, outcome)
-    # where libFuzzer itself stopped is a fault if it is one behind the walls
+    # a file at which libFuzzer itself stopped counts as a fault only if it causes one in the sandbox
     ends = stopped(kind, given.keep)
     with Sandbox(LIMITS) as sandbox:
         for path in (*sorted(corpus.iterdir()), *sorted(ends)):
             outcome.kept += path.parent == corpus
-            fault = behind_walls(sandbox, path.read_bytes())
+            fault = fault_in_sandbox(sandbox, path.read_bytes())
             if not fault and path in ends:
                 path.unlink()
-            elif fault and not any(told.startswith(f"{fault} (") for told in outcome.faults):
+            elif fault and not any(known.startswith(f"{fault} (") for known in outcome.faults):
                 outcome.faults.append(f"{fault} ({path})")
     return outcome
 
 
 def main() -> int:
-    """Status 1 where anything was found."""
+    """Fuzz the readers; the exit status is 1 if a fault was found."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=int, default=600, help="for each reader")
     options.add_argument("--reader", action="append", help="a format; all of them, if none is given")
@@ -185,22 +190,25 @@ def main() -> int:
     options.add_argument(
         "--corpus", type=Path, default=Path("fuzz-corpus"), help="folder that the next run goes on from"
     )
-    options.add_argument("--keep", type=Path, default=Path("fuzz-faults"), help="folder for what brought a fault about")
+    options.add_argument(
+        "--keep", type=Path, default=Path("fuzz-faults"), help="folder for the files that cause a fault"
+    )
     given = options.parse_args()
     given.seed = random.SystemRandom().getrandbits(31) if given.seed is None else given.seed
     print(f"seed {given.seed}", flush=True)
-    lacking = {reader.FORMAT for reader in readers()} - set(samples())
-    if lacking:
-        raise SystemExit(f"no sample to begin with: {', '.join(sorted(lacking))}")
-    if strange := set(given.reader or ()) - set(samples()):
-        raise SystemExit(f"no reader of '{min(strange)}'; there are {', '.join(sorted(samples()))}")
+    missing = {reader.FORMAT for reader in readers()} - set(samples())
+    if missing:
+        raise SystemExit(f"these formats have no file to begin with: {', '.join(sorted(missing))}")
+    if unknown := set(given.reader or ()) - set(samples()):
+        raise SystemExit(f"there is no reader of '{min(unknown)}'; choose from {', '.join(sorted(samples()))}")
     found = 0
     with ThreadPoolExecutor(given.jobs) as pool:
         kinds = given.reader or sorted(samples())
         for kind, outcome in zip(kinds, pool.map(lambda kind: fuzz(kind, given), kinds), strict=True):
             print(
-                f"{kind}: {outcome.runs:,} files in {given.seconds} s, {outcome.ways[0]:,} to {outcome.ways[1]:,} ways,"
-                f" {outcome.kept:,} kept and read behind the walls, {counted(len(outcome.faults), 'fault')}",
+                f"{kind}: {outcome.runs:,} files in {given.seconds} s, coverage {outcome.coverage[0]:,} to"
+                f" {outcome.coverage[1]:,}, {outcome.kept:,} kept and read in the sandbox,"
+                f" {counted(len(outcome.faults), 'fault')}",
                 *(f"\n{kind}: {fault}" for fault in outcome.faults),
                 sep="",
                 flush=True,

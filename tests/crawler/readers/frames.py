@@ -1,4 +1,4 @@
-"""A strict consumer of reader frames: builds the tree of members and refuses everything the protocol does not allow."""
+"""Receives the frames of a reader, builds the tree of members, and fails on everything that the protocol forbids."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from itertools import pairwise
 
 import orjson
 
+from crawler.process.frames import receive, send
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
+from crawler.sandbox.sandbox import Sandbox
 
 MAX_FRAME = 4 * 2**20
 
@@ -52,7 +54,7 @@ class Member:
         return {code for member in self.walk() for code in member.problems}
 
     def shows(self, text: str) -> bool:
-        """True if the text stands in a row, in running text or in unpacked bytes."""
+        """True if the text is in a row, in running text or in decompressed bytes."""
         for member in self.walk():
             if text.encode() in member.text or text.encode() in member.raw:
                 return True
@@ -62,7 +64,7 @@ class Member:
 
 
 class Consumer:
-    """Takes frames in order."""
+    """Takes the frames of one sample in order."""
 
     def __init__(self) -> None:
         self.sample: Member | None = None
@@ -71,7 +73,7 @@ class Consumer:
         self._open: list[Member] = []
 
     def take(self, kind: bytes, payload: bytes) -> None:
-        assert not self.ended, "a frame after Z"
+        assert not self.ended, "a frame came after Z"
         assert len(payload) <= MAX_FRAME
         self.frames.append(kind)
         if kind == b"M":
@@ -87,12 +89,12 @@ class Consumer:
             self._open.append(member)
         elif kind == b"Z":
             assert payload == b"{}"
-            assert not self._open, "Z inside a member"
+            assert not self._open, "Z came inside a member"
             self.ended = True
         else:
-            self._inside(self._open[-1], kind, payload)
+            self._take_in_member(self._open[-1], kind, payload)
 
-    def _inside(self, member: Member, kind: bytes, payload: bytes) -> None:
+    def _take_in_member(self, member: Member, kind: bytes, payload: bytes) -> None:
         if kind == b"H":
             columns = orjson.loads(payload)["columns"]
             assert columns is None or all(isinstance(name, str) for name in columns)
@@ -116,7 +118,7 @@ class Consumer:
         elif kind == b"E":
             value = orjson.loads(payload)
             member.bytes, member.complete = value["bytes"], value["complete"]
-            assert member.complete is True or member.problems, "incomplete without a word"
+            assert member.complete is True or member.problems, "a member is incomplete without a reported problem"
             self._open.pop()
         else:
             raise AssertionError(f"unknown frame {kind!r}")
@@ -152,9 +154,22 @@ def pieces(data: bytes, size: int = 2**20) -> Iterable[bytes]:
 
 
 def read(data: bytes, limits: Limits | None = None, *, cut: int = 2**20) -> Member:
-    """What the readers make of a sample, in this process."""
+    """The members that the readers make of a sample, in this process."""
     consumer = Consumer()
     read_sample(iter(pieces(data, cut)), consumer.take, limits or Limits())
     assert consumer.ended
+    assert consumer.sample is not None
+    return consumer.sample
+
+
+def read_in_sandbox(sandbox: Sandbox, data: bytes) -> Member:
+    """The members that a confined reader makes of a sample."""
+    consumer = Consumer()
+    with sandbox.open() as reader:
+        send(reader.socket, b"D", data)
+        send(reader.socket, b"E")
+        while not consumer.ended:
+            kind, payload = receive(reader.socket)
+            consumer.take(kind, bytes(payload))
     assert consumer.sample is not None
     return consumer.sample

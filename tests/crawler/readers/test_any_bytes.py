@@ -16,7 +16,7 @@ from tests.synth.hostile import make_zip, streamed_zip
 
 LIMITS = Limits(max_output=2**22, max_entries=50, max_depth=4, max_line=4096, max_columns=64)
 
-# bytes that mean something to one reader or another, so that noise gets past the first look
+# bytes that mean something to some reader, so that random samples get past its `sniff`
 pieces_ = st.one_of(
     st.binary(max_size=60),
     st.sampled_from(
@@ -58,16 +58,16 @@ def check(found: Member, size: int) -> None:
 @settings(max_examples=400, deadline=None)
 @given(samples, st.integers(1, 200))
 @example(b"", 1)
-def test_no_bytes_make_a_reader_fail_and_every_byte_is_taken(data: bytes, cut: int) -> None:
+def test_no_bytes_make_a_reader_fail_and_every_byte_is_read(data: bytes, cut: int) -> None:
     found = read(data, LIMITS, cut=cut)
     check(found, len(data))
-    # a reader that raised anything says "reader": no bytes may bring that about
+    # the problem "reader" means that a reader raised an unexpected error, which no bytes may cause
     assert "reader" not in found.all_problems
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_a_valid_archive_with_changed_bytes_never_goes_quiet(data: st.DataObject) -> None:
+def test_an_archive_with_changed_bytes_never_loses_rows_without_a_problem(data: st.DataObject) -> None:
     table = "nom;prenom;ville\n" + "Martin;Paul;Lyon\n" * 20
     whole = data.draw(
         st.sampled_from(
@@ -99,7 +99,7 @@ cells = st.one_of(words, st.text(string.ascii_letters + ' ",;\n', max_size=12).m
 def test_what_csv_writes_is_read_back(rows: list[tuple[str, ...]], separator: str) -> None:
     target = io.StringIO()
     writer = csv.writer(target, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    # plain rows in front, as real exports have, settle what the table looks like
+    # plain rows in front, as in real exports, show the separator and the number of columns
     plain = [["a", "b", "c", "d", "e"]] * 40
     writer.writerows(plain)
     writer.writerows(rows)

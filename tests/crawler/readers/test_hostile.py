@@ -1,4 +1,4 @@
-"""Every hostile sample in this process: what is said of it, what is seen of it, and that pieces make no difference."""
+"""Every hostile sample, read in this process: its problems, what is visible of it, and reading it in pieces."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tests.crawler.readers.frames import Member, read
 from tests.synth.hostile import CANARY
 from tests.synth.hostile_corpus import BY_PIECES, CLASSES, CORPUS, ONCE, SLOW
 
-# pieces of 997 bytes: more of a sample than this only takes longer
+# bytes of a sample that are also read in pieces of 997 bytes; more would only take longer
 SOME = 100_000
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CORPUS]
 )
-def test_a_hostile_sample_ends_with_honest_problems_and_shows_its_canary(name: str) -> None:
+def test_a_hostile_sample_ends_with_the_expected_problems_and_shows_its_canary(name: str) -> None:
     sample = CORPUS[name]()
     found = read(sample.data, sample.limits)
     if sample.problems:
@@ -31,10 +31,10 @@ def test_a_hostile_sample_ends_with_honest_problems_and_shows_its_canary(name: s
     if name not in BY_PIECES | ONCE:
         some = sample.data[:SOME]
         whole = found if len(some) == len(sample.data) else read(some, sample.limits)
-        assert _said(whole) == _said(read(some, sample.limits, cut=997))
+        assert _results(whole) == _results(read(some, sample.limits, cut=997))
 
 
-def _said(found: Member) -> list[tuple[object, ...]]:
+def _results(found: Member) -> list[tuple[object, ...]]:
     return [(member.name, member.raw, member.bytes, member.all_problems) for member in found.walk()]
 
 

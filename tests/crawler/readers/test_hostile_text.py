@@ -1,4 +1,4 @@
-"""Changed pages and mail that are nearly valid; those made to break a reader are in `test_hostile`."""
+"""Pages and mail with a few changed bytes. Samples that are made to break a reader are in `test_hostile`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from crawler.readers.core.limits import Limits
 from crawler.sandbox.sandbox import Sandbox
-from tests.crawler.readers.core.test_special_members import _through
-from tests.crawler.readers.frames import read
+from tests.crawler.readers.frames import read, read_in_sandbox
 from tests.crawler.readers.mail.test_mail import ROWS, message
 from tests.crawler.readers.test_any_bytes import check
 
@@ -38,7 +37,7 @@ def test_changed_mail_and_pages_make_no_reader_fail(data: st.DataObject) -> None
 
 
 @pytest.mark.slow
-def test_behind_the_walls_mail_and_pages_are_read_as_outside() -> None:
+def test_mail_and_pages_are_read_in_the_sandbox_as_outside() -> None:
     with Sandbox(Limits(wall=30)) as sandbox:
         for sample in (
             MAIL,
@@ -46,8 +45,8 @@ def test_behind_the_walls_mail_and_pages_are_read_as_outside() -> None:
             PAGE,
             b"Content-Type: text/csv; charset=mac-roman\nFrom: a\nTo: b\n\n" + b"a;b\nc;d\n",
         ):
-            inside, outside = _through(sandbox, sample), read(sample)
+            inside, outside = read_in_sandbox(sandbox, sample), read(sample)
             assert [(each.format, each.rows, each.text, each.problems) for each in inside.walk()] == [
                 (each.format, each.rows, each.text, each.problems) for each in outside.walk()
             ]
-        assert ROWS in [member.rows for member in _through(sandbox, MAIL).walk()]
+        assert ROWS in [member.rows for member in read_in_sandbox(sandbox, MAIL).walk()]

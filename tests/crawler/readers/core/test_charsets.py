@@ -6,9 +6,9 @@ from crawler.readers.core.charsets import decoder
 from tests.crawler.readers.frames import read
 
 NAMES = {
-    "shift_jis": "ヤマダ タロウ", "gb18030": "王小明", "big5": "王小明", "euc-jp": "ヤマダ", "iso-2022-jp": "ヤマダ", "euc-kr": "김철수",
-    "hz-gb-2312": "王小明", "ks_c_5601-1987": "김철수", "windows-1250": "Dvořák", "iso-8859-15": "Œuvré", "koi8-u": "Їжак", "cp866": "Иванов",
-    "utf-7": "Lefèvre Zoé",
+    "shift_jis": "ヤマダ タロウ", "gb18030": "王小明", "big5": "王小明", "euc-jp": "ヤマダ", "iso-2022-jp": "ヤマダ",
+    "euc-kr": "김철수", "hz-gb-2312": "王小明", "ks_c_5601-1987": "김철수", "windows-1250": "Dvořák",
+    "iso-8859-15": "Œuvré", "koi8-u": "Їжак", "cp866": "Иванов", "utf-7": "Lefèvre Zoé",
 }  # fmt: skip
 _CODEC = {"ks_c_5601-1987": "cp949", "hz-gb-2312": "hz"}
 
@@ -28,7 +28,7 @@ def test_xml_pages_and_mail_are_read_in_the_encoding_that_they_declare(name: str
     page = f'<!DOCTYPE html><html><head><meta charset="{name}"></head><body><p>{person}</p></body></html>'
     mail = f"From: a@b.example\nTo: c@d.example\nContent-Type: text/plain; charset={name}\n\n{person}\n"
     for text in (xml, page, mail):
-        # UTF-7 leaves what means something to a page as it is
+        # in UTF-7 the markup of a page stays as it is
         data = (
             _encoded(text, name) if name != "utf-7" else text.replace(person, person.encode("utf-7").decode()).encode()
         )
@@ -39,8 +39,8 @@ def test_xml_pages_and_mail_are_read_in_the_encoding_that_they_declare(name: str
             assert not found.all_problems
 
 
-def test_an_encoding_that_is_not_known_is_told_where_it_matters():
-    for name, text, told in (
+def test_an_unknown_encoding_is_reported_if_the_bytes_are_not_utf_8():
+    for name, text, reported in (
         ("klingon", b"\xe9\xff\xa0x", True),
         ("klingon", b"Lyon", False),
         ("klingon", "Zoé".encode(), False),
@@ -54,8 +54,8 @@ def test_an_encoding_that_is_not_known_is_told_where_it_matters():
         )
         for data in (xml, page, mail):
             found = read(data)
-            assert ("charset" in found.all_problems) is told, (name, data)
-            assert found.all_complete is not told
+            assert ("charset" in found.all_problems) is reported, (name, data)
+            assert found.all_complete is not reported
 
 
 def test_a_wrong_declaration_hides_nothing():
@@ -69,7 +69,7 @@ def test_a_wrong_declaration_hides_nothing():
     assert read(japanese.encode()).shows("Lefèvre")
 
 
-def test_names_of_encodings_are_found_however_they_are_written():
+def test_encodings_are_found_by_all_spellings_of_their_names():
     for name in (
         "Shift_JIS",
         "x-sjis",

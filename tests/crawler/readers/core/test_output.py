@@ -8,8 +8,8 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
 
-def test_long_text_is_never_cut_inside_a_letter():
-    """Found by fuzzing: a line of more than a frame ended a reader."""
+def test_long_text_is_never_divided_inside_a_character():
+    """Found by fuzzing: a line longer than a frame made a reader fail."""
     for before in range(4):
         sent: list[bytes] = []
         out = Output(lambda _kind, data, sent=sent: sent.append(data), Limits())
@@ -20,7 +20,7 @@ def test_long_text_is_never_cut_inside_a_letter():
         for frame in sent:
             assert len(frame) <= MAX_TEXT
             frame.decode()
-    # what is no UTF-8 ends as well
+    # the same for bytes that are not valid UTF-8
     out.text(b"\x80" * (3 * MAX_TEXT))
 
 
@@ -31,8 +31,10 @@ steps = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 50), steps)
-def test_what_is_put_back_is_read_again_and_seen_once(data: bytes, cut: int, plan: list[tuple[str, int]]) -> None:
-    """However a part of a source is read by itself: nothing is lost, and who watches sees what was read, in order."""
+def test_bytes_that_are_put_back_are_read_again_and_observed_once(
+    data: bytes, cut: int, plan: list[tuple[str, int]]
+) -> None:
+    """However parts of a source are read as sources of their own: nothing is lost, observers see all bytes in order."""
     source = Source(iter([data[at : at + cut] for at in range(0, len(data), cut)]))
     whole: list[bytes] = []
     source.observe(whole.append)

@@ -1,4 +1,4 @@
-"""Patterns that repeat groups without giving anything back mean the same on every Python."""
+"""Possessive repetitions of groups match the same on every Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP = re.compile(r"\)(?:[*+?]|\{\d*,?\d*\})\+")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "expected"),
     [
         ("a*+", "a*+"),
         ("(?:a|b)*+", "(?>(?:a|b)*)"),
@@ -27,13 +27,13 @@ GROUP = re.compile(r"\)(?:[*+?]|\{\d*,?\d*\})\+")
         ("(?:a(?:b|c)*+)?+d", "(?>(?:a(?>(?:b|c)*))?)d"),
     ],
 )
-def test_repeated_groups_become_atomic_ones(pattern, said):
-    assert atomic(pattern) == said
-    assert atomic(pattern.encode()) == said.encode()
-    assert re.compile(said).groups == re.compile(pattern).groups
+def test_possessive_groups_become_atomic_groups(pattern, expected):
+    assert atomic(pattern) == expected
+    assert atomic(pattern.encode()) == expected.encode()
+    assert re.compile(expected).groups == re.compile(pattern).groups
 
 
-@pytest.mark.skipif(not SOUND, reason="there the possessive form is what fails")
+@pytest.mark.skipif(not SOUND, reason="this Python matches the possessive form wrongly")
 @given(st.text('a"\\, :', max_size=12))
 def test_both_forms_match_the_same(text):
     for pattern in (r'"((?:[^"\\]++|\\.|"(?!\s*+[,:]))*+)(?:"|\Z)', r"(?:a|ab|\\.)*+b?", r"(a|,)++:"):
@@ -41,24 +41,28 @@ def test_both_forms_match_the_same(text):
         assert (one and one.regs) == (other and other.regs)
 
 
-def test_every_such_pattern_of_a_reader_is_made_for_old_pythons_too():
+def test_readers_compile_all_patterns_with_possessive_groups_by_possessive():
     seen, wrong = 0, []
     for path in READERS.rglob("*.py"):
         source = path.read_text()
         for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("re.compile", "possessive"):
                 continue
-            said = ast.unparse(node.args[0])
-            if GROUP.search(said.replace("\\\\", "").replace("\\)", "")) or "INSIDE" in said or "inside" in said:
+            written = ast.unparse(node.args[0])
+            if (
+                GROUP.search(written.replace("\\\\", "").replace("\\)", ""))
+                or "INSIDE" in written
+                or "inside" in written
+            ):
                 seen += 1
                 if ast.unparse(node.func) != "possessive":
-                    wrong.append(f"{path.name}: {said[:60]}")
+                    wrong.append(f"{path.name}: {written[:60]}")
     assert wrong == []
     assert seen > 12
 
 
-def test_a_string_ends_where_something_follows_that_can():
-    # 3.11.2 lost this: the choice inside gave up at the second quote
+def test_a_string_ends_at_the_quote_before_a_separator():
+    # Python 3.11.2 matched this wrongly: the alternatives in the group failed at the second quote
     pattern = possessive(r'"((?:[^"\\]++|\\.|"(?!\s*+(?:[,:}\])]|\Z)))*+)"')
     found = pattern.match('"Dup"ont",')
     assert found is not None

@@ -1,4 +1,4 @@
-"""The registry finds every reader, whichever family its module is in: a format that is not found is read as `unknown`."""
+"""The registry finds every reader, whatever family its module belongs to."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from crawler.readers.core.registry import choose, readers
 from tests.synth.every_format import NAMES, SOUND
 
 FORMATS = {
-    "7z", "access", "ar", "arrow", "base64", "brotli", "bzip2", "cab", "compress", "cpio", "delimited", "docx", "eml", "fhir",
-    "gzip", "hl7", "html", "iso9660", "json", "json_lines", "json_string", "lha", "lz4", "lzip", "lzma", "mbox", "ods", "odt",
-    "ole", "parquet", "pdf", "pptx", "quoted_printable", "rar", "rtf", "sql_dump", "sqlite", "tar", "text", "unknown", "utf_32",
-    "uuencoded", "vcard", "xar", "xlsx", "xml", "xz", "zip", "zstd",
+    "7z", "access", "ar", "arrow", "base64", "brotli", "bzip2", "cab", "compress", "cpio", "delimited", "docx", "eml",
+    "fhir", "gzip", "hl7", "html", "iso9660", "json", "json_lines", "json_string", "lha", "lz4", "lzip", "lzma", "mbox",
+    "ods", "odt", "ole", "parquet", "pdf", "pptx", "quoted_printable", "rar", "rtf", "sql_dump", "sqlite", "tar",
+    "text", "unknown", "utf_32", "uuencoded", "vcard", "xar", "xlsx", "xml", "xz", "zip", "zstd",
 }  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def test_exactly_the_known_formats_are_found():
 
 
 def test_a_format_has_one_reader():
-    # `unknown` has two: what nobody claims, and formats that are recognised but not read
+    # `unknown` has two: files that no reader recognises, and formats that are recognised but cannot be read
     assert {name: count for name, count in Counter(reader.FORMAT for reader in readers()).items() if count > 1} == {
         "unknown": 2
     }

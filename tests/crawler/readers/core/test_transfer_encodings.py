@@ -1,4 +1,4 @@
-"""Files that are base64, quoted-printable or a string of JSON and nothing else: what stands behind them is read."""
+"""Files that consist of base64, quoted-printable, uuencode or one JSON string are decoded and read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = [line.split(";") for line in TABLE.decode().splitlines()]
     ],
     ids=range(8),
 )
-def test_what_stands_behind_base64_is_read(data: bytes) -> None:
+def test_a_file_in_base64_is_read(data: bytes) -> None:
     found = read(data)
     assert found.format == "base64"
     assert [row for member in found.walk() for row in member.rows] == ROWS
@@ -40,7 +40,7 @@ def test_what_stands_behind_base64_is_read(data: bytes) -> None:
     assert not found.all_problems
 
 
-def test_what_stands_behind_quoted_printable_is_read() -> None:
+def test_a_file_in_quoted_printable_is_read() -> None:
     found = read(quopri.encodestring(TABLE))
     assert found.format == "quoted_printable"
     assert found.members[0].rows == ROWS
@@ -53,9 +53,9 @@ def uuencoded(data: bytes, name: str, *, backtick: bool) -> bytes:
 
 @pytest.mark.parametrize("cut", [1, 61, 2**20])
 @pytest.mark.parametrize("backtick", [True, False])
-def test_files_in_uuencode_are_read_and_what_stands_around_them(backtick: bool, cut: int) -> None:
-    packed = gzip.compress(TABLE, mtime=0)
-    written = uuencoded(packed, "a.csv.gz", backtick=backtick)
+def test_files_in_uuencode_and_the_text_around_them_are_read(backtick: bool, cut: int) -> None:
+    compressed = gzip.compress(TABLE, mtime=0)
+    written = uuencoded(compressed, "a.csv.gz", backtick=backtick)
     posts = b"Voici un fichier :\n\n" + written + b"\nbegin a new line\n" + uuencoded(TABLE, "b.csv", backtick=backtick)
     for data in (posts, posts.replace(b"\n", b"\r\n"), b"From: a@b.fr\nTo: c@d.fr\nSubject: x\n\n" + posts):
         found = read(data, cut=cut)
@@ -66,7 +66,7 @@ def test_files_in_uuencode_are_read_and_what_stands_around_them(backtick: bool, 
         assert not found.all_problems
 
 
-def test_a_file_in_uuencode_that_is_cut_is_told() -> None:
+def test_a_cut_file_in_uuencode_is_reported() -> None:
     written = uuencoded(TABLE * 20, "b.csv", backtick=True)
     cut = read(written[:900] + b"\nne pas lire\n")
     assert "damaged" in cut.problems
@@ -77,7 +77,7 @@ def test_a_file_in_uuencode_that_is_cut_is_told() -> None:
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 5, 61, 2**20])
 @pytest.mark.parametrize("escaped", [True, False])
-def test_what_a_string_of_json_says_is_read(cut: int, escaped: bool) -> None:
+def test_the_text_of_a_json_string_is_read(cut: int, escaped: bool) -> None:
     for text in (TABLE.decode(), "INSERT INTO t (nom, prenom) VALUES\n('L\\ é\"','Zoé \U0001f600');\n"):
         written = json.dumps(text, ensure_ascii=escaped).encode()
         for data in (written, b"\n " + written + b"\n"):
@@ -90,7 +90,7 @@ def test_what_a_string_of_json_says_is_read(cut: int, escaped: bool) -> None:
                 assert found.members[0].rows == ROWS
 
 
-def test_a_long_string_of_json_is_read_to_its_end_and_what_is_no_escape_stays() -> None:
+def test_a_long_json_string_is_read_to_its_end_and_invalid_escapes_stay() -> None:
     long = TABLE.decode() * 2000
     found = read(json.dumps(long).encode(), cut=997)
     assert found.format == "json_string"
@@ -115,11 +115,11 @@ def test_a_long_string_of_json_is_read_to_its_end_and_what_is_no_escape_stays() 
         b"var x = 3;\nif (x == 4) { y = x }\n" * 3,
     ],
 )
-def test_other_words_are_not_taken_for_codes(head: bytes) -> None:
+def test_other_text_is_not_taken_for_encoded_files(head: bytes) -> None:
     assert getattr(choose(head, ""), "FORMAT", "") not in ("base64", "quoted_printable", "json_string", "uuencoded")
 
 
-def test_base64_is_undone_however_it_is_cut() -> None:
+def test_base64_is_decoded_in_pieces_of_any_size() -> None:
     data = base64.encodebytes(TABLE) + base64.encodebytes(TABLE)
     for size in (1, 3, 7, 1000):
         coder = Base64Decoder()
