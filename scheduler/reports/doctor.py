@@ -147,7 +147,10 @@ def _sources(home: Home) -> Iterator[Check]:
     for error in bad:
         yield Check("sources", "wrong", str(error), error.hint or "correct the file")
     yield Check(
-        "sources", "ok" if good else "warning", f"{len(good)} are declared", "" if good else "tocsin source add FILE"
+        "sources",
+        "ok" if good else "warning",
+        f"{counted(len(good), 'source')} declared",
+        "" if good else "tocsin source add FILE",
     )
 
 
@@ -165,7 +168,7 @@ def _tag_sets(home: Home) -> Iterator[Check]:
         f"{counted(active, 'canary', 'canaries')} of {counted(len(clients), 'client')}",
         "" if active else "tocsin canary generate, or import a bundle",
     )
-    yield Check("releases", "ok", f"{len(KnownReleases.open(home.releases_dir))} are known")
+    yield Check("releases", "ok", f"{counted(len(KnownReleases.open(home.releases_dir)), 'release')} known")
 
 
 # Each program, the Debian package that contains it, and the consequence if it is missing.
