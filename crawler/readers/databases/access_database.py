@@ -19,7 +19,7 @@ from crawler.readers.core.members import read_embedded, read_embedded_in_values,
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import ProblemCounter
-from crawler.readers.databases.table_output import Tables
+from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "access"
 
@@ -93,7 +93,7 @@ class _Database:
         self.data = data
         self._source = source
         self._out = out
-        self.tables = Tables(out, limits)
+        self.tables = TableBatcher(out, limits)
         self.notes = ProblemCounter()
         self.jet3 = data[20:21] == b"\0"
         self.layout = _JET3 if self.jet3 else _JET4

@@ -1,4 +1,7 @@
-"""The data of PostgreSQL's COPY … FROM stdin, lines up to a backslash and a dot; where it begins is `sql_dump`'s to find."""
+"""Parsing of the data lines of PostgreSQL's COPY … FROM stdin, which end with a backslash and a dot.
+
+`sql_dump` finds where the data begins and ends.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import methodcaller
 
-from crawler.readers.databases.sql_literals import copy_column
+from crawler.readers.databases.sql_literals import decode_copy_column
 
 _DELIMITER = re.compile(rb"DELIMITERS?\s*+(?:AS\s*+)?[Ee]?'(\\t|[^'\\])'", re.IGNORECASE)
 _CSV = re.compile(rb"\bCSV\b", re.IGNORECASE)
 
 
-class Copy:
-    """One COPY statement.
+class CopyStatement:
+    """One COPY statement, whose data lines are parsed in parts.
 
     Args:
-        options: what stood behind the word stdin.
+        options: the text between the word stdin and the end of the line.
     """
 
     def __init__(self, options: bytes) -> None:
@@ -28,14 +31,14 @@ class Copy:
         self.width = 0
         self.began = False
 
-    def rows(self, lines: list[bytes]) -> tuple[list[Sequence[bytes]], list[bytes]]:
-        """Columns of whole lines, and the lines that have another number of values than most."""
+    def parse(self, lines: list[bytes]) -> tuple[list[Sequence[bytes]], list[bytes]]:
+        """The columns of some lines, and the lines that were refused because they have an unusual number of values."""
         if self.csv:
-            return self._csv(lines)
+            return self._parse_csv(lines)
         delimiter = self.delimiter
         counts = list(map(methodcaller("count", delimiter), lines))
         if not self.began:
-            # what most lines have is believed before a list of names
+            # The width of most lines counts, not that of the list of column names.
             self.began, self.width = True, Counter(counts[:1000]).most_common(1)[0][0] + 1
         width = self.width
         refused: list[bytes] = []
@@ -46,10 +49,10 @@ class Copy:
             return [], refused
         values = delimiter.join(lines).split(delimiter)
         columns = [values[at::width] for at in range(width)]
-        # escapes are few: a column without any stays as it is
-        return [copy_column(column) if b"\\" in b"".join(column) else column for column in columns], refused
+        # Escapes are rare: a column without backslashes needs no decoding.
+        return [decode_copy_column(column) if b"\\" in b"".join(column) else column for column in columns], refused
 
-    def _csv(self, lines: list[bytes]) -> tuple[list[Sequence[bytes]], list[bytes]]:
+    def _parse_csv(self, lines: list[bytes]) -> tuple[list[Sequence[bytes]], list[bytes]]:
         reader = csv.reader(
             b"\n".join(lines).decode("latin-1").split("\n"), delimiter=self.delimiter.decode("latin-1"), quotechar='"'
         )

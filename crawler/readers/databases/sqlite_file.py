@@ -20,7 +20,7 @@ from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
 from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.databases.sqlite_pages import unused
-from crawler.readers.databases.table_output import Tables
+from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "sqlite"
 
@@ -87,7 +87,7 @@ class _Database:
     def __init__(self, held: bytearray, source: Source, out: Output, limits: Limits) -> None:
         self.out = out
         self._source = source
-        self.tables = Tables(out, limits)
+        self.tables = TableBatcher(out, limits)
         self.notes = ProblemCounter()
         self._members = 0
         self._given = 0
