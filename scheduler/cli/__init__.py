@@ -68,6 +68,10 @@ def tocsin(ctx: click.Context, home: Path | None) -> None:
     Watches declared public sources for further releases of your clients' data, which it recognises by keyed hashes.
     """
     ctx.obj = home
+    # a command holds samples and keys in memory: a crash, or Control-\\ at the terminal, must not write them to a disk
+    from crawler.process.privileges import no_core_dumps
+
+    no_core_dumps()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -95,7 +96,10 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
             async with client.stream(
                 outgoing.method, outgoing.url, headers=dict(outgoing.headers), content=outgoing.body, timeout=None
             ) as response:
-                body = b""
+                status, body = response.status_code, b""
+                if 200 <= status < 300:
+                    # the status alone says that the alert was accepted; a body may never end
+                    return status
                 async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > MAX_RESPONSE:
@@ -106,9 +110,6 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
         raise DeliveryRefused(f"{shown} is not a valid address", hint="correct the channel's url") from error
     except httpx.HTTPError as error:
         raise DeliveryDeferred(f"{shown} cannot be reached ({type(error).__name__})") from error
-    status = response.status_code
-    if 200 <= status < 300:
-        return status
     if status in _RETRY_STATUSES or status >= 500:
         wait = _retry_after(response.headers.get("retry-after", ""))
         wait = dialect(channel).retry_after(body) if wait is None else wait
@@ -125,18 +126,19 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
 def _retry_after(header: str) -> float | None:
     if not header:
         return None
-    if header.isdecimal():
-        return float(header)
     try:
+        if header.isdecimal():
+            return float(header)
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, OSError):
+        # the receiver wrote it: years without end, impossible offsets
         return None
 
 
 def _retry_delay(attempts: int, retry_after: float | None) -> timedelta:
     """The time until the next try: what the channel asked for, or else doubled with each try; both with some jitter."""
     jitter = random.uniform(1.0, 1.25)  # noqa: S311 - spreads retries, protects nothing
-    if retry_after is not None:
+    if retry_after is not None and math.isfinite(retry_after) and retry_after >= 0:
         return timedelta(seconds=min(retry_after, MAX_RETRY_AFTER) + jitter - 1.0)
     return timedelta(seconds=min(FIRST_DELAY * 2 ** min(attempts, 10), MAX_DELAY) * jitter)
 
@@ -168,6 +170,11 @@ async def _deliver_one(
         store.outbox.mark_refused(alert.id, getattr(error, "status", 0), str(error), now)
         _update_channel_state(settings, store, alert, str(error), now, failing=True)
         return DeliveryCounts(refused=1)
+    except Exception as error:  # noqa: BLE001 - what a receiver answers may make a library raise anything
+        now, reason = datetime.now(UTC), f"sending to the channel failed with {type(error).__name__}"
+        store.outbox.mark_deferred(alert.id, 0, reason, now + _retry_delay(delivery.attempts, None), now)
+        _update_channel_state(settings, store, alert, reason, now, failing=delivery.attempts >= 2)
+        return DeliveryCounts(deferred=1)
     now = datetime.now(UTC)
     store.outbox.mark_sent(alert.id, status, now)
     _update_channel_state(settings, store, alert, "", now, failing=False)

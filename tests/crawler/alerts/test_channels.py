@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -237,3 +239,51 @@ def test_routes_narrow_by_severity_kind_and_source():
     assert everything(build_event(EventKind.GAP, NOW, 1)) == ("a", "b")
     assert everything(build_event(EventKind.LISTING_CHANGED, NOW, 1)) == ()
     assert Severity.CRITICAL.rank > Severity.WARNING.rank
+
+
+HOSTILE_ANSWERS = {
+    "a year without end": (503, {"Retry-After": "Mon, 01 Jan " + "9" * 40 + " 00:00:00 GMT"}, b""),
+    "an offset of forty digits": (503, {"Retry-After": "Mon, 01 Jan 2026 00:00:00 +" + "9" * 40}, b""),
+    "a number of four hundred digits": (503, {"Retry-After": "9" * 400}, b""),
+    "a negative number": (503, {"Retry-After": "-5"}, b""),
+    "digits that are no ASCII": (503, {"Retry-After": "\u0663"}, b""),
+    "a redirect to no host": (302, {"Location": "http://[::1"}, b""),
+    "a body that is no JSON": (429, {}, b"\xff\xfe{"),
+    "an endless wait in the body": (429, {}, b'{"retry_after_ms": 1e999}'),
+    "a wait that is no number": (429, {}, b'{"retry_after_ms": {"a": []}}'),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("answer", HOSTILE_ANSWERS)
+def test_no_answer_of_a_receiver_ends_delivery_to_the_others(store, kind, answer):
+    status, headers, body = HOSTILE_ANSWERS[answer]
+    needs = {"generic": {"secret": SECRET}, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
+    # as Python's server writes headers: bytes as they are
+    sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    with Webhook([(status, sent, body)]) as hostile, Webhook() as good:
+        settings = Settings.model_validate({"channels": {
+            "bad": {"kind": kind, "url": f"{hostile.url}/x", **needs}, "good": {"kind": "slack", "url": f"{good.url}/x"},
+        }})  # fmt: skip
+        add_events(store, settings)
+        counts = asyncio.run(deliver_due(settings, store))
+    assert (counts.sent, counts.deferred + counts.refused, len(good.received)) == (1, 1, 1)
+
+
+def test_a_receiver_that_accepts_and_never_ends_has_accepted(store):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+                done.wait(30)
+
+        done = threading.Event()
+        threading.Thread(target=answer, daemon=True).start()
+        settings = settings_of(c=f"http://127.0.0.1:{server.getsockname()[1]}")
+        add_events(store, settings)
+        counts = asyncio.run(deliver_due(settings, store))
+        done.set()
+    assert counts.sent == 1
