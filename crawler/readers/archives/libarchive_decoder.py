@@ -23,9 +23,9 @@ from crawler.readers.archives.rar_listing import RarEntry, RarListing
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import (
-    ProblemCounter,
+from crawler.readers.core.unread_members import (
     points_outside,
     report_empty_member,
     report_locked_member,
@@ -85,12 +85,12 @@ _inputs: dict[int, LibarchiveInput] = {}
 _keys = itertools.count(1)
 
 
-def _next(archive: int, key: int, target: Any) -> int:  # noqa: ARG001 - the library's signature
-    return _inputs[key].next(target)
+def _read_callback(archive: int, key: int, target: Any) -> int:  # noqa: ARG001 - the library's signature
+    return _inputs[key].set_next(target)
 
 
 # a callback needs executable memory, which a confined reader cannot get any more: one function serves all archives
-_NEXT = _ffi.READ_CALLBACK(_next) if _ffi is not None else None
+_READ_CALLBACK = _ffi.READ_CALLBACK(_read_callback) if _ffi is not None else None
 
 
 def available() -> bool:
@@ -98,7 +98,7 @@ def available() -> bool:
     return _ffi is not None
 
 
-def _code(call: Callable[..., int], *arguments: object) -> int:
+def _return_code(call: Callable[..., int], *arguments: object) -> int:
     try:
         return call(*arguments)
     except _ffi.ArchiveError as error:
@@ -152,18 +152,18 @@ def _with_archive(
         _ffi.get_read_filter_function(kinds[1])(handle)
         _ffi.get_read_format_function(kinds[0])(handle)
         if whole is None:
-            code = _code(_ffi.read_open, handle, key, _ffi.NO_OPEN_CB, _NEXT, _ffi.NO_CLOSE_CB)
+            code = _return_code(_ffi.read_open, handle, key, _ffi.NO_OPEN_CB, _READ_CALLBACK, _ffi.NO_CLOSE_CB)
         else:
             # an empty array has no address
             memory = (ctypes.c_char * max(1, len(whole))).from_buffer(whole or bytearray(1))
-            code = _code(_ffi.read_open_memory, handle, memory, len(whole))
+            code = _return_code(_ffi.read_open_memory, handle, memory, len(whole))
         # where the input ends: for a compressed file the compressed bytes count, otherwise the bytes that the format
         # has used
         archive_input.where = lambda: int(_ffi.filter_bytes(handle, -1 if kinds[0] == "raw" else 0))
         _Archive(source, out, limits, archive_input, handle, name, len(whole or b""), listing).read(code)
     finally:
         del _inputs[key]
-        _code(_ffi.read_free, handle)
+        _return_code(_ffi.read_free, handle)
 
 
 class _Archive:
@@ -243,7 +243,7 @@ class _Archive:
         entry = ctypes.c_void_p()
         failed = 0
         while failed < _MAX_FAILED:
-            code = _code(_ffi.read_next_header, self.handle, ctypes.byref(entry))
+            code = _return_code(_ffi.read_next_header, self.handle, ctypes.byref(entry))
             self.input.check()
             if code == _EOF:
                 self._search_gap()
@@ -256,7 +256,7 @@ class _Archive:
                 continue
             self._members += 1
             self._search_gap()
-            goes_on = self._member(entry)
+            goes_on = self._read_member(entry)
             self._used = self.input.where()
             if not goes_on:
                 self._out.mark_end_unknown()
@@ -306,7 +306,7 @@ class _Archive:
         else:
             self.problems.add("damaged", f"the archive is damaged or of an unsupported kind at {where}")
 
-    def _member(self, entry: ctypes.c_void_p) -> bool:
+    def _read_member(self, entry: ctypes.c_void_p) -> bool:
         """Read one member; False if no further member can be reached."""
         name = _name(entry) if self._name is None else self._name
         kind = _ffi.entry_filetype(entry) & 0o170000
@@ -388,7 +388,9 @@ class _Body(CompressedStream):
         warnings = 0
         while True:
             size.value = 0
-            code = _code(_ffi.read_data_block, handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset))
+            code = _return_code(
+                _ffi.read_data_block, handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset)
+            )
             archive_input.check()
             if size.value and buffer.value and code >= _WARN:
                 data = ctypes.string_at(buffer.value, size.value)

@@ -73,7 +73,7 @@ class LibarchiveInput:
             piece[max(0, start - at) : None if stop is None else max(0, stop - at)] for at, piece in self._pieces
         )
 
-    def next(self, target: Any) -> int:
+    def set_next(self, target: Any) -> int:
         """Point libarchive to the next bytes; returns how many there are, or -1 if reading them failed."""
         try:
             self._piece = self.more()

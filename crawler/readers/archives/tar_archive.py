@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from crawler.readers.core.limits import MAX_NAME, Damaged, Limits
 from crawler.readers.core.members import may_read_embedded, read_embedded, read_file_here, read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.signatures import SIGNATURE_REACH, SignatureFinder
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter, points_outside, report_empty_member
+from crawler.readers.core.unread_members import points_outside, report_empty_member
 from data.errors import LimitReached
 
 FORMAT = "tar"
@@ -129,7 +130,7 @@ class _Archive:
             if _valid(block):
                 source.skip(_BLOCK)
                 self.ended = False
-                self._member(_parse(block))
+                self._read_member(_parse(block))
             elif block == _ZEROS:
                 self.ended = True
                 self._skip_zero_blocks()
@@ -180,9 +181,9 @@ class _Archive:
 
     # --- members -------------------------------------------------------------------------------------------------
 
-    def _member(self, header: _Header) -> None:
+    def _read_member(self, header: _Header) -> None:
         if header.kind in (b"x", b"g", b"X", b"L", b"K"):
-            self._extra(header)
+            self._read_extra(header)
             return
         records, self._records = {**self._global, **self._records}, {}
         raw = records.get(b"GNU.sparse.name") or records.get(b"path") or header.name
@@ -268,7 +269,7 @@ class _Archive:
 
     # --- records in front of a member's header ------------------------------------------------------------------------
 
-    def _extra(self, header: _Header) -> None:
+    def _read_extra(self, header: _Header) -> None:
         source = self._source
         if not 0 <= header.size <= _MAX_EXTRA:
             self.problems.add("suspicious", "a name or a set of records in a header is too long to be real")

@@ -18,10 +18,11 @@ from crawler.readers.archives.zip_methods import DESCRIPTOR, Checked, Stored, de
 from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged, Limits
 from crawler.readers.core.members import may_read_embedded, read_embedded, read_file_here, read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.registry import UNKNOWN, Choice, choose
 from crawler.readers.core.signatures import SIGNATURE_REACH, SignatureFinder
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter, report_locked_member
+from crawler.readers.core.unread_members import report_locked_member
 from data.errors import LimitReached
 from data.plural import counted
 
@@ -102,13 +103,14 @@ class _Archive:
         self._problems = ProblemCounter()
         self._note = self._problems.add
         # {offset: (hash of the name, compressed size)} of the members read; with hashes a million names fit into memory
-        self._read: dict[int, tuple[int, int]] = {}
+        self._members_read: dict[int, tuple[int, int]] = {}
         self._names: set[int] = set()
         self._members = 0
         self._locked = 0
+        # the index: number of its entries, and offsets of members that were read and did not appear in it yet
         self._listed = 0
         self._unlisted: set[int] = set()
-        # number of members in the end record
+        # number of members according to the end record
         self._promised: int | None = None
 
     def report(self) -> None:
@@ -124,11 +126,11 @@ class _Archive:
         while not self.ended:
             mark = source.peek(4)
             if mark == _LOCAL:
-                self._member()
+                self._read_member()
             elif mark == _CENTRAL:
-                self._index_entry()
+                self._read_index_entry()
             elif mark == _END:
-                self._end()
+                self._read_end_record()
             elif mark == _END64:
                 record = source.read(56)
                 self._promised = int.from_bytes(record[32:40], "little")
@@ -147,8 +149,8 @@ class _Archive:
                 return
             else:
                 self._note("suspicious", "bytes between the members do not belong to any of them")
-                self._next_mark()
-        self._compare()
+                self._skip_to_signature()
+        self._compare_with_index()
 
     def _search_field(self, data: bytes) -> None:
         """Read archives embedded in a field of a header. A comment, for example, can hold 64 KiB of anything."""
@@ -162,7 +164,7 @@ class _Archive:
         if size > len(data) and self.source.skip(size - len(data)):
             self._note("size", "a record between the members is too large to be searched for embedded archives")
 
-    def _next_mark(self) -> None:
+    def _skip_to_signature(self) -> None:
         """Go to the next signature of a zip, or to the end. Archives embedded on the way become members."""
         source = self.source
         while data := source.peek(PIECE):
@@ -180,7 +182,7 @@ class _Archive:
 
     # --- members -------------------------------------------------------------------------------------------------
 
-    def _member(self) -> None:
+    def _read_member(self) -> None:
         source = self.source
         offset = source.position
         taken: list[bytes] = []
@@ -199,13 +201,13 @@ class _Archive:
             self._locked += 1
             report_locked_member(self.out, local.title)
             self._skip_member(local)
-        elif local.method == _DEFLATED and (local.compressed or local.streamed or not self._at_mark()):
+        elif local.method == _DEFLATED and (local.compressed or local.streamed or not self._at_signature()):
             self._read_deflated(local, begin)
         elif local.method in (_STORED, _DEFLATED):
             self._read_stored(local)
         else:
             self._read_other(local, begin)
-        self._read[offset] = hash(local.name), local.compressed
+        self._members_read[offset] = hash(local.name), local.compressed
 
     def _note_name(self, local: _Local) -> None:
         name = hash(local.name)
@@ -215,7 +217,7 @@ class _Archive:
         if len(self._names) > self.limits.max_entries:
             raise LimitReached(f"it holds more than {self.limits.max_entries} members")
 
-    def _at_mark(self) -> bool:
+    def _at_signature(self) -> bool:
         return _ANY.match(self.source.peek(4)) is not None
 
     def _skip_member(self, local: _Local) -> None:
@@ -224,13 +226,13 @@ class _Archive:
                 self._note("cut", "the archive ends inside a member")
             self._skip_descriptor(local)
         else:
-            self._next_mark()
+            self._skip_to_signature()
 
     def _skip_descriptor(self, local: _Local) -> None:
         """Skip the descriptor of a member that was not decompressed, so that its numbers cannot be checked."""
         if local.streamed and self.source.peek(4) == DESCRIPTOR:
             self.source.skip(16)
-            if not self._at_mark():
+            if not self._at_signature():
                 self.source.skip(8)
 
     def _read_deflated(self, local: _Local, begin: int) -> None:
@@ -253,7 +255,7 @@ class _Archive:
             self._check(local, inflate.crc, inflate.compressed, inflate.decompressed)
         if damage is not None and damage.code != "ratio":
             # sizes in a damaged archive are not trusted: the next member is found by its header
-            self._next_mark()
+            self._skip_to_signature()
 
     def _read_other(self, local: _Local, begin: int) -> None:
         """Read a member compressed by another method than deflate, up to the size in its header if there is one."""
@@ -283,7 +285,7 @@ class _Archive:
         elif bounded:
             self._skip_descriptor(local)
         else:
-            self._next_mark()
+            self._skip_to_signature()
 
     def _read_stored(self, local: _Local) -> None:
         stored = Stored(self.source, None if local.streamed and not local.compressed else local.compressed)
@@ -303,8 +305,8 @@ class _Archive:
                 self.source.skip(size)
                 return
             self._note("damaged", "a member does not match the sizes and checksum in its descriptor")
-            if not self._at_mark():
-                self._next_mark()
+            if not self._at_signature():
+                self._skip_to_signature()
             return
         if (local.compressed, local.decompressed) != (compressed, decompressed):
             self._note("suspicious", "the header of a member contains wrong sizes")
@@ -314,7 +316,7 @@ class _Archive:
 
     # --- the index -----------------------------------------------------------------------------------------------
 
-    def _index_entry(self) -> None:
+    def _read_index_entry(self) -> None:
         source = self.source
         head = source.read(_CENTRAL_HEADER.size)
         if len(head) < _CENTRAL_HEADER.size:
@@ -328,9 +330,9 @@ class _Archive:
         if fields[1] >> 8 == _UNIX and fields[15] >> 28 in _DEVICES:
             self._note("suspicious", "a member is a device or a pipe", incomplete=False)
         if not self._listed:
-            self._unlisted = set(self._read)
+            self._unlisted = set(self._members_read)
         self._listed += 1
-        read = self._read.get(offset)
+        read = self._members_read.get(offset)
         if read is None:
             self._note("suspicious", "the index lists a member that is not in the archive")
         elif offset not in self._unlisted:
@@ -339,7 +341,7 @@ class _Archive:
             self._note("suspicious", "the index and the header of a member differ")
         self._unlisted.discard(offset)
 
-    def _end(self) -> None:
+    def _read_end_record(self) -> None:
         head = self.source.read(_END_HEADER.size)
         if len(head) < _END_HEADER.size:
             self._note("cut", "the archive ends inside its end record")
@@ -350,8 +352,8 @@ class _Archive:
         self._search_field(self.source.read(fields[7]))
         self.ended = True
 
-    def _compare(self) -> None:
-        unlisted = len(self._unlisted) if self._listed else len(self._read)
+    def _compare_with_index(self) -> None:
+        unlisted = len(self._unlisted) if self._listed else len(self._members_read)
         if unlisted:
             sentence = f"the index lacks {counted(unlisted, 'member')} of the archive"
             self._note("suspicious", sentence, incomplete=False)

@@ -6,6 +6,10 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 
+from crawler.readers.core.members import read_member
+from crawler.readers.core.output import Output
+from crawler.readers.core.source import Source
+
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _PIECE = 2**16
@@ -39,17 +43,28 @@ class Base64Decoder:
         return binascii.a2b_base64(held + b"=" * (4 - len(held))) if len(held) > 1 else b""
 
 
-def decode_base64_lines(lines: Iterable[bytes], coder: Base64Decoder) -> Iterator[bytes]:
+def decode_base64_lines(lines: Iterable[bytes], decoder: Base64Decoder) -> Iterator[bytes]:
     """Decode lines of base64."""
     for block in _blocks(lines):
-        yield coder.feed(block)
-    yield coder.finish()
+        yield decoder.feed(block)
+    yield decoder.finish()
 
 
 def decode_quoted_printable(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Decode whole lines of quoted-printable; characters that are not encoded stay as they are."""
     for block in _blocks(lines):
         yield binascii.a2b_qp(block)
+
+
+def read_base64_member(name: str, value: bytes, out: Output) -> None:
+    """Read a file that is written as base64 as a member of the open one; characters that are no base64 are skipped."""
+    digits = _NOT_BASE64.sub(b"", value)
+    if len(digits) % 4 == 1:
+        out.problem("base64", "the base64 of a file in it is cut", incomplete=True)
+        digits = digits[:-1]
+    data = binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+    if data:
+        read_member(Source(iter([data]), name), out)
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -17,8 +17,8 @@ from crawler.readers.core.encoding import as_utf8, is_text, text_of
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_embedded_in_values, search_if_damaged
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "access"

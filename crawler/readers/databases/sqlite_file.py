@@ -16,9 +16,9 @@ from crawler.readers.core.encoding import text_of
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_embedded_in_values, read_member, search_if_damaged
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.databases.sqlite_pages import unused
 from crawler.readers.databases.table_batcher import TableBatcher
 

@@ -20,8 +20,8 @@ from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.documents.pdf_streams import give_streams
 from crawler.readers.documents.pdf_tables import table_rows
 from data.errors import LimitReached, WireError

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from crawler.readers.core.encoding import as_utf8
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.registry import Reader
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter
 from crawler.readers.office import odt, office_package
 from crawler.readers.office.office_package import OfficePackage, PackagePart
 from crawler.readers.office.sheet_rows import SheetRow, SheetRows

@@ -7,7 +7,7 @@ from crawler.readers.core.members import read_embedded, read_member, search_if_d
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import Choice, Reader, choose
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import report_locked_member
+from crawler.readers.core.unread_members import report_locked_member
 from crawler.readers.office.compound_file import MAGIC, CompoundFile
 from crawler.readers.office.office_package import PackagePart
 from crawler.readers.office.xls_workbook import read_workbook

@@ -10,7 +10,7 @@ from crawler.readers.core.encoding import as_utf8, is_text
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import read_base64_member
+from crawler.readers.core.transfer_encodings import read_base64_member
 from crawler.readers.structured.json_document import DocumentHandler, read_json
 from crawler.readers.structured.json_records import RecordWriter, flatten
 from crawler.readers.structured.person_fields import PersonFields

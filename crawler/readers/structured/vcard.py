@@ -10,7 +10,7 @@ from crawler.readers.core.encoding import Lines, as_utf8, repair
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import read_base64_member
+from crawler.readers.core.transfer_encodings import read_base64_member
 from crawler.readers.structured.json_records import RecordWriter
 
 FORMAT = "vcard"

@@ -10,8 +10,8 @@ import pyarrow as pa
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, search_if_damaged
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter
 
 FORMAT = "arrow"
 

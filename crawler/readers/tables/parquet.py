@@ -13,8 +13,8 @@ from pyarrow import parquet
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import PartEnd, read_embedded, search_if_damaged
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.core.special_members import ProblemCounter
 
 FORMAT = "parquet"
 
