@@ -1,7 +1,9 @@
-"""Access databases (mdb of Jet 3 and 4, accdb): rows of every table, deleted ones that are still there included.
+"""Access databases (mdb of Jet 3 and 4, accdb): the rows of every table, with deleted rows that are still in the file.
 
-Tables are found by their definition pages and rows by the pages that name the table as their owner: no catalogue, no index and
-no pointer between rows is needed, so that a lie in one of them hides nothing. Layout: HACKING of mdbtools.
+Tables are found by their definition pages, and rows by the pages that name the table as their owner. No catalogue,
+index or pointer between rows is used, so that a wrong entry in one of them hides nothing.
+
+Source: the file HACKING of mdbtools.
 """
 
 from __future__ import annotations
@@ -23,21 +25,36 @@ from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "access"
 
-_MARKS = (b"Standard Jet DB\0", b"Standard ACE DB\0")
-# rows and long values, definitions, two kinds of indexes, maps of pages
-_PAGES = (1, 2, 3, 4, 5)
+_SIGNATURES = (b"Standard Jet DB\0", b"Standard ACE DB\0")
+# page types: rows and long values, table definitions, two kinds of indexes, maps of pages
+_PAGE_TYPES = (1, 2, 3, 4, 5)
 _BOOLEAN, _TEXT, _OLE, _MEMO, _NUMERIC = 1, 10, 11, 12, 16
 _FIXED, _OFFSET, _POINTER = 0x01, 0x1FFF, 0x4000
 _INLINE, _ONE_PAGE, _LENGTH = 0x80, 0x40, 0x3FFFFFFF
-_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the file's clock has no zone
-# rows may share long values: what all of them give is at most so many times the file, and more than `SMALL`
-RATIO, SMALL = 16, 2**22
+_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - dates in the file have no time zone
+# Hostile rows can share long values. All rows together may have at most `MAX_RATIO` times as many bytes as the file,
+# plus `RATIO_ALLOWANCE`.
+MAX_RATIO, RATIO_ALLOWANCE = 16, 2**22
 MAX_COLUMNS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where things stand on a page of one version."""
+    """Sizes and offsets in the pages of one version of the format.
+
+    Attributes:
+        page: size of a page.
+        rows: offset of the number of rows, in a page of rows.
+        width: size of the number of columns, with which a row begins.
+        columns: offset of the number of columns, in a table definition.
+        columns_at: offset of the index entries, in a table definition; the column entries follow them.
+        index: size of an index entry, in a table definition.
+        column: size of a column entry, in a table definition. The other offsets are inside such an entry.
+        number: offset of the number of the column.
+        variable: offset of the number of the column among those of variable size.
+        flags: offset of the flags.
+        fixed: offset of the column's place in a row, if it has a fixed size.
+    """
 
     page: int
     rows: int
@@ -58,7 +75,7 @@ _JET4 = _Layout(4096, 12, 2, 45, 63, 12, 25, 5, 7, 15, 21)
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One column of a table."""
+    """One column of a table. fixed: place in the row; None if the column has a variable size."""
 
     name: str
     type: int
@@ -69,47 +86,47 @@ class _Column:
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its signature."""
-    return 1.0 if head[4:20] in _MARKS else 0.0
+    """1.0 if the head contains the signature of an Access database, else 0.0."""
+    return 1.0 if head[4:20] in _SIGNATURES else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out all rows of all tables."""
+    """Send all rows of all tables."""
     held = bytes(source.read_all(limits.hold))
-    database = _Database(held, source, out, limits)
+    database = _DatabaseReader(held, source, out, limits)
     try:
         with search_if_damaged(held, source, out):
             database.read()
     finally:
         database.tables.flush()
-        database.notes.report(out)
-    read_embedded(held, source, out, database.known)
+        database.problems.report(out)
+    read_embedded(held, source, out, database.part_end)
 
 
-class _Database:
-    """One database."""
+class _DatabaseReader:
+    """Reads the tables of one database; `tables` collects the rows, `problems` the problems."""
 
     def __init__(self, data: bytes, source: Source, out: Output, limits: Limits) -> None:
         self.data = data
         self._source = source
         self._out = out
         self.tables = TableBatcher(out, limits)
-        self.notes = ProblemCounter()
+        self.problems = ProblemCounter()
         self.jet3 = data[20:21] == b"\0"
         self.layout = _JET3 if self.jet3 else _JET4
         self._given = 0
 
-    def known(self, at: int) -> int:
-        """Where the page ends that holds a place, if it is a page of any kind; else the place."""
+    def part_end(self, at: int) -> int:
+        """The end of the page that contains the place `at`, or `at` itself if that page has no known type."""
         size = self.layout.page
         page = at // size * size
-        return page + size if not page or (self.data[page] in _PAGES and page + size <= len(self.data)) else at
+        return page + size if not page or (self.data[page] in _PAGE_TYPES and page + size <= len(self.data)) else at
 
     def read(self) -> None:
-        """All tables."""
+        """Read all tables."""
         size, data = self.layout.page, self.data
         if len(data) % size:
-            self.notes.add("cut", "its last page is not whole")
+            self.problems.add("cut", "the last page is incomplete")
         owned: dict[int, list[int]] = defaultdict(list)
         definitions: dict[int, int] = {}
         for page in range(size, len(data) - size + 1, size):
@@ -119,20 +136,20 @@ class _Database:
             elif mark == b"\2\1":
                 definitions[page // size] = int.from_bytes(data[page + 4 : page + 8], "little")
         if not definitions:
-            raise Damaged("locked", "its pages are encrypted, or none of them defines a table")
+            raise Damaged("locked", "its pages are encrypted, or no page defines a table")
         for number in definitions.keys() - definitions.values():
             pages = owned.pop(number, [])
             try:
-                columns = self._columns(number, definitions)
+                columns = self._read_columns(number, definitions)
             except (struct.error, IndexError, ValueError):
-                self.notes.add("damaged", "what a table holds is not known")
+                self.problems.add("damaged", "the columns of a table are unknown")
                 continue
             if columns:
-                self._table(str(number).encode(), columns, pages)
+                self._read_table(str(number).encode(), columns, pages)
         if any(number not in definitions for number in owned):
-            self.notes.add("damaged", "pages of rows belong to no table")
+            self.problems.add("damaged", "pages of rows belong to no table")
 
-    def _columns(self, number: int, definitions: dict[int, int]) -> list[_Column]:
+    def _read_columns(self, number: int, definitions: dict[int, int]) -> list[_Column]:
         lay, size = self.layout, self.layout.page
         parts, seen = [self.data[number * size : (number + 1) * size]], {number}
         while (number := definitions.get(number, 0)) and number in definitions and number not in seen:
@@ -165,30 +182,30 @@ class _Database:
             at += lay.column
         return sorted(columns, key=lambda column: column.number)
 
-    def _table(self, table: bytes, columns: list[_Column], pages: list[int]) -> None:
+    def _read_table(self, table: bytes, columns: list[_Column], pages: list[int]) -> None:
         names = [column.name for column in columns]
         for page in pages:
             rows = []
-            for start, end in self._places(page):
+            for start, end in self._row_places(page):
                 try:
-                    rows.append(self._row(columns, start, end))
+                    rows.append(self._read_row(columns, start, end))
                 except (struct.error, IndexError, ValueError):
-                    self.notes.add("damaged", "a row is damaged")
+                    self.problems.add("damaged", "a row is damaged")
             if rows:
                 size = sum(sum(map(len, row)) for row in rows)
                 self._given += size
-                if self._given > RATIO * len(self.data) + SMALL:
-                    raise Damaged("ratio", "its rows are far larger than the file")
+                if self._given > MAX_RATIO * len(self.data) + RATIO_ALLOWANCE:
+                    raise Damaged("ratio", "the rows are far larger than the file")
                 read_embedded_in_values(rows, self._source, self._out)
                 self.tables.add(table, names, list(zip(*rows, strict=True)), size)
 
-    def _places(self, page: int) -> list[tuple[int, int]]:
-        """Begin and end of the rows of a page; those that are only pointers are left out, for what they point at is a row."""
+    def _row_places(self, page: int) -> list[tuple[int, int]]:
+        """Start and end of each row of a page; pointers to rows on other pages are skipped."""
         lay = self.layout
         count = int.from_bytes(self.data[page + lay.rows : page + lay.rows + 2], "little")
         first = lay.rows + 2
         if first + 2 * count > lay.page:
-            self.notes.add("damaged", "a page of rows is damaged")
+            self.problems.add("damaged", "a page of rows is damaged")
             return []
         places, end = [], lay.page
         for offset in struct.unpack_from(f"<{count}H", self.data, page + first):
@@ -198,10 +215,10 @@ class _Database:
                     places.append((page + start, page + end))
                 end = start
             elif start != end:
-                self.notes.add("damaged", "a row is damaged")
+                self.problems.add("damaged", "a row is damaged")
         return places
 
-    def _row(self, columns: list[_Column], start: int, end: int) -> list[bytes]:
+    def _read_row(self, columns: list[_Column], start: int, end: int) -> list[bytes]:
         row = self.data[start:end]
         width = self.layout.width
         count = int.from_bytes(row[:width], "little")
@@ -209,36 +226,36 @@ class _Database:
         if count > MAX_COLUMNS or mask_at < width:
             raise ValueError
         mask = int.from_bytes(row[mask_at:], "little")
-        offsets = self._offsets3(row, mask_at) if self.jet3 else self._offsets4(row, mask_at)
+        offsets = self._offsets_jet3(row, mask_at) if self.jet3 else self._offsets_jet4(row, mask_at)
         cells = []
         for column in columns:
-            there = column.number < count and mask >> column.number & 1
+            is_set = column.number < count and mask >> column.number & 1
             if column.type == _BOOLEAN:
-                cells.append(b"true" if there else b"false")
-            elif not there:
+                cells.append(b"true" if is_set else b"false")
+            elif not is_set:
                 cells.append(b"")
             elif column.fixed is not None:
-                cells.append(self._value(column, row[width + column.fixed : mask_at]))
+                cells.append(self._decode_value(column, row[width + column.fixed : mask_at]))
             elif column.variable + 1 < len(offsets):
-                cells.append(self._value(column, row[offsets[column.variable] : offsets[column.variable + 1]]))
+                cells.append(self._decode_value(column, row[offsets[column.variable] : offsets[column.variable + 1]]))
             else:
-                # a column that is younger than the row
+                # a column that was added to the table after the row
                 cells.append(b"")
         return cells
 
     @staticmethod
-    def _offsets4(row: bytes, mask_at: int) -> list[int]:
+    def _offsets_jet4(row: bytes, mask_at: int) -> list[int]:
         if mask_at < 4:
             return []
         count = int.from_bytes(row[mask_at - 2 : mask_at], "little")
         table = row[mask_at - 2 - 2 * (count + 1) : mask_at - 2]
         if len(table) != 2 * (count + 1):
-            # rows of fixed columns alone have no such table
+            # Rows that have only columns of fixed size have no such table.
             return []
         return list(struct.unpack(f"<{count + 1}H", table))[::-1]
 
     @staticmethod
-    def _offsets3(row: bytes, mask_at: int) -> list[int]:
+    def _offsets_jet3(row: bytes, mask_at: int) -> list[int]:
         last = mask_at - 1
         count, jumps = row[last], (len(row) - 1) // 256
         table = last - jumps - 1
@@ -254,17 +271,17 @@ class _Database:
             offsets.append(row[table - number] + 256 * used)
         return offsets
 
-    def _value(self, column: _Column, data: bytes) -> bytes:
+    def _decode_value(self, column: _Column, data: bytes) -> bytes:
         if column.type == _TEXT:
-            return self._text(data)
+            return self._decode_text(data)
         if column.type in (_MEMO, _OLE):
-            long = self._long(data)
+            long = self._long_value(data)
             if column.type == _MEMO:
-                return self._text(long)
+                return self._decode_text(long)
             text = text_of(long)
             if text is not None:
                 return text
-            # a file stands behind the name of the program that wrote it
+            # An OLE value contains a file after the name of the program that wrote it.
             read_embedded(long, self._source, self._out, at=0)
             return b""
         if column.type == _NUMERIC:
@@ -274,15 +291,15 @@ class _Database:
             return (
                 sign + (digits[: -column.scale] + "." + digits[-column.scale :] if column.scale else digits)
             ).encode()
-        plain = _PLAIN.get(column.type)
-        return plain(data).encode() if plain is not None else b""
+        decode = _DECODERS.get(column.type)
+        return decode(data).encode() if decode is not None else b""
 
-    def _text(self, data: bytes) -> bytes:
+    def _decode_text(self, data: bytes) -> bytes:
         if self.jet3:
             return data.decode("cp1252", "replace").encode()
         if data[:2] != b"\xff\xfe":
             return data.decode("utf-16-le", "replace").encode("utf-8", "replace")
-        # a zero byte changes between one byte and two for a character
+        # A zero byte switches between one and two bytes per character.
         parts = data[2:].split(b"\0")
         if len(parts) == 1:
             return parts[0].decode("latin-1").encode()
@@ -300,8 +317,8 @@ class _Database:
             at, wide = end + 1, not wide
         return "".join(text).encode("utf-8", "replace")
 
-    def _long(self, data: bytes) -> bytes:
-        """A memo or an object, wherever it lies."""
+    def _long_value(self, data: bytes) -> bytes:
+        """A memo or OLE value, which is stored in the row, in one record or in a chain of records."""
         length, pointer = struct.unpack_from("<II", data)
         kind, length = length >> 24, length & _LENGTH
         if kind & _INLINE:
@@ -309,13 +326,13 @@ class _Database:
         if kind & _ONE_PAGE:
             return self._record(pointer)[:length]
         parts, have = [], 0
-        # each record holds something, so that a chain ends with its length
+        # Each record contributes data, so that the loop ends once the length is reached.
         while pointer and have < length and len(part := self._record(pointer)) > 4:
             pointer = int.from_bytes(part[:4], "little")
             parts.append(part[4:])
             have += len(part) - 4
         if have < length:
-            self.notes.add("damaged", "a long value is not whole")
+            self.problems.add("damaged", "a long value is incomplete")
         return b"".join(parts)[:length]
 
     def _record(self, pointer: int) -> bytes:
@@ -323,7 +340,7 @@ class _Database:
         page, row = (pointer >> 8) * lay.page, pointer & 0xFF
         count = int.from_bytes(self.data[page + lay.rows : page + lay.rows + 2], "little")
         if row >= count or self.data[page : page + 1] != b"\1":
-            self.notes.add("damaged", "a long value is not where it should be")
+            self.problems.add("damaged", "a long value is missing from its page")
             return b""
         at = page + lay.rows + 2 + 2 * row
         start = int.from_bytes(self.data[at : at + 2], "little") & _OFFSET
@@ -331,16 +348,16 @@ class _Database:
         return self.data[page + start : page + min(end, lay.page)]
 
 
-def _number(form: str) -> Callable[[bytes], str]:
+def _number_decoder(form: str) -> Callable[[bytes], str]:
     return lambda data: str(struct.unpack_from(form, data)[0])
 
 
-def _money(data: bytes) -> str:
+def _format_money(data: bytes) -> str:
     cents: int = struct.unpack_from("<q", data)[0]
     return f"{'-' if cents < 0 else ''}{abs(cents) // 10_000}.{abs(cents) % 10_000:04}"
 
 
-def _moment(data: bytes) -> str:
+def _format_date(data: bytes) -> str:
     days: float = struct.unpack_from("<d", data)[0]
     try:
         moment = _EPOCH + timedelta(days=days)
@@ -349,21 +366,21 @@ def _moment(data: bytes) -> str:
     return f"{moment:%Y-%m-%d}" if days == int(days) else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _bytes(data: bytes) -> str:
+def _decode_binary(data: bytes) -> str:
     text = as_utf8(data)
     return text.decode("utf-8", "replace") if is_text(text) else ""
 
 
-_PLAIN: dict[int, Callable[[bytes], str]] = {
-    2: _number("<B"),
-    3: _number("<h"),
-    4: _number("<i"),
-    5: _money,
-    6: _number("<f"),
-    7: _number("<d"),
-    8: _moment,
-    9: _bytes,
+_DECODERS: dict[int, Callable[[bytes], str]] = {
+    2: _number_decoder("<B"),
+    3: _number_decoder("<h"),
+    4: _number_decoder("<i"),
+    5: _format_money,
+    6: _number_decoder("<f"),
+    7: _number_decoder("<d"),
+    8: _format_date,
+    9: _decode_binary,
     15: lambda data: str(UUID(bytes_le=data[:16])),
-    18: _number("<i"),
-    19: _number("<q"),
+    18: _number_decoder("<i"),
+    19: _number_decoder("<q"),
 }

@@ -278,8 +278,8 @@ class _DumpReader:
             if single >= threshold and len(shape.forms) <= MAX_PATTERN_COLUMNS:
                 count, left = self._read_rows_by_pattern(prefix if is_repeated else b"", table, names, shape)
                 single = 0
-                # If patterns rarely match, they are tried less and less often. If one matched until little data is left,
-                # the rest is probably an incomplete row, and the pattern is used again at once.
+                # If patterns rarely match, they are tried less and less often. If one matched until little data was
+                # left, the rest is probably an incomplete row, and the pattern is used again at once.
                 threshold = (
                     min(1024, 2 * threshold + 8) if count < MIN_PATTERN_ROWS else int(left >= PATTERN_BYTES // 8)
                 )
@@ -307,7 +307,7 @@ class _DumpReader:
             single += 1
 
     def _skip_to_row(self, prefix: bytes) -> bool:
-        """Skip what separates two rows; True if the beginning of the statement, `prefix`, is repeated before the row."""
+        """Skip what separates two rows; True if `prefix`, the beginning of the statement, precedes the row again."""
         self._fetch(len(prefix) + 4096)
         data = self._data
         found = _BETWEEN_ROWS.match(data, self._at)

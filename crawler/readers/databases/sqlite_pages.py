@@ -1,4 +1,6 @@
-"""What of a SQLite file belongs to no row: freed pages, gaps inside pages, what follows its last page; rows are left to `sqlite_file`.
+"""Parts of a SQLite file that belong to no row: freed pages, gaps inside pages, and bytes after the last page.
+
+`sqlite_file` reads the rows.
 
 Source: https://www.sqlite.org/fileformat2.html.
 """
@@ -8,15 +10,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-# interior and leaf pages of indexes and tables, and how long the header of each is
-_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
-_FILE_HEADER = 100
-# no packed file is shorter
-_LEAST = 24
+# header length of each page type: interior and leaf pages of indexes and tables
+_PAGE_HEADER_BYTES = {2: 12, 5: 12, 10: 8, 13: 8}
+_FILE_HEADER_BYTES = 100
+# no archive or compressed file is shorter
+_MIN_GAP_BYTES = 24
 
 
-def unused(held: bytearray) -> Iterator[tuple[int, int]]:
-    """Begin and end of each stretch, in order for each kind; freed pages that stand behind each other are one."""
+def unused_ranges(held: bytearray) -> Iterator[tuple[int, int]]:
+    """Start and end of each unused range: freed pages first, then gaps in pages, then the bytes after the last page.
+
+    Consecutive freed pages form one range.
+    """
     size = int.from_bytes(held[16:18], "big")
     size = 65_536 if size == 1 else size
     if size < 512 or size & (size - 1):
@@ -25,15 +30,15 @@ def unused(held: bytearray) -> Iterator[tuple[int, int]]:
     pages = len(held) // size
     if claimed and held[24:28] == held[92:96]:
         pages = min(pages, claimed)
-    yield from _stretches(sorted(_freed(held, size, pages)), size)
+    yield from _page_ranges(sorted(_freed_pages(held, size, pages)), size)
     for page in range(pages):
         yield from _gaps(held, page * size, size)
     if len(held) > pages * size:
         yield pages * size, len(held)
 
 
-def _freed(held: bytearray, size: int, pages: int) -> set[int]:
-    """Numbers of freed pages, from 0: the list of them and what it names."""
+def _freed_pages(held: bytearray, size: int, pages: int) -> set[int]:
+    """Numbers of all freed pages, counted from 0: the pages of the freelist and the pages that it lists."""
     freed: set[int] = set()
     trunk = int.from_bytes(held[32:36], "big")
     while 0 < trunk <= pages and trunk - 1 not in freed:
@@ -45,7 +50,7 @@ def _freed(held: bytearray, size: int, pages: int) -> set[int]:
     return freed
 
 
-def _stretches(pages: list[int], size: int) -> Iterator[tuple[int, int]]:
+def _page_ranges(pages: list[int], size: int) -> Iterator[tuple[int, int]]:
     start = 0
     while start < len(pages):
         stop = start + 1
@@ -56,20 +61,20 @@ def _stretches(pages: list[int], size: int) -> Iterator[tuple[int, int]]:
 
 
 def _gaps(held: bytearray, page: int, size: int) -> Iterator[tuple[int, int]]:
-    """What no cell of a page uses: between its list of cells and the first of them, and where cells were."""
-    at = page or _FILE_HEADER
-    header = _HEADERS.get(held[at])
+    """Ranges of a page that no cell uses: between cell pointers and first cell, and where cells were deleted."""
+    at = page or _FILE_HEADER_BYTES
+    header = _PAGE_HEADER_BYTES.get(held[at])
     if header is None:
         return
     block, cells, content = struct.unpack_from(">HHH", held, at + 1)
     start = at + header + 2 * cells
     stop = page + (content or 65_536)
-    if start + _LEAST <= stop <= page + size:
+    if start + _MIN_GAP_BYTES <= stop <= page + size:
         yield start, stop
     for _ in range(size // 4):
         if not 0 < block <= size - 4:
             return
         block_at = page + block
         block, length = struct.unpack_from(">HH", held, block_at)
-        if _LEAST <= length <= page + size - block_at:
+        if _MIN_GAP_BYTES <= length <= page + size - block_at:
             yield block_at, block_at + length

@@ -1,4 +1,4 @@
-"""Access files, laid out by hand after HACKING of mdbtools, give the rows of their tables."""
+"""Access files, built by hand from the description in HACKING of mdbtools, give the rows of their tables."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ COLUMNS = (("id", "int"), ("nom", "text"), ("ne_le", "date"), ("actif", "bool"),
 FIXED = {"int": 4, "date": 8, "money": 8}
 
 
-def _text(text: str, jet3: bool, packed: bool) -> bytes:
+def _text(text: str, jet3: bool, compressed: bool) -> bytes:
     if jet3:
         return text.encode("cp1252")
-    return b"\xff\xfe" + text.encode("latin-1") if packed else text.encode("utf-16-le")
+    return b"\xff\xfe" + text.encode("latin-1") if compressed else text.encode("utf-16-le")
 
 
 def _definition(jet3: bool) -> bytes:
@@ -61,12 +61,12 @@ def _definition(jet3: bool) -> bytes:
     return head + columns + names
 
 
-def _row(values: tuple[int, str, float, bool, bytes, int], jet3: bool, packed: bool) -> bytes:
+def _row(values: tuple[int, str, float, bool, bytes, int], jet3: bool, compressed: bool) -> bytes:
     number, name, born, active, memo, owed = values
     body = bytes([len(COLUMNS)]) if jet3 else struct.pack("<H", len(COLUMNS))
     body += struct.pack("<idq", number, born, owed)
     offsets = [len(body)]
-    for part in (_text(name, jet3, packed), memo):
+    for part in (_text(name, jet3, compressed), memo):
         body += part
         offsets.append(len(body))
     mask = bytes([0b110111 | (active << 3)])
@@ -96,13 +96,13 @@ def _page(owner: bytes, rows: Sequence[tuple[bytes, int]], jet3: bool) -> bytes:
     return bytes(page)
 
 
-def made(jet3: bool, packed: bool = False) -> tuple[bytes, list[list[str]]]:
+def made(jet3: bool, compressed: bool = False) -> tuple[bytes, list[list[str]]]:
     """A database of one table, and its rows."""
     size = 2048 if jet3 else 4096
     mark = b"\0\1\0\0Standard Jet DB\0" + (b"\0" if jet3 else b"\1")
-    inline = _text("vue le 3 mai", jet3, packed)
-    one, two, three = (_text(text, jet3, packed) for text in ("une page", "deux ", "pages"))
-    if packed:
+    inline = _text("vue le 3 mai", jet3, compressed)
+    one, two, three = (_text(text, jet3, compressed) for text in ("une page", "deux ", "pages"))
+    if compressed:
         three = three[2:]
 
     def memo(kind: int, length: int, pointer: int, data: bytes = b"") -> bytes:
@@ -117,7 +117,11 @@ def made(jet3: bool, packed: bool = False) -> tuple[bytes, list[list[str]]]:
     long = [(one, 0), (struct.pack("<I", 4 << 8 | 2) + two, 0), (bytes(4) + three, 0)]
     pages = [
         mark.ljust(size, b"\0"), bytes(size), _definition(jet3).ljust(size, b"\0"),
-        _page(struct.pack("<I", 2), [*((_row(each, jet3, packed), flags) for each, flags in rows), (bytes(4), 0x4000)], jet3),
+        _page(
+            struct.pack("<I", 2),
+            [*((_row(each, jet3, compressed), flags) for each, flags in rows), (bytes(4), 0x4000)],
+            jet3,
+        ),
         _page(b"LVAL", long, jet3),
     ]  # fmt: skip
     wanted = [
@@ -132,13 +136,13 @@ def made(jet3: bool, packed: bool = False) -> tuple[bytes, list[list[str]]]:
 KINDS = [
     pytest.param(True, False, id="Jet 3"),
     pytest.param(False, False, id="Jet 4"),
-    pytest.param(False, True, id="packed"),
+    pytest.param(False, True, id="compressed"),
 ]
 
 
-@pytest.mark.parametrize(("jet3", "packed"), KINDS)
-def test_rows_of_a_table(jet3: bool, packed: bool) -> None:
-    data, wanted = made(jet3, packed)
+@pytest.mark.parametrize(("jet3", "compressed"), KINDS)
+def test_rows_of_a_table(jet3: bool, compressed: bool) -> None:
+    data, wanted = made(jet3, compressed)
     found = read(data)
     assert found.format == "access"
     [table] = found.tables
@@ -148,21 +152,21 @@ def test_rows_of_a_table(jet3: bool, packed: bool) -> None:
     assert not found.all_problems
 
 
-@pytest.mark.parametrize(("jet3", "packed"), KINDS)
-def test_damage_is_told_and_costs_what_it_hit(jet3: bool, packed: bool) -> None:
-    data, wanted = made(jet3, packed)
+@pytest.mark.parametrize(("jet3", "compressed"), KINDS)
+def test_damage_is_reported_and_loses_only_the_damaged_parts(jet3: bool, compressed: bool) -> None:
+    data, wanted = made(jet3, compressed)
     size = 2048 if jet3 else 4096
     lost = read(data[: 4 * size])
     assert [each[0] for each in lost.rows] == ["1", "2", "3", "4"]
     assert lost.rows[0] == wanted[0]
     assert set(lost.problems) == {"damaged"}
     assert set(read(data[: 4 * size + 100]).problems) >= {"cut"}
-    noise = bytes(at * 7 & 255 | 4 for at in range(4 * size))
-    assert read(data[:size] + noise).problems == ["locked"]
-    assert not read(data[:size] + noise).complete
+    garbage = bytes(at * 7 & 255 | 4 for at in range(4 * size))
+    assert read(data[:size] + garbage).problems == ["locked"]
+    assert not read(data[:size] + garbage).complete
 
 
-def test_rows_are_read_behind_the_walls(tmp_path: Path) -> None:
+def test_rows_are_read_in_the_sandbox(tmp_path: Path) -> None:
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=30)) as sandbox:
         examiner = Examiner(
@@ -177,7 +181,7 @@ def test_rows_are_read_behind_the_walls(tmp_path: Path) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_changed_bytes_never_break_the_reader(data: st.DataObject) -> None:
+def test_changed_bytes_never_crash_the_reader(data: st.DataObject) -> None:
     sound, _ = made(data.draw(st.booleans()), False)
     changed = bytearray(sound)
     for at in data.draw(st.lists(st.integers(0, len(sound) - 1), min_size=1, max_size=8)):

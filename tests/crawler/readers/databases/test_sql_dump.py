@@ -1,4 +1,4 @@
-"""Dumps of all usual writers give exactly their rows; what is broken costs itself."""
+"""Dumps of all common tools give exactly their rows; only broken rows are lost."""
 
 from __future__ import annotations
 
@@ -33,13 +33,19 @@ ROWS: list[tuple[str, bytes, list[tuple[list[str] | None, list[list[str]]]]]] = 
         [(None, [["1", "l'eau", "a\\", ""], ["2", "O'Neill", 'x\ny\t"z"', "\\'"]])],
     ),
     (
-        "other words of MySQL",
-        b"INSERT IGNORE INTO `db`.`t` (`a`, `b b`) VALUES (1,_binary 'x'),(-2.5e3,_utf8mb4'y');\nREPLACE INTO t (a,`b b`) VALUE (3,\"z\");",
+        "other statements of MySQL",
+        (
+            b"INSERT IGNORE INTO `db`.`t` (`a`, `b b`) VALUES (1,_binary 'x'),(-2.5e3,_utf8mb4'y');\n"
+            b"REPLACE INTO t (a,`b b`) VALUE (3,\"z\");"
+        ),
         [(["a", "b b"], [["1", "x"], ["-2.5e3", "y"], ["3", "z"]])],
     ),
     (
         "hexadecimal",
-        b"INSERT INTO `t` VALUES (0x4475706F6E74,X'4CC3A961'),(0xFF00FE,x'00');\nINSERT INTO `t` VALUES (NULL,'\\\\x44');",
+        (
+            b"INSERT INTO `t` VALUES (0x4475706F6E74,X'4CC3A961'),(0xFF00FE,x'00');\n"
+            b"INSERT INTO `t` VALUES (NULL,'\\\\x44');"
+        ),
         [(None, [["Dupont", "L\u00e9a"], ["0xFF00FE", "x'00'"], ["", "D"]])],
     ),
     (
@@ -48,39 +54,63 @@ ROWS: list[tuple[str, bytes, list[tuple[list[str] | None, list[list[str]]]]]] = 
         [(None, [["1", "a"]])],
     ),
     (
-        "names by CREATE TABLE",
+        "column names from CREATE TABLE",
         (
-            b"CREATE TABLE IF NOT EXISTS `s`.`t` (`id` int, -- the key, of course\n `nom, long` enum('a)','b') DEFAULT 'x',"
-            b"\n CONSTRAINT `c` CHECK ((1) > (0)), `Key` int, key `k` (`id`)) ENGINE=MyISAM;\ninsert into T values (1,'a',2);"
+            b"CREATE TABLE IF NOT EXISTS `s`.`t` (`id` int, -- the key, of course\n"
+            b" `nom, long` enum('a)','b') DEFAULT 'x',"
+            b"\n CONSTRAINT `c` CHECK ((1) > (0)), `Key` int, key `k` (`id`)) ENGINE=MyISAM;\n"
+            b"insert into T values (1,'a',2);"
         ),
         [(["id", "nom, long", "Key"], [["1", "a", "2"]])],
     ),
-    ("a width that CREATE TABLE does not have", b"CREATE TABLE t (a int, b int);\nINSERT INTO t VALUES (1);", [(None, [["1"]])]),
+    (
+        "rows of another width than in CREATE TABLE",
+        b"CREATE TABLE t (a int, b int);\nINSERT INTO t VALUES (1);",
+        [(None, [["1"]])],
+    ),
     (
         "PostgreSQL",
-        b"-- PostgreSQL database dump\nINSERT INTO public.t VALUES (1, 'C:\\', E'l\\'x\\u00e9', $$d'd$$, $a$b$$c$a$, 'x'::text, ARRAY['a','b']);",
+        (
+            b"-- PostgreSQL database dump\n"
+            b"INSERT INTO public.t VALUES "
+            b"(1, 'C:\\', E'l\\'x\\u00e9', $$d'd$$, $a$b$$c$a$, 'x'::text, ARRAY['a','b']);"
+        ),
         [(None, [["1", "C:\\", "l'x\u00e9", "d'd", "b$$c", "x", "a"]])],
     ),
     (
         "standard strings switched off",
-        b"SET standard_conforming_strings = off;\nINSERT INTO t VALUES (1, 'l\\'x');\nSET standard_conforming_strings = on;\nINSERT INTO t VALUES (1, 'C:\\');",
+        (
+            b"SET standard_conforming_strings = off;\nINSERT INTO t VALUES (1, 'l\\'x');\n"
+            b"SET standard_conforming_strings = on;\nINSERT INTO t VALUES (1, 'C:\\');"
+        ),
         [(None, [["1", "l'x"], ["1", "C:\\"]])],
     ),
     (
         "COPY",
-        b"COPY p (a, b) FROM stdin;\n1\t\\N\n\\\\\ta\\tb\\x41\\102\\n\n\\\\x4475706f6e74\tx\n\\.\n\nSELECT 1;\nCOPY q (c) FROM stdin;\n\\.\n",
+        (
+            b"COPY p (a, b) FROM stdin;\n1\t\\N\n\\\\\ta\\tb\\x41\\102\\n\n\\\\x4475706f6e74\tx\n\\.\n\nSELECT 1;\n"
+            b"COPY q (c) FROM stdin;\n\\.\n"
+        ),
         [(["a", "b"], [["1", ""], ["\\", "a\tbAB\n"], ["Dupont", "x"]])],
     ),
     (
         "COPY of CSV",
-        b"COPY p (a, b) FROM stdin WITH (FORMAT csv, DELIMITER ';');\n1;\"x;y\"\n2;z\n\\.\nCOPY p FROM STDIN DELIMITER '|';\na|b\n\\.\n",
+        (
+            b"COPY p (a, b) FROM stdin WITH (FORMAT csv, DELIMITER ';');\n1;\"x;y\"\n2;z\n\\.\n"
+            b"COPY p FROM STDIN DELIMITER '|';\na|b\n\\.\n"
+        ),
         [(["a", "b"], [["1", "x;y"], ["2", "z"]]), (None, [["a", "b"]])],
     ),
-    ("a COPY that its list does not fit", b"COPY p (a, b) FROM stdin;\n1\t2\t3\n4\t5\t6\n\\.\n", [(None, [["1", "2", "3"], ["4", "5", "6"]])]),
+    (
+        "COPY with more values than column names",
+        b"COPY p (a, b) FROM stdin;\n1\t2\t3\n4\t5\t6\n\\.\n",
+        [(None, [["1", "2", "3"], ["4", "5", "6"]])],
+    ),
     (
         "SQL Server",
         (
-            b"INSERT [dbo].[P] ([Id], [Nom], [D]) VALUES (1, N'L''\xc3\xa9a', CAST(N'1975-03-12T00:00:00.000' AS DateTime))\r\n"
+            b"INSERT [dbo].[P] ([Id], [Nom], [D]) VALUES (1, N'L''\xc3\xa9a', "
+            b"CAST(N'1975-03-12T00:00:00.000' AS DateTime))\r\n"
             b"INSERT [dbo].[P] ([Id], [Nom], [D]) VALUES (2, NULL, CAST(0x3B360B00 AS Date))\r\nGO\r\n"
             b"INSERT [dbo].[P] ([Id], [Nom], [D]) VALUES (3, N'y', CAST(0x00006B4700C5C100 AS DateTime))\r\n"
             b"INSERT INTO [dbo].[P] (Id, Nom, D) VALUES (4, 'z', CONVERT(datetime, '12/03/1975', 103))\r\n"
@@ -111,17 +141,20 @@ ROWS: list[tuple[str, bytes, list[tuple[list[str] | None, list[list[str]]]]]] = 
         [(None, [["1", "a\nb", "a"]])],
     ),
     (
-        "cells that hold other languages",
-        b"INSERT INTO `t` VALUES (1,'{\\\"a\\\":[1,\\\"),(\\\"]}'),(2,'a:1:{i:0;s:3:\\\"x;y\\\";}'),(3,'INSERT INTO t VALUES (1)');",
+        "cells with text in other formats",
+        (
+            b"INSERT INTO `t` VALUES (1,'{\\\"a\\\":[1,\\\"),(\\\"]}'),(2,'a:1:{i:0;s:3:\\\"x;y\\\";}'),(3,"
+            b"'INSERT INTO t VALUES (1)');"
+        ),
         [(None, [["1", '{"a":[1,"),("]}'], ["2", 'a:1:{i:0;s:3:"x;y";}'], ["3", "INSERT INTO t VALUES (1)"]])],
     ),
     (
-        "tables that take turns",
+        "alternating tables",
         b"".join(b"INSERT INTO a (x) VALUES (%d);\nINSERT INTO b (y) VALUES (%d);\n" % (i, i) for i in range(3)),
         [(["x"], [["0"], ["1"], ["2"]]), (["y"], [["0"], ["1"], ["2"]])],
     ),
     (
-        "an encoding for each value",
+        "a different encoding in each value",
         "INSERT INTO `t` VALUES ('Léa','".encode() + "Zoé".encode("cp1252") + "'),('NoÃ«l','x');".encode(),
         [(None, [["Léa", "Zoé"], ["Noël", "x"]])],
     ),
@@ -139,10 +172,11 @@ def test_rows_of_a_dump(data: bytes, wanted: list[tuple[list[str] | None, list[l
     assert tables(one) == tables(found)
 
 
-def test_what_is_no_row_goes_out_as_text():
+def test_everything_outside_rows_is_sent_as_text():
     found = read(
         b"INSERT INTO t (a) VALUES (1);\nUPDATE t SET nom='Dupont', mail='a@b.example' WHERE a=1;\n"
-        b"INSERT INTO t SELECT 'Durand';\nDELETE FROM t WHERE nom='Petit';\n/* by Martin */\nINSERT INTO t (a) VALUES (2);\n"
+        b"INSERT INTO t SELECT 'Durand';\nDELETE FROM t WHERE nom='Petit';\n/* by Martin */\n"
+        b"INSERT INTO t (a) VALUES (2);\n"
     )
     assert found.rows == [["1"], ["2"]]
     for word in (b"Dupont", b"a@b.example", b"Durand", b"Petit", b"Martin"):
@@ -152,21 +186,29 @@ def test_what_is_no_row_goes_out_as_text():
 DAMAGED = [
     ("a stray quote", b"INSERT INTO t (a,b) VALUES (1,'x'),(2,'O'Brien'),(3,'y');", 2, {"sql"}, b"O'Brien"),
     (
-        "a string that is not closed",
+        "an unclosed string",
         b"INSERT INTO t (a,b) VALUES (1,'x'),(2,'lost);\nINSERT INTO t (a,b) VALUES (3,'y');\nSELECT 1;",
         2, {"sql"}, b"lost",
     ),
-    ("a cut dump", b"INSERT INTO t (a,b) VALUES (1,'x'),(2,'y'),(3,'los", 2, {"cut"}, b"los"),
-    ("parentheses that do not close", b"INSERT INTO t (a,b) VALUES (1,'x'),((((2,'lost'),(3,'y');\nSELECT 2;", 2, {"sql"}, b"lost"),
-    ("a line too short for COPY", b"COPY t (a,b) FROM stdin;\n1\tx\nlost\n3\ty\n\\.\n", 2, {"sql"}, b"lost"),
-    ("a COPY without its end", b"COPY t (a,b) FROM stdin;\n1\tx\n2\ty\nINSERT INTO t (a,b) VALUES (3,'z');\n", 3, set(), b""),
+    ("a truncated dump", b"INSERT INTO t (a,b) VALUES (1,'x'),(2,'y'),(3,'los", 2, {"cut"}, b"los"),
+    (
+        "unclosed parentheses",
+        b"INSERT INTO t (a,b) VALUES (1,'x'),((((2,'lost'),(3,'y');\nSELECT 2;",
+        2, {"sql"}, b"lost",
+    ),
+    ("a COPY line with too few values", b"COPY t (a,b) FROM stdin;\n1\tx\nlost\n3\ty\n\\.\n", 2, {"sql"}, b"lost"),
+    (
+        "a COPY without an end mark",
+        b"COPY t (a,b) FROM stdin;\n1\tx\n2\ty\nINSERT INTO t (a,b) VALUES (3,'z');\n",
+        3, set(), b"",
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("data", "rows", "problems", "text"), [pytest.param(*case, id=name) for name, *case in DAMAGED]
 )
-def test_a_broken_row_costs_itself(data: bytes, rows: int, problems: set[str], text: bytes) -> None:
+def test_only_the_broken_row_is_lost(data: bytes, rows: int, problems: set[str], text: bytes) -> None:
     for cut in (2**20, 1):
         found = read(data, cut=cut)
         assert len(found.rows) == rows
@@ -177,14 +219,14 @@ def test_a_broken_row_costs_itself(data: bytes, rows: int, problems: set[str], t
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252", "utf-8-sig"])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_people_of_every_writer_come_back_as_they_were(writer: str, encoding: str) -> None:
-    crowd = people(5, 300)
-    found = read(dump(writer, crowd).encode(encoding))
+def test_dumps_of_every_tool_give_the_people_back(writer: str, encoding: str) -> None:
+    patients = people(5, 300)
+    found = read(dump(writer, patients).encode(encoding))
     assert found.format == "sql_dump"
     names = ["id", *(HEADERS["fr"][name] for name in COLUMNS)]
     [table] = found.tables
     assert [name.lower() for name in table.columns or []] == names
-    assert table.rows == [[str(at), *row(person, COLUMNS, "%Y-%m-%d")] for at, person in enumerate(crowd)]
+    assert table.rows == [[str(at), *row(person, COLUMNS, "%Y-%m-%d")] for at, person in enumerate(patients)]
     assert found.all_complete
     assert not found.all_problems
 
@@ -196,28 +238,28 @@ cells = st.text(
 
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.sampled_from(sorted(WRITERS)), st.integers(1, 4))
-def test_whatever_the_values_are_they_come_back(data: st.DataObject, writer: str, width: int) -> None:
+def test_arbitrary_values_are_read_back_unchanged(data: st.DataObject, writer: str, width: int) -> None:
     rows = data.draw(st.lists(st.lists(cells, min_size=width, max_size=width), min_size=1, max_size=8))
-    # enough rows for the compiled pattern, with the odd ones between them
+    # enough plain rows to make a pattern, before and after the arbitrary ones
     plain = [[f"a{at}"] * width for at in range(80)]
     written = [*plain, *rows, *plain[:10]]
     names = [f"c{at}" for at in range(width)]
     found = read(WRITERS[writer](names, written).encode(), cut=data.draw(st.sampled_from([7, 1000, 2**20])))
     wanted = [[str(at), *each] for at, each in enumerate(written)]
     got = found.rows
-    # what PostgreSQL would write for bytes, and what begins a word of mojibake, is undone
-    odd = [
+    # The reader decodes values that look like bytes of PostgreSQL or like UTF-8 read as Latin-1: these may differ.
+    decoded = [
         at
         for at, each in enumerate(written)
         if any(cell.startswith("\\x") or "Ã" in cell or "Â" in cell or "â" in cell or "Å" in cell for cell in each)
     ]
-    assert [each for at, each in enumerate(got) if at not in odd] == [
-        each for at, each in enumerate(wanted) if at not in odd
+    assert [each for at, each in enumerate(got) if at not in decoded] == [
+        each for at, each in enumerate(wanted) if at not in decoded
     ]
     assert not found.all_problems
 
 
-def test_a_long_value_is_in_its_row_in_part_and_in_the_text_in_whole():
+def test_a_long_value_is_shortened_in_its_row_and_sent_whole_as_text():
     big = b"x" * 3_000_000 + b"end"
     found = read(b"INSERT INTO t (a,b) VALUES (1,'" + big + b"'),(2,'y');")
     assert [len(each[1]) for each in found.rows] == [2**18, 1]
@@ -225,7 +267,7 @@ def test_a_long_value_is_in_its_row_in_part_and_in_the_text_in_whole():
     assert not found.all_problems
 
 
-def test_a_value_beyond_all_bounds_costs_its_row_alone():
+def test_a_value_beyond_the_limit_loses_only_its_row():
     limits = Limits(max_line=10_000)
     found = read(b"INSERT INTO t (a,b) VALUES (1,'" + b"x" * 3_000_000 + b"'),(2,'y');\n", limits)
     assert found.rows == [["2", "y"]]
@@ -250,7 +292,7 @@ def test_a_very_wide_table_keeps_all_values():
         b"id,nom\n1,Create table\n2,x\n",
     ],
 )
-def test_what_only_speaks_of_sql_is_no_dump(head: bytes) -> None:
+def test_text_that_mentions_sql_is_not_a_dump(head: bytes) -> None:
     reader = choose(head, "")
     assert reader is not None
     assert reader.FORMAT != "sql_dump"
@@ -267,7 +309,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_the_record_pass_knows_every_row_of_a_dump_behind_the_walls(examiner: Examiner, writer: str) -> None:
+def test_the_record_pass_finds_every_row_of_a_dump_read_in_the_sandbox(examiner: Examiner, writer: str) -> None:
     found = examiner.examine(SampleRequest("patients.sql"), [dump(writer, people(6, 200)).encode()], {"complete": True})
     assert (found.format, found.rows, found.records) == ("sql_dump", 200, 200)
     assert found.complete

@@ -1,4 +1,4 @@
-"""SQLite files give the rows of their tables and nothing that their schema would compute."""
+"""SQLite files give the rows of their tables, and nothing that their schema computes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def made(*statements: str, rows: Sequence[tuple[str, Sequence[Sequence[object]]]
     return data
 
 
-def crowd(count: int) -> bytes:
+def patients_database(count: int) -> bytes:
     names = [HEADERS["fr"][name] for name in COLUMNS]
     insert = f"INSERT INTO patients VALUES ({','.join('?' * len(names))})"
     rows = [row(person, COLUMNS, "%Y-%m-%d") for person in people(7, count)]
@@ -54,7 +54,12 @@ def test_all_kinds_of_tables_give_their_rows():
         "INSERT INTO g VALUES ('a')",
         "INSERT INTO r VALUES ('x', 'y', 'z')",
         "INSERT INTO f VALUES ('Dupont Jeanne')",
-        rows=[('INSERT INTO "a ""b" VALUES (?,?,?,?)', [("Léa", 7, 1.5, None), ("Zoé", -1, 2.0, b"text in a blob \xc3\xa9")])],
+        rows=[
+            (
+                'INSERT INTO "a ""b" VALUES (?,?,?,?)',
+                [("Léa", 7, 1.5, None), ("Zoé", -1, 2.0, b"text in a blob \xc3\xa9")],
+            )
+        ],
     )  # fmt: skip
     found = read(data)
     assert found.format == "sqlite"
@@ -70,7 +75,7 @@ def test_all_kinds_of_tables_give_their_rows():
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le", "UTF-16be"])
-def test_encodings_of_the_whole_file(encoding: str) -> None:
+def test_every_text_encoding_of_a_database_is_read(encoding: str) -> None:
     found = read(made(f"PRAGMA encoding='{encoding}'", "CREATE TABLE t (a)", "INSERT INTO t VALUES ('Noël')"))
     assert found.rows == [["Noël"]]
     assert not found.all_problems
@@ -88,16 +93,16 @@ def test_a_file_in_a_blob_is_a_member():
     assert found.rows == [["1", ""], ["2", ""]]
 
 
-def test_a_compressed_file_in_a_blob_is_a_member_whatever_its_time_stamp_says():
-    # a gzip of a few rows has so few control characters that most time stamps let it pass for text
+def test_a_compressed_file_in_a_blob_is_a_member_with_any_time_stamp():
+    # A gzip file of a few rows has so few control characters that it could look like text with most time stamps.
     table = f"nom;mail;ville\n{'Dupont;' + CANARY + ';Lyon'}\n".encode()
     blobs = [(byte, gzip.compress(table, mtime=byte)) for byte in range(256)]
     found = read(made("CREATE TABLE t (a, b)", rows=[("INSERT INTO t VALUES (?,?)", blobs)]))
     assert [each.format for each in found.walk()] == ["sqlite", *["gzip", "delimited"] * 256]
 
 
-def test_a_database_whose_log_is_elsewhere_is_read():
-    data = bytearray(crowd(10))
+def test_a_database_without_its_write_ahead_log_is_read():
+    data = bytearray(patients_database(10))
     data[18:20] = b"\2\2"
     assert len(read(bytes(data)).rows) == 10
 
@@ -107,37 +112,37 @@ def _torn(data: bytes) -> bytes:
     return data[:half] + bytes(4096) + data[half + 4096 :]
 
 
-LIES: list[tuple[str, Callable[[bytes], bytes], set[str], int]] = [
+DAMAGED: list[tuple[str, Callable[[bytes], bytes], set[str], int]] = [
     ("a page of zeros", _torn, {"damaged"}, 900),
-    ("cut in its middle", lambda data: data[: len(data) // 2], {"cut", "damaged"}, 100),
+    ("cut in the middle", lambda data: data[: len(data) // 2], {"cut", "damaged"}, 100),
     ("a size of 16 TB", lambda data: data[:28] + b"\xff\xff\xff\xfe" + data[32:], {"cut"}, 1000),
     ("a size of one page", lambda data: data[:28] + b"\0\0\0\1" + data[32:], {"suspicious"}, 1000),
-    ("no page size", lambda data: data[:16] + b"\0\3" + data[18:], {"suspicious"}, 1000),
-    ("nothing but its mark", lambda data: data[:16], {"cut"}, 0),
-    ("a header alone", lambda data: data[:100], {"cut"}, 0),
+    ("an invalid page size", lambda data: data[:16] + b"\0\3" + data[18:], {"suspicious"}, 1000),
+    ("only the signature", lambda data: data[:16], {"cut"}, 0),
+    ("only the header", lambda data: data[:100], {"cut"}, 0),
     ("a schema page of zeros", lambda data: data[:100] + bytes(3996) + data[4096:], {"damaged"}, 0),
 ]
 
 
 @pytest.mark.parametrize(
     ("change", "codes", "least", "whole"),
-    [pytest.param(*case, name.startswith("a size of one"), id=name) for name, *case in LIES],
+    [pytest.param(*case, name.startswith("a size of one"), id=name) for name, *case in DAMAGED],
 )
-def test_lies_and_damage_cost_what_they_hit(
+def test_damage_and_false_headers_lose_only_the_damaged_parts(
     change: Callable[[bytes], bytes], codes: set[str], least: int, whole: bool
 ) -> None:
-    data = change(crowd(1000))
+    data = change(patients_database(1000))
     found = read(data)
     assert codes & found.all_problems
     assert "reader" not in found.all_problems
     assert found.bytes == len(data)
-    # pages beyond what the header claims are read all the same
+    # pages beyond the number in the header are read, too
     assert found.complete == whole
     assert len(found.rows) >= least
 
 
 def _schema(sql: str, kind: str = "table") -> bytes:
-    """A database whose schema was written by hand."""
+    """A database to whose schema an entry was added by hand."""
     base = sqlite3.connect(":memory:", isolation_level=None)
     base.execute("CREATE TABLE p (mail)")
     base.execute("INSERT INTO p VALUES (?)", (CANARY,))
@@ -152,7 +157,9 @@ def _schema(sql: str, kind: str = "table") -> bytes:
     "data",
     [
         _schema("CREATE VIEW t AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c"),
-        _schema("CREATE VIEW t AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c", "view"),
+        _schema((
+            "CREATE VIEW t AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c"
+        ), "view"),
         _schema("CREATE TABLE t (a, b AS (hex(zeroblob(100000000))))"),
         _schema("CREATE TABLE t (a, b DEFAULT (randomblob(100000000)))"),
         _schema("CREATE TABLE t (" + ",".join(f"c{at}" for at in range(1999)) + ")"),
@@ -162,23 +169,26 @@ def _schema(sql: str, kind: str = "table") -> bytes:
         _schema("CREATE TRIGGER t AFTER INSERT ON p BEGIN SELECT 1; END", "trigger"),
         made(
             "CREATE TABLE p (mail)", f"INSERT INTO p VALUES ('{CANARY}')",
-            "CREATE VIEW v AS SELECT load_extension('x') FROM p", "CREATE TRIGGER r INSTEAD OF INSERT ON v BEGIN DELETE FROM p; END",
+            "CREATE VIEW v AS SELECT load_extension('x') FROM p", (
+                "CREATE TRIGGER r INSTEAD OF INSERT ON v BEGIN DELETE FROM p; END"
+            ),
         ),
     ],
     ids=range(10),
 )  # fmt: skip
-def test_a_hostile_schema_is_never_run_and_hides_no_table(data: bytes) -> None:
+def test_a_hostile_schema_is_never_executed_and_hides_no_table(data: bytes) -> None:
     found = read(data)
     assert [CANARY] in [each[:1] for each in found.rows]
     assert len(found.rows) <= 3
     assert "reader" not in found.all_problems
 
 
-def test_names_that_are_no_text_hide_no_row():
-    """Written by another encoding's program, or damaged: SQL is UTF-8 and cannot say them."""
+def test_names_that_are_not_utf8_hide_no_row():
+    """Such names were written in another encoding or damaged; SQL, which is UTF-8, cannot express them."""
     data = made(
         'CREATE TABLE "t\u00e9" (mail, "pr\u00e9nom")', f"INSERT INTO \"t\u00e9\" VALUES ('{CANARY}', 'x')",
-        'CREATE INDEX "i\u00e9" ON "t\u00e9" ("pr\u00e9nom")', "CREATE TABLE other (a)", "INSERT INTO other VALUES ('y')",
+        'CREATE INDEX "i\u00e9" ON "t\u00e9" ("pr\u00e9nom")',
+        "CREATE TABLE other (a)", "INSERT INTO other VALUES ('y')",
     )  # fmt: skip
     found = read(data.replace("\u00e9".encode(), b"\xe9\xe8"))
     assert found.rows == [[CANARY, "x"], ["y"]]
@@ -186,7 +196,7 @@ def test_names_that_are_no_text_hide_no_row():
     assert not found.problems
 
 
-def test_tables_that_share_their_pages_are_a_bomb():
+def test_tables_that_share_their_pages_are_reported_as_a_bomb():
     base = sqlite3.connect(":memory:", isolation_level=None)
     base.execute("CREATE TABLE p (mail)")
     base.executemany("INSERT INTO p VALUES (?)", [(f"{CANARY} {'x' * 100}",) for _ in range(1000)])
@@ -205,7 +215,7 @@ def test_tables_that_share_their_pages_are_a_bomb():
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_changed_bytes_never_break_the_reader(data: st.DataObject) -> None:
+def test_changed_bytes_never_crash_the_reader(data: st.DataObject) -> None:
     changed = bytearray(SOUND)
     for at in data.draw(st.lists(st.integers(0, len(SOUND) - 1), min_size=1, max_size=6)):
         changed[at] = data.draw(st.integers(0, 255))
@@ -236,8 +246,8 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         )
 
 
-def test_the_record_pass_knows_every_row_behind_the_walls(examiner: Examiner) -> None:
-    found = examiner.examine(SampleRequest("patients.db"), [crowd(500)], {"complete": True})
+def test_the_record_pass_finds_every_row_of_a_database_read_in_the_sandbox(examiner: Examiner) -> None:
+    found = examiner.examine(SampleRequest("patients.db"), [patients_database(500)], {"complete": True})
     assert (found.format, found.rows, found.records) == ("sqlite", 500, 500)
     assert found.complete
     assert not found.problems
