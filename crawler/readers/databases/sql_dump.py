@@ -176,7 +176,7 @@ class _DumpReader:
             self.out.problem(
                 "columns",
                 f"{self.tables.wide} rows have more than {self.limits.max_columns} columns; "
-                "the last column contains all values beyond that",
+                "their last column holds the rest",
             )
 
     # --- bytes -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Delimited tables (CSV and its relatives): a bad line costs itself, never the file; types are for the record pass."""
+"""Delimited tables (CSV with any separator and quote): a bad line loses only itself, never the file.
+
+The record pass infers what the columns contain.
+"""
 
 from __future__ import annotations
 
@@ -20,32 +23,35 @@ from crawler.readers.tables.cell_arrays import find_cells
 FORMAT = "delimited"
 EMBEDDED_SEARCH = "all"
 
-# in the order of preference between equals; exports of breached databases use all of these
+# in order of preference if they fit equally well; exports of breached databases use all of these
 SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#", b"*", b"\xc2\xa7", b"!", b"@@")
 SNIFF_LINES = 200
-# lines over which a quoted value may run before its opening quote is taken for a stray one
+# A quoted value that spans more lines has an unclosed opening quote.
 MAX_QUOTED_LINES = 500
-# a quoted record that swallowed whole lines of the usual shape had a stray quote; narrower tables cannot tell
-TELLING_WIDTH = 4
+# If a quoted record of a table of at least this width contains lines that are complete records themselves, its opening
+# quote was unclosed. Lines of narrower tables can look complete by chance.
+MIN_TELLING_WIDTH = 4
 
 _SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
-# a whole cell between apostrophes; it begins with what is rare, which is looked for ten times as fast
-_APOSTROPHES = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
-# the colons of a time of day divide no values
-_TIME = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
-_REFERENCE = re.compile(rb"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
+# a whole cell between apostrophes; beginning the pattern with the rare apostrophe makes the search ten times as fast
+_APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
+# the colons of a time of day, which separate no values
+_TIME_COLONS = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
+_CHARACTER_REFERENCE = re.compile(rb"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
 
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class CsvDialect:
     """How a table is written.
 
     Attributes:
-        separator: between values. quote: around values, empty where none is used.
-        backslash: a backslash takes a quote's meaning away. width: columns of most rows.
-        share: of the lines looked at, how many have that width.
+        separator: the bytes between values.
+        quote: the byte that surrounds values; b'' if none is used.
+        backslash: whether a backslash escapes a quote.
+        width: number of columns of most rows.
+        share: share of the examined lines that have this width.
     """
 
     separator: bytes
@@ -55,31 +61,33 @@ class Dialect:
     share: float
 
 
-# a table is sniffed and then read: what the first found is what the second asks for
+# Cached, because `sniff` and then `read` ask for the dialect of the same head.
 @lru_cache(1)
-def find_dialect(head: bytes, *, whole: bool = False) -> Dialect | None:
-    """The dialect of a head (as `as_utf8` gives it) or None; `whole` if the file has no more bytes."""
+def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
+    """The dialect of a head (made by `as_utf8`), or None; `whole` says that the file has no more bytes."""
     lines = head.split(b"\n")
     if not whole and len(lines) > 1:
         lines.pop()
     lines = [
-        _REFERENCE.sub(_letter, line) if b"&" in line else line for line in lines[: SNIFF_LINES + 1] if line.strip()
+        _CHARACTER_REFERENCE.sub(_decode_reference, line) if b"&" in line else line
+        for line in lines[: SNIFF_LINES + 1]
+        if line.strip()
     ][:SNIFF_LINES]
     if not lines:
         return None
     text = b"\n".join(lines)
     quote = b'"'
-    if text.count(b"'") > 2 * text.count(b'"') and _APOSTROPHES.search(b"\n" + text):
+    if text.count(b"'") > 2 * text.count(b'"') and _APOSTROPHE_CELL.search(b"\n" + text):
         quote = b"'"
     backslash = b"\\" + quote in text
-    joined = _joined(lines, quote, backslash)
-    timeless = [_TIME.sub(b" ", line) for line in joined] if _TIME.search(text) else joined
-    best: tuple[float, Dialect] | None = None
+    joined = _join_quoted_lines(lines, quote, backslash)
+    timeless = [_TIME_COLONS.sub(b" ", line) for line in joined] if _TIME_COLONS.search(text) else joined
+    best: tuple[float, CsvDialect] | None = None
     for rank, separator in enumerate(SEPARATORS):
         if separator not in text:
             continue
         counts = Counter(
-            len(_cells(line, separator, quote)) if quote in line else line.count(separator) + 1
+            len(_split_roughly(line, separator, quote)) if quote in line else line.count(separator) + 1
             for line in (timeless if separator == b":" else joined)
         )
         width, votes = max(counts.items(), key=lambda item: (item[0] > 1, item[1], item[0]))
@@ -88,46 +96,46 @@ def find_dialect(head: bytes, *, whole: bool = False) -> Dialect | None:
         share = votes / len(joined)
         score = share * (1 + min(width, 20) / 20) - rank / 1000
         if best is None or score > best[0]:
-            best = score, Dialect(separator, quote if quote in text else b"", backslash, width, share)
+            best = score, CsvDialect(separator, quote if quote in text else b"", backslash, width, share)
     return best[1] if best else None
 
 
-def _joined(lines: list[bytes], quote: bytes, backslash: bool) -> list[bytes]:
-    """Lines with those of one quoted value put together, where the quotes of the head close at all."""
+def _join_quoted_lines(lines: list[bytes], quote: bytes, backslash: bool) -> list[bytes]:
+    """The lines, with the lines of one quoted value joined; after an unclosed quote lines are left as they are."""
     joined: list[bytes] = []
     pending: list[bytes] = []
     for line in lines:
         if pending:
             pending.append(line)
-            if _odd(line, quote, backslash):
+            if _has_odd_quotes(line, quote, backslash):
                 joined.append(b" ".join(pending))
                 pending = []
-        elif _odd(line, quote, backslash):
+        elif _has_odd_quotes(line, quote, backslash):
             pending = [line]
         else:
             joined.append(line)
     return joined + pending
 
 
-def _odd(line: bytes, quote: bytes, backslash: bool) -> bool:
+def _has_odd_quotes(line: bytes, quote: bytes, backslash: bool) -> bool:
     return bool((line.count(quote) - (line.count(b"\\" + quote) if backslash else 0)) & 1)
 
 
-def _cells(line: bytes, separator: bytes, quote: bytes) -> list[bytes]:
-    """A rough split for sniffing: quoted values are blanked first."""
+def _split_roughly(line: bytes, separator: bytes, quote: bytes) -> list[bytes]:
+    """Split a line for sniffing; each quoted value counts as one cell."""
     if quote in line:
         line = re.sub(re.escape(quote) + rb"[^" + quote + rb"]*" + re.escape(quote), b"q", line)
     return line.split(separator)
 
 
-def _letter(found: re.Match[bytes]) -> bytes:
-    """The letter that a character reference stands for, whose semicolon divides no values; others stay."""
+def _decode_reference(found: re.Match[bytes]) -> bytes:
+    """The letter that a character reference stands for: its semicolon separates no values. Others stay unchanged."""
     text = unescape(found[0].decode())
     return text.encode("utf-8", "replace") if text.isalpha() or text in "'’\u00a0" else found[0]
 
 
 def sniff(head: bytes, name: str) -> float:
-    """Sure where several lines have the same number of separators; prose and code have not."""
+    """High if most lines have the same number of separators, which prose and code do not have."""
     text = as_utf8(head)
     if not is_text(text):
         return 0.0
@@ -137,9 +145,9 @@ def sniff(head: bytes, name: str) -> float:
     named = name.lower().endswith((".csv", ".tsv", ".psv"))
     lines = sum(1 for line in text.split(b"\n", 4)[:4] if line.strip())
     if lines < 2:
-        # one line alone says little: a drip of a single record has several values and no sentence in them
-        one = dialect.width >= 3 and not _SENTENCE.search(text.lower())
-        return 0.6 if named or one else 0.0
+        # A single line is weak evidence: a leak of one record has several values and contains no sentence.
+        is_record = dialect.width >= 3 and not _SENTENCE.search(text.lower())
+        return 0.6 if named or is_record else 0.0
     if named:
         return 0.9
     needed = 0.95 if dialect.separator in (b":", b"#", b"*", b"!", b"^") and dialect.width < 3 else 0.6
@@ -150,69 +158,76 @@ def sniff(head: bytes, name: str) -> float:
     return 0.3 + 0.5 * dialect.share
 
 
-def _reads_like_prose(text: bytes, dialect: Dialect) -> bool:
-    """True where a separator is mostly followed by a space, as a comma in a sentence or a colon after a label is."""
+def _reads_like_prose(text: bytes, dialect: CsvDialect) -> bool:
+    """True if most separators are followed by a space, like a comma in a sentence or a colon after a label."""
     return text.count(dialect.separator + b" ") * 2 > text.count(dialect.separator)
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give all rows out, the first one included: whether it names the columns is for the record pass to see."""
+    """Send all rows, including the first: the record pass decides whether it names the columns."""
     head = source.peek(HEAD)
     dialect = find_dialect(repair(as_utf8(head)), whole=len(head) < HEAD)
     if dialect is None:
-        dialect = Dialect(b",", b'"', False, 1, 1.0)
+        dialect = CsvDialect(b",", b'"', False, 1, 1.0)
     lines = Lines(source, limits.max_line)
     out.header(None)
-    table = _Table(dialect, out, limits)
+    table = _TableReader(dialect, out, limits)
     for block in lines.blocks():
-        table.add(_REFERENCE.sub(_letter, block) if b"&" in block else block)
+        table.add(_CHARACTER_REFERENCE.sub(_decode_reference, block) if b"&" in block else block)
     table.finish()
     if lines.cut:
-        out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were cut")
-    if table.stray:
-        out.problem("quotes", f"{table.stray} quotes were opened and not closed; their lines were read as they stand")
+        out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
+    if table.unclosed:
+        out.problem("quotes", f"{table.unclosed} quotes are unclosed; their lines were read without regard to quotes")
     if table.wide:
         out.problem(
-            "columns", f"{table.wide} rows have more than {limits.max_columns} columns; the last holds the rest"
+            "columns",
+            f"{table.wide} rows have more than {limits.max_columns} columns; their last column holds the rest",
         )
 
 
-class _Table:
-    """Lines of one table on their way to row frames."""
+class _TableReader:
+    """Parses the lines of one table and sends its rows.
 
-    def __init__(self, dialect: Dialect, out: Output, limits: Limits) -> None:
+    Attributes:
+        unclosed: number of quotes that were opened and not closed.
+        wide: number of rows with more columns than the limit.
+    """
+
+    def __init__(self, dialect: CsvDialect, out: Output, limits: Limits) -> None:
         self.dialect = dialect
         self.out = out
         self.limits = limits
-        self.stray = 0
+        self.unclosed = 0
         self.wide = 0
         self._pending: list[bytes] = []
         self._pending_size = 0
-        # csv works on text: latin-1 gives every byte one character, and UTF-8 never has a separator inside a letter
-        self._simple = len(dialect.separator) == 1 and len(dialect.quote) == 1
+        # The csv module needs text: Latin-1 turns every byte into one character, and in UTF-8 no byte of a letter equals
+        # a separator. It takes separators and quotes of one byte only.
+        self._fits_csv = len(dialect.separator) == 1 and len(dialect.quote) == 1
 
     def add(self, block: bytes) -> None:
-        """Take whole lines."""
+        """Add whole lines."""
         dialect = self.dialect
-        if not self._pending and self._at_once(block):
+        if not self._pending and self._send_as_arrays(block):
             return
         if not self._pending and (not dialect.quote or dialect.quote not in block):
-            self._plain(_filled(block))
+            self._send_unquoted(_filled_lines(block))
             return
         lines = block.split(b"\n")
-        # a blank line within a value belongs to it, the end of the last line does not
-        self._quoted(lines if lines[-1] else lines[:-1])
+        # A blank line inside a quoted value belongs to it; the empty string after the last line end is no line.
+        self._read_quoted(lines if lines[-1] else lines[:-1])
 
     def finish(self) -> None:
-        """The file is over: a quote that is still open was a stray one."""
+        """End the file: a quote that is still open is unclosed."""
         while self._pending:
             lines, self._pending, self._pending_size = self._pending, [], 0
-            self._give_up(lines, [])
+            self._recover_unclosed(lines, [])
             if not self._pending:
                 break
 
-    def _at_once(self, block: bytes) -> bool:
-        """Give a block out by whole arrays: 1 M rows in 0.3 s; False where it needs a closer look."""
+    def _send_as_arrays(self, block: bytes) -> bool:
+        """Send a block by array operations, 1 million rows in 0.3 s; False if it must be parsed line by line."""
         dialect = self.dialect
         if len(dialect.separator) != 1 or (dialect.backslash and b"\\" in block):
             return False
@@ -222,7 +237,7 @@ class _Table:
 
     # --- without quotes ------------------------------------------------------------------------------------------
 
-    def _plain(self, lines: list[bytes]) -> None:
+    def _send_unquoted(self, lines: list[bytes]) -> None:
         separator, width = self.dialect.separator, self.dialect.width
         if not lines:
             return
@@ -231,19 +246,22 @@ class _Table:
             values = separator.join(lines).split(separator)
             self.out.columns([values[index::width] for index in range(width)])
             return
-        self._ragged([line.split(separator) for line in lines])
+        self._send_ragged([line.split(separator) for line in lines])
 
-    def _ragged(self, rows: Sequence[Sequence[bytes]]) -> None:
-        most = self.limits.max_columns
-        if max(map(len, rows)) > most:
+    def _send_ragged(self, rows: Sequence[Sequence[bytes]]) -> None:
+        max_columns = self.limits.max_columns
+        if max(map(len, rows)) > max_columns:
             separator = self.dialect.separator
-            self.wide += sum(1 for row in rows if len(row) > most)
-            rows = [row if len(row) <= most else [*row[: most - 1], separator.join(row[most - 1 :])] for row in rows]
+            self.wide += sum(1 for row in rows if len(row) > max_columns)
+            rows = [
+                row if len(row) <= max_columns else [*row[: max_columns - 1], separator.join(row[max_columns - 1 :])]
+                for row in rows
+            ]
         self.out.rows(rows)
 
     # --- with quotes ---------------------------------------------------------------------------------------------
 
-    def _quoted(self, lines: list[bytes]) -> None:
+    def _read_quoted(self, lines: list[bytes]) -> None:
         dialect = self.dialect
         odd = [count & 1 for count in map(methodcaller("count", dialect.quote), lines)]
         if dialect.backslash:
@@ -253,10 +271,10 @@ class _Table:
                 for flag, line in zip(odd, lines, strict=True)
             ]
         if not self._pending and not any(odd):
-            self._records([line for line in lines if line])
+            self._send_records([line for line in lines if line])
             return
         ready: list[bytes] = []
-        # a line given back is looked at once more, and only then: the work stays linear
+        # Lines of an unclosed quote are read a second time, but never a third time: the cost stays linear.
         for line, flag in zip(lines, odd, strict=True):
             if not self._pending:
                 if flag:
@@ -267,64 +285,65 @@ class _Table:
             self._pending.append(line)
             self._pending_size += len(line)
             if flag:
-                lines_of, self._pending, self._pending_size = self._pending, [], 0
-                record = b" ".join(lines_of)
-                if self._plausible(lines_of, record):
+                quoted_lines, self._pending, self._pending_size = self._pending, [], 0
+                record = b" ".join(quoted_lines)
+                if self._is_plausible(quoted_lines, record):
                     ready.append(record)
                 else:
-                    self._give_up(lines_of, ready)
+                    self._recover_unclosed(quoted_lines, ready)
             elif len(self._pending) > MAX_QUOTED_LINES or self._pending_size > self.limits.max_line:
-                lines_of, self._pending, self._pending_size = self._pending, [], 0
-                self._give_up(lines_of, ready)
+                quoted_lines, self._pending, self._pending_size = self._pending, [], 0
+                self._recover_unclosed(quoted_lines, ready)
         if ready:
-            self._records(ready)
+            self._send_records(ready)
 
-    def _plausible(self, lines: list[bytes], record: bytes) -> bool:
+    def _is_plausible(self, lines: list[bytes], record: bytes) -> bool:
+        """Whether lines that quotes join are one record of the table."""
         width = self.dialect.width
         if len(self._cells(record)) != width:
             return False
-        return width < TELLING_WIDTH or not any(len(self._cells(line)) == width for line in lines[1:-1])
+        return width < MIN_TELLING_WIDTH or not any(len(self._cells(line)) == width for line in lines[1:-1])
 
-    def _give_up(self, lines: list[bytes], ready: list[bytes]) -> None:
-        """Read the line of a stray quote as it stands, and the lines after it anew."""
-        self.stray += 1
+    def _recover_unclosed(self, lines: list[bytes], ready: list[bytes]) -> None:
+        """Read the line of an unclosed quote without regard to quotes, and the lines after it once more."""
+        self.unclosed += 1
         if ready:
-            self._records(ready)
+            self._send_records(ready)
             ready.clear()
         separator = self.dialect.separator
-        self._ragged([[value.strip(self.dialect.quote) for value in lines[0].split(separator)]])
+        self._send_ragged([[value.strip(self.dialect.quote) for value in lines[0].split(separator)]])
         rest = [line for line in lines[1:] if line]
         if not rest:
             return
-        # only the last line can hold an odd number of quotes: it may open a value that runs on
-        if _odd(rest[-1], self.dialect.quote, self.dialect.backslash):
+        # Only the last line can have an odd number of quotes: it may open a value that continues in the next line.
+        if _has_odd_quotes(rest[-1], self.dialect.quote, self.dialect.backslash):
             last = rest.pop()
             self._pending, self._pending_size = [last], len(last)
         if rest:
-            self._records(rest)
+            self._send_records(rest)
 
-    def _records(self, records: list[bytes]) -> None:
-        """Whole records, quotes closed."""
+    def _send_records(self, records: list[bytes]) -> None:
+        """Send records in which all quotes are closed."""
         if not records:
             return
-        rows = self._csv(records)
+        rows = self._parse_csv(records)
         if rows is None:
-            self._ragged([self._by_hand(record) for record in records])
+            self._send_ragged([self._split_record(record) for record in records])
             return
         width = self.dialect.width
         if list(map(len, rows)).count(width) == len(rows) and width <= self.limits.max_columns:
             self.out.columns_latin(list(zip(*rows, strict=True)))
         else:
-            self._ragged([[value.encode("latin-1") for value in row] for row in rows])
+            self._send_ragged([[value.encode("latin-1") for value in row] for row in rows])
 
     def _cells(self, record: bytes) -> Sequence[object]:
-        rows = self._csv([record])
-        return self._by_hand(record) if rows is None else rows[0]
+        rows = self._parse_csv([record])
+        return self._split_record(record) if rows is None else rows[0]
 
-    def _csv(self, records: list[bytes]) -> list[list[str]] | None:
-        """One row per record as latin-1 text; None where a record would run on into the next."""
+    def _parse_csv(self, records: list[bytes]) -> list[list[str]] | None:
+        """One row for each record, as Latin-1 text; None if the csv module would join records or cannot parse them."""
         dialect = self.dialect
-        if not self._simple:
+        if not self._fits_csv:
             return None
         reader = csv.reader(
             b"\n".join(records).decode("latin-1").split("\n"),
@@ -339,8 +358,8 @@ class _Table:
             return None
         return rows if len(rows) == len(records) else None
 
-    def _by_hand(self, record: bytes) -> list[bytes]:
-        """One record where csv would run on into the next, or the separator has several bytes."""
+    def _split_record(self, record: bytes) -> list[bytes]:
+        """The values of one record, for records that `_parse_csv` cannot parse."""
         separator, quote = self.dialect.separator, self.dialect.quote
         if not quote or quote not in record:
             return record.split(separator)
@@ -350,23 +369,23 @@ class _Table:
             if open_value:
                 open_value.append(part)
                 if part.rstrip().endswith(quote):
-                    values.append(_bare(separator.join(open_value), quote))
+                    values.append(_strip_quotes(separator.join(open_value), quote))
                     open_value = []
             elif part.lstrip().startswith(quote) and (part.count(quote) & 1):
                 open_value = [part]
             else:
-                values.append(_bare(part, quote))
-        return values + [_bare(part, quote) for part in open_value]
+                values.append(_strip_quotes(part, quote))
+        return values + [_strip_quotes(part, quote) for part in open_value]
 
 
-def _bare(value: bytes, quote: bytes) -> bytes:
+def _strip_quotes(value: bytes, quote: bytes) -> bytes:
     value = value.strip()
     if len(value) > 1 and value.startswith(quote) and value.endswith(quote):
         value = value[1:-1]
     return value.replace(quote + quote, quote)
 
 
-def _filled(block: bytes) -> list[bytes]:
-    """The lines that hold anything."""
+def _filled_lines(block: bytes) -> list[bytes]:
+    """The lines that are not empty."""
     lines = block.split(b"\n")
     return lines if b"" not in lines else [line for line in lines if line]

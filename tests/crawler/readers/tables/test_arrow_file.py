@@ -8,7 +8,7 @@ import pytest
 from tests.crawler.readers.frames import read
 
 
-def packed(table: pa.Table, compression: str | None = None) -> bytes:
+def arrow_file(table: pa.Table, compression: str | None = None) -> bytes:
     target = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
     with pa.ipc.new_file(target, table.schema, options=options) as writer:
@@ -21,17 +21,17 @@ TABLE = pa.table({"nom": [f"Dupont{number}" for number in range(30)], "a": [{"b"
 
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 def test_an_arrow_file_gives_its_rows(compression: str | None) -> None:
-    found = read(packed(TABLE, compression))
+    found = read(arrow_file(TABLE, compression))
     assert found.format == "arrow"
     assert found.tables[0].columns == ["nom", "a.b.0"]
     assert found.rows == [[f"Dupont{number}", str(number)] for number in range(30)]
     assert found.all_complete
 
 
-def test_a_batch_whose_buffers_lie_costs_itself() -> None:
-    data = bytearray(packed(TABLE))
+def test_a_batch_with_wrong_offsets_loses_only_its_rows() -> None:
+    data = bytearray(arrow_file(TABLE))
     at = data.rindex(b"Dupont10Dupont11")
-    # the offsets of its strings lead anywhere
+    # overwrite the offsets of its strings
     data[at - 64 : at] = b"\x7f" * 64
     found = read(bytes(data))
     assert found.problems == ["damaged"]
@@ -39,7 +39,7 @@ def test_a_batch_whose_buffers_lie_costs_itself() -> None:
     assert [row[0] for row in found.rows] == [f"Dupont{number}" for number in (*range(10), *range(20, 30))]
 
 
-def test_a_cut_file_says_so() -> None:
-    found = read(packed(TABLE)[:-30])
+def test_a_truncated_file_is_reported() -> None:
+    found = read(arrow_file(TABLE)[:-30])
     assert found.problems == ["damaged"]
     assert not found.complete

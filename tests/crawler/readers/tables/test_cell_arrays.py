@@ -11,8 +11,8 @@ from crawler.readers.tables.cell_arrays import MAX_PADDING, find_cells
 from tests.crawler.readers.frames import read
 
 
-def slowly(block: bytes, separator: int, quote: int, most: int) -> list[list[bytes]] | None:
-    """The same, a byte at a time."""
+def find_cells_bytewise(block: bytes, separator: int, quote: int, most: int) -> list[list[bytes]] | None:
+    """The reference implementation, which reads byte by byte."""
     rows: list[list[bytes]] = [[b""]]
     inside = False
     for char in block:
@@ -37,7 +37,7 @@ def slowly(block: bytes, separator: int, quote: int, most: int) -> list[list[byt
     return None if inside or widest > most else [row + [b""] * (widest - len(row)) for row in rows]
 
 
-def at_once(block: bytes, separator: int, quote: int, width: int, most: int) -> list[list[bytes]] | None:
+def cells_of(block: bytes, separator: int, quote: int, width: int, most: int) -> list[list[bytes]] | None:
     found = find_cells(block, separator, quote, width, most)
     if found is None:
         return None
@@ -59,10 +59,10 @@ blocks = st.one_of(
 @example(b"", -1, 1, 6)
 @example(b"a\n\nb", -1, 1, 6)
 @example(b'"a;b";c\n"";d', 34, 2, 6)
-def test_whole_arrays_find_the_cells_that_a_byte_at_a_time_finds(block, quote, width, most):
-    found, expected = at_once(block, ord(";"), quote, width, most), slowly(block, ord(";"), quote, most)
+def test_array_operations_find_the_same_cells_as_the_reference_implementation(block, quote, width, most):
+    found, expected = cells_of(block, ord(";"), quote, width, most), find_cells_bytewise(block, ord(";"), quote, most)
     if found is None and expected is not None:
-        # only what would be mostly padding may be left to others
+        # Only blocks with unusual quotes or too much padding may be refused.
         cells = sum(line.count(b";") + 1 for line in block.split(b"\n"))
         assert len(expected) * len(expected[0]) > MAX_PADDING * cells or quote >= 0
     else:
@@ -70,11 +70,12 @@ def test_whole_arrays_find_the_cells_that_a_byte_at_a_time_finds(block, quote, w
 
 
 @pytest.mark.parametrize("block", [b'"a ""b"";c";d\ne;f', b'"a;b\ne;f', b'a"b";c\ne;f', b'"a\nb";c\ne;f'])
-def test_quotes_that_stand_otherwise_than_around_cells_are_left_to_others(block):
+def test_blocks_with_quotes_elsewhere_than_around_cells_are_refused(block):
     assert find_cells(block, ord(";"), ord('"'), 2, 9) is None
 
 
-rows_ = st.lists(st.lists(st.text("abé ;,0", min_size=1, max_size=6), min_size=3, max_size=3), min_size=40, max_size=80)
+cells_ = st.text("abé ;,0", min_size=1, max_size=6)
+rows_ = st.lists(st.lists(cells_, min_size=3, max_size=3), min_size=40, max_size=80)
 
 
 @settings(max_examples=30, deadline=None)
@@ -82,7 +83,7 @@ rows_ = st.lists(st.lists(st.text("abé ;,0", min_size=1, max_size=6), min_size=
 def test_a_table_reads_the_same_whether_its_blocks_are_regular_or_not(rows, quoting, odd):
     rows = [["k", "l", "m"], *[[cell.strip() or "x" for cell in row] for row in rows]]
     for at in range(odd):
-        # a quote inside a cell sends its block the slow way
+        # a quote inside a cell makes the reader parse its block line by line
         rows[5 + at][1] = 'say "so"'
     text = "".join(
         ";".join(
@@ -94,9 +95,9 @@ def test_a_table_reads_the_same_whether_its_blocks_are_regular_or_not(rows, quot
     assert read(text.encode(), Limits()).rows == rows
 
 
-def test_times_of_day_make_no_table_of_colons() -> None:
+def test_times_of_day_do_not_make_a_table_separated_by_colons() -> None:
     lines = b"".join(b"[td]dupont%d[/td][td]1991-08-12T00:00:00[/td]\n" % number for number in range(20))
     assert read(lines).format == "text"
-    # nor do they hide one
+    # nor do they prevent one from being recognised
     table = b"".join(b"dupont%d:jean:secret:12\n" % number for number in range(20))
     assert read(table).rows[3] == ["dupont3", "jean", "secret", "12"]

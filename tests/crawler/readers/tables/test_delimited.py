@@ -1,4 +1,4 @@
-"""How a table is written: what its quotes are."""
+"""How the quotes of a table are recognised."""
 
 from __future__ import annotations
 

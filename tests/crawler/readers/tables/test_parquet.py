@@ -17,14 +17,14 @@ from tests.crawler.readers.frames import Member, read
 DAY = pa.array([date(1975, 3, 12)])
 
 
-def packed(table: pa.Table, **options: Any) -> bytes:
+def parquet_file(table: pa.Table, **options: Any) -> bytes:
     target = io.BytesIO()
     parquet.write_table(table, target, **options)
     return target.getvalue()
 
 
-def one(values: pa.Array) -> list[list[str]]:
-    found = read(packed(pa.table({"a": values})))
+def single_column(values: pa.Array) -> list[list[str]]:
+    found = read(parquet_file(pa.table({"a": values})))
     assert found.format == "parquet"
     assert found.all_complete
     assert not found.all_problems
@@ -32,11 +32,11 @@ def one(values: pa.Array) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("values", "shows"),
+    ("values", "texts"),
     [
         (pa.array(["Dupont", "é", None]), ["Dupont", "é", ""]),
         (pa.array([185057800608491, -1, None]), ["185057800608491", "-1", ""]),
-        # integers with gaps become floats in pandas
+        # pandas turns integers with gaps into floats
         (pa.array([612345678.0, 1.85057800608491e14, 0.1, float("nan")]), ["612345678", "185057800608491", "0.1", ""]),
         (pa.array([date(1975, 3, 12), None]), ["1975-03-12", ""]),
         (pa.array([date(1975, 3, 12)], pa.date64()), ["1975-03-12"]),
@@ -53,8 +53,8 @@ def one(values: pa.Array) -> list[list[str]]:
         (pa.array([None, None]), ["", ""]),
     ],
 )
-def test_a_column_is_text(values: pa.Array, shows: list[str]) -> None:
-    assert one(values) == [["a"], *([value] for value in shows)]
+def test_a_column_becomes_text(values: pa.Array, texts: list[str]) -> None:
+    assert single_column(values) == [["a"], *([value] for value in texts)]
 
 
 def test_nested_columns_have_dotted_names() -> None:
@@ -65,7 +65,7 @@ def test_nested_columns_have_dotted_names() -> None:
             "codes": pa.array([[("k", 1)], [], [("a", 2)]], pa.map_(pa.string(), pa.int64())),
         }
     )
-    found = read(packed(table))
+    found = read(parquet_file(table))
     columns = [
         "patient.nom",
         "patient.tel.0",
@@ -83,15 +83,15 @@ def test_nested_columns_have_dotted_names() -> None:
     ]
 
 
-def test_lists_of_one_size_and_lists_in_lists_have_numbered_columns() -> None:
+def test_fixed_size_lists_and_nested_lists_have_numbered_columns() -> None:
     values = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int64(), 2))
-    found = read(packed(pa.table({"a": values, "b": [[["x"], ["y", "z"]], [], [[]]]})))
+    found = read(parquet_file(pa.table({"a": values, "b": [[["x"], ["y", "z"]], [], [[]]]})))
     assert found.tables[0].columns == ["a.0", "a.1", "b.0.0", "b.0.1", "b.1.0", "b.1.1"]
     assert found.rows == [["1", "2", "x", "", "y", "z"], [""] * 6, ["3", "4", "", "", "", ""]]
 
 
 def test_a_list_longer_than_others_keeps_all_its_elements() -> None:
-    found = read(packed(pa.table({"a": [[f"x{number}" for number in range(100)], ["y"]]})))
+    found = read(parquet_file(pa.table({"a": [[f"x{number}" for number in range(100)], ["y"]]})))
     assert len(found.tables[0].columns or []) == 32
     assert " ".join(found.rows[0]).split() == [f"x{number}" for number in range(100)]
     assert found.rows[1][0] == "y"
@@ -102,9 +102,9 @@ scalars = st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=8)
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(scalars, st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=30), st.integers(1, 9))
-def test_what_is_written_is_read_back(rows: list[tuple[str | None, int]], group: int) -> None:
+def test_written_rows_are_read_back(rows: list[tuple[str | None, int]], group: int) -> None:
     table = pa.table({"a": pa.array([a for a, _ in rows], pa.string()), "b": [b for _, b in rows]})
-    found = read(packed(table, row_group_size=group))
+    found = read(parquet_file(table, row_group_size=group))
     assert found.rows == [[a or "", str(b)] for a, b in rows]
 
 
@@ -112,7 +112,7 @@ def groups(count: int = 4, **options: Any) -> tuple[pa.Table, bytes]:
     size = 500
     numbers = range(count * size)
     table = pa.table({"a": [f"Dupont{number}" for number in numbers], "b": [number * 7919 for number in numbers]})
-    return table, packed(table, row_group_size=size, use_dictionary=False, **options)
+    return table, parquet_file(table, row_group_size=size, use_dictionary=False, **options)
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
@@ -121,7 +121,7 @@ def test_every_compression_is_read(compression: str) -> None:
     assert read(data).rows == [[a, str(b)] for a, b in zip(*table.to_pydict().values(), strict=True)]
 
 
-def test_a_damaged_group_costs_itself_and_a_damaged_column_of_it_alone() -> None:
+def test_a_damaged_row_group_or_column_loses_only_its_own_values() -> None:
     _, data = groups(compression="zstd")
     place = parquet.ParquetFile(io.BytesIO(data)).metadata.row_group(1).column(0)
     changed = bytearray(data)
@@ -135,9 +135,9 @@ def test_a_damaged_group_costs_itself_and_a_damaged_column_of_it_alone() -> None
     assert "Dupont700" not in values
 
 
-def test_an_index_at_odds_with_its_columns_does_not_end_the_process() -> None:
-    """A column is said to be never null; pyarrow aborts where it is then asked for that column's place."""
-    data = bytearray(packed(pa.table({"a": pa.array([{"b": "x"}, {"b": None}])})))
+def test_an_index_that_contradicts_its_columns_does_not_end_the_process() -> None:
+    """The index declares a column with nulls as required; pyarrow aborts if it is asked for that column's place."""
+    data = bytearray(parquet_file(pa.table({"a": pa.array([{"b": "x"}, {"b": None}])})))
     index = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     optional, required = b"\x25\x02", b"\x25\x00"
     at = data.index(optional, index)
@@ -146,7 +146,7 @@ def test_an_index_at_odds_with_its_columns_does_not_end_the_process() -> None:
     assert found.problems == ["damaged"]
 
 
-def test_a_cut_file_says_so() -> None:
+def test_a_truncated_file_is_reported() -> None:
     _, data = groups()
     found = read(data[:-20])
     assert found.problems == ["cut"]
@@ -154,7 +154,7 @@ def test_a_cut_file_says_so() -> None:
 
 
 @pytest.mark.parametrize("data", [b"PAR1PAR1", b"PAR1" + bytes(100) + b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1"])
-def test_an_index_that_is_none_says_so(data: bytes) -> None:
+def test_an_invalid_index_is_reported(data: bytes) -> None:
     assert read(data).problems == ["damaged"]
 
 
@@ -162,15 +162,15 @@ def test_an_encrypted_file_is_locked() -> None:
     assert read(b"PARE" + bytes(100) + b"PARE").problems == ["locked"]
 
 
-def test_rows_far_larger_than_their_file_are_told() -> None:
-    data = packed(pa.table({"a": pa.array(["x" * 1000]).take(pa.array([0] * 200_000))}), compression="zstd")
+def test_rows_far_larger_than_their_file_are_reported() -> None:
+    data = parquet_file(pa.table({"a": pa.array(["x" * 1000]).take(pa.array([0] * 200_000))}), compression="zstd")
     found = read(data, Limits(max_ratio=100))
     assert found.problems == ["ratio"]
     assert not found.complete
 
 
-def test_more_columns_than_allowed_share_the_last() -> None:
-    found: Member = read(packed(pa.table({f"c{number}": ["x"] for number in range(20)})), Limits(max_columns=5))
+def test_columns_beyond_the_limit_share_the_last_one() -> None:
+    found: Member = read(parquet_file(pa.table({f"c{number}": ["x"] for number in range(20)})), Limits(max_columns=5))
     assert found.rows == [["x", "x", "x", "x", " ".join("x" * 16)]]
     assert found.problems == ["columns"]
     assert found.complete
