@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import crawler.fetching.scrapy_settings
-from scheduler.crawls.tor_connection import TorConnection
+from scheduler.crawls import crawl_processes
 from tests.over_tor import Watch, watching
 from tests.servers.base import debian_program
 
@@ -36,6 +36,13 @@ table inet leaks {{
 }}
 """
 SOCKS_PORT = 9050
+# Python imports a module of this name when it starts.
+UNCONFINED = """\
+from crawler.process import landlock, privileges
+
+privileges.without_network = privileges.only_inherited_sockets = lambda: "off for this test"
+landlock.restrict = lambda *paths, **limits: "off for this test"
+"""
 
 
 def route_everything_to_loopback() -> None:
@@ -88,6 +95,17 @@ def relay(path: Path) -> Iterator[None]:
         yield
 
 
+def unconfined_folder(parent: Path) -> Path:
+    """A folder that, on the path of modules, keeps crawl processes from confining themselves.
+
+    Without it these cases would show what the confinement prevents, not what the download handler does.
+    """
+    folder = parent / "unconfined"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(UNCONFINED)
+    return folder
+
+
 def run_case(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
     """Crawl the sources of one case; returns the results of the crawls and the number of packets."""
     watch.configure(Path(case["folder"]), concurrency=32, timeout="20s", patience=case.get("patience", "20s"))
@@ -97,18 +115,20 @@ def run_case(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
     for name, text in case["sources"].items():
         (watch.home.sources_dir / f"{name}.yaml").write_text(f"name: {name}\n{text}")
     handlers = crawler.fetching.scrapy_settings.HANDLERS
-    handler, network_mode = handlers["tor"], TorConnection.network_mode
+    handler = handlers["tor"]
     handlers["tor"] = STOCK if case.get("swapped") else handler
+    # The fork server is started anew, so that it has the environment of this case.
+    crawl_processes._server._end()
     if not case.get("confined"):
-        # These cases must hold without the confinement of the crawl process.
-        TorConnection.network_mode = lambda self: "open"  # type: ignore[method-assign]
+        os.environ["PYTHONPATH"] = str(unconfined_folder(watch.home.path.parent))
     try:
         with relay(Path(case["folder"]) / "socks") if case.get("tcp") else contextlib.nullcontext():
             start_counting(except_socks=bool(case.get("tcp")))
             began = time.monotonic()
             results = watch.crawl(*case["sources"])
     finally:
-        handlers["tor"], TorConnection.network_mode = handler, network_mode  # type: ignore[method-assign]
+        handlers["tor"] = handler
+        os.environ.pop("PYTHONPATH", None)
     return {
         "packets": counted(),
         "seconds": round(time.monotonic() - began, 1),
