@@ -1,4 +1,4 @@
-"""People as the usual tools dump them: MySQL, PostgreSQL, SQL Server, Oracle and SQLite."""
+"""SQL dumps of people as the tools of MySQL, PostgreSQL, SQL Server, Oracle and SQLite write them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _copy(cell: str) -> str:
 
 
 def mysql(names: Sequence[str], rows: Sequence[Sequence[str]], *, extended: int = 50) -> str:
-    """mysqldump: names by CREATE TABLE, many rows a statement."""
+    """The format of mysqldump: column names in CREATE TABLE, many rows per statement."""
     create = ",\n".join(f"  `{name}` varchar(255) DEFAULT NULL COMMENT 'a, b'" for name in names)
     parts = [_HEADS["mysql"], f"CREATE TABLE `patients` (\n  `id` int NOT NULL AUTO_INCREMENT,\n{create},\n"]
     parts.append("  PRIMARY KEY (`id`),\n  KEY `k` (`id`,`id`)\n) ENGINE=InnoDB;\nLOCK TABLES `patients` WRITE;\n")
@@ -47,7 +47,7 @@ def mysql(names: Sequence[str], rows: Sequence[Sequence[str]], *, extended: int 
 
 
 def postgres_insert(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """pg_dump --column-inserts."""
+    """The format of pg_dump --column-inserts."""
     head = f"INSERT INTO public.patients (id, {', '.join(names)}) VALUES ("
     return _HEADS["postgres"] + "".join(
         head + f"{at}, " + ", ".join(_standard(cell) if cell else "NULL" for cell in cells) + ");\n"
@@ -56,7 +56,7 @@ def postgres_insert(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def postgres_copy(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """pg_dump as it comes."""
+    """The format of pg_dump without options."""
     lines = "".join(
         f"{at}\t" + "\t".join(_copy(cell) if cell else "\\N" for cell in cells) + "\n" for at, cells in enumerate(rows)
     )
@@ -65,7 +65,7 @@ def postgres_copy(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def mssql(names: Sequence[str], rows: Sequence[Sequence[str]], dates: Sequence[str] = ("date_naissance",)) -> str:
-    """Management Studio's script of a table with its data."""
+    """The format of SQL Server Management Studio's script of a table with its data."""
     columns = ", ".join(f"[{name}]" for name in ("id", *names))
     lines = []
     for at, cells in enumerate(rows):
@@ -80,7 +80,7 @@ def mssql(names: Sequence[str], rows: Sequence[Sequence[str]], dates: Sequence[s
 
 
 def oracle(names: Sequence[str], rows: Sequence[Sequence[str]], dates: Sequence[str] = ("date_naissance",)) -> str:
-    """SQL Developer's export."""
+    """The format of Oracle SQL Developer's export."""
     lines = [
         f"Insert into CABINET.PATIENTS (ID,{','.join(names).upper()}) values ({at},"
         + ",".join(
@@ -94,7 +94,7 @@ def oracle(names: Sequence[str], rows: Sequence[Sequence[str]], dates: Sequence[
 
 
 def sqlite(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The .dump of its shell."""
+    """The format of the .dump command of SQLite's shell."""
     create = f"CREATE TABLE patients (id INTEGER PRIMARY KEY, {', '.join(f'{name} TEXT' for name in names)});\n"
     lines = [
         f"INSERT INTO patients VALUES({at}," + ",".join(_standard(cell) if cell else "NULL" for cell in cells) + ");\n"
@@ -113,8 +113,8 @@ WRITERS = {
 }
 
 
-def dump(writer: str, crowd: Sequence[Person], columns: Sequence[str] = COLUMNS) -> str:
+def dump(writer: str, persons: Sequence[Person], columns: Sequence[str] = COLUMNS) -> str:
     """A table of people as one of the `WRITERS` writes it."""
     return WRITERS[writer](
-        [HEADERS["fr"][name] for name in columns], [row(person, columns, "%Y-%m-%d") for person in crowd]
+        [HEADERS["fr"][name] for name in columns], [row(person, columns, "%Y-%m-%d") for person in persons]
     )

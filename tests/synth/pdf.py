@@ -1,4 +1,4 @@
-"""PDF documents put together by hand, with whatever objects a test wants."""
+"""Builds PDF documents from the objects that a test needs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import zlib
 from collections.abc import Sequence
 
 
-def stream(data: bytes, more: bytes = b"", *, packed: bool = True) -> bytes:
-    """A stream object's body."""
-    body = zlib.compress(data) if packed else data
-    kind = b"/Filter /FlateDecode " if packed else b""
+def stream(data: bytes, more: bytes = b"", *, compressed: bool = True) -> bytes:
+    """The body of a stream object; `more` is put into its dictionary."""
+    body = zlib.compress(data) if compressed else data
+    kind = b"/Filter /FlateDecode " if compressed else b""
     return b"<< %s%s/Length %d >>\nstream\n%s\nendstream" % (kind, more, len(body), body)
 
 
 def pdf(objects: dict[int, bytes], trailer: bytes = b"/Root 1 0 R", *, index: bool = True) -> bytes:
-    """A document of numbered objects; number 1 is its catalogue."""
+    """A document of numbered objects; object 1 is the catalogue."""
     data = bytearray(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
     places = {}
     for number, body in objects.items():
@@ -31,7 +31,7 @@ def pdf(objects: dict[int, bytes], trailer: bytes = b"/Root 1 0 R", *, index: bo
 
 
 def shown(lines: Sequence[Sequence[str]], width: int = 100) -> bytes:
-    """Drawing instructions that show words beside and below each other."""
+    """Drawing instructions that show lines of words, each word in its column."""
     parts = [b"BT /F1 10 Tf"]
     for row, line in enumerate(lines):
         for column, word in enumerate(line):
@@ -44,7 +44,7 @@ def shown(lines: Sequence[Sequence[str]], width: int = 100) -> bytes:
 def pages(
     contents: Sequence[bytes], more: dict[int, bytes] | None = None, *, catalogue: bytes = b"", extra: bytes = b""
 ) -> dict[int, bytes]:
-    """Objects of a document with these pages, each given as the object of its instructions."""
+    """The objects of a document with these pages; `contents` are the objects with their drawing instructions."""
     objects = {
         1: b"<< /Type /Catalog /Pages 2 0 R %s >>" % catalogue,
         3: b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
@@ -53,8 +53,8 @@ def pages(
     for number, content in enumerate(contents):
         page, body = 100 + 2 * number, 101 + 2 * number
         objects[page] = (
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 850] /Resources << /Font << /F1 3 0 R >> %s >> /Contents %d 0 R >>"
-            % (extra, body)
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 850] "
+            b"/Resources << /Font << /F1 3 0 R >> %s >> /Contents %d 0 R >>" % (extra, body)
         )
         objects[body] = content
         kids.append(b"%d 0 R" % page)

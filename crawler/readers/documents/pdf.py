@@ -1,6 +1,7 @@
-"""PDF documents by pypdf: text of pages, form fields, notes and properties, attached files; and every packed stream for the byte pass.
+"""PDF documents, read by pypdf: text of pages, form fields, annotations and properties, and attached files.
 
-What pypdf does not lead to (older versions of changed pages, parts of a damaged file) is in the streams all the same.
+Every compressed stream is also decompressed for the byte pass: streams can contain parts to which pypdf gives no
+access, such as older versions of changed pages and parts of a damaged file.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.documents.pdf_streams import give_streams
+from crawler.readers.documents.pdf_streams import send_streams
 from crawler.readers.documents.pdf_tables import table_rows
 from data.errors import LimitReached, WireError
 
 FORMAT = "pdf"
 
-# it may stand behind something else, as printers and web servers leave it
-_SEARCHED = 1024
-# words about PDF are none
-_BEGINS = re.compile(rb"%PDF-[12]\.\d\s{1,2}(?:%[\x80-\xff]|\d+ \d+ obj)")
-_MAX_NOTES = 10_000
-# objects that were read stay in memory: with so many they are let go
-_MAX_OBJECTS = 20_000
-_LIMITS: dict[str, Any] = {
+# The signature may follow other bytes, which printers and web servers sometimes write before it.
+_SEARCHED_BYTES = 1024
+# the signature with what follows it, so that text that mentions PDF does not match
+_SIGNATURE = re.compile(rb"%PDF-[12]\.\d\s{1,2}(?:%[\x80-\xff]|\d+ \d+ obj)")
+_MAX_ANNOTATIONS = 10_000
+# pypdf keeps all objects that it has read in memory; above this number they are dropped
+_MAX_CACHED_OBJECTS = 20_000
+_PYPDF_LIMITS: dict[str, Any] = {
     "maximum_declared_stream_length": 2**28,
     "zlib_maximum_output_length": 2**25,
     "lzw_maximum_output_length": 2**25,
@@ -45,67 +46,71 @@ _LIMITS: dict[str, Any] = {
     "stream_decoding_work_maximum_length": 2**27,
     "stream_parsing_work_maximum_count": 1_000_000,
     "xform_maximum_invocations_per_extraction": 1000,
-    # no other program is ever started
+    # pypdf must never start another program
     "jbig2dec_binary": None,
     "disable_legacy_handling": True,
 }
 
-# what it logs may quote the document
+# pypdf may quote the document in its log messages, so they are dropped.
 logging.getLogger("pypdf").propagate = False
 logging.getLogger("pypdf").addHandler(logging.NullHandler())
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its signature at the very beginning; it may also stand a little behind."""
+    """1.0 if the head begins with the signature of PDF, 0.9 if the signature follows other bytes."""
     if head.startswith(b"%PDF-"):
         return 1.0
-    return 0.9 if _BEGINS.search(head, 0, _SEARCHED) else 0.0
+    return 0.9 if _SIGNATURE.search(head, 0, _SEARCHED_BYTES) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out its text and its attachments, then all that is packed in it."""
+    """Send text and attachments, then all compressed streams."""
     held = source.read_all(limits.hold)
-    document = _Document(held, source, out, limits)
-    with pypdf.apply_configuration(**_LIMITS):
+    document = _DocumentReader(held, source, out, limits)
+    with pypdf.apply_configuration(**_PYPDF_LIMITS):
         locked = document.read()
     if not locked:
-        give_streams(held, source, out, limits)
+        send_streams(held, source, out, limits)
     own = held.find(b"%PDF-")
     read_embedded(held, source, out, lambda at: at + 1 if at == own else at, at=0)
 
 
-class _Document:
-    """One document."""
+class _DocumentReader:
+    """Reads one document with pypdf."""
 
     def __init__(self, held: bytearray, source: Source, out: Output, limits: Limits) -> None:
         self._held = held
         self._source = source
         self._out = out
         self._limits = limits
-        self._notes = ProblemCounter()
+        self._problems = ProblemCounter()
         self._rows = 0
-        # what is left is enough for the byte pass over its streams
-        self._until = time.process_time() + min(limits.cpu, limits.wall) / 2
+        # The other half of the time is left for the streams.
+        self._deadline = time.process_time() + min(limits.cpu, limits.wall) / 2
 
     def read(self) -> bool:
-        """Give out what pypdf finds; True if the document is locked."""
+        """Send what pypdf finds; True if the document is locked."""
         out = self._out
         try:
             reader = pypdf.PdfReader(io.BytesIO(self._held))
             if reader.is_encrypted and not reader.decrypt(""):
-                out.problem("locked", "it is encrypted and not read", incomplete=True)
+                out.problem("locked", "the file is encrypted and was not read", incomplete=True)
                 return True
             pages = len(reader.pages)
         except MemoryError:
-            out.problem("memory", "reading it needs more memory than the limit", incomplete=True)
+            out.problem("memory", "reading the file needs more memory than the limit", incomplete=True)
             return False
-        except Exception:  # noqa: BLE001 - hostile bytes; its words may quote the document
-            out.problem("damaged", "its structure cannot be read; its streams are examined as bytes", incomplete=True)
+        except Exception:  # noqa: BLE001 - hostile bytes; the error may quote the document
+            out.problem(
+                "damaged",
+                "the structure of the document cannot be read; its streams are examined as bytes",
+                incomplete=True,
+            )
             return False
-        self._pages(reader, pages)
-        for part in (self._properties, self._fields, self._attachments):
-            self._guarded(part, reader, "a part beside its pages is damaged")
-        self._notes.report(out)
+        self._read_pages(reader, pages)
+        for part in (self._read_properties, self._read_fields, self._read_attachments):
+            self._guarded(part, reader, "the properties, form fields or attachments are damaged")
+        self._problems.report(out)
         return False
 
     def _guarded(self, action: Callable[[Any], None], argument: Any, sentence: str) -> None:
@@ -114,111 +119,113 @@ class _Document:
         except (LimitReached, WireError):
             raise
         except MemoryError:
-            self._notes.add("memory", "a part of it needs more memory than the limit")
-        except Exception:  # noqa: BLE001 - hostile bytes; its words may quote the document
-            self._notes.add("damaged", sentence)
+            self._problems.add("memory", "a part of the document needs more memory than the limit")
+        except Exception:  # noqa: BLE001 - hostile bytes; the error may quote the document
+            self._problems.add("damaged", sentence)
 
-    def _pages(self, reader: pypdf.PdfReader, pages: int) -> None:
+    def _read_pages(self, reader: pypdf.PdfReader, pages: int) -> None:
         images = 0
 
-        def page(number: int) -> None:
+        def read_page(number: int) -> None:
             nonlocal images
-            images += self._page(reader.pages[number])
+            images += self._read_page(reader.pages[number])
 
         for number in range(pages):
-            if time.process_time() > self._until:
-                self._notes.add("limit", f"{pages - number} of its {pages} pages would take too long to read")
+            if time.process_time() > self._deadline:
+                self._problems.add(
+                    "limit", f"{pages - number} of {pages} pages were not read, because that would take too long"
+                )
                 break
-            self._guarded(page, number, "a page is damaged")
-            if len(reader.resolved_objects) > _MAX_OBJECTS:
+            self._guarded(read_page, number, "a page is damaged")
+            if len(reader.resolved_objects) > _MAX_CACHED_OBJECTS:
                 reader.resolved_objects.clear()
         if images:
-            self._notes.add("unread", f"{images} of its {pages} pages hold images only")
+            self._problems.add("unread", f"{images} of {pages} pages contain only images, whose text is not read")
 
-    def _page(self, page: pypdf.PageObject) -> bool:
-        """Give the text of a page out; True if there is none but an image."""
+    def _read_page(self, page: pypdf.PageObject) -> bool:
+        """Send the text of a page; True if it has no text but an image."""
         text = page.extract_text()
         before = self._rows
-        self._guarded(self._tables, page, "the tables of a page cannot be told from its text")
+        self._guarded(self._read_tables, page, "the layout of a page cannot be read; its tables are sent as text")
         if self._rows == before:
-            self._say(text)
-        annotations = _resolved(page.get("/Annots"))
-        for entry in (annotations if isinstance(annotations, ArrayObject) else [])[:_MAX_NOTES]:
-            note = _resolved(entry)
-            if isinstance(note, DictionaryObject):
-                self._say(_word(note.get("/Contents")))
-                action = _resolved(note.get("/A"))
+            self._send_text(text)
+        annotations = _resolve(page.get("/Annots"))
+        for entry in (annotations if isinstance(annotations, ArrayObject) else [])[:_MAX_ANNOTATIONS]:
+            annotation = _resolve(entry)
+            if isinstance(annotation, DictionaryObject):
+                self._send_text(_as_text(annotation.get("/Contents")))
+                action = _resolve(annotation.get("/A"))
                 if isinstance(action, DictionaryObject):
-                    self._say(_word(action.get("/URI")))
-                file = _resolved(note.get("/FS"))
+                    self._send_text(_as_text(action.get("/URI")))
+                file = _resolve(annotation.get("/FS"))
                 if isinstance(file, DictionaryObject):
-                    self._attached(_word(file.get("/UF", file.get("/F"))), file)
+                    self._read_attached_file(_as_text(file.get("/UF", file.get("/F"))), file)
         return not text.strip() and _has_image(page)
 
-    def _tables(self, page: pypdf.PageObject) -> None:
-        """The rows of the tables of a page, as a part of one table for the whole document, and the lines beside them."""
+    def _read_tables(self, page: pypdf.PageObject) -> None:
+        """Send the table rows of a page, as part of one table for the document, and the other lines as text."""
         rows, lines = table_rows(page.extract_text(extraction_mode="layout", layout_mode_strip_rotated=False))
         if rows:
             if not self._rows:
                 self._out.header(None)
             self._rows += len(rows)
             self._out.rows([[cell.encode("utf-8", "replace") for cell in row] for row in rows])
-            self._say("\n".join(lines))
+            self._send_text("\n".join(lines))
 
-    def _say(self, text: str) -> None:
+    def _send_text(self, text: str) -> None:
         if text.strip():
             self._out.text(text.encode("utf-8", "replace") + b"\n")
 
-    def _properties(self, reader: pypdf.PdfReader) -> None:
+    def _read_properties(self, reader: pypdf.PdfReader) -> None:
         for value in (reader.metadata or {}).values():
-            self._say(_word(value))
+            self._send_text(_as_text(value))
 
-    def _fields(self, reader: pypdf.PdfReader) -> None:
-        """The fields of a form as one row under their names, and as text."""
+    def _read_fields(self, reader: pypdf.PdfReader) -> None:
+        """Send the fields of a form as one row under their names, and as text."""
         fields = reader.get_fields() or {}
         names, values = [], []
         for name, entry in list(fields.items())[: self._limits.max_columns]:
-            value = _word(entry.get("/V", entry.get("/DV")))
+            value = _as_text(entry.get("/V", entry.get("/DV")))
             if value:
                 names.append(str(name))
                 values.append(value.encode("utf-8", "replace"))
-                self._say(f"{name}: {value}")
+                self._send_text(f"{name}: {value}")
         if names:
             self._out.header(names)
             self._out.rows([values])
 
-    def _attachments(self, reader: pypdf.PdfReader) -> None:
+    def _read_attachments(self, reader: pypdf.PdfReader) -> None:
         for file in reader.attachment_list:
-            self._member(file.name, file.content)
+            self._read_member(file.name, file.content)
 
-    def _attached(self, name: str, file: DictionaryObject) -> None:
-        inside = _resolved(file.get("/EF"))
-        stream = _resolved(inside.get("/F", inside.get("/UF"))) if isinstance(inside, DictionaryObject) else None
+    def _read_attached_file(self, name: str, file: DictionaryObject) -> None:
+        embedded = _resolve(file.get("/EF"))
+        stream = _resolve(embedded.get("/F", embedded.get("/UF"))) if isinstance(embedded, DictionaryObject) else None
         if isinstance(stream, StreamObject):
-            self._member(name, stream.get_data())
+            self._read_member(name, stream.get_data())
 
-    def _member(self, name: str, data: bytes) -> None:
+    def _read_member(self, name: str, data: bytes) -> None:
         share = self._source.amplification() * max(1.0, len(data) / max(1, len(self._held)))
         read_member(Source(iter([data]), name, lambda: share), self._out)
 
 
-def _resolved(value: Any) -> Any:
+def _resolve(value: Any) -> Any:
     return value.get_object() if value is not None else None
 
 
-def _word(value: Any) -> str:
-    """A text of the document; '' for anything else."""
-    value = _resolved(value)
+def _as_text(value: Any) -> str:
+    """A value of the document as text; '' for dictionaries and null."""
+    value = _resolve(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, list):
-        return " ".join(str(_resolved(each)) for each in value[:1000])
+        return " ".join(str(_resolve(each)) for each in value[:1000])
     return "" if value is None or isinstance(value, dict) else str(value)
 
 
 def _has_image(page: pypdf.PageObject) -> bool:
-    resources = _resolved(page.get("/Resources"))
-    objects = _resolved(resources.get("/XObject")) if isinstance(resources, DictionaryObject) else None
+    resources = _resolve(page.get("/Resources"))
+    objects = _resolve(resources.get("/XObject")) if isinstance(resources, DictionaryObject) else None
     if not isinstance(objects, DictionaryObject):
         return False
-    return any(_resolved(each).get("/Subtype") == "/Image" for each in objects.values())
+    return any(_resolve(each).get("/Subtype") == "/Image" for each in objects.values())

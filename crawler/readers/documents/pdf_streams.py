@@ -1,6 +1,7 @@
-"""The packed streams of a PDF document as bytes for the byte pass, found without its structure; pages are left to `pdf`.
+"""Decompresses the streams of a PDF document for the byte pass; the streams are found without the document's structure.
 
-Of the streams that draw pages only the strings are taken: long runs of coordinates look like telephone numbers.
+`pdf` reads the pages. Of the streams that draw pages, only the strings are taken, because long runs of coordinates look
+like telephone numbers.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from crawler.readers.core.source import Source
 from crawler.readers.office.office_package import PackagePart
 
 _STREAM = re.compile(rb"stream\r?\n")
-# the dictionary of a stream stands before it
-_DICTIONARY = 1024
+# The dictionary of a stream is searched in this many bytes before it.
+_DICTIONARY_BYTES = 1024
 _FLATE = re.compile(rb"/Fl(?:ateDecode)?[\s/\]>]")
 _ASCII85 = re.compile(rb"/(?:ASCII85Decode|A85)[\s/\]>]")
-# pictures, fonts and colours
+# streams without text: pictures, fonts, colours and cross-references
 _NO_TEXT = re.compile(rb"/Subtype\s*/(?:Image|Type1C|CIDFontType0C|OpenType)|/Length1\s|/Type\s*/XRef|/Alternate\s")
-_DRAWS = re.compile(rb"[)\]>]\s*T[Jj]")
+_DRAWS_TEXT = re.compile(rb"[)\]>]\s*T[Jj]")
 _STRING = re.compile(rb"\(((?:[^()\\]|\\.)*)\)|(T[Jj*dDm]|ET|')", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r?\n|.)", re.DOTALL)
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"", b"f": b""}
-_MAX_UNPACKED = 2**26
+_MAX_DECOMPRESSED = 2**26
 _MAX_ASCII85 = 2**26
-# a stream that is none costs what was read of it once more
+# If bytes after the word "stream" are no stream, at most this many of them are searched again.
 _SLICE = 4096
 
 
-def give_streams(held: bytearray, source: Source, out: Output, limits: Limits) -> None:
-    """Give out what the packed streams hold as one member, if there is anything."""
-    streams = _Streams(held, source, limits)
+def send_streams(held: bytearray, source: Source, out: Output, limits: Limits) -> None:
+    """Send the content of all compressed streams as one member, if there is any."""
+    streams = _StreamDecompressor(held, source, limits)
     pieces = streams.pieces()
     first = next(pieces, b"")
     if first:
@@ -50,64 +51,71 @@ def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-class _Streams:
-    """The streams of one document, unpacked one behind the other."""
+class _StreamDecompressor:
+    """Decompresses the streams of one document one after the other."""
 
     def __init__(self, held: bytearray, source: Source, limits: Limits) -> None:
         self._held = held
         self._source = source
         self._limits = limits
-        self._unpacked = 0
+        self._decompressed = 0
 
     def amplification(self) -> float:
-        """Unpacked bytes for one byte of the whole sample."""
-        return self._source.amplification() * self._unpacked / max(1, len(self._held))
+        """Decompressed bytes for each byte of the whole sample."""
+        return self._source.amplification() * self._decompressed / max(1, len(self._held))
 
     def pieces(self) -> Iterator[bytes]:
-        """Unpacked bytes.
+        """The decompressed bytes of all streams.
 
         Raises:
-            Damaged: "ratio" where streams unpack to far more than they are.
+            Damaged: "ratio" if the streams decompress to far more bytes than they have.
         """
         held, bombs, at = self._held, 0, 0
         while found := _STREAM.search(held, at):
             at = found.end()
-            before = bytes(held[max(0, found.start() - _DICTIONARY) : found.start()])
+            before = bytes(held[max(0, found.start() - _DICTIONARY_BYTES) : found.start()])
             dictionary = before[before.rfind(b" obj") + 1 :]
             if not _FLATE.search(dictionary) or _NO_TEXT.search(dictionary):
                 continue
             if _ASCII85.search(dictionary):
-                data, taken = self._from_ascii85(at)
+                data, taken = self._decompress_ascii85(at)
             else:
-                data, taken = self._unpack(at, len(held))
+                data, taken = self._decompress(at, len(held))
             at += taken
-            bombs += len(data) > _MAX_UNPACKED
+            bombs += len(data) > _MAX_DECOMPRESSED
             if data:
-                yield from _split(_strings(data) if _DRAWS.search(data) else data)
-            if self._unpacked > RATIO_FLOOR and self.amplification() > self._limits.max_ratio:
-                raise Damaged("ratio", f"it unpacks to more than {self._limits.max_ratio:g} times its size")
+                yield from _split(_strings(data) if _DRAWS_TEXT.search(data) else data)
+            if self._decompressed > RATIO_FLOOR and self.amplification() > self._limits.max_ratio:
+                raise Damaged(
+                    "ratio", f"the streams decompress to more than {self._limits.max_ratio:g} times their size"
+                )
         if bombs:
-            raise Damaged("ratio", f"{bombs} streams unpack to more than {_MAX_UNPACKED} bytes")
+            raise Damaged("ratio", f"{bombs} streams decompress to more than {_MAX_DECOMPRESSED} bytes")
 
-    def _from_ascii85(self, at: int) -> tuple[bytes, int]:
+    def _decompress_ascii85(self, at: int) -> tuple[bytes, int]:
         stop = self._held.find(b"~>", at, at + _MAX_ASCII85)
         if stop < 0:
             return b"", 0
         try:
-            packed = base64.a85decode(bytes(self._held[at:stop]).removeprefix(b"<~"))
+            compressed = base64.a85decode(bytes(self._held[at:stop]).removeprefix(b"<~"))
         except (ValueError, binascii.Error):
             return b"", 0
-        data, _ = self._unpack(0, len(packed), packed)
+        data, _ = self._decompress(0, len(compressed), compressed)
         return data, stop - at
 
-    def _unpack(self, start: int, stop: int, packed: bytes | None = None) -> tuple[bytes, int]:
-        """What is unpacked from there on, a little more than allowed if there is so much, and what was taken."""
-        held = self._held if packed is None else packed
+    def _decompress(self, start: int, stop: int, other: bytes | None = None) -> tuple[bytes, int]:
+        """Decompress the stream at `start` of the document, or of `other` bytes.
+
+        Returns:
+            The decompressed bytes, slightly more than `_MAX_DECOMPRESSED` if there are that many, and the number of
+            bytes that were consumed.
+        """
+        held = self._held if other is None else other
         parts: list[bytes] = []
         have, at = 0, start
         decoder = zlib.decompressobj()
         try:
-            while not decoder.eof and have <= _MAX_UNPACKED:
+            while not decoder.eof and have <= _MAX_DECOMPRESSED:
                 data = decoder.unconsumed_tail
                 if not data:
                     data = bytes(held[at : min(at + _SLICE, stop)])
@@ -117,9 +125,9 @@ class _Streams:
                 parts.append(decoder.decompress(data, 2**18))
                 have += len(parts[-1])
         except zlib.error:
-            # what came before the damage is kept
+            # The bytes before the damage are kept.
             at -= len(data)
-        self._unpacked += have
+        self._decompressed += have
         return b"".join(parts), max(0, at - start - len(decoder.unused_data))
 
 
@@ -130,17 +138,17 @@ def _split(data: bytes) -> Iterator[bytes]:
 
 
 def _strings(data: bytes) -> bytes:
-    """The strings that are shown, those of one line joined: kerning cuts words into pieces."""
+    """The strings that a page shows, joined line by line, because kerning cuts words into pieces."""
     parts: list[bytes] = []
     for text, operator in _STRING.findall(data):
         if operator in (b"Td", b"TD", b"T*", b"Tm", b"ET", b"'"):
             parts.append(b"\n")
         elif text:
-            parts.append(_ESCAPE.sub(_escaped, text) if b"\\" in text else text)
+            parts.append(_ESCAPE.sub(_decode_escape, text) if b"\\" in text else text)
     return b"".join(parts)
 
 
-def _escaped(found: re.Match[bytes]) -> bytes:
+def _decode_escape(found: re.Match[bytes]) -> bytes:
     code: bytes = found[1]
     if code.isdigit():
         return bytes([int(code, 8) & 0xFF])

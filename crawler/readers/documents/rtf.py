@@ -1,4 +1,6 @@
-"""Rich Text: its words as text and its tables as rows; files in it are found by who watches its bytes.
+"""Rich Text Format: words are sent as text and tables as rows.
+
+`crawler.readers.core.embedded_archives` finds the files that are embedded in a document.
 
 Source: Rich Text Format Specification 1.9.1.
 """
@@ -20,60 +22,61 @@ _TOKEN = re.compile(
     rb"|(?P<brace>[{}])|[\r\n]+|(?P<text>[^\\{}\r\n]+)|\\",
     re.DOTALL,
 )
-# what is no token before its end is seen: a word, its number and a space
-_LONGEST = 64
-_HEX = re.compile(rb"[0-9A-Fa-f]{60,}\Z")
-_BREAKS = frozenset((b"par", b"line", b"sect", b"page", b"column", b"softline"))
-# a group of its own, whose words do not go on those before it
-_APART = frozenset(
+# The longest token (a control word, its number and a space) is shorter: it may be incomplete at the end of a piece.
+_MAX_TOKEN = 64
+_HEX_DATA = re.compile(rb"[0-9A-Fa-f]{60,}\Z")
+_LINE_BREAKS = frozenset((b"par", b"line", b"sect", b"page", b"column", b"softline"))
+# destinations whose text does not continue the text before them
+_SEPARATE_DESTINATIONS = frozenset(
     (b"fonttbl", b"colortbl", b"stylesheet", b"info", b"pict", b"objdata", b"header", b"footer", b"footnote")
 )
-_LETTERS = {
+_SPECIAL_CHARACTERS = {
     b"tab": "\t", b"emdash": "—", b"endash": "–", b"lquote": "‘", b"rquote": "’", b"ldblquote": "“",
     b"rdblquote": "”", b"bullet": "•", b"emspace": " ", b"enspace": " ", b"qmspace": " ",
 }  # fmt: skip
-_SIGNS = {b"~": " ", b"_": "-", b"-": "", b"*": "", b":": ":", b"|": ""}
+_SYMBOLS = {b"~": " ", b"_": "-", b"-": "", b"*": "", b":": ":", b"|": ""}
 _CODE_PAGES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
-_MOST_ROWS, _MOST_TEXT = 1000, 2**16
+_MAX_PENDING_ROWS, _MAX_PENDING_TEXT = 1000, 2**16
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by how it begins."""
+    """1.0 if the head begins like an RTF document, else 0.0."""
     return 1.0 if head.lstrip()[:5] == b"{\\rtf" else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give out all words, whatever group they stand in: what a program would not show is read as well."""
-    words = _Words(out, limits)
+    """Send all words of all groups, including those that a word processor does not show."""
+    interpreter = _Interpreter(out, limits)
     held, at, ended = b"", 0, False
-    while not ended and not words.over:
+    while not ended and not interpreter.over:
         piece = source.piece()
         ended = not piece
         held, at = held[at:] + piece, 0
-        while at < len(held) and (ended or at < len(held) - _LONGEST) and not words.over:
+        while at < len(held) and (ended or at < len(held) - _MAX_TOKEN) and not interpreter.over:
             found = _TOKEN.match(held, at)
             if found is None:
                 break
             at = found.end()
-            words.take(found)
-            if words.binary:
-                # bytes as they are, which the byte pass sees
-                here = min(words.binary, len(held) - at)
-                source.skip(words.binary - here)
-                at, words.binary = at + here, 0
-    words.finish()
+            interpreter.process(found)
+            if interpreter.binary:
+                # Binary data is skipped; the byte pass examines it.
+                here = min(interpreter.binary, len(held) - at)
+                source.skip(interpreter.binary - here)
+                at, interpreter.binary = at + here, 0
+    interpreter.finish()
     rest = held[at:].lstrip(b"\r\n\t \0")
     if rest:
         source.put_back(rest)
-    if not words.over:
-        out.problem("cut", "it ends inside a group")
+    if not interpreter.over:
+        out.problem("cut", "the document ends inside a group")
 
 
-class _Words:
-    """Tokens on their way to text and rows.
+class _Interpreter:
+    """Turns tokens into text and rows.
 
     Attributes:
-        over: the outermost group has ended. binary: bytes that follow and are no tokens.
+        over: whether the outermost group has ended.
+        binary: number of bytes of binary data that follow.
     """
 
     def __init__(self, out: Output, limits: Limits) -> None:
@@ -81,138 +84,138 @@ class _Words:
         self.binary = 0
         self._out = out
         self._limits = limits
-        self._page = "cp1252"
-        # bytes for a letter that \u has said already, of the open group and of those around it
-        self._spare = 1
-        self._around: list[int] = []
+        self._code_page = "cp1252"
+        # After a \u character, this many bytes (\uc) repeat it for old programs: in the open group and in outer groups.
+        self._fallback_bytes = 1
+        self._outer_fallback_bytes: list[int] = []
         self._skip = 0
-        # of the line that is open: letters as bytes of the code page, units of UTF-16
+        # text of the open line that was not decoded yet: bytes in the code page, and UTF-16 code units
         self._bytes = bytearray()
         self._units: list[int] = []
         self._line: list[str] = []
         self._size = 0
-        self._in_table = self._begun = False
+        self._in_table = self._has_header = False
         self._cells: list[bytes] = []
         self._rows: list[list[bytes]] = []
         self._text: list[bytes] = []
-        self._waiting = 0
+        self._pending_size = 0
 
-    def take(self, found: re.Match[bytes]) -> None:
-        """The next token."""
+    def process(self, found: re.Match[bytes]) -> None:
+        """Process the next token."""
         kind = found.lastgroup
         if kind == "text":
-            self._plain(found["text"])
+            self._add_text(found["text"])
         elif kind == "byte":
             if self._skip:
                 self._skip -= 1
             else:
-                self._letters(bytes([int(found["byte"], 16)]))
+                self._add_bytes(bytes([int(found["byte"], 16)]))
         elif kind == "brace":
             self._skip = 0
-            self._brace(found["brace"])
+            self._process_brace(found["brace"])
         elif kind in ("word", "number"):
-            self._word(found["word"], None if found["number"] is None else int(found["number"]))
+            self._process_word(found["word"], None if found["number"] is None else int(found["number"]))
         elif kind == "sign":
-            self._sign(found["sign"])
+            self._process_symbol(found["sign"])
 
     def finish(self) -> None:
-        """All was taken."""
-        self._break()
+        """End the document: send all pending text and rows."""
+        self._end_line()
         if self._cells:
-            self._row()
-        self._give_rows()
-        self._give_text()
+            self._end_row()
+        self._send_rows()
+        self._send_text()
 
-    def _brace(self, brace: bytes) -> None:
-        self._settle()
+    def _process_brace(self, brace: bytes) -> None:
+        self._decode_pending()
         if brace == b"{":
-            self._around.append(self._spare)
-        elif self._around:
-            self._spare = self._around.pop()
-            self.over = not self._around
+            self._outer_fallback_bytes.append(self._fallback_bytes)
+        elif self._outer_fallback_bytes:
+            self._fallback_bytes = self._outer_fallback_bytes.pop()
+            self.over = not self._outer_fallback_bytes
 
-    def _plain(self, text: bytes) -> None:
+    def _add_text(self, text: bytes) -> None:
         if self._skip:
             cut = min(self._skip, len(text))
             self._skip -= cut
             text = text[cut:]
-        # pictures and objects are written as digits
-        if text and not _HEX.match(text):
-            self._letters(text)
+        # Pictures and objects, which are written as hexadecimal digits, are left out.
+        if text and not _HEX_DATA.match(text):
+            self._add_bytes(text)
 
-    def _letters(self, text: bytes) -> None:
-        self._settle_units()
+    def _add_bytes(self, text: bytes) -> None:
+        self._decode_units()
         self._bytes += text
-        self._grow(len(text))
+        self._count(len(text))
 
-    def _grow(self, size: int) -> None:
+    def _count(self, size: int) -> None:
         self._size += size
         if self._size > self._limits.max_line:
-            self._break()
+            self._end_line()
 
-    def _sign(self, sign: bytes) -> None:
+    def _process_symbol(self, sign: bytes) -> None:
         if sign in b"\r\n":
-            self._break()
+            self._end_line()
         elif sign in (b"\\", b"{", b"}"):
-            self._plain(sign)
+            self._add_text(sign)
         else:
-            self._put(_SIGNS.get(sign, ""))
+            self._put(_SYMBOLS.get(sign, ""))
 
-    def _word(self, word: bytes, number: int | None) -> None:
+    def _process_word(self, word: bytes, number: int | None) -> None:
         if word == b"u" and number is not None:
-            self._settle_bytes()
+            self._decode_bytes()
             self._units.append(number & 0xFFFF)
-            self._skip = self._spare
-            self._grow(1)
+            self._skip = self._fallback_bytes
+            self._count(1)
         elif self._skip:
             self._skip -= 1
         elif word == b"uc":
-            self._spare = max(0, min(number or 0, 8))
+            self._fallback_bytes = max(0, min(number or 0, 8))
         elif word == b"ansicpg" and number is not None:
-            self._page = _known(f"cp{number}")
+            self._code_page = _codec_of(f"cp{number}")
         elif word in _CODE_PAGES:
-            self._page = _CODE_PAGES[word]
+            self._code_page = _CODE_PAGES[word]
         elif word == b"bin":
             self.binary = max(0, number or 0)
         elif word in (b"cell", b"nestcell"):
-            self._cell()
+            self._end_cell()
         elif word in (b"row", b"nestrow"):
-            self._row()
+            self._end_row()
         elif word in (b"pard", b"intbl"):
             self._in_table = word == b"intbl"
-        elif word in _BREAKS or word in _APART:
-            if self._in_table and word in _BREAKS:
+        elif word in _LINE_BREAKS or word in _SEPARATE_DESTINATIONS:
+            if self._in_table and word in _LINE_BREAKS:
                 self._put(" ")
             else:
-                self._break()
-        elif word in _LETTERS:
-            self._put(_LETTERS[word])
+                self._end_line()
+        elif word in _SPECIAL_CHARACTERS:
+            self._put(_SPECIAL_CHARACTERS[word])
 
     # --- letters -------------------------------------------------------------------------------------------------
 
     def _put(self, text: str) -> None:
-        self._settle()
+        self._decode_pending()
         self._line.append(text)
-        self._grow(1)
+        self._count(1)
 
-    def _settle(self) -> None:
-        self._settle_bytes()
-        self._settle_units()
+    def _decode_pending(self) -> None:
+        self._decode_bytes()
+        self._decode_units()
 
-    def _settle_bytes(self) -> None:
+    def _decode_bytes(self) -> None:
         if self._bytes:
-            self._line.append(self._bytes.decode(self._page, "replace"))
+            self._line.append(self._bytes.decode(self._code_page, "replace"))
             self._bytes.clear()
 
-    def _settle_units(self) -> None:
+    def _decode_units(self) -> None:
         if self._units:
             data = b"".join(unit.to_bytes(2, "little") for unit in self._units)
             self._line.append(data.decode("utf-16-le", "replace"))
             self._units.clear()
 
-    def _said(self) -> bytes:
-        """The open line, which is over."""
-        self._settle()
+    def _take_line(self) -> bytes:
+        """The text of the open line, which ends here."""
+        self._decode_pending()
         text = "".join(self._line).encode("utf-8", "replace")
         self._line.clear()
         self._size = 0
@@ -220,53 +223,53 @@ class _Words:
 
     # --- lines and rows ------------------------------------------------------------------------------------------
 
-    def _break(self) -> None:
-        line = self._said()
+    def _end_line(self) -> None:
+        line = self._take_line()
         if not line:
             return
         if self._cells:
-            # a cell without end
-            self._row()
-        self._give_rows()
+            # The row is not ended in the document.
+            self._end_row()
+        self._send_rows()
         self._text.append(line + b"\n")
-        self._waiting += len(line)
-        if self._waiting > _MOST_TEXT:
-            self._give_text()
+        self._pending_size += len(line)
+        if self._pending_size > _MAX_PENDING_TEXT:
+            self._send_text()
 
-    def _cell(self) -> None:
-        self._cells.append(self._said().strip())
+    def _end_cell(self) -> None:
+        self._cells.append(self._take_line().strip())
         if len(self._cells) >= self._limits.max_columns:
-            self._row()
+            self._end_row()
 
-    def _row(self) -> None:
-        left = self._said().strip()
+    def _end_row(self) -> None:
+        left = self._take_line().strip()
         cells = [*self._cells, left] if left else self._cells
         self._cells = []
         if len(cells) > 1:
             self._rows.append(cells)
-            if len(self._rows) >= _MOST_ROWS:
-                self._give_rows(goes_on=True)
+            if len(self._rows) >= _MAX_PENDING_ROWS:
+                self._send_rows(continues=True)
         elif cells:
             self._text.append(cells[0] + b"\n")
 
-    def _give_rows(self, *, goes_on: bool = False) -> None:
+    def _send_rows(self, *, continues: bool = False) -> None:
         if self._rows:
-            self._give_text()
-            if not self._begun:
+            self._send_text()
+            if not self._has_header:
                 self._out.header(None)
             self._out.rows(self._rows)
             self._rows = []
-            self._begun = True
-        self._begun = self._begun and goes_on
+            self._has_header = True
+        self._has_header = self._has_header and continues
 
-    def _give_text(self) -> None:
+    def _send_text(self) -> None:
         if self._text:
             self._out.text(b"".join(self._text))
-            self._text, self._waiting = [], 0
+            self._text, self._pending_size = [], 0
 
 
-def _known(page: str) -> str:
-    """A code page, or the usual one where nobody knows it."""
+def _codec_of(page: str) -> str:
+    """Python's name of a code page, or of the usual one if the code page is unknown."""
     try:
         return codecs.lookup(page).name
     except LookupError:

@@ -1,4 +1,4 @@
-"""Running text: whatever people write and no other reader claims; finding values in it is left to the byte pass."""
+"""Running text: all text that no other reader recognises. The byte pass finds values in it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ EMBEDDED_SEARCH = "all"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Little, but more than nothing: text is what is left when nothing else fits."""
+    """0.1 for text, so that this reader is chosen only if no other reader recognises the head."""
     return 0.1 if is_text(as_utf8(head)) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
-    """Give the text out as UTF-8 in pieces that end with a line."""
+    """Send the text as UTF-8 in pieces of whole lines."""
     lines = Lines(source, limits.max_line)
     for block in lines.blocks():
         out.text(block + b"\n")

@@ -1,6 +1,6 @@
-"""UTF-32: text of four bytes a character, which nobody but a program of ours writes; what it says is left to others.
+"""UTF-32 text, with four bytes for each character: the text is decoded and sent as a member in UTF-8.
 
-The byte pass knows UTF-8 and UTF-16. What it says in UTF-8 is a member, whose bytes the byte pass sees.
+Files in UTF-32 are rare. The byte pass reads UTF-8 and UTF-16 only, so it examines the bytes of that member.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from crawler.readers.core.source import Source
 FORMAT = "utf_32"
 EMBEDDED_SEARCH = "raw"
 
-_MARKS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
 
 
 def _encoding(head: bytes) -> str:
-    return next((name for mark, name in _MARKS if head.startswith(mark)), "")
+    return next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), "")
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """Sure by its mark, where characters follow."""
+    """0.99 if the head begins with a byte order mark and valid characters follow."""
     encoding = _encoding(head)
     if not encoding:
         return 0.0
@@ -36,7 +36,7 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
-    """Give the text out as one member."""
+    """Send the text as one member."""
     decoder = codecs.getincrementaldecoder(_encoding(source.read(4)))("replace")
 
     def pieces() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Pages: tables as rows, forms and words as text, nothing hidden stays hidden."""
+"""HTML pages: tables become rows, forms and words become text, and hidden parts are sent, too."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ PAGE = "<!DOCTYPE html><html><body>{}</body></html>"
             [["DUPONT", "Jean"], ["LEFÈVRE", "Zoé"]],
         ),
         (
-            "<table><tr><td>DUPONT</td><td>Jean</td></tr><tr><td>LEF&Egrave;VRE</td><td><b>Zo</b>&eacute;</td></tr></table>",
+            (
+                "<table><tr><td>DUPONT</td><td>Jean</td></tr>"
+                "<tr><td>LEF&Egrave;VRE</td><td><b>Zo</b>&eacute;</td></tr></table>"
+            ),
             None,
             [["DUPONT", "Jean"], ["LEFÈVRE", "Zoé"]],
         ),
-        # a row wider than its header, a cell over two columns, an empty one
+        # a row wider than its header, a cell that spans two columns, an empty cell
         (
             "<table><tr><th>a<th>b</tr><tr><td>1<td>2<td>3</tr><tr><td colspan=2>x<td>y</tr><tr><td><td>z</table>",
             ["a", "b", ""],
@@ -35,11 +38,11 @@ PAGE = "<!DOCTYPE html><html><body>{}</body></html>"
             None,
             [["a", "b"], ["c", "d"]],
         ),
-        # a commented-out table is a table
+        # a commented-out table is read, too
         ("<!-- <table><tr><td>a<td>b</tr></table> -->", None, [["a", "b"]]),
     ],
 )
-def test_a_table_of_data_is_rows(markup: str, columns: list[str] | None, rows: list[list[str]]) -> None:
+def test_a_data_table_becomes_rows(markup: str, columns: list[str] | None, rows: list[list[str]]) -> None:
     found = read(PAGE.format(markup).encode())
     assert found.format == "html"
     assert found.rows == rows
@@ -56,14 +59,17 @@ def test_a_table_of_data_is_rows(markup: str, columns: list[str] | None, rows: l
         ("<ul><li>a<li>b</ul>", "a\nb"),
         ("<dl><dt>Nom<dd>DUPONT<dt>Pr&#233;nom</dt><dd>Jean</dd></dl>", "Nom : DUPONT\nPrénom : Jean"),
         ("<pre>a  b\nc</pre>", "a b\nc"),
-        # forms: a table of labels and values, fields with their names
-        ("<table><tr><th>Nom</th><td>DUPONT</td></tr><tr><th>Prénom</th><td>Jean</td></tr></table>", "Nom : DUPONT\nPrénom : Jean"),
+        # forms: a table of labels and values, and input fields with their names
+        (
+            "<table><tr><th>Nom</th><td>DUPONT</td></tr><tr><th>Prénom</th><td>Jean</td></tr></table>",
+            "Nom : DUPONT\nPrénom : Jean",
+        ),
         ("<label>Nom</label><input value='DUPONT'>", "Nom : DUPONT"),
         ("<input name=nom value=DUPONT><input name='prenom' value=\"Jean\" disabled>", "nom : DUPONT\nprenom : Jean"),
         # the layout of a page
         ("<table><tr><td>a<br>b<br>c<br>d<br>e</td><td>f<p>g<p>h<p>i</td></tr></table>", "a\nb\nc\nd\ne\n\nf\ng\nh\ni"),
         ("<table><tr><td>one cell alone</td></tr></table>", "one cell alone"),
-        # what a browser hides
+        # parts that a browser hides
         ("<span hidden>DUPONT</span><i style='display:none'>Jean</i>", "DUPONTJean"),
         ("a<!-- DUPONT -->b", "a DUPONT b"),
         ("<script>var x = [{a: 'DUPONT'},{a: 'b<c'}]</script>", "var x = [{a: 'DUPONT'}\n\n{a: 'bc'}]"),
@@ -73,7 +79,7 @@ def test_a_table_of_data_is_rows(markup: str, columns: list[str] | None, rows: l
         ("<a href='mailto:jean@free.fr?subject=x'>Jean</a>", "<jean@free.fr> Jean"),
     ],
 )  # fmt: skip
-def test_everything_else_is_text_with_its_blocks(markup: str, text: str) -> None:
+def test_everything_else_becomes_text_in_blocks(markup: str, text: str) -> None:
     found = read(PAGE.format(markup).encode())
     assert found.text.decode().strip().replace("b<c", "bc") == text
     assert found.rows == []
@@ -86,7 +92,7 @@ def test_a_page_is_read_in_its_encoding(encoding: str) -> None:
     assert (found.format, found.text.decode().strip()) == ("html", "Lefèvre Zoé")
 
 
-def test_a_page_gives_the_same_however_it_is_cut() -> None:
+def test_a_page_gives_the_same_in_pieces_of_any_size() -> None:
     rows = "".join(f"<tr><td>Nom{number}</td><td title='t{number}'>Prénom</td></tr>" for number in range(5000))
     data = PAGE.format(f"<table>{rows}</table><p>{'mot ' * 200_000}</p>").encode()
     whole, cut = read(data), read(data, cut=777)
@@ -107,6 +113,6 @@ def test_a_page_gives_the_same_however_it_is_cut() -> None:
         (b'{"a": "<html>"}\n' * 3, "", "json_lines"),
     ],
 )
-def test_pages_are_told_from_other_text(head: bytes, name: str, expected: str) -> None:
+def test_pages_are_distinguished_from_other_text(head: bytes, name: str, expected: str) -> None:
     reader = choose(head, name)
     assert getattr(reader, "FORMAT", "") == expected

@@ -20,7 +20,7 @@ def text(found: Member) -> str:
     return found.text.decode()
 
 
-def test_the_text_of_every_page_comes_line_by_line() -> None:
+def test_the_text_of_every_page_is_sent_line_by_line() -> None:
     found = read(document([["Nom : Dupont"], ["Prénom : Jean"]], [["Nom : Léger (née Roux)"]]))
     assert found.format == "pdf"
     assert text(found).split("\n") == ["Nom : Dupont", "Prénom : Jean", "Nom : Léger (née Roux)", ""]
@@ -28,7 +28,7 @@ def test_the_text_of_every_page_comes_line_by_line() -> None:
     assert not found.all_problems
 
 
-def test_words_beside_each_other_are_rows() -> None:
+def test_three_or_more_words_side_by_side_are_rows() -> None:
     found = read(
         document(PEOPLE, [["Martin", "", "03/04/1990"], ["Roux", "Léa", "05/06/1991"], ["Faure", "Luc", "07/08/1992"]])
     )
@@ -36,7 +36,7 @@ def test_words_beside_each_other_are_rows() -> None:
     assert table.columns is None
     assert text(found) == "Martin 03/04/1990\n"
     assert table.rows[:3] == PEOPLE
-    # two words beside each other may be anything
+    # a line of only two words is no row of a table
     assert table.rows[3:] == [["Roux", "Léa", "05/06/1991"], ["Faure", "Luc", "07/08/1992"]]
 
 
@@ -47,7 +47,7 @@ def test_an_empty_cell_does_not_move_the_others() -> None:
     assert table_rows("a    b c   d   e\n") == ([], [])
 
 
-def test_a_form_is_a_row_under_its_names() -> None:
+def test_a_form_becomes_a_row_under_its_field_names() -> None:
     fields = {
         50: b"<< /FT /Tx /T (nom) /V (Dupont) >>",
         51: b"<< /FT /Tx /T (naissance) /V <FEFF00310032002F00300033002F0031003900370035> >>",
@@ -61,10 +61,11 @@ def test_a_form_is_a_row_under_its_names() -> None:
     assert "nom: Dupont\n" in text(found)
 
 
-def test_notes_links_and_properties_are_text() -> None:
+def test_annotations_links_and_properties_are_text() -> None:
     objects = pages([stream(shown([["x"]]))], {60: b"<< /Author (Jeanne) /Title (Liste) >>"})
     objects[100] = objects[100][:-2] + (
-        b"/Annots [<< /Subtype /Text /Contents (remarque) >> << /Subtype /Link /A << /URI (mailto:a@b.example) >> >>] >>"
+        b"/Annots [<< /Subtype /Text /Contents (remarque) >> "
+        b"<< /Subtype /Link /A << /URI (mailto:a@b.example) >> >>] >>"
     )
     found = read(pdf(objects, b"/Root 1 0 R /Info 60 0 R"))
     assert text(found).split() == ["x", "remarque", "mailto:a@b.example", "Jeanne", "Liste"]
@@ -84,7 +85,7 @@ def test_attached_files_are_members() -> None:
     assert {member.format for member in members} == {"delimited"}
 
 
-def test_pages_that_hold_images_only_are_told() -> None:
+def test_pages_that_contain_only_images_are_reported() -> None:
     image = {
         80: stream(
             bytes(300),
@@ -94,12 +95,12 @@ def test_pages_that_hold_images_only_are_told() -> None:
     scanned = pages([stream(b"q 600 0 0 850 0 0 cm /I Do Q")], image, extra=b"/XObject << /I 80 0 R >>")
     found = read(pdf(scanned))
     assert found.problems == ["unread"]
-    assert found.details == ["1 of its 1 pages hold images only"]
+    assert found.details == ["1 of 1 pages contain only images, whose text is not read"]
     assert not found.complete
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256"])
-def test_a_document_without_a_password_to_open_is_opened_and_others_are_locked(algorithm: str) -> None:
+def test_only_documents_with_a_password_for_opening_are_locked(algorithm: str) -> None:
     for password in ("", "secret"):
         writer = pypdf.PdfWriter(clone_from=io.BytesIO(document(PEOPLE)))
         writer.encrypt(password, "owner", algorithm=algorithm)
@@ -111,7 +112,7 @@ def test_a_document_without_a_password_to_open_is_opened_and_others_are_locked(a
         assert found.complete is (not password)
 
 
-def test_what_the_structure_does_not_lead_to_is_in_the_streams() -> None:
+def test_streams_outside_the_document_structure_are_sent() -> None:
     objects = pages(
         [stream(shown([["x"]]))],
         {90: stream(b"BT [(Du)-20(po)3(nt)] TJ T* (a\\(b\\)\\351) Tj ET"), 91: stream(b"<x>dupont@b.example</x>")},
@@ -122,7 +123,7 @@ def test_what_the_structure_does_not_lead_to_is_in_the_streams() -> None:
     assert found.all_complete
 
 
-def test_a_damaged_page_costs_itself() -> None:
+def test_only_the_damaged_page_is_lost() -> None:
     objects = pages([stream(shown([["Dupont"]])), b"(no stream)", stream(shown([["Martin"]]))])
     objects[102] = objects[102].replace(b"/Font << /F1 3 0 R >>", b"/Font 7")
     body = zlib.compress(shown([["Léger"]]))[:20]
@@ -133,19 +134,19 @@ def test_a_damaged_page_costs_itself() -> None:
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.9])
-def test_a_cut_document_shows_the_streams_that_came(cut: float) -> None:
+def test_the_complete_streams_of_a_truncated_document_are_sent(cut: float) -> None:
     whole = document(*[[[f"person{number}@b.example"]] for number in range(60)])
     found = read(whole[: int(len(whole) * cut)])
     assert found.shows("person20@b.example")
     assert not found.all_complete
 
 
-def test_a_document_without_index_is_found_by_its_objects() -> None:
+def test_a_document_without_an_index_is_read_by_its_objects() -> None:
     found = read(made.pdf(pages([stream(shown([["Dupont"]]))]), index=False))
     assert found.shows("Dupont")
 
 
-def test_a_bomb_is_told() -> None:
+def test_a_bomb_is_reported() -> None:
     bomb = zlib.compress(bytes(40_000_000), 9)
     objects = pages(
         [stream(shown([["Dupont"]]))], {90: b"<< /Filter /FlateDecode /Length 9 >>\nstream\n%s\nendstream" % bomb}
@@ -156,23 +157,23 @@ def test_a_bomb_is_told() -> None:
     assert "Dupont" in text(found)
 
 
-# --- documents that others made ------------------------------------------------------------------------------------
+# --- documents by other programs -----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_documents_of_pypdf_are_read_or_told() -> None:
-    seen = locked = told = 0
+def test_the_sample_documents_of_pypdf_are_read_or_reported() -> None:
+    seen = locked = reported = 0
     for name, data in files(PYPDF).items():
-        # the few large ones take as long as all others together
+        # The few large documents take as long as all others together.
         if not name.endswith(".pdf") or len(data) > 200_000:
             continue
         found = read(data)
         seen += 1
         locked += "locked" in found.problems
-        told += bool(found.problems)
+        reported += bool(found.problems)
         assert found.format == "pdf", name
         assert "reader" not in found.all_problems, name
         assert found.text or found.problems or found.members, name
     assert seen >= 50
     assert locked == 9
-    assert told <= 20
+    assert reported <= 20

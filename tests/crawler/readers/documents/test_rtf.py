@@ -1,4 +1,4 @@
-"""Rich Text: words and accents as a reader sees them, tables as rows, and nothing hidden in groups that no program shows."""
+"""RTF: words and accents are read as a word processor shows them, tables as rows, and hidden groups are read, too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rtf(body: bytes) -> bytes:
     ],
 )
 @pytest.mark.parametrize("cut", [1, 3, 2**20])
-def test_words_are_what_a_program_shows(body: bytes, text: str, cut: int) -> None:
+def test_words_are_those_that_a_program_shows(body: bytes, text: str, cut: int) -> None:
     found = read(rtf(body), cut=cut)
     assert found.format == "rtf"
     assert found.text.decode().endswith(text)
@@ -63,17 +63,17 @@ def test_other_code_pages_are_read() -> None:
     assert read(rb"{\rtf1\ansi\ansicpg99999 caf\'e9}").text.decode() == "café\n"
 
 
-def test_what_is_cut_or_follows_is_told() -> None:
+def test_truncation_and_trailing_bytes_are_reported() -> None:
     whole = rtf(rb"Dupont Jean\par")
     assert "cut" in read(whole[:-1]).problems
     assert read(whole[:-1]).shows("Dupont Jean")
-    behind = read(whole + b"\r\n" + b"nom;prenom\nMartin;Paul\n" * 3)
-    assert "trailing" in behind.problems
-    assert behind.members[0].rows[1] == ["Martin", "Paul"]
+    trailing = read(whole + b"\r\n" + b"nom;prenom\nMartin;Paul\n" * 3)
+    assert "trailing" in trailing.problems
+    assert trailing.members[0].rows[1] == ["Martin", "Paul"]
     assert not read(whole + b"\r\n\0").problems
 
 
-def test_many_groups_and_long_lines_end() -> None:
+def test_many_groups_and_long_lines_are_read_to_the_end() -> None:
     assert "cut" in read(b"{\\rtf1 " + b"{" * 300_000).problems
     assert read(rtf(b"x" * (3 * 2**20))).bytes == len(rtf(b"")) + 3 * 2**20
     for endless in (rb"\'e9", rb"\u233?", rb"\tab", rb"a\cell "):
