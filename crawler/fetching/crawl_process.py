@@ -97,14 +97,9 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         job = runner.job()
         due = tuple(open_due(job.post_key, sealed) for sealed in job.due)
         startup_memory.return_buffers()
-        confined = job.network != "open"
-        if confined:
-            _give_up_network(required=job.network == "required")
-        landlock.restrict(
-            [*landlock.SYSTEM_PATHS, *landlock.import_folders(job.closed)], ports=() if confined else None
-        )
-        if confined:
-            privileges.only_inherited_sockets()
+        _give_up_network(required=job.network == "required")
+        landlock.restrict([*landlock.SYSTEM_PATHS, *landlock.import_folders(job.closed)], ports=())
+        privileges.only_inherited_sockets()
         privileges.limit_resources(memory=job.limits.memory)
         _crawl(job, due, runner, samples, dial)
         code = 0

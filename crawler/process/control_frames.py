@@ -141,8 +141,7 @@ class Job(WireValue):
         closed: the home folder; the process gives up all access to it.
         mode: `crawl`, or `check` to read one page of the listing and store nothing.
         network: how the process gives up the network: `refused`, as far as the kernel allows it, or `required` if the
-            crawl must fail where the network cannot be given up. `open` keeps the network; only the leak test sets it, to
-            show that no download handler uses it.
+            crawl must fail where the network cannot be given up.
         due: posts of earlier crawls that are not examined yet, each sealed by `crawler.pages.post_identity.seal_due`.
         settled: number of posts of the source that were seen by an earlier walk that ended.
         follow: other source -> the (host, port) pairs that it declares; links are handed to these sources.
@@ -152,7 +151,7 @@ class Job(WireValue):
     crawl: str
     definition: DefinitionJson = Field(validation_alias="source", serialization_alias="source")
     settings: Mapping[str, Any]
-    network: Literal["open", "refused", "required"]
+    network: Literal["refused", "required"]
     post_key: Hex = Field(repr=False)
     due: tuple[Base64, ...] = Field(repr=False)
     mode: Literal["crawl", "check"]
