@@ -29,7 +29,6 @@ KEPT_VERSIONS = 4
 log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
-Word = np.uint64
 
 
 def kernel_modules() -> list[Path]:

@@ -2,7 +2,7 @@
 
 The loops take addresses of arrays instead of arrays. When one compiled function passes an array to another, numba
 updates its reference count and checks each index for being negative, which made the whole pass four times slower.
-Callers of the loops must keep the arrays alive and must leave `SLACK` bytes behind all memory that is read or written
+Callers of the loops must keep the arrays alive and must leave `SLACK` bytes after all memory that is read or written
 eight bytes at a time.
 """
 
