@@ -141,7 +141,7 @@ class Job(WireValue):
         closed: the home folder; the process gives up all access to it.
         mode: `crawl`, or `check` to read one page of the listing and store nothing.
         network: how the process gives up the network: `refused`, as far as the kernel allows it, or `required` if the
-            crawl must fail where the network cannot be given up.
+            crawl must fail if the network cannot be given up.
         due: posts of earlier crawls that are not examined yet, each sealed by `crawler.pages.post_identity.seal_due`.
         settled: number of posts of the source that were seen by an earlier walk that ended.
         follow: other source -> the (host, port) pairs that it declares; links are handed to these sources.

@@ -267,7 +267,7 @@ def apply_computing_filter() -> bool:
 
 
 def only_inherited_sockets() -> bool:
-    """Refuse every new connection and every new process: this process keeps the sockets that it has, and receives others.
+    """Permanently refuse new sockets and new processes: this process can only use sockets that it is given.
 
     No socket can be created, of whatever family: no Unix socket by path (a name service cache, the system bus, another
     user's server), no netlink, no raw packets. Threads can be started, processes and programs cannot.

@@ -19,9 +19,9 @@ _ANSWER = struct.Struct("=Ii")
 RETRY_SECONDS = 0.005
 # A host name has at most 253 characters.
 MAX_TARGET = 512
-# Connections that may be on their way for one crawl; more are refused, not queued.
+# Connection attempts of one crawl at a time; further requests are refused, not queued.
 MAX_DIALS = 256
-# Answers that no errno stands for.
+# Codes for failures that have no errno.
 UNKNOWN_NAME, NOT_ALLOWED, PRIVATE_ADDRESS, RUNNER_ENDED = -1, -2, -3, -4
 
 Dial = Callable[[bytes], Awaitable[socket.socket]]
@@ -29,7 +29,7 @@ Dial = Callable[[bytes], Awaitable[socket.socket]]
 
 
 class DialFailed(OSError):
-    """Raised where a connection could not be made.
+    """Raised if a connection could not be made.
 
     Attributes:
         code: an errno, or one of the negative codes of this module.

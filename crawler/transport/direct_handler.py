@@ -93,7 +93,7 @@ class DialledEndpoint:
             raise _as_twisted(error.code) from error
         adopted = _Adopted(protocol_factory)
         with connected:
-            # Twisted works with a duplicate of the descriptor
+            # Twisted works with a duplicate of this descriptor.
             self._reactor.adoptStreamConnection(connected.fileno(), connected.family, adopted)
         return adopted.protocol
 
@@ -130,7 +130,7 @@ def _as_twisted(code: int) -> Any:
 
 
 def _error(name: str, message: str) -> Any:
-    # Twisted's errors take their text as `string` and have no types
+    # Twisted's errors take their message as `string`, and are not typed.
     return getattr(twisted_errors, name)(string=message)
 
 
@@ -147,7 +147,7 @@ class _DialledEndpoints:
         host, port = host_and_port(uri.toBytes().decode("ascii"))
         endpoint = DialledEndpoint(reactor, self._client, host, port, self._seconds)
         if uri.scheme == b"https":
-            # mypy does not know what zope declares
+            # mypy does not know the interfaces that zope declares.
             plain = cast("IStreamClientEndpoint", endpoint)
             return wrapClientTLS(self._context_factory.creatorForNetloc(uri.host, uri.port), plain)
         return endpoint
@@ -164,7 +164,9 @@ class _DialledAgent(_ScrapyAgent):
         from twisted.internet import reactor
 
         endpoints = _DialledEndpoints(self._client, self._contextFactory, timeout)
-        agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, pool=self._pool)  # type: ignore[no-untyped-call] # Twisted's
+        agent: Agent = Agent.usingEndpointFactory(  # type: ignore[no-untyped-call] # Twisted's
+            reactor, endpoints, pool=self._pool
+        )
         return agent
 
 

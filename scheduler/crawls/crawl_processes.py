@@ -34,26 +34,26 @@ class _Process(Protocol):
 
     @property
     def exitcode(self) -> int | None:
-        """Its status, negative for a signal; None while it runs."""
+        """Its exit status, negative for a signal; None while it is running."""
         ...
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for its end, at most so many seconds."""
+        """Wait until it ends, at most `timeout` seconds."""
         ...
 
     def kill(self) -> None:
-        """End it; harmless if it has ended."""
+        """End it with SIGKILL; does nothing if it has ended."""
         ...
 
     def close(self) -> None:
-        """Release what the runner holds of it."""
+        """Release the resources that the runner holds for it."""
         ...
 
 
 def _environment() -> dict[str, str]:
     """The environment of a crawl process: without settings, keys and credentials of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
-    # memory that threads of libraries free is used by other threads
+    # Threads of libraries share one arena, so that memory which one frees can be used by others.
     return kept | {"MALLOC_ARENA_MAX": "1"}
 
 
@@ -68,7 +68,7 @@ class _StandaloneProcess:
             env=_environment(),
             cwd="/",
             stdin=subprocess.DEVNULL,
-            # Control-C at a terminal reaches the command, which ends the process
+            # Control-C at a terminal reaches only the command, which ends this process.
             start_new_session=True,
         )
 
@@ -84,14 +84,14 @@ class _StandaloneProcess:
         self._process.kill()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no resources are held."""
 
 
-class _Forked:
+class _ForkedProcess:
     """A process that the fork server forked."""
 
     def __init__(self, life: socket.socket, seconds: float) -> None:
-        """Wait for the server's answer, at most so many seconds.
+        """Wait for the server's answer, at most `seconds`.
 
         Raises:
             CrawlNotStarted: the server did not answer in time, or has ended.
@@ -104,7 +104,7 @@ class _Forked:
             raise CrawlNotStarted("the fork server of crawl processes does not answer") from error
         if not message or not descriptors:
             raise CrawlNotStarted("the fork server of crawl processes has ended")
-        # a descriptor of the process itself: its number cannot be reused by another one
+        # A descriptor of the process itself (pidfd): unlike a process id, it never refers to another process.
         self._watch = descriptors[0]
         self._exitcode: int | None = None
 
@@ -116,7 +116,7 @@ class _Forked:
     def join(self, timeout: float | None = None) -> None:
         if self._exitcode is not None or not select.select([self._watch], [], [], timeout)[0]:
             return
-        # the server reports the status once it has reaped the process; a server that is gone took its processes along
+        # The server reports the status once it has reaped the process. If the server has ended, so have its processes.
         self._life.settimeout(5)
         try:
             message = self._life.recv(4)
@@ -143,7 +143,7 @@ class _ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
 
-    def fork(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket) -> _Forked:
+    def fork(self, control: socket.socket, samples: list[socket.socket], dial: socket.socket) -> _ForkedProcess:
         """A new crawl process.
 
         Raises:
@@ -157,7 +157,7 @@ class _ForkServer:
                 with theirs:
                     descriptors = [each.fileno() for each in (theirs, control, dial, *samples)]
                     socket.send_fds(requests, [bytes([len(samples)])], descriptors)
-                return _Forked(ours, seconds)
+                return _ForkedProcess(ours, seconds)
             except (OSError, CrawlNotStarted) as error:
                 ours.close()
                 self._end()
@@ -173,7 +173,7 @@ class _ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                # -P: a module in the folder in which a command is called, a dump perhaps, must not be imported
+                # -P: no module is imported from the current folder, which may hold files of a dump.
                 [sys.executable, "-P", "-m", "crawler.fetching.crawl_fork_server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=_environment(),

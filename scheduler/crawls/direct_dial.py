@@ -1,4 +1,4 @@
-"""The runner's connections for crawls of the clear web: declared hosts only, resolved here, never into a private network.
+"""The runner's connections for crawls of the clear web: to declared hosts only, and never into a private network.
 
 A crawl process names `HOST:PORT`. The allow-list is checked once more here, in a process that no page of a site can
 influence, and the name is resolved here, so that the crawl process needs no resolver.

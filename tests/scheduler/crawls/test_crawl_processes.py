@@ -1,4 +1,4 @@
-"""The fork server of crawl processes: one that is frozen or killed is replaced, and nothing of it can be reached by path."""
+"""The fork server of crawl processes: it is replaced if it freezes or is killed, and it listens on no path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from crawler.transport.dial_socket import dial_socket_pair
 from data.errors import CrawlNotStarted
 from scheduler.crawls import crawl_processes
-from scheduler.crawls.crawl_processes import _Forked, _ForkServer
+from scheduler.crawls.crawl_processes import _ForkedProcess, _ForkServer
 
 pytestmark = pytest.mark.slow
 
@@ -25,14 +25,14 @@ def server() -> Iterator[_ForkServer]:
     made._end()
 
 
-def forked(server: _ForkServer) -> _Forked:
+def forked(server: _ForkServer) -> _ForkedProcess:
     ours, control = socket.socketpair()
     runner, dial = dial_socket_pair()
     with ours, control, runner, dial:
         return server.fork(control, [], dial)
 
 
-def ended(process: _Forked) -> int | None:
+def ended(process: _ForkedProcess) -> int | None:
     process.kill()
     process.join(30)
     code = process.exitcode
@@ -67,7 +67,7 @@ def test_the_fork_server_listens_nowhere(server):
     descriptors = [str(each.readlink()) for each in Path(f"/proc/{pid_of(server)}/fd").iterdir()]
     inodes = {each[8:-1] for each in descriptors if each.startswith("socket:")}
     lines = Path("/proc/net/unix").read_text().splitlines()[1:]
-    # the flag of a listening socket, and a path or an abstract name
+    # Sockets with the flag of a listening socket, or with a path or an abstract name.
     reachable = [
         line
         for line in lines

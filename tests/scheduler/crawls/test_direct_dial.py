@@ -1,4 +1,4 @@
-"""The runner's connections for crawls of the clear web: declared hosts, and no name that leads into a private network."""
+"""The runner's connections for crawls of the clear web: to declared hosts, never into a private network by a name."""
 
 from __future__ import annotations
 
