@@ -25,7 +25,7 @@ EMBEDDED_SEARCH = "all"
 _PAGE_START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE
 )
-_DECLARED = re.compile(
+_DECLARED_ENCODING = re.compile(
     rb"<(?:meta|\?xml)\s[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE
 )
 _PAGE_TAG = re.compile(rb"<(?:html|head|body)[\s>]", re.IGNORECASE)
@@ -92,7 +92,7 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Send tables as rows and everything else as text."""
-    lines = Lines(recode_to_utf8(source, _DECLARED, out), limits.max_line)
+    lines = Lines(recode_to_utf8(source, _DECLARED_ENCODING, out), limits.max_line)
     page = _PageReader(out, limits)
     held = ""
     for block in lines.blocks():

@@ -22,11 +22,11 @@ _MAX_PENDING_CHARS = 2**20
 
 
 class HtmlTable:
-    """One table while it is read.
+    """Collects the rows of one table while the page is read.
 
     Attributes:
         cell: pieces of the text of the open cell; None between cells.
-        is_layout: the table only is_layout the page, so that all its cells are text.
+        is_layout: whether the table only arranges the layout of the page; its cells are then sent as text.
     """
 
     def __init__(self, limits: Limits) -> None:

@@ -71,6 +71,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         locked = document.read()
     if not locked:
         send_streams(held, source, out, limits)
+    # The document's own signature is not the start of an embedded file.
     own = held.find(b"%PDF-")
     read_embedded(held, source, out, lambda at: at + 1 if at == own else at, at=0)
 
@@ -114,6 +115,7 @@ class _DocumentReader:
         return False
 
     def _guarded(self, action: Callable[[Any], None], argument: Any, sentence: str) -> None:
+        """Run an action on one part of the document; if it fails, count a problem and go on with the next part."""
         try:
             action(argument)
         except (LimitReached, WireError):
@@ -205,8 +207,8 @@ class _DocumentReader:
             self._read_member(name, stream.get_data())
 
     def _read_member(self, name: str, data: bytes) -> None:
-        share = self._source.amplification() * max(1.0, len(data) / max(1, len(self._held)))
-        read_member(Source(iter([data]), name, lambda: share), self._out)
+        amplification = self._source.amplification() * max(1.0, len(data) / max(1, len(self._held)))
+        read_member(Source(iter([data]), name, lambda: amplification), self._out)
 
 
 def _resolve(value: Any) -> Any:

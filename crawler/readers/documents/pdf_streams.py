@@ -43,7 +43,7 @@ def send_streams(held: bytearray, source: Source, out: Output, limits: Limits) -
     first = next(pieces, b"")
     if first:
         member = Source(_chained(first, pieces), "streams", streams.amplification)
-        read_member(member, out, lambda head, name: PackagePart(UNKNOWN))  # noqa: ARG005 - the signature of a choice
+        read_member(member, out, lambda head, name: PackagePart(UNKNOWN))  # noqa: ARG005 - read_member passes both
 
 
 def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -191,7 +191,7 @@ class _Interpreter:
         elif word in _SPECIAL_CHARACTERS:
             self._put(_SPECIAL_CHARACTERS[word])
 
-    # --- letters -------------------------------------------------------------------------------------------------
+    # --- characters ----------------------------------------------------------------------------------------------
 
     def _put(self, text: str) -> None:
         self._decode_pending()
@@ -269,7 +269,7 @@ class _Interpreter:
 
 
 def _codec_of(page: str) -> str:
-    """Python's name of a code page, or of the usual one if the code page is unknown."""
+    """Python's name of a code page, or that of Windows-1252 if Python does not know the code page."""
     try:
         return codecs.lookup(page).name
     except LookupError:
