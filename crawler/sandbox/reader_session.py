@@ -28,7 +28,7 @@ class ReaderExit:
 
 
 class ReaderSession:
-    """One reader: send `D` and `E` frames on `socket`, take its frames from there (docs/architecture.md, section 3)."""
+    """One reader: send `D` and `E` frames on `socket`, take its frames from there (docs/protocols.md, section 3)."""
 
     def __init__(self, sock: socket.socket, status: socket.socket) -> None:
         self.socket = sock
