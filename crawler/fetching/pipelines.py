@@ -155,32 +155,32 @@ class Commit:
         if spider.state.lost:
             return item
         try:
-            frame = self._commit_of(item)
+            frame, complete = self._commit_of(item)
         except Exception as error:  # noqa: BLE001 - a post must never be dropped, whatever its data does
             detail = f"putting the result of the post together failed with {type(error).__name__}"
             spider.state.trouble = spider.state.trouble or Trouble("crash", detail, retry=True)
-            spider.state.counts["unexamined"] += 1
-            frame = _failed_commit(item, Failure(code="crash", detail=detail))
+            frame, complete = _failed_commit(item, Failure(code="crash", detail=detail)), False
+        spider.state.counts["examined" if complete else "unexamined"] += 1
         with contextlib.suppress(LeaseLost):
             await spider.ask(frame)
         return item
 
-    def _commit_of(self, item: FetchedPost) -> CommitFrame:
-        spider = self._spider
+    def _commit_of(self, item: FetchedPost) -> tuple[CommitFrame, bool]:
+        """The commit of a post, and whether the post counts as examined."""
         # a part that no longer exists does not count as unexamined, as long as there is another part
         complete = (
-            item.findings and all(finding.complete for finding in item.findings) and not set(item.left) - {"absent"}
+            bool(item.findings) and all(each.complete for each in item.findings) and not set(item.left) - {"absent"}
         )
-        spider.state.counts["examined" if complete and item.trouble is None else "unexamined"] += 1
         trouble = item.trouble
         frame = CommitFrame(
             post=_committed_post(item),
             findings=_fit_into_frame(item.findings),
             failed=None if trouble is None else Failure(code=trouble.code, detail=trouble.detail),
-            links=spider.linked_posts(item.links.values()),
+            links=self._spider.linked_posts(item.links.values()),
             previews=item.preview_events,
         )
-        return _within_budget(frame)
+        frame = _within_budget(frame)
+        return frame, complete and frame.failed is None
 
 
 def _committed_post(item: FetchedPost) -> CommittedPost:
@@ -212,34 +212,36 @@ def _failed_commit(item: FetchedPost, failure: Failure) -> CommitFrame:
 def _within_budget(frame: CommitFrame) -> CommitFrame:
     """The commit so that it fits into a frame; everything that is left out is reported.
 
-    Lists of members go first: the runner stores only their sums, which the finding has already. Then findings without
-    hits and lineage, the largest first; the post then stays due, because not all of it was reported.
+    Lists of members go first: the runner stores only their sums, which the finding has already. Then links to other
+    sources, then findings, those without hits and lineage first. The post stays due if links or findings were left out.
     """
     if len(frame.to_json()) <= MAX_COMMIT:
         return frame
-    findings = tuple(_without_members(finding) for finding in frame.findings)
-    frame = frame.model_copy(update={"findings": findings})
+    frame = frame.model_copy(update={"findings": tuple(_without_members(finding) for finding in frame.findings)})
+    if len(frame.to_json()) <= MAX_COMMIT:
+        return frame
+    failed = frame.failed or Failure(code="limit", detail="its links to other sources are too many to store")
+    frame = frame.model_copy(update={"links": (), "failed": failed})
     size = len(frame.to_json())
     if size <= MAX_COMMIT:
         return frame
-    telling = [not (each.hits or each.lineage) for each in findings]
-    order = sorted(range(len(findings)), key=lambda at: (telling[at], len(orjson.dumps(findings[at].to_json()))))
+    sizes = [len(orjson.dumps(finding.to_json())) for finding in frame.findings]
+    room = MAX_COMMIT - (size - sum(sizes))
     kept: list[int] = []
-    room = MAX_COMMIT - (size - sum(len(orjson.dumps(each.to_json())) for each in findings))
-    for at in order:
-        room -= len(orjson.dumps(findings[at].to_json()))
-        if room < 0:
-            break
-        kept.append(at)
+    # findings with hits or lineage first, small ones before large ones
+    for at in sorted(
+        range(len(sizes)), key=lambda at: (not (frame.findings[at].hits or frame.findings[at].lineage), sizes[at])
+    ):
+        if sizes[at] <= room:
+            room -= sizes[at]
+            kept.append(at)
     kept.sort()
-    left = len(findings) - len(kept)
+    detail = f"the results of {len(sizes) - len(kept)} parts are too large to store"
     return frame.model_copy(
         update={
-            "findings": tuple(findings[at] for at in kept),
+            "findings": tuple(frame.findings[at] for at in kept),
             "previews": {kept.index(at): event for at, event in frame.previews.items() if at in kept},
-            "failed": frame.failed
-            or Failure(code="limit", detail=f"the results of {left} parts are too large to store"),
-            "links": frame.links if room >= 0 else (),
+            "failed": Failure(code="limit", detail=detail),
         }
     )
 

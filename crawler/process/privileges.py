@@ -418,6 +418,21 @@ def computing_filter_works() -> bool:
     return _succeeds_in_child(_require_working_filters)
 
 
+def inherited_sockets_filter_works() -> bool:
+    """Whether the filter of `only_inherited_sockets` can be applied here and refuses a Unix socket; tried in a child."""
+    return _succeeds_in_child(_require_refused_sockets)
+
+
+def _require_refused_sockets() -> None:
+    if not only_inherited_sockets():
+        raise OSError(errno.ENOSYS, "seccomp")
+    try:
+        socket.socket(socket.AF_UNIX).close()
+    except PermissionError:
+        return
+    raise OSError(errno.ENOSYS, "the filter has no effect")
+
+
 def _require_working_filters() -> None:
     if not (_install(_network_filter) and apply_computing_filter()):
         raise OSError(errno.ENOSYS, "seccomp")

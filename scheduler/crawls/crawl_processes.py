@@ -114,7 +114,12 @@ class _ForkedProcess:
         return self._exitcode
 
     def join(self, timeout: float | None = None) -> None:
-        if self._exitcode is not None or not select.select([self._watch], [], [], timeout)[0]:
+        if self._exitcode is not None:
+            return
+        # Not select(), which takes no descriptor above 1023.
+        waiting = select.poll()
+        waiting.register(self._watch, select.POLLIN)
+        if not waiting.poll(None if timeout is None else timeout * 1000):
             return
         # The server reports the status once it has reaped the process. If the server has ended, so have its processes.
         self._life.settimeout(5)
@@ -152,9 +157,9 @@ class _ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with self._lock:
             try:
-                requests, seconds = self._running()
-                requests.settimeout(seconds)
                 with theirs:
+                    requests, seconds = self._running()
+                    requests.settimeout(seconds)
                     descriptors = [each.fileno() for each in (theirs, control, dial, *samples)]
                     socket.send_fds(requests, [bytes([len(samples)])], descriptors)
                 return _ForkedProcess(ours, seconds)

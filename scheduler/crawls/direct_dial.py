@@ -11,6 +11,8 @@ import contextlib
 import errno
 import socket
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 
 from crawler.transport.dial_socket import NOT_ALLOWED, PRIVATE_ADDRESS, UNKNOWN_NAME, DialFailed
@@ -18,6 +20,9 @@ from crawler.transport.dial_socket import NOT_ALLOWED, PRIVATE_ADDRESS, UNKNOWN_
 DNS_SECONDS = 20.0
 # One address of several may be dead: it must not use up the time of the others.
 ADDRESS_SECONDS = 10.0
+
+# Threads of their own: name servers that do not answer must not keep crawls from being started.
+_RESOLVING = ThreadPoolExecutor(32, "resolving")
 
 Address = tuple[socket.AddressFamily, str]
 Pairs = Collection[tuple[str, int]]
@@ -51,10 +56,10 @@ class DirectDial:
             raise OSError(errno.ETIMEDOUT, "the connection was not accepted in time") from error
 
     async def _addresses(self, host: str, port: int) -> list[Address]:
-        loop = asyncio.get_running_loop()
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         try:
             async with asyncio.timeout(min(DNS_SECONDS, self._seconds)):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+                found = await asyncio.get_running_loop().run_in_executor(_RESOLVING, look_up)
         except (socket.gaierror, UnicodeError) as error:
             raise DialFailed(UNKNOWN_NAME) from error
         addresses = list(dict.fromkeys((family, str(place[0])) for family, _, _, _, place in found))

@@ -176,7 +176,7 @@ PROGRAMS = (("bwrap", "bubblewrap", "readers run with less confinement"),)
 
 
 def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every part takes the home
-    from crawler.process import landlock
+    from crawler.process import landlock, privileges
 
     for program, package, consequence in PROGRAMS:
         if shutil.which(program) is None:
@@ -193,6 +193,15 @@ def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every part takes t
         )
     else:
         yield Check("crawl files", "ok", f"crawl processes cannot read the home folder ({support})")
+    if privileges.inherited_sockets_filter_works():
+        yield Check("crawl network", "ok", "crawl processes can make no connections and start no programs of their own")
+    else:
+        yield Check(
+            "crawl network",
+            "warning",
+            "this machine has no system call filter: a crawl process that is taken over could make connections of its own",
+            "use a kernel with seccomp, on x86_64 or aarch64",
+        )
 
 
 def _tor(home: Home) -> Iterator[Check]:

@@ -53,11 +53,12 @@ def test_a_post_of_forty_archives_with_long_names_beside_hits_is_committed_with_
 
 def test_what_still_does_not_fit_is_left_out_with_a_word_and_the_hits_are_kept(monkeypatch):
     monkeypatch.setattr(pipelines, "MAX_COMMIT", 20_000)
-    frame, _ = committed(monkeypatch, [*(finding("n" * 5000) for _ in range(20)), finding("a.csv", hits=50)])
+    frame, state = committed(monkeypatch, [*(finding("n" * 5000) for _ in range(20)), finding("a.csv", hits=50)])
     assert len(frame.to_json()) <= 20_000
     assert [hit.canaries for each in frame.findings for hit in each.hits] == [50]
     assert frame.failed is not None
     assert frame.failed.code == "limit"
+    assert state.counts == {"unexamined": 1}
     assert list(frame.previews) == [len(frame.findings) - 1]
 
 
@@ -68,4 +69,4 @@ def test_a_post_whose_result_cannot_be_put_together_stays_due_and_fails_the_craw
     assert frame.failed is not None
     assert frame.failed.code == "crash"
     assert state.trouble is not None
-    assert state.counts["unexamined"] == 1
+    assert state.counts == {"unexamined": 1}

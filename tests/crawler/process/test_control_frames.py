@@ -24,7 +24,7 @@ JOB = frames.Job(
     due=(b"\x00\xff",),
     mode="crawl",
     limits=frames.JobLimits(memory=2**30, wall=60.0),
-    closed=Path("/home/of/tocsin"),
+    closed=Path("/closed"),
     settled=3,
     follow={"pastes": frozenset({("p.example", 443), ("b.example", 80)})},
     rules=frames.IncidentRules(words=("clinic",), expressions=("a+",), files={"x.yar": "rule x {condition: true}"}),

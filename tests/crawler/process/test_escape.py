@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from crawler.process import privileges
+
 pytestmark = pytest.mark.slow
 
 NOBODY = 65534
@@ -159,3 +161,13 @@ def test_the_same_attempts_succeed_without_confinement(tmp_path, user):
         "program",
         "reading",
     }
+
+
+def test_the_filter_is_tried_in_a_child_and_leaves_this_process_as_it_is():
+    assert privileges.inherited_sockets_filter_works()
+    socket.socket(socket.AF_UNIX).close()
+
+
+def test_a_machine_without_the_filter_is_reported(monkeypatch):
+    monkeypatch.setattr(privileges, "only_inherited_sockets", lambda: False)
+    assert not privileges.inherited_sockets_filter_works()
