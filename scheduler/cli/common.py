@@ -58,6 +58,11 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 160)
 
 
+def printable(text: str) -> str:
+    """Text that others wrote, without characters that control a terminal or change the direction of writing."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def note(text: str) -> None:
     """Print one line for the user on standard error."""
     click.echo(text, err=True)

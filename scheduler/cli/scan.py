@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.plural import counted
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
     from data.model import Finding
@@ -81,14 +81,14 @@ def _show(finding: Finding) -> None:
     out = console()
     state = "[green]complete[/]" if finding.complete else "[bold red]NOT completely examined[/]"
     out.print(
-        f"[bold]{escape(_printable(finding.path))}[/]  {finding.format}, {counted(finding.bytes, 'byte')}, "
+        f"[bold]{escape(printable(finding.path))}[/]  {finding.format}, {counted(finding.bytes, 'byte')}, "
         f"{counted(finding.rows, 'row')}, {counted(finding.records, 'record')}, {state}"
     )
     for problem in finding.problems:
-        out.print(f"  [yellow]problem[/] {escape(_printable(problem))}")
+        out.print(f"  [yellow]problem[/] {escape(printable(problem))}")
     for member in finding.members[:20]:
         out.print(
-            f"  member {escape(_printable(member.path))}: {member.format},"
+            f"  member {escape(printable(member.path))}: {member.format},"
             f" {counted(member.bytes, 'byte')}, {counted(member.rows, 'row')}"
             + ("" if member.complete else ", [red]not complete[/]")
         )
@@ -107,7 +107,7 @@ def _show(finding: Finding) -> None:
                 f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
             )
         for reason in lineage.notes:
-            out.print(f"    {escape(_printable(reason))}")
+            out.print(f"    {escape(printable(reason))}")
     if not finding.hits:
         out.print("  no canary of any client was found")
         return
@@ -115,8 +115,3 @@ def _show(finding: Finding) -> None:
     for hit in finding.hits:
         table.add_row(escape(hit.client), f"{hit.canaries:,}", f"{hit.records:,}", ", ".join(hit.kinds))
     out.print(table)
-
-
-def _printable(text: str) -> str:
-    """Text of a hostile archive, without characters that control a terminal or change the direction of writing."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
