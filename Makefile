@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# compiled modules and rewritten assertions are kept, so that several hundred processes of the tests start faster
+unexport PYTHONDONTWRITEBYTECODE
 # two workers: most tests wait for servers and processes
 WORKERS := -n 2
 

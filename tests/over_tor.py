@@ -151,7 +151,7 @@ class Site:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
         self.port = self.http.server_address[1]
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def posts(self, *links: str, head: str = "", headers: dict[str, str] | None = None) -> None:
         """Make `/` a listing of links, and add a page for each link that leads to the site itself."""

@@ -24,7 +24,7 @@ from tests.import_graph import (
     reached_from,
 )
 
-# DESIGN.md section 2: what may not meet in one process.
+# What may not meet in one process (docs/architecture.md).
 CRAWL = tuple(f"crawler.{name}" for name in ("fetching", "pages", "preview", "transport", "tor"))
 EXAMINER = tuple(f"crawler.{name}" for name in ("examiner", "matching", "records", "lineage", "sandbox"))
 READERS = "crawler.readers"

@@ -55,7 +55,7 @@ class _Server:
     def __enter__(self) -> Any:
         """Start the server."""
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -44,7 +44,7 @@ class Recorder:
         self.http = Server((address, 0), Handler)
         self.port = self.http.server_address[1]
         self.url = f"http://{address}:{self.port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         self.http.shutdown()

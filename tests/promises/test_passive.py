@@ -51,7 +51,7 @@ class Site:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def posts(self) -> list[float]:
         return [at for path, at, _ in self.requests if path.startswith("/post/")]

@@ -80,7 +80,7 @@ class Breaking:
         self.http = ThreadingHTTPServer((address, 0), Handler)
         self.http.daemon_threads = True
         self.url = f"http://{address}:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
         self.http.shutdown()

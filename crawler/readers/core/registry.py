@@ -7,10 +7,8 @@ To add a format, write one module in the folder of its family (`crawler/readers/
 - `read(source, out, limits)`, which reads a file of this format.
 
 A module that reads several formats has `READERS`, a tuple of objects with these three, instead. Nothing else needs to
-be
-registered: the modules are found by their files. The new format gets a line in `docs/formats.md`, its name in the list
-    of
-`tests/crawler/readers/core/test_registry.py`, and a sound file in `tests/synth/every_format.py`.
+be registered: the modules are found by their files. The new format gets a line in `docs/formats.md`, its name in the
+list of `tests/crawler/readers/core/test_registry.py`, and a sound file in `tests/synth/every_format.py`.
 
 `source.Source` holds the bytes, `output.Output` takes what the reader finds, `limits.Limits` bounds both. A container
 passes each of its members to `members.read_member`, which chooses the reader of that member.

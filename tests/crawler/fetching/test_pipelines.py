@@ -40,6 +40,7 @@ def committed(monkeypatch, findings: list[Finding]) -> tuple[CommitFrame, CrawlS
     return frame, state
 
 
+@pytest.mark.slow
 def test_a_post_of_forty_archives_with_long_names_beside_hits_is_committed_with_its_hits(monkeypatch):
     frame, _ = committed(
         monkeypatch, [*(finding(f"{n}.zip", members=1000) for n in range(40)), finding("a.csv", hits=50)]

@@ -273,6 +273,7 @@ def test_rows_without_keys_give_no_people(releases: KnownReleases) -> None:
     assert lineage_of(releases, np.zeros((4, 6), np.uint64)).records == 0
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 60),
     st.integers(0, 60),

@@ -27,6 +27,7 @@ def test_bounds_of_fifteen_million_canaries_are_narrow_and_hold_the_share():
     assert high - low < 0.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", [5, 300, 1990])
 def test_the_bounds_hold_the_true_share_for_clients_with_few_records(out):
     drawn = np.random.default_rng(7).hypergeometric(out, 2000 - out, 100, size=2000)

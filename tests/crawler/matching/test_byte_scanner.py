@@ -447,6 +447,7 @@ def test_every_candidate_normalises_to_itself(data):
 # --- chunks and memory -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(ESCAPED | ENCODED | TEXT.map(lambda text: text.encode("utf-16-le")), min_size=1, max_size=12),

@@ -481,6 +481,7 @@ def test_the_encoding_of_the_definition_takes_precedence():
     assert decode(b"\xe9", "cp1252", "text/html; charset=utf-8") == "é"
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.binary(max_size=300), st.sampled_from(["html", "xml", "json", "text"]), st.sampled_from([HTML, "", "text/plain"])

@@ -6,6 +6,7 @@ import io
 import json
 import string
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def check(found: Member, size: int) -> None:
     assert found.format in {reader.FORMAT for reader in readers()} | {"unknown", "empty"}
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(samples, st.integers(1, 200))
 @example(b"", 1)
@@ -65,6 +67,7 @@ def test_no_bytes_make_a_reader_fail_and_every_byte_is_read(data: bytes, cut: in
     assert "reader" not in found.all_problems
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_an_archive_with_changed_bytes_never_loses_rows_without_a_problem(data: st.DataObject) -> None:
@@ -94,6 +97,7 @@ words = st.text(string.ascii_letters + "éèüß' -.", min_size=1, max_size=12).
 cells = st.one_of(words, st.text(string.ascii_letters + ' ",;\n', max_size=12).map(str.strip))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(words, cells, words, cells, words), min_size=3, max_size=30), st.sampled_from(";,\t|"))
 def test_what_csv_writes_is_read_back(rows: list[tuple[str, ...]], separator: str) -> None:
@@ -111,6 +115,7 @@ def test_what_csv_writes_is_read_back(rows: list[tuple[str, ...]], separator: st
 values = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=20))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.dictionaries(st.text(string.ascii_lowercase, min_size=1), values, min_size=1), min_size=2))
 def test_every_value_of_json_lines_is_in_a_row(records: list[dict[str, object]]) -> None:

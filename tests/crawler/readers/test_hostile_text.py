@@ -22,6 +22,7 @@ PAGE = (
 BOX = b"From a@b.example Wed Mar 12 10:00:00 1975\n" + MAIL.replace(b"\r\n", b"\n") + b"\n"
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_changed_mail_and_pages_make_no_reader_fail(data: st.DataObject) -> None:

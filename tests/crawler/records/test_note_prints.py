@@ -144,6 +144,7 @@ def test_distinctive_prints_are_the_same_when_counted_in_parts(together: int, mo
     assert prints.sizes.tolist() == sizes
 
 
+@pytest.mark.slow
 def test_the_prints_of_a_large_sample_are_never_copied_as_a_whole(monkeypatch) -> None:
     monkeypatch.setattr(note_prints, "_CHUNK", 1 << 10)
     found = read(OLD)

@@ -121,6 +121,7 @@ def test_a_reader_that_is_killed_after_it_has_ended_still_reports_why_it_ended()
     assert session.wait(5).reason == "it reached the limit of 20 seconds"
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_working_is_ended_after_its_time_limit(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=0.5), bwrap=False) as sandbox:

@@ -67,6 +67,7 @@ def test_a_truncated_or_damaged_body_is_reported(name):
         decoded([name], [b"\x00\x11" + encoded, encoded])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPRESSORS)
 def test_a_decompression_bomb_is_decoded_in_small_pieces(name):
     encoded = COMPRESSORS[name](bytes(20_000_000))

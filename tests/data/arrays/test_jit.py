@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from data.arrays import jit
 
 
@@ -74,6 +76,7 @@ def test_kernels_are_found_in_every_package_that_has_some():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_module_with_kernels_is_overlooked():
     # This test parses the modules, `jit.kernel_modules` searches for a pattern: both must find the same ones.
     parsed = set()

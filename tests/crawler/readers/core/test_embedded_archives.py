@@ -358,6 +358,7 @@ def test_the_quick_test_excludes_archives_in_a_plain_table() -> None:
     assert not search._holds_nothing(table + b"PK\x03\x04" + table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["7z", "docx", "rar"])
 def test_different_files_that_follow_each_other_are_read_in_linear_time(kind: str) -> None:
     """Each reader reads at most one piece too far.

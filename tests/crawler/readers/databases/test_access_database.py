@@ -179,6 +179,7 @@ def test_rows_are_read_in_the_sandbox(tmp_path: Path) -> None:
     assert (found.format, found.rows, found.complete) == ("access", 4, True)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_changed_bytes_never_crash_the_reader(data: st.DataObject) -> None:

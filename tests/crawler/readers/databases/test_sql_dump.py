@@ -236,6 +236,7 @@ cells = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.sampled_from(sorted(WRITERS)), st.integers(1, 4))
 def test_arbitrary_values_are_read_back_unchanged(data: st.DataObject, writer: str, width: int) -> None:

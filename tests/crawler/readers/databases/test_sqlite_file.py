@@ -196,6 +196,7 @@ def test_names_that_are_not_utf8_hide_no_row():
     assert not found.problems
 
 
+@pytest.mark.slow
 def test_tables_that_share_their_pages_are_reported_as_a_bomb():
     base = sqlite3.connect(":memory:", isolation_level=None)
     base.execute("CREATE TABLE p (mail)")

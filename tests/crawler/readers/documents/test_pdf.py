@@ -146,6 +146,7 @@ def test_a_document_without_an_index_is_read_by_its_objects() -> None:
     assert found.shows("Dupont")
 
 
+@pytest.mark.slow
 def test_a_bomb_is_reported() -> None:
     bomb = zlib.compress(bytes(40_000_000), 9)
     objects = pages(

@@ -73,6 +73,7 @@ def test_truncation_and_trailing_bytes_are_reported() -> None:
     assert not read(whole + b"\r\n\0").problems
 
 
+@pytest.mark.slow
 def test_many_groups_and_long_lines_are_read_to_the_end() -> None:
     assert "cut" in read(b"{\\rtf1 " + b"{" * 300_000).problems
     assert read(rtf(b"x" * (3 * 2**20))).bytes == len(rtf(b"")) + 3 * 2**20

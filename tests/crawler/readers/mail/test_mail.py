@@ -124,6 +124,7 @@ def test_each_message_of_a_mailbox_is_a_member() -> None:
         assert not found.all_problems
 
 
+@pytest.mark.slow
 def test_a_large_mailbox_with_a_large_attachment_needs_little_memory() -> None:
     line = base64.b64encode(b"x" * 57) + b"\n"
 

@@ -196,6 +196,7 @@ def test_a_value_that_exceeds_the_memory_limit_is_output_as_text() -> None:
     assert ["A"] in found.rows
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:

@@ -54,6 +54,7 @@ blocks = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(blocks, st.sampled_from([-1, 34]), st.integers(1, 4), st.integers(1, 6))
 @example(b"", -1, 1, 6)
