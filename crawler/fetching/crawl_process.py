@@ -19,14 +19,12 @@ import scrapy.downloadermiddlewares.defaultheaders
 import scrapy.downloadermiddlewares.downloadtimeout
 import scrapy.downloadermiddlewares.httpcompression
 import scrapy.downloadermiddlewares.redirect
-import scrapy.downloadermiddlewares.robotstxt
 import scrapy.downloadermiddlewares.stats
 import scrapy.downloadermiddlewares.useragent
 import scrapy.dupefilters
 import scrapy.extensions.corestats
 import scrapy.logformatter
 import scrapy.pqueues
-import scrapy.robotstxt
 import scrapy.spidermiddlewares.referer
 import scrapy.spidermiddlewares.start
 import scrapy.squeues
@@ -39,6 +37,7 @@ import crawler.fetching.scrapy_settings
 import crawler.transport.direct_handler
 import crawler.transport.middlewares
 import crawler.transport.resumed_download
+import crawler.transport.robots
 from crawler.fetching.platform_loader import PlatformLoader
 from crawler.fetching.runner_socket import Control
 from crawler.pages.post_identity import open_due

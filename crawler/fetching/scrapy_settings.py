@@ -65,7 +65,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "DOWNLOADER_MIDDLEWARES_BASE": {},
         "DOWNLOADER_MIDDLEWARES": {
             "crawler.transport.middlewares.AllowListMiddleware": 10,
-            f"{_STOCK}.robotstxt.RobotsTxtMiddleware": 100,
+            "crawler.transport.robots.RobotsMiddleware": 100,
             f"{_STOCK}.downloadtimeout.DownloadTimeoutMiddleware": 350,
             f"{_STOCK}.defaultheaders.DefaultHeadersMiddleware": 400,
             f"{_STOCK}.useragent.UserAgentMiddleware": 500,

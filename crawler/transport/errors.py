@@ -22,12 +22,31 @@ from data.errors import Retry, TocsinError, TorDown, TorFailed, TorRefused
 TOO_LARGE = "the body is larger than max_bytes"
 
 
+class RobotsForbidden(IgnoreRequest):
+    """Raised for a request that the site's robots.txt forbids; Scrapy drops it and calls the request's errback."""
+
+    def __init__(self) -> None:
+        super().__init__("robots.txt forbids the request")
+
+
+class RobotsUnknown(IgnoreRequest):
+    """Raised for every request to a site whose robots.txt could not be read; Scrapy treats it as `RobotsForbidden`.
+
+    Attributes:
+        reason: why it could not be read, as the second half of a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("robots.txt could not be read")
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Why a page, a file or a part of a post was not read, or not completely.
 
     Attributes:
-        code: `refused`, `robots`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …; over
+        code: `refused`, `robots`, `robots_unknown`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …; over
             Tor also `tor_down` and the codes of `crawler.tor.errors`.
         detail: one sentence for a person.
         retry: whether a later attempt may succeed.
@@ -49,6 +68,11 @@ def trouble_of(error: BaseException) -> Trouble:
     """
     if isinstance(error, RequestRefused):
         return Trouble("refused", str(error), retry=False)
+    if isinstance(error, RobotsForbidden):
+        return Trouble("robots", "robots.txt forbids the request", retry=False)
+    if isinstance(error, RobotsUnknown):
+        detail = f"robots.txt could not be read, so nothing else is requested from the site: {error.reason}"
+        return Trouble("robots_unknown", detail, retry=True)
     if isinstance(error, DownloadCancelledError):
         return Trouble("too_large", TOO_LARGE, retry=False)
     if isinstance(error, IgnoreRequest):
@@ -74,8 +98,6 @@ def trouble_of(error: BaseException) -> Trouble:
 def _ignored(error: IgnoreRequest) -> Trouble:
     """Scrapy's middlewares all raise the same class: only the message shows which one it was."""
     message = str(error)
-    if message.startswith("Forbidden by robots.txt"):
-        return Trouble("robots", "robots.txt forbids the request", retry=False)
     if message.startswith("max redirections"):
         return Trouble("redirects", "the site redirects in a loop", retry=True)
     if "DOWNLOAD_MAXSIZE" in message:

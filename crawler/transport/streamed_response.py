@@ -40,6 +40,8 @@ from crawler.transport.errors import TOO_LARGE
 
 STREAM = "tocsin_stream"
 """Key of a request's `meta`; the value is the number of bytes to buffer before the response is returned."""
+BEGINNING_ONLY = "tocsin_beginning_only"
+"""Key of a request's `meta`: its sender closes the body after the beginning, so that `max_bytes` does not apply."""
 STREAMED_STATUSES = frozenset({200, 206})
 MAX_BUFFERED = 2**20
 CONNECTION_ERRORS = (DownloadFailedError, DownloadTimeoutError, ResponseDataLossError, OSError)
@@ -116,7 +118,7 @@ async def buffer_beginning(response: StreamedResponse, request: Request, *, max_
     """
     held = int(request.meta[STREAM])
     announced = announced_bytes(response.headers)
-    if announced > max_bytes:
+    if announced > max_bytes and not request.meta.get(BEGINNING_ONLY):
         await response.close()
         raise DownloadCancelledError(TOO_LARGE)
     if not held:

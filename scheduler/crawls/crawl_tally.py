@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 
 from scheduler.crawls.sighted_releases import SightedRelease
 
+# What to do about failures that the crawl process reports, by their code.
+HINTS = {
+    "robots": 'to read the source nevertheless, write the reason into its file:  robots: {ignore: "reason"}',
+    "robots_unknown": "the next crawl tries again; to read the source without knowing its rules, write the reason into "
+    'its file:  robots: {ignore: "reason"}',
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CrawlResult:
@@ -19,7 +26,7 @@ class CrawlResult:
         gap: posts may have been missed: the walk of the listing met no known post.
         refused: requests to hosts that the source does not declare.
         resumed: requests that continued a download whose connection broke.
-        error, hint: why the crawl failed, and what to do; '' if it did not fail.
+        code, error, hint: why the crawl failed, for programs and for people, and what to do; '' if it did not fail.
         hits: whether something matched.
         changed_page: whether the listing has fewer rows than it should have.
         clients: client -> most canaries of it in one post.
@@ -42,6 +49,7 @@ class CrawlResult:
     refused: int = 0
     requests: int = 0
     resumed: int = 0
+    code: str = ""
     error: str = ""
     hint: str = ""
     hits: bool = False
@@ -110,6 +118,7 @@ class CrawlTally:
             findings=self.findings,
             events=self.events,
             seconds=round(time.monotonic() - self.began, 3),
+            code=self.code,
             error=self.error,
             hint=self.hint,
             hits=bool(self.clients),

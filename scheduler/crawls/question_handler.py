@@ -43,7 +43,7 @@ from data.settings.home import Home
 from data.store.findings import finding_id
 from data.store.posts import PostRow
 from data.store.store import PostCommit
-from scheduler.crawls.crawl_tally import CrawlTally
+from scheduler.crawls.crawl_tally import HINTS, CrawlTally
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.sighted_releases import sighted_releases
 
@@ -283,3 +283,4 @@ class QuestionHandler:
         tally = self._tally
         tally.counts, tally.hosts = dict(question.counts), dict(question.hosts)
         tally.state, tally.code, tally.error = question.state, question.code, question.error
+        tally.hint = HINTS.get(question.code, "")

@@ -114,13 +114,23 @@ def test_a_link_to_an_undeclared_host_makes_no_connection(tmp_path, site, forbid
     assert result["refused"] == 1
 
 
-def test_a_base_tag_a_next_link_and_robots_make_no_connection_elsewhere(tmp_path, site, forbidden):
+def test_a_base_tag_and_a_next_link_make_no_connection_elsewhere(tmp_path, site, forbidden):
+    more = f'<base href="{forbidden.url}/"><a class="next" href="{forbidden.url}/2">next</a>'
+    site.answers = {"/": page("post/1", more=more)}
+    _, result = crawl(tmp_path / "home", tmp_path, site)
+    assert forbidden.connections == 0
+    assert result["refused"] == 2
+
+
+def test_robots_txt_makes_no_connection_elsewhere_and_unknown_rules_forbid_the_source(tmp_path, site, forbidden):
     site.answers = {
         "/robots.txt": (301, {"Location": f"{forbidden.url}/robots.txt"}, b""),
-        "/": page("post/1", more=f'<base href="{forbidden.url}/">'),
+        "/": page("post/1"),
     }
-    crawl(tmp_path / "home", tmp_path, site)
-    assert forbidden.connections == 0
+    done, result = crawl(tmp_path / "home", tmp_path, site)
+    assert (forbidden.connections, result["refused"]) == (0, 1)
+    assert (done.returncode, result["state"], result["code"]) == (2, "failed", "robots_unknown")
+    assert "/" not in site.paths
 
 
 @pytest.mark.parametrize("scheme", ["file:///etc/hostname", "ftp://127.0.0.2/x", "data:text/plain,x", "s3://b/k"])

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 REQUESTS = 10_000
 # A listing for which robots.txt is requested as well.
 OBEYS_ROBOTS = LISTING.replace("robots: {{ignore: a test}}\n", "")
-FEED = "platform: feed\nurl: {url}\nvia: tor\n"
+FEED = "platform: feed\nurl: {url}\nvia: tor\nrobots: {{ignore: a test}}\n"
 GONE = """\
 platform: declared
 url: {url}/json/leaks.json
@@ -95,7 +95,8 @@ def test_no_packet_is_sent_outside_tor(tmp_path, tor_network, nginx):
     no_tor = tmp_path / "no-tor"
     no_tor.mkdir()
     hostiles = {
-        "links": OBEYS_ROBOTS.format(url=f"{onion.url}/"),
+        "links": LISTING.format(url=f"{onion.url}/"),
+        "robots": OBEYS_ROBOTS.format(url=f"{onion.url}/"),
         "based": LISTING.format(url=f"{onion.url}/based"),
         "feed": FEED.format(url=f"{onion.url}/feed.xml"),
         "named": LISTING.format(url=f"http://clear.test:{site.port}/ok"),
@@ -145,6 +146,7 @@ def test_no_packet_is_sent_outside_tor(tmp_path, tor_network, nginx):
         crawls = {source.removesuffix("-by-port"): crawl for source, crawl in found[name]["crawls"].items()}
         assert crawls["links"][:2] == ["done", 1], crawls
         assert crawls["links"][3] >= len(ELSEWHERE), crawls
+        assert (crawls["robots"][0], crawls["robots"][3]) == ("failed", 1), crawls
         assert crawls["based"][3] == 1
         assert crawls["feed"][3] >= 3
         assert crawls["named"][4] > 0

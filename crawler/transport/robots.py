@@ -1,0 +1,146 @@
+"""robots.txt as RFC 9309 describes it: a site whose rules cannot be learned is not read.
+
+The rules of an origin are requested once per crawl, through the crawl's own engine, so that allow-list, rate, retries
+and redirects apply to that request as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Self
+from urllib.parse import urlsplit
+
+from protego import Protego
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+from scrapy.http import Response
+from scrapy.http.request import NO_CALLBACK
+
+from crawler.transport.content_encoding import ContentDecoder, DamagedEncoding
+from crawler.transport.errors import RobotsForbidden, RobotsUnknown, trouble_of
+from crawler.transport.streamed_response import BEGINNING_ONLY, CONNECTION_ERRORS, STREAM, StreamedResponse
+
+# RFC 9309, section 2.5: a crawler must read at least 500 KiB of the file. What follows them is not read.
+MAX_BYTES = 500 * 1024
+# Before any other request of the crawl, as Scrapy's own middleware does it.
+_PRIORITY = 1000
+_SKIPS_ROBOTS = "dont_obey_robotstxt"
+_AGENT_LINE = re.compile(r"[ \t]*user[- ]?agent(?:[ \t]*:|[ \t])([^#\n]*).*", re.IGNORECASE)
+# Stands for all agents that are not ours.
+_OTHER_AGENT = "user-agent: another-agent-0"
+
+
+class RobotsMiddleware:
+    """Lets a request through only if the rules of its origin are known and allow it.
+
+    An answer of 400 to 499 means that a site has no rules (RFC 9309, section 2.3.1.3), except 429, by which a site
+    asks for patience. Any other answer, a connection that fails, a redirect that is refused or does not end, and a file
+    that breaks off within its first 500 KiB leave the rules unknown; then every path counts as forbidden (2.3.1.4).
+    """
+
+    def __init__(self, crawler: Crawler, agent: str) -> None:
+        self._crawler, self._agent = crawler, agent
+        self._timeout = crawler.settings.getfloat("DOWNLOAD_TIMEOUT")
+        self._tries = 1 + crawler.settings.getint("RETRY_TIMES")
+        self._origins: dict[str, asyncio.Task[Protego | RobotsUnknown]] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """With the name by which robots.txt files address this crawler; NotConfigured if the source ignores them."""
+        if not crawler.settings.getbool("ROBOTSTXT_OBEY"):
+            raise NotConfigured
+        return cls(crawler, crawler.settings["ROBOTSTXT_USER_AGENT"])
+
+    async def process_request(self, request: Request) -> None:
+        """Raise RobotsForbidden if the rules forbid the address, RobotsUnknown if they cannot be learned."""
+        if request.meta.get(_SKIPS_ROBOTS):
+            return
+        parts = urlsplit(request.url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._origins:
+            self._origins[origin] = asyncio.ensure_future(self._learn(origin))
+        # one request that is cancelled must not take the answer from the others
+        rules = await asyncio.shield(self._origins[origin])
+        if isinstance(rules, RobotsUnknown):
+            raise RobotsUnknown(rules.reason)
+        if not rules.can_fetch(request.url, self._agent):
+            raise RobotsForbidden
+
+    async def _learn(self, origin: str) -> Protego | RobotsUnknown:
+        unknown = RobotsUnknown("")
+        for _ in range(self._tries):
+            try:
+                response = await self._request(f"{origin}/robots.txt")
+            except Exception as error:  # noqa: BLE001 - whatever prevents the answer, the rules are unknown
+                return RobotsUnknown(trouble_of(error).detail)
+            if 400 <= response.status < 500 and response.status != 429:
+                return Protego()
+            if not 200 <= response.status < 300:
+                return RobotsUnknown(f"the site answered with status {response.status}")
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return parse_rules(await _beginning(response), self._agent)
+            except TimeoutError:
+                unknown = RobotsUnknown("the site did not send it within the time limit")
+            except (DamagedEncoding, *CONNECTION_ERRORS) as error:
+                unknown = RobotsUnknown(trouble_of(error).detail)
+        return unknown
+
+    async def _request(self, url: str) -> Response:
+        meta = {_SKIPS_ROBOTS: True, STREAM: 0, BEGINNING_ONLY: True}
+        request = Request(url, priority=_PRIORITY, meta=meta, callback=NO_CALLBACK)
+        engine = self._crawler.engine
+        if engine is None:
+            raise RuntimeError("robots.txt was asked for before the crawl began")
+        return await engine.download_async(request)
+
+
+def parse_rules(body: bytes, agent: str) -> Protego:
+    """The rules of a robots.txt file, as far as they concern one crawler.
+
+    Lines for other crawlers are given one common name before they are parsed: a group of 10,000 names with 10,000 rules
+    would otherwise take minutes and gigabytes.
+
+    Args:
+        body: the file, or its beginning; a line that is cut off at `MAX_BYTES` is left out.
+        agent: name of the crawler.
+    """
+    if len(body) >= MAX_BYTES:
+        body = body[:MAX_BYTES].rpartition(b"\n")[0]
+    lines = []
+    for line in body.decode("utf-8-sig", errors="ignore").splitlines():
+        found = _AGENT_LINE.match(line)
+        name = found[1].strip(" \t:*").lower() if found else ""
+        lines.append(line if found is None or name in agent.lower() else _OTHER_AGENT)
+    return Protego.parse("\n".join(lines))
+
+
+async def _beginning(response: Response) -> bytes:
+    """The first `MAX_BYTES` of a decoded body, or all of a shorter one; closes the response.
+
+    Raises:
+        DamagedEncoding: the body cannot be decoded.
+        DownloadFailedError: or another one of `CONNECTION_ERRORS`; the connection broke before that.
+    """
+    if not isinstance(response, StreamedResponse):
+        return response.body[:MAX_BYTES]
+    found, decoder = bytearray(), ContentDecoder(response.encodings)
+    try:
+        async for chunk in _all_chunks(response):
+            for piece in decoder.feed(chunk):
+                found += piece
+                if len(found) >= MAX_BYTES:
+                    return bytes(found[:MAX_BYTES])
+        decoder.finish()
+        return bytes(found)
+    finally:
+        await response.close()
+
+
+async def _all_chunks(response: StreamedResponse) -> AsyncIterator[bytes]:
+    yield response.body
+    async for chunk in response.rest:
+        yield chunk
