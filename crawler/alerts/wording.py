@@ -1,113 +1,41 @@
-"""The text of alerts, for a tired person at three in the morning: ids, counts, names, and never text of a sample."""
+"""The text of alerts, for a tired person at three in the morning: ids, counts, names, and never text of a sample.
+
+The order is that of a person's questions: what happened, whose data and how sure (the title), the verdict and its numbers,
+the clients hit worst, where, what to do, and how to see everything.
+"""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from data.model import Event, EventKind, Severity
+from crawler.alerts.advice import advice_of, show_command
+from crawler.alerts.events import KNOWN_VERDICTS
+from crawler.alerts.headlines import (
+    ADDED_DATA,
+    VERDICTS,
+    best_estimate,
+    deadline_text,
+    headline_of,
+    time_text,
+)
+from crawler.alerts.hit_totals import HitTotals, client_text
+from crawler.alerts.message import Field, Message
+from crawler.alerts.plain_text import defang, sanitize
+from data.model import Event, EventKind
 from data.plural import counted
 
-TITLES = {
-    EventKind.FURTHER_RELEASE: "Further release: data that was not known before has been published",
-    EventKind.CANARY_HIT: "Data of our clients has been published",
-    EventKind.REPOST: "Known data was posted again",
-    EventKind.EARLY_LOOK: "Preview of a file list; the data itself is not examined yet",
-    EventKind.LISTING_CHANGED: "A known post changed",
-    EventKind.ANNOUNCEMENT: "A release was announced",
-    EventKind.UNEXAMINED: "Some data could not be examined",
-    EventKind.GAP: "Posts may have been missed",
-    EventKind.SOURCE_SILENT: "A source cannot be read, or shows nothing new",
-    EventKind.SOURCE_CHANGED: "A source is no longer read correctly",
-    EventKind.TOR_DOWN: "Tor is down; sources that need it are not watched",
-    EventKind.DELIVERY_FAILED: "A channel does not accept alerts",
-    EventKind.SELFTEST_FAILED: "Tocsin itself needs attention",
-    EventKind.RECOVERED: "Back to normal",
-}
-_CORRECTION_TITLE = "Correction: the full examination contradicts an earlier preview"
-
-ADVICE = {
-    EventKind.FURTHER_RELEASE: "Inform the clients named here. Open the sealed evidence with the team's private key.",
-    EventKind.CANARY_HIT: "Inform the clients named here. Once it is confirmed, register it: tocsin release add.",
-    EventKind.ANNOUNCEMENT: "Look at the post. Its source is checked more often as the announced time comes near.",
-    EventKind.LISTING_CHANGED: "Look at the post: further parts of a leak are often announced this way.",
-    EventKind.EARLY_LOOK: "This verdict uses file names, sizes and checksums alone. The full examination follows.",
-    EventKind.UNEXAMINED: "A match cannot be ruled out: check the post by hand.",
-    EventKind.GAP: "Check the listing by hand, and have this source crawled more often.",
-    EventKind.SOURCE_SILENT: "Check whether the site has moved: tocsin source check.",
-    EventKind.SOURCE_CHANGED: "Compare the site's page with the source file: tocsin source check.",
-    EventKind.DELIVERY_FAILED: "Check the channel: tocsin alert test. Then send again: tocsin alert retry.",
-    EventKind.SELFTEST_FAILED: "Run: tocsin doctor.",
-}
-_TORRENT_ADVICE = "This verdict uses file names and sizes alone: the content of a torrent is never downloaded."
-
-VERDICTS = {
-    "re-post": "a re-post: all of it was known before",
-    "re-packaged": "known data in another packaging",
-    "subset": "a part of known data",
-    "superset": "known data together with data that was not known before",
-    "overlap": "partly known, partly new",
-    "new": "not in any known release",
-    "padded": "known people mixed with invented ones",
-    "unrelated": "other people, without a connection to the known releases",
-    "undecided": "not decided",
-}
-ADDED_DATA = {
-    "note": "medical notes or other free text",
-    "nir": "social security numbers",
-    "email": "e-mail addresses",
-    "phone": "telephone numbers",
-    "iban": "bank accounts",
-    "professional": "professional numbers",
-}
-
-Field = tuple[str, str]
-"""A label and a value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """The content of one alert, before a channel dialect formats it; every text is plain and on one line.
-
-    Attributes:
-        event: id of the event. at: its time, ISO 8601. fields: in the order in which they are shown.
-        advice: what to do next, '' for nothing. link: an address or a command that shows the whole event.
-    """
-
-    event: str
-    kind: str
-    severity: Severity
-    title: str
-    at: str
-    fields: tuple[Field, ...]
-    advice: str
-    link: str
-    facts: Mapping[str, Any]
-
-    @property
-    def text(self) -> str:
-        """The whole message as plain text."""
-        mark = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}.get(self.severity, "🔵")
-        lines = [f"{mark} {self.title}", *(f"{label}: {value}" for label, value in self.fields)]
-        return "\n".join([*lines, *([self.advice] if self.advice else []), self.link])
-
-
-def defang(url: str) -> str:
-    """An address in a form that no chat turns into a link."""
-    return re.sub(r"^http", "hxxp", url).replace("://", "[://]").replace(".", "[.]").replace("@", "[at]")
-
-
-def sanitize(text: str, limit: int = 300) -> str:
-    """Text on one line, without control, format and direction characters, and in which no mention (@, <!) can form."""
-    kept = "".join(
-        " " if char in "\r\n\t" else char for char in text if char in "\r\n\t" or unicodedata.category(char)[0] != "C"
-    )
-    kept = re.sub(r" {2,}", " ", kept).strip()
-    kept = kept.replace("@", "@\N{WORD JOINER}").replace("<!", "< !")
-    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+# Subjects of lasting states that the title already speaks of.
+_SAID_BY_TITLE = frozenset({"listing", "rows", "posts", "new posts", "tor", "examiner"})
+WORST_CLIENTS = 10
+"""So many clients are named in a message; the command in it lists all of them."""
+# Fewer canaries than this say that a person's data is there, but hardly whose system it comes from.
+FEW_CANARIES = 3
+# Entries of any other list in a message.
+MAX_LINES = 10
+# Characters of a title: the shortest limit of a chat's title is Slack's, 150 with the mark.
+MAX_TITLE = 145
 
 
 def message_of(
@@ -117,58 +45,68 @@ def message_of(
 
     Args:
         event: what happened.
-        clients: display names by client id.
+        clients: display names by client id, of all clients on the watch-list.
         case: name of the case, '' for none.
         link: base address of the web pages that show events; with '' the message names the command that shows this one.
         incident: name of the event's incident, '' for none.
     """
+    facts = event.facts
     fields = [
-        ("Case", case),
-        ("Incident", incident),
-        ("Source", event.source),
-        *_client_fields(event.facts, clients),
-        *(_preview_fields(event.facts) if event.facts.get("early") else _lineage_fields(event.facts)),
-        *_state_fields(event.facts),
-        *_post_fields(event.facts),
-        *_sample_fields(event),
-        ("Address", defang(event.address)),
+        *(_preview_fields(facts) if facts.get("early") else _lineage_fields(facts)),
+        *_completeness_fields(event),
+        *_client_fields(facts, clients),
+        *_state_fields(facts),
+        *_post_fields(facts),
+        _line("Address", defang(event.address)),
+        _line("Source", event.source),
+        _line("Incident", incident),
+        _line("Case", case),
+        _sample_field(event),
     ]
     return Message(
         event=event.id,
         kind=event.kind.value,
         severity=event.severity,
-        title=_title(event),
+        title=sanitize(headline_of(event, clients), MAX_TITLE),
         at=event.at.isoformat(timespec="seconds"),
-        fields=tuple((label, sanitize(value)) for label, value in fields if value),
-        advice=_advice(event),
-        link=f"{link.rstrip('/')}/{event.id}" if link else f"tocsin alert show {event.id[:12]}",
-        facts=event.facts,
+        fields=tuple(field for field in fields if field.lines),
+        advice=advice_of(event),
+        link=f"{link.rstrip('/')}/{event.id}" if link else show_command(event),
+        facts=facts,
     )
 
 
-def _title(event: Event) -> str:
-    if event.facts.get("of_event"):
-        return _CORRECTION_TITLE
-    return ("Reminder: " if event.facts.get("reminder") else "") + TITLES[event.kind]
+def _line(label: str, text: str) -> Field:
+    """A field of one line; without lines for an empty text."""
+    shown = sanitize(text)
+    return Field(label, (shown,) if shown else ())
 
 
-def _advice(event: Event) -> str:
-    if event.kind is EventKind.EARLY_LOOK:
-        if event.facts.get("of_event"):
-            return ""
-        if event.facts.get("how") == "torrent":
-            return _TORRENT_ADVICE
-    return ADVICE.get(event.kind, "")
+def _lines(label: str, texts: Iterable[str]) -> Field:
+    """A field of at most `MAX_LINES` lines."""
+    shown = [sanitize(text) for text in texts if text]
+    return Field(label, tuple(shown[:MAX_LINES]), max(0, len(shown) - MAX_LINES))
 
 
 def _client_fields(facts: Mapping[str, Any], names: Mapping[str, str]) -> list[Field]:
-    fields = []
-    for hit in facts.get("clients", ()):
-        name = names.get(hit["client"], "")
-        client = f"{name} ({hit['client']})" if name and name != hit["client"] else hit["client"]
-        canaries, records = counted(hit["canaries"], "canary", "canaries"), counted(hit["records"], "record")
-        fields.append(("Client", f"{client}: {canaries} found in {records}, by {', '.join(hit['kinds'])}"))
-    return fields
+    """Totals, and the clients hit worst; no kinds of keys, which nobody can act on."""
+    totals = HitTotals.of_facts(facts, names)
+    if not totals.hits:
+        return []
+    certain = "; each canary is confirmed by a second keyed digest"
+    if totals.canaries < FEW_CANARIES:
+        certain += "; so few may come from another organisation that has data of the same people"
+    canaries, records = counted(totals.canaries, "canary", "canaries"), counted(totals.records, "record")
+    worst = tuple(
+        f"{client_text(hit['client'], names)}: {counted(hit['records'], 'record')}"
+        f" with {counted(hit['canaries'], 'canary', 'canaries')}"
+        for hit in totals.hits[:WORST_CLIENTS]
+    )
+    label = "Hit worst" if len(totals.hits) > 1 else "Client"
+    return [
+        _line("Clients", f"{totals.share_text}; {canaries} found in {records}{certain}"),
+        Field(label, worst, len(totals.hits) - len(worst)),
+    ]
 
 
 def _preview_fields(facts: Mapping[str, Any]) -> list[Field]:
@@ -193,10 +131,10 @@ def _preview_fields(facts: Mapping[str, Any]) -> list[Field]:
         outcome = "stays open: Tocsin does not join torrents, so their content is never examined"
     parents = ", ".join(f"{each['kind']} {each['ref'][:16]}" for each in facts["parents"][:3])
     return [
-        ("Verdict of the preview", _verdict(facts)),
-        ("Files", files),
-        ("Known from", parents),
-        ("Outcome", outcome),
+        _line("Verdict of the preview", VERDICTS.get(facts["verdict"], str(facts["verdict"]))),
+        _line("Files", files),
+        _line("Known from", parents),
+        _line("Outcome", outcome),
     ]
 
 
@@ -205,59 +143,81 @@ def _lineage_fields(facts: Mapping[str, Any]) -> list[Field]:
     if "verdict" not in facts:
         return []
     added = [f"{ADDED_DATA.get(kind, kind)} ({people:,})" for kind, people in facts.get("added", {}).items()]
+    parents = [f"{each['release']} ({each['share']:.1%} of this data)" for each in facts.get("parents", ())]
     return [
-        ("Verdict", _verdict(facts)),
-        ("People", _people(facts)),
-        ("New data about known people", ", ".join(added)),
+        _line("Verdict", _verdict(facts) + _confidence(facts)),
+        _line("People", _people(facts)),
+        _line("New data about known people", ", ".join(added)),
+        _line("Known from", ", ".join(parents[:3]) + (f" and {len(parents) - 3:,} more" if parents[3:] else "")),
     ]
 
 
 def _verdict(facts: Mapping[str, Any]) -> str:
+    """The verdict in words; that all people are known does not say that all data about them is."""
+    if facts.get("added") and facts["verdict"] in KNOWN_VERDICTS:
+        return "the people are known, the data about them is partly new"
     return VERDICTS.get(facts["verdict"], str(facts["verdict"]))
 
 
+def _confidence(facts: Mapping[str, Any]) -> str:
+    """`, 99.9 % sure`, rounded down; nothing for a verdict without a probability."""
+    confidence = facts.get("confidence", 0.0)
+    if not confidence or facts["verdict"] == "undecided":
+        return ""
+    shown = math.floor(confidence * 1000) / 10
+    return ", more than 99.9 % sure" if shown >= 99.9 else f", {shown:g} % sure"
+
+
 def _people(facts: Mapping[str, Any]) -> str:
+    mistyped = facts["new"] - best_estimate(facts)
+    errors = f"; {mistyped:,} probably known with typing errors" if mistyped else ""
     low, high = facts["interval"]
-    new, known = facts["new"], facts["known"]
-    bounds = f" (between {low:,} and {high:,})" if low != high else ""
-    people = counted(facts["people"], "person", "people")
-    return f"{people}, of whom {new:,}{bounds} were not seen before and {known:,} were known"
+    best = best_estimate(facts)
+    bounds = "" if low == high == best else f" (between {low:,} and {high:,})"
+    return f"{facts['people']:,} in this data; {best:,} not seen before{bounds}; {facts['known']:,} known{errors}"
 
 
 def _state_fields(facts: Mapping[str, Any]) -> list[Field]:
-    labels = {"reason": "Reason", "subject": "About", "channel": "Channel", "began": "Since", "of": "Ended"}
-    return [(label, str(facts[name])) for name, label in labels.items() if facts.get(name)]
+    subject = str(facts.get("subject", ""))
+    return [
+        _line("Reason", str(facts.get("reason", ""))),
+        _line("About", "" if subject in _SAID_BY_TITLE else subject),
+        _line("Channel", str(facts.get("channel", ""))),
+        _line("Began" if "of" in facts else "Since", time_text(str(facts.get("began", "")))),
+    ]
 
 
 def _post_fields(facts: Mapping[str, Any]) -> list[Field]:
     """What a post announces, what changed in it, and the verdicts of earlier previews of it."""
+    previews = [
+        f"{VERDICTS.get(each['verdict'], str(each['verdict']))} ({each['outcome']})"
+        for each in facts.get("early_looks", ())
+    ]
     return [
-        ("Matching rules", ", ".join(facts.get("rules", ()))),
-        *(("Announced for", _deadline(each)) for each in facts.get("deadlines", ())),
-        *(("Earlier preview", f"{_verdict(each)} ({each['outcome']})") for each in facts.get("early_looks", ())),
-        ("Changed", ", ".join(facts.get("changed", ()))),
+        _lines("Announced for", map(deadline_text, facts.get("deadlines", ()))),
+        _lines("Matching rules", facts.get("rules", ())),
+        _lines("Changed", facts.get("changed", ())),
+        _lines("Earlier preview", previews),
     ]
 
 
-def _deadline(value: Mapping[str, Any]) -> str:
-    exact = int(value["exact_minutes"])
-    time = str(value["at"]).replace("T", " ").replace("+00:00", " UTC")
-    if exact == 1440:
-        time = f"{time[:10]} (exact to the day)"
-    elif exact > 1440:
-        time = f"{time[:10]} (exact to {exact // 1440} days)"
-    return time + (f", before: {str(value['before'])[:16].replace('T', ' ')}" if value.get("before") else "")
-
-
-def _sample_fields(event: Event) -> list[Field]:
+def _completeness_fields(event: Event) -> list[Field]:
+    """What was not examined: it stands before the numbers of clients, which are then the least there are."""
     facts = event.facts
-    fields = []
-    reasons = ", ".join(facts.get("problems") or facts.get("codes", ()))
+    codes = facts.get("codes", {})
+    reasons = list(facts.get("problems") or [f"{code} ({codes[code]:,})" for code in sorted(codes)])
+    more = f" and {len(reasons) - MAX_LINES:,} more" if reasons[MAX_LINES:] else ""
+    shown = ", ".join(reasons[:MAX_LINES]) + more
     if event.kind is EventKind.UNEXAMINED:
-        fields.append(("Not examined", reasons))
-    elif facts.get("complete") is False and not facts.get("early"):
-        fields.append(("Not examined to its end", reasons or "no reason was reported"))
-    if facts.get("format"):
-        size, rows = counted(facts["bytes"], "byte"), counted(facts.get("rows", 0), "row")
-        fields.append(("Sample", f"{facts['format']}, {size}, {rows}"))
-    return fields
+        return [_line("Not examined", shown)]
+    if facts.get("complete") is False and not facts.get("early"):
+        return [_line("Not examined to its end", f"{shown or 'no reason was reported'}; all numbers may be higher")]
+    return []
+
+
+def _sample_field(event: Event) -> Field:
+    facts = event.facts
+    if not facts.get("format"):
+        return Field("Sample", ())
+    size, rows = counted(facts["bytes"], "byte"), counted(facts.get("rows", 0), "row")
+    return _line("Sample", f"{facts['format']}, {size}, {rows}")

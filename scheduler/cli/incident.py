@@ -181,7 +181,7 @@ def _share_text(bounds: tuple[float, float] | None) -> str:
 
 
 def _place_text(place: dict[str, str] | None) -> str:
-    from crawler.alerts.wording import defang
+    from crawler.alerts.plain_text import defang
 
     if place is None:
         return "-"

@@ -100,5 +100,5 @@ def channel_test_event(now: datetime) -> Event:
         now,
         "trial",
         now.isoformat(),
-        facts={"reason": "this is a test message of `tocsin alert test`; nothing happened"},
+        facts={"reason": "somebody ran tocsin alert test", "trial": True},
     )

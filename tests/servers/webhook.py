@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
+
+Answer = tuple[int, dict[str, str], bytes]
 
 
 @dataclass
@@ -19,9 +22,12 @@ class Received:
 
 @dataclass
 class Webhook:
-    """Answers with `script`, one entry a request, the last one for ever: status, headers, body; or `hang`, `drop`."""
+    """Answers with `script`, one entry a request, the last one for ever: status, headers, body; or `hang`, `drop`.
 
-    script: list[tuple[int, dict[str, str], bytes] | str] = field(default_factory=lambda: [(200, {}, b"ok")])
+    An entry may also be a function that gets the request and returns status, headers and body.
+    """
+
+    script: list[Answer | str | Callable[[Received], Answer]] = field(default_factory=lambda: [(200, {}, b"ok")])
     received: list[Received] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -39,7 +45,7 @@ class Webhook:
                 if isinstance(step, str):
                     self.close_connection = True
                     return
-                status, headers, text = step
+                status, headers, text = step(outer.received[-1]) if callable(step) else step
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

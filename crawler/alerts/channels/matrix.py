@@ -8,21 +8,40 @@ from urllib.parse import quote
 import orjson
 
 from crawler.alerts.channels.registry import Outgoing
-from crawler.alerts.wording import Message
+from crawler.alerts.message import Field, Limits, Message, fit
 from data.settings.settings import Channel
 
 KIND = "matrix"
+# An event is refused above 65,536 bytes of canonical JSON, with ids, signatures and hashes that the server adds
+# (Matrix specification, client-server API, "Size limits"). The text stands in it twice, as plain text and as HTML.
+LIMITS = Limits(
+    source="Matrix specification, client-server API, Size limits",
+    title=1_000, field=8_000, fields=60, text=48_000, body=60_000,
+)  # fmt: skip
+
+
+def _in_html(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
+
+
+def size(text: str) -> int:
+    """Bytes of a text in the body and in the formatted body together, with the tags around a field."""
+    return len(orjson.dumps(text)) + len(orjson.dumps(_in_html(text))) + len("<li><b></b></li>")
+
+
+def _item(field: Field) -> str:
+    return f"<li><b>{html.escape(field.label)}:</b> {_in_html(field.value)}</li>"
 
 
 def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:  # noqa: ARG001 - as all do
     """The PUT request of one room message; the id of the alert is its transaction id."""
-    rows = "".join(f"<li><b>{html.escape(name)}:</b> {html.escape(value)}</li>" for name, value in message.fields)
+    fitted = fit(message, LIMITS, size)
+    items = "".join(map(_item, (*fitted.fields, *fitted.closing)))
     value = {
         "msgtype": "m.text",
-        "body": message.text,
+        "body": fitted.text,
         "format": "org.matrix.custom.html",
-        "formatted_body": f"<b>{html.escape(message.title)}</b><ul>{rows}</ul>"
-        f"<p>{html.escape(message.advice)} <code>{html.escape(message.link)}</code></p>",
+        "formatted_body": f"<b>{html.escape(fitted.headline)}</b><ul>{items}</ul>",
         "m.mentions": {},
     }
     token = channel.token.get_secret_value() if channel.token else ""

@@ -26,17 +26,30 @@ def lines(kind: EventKind, **facts) -> list[str]:
 @pytest.mark.parametrize(
     ("facts", "line"),
     [
-        (PEOPLE, "People: 390 people, of whom 240 (between 230 and 250) were not seen before and 150 were known"),
+        (PEOPLE, "People: 390 in this data; 240 not seen before (between 230 and 250); 150 known"),
         (
             PEOPLE | {"people": 1, "known": 1, "new": 0, "interval": [0, 0]},
-            "People: 1 person, of whom 0 were not seen before and 1 were known",
+            "People: 1 in this data; 0 not seen before; 1 known",
         ),
         (PEOPLE | {"added": {"note": 1200}}, "New data about known people: medical notes or other free text (1,200)"),
         (LEAK, "Sample: csv, 1 byte, 2,000 rows"),
-        (LEAK | {"complete": False}, "Not examined to its end: no reason was reported"),
+        (
+            PEOPLE | {"mistyped": 15, "known": 5},
+            (
+                "People: 390 in this data; 230 not seen before (between 230 and 250); 5 known;"
+                " 10 probably known with typing errors"
+            ),
+        ),
+        (PEOPLE | {"confidence": 0.987}, "Verdict: partly known, partly new, 98.7 % sure"),
+        (PEOPLE | {"confidence": 0.9999}, "Verdict: partly known, partly new, more than 99.9 % sure"),
+        (PEOPLE | {"verdict": "undecided", "confidence": 0.9}, "Verdict: not decided"),
+        (
+            LEAK | {"complete": False},
+            "Not examined to its end: no reason was reported; all numbers may be higher",
+        ),
         (
             {"clients": [{"client": "c", "canaries": 1, "records": 2, "kinds": ["email", "nir"]}]},
-            "Client: Cabinet (c): 1 canary found in 2 records, by email, nir",
+            "Client: Cabinet (c): 2 records with 1 canary",
         ),
         (
             {"early_looks": [{"verdict": "overlap", "outcome": "confirmed"}]},
@@ -68,7 +81,7 @@ def test_a_leak_is_described_with_its_numbers(facts, line):
             {"how": "torrent"},
             {
                 "Outcome: stays open: Tocsin does not join torrents, so their content is never examined",
-                "This verdict uses file names and sizes alone: the content of a torrent is never downloaded.",
+                "What to do: Wait for a source that has the data itself: the content of a torrent is never downloaded.",
             },
         ),
         (
@@ -95,8 +108,11 @@ def test_an_announced_time_is_shown_as_exactly_as_it_is_known(exact, line):
 
 
 def test_a_reminder_says_that_it_is_one():
-    assert lines(EventKind.GAP, reminder=True)[0].endswith("Reminder: Posts may have been missed")
+    first = lines(EventKind.GAP, reminder=True, began="2026-10-31T03:00:00+00:00")[0]
+    assert first.startswith("🟠 Still so since 2026-10-31 03:00 UTC: Posts of a source may have been missed")
 
 
 def test_posts_that_could_not_be_examined_are_named_by_their_problems():
-    assert "Not examined: timeout, wall" in lines(EventKind.UNEXAMINED, codes={"timeout": 2, "wall": 1}, posts=3)
+    assert "Not examined: timeout (2), wall (1)" in lines(
+        EventKind.UNEXAMINED, codes={"timeout": 2, "wall": 1}, posts=3
+    )

@@ -1,0 +1,148 @@
+"""The content of one alert, before the dialect of a channel formats it, and how it is cut to what a chat accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data.model import Severity
+
+MORE_LABEL = "Everything"
+ADVICE_LABEL = "What to do"
+_MARKS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
+_OTHER_MARK = "🔵"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a chat accepts as one message, in the units in which the chat counts (characters or bytes).
+
+    Attributes:
+        source: where the numbers come from.
+        title: of the title. field: of one field with its label. fields: number of fields; advice and link count as two.
+        text: of all texts together.
+        body: bytes of the request.
+    """
+
+    source: str
+    title: int
+    field: int
+    fields: int
+    text: int
+    body: int
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A label with one or more lines; `more` counts the further lines that are not shown."""
+
+    label: str
+    lines: tuple[str, ...]
+    more: int = 0
+
+    @property
+    def value(self) -> str:
+        """The lines, and how many further ones there are."""
+        return "\n".join([*self.lines, *([f"and {self.more:,} more"] if self.more else [])])
+
+    @property
+    def text(self) -> str:
+        """Label and value; a value of several lines begins on a line of its own."""
+        several = len(self.lines) + bool(self.more) > 1
+        return f"{self.label}:\n{self.value}" if several else f"{self.label}: {self.value}"
+
+    def cut(self, limit: int, size: Callable[[str], int]) -> Field | None:
+        """The field with as many lines as the limit allows; its only line is shortened; None if hardly any fits."""
+        field = self
+        while size(field.text) > limit and len(field.lines) > 1:
+            # halving first: a value of a thousand lines is measured ten times, not a thousand times
+            keep = max(1, len(field.lines) // 2 if size(field.text) > 2 * limit else len(field.lines) - 1)
+            field = replace(field, lines=field.lines[:keep], more=field.more + len(field.lines) - keep)
+        if size(field.text) <= limit:
+            return field
+        room = limit - size(replace(field, lines=("",)).text)
+        line = shorten(field.lines[0], room, size)
+        return replace(field, lines=(line,)) if len(line) >= MIN_LINE else None
+
+
+# A line that is cut to fewer characters tells nothing.
+MIN_LINE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The content of one alert. Text that others wrote is sanitized; values alone may have several lines.
+
+    Attributes:
+        event: id of the event. at: its time, ISO 8601.
+        title: one line: what happened, whose data, how sure.
+        fields: the most important ones first, so that what is cut is cut at the end.
+        advice: what to do next, '' for nothing. link: an address or a command that shows the whole event.
+        facts: of the event. left_out: how many fields `fit` left out.
+    """
+
+    event: str
+    kind: str
+    severity: Severity
+    title: str
+    at: str
+    fields: tuple[Field, ...]
+    advice: str
+    link: str
+    facts: Mapping[str, Any]
+    left_out: int = 0
+
+    @property
+    def mark(self) -> str:
+        """A coloured dot: red for critical, orange for a warning, blue for the rest."""
+        return _MARKS.get(self.severity, _OTHER_MARK)
+
+    @property
+    def headline(self) -> str:
+        """The mark and the title."""
+        return f"{self.mark} {self.title}"
+
+    @property
+    def closing(self) -> tuple[Field, ...]:
+        """What to do, and what shows everything: these two are always part of the message."""
+        left_out = f" ({self.left_out:,} lines are left out here)" if self.left_out else ""
+        advice = (Field(ADVICE_LABEL, (self.advice,)),) if self.advice else ()
+        return (*advice, Field(MORE_LABEL + left_out, (self.link,)))
+
+    @property
+    def text(self) -> str:
+        """The whole message as plain text."""
+        return "\n".join([self.headline, *(field.text for field in (*self.fields, *self.closing))])
+
+
+def fit(message: Message, limits: Limits, size: Callable[[str], int] = len) -> Message:
+    """The message, cut to the limits of a chat: first line, advice and link always fit, then field by field.
+
+    Args:
+        message: any.
+        limits: of the chat. Their `text` must have room for the title and two fields.
+        size: how much of the limits a text takes, after the dialect has escaped it.
+    """
+    title = shorten(message.title, limits.title - size(f"{message.mark} "), size)
+    closing = replace(message, title=title, advice=shorten(message.advice, limits.field, size), left_out=99)
+    left = limits.text - size(closing.headline) - sum(size(field.text) + 1 for field in closing.closing)
+    kept: list[Field] = []
+    for field in message.fields:
+        fitting = field.cut(min(limits.field, left - 1), size) if len(kept) < limits.fields - 2 else None
+        if fitting is None:
+            break
+        kept.append(fitting)
+        left -= size(fitting.text) + 1
+    return replace(closing, fields=tuple(kept), left_out=message.left_out + len(message.fields) - len(kept))
+
+
+def shorten(text: str, limit: int, size: Callable[[str], int] = len) -> str:
+    """The text, or as much of its beginning as the limit allows, with an ellipsis."""
+    if size(text) <= limit:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(text[:middle].rstrip() + "…") <= limit else (low, middle - 1)
+    return text[:low].rstrip() + "…" if low else ""
