@@ -15,7 +15,7 @@ _OTHER_MARK = "🔵"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChatLimits:
     """What a chat accepts as one message, in the units in which the chat counts (characters or bytes).
 
     Attributes:
@@ -116,7 +116,7 @@ class Message:
         return "\n".join([self.headline, *(field.text for field in (*self.fields, *self.closing))])
 
 
-def fit(message: Message, limits: Limits, size: Callable[[str], int] = len) -> Message:
+def fit(message: Message, limits: ChatLimits, size: Callable[[str], int] = len) -> Message:
     """The message, cut to the limits of a chat: first line, advice and link always fit, then field by field.
 
     Args:

@@ -14,14 +14,14 @@ import orjson
 
 from crawler.alerts.channels.registry import Outgoing
 from crawler.alerts.hit_totals import HitTotals
-from crawler.alerts.message import Limits, Message, fit
+from crawler.alerts.message import ChatLimits, Message, fit
 from data.errors import ConfigError
 from data.settings.settings import Channel
 
 KIND = "generic"
 # Receivers commonly refuse bodies above 64 KiB to 1 MiB; the specification of Standard Webhooks recommends payloads of at
 # most 20 kB and sets no limit.
-LIMITS = Limits(
+LIMITS = ChatLimits(
     source="our own: what every receiver takes; Standard Webhooks specification, Payload size",
     title=1_000, field=4_000, fields=60, text=12_000, body=64 * 1024,
 )  # fmt: skip

@@ -8,13 +8,13 @@ from urllib.parse import quote
 import orjson
 
 from crawler.alerts.channels.registry import Outgoing
-from crawler.alerts.message import Field, Limits, Message, fit
+from crawler.alerts.message import ChatLimits, Field, Message, fit
 from data.settings.settings import Channel
 
 KIND = "matrix"
 # An event is refused above 65,536 bytes of canonical JSON, with ids, signatures and hashes that the server adds
 # (Matrix specification, client-server API, "Size limits"). The text stands in it twice, as plain text and as HTML.
-LIMITS = Limits(
+LIMITS = ChatLimits(
     source="Matrix specification, client-server API, Size limits",
     title=1_000, field=8_000, fields=60, text=48_000, body=60_000,
 )  # fmt: skip

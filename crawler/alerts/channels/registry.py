@@ -14,7 +14,7 @@ from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from crawler.alerts import channels
-from crawler.alerts.message import Limits, Message
+from crawler.alerts.message import ChatLimits, Message
 from data.errors import ConfigError
 from data.settings.settings import Channel
 
@@ -37,7 +37,7 @@ class Dialect(Protocol):
     """What a channel module defines."""
 
     KIND: str
-    LIMITS: Limits
+    LIMITS: ChatLimits
 
     def compose(self, channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:
         """The request that delivers a message; `alert` is the idempotency key, `timestamp` is in Unix seconds."""

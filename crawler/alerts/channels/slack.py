@@ -7,20 +7,20 @@ from collections.abc import Iterable
 import orjson
 
 from crawler.alerts.channels.registry import Outgoing
-from crawler.alerts.message import Limits, Message, fit
+from crawler.alerts.message import ChatLimits, Message, fit
 from data.settings.settings import Channel
 
 KIND = "slack"
 # A header has 150 characters, the text of a section 3,000, a message 50 blocks (docs.slack.dev, "Reference: blocks").
 # All blocks together have about 13,000 characters, although that page does not say so (slackapi/bolt-js, issue 2509).
-LIMITS = Limits(
+LIMITS = ChatLimits(
     source="docs.slack.dev, Reference: blocks; slackapi/bolt-js issue 2509",
     title=150, field=2_000, fields=40, text=9_000, body=100_000,
 )  # fmt: skip
 SECTION = 3_000
 # The fallback stands in notifications, and is the whole message on servers that copy Slack's webhooks but show no blocks.
 # Slack recommends at most 4,000 characters (docs.slack.dev, "chat.postMessage"); Mattermost and Rocket.Chat take more.
-FALLBACK_LIMITS = Limits(
+FALLBACK_LIMITS = ChatLimits(
     source="docs.slack.dev, chat.postMessage, Truncating content",
     title=150, field=1_000, fields=40, text=3_900, body=100_000,
 )  # fmt: skip

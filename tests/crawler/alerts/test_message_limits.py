@@ -12,7 +12,7 @@ import pytest
 
 from crawler.alerts.channels.generic import MAX_CLIENTS, bounded_facts
 from crawler.alerts.channels.registry import Outgoing, dialect, dialects
-from crawler.alerts.message import Field, Limits, Message, fit, shorten
+from crawler.alerts.message import ChatLimits, Field, Message, fit, shorten
 from crawler.alerts.wording import message_of
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
@@ -159,7 +159,7 @@ def test_a_chat_with_tight_limits_still_gets_the_first_line_the_advice_and_the_c
     fields = tuple(Field(f"label {n}", tuple(f"line {k} " + "é" * 30 for k in range(n + 1)), n) for n in range(30))
     message = Message("e", "gap", Severity.WARNING, "t" * 140, "", fields, "advice " * 20, "tocsin alert show e", {})
     for text, fields_allowed, field in ((800, 40, 300), (4_096, 25, 120), (700, 4, 200), (100_000, 10, 1_000)):
-        limits = Limits("test", title=120, field=field, fields=fields_allowed, text=text, body=text)
+        limits = ChatLimits("test", title=120, field=field, fields=fields_allowed, text=text, body=text)
         fitted = fit(message, limits, lambda shown: len(shown.encode()))
         whole = [fitted.headline, *(each.text for each in (*fitted.fields, *fitted.closing))]
         assert len(fitted.text.encode()) <= text
