@@ -10,6 +10,7 @@ from data.model import Severity
 
 MORE_LABEL = "Everything"
 ADVICE_LABEL = "What to do"
+RECORD_LABEL = "Record"
 _MARKS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
 _OTHER_MARK = "🔵"
 
@@ -20,7 +21,7 @@ class ChatLimits:
 
     Attributes:
         source: where the numbers come from.
-        title: of the title. field: of one field with its label. fields: number of fields; advice and link count as two.
+        title: of the title. field: of one field with its label. fields: number of fields; advice, link and record count.
         text: of all texts together.
         body: bytes of the request.
     """
@@ -80,6 +81,7 @@ class Message:
         fields: the most important ones first, so that what is cut is cut at the end.
         advice: what to do next, '' for nothing. link: an address or a command that shows the whole event.
         facts: of the event. left_out: how many fields `fit` left out.
+        head: of the evidence and audit chains when the message was made, which is proof once it is elsewhere; '' for none.
     """
 
     event: str
@@ -92,6 +94,7 @@ class Message:
     link: str
     facts: Mapping[str, Any]
     left_out: int = 0
+    head: str = ""
 
     @property
     def mark(self) -> str:
@@ -105,10 +108,11 @@ class Message:
 
     @property
     def closing(self) -> tuple[Field, ...]:
-        """What to do, and what shows everything: these two are always part of the message."""
+        """What to do, what shows everything, and the head of the record: these are always part of the message."""
         left_out = f" ({self.left_out:,} lines are left out here)" if self.left_out else ""
         advice = (Field(ADVICE_LABEL, (self.advice,)),) if self.advice else ()
-        return (*advice, Field(MORE_LABEL + left_out, (self.link,)))
+        record = (Field(RECORD_LABEL, (self.head,)),) if self.head else ()
+        return (*advice, Field(MORE_LABEL + left_out, (self.link,)), *record)
 
     @property
     def text(self) -> str:
@@ -117,7 +121,7 @@ class Message:
 
 
 def fit(message: Message, limits: ChatLimits, size: Callable[[str], int] = len) -> Message:
-    """The message, cut to the limits of a chat: first line, advice and link always fit, then field by field.
+    """The message, cut to the limits of a chat: first line, advice, link and record always fit, then field by field.
 
     Args:
         message: any.
@@ -128,8 +132,9 @@ def fit(message: Message, limits: ChatLimits, size: Callable[[str], int] = len) 
     closing = replace(message, title=title, advice=shorten(message.advice, limits.field, size), left_out=99)
     left = limits.text - size(closing.headline) - sum(size(field.text) + 1 for field in closing.closing)
     kept: list[Field] = []
+    most = limits.fields - 2 - bool(message.head)
     for field in message.fields:
-        fitting = field.cut(min(limits.field, left - 1), size) if len(kept) < limits.fields - 2 else None
+        fitting = field.cut(min(limits.field, left - 1), size) if len(kept) < most else None
         if fitting is None:
             break
         kept.append(fitting)

@@ -39,7 +39,7 @@ MAX_TITLE = 145
 
 
 def message_of(
-    event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = ""
+    event: Event, *, clients: Mapping[str, str], case: str = "", link: str = "", incident: str = "", head: str = ""
 ) -> Message:
     """The message about an event.
 
@@ -49,6 +49,7 @@ def message_of(
         case: name of the case, '' for none.
         link: base address of the web pages that show events; with '' the message names the command that shows this one.
         incident: name of the event's incident, '' for none.
+        head: of the evidence and audit chains of the home, as text; '' for none.
     """
     facts = event.facts
     fields = [
@@ -73,6 +74,7 @@ def message_of(
         advice=advice_of(event),
         link=f"{link.rstrip('/')}/{event.id}" if link else show_command(event),
         facts=facts,
+        head=head,
     )
 
 

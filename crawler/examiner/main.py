@@ -25,6 +25,7 @@ from data.settings.home import Home
 
 if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
+    from data.hashing.chain_keys import ChainKeys
 
 
 class _ExaminerService:
@@ -34,6 +35,7 @@ class _ExaminerService:
         self.control = control
         self.home = home
         self.examiner: Examiner | None = None
+        self.chain_keys: ChainKeys | None = None
 
     def current(self) -> Examiner:
         assert self.examiner is not None  # noqa: S101 - opened before the first connection is taken
@@ -46,7 +48,8 @@ class _ExaminerService:
         from data.hashing.case_keys import parse_match_key
 
         settings = self.home.settings().examine
-        keys = parse_match_key(self.home.match_key_text()).derive()
+        match_key = parse_match_key(self.home.match_key_text())
+        keys, self.chain_keys = match_key.derive(), match_key.chain_keys()
         os.environ.pop("TOCSIN_MATCH_KEY", None)
         limits = Limits(
             memory=settings.memory,
@@ -133,7 +136,19 @@ class _ExaminerService:
             from crawler.examiner.self_test import run_self_test
 
             return {"wrong": run_self_test(examiner)}
+        if kind == b"K":
+            return self._chain_keys(value)
         raise WireError("an order of an unknown kind")
+
+    def _chain_keys(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """Keys of the next entries of the chains; keys of earlier entries are forgotten here as well."""
+        keys = self.chain_keys
+        assert keys is not None  # noqa: S101 - made before the first order is taken
+        given = {}
+        for name, key in (("evidence", keys.evidence), ("audit", keys.audit)):
+            key.advance(max(key.number, int(numbers[name])))
+            given[name] = {"number": key.number, "secret": key.secret.hex()}
+        return given
 
 
 def max_workers() -> int:

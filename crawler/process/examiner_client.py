@@ -25,6 +25,7 @@ from crawler.process.frames import (
     send_with_socket,
 )
 from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
+from data.hashing.chain_keys import ChainKey, ChainKeys
 from data.model import Finding
 from data.settings.home import Home
 
@@ -165,6 +166,18 @@ class ExaminerProcess:
     def reload(self) -> None:
         """Have the watch-list and the releases opened again, after an import or a retirement."""
         self._ask(b"L", {})
+
+    def chain_keys(self, evidence: int, audit: int) -> ChainKeys:
+        """Keys for new entries of the evidence chain and the audit chain.
+
+        Args:
+            evidence: number of the next entry of the evidence chain.
+            audit: number of the next entry of the audit chain. The examiner gives no key of an entry before one whose
+                key it gave already.
+        """
+        value = self._ask(b"K", {"evidence": evidence, "audit": audit})
+        keys = {name: ChainKey(bytes.fromhex(value[name]["secret"]), int(value[name]["number"])) for name in value}
+        return ChainKeys(keys["evidence"], keys["audit"])
 
     def selftest(self) -> list[str]:
         """Messages about what failed in a test of the whole examination; see `crawler.examiner.self_test`."""

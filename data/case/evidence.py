@@ -1,31 +1,26 @@
-"""Sealed evidence: sealing in the age format, and an append-only hash chain of all sealed files.
+"""Sealed evidence: sealing in the age format, and keeping, reading and expiring the sealed files.
 
 This module only ever has the public half of the evidence key. The examiner decides what a sealed file contains, and the
-caller when to keep or expire it. The chain reveals every change except lines removed from its end; to reveal that too,
-a caller must note `head` elsewhere.
+caller when to keep or expire it. `data.case.evidence_chain` records what was kept; `data.case.evidence_check` compares
+the files, the chain and the database.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
 
 import orjson
 
-from data.errors import InputError, KeyFileError, StoreError, StoreFull
+from data.case.evidence_chain import append, head_of, lines_of, open_chain_locked, read_and_repair, read_chain
+from data.errors import InputError, KeyFileError, StoreError
+from data.hashing.chain_keys import ChainKey
 
-CHAIN_FILE = "chain.jsonl"
 SUFFIX = ".age"
-EMPTY_CHAIN_HEAD = "0" * 64
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
 
@@ -77,26 +72,35 @@ def seal(recipient: str, payload: bytes) -> bytes:
     return sealed
 
 
-def keep(folder: Path, finding_id: str, sealed: bytes, now: datetime) -> EvidenceEntry:
+def keep(folder: Path, finding_id: str, sealed: bytes, now: datetime, key: ChainKey | None = None) -> EvidenceEntry:
     """Write a sealed file and its line in the chain; both are on the disk when this returns.
 
     Each finding is kept once: a second call for the same id changes nothing and returns the first entry. A caller that
     was killed before it recorded the success can therefore simply call again.
 
+    Args:
+        folder: the `evidence` folder of a home.
+        finding_id: names the file.
+        sealed: what `seal` made.
+        now: aware UTC.
+        key: of the next entry of the chain or an earlier one; advanced beyond the entry. Without it the line is not
+            keyed, which only a chain without keys allows.
+
     Raises:
         InputError: the id is not valid as a file name.
+        KeyFileError: the chain is keyed, but no key was given.
         StoreFull: no space is left; the chain is unchanged.
         StoreError: the folder cannot be written.
     """
     _check_id(finding_id)
-    with _open_chain_locked(folder) as chain:
-        lines = _read_and_repair(chain)
+    with open_chain_locked(folder) as chain:
+        lines = read_and_repair(chain)
         for entry in _entries(lines):
             if entry.id == finding_id:
                 return entry
         _write_atomically(folder / (finding_id + SUFFIX), sealed)
         digest = hashlib.sha256(sealed).hexdigest()
-        seq = _append(chain, lines, {"do": "keep", "id": finding_id, "sha256": digest, "bytes": len(sealed)}, now)
+        seq = append(chain, lines, {"do": "keep", "id": finding_id, "sha256": digest, "bytes": len(sealed)}, now, key)
         return EvidenceEntry(seq, finding_id, digest, len(sealed), now)
 
 
@@ -106,7 +110,7 @@ def entries(folder: Path) -> list[EvidenceEntry]:
     Raises:
         StoreError: the chain cannot be read at all.
     """
-    return _entries(_lines(_read(folder)))
+    return _entries(lines_of(read_chain(folder)))
 
 
 def read(folder: Path, finding_id: str) -> bytes:
@@ -138,7 +142,7 @@ def older_than(folder: Path, before: datetime) -> list[str]:
     return [entry.id for entry in entries(folder) if entry.expired is None and entry.at < before]
 
 
-def expire(folder: Path, before: datetime, now: datetime | None = None) -> list[str]:
+def expire(folder: Path, before: datetime, now: datetime | None = None, key: ChainKey | None = None) -> list[str]:
     """Delete the sealed files that were kept before a time, and return their ids; the chain gets a tombstone for each.
 
     The tombstone is written before the file is deleted: if the process is killed in between, the next call deletes the
@@ -148,8 +152,10 @@ def expire(folder: Path, before: datetime, now: datetime | None = None) -> list[
         folder: the `evidence` folder of a home; it need not exist.
         before: aware UTC.
         now: the time of the tombstones, aware; the current time by default.
+        key: as for `keep`.
 
     Raises:
+        KeyFileError: the chain is keyed, but no key was given.
         StoreFull: no space is left for a tombstone.
         StoreError: the folder cannot be written.
     """
@@ -157,12 +163,12 @@ def expire(folder: Path, before: datetime, now: datetime | None = None) -> list[
     if not folder.exists():
         return deleted
     now = now or datetime.now(UTC)
-    with _open_chain_locked(folder) as chain:
-        lines = _read_and_repair(chain)
+    with open_chain_locked(folder) as chain:
+        lines = read_and_repair(chain)
         for entry in _entries(lines):
             file = folder / (entry.id + SUFFIX)
             if entry.expired is None and entry.at < before:
-                _append(chain, lines, {"do": "expire", "id": entry.id}, now)
+                append(chain, lines, {"do": "expire", "id": entry.id}, now, key)
                 file.unlink(missing_ok=True)
                 deleted.append(entry.id)
             elif entry.expired is not None:
@@ -171,71 +177,9 @@ def expire(folder: Path, before: datetime, now: datetime | None = None) -> list[
     return deleted
 
 
-def verify(folder: Path) -> list[str]:
-    """Every problem of the evidence, one sentence each; empty if there is none."""
-    try:
-        raw = _read(folder)
-    except StoreError as error:
-        return [str(error)]
-    problems: list[str] = []
-    if raw and not raw.endswith(b"\n"):
-        problems.append("the last line of the chain is truncated; it is removed when the next evidence is kept")
-    previous, kept = EMPTY_CHAIN_HEAD, dict[str, tuple[str, bool]]()
-    for number, line in enumerate(_lines(raw)):
-        try:
-            value = orjson.loads(line)
-            what, name, seq, link = str(value["do"]), str(value["id"]), value["seq"], value["prev"]
-            datetime.fromisoformat(value["at"])
-            digest = str(value["sha256"]) if what == "keep" else ""
-        except (ValueError, KeyError, TypeError):
-            problems.append(f"line {number} of the chain cannot be read")
-            previous = hashlib.sha256(line).hexdigest()
-            continue
-        if seq != number:
-            problems.append(f"line {number} of the chain has the number {seq}: lines are missing or were added")
-        if link != previous:
-            problems.append(f"line {number} of the chain does not match the digest of the line before it")
-        previous = hashlib.sha256(line).hexdigest()
-        if what == "keep" and name not in kept:
-            kept[name] = (digest, False)
-        elif what == "expire" and name in kept:
-            kept[name] = (kept[name][0], True)
-        else:
-            problems.append(f"line {number} of the chain keeps an id a second time, or expires one that was never kept")
-    for name, (digest, gone) in kept.items():
-        problems.extend(_file_problems(folder / (name + SUFFIX), name, digest, gone))
-    known = {name + SUFFIX for name in kept}
-    problems.extend(
-        f"{file.name} is in the folder but not in the chain"
-        for file in sorted(folder.glob("*" + SUFFIX))
-        if file.name not in known
-    )
-    return problems
-
-
-def head(folder: Path) -> str:
-    """Hex digest of the last line of the chain; 64 zeros if the chain is empty.
-
-    Noted elsewhere, it later reveals whether lines were removed from the end.
-    """
-    lines = _lines(_read(folder))
-    return hashlib.sha256(lines[-1]).hexdigest() if lines else EMPTY_CHAIN_HEAD
-
-
-def _file_problems(file: Path, name: str, digest: str, gone: bool) -> Iterator[str]:
-    try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        if not gone:
-            yield f"the sealed file of {name} is missing"
-        return
-    except OSError as error:
-        yield f"the sealed file of {name} cannot be read: {error.strerror}"
-        return
-    if gone:
-        yield f"{name} has expired, but its file still exists; the next expiry deletes it"
-    elif found != digest:
-        yield f"the sealed file of {name} was altered"
+def head(folder: Path) -> tuple[int, str]:
+    """Number of lines of the chain, and hex digest of the last one; 64 zeros if the chain is empty."""
+    return head_of(lines_of(read_chain(folder)))
 
 
 def _check_id(finding_id: str) -> None:
@@ -243,25 +187,13 @@ def _check_id(finding_id: str) -> None:
         raise InputError("an evidence id has only letters, digits, _ and -", hint="see: tocsin evidence list")
 
 
-def _read(folder: Path) -> bytes:
-    try:
-        return (folder / CHAIN_FILE).read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise StoreError(f"the evidence chain cannot be read: {error.strerror}") from error
-
-
-def _lines(raw: bytes) -> list[bytes]:
-    """All complete lines; a truncated last line is ignored, because no caller was told that it was written."""
-    return raw.split(b"\n")[:-1]
-
-
 def _entries(lines: list[bytes]) -> list[EvidenceEntry]:
     found: dict[str, EvidenceEntry] = {}
     for line in lines:
         try:
             value = orjson.loads(line)
+            if value["do"] == "key":
+                continue
             at = datetime.fromisoformat(value["at"])
             _check_id(value["id"])
             if value["do"] == "keep":
@@ -273,54 +205,6 @@ def _entries(lines: list[bytes]) -> list[EvidenceEntry]:
             # reports it
             continue
     return list(found.values())
-
-
-@contextlib.contextmanager
-def _open_chain_locked(folder: Path) -> Iterator[IO[bytes]]:
-    """Open the chain and lock it against other processes; errors of the file system become StoreFull or StoreError."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / CHAIN_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "r+b", buffering=0) as chain:  # noqa: PTH123 - opened with its mode above
-            fcntl.flock(chain, fcntl.LOCK_EX)
-            yield chain
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull(
-                "no space is left on the disk for evidence", hint="free some space; nothing was lost"
-            ) from error
-        raise StoreError(
-            f"evidence cannot be written: {error.strerror}", hint=f"check the permissions of {folder}"
-        ) from error
-
-
-def _read_and_repair(chain: IO[bytes]) -> list[bytes]:
-    """The lines of the chain, after removing a truncated last line, which a killed process leaves."""
-    chain.seek(0)
-    raw = chain.read()
-    complete = raw.rfind(b"\n") + 1
-    if complete != len(raw):
-        chain.truncate(complete)
-        os.fsync(chain.fileno())
-    return _lines(raw[:complete])
-
-
-def _append(chain: IO[bytes], lines: list[bytes], value: Mapping[str, Any], now: datetime) -> int:
-    previous = hashlib.sha256(lines[-1]).hexdigest() if lines else EMPTY_CHAIN_HEAD
-    seq = len(lines)
-    line = orjson.dumps({"seq": seq, **value, "at": now, "prev": previous}, option=orjson.OPT_UTC_Z)
-    start = chain.seek(0, os.SEEK_END)
-    try:
-        unwritten = memoryview(line + b"\n")
-        while unwritten:
-            unwritten = unwritten[chain.write(unwritten) :]
-        os.fsync(chain.fileno())
-    except OSError:
-        # on a full disk, remove the part of the line that was written, so that the chain stays valid
-        chain.truncate(start)
-        raise
-    lines.append(line)
-    return seq
 
 
 def _write_atomically(file: Path, content: bytes) -> None:

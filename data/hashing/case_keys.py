@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from data.errors import KeyFileError
+from data.hashing.chain_keys import ChainKey, ChainKeys
 
 
 @lru_cache(maxsize=16)
@@ -89,6 +90,10 @@ class MatchKey:
             post=self._expand(b"post", 32),
             case=self._expand(b"case", 8).hex(),
         )
+
+    def chain_keys(self) -> ChainKeys:
+        """The first keys of the evidence chain and the audit chain, derived in the same way."""
+        return ChainKeys(ChainKey(self._expand(b"evidence chain", 32)), ChainKey(self._expand(b"audit chain", 32)))
 
     def _expand(self, label: bytes, length: int) -> bytes:
         return HKDF(hashes.SHA256(), length, salt=b"tocsin match key 1", info=label).derive(self.secret)

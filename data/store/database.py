@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -64,6 +64,7 @@ class Database:
         self._wrapped = wrapped
         self.connection: sqlite3.Connection = wrapped.conn
         self._in_transaction = False
+        self._after_commit: list[Callable[[], None]] = []
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -119,9 +120,17 @@ class Database:
                 # some errors of SQLite, such as a full disk, have ended the transaction already
                 if self.connection.in_transaction:
                     self.connection.execute("rollback")
+                self._after_commit.clear()
                 raise
             finally:
                 self._in_transaction = False
+        done, self._after_commit = self._after_commit, []
+        for call in done:
+            call()
+
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Call a function once the current transaction is committed, and never if it is not."""
+        self._after_commit.append(call)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement that writes; outside `transaction` it is committed at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,14 +26,33 @@ class Findings:
     def __init__(self, database: Database, seal_key: bytes | None) -> None:
         self._database, self._seal_key = database, seal_key
 
-    def add(self, post: PostRow, crawl: str, findings: Sequence[Finding], now: datetime) -> None:
-        """Store the findings of a post, one per sample, in place of those of the same version of the post."""
+    def add(
+        self,
+        post: PostRow,
+        crawl: str,
+        findings: Sequence[Finding],
+        now: datetime,
+        evidence: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store the findings of a post, one per sample, in place of those of the same version of the post.
+
+        Args:
+            post: as it was examined.
+            crawl: that examined it.
+            findings: of its samples, in order.
+            now: aware UTC.
+            evidence: id of a finding -> digest of its sealed file. Evidence is kept once, so that a finding that
+                replaces an earlier one still has the evidence of that one.
+        """
         with self._database.transaction():
             for number, finding in enumerate(findings):
+                name = finding_id(post, number)
+                old = self._database.first_row("select evidence from finding where id = ?", name)
                 self._database.insert(
                     "finding",
                     {
-                        "id": finding_id(post, number),
+                        "id": name,
+                        "evidence": (evidence or {}).get(name) or (old["evidence"] if old else ""),
                         "post": post.id,
                         "crawl": crawl,
                         "at": stamp(now),
@@ -60,6 +79,10 @@ class Findings:
             prints="",
             members=tuple(self._stored_form(member) for member in finding.members),
         )
+
+    def evidence(self) -> dict[str, str]:
+        """Id of each finding -> digest of its sealed evidence; '' if it has none or an older version stored it."""
+        return {row["id"]: row["evidence"] for row in self._database.rows("select id, evidence from finding")}
 
     def latest(self, *, post: str = "", crawl: str = "", limit: int = 100) -> list[dict[str, Any]]:
         """The latest findings in their stored form, newest first; of one post or crawl unless that is ''."""

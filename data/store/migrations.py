@@ -80,6 +80,18 @@ def prints(db: Database) -> None:
     db.execute("create index print_body on print (body)")
 
 
+@MIGRATIONS(name="0008")
+def keyed_audit(db: Database) -> None:
+    """Macs of the audit chain, its keyed head, and the digest of the sealed evidence of each finding."""
+    db.execute("alter table audit add column key integer not null default -1")
+    db.execute("alter table audit add column mac text not null default ''")
+    db.execute(
+        "create table audit_head (seq integer not null, key integer not null, digest text not null, mac text not null)"
+        " strict"
+    )
+    db.execute("alter table finding add column evidence text not null default ''")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from data.arrays.array_types import U64
+from data.case import evidence
+from data.hashing.chain_keys import ChainHead, ChainKeys
 from data.model import Event, Finding
 from data.store.audit import AuditChain
 from data.store.crawls import Crawls
@@ -43,6 +45,7 @@ class PostCommit:
         links: posts of other sources that this post links to, each with its source; they are due there from now on.
         fingerprints: number of a finding -> shape (n, 2), file fingerprints by which its files will be recognised.
         event_facts: id of an earlier event -> its new facts (the outcome of a preview).
+        evidence: id of a finding -> digest of its sealed evidence, which was kept before this.
     """
 
     crawl: str
@@ -55,14 +58,19 @@ class PostCommit:
     links: Sequence[tuple[str, PostRow]] = ()
     fingerprints: Mapping[int, U64] = field(default_factory=dict)
     event_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 class Store:
     """The database of one home. Only one process at a time runs crawls and writes their results: the runner."""
 
-    def __init__(self, database: Database, seal_key: bytes | None) -> None:
+    def __init__(
+        self, database: Database, seal_key: bytes | None, chain_keys: ChainKeys | None, evidence_dir: Path
+    ) -> None:
         self.database = database
-        self.audit = AuditChain(database)
+        self._evidence_dir = evidence_dir
+        self.chain_keys = chain_keys
+        self.audit = AuditChain(database, chain_keys.audit if chain_keys is not None else None)
         self.outbox = Outbox(database)
         self.events = Events(database, self.outbox, self.audit)
         self.states = States(database, self.events)
@@ -76,22 +84,27 @@ class Store:
         self.selftests = SelfTests(database)
 
     @classmethod
-    def open(cls, path: Path, *, seal_key: bytes | None = None) -> Self:
+    def open(cls, path: Path, *, seal_key: bytes | None = None, chain_keys: ChainKeys | None = None) -> Self:
         """Open the database, or create it, and bring its schema up to date.
 
         Args:
-            path: the file; created with mode 0600.
+            path: the file; created with mode 0600. The folder `evidence` of its home lies beside it.
             seal_key: keys the digests of samples; without it findings are stored without digests.
+            chain_keys: of the evidence chain and the audit chain; without them audit entries are not keyed.
 
         Raises:
             StoreVersion: a newer Tocsin wrote it.
             StoreError: the file is not a database, or it is damaged.
         """
-        return cls(Database.open(path), seal_key)
+        return cls(Database.open(path), seal_key, chain_keys, path.parent / "evidence")
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
+
+    def head(self) -> ChainHead:
+        """How far the evidence chain and the audit chain have come; every alert carries it off this machine."""
+        return ChainHead(evidence.head(self._evidence_dir), self.audit.head())
 
     def together(self) -> AbstractContextManager[None]:
         """One transaction around several operations: all of them are stored, or none if one or the commit fails."""
@@ -119,7 +132,9 @@ class Store:
                 self.posts.record_failed(source, post, crawl, now)
             else:
                 self.posts.record_examined(source, post, crawl, now)
-            self.findings.add(post, crawl, commit.findings, now)
+            self.findings.add(post, crawl, commit.findings, now, commit.evidence)
+            for finding, digest in commit.evidence.items():
+                self.audit.record_evidence(finding, digest, now)
             for number, fingerprints in commit.fingerprints.items():
                 self.file_fingerprints.add("post", post.id, number, fingerprints, now)
             for event, facts in commit.event_facts.items():

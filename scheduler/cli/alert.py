@@ -118,7 +118,9 @@ def ack(home: Home, event: str) -> None:
     import getpass
     from datetime import UTC, datetime
 
-    with contextlib.closing(_store(home)) as store:
+    from scheduler.crawls.keyed_store import open_operator_store
+
+    with contextlib.closing(open_operator_store(home)) as store:
         found, _ = _find_event(store, event)
         store.events.acknowledge(found.id, getpass.getuser(), datetime.now(UTC))
     click.echo(f"{found.id[:12]} is acknowledged")

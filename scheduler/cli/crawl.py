@@ -84,8 +84,8 @@ async def _crawl(
     from crawler.process.examiner_client import ExaminerProcess
     from data.errors import LeaseLost
     from data.logs import set_up
-    from data.store.store import Store
     from scheduler.crawls.crawl_tally import CrawlResult
+    from scheduler.crawls.keyed_store import open_store
     from scheduler.crawls.lease_owner import owner_alive, owner_name
     from scheduler.crawls.run_crawl import run_crawl
     from scheduler.crawls.tor_connection import TorConnection
@@ -97,31 +97,33 @@ async def _crawl(
     settings = home.settings()
     results: list[CrawlResult] = []
     tor = TorConnection(home, settings.tor)
-    with contextlib.closing(tor), ExaminerProcess.start(home, report=note) as examiner:
-        post_key = examiner.greeting.post_key
-        with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
-            store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
-            for definition in definitions:
-                try:
-                    results.append(
-                        await run_crawl(
-                            home,
-                            store,
-                            definition,
-                            examiner,
-                            owner=owner_name(),
-                            settings=settings,
-                            reason="by hand",
-                            tor=tor,
-                            report=note,
-                            standalone=len(definitions) == 1,
-                        )
+    with (
+        contextlib.closing(tor),
+        ExaminerProcess.start(home, report=note) as examiner,
+        contextlib.closing(open_store(home, examiner)) as store,
+    ):
+        store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
+        for definition in definitions:
+            try:
+                results.append(
+                    await run_crawl(
+                        home,
+                        store,
+                        definition,
+                        examiner,
+                        owner=owner_name(),
+                        settings=settings,
+                        reason="by hand",
+                        tor=tor,
+                        report=note,
+                        standalone=len(definitions) == 1,
                     )
-                except LeaseLost as error:
-                    results.append(CrawlResult(definition.name, "", "failed", error=str(error), hint=error.hint))
-            if not deliver:
-                return results, DeliveryCounts()
-            return results, await deliver_until_empty(settings, store, DisplayNames.of_home(home))
+                )
+            except LeaseLost as error:
+                results.append(CrawlResult(definition.name, "", "failed", error=str(error), hint=error.hint))
+        if not deliver:
+            return results, DeliveryCounts()
+        return results, await deliver_until_empty(settings, store, DisplayNames.of_home(home))
 
 
 def _to_json(result: CrawlResult) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -45,22 +46,32 @@ def list_(home: Home, as_json: bool) -> None:
 
 
 @evidence.command()
+@click.option(
+    "--head", "noted", metavar="HEAD", help="Also check that the record still holds this head, copied from an alert."
+)
 @json_option
 @pass_home
-def verify(home: Home, as_json: bool) -> int:
-    """Check every evidence file and the hash chain over them. Exit status 2 if anything is wrong."""
-    from data.case.evidence import entries
-    from data.case.evidence import verify as check
+def verify(home: Home, noted: str | None, as_json: bool) -> int:
+    """Check the evidence, the audit chain, and that both agree with the database. Exit status 2 if anything is wrong.
 
-    problems = check(home.evidence_dir)
-    count = len(entries(home.evidence_dir))
+    Every alert ends with the head of the record. An alert that left this machine is therefore proof of what the record
+    held then: with --head, entries that were removed or rewritten since are found, whoever did it.
+    """
+    from data.hashing.chain_keys import ChainHead
+    from scheduler.reports.record_check import check_record
+
+    report = check_record(home, datetime.now(UTC), None if noted is None else ChainHead.parse(noted))
     if as_json:
-        emit_json({"evidence": count, "problems": problems})
+        emit_json(report.to_json())
     else:
-        for problem in problems:
+        for problem in report.problems:
             click.echo(f"wrong: {problem}")
-        click.echo(f"{count} pieces of evidence, {len(problems)} problems")
-    return 2 if problems else 0
+        for remark in report.notes:
+            click.echo(f"note: {remark}")
+        if noted is not None and report.contains_head:
+            click.echo("the record holds this head")
+        click.echo(f"{report.evidence} pieces of evidence, {len(report.problems)} problems; head {report.head}")
+    return 2 if report.problems else 0
 
 
 @evidence.command()
@@ -92,8 +103,14 @@ def export(home: Home, finding: str, out: Path) -> None:
 )
 @pass_home
 def expire(home: Home, before: datetime) -> None:
-    """Delete old evidence; the hash chain keeps one line for each piece, with the time of its deletion."""
+    """Delete old evidence; the chain keeps one line for each piece, with the time of its deletion."""
     from data.case.evidence import expire as delete
+    from data.store.store import Store
+    from scheduler.crawls.keyed_store import chain_keys_here
 
-    gone = delete(home.evidence_dir, before.replace(tzinfo=UTC), datetime.now(UTC))
+    keys, now = chain_keys_here(home), datetime.now(UTC)
+    gone = delete(home.evidence_dir, before.replace(tzinfo=UTC), now, keys.evidence if keys is not None else None)
+    if gone:
+        with contextlib.closing(Store.open(home.db_path, chain_keys=keys)) as store:
+            store.audit.record("operator", "evidence expired", f"{len(gone)} before {before:%Y-%m-%d}", now)
     click.echo(f"{len(gone)} pieces of evidence deleted")

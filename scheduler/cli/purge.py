@@ -43,14 +43,17 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
 
     from data.case import evidence
     from data.store.store import Store
+    from scheduler.crawls.keyed_store import chain_keys_here
 
     old = [entry for entry in evidence.entries(home.evidence_dir) if entry.at < before and entry.expired is None]
     findings = events = 0
-    if home.db_path.exists():
-        with contextlib.closing(Store.open(home.db_path)) as store:
-            findings, events = store.purge(before, datetime.now(UTC), dry_run=dry_run)
+    keys = chain_keys_here(home)
     if not dry_run:
-        evidence.expire(home.evidence_dir, before, datetime.now(UTC))
+        # the evidence first: a finding may name evidence that has expired, but no evidence may lose its finding
+        evidence.expire(home.evidence_dir, before, datetime.now(UTC), keys.evidence if keys is not None else None)
+    if home.db_path.exists():
+        with contextlib.closing(Store.open(home.db_path, chain_keys=keys)) as store:
+            findings, events = store.purge(before, datetime.now(UTC), dry_run=dry_run)
     verb = "would be deleted" if dry_run else "deleted"
     click.echo(f"{findings} findings, {events} events and {len(old)} pieces of evidence {verb}")
 

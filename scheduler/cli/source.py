@@ -97,10 +97,10 @@ def _span(seconds: float) -> str:
 
 def _record(home: Home, action: str, definition: Definition) -> None:
     """Record an operator's change in the audit chain, with the reason if robots.txt is ignored."""
-    from data.store.store import Store
+    from scheduler.crawls.keyed_store import open_operator_store
 
     now = datetime.now(UTC)
-    with contextlib.closing(Store.open(home.db_path)) as store:
+    with contextlib.closing(open_operator_store(home)) as store:
         store.sources.put(definition.name, definition.digest(), definition.enabled, now)
         store.audit.record("operator", action, definition.name, now)
         if not definition.robots.obey:

@@ -53,6 +53,7 @@ def collect(home: Home) -> dict[str, Any]:
         depth = store.outbox.depth()
         events = store.events.latest(limit=1)
         tests = store.selftests.latest()
+        head = str(store.head())
         near = {name: store.deadlines.nearest(name, now) for name in known}
     sources = []
     definitions = [complete_definition(source) for source in good]
@@ -99,6 +100,7 @@ def collect(home: Home) -> dict[str, Any]:
         "selftest_age_seconds": min(((now - at).total_seconds() for at, _ in tests.values()), default=None),
         "tor": tor,
         "daemon": "running" if running else "stopped",
+        "head": head,
         "last_event": None
         if not events
         else {"id": events[0].id, "kind": events[0].kind.value, "at": events[0].at, "source": events[0].source},
@@ -188,5 +190,6 @@ def _show(value: dict[str, Any]) -> None:
     if value["tor"]["state"] != "unused":
         out.print(escape(_tor_line(value["tor"])))
     out.print(f"daemon: {value['daemon']}; self-test: {value['selftest']}, {_age_text(tested)}")
+    out.print(f"record: {value['head']}; tocsin evidence verify --head checks it later")
     for problem in value["problems"]:
         out.print(f"[bold yellow]![/] {escape(problem)}")

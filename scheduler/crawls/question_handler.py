@@ -42,24 +42,35 @@ from data.model import Event, EventKind, Finding, Severity
 from data.settings.home import Home
 from data.store.findings import finding_id
 from data.store.posts import PostRow
+<<<<<<< HEAD
 from data.store.store import PostCommit
 from scheduler.crawls.crawl_tally import HINTS, CrawlTally
+=======
+from data.store.store import PostCommit, Store
+from scheduler.crawls.crawl_tally import CrawlTally
+>>>>>>> 7ff5773 (Evidence and audit chains are keyed, compared with the findings, and their head leaves the machine with every alert)
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.sighted_releases import sighted_releases
 
 
-def keep_evidence(home: Home, post: PostRow, findings: Sequence[Finding], now: datetime) -> None:
-    """Store the sealed evidence of each finding that has some.
+def keep_evidence(
+    home: Home, store: Store, post: PostRow, findings: Sequence[Finding], now: datetime
+) -> dict[str, str]:
+    """Store the sealed evidence of each finding that has some; returns the id of the finding -> digest of the file.
 
     Call it before the findings are stored, so that no stored finding lacks its evidence.
     """
+    key = store.chain_keys.evidence if store.chain_keys is not None else None
+    kept = {}
     for number, finding in enumerate(findings):
         if finding.sealed:
             try:
                 sealed = base64.b64decode(finding.sealed, validate=True)
             except binascii.Error as error:
                 raise WireError("the examiner sent sealed evidence that is not base64") from error
-            evidence.keep(home.evidence_dir, finding_id(post, number), sealed, now)
+            entry = evidence.keep(home.evidence_dir, finding_id(post, number), sealed, now, key)
+            kept[entry.id] = entry.sha256
+    return kept
 
 
 class QuestionHandler:
@@ -196,8 +207,9 @@ class QuestionHandler:
         )
         context = self._context(post.id, post.address, now)
         events: list[Event] = []
+        kept: dict[str, str] = {}
         if findings:
-            keep_evidence(crawl.home, post, findings, now)
+            kept = keep_evidence(crawl.home, self._store, post, findings, now)
             events = events_of_post(context, findings)
         if failed is not None:
             # The post stays due. This is reported once, as a state of the source, however often the post fails.
@@ -230,6 +242,7 @@ class QuestionHandler:
             links=links,
             fingerprints=fingerprints_to_keep(findings),
             event_facts=preview_facts,
+            evidence=kept,
         )
         tally.events += self._store.commit_post(commit, crawl.route, now)
         tally.handed.update(source for source, _ in links)

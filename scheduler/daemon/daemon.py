@@ -31,6 +31,7 @@ from data.sources.definition import Definition
 from data.sources.source_files import load_sources
 from data.store.store import Store
 from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.keyed_store import open_store
 from scheduler.crawls.lease_owner import owner_alive, owner_name
 from scheduler.crawls.run_crawl import run_crawl
 from scheduler.crawls.tor_connection import TorConnection
@@ -104,7 +105,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         examiner = await self._running_examiner()
         self.store.close()
-        self.store = Store.open(self.home.db_path, seal_key=examiner.greeting.post_key)
+        self.store = open_store(self.home, examiner)
         self._load_sources()
         self.store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
         clock = AsyncIOScheduler(timezone=UTC)

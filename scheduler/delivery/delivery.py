@@ -156,6 +156,7 @@ async def _deliver_one(
             case=settings.case,
             link=settings.link,
             incident=names.incidents.get(alert.event.incident, ""),
+            head=str(store.head()),
         )
         outgoing = dialect(channel).compose(channel, alert.id, message, int(time.time()))
         status = await send(client, channel, outgoing)

@@ -14,7 +14,7 @@ from crawler.alerts.preview_verdict import fingerprints_to_keep
 from data.model import Finding
 from data.settings.home import Home
 from data.store.posts import PostRow
-from data.store.store import PostCommit, Store
+from data.store.store import PostCommit
 from scheduler.crawls.lease_owner import owner_name
 from scheduler.crawls.question_handler import keep_evidence
 from scheduler.crawls.sighted_releases import register_releases, sighted_releases
@@ -44,7 +44,7 @@ def record_scan(
     settings = home.settings()
     post_key = scanner.greeting.post_key
     route = route_by(settings)
-    with contextlib.closing(Store.open(home.db_path, seal_key=post_key)) as store:
+    with contextlib.closing(scanner.open_store()) as store:
         now = datetime.now(UTC)
         store.sources.put(SOURCE, "", False, now)
         crawl = store.crawls.queue(SOURCE, "scan --record", now)
@@ -53,9 +53,16 @@ def record_scan(
             post = hmac.new(post_key, b"scan" + bytes.fromhex(finding.sha256), hashlib.sha256).hexdigest()[:32]
             events = events_of_post(PostContext(SOURCE, post, "", "", now), [finding])
             row = PostRow(id=post, version=post, address="")
-            keep_evidence(home, row, [finding], now)
+            kept = keep_evidence(home, store, row, [finding], now)
             commit = PostCommit(
-                crawl, fence, SOURCE, row, [finding], events, fingerprints=fingerprints_to_keep([finding])
+                crawl,
+                fence,
+                SOURCE,
+                row,
+                [finding],
+                events,
+                fingerprints=fingerprints_to_keep([finding]),
+                evidence=kept,
             )
             store.commit_post(commit, route, now)
             wanted = sighted_releases([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)

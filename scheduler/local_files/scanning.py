@@ -23,6 +23,8 @@ from data.settings.home import Home
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from data.store.store import Store
+
 STDIN = "-"
 # Small files are examined on so many connections at once: one more than processors, because each sometimes waits.
 CONNECTIONS = len(os.sched_getaffinity(0)) + 1 if len(os.sched_getaffinity(0)) > 1 else 1
@@ -126,6 +128,12 @@ class Scanner:
         self.close()
         self._process = ExaminerProcess.start(self._home, report=self._report)
         self._client = ExaminerClient(self._process.attach())
+
+    def open_store(self) -> Store:
+        """The store of the home, with the keys that recording needs."""
+        from scheduler.crawls.keyed_store import open_store
+
+        return open_store(self._home, self._process)
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the release for which records were collected; returns its manifest."""

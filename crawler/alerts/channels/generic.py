@@ -114,6 +114,7 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
                 "advice": fitted.advice,
                 "more": fitted.link,
                 "facts": bounded_facts(message.facts),
+                "head": message.head,
             },
         }
     )

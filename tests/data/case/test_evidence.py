@@ -12,6 +12,8 @@ import pyrage
 import pytest
 
 from data.case import evidence
+from data.case.evidence_chain import CHAIN_FILE, EMPTY_CHAIN_HEAD
+from data.case.evidence_check import verify
 from data.errors import InputError, KeyFileError, StoreError, StoreFull
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -55,7 +57,7 @@ def test_kept_evidence_is_listed_read_and_verified(tmp_path: Path) -> None:
     keep(folder, "b2")
     assert [(entry.seq, entry.id, entry.at) for entry in evidence.entries(folder)] == [(0, "a1", NOW), (1, "b2", NOW)]
     assert evidence.read(folder, "a1") == sealed
-    assert evidence.verify(folder) == []
+    assert verify(folder) == []
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -65,7 +67,7 @@ def test_a_finding_is_kept_once(tmp_path: Path) -> None:
     first = keep(tmp_path, "a1")
     assert keep(tmp_path, "a1", NOW + timedelta(1)) == first
     assert len(evidence.entries(tmp_path)) == 1
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".a", "a" * 129])
@@ -84,7 +86,7 @@ def flip(path: Path, at: int) -> None:
 def test_every_change_of_a_file_or_the_chain_is_found(tmp_path: Path) -> None:
     for name in ("a1", "b2", "c3"):
         keep(tmp_path, name)
-    chain = tmp_path / evidence.CHAIN_FILE
+    chain = tmp_path / CHAIN_FILE
     whole = chain.read_bytes()
     lines = whole.splitlines(keepends=True)
     for broken in (
@@ -98,26 +100,27 @@ def test_every_change_of_a_file_or_the_chain_is_found(tmp_path: Path) -> None:
         b"not json\n" + whole,
     ):
         chain.write_bytes(broken)
-        assert evidence.verify(tmp_path), broken
+        assert verify(tmp_path), broken
     chain.write_bytes(whole)
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
     flip(tmp_path / "b2.age", 100)
-    assert evidence.verify(tmp_path) == ["the sealed file of b2 was altered"]
+    assert verify(tmp_path) == ["the sealed file of b2 was altered"]
     with pytest.raises(StoreError):
         evidence.read(tmp_path, "b2")
     flip(tmp_path / "b2.age", 100)
     (tmp_path / "c3.age").unlink()
-    assert evidence.verify(tmp_path) == ["the sealed file of c3 is missing"]
+    assert verify(tmp_path) == ["the sealed file of c3 is missing"]
     (tmp_path / "d4.age").write_bytes(b"x")
-    assert any("not in the chain" in problem for problem in evidence.verify(tmp_path))
+    assert any("not in the chain" in problem for problem in verify(tmp_path))
 
 
 def test_the_head_of_the_chain_changes_with_every_line(tmp_path: Path) -> None:
-    assert evidence.head(tmp_path) == evidence.EMPTY_CHAIN_HEAD
+    assert evidence.head(tmp_path) == (0, EMPTY_CHAIN_HEAD)
     keep(tmp_path, "a1")
     first = evidence.head(tmp_path)
     keep(tmp_path, "b2")
-    assert evidence.head(tmp_path) not in {first, evidence.EMPTY_CHAIN_HEAD}
+    assert [count for count, _ in (first, evidence.head(tmp_path))] == [1, 2]
+    assert len({first[1], evidence.head(tmp_path)[1], EMPTY_CHAIN_HEAD}) == 3
 
 
 def test_expired_evidence_is_deleted_and_leaves_a_tombstone(tmp_path: Path) -> None:
@@ -129,7 +132,7 @@ def test_expired_evidence_is_deleted_and_leaves_a_tombstone(tmp_path: Path) -> N
     assert evidence.expire(tmp_path, NOW - timedelta(30), NOW) == []
     assert not (tmp_path / "old.age").exists()
     assert [(entry.id, entry.expired) for entry in evidence.entries(tmp_path)] == [("old", NOW), ("young", None)]
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
     with pytest.raises(InputError, match="expired on 2026-11-24"):
         evidence.read(tmp_path, "old")
     # expired evidence cannot be kept again
@@ -142,28 +145,28 @@ def test_a_file_left_by_a_killed_expiry_is_reported_and_deleted_next_time(tmp_pa
     sealed = (tmp_path / "old.age").read_bytes()
     evidence.expire(tmp_path, NOW, NOW)
     (tmp_path / "old.age").write_bytes(sealed)
-    assert any("still exists" in problem for problem in evidence.verify(tmp_path))
+    assert any("still exists" in problem for problem in verify(tmp_path))
     evidence.expire(tmp_path, NOW, NOW)
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
 
 
 def test_the_next_keep_repairs_what_a_killed_one_left(tmp_path: Path) -> None:
     keep(tmp_path, "a1")
     (tmp_path / "b2.age").write_bytes(b"whole, but not yet in the chain")
-    chain = tmp_path / evidence.CHAIN_FILE
+    chain = tmp_path / CHAIN_FILE
     chain.write_bytes(chain.read_bytes() + b'{"seq":1,"do":"ke')
-    assert len(evidence.verify(tmp_path)) == 2
+    assert len(verify(tmp_path)) == 2
     keep(tmp_path, "b2")
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
 
 
 def test_evidence_is_kept_even_after_a_damaged_line(tmp_path: Path) -> None:
     keep(tmp_path, "a1")
-    chain = tmp_path / evidence.CHAIN_FILE
+    chain = tmp_path / CHAIN_FILE
     chain.write_bytes(b"?" + chain.read_bytes())
     keep(tmp_path, "b2")
     assert [entry.id for entry in evidence.entries(tmp_path)] == ["b2"]
-    assert any("line 0" in problem for problem in evidence.verify(tmp_path))
+    assert any("line 0" in problem for problem in verify(tmp_path))
 
 
 def test_a_full_disk_leaves_the_chain_unchanged(tmp_path: Path) -> None:
@@ -171,10 +174,10 @@ def test_a_full_disk_leaves_the_chain_unchanged(tmp_path: Path) -> None:
     # a limit on the size of files simulates a full disk: the write fails in the same place
     code = (
         "import resource, signal, sys, pathlib, datetime\n"
-        "from data.case import evidence\n"
+        "from data.case import evidence, evidence_chain\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "size = (folder / evidence.CHAIN_FILE).stat().st_size + 20\n"
+        "size = (folder / evidence_chain.CHAIN_FILE).stat().st_size + 20\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
         "try:\n"
         "    evidence.keep(folder, 'b2', b'x', datetime.datetime.now(datetime.UTC))\n"
@@ -186,9 +189,9 @@ def test_a_full_disk_leaves_the_chain_unchanged(tmp_path: Path) -> None:
     )
     assert done.stdout.strip() in {StoreError.__name__, StoreFull.__name__}, done.stderr
     assert [entry.id for entry in evidence.entries(tmp_path)] == ["a1"]
-    assert (tmp_path / evidence.CHAIN_FILE).read_bytes().endswith(b"\n")
+    assert (tmp_path / CHAIN_FILE).read_bytes().endswith(b"\n")
     keep(tmp_path, "b2")
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_a_store_error(tmp_path: Path) -> None:
@@ -214,5 +217,5 @@ def test_two_processes_keep_into_one_chain(tmp_path: Path) -> None:
         for name in ("a", "b")
     ]
     assert [process.wait(60) for process in running] == [0, 0]
-    assert evidence.verify(tmp_path) == []
+    assert verify(tmp_path) == []
     assert len(evidence.entries(tmp_path)) == 80

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -10,8 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from data.case import evidence
-from data.errors import InputError
+from data.errors import InputError, KeyFileError
+from data.hashing.case_keys import parse_match_key
 from data.settings.home import Home
+from data.store.database import stamp
+from data.store.store import Store
 from scheduler.cli import tocsin
 
 AT = datetime(2026, 1, 15, tzinfo=UTC)
@@ -24,7 +28,13 @@ def run(home: Home, *arguments: str) -> Result:
 @pytest.fixture
 def kept(home: Home) -> Home:
     sealed = evidence.seal(home.evidence_key_path.read_text(), b"proof")
-    evidence.keep(home.evidence_dir, "f1", sealed, AT)
+    entry = evidence.keep(home.evidence_dir, "f1", sealed, AT)
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        store.database.insert(
+            "finding",
+            {"id": "f1", "post": "p", "crawl": "c", "at": stamp(AT), "body": "{}", "fingerprint": "", "evidence": ""},
+        )
+    assert entry.id == "f1"
     return home
 
 
@@ -32,7 +42,9 @@ def test_evidence_is_listed_and_verified(kept: Home) -> None:
     found = json.loads(run(kept, "list", "--json").stdout)["evidence"]
     assert [(each["id"], each["at"], each["expired"]) for each in found] == [("f1", "2026-01-15T00:00:00Z", None)]
     assert "f1" in run(kept, "list").stdout
-    assert json.loads(run(kept, "verify", "--json").stdout) == {"evidence": 1, "problems": []}
+    found = json.loads(run(kept, "verify", "--json").stdout)
+    assert (found["evidence"], found["problems"], found["keys"]) == (1, [], "none")
+    assert "contains_head" not in found
     assert run(kept, "verify").return_value == 0
     (kept.evidence_dir / "f1.age").unlink()
     broken = run(kept, "verify")
@@ -58,9 +70,39 @@ def test_old_evidence_expires(kept: Home) -> None:
     assert not (kept.evidence_dir / "f1.age").exists()
     assert run(kept, "verify").return_value == 0
     assert "expired" in run(kept, "list").stdout
+    (kept.keys_dir / "match.key").unlink()
+    refused = run(kept, "expire", "--before", "2026-01-16")
+    assert refused.stdout == "0 pieces of evidence deleted\n"
+
+
+def test_a_keyed_chain_is_not_continued_without_its_key(kept: Home) -> None:
+    key = parse_match_key((kept.keys_dir / "match.key").read_text()).chain_keys().evidence
+    evidence.keep(kept.evidence_dir, "f2", b"sealed", AT, key.advance(1))
+    (kept.keys_dir / "match.key").unlink()
+    assert isinstance(run(kept, "expire", "--before", "2026-01-16").exception, KeyFileError)
+    assert (kept.evidence_dir / "f1.age").exists()
 
 
 def test_an_empty_home_has_no_evidence(home: Home) -> None:
     assert json.loads(run(home, "list", "--json").stdout) == {"evidence": []}
     assert run(home, "expire", "--before", "2026-01-16").stdout == "0 pieces of evidence deleted\n"
     assert run(home, "verify").return_value == 0
+
+
+def test_a_head_is_checked_and_one_that_cannot_be_read_is_refused(kept: Home) -> None:
+    head = json.loads(run(kept, "verify", "--json").stdout)["head"]
+    assert "the record holds this head" in run(kept, "verify", "--head", head).stdout
+    assert json.loads(run(kept, "verify", "--json", "--head", head).stdout)["contains_head"] is True
+    later = head.replace("1:", "2:", 1)
+    gone = run(kept, "verify", "--head", later)
+    assert gone.return_value == 2
+    assert "entries are gone" in gone.stdout
+    assert isinstance(run(kept, "verify", "--head", "abc").exception, InputError)
+
+
+def test_evidence_without_its_database_is_a_problem(kept: Home) -> None:
+    for path in kept.path.glob("tocsin.db*"):
+        path.unlink()
+    found = run(kept, "verify")
+    assert found.return_value == 2
+    assert "tocsin.db is missing" in found.stdout

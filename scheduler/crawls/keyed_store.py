@@ -1,0 +1,47 @@
+"""Opens the store of a home with the keys of its chains: from the examiner, or from the match key itself."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from data.case import evidence
+from data.errors import KeyFileError
+from data.hashing.chain_keys import ChainKeys
+from data.settings.home import Home
+from data.store.store import Store
+
+if TYPE_CHECKING:
+    from crawler.process.examiner_client import ExaminerProcess
+
+
+def open_store(home: Home, examiner: ExaminerProcess) -> Store:
+    """The store for a process that runs crawls or scans; it gets keys for new entries of the chains, not for old ones.
+
+    Raises:
+        StoreError: as `Store.open`.
+        ExaminerDied: the examiner has ended.
+    """
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        recorded, _ = store.audit.head()
+    kept, _ = evidence.head(home.evidence_dir)
+    keys = examiner.chain_keys(kept, recorded + 1)
+    return Store.open(home.db_path, seal_key=examiner.greeting.post_key, chain_keys=keys)
+
+
+def chain_keys_here(home: Home) -> ChainKeys | None:
+    """The first keys of the chains, for a command of the operator; None if the match key is not available to it.
+
+    Entries of the audit chain that such a command makes without the key have no mac; the next keyed entry covers them.
+    """
+    from data.hashing.case_keys import parse_match_key
+
+    try:
+        return parse_match_key(home.match_key_text()).chain_keys()
+    except KeyFileError:
+        return None
+
+
+def open_operator_store(home: Home) -> Store:
+    """The store for a command of the operator, whose entries of the audit chain are keyed if the match key is here."""
+    return Store.open(home.db_path, chain_keys=chain_keys_here(home))

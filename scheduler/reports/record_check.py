@@ -1,0 +1,109 @@
+"""Checks the record of a home: the sealed evidence, the audit chain, the database, and a head noted elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from data.case import evidence, evidence_check
+from data.hashing.chain_keys import HEAD_DIGITS, ChainHead
+from data.plural import counted
+from data.settings.home import Home
+from data.store.store import Store
+from scheduler.crawls.keyed_store import chain_keys_here
+
+
+@dataclass(slots=True)
+class RecordCheck:
+    """The result of a check of the record.
+
+    Attributes:
+        evidence: how many sealed files were ever kept.
+        problems, notes: one sentence each; notes are what a person should know, but nothing is wrong.
+        head: of the record now.
+        keys: `checked`, `not available` if the match key is not here, or `none` if nothing in the record is keyed.
+        contains_head: whether the record holds the head that was asked for; None if none was.
+    """
+
+    evidence: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    head: str = ""
+    keys: str = "none"
+    contains_head: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `evidence verify --json`."""
+        value: dict[str, Any] = {
+            "evidence": self.evidence,
+            "problems": self.problems,
+            "notes": self.notes,
+            "head": self.head,
+            "keys": self.keys,
+        }
+        return value if self.contains_head is None else {**value, "contains_head": self.contains_head}
+
+
+def check_record(home: Home, now: datetime, noted: ChainHead | None = None) -> RecordCheck:
+    """Check the evidence and the audit chain of a home, and that they agree with each other and with the findings.
+
+    Args:
+        home: whose record it is. Its match key is used if it is available.
+        now: aware UTC.
+        noted: a head of this record that was noted elsewhere.
+    """
+    result = RecordCheck(evidence=len(evidence.entries(home.evidence_dir)))
+    keys = chain_keys_here(home)
+    evidence_key = keys.evidence if keys is not None else None
+    if not home.db_path.exists():
+        files = evidence_check.check(home.evidence_dir, evidence_key)
+        result.problems += files.problems
+        if files.lines:
+            result.problems.append("tocsin.db is missing: the evidence cannot be compared with its findings")
+        kept, recorded, keyed = files.digests, [], files.keyed
+    else:
+        # the database is read before the chain: what it names was kept already
+        with contextlib.closing(Store.open(home.db_path)) as store:
+            known = evidence_check.Known(store.findings.evidence(), store.audit.evidence_kept())
+            audit = store.audit.check(keys.audit if keys is not None else None)
+        files = evidence_check.check(home.evidence_dir, evidence_key, known, now)
+        result.problems += [*files.problems, *(f"audit: {problem}" for problem in audit.problems)]
+        if files.keyed and not audit.keyed:
+            result.problems.append("audit: no entry is keyed, although the evidence is: the chain was replaced")
+        kept, recorded, keyed = files.digests, audit.digests, files.keyed + audit.keyed
+        if audit.keyed and (left := audit.entries - audit.keyed):
+            result.notes.append(
+                f"{counted(left, 'audit entry has', 'audit entries have')} no key of their own:"
+                " commands without the match key, or an older version, made them"
+            )
+    result.keys = "none" if not keyed else "checked" if keys is not None else "not available"
+    if keyed and keys is None:
+        result.notes.append("the match key is not available here, so only digests were checked, not keys")
+    if not keyed and (kept or recorded):
+        result.notes.append(
+            "nothing in this record is keyed yet: an older version made it, or the keys were removed;"
+            " compare it with the head in an alert (--head)"
+        )
+    result.head = str(ChainHead(_head(kept), _head(recorded)))
+    if noted is not None:
+        missing = [*_lost("evidence chain", noted.evidence, kept), *_lost("audit chain", noted.audit, recorded)]
+        result.problems += missing
+        result.contains_head = not missing
+    return result
+
+
+def _head(digests: list[str]) -> tuple[int, str]:
+    return len(digests), digests[-1] if digests else "0" * 64
+
+
+def _lost(name: str, noted: tuple[int, str], digests: list[str]) -> list[str]:
+    count, digest = noted
+    if count > len(digests):
+        return [
+            f"the {name} had {count} entries when this head was noted, and now has {len(digests)}: entries are gone"
+        ]
+    if count and not digests[count - 1].startswith(digest[:HEAD_DIGITS]):
+        return [f"entry {count} of the {name} is not the one that this head names: the chain was rewritten"]
+    return []
