@@ -42,13 +42,8 @@ from data.model import Event, EventKind, Finding, Severity
 from data.settings.home import Home
 from data.store.findings import finding_id
 from data.store.posts import PostRow
-<<<<<<< HEAD
-from data.store.store import PostCommit
-from scheduler.crawls.crawl_tally import HINTS, CrawlTally
-=======
 from data.store.store import PostCommit, Store
-from scheduler.crawls.crawl_tally import CrawlTally
->>>>>>> 7ff5773 (Evidence and audit chains are keyed, compared with the findings, and their head leaves the machine with every alert)
+from scheduler.crawls.crawl_tally import HINTS, CrawlTally
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.sighted_releases import sighted_releases
 
