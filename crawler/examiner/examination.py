@@ -17,7 +17,9 @@ from crawler.examiner.record_pass import RecordPass
 from crawler.examiner.sample import SampleMember
 from crawler.examiner.sample_request import SampleRequest
 from crawler.matching.byte_pass import MAX_WITHOUT_THREAD, BytePass
-from crawler.matching.byte_scanner import ByteScanner, Candidate
+from crawler.matching.byte_scanner import ByteScanner
+from crawler.matching.canary_numbers import CanaryNumbers
+from crawler.matching.candidates import Candidates
 from crawler.matching.watchlist_match import HitCollector
 from crawler.process.frames import HEADER, load, pack_json
 from crawler.readers.core.limits import MAX_NAME
@@ -100,6 +102,7 @@ class Examiner:
         self.recipient = recipient
         self.max_rows = max_rows
         self.builders: dict[str, ReleaseBuilder] = {}
+        self._numbers = CanaryNumbers(watchlist)
 
     def keep_sighted(self, builder: ReleaseBuilder) -> None:
         """Hold the records of a sighted sample until the runner orders to write them."""
@@ -145,6 +148,12 @@ class Examiner:
         reusable_reader = reusable_reader or ReusableReader(self.sandbox)
         return Examination(self, request, reusable_reader, send_enough).run(chunks, ending)
 
+    def canary_numbers(self) -> CanaryNumbers:
+        """The numbers of the canaries of the watch-list, made once for each watch-list."""
+        if self._numbers.owners is not self.watchlist:
+            self._numbers = CanaryNumbers(self.watchlist)
+        return self._numbers
+
     def new_scanner(self) -> ByteScanner:
         """A new scanner for values of the watch-list."""
         return ByteScanner(self.keys.probe, self.watchlist.probe_values, tokens=self.watchlist.has_tokens)
@@ -165,7 +174,7 @@ class Examination:
         self.send_enough = send_enough
         self.request = request
         keys, watchlist = examiner.keys, examiner.watchlist
-        self.hits = HitConfirmer(watchlist, keys)
+        self.hits = HitConfirmer(examiner.canary_numbers(), keys.confirm)
         max_rows = None if request.exact or request.release else examiner.max_rows
         self.records = RecordPass(keys.probe, watchlist, examiner.releases, max_rows, self.hits)
         self.findings = FindingBuilder(request, keys.post, examiner.recipient)
@@ -179,7 +188,7 @@ class Examination:
         return SampleMember(
             name,
             kind,
-            HitCollector(self.examiner.watchlist, self.examiner.keys),
+            HitCollector(self.hits.numbers, self.examiner.keys.post),
             self.examiner.new_scanner(),
             hashlib.sha256(),
         )
@@ -327,9 +336,9 @@ class Examination:
             parent.unlisted += 1
             parent.unlisted_codes |= member.codes
 
-    def _scan_text(self, payload: bytes) -> list[Candidate]:
+    def _scan_text(self, payload: bytes) -> Candidates:
         scanner = self.examiner.new_scanner()
-        return [*scanner.feed(payload), *scanner.finish()]
+        return Candidates.concatenated([scanner.feed(payload), scanner.finish()])
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -341,7 +350,7 @@ class Examination:
         sample = self.sample
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))
-        has_hits = bool(sample.collector.hits())
+        has_hits = sample.collector.has_hits
         if self.request.release:
             self.records.add_to_release(
                 self.examiner.builders.setdefault(self.request.release, ReleaseBuilder(self.request.release))

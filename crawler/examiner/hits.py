@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from crawler.examiner.sample import SampleMember
-from crawler.matching.byte_scanner import Candidate
+from crawler.matching.canary_numbers import CanaryNumbers
+from crawler.matching.candidates import Candidates
 from crawler.matching.watchlist_match import ConfirmedHits, confirm_hits
-from data.arrays.array_types import I64, U8
-from data.arrays.packed import Packed
-from data.case.watchlist import Watchlist
-from data.hashing.case_keys import Keys
+from data.arrays.array_types import I64
 from data.hashing.tags import Kind
 
 # Sealed evidence holds at most so many values that hit: it is proof, not a copy.
@@ -26,48 +22,50 @@ class HitConfirmer:
     """Confirms the hits of one sample.
 
     Attributes:
-        excerpts: kinds and values of the first hits, for sealed evidence.
+        numbers: of the canaries of the watch-list.
     """
 
-    def __init__(self, watchlist: Watchlist, keys: Keys) -> None:
-        self._watchlist, self._keys = watchlist, keys
-        self.excerpts: list[dict[str, str]] = []
+    def __init__(self, numbers: CanaryNumbers, confirm_key: bytes) -> None:
+        self.numbers, self._key = numbers, confirm_key
+        self._excerpts: dict[tuple[int, bytes], None] = {}
 
-    def confirm_candidates(self, candidates: Sequence[Candidate], members: Sequence[SampleMember]) -> None:
+    @property
+    def excerpts(self) -> list[dict[str, str]]:
+        """Kinds and values of the first hits, for sealed evidence; each value once."""
+        return [
+            {"kind": Kind(kind).word, "value": value.decode("utf-8", "replace").replace("\x1f", " ")}
+            for kind, value in self._excerpts
+        ]
+
+    def confirm_candidates(self, candidates: Candidates, members: Sequence[SampleMember]) -> None:
         """Confirm candidates of the byte pass; hits count for `members`: the member they are in, and its containers."""
-        if not candidates:
-            return
-        values = list(dict.fromkeys((candidate.kind, candidate.value) for candidate in candidates))
-        packed = Packed.of([value for _, value in values])
-        confirmed = self._confirm(np.fromiter((kind for kind, _ in values), np.uint8, len(values)), packed)
-        for member in members:
-            member.collector.add_bytes(confirmed)
+        confirmed = self._confirm(candidates)
+        if len(confirmed):
+            for member in members:
+                member.collector.add_bytes(confirmed)
 
-    def confirm_columns(
-        self, inputs: Sequence[tuple[Kind, Packed]], numbers: I64, members: Sequence[SampleMember]
-    ) -> tuple[U8, I64]:
-        """Confirm columns of normal forms.
+    def confirm_rows(
+        self, candidates: Candidates, members: Sequence[SampleMember], people: I64 | None = None
+    ) -> ConfirmedHits:
+        """Confirm candidates of rows, or of readings of people in text; hits count for `members`.
 
         Args:
-            inputs: kinds, and columns of n items each.
-            numbers: shape (n,), the row or person of each item of a column.
+            candidates: everything that is on the watch-list in some rows; nothing else may follow of these rows.
             members: the hits count for these.
-
-        Returns:
-            The kind of each hit, and its place in its column; shape (m,) both.
+            people: the person of each reading; None if `places` of the candidates are rows.
         """
-        count = len(numbers)
-        kinds = np.repeat(np.array([kind for kind, _ in inputs], np.uint8), count)
-        confirmed = self._confirm(kinds, Packed.concatenated([column for _, column in inputs]))
-        places = confirmed.values % count
-        for member in members:
-            member.collector.add_rows(confirmed, numbers[places])
-        return confirmed.kinds, places
+        confirmed = self._confirm(candidates)
+        if len(confirmed):
+            rows = candidates.places[confirmed.candidates]
+            found = self.numbers.people_of_rows(confirmed.canaries, rows if people is None else people[rows])
+            for member in members:
+                member.collector.add_rows(confirmed, found)
+        return confirmed
 
-    def _confirm(self, kinds: U8, values: Packed) -> ConfirmedHits:
-        confirmed = confirm_hits(self._watchlist, self._keys, kinds, values)
-        for at, kind in zip(confirmed.values[:MAX_EXCERPTS].tolist(), confirmed.kinds.tolist(), strict=False):
-            if len(self.excerpts) < MAX_EXCERPTS:
-                value = values.item(at).decode("utf-8", "replace").replace("\x1f", " ")
-                self.excerpts.append({"kind": Kind(kind).word, "value": value})
+    def _confirm(self, candidates: Candidates) -> ConfirmedHits:
+        confirmed = confirm_hits(self.numbers, self._key, candidates)
+        for at, kind in zip(confirmed.candidates[:MAX_EXCERPTS].tolist(), confirmed.kinds.tolist(), strict=False):
+            if len(self._excerpts) == MAX_EXCERPTS:
+                break
+            self._excerpts[kind, candidates.values.item(at)] = None
         return confirmed

@@ -22,7 +22,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.lineage.typo_kernels import single_error_variants, take_strings
+from crawler.lineage.typo_kernels import single_error_variants
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.process import privileges
 from crawler.records import text_anchors
@@ -112,7 +112,6 @@ def _warm_typo_search() -> None:
     word = Packed.of([b"abc"])
     for lengths_vary in (True, False):
         single_error_variants(word.blob, word.offsets, word.blob, lengths_vary, 64)
-    take_strings(word.blob, word.offsets, np.zeros(2, np.int64))
 
 
 def _warm_tables() -> None:
@@ -225,7 +224,9 @@ def _warm_digests() -> None:
 
 
 def _warm_cells() -> None:
-    Packed.from_cells(Packed.of([b"a"]).blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
+    one = Packed.of([b"a"])
+    Packed.from_cells(one.blob, np.zeros((1, 1), np.uint32), np.ones((1, 1), np.uint32), 0)
+    one.take(np.zeros(1, np.int64))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from crawler.lineage.field_errors import names_swapped
 from crawler.lineage.sample_records import SampleRecords
 from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
+from crawler.matching.candidates import Candidates
 from crawler.records.column_roles import begins_with_header, is_prose, plan_columns
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
-from crawler.records.record_keys import NormalForms, RowTags, column_readings, row_digest_inputs, tag_rows
+from crawler.records.record_keys import NormalForms, RowTags, TagInputs, column_readings, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
 from crawler.records.text_keys import tag_readings
@@ -84,17 +85,13 @@ class RecordPass:
         tags, held = self._compare_with_releases(member, batch, tag_rows(member.plan, batch, self._probe))
         member.records += int(rows_with_key(tags.keys).sum())
         self._records.add(tags.keys, held)
-        watch = self._watchlist
-        suspects = np.zeros(len(batch), np.bool_)
-        suspects |= watch.probe_records.lookup(tags.keys.ravel()).reshape(tags.keys.shape).any(axis=1)
-        if len(tags.extra_keys):
-            suspects[tags.extra_rows[watch.probe_records.lookup(tags.extra_keys)]] = True
-        for kind, (rows_of, values) in tags.values.items():
+        for kind, (_, values) in tags.values.items():
             self._records.add_values(kind, values)
-            suspects[rows_of[watch.probe_values.lookup(values)]] = True
-        if suspects.any():
-            some = batch.take(np.flatnonzero(suspects))
-            self._hits.confirm_columns(row_digest_inputs(member.plan, some), np.arange(len(some)), members)
+        self._hits.confirm_rows(self._listed(tags.inputs), members)
+
+    def _listed(self, inputs: TagInputs) -> Candidates:
+        """What is on the watch-list, by the number of its row."""
+        return inputs.candidates(self._watchlist.probe_records.lookup, self._watchlist.probe_values.lookup)
 
     def _compare_with_releases(self, member: SampleMember, batch: RowBatch, tags: RowTags) -> tuple[RowTags, Bools]:
         """Look up rows in the releases, and keep their notes and the uncertain rows.
@@ -137,19 +134,15 @@ class RecordPass:
         """Add people of running text: all their readings are looked up, and one reading of each person counts."""
         if not found:
             return
-        probe, watch = self._probe, self._watchlist
-        readings = tag_readings(found, probe)
-        values = readings.values(probe)
+        readings = tag_readings(found, self._probe)
+        values = readings.values(self._probe)
         held = self._releases.find_known_keys(readings.keys)
         known = held.sum(axis=1)
-        suspect = watch.probe_records.lookup(readings.keys.ravel()).reshape(held.shape).any(axis=1)
-        for tags in values.values():
-            suspect |= watch.probe_values.lookup(tags)
-        suspects = np.flatnonzero(suspect)
-        if len(suspects):
-            inputs = readings.digest_inputs(suspects)
-            kinds, places = self._hits.confirm_columns(inputs, readings.people[suspects], members)
-            np.add.at(known, suspects[places[kinds >= Kind.NAME_DOB]], 1)
+        listed = self._listed(readings.inputs(values))
+        if len(listed):
+            confirmed = self._hits.confirm_rows(listed, members, readings.people)
+            of_keys = confirmed.candidates[confirmed.kinds >= Kind.NAME_DOB]
+            np.add.at(known, listed.places[of_keys], 1)
         chosen = readings.choose(known)
         self._records.add(readings.keys[chosen], held[chosen])
         member.people.append(readings.keys[chosen])

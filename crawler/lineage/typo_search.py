@@ -237,13 +237,7 @@ class TypoSearch:
 
     def _key_tags(self, kind: Kind, role: str, column: Packed, fields: Mapping[str, Packed], rows: I64) -> U64:
         """The tags of one kind of key for `rows`, with the field `role` taken from `column`."""
-        from crawler.lineage.typo_kernels import take_strings
-
-        other_fields = {
-            part: Packed(*take_strings(fields[part].blob, fields[part].offsets, rows))
-            for part in KEY_FIELDS[kind]
-            if part != role
-        }
+        other_fields = {part: fields[part].take(rows) for part in KEY_FIELDS[kind] if part != role}
         return np.ascontiguousarray(
             record_keys(self.probe_key, **other_fields, **{role: column})[:, RECORD_KINDS.index(kind)]
         )

@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 from isal import isal_zlib
 
-from crawler.matching.byte_scanner import ByteScanner, Candidate
+from crawler.matching.byte_scanner import ByteScanner
+from crawler.matching.candidates import Candidates
 
 # Up to this many bytes are scanned in the calling thread: a thread of its own would cost more than it saves.
 MAX_WITHOUT_THREAD = 2**20
@@ -34,11 +35,11 @@ M = TypeVar("M", bound=ScannedMember)
 class BytePass:
     """Feeds bytes to the scanners of members in order, and hands on their candidates in the calling thread."""
 
-    def __init__(self, found: Callable[[Sequence[Candidate], Sequence[Any]], None]) -> None:
+    def __init__(self, found: Callable[[Candidates, Sequence[Any]], None]) -> None:
         """Begin a sample; `found` is called with candidates, and with the sample and members that they count for."""
         self._found = found
         self._thread: ThreadPoolExecutor | None = None
-        self._waiting: deque[tuple[Future[list[Candidate]], Sequence[Any]]] = deque()
+        self._waiting: deque[tuple[Future[Candidates], Sequence[Any]]] = deque()
         self._seen = 0
 
     def feed(self, member: M, data: bytes | bytearray, counts_for: Sequence[M]) -> None:
@@ -73,7 +74,7 @@ class BytePass:
         self._found(future.result(), counts_for)
 
 
-def _scan(member: ScannedMember, data: bytes | bytearray) -> list[Candidate]:
+def _scan(member: ScannedMember, data: bytes | bytearray) -> Candidates:
     member.digest.update(data)
     member.crc = isal_zlib.crc32(data, member.crc)
     return member.scanner.feed(data)

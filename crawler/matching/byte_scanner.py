@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +24,9 @@ from crawler.matching import (
     number_kernels,
     scan_kernels,
 )
+from crawler.matching.candidates import Candidates
 from data.arrays.array_types import I64, U8, U64
+from data.arrays.packed import Packed
 from data.arrays.raw_memory import SLACK
 from data.errors import InputError
 from data.hashing.hash_kernels import candidate_tags, lane_buffer
@@ -50,27 +52,6 @@ class TagLookup(Protocol):
     def lookup(self, tags: U64) -> NDArray[np.bool_]:
         """Which of these probe tags are on the list."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A value of the sample whose probe tag is on the watch-list; it becomes a hit once its confirm digest agrees.
-
-    Attributes:
-        kind: of the value.
-        tag: its probe tag.
-        value: its normal form.
-        offset: where the value begins in the sample's bytes, from 0.
-    """
-
-    kind: Kind
-    tag: int
-    value: bytes = field(repr=False)
-    offset: int
-
-
-_FoundCandidates = dict[tuple[int, bytes, int], Candidate]
-"""Candidates by kind, value and offset, each once whatever the number of readings that show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +81,16 @@ class _View:
         """The memory address of the text."""
         return _address(self.text)
 
-    def origin(self, place: int) -> int:
-        """The place in the raw bytes from which a place of this view was read."""
+    def origins(self, places: I64) -> I64:
+        """The places in the raw bytes from which places of this view were read; shape (n,) both."""
         view: _View | None = self
         while view is not None:
-            if view.marks_out is not None and view.marks_in is not None:
-                mark = int(np.searchsorted(view.marks_out, place, side="right")) - 1
-                if mark >= 0:
-                    place += int(view.marks_in[mark] - view.marks_out[mark])
+            if view.marks_out is not None and view.marks_in is not None and len(view.marks_out):
+                marks = np.searchsorted(view.marks_out, places, side="right") - 1
+                moved = view.marks_in[marks] - view.marks_out[marks]
+                places = places + np.where(marks >= 0, moved, 0)
             view = view.parent
-        return place
+        return places
 
 
 class _ScanBuffers:
@@ -177,10 +158,10 @@ class ByteScanner:
         # the offset in the sample of the first byte of `_pending`
         self._offset = 0
 
-    def feed(self, chunk: bytes | bytearray | memoryview) -> list[Candidate]:
+    def feed(self, chunk: bytes | bytearray | memoryview) -> Candidates:
         """Scan the next bytes; a candidate is returned once enough bytes after it are known."""
         data = np.frombuffer(chunk, np.uint8) if len(chunk) else np.empty(0, np.uint8)
-        found: list[Candidate] = []
+        found: list[Candidates] = []
         at = 0
         while at < len(data):
             take = min(len(data) - at, self._behind + BLOCK + AROUND - self._size)
@@ -189,17 +170,17 @@ class ByteScanner:
             self._size += take
             at += take
             if self._size == self._behind + BLOCK + AROUND:
-                found += self._scan_block(self._behind + BLOCK)
+                found.append(self._scan_block(self._behind + BLOCK))
                 keep = self._behind + BLOCK - AROUND
                 self._pending[: self._size - keep] = self._pending[keep : self._size].copy()
                 self._size -= keep
                 self._offset += keep
                 self._behind = AROUND
-        return found
+        return Candidates.concatenated(found)
 
-    def finish(self) -> list[Candidate]:
+    def finish(self) -> Candidates:
         """The candidates in the bytes that were still held back; the scanner cannot be used afterwards."""
-        found = self._scan_block(self._size) if self._size > self._behind else []
+        found = self._scan_block(self._size) if self._size > self._behind else Candidates.none()
         self._behind = self._size
         return found
 
@@ -216,18 +197,18 @@ class ByteScanner:
             grown[: self._size] = self._pending[: self._size]
             self._pending = grown
 
-    def _scan_block(self, high: int) -> list[Candidate]:
-        """The candidates that begin in the pending bytes from `_behind` to `high`, in all readings, by offset."""
-        found: _FoundCandidates = {}
+    def _scan_block(self, high: int) -> Candidates:
+        """The candidates that begin in the pending bytes from `_behind` to `high`, in all readings, by place."""
+        found: list[Candidates] = []
         view = _View(self._pending, self._size, self._behind, high)
         if scan_kernels.is_high_entropy(view.address, view.size):
             # other readings of random bytes hold nothing, and would take eight times as long for a compressed file
             self._scan_view(view, found)
         else:
             self._scan_readings(view, _ALL_SIGNS, 0, found)
-        return sorted(found.values(), key=lambda candidate: candidate.offset)
+        return Candidates.concatenated(found).each_once() if found else Candidates.none()
 
-    def _scan_readings(self, view: _View, allowed: int, depth: int, found: _FoundCandidates) -> None:
+    def _scan_readings(self, view: _View, allowed: int, depth: int, found: list[Candidates]) -> None:
         """Scan a view, then the other readings of which it shows signs.
 
         Args:
@@ -253,7 +234,7 @@ class ByteScanner:
         elif signs & scan_kernels.MARKUP and (bare := _decoded(decode_markup.markup, view, depth, _INLINE_TAGS)):
             self._scan_readings(bare, 0, depth + 1, found)
 
-    def _scan_view(self, text: _View, found: _FoundCandidates) -> int:
+    def _scan_view(self, text: _View, found: list[Candidates]) -> int:
         """Add the candidates of one view, whose text is folded to ASCII; returns the signs of other readings."""
         buffers = _thread_buffers()
         before = scan_kernels.find_signs(text.address, 0, text.low)
@@ -268,12 +249,14 @@ class ByteScanner:
             tags = buffers.tags[:count]
             if self._collect:
                 self._collect_tags(tags, buffers.candidates[:count])
-            for index in np.flatnonzero(self._watch.lookup(tags)).tolist():
-                candidate = int(buffers.candidates[index])
-                start, length = candidate >> 24 & 0xFFFFFF, candidate >> 48 & 0xFF
-                kind, value = Kind(candidate >> 56 & 127), buffers.arena[start : start + length].tobytes()
-                offset = self._offset + text.origin(candidate & 0xFFFFFF)
-                found.setdefault((kind, value, offset), Candidate(kind, int(tags[index]), value, offset))
+            listed = np.flatnonzero(self._watch.lookup(tags))
+            if len(listed):
+                words = buffers.candidates[listed]
+                starts = (words >> 24 & 0xFFFFFF).astype(np.uint32)
+                ends = starts + (words >> 48 & 0xFF).astype(np.uint32)
+                values = Packed.from_cells(buffers.arena, starts[:, np.newaxis], ends[:, np.newaxis], 0)
+                places = self._offset + text.origins(words & 0xFFFFFF)
+                found.append(Candidates((words >> 56 & 127).astype(np.uint8), tags[listed], values, places))
         return signs
 
     def _collect_tags(self, tags: U64, candidates: I64) -> None:

@@ -5,46 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from data.arrays.array_types import I64, U8, U64
-from data.arrays.packed import Packed
+from crawler.matching.canary_numbers import CanaryNumbers, MarkedCanaries
+from crawler.matching.candidates import Candidates
+from data.arrays.array_types import I64, U8, Bools
 from data.case.canary_bitmaps import bitmaps_of_codes
-from data.hashing.case_keys import Keys
-from data.hashing.tags import Kind, confirm_digests, probe_tags
+from data.hashing.tags import Kind, confirm_digests
 from data.model import Hit
-from data.tagsets.tagset import TagSet, distinct
 
-# So many codes may be collected before repeated ones are dropped.
-_MAX_UNSORTED = 1 << 18
-
-
-class CanaryOwners(Protocol):
-    """The watch-list, as matching uses it: the tags, and the clients to which confirmed tags belong."""
-
-    @property
-    def probe_values(self) -> TagSet:
-        """Probe tags of values."""
-        ...
-
-    @property
-    def probe_records(self) -> TagSet:
-        """Probe tags of record keys."""
-        ...
-
-    def resolve(self, tags: U64, digests: U8, kinds: U8) -> tuple[I64, U64]:
-        """See `data.case.watchlist.Watchlist.resolve`."""
-        ...
-
-    def client_of(self, bundle: int) -> str:
-        """The client that a bundle belongs to."""
-        ...
-
-    def bundle_of(self, bundle: int) -> str:
-        """The id of a bundle."""
-        ...
+# marks of canaries: hit by rows, hit by bytes, and the person that a row is about
+_IN_ROWS, _IN_BYTES, _IS_PERSON = 1, 2, 4
+_KINDS = max(Kind) + 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,134 +25,95 @@ class ConfirmedHits:
     """Hits whose confirm digest agrees.
 
     Attributes:
-        values: shape (m,), the number of each value that hit.
-        codes: shape (m,), the canary of each hit: bundle number << 32 | canary number.
-        kinds: shape (m,), the kind of each value.
+        candidates: shape (m,), the candidate that each is.
+        canaries: shape (m,), the number of its canary (`crawler.matching.canary_numbers`).
+        kinds: shape (m,), its kind.
     """
 
-    values: I64
-    codes: U64
+    candidates: I64
+    canaries: I64
     kinds: U8
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.candidates)
 
 
-def confirm_hits(owners: CanaryOwners, keys: Keys, kinds: U8, values: Packed) -> ConfirmedHits:
-    """The values that are canaries: their probe tag is on the watch-list and their confirm digest agrees.
-
-    Args:
-        owners: the watch-list.
-        keys: of its case.
-        kinds: shape (n,), the kind of each value.
-        values: n normal forms, without the kind byte; an empty one is absent.
-    """
-    tags = probe_tags(keys.probe, kinds, values)
-    suspects = np.flatnonzero((tags != 0) & (owners.probe_values.lookup(tags) | owners.probe_records.lookup(tags)))
-    digests = confirm_digests(keys.confirm, kinds[suspects], values.take(suspects))
-    found, codes = owners.resolve(tags[suspects], digests, kinds[suspects])
-    return ConfirmedHits(suspects[found], codes, kinds[suspects[found]])
+def confirm_hits(numbers: CanaryNumbers, confirm_key: bytes, candidates: Candidates) -> ConfirmedHits:
+    """The candidates that are canaries: their tag is on the watch-list and their confirm digest agrees."""
+    if not len(candidates):
+        return ConfirmedHits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+    digests = confirm_digests(confirm_key, candidates.kinds, candidates.values)
+    found, codes = numbers.owners.resolve(candidates.tags, digests, candidates.kinds)
+    return ConfirmedHits(found, numbers.of_codes(codes), candidates.kinds[found])
 
 
 class HitCollector:
     """Collects the confirmed hits of one sample or member, and counts them by client."""
 
-    def __init__(self, owners: CanaryOwners, keys: Keys) -> None:
-        self._owners, self._keys = owners, keys
-        self._in_rows = _CodeSet()
-        self._in_bytes = _CodeSet()
-        # by client: rows with a hit, and kinds of the values that hit
-        self._rows: dict[str, int] = {}
-        self._kinds: dict[str, set[Kind]] = {}
+    def __init__(self, numbers: CanaryNumbers, post_key: bytes) -> None:
+        """Begin a sample or member; `post_key` is the key of its fingerprint."""
+        self._numbers, self._post_key = numbers, post_key
+        self._marked = MarkedCanaries()
+        # which kinds of value hit, by client; made at the first hit
+        self._kinds: Bools | None = None
+
+    @property
+    def has_hits(self) -> bool:
+        """Whether there is any hit."""
+        return bool(self._marked)
 
     def add_bytes(self, confirmed: ConfirmedHits) -> None:
         """Add hits of the byte pass."""
-        self._add_kinds(confirmed)
-        self._in_bytes.add(confirmed.codes)
+        self._add(confirmed, _IN_BYTES)
 
-    def add_rows(self, confirmed: ConfirmedHits, rows: I64) -> None:
+    def add_rows(self, confirmed: ConfirmedHits, people: I64) -> None:
         """Add hits of the record pass.
 
         Args:
-            confirmed: m hits.
-            rows: shape (m,), the row of each hit; all hits of a row must come in one call.
+            confirmed: the hits.
+            people: the canaries that the rows belong to, as `CanaryNumbers.people_of_rows` gives them.
         """
-        self._add_kinds(confirmed)
-        self._in_rows.add(confirmed.codes)
-        bundles = (confirmed.codes >> np.uint64(32)).astype(np.int64)
-        found: dict[str, list[I64]] = {}
-        for bundle in distinct(bundles.astype(np.uint64)).tolist():
-            found.setdefault(self._owners.client_of(bundle), []).append(rows[bundles == bundle])
-        for client, parts in found.items():
-            count = len(distinct(np.concatenate(parts).astype(np.uint64)))
-            self._rows[client] = self._rows.get(client, 0) + count
+        self._add(confirmed, _IN_ROWS)
+        if len(people):
+            self._marked.add(people, _IS_PERSON, len(self._numbers))
 
-    def _add_kinds(self, confirmed: ConfirmedHits) -> None:
-        pairs = distinct((confirmed.codes >> np.uint64(32)) << np.uint64(8) | confirmed.kinds)
-        for pair in pairs.tolist():
-            self._kinds.setdefault(self._owners.client_of(pair >> 8), set()).add(Kind(pair & 255))
+    def _add(self, confirmed: ConfirmedHits, mark: int) -> None:
+        if not len(confirmed):
+            return
+        self._marked.add(confirmed.canaries, mark, len(self._numbers))
+        if self._kinds is None:
+            self._kinds = np.zeros((len(self._numbers.clients), _KINDS), np.bool_)
+        self._kinds[self._numbers.clients_of(confirmed.canaries), confirmed.kinds] = True
 
     def hits(self) -> list[Hit]:
         """The hits of each client, in order of client.
 
-        `records` counts the distinct rows with a hit, and one record for each canary that only the byte pass found.
+        `records` counts people who were hit, and is never more than `canaries`: the canaries that rows or people in
+        text belong to, each once in however many rows they are, and the canaries that only the byte pass found.
         """
-        if not self._kinds:
-            # the usual case, which needs no sorting
+        if self._kinds is None:
             return []
-        in_rows, in_bytes = self._in_rows.codes(), self._in_bytes.codes()
-        every = distinct(np.concatenate([in_rows, in_bytes]))
-        canaries = self._count_by_client(every)
-        only_in_bytes = self._count_by_client(every[~np.isin(every, in_rows, assume_unique=True)])
+        numbers, marks = self._marked.sorted()
+        canaries = self._numbers.count_by_client(numbers)
+        is_record = (marks & _IS_PERSON != 0) | (marks & _IN_ROWS == 0)
+        records = self._numbers.count_by_client(numbers[is_record])
         return [
             Hit(
-                client,
-                canaries[client],
-                self._rows.get(client, 0) + only_in_bytes.get(client, 0),
-                tuple(kind.word for kind in sorted(self._kinds[client])),
+                self._numbers.clients[at],
+                int(canaries[at]),
+                int(records[at]),
+                tuple(Kind(kind).word for kind in np.flatnonzero(self._kinds[at]).tolist()),
             )
-            for client in sorted(canaries)
+            for at in np.flatnonzero(canaries).tolist()
         ]
 
     def sighted(self) -> dict[str, bytes]:
         """The canaries that hit, as bitmaps by bundle (`data.case.canary_bitmaps`)."""
-        return bitmaps_of_codes(self._all_codes(), self._owners.bundle_of)
-
-    def _all_codes(self) -> U64:
-        return distinct(np.concatenate([self._in_rows.codes(), self._in_bytes.codes()]))
-
-    def _count_by_client(self, codes: U64) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        bundles, numbers = np.unique(codes >> np.uint64(32), return_counts=True)
-        for bundle, number in zip(bundles.tolist(), numbers.tolist(), strict=True):
-            client = self._owners.client_of(bundle)
-            counts[client] = counts.get(client, 0) + number
-        return counts
+        return bitmaps_of_codes(self._numbers.codes(self._marked.sorted()[0]), self._numbers.bundle_of)
 
     def fingerprint(self) -> str:
         """A keyed hex digest of the canaries that hit, '' without hits; the same for the same dump in another format."""
-        codes = self._all_codes()
-        if not len(codes):
+        if not self.has_hits:
             return ""
-        return hmac.new(self._keys.post, b"fingerprint\0" + codes.tobytes(), hashlib.sha256).hexdigest()[:32]
-
-
-class _CodeSet:
-    """A growing set of canary codes."""
-
-    def __init__(self) -> None:
-        self._parts: list[U64] = []
-        self._unsorted = 0
-
-    def add(self, codes: U64) -> None:
-        self._parts.append(codes)
-        self._unsorted += len(codes)
-        if self._unsorted > _MAX_UNSORTED + len(self._parts[0]):
-            self.codes()
-
-    def codes(self) -> U64:
-        """The sorted distinct codes."""
-        if len(self._parts) != 1 or self._unsorted:
-            self._parts = [distinct(np.concatenate([np.zeros(0, np.uint64), *self._parts]))]
-            self._unsorted = 0
-        return self._parts[0]
+        codes = np.sort(self._numbers.codes(self._marked.sorted()[0]))
+        return hmac.new(self._post_key, b"fingerprint\0" + codes.tobytes(), hashlib.sha256).hexdigest()[:32]

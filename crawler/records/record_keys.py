@@ -8,13 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.matching.candidates import Candidates
 from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, ColumnPlan
 from crawler.records.row_batch import RowBatch
-from data.arrays.array_types import U64
+from data.arrays.array_types import I64, U64
 from data.arrays.packed import Packed, join_packed, pair_packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.hashing.tags import record_keys as keys_of
 from data.identifiers.normalise_columns import normalise_column
+
+Lookup = Callable[[U64], NDArray[np.bool_]]
+
+KEY_PARTS = {
+    Kind.NAME_DOB: ("names", "dob"),
+    Kind.NIR_FIRST: ("nir", "first"),
+    Kind.NIR_DOB: ("nir", "dob"),
+    Kind.EMAIL_FIRST: ("email", "first"),
+    Kind.PHONE_FIRST: ("phone", "first"),
+    Kind.PHONE_DOB: ("phone", "dob"),
+}
+"""The two parts of each record key by role, in the order in which they are joined; "names" is the pair of both names."""
 
 # --- tags of rows ----------------------------------------------------------------------------------------------------
 
@@ -28,12 +41,54 @@ class RowTags:
         extra_keys: shape (m,), further record keys of rows that have several values of one role.
         extra_rows: shape (m,), the rows of `extra_keys`.
         values: per kind, the rows and their value tags, shape (k,) both; absent values are left out.
+        inputs: what was hashed.
     """
 
     keys: U64
     extra_keys: U64
     extra_rows: NDArray[np.int64]
     values: dict[Kind, tuple[NDArray[np.int64], U64]]
+    inputs: TagInputs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TagInputs:
+    """Normal forms of a batch of n rows, with the tags that were made of them.
+
+    Attributes:
+        readings: for each reading its columns by role, and its record keys, shape (n, 6).
+        columns: for each column of single values their kind, n normal forms, and their tags, shape (n,), 0 for absent.
+    """
+
+    readings: list[tuple[dict[str, Packed], U64]]
+    columns: list[tuple[Kind, Packed, U64]]
+
+    def candidates(self, listed_keys: Lookup, listed_values: Lookup) -> Candidates:
+        """The record keys and values whose tags a watch-list has, with the number of their row.
+
+        Args:
+            listed_keys: which of some record keys are on the list; shape (m,) both.
+            listed_values: which of some value tags are.
+        """
+        parts = []
+        for number, (forms, keys) in enumerate(self.readings):
+            if number:
+                # most keys of a further reading are those of the first, and were looked up with it
+                listed = (keys != self.readings[0][1]) & (keys != 0)
+                listed[listed] = listed_keys(keys[listed])
+            else:
+                listed = listed_keys(keys.ravel()).reshape(keys.shape)
+            for at, kind in enumerate(RECORD_KINDS):
+                if len(rows := np.flatnonzero(listed[:, at])):
+                    parts.append(_candidates(kind, keys[rows, at], record_key_inputs(kind, forms, rows), rows))
+        for kind, column, tags in self.columns:
+            if len(rows := np.flatnonzero(listed_values(tags))):
+                parts.append(_candidates(kind, tags[rows], column.take(rows), rows))
+        return Candidates.concatenated(parts)
+
+
+def _candidates(kind: Kind, tags: U64, values: Packed, rows: I64) -> Candidates:
+    return Candidates(np.full(len(tags), kind, np.uint8), tags, values, rows)
 
 
 def split_name(text: str) -> list[tuple[str, str]]:
@@ -106,8 +161,10 @@ def tag_rows(plan: ColumnPlan, batch: RowBatch, probe_key: bytes) -> RowTags:
     keys = np.zeros((len(batch), len(RECORD_KINDS)), np.uint64)
     extra_keys: list[U64] = []
     extra_rows: list[NDArray[np.int64]] = []
+    readings: list[tuple[dict[str, Packed], U64]] = []
     for number, parts in enumerate(found_readings):
         made = keys_of(probe_key, **parts) if parts else keys
+        readings.append((parts, made))
         if number == 0:
             keys = made
             continue
@@ -115,8 +172,10 @@ def tag_rows(plan: ColumnPlan, batch: RowBatch, probe_key: bytes) -> RowTags:
         extra_keys.append(made[rows, places])
         extra_rows.append(rows)
     values: dict[Kind, tuple[NDArray[np.int64], U64]] = {}
+    columns: list[tuple[Kind, Packed, U64]] = []
     for role, kind in VALUE_ROLES.items():
         found = [probe_tags(probe_key, kind, forms.of(role, at)) for at in plan.places.get(role, ())]
+        columns += [(kind, forms.of(role, at), tags) for at, tags in zip(plan.places.get(role, ()), found, strict=True)]
         if found:
             rows = np.concatenate([np.flatnonzero(tags) for tags in found])
             values[kind] = rows, np.concatenate([tags[tags != 0] for tags in found])
@@ -125,20 +184,17 @@ def tag_rows(plan: ColumnPlan, batch: RowBatch, probe_key: bytes) -> RowTags:
         np.concatenate(extra_keys) if extra_keys else np.zeros(0, np.uint64),
         np.concatenate(extra_rows) if extra_rows else np.zeros(0, np.int64),
         values,
+        TagInputs(readings, columns),
     )
 
 
-def row_digest_inputs(plan: ColumnPlan, batch: RowBatch) -> list[tuple[Kind, Packed]]:
-    """The inputs of confirm digests of rows: kinds and normal forms of everything that `tag_rows` tags.
-
-    Returns:
-        Columns with one item for each row, empty if the row has none. A value may occur in several columns.
-    """
-    forms = NormalForms(batch.column)
-    inputs = [column for parts in column_readings(plan, len(batch), forms) for column in record_key_columns(parts)]
-    for role, kind in VALUE_ROLES.items():
-        inputs += [(kind, forms.of(role, at)) for at in plan.places.get(role, ())]
-    return inputs
+def record_key_inputs(kind: Kind, parts: dict[str, Packed], rows: I64) -> Packed:
+    """The inputs of one of the six record keys for some rows that have it; `parts` are the columns by role."""
+    first, second = KEY_PARTS[kind]
+    b = parts[second].take(rows)
+    if first == "names":
+        return join_packed(pair_packed(parts["surname"].take(rows), parts["first"].take(rows)), b)
+    return join_packed(parts[first].take(rows), b)
 
 
 def record_key_columns(parts: dict[str, Packed]) -> list[tuple[Kind, Packed]]:
@@ -146,12 +202,7 @@ def record_key_columns(parts: dict[str, Packed]) -> list[tuple[Kind, Packed]]:
 
     A kind is left out if `parts` lacks a column for it; an item is empty if the row lacks a part.
     """
-    first, surname, dob = parts.get("first"), parts.get("surname"), parts.get("dob")
-    nir, email, phone = parts.get("nir"), parts.get("email"), parts.get("phone")
-    names = pair_packed(surname, first) if surname is not None and first is not None else None
-    pairs = ((names, dob), (nir, first), (nir, dob), (email, first), (phone, first), (phone, dob))
-    return [
-        (kind, join_packed(a, b))
-        for kind, (a, b) in zip(RECORD_KINDS, pairs, strict=True)
-        if a is not None and b is not None
-    ]
+    parts = dict(parts)
+    if "surname" in parts and "first" in parts:
+        parts["names"] = pair_packed(parts["surname"], parts["first"])
+    return [(kind, join_packed(parts[a], parts[b])) for kind, (a, b) in KEY_PARTS.items() if {a, b} <= parts.keys()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crawler.records.column_roles import VALUE_ROLES
-from crawler.records.record_keys import record_key_columns
+from crawler.records.record_keys import TagInputs
 from crawler.records.running_text import FoundPerson
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
@@ -61,10 +61,10 @@ class TaggedReadings:
             if role in VALUE_ROLES
         }
 
-    def digest_inputs(self, readings: I64) -> list[tuple[Kind, Packed]]:
-        """The inputs of confirm digests of some readings: columns of keys and values, one item for each reading."""
-        parts = {role: column.take(readings) for role, column in self.parts.items()}
-        return record_key_columns(parts) + [(VALUE_ROLES[role], parts[role]) for role in parts if role in VALUE_ROLES]
+    def inputs(self, values: dict[Kind, U64]) -> TagInputs:
+        """What was hashed; `values` are the tags that the method of this name made."""
+        columns = [(kind, self.parts[role], values[kind]) for role, kind in VALUE_ROLES.items() if kind in values]
+        return TagInputs([(self.parts, self.keys)], columns)
 
 
 def tag_readings(found: Sequence[FoundPerson], probe_key: bytes) -> TaggedReadings:

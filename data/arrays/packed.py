@@ -99,12 +99,13 @@ class Packed:
         return self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def take(self, items: I64) -> Self:
-        """The items with these indices, in this order."""
-        lengths = self.lengths[items]
-        offsets = np.zeros(len(items) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        places = np.repeat(self.offsets[items] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return type(self)(self.blob[places], offsets)
+        """The items with these indices, in this order; raises IndexError if one is outside 0..n-1."""
+        from data.arrays import packed_kernels
+
+        items = np.asarray(items, np.int64)
+        if len(items) and not (int(items.min()) >= 0 and int(items.max()) < len(self)):
+            raise IndexError("an item outside of the packed items")
+        return type(self)(*packed_kernels.take_items(self.blob, self.offsets, read_only(items, np.int64)))
 
     def part(self, start: int, stop: int | None = None) -> Self:
         """Consecutive items from `start` up to `stop`, or to the end, without a copy."""

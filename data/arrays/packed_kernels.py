@@ -58,6 +58,18 @@ def gather_column(blob: U8, starts: U32, ends: U32, column: int) -> tuple[U8, I6
 
 
 @kernel
+def take_items(blob: U8, offsets: I64, items: I64) -> tuple[U8, I64]:
+    """Blob and offsets of the items with these numbers, in this order."""
+    cuts = np.zeros(len(items) + 1, np.int64)
+    for at in range(len(items)):
+        cuts[at + 1] = cuts[at] + offsets[items[at] + 1] - offsets[items[at]]
+    made = np.empty(cuts[len(items)], np.uint8)
+    for at in range(len(items)):
+        copy_cell(blob, offsets[items[at]], offsets[items[at] + 1], made, cuts[at])
+    return made, cuts
+
+
+@kernel
 def join_columns(a: U8, a_offsets: I64, b: U8, b_offsets: I64, ordered: bool) -> tuple[U8, I64]:
     """Blob and offsets of each `a` + 0x1F + `b`, empty if either is empty; `ordered` puts the smaller item first."""
     count = len(a_offsets) - 1

@@ -9,6 +9,7 @@ import base64
 import binascii
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,14 +27,17 @@ def bitmaps_of_codes(codes: U64, bundle_of: Callable[[int], str]) -> dict[str, b
         codes: shape (n,), bundle number << 32 | number of the canary, in any order.
         bundle_of: gives the id of a bundle by its number.
     """
-    bundles = codes >> np.uint64(32)
+    codes = np.sort(codes)
+    bundles = (codes >> np.uint64(32)).astype(np.int64)
     numbers = (codes & np.uint64(0xFFFFFFFF)).astype(np.int64)
     found: dict[str, bytes] = {}
-    for bundle in np.unique(bundles).tolist():
-        in_bundle = numbers[bundles == bundle]
-        flags = np.zeros(int(in_bundle.max()) + 1, np.bool_)
+    # sorted, so that each bundle is a part of the arrays: 1,500 bundles take as long as one
+    starts = np.flatnonzero(np.diff(bundles, prepend=-1)).tolist()
+    for start, end in pairwise([*starts, len(codes)]):
+        in_bundle = numbers[start:end]
+        flags = np.zeros(int(in_bundle[-1]) + 1, np.bool_)
         flags[in_bundle] = True
-        found[bundle_of(bundle)] = np.packbits(flags, bitorder="little").tobytes()
+        found[bundle_of(int(bundles[start]))] = np.packbits(flags, bitorder="little").tobytes()
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import numpy as np
 import orjson
 import pyrage
 import pytest
@@ -15,12 +16,15 @@ from crawler.examiner.findings import FindingBuilder
 from crawler.examiner.hits import MAX_EXCERPTS, HitConfirmer
 from crawler.examiner.sample import MAX_PROBLEMS_KEPT, SampleMember
 from crawler.examiner.sample_request import SampleRequest
-from crawler.matching.byte_scanner import ByteScanner, Candidate
+from crawler.matching.byte_scanner import ByteScanner
+from crawler.matching.canary_numbers import CanaryNumbers
+from crawler.matching.candidates import Candidates
 from crawler.matching.watchlist_match import HitCollector
+from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.errors import WireError
 from data.hashing.file_fingerprints import decode_fingerprints
-from data.hashing.tags import Kind, probe_tag
+from data.hashing.tags import Kind, probe_tags
 from tests.synth.case import KEYS, enrol
 from tests.synth.people import people
 
@@ -36,29 +40,37 @@ def watchlist(tmp_path_factory) -> Watchlist:
 
 def opened(watchlist: Watchlist, name: str = "a.csv", size: int = 9) -> SampleMember:
     scanner = ByteScanner(KEYS.probe, watchlist.probe_values)
-    return SampleMember(name, "delimited", HitCollector(watchlist, KEYS), scanner, hashlib.sha256(), size=size, crc=7)
+    collector = HitCollector(CanaryNumbers(watchlist), KEYS.post)
+    return SampleMember(name, "delimited", collector, scanner, hashlib.sha256(), size=size, crc=7)
 
 
-def candidates() -> list[Candidate]:
-    values = [person.email.lower().encode() for person in PEOPLE]
-    return [Candidate(Kind.EMAIL, probe_tag(KEYS.probe, Kind.EMAIL, value), value, 0) for value in values]
+def confirmer(watchlist: Watchlist) -> HitConfirmer:
+    return HitConfirmer(CanaryNumbers(watchlist), KEYS.confirm)
+
+
+def emails(*values: bytes) -> Candidates:
+    kinds, packed = np.full(len(values), Kind.EMAIL, np.uint8), Packed.of(values)
+    return Candidates(kinds, probe_tags(KEYS.probe, Kind.EMAIL, packed), packed, np.arange(len(values)))
+
+
+def candidates(count: int = len(PEOPLE)) -> Candidates:
+    return emails(*[person.email.lower().encode() for person in PEOPLE[:count]])
 
 
 def test_a_hit_counts_for_all_members_that_contain_it_and_only_the_first_hits_are_kept_as_evidence(watchlist):
-    hits, inner, outer = HitConfirmer(watchlist, KEYS), opened(watchlist), opened(watchlist)
+    hits, inner, outer = confirmer(watchlist), opened(watchlist), opened(watchlist)
     hits.confirm_candidates(candidates(), [inner, outer])
     assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(PEOPLE)] * 2
     assert len(hits.excerpts) == MAX_EXCERPTS
     assert {each["kind"] for each in hits.excerpts} == {"email"}
-    unknown = b"nobody@nowhere.example"
-    hits.confirm_candidates([Candidate(Kind.EMAIL, 1, unknown, 0)], [inner])
+    hits.confirm_candidates(emails(b"nobody@nowhere.example"), [inner])
     assert inner.collector.hits()[0].canaries == len(PEOPLE)
 
 
 def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_the_evidence(watchlist):
     identity = pyrage.x25519.Identity.generate()
-    hits, sample = HitConfirmer(watchlist, KEYS), opened(watchlist)
-    hits.confirm_candidates(candidates()[:2], [sample])
+    hits, sample = confirmer(watchlist), opened(watchlist)
+    hits.confirm_candidates(candidates(2), [sample])
     request = SampleRequest("a.csv", source="s", url="https://x.example/1", title="t")
     made = FindingBuilder(request, KEYS.post, str(identity.to_public()))
     finding = made.sample_finding(sample, None, "", hits.excerpts)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from crawler.matching.canary_numbers import CanaryNumbers, MarkedCanaries
+from crawler.matching.candidates import Candidates
 from crawler.matching.watchlist_match import HitCollector, confirm_hits
 from data.arrays.packed import Packed
 from data.case.bundle import read_bundle
 from data.case.watchlist import Watchlist, import_bundle
+from data.errors import StoreError
 from data.hashing.case_keys import MatchKey
-from data.hashing.tags import Kind
+from data.hashing.tags import Kind, probe_tags
 from tests.data.case.test_watchlist import bundle
 
 KEYS = MatchKey(b"k" * 32).derive()
 
 
 @pytest.fixture
-def watchlist(tmp_path):
+def numbers(tmp_path):
     for client, values in (
         ("c1", [b"a@b.example", b"c@d.example"]),
         ("c2", [b"c@d.example"]),
@@ -25,50 +30,111 @@ def watchlist(tmp_path):
     ):
         path = bundle(tmp_path, client, values)
         import_bundle(tmp_path / "watchlist", KEYS.case, *read_bundle(path, KEYS.case, KEYS.bundle))
-    return Watchlist.open(tmp_path / "watchlist", case=KEYS.case)
+    return CanaryNumbers(Watchlist.open(tmp_path / "watchlist", case=KEYS.case))
 
 
-def found(watchlist, *values, kind=Kind.EMAIL):
-    return confirm_hits(watchlist, KEYS, np.full(len(values), kind, np.uint8), Packed.of(list(values)))
+def found(numbers, *values, kind=Kind.EMAIL):
+    packed = Packed.of(list(values))
+    kinds = np.full(len(values), kind, np.uint8)
+    candidates = Candidates(kinds, probe_tags(KEYS.probe, kinds, packed), packed, np.arange(len(values)))
+    return confirm_hits(numbers, KEYS.confirm, candidates)
+
+
+def add_rows(collector, numbers, confirmed, rows):
+    """Add hits whose values are in the given rows."""
+    collector.add_rows(confirmed, numbers.people_of_rows(confirmed.canaries, np.array(rows)[confirmed.candidates]))
 
 
 def hits(collector):
     return [(hit.client, hit.canaries, hit.records, hit.kinds) for hit in collector.hits()]
 
 
-def test_only_values_on_the_watch_list_are_confirmed(watchlist):
+def test_only_values_on_the_watch_list_are_confirmed(numbers):
     values = [b"", b"x@y.example", b"a@b.example", b"c@d.example"]
-    confirmed = found(watchlist, *values)
-    assert sorted(confirmed.values.tolist()) == [2, 3, 3]
-    assert len(found(watchlist, b"a@b.example", kind=Kind.TOKEN)) == 0
-    assert len(found(watchlist)) == 0
+    confirmed = found(numbers, *values)
+    assert sorted(confirmed.candidates.tolist()) == [2, 3, 3]
+    assert len(found(numbers, b"a@b.example", kind=Kind.TOKEN)) == 0
+    assert len(found(numbers)) == 0
 
 
-def test_rows_count_once_for_a_client_and_canaries_once_for_a_sample(watchlist):
-    collector = HitCollector(watchlist, KEYS)
-    confirmed = found(watchlist, b"a@b.example", b"c@d.example", b"a@b.example")
+def test_the_canaries_of_a_client_have_numbers_next_to_each_other_in_however_many_bundles(numbers):
+    assert (numbers.clients, numbers.borders.tolist(), len(numbers)) == (["c1", "c2"], [0, 3, 4], 4)
+    codes = np.array([0, 1, 1 << 32, 2 << 32], np.uint64)
+    assert numbers.of_codes(codes).tolist() == [0, 1, 3, 2]
+    assert numbers.codes(np.array([0, 1, 3, 2])).tolist() == codes.tolist()
+    for outside in (2, 3 << 32):
+        with pytest.raises(StoreError, match="damaged"):
+            numbers.of_codes(np.array([outside], np.uint64))
+
+
+def test_a_person_counts_once_in_however_many_rows(numbers):
+    collector = HitCollector(numbers, KEYS.post)
+    confirmed = found(numbers, b"a@b.example", b"c@d.example", b"a@b.example")
     for _ in range(2):
         # like two batches of rows, in which the first two values are in the same row
-        collector.add_rows(confirmed, np.array([0, 0, 1])[confirmed.values])
+        add_rows(collector, numbers, confirmed, [0, 1, 2])
         collector.add_bytes(confirmed)
-    assert hits(collector) == [("c1", 2, 4, ("email",)), ("c2", 1, 2, ("email",))]
+    assert hits(collector) == [("c1", 2, 2, ("email",)), ("c2", 1, 1, ("email",))]
 
 
-def test_a_canary_that_only_the_byte_pass_found_counts_as_one_record(watchlist):
-    collector = HitCollector(watchlist, KEYS)
-    rows = found(watchlist, b"a@b.example")
-    collector.add_rows(rows, rows.values)
-    collector.add_bytes(found(watchlist, b"e@f.example", b"a@b.example"))
+def test_a_row_is_about_one_person_however_many_its_values_hit(numbers):
+    collector = HitCollector(numbers, KEYS.post)
+    # the first two values are in one row: both canaries of c1 hit, and the row is about one of them
+    add_rows(collector, numbers, found(numbers, b"a@b.example", b"c@d.example"), [0, 0])
+    assert hits(collector) == [("c1", 2, 1, ("email",)), ("c2", 1, 1, ("email",))]
+    # a further row of the other one makes it a person of the sample as well
+    add_rows(collector, numbers, found(numbers, b"c@d.example"), [0])
+    assert hits(collector)[0] == ("c1", 2, 2, ("email",))
+
+
+def test_a_row_belongs_to_the_canary_that_most_of_its_values_confirm(numbers):
+    canaries, rows = np.array([0, 2, 2, 3, 1, 0]), np.array([5, 5, 5, 5, 6, 6])
+    # the client of 0, 1 and 2 has two rows, that of 3 one
+    assert numbers.people_of_rows(canaries, rows).tolist() == [2, 3, 0]
+    assert numbers.people_of_rows(np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == []
+
+
+def test_a_canary_that_only_the_byte_pass_found_counts_as_one_record(numbers):
+    collector = HitCollector(numbers, KEYS.post)
+    add_rows(collector, numbers, found(numbers, b"a@b.example"), [0])
+    collector.add_bytes(found(numbers, b"e@f.example", b"a@b.example"))
     assert hits(collector) == [("c1", 2, 2, ("email",))]
 
 
-def test_the_fingerprint_depends_on_the_canaries_alone(watchlist):
-    collectors = [HitCollector(watchlist, KEYS) for _ in range(4)]
-    one, both = found(watchlist, b"a@b.example"), found(watchlist, b"c@d.example", b"a@b.example")
+def test_the_fingerprint_depends_on_the_canaries_alone(numbers):
+    collectors = [HitCollector(numbers, KEYS.post) for _ in range(4)]
+    one, both = found(numbers, b"a@b.example"), found(numbers, b"c@d.example", b"a@b.example")
     collectors[0].add_bytes(both)
-    collectors[1].add_rows(one, one.values)
+    add_rows(collectors[1], numbers, one, [0])
     collectors[1].add_bytes(both)
     collectors[2].add_bytes(one)
     prints = [collector.fingerprint() for collector in collectors]
     assert prints[0] == prints[1] != prints[2]
     assert prints[3] == ""
+    assert [collector.has_hits for collector in collectors] == [True, True, True, False]
+    assert set(collectors[0].sighted()) == {numbers.bundle_of(bundle) for bundle in (0, 1)}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 99), max_size=40), st.sampled_from([1, 2, 4])), max_size=12),
+    st.integers(1, 60),
+)
+def test_marks_of_canaries_are_the_same_however_they_are_held(parts, most):
+    from crawler.matching import canary_numbers
+
+    expected: dict[int, int] = {}
+    before, canary_numbers._MAX_UNSORTED = canary_numbers._MAX_UNSORTED, most
+    try:
+        marked = MarkedCanaries()
+        assert not marked
+        for numbers, mark in parts:
+            marked.add(np.array(numbers, np.int64), mark, 100)
+            for number in numbers:
+                expected[number] = expected.get(number, 0) | mark
+        assert bool(marked) == bool(expected)
+        found = [part.tolist() for part in marked.sorted()]
+    finally:
+        canary_numbers._MAX_UNSORTED = before
+    assert dict(zip(*found, strict=True)) == expected
+    assert found[0] == sorted(expected)

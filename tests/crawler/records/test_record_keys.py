@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.records.column_roles import looks_like_header, plan_columns_of_rows, rows_are_prose
-from crawler.records.record_keys import row_digest_inputs, split_name, tag_rows
+from crawler.records.record_keys import split_name, tag_rows
 from crawler.records.row_batch import RowBatch
 from data.errors import WireError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
@@ -114,15 +114,18 @@ def test_batch_tags_are_the_tags_of_the_digest_inputs_of_single_rows():
     )
     batch = RowBatch.of([[*cells, f"07112233{number:02}"] for number, cells in enumerate(ROWS)])
     tags = tag_rows(plan, batch, KEY)
+    candidates = tags.inputs.candidates(lambda keys: keys != 0, lambda values: values != 0)
     for number in range(len(batch)):
         found = {int(tag) for tag in tags.keys[number] if tag}
         found |= {int(tag) for tag, at in zip(tags.extra_keys, tags.extra_rows, strict=True) if at == number}
         for at, values in tags.values.values():
             found |= {int(tag) for tag in values[at == number]}
-        inputs = [(kind, column.item(number)) for kind, column in row_digest_inputs(plan, batch) if column.item(number)]
-        assert found == {probe_tag(KEY, kind, value) for kind, value in inputs}
-        assert {kind for kind, _ in inputs} <= {*RECORD_KINDS, *VALUE_KINDS}
+        here = candidates.places == number
+        assert found == set(candidates.tags[here].tolist())
     assert len(tags.extra_keys)
+    assert set(candidates.kinds.tolist()) <= {*RECORD_KINDS, *VALUE_KINDS}
+    inputs = zip(candidates.kinds.tolist(), candidates.values.to_list(), strict=True)
+    assert candidates.tags.tolist() == [probe_tag(KEY, kind, value) for kind, value in inputs]
 
 
 def test_a_batch_is_the_same_after_encoding_and_decoding():

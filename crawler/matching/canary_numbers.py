@@ -1,0 +1,188 @@
+"""Numbers the canaries of a watch-list, so that hits are counted in arrays, and collects the numbers of those that hit.
+
+The canaries of one client have numbers next to each other: what is counted for each client is a part of an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from data.arrays.array_types import I64, U8, U64
+from data.errors import StoreError
+
+# So many numbers are collected before repeated ones are dropped.
+_MAX_UNSORTED = 1 << 18
+# The bits of a number, beside the number of a row in one 64-bit word: 68 billion canaries, and rows of one batch.
+_NUMBER_BITS = 36
+
+
+class CanaryOwners(Protocol):
+    """The watch-list, as matching uses it: the clients to which confirmed tags belong."""
+
+    def resolve(self, tags: U64, digests: U8, kinds: U8) -> tuple[I64, U64]:
+        """See `data.case.watchlist.Watchlist.resolve`."""
+        ...
+
+    def bundles(self) -> Sequence[Mapping[str, Any]]:
+        """See `data.case.watchlist.Watchlist.bundles`: `id`, `client` and the number of `canaries` of each."""
+        ...
+
+
+class CanaryNumbers:
+    """The numbers of the canaries of one watch-list: from 0, by client, then by bundle.
+
+    Nothing is computed before the first hit, so that a sample without hits costs nothing here.
+
+    Attributes:
+        owners: the watch-list.
+    """
+
+    def __init__(self, owners: CanaryOwners) -> None:
+        self.owners = owners
+
+    @cached_property
+    def _layout(self) -> tuple[list[str], I64, list[str], I64, I64, I64]:
+        """Clients in order, the first number of each and the end; ids of bundles, their sizes, first numbers, order."""
+        bundles = self.owners.bundles()
+        clients = sorted({str(bundle["client"]) for bundle in bundles})
+        place = {client: at for at, client in enumerate(clients)}
+        client_of = np.array([place[str(bundle["client"])] for bundle in bundles], np.int64)
+        sizes = np.array([bundle["canaries"] for bundle in bundles], np.int64)
+        order = np.argsort(client_of, kind="stable")
+        ends = np.concatenate([[0], np.cumsum(sizes[order])])
+        firsts = np.zeros(len(bundles), np.int64)
+        firsts[order] = ends[:-1]
+        borders = ends[np.searchsorted(client_of[order], np.arange(len(clients) + 1))]
+        return clients, borders, [str(bundle["id"]) for bundle in bundles], sizes, firsts, order
+
+    @property
+    def clients(self) -> list[str]:
+        """The ids of all clients in order."""
+        return self._layout[0]
+
+    @property
+    def borders(self) -> I64:
+        """The first number of each client's canaries, and after the last client the number of all canaries."""
+        return self._layout[1]
+
+    def __len__(self) -> int:
+        """The number of all canaries, also of those that were retired."""
+        return int(self.borders[-1])
+
+    def of_codes(self, codes: U64) -> I64:
+        """The numbers of canaries that are given by bundle number << 32 | canary number; shape (n,) both.
+
+        Raises:
+            StoreError: a canary is outside of its bundle.
+        """
+        _, _, ids, sizes, firsts, _ = self._layout
+        bundles, within = (codes >> np.uint64(32)).astype(np.int64), (codes & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        if len(codes) and (int(bundles.max()) >= len(ids) or (within >= sizes[bundles]).any()):
+            raise StoreError(
+                "the watch-list is damaged: it holds a canary that its bundle does not have",
+                hint="restore watchlist/ from a backup, or import the bundles again",
+            )
+        numbers: I64 = firsts[bundles] + within
+        return numbers
+
+    def codes(self, numbers: I64) -> U64:
+        """The inverse of `of_codes`."""
+        _, _, _, _, firsts, order = self._layout
+        # of bundles without canaries, which begin at the same number, the last one has it
+        bundles = order[np.searchsorted(firsts[order], numbers, side="right") - 1]
+        return bundles.astype(np.uint64) << np.uint64(32) | (numbers - firsts[bundles]).astype(np.uint64)
+
+    def bundle_of(self, bundle: int) -> str:
+        """The id of a bundle, given by its number."""
+        return self._layout[2][bundle]
+
+    def clients_of(self, numbers: I64) -> I64:
+        """The places in `clients` of the owners of canaries; shape (n,) both."""
+        # of clients without canaries, whose borders are equal, the last one has the number
+        places: I64 = np.searchsorted(self.borders, numbers, side="right") - 1
+        return places
+
+    def count_by_client(self, numbers: I64) -> I64:
+        """How many of some canaries, given by rising numbers, each client has; in the order of `clients`."""
+        return np.diff(np.searchsorted(numbers, self.borders))
+
+    def people_of_rows(self, numbers: I64, rows: I64) -> I64:
+        """The canaries that rows belong to: of each row and client the canary that most values of the row confirm.
+
+        A value that several people share, as the telephone of a household, hits all of them, although the row is about
+        one. Of canaries that equally many values confirm, the one with the lowest number is chosen.
+
+        Args:
+            numbers: shape (n,), the canary of each hit.
+            rows: shape (n,), its row, less than 2**27.
+
+        Returns:
+            Numbers of canaries, shape (m,), m <= n; one may occur several times.
+        """
+        hits = np.sort(rows << _NUMBER_BITS | numbers)
+        starts = np.flatnonzero(np.diff(hits, prepend=-1))
+        pairs = hits[starts]
+        counts = np.diff(starts, append=len(hits))
+        numbers = pairs & ((1 << _NUMBER_BITS) - 1)
+        # one group for each row and client, whose pairs are next to each other
+        of_client = self.clients_of(numbers)
+        is_first = np.ones(len(pairs), np.bool_)
+        is_first[1:] = (pairs[1:] >> _NUMBER_BITS != pairs[:-1] >> _NUMBER_BITS) | (of_client[1:] != of_client[:-1])
+        groups = np.flatnonzero(is_first)
+        if len(groups) == len(pairs):
+            return numbers
+        group_of = np.cumsum(is_first) - 1
+        best = np.flatnonzero(counts == np.maximum.reduceat(counts, groups)[group_of])
+        return numbers[best[np.diff(group_of[best], prepend=-1) > 0]]
+
+
+class MarkedCanaries:
+    """A set of canaries by number, each with marks; takes a byte a canary of the watch-list at most."""
+
+    def __init__(self) -> None:
+        self._numbers, self._marks = np.zeros(0, np.int64), np.zeros(0, np.uint8)
+        self._waiting: list[tuple[I64, int]] = []
+        self._unsorted = 0
+        # the marks of all canaries, once so many have one that this needs less memory
+        self._dense: U8 | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any canary has a mark."""
+        return self._dense is not None or bool(self._unsorted or len(self._numbers))
+
+    def add(self, numbers: I64, mark: int, total: int) -> None:
+        """Set a mark (a bit) of some canaries, whose numbers are less than `total`."""
+        if self._dense is not None:
+            self._dense[numbers] |= np.uint8(mark)
+            return
+        self._waiting.append((numbers, mark))
+        self._unsorted += len(numbers)
+        if self._unsorted > _MAX_UNSORTED + len(self._numbers):
+            self._sort()
+            if total <= 8 * len(self._numbers):
+                self._dense = np.zeros(total, np.uint8)
+                self._dense[self._numbers] = self._marks
+                self._numbers, self._marks = np.zeros(0, np.int64), np.zeros(0, np.uint8)
+
+    def sorted(self) -> tuple[I64, U8]:
+        """The rising numbers of all canaries that have a mark, and the marks of each."""
+        if self._dense is not None:
+            numbers = np.flatnonzero(self._dense)
+            return numbers, self._dense[numbers]
+        self._sort()
+        return self._numbers, self._marks
+
+    def _sort(self) -> None:
+        if not self._unsorted:
+            return
+        numbers = np.concatenate([self._numbers, *(numbers for numbers, _ in self._waiting)])
+        marks = np.concatenate([self._marks, *(np.full(len(part), mark, np.uint8) for part, mark in self._waiting)])
+        order = np.argsort(numbers, kind="stable")
+        numbers = numbers[order]
+        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+        self._numbers, self._marks = numbers[starts], np.bitwise_or.reduceat(marks[order], starts)
+        self._waiting, self._unsorted = [], 0

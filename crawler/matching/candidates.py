@@ -1,0 +1,65 @@
+"""Values of a sample that may be canaries, in arrays: no object is made for a single one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from data.arrays.array_types import I64, U8, U64
+from data.arrays.packed import Packed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Values whose probe tags are on the watch-list; each becomes a hit once its confirm digest agrees.
+
+    Attributes:
+        kinds: shape (n,), the kind of each value or record key (`data.hashing.tags.Kind`).
+        tags: shape (n,), their probe tags.
+        values: n normal forms, or inputs of record keys, without the kind byte.
+        places: shape (n,), where each was found: in the byte pass where it begins in the sample's bytes, from 0; in the
+            record pass the number of its row.
+    """
+
+    kinds: U8
+    tags: U64
+    values: Packed
+    places: I64
+
+    def __repr__(self) -> str:
+        """Their number only: the values are content of a sample."""
+        return f"<Candidates {len(self)}>"
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    @classmethod
+    def none(cls) -> Self:
+        """No candidates."""
+        return cls(np.zeros(0, np.uint8), np.zeros(0, np.uint64), Packed.empty(0), np.zeros(0, np.int64))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """The candidates of several parts, one part after the other."""
+        if not parts:
+            return cls.none()
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.kinds for part in parts]),
+            np.concatenate([part.tags for part in parts]),
+            Packed.concatenated([part.values for part in parts]),
+            np.concatenate([part.places for part in parts]),
+        )
+
+    def each_once(self) -> Self:
+        """The candidates in the order of their places, each once at its place whatever the number of its readings."""
+        order = np.lexsort((self.tags, self.places))
+        repeated = np.zeros(len(order), np.bool_)
+        tags, places = self.tags[order], self.places[order]
+        repeated[1:] = (tags[1:] == tags[:-1]) & (places[1:] == places[:-1])
+        order = order[~repeated]
+        return type(self)(self.kinds[order], self.tags[order], self.values.take(order), self.places[order])
