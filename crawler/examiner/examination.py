@@ -182,7 +182,7 @@ class Examination:
         self.stack: list[SampleMember] = [self._open_member(request.name, "unknown")]
         self.has_begun = False
         self.listed = 0
-        self.bytes = BytePass(self.hits.confirm_candidates)
+        self.bytes = BytePass(self.hits.add_candidates)
 
     def _open_member(self, name: str, kind: str) -> SampleMember:
         return SampleMember(
@@ -291,7 +291,7 @@ class Examination:
             self.records.add_text(member, payload, self.stack)
             if member.format != "text":
                 # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
-                self.hits.confirm_candidates(self._scan_text(payload), self.stack)
+                self.hits.add_candidates(self._scan_text(payload), self.stack)
         elif kind == b"H":
             columns = load(payload)["columns"]
             member.header, member.plan = (None if columns is None else [str(name) for name in columns]), None
@@ -320,6 +320,7 @@ class Examination:
         if len(self.stack) == 1:
             return
         self.bytes.finish(member, tuple(self.stack))
+        self.hits.confirm_waiting()
         self.stack.pop()
         self.findings.add_fingerprint(member)
         parent = self.stack[-1]
@@ -350,6 +351,7 @@ class Examination:
         sample = self.sample
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))
+        self.hits.confirm_waiting()
         has_hits = sample.collector.has_hits
         if self.request.release:
             self.records.add_to_release(

@@ -16,6 +16,8 @@ from data.hashing.tags import Kind
 
 # Sealed evidence holds at most so many values that hit: it is proof, not a copy.
 MAX_EXCERPTS = 50
+# So many candidates of the byte pass may wait: 5 MB of a dump of nothing but canaries.
+MAX_WAITING = 2**17
 
 
 class HitConfirmer:
@@ -28,6 +30,8 @@ class HitConfirmer:
     def __init__(self, numbers: CanaryNumbers, confirm_key: bytes) -> None:
         self.numbers, self._key = numbers, confirm_key
         self._excerpts: dict[tuple[int, bytes], None] = {}
+        self._waiting: list[Candidates] = []
+        self._waiting_for: tuple[SampleMember, ...] = ()
 
     @property
     def excerpts(self) -> list[dict[str, str]]:
@@ -37,11 +41,31 @@ class HitConfirmer:
             for kind, value in self._excerpts
         ]
 
-    def confirm_candidates(self, candidates: Candidates, members: Sequence[SampleMember]) -> None:
-        """Confirm candidates of the byte pass; hits count for `members`: the member they are in, and its containers."""
+    def add_candidates(self, candidates: Candidates, members: Sequence[SampleMember]) -> None:
+        """Take candidates of the byte pass; hits count for `members`: the member they are in last, after its containers.
+
+        They wait until there are many, or for `confirm_waiting`: the rows of the same bytes confirm most of them first.
+        """
+        if not len(candidates):
+            return
+        if self._waiting and self._waiting_for[-1] is not members[-1]:
+            self.confirm_waiting()
+        self._waiting_for = tuple(members)
+        self._waiting.append(candidates)
+        if sum(map(len, self._waiting)) > MAX_WAITING:
+            self.confirm_waiting()
+
+    def confirm_waiting(self) -> None:
+        """Confirm the candidates that wait; to be called before the hits of a member are counted."""
+        if not self._waiting:
+            return
+        innermost = self._waiting_for[-1].collector
+        candidates = innermost.without_confirmed(Candidates.concatenated(self._waiting))
+        self._waiting = []
         confirmed = self._confirm(candidates)
         if len(confirmed):
-            for member in members:
+            innermost.remember(candidates.tags[confirmed.candidates])
+            for member in self._waiting_for:
                 member.collector.add_bytes(confirmed)
 
     def confirm_rows(
@@ -60,6 +84,8 @@ class HitConfirmer:
             found = self.numbers.people_of_rows(confirmed.canaries, rows if people is None else people[rows])
             for member in members:
                 member.collector.add_rows(confirmed, found)
+            of_values = confirmed.candidates[confirmed.kinds < Kind.NAME_DOB]
+            members[-1].collector.remember(candidates.tags[of_values])
         return confirmed
 
     def _confirm(self, candidates: Candidates) -> ConfirmedHits:

@@ -61,5 +61,8 @@ class Candidates:
         repeated = np.zeros(len(order), np.bool_)
         tags, places = self.tags[order], self.places[order]
         repeated[1:] = (tags[1:] == tags[:-1]) & (places[1:] == places[:-1])
-        order = order[~repeated]
-        return type(self)(self.kinds[order], self.tags[order], self.values.take(order), self.places[order])
+        return self.take(order[~repeated])
+
+    def take(self, chosen: I64) -> Self:
+        """The candidates with these numbers, in this order."""
+        return type(self)(self.kinds[chosen], self.tags[chosen], self.values.take(chosen), self.places[chosen])

@@ -10,7 +10,7 @@ import numpy as np
 
 from crawler.matching.canary_numbers import CanaryNumbers, MarkedCanaries
 from crawler.matching.candidates import Candidates
-from data.arrays.array_types import I64, U8, Bools
+from data.arrays.array_types import I64, U8, U64, Bools
 from data.case.canary_bitmaps import bitmaps_of_codes
 from data.hashing.tags import Kind, confirm_digests
 from data.model import Hit
@@ -18,6 +18,8 @@ from data.model import Hit
 # marks of canaries: hit by rows, hit by bytes, and the person that a row is about
 _IN_ROWS, _IN_BYTES, _IS_PERSON = 1, 2, 4
 _KINDS = max(Kind) + 1
+# the last bits of a tag that number its place among 262,144 confirmed ones: those of 4 MB of nothing but canaries
+_RECENT = np.uint64(2**18 - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +45,10 @@ def confirm_hits(numbers: CanaryNumbers, confirm_key: bytes, candidates: Candida
     if not len(candidates):
         return ConfirmedHits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
     digests = confirm_digests(confirm_key, candidates.kinds, candidates.values)
-    found, codes = numbers.owners.resolve(candidates.tags, digests, candidates.kinds)
+    # in the order of the tags, which is that of the watch-list: a search then stays within few pages of it
+    order = np.argsort(candidates.tags)
+    found, codes = numbers.owners.resolve(candidates.tags[order], digests[order], candidates.kinds[order])
+    found = order[found]
     return ConfirmedHits(found, numbers.of_codes(codes), candidates.kinds[found])
 
 
@@ -56,11 +61,26 @@ class HitCollector:
         self._marked = MarkedCanaries()
         # which kinds of value hit, by client; made at the first hit
         self._kinds: Bools | None = None
+        # tags of values that were confirmed lately, each at the place that its last bits give; made at the first one
+        self._confirmed: U64 | None = None
 
     @property
     def has_hits(self) -> bool:
         """Whether there is any hit."""
         return bool(self._marked)
+
+    def without_confirmed(self, candidates: Candidates) -> Candidates:
+        """The candidates without those whose hits this collector already has: both passes find most values."""
+        if self._confirmed is None or not len(candidates):
+            return candidates
+        seen = self._confirmed[candidates.tags & _RECENT] == candidates.tags
+        return candidates.take(np.flatnonzero(~seen)) if seen.any() else candidates
+
+    def remember(self, tags: U64) -> None:
+        """Keep the tags of confirmed values for `without_confirmed`, if only the last ones."""
+        if self._confirmed is None:
+            self._confirmed = np.zeros(int(_RECENT) + 1, np.uint64)
+        self._confirmed[tags & _RECENT] = tags
 
     def add_bytes(self, confirmed: ConfirmedHits) -> None:
         """Add hits of the byte pass."""

@@ -249,9 +249,8 @@ def _load_block(block: U8, words: U32) -> None:
 
 
 @kernel
-def compress_portable(state: U32, block: U8, words: U32) -> None:
-    """Update the SHA-256 `state` (8 words) with `block` (64 bytes); `words` is a buffer of 64 words."""
-    _load_block(block, words)
+def _compress_words_portable(state: U32, words: U32) -> None:
+    """Update the SHA-256 `state` (8 words) with the first 16 of 64 `words`; the others are a buffer."""
     for i in range(16, 64):
         x, y = words[i - 15], words[i - 2]
         s0 = _rotate(x, 7) ^ _rotate(x, 18) ^ (x >> np.uint32(3))
@@ -277,13 +276,30 @@ def compress_portable(state: U32, block: U8, words: U32) -> None:
 
 
 @kernel
+def compress_portable(state: U32, block: U8, words: U32) -> None:
+    """Update the SHA-256 `state` (8 words) with `block` (64 bytes); `words` is a buffer of 64 words."""
+    _load_block(block, words)
+    _compress_words_portable(state, words)
+
+
+@kernel
+def _compress_words_with_instructions(state: U32, words: U32) -> None:
+    """As `_compress_words_portable`, by the processor's SHA instructions."""
+    sha256_instructions.compress_block(state, words, _ROUND)
+
+
+@kernel
 def compress_with_instructions(state: U32, block: U8, words: U32) -> None:
     """As `compress_portable`, by the processor's SHA instructions, where `sha256_instructions.AVAILABLE`."""
     _load_block(block, words)
     sha256_instructions.compress_block(state, words, _ROUND)
 
 
-_compress = compress_with_instructions if sha256_instructions.AVAILABLE else compress_portable
+_compress, _compress_words = (
+    (compress_with_instructions, _compress_words_with_instructions)
+    if sha256_instructions.AVAILABLE
+    else (compress_portable, _compress_words_portable)
+)
 
 
 # Loops instead of slice assignments, for which numba also compiles the text of their errors, which takes 1.5 s.
@@ -325,11 +341,12 @@ def confirm_digests_loop(key: U8, kinds: U8, blob: U8, offsets: I64) -> U8:
             _compress(state, block, words)
             fill = 0
         _finish(state, block, fill, np.uint64(64 + length) << np.uint64(3), words)
+        # the outer message is the inner digest, whose words are those of the state, and the padding of 96 bytes
         for i in range(8):
-            for place in range(4):
-                block[4 * i + place] = np.uint8(state[i] >> np.uint32(24 - 8 * place))
+            words[i], words[8 + i] = state[i], np.uint32(0)
+        words[8], words[15] = np.uint32(0x80000000), np.uint32(96 * 8)
         _set_words(state, outer)
-        _finish(state, block, 32, np.uint64(96 * 8), words)
+        _compress_words(state, words)
         for i in range(16):
             digests[item, i] = np.uint8(state[i >> 2] >> np.uint32(24 - 8 * (i & 3)))
     return digests

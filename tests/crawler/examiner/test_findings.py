@@ -59,18 +59,32 @@ def candidates(count: int = len(PEOPLE)) -> Candidates:
 
 def test_a_hit_counts_for_all_members_that_contain_it_and_only_the_first_hits_are_kept_as_evidence(watchlist):
     hits, inner, outer = confirmer(watchlist), opened(watchlist), opened(watchlist)
-    hits.confirm_candidates(candidates(), [inner, outer])
+    hits.add_candidates(candidates(), [outer, inner])
+    hits.confirm_waiting()
     assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(PEOPLE)] * 2
     assert len(hits.excerpts) == MAX_EXCERPTS
     assert {each["kind"] for each in hits.excerpts} == {"email"}
-    hits.confirm_candidates(emails(b"nobody@nowhere.example"), [inner])
+    hits.add_candidates(emails(b"nobody@nowhere.example"), [inner])
+    hits.confirm_waiting()
     assert inner.collector.hits()[0].canaries == len(PEOPLE)
+
+
+def test_hits_that_wait_count_for_the_member_that_they_are_in(watchlist):
+    hits, outer, one, two = confirmer(watchlist), *(opened(watchlist) for _ in range(3))
+    # two values of the first member, one of which is in the other as well; rows of the first one hit before its bytes
+    hits.confirm_rows(candidates(1), [outer, one])
+    hits.add_candidates(candidates(2), [outer, one])
+    hits.add_candidates(candidates(1), [outer, two])
+    hits.confirm_waiting()
+    assert [member.collector.hits()[0].canaries for member in (outer, one, two)] == [2, 2, 1]
+    assert [member.collector.hits()[0].records for member in (outer, one, two)] == [2, 2, 1]
 
 
 def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_the_evidence(watchlist):
     identity = pyrage.x25519.Identity.generate()
     hits, sample = confirmer(watchlist), opened(watchlist)
-    hits.confirm_candidates(candidates(2), [sample])
+    hits.add_candidates(candidates(2), [sample])
+    hits.confirm_waiting()
     request = SampleRequest("a.csv", source="s", url="https://x.example/1", title="t")
     made = FindingBuilder(request, KEYS.post, str(identity.to_public()))
     finding = made.sample_finding(sample, None, "", hits.excerpts)
