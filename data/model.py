@@ -88,7 +88,9 @@ class Hit:
     """What a sample holds of one client.
 
     Attributes:
-        canaries: distinct canaries. records: rows with at least one. kinds: the kinds of tag that matched.
+        canaries: distinct canaries. records: people of the sample that were hit, at most `canaries`: a person counts
+            once in however many rows, and a row once however many canaries its values hit.
+        kinds: the kinds of tag that matched.
     """
 
     client: str
