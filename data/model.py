@@ -89,7 +89,7 @@ class Hit:
 
     Attributes:
         canaries: distinct canaries. records: people of the sample that were hit, at most `canaries`: a person counts
-            once in however many rows, and a row once however many canaries its values hit.
+            once in however many rows, and a value that several canaries share counts for one of them.
         kinds: the kinds of tag that matched.
     """
 

@@ -81,7 +81,8 @@ class HitConfirmer:
         confirmed = self._confirm(candidates)
         if len(confirmed):
             rows = candidates.places[confirmed.candidates]
-            found = self.numbers.people_of_rows(confirmed.canaries, rows if people is None else people[rows])
+            rows = rows if people is None else people[rows]
+            found = self.numbers.people_of_rows(confirmed.canaries, rows, confirmed.candidates)
             for member in members:
                 member.collector.add_rows(confirmed, found)
             of_values = confirmed.candidates[confirmed.kinds < Kind.NAME_DOB]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data.arrays.array_types import I64, U8, U64
+from data.arrays.array_types import I64, U8, U64, Bools
 from data.errors import StoreError
 
 # So many numbers are collected before repeated ones are dropped.
@@ -110,34 +110,56 @@ class CanaryNumbers:
         """How many of some canaries, given by rising numbers, each client has; in the order of `clients`."""
         return np.diff(np.searchsorted(numbers, self.borders))
 
-    def people_of_rows(self, numbers: I64, rows: I64) -> I64:
-        """The canaries that rows belong to: of each row and client the canary that most values of the row confirm.
+    def people_of_rows(self, numbers: I64, rows: I64, values: I64) -> I64:
+        """The canaries that rows are about.
 
-        A value that several people share, as the telephone of a household, hits all of them, although the row is about
-        one. Of canaries that equally many values confirm, the one with the lowest number is chosen.
+        A value that several people of a client share, as the telephone of a household, hits all of them, although the
+        row is about one. So a row is about each canary that a value of its own confirms. Where all values are shared,
+        it is about the canary that most of them confirm, and of equals the one with the lowest number.
 
         Args:
             numbers: shape (n,), the canary of each hit.
             rows: shape (n,), its row, less than 2**27.
+            values: shape (n,), the number of its value, not negative.
 
         Returns:
             Numbers of canaries, shape (m,), m <= n; one may occur several times.
         """
-        hits = np.sort(rows << _NUMBER_BITS | numbers)
-        starts = np.flatnonzero(np.diff(hits, prepend=-1))
-        pairs = hits[starts]
-        counts = np.diff(starts, append=len(hits))
-        numbers = pairs & ((1 << _NUMBER_BITS) - 1)
-        # one group for each row and client, whose pairs are next to each other
-        of_client = self.clients_of(numbers)
-        is_first = np.ones(len(pairs), np.bool_)
-        is_first[1:] = (pairs[1:] >> _NUMBER_BITS != pairs[:-1] >> _NUMBER_BITS) | (of_client[1:] != of_client[:-1])
-        groups = np.flatnonzero(is_first)
-        if len(groups) == len(pairs):
+        if not len(numbers) or int(np.bincount(values).max()) == 1:
             return numbers
-        group_of = np.cumsum(is_first) - 1
-        best = np.flatnonzero(counts == np.maximum.reduceat(counts, groups)[group_of])
-        return numbers[best[np.diff(group_of[best], prepend=-1) > 0]]
+        # hits of one row and canary next to each other
+        order = np.argsort(rows << _NUMBER_BITS | numbers)
+        numbers, rows, values = numbers[order], rows[order], values[order]
+        clients = self.clients_of(numbers)
+        pair_starts = _starts(rows, numbers)
+        is_own = self._are_own(values, clients)
+        numbers, rows, clients = numbers[pair_starts], rows[pair_starts], clients[pair_starts]
+        has_own = np.logical_or.reduceat(is_own, pair_starts)
+        # one group for each row and client; in it the canaries with values of their own, or else the best one
+        sizes = np.diff(pair_starts, append=len(values))
+        group_starts = _starts(rows, clients)
+        group_of = np.repeat(np.arange(len(group_starts)), np.diff(group_starts, append=len(numbers)))
+        best = np.flatnonzero(sizes == np.maximum.reduceat(sizes, group_starts)[group_of])
+        best = best[np.diff(group_of[best], prepend=-1) > 0]
+        chosen = has_own.copy()
+        chosen[best[~np.logical_or.reduceat(has_own, group_starts)]] = True
+        return numbers[chosen]
+
+    def _are_own(self, values: I64, clients: I64) -> Bools:
+        """Which hits are of values that confirm one canary of their client only."""
+        order = np.argsort(values * len(self.clients) + clients)
+        starts = _starts(values[order], clients[order])
+        sizes = np.diff(starts, append=len(values))
+        own = np.zeros(len(values), np.bool_)
+        own[order[starts[sizes == 1]]] = True
+        return own
+
+
+def _starts(one: I64, other: I64) -> I64:
+    """Where runs of equal pairs begin; n >= 1."""
+    begins = np.ones(len(one), np.bool_)
+    begins[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
+    return np.flatnonzero(begins)
 
 
 class MarkedCanaries:

@@ -33,4 +33,7 @@ def test_a_helper_does_the_steps_that_are_left_and_caches_what_it_compiled(tmp_p
     assert os.read(read_end, 1) == b""
     os.close(read_end)
     assert done.stdout == done.stderr == b""
-    assert {path.name.split("-")[0] for path in tmp_path.rglob("*.nbi")} == {"packed_kernels.gather_column", "packed_kernels.take_items"}
+    assert {path.name.split("-")[0] for path in tmp_path.rglob("*.nbi")} == {
+        "packed_kernels.gather_column",
+        "packed_kernels.take_items",
+    }

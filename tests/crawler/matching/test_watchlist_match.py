@@ -42,7 +42,8 @@ def found(numbers, *values, kind=Kind.EMAIL):
 
 def add_rows(collector, numbers, confirmed, rows):
     """Add hits whose values are in the given rows."""
-    collector.add_rows(confirmed, numbers.people_of_rows(confirmed.canaries, np.array(rows)[confirmed.candidates]))
+    places = np.array(rows)[confirmed.candidates]
+    collector.add_rows(confirmed, numbers.people_of_rows(confirmed.canaries, places, confirmed.candidates))
 
 
 def hits(collector):
@@ -77,21 +78,34 @@ def test_a_person_counts_once_in_however_many_rows(numbers):
     assert hits(collector) == [("c1", 2, 2, ("email",)), ("c2", 1, 1, ("email",))]
 
 
-def test_a_row_is_about_one_person_however_many_its_values_hit(numbers):
+def test_a_row_is_about_the_canaries_that_values_of_their_own_confirm(numbers):
     collector = HitCollector(numbers, KEYS.post)
-    # the first two values are in one row: both canaries of c1 hit, and the row is about one of them
+    # a row with the values of two people, as a file whose lines were not told apart
     add_rows(collector, numbers, found(numbers, b"a@b.example", b"c@d.example"), [0, 0])
-    assert hits(collector) == [("c1", 2, 1, ("email",)), ("c2", 1, 1, ("email",))]
-    # a further row of the other one makes it a person of the sample as well
-    add_rows(collector, numbers, found(numbers, b"c@d.example"), [0])
-    assert hits(collector)[0] == ("c1", 2, 2, ("email",))
+    assert hits(collector) == [("c1", 2, 2, ("email",)), ("c2", 1, 1, ("email",))]
 
 
-def test_a_row_belongs_to_the_canary_that_most_of_its_values_confirm(numbers):
-    canaries, rows = np.array([0, 2, 2, 3, 1, 0]), np.array([5, 5, 5, 5, 6, 6])
-    # the client of 0, 1 and 2 has two rows, that of 3 one
-    assert numbers.people_of_rows(canaries, rows).tolist() == [2, 3, 0]
-    assert numbers.people_of_rows(np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == []
+@pytest.mark.parametrize(
+    ("canaries", "rows", "values", "expected"),
+    [
+        ([], [], [], []),
+        # each value confirms one canary: whatever hits is a person
+        ([0, 1, 2], [5, 5, 6], [0, 1, 2], [0, 1, 2]),
+        # value 0 is the telephone of 0 and 2, who are of one client; value 1 is of 2 alone
+        ([0, 2, 2], [5, 5, 5], [0, 0, 1], [2]),
+        # nothing but the telephone: one person, the first
+        ([2, 0], [5, 5], [0, 0], [0]),
+        # of two shared values, two confirm 1 and one confirms 0
+        ([0, 1, 1, 2], [5, 5, 5, 5], [0, 0, 1, 1], [1]),
+        # the same person at two clients is a person at both
+        ([1, 3], [5, 5], [0, 0], [1, 3]),
+        # rows are judged each for itself
+        ([0, 2, 0, 2, 0], [5, 5, 6, 6, 6], [0, 0, 1, 1, 2], [0, 0]),
+    ],
+)
+def test_a_shared_value_makes_a_row_about_one_person_only(numbers, canaries, rows, values, expected):
+    arrays = [np.array(each, np.int64) for each in (canaries, rows, values)]
+    assert numbers.people_of_rows(*arrays).tolist() == expected
 
 
 def test_a_canary_that_only_the_byte_pass_found_counts_as_one_record(numbers):
