@@ -26,6 +26,7 @@ from crawler.alerts.plain_text import defang, sanitize
 from data.model import Event, EventKind
 from data.plural import counted
 
+WORST_LABEL = "Hit worst"
 # Subjects of lasting states that the title already speaks of.
 _SAID_BY_TITLE = frozenset({"listing", "rows", "posts", "new posts", "tor", "examiner"})
 WORST_CLIENTS = 10
@@ -104,10 +105,9 @@ def _client_fields(facts: Mapping[str, Any], names: Mapping[str, str]) -> list[F
         f" with {counted(hit['canaries'], 'canary', 'canaries')}"
         for hit in totals.hits[:WORST_CLIENTS]
     )
-    label = "Hit worst" if len(totals.hits) > 1 else "Client"
     return [
         _line("Clients", f"{totals.share_text}; {canaries} found in {records}{certain}"),
-        Field(label, worst, len(totals.hits) - len(worst)),
+        Field(WORST_LABEL, worst, len(totals.hits) - len(worst)),
     ]
 
 

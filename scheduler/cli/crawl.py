@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from data.plural import counted
+from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from data.settings.home import Home
     from data.sources.definition import Definition
@@ -18,19 +20,28 @@ if TYPE_CHECKING:
     from scheduler.delivery.delivery import DeliveryCounts
 
 
+# Refused hosts and other sources that are named for each crawl.
+_MAX_NAMED = 10
+_CLIENT_COLUMNS = ("client", "name", "canaries", "sources")
+
+
 @click.command()
 @click.argument("names", nargs=-1, metavar="NAME… | --all")
 @click.option("--all", "everything", is_flag=True, help="Every enabled source.")
 @click.option("--no-deliver", is_flag=True, help="Do not send the alerts; leave them in the outbox.")
+@client_table_options(every="--all-clients")
 @json_option
 @pass_home
-def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool, as_json: bool) -> int:
+def crawl(
+    home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool, as_json: bool, choice: ClientChoice
+) -> int:
     """Crawl sources once, now, in the foreground.
 
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
     """
     import asyncio
 
+    from data.case.watchlist import client_names
     from data.errors import InputError
 
     if bool(names) == everything:
@@ -38,12 +49,15 @@ def crawl(home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool
     definitions = _definitions(home, names)
     if not definitions:
         raise InputError("no source is enabled", hint="add one: tocsin source add FILE")
+    clients = client_names(home.watchlist_dir)
     results, delivered = asyncio.run(_crawl(home, definitions, deliver=not no_deliver))
     if as_json:
         emit_json({"crawls": [_to_json(result) for result in results]})
+        write_csv(choice, _CLIENT_COLUMNS, _client_rows(results, clients))
     else:
         for result in results:
-            _show(result)
+            _show(result, len(clients))
+        print_clients(choice, _CLIENT_COLUMNS, _client_rows(results, clients), title="HITS")
         if delivered.sent:
             note(f"{delivered.sent} alerts delivered")
     undelivered = delivered.deferred + delivered.refused
@@ -133,7 +147,19 @@ def _to_json(result: CrawlResult) -> dict[str, Any]:
     return value
 
 
-def _show(result: CrawlResult) -> None:
+def _client_rows(results: Iterable[CrawlResult], names: Mapping[str, str]) -> list[tuple[str, str, int, str]]:
+    """Per client its id, its name, the most canaries in one post and the sources of its hits; most canaries first."""
+    most: dict[str, int] = {}
+    sources: dict[str, list[str]] = {}
+    for result in results:
+        for client, canaries in result.clients.items():
+            most[client] = max(most.get(client, 0), canaries)
+            sources.setdefault(client, []).append(result.source)
+    worst = sorted(most, key=lambda client: (-most[client], client))
+    return [(client, names.get(client, ""), most[client], ", ".join(sources[client])) for client in worst]
+
+
+def _show(result: CrawlResult, clients: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -158,13 +184,26 @@ def _show(result: CrawlResult) -> None:
         out.print("  [bold yellow]page changed[/]: fewer rows than expected of this source; see: tocsin source check")
     if result.gap:
         out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
-    for host, count in result.hosts.items():
-        out.print(f"  refused: {count} requests to {escape(host)}, a host that this source does not declare")
-    for source, count in result.handed.items():
+    for host, count in _first(result.hosts):
+        out.print(f"  refused: {count} requests to {escape(printable(host))}, a host that this source does not declare")
+    if len(result.hosts) > _MAX_NAMED:
+        out.print(f"  … and requests to {len(result.hosts) - _MAX_NAMED:,} further hosts (--json lists them)")
+    for source, count in _first(result.handed):
         out.print(f"  {count} links handed to source {escape(source)}, whose next crawl examines them")
-    for client, canaries in result.clients.items():
-        out.print(f"  [bold red]HIT[/] {escape(client)}: {canaries} canaries")
+    if len(result.handed) > _MAX_NAMED:
+        out.print(f"  … and links handed to {len(result.handed) - _MAX_NAMED:,} further sources (--json lists them)")
+    if result.clients:
+        of = f" of {clients:,}" if clients >= len(result.clients) else ""
+        out.print(
+            f"  [bold red]HIT[/] data of {len(result.clients):,}{of} clients, with up to"
+            f" {counted(max(result.clients.values()), 'canary', 'canaries')} of one client in one post"
+        )
     if result.error:
         out.print(f"  [bold red]error[/]: {escape(result.error)}")
     if result.hint:
         out.print(f"  hint: {escape(result.hint)}")
+
+
+def _first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The largest counts, at most `_MAX_NAMED`."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NAMED]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from data.plural import counted
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from data.model import Incident
     from data.settings.home import Home
 
@@ -27,6 +30,13 @@ def incident() -> None:
 @click.option(
     "--client", "clients", multiple=True, metavar="ID", help="A client whose data the threat concerns; repeatable."
 )
+@click.option("--all-clients", is_flag=True, help="Every client on the watch-list.")
+@click.option(
+    "--clients-from",
+    type=click.File(encoding="utf-8-sig"),
+    metavar="FILE",
+    help="A file with one client id on each line, or a CSV file with the ids in its first column; - for standard input.",
+)
 @click.option(
     "--source", "sources", multiple=True, metavar="NAME", help="A source that is watched for this incident; repeatable."
 )
@@ -40,6 +50,8 @@ def add(
     home: Home,
     name: str,
     clients: tuple[str, ...],
+    all_clients: bool,
+    clients_from: TextIO | None,
     sources: tuple[str, ...],
     words: tuple[str, ...],
     expressions: tuple[str, ...],
@@ -47,17 +59,74 @@ def add(
 ) -> None:
     """Add an incident, or add clients, sources, words and rules to an existing one."""
     from data.case.incidents import put_incident, store_rule_file
+    from data.case.watchlist import client_names
 
+    known = client_names(home.watchlist_dir)
+    listed = [] if clients_from is None else _read_clients(clients_from)
+    chosen = (*clients, *listed, *(_every_client(known) if all_clients else ()))
     rules = [(path, _read_rules(path)) for path in map(Path, files)]
     # stored before the incident is changed, so that a file name that is refused leaves the incident as it was
     yara = [store_rule_file(home.path, path, text) for path, text in rules]
     made = put_incident(
-        home.path, name, clients=clients, sources=sources, words=words, expressions=expressions, yara=yara
+        home.path, name, clients=chosen, sources=sources, words=words, expressions=expressions, yara=yara
     )
     for source in sources:
         if not (home.sources_dir / f"{source}.yaml").is_file():
             note(f"note: there is no source {source} yet; add it with: tocsin source add FILE")
+    if without := [client for client in listed if client not in known]:
+        note(
+            f"note: {len(without):,} of {counted(len(listed), 'client')} in the file have no canaries yet, so Tocsin cannot"
+            f" recognise their data: {_first_names(without)}"
+        )
     click.echo(f"incident {made.id}: {_counts_text(made)}")
+
+
+def _every_client(known: Mapping[str, str]) -> list[str]:
+    from data.errors import InputError
+
+    if not known:
+        raise InputError(
+            "the watch-list has no client yet; nothing was changed",
+            hint="import bundles first (tocsin canary import), or name the clients with --client or --clients-from",
+        )
+    return sorted(known)
+
+
+def _read_clients(stream: TextIO) -> list[str]:
+    """The client ids in the first column of a file; a heading, empty lines and lines that begin with # are left out.
+
+    Raises:
+        InputError: the file is no text, a line holds no client id, or there is none.
+    """
+    import csv
+    import re
+
+    from data.errors import InputError
+
+    found: dict[str, None] = {}
+    try:
+        for row in csv.reader(stream):
+            client = row[0].strip() if row else ""
+            if not client or client.startswith("#") or (not found and client.lower() in {"client", "id", "client_id"}):
+                continue
+            if not re.fullmatch(r"[\w.-]{1,64}", client):
+                raise InputError(
+                    f"{stream.name}: {printable(client[:64])!r} is not a valid client id; nothing was changed",
+                    hint="put one id on each line: letters, digits, dots, dashes and underscores, at most 64",
+                )
+            found[client] = None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{stream.name} cannot be read as text in UTF-8; nothing was changed", hint="put one client id on each line"
+        ) from error
+    if not found:
+        raise InputError(f"{stream.name} holds no client id; nothing was changed", hint="put one id on each line")
+    return list(found)
+
+
+def _first_names(clients: Sequence[str]) -> str:
+    more = f" and {len(clients) - 5:,} more" if clients[5:] else ""
+    return ", ".join(map(printable, clients[:5])) + more
 
 
 def _read_rules(path: Path) -> str:
@@ -101,33 +170,50 @@ def list_(home: Home, as_json: bool) -> None:
 
 @incident.command()
 @click.argument("name")
-@click.option("--all", "every", is_flag=True, help="Also list the clients whose data was not sighted.")
+@client_table_options()
 @json_option
 @pass_home
-def show(home: Home, name: str, every: bool, as_json: bool) -> None:
+def show(home: Home, name: str, as_json: bool, choice: ClientChoice) -> None:
     """Show one incident: what belongs to it, and how much of each client's data has been published.
 
-    Some of a client's tagged canaries were sighted in posts. If the tagged canaries are a random draw of the client's
-    records, the published share of its data lies between the bounds shown, with 95 % confidence.
+    The clients with most sighted canaries come first; --all also lists those whose data was not sighted. Some of a
+    client's tagged canaries were sighted in posts. If the tagged canaries are a random draw of the client's records, the
+    published share of its data lies between the bounds shown, with 95 % confidence.
     """
     from scheduler.reports.incident_report import incident_report
 
     found = incident_report(home, name)
+    write_csv(choice, _CSV_COLUMNS, [_csv_row(each) for each in found["blast_radius"]])
     if as_json:
         emit_json(found)
     else:
-        _show(found, every=every)
+        _show(found, replace(choice, csv_file=None))
 
 
-def _show(found: dict[str, Any], *, every: bool) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+_CSV_COLUMNS = (
+    "client", "name", "tagged", "sighted", "sighted_retired", "share_low", "share_high",
+    "first_at", "first_source", "first_address", "last_at", "last_source", "last_address",
+)  # fmt: skip
 
-    click.echo(f"Incident {found['id']}: {found['name']}")
+
+def _csv_row(each: dict[str, Any]) -> list[str | int]:
+    from crawler.alerts.plain_text import defang
+
+    share = [""] * 2 if each["share"] is None else [f"{bound:.6f}" for bound in each["share"]]
+    places = [each[when] or {"at": "", "source": "", "address": ""} for when in ("first", "last")]
+    return [
+        *(each[field] for field in ("client", "name", "tagged", "sighted", "sighted_retired")),
+        *share,
+        *(value for place in places for value in (place["at"], place["source"], defang(place["address"]))),
+    ]
+
+
+def _show(found: dict[str, Any], choice: ClientChoice) -> None:
+    click.echo(f"Incident {found['id']}: {printable(found['name'])}")
     for field, value in found.items():
         # tuples are the fields of the incident itself; lists are what the report gathered about it
         if isinstance(value, tuple) and value and field != "clients":
-            click.echo(f"  {field:<11} {', '.join(value)}")
+            click.echo(f"  {field:<11} {printable(', '.join(value))}")
     for each in found["baselines"]:
         state = "" if each["retired"] is None else f", retired {each['retired'][:10]}"
         click.echo(
@@ -141,34 +227,38 @@ def _show(found: dict[str, Any], *, every: bool) -> None:
     if not radii:
         note("no client belongs to this incident yet; add one with: tocsin incident add NAME --client ID")
         return
-    shown = [each for each in radii if every or each["first"] is not None]
+    seen = [each for each in radii if each["first"] is not None]
     untagged = [each["client"] for each in radii if not each["tagged"]]
-    sighted = sum(each["first"] is not None for each in radii)
-    click.echo(f"\nData of {sighted:,} of {len(radii):,} clients was sighted.")
-    if shown:
-        percent = f"{found['confidence']:.0%}".replace("%", " %")
-        table = Table("client", "tagged", "sighted", f"share published ({percent})", "first seen", "last seen")
-        for column in table.columns[1:4]:
-            column.justify = "right"
-        for each in shown:
-            name = each["name"] if each["name"] == each["client"] else f"{each['name']} ({each['client']})"
-            table.add_row(
-                escape(name),
-                f"{each['tagged']:,}" if each["tagged"] else "none",
-                f"{each['sighted']:,}"
-                + (f" (+{each['sighted_retired']:,} retired)" if each["sighted_retired"] else ""),
-                _share_text(each["share"]),
-                escape(_place_text(each["first"])),
-                escape(_place_text(each["last"])),
-            )
-        console().print(table)
+    sighted, tagged = (sum(each[field] for each in radii) for field in ("sighted", "tagged"))
+    click.echo(
+        f"\nData of {len(seen):,} of {counted(len(radii), 'client')} was sighted: {sighted:,} of {tagged:,} canaries."
+    )
+    percent = f"{found['confidence']:.0%}".replace("%", " %")
+    columns = (
+        "client",
+        "name",
+        "tagged",
+        "sighted",
+        "retired",
+        f"share published ({percent})",
+        "first seen",
+        "last seen",
+    )
+    rows: list[tuple[str | int, ...]] = [
+        (
+            each["client"], "" if each["name"] == each["client"] else each["name"], each["tagged"], each["sighted"],
+            each["sighted_retired"], _share_text(each["share"]), _place_text(each["first"]), _place_text(each["last"]),
+        )
+        for each in (radii if choice.every or choice.clients else seen)
+    ]  # fmt: skip
+    print_clients(choice, columns, rows)
+    if rows:
         click.echo(f"The bounds of the share hold only if {found['assumption']}.")
-    if len(shown) < len(radii):
-        click.echo(f"No data of the other {len(radii) - len(shown):,} clients was sighted; list them with --all.")
+    if len(seen) < len(radii) and not choice.every:
+        click.echo(f"No data of the other {len(radii) - len(seen):,} clients was sighted; list them with --all.")
     if untagged:
-        others = f" and {len(untagged) - 5:,} others" if untagged[5:] else ""
         click.echo(
-            f"Without canaries: {', '.join(untagged[:5])}{others}."
+            f"Without canaries: {_first_names(untagged)}."
             " Tocsin cannot recognise their data; enrol canaries with: tocsin canary"
         )
 
@@ -181,11 +271,8 @@ def _share_text(bounds: tuple[float, float] | None) -> str:
 
 
 def _place_text(place: dict[str, str] | None) -> str:
-    from crawler.alerts.plain_text import defang
-
-    if place is None:
-        return "-"
-    return f"{place['at'][:16].replace('T', ' ')} {place['source']}\n{defang(place['address'])}".rstrip()
+    """When and at which source; the address is in `--csv` and `--json`, because a client takes one line."""
+    return "-" if place is None else f"{place['at'][:16].replace('T', ' ')} {place['source']}"
 
 
 def _counts_text(made: Incident) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.plural import counted
+from scheduler.cli.client_tables import ClientChoice, client_table_options
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
@@ -146,13 +147,15 @@ def show(home: Home, name: str, as_json: bool) -> None:
 
 @release.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH… | -")
+@client_table_options()
 @json_option
 @click.pass_context
-def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool) -> Any:
+def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool, choice: ClientChoice) -> Any:
     """Compare files with all releases; nothing is stored. Output and exit status are those of `scan`."""
     from scheduler.cli.scan import scan
 
-    return ctx.invoke(scan, paths=paths, record=False, no_deliver=True, as_json=as_json)
+    table = {"every_client": choice.every, "top": choice.top, "only": choice.clients, "csv_file": choice.csv_file}
+    return ctx.invoke(scan, paths=paths, record=False, no_deliver=True, as_json=as_json, **table)
 
 
 @release.command()

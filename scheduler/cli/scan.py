@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.plural import counted
+from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from data.model import Finding
     from data.settings.home import Home
 
 NOTHING, MATCHED, FAILED = 0, 1, 2
+# Problems, members and releases of one file that are printed.
+MAX_LINES = 20
 
 
 @click.command()
@@ -27,19 +32,30 @@ NOTHING, MATCHED, FAILED = 0, 1, 2
     is_flag=True,
     help="As in a crawl: of a sample with more than examine.exact_rows rows compare only a part with the releases.",
 )
+@client_table_options()
 @json_option
 @pass_home
-def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bounded: bool, as_json: bool) -> int:
+def scan(
+    home: Home,
+    paths: tuple[str, ...],
+    record: bool,
+    no_deliver: bool,
+    bounded: bool,
+    as_json: bool,
+    choice: ClientChoice,
+) -> int:
     """Examine local files, folders or standard input.
 
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
     """
+    from data.case.watchlist import client_names
     from data.errors import ExamineError, InputError
     from scheduler.local_files.scanning import expand_paths, open_scanner
 
     inputs: list[dict[str, Any]] = []
     findings: list[Finding] = []
     failed = False
+    names = client_names(home.watchlist_dir)
     with open_scanner(home, report=note) as scanner:
         if not scanner.greeting.canaries:
             note("note: the watch-list is empty, so no client's data can be recognised; see: tocsin canary --help")
@@ -55,7 +71,12 @@ def scan(home: Home, paths: tuple[str, ...], record: bool, no_deliver: bool, bou
             failed = failed or not finding.complete
             inputs.append(finding.to_json(public=True))
             if not as_json:
-                _show(finding)
+                _show(finding, clients=len(names))
+        rows = _client_rows(findings, names)
+        if as_json:
+            write_csv(choice, _columns(findings), rows)
+        else:
+            print_clients(choice, _columns(findings), rows, title="HITS")
         if record and findings:
             from scheduler.local_files.recording import record_scan
 
@@ -74,9 +95,29 @@ def _not_examined(path: str, sentence: str) -> dict[str, Any]:
     return finding.to_json(public=True)
 
 
-def _show(finding: Finding) -> None:
+def _columns(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Titles of the table of clients; of several files the numbers are those of the file with most of a client."""
+    if len(findings) == 1:
+        return ("client", "name", "records", "canaries")
+    return ("client", "name", "records (most in one file)", "canaries (most in one file)", "files")
+
+
+def _client_rows(findings: Sequence[Finding], names: Mapping[str, str]) -> list[tuple[str | int, ...]]:
+    """One row for each client, most records first."""
+    rows: dict[str, list[int]] = {}
+    for finding in findings:
+        for hit in finding.hits:
+            row = rows.setdefault(hit.client, [0, 0, 0])
+            row[:] = max(row[0], hit.records), max(row[1], hit.canaries), row[2] + 1
+    worst = sorted(rows, key=lambda client: (-rows[client][0], -rows[client][1], client))
+    numbers = 2 if len(findings) == 1 else 3
+    return [(client, names.get(client, ""), *rows[client][:numbers]) for client in worst]
+
+
+def _show(finding: Finding, *, clients: int) -> None:
     from rich.markup import escape
-    from rich.table import Table
+
+    from crawler.alerts.headlines import best_estimate
 
     out = console()
     state = "[green]complete[/]" if finding.complete else "[bold red]NOT completely examined[/]"
@@ -84,24 +125,30 @@ def _show(finding: Finding) -> None:
         f"[bold]{escape(printable(finding.path))}[/]  {finding.format}, {counted(finding.bytes, 'byte')}, "
         f"{counted(finding.rows, 'row')}, {counted(finding.records, 'record')}, {state}"
     )
-    for problem in finding.problems:
+    for problem in finding.problems[:MAX_LINES]:
         out.print(f"  [yellow]problem[/] {escape(printable(problem))}")
-    for member in finding.members[:20]:
+    if len(finding.problems) > MAX_LINES:
+        out.print(f"  … and {len(finding.problems) - MAX_LINES:,} further problems (--json lists them)")
+    for member in finding.members[:MAX_LINES]:
         out.print(
             f"  member {escape(printable(member.path))}: {member.format},"
             f" {counted(member.bytes, 'byte')}, {counted(member.rows, 'row')}"
             + ("" if member.complete else ", [red]not complete[/]")
         )
-    if len(finding.members) > 20:
-        out.print(f"  … and {len(finding.members) - 20} further members (--json lists them)")
+    if len(finding.members) > MAX_LINES:
+        out.print(f"  … and {len(finding.members) - MAX_LINES:,} further members (--json lists them)")
     if finding.lineage is not None:
         lineage = finding.lineage
+        best = best_estimate({"interval": lineage.interval, "new": lineage.new, "mistyped": lineage.mistyped})
+        errors = lineage.new - best
         out.print(
             f"  lineage [bold]{lineage.verdict}[/]: {counted(lineage.records, 'person', 'people')},"
-            f" {lineage.known:,} known, "
-            f"[bold]{lineage.new:,} new[/] (between {lineage.interval[0]:,} and {lineage.interval[1]:,})"
+            f" [bold]{best:,} new[/] (between {lineage.interval[0]:,} and {lineage.interval[1]:,}), {lineage.known:,} known"
+            + (f", {errors:,} probably known with typing errors" if errors else "")
         )
-        for parent in lineage.parents:
+        if len(lineage.parents) > MAX_LINES:
+            out.print(f"    {len(lineage.parents):,} releases share people with it, the first {MAX_LINES} are:")
+        for parent in lineage.parents[:MAX_LINES]:
             out.print(
                 f"    release {escape(parent.release)}: "
                 f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
@@ -111,7 +158,9 @@ def _show(finding: Finding) -> None:
     if not finding.hits:
         out.print("  no canary of any client was found")
         return
-    table = Table("client", "canaries", "records", "kinds", title="HITS", title_justify="left", title_style="bold red")
-    for hit in finding.hits:
-        table.add_row(escape(hit.client), f"{hit.canaries:,}", f"{hit.records:,}", ", ".join(hit.kinds))
-    out.print(table)
+    of = f" of {clients:,}" if clients >= len(finding.hits) else ""
+    canaries, records = sum(hit.canaries for hit in finding.hits), sum(hit.records for hit in finding.hits)
+    out.print(
+        f"  [bold red]HITS[/] of {len(finding.hits):,}{of} clients: {counted(canaries, 'canary', 'canaries')}"
+        f" in {counted(records, 'record')}"
+    )

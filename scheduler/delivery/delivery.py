@@ -17,7 +17,7 @@ from crawler.alerts.events import build_event
 from crawler.alerts.wording import message_of
 from data.case.incidents import read_incidents
 from data.case.watchlist import client_names
-from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused
+from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused, StoreError
 from data.model import Alert, EventKind
 from data.settings.home import Home
 from data.settings.settings import Channel, Settings
@@ -50,12 +50,16 @@ class DisplayNames:
 
     @classmethod
     def of_home(cls, home: Home) -> DisplayNames:
-        """The names that a home has; without those of incidents if their file cannot be read, so that alerts go out."""
+        """The names that a home has; without those whose file is damaged, because alerts about the damage must go out."""
         try:
             incidents = {incident.id: incident.name for incident in read_incidents(home.path)}
         except ConfigError:
             incidents = {}
-        return cls(client_names(home.watchlist_dir), incidents)
+        try:
+            clients = client_names(home.watchlist_dir)
+        except (ConfigError, StoreError):
+            clients = {}
+        return cls(clients, incidents)
 
 
 NO_NAMES = DisplayNames({}, {})

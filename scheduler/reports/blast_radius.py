@@ -6,11 +6,14 @@ enrolled.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.lineage.probability import share_bounds
+import numpy as np
+
+from crawler.lineage.probability import shares_bounds
 from data.case.canary_bitmaps import count_canaries, merge_bitmaps
 from data.store.sightings import SightedPost, Sighting
 
@@ -56,28 +59,39 @@ def blast_radius(
     """
     seen: dict[str, bytes] = {}
     places: dict[str, list[Sighting]] = {}
+    own: dict[str, list[Mapping[str, Any]]] = {}
+    for bundle in bundles:
+        own.setdefault(bundle["client"], []).append(bundle)
     owners = {bundle["id"]: bundle["client"] for bundle in bundles}
     for each in sightings:
         seen[each.bundle] = merge_bitmaps(seen.get(each.bundle, b""), each.canaries)
         places.setdefault(owners.setdefault(each.bundle, each.bundle), []).append(each)
-    found = []
-    for client in sorted({*clients, *places}):
-        mine = [bundle for bundle in bundles if bundle["client"] == client]
-        active = [bundle for bundle in mine if not bundle["retired"]]
-        tagged = sum(int(bundle["canaries"]) for bundle in active)
-        sighted = sum(count_canaries(seen.get(bundle["id"], b"")) for bundle in active)
-        sighted_ever = sum(count_canaries(bitmap) for bundle, bitmap in seen.items() if owners[bundle] == client)
-        here = places.get(client, [])
-        found.append(
-            BlastRadius(
-                client,
-                next((str(bundle["name"]) for bundle in reversed(mine) if bundle["name"]), client),
-                tagged,
-                sighted,
-                sighted_ever - sighted,
-                share_bounds(sighted, tagged) if tagged else None,
-                min((each.first for each in here), key=lambda place: place.at, default=None),
-                max((each.last for each in here), key=lambda place: place.at, default=None),
-            )
+    sighted_in = {bundle: count_canaries(bitmap) for bundle, bitmap in seen.items()}
+    ever: Counter[str] = Counter()
+    for identity, count in sighted_in.items():
+        ever[owners[identity]] += count
+    order = sorted({*clients, *places})
+    active = {client: [each for each in own.get(client, ()) if not each["retired"]] for client in order}
+    tagged = [sum(int(each["canaries"]) for each in active[client]) for client in order]
+    sighted = [sum(sighted_in.get(each["id"], 0) for each in active[client]) for client in order]
+    # the bounds of all clients at once: one after another they take seconds
+    some = [number for number, canaries in enumerate(tagged) if canaries]
+    low, high = shares_bounds(
+        np.array([sighted[number] for number in some], np.int64),
+        np.array([tagged[number] for number in some], np.int64),
+    )
+    shares = dict(zip(some, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+    found = [
+        BlastRadius(
+            client,
+            next((str(each["name"]) for each in reversed(own.get(client, ())) if each["name"]), client),
+            tagged[number],
+            sighted[number],
+            ever[client] - sighted[number],
+            shares.get(number),
+            min((each.first for each in places.get(client, ())), key=lambda place: place.at, default=None),
+            max((each.last for each in places.get(client, ())), key=lambda place: place.at, default=None),
         )
+        for number, client in enumerate(order)
+    ]
     return sorted(found, key=lambda radius: (-radius.sighted, -radius.sighted_retired, radius.client))

@@ -49,7 +49,7 @@ def lines(kind: EventKind, **facts) -> list[str]:
         ),
         (
             {"clients": [{"client": "c", "canaries": 1, "records": 2, "kinds": ["email", "nir"]}]},
-            "Client: Cabinet (c): 2 records with 1 canary",
+            "Hit worst: Cabinet (c): 2 records with 1 canary",
         ),
         (
             {"early_looks": [{"verdict": "overlap", "outcome": "confirmed"}]},

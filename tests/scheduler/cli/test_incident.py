@@ -46,6 +46,36 @@ def test_an_incident_is_added_listed_and_shown(home: Home) -> None:
     assert "vendor-2026" in run(home, "incident", "list")[1]
 
 
+@pytest.mark.slow  # the file of incidents is written anew with 1,500 clients
+def test_clients_are_added_from_a_file_or_a_table_and_nothing_is_changed_if_a_line_is_wrong(
+    home: Home, tmp_path
+) -> None:
+    listed, bad, empty, binary = (tmp_path / name for name in ("ids.csv", "bad.txt", "empty.txt", "table.xlsx"))
+    listed.write_text(
+        "\ufeffclient,name\np1,Cabinet A\n\n# a remark\np2\np1\n" + "\n".join(f"q{n}" for n in range(1_500))
+    )
+    bad.write_text("p3\nCabinet des Lilas\n")
+    empty.write_text("client\n\n")
+    binary.write_bytes(b"PK\x03\x04\xff\xfe\x00")
+    for arguments, said in (
+        (("--clients-from", str(bad)), "'Cabinet des Lilas' is not a valid client id"),
+        (("--clients-from", str(empty)), "holds no client id"),
+        (("--clients-from", str(binary)), "cannot be read as text"),
+        (("--all-clients",), "the watch-list has no client yet"),
+    ):
+        code, _, err = run(home, "incident", "add", "vendor", "--word", "x", *arguments)
+        assert (code, said in err, "nothing was changed" in err) == (2, True, True), err
+    assert json.loads(run(home, "incident", "list", "--json")[1]) == {"incidents": []}
+    code, out, err = run(home, "incident", "add", "vendor", "--client", "p0", "--clients-from", str(listed))
+    assert (code, out) == (0, "incident vendor: 1,503 clients, 0 sources, 0 words\n")
+    assert "1,502 of 1,502 clients in the file have no canaries yet" in err
+    assert "p1, p2, q0, q1, q2 and 1,497 more" in err
+    text = run(home, "incident", "show", "vendor")[1]
+    assert "Data of 0 of 1,503 clients was sighted" in text
+    assert len(text.splitlines()) < 10
+    assert len(run(home, "incident", "show", "vendor", "--all")[1].splitlines()) > 1_500
+
+
 def test_an_unknown_incident_gives_one_sentence(home: Home) -> None:
     assert run(home, "incident", "show", "nobody") == (2, "", "there is no incident nobody")
 
@@ -93,7 +123,9 @@ def test_the_blast_radius_counts_each_canary_once_over_all_samples(home: Home, t
     assert (first["first"]["source"], first["first"]["at"] < first["last"]["at"]) == ("scan", True)
     assert (second["sighted"], second["share"], second["first"]) == (0, None, None)
     text = run(home, "incident", "show", "vendor")[1]
-    assert "Data of 1 of 2 clients was sighted." in text
+    assert "Data of 1 of 2 clients was sighted: 9 of 20 canaries." in text
+    assert "p2" not in text.partition("No data of the other 1 clients")[0]
+    assert "not known" in run(home, "incident", "show", "vendor", "--client", "p2")[1]
     assert "23 % to 68.5 %" in text
     # sightings at other sources do not belong to an incident that names its own sources
     assert run(home, "incident", "add", "Other", "--source", "board")[0] == 0
