@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # two workers: most tests wait for servers and processes
 WORKERS := -n 2
 
-.PHONY: setup system demo test quick lint bench fuzz lock clean
+.PHONY: setup system demo test quick lint bench case fuzz lock clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,11 @@ $(VENV)/.bench: $(STAMP) requirements-bench.lock
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks
+
+# plays the whole breach with PEOPLE people (default: 15 million, which needs 20 GB in TMPDIR)
+case: setup
+	@scripts/system-packages.sh bench
+	@$(BIN)/python -m benchmarks case $(if $(PEOPLE),--people=$(PEOPLE))
 
 $(VENV)/.fuzz: $(STAMP) requirements-fuzz.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock

@@ -1,4 +1,7 @@
-"""Runs all benchmarks, or those named: every module of this folder with a `main()`."""
+"""Runs all benchmarks, or those named: every module of this folder with a `main()`.
+
+A module with `BY_NAME_ONLY` runs only if it is named: it takes hours, or much space on the disk.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ def run(arguments: list[str]) -> int:
             print(f"no benchmark {name!r}{hint}; there are {', '.join(known)}; options are written --NAME=VALUE")
             return 2
     for name in wanted or known:
-        main = getattr(importlib.import_module(f"benchmarks.{name}"), "main", None)
-        if main is None:
+        module = importlib.import_module(f"benchmarks.{name}")
+        main = getattr(module, "main", None)
+        if main is None or (not wanted and getattr(module, "BY_NAME_ONLY", False)):
             continue
         print(f"== {name}", flush=True)
         sys.argv = [f"benchmarks {name}", *options]
