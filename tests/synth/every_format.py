@@ -11,6 +11,7 @@ import lzma
 import quopri
 import random
 import sqlite3
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -43,7 +44,9 @@ def _packed(kind: str, filter_: str | None = None) -> bytes:
 
 
 def _sqlite() -> bytes:
-    blob = make_zip({"people.csv": random.Random(1).randbytes(9000) + TABLE.encode(), "b.csv": TABLE.encode()})
+    blob = make_zip(
+        {"people.csv": random.Random(1).randbytes(9000).hex().encode() + TABLE.encode(), "b.csv": TABLE.encode()}
+    )
     with closing(sqlite3.connect(":memory:")) as base:
         base.execute("CREATE TABLE p (nom TEXT, prenom TEXT, ville TEXT, tel TEXT, fichier BLOB)")
         base.executemany("INSERT INTO p VALUES (?,?,?,?,?)", [(*row, blob) for row in _ROWS[:4]])
@@ -126,7 +129,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "arrow": _arrow,
     "ole": lambda: compound({"notes": _TEXT.encode() * 9, "a.zip": make_zip({"a.csv": TABLE.encode() * 200, "b.csv": TABLE.encode()})}),
     "utf_32": lambda: _TEXT.encode("utf-32"),
-    "unknown": lambda: b"\xff\xd8\xff\xe0" + random.Random(2).randbytes(3000),
+    "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip
 """By format. `brotli` is known by the name of a member alone."""
 NAMES = {"brotli": "a.br"}

@@ -326,7 +326,7 @@ def strange_names(random_: random.Random) -> Hostile:
 def stored_and_streamed(random_: random.Random) -> Hostile:
     inner = make_zip({"people.csv": _CANARY_TABLE.encode()}) + b"PK\x07\x08" * 50 + noise(random_, 3000)
     data = streamed_zip({"inner.zip": inner, "b.csv": _CANARY_TABLE.encode()}, zipfile.ZIP_STORED)
-    return Hostile("stored members whose size comes behind", data, frozenset({"trailing"}), complete=True)
+    return Hostile("stored members whose size comes behind", data, frozenset({"trailing"}))
 
 
 # --- gzip --------------------------------------------------------------------------------------------------------
@@ -491,7 +491,7 @@ def broken_json_lines(random_: random.Random) -> Hostile:
 
 @_made
 def plain_noise(random_: random.Random) -> Hostile:
-    return Hostile("noise", noise(random_, 300_000), complete=True, visible=False)
+    return Hostile("noise", noise(random_, 300_000), frozenset({"unread"}), visible=False)
 
 
 @_made

@@ -32,7 +32,14 @@ def _simple(name: str, data: bytes, *problems: str, alone: bool = False) -> None
     """Make one that can be read whole; `alone`: what holds the canary is seen by the byte pass alone."""
 
     def maker(random_: random.Random) -> Hostile:
-        return Hostile(name.replace("_", " "), data, frozenset(problems), complete=True, visible=not alone, bytes=alone)
+        return Hostile(
+            name.replace("_", " "),
+            data,
+            frozenset(problems),
+            complete="unread" not in problems,
+            visible=not alone,
+            bytes=alone,
+        )
 
     MAKERS[name] = maker
 
@@ -74,7 +81,8 @@ for _name, _data in {
     "a_bzip2_behind_a_picture": _PICTURE[: 2**18 - 9] + bz2.compress(TABLE),
     "an_xz_behind_a_picture": _PICTURE[: 2**18 + 1] + lzma.compress(TABLE),
 }.items():
-    _simple(_name, _data, "inside")
+    # the archive is read, and the picture is not
+    _simple(_name, _data, "inside", *(["unread"] if _data.startswith(_PICTURE[:8]) else []))
 _simple("signatures_of_archives_alone", b"\0" + b"\0".join((b"PK\3\4", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a", b"\x1f\x8b\x08", b"BZh9")) * 20_000
         + TABLE, alone=True)  # fmt: skip
 

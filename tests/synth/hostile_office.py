@@ -208,7 +208,7 @@ def random_bytes_in_a_sheet(random_: random.Random) -> Hostile:
     parts[name] = parts[name].replace(
         b"</sheetData>", b'<row r="50"><c r="A50"><v>' + text + b"</v></c></row></sheetData>"
     )
-    return Hostile("random bytes in a cell", make_zip(parts), complete=True)
+    return Hostile("random bytes in a cell", make_zip(parts), frozenset({"unread"}))
 
 
 @_register
@@ -216,7 +216,7 @@ def not_a_workbook(random_: random.Random) -> Hostile:
     data = make_zip(
         {"xl/people.csv": f"a;b;c\n1;2;3\n4;5;{CANARY}\n".encode(), "xl/workbook.xml": noise(random_, 5000)}
     )
-    return Hostile("not a workbook, although it has a folder named xl", data, complete=True)
+    return Hostile("not a workbook, although it has a folder named xl", data, frozenset({"unread"}))
 
 
 # --- texts and OpenDocument --------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def hostile_sql(name: str, seed: int = 0, size: int = 100_000) -> Hostile:
     codes, maker = MAKERS[name]
     body = maker(random.Random(f"{seed}-{name}"), size)
     data = _HEAD.encode() + CANARY_ROW + body + b"\n;\n" + CANARY_ROW
-    return Hostile(name.replace("_", " "), data, codes, complete=True)
+    return Hostile(name.replace("_", " "), data, codes, complete="unread" not in codes)
 
 
 def _repeat(part: str, size: int) -> bytes:
@@ -151,7 +151,7 @@ def a_new_table_in_every_statement(random_: random.Random, size: int) -> bytes:
     return _numbered("INSERT INTO p{0} VALUES ({0},'a');\n", size)
 
 
-@_register("sql")
+@_register("unread")
 def bytes_that_are_no_text(random_: random.Random, size: int) -> bytes:
     return b"INSERT INTO `p` VALUES (1,'" + random_.randbytes(size) + b"');"
 

@@ -107,6 +107,11 @@ class SampleBudget:
         # a reader may look one piece ahead
         self._reread += max(0, self._size_of_last - used - PIECE)
 
+    @property
+    def embedded(self) -> int:
+        """Bytes of all embedded archives that were read so far."""
+        return self._embedded
+
     def allows_embedded(self) -> bool:
         """Whether embedded archives may still be read: False once most of what looked like one was none."""
         return self._reread <= max(REREAD_FLOOR, REREAD_RATIO * (self._input + self._decompressed - self._embedded))

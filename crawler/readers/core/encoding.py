@@ -105,7 +105,7 @@ def is_text(head: bytes) -> bool:
     if not head:
         return False
     # exports contain tabs, newlines, form feeds, escapes and the separators 0x1c..0x1f, but hardly NUL
-    controls = head.translate(None, _TEXT_BYTES)
+    controls = head.translate(None, TEXT_BYTES)
     if len(controls) * 50 <= len(head) and head.count(0) * 200 <= len(head):
         return True
     # a field may be filled with zeros, or contain bells and backspaces; then no other control characters occur
@@ -124,7 +124,8 @@ def text_of(data: bytes) -> bytes | None:
 
 
 _ASCII = bytes([9, 10, 13, *range(0x20, 0x7F)])
-_TEXT_BYTES = bytes(set(range(256)) - (set(range(0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
+TEXT_BYTES = bytes(set(range(256)) - (set(range(0x1B)) - set(b"\t\n\x0b\x0c\r\x01\x02")) - {0x7F})
+"""Bytes that occur in text of any 8-bit encoding: all but most control characters."""
 
 
 def utf8_pieces(source: Source) -> Iterator[bytes]:

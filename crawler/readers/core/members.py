@@ -16,6 +16,7 @@ from itertools import chain
 from crawler.readers.core import signatures
 from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.limits import HEAD, ContentsTooLarge, Damaged, Limits
+from crawler.readers.core.opacity import OpacityMeter, TextOpacityMeter
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import EMPTY, UNKNOWN, Choice, Reader, choose, fallback_reader
 from crawler.readers.core.source import Source
@@ -110,8 +111,11 @@ def _read_and_observe(
 ) -> None:
     """Let the reader read, then examine the bytes behind its format and those that it left unread."""
     search = _embedded_search(reader, source, out)
+    # a reader of text would read over a part that is encrypted or compressed
+    meter = TextOpacityMeter() if search is not None and reader is not fallback_reader() else None
+    embedded_before = out.budget.embedded
     observe = source.observe if read_rest is not None else source.observe_read
-    observe(_observer(out, digest, search))
+    observe(_observer(out, digest, search, meter))
     if out.depth > out.limits.max_depth + 1:
         sentence = f"it lies inside more than {out.limits.max_depth} containers and was not opened"
         out.problem("depth", sentence, incomplete=True)
@@ -126,6 +130,8 @@ def _read_and_observe(
         source.drain()
     else:
         source.notify_observer()
+    if meter is not None:
+        meter.report(out, out.budget.embedded - embedded_before)
 
 
 def _embedded_search(reader: Reader | None, source: Source, out: Output) -> EmbeddedArchiveSearch | None:
@@ -138,8 +144,10 @@ def _embedded_search(reader: Reader | None, source: Source, out: Output) -> Embe
     )
 
 
-def _observer(out: Output, digest: blake2b | None, search: EmbeddedArchiveSearch | None) -> Callable[[bytes], None]:
-    """Takes every byte of the open member: for the byte pass, its digest and the search for embedded archives."""
+def _observer(
+    out: Output, digest: blake2b | None, search: EmbeddedArchiveSearch | None, meter: OpacityMeter | None
+) -> Callable[[bytes], None]:
+    """Takes every byte of the open member: for the byte pass and for everything that examines it."""
     depth = out.depth
 
     def count(data: bytes) -> None:
@@ -159,6 +167,8 @@ def _observer(out: Output, digest: blake2b | None, search: EmbeddedArchiveSearch
         seen += len(data)
         if digest is not None and seen <= _MAX_COMPARED:
             digest.update(data)
+        if meter is not None:
+            meter.feed(data)
         if search is not None and not out.budget.is_closed(depth):
             search.feed(data)
 
@@ -326,6 +336,8 @@ def _read_rest(source: Source, out: Output, kind: str, moved: bool) -> None:
     if not moved and kind != UNKNOWN:
         source.skip(1)
     followed = 0
+    # bytes between the embedded archives of a file that no reader recognises
+    meter = OpacityMeter() if kind == UNKNOWN and not out.assessed else None
     while True:
         source.skip_zeros()
         if at_end:
@@ -334,7 +346,9 @@ def _read_rest(source: Source, out: Output, kind: str, moved: bool) -> None:
             if out.depth <= out.limits.max_depth:
                 sentence = f"bytes follow the end of the {kind} file; they are examined as files of their own"
                 out.problem_once("trailing", sentence)
-        elif not signatures.skip_to_archive(source):
+        elif not signatures.skip_to_archive(source, meter.feed if meter else None):
+            if meter:
+                meter.report(out)
             return
         known = out.known_archives.get(source.peek(_KNOWN_BY))
         if known is not None:

@@ -35,15 +35,32 @@ class _OpenMember:
     Attributes:
         complete: all of its bytes were examined. problems: how many were reported.
         end_unknown: where its format ends is not known. reported: codes of `problem_once`, without and with loss.
+        kind: its format. content: bytes of rows and text in it and its members, without the headers of a mail.
+        assessed: whether its bytes can hold hidden values is decided. is_picture: it is one that its document reports.
+        pictures: sizes of the pictures in it that nobody reported.
     """
 
+    kind: str
     complete: bool = True
     problems: int = 0
     end_unknown: bool = False
     reported: set[tuple[str, bool]] = field(default_factory=set)
+    content: int = 0
+    assessed: bool = False
+    is_picture: bool = False
+    pictures: list[int] = field(default_factory=list)
 
 
 T = TypeVar("T", bound=Sized)
+
+# Formats in which small pictures are mostly letterheads and icons. In every other format each picture is reported.
+_DOCUMENTS = frozenset(("docx", "pptx", "xlsx", "ods", "odt", "ole", "eml", "html", "rtf"))
+# formats whose own text are headers
+_MAILS = frozenset(("eml",))
+# A picture of this many bytes may be a photographed page or a screenshot. Logos are mostly smaller.
+_LARGE_PICTURE = 2**15
+# A document with fewer bytes of text has its content in its pictures.
+_LITTLE_TEXT = 300
 
 
 class Output:
@@ -82,14 +99,22 @@ class Output:
     def begin(self, name: str, kind: str) -> None:
         """Begin a member of the format `kind` inside the open one; the first is the sample, with an empty name."""
         self.budget.begin_member()
-        self._open.append(_OpenMember())
+        self._open.append(_OpenMember(kind))
         # a name may hold lone surrogates, which are not valid UTF-8
         clean = name[:MAX_NAME].encode("utf-8", "replace").decode()
         self._send(b"M", orjson.dumps({"name": clean, "format": kind}))
 
     def end(self, size: int) -> None:
         """End the open member, which had `size` bytes."""
-        member = self._open.pop()
+        member = self._open[-1]
+        if member.pictures:
+            self._report_pictures(member)
+        self._open.pop()
+        if self._open:
+            parent = self._open[-1]
+            parent.content += member.content
+            if member.is_picture:
+                parent.pictures.append(size)
         self.budget.end_member()
         self._send(b"E", orjson.dumps({"bytes": size, "complete": member.complete}))
 
@@ -104,6 +129,30 @@ class Output:
             self._send(b"B", data[start : start + MAX_TEXT])
         # last, because the bytes may belong to a member outside of the one that ends here
         self.budget.check_contents()
+
+    def leave_picture_to_document(self) -> bool:
+        """Whether the open member, a picture, lies in a document, which reports it if it may carry the content."""
+        member = self._open[-1]
+        member.is_picture = len(self._open) > 1 and self._open[-2].kind in _DOCUMENTS
+        member.assessed = member.is_picture
+        return member.is_picture
+
+    def _report_pictures(self, member: _OpenMember) -> None:
+        """Report the pictures of a document, unless they are small and stand beside text, as a letterhead does."""
+        large = sum(size >= _LARGE_PICTURE for size in member.pictures)
+        if large or member.content < _LITTLE_TEXT:
+            count = large or len(member.pictures)
+            sentence = f"{count} pictures in it were not read" if count > 1 else "a picture in it was not read"
+            self.problem("unread", f"{sentence}; values shown in them are not found", incomplete=True)
+
+    def mark_assessed(self) -> None:
+        """Note that it is already decided whether the bytes of the open member can hide values."""
+        self._open[-1].assessed = True
+
+    @property
+    def assessed(self) -> bool:
+        """Whether `mark_assessed` was called for the open member."""
+        return self._open[-1].assessed
 
     # --- problems ------------------------------------------------------------------------------------------------
 
@@ -149,7 +198,7 @@ class Output:
         A name, number or note must not be divided between two calls.
         """
         if data:
-            self.budget.add_output(len(data))
+            self._add_output(len(data))
         start = 0
         while start < len(data):
             stop = start + MAX_TEXT
@@ -211,9 +260,15 @@ class Output:
             return False
         if not rows:
             return True
-        self.budget.add_output(size)
+        self._add_output(size)
         self._send(b"C", b"".join((array("I", (rows, columns)), starts.data, ends.data, block)))
         return True
+
+    def _add_output(self, size: int) -> None:
+        member = self._open[-1]
+        if member.kind not in _MAILS:
+            member.content += size
+        self.budget.add_output(size)
 
     def _rows(self, columns: Sequence[Sequence[T]], join: Callable[[Sequence[T]], bytes]) -> None:
         count = len(columns[0])
@@ -229,7 +284,7 @@ class Output:
             parts.append(end.tobytes())
             parts.append(join(column))
         payload = b"".join(parts)
-        self.budget.add_output(len(payload))
+        self._add_output(len(payload))
         self._send(b"R", payload)
 
 

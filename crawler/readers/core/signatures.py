@@ -157,14 +157,21 @@ def is_archive_start(head: bytes) -> bool:
     return SignatureFinder(head[:SIGNATURE_REACH]).find() == 0
 
 
-def skip_to_archive(source: Source) -> bool:
-    """Read on to where the next archive begins; False if there is none, and the source is at its end."""
+def skip_to_archive(source: Source, passed: Callable[[bytes], None] | None = None) -> bool:
+    """Read on to where the next archive begins; False if there is none, and the source is at its end.
+
+    Args:
+        source: read up to that place.
+        passed: takes the bytes before that place, in order.
+    """
     turn = 0
     while data := source.peek(window := _WINDOWS[min(turn, len(_WINDOWS) - 1)]):
         at = SignatureFinder(data).find()
+        size = at if at is not None else len(data) if len(data) < window else window - SIGNATURE_REACH
+        if passed is not None:
+            passed(data[:size])
+        source.skip(size)
         if at is not None:
-            source.skip(at)
             return True
-        source.skip(len(data) if len(data) < window else window - SIGNATURE_REACH)
         turn += 1
     return False

@@ -34,6 +34,8 @@ _SEARCHED_BYTES = 1024
 # the signature with what follows it, so that text that mentions PDF does not match
 _SIGNATURE = re.compile(rb"%PDF-[12]\.\d\s{1,2}(?:%[\x80-\xff]|\d+ \d+ obj)")
 _MAX_ANNOTATIONS = 10_000
+# A page with fewer characters and an image of so many pixels is a scanned page with a stamp or a page number on it.
+_LITTLE_TEXT, _SCANNED_PIXELS = 200, 500_000
 # pypdf keeps all objects that it has read in memory; above this number they are dropped
 _MAX_CACHED_OBJECTS = 20_000
 _PYPDF_LIMITS: dict[str, Any] = {
@@ -145,7 +147,7 @@ class _DocumentReader:
             self._problems.add("unread", f"{images} of {pages} pages contain only images, whose text is not read")
 
     def _read_page(self, page: pypdf.PageObject) -> bool:
-        """Send the text of a page; True if it has no text but an image."""
+        """Send the text of a page; True if its content is an image: a scanned page has no text, or only a page number."""
         text = page.extract_text()
         before = self._rows
         self._guarded(self._read_tables, page, "the layout of a page cannot be read; its tables are sent as text")
@@ -162,7 +164,8 @@ class _DocumentReader:
                 file = _resolve(annotation.get("/FS"))
                 if isinstance(file, DictionaryObject):
                     self._read_attached_file(_as_text(file.get("/UF", file.get("/F"))), file)
-        return not text.strip() and _has_image(page)
+        letters = len(text.strip())
+        return letters < _LITTLE_TEXT and _has_image(page, _SCANNED_PIXELS if letters else 0)
 
     def _read_tables(self, page: pypdf.PageObject) -> None:
         """Send the table rows of a page, as part of one table for the document, and the other lines as text."""
@@ -225,9 +228,16 @@ def _as_text(value: Any) -> str:
     return "" if value is None or isinstance(value, dict) else str(value)
 
 
-def _has_image(page: pypdf.PageObject) -> bool:
+def _has_image(page: pypdf.PageObject, min_pixels: int) -> bool:
     resources = _resolve(page.get("/Resources"))
     objects = _resolve(resources.get("/XObject")) if isinstance(resources, DictionaryObject) else None
     if not isinstance(objects, DictionaryObject):
         return False
-    return any(_resolve(each).get("/Subtype") == "/Image" for each in objects.values())
+    return any(
+        image.get("/Subtype") == "/Image" and _pixels(image) >= min_pixels for image in map(_resolve, objects.values())
+    )
+
+
+def _pixels(image: DictionaryObject) -> int:
+    width, height = _resolve(image.get("/Width")), _resolve(image.get("/Height"))
+    return width * height if isinstance(width, int) and isinstance(height, int) else 0

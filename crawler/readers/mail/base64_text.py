@@ -10,6 +10,7 @@ import re
 from crawler.readers.core.encoding import as_utf8, utf8_pieces
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_member
+from crawler.readers.core.opacity import MAX_COINCIDENCE, coincidence
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
@@ -19,6 +20,8 @@ FORMAT = "base64"
 EMBEDDED_SEARCH = "raw"
 
 _MIN_SIZE = 64
+# programs write at least so many characters a line; lists of tokens and digests have fewer
+_MIN_WIDTH = 60
 _LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")
 _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n"])
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=_\-\s]")
@@ -36,7 +39,9 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     decoded = Base64Decoder().feed(b"".join(lines))
     reader = choose(decoded, "")
     if reader is None:
-        return 0.0
+        # encrypted or compressed bytes of no known format, which would otherwise pass for text without any value
+        wide = min(widths, default=len(lines[0])) >= _MIN_WIDTH
+        return 0.9 if wide and coincidence(decoded) < MAX_COINCIDENCE else 0.0
     # ordinary words are valid base64 too; they decode to random bytes, which may pass for text in some encoding
     plain = as_utf8(decoded)
     unprintable = len(plain.translate(None, _PRINTABLE))

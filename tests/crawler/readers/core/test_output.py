@@ -15,6 +15,8 @@ def test_long_text_is_never_divided_inside_a_character():
         sent: list[bytes] = []
         out = Output(lambda _kind, data, sent=sent: sent.append(data), Limits())
         text = (" " * before + "é€😀" * (MAX_TEXT // 4)).encode()
+        out.begin("", "text")
+        sent.clear()
         out.text(text)
         assert b"".join(sent) == text
         assert len(sent) > 1
