@@ -21,10 +21,10 @@ from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.canary_numbers import CanaryNumbers
 from crawler.matching.candidates import Candidates
 from crawler.matching.watchlist_match import HitCollector
-from crawler.process.frames import HEADER, load, pack_json
-from crawler.readers.core.limits import MAX_NAME
+from crawler.process.frames import HEADER, pack_json
 from crawler.records.row_batch import RowBatch
 from crawler.sandbox.reader_client import INVALID_FRAME_ERRORS, ReaderConnection
+from crawler.sandbox.reader_frames import MemberEnd, MemberProblem, MemberStart, TableHeader
 from crawler.sandbox.reusable_reader import ReusableReader
 from crawler.sandbox.sample_pump import RAW, SamplePump
 from crawler.sandbox.sandbox import Sandbox
@@ -35,6 +35,7 @@ from data.hashing.tags import keyed_sha256
 from data.model import Finding, Lineage
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
+from data.vocabulary import INVALID, known_sentence, vocabulary
 
 # The most members of one member that are listed in a finding; a correct reader has a lower limit of its own.
 MAX_MEMBERS_KEPT = 1000
@@ -239,7 +240,8 @@ class Examination:
             reader.close()
         if not ending.get("complete", True):
             self.sample.complete = False
-            self.sample.problem("cut", str(ending.get("problem") or "the sample was cut off before its end"))
+            reason = known_sentence(str(ending.get("problem", "")))
+            self.sample.problem("cut", reason or "the sample was cut off before its end")
         return self._finish()
 
     def _watch_for_end_of_reading(
@@ -293,29 +295,48 @@ class Examination:
                 # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
                 self.hits.add_candidates(self._scan_text(payload), self.stack)
         elif kind == b"H":
-            columns = load(payload)["columns"]
-            member.header, member.plan = (None if columns is None else [str(name) for name in columns]), None
+            member.header, member.plan = TableHeader.read(payload).columns, None
         elif kind == b"M":
-            value = load(payload)
-            if not self.has_begun:
-                self.has_begun = True
-                member.format = str(value["format"])
-            else:
-                if len(self.stack) > self.examiner.sandbox.limits.max_depth + MAX_BEYOND_DEPTH:
-                    raise WireError("members are nested too deeply")
-                self.stack.append(self._open_member(str(value["name"])[:MAX_NAME], str(value["format"])[:MAX_NAME]))
+            self._begin_member(MemberStart.read(payload))
         elif kind == b"P":
-            value = load(payload)
-            member.problem(str(value["code"]), str(value["detail"]))
+            self._note_problem(member, MemberProblem.read(payload))
         elif kind == b"E":
-            self._end_member(member, load(payload))
+            self._end_member(member, complete=MemberEnd.read(payload).complete)
         elif kind != b"Z":
             raise WireError("a frame of an unknown kind")
         return kind == b"Z"
 
-    def _end_member(self, member: SampleMember, value: Mapping[str, Any]) -> None:
+    def _begin_member(self, frame: MemberStart) -> None:
+        """Begin the sample itself, or a member inside the open one."""
+        known = frame.format in vocabulary().formats
+        kind = frame.format if known else "unknown"
+        if not self.has_begun:
+            self.has_begun = True
+            self.sample.format = kind
+        else:
+            if len(self.stack) > self.examiner.sandbox.limits.max_depth + MAX_BEYOND_DEPTH:
+                raise WireError("members are nested too deeply")
+            self.stack.append(self._open_member(frame.name, kind))
+        if not known:
+            self._note_invalid(self.stack[-1])
+
+    def _note_problem(self, member: SampleMember, frame: MemberProblem) -> None:
+        """Note a problem that the reader reports, in words of our own source code only."""
+        known = frame.code in vocabulary().codes
+        sentence = known_sentence(frame.detail) if known and not member.has_all_problems(frame.code) else ""
+        if not known or sentence is None:
+            self._note_invalid(member)
+        else:
+            member.problem(frame.code, sentence)
+
+    def _note_invalid(self, member: SampleMember) -> None:
+        """The reader sent words that it cannot have: they are not kept, and the member was not examined to its end."""
+        member.complete = False
+        member.problem(INVALID, "the reader sent something invalid, which is not shown")
+
+    def _end_member(self, member: SampleMember, *, complete: bool) -> None:
         """End an open member, and add its counts to the member that contains it."""
-        member.complete = member.complete and bool(value["complete"])
+        member.complete = member.complete and complete
         self.records.end_text(member, self.stack)
         if len(self.stack) == 1:
             return
@@ -347,7 +368,7 @@ class Examination:
         while len(self.stack) > 1:
             member = self.stack[-1]
             member.problem("reader", "the reader ended within this member")
-            self._end_member(member, {"complete": False})
+            self._end_member(member, complete=False)
         sample = self.sample
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))

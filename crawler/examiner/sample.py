@@ -67,6 +67,10 @@ class SampleMember:
     people: list[U64] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
 
+    def has_all_problems(self, code: str) -> bool:
+        """Whether one more problem with this code would change nothing: the list is full, and the code known."""
+        return len(self.problems) > MAX_PROBLEMS_KEPT and code in self.codes
+
     def problem(self, code: str, detail: str) -> None:
         """Add a problem, once; after `MAX_PROBLEMS_KEPT` of them a last line reports that there are more."""
         self.codes.add(code)

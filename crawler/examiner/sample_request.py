@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from data.errors import WireError
+
+# Characters of one text of a request; a title or an address of a site may be long.
+MAX_TEXT = 2**20
+_RELEASE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,17 @@ class SampleRequest:
         """A request from the payload of an `S` frame.
 
         Raises:
-            WireError: a key is unknown, or the name is missing.
+            WireError: a key is unknown, the name is missing, or a value has the wrong type or is too long.
         """
         try:
-            return cls(**value)
+            request = cls(**value)
         except TypeError as error:
             raise WireError("a start frame has unknown or missing keys") from error
+        for field in fields(cls):
+            given = getattr(request, field.name)
+            sound = isinstance(given, str) and len(given) <= MAX_TEXT
+            if not (isinstance(given, bool) if isinstance(field.default, bool) else sound):
+                raise WireError("a start frame has a value of the wrong type, or one that is too long")
+        if request.release and not _RELEASE.fullmatch(request.release):
+            raise WireError("a start frame names a release by something that is no id")
+        return request

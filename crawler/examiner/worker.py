@@ -27,6 +27,7 @@ from crawler.sandbox.reusable_reader import ReusableReader
 from data.errors import TocsinError, WireError
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.releases.builder import ReleaseBuilder
+from data.releases.folder import check_id
 
 if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
@@ -76,7 +77,7 @@ class Worker:
             if kind == b"A" and connection is not None:
                 take_back(connection)
             elif kind == b"B":
-                self._collected = ReleaseBuilder(payload.decode())
+                self._collected = ReleaseBuilder(check_id(payload.decode()))
             elif kind == b"E" and self._collected is not None:
                 examiner.add_collected(self._collected)
                 self._collected = None

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from crawler.process.finding_checks import checked_finding
 from crawler.process.frames import (
     CHUNK,
     load,
@@ -28,6 +29,7 @@ from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.hashing.chain_keys import ChainKey, ChainKeys
 from data.model import Finding
 from data.settings.home import Home
+from data.vocabulary import known_sentence
 
 if TYPE_CHECKING:
     import asyncio
@@ -155,7 +157,7 @@ class ExaminerProcess:
         except (EOFError, OSError) as error:
             raise ExaminerDied("the examiner has ended", hint="run: tocsin doctor") from error
         if answer == b"X":
-            raise _error_from(load(payload))
+            raise _checked_error(load(payload))
         return load(payload)
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +183,8 @@ class ExaminerProcess:
 
     def selftest(self) -> list[str]:
         """Messages about what failed in a test of the whole examination; see `crawler.examiner.self_test`."""
-        return [str(sentence) for sentence in self._ask(b"T", {})["wrong"]]
+        wrong = [known_sentence(str(sentence)) for sentence in self._ask(b"T", {})["wrong"]]
+        return [sentence or "a test failed in a way that the examiner could not describe" for sentence in wrong]
 
     def close(self) -> None:
         """End the process; samples that are being examined are lost and stay due."""
@@ -199,6 +202,15 @@ class ExaminerProcess:
     def __exit__(self, *exc: object) -> None:
         """Close."""
         self.close()
+
+
+def _checked_error(value: Mapping[str, Any]) -> TocsinError:
+    """The error of an examiner that has met samples: its texts are shown only if they are sentences of ours."""
+    texts = {name: known_sentence(str(value.get(name, ""))) for name in ("message", "hint")}
+    return _error_from(
+        {**value, "message": texts["message"] or "the examiner failed in a way that it could not describe",
+         "hint": texts["hint"] or ""}
+    )  # fmt: skip
 
 
 def _error_from(value: Mapping[str, Any]) -> TocsinError:
@@ -315,7 +327,11 @@ class AsyncExaminerClient:
 def _finding(kind: bytes, payload: bytes | bytearray) -> Finding:
     value = load(payload)
     if kind == b"X":
-        raise _error_from(value)
+        raise _checked_error(value)
     if kind != b"F":
         raise WireError("the examiner answered with an unknown frame")
-    return Finding.from_json(value)
+    try:
+        finding = Finding.from_json(value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WireError("the examiner answered with something that is not a finding") from error
+    return checked_finding(finding)

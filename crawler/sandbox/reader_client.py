@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from crawler.process.frames import CHUNK, HEADER, SMALL_FRAME
@@ -13,6 +14,9 @@ from crawler.sandbox.reader_session import ReaderSession
 from data.errors import WireError
 
 MAX_READER_FRAME = 4 * 2**20
+# The fork server ends a reader that works for longer than its limit, and knows the reason better. A reader that only
+# pretends to wait, and sends a byte from time to time, is given up after this much longer.
+DRIP_FACTOR = 1.1
 # Errors that an invalid frame of a reader causes in the code that parses it.
 INVALID_FRAME_ERRORS = (WireError, struct.error, KeyError, TypeError, ValueError)
 
@@ -34,12 +38,14 @@ class ReaderConnection:
             reader: waits for a sample.
             take: gets the kind and the payload of each frame, and returns True at the last one. If it raises one of
                 `INVALID_FRAME_ERRORS`, the reader has broken the protocol.
-            max_silence: seconds after which a reader that neither receives nor sends anything is given up.
+            max_silence: seconds after which a reader that neither receives nor sends anything is given up. The same
+                limit, and a tenth more, holds for all times together in which the examiner waited for the reader.
         """
         self.ended = self.ended_well = False
         self.broken = ""
         self.take = take
         self._reader, self._max_silence = reader, max_silence
+        self._waited = 0.0
         self._incoming = bytearray()
         self._outgoing = memoryview(b"")
         reader.socket.setblocking(False)
@@ -61,7 +67,12 @@ class ReaderConnection:
         """Poll once: send what can be sent and receive what has arrived."""
         poll = select.poll()
         poll.register(self._reader.socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+        began = time.monotonic()
         ready = poll.poll(1000 * self._max_silence)
+        self._waited += time.monotonic() - began
+        if self._waited > DRIP_FACTOR * self._max_silence:
+            self._give_up(f"the examiner waited {self._waited:.0f} seconds for the reader, longer than its limit")
+            return
         if not ready:
             # it neither received nor sent anything, even if its clock reports that it waits
             self._give_up(f"the reader was silent for {self._max_silence:g} seconds")

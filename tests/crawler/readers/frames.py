@@ -13,6 +13,7 @@ from crawler.process.frames import receive, send
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
 from crawler.sandbox.sandbox import Sandbox
+from data.vocabulary import HIDDEN, known_sentence, vocabulary
 
 MAX_FRAME = 4 * 2**20
 
@@ -115,6 +116,11 @@ class Consumer:
             value = orjson.loads(payload)
             member.problems.append(value["code"])
             member.details.append(value["detail"])
+            # the examiner passes nothing else on
+            assert value["code"] in vocabulary().codes, value["code"]
+            shown = known_sentence(value["detail"])
+            assert shown is not None, value["detail"]
+            assert HIDDEN not in shown, (value["detail"], shown)
         elif kind == b"E":
             value = orjson.loads(payload)
             member.bytes, member.complete = value["bytes"], value["complete"]
