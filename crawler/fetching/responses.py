@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit
-
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from crawler.pages.extract import Listing
 from crawler.transport.errors import Trouble
-from data.sources.definition import Definition
 
 
 def content_type(response: Response) -> str:
@@ -45,16 +42,6 @@ def answer_trouble(response: Response, state: str) -> Trouble | None:
     if not 200 <= response.status < 300:
         return Trouble("status", f"the site answered with status {response.status}", retry=True)
     return None
-
-
-def operator_words(definition: Definition) -> set[str]:
-    """Path segments and parameter values of the source file: the operator wrote them, so they may be shown."""
-    words: set[str] = set()
-    for url in (definition.url, definition.list.url):
-        split = urlsplit(url)
-        words.update(part for part in split.path.split("/") if part)
-        words.update(value for _, value in parse_qsl(split.query))
-    return words
 
 
 def exception_of(failure: Failure) -> BaseException:

@@ -24,18 +24,20 @@ from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost, ListingRow
 from crawler.fetching.listing_walk import Walk
 from crawler.fetching.post_parts import PartLimits, PostParts
-from crawler.fetching.responses import content_type, exception_of, listing_trouble, operator_words
+from crawler.fetching.responses import content_type, exception_of, listing_trouble
 from crawler.fetching.runner_socket import Control
 from crawler.pages import extract
 from crawler.pages.extract import ItemPage, Listing
 from crawler.pages.incident_rules import Rules
 from crawler.pages.post_fields import listing_fields, version_of
-from crawler.pages.post_identity import mask_address, post_id, seal_due
+from crawler.pages.post_identity import AddressMask, operator_words, post_id, seal_due
+from crawler.pages.row_values import counted_problems
 from crawler.process.control_frames import (
     EndFrame,
     FileListPreview,
     Job,
     LinkedPost,
+    ListedAnswer,
     ListedFrame,
     ListedPost,
     PageProblem,
@@ -50,9 +52,16 @@ from crawler.process.control_frames import (
 from crawler.transport.errors import Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
-from data.sources.definition import Definition, origins, start_url
+from data.sources.definition import Definition, origins, source_hosts, start_url
 
 A = TypeVar("A", bound=WireValue)
+# A listing row that cannot be taken apart costs that row alone, and is reported.
+BAD_ROW = "row: a row could not be taken apart, so its post is not read"
+# Posts of one page of a listing that are reported to the runner in one frame, which stays well below its limit.
+MAX_POSTS_IN_FRAME, MAX_BYTES_IN_FRAME = 500, 4 * 2**20
+LARGE_ROW = "row: a row holds too much to be reported, so its post is not read"
+# A row as it is reported takes about this much beside the sealed post.
+ROW_BYTES = 4096
 # Priorities of requests. The walk comes first: posts that it finds are due from then on, whatever happens to this
 # process.
 WALK, DUE, POST = 20, 10, 0
@@ -99,7 +108,12 @@ class SourceSpider(Spider):
         self._requested: set[tuple[str, str]] = set()
         self._were_due: set[str] = set()
         self._folders: deque[str] = deque()
-        self._operator_words = frozenset(operator_words(self.definition))
+        words = operator_words(self.definition)
+        places = {self.definition.name: source_hosts(self.definition), **job.follow}
+        self._masks = {
+            source: AddressMask(job.post_key, frozenset(host for host, _ in pairs), words)
+            for source, pairs in places.items()
+        }
         self._rules = Rules.of(job.rules.words, job.rules.expressions, job.rules.files)
 
     @classmethod
@@ -191,10 +205,9 @@ class SourceSpider(Spider):
         if self.job.mode == "check":
             await self._report_rows(listing)
             return
-        rows = {row.id: (row, post) for post in listing.posts for row in [self._row(post)]}
+        problems: Counter[str] = Counter()
+        rows, answer = await self._report_listed(listing.posts, page_no, problems)
         self.state.counts["listed"] += len(rows)
-        listed = tuple(self._listed_post(row, post) for row, post in rows.values())
-        answer = await self.ask(ListedFrame(posts=listed, page=page_no))
         changed = set(answer.changed)
         for identity in answer.examine:
             row, post = rows[identity]
@@ -208,7 +221,7 @@ class SourceSpider(Spider):
             row, post = rows[identity]
             yield self._post_request(post, row, changed=False, priority=POST - 1)
         self._folders.extend(listing.more)
-        for problem in listing.problems:
+        for problem in (*listing.problems, *counted_problems(problems)):
             subject, _, message = problem.partition(":")
             await self._report_problem(subject, message.strip(), page_no)
         if folder:
@@ -275,13 +288,52 @@ class SourceSpider(Spider):
 
     # --- posts ---------------------------------------------------------------------------------------------------
 
-    def _row(self, post: Post) -> ListingRow:
+    async def _report_listed(
+        self, posts: Iterable[Post], page_no: int, problems: Counter[str]
+    ) -> tuple[dict[str, tuple[ListingRow, Post]], ListedAnswer]:
+        """Report the posts of one page to the runner, in as many frames as they need.
+
+        What is wrong with a row costs that row alone, and is counted in `problems`.
+
+        Returns:
+            The rows by the ids of their posts, and the runner's answer about all of them.
+        """
+        rows: dict[str, tuple[ListingRow, Post]] = {}
+        piece: dict[str, ListedPost] = {}
+        answers: list[ListedAnswer] = []
+        size = 0
+        for post in posts:
+            try:
+                row = self._row(post, problems)
+                listed = self._listed_post(row, post)
+            except Exception:  # noqa: BLE001 - whatever a site writes into one row, the other rows are read
+                problems[BAD_ROW] += 1
+                continue
+            if len(listed.due) > MAX_BYTES_IN_FRAME:
+                problems[LARGE_ROW] += 1
+                continue
+            if len(piece) >= MAX_POSTS_IN_FRAME or (piece and size + len(listed.due) > MAX_BYTES_IN_FRAME):
+                answers.append(await self.ask(ListedFrame(posts=tuple(piece.values()), page=page_no)))
+                piece, size = {}, 0
+            rows[row.id], piece[row.id] = (row, post), listed
+            size += len(listed.due) + ROW_BYTES
+        if piece or not answers:
+            answers.append(await self.ask(ListedFrame(posts=tuple(piece.values()), page=page_no)))
+        return rows, ListedAnswer(
+            examine=tuple(dict.fromkeys(each for answer in answers for each in answer.examine)),
+            changed=tuple(each for answer in answers for each in answer.changed),
+            settled=sum(answer.settled for answer in answers),
+            settled_ids=tuple(each for answer in answers for each in answer.settled_ids),
+            revisit=tuple(each for answer in answers for each in answer.revisit),
+        )
+
+    def _row(self, post: Post, problems: Counter[str] | None = None) -> ListingRow:
         key = self.job.post_key
-        fields = listing_fields(key, post, datetime.now(UTC))
+        fields = listing_fields(key, post, datetime.now(UTC), problems)
         return ListingRow(
             id=post_id(key, post.source, post.native),
             version=version_of(key, fields),
-            address=mask_address(post.url, key, self._operator_words),
+            address=self._masks.get(post.source, self._masks[self.definition.name]).mask(post.url, post.native),
             fields=fields,
         )
 
@@ -335,6 +387,17 @@ class SourceSpider(Spider):
         post = PostReference(id=row.id, version=row.version, address=row.address)
         return (await self.ask(PreviewFrame(post=post, preview=preview))).event
 
+    def _refused_hosts(self) -> dict[str, int]:
+        """The hosts of most refused requests; names of undeclared hosts can be names of people, so they are keyed."""
+        if self.job.mode == "check":
+            # nothing of a check is stored, and the person at the terminal has to know the names
+            return dict(self.refused.most_common(20))
+        hosts: Counter[str] = Counter()
+        for shown, count in self.refused.most_common(20):
+            host, _, port = shown.rpartition(":")
+            hosts[f"{self._masks[self.definition.name].host(host.strip('[]'))}:{port}"] += count
+        return dict(hosts)
+
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def ask(self, question: Question[A]) -> A:
@@ -369,7 +432,7 @@ class SourceSpider(Spider):
                 EndFrame(
                     state="failed" if trouble else "done",
                     counts={**counts, "refused": self.refused.total(), "requests": requests},
-                    hosts=dict(self.refused.most_common(20)),
+                    hosts=self._refused_hosts(),
                     code=trouble.code if trouble else "",
                     error=trouble.detail if trouble else "",
                 )

@@ -21,7 +21,14 @@ from parsel import Selector
 
 from crawler.pages import blocked_pages
 from crawler.pages.html_text import addresses_in, decode, lines_of
-from crawler.pages.row_values import Page, all_values, compiled_expression, first_value, parse_page, select_rows
+from crawler.pages.row_values import (
+    Page,
+    all_values,
+    compiled_expression,
+    first_value,
+    parse_page,
+    select_rows,
+)
 from data.errors import SourceError
 from data.model import Post
 from data.sources.addresses import fill_placeholders

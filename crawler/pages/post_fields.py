@@ -9,6 +9,7 @@ field means is in `data.store.post_changes`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import orjson
 
 from crawler.pages.extract import without_session
+from crawler.pages.field_ranges import MAX_FILES, MAX_ITEMS, MAX_PRICE, MAX_RECORDS, MAX_SIZE, bounded_number, is_timer
 from crawler.pages.html_text import addresses_in
 from crawler.pages.post_identity import origin_of
 from data.hashing.case_keys import keyed_digest
@@ -25,8 +27,8 @@ from data.model import Post
 
 # Characters of a text that are read; a longer text is a dump, which the examiner reads.
 MAX_TEXT = 200_000
-MAX_ITEMS = 64
 PAGE_FIELDS = ("part", "links", "size", "records")
+OUT_OF_RANGE = "field: a number on the page is out of the range of what it claims to be, and was left out"
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "x": 10}
 _PART = re.compile(
@@ -67,6 +69,7 @@ _PRICE = re.compile(
     r"|[$€£])(?![a-z])"
 )
 _CURRENCY = {"$": "usd", "dollar": "usd", "dollars": "usd", "€": "eur", "euro": "eur", "euros": "eur", "£": "gbp"}
+_LIMITS = {"size": MAX_SIZE, "records": MAX_RECORDS, "files": MAX_FILES}
 # Words of a text that change by themselves: numbers, names of days and months, how long ago, who is online.
 _VOLATILE = re.compile(
     r"\d+|\b(?:mon|tues?|wed(?:nes)?|thurs?|fri|sat(?:ur)?|sun)(?:day)?\b|\b(?:lun|mar|mercre|jeu|vendre|same)di\b"
@@ -89,22 +92,23 @@ _CLOCK = re.compile(r"(?:(?:(\d{1,3})[: ]\s*)?(\d{1,3}):)?(\d{1,3}):(\d{2})$")
 _MINUTES = {"y": 525_600, "a": 525_600, "mo": 43_200, "w": 10_080, "se": 10_080, "d": 1440, "j": 1440, "h": 60, "m": 1}
 
 
-def listing_fields(post_key: bytes, post: Post, now: datetime) -> dict[str, Any]:
+def listing_fields(post_key: bytes, post: Post, now: datetime, problems: Counter[str] | None = None) -> dict[str, Any]:
     """The fields of a post as its listing shows it.
 
     Args:
         post_key: of the case; texts become digests keyed with it.
         post: as listed.
         now: a countdown becomes the time of its end, counted from here.
+        problems: counts `OUT_OF_RANGE` if a number was left out.
     """
     origin = origin_of(post.url)
-    found = text_fields(post_key, post.title + "\n" + post.body, (post.raw, *post.attachments), origin=origin)
+    found = _fields_of_text(post_key, post.title + "\n" + post.body, (post.raw, *post.attachments), origin)
     found["title"] = _digest(post_key, _stable_words(post.title))
     found["text"] = _digest(post_key, _stable_words(post.body))
     found["address"] = _digest(post_key, plain_link(post.url, origin))
     for name, value in post.fields.items():
         _add_field(found, post_key, name, value, now)
-    return _without_empty(found)
+    return _bounded(post_key, _without_empty(found), now, problems)
 
 
 def text_fields(post_key: bytes, text: str, links: Iterable[str], *, origin: str = "") -> dict[str, Any]:
@@ -116,6 +120,10 @@ def text_fields(post_key: bytes, text: str, links: Iterable[str], *, origin: str
         links: of the page to further samples.
         origin: scheme and host of the page, left out of links because they differ on a mirror.
     """
+    return _bounded(post_key, _fields_of_text(post_key, text, links, origin), datetime.now(UTC))
+
+
+def _fields_of_text(post_key: bytes, text: str, links: Iterable[str], origin: str) -> dict[str, Any]:
     text = text[:MAX_TEXT]
     folded = fold(text)
     every = dict.fromkeys(
@@ -133,11 +141,46 @@ def text_fields(post_key: bytes, text: str, links: Iterable[str], *, origin: str
     )  # fmt: skip
 
 
+def _bounded(
+    post_key: bytes, found: dict[str, Any], now: datetime, problems: Counter[str] | None = None
+) -> dict[str, Any]:
+    """The fields with every number in its range; the digest `exact` stands for the numbers that were changed."""
+    exact: dict[str, Any] = {}
+    kept = dict(found)
+    for name, limit in _LIMITS.items():
+        numbers = [value for value in found.get(name, ()) if isinstance(value, int)]
+        inside = {bounded_number(number, limit) for number in numbers}
+        if inside - set(numbers):
+            exact[name] = numbers
+            others = [value for value in found[name] if not isinstance(value, int)]
+            kept[name] = [*sorted(number for number in inside if number is not None), *others]
+        if None in inside and problems is not None:
+            problems[OUT_OF_RANGE] += 1
+    prices = {price: _bounded_price(price) for price in found.get("price", ())}
+    if any(price != other for price, other in prices.items()):
+        exact["price"] = list(prices)
+        kept["price"] = sorted({price for price in prices.values() if price})
+    if "timer" in found and not is_timer(found["timer"][0], found["timer"][1], now):
+        exact["timer"] = found["timer"]
+        del kept["timer"]
+        if problems is not None:
+            problems[OUT_OF_RANGE] += 1
+    if exact:
+        kept["exact"] = _digest(post_key, orjson.dumps(exact, option=orjson.OPT_SORT_KEYS).decode())
+    return _without_empty(kept)
+
+
+def _bounded_price(price: str) -> str:
+    currency, _, amount = price.partition(" ")
+    number = bounded_number(int(amount), MAX_PRICE)
+    return "" if number is None else f"{currency} {number}"
+
+
 def page_fields(post_key: bytes, text: str, links: Iterable[str], origin: str) -> dict[str, Any]:
     """The fields of a post's own page that replies below the post do not change by chance (`PAGE_FIELDS`)."""
     found = text_fields(post_key, text, links, origin=origin)
     # `read` tells a page without any of these fields from a page that was never read
-    return {"read": 1, **{name: found[name] for name in PAGE_FIELDS if name in found}}
+    return {"read": 1, **{name: found[name] for name in (*PAGE_FIELDS, "exact") if name in found}}
 
 
 def plain_link(link: str, origin: str) -> str:
@@ -204,14 +247,19 @@ def _left(text: str) -> tuple[float, int | None]:
 def _add_field(found: dict[str, Any], post_key: bytes, name: str, value: str, now: datetime) -> None:
     """Add one of the fields that the listing itself states."""
     if name == "timer":
-        end = timer_end(value, now)
+        try:
+            end = timer_end(value, now)
+        except (OverflowError, ValueError):
+            # a countdown of thousands of years
+            end = None
         if end is not None:
             found["timer"] = list(end)
         else:
             found["extra timer"] = _digest(post_key, fold(value))
     elif name == "percent":
         numbers = re.findall(r"\d{1,3}", value)
-        found["percent"] = sorted({*found.get("percent", ()), *(int(number) for number in numbers[:1])})
+        shares = {int(number) for number in numbers[:1] if int(number) <= 100}
+        found["percent"] = sorted({*found.get("percent", ()), *shares})
     elif name == "size":
         sizes = {round(_number(number) * _UNITS[unit]) for number, unit in _SIZE.findall(fold(value))}
         plain = value.strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from data.errors import WireError
 from data.hashing.case_keys import keyed_digest, post_subkey
 from data.model import Post
+from data.sources.definition import Definition
 
 NONCE_BYTES = 12
 MAX_ADDRESS = 300
@@ -38,46 +40,77 @@ sqlite tar tgz tsv txt xls xlsx xml xz zip zst
 """
 ROUTE_WORDS = frozenset(_ROUTE_WORDS.split())
 EXTENSIONS = frozenset(_EXTENSIONS.split())
-_SMALL_NUMBER = re.compile(r"\d{1,8}")
-# eight digits that may be a person's date of birth, with the year first or last
+_NUMBER = re.compile(r"\d{1,8}")
+# A number that may be a date of birth: eight digits with the year first or last, or six with the year or the day first.
+_DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
 _BIRTHDAY = re.compile(
-    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])|(?:[0-2]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d"
+    rf"(?:19|20)\d\d{_MONTH}{_DAY}|{_DAY}{_MONTH}(?:19|20)\d\d|\d\d{_MONTH}{_DAY}|{_DAY}{_MONTH}\d\d"
 )
-# a generated slug mixes letters and digits and has no four letters in a row, so that it cannot contain a name
-_SLUG = re.compile(r"(?=.*[A-Za-z])(?=.*\d)(?!.*[A-Za-z]{4})(?!.*\d{7})[A-Za-z0-9_-]{1,16}")
+# Digits that all readable numbers of an address may have together, and those beside the site's own id of the post:
+# a telephone number or a date of birth may be divided over the segments of a path.
+MAX_DIGITS, MAX_OTHER_DIGITS = 8, 5
 _VERSION_WORD = re.compile(r"v\d{1,2}")
-_PARAMETER = re.compile(r"[a-z]{1,3}")
+_PARAMETER = re.compile(r"[a-z]")
 _PARAMETER_WORDS = frozenset(
     [
+        "act",
         "action",
+        "aid",
+        "cat",
+        "cid",
         "cursor",
         "date",
+        "do",
+        "fid",
         "file",
         "format",
+        "gid",
         "hash",
         "lang",
         "limit",
+        "mid",
         "mode",
         "month",
         "name",
+        "nid",
+        "off",
         "offset",
         "order",
         "page",
         "path",
+        "pid",
         "post_id",
         "query",
+        "sa",
+        "since",
         "sort",
         "sortby",
+        "st",
         "start",
-        "since",
         "thread_id",
+        "tid",
         "time",
+        "to",
         "topic_id",
         "type",
+        "uid",
+        "url",
         "year",
     ]
 )
 _HOST = re.compile(r"[a-z0-9.:\[\]-]{1,255}")
+_KEYED = re.compile(r"\[(?:[0-9a-f]{6}|…)\]")
+_MASKED = re.compile(r"https?://(\[[^/?#\]]{1,60}\]|[a-z0-9.-]{1,255})(?::\d{1,5})?((?:[/?][!-~…]*)?)")
+
+
+def operator_words(definition: Definition) -> frozenset[str]:
+    """Path segments and parameter values of the source file: the operator wrote them, so they may be shown."""
+    words: set[str] = set()
+    for url in (definition.url, definition.list.url):
+        split = urlsplit(url)
+        words.update(part for part in split.path.split("/") if part)
+        words.update(value for _, value in parse_qsl(split.query))
+    return frozenset(words)
 
 
 def post_id(post_key: bytes, source: str, native: str) -> str:
@@ -112,62 +145,135 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
     return Post.from_json(orjson.loads(plain))
 
 
-def mask_address(url: str, post_key: bytes = b"", known: Collection[str] = ()) -> str:
-    """An address that a person can recognise, without any data about other persons.
+@dataclass(frozen=True, slots=True)
+class AddressMask:
+    """Masks the addresses of the posts of one source, so that they can be stored and shown.
 
-    Host and port are kept; user, password and fragment are removed. Of path and query are kept: words of site software
-    (for names of parameters also any word of up to 3 letters), numbers of up to 8 digits that are not a date, generated
-    slugs of up to 16 characters, and the values in `known`. Everything else, after decoding %XX, becomes `[…]`, or with
-    the post key a short keyed id that tells two addresses apart; a file keeps its extension.
-
-    Args:
-        url: http or https.
-        post_key: for the keyed ids.
+    Attributes:
+        post_key: for the keyed ids; b"" for `[…]` instead of them.
+        hosts: host names that the source declares; None if all hosts may be shown.
         known: path segments and parameter values that the operator wrote into the source file.
-
-    Returns:
-        At most 300 characters, printable ASCII and `…`.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
-    except ValueError:
-        return MASK
-    if parts.scheme.lower() not in {"http", "https"} or not host.isascii() or not _HOST.fullmatch(host):
-        return MASK
-    host = f"[{host}]" if ":" in host else host
-    path = "/".join(_mask(segment, post_key, known) for segment in parts.path.split("/"))
-    query = "&".join(
-        f"{name if _is_parameter(name) else MASK}={_mask(value, post_key, known)}" if value else MASK
-        for name, value in parse_qsl(parts.query, keep_blank_values=True, max_num_fields=None)
-    )
-    whole = f"{parts.scheme.lower()}://{host}{f':{port}' if port else ''}{path}{'?' + query if query else ''}"
-    return whole if len(whole) <= MAX_ADDRESS else whole[: MAX_ADDRESS - 1] + "…"
+
+    post_key: bytes = field(default=b"", repr=False)
+    hosts: Collection[str] | None = None
+    known: Collection[str] = ()
+
+    def mask(self, url: str, native: str = "") -> str:
+        """An address that a person can recognise, without any data about other persons.
+
+        User, password and fragment are removed. Kept are a declared host and the port, words of site software, values
+        in `known`, and small numbers: the id that the site itself gives the post, of up to 8 digits, and other numbers
+        of up to 5 digits together, unless they look like a date of birth. Everything else, after decoding %XX, becomes
+        a short keyed id that tells two addresses apart; a file keeps its extension.
+
+        Args:
+            url: http or https.
+            native: the id that the site gives the post, '' if it gives none.
+
+        Returns:
+            At most 300 characters, printable ASCII and `…`.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+            pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=None)
+        except ValueError:
+            return MASK
+        if parts.scheme.lower() not in {"http", "https"} or not host.isascii() or not _HOST.fullmatch(host):
+            return MASK
+        segments = parts.path.split("/")
+        numbers = self._readable_numbers([*segments, *(value for _, value in pairs)], native)
+        path = "/".join(self._segment(segment, numbers) for segment in segments)
+        query = "&".join(
+            f"{name if _is_parameter(name) else MASK}={self._segment(value, numbers)}" if value else MASK
+            for name, value in pairs
+        )
+        place = f"{self.host(host)}{f':{port}' if port else ''}{path}{'?' + query if query else ''}"
+        whole = f"{parts.scheme.lower()}://{place}"
+        if len(whole) <= MAX_ADDRESS:
+            return whole
+        # no value is cut in the middle, so that every value is still seen to be masked
+        end = max(whole.rfind(separator, 0, MAX_ADDRESS - 1) for separator in "/?&=")
+        return whole[: end + 1] + "…"
+
+    def host(self, host: str) -> str:
+        """A declared host as it is, any other as a keyed id: names of hosts can be names of people."""
+        if self.hosts is not None and host not in self.hosts:
+            return self._short(host)
+        return f"[{host}]" if ":" in host else host
+
+    def is_masked(self, address: str) -> bool:
+        """Whether an address, as another process sent it, holds nothing that this mask would hide."""
+        match = _MASKED.fullmatch(address)
+        if address in {"", MASK} or match is None:
+            return address in {"", MASK}
+        host, tail = match[1], match[2]
+        if not (_KEYED.fullmatch(host) or self.hosts is None or host.strip("[]") in self.hosts):
+            return False
+        path, _, query = tail.partition("?")
+        pairs = [pair.partition("=")[::2] for pair in query.split("&")] if query else []
+        values = [*path.split("/"), *(value for _, value in pairs)]
+        digits = sum(len(value) for value in values if _NUMBER.fullmatch(value) and value not in self.known)
+        names = all(name == MASK or _is_parameter(name) for name, _ in pairs)
+        return digits <= MAX_DIGITS and names and all(self._is_masked_value(value) for value in values)
+
+    def _is_masked_value(self, value: str) -> bool:
+        stem, dot, extension = value.rpartition(".")
+        if not dot or extension not in EXTENSIONS:
+            stem = value
+        return (
+            stem in {"", "…"}
+            or value in self.known
+            or bool(_KEYED.fullmatch(stem) or _NUMBER.fullmatch(stem))
+            or _is_route_word(stem)
+        )
+
+    def _readable_numbers(self, texts: Collection[str], native: str) -> frozenset[str]:
+        """The numbers of an address that may be shown: together they are too short to identify a person."""
+        found = [stem for stem in (_split(_decoded(text))[0] for text in texts) if _NUMBER.fullmatch(stem)]
+        found = [number for number in found if number not in self.known]
+        own = [number for number in found if number == native and (len(number) < 8 or not _BIRTHDAY.fullmatch(number))]
+        others = [number for number in found if number != native]
+        length = sum(map(len, others))
+        together = "".join(others)
+        is_short = length <= MAX_OTHER_DIGITS and length + sum(map(len, own)) <= MAX_DIGITS
+        is_single = len(others) == 1 and not own and length <= MAX_DIGITS
+        if (is_short or is_single) and not _BIRTHDAY.fullmatch(together):
+            own += others
+        return frozenset(own if sum(map(len, own)) <= MAX_DIGITS else own[:1])
+
+    def _segment(self, text: str, numbers: Collection[str]) -> str:
+        plain = _decoded(text)
+        if not plain:
+            return text and MASK
+        if plain in self.known and plain.isascii() and plain.isprintable() and not set("/?&=#") & set(plain):
+            return plain
+        stem, dot, extension = _split(plain)
+        if stem in numbers or _is_route_word(stem):
+            return stem + dot + extension.lower()
+        return self._short(plain) + dot + extension.lower()
+
+    def _short(self, text: str) -> str:
+        digest = keyed_digest(self.post_key, b"address", text.encode("utf-8", "replace")) if self.post_key else ""
+        return f"[{digest[:6]}]" if digest else MASK
 
 
-def _mask(text: str, post_key: bytes, known: Collection[str]) -> str:
-    plain = text
+def _decoded(text: str) -> str:
     for _ in range(3):
-        plain = unquote(plain)
-    if not plain:
-        return text and MASK
-    if plain in known and plain.isascii() and plain.isprintable() and "/" not in plain:
-        return plain
+        text = unquote(text)
+    return text
+
+
+def _split(plain: str) -> tuple[str, str, str]:
+    """Stem, dot and extension of a file name; all of it is the stem if the extension is not a usual one."""
     stem, dot, extension = plain.rpartition(".")
-    if not dot or extension.lower() not in EXTENSIONS:
-        stem, dot, extension = plain, "", ""
-    return (stem if _harmless(stem) else _short(plain, post_key)) + dot + extension.lower()
+    return (stem, dot, extension) if dot and extension.lower() in EXTENSIONS else (plain, "", "")
 
 
 def _is_parameter(name: str) -> bool:
     return bool(_PARAMETER.fullmatch(name)) or name in ROUTE_WORDS or name in _PARAMETER_WORDS
 
 
-def _harmless(text: str) -> bool:
-    if _SMALL_NUMBER.fullmatch(text):
-        return not _BIRTHDAY.fullmatch(text)
-    return text.lower() in ROUTE_WORDS or bool(_VERSION_WORD.fullmatch(text) or _SLUG.fullmatch(text))
-
-
-def _short(text: str, post_key: bytes) -> str:
-    return f"[{keyed_digest(post_key, b'address', text.encode())[:6]}]" if post_key else MASK
+def _is_route_word(text: str) -> bool:
+    return text.lower() in ROUTE_WORDS or bool(_VERSION_WORD.fullmatch(text))

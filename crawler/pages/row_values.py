@@ -50,8 +50,7 @@ class Page:
 
     def problems(self) -> tuple[str, ...]:
         """One sentence for each kind of problem."""
-        counts = self.problem_counts.items()
-        return tuple(f"{problem} ({times} times)" if times > 1 else problem for problem, times in counts)
+        return counted_problems(self.problem_counts)
 
     def absolute(self, link: str) -> str:
         """The absolute address of a link, with its fragment; '' if the link is not an address."""
@@ -63,6 +62,11 @@ class Page:
         except ValueError:
             self.problem_counts["address: a link is not an address"] += 1
             return ""
+
+
+def counted_problems(counts: Counter[str]) -> tuple[str, ...]:
+    """One sentence "code: sentence" for each kind of problem, with the number of times that it occurred."""
+    return tuple(f"{problem} ({times} times)" if times > 1 else problem for problem, times in counts.items())
 
 
 def parse_page(
@@ -269,7 +273,8 @@ def _values(page: Page, row: Any, rules: Sequence[Rule]) -> Iterator[str]:
             found = [" ".join(filter(None, (_as_text(rule, item) for item in found)))]
         for item in found:
             if (made := _transformed(page, rule, _as_text(rule, item))) and made.strip():
-                yield made
+                # JSON and scripts can hold halves of surrogate pairs, which no other text can
+                yield made if made.isascii() else made.encode("utf-8", "replace").decode()
 
 
 def _as_text(rule: Rule, item: Any) -> str:

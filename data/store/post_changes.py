@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from data.vocabulary import EXACT_IN_SENTENCE, rounded
+
 Fields = Mapping[str, Any]
 """Field -> value: a list (a set of words, numbers or digests), a number or a digest; no field without a value."""
 
@@ -17,7 +19,9 @@ Fields = Mapping[str, Any]
 SIGNIFICANT_FIELDS = frozenset({"part", "links", "files", "records", "percent", "price", "state", "timer", "magnet"})
 # Text changes for many reasons: one of these fields that keeps changing in many posts is volatile on that site. Of the
 # significant fields, only links and the timer are ever taken as volatile.
-_MAY_BE_VOLATILE = frozenset({"title", "text", "address", "links", "size", "timer"})
+_MAY_BE_VOLATILE = frozenset({"title", "text", "address", "links", "size", "timer", "exact"})
+# Fields that older homes do not have: their first appearance is no change.
+_ADDED_LATER = frozenset({"exact"})
 # With at least so many known posts on one page, a field that changed in more than this share of them is volatile.
 PAGE_POSTS, PAGE_SHARE = 5, 0.4
 # After at least so many observations, a field that had changed in more than this share of them is volatile.
@@ -35,6 +39,7 @@ def changes(old: Fields, new: Fields, volatile: Collection[str] = ()) -> dict[st
     """
     if not old:
         return {}
+    old = with_rounded_numbers(old)
     found = {}
     for field in sorted({*old, *new} - set(volatile)):
         phrase = _difference(field, old.get(field), new.get(field))
@@ -100,6 +105,21 @@ def _may_be_volatile(field: str) -> bool:
     return field in _MAY_BE_VOLATILE or field.startswith("extra ")
 
 
+def with_rounded_numbers(fields: Fields) -> dict[str, Any]:
+    """The fields as `crawler.pages.post_fields` makes them today: earlier versions kept large numbers exactly."""
+    return {name: _rounded_numbers(name, value) for name, value in fields.items()}
+
+
+def _rounded_numbers(field: str, value: Any) -> Any:
+    if field in {"size", "records", "files"} and isinstance(value, list):
+        numbers = {rounded(each, EXACT_IN_SENTENCE) for each in value if isinstance(each, int)}
+        return [*sorted(numbers), *(each for each in value if not isinstance(each, int))]
+    if field == "price" and isinstance(value, list):
+        pairs = [str(each).rpartition(" ") for each in value]
+        return sorted({f"{unit} {rounded(int(amount), EXACT_IN_SENTENCE)}" for unit, _, amount in pairs})
+    return value
+
+
 def _difference(field: str, old: Any, new: Any) -> str:
     """A phrase about how two values of a field differ, '' if they do not."""
     if field == "timer":
@@ -109,8 +129,12 @@ def _difference(field: str, old: Any, new: Any) -> str:
     if isinstance(old, list) or isinstance(new, list):
         before, after = _as_set(old), _as_set(new)
         return _set_difference(field, after - before, before - after)
+    if old is None and field in _ADDED_LATER:
+        return ""
     if old is None or new is None:
         return f"{field} {'appeared' if old is None else 'is gone'}"
+    if field == "exact":
+        return "an exact number changed"
     return f"{field} {old} → {new}" if isinstance(old, int) and isinstance(new, int) else f"{field} changed"
 
 
