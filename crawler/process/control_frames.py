@@ -81,6 +81,12 @@ class WireValue(BaseModel):
         hide_input_in_errors=True,
     )
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
+        """Note the names of the fields, which error messages may show."""
+        for name, field in cls.model_fields.items():
+            _FIELD_NAMES.update({name, str(field.validation_alias or name)})
+
     def to_json(self) -> bytes:
         """The payload of its frame."""
         return self.model_dump_json(by_alias=True).encode()
@@ -95,10 +101,15 @@ class WireValue(BaseModel):
             raise _malformed(cls.__name__, error) from None
 
 
+_FIELD_NAMES: set[str] = set()
+
+
 def _malformed(what: str, error: ValidationError) -> WireError:
     """An error that names the wrong fields, as far as they are ours, and never their values."""
     wrong = [each for each in error.errors(include_input=False, include_url=False) if each["type"] != "extra_forbidden"]
-    names = sorted({".".join(map(str, each["loc"])) or "the frame itself" for each in wrong})
+    # keys of mappings are content of the frame: only names that this module defines are shown
+    places = [[str(part) for part in each["loc"] if part in _FIELD_NAMES] for each in wrong]
+    names = sorted({".".join(place) or "the frame itself" for place in places})
     return WireError(
         f"a peer process sent a malformed {what}: "
         + (f"missing or wrong: {', '.join(names[:5])}" if names else "it has unknown fields")

@@ -21,11 +21,13 @@ from crawler.alerts.preview_verdict import (
 from crawler.process.control_frames import (
     DONE,
     LOST,
+    NO_RULES,
     Announcements,
     Answer,
     AnyQuestion,
     CommitFrame,
     EndFrame,
+    IncidentRules,
     LinkedPost,
     ListedAnswer,
     ListedFrame,
@@ -36,6 +38,7 @@ from crawler.process.control_frames import (
     WalkedFrame,
 )
 from data.case import evidence
+from data.case.watchlist import client_names
 from data.errors import LeaseLost, WireError
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Severity
@@ -45,6 +48,7 @@ from data.store.posts import PostRow
 from data.store.store import PostCommit, Store
 from scheduler.crawls.crawl_tally import HINTS, CrawlTally
 from scheduler.crawls.leased_crawl import LeasedCrawl
+from scheduler.crawls.question_checks import QuestionChecks
 from scheduler.crawls.sighted_releases import sighted_releases
 
 
@@ -78,6 +82,7 @@ class QuestionHandler:
         *,
         follow: Mapping[str, frozenset[tuple[str, int]]],
         post_key: bytes,
+        rules: IncidentRules = NO_RULES,
     ) -> None:
         """For one crawl.
 
@@ -86,9 +91,18 @@ class QuestionHandler:
             tally: of the crawl; updated with each question.
             follow: other source -> the (host, port) pairs that it declares; links are handed to these sources only.
             post_key: ids of posts are keyed with it.
+            rules: of the source's incident, as in the job of the process.
         """
         self._crawl, self._store, self._tally = crawl, crawl.store, tally
         self._follow, self._post_key = follow, post_key
+        self._checks = QuestionChecks(
+            crawl.definition,
+            post_key=post_key,
+            follow=follow,
+            rules=rules,
+            clients=lambda: client_names(crawl.home.watchlist_dir),
+            releases=lambda: [path.name for path in crawl.home.releases_dir.glob("*")],
+        )
         self._first_crawl = crawl.store.crawls.none_done(crawl.source)
 
     def answer(self, question: AnyQuestion) -> Answer:
@@ -98,7 +112,7 @@ class QuestionHandler:
             WireError: the process asked something that it may not ask, or sent values that the store cannot take.
         """
         try:
-            return self._answer(question)
+            return self._answer(self._checks.checked(question))
         except LeaseLost:
             self._tally.lost = True
             return LOST

@@ -219,7 +219,7 @@ class _RunningCrawl:
     async def _run_process(self, job: Job) -> None:
         """Start the crawl process and answer its questions until it reports its end, ends or must be ended."""
         post_key = self.examiner.greeting.post_key
-        handler = QuestionHandler(self.crawl, self.tally, follow=self.follow, post_key=post_key)
+        handler = QuestionHandler(self.crawl, self.tally, follow=self.follow, post_key=post_key, rules=self.rules)
         samples: list[socket.socket] = []
         try:
             for _ in range(SAMPLE_SOCKETS):

@@ -1,0 +1,230 @@
+"""Checks what a crawl process reports before it is stored or shown: keyed ids, masked addresses, words of closed lists.
+
+A crawl process meets hostile sites. If one took it over, it could send a client's data as an address, a field, a format
+or a code. What it can send is therefore checked here against what this runner itself knows: the source's definition,
+the rules in the job, the imported clients and the registered releases. A frame that no correct crawl process sends ends
+the crawl as failed; a sentence that is not ours is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from crawler.pages.field_ranges import require_fields
+from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id
+from crawler.process.control_frames import (
+    AnnouncedTime,
+    AnyQuestion,
+    CommitFrame,
+    EndFrame,
+    IncidentRules,
+    LinkedPost,
+    ListedFrame,
+    ListedPost,
+    PostReference,
+    PreviewFrame,
+    SourceChangedFrame,
+    WalkedFrame,
+    WireValue,
+)
+from crawler.process.finding_checks import checked_finding, without_identifiers
+from data.errors import TocsinError, WireError
+from data.hashing.case_keys import keyed_digest
+from data.model import Finding
+from data.sources.definition import Definition, source_hosts
+from data.vocabulary import HIDDEN, rounded, vocabulary
+
+COUNTS = frozenset(["listed", "new", "changed", "examined", "unexamined", "resumed", "refused", "requests"])
+MAX_POSTS, MAX_COUNT, MAX_HOSTS = 10_000, 10**8, 20
+MAX_FINDINGS, MAX_LINKS, MAX_DEADLINES = 20_000, 100_000, 64
+MAX_BYTES = 2**50
+WAYS = frozenset(["zip", "7z", "7z, locked", "torrent", "listing"])
+UNDESCRIBED = "the crawl process reported something that it could not describe"
+# An announced time lies in the coming 400 days, or passed a little while ago (`crawler.pages.deadlines.FARTHEST`).
+FARTHEST = timedelta(days=401)
+_ID = re.compile(r"[0-9a-f]{32}")
+_PHRASE = re.compile(r"in \d{1,6} (?:min|h|days|weeks|months)|20\d\d-\d\d-\d\d(?: \d\d:\d\d)?|countdown")
+_RULE_OF_FILE = re.compile(r"rule ([A-Za-z_][A-Za-z0-9_]{0,127}) of (.+)")
+_PLACE = re.compile(r"(\[[0-9a-f]{6}\]|[a-z0-9.:\[\]-]{1,255}):(\d{1,5})|")
+W = TypeVar("W", bound=WireValue)
+
+
+class QuestionChecks:
+    """Checks the questions of the process of one crawl."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        *,
+        post_key: bytes,
+        follow: Mapping[str, frozenset[tuple[str, int]]],
+        rules: IncidentRules,
+        clients: Callable[[], Collection[str]],
+        releases: Callable[[], Collection[str]],
+    ) -> None:
+        """For one crawl.
+
+        Args:
+            definition: of the source.
+            post_key: of the case; due posts are opened with it.
+            follow: other source -> the (host, port) pairs that it declares.
+            rules: of the source's incident, as in the job.
+            clients: returns the ids of all clients; called when a finding has hits.
+            releases: returns the ids of all releases; called when a finding names some.
+        """
+        self._definition, self._post_key, self._rules = definition, post_key, rules
+        self._clients, self._releases = clients, releases
+        words = operator_words(definition)
+        places = {definition.name: source_hosts(definition), **follow}
+        self._masks = {
+            source: AddressMask(post_key, frozenset(host for host, _ in pairs), words)
+            for source, pairs in places.items()
+        }
+        self._hosts = frozenset(host for host, _ in source_hosts(definition))
+        self._words = words | {definition.name, definition.platform} | self._hosts
+        self._known: dict[Callable[[], Collection[str]], frozenset[str]] = {}
+
+    def checked(self, question: AnyQuestion) -> AnyQuestion:
+        """The question with nothing in it that may not be stored or shown.
+
+        Raises:
+            WireError: no correct crawl process sends this.
+        """
+        match question:
+            case ListedFrame():
+                _require(len(question.posts) <= MAX_POSTS and 0 <= question.page < MAX_COUNT)
+                for post in question.posts:
+                    self._listed(post)
+            case WalkedFrame():
+                _require(0 <= question.pages < MAX_COUNT and 0 <= question.rows < MAX_COUNT)
+            case CommitFrame():
+                return self._commit(question)
+            case PreviewFrame():
+                self._reference(question.post, self._definition.name)
+                preview = question.preview
+                _require(preview.how in WAYS and 0 <= preview.fetched < MAX_BYTES and 0 <= preview.total < MAX_BYTES)
+                return _with(question, preview=_with(preview, total=rounded(preview.total)))
+            case SourceChangedFrame():
+                return self._source_changed(question)
+            case EndFrame():
+                return self._end(question)
+        return question
+
+    def _listed(self, post: ListedPost) -> None:
+        self._reference(post, self._definition.name)
+        require_fields(post.fields, self._definition.list.fields.extra, datetime.now(UTC))
+        self._due(post.due, self._definition.name, post.id)
+
+    def _reference(self, post: PostReference | ListedPost | LinkedPost, source: str) -> None:
+        _require(bool(_ID.fullmatch(post.id)) and bool(_ID.fullmatch(post.version)))
+        _require(self._masks[source].is_masked(post.address))
+
+    def _due(self, sealed: bytes, source: str, identity: str) -> None:
+        """A due post must really be sealed, and be the post that it is reported as."""
+        post = open_due(self._post_key, sealed)
+        _require(post.source == source and post_id(self._post_key, source, post.native) == identity)
+
+    def _commit(self, question: CommitFrame) -> CommitFrame:
+        post, now = question.post, datetime.now(UTC)
+        self._reference(PostReference(id=post.id, version=post.version, address=post.address), self._definition.name)
+        for fields in (post.fields, post.page_fields):
+            require_fields(fields, self._definition.list.fields.extra, now)
+        _require(all(self._is_rule(rule) for rule in post.announced.rules))
+        _require(len(post.announced.deadlines) <= MAX_DEADLINES)
+        for deadline in post.announced.deadlines:
+            _check_deadline(deadline, now)
+        _require(set(post.facts.left) <= vocabulary().codes | {"undeclared link", "further links"})
+        _require(all(0 <= count < MAX_COUNT for count in post.facts.left.values()))
+        _require(len(question.findings) <= MAX_FINDINGS and len(question.links) <= MAX_LINKS)
+        for link in question.links:
+            _require(link.source in self._masks and link.source != self._definition.name)
+            self._reference(link, link.source)
+            self._due(link.due, link.source, link.id)
+        _require(all(_ID.fullmatch(event) for event in question.previews.values()))
+        failed = question.failed
+        if failed is not None:
+            _require(failed.code in vocabulary().codes)
+            failed = _with(failed, detail=self._sentence(failed.detail))
+        findings = tuple(self._finding(finding) for finding in question.findings)
+        return _with(question, findings=findings, failed=failed)
+
+    def _finding(self, finding: Finding) -> Finding:
+        """A finding as it may be stored, and with the ids of clients and releases that this runner knows itself."""
+        finding = self._with_known_clients(without_identifiers(checked_finding(finding)))
+        lineage = finding.lineage
+        if lineage is not None and lineage.parents:
+            parents = tuple(
+                replace(parent, release=self._known_id(parent.release, self._releases)) for parent in lineage.parents
+            )
+            finding = replace(finding, lineage=replace(lineage, parents=parents))
+        return finding
+
+    def _with_known_clients(self, finding: Finding) -> Finding:
+        return replace(
+            finding,
+            hits=tuple(replace(hit, client=self._known_id(hit.client, self._clients)) for hit in finding.hits),
+            members=tuple(self._with_known_clients(member) for member in finding.members),
+        )
+
+    def _known_id(self, identity: str, read: Callable[[], Collection[str]]) -> str:
+        """An id that this runner knows; a keyed id in place of any other: hits are never dropped, names never kept."""
+        if identity not in self._known.get(read, ()):
+            # a damaged list has an event of its own; what is found must be stored all the same
+            with contextlib.suppress(TocsinError):
+                self._known[read] = frozenset(read())
+        if identity in self._known.get(read, ()):
+            return identity
+        return f"unknown-{keyed_digest(self._post_key, b'unknown', identity.encode('utf-8', 'replace'))[:8]}"
+
+    def _is_rule(self, name: str) -> bool:
+        rules = self._rules
+        words = {f"word {word!r}" for word in rules.words} | {f"expression {each!r}" for each in rules.expressions}
+        if name in words or name in {f"rules {file} (too slow)" for file in rules.files}:
+            return True
+        match = _RULE_OF_FILE.fullmatch(name)
+        text = rules.files.get(match[2], "") if match is not None else ""
+        return match is not None and bool(re.search(rf"\brule\s+{re.escape(match[1])}\b", text))
+
+    def _source_changed(self, question: SourceChangedFrame) -> SourceChangedFrame:
+        rules = self._rules
+        names = {f"rules {file}" for file in rules.files} | {f"expression {each!r}" for each in rules.expressions}
+        is_rule = question.subject in names
+        _require(is_rule or question.subject in vocabulary().codes)
+        _require(0 <= question.facts.page < MAX_COUNT)
+        facts = _with(question.facts, message=self._sentence(question.facts.message))
+        return _with(question, facts=facts)
+
+    def _end(self, question: EndFrame) -> EndFrame:
+        _require(set(question.counts) <= COUNTS)
+        _require(all(0 <= count < MAX_COUNT for count in (*question.counts.values(), *question.hosts.values())))
+        _require(len(question.hosts) <= MAX_HOSTS)
+        _require(not question.code or question.code in vocabulary().codes)
+        for place in question.hosts:
+            match = _PLACE.fullmatch(place)
+            host = match[1] or "" if match is not None else HIDDEN
+            _require(not host or host.strip("[]") in self._hosts or bool(re.fullmatch(r"\[[0-9a-f]{6}\]", host)))
+        return _with(question, error=self._sentence(question.error))
+
+    def _sentence(self, text: str) -> str:
+        return (vocabulary().clean(text, self._words) if text else "") or (UNDESCRIBED if text else "")
+
+
+def _check_deadline(deadline: AnnouncedTime, now: datetime) -> None:
+    farthest, minutes = FARTHEST.total_seconds() / 60, now.timestamp() / 60
+    _require(bool(_PHRASE.fullmatch(deadline.phrase)) and 1 <= deadline.exact <= farthest)
+    _require(deadline.at is None or minutes - farthest <= deadline.at <= minutes + 5 * farthest)
+    _require(deadline.after is None or 0 < deadline.after <= farthest)
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise WireError("the crawl process sent something invalid")
+
+
+def _with(value: W, **changed: object) -> W:
+    return value.model_copy(update=changed)
