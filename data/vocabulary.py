@@ -97,6 +97,8 @@ class Vocabulary:
         if depth and separator and code in self.codes:
             inner = self.clean(sentence, words, depth - 1)
             return None if inner is None else f"{code}: {inner}"
+        if (match := _TIMES.fullmatch(text)) and (inner := self.clean(match[1], words, depth)) is not None:
+            return f"{inner} ({self._clean_value(match[2], words, 0)} times)"
         for pattern, literals in self.templates:
             if match := pattern.fullmatch(text):
                 values = [self._clean_value(value, words, depth) for value in match.groups()]
@@ -105,9 +107,6 @@ class Vocabulary:
         if depth and "; " in text:
             parts = [self.clean(part, words, depth - 1) for part in text.split("; ", 3)]
             return "; ".join(part for part in parts if part is not None) if None not in parts else None
-        if match := _TIMES.fullmatch(text):
-            inner = self.clean(match[1], words, depth)
-            return None if inner is None else f"{inner} ({self._clean_value(match[2], words, 0)} times)"
         return None
 
     def _clean_value(self, value: str, words: Collection[str], depth: int) -> str:

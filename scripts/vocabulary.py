@@ -78,6 +78,27 @@ def texts_and_codes(tree: ast.Module) -> tuple[set[str], set[str]]:
     return texts, {code for code in codes if CODE.fullmatch(code)}
 
 
+def part_formats(trees: list[ast.Module]) -> set[str]:
+    """The formats of parts of Office files, whose readers (`PackagePart`) are made where they are needed."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    parts = {
+        node.name
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "PackagePart" for base in node.bases)
+    }
+    makers = [*parts, "PackagePart", "__init__"]
+    return {
+        node.args[0].value
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in makers
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+        and CODE.fullmatch(node.args[0].value)
+    }
+
+
 def build() -> dict[str, list[str]]:
     """The vocabulary: sorted lists of words of a closed set."""
     import data.errors
@@ -87,6 +108,7 @@ def build() -> dict[str, list[str]]:
     from data.hashing.tags import Kind
 
     sentences: set[str] = set()
+    office = [ast.parse(path.read_text()) for path in sorted((ROOT / "crawler/readers/office").glob("*.py"))]
     codes = {failure.code for failure in tor.SOCKS_FAILURES.values()} | set(tor.PERMANENT_CODES)
     for path in files():
         texts, found = texts_and_codes(ast.parse(path.read_text()))
@@ -101,7 +123,7 @@ def build() -> dict[str, list[str]]:
     errors = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     ours = {name for name, kind in vars(data.errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     return {
-        "formats": sorted({reader.FORMAT for reader in readers()} | {EMPTY, UNKNOWN}),
+        "formats": sorted({reader.FORMAT for reader in readers()} | {EMPTY, UNKNOWN} | part_formats(office)),
         "codes": sorted(codes | ours),
         "errors": sorted(errors | ours | set(LIBRARY_ERRORS.split()) | {each.name for each in signal.Signals}),
         "kinds": sorted({kind.word for kind in Kind} | set(FIELDS) | {"note"}),

@@ -80,6 +80,7 @@ class Consumer:
         if kind == b"M":
             value = orjson.loads(payload)
             assert set(value) == {"name", "format"}
+            assert value["format"] in vocabulary().formats
             member = Member(value["name"], value["format"])
             if self._open:
                 self._open[-1].members.append(member)
