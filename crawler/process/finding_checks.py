@@ -35,6 +35,7 @@ SENT_INVALID = f"{INVALID}: the examiner sent something invalid, which is not sh
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}|")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RELEASE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_SIGHTED = re.compile(r"sighted-[0-9a-f]{16}")
 _AGE_HEADER = re.compile(rb"age-encryption\.org/v1\n-> X25519 [A-Za-z0-9+/]{43}\n[A-Za-z0-9+/]{43}\n")
 _AGE_MAC = re.compile(rb"\n--- [A-Za-z0-9+/]{43}\n")
 _MAX_AGE_HEADER = 2048
@@ -72,7 +73,7 @@ class _Check:
             _require(total <= getattr(finding, name), "members with more rows than the sample")
         _require(isinstance(finding.complete, bool) and isinstance(finding.path, str), "a wrong type")
         _require(all(_HEX.fullmatch(each) for each in (finding.sha256, finding.fingerprint)), "a digest that is none")
-        _require(not finding.release or bool(_RELEASE.fullmatch(finding.release)), "an id that is none")
+        _require(not finding.release or bool(_SIGHTED.fullmatch(finding.release)), "an id that is none")
         _require(len(finding.problems) <= MAX_PROBLEMS, "too many problems")
         formats, sound = vocabulary().formats, True
         problems = [known_problem(problem) for problem in finding.problems]
@@ -100,7 +101,23 @@ def without_identifiers(finding: Finding) -> Finding:
         bytes=rounded(finding.bytes),
         rows=rounded(finding.rows),
         records=rounded(finding.records),
+        hits=tuple(replace(hit, canaries=rounded(hit.canaries), records=rounded(hit.records)) for hit in finding.hits),
+        lineage=None if finding.lineage is None else _with_rounded_counts(finding.lineage),
         members=tuple(without_identifiers(member) for member in finding.members),
+    )
+
+
+def _with_rounded_counts(lineage: Lineage) -> Lineage:
+    low, high = lineage.interval
+    return replace(
+        lineage,
+        records=rounded(lineage.records),
+        known=rounded(lineage.known),
+        new=rounded(lineage.new),
+        interval=(rounded(low), rounded(high)),
+        mistyped=rounded(lineage.mistyped),
+        new_values={kind: rounded(count) for kind, count in lineage.new_values.items()},
+        added={kind: rounded(count) for kind, count in lineage.added.items()},
     )
 
 

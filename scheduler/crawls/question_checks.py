@@ -66,6 +66,7 @@ class QuestionChecks:
         rules: IncidentRules,
         clients: Callable[[], Collection[str]],
         releases: Callable[[], Collection[str]],
+        bundles: Callable[[], Collection[str]],
     ) -> None:
         """For one crawl.
 
@@ -76,9 +77,10 @@ class QuestionChecks:
             rules: of the source's incident, as in the job.
             clients: returns the ids of all clients; called when a finding has hits.
             releases: returns the ids of all releases; called when a finding names some.
+            bundles: returns the ids of all imported bundles; called when a finding has sighted canaries.
         """
         self._definition, self._post_key, self._rules = definition, post_key, rules
-        self._clients, self._releases = clients, releases
+        self._clients, self._releases, self._bundles = clients, releases, bundles
         words = operator_words(definition)
         places = {definition.name: source_hosts(definition), **follow}
         self._masks = {
@@ -108,7 +110,9 @@ class QuestionChecks:
                 self._reference(question.post, self._definition.name)
                 preview = question.preview
                 _require(preview.how in WAYS and 0 <= preview.fetched < MAX_BYTES and 0 <= preview.total < MAX_BYTES)
-                return _with(question, preview=_with(preview, total=rounded(preview.total)))
+                return _with(
+                    question, preview=_with(preview, fetched=rounded(preview.fetched), total=rounded(preview.total))
+                )
             case SourceChangedFrame():
                 return self._source_changed(question)
             case EndFrame():
@@ -167,6 +171,7 @@ class QuestionChecks:
     def _with_known_clients(self, finding: Finding) -> Finding:
         return replace(
             finding,
+            sighted={self._known_id(bundle, self._bundles): bits for bundle, bits in finding.sighted.items()},
             hits=tuple(replace(hit, client=self._known_id(hit.client, self._clients)) for hit in finding.hits),
             members=tuple(self._with_known_clients(member) for member in finding.members),
         )

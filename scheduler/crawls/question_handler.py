@@ -38,7 +38,7 @@ from crawler.process.control_frames import (
     WalkedFrame,
 )
 from data.case import evidence
-from data.case.watchlist import client_names
+from data.case.watchlist import client_names, imported_bundles
 from data.errors import LeaseLost, WireError
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Severity
@@ -102,6 +102,7 @@ class QuestionHandler:
             rules=rules,
             clients=lambda: client_names(crawl.home.watchlist_dir),
             releases=lambda: [path.name for path in crawl.home.releases_dir.glob("*")],
+            bundles=lambda: [bundle["id"] for bundle in imported_bundles(crawl.home.watchlist_dir)],
         )
         self._first_crawl = crawl.store.crawls.none_done(crawl.source)
 
