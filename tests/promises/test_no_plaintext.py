@@ -135,7 +135,7 @@ def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
         done = tocsin(home, "crawl", "site", "--json", **surroundings)
         assert done.stdout, done.stderr
         result = json.loads(done.stdout)["crawls"][0]
-        assert result["examined"] + result["unexamined"] == len(ENCODINGS) + 2, (result, done.stderr)
+        assert result["examined"] + result["unexamined"] == len(ENCODINGS) + 2, (done.stdout, done.stderr)
         assert chat.messages, "the run rang nobody, so it shows nothing about messages"
         said += done.stdout + done.stderr
         for command in (["status"], ["alert", "list", "--json"], ["crawl", "site"], ["canary", "list"]):
