@@ -122,7 +122,8 @@ def test_what_holds_the_network_and_what_holds_the_key_never_load_each_other():
 
 
 def test_readers_load_no_key_no_store_and_nothing_of_the_examiner():
-    keys_and_stores = ("data.hashing.case_keys", "data.store", "data.case", "data.releases", "data.settings")
+    keys_and_stores = ("data.hashing.case_keys", "data.store", "data.case", "data.watchlist", "data.releases")
+    keys_and_stores += ("data.settings",)
     assert crossing((READERS,), keys_and_stores) == set()
     assert crossing((READERS,), EXAMINER) == set()
 

@@ -29,6 +29,7 @@ from crawler.records import text_anchors
 from crawler.records.note_prints import make_prints
 from crawler.records.table_sample import TableSample
 from data.arrays.packed import Packed
+from data.case.watchlist import ENTRY_DTYPE, Watchlist
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_keys
 from data.identifiers.normalise import COLUMN_KINDS
 from data.identifiers.normalise_columns import normalise_column
@@ -203,6 +204,7 @@ def _tag_steps() -> list[Callable[[], object]]:
         partial(_warm_set, use_bloom_filter=False),
         _warm_digests,
         _warm_cells,
+        _warm_watchlist,
     ]
 
 
@@ -217,6 +219,14 @@ def _warm_set(*, use_bloom_filter: bool) -> None:
     held = TagSet.build(tags)
     held.use_bloom_filter = use_bloom_filter
     held.lookup(tags)
+
+
+def _warm_watchlist() -> None:
+    entries = np.zeros(1, ENTRY_DTYPE)
+    entries["tags"], entries["kinds"] = 1 << 40, Kind.TOKEN
+    watchlist = Watchlist.in_memory(entries, "warm-up")
+    watchlist.probe_values.lookup(entries["tags"].copy())
+    watchlist.resolve(entries["tags"].copy(), entries["digests"].copy(), entries["kinds"].copy())
 
 
 def _warm_digests() -> None:

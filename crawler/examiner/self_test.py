@@ -1,20 +1,23 @@
 """The self-test of the examiner: a planted person in a small archive passes through the whole examination.
 
 A monitor can fail silently: a reader that reads nothing, tags that match nothing and a damaged watch-list all look like
-"nothing found". The self-test finds these faults, because the planted person must be found. It is pure except for the
-sandbox; `scheduler.delivery.lasting_states` runs it.
+"nothing found". The self-test finds these faults, because the planted person must be found beside the real watch-list,
+whose files and those of the releases are read whole and compared with their checksums. It changes nothing;
+`scheduler.delivery.lasting_states` runs it.
 """
 
 from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.arrays.packed import Packed
 from data.case.watchlist import ENTRY_DTYPE, Watchlist
+from data.errors import ConfigError, StoreError
 from data.hashing.case_keys import Keys
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
@@ -36,7 +39,7 @@ def run_self_test(examiner: Examiner) -> list[str]:
     Args:
         examiner: its keys, sandbox and watch-list are tested. Its findings and releases do not change.
     """
-    wrong = _watchlist_faults(examiner.watchlist)
+    wrong = _watchlist_faults(examiner.watchlist) + _release_faults(examiner.releases)
     finding = _examine_planted_sample(examiner)
     hits = {hit.client: hit for hit in finding.hits}
     problems = [*finding.problems, *(problem for member in finding.members for problem in member.problems)]
@@ -60,7 +63,7 @@ def _email(keys: Keys) -> str:
 
 
 def _examine_planted_sample(examiner: Examiner) -> Finding:
-    """Examine a zip with a table, with a watch-list that holds only the planted person."""
+    """Examine a zip with a table, with the real watch-list and the planted person beside it."""
     from crawler.examiner.examination import Examiner
     from crawler.examiner.sample_request import SampleRequest
 
@@ -69,12 +72,13 @@ def _examine_planted_sample(examiner: Examiner) -> Finding:
     sample = io.BytesIO()
     with zipfile.ZipFile(sample, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("self-test.csv", table)
-    trial = Examiner(keys, _planted(keys), KnownReleases({}), examiner.sandbox)
+    watchlist = examiner.watchlist.with_client(_planted_entries(keys), CLIENT)
+    trial = Examiner(keys, watchlist, KnownReleases({}), examiner.sandbox)
     return trial.examine(SampleRequest("self-test"), [sample.getvalue()], {"complete": True})
 
 
-def _planted(keys: Keys) -> Watchlist:
-    """A watch-list that holds only the planted person, tagged as enrolment does it."""
+def _planted_entries(keys: Keys) -> NDArray[Any]:
+    """The entries of the planted person, of dtype `ENTRY_DTYPE`, tagged as enrolment does it."""
     inputs = [
         (Kind.EMAIL, normalise.email(_email(keys))),
         *record_inputs(
@@ -86,10 +90,23 @@ def _planted(keys: Keys) -> Watchlist:
     records = np.zeros(len(inputs), ENTRY_DTYPE)
     records["tags"], records["kinds"] = probe_tags(keys.probe, kinds, values), kinds
     records["digests"] = confirm_digests(keys.confirm, kinds, values)
-    return Watchlist.in_memory(records, CLIENT)
+    return records
 
 
 def _watchlist_faults(watchlist: Watchlist) -> list[str]:
-    """Sentences on entries of the real watch-list, drawn evenly, that a look-up of their own tags does not find."""
+    """Sentences on files of the watch-list that are damaged or lost, and on entries that look-ups do not find."""
+    try:
+        watchlist.verify()
+    except (StoreError, ConfigError) as error:
+        return [str(error)]
     lost = watchlist.count_unreachable(LOOKED_UP_ENTRIES)
     return [f"{lost} entries of the watch-list are not found by their own tags"] if lost else []
+
+
+def _release_faults(releases: KnownReleases) -> list[str]:
+    """Sentences on files of releases that are damaged or lost."""
+    try:
+        releases.verify()
+    except StoreError as error:
+        return [str(error)]
+    return []

@@ -38,6 +38,7 @@ class KnownReleases:
         self.stale = stale
         """Ids of releases that another version of the normaliser made: their tags cannot be compared with ours."""
         self.people = sum(release.people for release in self.active.values())
+        self._segments = tuple(segments)
         self._merged = MergedSets(self.active, segments)
 
     @classmethod
@@ -69,6 +70,13 @@ class KnownReleases:
 
     def __len__(self) -> int:
         return len(self.active)
+
+    def verify(self) -> None:
+        """Read all files of the releases whole; raises StoreError if one is damaged or missing."""
+        for release in self.active.values():
+            release.verify()
+        for segment in self._segments:
+            segment.verify()
 
     def find_known_keys(self, keys: U64) -> Bools:
         """Shape (n, 6): which of the record keys, shape (n, 6), any release holds."""

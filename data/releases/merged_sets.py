@@ -31,7 +31,7 @@ from data.arrays.array_types import U64, Bools
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagsets.bloom_filter import MAX_MEMBERS, BloomFilter
-from data.tagsets.elias_fano import EliasFanoSet, open_tag_set
+from data.tagsets.elias_fano import EliasFanoSet, open_tag_set, open_verified_sets
 from data.tagsets.tagset import KEPT_BITS, TagSet, write_atomically
 
 AnyTagSet = TagSet | EliasFanoSet
@@ -86,7 +86,12 @@ class Segment:
     @cached_property
     def sets(self) -> Mapping[str, AnyTagSet]:
         """The sets by name: `name+dob`, `values/nir`, `notes`."""
-        return {word: open_tag_set(self.folder / f"{word}.tags") for word in self.words}
+        return open_verified_sets(self.folder, self.words)
+
+    def verify(self) -> None:
+        """Read all sets whole; raises StoreError if one is damaged or missing."""
+        for word in self.words:
+            open_tag_set(self.folder / f"{word}.tags").verify()
 
 
 def _sets_by_word(release: MergeableRelease) -> dict[str, AnyTagSet]:

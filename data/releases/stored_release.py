@@ -21,7 +21,7 @@ import numpy as np
 from data.arrays.array_types import U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.releases.triage import triage_bits
-from data.tagsets.elias_fano import EliasFanoSet, open_tag_set
+from data.tagsets.elias_fano import EliasFanoSet, open_tag_set, open_verified_sets
 from data.tagsets.tagset import KEPT_BITS, TagSet
 
 TRIAGE_FILE, NOTES = "share", "notes"
@@ -57,21 +57,20 @@ class StoredRelease:
     @cached_property
     def sets(self) -> Mapping[Kind, TagSet | EliasFanoSet]:
         """The record keys, one set for each kind."""
-        return {kind: open_tag_set(self.folder / f"{kind.word}.tags") for kind in self.columns}
+        sets = open_verified_sets(self.folder, [kind.word for kind in self.columns])
+        return {kind: sets[kind.word] for kind in self.columns}
 
     @cached_property
     def values(self) -> Mapping[Kind, TagSet | EliasFanoSet]:
         """The single values, or a sample of them, one set for each kind."""
-        return {
-            kind: open_tag_set(self.folder / "values" / f"{kind.word}.tags")
-            for kind in VALUE_KINDS
-            if kind.word in self.value_kinds
-        }
+        kinds = [kind for kind in VALUE_KINDS if kind.word in self.value_kinds]
+        sets = open_verified_sets(self.folder / "values", [kind.word for kind in kinds])
+        return {kind: sets[kind.word] for kind in kinds}
 
     @cached_property
     def notes(self) -> TagSet | EliasFanoSet | None:
         """The prints of free texts; None if the release has none."""
-        return open_tag_set(self.folder / f"{NOTES}.tags") if self.manifest.get("notes") else None
+        return open_verified_sets(self.folder, [NOTES])[NOTES] if self.manifest.get("notes") else None
 
     def triage_tags(self) -> U64:
         """The truncated record keys that represent this release in `data.releases.triage`."""
@@ -80,7 +79,7 @@ class StoredRelease:
             # large one gives none.
             small = self.records <= _MAX_WHOLE_RECORDS
             return np.concatenate([each.to_array() for each in self.sets.values()]) if small else np.zeros(0, np.uint64)
-        return open_tag_set(self.folder / f"{TRIAGE_FILE}.tags").to_array()
+        return open_verified_sets(self.folder, [TRIAGE_FILE])[TRIAGE_FILE].to_array()
 
     def find_known_keys(self, keys: U64) -> Bools:
         """Shape (n, 6): which of the record keys, shape (n, 6), this release holds."""
@@ -106,6 +105,10 @@ class StoredRelease:
         return int(more), int(bearers), int(one_in)
 
     def verify(self) -> None:
-        """Read all sets and compare their digests; raises StoreError if one is damaged."""
-        for tags in (*self.sets.values(), *self.values.values(), *([self.notes] if self.notes is not None else [])):
-            tags.verify()
+        """Read all sets whole, as they are on the disk now; raises StoreError if one is damaged or missing."""
+        words = [kind.word for kind in self.columns]
+        words += [f"values/{kind.word}" for kind in VALUE_KINDS if kind.word in self.value_kinds]
+        words += [NOTES] if self.manifest.get("notes") else []
+        words += [TRIAGE_FILE] if self.manifest["format"] > 1 else []
+        for word in words:
+            open_tag_set(self.folder / f"{word}.tags").verify()

@@ -12,6 +12,7 @@ Source: Elias 1974, "Efficient storage and retrieval by content and address of s
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,7 @@ from data.tagsets.tagset import (
     save_tag_set,
     verify_digest,
 )
+from data.tagsets.verified_files import verify_changed_files
 
 _MAGIC = b"TOCSINEF"
 # In version 1 every set kept 44 bits and stored the start of every group in four bytes. Sets of version 1 are still
@@ -274,3 +276,14 @@ def open_tag_set(path: Path) -> EliasFanoSet | TagSet:
             f"the tag set {path.name} cannot be read: {error.strerror}", hint="run: tocsin doctor"
         ) from error
     return EliasFanoSet.open(path) if is_elias_fano else TagSet.open(path)
+
+
+def open_verified_sets(folder: Path, names: Iterable[str]) -> dict[str, EliasFanoSet | TagSet]:
+    """Open the sets `NAME.tags` of a folder; those that must be verified are (`data.tagsets.verified_files`).
+
+    Raises:
+        StoreVersion, StoreError: as `open_tag_set`, or the content of a set does not match its digest.
+    """
+    sets = {name: open_tag_set(folder / f"{name}.tags") for name in names}
+    verify_changed_files(folder, {folder / f"{name}.tags": tag_set.verify for name, tag_set in sets.items()})
+    return sets

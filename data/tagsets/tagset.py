@@ -60,6 +60,7 @@ class TagSet:
     __slots__ = ("_bloom_filter", "_map", "bits", "path", "starts", "suffixes", "use_bloom_filter")
 
     kept_bits = KEPT_BITS
+    MAX_BUCKET_BITS = 20
 
     def __init__(self, bits: int, starts: U32, suffixes: U8) -> None:
         """For `build` and `open`.
@@ -96,12 +97,44 @@ class TagSet:
         """Build a set from sorted distinct truncated tags."""
         if len(truncated) > _MAX_MEMBERS:
             raise StoreError(f"a tag set holds at most {_MAX_MEMBERS} tags", hint="split the client or the release")
-        bits = next(bits for least, bits in _BUCKET_BITS if len(truncated) >= least)
+        return cls.of_truncated(truncated)
+
+    @classmethod
+    def of_truncated(cls, truncated: U64) -> Self:
+        """Build a set from sorted truncated tags; a tag that occurs several times is a member as often.
+
+        Such a set can be looked up in, and its members numbered; it cannot be merged.
+        """
+        bits = cls.bucket_bits(len(truncated))
         borders = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(KEPT_BITS - bits)
         starts = np.searchsorted(truncated, borders).astype(np.uint32)
         width = (KEPT_BITS - bits) // 8
         whole = truncated.astype(">u8").view(np.uint8).reshape(-1, 8)
         return cls(bits, starts, np.ascontiguousarray(whole[:, 8 - width :]).reshape(-1))
+
+    @staticmethod
+    def bucket_bits(count: int) -> int:
+        """How many bits number the buckets of a set of so many members."""
+        return next(bits for least, bits in _BUCKET_BITS if count >= least)
+
+    @staticmethod
+    def bloom_filter_bits(count: int) -> int:
+        """Log2 of the size in bits of the Bloom filter of a set of so many members."""
+        return min(max((8 * count - 1).bit_length(), 7), _MAX_FILTER_BITS)
+
+    def make_bloom_filter(self) -> U8:
+        """The Bloom filter of this set; its size is 2**`bloom_filter_bits` bits."""
+        from data.tagsets import tagset_kernels
+
+        filter_bits = self.bloom_filter_bits(len(self))
+        bloom_filter = np.zeros(1 << filter_bits - 3, np.uint8)
+        tagset_kernels.fill_bloom_filter(self.bits, self.starts, self.suffixes, filter_bits, bloom_filter)
+        return bloom_filter
+
+    def attach_bloom_filter(self, bloom_filter: U8) -> U8:
+        """Use, and return, a filter that `make_bloom_filter` made of an equal set."""
+        self._bloom_filter, self.use_bloom_filter = read_only(bloom_filter, np.uint8), True
+        return self._bloom_filter
 
     @property
     def nbytes(self) -> int:
@@ -116,12 +149,10 @@ class TagSet:
         arrays = self.bits, self.starts, self.suffixes
         if not self.use_bloom_filter or not len(self):
             return tagset_kernels.lookup_loop(tags, *arrays)
-        filter_bits = min(max((8 * len(self) - 1).bit_length(), 7), _MAX_FILTER_BITS)
-        if self._bloom_filter is None:
-            bloom_filter = np.zeros(1 << filter_bits - 3, np.uint8)
-            tagset_kernels.fill_bloom_filter(*arrays, filter_bits, bloom_filter)
-            self._bloom_filter = bloom_filter
-        return tagset_kernels.filtered_lookup_loop(tags, *arrays, filter_bits, self._bloom_filter)
+        bloom_filter = self._bloom_filter
+        if bloom_filter is None:
+            bloom_filter = self.attach_bloom_filter(self.make_bloom_filter())
+        return tagset_kernels.filtered_lookup_loop(tags, *arrays, self.bloom_filter_bits(len(self)), bloom_filter)
 
     def look_up_column(self, tags: U64, column: int, found: NDArray[np.bool_]) -> None:
         """Look up one column of tags, shape (n, columns), and mark the members in the same column of `found`.
@@ -136,12 +167,29 @@ class TagSet:
         return self._as_tags(self._truncated())
 
     def _truncated(self) -> U64:
+        return self.decode(0, len(self))
+
+    def decode(self, low: int, high: int) -> U64:
+        """The truncated members from one place to another."""
         width = (KEPT_BITS - self.bits) // 8
-        wide = np.zeros((len(self), 8), np.uint8)
-        wide[:, 8 - width :] = self.suffixes.reshape(-1, width)
-        buckets = np.repeat(np.arange(1 << self.bits, dtype=np.uint64), self.starts[1:] - self.starts[:-1])
+        wide = np.zeros((high - low, 8), np.uint8)
+        wide[:, 8 - width :] = self.suffixes[width * low : width * high].reshape(-1, width)
+        # only the buckets that these places are in; numbers of another type would make numpy convert all starts
+        first = max(0, int(np.searchsorted(self.starts, np.uint32(low), "right")) - 1)
+        last = int(np.searchsorted(self.starts, np.uint32(high), "left"))
+        borders = np.clip(self.starts[first : last + 1].astype(np.int64), low, high)
+        buckets = np.repeat(np.arange(first, first + len(borders) - 1, dtype=np.uint64), np.diff(borders))
         suffixes: U64 = wide.reshape(-1).view(">u8").astype(np.uint64)
         return suffixes | buckets << np.uint64(KEPT_BITS - self.bits)
+
+    def members_at(self, places: NDArray[np.int64]) -> U64:
+        """The truncated members at some places, shape (n,)."""
+        width = (KEPT_BITS - self.bits) // 8
+        wide = np.zeros((len(places), 8), np.uint8)
+        wide[:, 8 - width :] = self.suffixes.reshape(-1, width)[places]
+        buckets = np.searchsorted(self.starts, places.astype(np.uint32), "right") - 1
+        suffixes: U64 = wide.reshape(-1).view(">u8").astype(np.uint64)
+        return suffixes | buckets.astype(np.uint64) << np.uint64(KEPT_BITS - self.bits)
 
     @staticmethod
     def _as_tags(truncated: U64) -> U64:

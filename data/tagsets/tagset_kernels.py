@@ -17,7 +17,7 @@ _COMPARED = 4
 
 
 @inlined
-def _suffix(suffixes: int, index: int, width: int) -> int:
+def suffix_at(suffixes: int, index: int, width: int) -> int:
     """The bits of a member that follow its bucket number."""
     value = 0
     for place in range(suffixes + index * width, suffixes + index * width + width):
@@ -29,12 +29,12 @@ def _suffix(suffixes: int, index: int, width: int) -> int:
 def _in_bucket(sought: int, low: int, high: int, guess: int, suffixes: int, width: int) -> bool:
     """Whether a bucket has a member: a linear search that starts at an estimate of the member's place."""
     at = guess
-    while at < high and _suffix(suffixes, at, width) < sought:
+    while at < high and suffix_at(suffixes, at, width) < sought:
         at += 1
     if at == guess:
-        while at > low and _suffix(suffixes, at - 1, width) >= sought:
+        while at > low and suffix_at(suffixes, at - 1, width) >= sought:
             at -= 1
-    return at < high and _suffix(suffixes, at, width) == sought
+    return at < high and suffix_at(suffixes, at, width) == sought
 
 
 @inlined
@@ -54,8 +54,8 @@ def _compare_near(sought: int, low: int, high: int, guess: int, suffixes: int) -
     last = first + 2 * _AROUND
     if equal or (first == low and last >= high):
         return equal
-    inside = (first == low or _suffix(suffixes, first, 3) < sought) and (
-        last >= high or _suffix(suffixes, last - 1, 3) > sought
+    inside = (first == low or suffix_at(suffixes, first, 3) < sought) and (
+        last >= high or suffix_at(suffixes, last - 1, 3) > sought
     )
     return 0 if inside else -1
 
@@ -119,7 +119,7 @@ def fill_bloom_filter(bits: int, starts: U32, suffixes: U8, filter_bits: int, bl
     at_suffixes, at_filter = address(suffixes), address(bloom_filter)
     for bucket in range(len(starts) - 1):
         for member in range(starts[bucket], starts[bucket + 1]):
-            chosen = (bucket << (44 - bits) | _suffix(at_suffixes, member, width)) >> (38 - filter_bits)
+            chosen = (bucket << (44 - bits) | suffix_at(at_suffixes, member, width)) >> (38 - filter_bits)
             at = at_filter + (chosen >> 12 << 3)
             one, other = np.uint64(chosen >> 6 & 63), np.uint64(chosen & 63)
             put_word(at, word(at) | np.uint64(1) << one | np.uint64(1) << other)

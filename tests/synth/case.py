@@ -12,7 +12,8 @@ from crawler.readers.core.limits import Limits
 from crawler.records.column_roles import plan_columns_of_rows
 from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle, write_bundle
-from data.case.watchlist import Watchlist, import_bundle
+from data.case.watchlist import Watchlist
+from data.case.watchlist_import import import_bundle
 from data.hashing.case_keys import MatchKey
 from data.model import Finding
 from data.releases.known_releases import KnownReleases

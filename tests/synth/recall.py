@@ -12,7 +12,7 @@ import numpy as np
 from crawler.examiner.examination import Examiner
 from crawler.records.column_roles import plan_columns_of_rows
 from data.case.bundle import read_bundle, write_bundle
-from data.case.watchlist import import_bundle
+from data.case.watchlist_import import import_bundle
 from data.hashing.tags import Kind
 from scheduler.canaries.enrolment import enrol_rows
 from tests.synth.case import KEYS, examine, examining

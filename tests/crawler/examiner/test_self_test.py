@@ -10,7 +10,8 @@ from crawler.examiner.self_test import run_self_test
 from crawler.readers.core.limits import Limits
 from crawler.sandbox.sandbox import Sandbox
 from data.case.bundle import read_bundle
-from data.case.watchlist import Watchlist, import_bundle
+from data.case.watchlist import Watchlist
+from data.case.watchlist_import import import_bundle
 from data.hashing.case_keys import MatchKey
 from data.releases.known_releases import KnownReleases
 from data.tagsets.tagset import TagSet

@@ -12,7 +12,8 @@ from crawler.matching.candidates import Candidates
 from crawler.matching.watchlist_match import HitCollector, confirm_hits
 from data.arrays.packed import Packed
 from data.case.bundle import read_bundle
-from data.case.watchlist import Watchlist, import_bundle
+from data.case.watchlist import Watchlist
+from data.case.watchlist_import import import_bundle
 from data.errors import StoreError
 from data.hashing.case_keys import MatchKey
 from data.hashing.tags import Kind, probe_tags

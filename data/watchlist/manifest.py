@@ -1,0 +1,194 @@
+"""The manifest of the watch-list: which bundles were imported, and which segments hold their tags.
+
+`manifest.json` has a checksum of its own content and one of each file of each segment. It is replaced atomically, so
+that after a `kill -9` either the old or the new watch-list is in force.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from data.errors import ConfigError, StoreError, StoreFull, StoreVersion
+from data.identifiers.normalise import VERSION as NORMALISER
+from data.watchlist.segment import RESTORE_HINT
+from data.watchlist.segment_writer import WrittenSegment, sync_folder
+
+MANIFEST = "manifest.json"
+FORMAT = 2
+# In place of the generation that a version without segments looks for, so that such a version reports a damaged list.
+_NO_GENERATION = "stored in segments by a newer Tocsin"
+
+
+@dataclass
+class Manifest:
+    """What the manifest states.
+
+    Attributes:
+        case: the watch-list's case; '' before the first import.
+        bundles: one entry for each bundle that was ever imported, in the order of their numbers.
+        segments: hold the tags, in any order.
+        generation: name of the folder of a watch-list that an earlier version wrote; '' if there is none.
+        checksum: of the manifest file; '' if an earlier version wrote it, or if there is none.
+    """
+
+    case: str
+    bundles: list[dict[str, Any]] = field(default_factory=list)
+    segments: list[WrittenSegment] = field(default_factory=list)
+    generation: str = ""
+    checksum: str = ""
+
+    @property
+    def retired(self) -> frozenset[int]:
+        """The numbers of retired bundles."""
+        return frozenset(number for number, bundle in enumerate(self.bundles) if bundle["retired"])
+
+
+def read_manifest(folder: Path, case: str = "") -> Manifest:
+    """The manifest of a `watchlist` folder; it names no bundle if nothing was imported.
+
+    Args:
+        folder: the `watchlist` folder of a home.
+        case: the case that the list must belong to; '' for any.
+
+    Raises:
+        ConfigError: the list belongs to another case or another version of the normaliser.
+        StoreVersion: a newer Tocsin wrote it.
+        StoreError: it is damaged, or missing although segments are there.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError as error:
+        if _has_tags(folder):
+            raise StoreError(
+                f"{path} is missing, but the tags of the watch-list are there", hint=RESTORE_HINT
+            ) from error
+        return Manifest(case)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
+    try:
+        value = orjson.loads(text)
+        version = int(value.get("format", 1))
+        if version > FORMAT:
+            raise StoreVersion("the watch-list was written by a newer Tocsin", hint="update Tocsin")
+        checksum = "" if version == 1 else str(value.pop("checksum"))
+        if version > 1 and checksum != _checksum(value):
+            raise ValueError("another checksum")
+        manifest = Manifest(
+            str(value["case"]),
+            [dict(bundle) for bundle in value["bundles"]],
+            [
+                WrittenSegment(
+                    str(each["id"]), int(each["tags"]), int(each["people"]),
+                    tuple(each["numbers"]), tuple(each["firsts"]), tuple(each["sha256"]),
+                )
+                for each in value.get("segments", ())
+            ],
+            str(value["generation"]) if version == 1 else "",
+            checksum,
+        )  # fmt: skip
+        normaliser = value["normaliser"]
+        for bundle in manifest.bundles:
+            _ = bundle["id"], bundle["client"], bundle["name"], int(bundle["canaries"]), bundle["retired"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged", hint=RESTORE_HINT) from error
+    if case and manifest.case != case:
+        raise ConfigError(
+            f"the watch-list belongs to case {manifest.case}, but the match key to case {case}",
+            hint="restore the match key of that case, or use another home",
+        )
+    if normaliser != NORMALISER:
+        raise ConfigError(
+            f"the watch-list was made with normaliser version {normaliser}; this Tocsin has {NORMALISER}",
+            hint="have the clients enrol again with this version",
+        )
+    return manifest
+
+
+def _has_tags(folder: Path) -> bool:
+    return any(
+        path.is_dir() and any(path.iterdir())
+        for pattern in ("segment-*", "generation-*")
+        for path in folder.glob(pattern)
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest atomically and flush it to the disk; its checksum is set.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "case": manifest.case,
+        "normaliser": NORMALISER,
+        "generation": _NO_GENERATION,
+        "bundles": manifest.bundles,
+        "segments": [
+            {
+                "id": each.id,
+                "tags": each.tags,
+                "people": each.people,
+                "numbers": each.numbers,
+                "firsts": each.firsts,
+                "sha256": each.digests,
+            }
+            for each in manifest.segments
+        ],
+    }
+    value["checksum"] = manifest.checksum = _checksum(value)
+    temporary = folder / f".{MANIFEST}.{secrets.token_hex(4)}"
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:  # noqa: PTH123
+            out.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 if len(manifest.bundles) < 100 else 0))
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.rename(folder / MANIFEST)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+
+
+def _checksum(value: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Keep other writers out of a folder, which is made if it is absent; errors of the file system become ours.
+
+    Raises:
+        StoreFull: no space is left.
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull(
+                "no space is left on the disk for the watch-list",
+                hint="free some space and try again; the old list is still in force",
+            ) from error
+        raise StoreError(
+            f"the watch-list cannot be written: {error.strerror}",
+            hint=f"check the permissions of {folder} and try again; the old list is still in force",
+        ) from error
