@@ -30,6 +30,7 @@ from data.store.selftests import SelfTests
 from data.store.sightings import Sightings
 from data.store.sources import Sources
 from data.store.states import States
+from data.store.watchlist_history import WatchlistHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Store:
         self.sightings = Sightings(database)
         self.file_fingerprints = FileFingerprints(database)
         self.selftests = SelfTests(database)
+        self.watchlist_history = WatchlistHistory(self.audit)
 
     @classmethod
     def open(cls, path: Path, *, seal_key: bytes | None = None, chain_keys: ChainKeys | None = None) -> Self:

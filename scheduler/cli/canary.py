@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from data.plural import counted
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from scheduler.cli.client_tables import ClientChoice, client_table_options
+from scheduler.cli.common import emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
     from data.case.bundle import BundleHeader
     from data.hashing.case_keys import EnrolKeys
     from data.settings.home import Home
+
+# Lines that are printed about single bundles.
+MAX_LINES = 20
 
 
 @click.group()
@@ -129,12 +133,14 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     """Invent plausible people to plant, and put their tags on the watch-list of this home."""
     from crawler.records.column_roles import plan_columns_of_rows
     from data.case.bundle import read_bundle, write_bundle
-    from data.case.watchlist import import_bundle
+    from data.case.watchlist_import import import_bundle
     from data.errors import InputError
     from scheduler.canaries.enrolment import enrol_rows
     from scheduler.canaries.invention import INVENTED_COLUMNS, invent_people
+    from scheduler.canaries.known_watchlist import check_watchlist, record_watchlist
 
     _check_client(client)
+    check_watchlist(home)
     keys = _read_key(home.enrol_key_path)
     people = invent_people(count, seed=seed, domain=domain)
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
@@ -157,28 +163,50 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     finally:
         bundle.unlink(missing_ok=True)
     import_bundle(home.watchlist_dir, keys.case, header, records)
+    record_watchlist(home)
     click.echo(f"{out}: {made.canaries} invented people for {client}; their {header.tags} tags are on the watch-list")
     click.echo("Have the client enter them into its own systems, then delete the table: it is the only copy in clear.")
 
 
 @canary.command("import")
-@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BUNDLE…")
+@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BUNDLE… | FOLDER…")
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="Begin a new watch-list in place of one that is lost or damaged: name all bundles, retired ones left out.",
+)
 @pass_home
-def import_(home: Home, bundles: tuple[Path, ...]) -> None:
+def import_(home: Home, bundles: tuple[Path, ...], anew: bool) -> None:
     """Put the tags of clients on the watch-list.
 
-    A bundle that is incomplete, altered or of another case is refused.
+    All bundles are imported, or none: one that is incomplete, altered or of another case is refused. Of a folder all
+    *.bundle files are imported.
     """
-    from data.case.bundle import read_bundle
-    from data.case.watchlist import import_bundle
     from data.hashing.case_keys import parse_match_key
+    from scheduler.canaries.bundle_import import expand_folders, import_files
+    from scheduler.cli.progress import progress
 
     keys = parse_match_key(home.match_key_text()).derive()
-    # authenticate all bundles before importing the first, so that one bad bundle does not leave half of a delivery
-    read = [(path, *read_bundle(path, keys.case, keys.bundle)) for path in bundles]
-    for path, header, records in read:
-        taken = import_bundle(home.watchlist_dir, keys.case, header, records)
-        click.echo(_describe_import(path, header) if taken else f"{path}: was imported before; nothing changed")
+    paths = expand_folders(bundles)
+    total = 2 * sum(path.stat().st_size for path in paths if path.is_file())
+    with progress("importing", total) as done:
+        imported = import_files(home, keys, paths, anew=anew, done=done)
+    for each in imported[:MAX_LINES]:
+        click.echo(
+            _describe_import(each.path, each.header)
+            if each.added
+            else f"{each.path}: {each.header.client} was imported before; nothing changed"
+        )
+    if len(imported) > MAX_LINES:
+        click.echo(f"… and {len(imported) - MAX_LINES:,} further bundles")
+    if len(imported) > 1:
+        added = [each.header for each in imported if each.added]
+        click.echo(
+            f"{len(added):,} of {counted(len(imported), 'bundle')} added:"
+            f" {counted(sum(header.canaries for header in added), 'canary', 'canaries')}"
+            f" of {counted(len({header.client for header in added}), 'client')},"
+            f" {counted(sum(header.tags for header in added), 'tag')}"
+        )
     click.echo("A running daemon uses them after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
 
 
@@ -189,30 +217,35 @@ def _describe_import(path: Path, header: BundleHeader) -> str:
 
 
 @canary.command("list")
+@client_table_options()
 @json_option
 @pass_home
-def list_(home: Home, as_json: bool) -> None:
-    """List the clients, and how many canaries each has."""
+def list_(home: Home, as_json: bool, choice: ClientChoice) -> None:
+    """List the clients with most canaries first, and how many canaries each has."""
     from dataclasses import asdict
 
-    from rich.markup import escape
-    from rich.table import Table
-
-    from data.case.watchlist import Watchlist
+    from data.case.watchlist import clients_of
     from data.hashing.case_keys import parse_match_key
+    from data.watchlist.manifest import read_manifest
+    from scheduler.canaries.known_watchlist import check_watchlist
+    from scheduler.cli.client_tables import print_clients
 
-    watchlist = Watchlist.open(home.watchlist_dir, case=parse_match_key(home.match_key_text()).derive().case)
-    clients = watchlist.clients()
+    counts = check_watchlist(home)
+    bundles = read_manifest(home.watchlist_dir, parse_match_key(home.match_key_text()).derive().case).bundles
+    clients = clients_of(bundles)
     if as_json:
-        emit_json(
-            {"clients": [asdict(client) for client in clients], "bundles": watchlist.bundles(), "tags": len(watchlist)}
-        )
+        emit_json({"clients": [asdict(client) for client in clients], "bundles": bundles, "tags": counts.tags})
         return
-    table = Table("client", "name", "active canaries", "retired", "bundles")
-    for client in clients:
-        bundles = ", ".join(bundle["id"][:8] for bundle in watchlist.bundles() if bundle["client"] == client.id)
-        table.add_row(client.id, escape(client.name), f"{client.active:,}", f"{client.retired:,}", bundles)
-    console().print(table)
+    click.echo(
+        f"{counted(counts.canaries, 'active canary', 'active canaries')} of {counted(counts.clients, 'client')}, "
+        f"{counted(counts.tags, 'tag')}; {counted(counts.bundles, 'bundle')}, {counts.retired:,} of them retired"
+    )
+    ids: dict[str, list[str]] = {}
+    for bundle in bundles:
+        ids.setdefault(bundle["client"], []).append(bundle["id"][:8])
+    clients.sort(key=lambda client: (-client.active, client.id))
+    rows = [(each.id, each.name, each.active, each.retired, ", ".join(ids[each.id])) for each in clients]
+    print_clients(choice, ("client", "name", "active canaries", "retired", "bundles"), rows)
 
 
 @canary.command()
@@ -265,12 +298,15 @@ def plan(total: int, release: int, tagged: int | None, confidence: float, as_jso
 @pass_home
 def retire(home: Home, client: str, bundle: str) -> None:
     """Remove a client's canaries from the watch-list."""
-    from data.case.watchlist import retire_canaries
+    from data.case.watchlist_import import retire_canaries
     from data.errors import InputError
     from data.hashing.case_keys import parse_match_key
+    from scheduler.canaries.known_watchlist import check_watchlist, record_watchlist
 
     case = parse_match_key(home.match_key_text()).derive().case
+    check_watchlist(home)
     count = retire_canaries(home.watchlist_dir, case, client, bundle=bundle)
     if not count:
         raise InputError(f"no active canaries of '{client}' were found", hint="see: tocsin canary list")
+    record_watchlist(home)
     click.echo(f"{count:,} canaries of {client} are retired")

@@ -95,9 +95,9 @@ async def _crawl(
     from datetime import UTC, datetime
 
     from crawler.process import startup_memory
-    from crawler.process.examiner_client import ExaminerProcess
     from data.errors import LeaseLost
     from data.logs import set_up
+    from scheduler.canaries.known_watchlist import start_examiner
     from scheduler.crawls.crawl_tally import CrawlResult
     from scheduler.crawls.keyed_store import open_store
     from scheduler.crawls.lease_owner import owner_alive, owner_name
@@ -113,7 +113,7 @@ async def _crawl(
     tor = TorConnection(home, settings.tor)
     with (
         contextlib.closing(tor),
-        ExaminerProcess.start(home, report=note) as examiner,
+        start_examiner(home, report=note) as examiner,
         contextlib.closing(open_store(home, examiner)) as store,
     ):
         store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))

@@ -30,6 +30,7 @@ from data.settings.settings import Settings
 from data.sources.definition import Definition
 from data.sources.source_files import load_sources
 from data.store.store import Store
+from scheduler.canaries.known_watchlist import start_examiner
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.keyed_store import open_store
 from scheduler.crawls.lease_owner import owner_alive, owner_name
@@ -183,7 +184,7 @@ class Daemon:
                     code = self.examiner.process.returncode
                     self.examiner.close()
                     self._report("examiner", f"the examiner ended with status {code}")
-                self.examiner = await asyncio.to_thread(ExaminerProcess.start, self.home, report=log.info)
+                self.examiner = await asyncio.to_thread(start_examiner, self.home, report=log.info)
             return self.examiner
 
     def _load_sources(self) -> None:

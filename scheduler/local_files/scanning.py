@@ -14,11 +14,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from crawler.process.examiner_client import ExaminerClient, ExaminerProcess, Greeting
+from crawler.process.examiner_client import ExaminerClient, Greeting
 from crawler.process.frames import CHUNK
 from data.errors import ExamineError, ExaminerDied, InputError
 from data.model import Finding
 from data.settings.home import Home
+from scheduler.canaries.known_watchlist import start_examiner
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -42,7 +43,7 @@ class Scanner:
 
     def __init__(self, home: Home, *, report: Callable[[str], None] | None = None) -> None:
         self._home, self._report = home, report
-        self._process = ExaminerProcess.start(home, report=report)
+        self._process = start_examiner(home, report=report)
         self._client = ExaminerClient(self._process.attach())
 
     @property
@@ -126,7 +127,7 @@ class Scanner:
 
     def _restart(self) -> None:
         self.close()
-        self._process = ExaminerProcess.start(self._home, report=self._report)
+        self._process = start_examiner(self._home, report=self._report)
         self._client = ExaminerClient(self._process.attach())
 
     def open_store(self) -> Store:

@@ -158,9 +158,13 @@ def _tag_sets(home: Home) -> Iterator[Check]:
     from data.case.watchlist import Watchlist
     from data.hashing.case_keys import parse_match_key
     from data.releases.known_releases import KnownReleases
+    from scheduler.canaries.known_watchlist import check_watchlist
 
     case = parse_match_key(home.match_key_text()).derive().case
-    clients = Watchlist.open(home.watchlist_dir, case=case).clients()
+    check_watchlist(home)
+    watchlist = Watchlist.open(home.watchlist_dir, case=case)
+    watchlist.verify()
+    clients = watchlist.clients()
     active = sum(client.active for client in clients)
     yield Check(
         "watch-list",
@@ -168,7 +172,16 @@ def _tag_sets(home: Home) -> Iterator[Check]:
         f"{counted(active, 'canary', 'canaries')} of {counted(len(clients), 'client')}",
         "" if active else "tocsin canary generate, or import a bundle",
     )
-    yield Check("releases", "ok", f"{counted(len(KnownReleases.open(home.releases_dir)), 'release')} known")
+    if not watchlist.has_checksums:
+        yield Check(
+            "watch-list",
+            "warning",
+            "an earlier version wrote it without checksums, so damage to it may go unnoticed",
+            "tocsin canary import BUNDLE with any bundle, also one that was imported before, converts it",
+        )
+    releases = KnownReleases.open(home.releases_dir)
+    releases.verify()
+    yield Check("releases", "ok", f"{counted(len(releases), 'release')} known")
 
 
 # Each program, the Debian package that contains it, and the consequence if it is missing.
@@ -218,10 +231,10 @@ def _tor(home: Home) -> Iterator[Check]:
 
 
 def _examiner(home: Home) -> Iterator[Check]:
-    from crawler.process.examiner_client import ExaminerProcess
+    from scheduler.canaries.known_watchlist import start_examiner
 
     began = time.monotonic()
-    with ExaminerProcess.start(home) as examiner:
+    with start_examiner(home) as examiner:
         took = time.monotonic() - began
         yield Check("examiner", "ok", f"ready after {took:.1f} s")
         failures = examiner.selftest()

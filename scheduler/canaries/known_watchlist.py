@@ -1,0 +1,75 @@
+"""Compares the watch-list with what the store knows of it: a lost or older list is an error, not an empty list."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from data.case.watchlist import imported_bundles
+from data.errors import StoreError
+from data.plural import counted
+from data.settings.home import Home
+from data.store.watchlist_history import WatchlistCounts, latest_watchlist_counts
+
+if TYPE_CHECKING:
+    from crawler.process.examiner_client import ExaminerProcess
+
+
+FOUND = "found"
+"""The actor of an entry about a change that was not recorded when it was made."""
+
+
+def check_watchlist(home: Home) -> WatchlistCounts:
+    """What the watch-list of a home holds, after checking that it has lost nothing.
+
+    If an earlier version imported bundles without recording them in the store, they are recorded now.
+
+    Raises:
+        StoreError: the watch-list is damaged, or lacks bundles or retirements that the store knows.
+    """
+    counts = WatchlistCounts.of(imported_bundles(home.watchlist_dir))
+    known = latest_watchlist_counts(home.db_path)
+    if known is None:
+        if counts.bundles and home.db_path.exists():
+            record_watchlist(home, FOUND)
+        return counts
+    if counts.bundles < known.bundles or counts.retired < known.retired:
+        held = counted(counts.bundles, "bundle") if counts.bundles else "none"
+        raise StoreError(
+            f"the watch-list is lost or older than it was: {counted(known.bundles, 'bundle')} with "
+            f"{counted(known.canaries, 'active canary', 'active canaries')} were imported,"
+            f" and {home.watchlist_dir} holds {held} of them, {counts.retired:,} retired",
+            hint="restore watchlist/ from a backup, or import all bundles again:  tocsin canary import --anew BUNDLE…",
+        )
+    if counts != known:
+        # an import or retirement was killed after it had changed the list
+        record_watchlist(home, FOUND)
+    return counts
+
+
+def record_watchlist(home: Home, actor: str = "operator") -> None:
+    """Record in the store what the watch-list of a home holds now, unless that is recorded already.
+
+    Raises:
+        StoreError: the store cannot be written; the next command that examines samples records it.
+    """
+    from data.store.store import Store
+    from scheduler.crawls.keyed_store import open_operator_store
+
+    counts = WatchlistCounts.of(imported_bundles(home.watchlist_dir))
+    if counts == latest_watchlist_counts(home.db_path):
+        return
+    # a process that only found the change may be the daemon, which must not load the match key
+    store_of_actor = Store.open(home.db_path) if actor == FOUND else open_operator_store(home)
+    with contextlib.closing(store_of_actor) as store:
+        store.watchlist_history.record(actor, counts, datetime.now(UTC))
+
+
+def start_examiner(home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:
+    """Start the examiner of a home, after `check_watchlist`; arguments and errors are those of both."""
+    from crawler.process.examiner_client import ExaminerProcess
+
+    check_watchlist(home)
+    return ExaminerProcess.start(home, report=report)
