@@ -81,7 +81,9 @@ def latest_watchlist_counts(path: Path) -> WatchlistCounts | None:
     if not path.exists():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as opened:
+        # a connection that may only read would leave the files of the write-ahead log behind
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10)) as opened:
+            opened.execute("pragma query_only = on")
             row = opened.execute(_LATEST, (ACTION,)).fetchone()
             return WatchlistCounts._parse(row[0]) if row else None
     except sqlite3.Error as error:
