@@ -50,7 +50,7 @@ class _ExaminerService:
         settings = self.home.settings().examine
         match_key = parse_match_key(self.home.match_key_text())
         keys, self.chain_keys = match_key.derive(), match_key.chain_keys()
-        os.environ.pop("TOCSIN_MATCH_KEY", None)
+        keys.protect()
         limits = Limits(
             memory=settings.memory,
             cpu=settings.cpu.total_seconds(),

@@ -144,6 +144,8 @@ def _run_worker(
         privileges.die_with_parent()
         if os.getppid() == examiner_pid:
             gc.freeze()
+            # a fork inherits the memory of the keys, but not that it is locked
+            examiner.keys.protect()
             examiners_end.close()
             close_others()
             examiner.sandbox.forked()

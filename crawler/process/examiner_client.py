@@ -5,6 +5,7 @@ The process itself is in `crawler.examiner.main`. Protocol: docs/protocols.md, s
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.hashing.chain_keys import ChainKey, ChainKeys
 from data.model import Finding
 from data.settings.home import Home
+from data.settings.key_keeper import DESCRIPTOR_VARIABLE
 from data.vocabulary import known_sentence
 
 if TYPE_CHECKING:
@@ -50,7 +52,6 @@ _ENVIRONMENT = (
     "LC_ALL",
     "XDG_CACHE_HOME",
     "NUMBA_CACHE_DIR",
-    "TOCSIN_MATCH_KEY",
     "CREDENTIALS_DIRECTORY",
 )
 
@@ -96,15 +97,20 @@ class ExaminerProcess:
             ExaminerDied: it ended without reporting an error.
         """
         ours, theirs = socket.socketpair()
+        key = home.match_key_descriptor()
         environment = {name: home.environ[name] for name in _ENVIRONMENT if name in home.environ} | KEEP_MEMORY
+        if key is not None:
+            environment[DESCRIPTOR_VARIABLE] = str(key)
         process = subprocess.Popen(
             [sys.executable, "-m", "crawler.examiner.main", str(theirs.fileno()), str(home.path)],
-            pass_fds=(theirs.fileno(),),
+            pass_fds=(theirs.fileno(),) if key is None else (theirs.fileno(), key),
             env=environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
+        if key is not None:
+            os.close(key)
         try:
             while True:
                 kind, payload = receive(ours)

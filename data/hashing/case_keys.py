@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from data.errors import KeyFileError
 from data.hashing.chain_keys import ChainKey, ChainKeys
+from data.locked_memory import LockedBytes, protect
 
 
 @lru_cache(maxsize=16)
@@ -62,6 +63,10 @@ class Keys:
     post: bytes = field(repr=False)
     case: str
 
+    def protect(self) -> bool:
+        """Keep these keys out of swap and core dumps, as far as Python's objects allow; see `data.locked_memory`."""
+        return protect((self.probe, self.confirm, self.bundle, self.post))
+
     @property
     def enrol(self) -> EnrolKeys:
         """The keys that clients may hold."""
@@ -72,7 +77,7 @@ class Keys:
 class MatchKey:
     """The 32 secret bytes from which all keys of one case, and so all its tags, are derived."""
 
-    secret: bytes = field(repr=False)
+    secret: bytes | LockedBytes = field(repr=False)
 
     def __post_init__(self) -> None:
         if len(self.secret) != 32:
@@ -96,30 +101,50 @@ class MatchKey:
         return ChainKeys(ChainKey(self._expand(b"evidence chain", 32)), ChainKey(self._expand(b"audit chain", 32)))
 
     def _expand(self, label: bytes, length: int) -> bytes:
-        return HKDF(hashes.SHA256(), length, salt=b"tocsin match key 1", info=label).derive(self.secret)
+        return HKDF(hashes.SHA256(), length, salt=b"tocsin match key 1", info=label).derive(
+            self.secret if isinstance(self.secret, bytes) else self.secret.view
+        )
 
 
 def format_match_key(key: MatchKey) -> str:
     """The one line of a match key file."""
-    return f"{MATCH_KEY_LINE} {base64.b64encode(key.secret).decode()}\n"
+    secret = key.secret if isinstance(key.secret, bytes) else key.secret.view
+    return f"{MATCH_KEY_LINE} {base64.b64encode(secret).decode()}\n"
 
 
-def parse_match_key(text: str) -> MatchKey:
-    """Read a match key file, the inverse of `format_match_key`; raises KeyFileError, which never shows the key."""
-    match text.split():
-        case [first, secret] if first == MATCH_KEY_LINE:
-            return MatchKey(_decode(secret, "the match key"))
-        case [first, *_] if first == ENROL_KEY_LINE:
-            raise KeyFileError(
-                "this is an enrolment key, not a match key", hint="use keys/match.key of the home folder"
-            )
-        case []:
-            raise KeyFileError("the match key file is empty", hint="restore keys/match.key from its backup")
-        case _:
-            raise KeyFileError(
-                f"this is not a match key file: it must be one line that begins with {MATCH_KEY_LINE}",
-                hint="restore keys/match.key from its backup",
-            )
+def parse_match_key(text: str | LockedBytes) -> MatchKey:
+    """Read a match key file, the inverse of `format_match_key`; raises KeyFileError, which never shows the key.
+
+    The key stays in locked memory; copies that are needed on the way are overwritten.
+    """
+    words = [memoryview(word.encode()) for word in text.split()] if isinstance(text, str) else _words(text.view)
+    if not words:
+        raise KeyFileError("the match key file is empty", hint="restore keys/match.key from its backup")
+    if words[0] == ENROL_KEY_LINE.encode():
+        raise KeyFileError("this is an enrolment key, not a match key", hint="use keys/match.key of the home folder")
+    if len(words) != 2 or words[0] != MATCH_KEY_LINE.encode():
+        raise KeyFileError(
+            f"this is not a match key file: it must be one line that begins with {MATCH_KEY_LINE}",
+            hint="restore keys/match.key from its backup",
+        )
+    try:
+        return MatchKey(LockedBytes.take(binascii.a2b_base64(words[1], strict_mode=True)))
+    except (binascii.Error, ValueError):
+        # The original error is dropped: its text adds nothing.
+        raise KeyFileError("the match key is not base64", hint="restore the file from its backup") from None
+
+
+def _words(view: memoryview) -> list[memoryview]:
+    """The parts of a text between white space, as views of the same memory."""
+    words, start = [], -1
+    for place, byte in enumerate([*view, 0x20]):
+        if byte in b" \t\r\n\v\f":
+            if start >= 0:
+                words.append(view[start:place])
+            start = -1
+        elif start < 0:
+            start = place
+    return words
 
 
 def format_enrol_key(keys: Keys | EnrolKeys) -> str:

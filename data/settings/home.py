@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import HomeError, KeyFileError
-from data.settings.credentials import read_credential
+from data.locked_memory import LockedBytes
+from data.settings.credentials import read_locked, read_secret_credential
+from data.settings.key_keeper import DESCRIPTOR_VARIABLE, VARIABLE, KeyKeeper, frame_descriptor, read_frame
 
 if TYPE_CHECKING:
     from data.settings.settings import Settings
@@ -27,8 +29,16 @@ def default_home(environ: Mapping[str, str]) -> Path:
 class Home:
     """The folder that contains everything an operator owns."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str] | None = None, keeper: KeyKeeper | None = None) -> None:
+        """A folder, whether or not it is a home.
+
+        Args:
+            path: of the folder.
+            environ: the environment; that of this process by default.
+            keeper: holds the match key that came by the environment.
+        """
         self.path = path.expanduser().absolute()
+        self._keeper = keeper
         self.environ = dict(os.environ if environ is None else environ)
 
     @property
@@ -108,25 +118,42 @@ class Home:
 
         return load_settings(self.config_path, self.environ)
 
-    def match_key_text(self) -> str:
-        """The text of the match key, from `$TOCSIN_MATCH_KEY`, else the systemd credential `match.key`, else its file.
+    def match_key_text(self) -> LockedBytes:
+        """The text of the match key in locked memory.
+
+        It comes from `$TOCSIN_MATCH_KEY`, else from the systemd credential `match.key`, else from its file.
 
         Raises:
             KeyFileError: the file `keys/match.key` is needed, but is missing, damaged or unreadable.
         """
-        if text := self.environ.get("TOCSIN_MATCH_KEY"):
-            return text
+        if (descriptor := self.match_key_descriptor()) is not None:
+            return read_frame(descriptor)
         folder = self.environ.get("CREDENTIALS_DIRECTORY")
         if folder and (Path(folder) / "match.key").is_file():
-            return read_credential("match.key", self.environ)
+            return read_secret_credential("match.key", self.environ)
         try:
-            return self.match_key_path.read_text()
-        except UnicodeDecodeError as error:
-            raise KeyFileError(
-                f"the match key {self.match_key_path} is damaged", hint="restore it from the team's backup"
-            ) from error
+            return read_locked(self.match_key_path)
         except OSError as error:
             raise KeyFileError(
                 f"the match key {self.match_key_path} cannot be read: {error.strerror}",
                 hint="restore it from the team's backup, or set TOCSIN_MATCH_KEY: nothing can be matched without it",
             ) from error
+
+    def match_key_descriptor(self) -> int | None:
+        """A descriptor from which `read_frame` reads the key that came by the environment; None if none came that way.
+
+        The caller passes it to the process that needs the key, or reads it, and closes it.
+        """
+        if self._keeper is not None:
+            return self._keeper.descriptor()
+        if text := self.environ.pop(DESCRIPTOR_VARIABLE, ""):
+            # it gives the key once
+            return int(text)
+        if text := self.environ.get(VARIABLE):
+            return frame_descriptor(text.encode())
+        return None
+
+    @property
+    def match_key_is_at_rest(self) -> bool:
+        """Whether the home itself holds the match key as a file."""
+        return self.match_key_path.exists()

@@ -257,7 +257,7 @@ def _merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # Variables of Tocsin that are not settings.
-_NOT_SETTINGS = {"TOCSIN_HOME", "TOCSIN_MATCH_KEY"}
+_NOT_SETTINGS = {"TOCSIN_HOME", "TOCSIN_MATCH_KEY", "TOCSIN_MATCH_KEY_FD"}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

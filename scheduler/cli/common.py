@@ -23,8 +23,12 @@ def chosen_home(ctx: click.Context) -> Home:
     """The home folder named by `--home`, `$TOCSIN_HOME` or the platform's default; not checked yet."""
     import os
 
+    from data.settings.key_keeper import KeyKeeper
+
+    # first of all: a copy of the environment would hold the key
+    keeper = KeyKeeper.from_environment()
     given: Path | None = ctx.find_root().obj
-    home = Home(given if given is not None else default_home(os.environ))
+    home = Home(given if given is not None else default_home(os.environ), keeper=keeper)
     # `Home` has copied the environment: remove keys and tokens from it, so that no child process inherits them
     for name in [name for name in os.environ if name.startswith("TOCSIN_") and name != "TOCSIN_HOME"]:
         del os.environ[name]

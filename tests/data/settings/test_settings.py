@@ -72,10 +72,10 @@ def test_the_match_key_comes_from_the_environment_a_credential_or_the_file(tmp_p
         home.match_key_text()
     home.keys_dir.mkdir()
     home.match_key_path.write_text("file")
-    assert home.match_key_text() == "file"
+    assert home.match_key_text().view == b"file"
     (tmp_path / "match.key").write_text("credential")
-    assert Home(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).match_key_text() == "credential"
-    assert Home(tmp_path, {"TOCSIN_MATCH_KEY": "variable"}).match_key_text() == "variable"
+    assert Home(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).match_key_text().view == b"credential"
+    assert Home(tmp_path, {"TOCSIN_MATCH_KEY": "variable"}).match_key_text().view == b"variable"
 
 
 def test_the_message_about_a_folder_that_is_no_home_says_how_to_create_one(tmp_path):
