@@ -149,8 +149,8 @@ class Home:
         if text := self.environ.pop(DESCRIPTOR_VARIABLE, ""):
             # it gives the key once
             return int(text)
-        if text := self.environ.get(VARIABLE):
-            return frame_descriptor(text.encode())
+        if key := self.environ.get(VARIABLE):
+            return frame_descriptor(key.encode())
         return None
 
     @property
