@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ DEFAULT_TOP = 20
 """Lines of a table without `--all` and `--top`: with the totals above them they fit on one screen."""
 MAX_CELL = 48
 """Characters of a cell behind the id. A longer one is cut, so that no client takes two lines; `--csv` has all of it."""
+NAME = "name"
+"""Title of the column of names, the only one that becomes narrower on a narrow terminal, down to `MIN_NAME`."""
+MIN_NAME = 12
 # Spreadsheets run a cell that begins with one of these as a formula.
 # Source: OWASP, "CSV Injection".
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -117,29 +121,52 @@ def print_clients(
             note(f"client {printable(client)} is not in this table")
     if not shown:
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    texts = [[str(row[0]), *(_cell_text(cell) for cell in row[1:])] for row in shown]
-    table = Table(title=printable(title) or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for number, name in enumerate(columns):
-        justify: Any = "right" if all(isinstance(row[number], int) for row in shown) else "left"
-        # an id is never cut, because a person copies it into the next command
-        least = max(len(row[0]) for row in texts) if number == 0 else None
-        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", min_width=least)
-    for row in texts:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(table)
+    if title:
+        click.secho(printable(title), bold=True)
+    for line in _layout(columns, shown):
+        click.echo(line)
     left = len(chosen) - len(shown)
     if left:
         more = f"… and {counted(left, 'further client')}"
         click.echo(f"{more}: {choice.every_option} prints all, --client ID one, --csv FILE writes all to a file")
 
 
-def _cell_text(cell: Cell) -> str:
+def _layout(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    """The lines of a table: titles, then one line for each row.
+
+    Ids and numbers are never cut, because a person copies and compares them; the column of names gives way. On a terminal
+    that is still too narrow, lines end at its edge. Tables of `rich` cut numbers to an ellipsis here.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    cells = [list(columns), *([_cell_text(cell, number) for number, cell in enumerate(row)] for row in rows)]
+    right = [all(isinstance(row[number], int) for row in rows) for number in range(len(columns))]
+    widths = [max(cell_len(row[number]) for row in cells) for number in range(len(columns))]
+    whole = console().width
+    if NAME in columns:
+        name = columns.index(NAME)
+        widths[name] = max(
+            min(widths[name], MIN_NAME), widths[name] - max(0, sum(widths) + 2 * len(widths) - 2 - whole)
+        )
+
+    def padded(text: str, number: int) -> str:
+        width = widths[number]
+        if cell_len(text) > width:
+            return set_cell_size(text, width - 1) + "…"
+        fill = " " * (width - cell_len(text))
+        return fill + text if right[number] else text + fill
+
+    lines = ["  ".join(padded(text, number) for number, text in enumerate(row)).rstrip() for row in cells]
+    if not sys.stdout.isatty():
+        return lines
+    return [set_cell_size(line, whole).rstrip() if cell_len(line) > whole else line for line in lines]
+
+
+def _cell_text(cell: Cell, number: int) -> str:
     if isinstance(cell, int):
         return f"{cell:,}"
-    return cell if len(cell) <= MAX_CELL else cell[: MAX_CELL - 1] + "…"
+    text = printable(cell)
+    return text if not number or len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
 def write_csv(choice: ClientChoice, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
