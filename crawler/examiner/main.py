@@ -43,7 +43,7 @@ class _ExaminerService:
 
     def open(self) -> Greeting:
         """Load the key, the sets and the kernels, start the sandbox, and give up the network."""
-        from crawler.process import privileges
+        from crawler.process import memory_limits, privileges
         from crawler.sandbox.sandbox import Limits, Sandbox
         from data.hashing.case_keys import parse_match_key
 
@@ -81,13 +81,20 @@ class _ExaminerService:
         self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, settings.exact_rows)
         clients = watchlist.clients()
         sandbox.ready()
+        # not before: compiling kernels takes memory once, and the process that forks readers has limits of its own
+        memory = memory_limits.limit_data(settings.examiner_memory)
         return Greeting(
             post_key=keys.post,
             case=keys.case,
             clients=len(clients),
             canaries=sum(client.active for client in clients),
             releases=len(releases),
-            protection={"examiner network": network, **sandbox.protection()},
+            protection={
+                "examiner network": network,
+                "examiner memory": f"at most {memory // 2**20} MiB that it can write to",
+                "memory of all processes": memory_limits.describe_cgroup(),
+                **sandbox.protection(),
+            },
         )
 
     def serve(self) -> None:

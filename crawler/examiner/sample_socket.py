@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crawler.process.frames import load, pack_json, receive, send_json
+from crawler.process.memory_limits import is_out_of_memory
 from data.errors import TocsinError, WireError
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def describe_error(error: Exception) -> dict[str, str]:
     """The payload of an `X` frame that reports an error to the peer."""
     if isinstance(error, TocsinError):
         return {"code": type(error).__name__, "message": str(error), "hint": error.hint}
+    if is_out_of_memory(error):
+        return {
+            "code": "ExamineError",
+            "message": "the examiner would have needed more memory than its limit",
+            "hint": "raise  [examine] examiner_memory  if the machine has more memory",
+        }
     # the text of any other error may hold content of the sample: only its class leaves this process
     return {"code": "ExamineError", "message": f"the examiner failed with {type(error).__name__}", "hint": ""}
 

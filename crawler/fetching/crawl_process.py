@@ -43,6 +43,7 @@ from crawler.fetching.runner_socket import Control
 from crawler.pages.post_identity import open_due
 from crawler.process import landlock, privileges, startup_memory
 from crawler.process.control_frames import Job
+from crawler.transport.errors import OUT_OF_MEMORY
 from data.errors import ConfigError, TocsinError
 from data.model import Post
 
@@ -104,6 +105,8 @@ def main(control: socket.socket, samples: list[socket.socket], dial: socket.sock
         code = 0
     except TocsinError as error:
         _report_crash(runner, str(error))
+    except MemoryError:
+        _report_crash(runner, OUT_OF_MEMORY.detail, OUT_OF_MEMORY.code)
     except Exception as error:  # noqa: BLE001 - only its class leaves this process
         _report_crash(runner, f"the crawl process failed with {type(error).__name__}")
     finally:
@@ -126,9 +129,9 @@ def _give_up_network(*, required: bool) -> None:
         )
 
 
-def _report_crash(runner: Control, error: str) -> None:
+def _report_crash(runner: Control, error: str, code: str = "crash") -> None:
     try:
-        runner.report_crash(error)
+        runner.report_crash(error, code)
     except (OSError, EOFError, TocsinError):
         # the connection to the runner is closed: nothing more can be reported
         os._exit(1)

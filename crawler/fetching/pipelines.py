@@ -16,7 +16,8 @@ from crawler.fetching.items import FetchedPost, FetchedSample
 from crawler.fetching.spider import SourceSpider
 from crawler.process.control_frames import Announcements, CommitFrame, CommittedPost, Failure, PostFacts
 from crawler.process.examiner_client import AsyncExaminerClient
-from crawler.transport.errors import Trouble
+from crawler.process.memory_limits import is_out_of_memory
+from crawler.transport.errors import OUT_OF_MEMORY, Trouble
 from crawler.transport.resumed_download import Download
 from data.case.canary_bitmaps import decode_bitmaps, encode_bitmaps, merge_bitmap_sets
 from data.errors import ExamineError, ExaminerDied, LeaseLost
@@ -74,7 +75,8 @@ class Examine:
             _set_trouble(item, Trouble("examiner", str(error), retry=True))
             self._spider.stop(Trouble("examiner", str(error), retry=True))
         except Exception as error:  # noqa: BLE001 - a platform may raise anything; its post stays due, the others go on
-            _set_trouble(item, Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True))
+            broken = Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True)
+            _set_trouble(item, OUT_OF_MEMORY if is_out_of_memory(error) else broken)
         finally:
             self._free.put_nowait(client)
         return item

@@ -84,11 +84,11 @@ class Control:
                 if not answered.done():
                     answered.set_exception(LeaseLost("the runner is gone"))
 
-    def report_crash(self, error: str) -> None:
+    def report_crash(self, error: str, code: str = "crash") -> None:
         """Report, without an event loop, that the crawl failed; does nothing if its end was reported already."""
         if self.ended:
             return
         self._socket.setblocking(True)
-        end = EndFrame(state="failed", counts={}, hosts={}, code="crash", error=error)
+        end = EndFrame(state="failed", counts={}, hosts={}, code=code, error=error)
         send(self._socket, b"J", end.to_json())
         receive(self._socket)

@@ -49,7 +49,8 @@ from crawler.process.control_frames import (
     WalkedFrame,
     WireValue,
 )
-from crawler.transport.errors import Trouble, trouble_of
+from crawler.process.memory_limits import is_out_of_memory
+from crawler.transport.errors import OUT_OF_MEMORY, Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
 from data.sources.definition import Definition, origins, source_hosts, start_url
@@ -138,6 +139,8 @@ class SourceSpider(Spider):
 
     def _note_error(self, failure: Failure) -> None:
         """Make the crawl fail, because an exception ended the reading of a page or of a post."""
+        if is_out_of_memory(exception_of(failure)):
+            self.state.trouble = self.state.trouble or OUT_OF_MEMORY
         detail = f"reading a page or a post failed with {failure.type.__name__ if failure.type else 'an error'}"
         self.state.trouble = self.state.trouble or Trouble("crash", detail, retry=True)
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 
 import orjson
 
-from crawler.process import privileges, startup_memory
+from crawler.process import memory_limits, privileges, startup_memory
 from crawler.process.frames import CHUNK, receive, send
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
@@ -303,6 +303,7 @@ def main(descriptor: int, *, in_bubblewrap: bool, follow_parent: bool) -> None:
     if follow_parent:
         privileges.die_with_parent()
     limits = Limits(**orjson.loads(control.recv(65_536)))
+    memory_limits.lift_data_limit()
     privileges.no_core_dumps()
     network = privileges.without_network()
     # the modules loaded now stay in memory, so garbage collection runs only once, at the end

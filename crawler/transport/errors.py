@@ -16,6 +16,7 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 
+from crawler.process.memory_limits import is_out_of_memory
 from crawler.transport.allow_list import RequestRefused
 from data.errors import Retry, TocsinError, TorDown, TorFailed, TorRefused
 
@@ -46,7 +47,7 @@ class Trouble:
     """Why a page, a file or a part of a post was not read, or not completely.
 
     Attributes:
-        code: `refused`, `robots`, `robots_unknown`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `cut` …; over
+        code: `refused`, `robots`, `robots_unknown`, `absent`, `blocked`, `status`, `timeout`, `unreachable`, `too_large`, `memory`, `cut` …; over
             Tor also `tor_down` and the codes of `crawler.tor.errors`.
         detail: one sentence for a person.
         retry: whether a later attempt may succeed.
@@ -61,11 +62,16 @@ class Trouble:
         return f"{self.code}: {self.detail}"
 
 
+OUT_OF_MEMORY = Trouble("memory", "the crawl process would have needed more memory than its limit", retry=True)
+
+
 def trouble_of(error: BaseException) -> Trouble:
     """The trouble that stands for an exception of Scrapy, Twisted or our own.
 
     Every exception has one. The message of a foreign exception is never quoted.
     """
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
     if isinstance(error, RequestRefused):
         return Trouble("refused", str(error), retry=False)
     if isinstance(error, RobotsForbidden):

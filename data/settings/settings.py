@@ -70,6 +70,8 @@ class ExamineSettings(StrictSettings):
     """Limit of the processor time of one reader."""
     memory: Size = 512 * 2**20
     """Memory limit (address space) of one reader."""
+    examiner_memory: Size = 8 * 2**30
+    """Limit of the memory that the examiner can write to; at most four fifths of the memory of the machine."""
     max_output: Size = 64 * 2**30
     """Maximum number of decompressed bytes of one sample."""
     max_entries: Annotated[int, Field(ge=1)] = 1_000_000

@@ -15,7 +15,16 @@ from data.model import EventKind
 from data.sources.definition_sections import HealthSection
 
 # One failure with such a code is enough to call a source silent; any other failure may pass by itself.
-SILENT_AT_ONCE = errors.PERMANENT_CODES | {"blocked", "robots", "refused", "config", "crash", "platform", "absent"}
+SILENT_AT_ONCE = errors.PERMANENT_CODES | {
+    "blocked",
+    "robots",
+    "refused",
+    "config",
+    "crash",
+    "memory",
+    "platform",
+    "absent",
+}
 
 # Tor itself cannot be used: the runner reports that once for all sources.
 TOR_DOWN = "tor_down"
