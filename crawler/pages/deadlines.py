@@ -122,6 +122,23 @@ _PAST_WORDS = re.compile(
     r"|ing)? hours?|consultation|rendez-vous|appointment)\b"
 )
 
+# Words without which an expression above cannot match. Most texts hold none of them, and then none of their sentences
+# needs to be searched.
+_WORD = re.compile(r"\w+")
+_DIVIDED = re.compile(r"\d[/.]\d")
+_AROUND_SPANS = frozenset({
+    "in", "within", "after", "dans", "sous", "ici", "apres", "have", "got", "avez", "reste", "ont", "left", "remaining",
+    "to", "pour",
+})  # fmt: skip
+_NAMES_OF_DAYS = frozenset(_WEEKDAY.pattern[3:-3].split("|"))
+_IN_SOON = frozenset({"tomorrow", "demain", "tonight", "soir", "week", "semaine", "weekend", "month", "mois", "end"})
+_NAMES_OF_MONTHS = frozenset({
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december", "janvier", "fevrier", "mars", "avril", "mai", "juin", "juillet", "aout", "septembre", "octobre",
+    "novembre", "decembre", "jan", "feb", "fev", "mar", "apr", "avr", "jun", "jul", "juil", "aug", "sep", "sept", "oct",
+    "nov", "dec",
+})  # fmt: skip
+
 
 def find_deadlines(text: str, now: datetime) -> list[Deadline]:
     """The future times that a text announces, each once, at most `MAX_DEADLINES`.
@@ -131,7 +148,11 @@ def find_deadlines(text: str, now: datetime) -> list[Deadline]:
         now: aware; a day of the week, or a date without a year, means the next one after it.
     """
     found: dict[str, Deadline] = {}
-    for sentence in _SENTENCE.split(fold(text[:MAX_TEXT])):
+    folded = fold(text[:MAX_TEXT])
+    searches = _Searches.of(folded)
+    if not searches or not (_RELEASE_WORDS.search(folded) or _FUTURE_WORDS.search(folded)):
+        return []
+    for sentence in _SENTENCE.split(folded):
         if not (4 <= len(sentence) <= 2000):
             continue
         about_future = bool(_FUTURE_WORDS.search(sentence))
@@ -145,23 +166,58 @@ def find_deadlines(text: str, now: datetime) -> list[Deadline]:
             )
         ):
             continue
-        for deadline in _times(sentence, now.astimezone(UTC)):
+        for deadline in _times(sentence, now.astimezone(UTC), searches):
             found.setdefault(deadline.phrase, deadline)
     return list(found.values())[:MAX_DEADLINES]
 
 
-def _times(sentence: str, now: datetime) -> list[Deadline]:
+@dataclass(frozen=True, slots=True)
+class _Searches:
+    """Which expressions can match anywhere in a text: spans of time, names of days, words such as "tomorrow", dates."""
+
+    spans: bool
+    weekdays: bool
+    soon: bool
+    dates: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, text: str) -> _Searches:
+        """The searches that a folded text needs."""
+        words = set(_WORD.findall(text))
+        by_number, day_first, month_first, divided = _DATES
+        named = not words.isdisjoint(_NAMES_OF_MONTHS)
+        possible = (
+            (by_number, "20" in text and "-" in text),
+            (day_first, named),
+            (month_first, named),
+            (divided, bool(_DIVIDED.search(text))),
+        )
+        return cls(
+            spans=not words.isdisjoint(_AROUND_SPANS) or "restant" in text,
+            weekdays=not words.isdisjoint(_NAMES_OF_DAYS),
+            soon=not words.isdisjoint(_IN_SOON),
+            dates=tuple(pattern for pattern, may_match in possible if may_match),
+        )
+
+    def __bool__(self) -> bool:
+        return self.spans or self.weekdays or self.soon or bool(self.dates)
+
+
+def _times(sentence: str, now: datetime, searches: _Searches) -> list[Deadline]:
     found: list[Deadline] = []
-    for match in _RELATIVE.finditer(sentence):
-        number, unit = next((match[at], match[at + 1]) for at in (1, 3, 5) if match[at])
-        found += _span(number, unit)
+    if searches.spans:
+        for match in _RELATIVE.finditer(sentence):
+            number, unit = next((match[at], match[at + 1]) for at in (1, 3, 5) if match[at])
+            found += _span(number, unit)
     today = now.date()
-    for match in _WEEKDAY.finditer(sentence):
-        ahead = (_DAYS[match[1][:3]] - now.weekday()) % 7
-        found.append(_on(today + timedelta(days=ahead or 7), sentence[match.end() :]))
-    for match in _SOON.finditer(sentence):
-        found.append(_soon(match[1], now))
-    for pattern in _DATES:
+    if searches.weekdays:
+        for match in _WEEKDAY.finditer(sentence):
+            ahead = (_DAYS[match[1][:3]] - now.weekday()) % 7
+            found.append(_on(today + timedelta(days=ahead or 7), sentence[match.end() :]))
+    if searches.soon:
+        for match in _SOON.finditer(sentence):
+            found.append(_soon(match[1], now))
+    for pattern in searches.dates:
         for match in pattern.finditer(sentence):
             day = _date(match.groupdict(), today)
             if day is not None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.pages import deadlines
 from crawler.pages.deadlines import find_deadlines
+from data.identifiers.normalise import fold
 
 # a Wednesday
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -101,3 +103,24 @@ def test_each_time_is_found_once_and_its_phrase_holds_no_text_of_the_post():
 def test_any_text_can_be_searched(text):
     for each in find_deadlines(text + " will be published in 2 days", NOW):
         assert each.at is not None or each.after
+
+
+WORDS = (
+    "in", "within", "after", "dans", "sous", "d'ici", "apres", "you", "have", "il", "vous", "reste", "they", "a",
+    "couple of", "few", "3", "48", "two", "deux", "une", "24h", "3d", "2days", "hours", "days", "jours", "semaine",
+    "weeks", "left", "remaining", "to", "pay", "restants", "restante", "vendredi", "Friday", "tomorrow", "demain", "ce",
+    "soir", "next", "week", "end", "of", "the", "month", "fin", "du", "week-end", "prochain", "may", "12", "mai", "3rd",
+    "June", "january,", "2027", "2026-12-24", "25/12", "12.01.27", "12/01/2027", "sept.", "at", "18:00", "publish",
+    "leak", "data", "will", "part", ".", "!", "\n", ",", "-",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12), st.randoms(use_true_random=False))
+def test_leaving_out_searches_that_cannot_match_changes_nothing(words, random):
+    """A text with all words needs every search, so it serves as the reference."""
+    text = "publish: " + random.choice((" ", "  ", "\t")).join(words)
+    everything = deadlines._Searches.of(" ".join(WORDS))
+    assert everything == deadlines._Searches(True, True, True, deadlines._DATES)
+    for sentence in deadlines._SENTENCE.split(fold(text)):
+        few = deadlines._times(sentence, NOW, deadlines._Searches.of(fold(text)))
+        assert few == deadlines._times(sentence, NOW, everything)
