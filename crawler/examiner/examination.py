@@ -341,7 +341,7 @@ class Examination:
         if len(self.stack) == 1:
             return
         self.bytes.finish(member, tuple(self.stack))
-        self.hits.confirm_waiting()
+        self.hits.confirm_waiting(member)
         self.stack.pop()
         self.findings.add_fingerprint(member)
         parent = self.stack[-1]
@@ -372,7 +372,7 @@ class Examination:
         sample = self.sample
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))
-        self.hits.confirm_waiting()
+        self.hits.confirm_waiting(sample)
         has_hits = sample.collector.has_hits
         if self.request.release:
             self.records.add_to_release(

@@ -87,7 +87,7 @@ class RecordPass:
         self._records.add(tags.keys, held)
         for kind, (_, values) in tags.values.items():
             self._records.add_values(kind, values)
-        self._hits.confirm_rows(self._listed(tags.inputs), members)
+        self._hits.add_rows(self._listed(tags.inputs), len(batch), members)
 
     def _listed(self, inputs: TagInputs) -> Candidates:
         """What is on the watch-list, by the number of its row."""
@@ -140,7 +140,7 @@ class RecordPass:
         known = held.sum(axis=1)
         listed = self._listed(readings.inputs(values))
         if len(listed):
-            confirmed = self._hits.confirm_rows(listed, members, readings.people)
+            confirmed = self._hits.confirm_readings(listed, readings.people, members)
             of_keys = confirmed.candidates[confirmed.kinds >= Kind.NAME_DOB]
             np.add.at(known, listed.places[of_keys], 1)
         chosen = readings.choose(known)

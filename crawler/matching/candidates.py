@@ -63,6 +63,18 @@ class Candidates:
         repeated[1:] = (tags[1:] == tags[:-1]) & (places[1:] == places[:-1])
         return self.take(order[~repeated])
 
+    def without(self, tags: U64) -> Self:
+        """The candidates whose tag is none of `tags`, shape (m,), in any order."""
+        if not len(self) or not len(tags):
+            return self
+        ordered = np.sort(tags)
+        places = np.minimum(np.searchsorted(ordered, self.tags), len(ordered) - 1)
+        return self.take(np.flatnonzero(ordered[places] != self.tags))
+
+    def first(self, count: int) -> Self:
+        """The first candidates, `count` of them or all if there are fewer."""
+        return self if len(self) <= count else self.take(np.arange(count))
+
     def take(self, chosen: I64) -> Self:
         """The candidates with these numbers, in this order."""
         return type(self)(self.kinds[chosen], self.tags[chosen], self.values.take(chosen), self.places[chosen])

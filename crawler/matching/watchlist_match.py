@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,6 @@ from data.model import Hit
 # marks of canaries: hit by rows, hit by bytes, and the person that a row is about
 _IN_ROWS, _IN_BYTES, _IS_PERSON = 1, 2, 4
 _KINDS = max(Kind) + 1
-# the last bits of a tag that number its place among 262,144 confirmed ones: those of 4 MB of nothing but canaries
-_RECENT = np.uint64(2**18 - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,16 +39,53 @@ class ConfirmedHits:
         return len(self.candidates)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DigestedCandidates:
+    """Candidates whose values were replaced with their confirm digests.
+
+    Attributes:
+        kinds: shape (n,). tags: shape (n,). digests: shape (n, 16).
+        places: shape (n,), where each was found, in the caller's own numbers.
+    """
+
+    kinds: U8
+    tags: U64
+    digests: U8
+    places: I64
+
+    @classmethod
+    def of(cls, confirm_key: bytes, candidates: Candidates, places: I64) -> DigestedCandidates:
+        """The candidates with their digests, and with other places."""
+        digests = confirm_digests(confirm_key, candidates.kinds, candidates.values)
+        return cls(candidates.kinds, candidates.tags, digests, places)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[DigestedCandidates]) -> DigestedCandidates:
+        """The candidates of several parts, one part after the other."""
+        if not parts:
+            return cls.of(bytes(32), Candidates.none(), np.zeros(0, np.int64))
+        return cls(
+            np.concatenate([part.kinds for part in parts]),
+            np.concatenate([part.tags for part in parts]),
+            np.concatenate([part.digests for part in parts]),
+            np.concatenate([part.places for part in parts]),
+        )
+
+
+def find_hits(numbers: CanaryNumbers, candidates: DigestedCandidates) -> ConfirmedHits:
+    """The candidates that are canaries: tag, kind and confirm digest are those of an entry of the watch-list."""
+    if not len(candidates.tags):
+        return ConfirmedHits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+    # in the order of the tags, which is that of the watch-list: a search then stays near the one before it
+    order = np.argsort(candidates.tags)
+    tags, kinds = candidates.tags[order], candidates.kinds[order]
+    found, codes = numbers.owners.resolve(tags, candidates.digests[order], kinds)
+    return ConfirmedHits(order[found], numbers.of_codes(codes), kinds[found])
+
+
 def confirm_hits(numbers: CanaryNumbers, confirm_key: bytes, candidates: Candidates) -> ConfirmedHits:
     """The candidates that are canaries: their tag is on the watch-list and their confirm digest agrees."""
-    if not len(candidates):
-        return ConfirmedHits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
-    digests = confirm_digests(confirm_key, candidates.kinds, candidates.values)
-    # in the order of the tags, which is that of the watch-list: a search then stays within few pages of it
-    order = np.argsort(candidates.tags)
-    found, codes = numbers.owners.resolve(candidates.tags[order], digests[order], candidates.kinds[order])
-    found = order[found]
-    return ConfirmedHits(found, numbers.of_codes(codes), candidates.kinds[found])
+    return find_hits(numbers, DigestedCandidates.of(confirm_key, candidates, candidates.places))
 
 
 class HitCollector:
@@ -61,26 +97,11 @@ class HitCollector:
         self._marked = MarkedCanaries()
         # which kinds of value hit, by client; made at the first hit
         self._kinds: Bools | None = None
-        # tags of values that were confirmed lately, each at the place that its last bits give; made at the first one
-        self._confirmed: U64 | None = None
 
     @property
     def has_hits(self) -> bool:
         """Whether there is any hit."""
         return bool(self._marked)
-
-    def without_confirmed(self, candidates: Candidates) -> Candidates:
-        """The candidates without those whose hits this collector already has: both passes find most values."""
-        if self._confirmed is None or not len(candidates):
-            return candidates
-        seen = self._confirmed[candidates.tags & _RECENT] == candidates.tags
-        return candidates.take(np.flatnonzero(~seen)) if seen.any() else candidates
-
-    def remember(self, tags: U64) -> None:
-        """Keep the tags of confirmed values for `without_confirmed`, if only the last ones."""
-        if self._confirmed is None:
-            self._confirmed = np.zeros(int(_RECENT) + 1, np.uint64)
-        self._confirmed[tags & _RECENT] = tags
 
     def add_bytes(self, confirmed: ConfirmedHits) -> None:
         """Add hits of the byte pass."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.examiner.findings import FindingBuilder
-from crawler.examiner.hits import MAX_EXCERPTS, HitConfirmer
+from crawler.examiner.hits import MAX_EXCERPTS, MAX_WAITING, HitConfirmer
 from crawler.examiner.sample import MAX_PROBLEMS_KEPT, SampleMember
 from crawler.examiner.sample_request import SampleRequest
 from crawler.matching.byte_scanner import ByteScanner
@@ -60,31 +60,46 @@ def candidates(count: int = len(PEOPLE)) -> Candidates:
 def test_a_hit_counts_for_all_members_that_contain_it_and_only_the_first_hits_are_kept_as_evidence(watchlist):
     hits, inner, outer = confirmer(watchlist), opened(watchlist), opened(watchlist)
     hits.add_candidates(candidates(), [outer, inner])
-    hits.confirm_waiting()
+    hits.confirm_waiting(inner)
     assert [member.collector.hits()[0].canaries for member in (inner, outer)] == [len(PEOPLE)] * 2
     assert len(hits.excerpts) == MAX_EXCERPTS
     assert {each["kind"] for each in hits.excerpts} == {"email"}
     hits.add_candidates(emails(b"nobody@nowhere.example"), [inner])
-    hits.confirm_waiting()
+    hits.confirm_waiting(inner)
     assert inner.collector.hits()[0].canaries == len(PEOPLE)
 
 
 def test_hits_that_wait_count_for_the_member_that_they_are_in(watchlist):
     hits, outer, one, two = confirmer(watchlist), *(opened(watchlist) for _ in range(3))
-    # two values of the first member, one of which is in the other as well; rows of the first one hit before its bytes
-    hits.confirm_rows(candidates(1), [outer, one])
+    # two values of the first member, one of which is in a row and in the other member as well
+    hits.add_rows(candidates(1), 1, [outer, one])
     hits.add_candidates(candidates(2), [outer, one])
     hits.add_candidates(candidates(1), [outer, two])
-    hits.confirm_waiting()
-    assert [member.collector.hits()[0].canaries for member in (outer, one, two)] == [2, 2, 1]
-    assert [member.collector.hits()[0].records for member in (outer, one, two)] == [2, 2, 1]
+    assert not one.collector.has_hits
+    for member in (one, two, outer):
+        hits.confirm_waiting(member)
+    found = [member.collector.hits()[0] for member in (outer, one, two)]
+    assert [(hit.canaries, hit.records) for hit in found] == [(2, 2), (2, 2), (1, 1)]
+
+
+def test_hits_are_the_same_whether_few_or_many_wait(watchlist, monkeypatch):
+    for most in (1, 7, MAX_WAITING):
+        monkeypatch.setattr("crawler.examiner.hits.MAX_WAITING", most)
+        hits, member = confirmer(watchlist), opened(watchlist)
+        for count in range(1, len(PEOPLE), 9):
+            hits.add_rows(candidates(count), count, [member])
+            hits.add_candidates(candidates(count + 1), [member])
+        hits.confirm_waiting(member)
+        (hit,) = member.collector.hits()
+        assert (hit.canaries, hit.records) == (56, 56)
+        assert len(hits.excerpts) == MAX_EXCERPTS
 
 
 def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_the_evidence(watchlist):
     identity = pyrage.x25519.Identity.generate()
     hits, sample = confirmer(watchlist), opened(watchlist)
     hits.add_candidates(candidates(2), [sample])
-    hits.confirm_waiting()
+    hits.confirm_waiting(sample)
     request = SampleRequest("a.csv", source="s", url="https://x.example/1", title="t")
     made = FindingBuilder(request, KEYS.post, str(identity.to_public()))
     finding = made.sample_finding(sample, None, "", hits.excerpts)
