@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crawler.alerts.events import PostContext, event_of_announcement, event_of_change, events_of_post
+from crawler.alerts.events import PostContext, build_event, event_of_announcement, event_of_change, events_of_post
 from crawler.alerts.preview_verdict import (
     Preview,
     assess_preview,
@@ -39,7 +39,7 @@ from crawler.process.control_frames import (
 )
 from data.case import evidence
 from data.case.watchlist import client_names, imported_bundles
-from data.errors import LeaseLost, WireError
+from data.errors import LeaseLost, StoreError, WireError
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Severity
 from data.settings.home import Home
@@ -50,6 +50,10 @@ from scheduler.crawls.crawl_tally import HINTS, CrawlTally
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.question_checks import QuestionChecks
 from scheduler.crawls.sighted_releases import sighted_releases
+from scheduler.delivery.lasting_states import recovery_event
+
+# Code of posts whose findings are stored without their evidence, and the subject of the state that reports it.
+NO_EVIDENCE, EVIDENCE_SUBJECT = "evidence", "evidence"
 
 
 def keep_evidence(
@@ -217,14 +221,17 @@ class QuestionHandler:
         )
         context = self._context(post.id, post.address, now)
         events: list[Event] = []
-        kept: dict[str, str] = {}
+        kept: dict[str, str] | None = {}
         if findings:
-            kept = keep_evidence(crawl.home, self._store, post, findings, now)
+            kept = self._keep_evidence(post, findings, now)
             events = events_of_post(context, findings)
         if failed is not None:
             # The post stays due. This is reported once, as a state of the source, however often the post fails.
             events = [event for event in events if event.kind is not EventKind.UNEXAMINED]
             tally.failed[failed.code] += 1
+        elif kept is None:
+            # The alert goes out now, and the post stays due, so that its evidence is kept once that is possible again.
+            tally.failed[NO_EVIDENCE] += 1
         # A change is reported whether or not the post could be read: the listing alone shows it.
         if changed := self._store.posts.changes_of(crawl.source, post, crawl.definition.list.volatile):
             seen = {"traits": post.fields, "page": post.page_fields}
@@ -248,11 +255,11 @@ class QuestionHandler:
             post,
             findings,
             events,
-            failed=failed is not None,
+            failed=failed is not None or kept is None,
             links=links,
             fingerprints=fingerprints_to_keep(findings),
             event_facts=preview_facts,
-            evidence=kept,
+            evidence=kept or {},
         )
         tally.events += self._store.commit_post(commit, crawl.route, now)
         tally.handed.update(source for source, _ in links)
@@ -268,6 +275,26 @@ class QuestionHandler:
         for finding in findings:
             for hit in finding.hits:
                 tally.clients[hit.client] = max(hit.canaries, tally.clients.get(hit.client, 0))
+
+    def _keep_evidence(self, post: PostRow, findings: Sequence[Finding], now: datetime) -> dict[str, str] | None:
+        """Keep the evidence of a post, as `keep_evidence`; None if it cannot be written, which begins a lasting state.
+
+        An alert must not wait for the disk, so findings without their evidence are stored and reported all the same.
+        """
+        route, subject = self._crawl.route, EVIDENCE_SUBJECT
+        if not any(finding.sealed for finding in findings):
+            return {}
+        try:
+            kept = keep_evidence(self._crawl.home, self._store, post, findings, now)
+        except StoreError as error:
+            facts = {"subject": subject, "reason": f"{error} ({error.hint})" if error.hint else str(error)}
+            event = build_event(EventKind.SELFTEST_FAILED, now, subject, now.isoformat(), facts=facts)
+            self._tally.events += self._store.states.begin(event, subject, route, now)
+            return None
+        self._tally.events += self._store.states.end(
+            "", EventKind.SELFTEST_FAILED, subject, recovery_event, route, now
+        )
+        return kept
 
     def _announcements(self, context: PostContext, announced: Announcements, changed: Mapping[str, str]) -> list[Event]:
         """The event about what a post announces, if there is something to report.
@@ -305,5 +332,9 @@ class QuestionHandler:
     def _end(self, question: EndFrame) -> None:
         tally = self._tally
         tally.counts, tally.hosts = dict(question.counts), dict(question.hosts)
+        # The crawl process does not know of evidence that could not be kept.
+        if lacking := min(tally.failed[NO_EVIDENCE], tally.counts.get("examined", 0)):
+            tally.counts["examined"] -= lacking
+            tally.counts["unexamined"] = tally.counts.get("unexamined", 0) + lacking
         tally.state, tally.code, tally.error = question.state, question.code, question.error
         tally.hint = HINTS.get(question.code, "")

@@ -1,0 +1,143 @@
+"""A small site, and crawls of it by this process, for the tests of single crawls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from crawler.process.examiner_client import ExaminerProcess
+from data.model import EventKind
+from data.settings.home import Home
+from data.sources.source_files import load_source
+from data.store.store import Store
+from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.lease_owner import owner_name
+from scheduler.crawls.run_crawl import run_crawl
+from tests.command import must
+
+SOURCE = """\
+name: site
+platform: declared
+url: {url}/?page={{page}}
+list:
+  each: ["css:li"]
+  fields: {{id: "css:a::attr(href)", title: "css:a::text", link: "css:a::attr(href)"}}
+  pages: {{max: {pages}}}
+timeout: 20s
+"""
+
+
+class Site:
+    """A site with numbered pages of posts; the answers to requests for posts can be delayed with `hold`, and `bodies` hold what a
+    post says."""
+
+    def __init__(self) -> None:
+        self.pages: dict[int, list[str]] = {}
+        self.hold = threading.Event()
+        self.hold.set()
+        self.asked: list[str] = []
+        self.bodies: dict[str, bytes] = {}
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked.append(self.path)
+                if self.path.startswith("/?page="):
+                    rows = "".join(
+                        f'<li><a href="/post/{each}">post</a></li>' for each in site.pages.get(int(self.path[7:]), [])
+                    )
+                    body, mime = f"<html><body><ul>{rows}</ul></body></html>".encode(), "text/html"
+                elif self.path.startswith("/post/"):
+                    site.hold.wait(30)
+                    body, mime = site.bodies.get(self.path[6:], b"nothing of note: " + self.path.encode()), "text/plain"
+                else:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", mime)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body)
+
+            def log_message(self, *args) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def site():
+    made = Site()
+    yield made
+    made.hold.set()
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture
+def crawl(tmp_path, site):
+    must(None, "init", tmp_path / "home")
+    home = Home(tmp_path / "home", {})
+    with ExaminerProcess.start(home) as examiner:
+        store = Store.open(home.db_path, seal_key=examiner.greeting.post_key)
+
+        async def once(pages: int = 1, meanwhile=None, settings=None):
+            (home.sources_dir / "site.yaml").write_text(SOURCE.format(url=site.url, pages=pages))
+            definition = complete_definition(load_source(home.sources_dir / "site.yaml"))
+            running = asyncio.ensure_future(
+                run_crawl(home, store, definition, examiner, owner=owner_name(), settings=settings)
+            )
+            if meanwhile is not None:
+                await meanwhile()
+            return await running
+
+        def run(**keys):
+            return asyncio.run(once(**keys))
+
+        run.home, run.store, run.examiner = home, store, examiner
+        yield run
+        store.close()
+
+
+def kinds(store) -> list[EventKind]:
+    return [event.kind for event in store.events.latest()]
+
+
+async def asked(site, words: str) -> None:
+    end = time.monotonic() + 20
+    while not any(words in path for path in site.asked):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def full_folder():
+    """Replaces a folder by a file system without a free inode, and gives the function that takes it away again."""
+    mounted: list[Path] = []
+
+    def fill(folder: Path) -> Callable[[], None]:
+        # One inode is that of the folder itself.
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=1", "full", folder], capture_output=True)
+        if done.returncode:
+            pytest.skip("only root may mount a file system")
+        mounted.append(folder)
+        return repair
+
+    def repair() -> None:
+        subprocess.run(["umount", mounted.pop()], check=True)
+
+    yield fill
+    if mounted:
+        repair()
