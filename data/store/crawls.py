@@ -9,12 +9,31 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from data.errors import LeaseLost
 from data.store.database import Database, stamp
+
+# Code and reason of a crawl that nobody ended.
+EXPIRED, EXPIRED_ERROR = "expired", "the process that ran the crawl ended, or stopped, before the crawl did"
+# A crawl is leased as soon as it is queued; one that stays queued longer was left behind by a process that ended.
+MAX_QUEUED = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredCrawl:
+    """A crawl that nobody ended.
+
+    Attributes:
+        id: of the crawl. source: its name. failures: failed crawls of the source in a row, this one included.
+    """
+
+    id: str
+    source: str
+    failures: int
 
 
 class Crawls:
@@ -77,31 +96,59 @@ class Crawls:
             self.check_fence(crawl, fence)
             self._database.execute("update crawl set lease_until = ? where id = ?", (stamp(until), crawl))
 
-    def expire_leases(self, now: datetime) -> list[str]:
-        """End the crawls whose lease was not renewed in time; returns their ids. Their posts stay due."""
-        return self._expire("state = 'leased' and lease_until <= ?", [stamp(now)], now)
+    def release(self, crawl: str, fence: int, reason: str, now: datetime) -> None:
+        """End a crawl that is stopped on purpose as `expired`; that is no failure of its source. Its posts stay due.
 
-    def expire_dead_owners(self, alive: Callable[[str], bool], now: datetime) -> list[str]:
-        """End the crawls whose owner is not alive, without waiting for the end of the lease; returns their ids."""
+        Raises:
+            LeaseLost: the fence is not current.
+        """
+        with self._database.transaction():
+            self.check_fence(crawl, fence)
+            self._database.execute(
+                "update crawl set state = 'expired', ended = ?, error = ? where id = ?", (stamp(now), reason, crawl)
+            )
+
+    def expire_leases(self, now: datetime, *, owner: str = "", running: Collection[str] = ()) -> list[ExpiredCrawl]:
+        """End the crawls that nobody runs any more, and count a failure of their sources. Their posts stay due.
+
+        Args:
+            now: aware UTC.
+            owner: of the caller. It knows which of its crawls run, so the time of their leases does not matter: a
+                system clock that is set forward ends no crawl.
+            running: sources that the caller is crawling.
+        """
+        mine = f"source in ({','.join('?' * len(running))})"
+        return self._expire(
+            f"(state = 'leased' and case when owner = ? then not {mine} else lease_until <= ? end)"
+            f" or (state = 'queued' and queued <= ? and not {mine})",
+            [owner, *running, stamp(now), stamp(now - MAX_QUEUED), *running],
+            now,
+        )
+
+    def expire_dead_owners(self, alive: Callable[[str], bool], now: datetime) -> list[ExpiredCrawl]:
+        """End the crawls whose owner is not alive, without waiting for the end of the lease; else as `expire_leases`."""
         rows = self._database.rows("select distinct owner from crawl where state = 'leased'")
         dead = [row["owner"] for row in rows if not alive(row["owner"])]
         if not dead:
             return []
         return self._expire(f"state = 'leased' and owner in ({','.join('?' * len(dead))})", dead, now)
 
-    def _expire(self, where: str, values: list[Any], now: datetime) -> list[str]:
+    def _expire(self, where: str, values: list[Any], now: datetime) -> list[ExpiredCrawl]:
         # the daemon asks every second: it takes the write lock only if there is something to expire
         if not self._database.rows(f"select 1 from crawl where {where} limit 1", *values):  # noqa: S608 - fixed text
             return []
+        expired = []
         with self._database.transaction():
-            expired = self._database.rows(f"select id from crawl where {where}", *values)  # noqa: S608 - the same
-            for row in expired:
+            rows = self._database.rows(f"select id, source from crawl where {where}", *values)  # noqa: S608 - the same
+            for row in rows:
                 self._database.execute(
-                    "update crawl set state = 'expired', ended = ?, error = 'the process that ran it ended'"
-                    " where id = ?",
-                    (stamp(now), row["id"]),
+                    "update crawl set state = 'expired', ended = ?, error = ?, counts = ? where id = ?",
+                    (stamp(now), EXPIRED_ERROR, json.dumps({"code": EXPIRED}), row["id"]),
                 )
-        return [row["id"] for row in expired]
+                self._database.execute("update source set failures = failures + 1 where name = ?", (row["source"],))
+                source = self._database.first_row("select failures from source where name = ?", row["source"])
+                expired.append(ExpiredCrawl(row["id"], row["source"], source["failures"] if source else 1))
+        return expired
 
     def end(self, crawl: str, fence: int, state: str, now: datetime, *, counts: Mapping[str, Any], error: str) -> None:
         """End a crawl as `done` or `failed`, and count or reset the failures of its source."""

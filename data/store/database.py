@@ -67,8 +67,12 @@ class Database:
         self._after_commit: list[Callable[[], None]] = []
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Self:
         """Open the database, or create it with mode 0600, and bring its schema up to date.
+
+        Args:
+            path: of the file.
+            busy_seconds: how long a statement waits for another process that is writing.
 
         Raises:
             StoreVersion: a newer Tocsin wrote it.
@@ -77,7 +81,7 @@ class Database:
         with translated_errors():
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+            connection = sqlite3.connect(path, timeout=busy_seconds)
             try:
                 wrapped = sqlite_utils.Database(connection, recursive_triggers=False)
                 for pragma in _PRAGMAS:

@@ -114,6 +114,14 @@ class Outbox:
         rows = self._database.rows("select next_try from alert where state in ('due', 'deferred')")
         return [datetime.fromisoformat(row["next_try"]) for row in rows]
 
+    def waiting_since(self) -> datetime | None:
+        """Since when the oldest alert waits that is not sent and will be tried; None if none waits."""
+        [row] = self._database.rows(
+            "select min(event.at) as since from alert join event on event.id = alert.event"
+            " where alert.state in ('due', 'deferred')"
+        )
+        return parse_stamp(row["since"])
+
     def depth(self) -> Depth:
         """How many alerts wait or were refused, and since when."""
         [row] = self._database.rows(

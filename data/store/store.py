@@ -19,11 +19,12 @@ from data.hashing.chain_keys import ChainHead, ChainKeys
 from data.model import Event, Finding
 from data.store.audit import AuditChain
 from data.store.crawls import Crawls
-from data.store.database import Database, stamp, translated_errors
+from data.store.database import BUSY_SECONDS, Database, stamp, translated_errors
 from data.store.deadlines import Deadlines
 from data.store.events import Events, Route
 from data.store.file_fingerprints import FileFingerprints
 from data.store.findings import Findings
+from data.store.future_times import Repair, repair_future_times
 from data.store.outbox import Outbox
 from data.store.posts import PostRow, Posts
 from data.store.selftests import SelfTests
@@ -86,19 +87,27 @@ class Store:
         self.watchlist_history = WatchlistHistory(self.audit)
 
     @classmethod
-    def open(cls, path: Path, *, seal_key: bytes | None = None, chain_keys: ChainKeys | None = None) -> Self:
+    def open(
+        cls,
+        path: Path,
+        *,
+        seal_key: bytes | None = None,
+        chain_keys: ChainKeys | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> Self:
         """Open the database, or create it, and bring its schema up to date.
 
         Args:
             path: the file; created with mode 0600. The folder `evidence` of its home lies beside it.
             seal_key: keys the digests of samples; without it findings are stored without digests.
             chain_keys: of the evidence chain and the audit chain; without them audit entries are not keyed.
+            busy_seconds: how long a statement waits for another process that is writing.
 
         Raises:
             StoreVersion: a newer Tocsin wrote it.
             StoreError: the file is not a database, or it is damaged.
         """
-        return cls(Database.open(path), seal_key, chain_keys, path.parent / "evidence")
+        return cls(Database.open(path, busy_seconds=busy_seconds), seal_key, chain_keys, path.parent / "evidence")
 
     def close(self) -> None:
         """Close the database."""
@@ -176,6 +185,15 @@ class Store:
         with self.database.transaction():
             self.crawls.end(crawl, fence, state, now, counts=counts or {}, error=error)
             return self.events.add(events, route, now)
+
+    def repair_future_times(self, now: datetime, *, all_tables: bool = True) -> Repair | None:
+        """Repair stored times that lie in the future; None if there are none.
+
+        Args:
+            now: aware UTC.
+            all_tables: also search large tables, which takes a second for some million posts.
+        """
+        return repair_future_times(self.database, now, all_tables=all_tables)
 
     def purge(self, before: datetime, now: datetime, *, dry_run: bool = False) -> tuple[int, int]:
         """Delete findings and events older than a time, and sightings and file fingerprints not renewed since.

@@ -71,7 +71,7 @@ def test_an_event_that_happens_again_makes_no_second_alert(store, crawl):
 
 def test_a_crawl_without_its_lease_stores_nothing(store, crawl):
     event = build_event(EventKind.CANARY_HIT, NOW, "x")
-    assert store.crawls.expire_leases(NOW + timedelta(minutes=2)) == [crawl.id]
+    assert [each.id for each in store.crawls.expire_leases(NOW + timedelta(minutes=2))] == [crawl.id]
     with pytest.raises(LeaseLost):
         crawl.commit(post(), [FINDING], [event])
     with pytest.raises(LeaseLost):
