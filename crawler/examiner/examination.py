@@ -8,6 +8,7 @@ bytes.
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -132,6 +133,7 @@ class Examiner:
         ending: Mapping[str, Any],
         reusable_reader: ReusableReader | None = None,
         send_enough: Callable[[], None] = lambda: None,
+        peer: socket.socket | None = None,
     ) -> Finding:
         """Examine one sample to its end, whatever its reader does.
 
@@ -141,13 +143,17 @@ class Examiner:
             ending: filled by the caller before `chunks` ends: `complete` and `problem` of the transport.
             reusable_reader: keeps a reader of small plain samples for the next sample of the same source.
             send_enough: is called once the rest of the sample cannot be examined: the sender may stop.
+            peer: the socket of whoever waits for the finding; the examination ends once its other end is closed.
 
         Returns:
             The finding. It is incomplete if the reader crashes, breaks the protocol or is ended by a limit; the byte
             pass has scanned every byte that came all the same.
+
+        Raises:
+            ConnectionAbortedError: nobody waits for the finding any more.
         """
         reusable_reader = reusable_reader or ReusableReader(self.sandbox)
-        return Examination(self, request, reusable_reader, send_enough).run(chunks, ending)
+        return Examination(self, request, reusable_reader, send_enough, peer).run(chunks, ending)
 
     def canary_numbers(self) -> CanaryNumbers:
         """The numbers of the canaries of the watch-list, made once for each watch-list."""
@@ -169,8 +175,10 @@ class Examination:
         request: SampleRequest,
         reusable_reader: ReusableReader,
         send_enough: Callable[[], None],
+        peer: socket.socket | None = None,
     ) -> None:
         self.examiner = examiner
+        self.peer = peer
         self.reusable_reader = reusable_reader
         self.send_enough = send_enough
         self.request = request
@@ -208,7 +216,7 @@ class Examination:
 
     def _run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
         reader = self.reusable_reader.take(self.request.source)
-        connection = ReaderConnection(reader, self._handle_frame, self.examiner.sandbox.limits.wall)
+        connection = ReaderConnection(reader, self._handle_frame, self.examiner.sandbox.limits.wall, self.peer)
 
         def last_frame() -> bytes:
             return pack_json(b"E", {"complete": bool(ending.get("complete", True))})

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from data.hashing.chain_keys import ChainKeys
 
 
+# Orders that do not change the watch-list or the releases: a ping and a self-test.
+KEEPING_SETS = frozenset({b"P", b"T"})
+
+
 class _ExaminerService:
     """Opens the examiner, and serves the orders that come on its control socket."""
 
@@ -61,7 +65,7 @@ class _ExaminerService:
             max_ratio=settings.max_ratio,
         )
         # it starts while the kernels are loaded, which takes about as long, if there are two processors
-        sandbox = Sandbox(limits, wait=False)
+        sandbox = Sandbox(limits, bwrap=True if settings.bubblewrap == "required" else None, wait=False)
         privileges.no_new_privs()
         network = privileges.without_network()
 
@@ -118,8 +122,9 @@ class _ExaminerService:
                 answer = pack_json(b"O", self._order(kind, load(payload)))
             except Exception as error:  # noqa: BLE001 - the error is sent to the runner, which decides
                 answer = pack_json(b"X", describe_error(error))
-            # whatever the order was, no worker may continue with sets that this process has replaced
-            connections.note_new_sets()
+            if kind not in KEEPING_SETS:
+                # whatever else the order was, no worker may continue with sets that this process has replaced
+                connections.note_new_sets()
             self.control.sendall(answer)
 
     def _order(self, kind: bytes, value: Mapping[str, Any]) -> Any:
@@ -139,6 +144,8 @@ class _ExaminerService:
             examiner.watchlist = Watchlist.open(self.home.watchlist_dir, case=examiner.keys.case)
             examiner.releases = KnownReleases.open(self.home.releases_dir)
             return {}
+        if kind == b"P":
+            return {"reader_restarts": examiner.sandbox.restarts}
         if kind == b"T":
             from crawler.examiner.self_test import run_self_test
 

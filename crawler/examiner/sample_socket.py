@@ -114,7 +114,7 @@ def answer_sample(
         if kind != b"S":
             raise WireError("a sample must begin with a start frame")
         request = SampleRequest.from_json(load(payload))
-        finding = examiner.examine(request, sample, sample.ending, reusable_reader, sample.send_enough)
+        finding = examiner.examine(request, sample, sample.ending, reusable_reader, sample.send_enough, sock)
         answer = finding_frame(finding)
     except (EOFError, ConnectionError):
         return None

@@ -13,6 +13,9 @@ from data.errors import LeaseLost, WireError
 
 A = TypeVar("A", bound=WireValue)
 
+# A process that waits for a slow site asks nothing for minutes. The runner tells it from a frozen one by these frames.
+PULSE, PULSE_SECONDS = pack(b"P"), 5.0
+
 
 class Control:
     """The control socket; used without an event loop before one runs and after it has ended, and with it in between.
@@ -26,6 +29,7 @@ class Control:
         self._opening = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._answers: asyncio.Task[None] | None = None
+        self._pulses: asyncio.Task[None] | None = None
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._gone = False
         self.ended = False
@@ -60,6 +64,17 @@ class Control:
         self.ended = self.ended or isinstance(question, EndFrame)
         return answer
 
+    async def open(self) -> None:
+        """Let the runner see from now on that this process is not frozen.
+
+        Raises:
+            LeaseLost: the runner is gone.
+        """
+        try:
+            await self._open()
+        except OSError as error:
+            raise LeaseLost("the runner is gone") from error
+
     async def _open(self) -> asyncio.StreamWriter:
         async with self._opening:
             if self._writer is None:
@@ -68,9 +83,15 @@ class Control:
                 copy.setblocking(False)
                 reader, self._writer = await asyncio.open_unix_connection(sock=copy)
                 self._answers = asyncio.ensure_future(self._take_answers(reader))
+                self._pulses = asyncio.ensure_future(self._send_pulses(self._writer))
             if self._gone:
                 raise LeaseLost("the runner is gone")
         return self._writer
+
+    async def _send_pulses(self, writer: asyncio.StreamWriter) -> None:
+        while not self._gone:
+            writer.write(PULSE)
+            await asyncio.sleep(PULSE_SECONDS)
 
     async def _take_answers(self, reader: asyncio.StreamReader) -> None:
         try:

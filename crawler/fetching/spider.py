@@ -137,8 +137,17 @@ class SourceSpider(Spider):
         )
         return spider
 
-    def _note_error(self, failure: Failure) -> None:
-        """Make the crawl fail, because an exception ended the reading of a page or of a post."""
+    def _note_error(self, failure: Failure, response: Any) -> None:
+        """Make the crawl fail, because an exception ended the reading of a page or of a post.
+
+        Args:
+            failure: the exception.
+            response: that was read; if reading its failure raised, that failure, which has the request as well.
+        """
+        request = getattr(response, "request", None)
+        if request is not None and "post" in request.cb_kwargs:
+            # Nothing of this post reaches the pipeline, which counts the others; it stays due.
+            self.state.counts["unexamined"] += 1
         if is_out_of_memory(exception_of(failure)):
             self.state.trouble = self.state.trouble or OUT_OF_MEMORY
         detail = f"reading a page or a post failed with {failure.type.__name__ if failure.type else 'an error'}"
@@ -164,6 +173,7 @@ class SourceSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Request the first page of the listing, and the posts that are still due."""
+        await self.control.open()
         for name, reason in self._rules.broken.items():
             await self._report_problem(name, reason, 0)
         yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)

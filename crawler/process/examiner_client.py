@@ -5,11 +5,14 @@ The process itself is in `crawler.examiner.main`. Protocol: docs/protocols.md, s
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +29,7 @@ from crawler.process.frames import (
     send_json,
     send_with_socket,
 )
+from crawler.process.progress import Progress
 from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.hashing.chain_keys import ChainKey, ChainKeys
 from data.model import Finding
@@ -43,6 +47,13 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
     "MALLOC_ARENA_MAX": "1",
 }
+# Seconds without an answer and without any processor time of the examiner or its readers after which it counts as
+# frozen. While it starts it may wait for a slow disk.
+FROZEN_SECONDS, FROZEN_START_SECONDS = 20.0, 90.0
+# Seconds in which it must answer, however busy it is: writing a release of 15 million people takes some minutes.
+ANSWER_SECONDS, START_SECONDS = 1800.0, 900.0
+# Between two looks at whether it still works.
+LOOK_SECONDS = 0.5
 ENOUGH = "enough: the examination reached a limit, so the rest of the file was not downloaded"
 # The examiner's environment: only where its key and its caches are, nothing for proxies or channels.
 _ENVIRONMENT = (
@@ -76,13 +87,21 @@ class Greeting:
 
 
 class ExaminerProcess:
-    """The runner's client: starts the process, makes sample sockets, requests writing of releases and reloads."""
+    """The runner's client: starts the process, makes sample sockets, requests writing of releases and reloads.
+
+    Attributes:
+        process: the examiner.
+        greeting: what it reported when it was ready.
+        frozen: why it was ended although it was still running; '' if it was not.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, greeting: Greeting) -> None:
         self.process = process
         self.greeting = greeting
+        self.frozen = ""
         self._control = control
-        self._lock = threading.Lock()
+        # Sending is short. An order holds the other lock until its answer has come, and delays no new sample socket.
+        self._sending, self._asking = threading.Lock(), threading.Lock()
 
     @classmethod
     def start(cls, home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:
@@ -112,8 +131,10 @@ class ExaminerProcess:
         if key is not None:
             os.close(key)
         try:
+            # No call on this socket blocks for longer, even if the process stops in the middle of a frame.
+            ours.settimeout(FROZEN_START_SECONDS)
             while True:
-                kind, payload = receive(ours)
+                kind, payload = _receive_watched(ours, process, FROZEN_START_SECONDS, START_SECONDS)
                 value = load(payload)
                 if kind == b"N":
                     if report is not None:
@@ -133,6 +154,10 @@ class ExaminerProcess:
                 raise ExaminerDied(
                     f"the examiner ended with status {code} before it was ready", hint="run: tocsin doctor"
                 ) from error
+            if isinstance(error, TimeoutError):
+                raise ExaminerDied(
+                    "the examiner did not start: it made no progress", hint="run: tocsin doctor"
+                ) from error
             raise
 
     @property
@@ -144,7 +169,7 @@ class ExaminerProcess:
         """A new sample socket, for one sample at a time."""
         ours, theirs = socket.socketpair()
         try:
-            with self._lock:
+            with self._sending:
                 send_with_socket(self._control, pack(b"A"), theirs)
         except OSError as error:
             ours.close()
@@ -156,15 +181,39 @@ class ExaminerProcess:
         return ours
 
     def _ask(self, kind: bytes, value: Mapping[str, Any]) -> Any:
+        """The answer to an order; an examiner that makes no progress is ended.
+
+        Raises:
+            ExaminerDied: it ended, or was ended.
+        """
         try:
-            with self._lock:
-                send_json(self._control, kind, value)
-                answer, payload = receive(self._control)
-        except (EOFError, OSError) as error:
+            with self._asking:
+                with self._sending:
+                    send_json(self._control, kind, value)
+                answer, payload = _receive_watched(self._control, self.process, FROZEN_SECONDS, ANSWER_SECONDS)
+        except TimeoutError as error:
+            self.frozen = "it made no progress and was ended"
+            self.process.kill()
+            raise ExaminerDied(
+                "the examiner did not answer and was ended", hint="if this repeats, run: tocsin doctor"
+            ) from error
+        except (EOFError, OSError, ValueError) as error:
+            # ValueError: another thread closed the socket meanwhile
             raise ExaminerDied("the examiner has ended", hint="run: tocsin doctor") from error
         if answer == b"X":
             raise _checked_error(load(payload))
         return load(payload)
+
+    def ping(self) -> int | None:
+        """How often the process that starts readers was replaced; None at once if another order is under way.
+
+        Raises:
+            ExaminerDied: it ended, or it was frozen and was therefore ended.
+        """
+        if not self._asking.acquire(blocking=False):
+            return None
+        self._asking.release()
+        return int(self._ask(b"P", {})["reader_restarts"])
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Have the records that were collected for a release written to `releases/`; returns its final manifest."""
@@ -192,11 +241,18 @@ class ExaminerProcess:
         wrong = [known_sentence(str(sentence)) for sentence in self._ask(b"T", {})["wrong"]]
         return [sentence or "a test failed in a way that the examiner could not describe" for sentence in wrong]
 
-    def close(self) -> None:
-        """End the process; samples that are being examined are lost and stay due."""
+    def close(self, seconds: float = 5) -> None:
+        """End the process; samples that are being examined are lost and stay due.
+
+        Args:
+            seconds: that it may take to end by itself.
+        """
+        # a thread that waits for an answer is woken by this, and not by closing the socket
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         try:
-            self.process.wait(timeout=5)
+            self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -217,6 +273,30 @@ def _checked_error(value: Mapping[str, Any]) -> TocsinError:
         {**value, "message": texts["message"] or "the examiner failed in a way that it could not describe",
          "hint": texts["hint"] or ""}
     )  # fmt: skip
+
+
+def _receive_watched(
+    sock: socket.socket, process: subprocess.Popen[bytes], frozen: float, longest: float
+) -> tuple[bytes, bytearray]:
+    """The next frame of a process, as long as it works for it.
+
+    Args:
+        sock: to the process.
+        process: that is to answer.
+        frozen: seconds without any sign of work.
+        longest: seconds in which the frame must begin, whatever the process does.
+
+    Raises:
+        TimeoutError: the process is frozen or takes too long.
+        EOFError: the process closed the connection.
+    """
+    progress, end = Progress(process.pid, frozen), time.monotonic() + longest
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while not poll.poll(1000 * LOOK_SECONDS):
+        if progress.has_stopped() or time.monotonic() > end:
+            raise TimeoutError
+    return receive(sock)
 
 
 def _error_from(value: Mapping[str, Any]) -> TocsinError:

@@ -34,6 +34,8 @@ from data.errors import WireError
 EXIT_MEMORY, EXIT_PEER, EXIT_OTHER = 3, 4, 5
 # sent on the status socket of a reader to end it
 KILL = b"K"
+# sent there by the fork server once it has forked the reader
+STARTED = b"S"
 _CLOCK = struct.Struct("=dd")
 # address space of the interpreter and all imported libraries before a sample arrives (numpy 120 MiB, pyarrow 190 MiB)
 _LIBRARIES = 384 * 2**20
@@ -222,6 +224,9 @@ class _ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _run_reader(sample, clock, self.limits)
         sample.close()
+        with contextlib.suppress(OSError):
+            # an examiner that does not wait for this reader any more closes the socket, which ends the reader
+            status.send(STARTED)
         self.children[pid] = _Child(pid, status, clock, time.monotonic())
         return True
 

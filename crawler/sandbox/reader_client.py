@@ -31,7 +31,13 @@ class ReaderConnection:
         broken: how the reader broke the protocol, '' if it did not.
     """
 
-    def __init__(self, reader: ReaderSession, take: Callable[[bytes, bytes], bool], max_silence: float) -> None:
+    def __init__(
+        self,
+        reader: ReaderSession,
+        take: Callable[[bytes, bytes], bool],
+        max_silence: float,
+        peer: socket.socket | None = None,
+    ) -> None:
         """Begin to exchange the frames of one sample.
 
         Args:
@@ -40,11 +46,13 @@ class ReaderConnection:
                 `INVALID_FRAME_ERRORS`, the reader has broken the protocol.
             max_silence: seconds after which a reader that neither receives nor sends anything is given up. The same
                 limit, and a tenth more, holds for all times together in which the examiner waited for the reader.
+            peer: the socket of the crawl or command that waits for the finding. Once its other end is closed, sending
+                to and receiving from the reader raises ConnectionAbortedError.
         """
         self.ended = self.ended_well = False
         self.broken = ""
         self.take = take
-        self._reader, self._max_silence = reader, max_silence
+        self._reader, self._max_silence, self._peer = reader, max_silence, peer
         self._waited = 0.0
         self._incoming = bytearray()
         self._outgoing = memoryview(b"")
@@ -67,9 +75,13 @@ class ReaderConnection:
         """Poll once: send what can be sent and receive what has arrived."""
         poll = select.poll()
         poll.register(self._reader.socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+        if self._peer is not None:
+            poll.register(self._peer, select.POLLRDHUP)
         began = time.monotonic()
         ready = poll.poll(1000 * self._max_silence)
         self._waited += time.monotonic() - began
+        if self._peer is not None and any(number == self._peer.fileno() for number, _ in ready):
+            raise ConnectionAbortedError("nobody waits for this sample any more")
         if self._waited > DRIP_FACTOR * self._max_silence:
             self._give_up(f"the examiner waited {self._waited:.0f} seconds for the reader, longer than its limit")
             return

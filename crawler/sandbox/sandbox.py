@@ -21,8 +21,10 @@ from typing import Any, Self
 import orjson
 
 from crawler.process import privileges
+from crawler.process.progress import kill_tree
 from crawler.readers.core.limits import Limits
 from crawler.sandbox.bubblewrap import bubblewrap_arguments, import_paths, interpreter
+from crawler.sandbox.fork_server import STARTED
 from crawler.sandbox.reader_session import ReaderExit, ReaderSession
 from data.errors import ReaderFailed
 
@@ -30,6 +32,8 @@ __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
 
 # a busy machine takes a while to import all readers
 START_SECONDS = 60.0
+# seconds in which it must have forked a reader; otherwise it counts as frozen and is replaced
+FORK_SECONDS = 20.0
 
 
 @dataclass(slots=True)
@@ -59,12 +63,16 @@ class Sandbox:
         bwrap: True requires bubblewrap, False does not use it, None uses it where it works.
         wait: False returns while the fork server is still starting; `ready` waits for it.
 
+    Attributes:
+        restarts: how often the fork server had ended, or was frozen, and was replaced.
+
     Raises:
         ReaderFailed: the fork server could not be started, or not inside bubblewrap although that is required.
     """
 
     def __init__(self, limits: Limits | None = None, bwrap: bool | None = None, *, wait: bool = True) -> None:
         self.limits = limits or Limits()
+        self.restarts = 0
         self._bwrap = bwrap
         self._lock = threading.Lock()
         self._server: _ForkServer | None = None
@@ -112,6 +120,16 @@ class Sandbox:
         finally:
             theirs.close()
             theirs_status.close()
+        try:
+            # a fork server that is frozen or has ended is noticed before the sample is sent, so that nothing is lost
+            status.settimeout(FORK_SECONDS)
+            if status.recv(len(STARTED)) != STARTED:
+                raise OSError("the fork server of readers has ended")
+            status.settimeout(None)
+        except OSError:
+            ours.close()
+            status.close()
+            raise
         return ReaderSession(ours, status)
 
     def protection(self) -> dict[str, str]:
@@ -158,6 +176,7 @@ class Sandbox:
     # --- starting ------------------------------------------------------------------------------------------------
 
     def _restart(self) -> _ForkServer:
+        self.restarts += 1
         if self._server is not None:
             _end(self._server)
             self._server = None
@@ -251,5 +270,6 @@ def _end(server: _ForkServer) -> None:
     try:
         server.process.wait(2)
     except subprocess.TimeoutExpired:
-        server.process.kill()
+        # without bubblewrap's option to end with its parent, its child would go on
+        kill_tree(server.process.pid)
         server.process.wait()

@@ -82,6 +82,8 @@ class ExamineSettings(StrictSettings):
     """Highest ratio of decompressed to compressed bytes of a member, also counted over everything inside it."""
     exact_rows: Annotated[int, Field(ge=1000)] = 250_000
     """Distinct rows of a crawled sample that are held at most; of a larger one only a part, and all unmatched rows."""
+    bubblewrap: Literal["auto", "required"] = "auto"
+    """`required`: examine nothing if readers cannot run inside bubblewrap. `auto` reports that and goes on."""
 
 
 class DaemonSettings(StrictSettings):
