@@ -99,6 +99,7 @@ async def _crawl(
     from data.logs import set_up
     from scheduler.canaries.known_watchlist import start_examiner
     from scheduler.crawls.crawl_tally import CrawlResult
+    from scheduler.crawls.expired_crawls import report_expired
     from scheduler.crawls.keyed_store import open_store
     from scheduler.crawls.lease_owner import owner_alive, owner_name
     from scheduler.crawls.run_crawl import run_crawl
@@ -116,7 +117,8 @@ async def _crawl(
         start_examiner(home, report=note) as examiner,
         contextlib.closing(open_store(home, examiner)) as store,
     ):
-        store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
+        now = datetime.now(UTC)
+        report_expired(home, store, settings, store.crawls.expire_dead_owners(owner_alive, now), now)
         for definition in definitions:
             try:
                 results.append(

@@ -14,6 +14,9 @@ from scheduler.crawls.definitions import platforms
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.delivery.lasting_states import recovery_event, update_tor_state
 
+# Code of posts that stay due because the job of the crawl had no room for them.
+TOO_LARGE = "limit"
+
 
 def failures_in_a_row(store: Store, source: str) -> int:
     """Number of crawls of a source that failed in a row before this one."""
@@ -42,6 +45,10 @@ class CrawlEnd:
     def finish(self, now: datetime) -> None:
         """Store how the crawl ended, and alert about states of its source that begin or end."""
         crawl, tally = self._crawl, self._tally
+        if TOO_LARGE in tally.failed:
+            # The listing may have shown such a post again, so that it was examined all the same.
+            tally.failed[TOO_LARGE] = min(tally.failed[TOO_LARGE], len(self._store.posts.due(crawl.source)))
+            tally.failed = +tally.failed
         if crawl.over_tor and (tally.state == "done" or tally.code == TOR_DOWN):
             reason = "" if tally.state == "done" else tally.error
             tally.events += update_tor_state(self._store, crawl.route, reason, now, hint=tally.hint)

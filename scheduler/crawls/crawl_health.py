@@ -22,6 +22,7 @@ SILENT_AT_ONCE = errors.PERMANENT_CODES | {
     "config",
     "crash",
     "memory",
+    "hang",
     "platform",
     "absent",
 }

@@ -15,11 +15,17 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Protocol, Self
+
+import structlog
 
 from crawler.process.control_frames import AnyQuestion, CommitFrame, WireValue, read_question
 from crawler.process.frames import pack, receive_async
+from crawler.process.progress import Progress
 from data.errors import CrawlNotStarted, WireError
+
+log = structlog.get_logger("crawl")
 
 # Seconds to wait for a further commit, so that several commits share a transaction.
 COMMIT_WAIT_SECONDS = 0.01
@@ -27,10 +33,17 @@ COMMIT_WAIT_SECONDS = 0.01
 MAX_FRAME = 16 * 1024 * 1024
 # Seconds in which the fork server must answer. Its start imports Scrapy, which takes ten on a busy machine.
 START_SECONDS, FORK_SECONDS = 120.0, 20.0
+# A crawl process sends a frame every five seconds, even while it waits for a site.
+FROZEN_SECONDS = 30.0
 
 
 class _Process(Protocol):
     """A crawl process, however it was started."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id; once the process has ended, it may be that of another one."""
+        ...
 
     @property
     def exitcode(self) -> int | None:
@@ -73,6 +86,10 @@ class _StandaloneProcess:
         )
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def exitcode(self) -> int | None:
         return self._process.poll()
 
@@ -106,6 +123,7 @@ class _ForkedProcess:
             raise CrawlNotStarted("the fork server of crawl processes has ended")
         # A descriptor of the process itself (pidfd): unlike a process id, it never refers to another process.
         self._watch = descriptors[0]
+        self.pid = int.from_bytes(message, sys.byteorder, signed=True)
         self._exitcode: int | None = None
 
     @property
@@ -174,6 +192,8 @@ class _ForkServer:
         """The request socket, and the seconds that its server may take to answer."""
         if self._process is not None and self._requests is not None and self._process.poll() is None:
             return self._requests, FORK_SECONDS
+        if self._process is not None:
+            log.warning("the fork server of crawl processes had ended and is started again")
         self._end()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -198,6 +218,22 @@ class _ForkServer:
         self._process = self._requests = None
 
 
+def _close_all(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def _end_unwanted(process: _Process) -> None:
+    process.kill()
+    process.close()
+
+
+def _end_forked(forking: asyncio.Future[_ForkedProcess]) -> None:
+    """End the process of a fork that nobody waits for."""
+    if not forking.cancelled() and forking.exception() is None:
+        _end_unwanted(forking.result())
+
+
 _server = _ForkServer()
 
 
@@ -206,6 +242,7 @@ class CrawlProcess:
 
     def __init__(self, process: _Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._process, self._reader, self._writer = process, reader, writer
+        self._progress = Progress(process.pid, FROZEN_SECONDS)
         # The queue stays short: the process waits for its answers, so it has at most one question per post in work.
         self._questions: asyncio.Queue[AnyQuestion | Exception] = asyncio.Queue()
         self._reading = asyncio.ensure_future(self._read())
@@ -224,21 +261,35 @@ class CrawlProcess:
             CrawlNotStarted: the fork server does not answer.
         """
         ours, theirs = socket.socketpair()
-        process: _Process
+        process: _Process | None = None
         try:
-            if standalone:
-                process = _StandaloneProcess(theirs, samples, dial)
-            else:
-                process = await asyncio.to_thread(_server.fork, theirs, samples, dial)
+            process = await cls._start_process((theirs, *samples, dial), standalone=standalone)
             ours.setblocking(False)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
         except BaseException:
             ours.close()
+            if process is not None:
+                _end_unwanted(process)
             raise
-        finally:
-            for sock in (theirs, *samples, dial):
-                sock.close()
         return cls(process, reader, writer)
+
+    @staticmethod
+    async def _start_process(passed: Sequence[socket.socket], *, standalone: bool) -> _Process:
+        """Start a process with the control socket, the sample sockets and the dial socket, which are closed here."""
+        control, *samples, dial = passed
+        if standalone:
+            try:
+                return _StandaloneProcess(control, samples, dial)
+            finally:
+                _close_all(passed)
+        forking = asyncio.ensure_future(asyncio.to_thread(_server.fork, control, samples, dial))
+        # The thread needs the sockets to its end, even if nobody waits for it any more.
+        forking.add_done_callback(lambda _: _close_all(passed))
+        try:
+            return await asyncio.shield(forking)
+        except BaseException:
+            forking.add_done_callback(_end_forked)
+            raise
 
     async def send(self, value: WireValue) -> None:
         """Send one frame: the job, or an answer."""
@@ -271,6 +322,9 @@ class CrawlProcess:
         try:
             while True:
                 kind, payload = await receive_async(self._reader, MAX_FRAME)
+                self._progress.note_sign()
+                if kind == b"P":
+                    continue
                 if kind != b"J":
                     raise WireError("the crawl process sent a frame of an unknown kind")
                 self._questions.put_nowait(read_question(payload))
@@ -278,6 +332,10 @@ class CrawlProcess:
             self._questions.put_nowait(EOFError())
         except WireError as error:
             self._questions.put_nowait(error)
+
+    def is_frozen(self) -> bool:
+        """Whether the process sent no frame and used no processor time for `FROZEN_SECONDS`."""
+        return self._progress.has_stopped()
 
     async def wait_for_exit(self, timeout: float) -> str:
         """What went wrong at its exit, for which it waits at most `timeout` seconds; '' after a normal exit."""

@@ -108,6 +108,10 @@ class CrawlTally:
     lost: bool = False
     changed_page: bool = False
 
+    def note_crash(self, error: str, code: str = "crash") -> None:
+        """Make the crawl a failed one, whatever its process has reported."""
+        self.state, self.code, self.error = "failed", code, error
+
     def result(self) -> CrawlResult:
         """The result of the crawl."""
         known = ("listed", "new", "changed", "examined", "unexamined", "refused", "requests", "resumed")

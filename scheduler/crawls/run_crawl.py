@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+
+import structlog
 
 from crawler.fetching.scrapy_settings import crawl_settings
 from crawler.process.control_frames import NO_RULES, EndFrame, IncidentRules, Job, JobLimits
@@ -27,7 +29,8 @@ from data.settings.settings import Settings
 from data.sources.definition import Definition, source_hosts
 from data.sources.source_files import load_source
 from data.store.store import Store
-from scheduler.crawls.crawl_end import CrawlEnd, failures_in_a_row
+from scheduler.crawls.cancellation import is_being_cancelled
+from scheduler.crawls.crawl_end import TOO_LARGE, CrawlEnd, failures_in_a_row
 from scheduler.crawls.crawl_health import TOR_DOWN
 from scheduler.crawls.crawl_processes import CrawlProcess
 from scheduler.crawls.crawl_tally import CrawlResult, CrawlTally
@@ -39,11 +42,17 @@ from scheduler.crawls.sighted_releases import register_releases
 from scheduler.crawls.tor_connection import TorConnection
 from scheduler.delivery.routing import route_by
 
+log = structlog.get_logger("crawl")
+
 LEASE = timedelta(seconds=60)
 # Posts of earlier crawls that one crawl tries again; the others wait, so that dead posts cannot use up its time.
 MAX_DUE = 200
+# Bytes of such posts in the job of a crawl, which is one frame of at most 16 MiB, in which they take a third more.
+MAX_DUE_BYTES = 8 * 2**20
 # Sample sockets of one crawl: while one post is examined, the next one is sent already.
 SAMPLE_SOCKETS = 2
+# Seconds between two looks at whether the crawl process makes progress.
+LOOK_SECONDS = 1.0
 # Questions that are answered in one transaction.
 MAX_TOGETHER = 32
 # Time that a crawl process gets beyond its time limit to report how it ended.
@@ -93,18 +102,38 @@ async def run_crawl(
     crawl_id = store.crawls.queue(definition.name, reason, now)
     fence = store.crawls.lease(crawl_id, owner, now + LEASE, now)
     used_tor = TorConnection(home, settings.tor) if tor is None else tor
+    tally = CrawlTally(definition.name, crawl_id)
+    crawl = LeasedCrawl(home, store, settings, definition, crawl_id, fence, route_by(settings), None)
     try:
-        tally = CrawlTally(definition.name, crawl_id)
         incident, rules = _incident_of(home, definition.name, tally)
-        crawl = LeasedCrawl(home, store, settings, definition, crawl_id, fence, route_by(settings), incident)
+        crawl = replace(crawl, incident=incident)
+        CrawlEnd(crawl, tally).report_broken_platforms(datetime.now(UTC))
         follow = _followed_sources(crawl, tally)
         running = _RunningCrawl(
             crawl, tally, examiner, used_tor, rules=rules, follow=follow, report=report, standalone=standalone
         )
-        return await running.run()
+        await running.run()
+    except asyncio.CancelledError:
+        if is_being_cancelled():
+            # The runner stops, which is no failure of the source. If this cannot be stored, the crawl expires.
+            with contextlib.suppress(StoreError):
+                store.crawls.release(crawl_id, fence, "the runner was stopped", datetime.now(UTC))
+            raise
+        tally.note_crash("a part of the crawl was cancelled")
+    except TocsinError as error:
+        codes = {ConfigError: "config", ExaminerDied: "examiner", TorDown: TOR_DOWN, StoreError: "store"}
+        tally.note_crash(str(error), next((code for kind, code in codes.items() if isinstance(error, kind)), "crash"))
+        tally.hint = error.hint
+    except Exception as error:  # noqa: BLE001 - whatever ends a crawl is a failure that is counted and reported
+        tally.note_crash(f"the crawl failed with {type(error).__name__}")
     finally:
         if tor is None:
             used_tor.close()
+    if tally.lost:
+        tally.note_crash("the lease was lost: another process took this crawl over")
+    else:
+        CrawlEnd(crawl, tally).finish(datetime.now(UTC))
+    return tally.result()
 
 
 def _incident_of(home: Home, source: str, tally: CrawlTally) -> tuple[Incident | None, IncidentRules]:
@@ -163,23 +192,10 @@ class _RunningCrawl:
     report: Callable[[str], None] | None
     standalone: bool
 
-    async def run(self) -> CrawlResult:
-        end = CrawlEnd(self.crawl, self.tally)
-        end.report_broken_platforms(datetime.now(UTC))
-        try:
-            await self._prepare_tor()
-            await self._run_process(self._job())
-        except TocsinError as error:
-            codes = {ConfigError: "config", ExaminerDied: "examiner", TorDown: TOR_DOWN, StoreError: "store"}
-            self.tally.code = next((code for kind, code in codes.items() if isinstance(error, kind)), "crash")
-            self.tally.error, self.tally.hint = str(error), error.hint
-        except Exception as error:  # noqa: BLE001 - whatever ends a crawl is a failure that is counted and reported
-            self.tally.code, self.tally.error = "crash", f"the crawl failed with {type(error).__name__}"
-        if self.tally.lost:
-            self.tally.error = "the lease was lost: another process took this crawl over"
-        else:
-            end.finish(datetime.now(UTC))
-        return self.tally.result()
+    async def run(self) -> None:
+        """Make the crawl; the tally then has its result. Whatever it raises is a failure of the crawl."""
+        await self._prepare_tor()
+        await self._run_process(self._job())
 
     async def _prepare_tor(self) -> None:
         """Before a crawl over Tor, wait until Tor is ready and give it the source's keys; keep the lease meanwhile."""
@@ -205,7 +221,7 @@ class _RunningCrawl:
             settings=settings,
             network=self.tor.network_mode() if crawl.over_tor else "refused",
             post_key=post_key,
-            due=tuple(store.posts.due(crawl.source)[:MAX_DUE]),
+            due=self._due_posts(),
             mode="crawl",
             limits=JobLimits(memory=crawl.settings.crawl.memory, wall=crawl.settings.crawl.wall.total_seconds()),
             closed=crawl.home.path.absolute(),
@@ -213,6 +229,22 @@ class _RunningCrawl:
             follow=self.follow,
             rules=self.rules,
         )
+
+    def _due_posts(self) -> tuple[bytes, ...]:
+        """The posts of earlier crawls that this crawl tries again; those that do not fit into its job stay due.
+
+        Posts that failed before come last, so that all of them are tried in turn.
+        """
+        due = self.crawl.store.posts.due(self.crawl.source)[:MAX_DUE]
+        chosen: list[bytes] = []
+        room = MAX_DUE_BYTES
+        for sealed in due:
+            if len(sealed) <= room:
+                room -= len(sealed)
+                chosen.append(sealed)
+        if len(chosen) < len(due):
+            self.tally.failed[TOO_LARGE] += len(due) - len(chosen)
+        return tuple(chosen)
 
     # --- the process ---------------------------------------------------------------------------------------------
 
@@ -230,9 +262,25 @@ class _RunningCrawl:
             raise
         ours, dial = dial_socket_pair()
         dial_server = DialServer(ours, dial_tor(self.tor.socks) if self.crawl.over_tor else self._direct_dial())
-        process = await CrawlProcess.start(samples, dial, standalone=self.standalone)
-        keeping_lease = asyncio.create_task(self._keep_lease(process))
+        exit_problem, has_ended = "", False
+        try:
+            process = await CrawlProcess.start(samples, dial, standalone=self.standalone)
+            try:
+                has_ended = await self._supervise(process, job, handler)
+            finally:
+                exit_problem = await asyncio.shield(process.close())
+        finally:
+            dial_server.close()
+        if not has_ended and not self.tally.error:
+            self.tally.error = exit_problem or "the crawl process ended without reporting a result"
+
+    async def _supervise(self, process: CrawlProcess, job: Job, handler: QuestionHandler) -> bool:
+        """Send the job and answer the questions of the process; whether it reported the end of the crawl.
+
+        A process that has not reported the end is ended here, or has ended.
+        """
         wall = self.crawl.settings.crawl.wall.total_seconds()
+        watching = [asyncio.create_task(self._keep_lease(process)), asyncio.create_task(self._end_if_frozen(process))]
         has_ended = False
         try:
             async with asyncio.timeout(wall + GRACE_SECONDS):
@@ -240,13 +288,11 @@ class _RunningCrawl:
                 while not has_ended:
                     has_ended = await self._answer_questions(process, handler)
         except TimeoutError:
-            self.tally.code, self.tally.error = (
-                "wall",
-                f"the crawl took longer than {wall:g} s and was ended; its posts stay due",
-            )
+            self.tally.note_crash(f"the crawl took longer than {wall:g} s and was ended; its posts stay due", "wall")
             process.kill()
-        except EOFError:
-            self.tally.code = "crash"
+        except (EOFError, ConnectionError):
+            if not self.tally.error:
+                self.tally.code = "crash"
         except LeaseLost:
             self.tally.lost = True
             process.kill()
@@ -254,11 +300,9 @@ class _RunningCrawl:
             process.kill()
             raise
         finally:
-            await _cancel(keeping_lease)
-            exit_problem = await asyncio.shield(process.close())
-            dial_server.close()
-        if not has_ended and not self.tally.error:
-            self.tally.error = exit_problem or "the crawl process ended without reporting a result"
+            for task in watching:
+                await _cancel(task)
+        return has_ended
 
     async def _answer_questions(self, process: CrawlProcess, handler: QuestionHandler) -> bool:
         """Answer all questions that wait; whether the last one was the report of the crawl's end."""
@@ -289,6 +333,22 @@ class _RunningCrawl:
                 if process is not None:
                     process.kill()
                 return
+            except StoreError as error:
+                # The lease is renewed next time, or ends; what the crawl cannot store meanwhile makes it fail.
+                log.warning("a lease could not be renewed", source=crawl.source, error=str(error))
+
+    async def _end_if_frozen(self, process: CrawlProcess) -> None:
+        """Kill a process that is frozen, until cancelled."""
+        was_frozen = False
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            is_frozen = process.is_frozen()
+            # Twice, because this process itself may have stood still, and not have read the frames that arrived.
+            if is_frozen and was_frozen:
+                self.tally.note_crash("the crawl process made no progress and was ended; its posts stay due", "hang")
+                process.kill()
+                return
+            was_frozen = is_frozen
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

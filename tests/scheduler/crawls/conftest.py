@@ -36,8 +36,11 @@ timeout: 20s
 
 
 class Site:
-    """A site with numbered pages of posts; the answers to requests for posts can be delayed with `hold`, and `bodies` hold what a
-    post says."""
+    """A site with numbered pages of posts.
+
+    The answers to requests for posts can be delayed with `hold`; `bodies` hold what a post says, and `links` further links of
+    every page.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[int, list[str]] = {}
@@ -45,15 +48,15 @@ class Site:
         self.hold.set()
         self.asked: list[str] = []
         self.bodies: dict[str, bytes] = {}
+        self.links: list[str] = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.asked.append(self.path)
                 if self.path.startswith("/?page="):
-                    rows = "".join(
-                        f'<li><a href="/post/{each}">post</a></li>' for each in site.pages.get(int(self.path[7:]), [])
-                    )
+                    posts = [f"/post/{each}" for each in site.pages.get(int(self.path[7:]), [])]
+                    rows = "".join(f'<li><a href="{each}">post</a></li>' for each in [*posts, *site.links])
                     body, mime = f"<html><body><ul>{rows}</ul></body></html>".encode(), "text/html"
                 elif self.path.startswith("/post/"):
                     site.hold.wait(30)
