@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from data.hashing.chain_keys import ChainKeys
 
 
-# Orders that do not change the watch-list or the releases: a ping and a self-test.
-KEEPING_SETS = frozenset({b"P", b"T"})
+# Orders that do not change the watch-list or the releases: keys of chains, a ping and a self-test.
+KEEPING_SETS = frozenset({b"K", b"P", b"T"})
 
 
 class _ExaminerService:

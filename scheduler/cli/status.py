@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.store.future_times import TOLERANCE
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
 if TYPE_CHECKING:
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
     from data.settings.home import Home
     from data.settings.settings import Settings
     from data.sources.definition import Definition
+    from data.store.sources import SourceState
+
+# An alert that waits for longer has met a channel or a daemon that does not work.
+MAX_WAIT = timedelta(minutes=2)
+# A source is overdue once it is late by its interval, but not for less than this.
+MIN_LATE = timedelta(minutes=2)
+# The daemon is stuck once it has not stored its progress so many times.
+MISSED_BEATS = 4
 
 
 @click.command()
@@ -23,7 +33,8 @@ if TYPE_CHECKING:
 def status(home: Home, as_json: bool) -> int:
     """Show when each source was last crawled successfully, the outbox, and what is wrong.
 
-    Exit status 2 if anything is wrong.
+    Exit status: 0 all is well, 2 something is wrong: a lasting state, a daemon that ended or is stuck, an overdue
+    source, a self-test that failed or is old, alerts that wait or were refused.
     """
     value = collect(home)
     if as_json:
@@ -42,6 +53,7 @@ def collect(home: Home) -> dict[str, Any]:
     from data.store.store import Store
     from scheduler.crawls.definitions import complete_definition
     from scheduler.daemon.cadence import next_crawl_at
+    from scheduler.delivery.lasting_states import EXAMINER_SELFTEST, HEARTBEAT
 
     settings = home.settings()
     now = datetime.now(UTC)
@@ -54,6 +66,7 @@ def collect(home: Home) -> dict[str, Any]:
         events = store.events.latest(limit=1)
         tests = store.selftests.latest()
         head = str(store.head())
+        waiting_since = store.outbox.waiting_since()
         near = {name: store.deadlines.nearest(name, now) for name in known}
     sources = []
     definitions = [complete_definition(source) for source in good]
@@ -80,12 +93,27 @@ def collect(home: Home) -> dict[str, Any]:
                 "error": state.error if state else "",
             }
         )
+        if definition.enabled:
+            problems += _source_problems(definition, state, due, now)
     problems += [
         f"{each.kind.value} {each.source} {each.subject}".strip() + f", since {each.began:%F %R}" for each in states
     ]
     if depth.refused:
         problems.append(f"{depth.refused} alerts were refused by their channel; see: tocsin alert list --state refused")
+    if waiting_since is not None and now - waiting_since > MAX_WAIT:
+        problems.append(
+            f"{depth.waiting} alerts wait, the oldest for {_span_text((now - waiting_since).total_seconds())};"
+            " see: tocsin alert list --state deferred"
+        )
     running = _daemon_runs(home)
+    beat = tests.pop(HEARTBEAT, None)
+    watched = any(each.enabled for each in definitions)
+    problems += _daemon_problems(beat, now, running=running, watched=watched)
+    selftest = _selftest(tests, now)
+    if selftest == "failed" and not any(each.subject == EXAMINER_SELFTEST for each in states):
+        problems.append("the last self-test failed; run: tocsin doctor")
+    if selftest == "unknown" and running and watched:
+        problems.append("no self-test passed in the last two hours; run: tocsin doctor")
     tor = _tor(home, settings, definitions)
     if tor["state"] == "down" and not any(each.kind.value == "tor_down" for each in states):
         problems.append(f"Tor is down: {tor['reason']}")
@@ -96,11 +124,12 @@ def collect(home: Home) -> dict[str, Any]:
             "refused": depth.refused,
             "oldest_age_seconds": None if depth.oldest is None else round((now - depth.oldest).total_seconds(), 1),
         },
-        "selftest": _selftest(tests, now),
+        "selftest": selftest,
         "selftest_age_seconds": min(((now - at).total_seconds() for at, _ in tests.values()), default=None),
         "tor": tor,
         "daemon": "running" if running else "stopped",
         "head": head,
+        "heartbeat_age_seconds": None if beat is None else round((now - beat[0]).total_seconds(), 1),
         "last_event": None
         if not events
         else {"id": events[0].id, "kind": events[0].kind.value, "at": events[0].at, "source": events[0].source},
@@ -123,7 +152,55 @@ def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
 
     if any(not passed for _, passed in tests.values()):
         return "failed"
-    return "ok" if any(now - at < 2 * SELFTEST_EVERY for at, _ in tests.values()) else "unknown"
+    # A test that passed in the future shows nothing: a clock was ahead.
+    ok = any(-TOLERANCE < now - at < 2 * SELFTEST_EVERY for at, _ in tests.values())
+    return "ok" if ok else "unknown"
+
+
+def _source_problems(definition: Definition, state: SourceState | None, due: datetime, now: datetime) -> Sequence[str]:
+    """What is wrong with the times at which an enabled source is crawled."""
+    name = definition.name
+    if state is None:
+        return [f"{name} is not watched: the daemon has not read its file; restart the daemon, or send it SIGHUP"]
+    if state.last_start is not None and state.last_start > now + TOLERANCE:
+        return [
+            f"{name} was crawled in the future, at {state.last_start:%F %R} UTC, because the clock of this machine was ahead; the daemon repairs that when it starts"
+        ]
+    if state.last_start is None or state.running:
+        return []
+    # Crawls wait for each other, and one that is a little late is no fault.
+    late = now - due
+    if late <= max(definition.every, MIN_LATE):
+        return []
+    return [f"{name} is overdue: it should have been crawled {_span_text(late.total_seconds())} ago"]
+
+
+def _daemon_problems(
+    beat: tuple[datetime, bool] | None, now: datetime, *, running: bool, watched: bool
+) -> Sequence[str]:
+    """What is wrong with the daemon.
+
+    Args:
+        beat: when it last stored that it makes progress, and whether all of its work succeeded; None if no daemon of
+            this home ever did.
+        now: aware UTC.
+        running: whether a daemon process runs.
+        watched: whether any source is enabled.
+    """
+    from scheduler.delivery.lasting_states import HEARTBEAT_EVERY
+
+    if beat is None:
+        # No daemon was ever used here, or it starts right now: sources that are due are reported as overdue.
+        return []
+    at, passed = beat
+    age = (now - at).total_seconds()
+    if not running:
+        if not watched:
+            return []
+        return [f"no daemon runs, so that no source is watched; it last made progress {_span_text(age)} ago"]
+    if abs(age) > MISSED_BEATS * HEARTBEAT_EVERY.total_seconds():
+        return [f"the daemon runs, but has made no progress for {_span_text(abs(age))}; look at its log, restart it"]
+    return [] if passed else ["a part of the daemon's work fails or takes too long; look at its log"]
 
 
 def _daemon_runs(home: Home) -> bool:
@@ -139,6 +216,13 @@ def _daemon_runs(home: Home) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def _span_text(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _age_text(seconds: float | None) -> str:

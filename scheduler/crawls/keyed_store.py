@@ -22,11 +22,16 @@ def open_store(home: Home, examiner: ExaminerProcess) -> Store:
         StoreError: as `Store.open`.
         ExaminerDied: the examiner has ended.
     """
+    keys = examiner.chain_keys(*next_entries(home))
+    return Store.open(home.db_path, seal_key=examiner.greeting.post_key, chain_keys=keys)
+
+
+def next_entries(home: Home) -> tuple[int, int]:
+    """The numbers of the next entries of the evidence chain and of the audit chain."""
     with contextlib.closing(Store.open(home.db_path)) as store:
         recorded, _ = store.audit.head()
     kept, _ = evidence.head(home.evidence_dir)
-    keys = examiner.chain_keys(kept, recorded + 1)
-    return Store.open(home.db_path, seal_key=examiner.greeting.post_key, chain_keys=keys)
+    return kept, recorded + 1
 
 
 def chain_keys_here(home: Home) -> ChainKeys | None:

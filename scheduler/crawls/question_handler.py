@@ -291,9 +291,7 @@ class QuestionHandler:
             event = build_event(EventKind.SELFTEST_FAILED, now, subject, now.isoformat(), facts=facts)
             self._tally.events += self._store.states.begin(event, subject, route, now)
             return None
-        self._tally.events += self._store.states.end(
-            "", EventKind.SELFTEST_FAILED, subject, recovery_event, route, now
-        )
+        self._tally.events += self._store.states.end("", EventKind.SELFTEST_FAILED, subject, recovery_event, route, now)
         return kept
 
     def _announcements(self, context: PostContext, announced: Announcements, changed: Mapping[str, str]) -> list[Event]:

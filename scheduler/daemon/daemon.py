@@ -1,7 +1,7 @@
 """The daemon: it starts due crawls, one process for each, delivers the outbox, sends reminders and runs self-tests.
 
-APScheduler only calls its jobs at intervals. What is due, running and done is known from the store alone, so that a
-`kill -9` loses nothing.
+APScheduler (`scheduler.daemon.clock`) only calls its jobs at intervals. What is due, running and done is known from the
+store alone, so that a `kill -9` loses nothing. All work runs under a supervisor, which counts and reports its failures.
 """
 
 from __future__ import annotations
@@ -13,33 +13,42 @@ import functools
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import IO
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from crawler.alerts.events import build_event
 from crawler.process.examiner_client import ExaminerProcess
-from data.errors import ConfigError, ExaminerDied, TocsinError
+from data.errors import ConfigError, ExaminerDied, LeaseLost, SourceError, TocsinError
 from data.model import EventKind
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
 from data.sources.source_files import load_sources
+from data.store.crawls import ExpiredCrawl
+from data.store.future_times import TOLERANCE
 from data.store.store import Store
 from scheduler.canaries.known_watchlist import start_examiner
 from scheduler.crawls.definitions import complete_definition
-from scheduler.crawls.keyed_store import open_store
+from scheduler.crawls.expired_crawls import report_expired
+from scheduler.crawls.keyed_store import next_entries
 from scheduler.crawls.lease_owner import owner_alive, owner_name
 from scheduler.crawls.run_crawl import run_crawl
 from scheduler.crawls.tor_connection import TorConnection
 from scheduler.daemon.cadence import next_crawl_at
+from scheduler.daemon.clock import Clock
 from scheduler.daemon.executor import LocalExecutor
+from scheduler.daemon.supervisor import Supervisor
+from scheduler.daemon.trouble_reports import TroubleReports
 from scheduler.delivery.delivery import DisplayNames, deliver_due
 from scheduler.delivery.lasting_states import (
+    HEARTBEAT,
+    HEARTBEAT_EVERY,
     SELFTEST_EVERY,
     TOR_CHECK_EVERY,
     remind_of_lasting_states,
@@ -52,8 +61,15 @@ log = structlog.get_logger("daemon")
 
 TICK = timedelta(seconds=1)
 REMIND_TICK = timedelta(minutes=1)
-# Seconds that running crawls get to end when the daemon stops.
-STOP_GRACE = 5.0
+EXAMINER_TICK = timedelta(seconds=5)
+REPAIR_EVERY = timedelta(hours=1)
+# Seconds that running crawls, the last delivery and the own Tor get when the daemon stops, and after which the process
+# ends in any case: nothing is lost by that.
+STOP_GRACE, STOP_DELIVERY, STOP_TOR, STOP_SECONDS = 5.0, 6.0, 5.0, 25.0
+# Seconds that a statement waits for another process that writes to the database: the loop stands still meanwhile.
+BUSY_SECONDS = 5.0
+# Threads for what must not block the loop. All of them may wait for something that is frozen, until its deadline.
+THREADS = 32
 
 
 @contextlib.contextmanager
@@ -75,7 +91,7 @@ def notify_systemd(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
@@ -85,86 +101,129 @@ class Daemon:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.settings: Settings = home.settings()
-        self.store = Store.open(home.db_path)
+        self.store = Store.open(home.db_path, busy_seconds=BUSY_SECONDS)
         self.sources: dict[str, Definition] = {}
+        reports = TroubleReports(home, lambda: self.settings, lambda: self.store)
+        self.supervisor = Supervisor(reports)
         self.executor = LocalExecutor(self.settings.daemon.parallel)
+        self.clock = Clock(self._job_failed, self._clock_stepped)
         self.examiner: ExaminerProcess | None = None
         self.starting_examiner = asyncio.Lock()
         self.stopping = asyncio.Event()
         self.delivering = asyncio.Lock()
-        # A job that crashes must not be a silent stop: `run` ends with its error, which the supervisor sees.
-        self.failure: BaseException | None = None
         self.tor = TorConnection(home, self.settings.tor)
+        # Number of ticks since the last heartbeat.
+        self.ticks = 0
+        # How often the examiner had replaced the process that starts readers when it was last asked.
+        self.reader_restarts = 0
 
     # --- start and stop -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Watch the sources until SIGTERM or SIGINT; reload on SIGHUP."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, "daemon"))
+        # Handlers of Python run even while the loop is inside a blocking call; those of the loop do not.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
-        examiner = await self._running_examiner()
+            signal.signal(number, functools.partial(self._on_stop, loop))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.supervisor.start("reload", self.reload, 300))
+        try:
+            if await self._start():
+                await self.stopping.wait()
+        finally:
+            await self._stop()
+        log.info("stopped")
+
+    def _on_stop(self, loop: asyncio.AbstractEventLoop, _number: int, _frame: FrameType | None) -> None:
+        if not self.stopping.is_set():
+            last_resort = threading.Timer(STOP_SECONDS, os._exit, [1])
+            last_resort.daemon = True
+            last_resort.start()
+        loop.call_soon_threadsafe(self.stopping.set)
+
+    async def _start(self) -> bool:
+        """Start the examiner and the jobs; False if the daemon is to stop before they run."""
+        starting = asyncio.ensure_future(self._running_examiner())
+        stop = asyncio.ensure_future(self.stopping.wait())
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not starting.done():
+            starting.cancel()
+            return False
+        examiner = starting.result()
         self.store.close()
-        self.store = open_store(self.home, examiner)
-        self._load_sources()
-        self.store.crawls.expire_dead_owners(owner_alive, datetime.now(UTC))
-        clock = AsyncIOScheduler(timezone=UTC)
-        self._add_jobs(clock)
-        clock.add_listener(self._job_failed, EVENT_JOB_ERROR)
-        clock.start()
-        self.store.audit.record("daemon", "started", "", datetime.now(UTC))
+        keys = await asyncio.to_thread(examiner.chain_keys, *next_entries(self.home))
+        self.store = Store.open(
+            self.home.db_path, seal_key=examiner.greeting.post_key, chain_keys=keys, busy_seconds=BUSY_SECONDS
+        )
+        # None of these steps keeps the daemon from watching: if the disk is full, that is reported.
+        for name, step in (
+            ("stored times", self.check_times),
+            ("reading the sources", self.read_sources),
+            ("crawls of a daemon that ended", self.expire_abandoned),
+            ("confinement of readers", functools.partial(self.report_confinement, examiner)),
+            ("the audit entry of the start", functools.partial(self._record, "started")),
+        ):
+            await self.supervisor.run(name, step)
+        self._add_jobs()
+        self.clock.start()
+        self.supervisor.keep("clock", self.clock.watch)
         notify_systemd("READY=1")
         log.info("watching", home=str(self.home.path), sources=len(self.sources))
-        try:
-            await self.stopping.wait()
-        finally:
+        return True
+
+    async def _stop(self) -> None:
+        """End everything; no step may keep the others from being done, and each has a deadline."""
+        with contextlib.suppress(OSError):
             notify_systemd("STOPPING=1")
-            clock.shutdown(wait=False)
-            await self.executor.stop(STOP_GRACE)
-            self.tor.close()
-            if self.failure is None:
-                await self.deliver()
-            self.store.audit.record("daemon", "stopped", "", datetime.now(UTC))
-            self.store.close()
-            if self.examiner is not None:
-                self.examiner.close()
-        log.info("stopped")
-        if self.failure is not None:
-            raise self.failure
+        self.clock.stop()
+        await self.supervisor.stop()
+        await self.executor.stop(STOP_GRACE)
+        steps: tuple[tuple[str, Callable[[], Awaitable[None]], float], ...] = (
+            ("stopping Tor", lambda: asyncio.to_thread(self.tor.close), STOP_TOR),
+            ("the last delivery", self.deliver, STOP_DELIVERY),
+            ("the audit entry of the stop", functools.partial(self._record, "stopped"), STOP_GRACE),
+        )
+        for name, step, seconds in steps:
+            await self.supervisor.run(name, step, seconds)
+        self.store.close()
+        if self.examiner is not None:
+            await asyncio.to_thread(self.examiner.close, 1.0)
 
-    def _add_jobs(self, clock: AsyncIOScheduler) -> None:
+    async def _record(self, action: str) -> None:
+        self.store.audit.record("daemon", action, "", datetime.now(UTC))
+
+    def _add_jobs(self) -> None:
         """Let the clock call each job at its interval, but never a job that is still running."""
-        now = datetime.now(UTC)
         deliver_every = max(self.settings.daemon.deliver_every, timedelta(seconds=0.2))
-        for job, interval, first in (
-            (self.tick, TICK, now),
-            (self.deliver, deliver_every, now),
-            (self.remind, REMIND_TICK, now + REMIND_TICK),
-            (self.check_tor, TOR_CHECK_EVERY, now),
-            (self.selftest, SELFTEST_EVERY, now),
+        none = timedelta()
+        for name, job, interval, first, seconds in (
+            ("starting crawls", self.tick, TICK, none, 60.0),
+            ("delivery", self.deliver, deliver_every, none, 300.0),
+            ("heartbeat", self.beat, HEARTBEAT_EVERY, TICK, 30.0),
+            ("examiner", self.check_examiner, EXAMINER_TICK, EXAMINER_TICK, None),
+            ("reminders", self.remind, REMIND_TICK, REMIND_TICK, 60.0),
+            ("stored times", self.check_times, REPAIR_EVERY, REPAIR_EVERY, 60.0),
+            ("Tor", self.check_tor, TOR_CHECK_EVERY, none, 120.0),
+            ("self-test", self.selftest, SELFTEST_EVERY, none, 600.0),
         ):
-            clock.add_job(
-                job,
-                "interval",
-                seconds=interval.total_seconds(),
-                next_run_time=first,
-                coalesce=True,
-                misfire_grace_time=None,
-                max_instances=1,
-            )
+            work = functools.partial(self.supervisor.run, name, job, seconds)
+            self.clock.add(name, work, interval, first=first)
 
-    def _job_failed(self, event: JobExecutionEvent) -> None:
-        log.error("job failed", error=type(event.exception).__name__)
-        self.failure = event.exception
-        self.stopping.set()
+    def _job_failed(self, name: str, error: BaseException) -> None:
+        # The supervisor handles every exception but the cancellation of a job, which is the daemon's stop.
+        log.error("a job ended", work=name, error=type(error).__name__)
+
+    def _clock_stepped(self, seconds: float) -> None:
+        log.warning("the system's clock was set", by_seconds=round(seconds))
+        self.supervisor.start("stored times", self.check_times, 60)
 
     async def reload(self) -> None:
         """Read settings, sources, watch-list and releases again; after an error the last good state stays in use."""
         try:
             settings = self.home.settings()
             if settings.tor != self.settings.tor:
-                self.tor.close()
+                await asyncio.to_thread(self.tor.close)
                 self.tor = TorConnection(self.home, settings.tor)
             self.settings = settings
             self._load_sources()
@@ -179,53 +238,101 @@ class Daemon:
     async def _running_examiner(self) -> ExaminerProcess:
         """The examiner; it is started if it does not run, and its end is reported."""
         async with self.starting_examiner:
-            if self.examiner is None or not self.examiner.alive:
-                if self.examiner is not None:
-                    code = self.examiner.process.returncode
-                    self.examiner.close()
-                    self._report("examiner", f"the examiner ended with status {code}")
+            old = self.examiner
+            if old is not None and old.alive:
+                return old
+            if old is not None:
+                # It is replaced first: what follows needs the database, which may be full.
+                await asyncio.to_thread(old.close)
+            try:
                 self.examiner = await asyncio.to_thread(start_examiner, self.home, report=log.info)
+            except TocsinError as error:
+                if old is None:
+                    raise
+                raise ExaminerDied(f"the examiner cannot be started: {error}", hint=error.hint) from error
+            if old is not None:
+                ended = old.frozen or f"it ended with status {old.process.returncode}"
+                log.error("the examiner was replaced", reason=ended)
+                self.reader_restarts = 0
+                self._report("examiner", f"the examiner was replaced: {ended}")
             return self.examiner
 
     def _load_sources(self) -> None:
         good, bad = load_sources(self.home.sources_dir)
-        for error in bad:
-            log.error("a source file cannot be used", error=str(error))
-            self._report(f"source file {error.file}", str(error))
         self.sources = {}
         for source in good:
             try:
                 definition = complete_definition(source)
             except TocsinError as error:
-                self._report(f"source {source.name}", str(error))
+                bad.append(SourceError(str(error), file=f"{source.name}.yaml", hint=error.hint))
                 continue
             self.sources[definition.name] = definition
+        # All sources are known before the first of these steps, which may fail because the disk is full.
+        for unusable in bad:
+            log.error("a source file cannot be used", error=str(unusable))
+            self._report(f"source file {unusable.file}", str(unusable))
+        for definition in self.sources.values():
             self.store.sources.put(definition.name, definition.digest(), definition.enabled, datetime.now(UTC))
 
-    def _report(self, subject: str, reason: str) -> None:
-        """Store a warning about this installation; the same warning is an event only once a day."""
+    def _report(self, subject: str, reason: str, *, repeat: str | None = None) -> None:
+        """Store a warning about this installation; the same warning is an event only once a day.
+
+        Args:
+            subject: what it is about.
+            reason: a sentence.
+            repeat: warnings that differ in it are different ones; the day if None.
+        """
         now = datetime.now(UTC)
         event = build_event(
             EventKind.SELFTEST_FAILED,
             now,
             subject,
             reason,
-            now.date().isoformat(),
+            now.date().isoformat() if repeat is None else repeat,
             facts={"subject": subject, "reason": reason},
         )
         self.store.events.add([event], route_by(self.settings), now)
 
+    async def report_confinement(self, examiner: ExaminerProcess) -> None:
+        """Report, once, that readers run with less confinement than they should."""
+        walls = examiner.greeting.protection.get("reader walls", "")
+        if not walls.startswith("bubblewrap"):
+            log.warning("readers run without bubblewrap", confinement=walls)
+            hint = 'to insist on it, write  bubblewrap = "required"  under [examine]'
+            self._report("confinement of readers", f"{walls or 'unknown'} ({hint})", repeat="")
+
+    def _report_expired(self, expired: Sequence[ExpiredCrawl], now: datetime) -> None:
+        for crawl in expired:
+            log.error("a crawl was not ended by its process", source=crawl.source, failures=crawl.failures)
+        report_expired(self.home, self.store, self.settings, expired, now)
+
+    async def read_sources(self) -> None:
+        """Read the source files."""
+        self._load_sources()
+
+    async def expire_abandoned(self) -> None:
+        """End the crawls of a daemon or command that was killed, without waiting for the end of their leases."""
+        now = datetime.now(UTC)
+        self._report_expired(self.store.crawls.expire_dead_owners(owner_alive, now), now)
+
     # --- jobs ----------------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Expire leases that were not renewed, and start the crawls that are due."""
+        """Expire crawls that nobody runs any more, and start the crawls that are due."""
         now = datetime.now(UTC)
-        notify_systemd("WATCHDOG=1")
-        self.store.crawls.expire_leases(now)
-        for state in self.store.sources.states():
+        running = self.executor.running
+        self._report_expired(self.store.crawls.expire_leases(now, owner=owner_name(), running=running), now)
+        states = self.store.sources.states()
+        if any(at is not None and at > now + TOLERANCE for state in states for at in (state.last_start, state.handed)):
+            self.repair_times()
+            states = self.store.sources.states()
+        for state in states:
             definition = self.sources.get(state.name)
-            if definition is None or not state.enabled or state.running:
+            if definition is None or not state.enabled or state.running or state.name in running:
                 continue
+            if self.examiner is None or not self.examiner.alive:
+                # The job that checks the examiner starts another one.
+                break
             due = next_crawl_at(
                 state.name,
                 definition.every,
@@ -237,10 +344,17 @@ class Daemon:
                 deadline=self.store.deadlines.nearest(state.name, now),
             )
             if due <= now:
-                self.executor.submit(state.name, functools.partial(self._crawl, definition))
+                crawl = functools.partial(self._crawl, definition)
+                self.executor.submit(state.name, functools.partial(self._supervised, f"crawl of {state.name}", crawl))
+        self.ticks += 1
+
+    async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        await self.supervisor.run(name, work)
 
     async def _crawl(self, definition: Definition) -> None:
-        examiner = await self._running_examiner()
+        examiner = self.examiner
+        if examiner is None or not examiner.alive:
+            raise ExaminerDied("the examiner has ended", hint="it is started again")
         try:
             result = await run_crawl(
                 self.home,
@@ -252,11 +366,8 @@ class Daemon:
                 tor=self.tor,
                 report=log.info,
             )
-        except ExaminerDied:
-            log.error("the examiner died; the crawl's posts stay due", source=definition.name)
-            return
-        except TocsinError as error:
-            log.error("crawl failed", source=definition.name, error=str(error))
+        except LeaseLost as error:
+            log.info("not crawled", source=definition.name, reason=str(error))
             return
         log.info(
             "crawled", source=definition.name, state=result.state, examined=result.examined, findings=result.findings
@@ -265,11 +376,56 @@ class Daemon:
     async def deliver(self) -> None:
         """Send the alerts that are due."""
         async with self.delivering:
-            await deliver_due(self.settings, self.store, DisplayNames.of_home(self.home))
+            await deliver_due(self.settings, self.store, lambda: DisplayNames.of_home(self.home))
+
+    async def beat(self) -> None:
+        """Store that the daemon makes progress: it has looked for due crawls, and no other work is late or failing."""
+        if not self.ticks:
+            log.error("no crawl could be started since the last heartbeat")
+            return
+        self.ticks = 0
+        wrong = [*self.supervisor.late(), *self.supervisor.failures]
+        self.store.selftests.record(HEARTBEAT, datetime.now(UTC), passed=not wrong)
+        notify_systemd("WATCHDOG=1")
+
+    async def check_examiner(self) -> None:
+        """Replace an examiner that has ended or makes no progress."""
+        examiner = await self._running_examiner()
+        try:
+            restarts = await asyncio.to_thread(examiner.ping)
+        except ExaminerDied as error:
+            log.error("the examiner is replaced", error=str(error))
+            await self._running_examiner()
+            return
+        if restarts and restarts != self.reader_restarts:
+            reason = "the process that starts readers had ended or made no progress, and was replaced"
+            log.error(reason, times=restarts)
+            self._report("readers", reason)
+        self.reader_restarts = restarts or self.reader_restarts
 
     async def remind(self) -> None:
         """Add reminders of lasting states."""
+        self.repair_times(all_tables=False)
         remind_of_lasting_states(self.settings, self.store, datetime.now(UTC))
+
+    async def check_times(self) -> None:
+        """Repair stored times that lie in the future."""
+        self.repair_times()
+
+    def repair_times(self, *, all_tables: bool = True) -> None:
+        """Repair stored times that lie in the future, and report them; they come from a clock that was ahead."""
+        now = datetime.now(UTC)
+        repair = self.store.repair_future_times(now, all_tables=all_tables)
+        if repair is None:
+            return
+        named = ", ".join(repair.sources[:10]) + (" and others" if len(repair.sources) > 10 else "")
+        reason = (
+            f"{repair.number} stored times were in the future, the latest {repair.latest:%F %R} UTC:"
+            " the clock of this machine was ahead. They were set back"
+            + (f", and these sources are crawled at once: {named}" if named else "")
+        )
+        log.error("stored times were in the future", number=repair.number, latest=repair.latest.isoformat())
+        self._report("clock", reason, repeat=now.isoformat())
 
     async def check_tor(self) -> None:
         """Keep our own Tor running, and begin or end the state "Tor is down"; without a source over Tor, do nothing."""
@@ -282,6 +438,6 @@ class Daemon:
     async def selftest(self) -> None:
         """Test whether the examiner still finds a planted canary."""
         examiner = await self._running_examiner()
-        problems = run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
+        problems = await run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
         if problems:
             log.error("self-test failed", reasons=problems)

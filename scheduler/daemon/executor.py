@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+import structlog
+
+log = structlog.get_logger("daemon")
 
 
 class Executor(Protocol):
@@ -22,7 +27,14 @@ class Executor(Protocol):
 class LocalExecutor:
     """Runs work as tasks of this process's event loop; each crawl is a process of its own that such a task controls."""
 
-    def __init__(self, parallel: int) -> None:
+    def __init__(self, parallel: int, on_error: Callable[[str, BaseException], None] | None = None) -> None:
+        """Run nothing yet.
+
+        Args:
+            parallel: pieces of work that may run at the same time.
+            on_error: is called with the name of work that raised, and what it raised; without it that is logged.
+        """
+        self._on_error = on_error or _log_error
         self._free = asyncio.Semaphore(parallel)
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -42,8 +54,13 @@ class LocalExecutor:
 
         task = asyncio.get_running_loop().create_task(run_in_turn(), name=f"crawl {name}")
         self._running[name] = task
-        task.add_done_callback(lambda _: self._running.pop(name, None))
+        task.add_done_callback(functools.partial(self._ended, name))
         return True
+
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        self._running.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_error(name, error)
 
     async def stop(self, grace: float) -> None:
         """Wait up to `grace` seconds for running work to end, then cancel it and wait until it has ended."""
@@ -54,3 +71,7 @@ class LocalExecutor:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+
+
+def _log_error(name: str, error: BaseException) -> None:
+    log.error("work failed", work=name, error=type(error).__name__)

@@ -6,11 +6,13 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+
+import structlog
 
 from crawler.alerts.channels.registry import Outgoing, dialect, masked
 from crawler.alerts.events import build_event
@@ -18,17 +20,19 @@ from crawler.alerts.wording import message_of
 from data.case.incidents import read_incidents
 from data.case.watchlist import client_names
 from data.errors import ConfigError, DeliveryDeferred, DeliveryRefused, StoreError
-from data.model import Alert, EventKind
+from data.model import Alert, Event, EventKind
 from data.settings.home import Home
 from data.settings.settings import Channel, Settings
-from data.store.outbox import Delivery
+from data.store.outbox import Delivery, alert_id
 from data.store.store import Store
 from scheduler.delivery.lasting_states import recovery_event
-from scheduler.delivery.routing import route_around
+from scheduler.delivery.routing import route_around, route_by
 
 if TYPE_CHECKING:
     # loading it takes 5 MB, which a crawl without due alerts saves
     import httpx
+
+log = structlog.get_logger("delivery")
 
 # A response to an alert is a line or two; no more than this is read.
 MAX_RESPONSE = 64 * 1024
@@ -37,6 +41,8 @@ FIRST_DELAY, MAX_DELAY = 2.0, 900.0
 # A channel that asks for a longer delay is tried again after this one: an alert must not wait for a week.
 MAX_RETRY_AFTER = 3600.0
 FOREGROUND_DEADLINE = 30.0
+# Seconds after which one run begins no further delivery to a channel.
+RUN_SECONDS = 30.0
 # 408 and 425 ask for the same request again, 429 asks for it later; so do all statuses from 500 on.
 _RETRY_STATUSES = frozenset({408, 425, 429})
 
@@ -147,6 +153,29 @@ def _retry_delay(attempts: int, retry_after: float | None) -> timedelta:
     return timedelta(seconds=min(FIRST_DELAY * 2 ** min(attempts, 10), MAX_DELAY) * jitter)
 
 
+def _head_of(store: Store) -> str:
+    """The head of the chains as text; '' if the evidence cannot be read, because an alert must not wait for that."""
+    try:
+        return str(store.head())
+    except StoreError as error:
+        log.error("an alert goes out without the head of the chains", error=str(error))
+        return ""
+
+
+def _compose(settings: Settings, alert: Alert, names: DisplayNames, *, head: str = "") -> Outgoing:
+    """The request that brings an alert to its channel, with the head of the chains, if there is one."""
+    channel = settings.channels[alert.channel]
+    message = message_of(
+        alert.event,
+        clients=names.clients,
+        case=settings.case,
+        link=settings.link,
+        incident=names.incidents.get(alert.event.incident, ""),
+        head=head,
+    )
+    return dialect(channel).compose(channel, alert.id, message, int(time.time()))
+
+
 async def _deliver_one(
     client: httpx.AsyncClient, settings: Settings, store: Store, delivery: Delivery, names: DisplayNames
 ) -> DeliveryCounts:
@@ -154,16 +183,7 @@ async def _deliver_one(
     try:
         if channel is None:
             raise DeliveryRefused(f"the channel '{alert.channel}' is no longer in the settings")
-        message = message_of(
-            alert.event,
-            clients=names.clients,
-            case=settings.case,
-            link=settings.link,
-            incident=names.incidents.get(alert.event.incident, ""),
-            head=str(store.head()),
-        )
-        outgoing = dialect(channel).compose(channel, alert.id, message, int(time.time()))
-        status = await send(client, channel, outgoing)
+        status = await send(client, channel, _compose(settings, alert, names, head=_head_of(store)))
     except DeliveryDeferred as error:
         now = datetime.now(UTC)
         next_try = now + _retry_delay(delivery.attempts, error.retry_after)
@@ -201,7 +221,9 @@ def _update_channel_state(
         store.states.end("", EventKind.DELIVERY_FAILED, name, recovery_event, others, now)
 
 
-async def deliver_due(settings: Settings, store: Store, names: DisplayNames = NO_NAMES) -> DeliveryCounts:
+async def deliver_due(
+    settings: Settings, store: Store, names: DisplayNames | Callable[[], DisplayNames] = NO_NAMES
+) -> DeliveryCounts:
     """Send every alert that is due: those of one channel one after another, those of different channels concurrently.
 
     After a `kill -9` between the channel's response and the note of it in the outbox, the alert is sent again with the
@@ -210,14 +232,18 @@ async def deliver_due(settings: Settings, store: Store, names: DisplayNames = NO
     due = store.outbox.due(datetime.now(UTC))
     if not due:
         return DeliveryCounts()
+    shown = names if isinstance(names, DisplayNames) else names()
     per_channel: dict[str, list[Delivery]] = {}
     for delivery in due:
         per_channel.setdefault(delivery.alert.channel, []).append(delivery)
 
     async def deliver_to_channel(client: httpx.AsyncClient, deliveries: list[Delivery]) -> DeliveryCounts:
-        total = DeliveryCounts()
+        total, began = DeliveryCounts(), time.monotonic()
         for delivery in deliveries:
-            outcome = await _deliver_one(client, settings, store, delivery, names)
+            if time.monotonic() - began > RUN_SECONDS:
+                # a slow channel must not delay new alerts of the others; the next run continues here
+                break
+            outcome = await _deliver_one(client, settings, store, delivery, shown)
             total += outcome
             if outcome.deferred:
                 # the channel is down or busy, so its other alerts would be deferred as well
@@ -227,6 +253,24 @@ async def deliver_due(settings: Settings, store: Store, names: DisplayNames = NO
     async with http_client() as client:
         outcomes = await asyncio.gather(*(deliver_to_channel(client, each) for each in per_channel.values()))
     return sum(outcomes, DeliveryCounts())
+
+
+async def send_at_once(settings: Settings, event: Event, names: DisplayNames = NO_NAMES) -> Sequence[str]:
+    """Send an event that cannot be stored straight to its channels; returns the channels that accepted it.
+
+    The alert has the id that the outbox would give it. Nothing is raised: a channel that fails is only logged.
+    """
+    accepted = []
+    async with http_client() as client:
+        for name in route_by(settings)(event):
+            try:
+                outgoing = _compose(settings, Alert(alert_id(event.id, name), event, name), names)
+                await send(client, settings.channels[name], outgoing)
+            except Exception as error:  # noqa: BLE001 - the other channels are told all the same
+                log.error("a channel could not be told without the database", channel=name, error=type(error).__name__)
+                continue
+            accepted.append(name)
+    return accepted
 
 
 async def deliver_until_empty(

@@ -6,6 +6,7 @@ States of single sources begin and end in `scheduler.crawls.crawl_end`.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,8 @@ TOR_SUBJECT = "tor"
 TOR_CHECK_EVERY = timedelta(seconds=10)
 EXAMINER_SELFTEST = "examiner"
 SELFTEST_EVERY = timedelta(hours=1)
+# Name of the self-test that the daemon passes by making progress, and how often it stores that.
+HEARTBEAT, HEARTBEAT_EVERY = "daemon", timedelta(seconds=10)
 
 
 def update_tor_state(store: Store, route: Route, reason: str, now: datetime, *, hint: str = "") -> int:
@@ -67,13 +70,13 @@ def remind_of_lasting_states(settings: Settings, store: Store, now: datetime) ->
     return store.states.remind(now - settings.daemon.remind_every, reminder, route_by(settings), now)
 
 
-def run_selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
+async def run_selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
     """Test whether the examiner still finds a planted canary; returns what is wrong, one sentence each.
 
-    The result is stored, and begins or ends the state "self-test failed".
+    The result is stored, and begins or ends the state "self-test failed". An examiner that makes no progress is ended.
     """
     try:
-        problems = examiner.selftest()
+        problems = await asyncio.to_thread(examiner.selftest)
     except ExaminerDied as error:
         problems = [str(error)]
     store.selftests.record(EXAMINER_SELFTEST, now, passed=not problems)

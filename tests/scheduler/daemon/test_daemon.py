@@ -99,10 +99,13 @@ def test_sigterm_stops_the_daemon_cleanly_and_leaves_no_lease(home, tmp_path, si
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
         until(lambda: tocsin_json(home, "status")["selftest"] == "ok")
         assert tocsin_json(home, "status")["daemon"] == "running"
+        assert tocsin(home, "status").returncode == 0
         assert running.stop() == 0
         assert running.logged("stopped")
     assert not [crawl for crawl in crawls(home, "site") if crawl["state"] in {"leased", "queued"}]
-    assert tocsin(home, "status").returncode == 0
+    stopped = tocsin(home, "status")
+    assert stopped.returncode == 2
+    assert "no daemon runs" in stopped.stdout
 
 
 def test_posts_published_while_the_daemon_is_stopped_are_examined_later(home, tmp_path, site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
 
@@ -51,14 +52,18 @@ def test_a_lasting_state_gives_a_reminder_after_each_period_until_it_ends(home):
 def test_a_failing_examiner_gives_one_alert_and_its_recovery_another(home):
     settings = home.settings()
     with contextlib.closing(Store.open(home.db_path)) as store:
+
+        def run(at: datetime) -> list[str]:
+            return asyncio.run(run_selftest(settings, store, examiner, at))
+
         with ExaminerProcess.start(home) as examiner:
-            assert run_selftest(settings, store, examiner, NOW) == []
+            assert run(NOW) == []
             assert store.selftests.latest() == {"examiner": (NOW, True)}
             examiner.process.kill()
             examiner.process.wait()
-            assert run_selftest(settings, store, examiner, NOW + timedelta(hours=1)) == ["the examiner has ended"]
-            assert run_selftest(settings, store, examiner, NOW + timedelta(hours=2))
+            assert run(NOW + timedelta(hours=1)) == ["the examiner has ended"]
+            assert run(NOW + timedelta(hours=2))
         with ExaminerProcess.start(home) as examiner:
-            assert run_selftest(settings, store, examiner, NOW + timedelta(hours=3)) == []
+            assert run(NOW + timedelta(hours=3)) == []
         alerts = [(event.kind, event.severity.value) for event in reversed(store.events.latest())]
         assert alerts == [(EventKind.SELFTEST_FAILED, "critical"), (EventKind.RECOVERED, "notice")]

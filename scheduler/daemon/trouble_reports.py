@@ -1,0 +1,85 @@
+"""Tells people about failures of the daemon's own work, as lasting states of the installation.
+
+If the database cannot be written, an alert cannot go through the outbox: then the channels are told directly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from crawler.alerts.events import build_event
+from data.errors import StoreError
+from data.model import EventKind, Severity
+from data.settings.home import Home
+from data.settings.settings import Settings
+from data.store.states import LastingState
+from data.store.store import Store
+from scheduler.daemon.supervisor import Failure
+from scheduler.delivery.delivery import DisplayNames, send_at_once
+from scheduler.delivery.lasting_states import recovery_event
+from scheduler.delivery.routing import route_by
+
+log = structlog.get_logger("daemon")
+
+KIND = EventKind.SELFTEST_FAILED
+# Subjects of failures that several pieces of work have in common, by code.
+SHARED_SUBJECTS = {"store": "the database", "examiner": "the examiner process"}
+# A failure with one of these codes may pass by itself; it is reported if it happens twice in a row.
+MAY_PASS = frozenset({"store", "error", "crawl process", "cancelled"})
+
+
+class TroubleReports:
+    """Begins a state when work fails, and ends it when all work that failed for this reason succeeds again."""
+
+    def __init__(self, home: Home, settings: Callable[[], Settings], store: Callable[[], Store]) -> None:
+        """For one home; settings and store are asked for at each report, because they may be opened anew."""
+        self._home, self._settings, self._store = home, settings, store
+        self._failing: dict[str, set[str]] = {}
+        # subject -> state that was reported without the database, and the monotonic time of the last message
+        self._unstored: dict[str, tuple[LastingState, float]] = {}
+
+    async def failed(self, failure: Failure) -> None:
+        """Begin the state of a failure, unless it may pass and happened for the first time."""
+        if failure.count < 2 and failure.code in MAY_PASS:
+            return
+        subject = SHARED_SUBJECTS.get(failure.code, failure.work)
+        self._failing.setdefault(subject, set()).add(failure.work)
+        now = datetime.now(UTC)
+        event = build_event(
+            KIND,
+            now,
+            subject,
+            now.isoformat(),
+            severity=Severity.CRITICAL if subject in SHARED_SUBJECTS.values() else None,
+            facts={"subject": subject, "reason": f"{failure.work}: {failure.reason}", "code": failure.code},
+        )
+        settings = self._settings()
+        try:
+            self._store().states.begin(event, subject, route_by(settings), now)
+        except StoreError:
+            told = self._unstored.get(subject)
+            if told is not None and time.monotonic() - told[1] < settings.daemon.remind_every.total_seconds():
+                return
+            accepted = await send_at_once(settings, event, DisplayNames.of_home(self._home))
+            log.error("the channels were told without the database", subject=subject, channels=list(accepted))
+            if accepted:
+                state = LastingState("", KIND, subject, now, now, event.id)
+                self._unstored[subject] = (told[0] if told else state, time.monotonic())
+
+    async def recovered(self, work: str) -> None:
+        """End the states that only this work still held."""
+        for subject, works in list(self._failing.items()):
+            works.discard(work)
+            if works:
+                continue
+            now, route = datetime.now(UTC), route_by(self._settings())
+            store = self._store()
+            ended = store.states.end("", KIND, subject, recovery_event, route, now)
+            if not ended and subject in self._unstored:
+                store.events.add([recovery_event(self._unstored[subject][0])], route, now)
+            self._unstored.pop(subject, None)
+            del self._failing[subject]

@@ -1,0 +1,79 @@
+"""Jobs run at their intervals whatever happens to the system's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scheduler.daemon import clock
+from scheduler.daemon.clock import Clock, EveryInterval
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("previous", [None, NOW - timedelta(days=700), NOW, NOW + timedelta(days=700)])
+def test_a_clock_that_was_set_makes_no_job_catch_up_nor_wait(previous):
+    assert EveryInterval(timedelta(seconds=1)).get_next_fire_time(previous, NOW) == NOW + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("step", [-700 * 86400.0, 700 * 86400.0])
+def test_a_step_of_the_clock_is_noticed_and_all_jobs_are_called(step, monkeypatch):
+    monkeypatch.setattr(clock, "WATCH_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        moved, steps, called = 0.0, [], asyncio.Event()
+
+        async def job() -> None:
+            called.set()
+
+        made = Clock(lambda name, error: None, steps.append, wall=lambda: time.monotonic() + moved)
+        # As after a step back: by the system's clock the job is due in a very long time.
+        made.add("job", job, timedelta(days=700), first=timedelta(days=700))
+        made.start()
+        watching = asyncio.ensure_future(made.watch())
+        await asyncio.sleep(0.05)
+        assert not called.is_set()
+        moved = step
+        await asyncio.wait_for(called.wait(), 20)
+        assert [round(each) for each in steps] == [round(step)]
+        watching.cancel()
+        made.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_that_is_corrected_gradually_has_not_stepped(monkeypatch):
+    monkeypatch.setattr(clock, "WATCH_SECONDS", 0.001)
+
+    async def scenario() -> None:
+        moved, steps = 0.0, []
+        made = Clock(lambda name, error: None, steps.append, wall=lambda: time.monotonic() + moved)
+        watching = asyncio.ensure_future(made.watch())
+        for _ in range(20):
+            moved += 1.0
+            await asyncio.sleep(0.005)
+        watching.cancel()
+        assert moved > 2 * clock.STEP_SECONDS
+        assert steps == []
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_raises_is_reported():
+    async def scenario() -> None:
+        failed: asyncio.Queue[tuple[str, BaseException]] = asyncio.Queue()
+
+        async def job() -> None:
+            raise ZeroDivisionError
+
+        made = Clock(lambda name, error: failed.put_nowait((name, error)), lambda step: None)
+        made.add("job", job, timedelta(days=1))
+        made.start()
+        name, error = await asyncio.wait_for(failed.get(), 20)
+        assert (name, type(error)) == ("job", ZeroDivisionError)
+        made.stop()
+
+    asyncio.run(scenario())
