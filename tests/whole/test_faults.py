@@ -116,12 +116,20 @@ class World:
         return sorted(found)
 
     def crawl_process(self) -> int:
-        """The process of a crawl that waits for the site, which holds its answer back."""
+        """The process of a crawl that waits for the answer to its request for a new post, which the site holds back."""
         self.site.hold.clear()
-        self.until(lambda: len(self.pids(b"crawl_fork_server")) > 1, "no crawl began")
-        seen = len(self.site.asked)
-        self.until(lambda: any("/post/" in each for each in self.site.asked[seen - 1 :]), "no post was requested")
+        name = self.publish_hit()
+        self.until(lambda: any(name in each for each in self.site.asked), "the post was not requested")
         return self.pids(b"crawl_fork_server")[-1]
+
+    def calm(self) -> None:
+        """Wait until no state lasts, so that the next one is told."""
+
+        def no_state() -> bool:
+            with self.store() as store:
+                return not store.states.lasting()
+
+        self.until(no_state, "a state did not end")
 
     def stop(self) -> float:
         """Stop the daemon with SIGTERM; returns the seconds that took."""
@@ -177,9 +185,9 @@ PARTS = {
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, part, fault):
     words, telling = PARTS[part]
+    world.calm()
     hits, told, logged = world.hits(), len(world.chat.messages), len(world.log.read_text())
     if part == "crawl process":
-        world.publish_hit()
         target = world.crawl_process()
     elif part == "fork server of readers":
         target = world.pids(words)[-1]
