@@ -32,7 +32,7 @@ class EveryInterval(BaseTrigger):  # type: ignore[misc] # APScheduler has no typ
         return now + self.interval
 
 
-class Clock:
+class JobClock:
     """Calls jobs at their intervals, never one that is still running."""
 
     def __init__(

@@ -41,7 +41,7 @@ from scheduler.crawls.lease_owner import owner_alive, owner_name
 from scheduler.crawls.run_crawl import run_crawl
 from scheduler.crawls.tor_connection import TorConnection
 from scheduler.daemon.cadence import next_crawl_at
-from scheduler.daemon.clock import Clock
+from scheduler.daemon.clock import JobClock
 from scheduler.daemon.executor import LocalExecutor
 from scheduler.daemon.supervisor import Supervisor
 from scheduler.daemon.trouble_reports import TroubleReports
@@ -106,7 +106,7 @@ class Daemon:
         reports = TroubleReports(home, lambda: self.settings, lambda: self.store)
         self.supervisor = Supervisor(reports)
         self.executor = LocalExecutor(self.settings.daemon.parallel)
-        self.clock = Clock(self._job_failed, self._clock_stepped)
+        self.clock = JobClock(self._job_failed, self._clock_stepped)
         self.examiner: ExaminerProcess | None = None
         self.starting_examiner = asyncio.Lock()
         self.stopping = asyncio.Event()

@@ -24,7 +24,7 @@ _CODES = ((StoreError, "store"), (ExaminerDied, "examiner"), (CrawlNotStarted, "
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class WorkFailure:
     """One failure of a piece of work.
 
     Attributes:
@@ -40,10 +40,10 @@ class Failure:
     count: int
 
 
-class Reporter(Protocol):
+class FailureReporter(Protocol):
     """Tells people about failures; whatever it raises is logged, and does not stop the work."""
 
-    async def failed(self, failure: Failure) -> None:
+    async def failed(self, failure: WorkFailure) -> None:
         """Report a failure; called for each one, also if the same work failed before."""
         ...
 
@@ -69,7 +69,7 @@ class Supervisor:
         failures: name of the work -> number of failures in a row; a piece of work that succeeds is removed.
     """
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: FailureReporter) -> None:
         self._reporter = reporter
         self.failures: dict[str, int] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -136,7 +136,7 @@ class Supervisor:
     async def _failed(self, name: str, code: str, reason: str) -> None:
         count = self.failures[name] = self.failures.get(name, 0) + 1
         log.error("work failed", work=name, code=code, reason=reason, failures=count)
-        await self._report(name, self._reporter.failed(Failure(name, code, reason, count)))
+        await self._report(name, self._reporter.failed(WorkFailure(name, code, reason, count)))
 
     async def _report(self, name: str, reporting: Awaitable[None]) -> None:
         try:

@@ -18,7 +18,7 @@ from data.settings.home import Home
 from data.settings.settings import Settings
 from data.store.states import LastingState
 from data.store.store import Store
-from scheduler.daemon.supervisor import Failure
+from scheduler.daemon.supervisor import WorkFailure
 from scheduler.delivery.delivery import DisplayNames, send_at_once
 from scheduler.delivery.lasting_states import recovery_event
 from scheduler.delivery.routing import route_by
@@ -42,7 +42,7 @@ class TroubleReports:
         # subject -> state that was reported without the database, and the monotonic time of the last message
         self._unstored: dict[str, tuple[LastingState, float]] = {}
 
-    async def failed(self, failure: Failure) -> None:
+    async def failed(self, failure: WorkFailure) -> None:
         """Begin the state of a failure, unless it may pass and happened for the first time."""
         if failure.count < 2 and failure.code in MAY_PASS:
             return

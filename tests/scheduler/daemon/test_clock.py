@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scheduler.daemon import clock
-from scheduler.daemon.clock import Clock, EveryInterval
+from scheduler.daemon.clock import EveryInterval, JobClock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def test_a_step_of_the_clock_is_noticed_and_all_jobs_are_called(step, monkeypatc
         async def job() -> None:
             called.set()
 
-        made = Clock(lambda name, error: None, steps.append, wall=lambda: time.monotonic() + moved)
+        made = JobClock(lambda name, error: None, steps.append, wall=lambda: time.monotonic() + moved)
         # As after a step back: by the system's clock the job is due in a very long time.
         made.add("job", job, timedelta(days=700), first=timedelta(days=700))
         made.start()
@@ -50,7 +50,7 @@ def test_a_clock_that_is_corrected_gradually_has_not_stepped(monkeypatch):
 
     async def scenario() -> None:
         moved, steps = 0.0, []
-        made = Clock(lambda name, error: None, steps.append, wall=lambda: time.monotonic() + moved)
+        made = JobClock(lambda name, error: None, steps.append, wall=lambda: time.monotonic() + moved)
         watching = asyncio.ensure_future(made.watch())
         for _ in range(20):
             moved += 1.0
@@ -69,7 +69,7 @@ def test_a_job_that_raises_is_reported():
         async def job() -> None:
             raise ZeroDivisionError
 
-        made = Clock(lambda name, error: failed.put_nowait((name, error)), lambda step: None)
+        made = JobClock(lambda name, error: failed.put_nowait((name, error)), lambda step: None)
         made.add("job", job, timedelta(days=1))
         made.start()
         name, error = await asyncio.wait_for(failed.get(), 20)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from data.errors import CrawlNotStarted, ExaminerDied, FetchFailed, StoreFull
-from scheduler.daemon.supervisor import Failure, Supervisor
+from scheduler.daemon.supervisor import Supervisor, WorkFailure
 from tests.raise_at import RaiseAt
 
 AWAITS = 4
@@ -25,11 +25,11 @@ class Told:
     """Keeps what was reported; a report may fail as well."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.failures: list[Failure] = []
+        self.failures: list[WorkFailure] = []
         self.recoveries: list[str] = []
         self.error = error
 
-    async def failed(self, failure: Failure) -> None:
+    async def failed(self, failure: WorkFailure) -> None:
         self.failures.append(failure)
         await asyncio.sleep(0)
         if self.error is not None:
