@@ -7,24 +7,21 @@ influence, and the name is resolved here, so that the crawl process needs no res
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import ip_address
 
 from crawler.transport.dial_socket import NOT_ALLOWED, PRIVATE_ADDRESS, UNKNOWN_NAME, DialFailed
+from crawler.transport.happy_eyeballs import Address, connect_first
+from crawler.transport.public_addresses import is_public
 
 DNS_SECONDS = 20.0
-# One address of several may be dead: it must not use up the time of the others.
-ADDRESS_SECONDS = 10.0
 
 # Threads of their own: name servers that do not answer must not keep crawls from being started.
 _RESOLVING = ThreadPoolExecutor(32, "resolving")
 
-Address = tuple[socket.AddressFamily, str]
 Pairs = Collection[tuple[str, int]]
 
 
@@ -51,7 +48,7 @@ class DirectDial:
             raise DialFailed(NOT_ALLOWED)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._connect(await self._addresses(host, port), port)
+                return await connect_first(await self._addresses(host, port), port)
         except TimeoutError as error:
             raise OSError(errno.ETIMEDOUT, "the connection was not accepted in time") from error
 
@@ -75,31 +72,7 @@ class DirectDial:
         operator's own network.
         """
         numbers = address.partition("%")[0]
-        return ip_address(numbers).is_global or host == numbers or (numbers, port) in self._allowed
-
-    async def _connect(self, addresses: list[Address], port: int) -> socket.socket:
-        failure: OSError = DialFailed(UNKNOWN_NAME)
-        for left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setblocking(False)
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                async with asyncio.timeout(None if left == 1 else ADDRESS_SECONDS):
-                    await asyncio.get_running_loop().sock_connect(sock, (address, port))
-            except TimeoutError as error:
-                sock.close()
-                failure = OSError(errno.ETIMEDOUT, "the connection was not accepted in time")
-                failure.__cause__ = error
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise failure
+        return is_public(numbers) or host == numbers or (numbers, port) in self._allowed
 
 
 def _parse(target: bytes) -> tuple[str, int]:

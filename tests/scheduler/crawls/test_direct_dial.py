@@ -60,8 +60,20 @@ def test_what_is_not_declared_is_refused(port, target):
 
 def test_a_declared_name_that_leads_to_this_machine_is_refused(port):
     assert dialled({("localhost", port)}, f"localhost:{port}") == PRIVATE_ADDRESS
-    # resolvers differ in whether they take this for a name at all
-    assert dialled({("127.0.0.1.", port)}, f"127.0.0.1.:{port}") in {PRIVATE_ADDRESS, UNKNOWN_NAME}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1.", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.1", "localhost.", "0", "0.0.0.0."],
+)
+def test_no_way_of_writing_this_machine_is_connected_to(port, host):
+    # resolvers differ in which of these they take for an address, which for a name, and which for neither
+    assert dialled({(host, port)}, f"{host}:{port}") in {PRIVATE_ADDRESS, UNKNOWN_NAME}
+
+
+@pytest.mark.parametrize("host", ["[::ffff:127.0.0.1]", "[::1]", "127.0.0.1.", "0x7f.1", "2130706433", "localhost."])
+def test_an_address_in_another_form_than_declared_is_refused(port, host):
+    assert dialled({("127.0.0.1", port)}, f"{host}:{port}") == NOT_ALLOWED
 
 
 def test_such_a_name_is_connected_to_where_its_address_is_declared_as_well(port):
