@@ -13,6 +13,7 @@ from parsel.csstranslator import HTMLTranslator
 
 from crawler.pages.html_text import decode, lines_of, parse_html, squeeze
 from crawler.pages.row_values import compiled_expression
+from crawler.pages.time_limit import search
 from data.sources.definition import Definition
 from data.sources.definition_sections import AbsentSection, BlockedSection
 
@@ -95,7 +96,7 @@ def _matches(section: AbsentSection | BlockedSection, root: Any, text: str) -> b
     """Whether the selector or the expression of the definition matches the page."""
     if section.css and root is not None and root.xpath(HTMLTranslator().css_to_xpath(section.css)):
         return True
-    return section.text is not None and bool(text) and compiled_expression(section.text).search(text) is not None
+    return section.text is not None and bool(text) and search(compiled_expression(section.text), text) is not None
 
 
 def _is_blocked(root: Any, text: str, rows: int | None) -> bool:

@@ -29,6 +29,7 @@ from crawler.pages.row_values import (
     parse_page,
     select_rows,
 )
+from crawler.pages.time_limit import search
 from data.errors import SourceError
 from data.model import Post
 from data.sources.addresses import fill_placeholders
@@ -109,7 +110,7 @@ def read_listing(
     dropped = without_post = 0
     for row in found:
         texts = _texts(page, row, rules.fields)
-        if any(compiled_expression(expression).search(texts.get(name, "")) for name, expression in rules.drop.items()):
+        if any(search(compiled_expression(expression), texts.get(name, "")) for name, expression in rules.drop.items()):
             dropped += 1
             continue
         post = _post(definition, page, row, texts)
@@ -378,7 +379,7 @@ def harvest(definition: Definition, links: Iterable[str], text: str = "") -> tup
     found: dict[tuple[str, str], Post] = {}
     for link in (*links, *addresses_in(text)):
         for follow in definition.follow:
-            if match := compiled_expression(follow.match).search(link):
+            if match := search(compiled_expression(follow.match), link):
                 groups = match.groups()
                 native = (groups[0] if groups else "") or canonical_address(definition, link)
                 found.setdefault((follow.source, native), Post(follow.source, native, link))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from crawler.pages.time_limit import SearchTimeout, search
 from data.identifiers.normalise import fold
 from data.sources.expression_checks import MAX_INPUT, check_expression
 
@@ -63,13 +64,17 @@ class Rules:
         return bool(self.words or self.expressions or self.files or self.broken)
 
     def matching(self, text: str) -> list[str]:
-        """Names of the rules that match a text, in order; a YARA file that takes too long is named `… (too slow)`."""
+        """Names of the rules that match a text, in order; one that takes too long is named `… (too slow)`."""
         if not self:
             return []
         text = text[:MAX_TEXT]
         folded = fold(text)
         found = [name for name, pattern in self.words.items() if pattern.search(folded)]
-        found += [name for name, pattern in self.expressions.items() if pattern.search(text[:MAX_INPUT])]
+        for name, pattern in self.expressions.items():
+            try:
+                found += [name] if search(pattern, text[:MAX_INPUT]) else []
+            except SearchTimeout:
+                found.append(f"{name} (too slow)")
         for name, rules in self.files.items():
             found += _scan(name, rules, text)
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,6 +26,7 @@ from lxml import etree
 from parsel import Selector
 
 from crawler.pages.html_text import decode, lines_of, parse_html, squeeze, text_of
+from crawler.pages.time_limit import SEARCH_SECONDS, SearchTimeout, search, time_limit
 from data.sources.expression_checks import MAX_INPUT
 from data.sources.selector_rules import Rule
 
@@ -135,7 +137,7 @@ def _base(root: Selector, url: str) -> str:
 
 def literal_after(expression: str, text: str, page: Page) -> Any:
     """The JavaScript literal after the first match of an expression; None if there is none."""
-    match = compiled_expression(expression).search(text)
+    match = search(compiled_expression(expression), text)
     if match is None:
         page.problem_counts["js: nothing matches the expression"] += 1
         return None
@@ -215,7 +217,9 @@ def _select(page: Page, row: Any, selector: str) -> list[Any]:
             page.problem_counts[f"selector: '{kind}:' was used on a value that is not markup"] += 1
             return []
         try:
-            return list(row.css(expression) if kind == "css" else row.xpath(expression))
+            # XPath has regular expressions as well: re:test()
+            with time_limit(selector) if kind == "xpath" and "re:" in expression else nullcontext():
+                return list(row.css(expression) if kind == "css" else row.xpath(expression))
         except ValueError:
             page.problem_counts[f"selector: '{kind}:' cannot be applied here"] += 1
             return []
@@ -304,7 +308,11 @@ def _transformed(page: Page, rule: Rule, text: str) -> str:
             page.problem_counts[
                 f"re: a value was truncated to {MAX_INPUT} characters before the expression was applied"
             ] += 1
-        match = compiled_expression(rule.re).search(text[:MAX_INPUT])
+        try:
+            match = search(compiled_expression(rule.re), text[:MAX_INPUT])
+        except SearchTimeout:
+            page.problem_counts[f"re: an expression took longer than {SEARCH_SECONDS:g} s and was given up"] += 1
+            return ""
         if match is None:
             return ""
         text = (match[1] if compiled_expression(rule.re).groups else match[0]) or ""

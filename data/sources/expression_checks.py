@@ -6,9 +6,8 @@ import importlib
 import re
 from typing import Any
 
-# The most characters that one expression of a source file is applied to. Because nested repeats are refused below, a
-# search takes at most polynomial time in this length; the time limit of the crawl (setting `crawl.wall`) ends anything
-# longer.
+# The most characters that one expression of a source file is applied to. Nested repeats are refused below; other slow
+# shapes, such as alternatives that match the same text, are ended while they run (`crawler.pages.time_limit`).
 MAX_INPUT = 64 * 1024
 MAX_EXPRESSION = 1000
 
@@ -18,10 +17,10 @@ _constants: Any = importlib.import_module("re._constants")
 
 
 def check_expression(value: object) -> None:
-    """Raise ValueError unless the value is a regular expression that cannot take exponential time.
+    """Raise ValueError unless the value is a regular expression without the most common slow shape.
 
     An unbounded repeat inside an unbounded repeat, as in `(a+)+`, is refused unless one of them is possessive (`a++`)
-    or atomic (`(?>a+)`): only this form makes the time grow exponentially with the input.
+    or atomic (`(?>a+)`), because its time can grow exponentially with the input.
     """
     if not isinstance(value, str):
         raise ValueError("must be a text; put it in quotes")  # noqa: TRY004 - pydantic wants ValueError
