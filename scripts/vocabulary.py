@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+import errno
 import json
+import os
 import re
 import signal
 import sys
@@ -17,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Packages whose sentences cross a process boundary.
-PACKAGES = ("crawler", "spiders", "data", "scheduler/crawls")
+PACKAGES = ("crawler", "spiders", "data", "scheduler/crawls", "scheduler/local_files")
 LEFT_OUT = ("crawler/alerts", "crawler/records", "data/identifiers", "data/store", "data/settings", "data/sources/")
 # Functions and classes whose first argument is the code of a problem, and keywords that hold one.
 CODE_ARGUMENTS = frozenset(
@@ -122,10 +124,11 @@ def build() -> dict[str, list[str]]:
                 sentences.add(text)
     errors = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     ours = {name for name, kind in vars(data.errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    system = {os.strerror(number) for number in errno.errorcode}
     return {
         "formats": sorted({reader.FORMAT for reader in readers()} | {EMPTY, UNKNOWN} | part_formats(office)),
         "codes": sorted(codes | ours),
-        "errors": sorted(errors | ours | set(LIBRARY_ERRORS.split()) | {each.name for each in signal.Signals}),
+        "errors": sorted(errors | ours | set(LIBRARY_ERRORS.split()) | {each.name for each in signal.Signals} | system),
         "kinds": sorted({kind.word for kind in Kind} | set(FIELDS) | {"note"}),
         "sentences": sorted(sentences),
     }

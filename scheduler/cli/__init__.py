@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO, NoReturn, cast
 
 import click
 
@@ -75,21 +76,37 @@ def tocsin(ctx: click.Context, home: Path | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; print every expected error as one sentence with a hint, and exit with status 2."""
+    """Run the command line; print every expected error as one sentence with a hint, and exit with status 2.
+
+    Whatever a command prints passes a filter of control characters: names in it may be those of files and sites.
+    """
+    from scheduler.cli.common import SafeStream
+
+    stdout = sys.stdout
+    sys.stdout = SafeStream(stdout, styles=stdout.isatty())
+    try:
+        _run(arguments)
+    finally:
+        sys.stdout = stdout
+
+
+def _run(arguments: list[str] | None) -> NoReturn:
+    from scheduler.cli.common import SafeStream, note
+
     try:
         code = tocsin.main(args=arguments, prog_name="tocsin", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show()
+        error.show(cast("IO[str]", SafeStream(sys.stderr, styles=False)))
         sys.exit(2)
     except click.Abort:
         click.echo("stopped", err=True)
         sys.exit(130)
     except TocsinError as error:
-        click.echo(f"error: {error}", err=True)
+        note(f"error: {error}")
         if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+            note(f"hint: {error.hint}")
         sys.exit(2)
     except BrokenPipeError:
         # the program that reads our output has ended: end without a message, as other filters do

@@ -13,7 +13,7 @@ import click
 
 from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options
-from scheduler.cli.common import emit_json, json_option, note, pass_home
+from scheduler.cli.common import InputPath, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
     from data.case.bundle import BundleHeader
@@ -56,8 +56,8 @@ def _read_key(path: Path) -> EnrolKeys:
 
 
 @canary.command()
-@click.argument("table", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="The case's enrolment key file.")
+@click.argument("table", type=InputPath())
+@click.option("--key", type=InputPath(), required=True, help="The case's enrolment key file.")
 @click.option("--client", required=True, metavar="ID", help="Opaque id of the client.")
 @click.option("--name", default="", help="Display name of the client, shown in alerts.")
 @click.option(
@@ -169,7 +169,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
 
 
 @canary.command("import")
-@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BUNDLE… | FOLDER…")
+@click.argument("bundles", nargs=-1, required=True, type=InputPath(), metavar="BUNDLE… | FOLDER…")
 @click.option(
     "--anew",
     is_flag=True,

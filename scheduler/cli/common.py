@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
 
 import click
 
 from data.settings.home import Home, default_home
+from scheduler.local_files.named_pipes import is_named_pipe
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# Control characters but line feed and tab, marks of the direction of writing, other line ends, halves of surrogate pairs.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,8 +30,6 @@ R = TypeVar("R")
 
 def chosen_home(ctx: click.Context) -> Home:
     """The home folder named by `--home`, `$TOCSIN_HOME` or the platform's default; not checked yet."""
-    import os
-
     from data.settings.key_keeper import KeyKeeper
 
     # first of all: a copy of the environment would hold the key
@@ -45,6 +52,21 @@ def pass_home(function: Callable[Concatenate[Home, P], R]) -> Callable[P, R]:
     return command
 
 
+class InputPath(click.Path):
+    """The path of a file to read. A named pipe is refused: to open it waits for a writer, perhaps for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path."""
+        if is_named_pipe(value):
+            self.fail(f"{printable(str(value))} is a pipe, not a file; write its content into a file first", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -52,7 +74,9 @@ def emit_json(value: Any) -> None:
     """Print one JSON object on standard output; times become ISO 8601 in UTC."""
     import orjson
 
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+    # JSON itself escapes only the control characters of ASCII
+    click.echo(_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def console() -> Console:
@@ -67,6 +91,41 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def without_controls(text: str) -> str:
+    """Text of one or more lines without characters that control a terminal or change the direction of writing.
+
+    Every line that a command prints passes here (`SafeStream`), whoever wrote the names in it.
+    """
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class SafeStream:
+    """A text stream that passes on what is written to it without control characters; all else is as in `stream`.
+
+    Args:
+        stream: the output of the command.
+        styles: whether sequences that only set colours and weight are kept, which our own tables use on a terminal.
+    """
+
+    def __init__(self, stream: TextIO, *, styles: bool) -> None:
+        self._stream, self._styles = stream, styles
+
+    def write(self, text: str) -> int:
+        """Write the text, and return its length."""
+        parts = _STYLE.split(text) if self._styles else [text]
+        self._stream.write("".join(part if at % 2 else without_controls(part) for at, part in enumerate(parts)))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else of the stream."""
+        return getattr(self._stream, name)
+
+
 def note(text: str) -> None:
     """Print one line for the user on standard error."""
-    click.echo(text, err=True)
+    click.echo(without_controls(text), err=True)

@@ -8,7 +8,7 @@ import click
 
 from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def scan(
     """
     from data.case.watchlist import client_names
     from data.errors import ExamineError, InputError
-    from scheduler.local_files.scanning import expand_paths, open_scanner
+    from scheduler.local_files.scanning import expand_paths, open_scanner, shown_name
 
     inputs: list[dict[str, Any]] = []
     findings: list[Finding] = []
@@ -65,7 +65,7 @@ def scan(
                 note(f"error: {finding}")
                 if finding.hint:
                     note(f"hint: {finding.hint}")
-                inputs.append(_not_examined(path, str(finding)))
+                inputs.append(_not_examined(shown_name(path), without_controls(str(finding))))
                 continue
             findings.append(finding)
             failed = failed or not finding.complete

@@ -13,7 +13,7 @@ import click
 
 from data.errors import SourceError, TocsinError
 from data.settings.home import Home
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def source() -> None:
 
 
 @source.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=InputPath())
 @pass_home
 def add(home: Home, file: Path) -> None:
     """Check a source file and copy it into the home folder."""

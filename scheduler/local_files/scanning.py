@@ -20,6 +20,7 @@ from data.errors import ExamineError, ExaminerDied, InputError
 from data.model import Finding
 from data.settings.home import Home
 from scheduler.canaries.known_watchlist import start_examiner
+from scheduler.local_files.named_pipes import is_named_pipe
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -64,7 +65,7 @@ class Scanner:
             InputError: the file cannot be opened.
             ExaminerDied: the examiner ended while it examined this file; the next call uses a new one.
         """
-        request = {"name": str(path), "release": release, "exact": not bounded, "sighted": sighted}
+        request = {"name": shown_name(path), "release": release, "exact": not bounded, "sighted": sighted}
         read_errors: list[str] = []
         with _open(path) as stream:
             try:
@@ -182,7 +183,7 @@ class _ConcurrentExaminations:
         try:
             with _open(path) as stream:
                 finding = client.examine(
-                    {"name": path, **self._request},
+                    {"name": shown_name(path), **self._request},
                     _chunks(stream, read_errors),
                     problem=lambda: "".join(read_errors),
                 )
@@ -258,6 +259,11 @@ def _walk(folder: Path) -> Iterator[str | InputError]:
             )
 
 
+def shown_name(path: str | Path) -> str:
+    """The name of a file as text that can be printed and sent; bytes of it that are not UTF-8 are replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def _is_small(path: str) -> bool:
     if path == STDIN:
         return False
@@ -272,6 +278,8 @@ def _is_small(path: str) -> bool:
 def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:
     if str(path) == STDIN:
         return contextlib.nullcontext(sys.stdin.buffer)
+    if is_named_pipe(path):
+        raise InputError(f"{path}: a pipe, not a file", hint="pass its content to  tocsin scan -")
     try:
         stream = Path(path).open("rb")  # noqa: SIM115 - the caller's with statement closes it
     except FileNotFoundError as error:

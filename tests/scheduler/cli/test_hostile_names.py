@@ -1,0 +1,95 @@
+"""Names that others chose: control characters never reach a terminal, and no path ends a command with a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scheduler.cli.common import SafeStream, without_controls
+from tests.command import environment, must, tocsin
+
+# a terminal's title, colours, a cleared screen (as ASCII and as C1), directions of writing, line ends, a bell
+HOSTILE = "a\x1b]0;x\x07b\x1b[31mc\x1b[2Jd\x9b2Je\u202ef\u2066g\u200fh\u2028i\rj\x7fk\x00l"
+CONTROLS = set("\x00\x07\x1b\x9b\r\x7f\u202e\u2066\u200f\u2028")
+
+
+def test_no_control_character_passes_the_filter():
+    clean = without_controls(HOSTILE)
+    assert CONTROLS.isdisjoint(clean)
+    assert [char for char in clean if char.isalnum()] == [char for char in HOSTILE if char.isalnum()]
+    assert without_controls("two\nlines\tand a tab, é, 李") == "two\nlines\tand a tab, é, 李"
+
+
+def test_the_filter_keeps_colours_of_our_own_tables_and_nothing_else():
+    for styles in (True, False):
+        out = io.StringIO()
+        SafeStream(out, styles=styles).write("\x1b[1mbold\x1b[0m \x1b[2J\x1b]0;title\x07\udcff")
+        assert ("\x1b[1mbold" in out.getvalue()) is styles
+        assert "\x1b[2J" not in out.getvalue()
+        assert "\x1b]" not in out.getvalue()
+        assert "\udcff" not in out.getvalue()
+
+
+@pytest.mark.slow
+def test_hostile_names_do_not_reach_the_terminal_and_end_no_command_with_a_traceback(tmp_path: Path):
+    home = tmp_path / "home"
+    must(None, "init", home)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    name = HOSTILE.replace("\x00", "")
+    (folder / name).write_bytes(b"nothing of note")
+    raw = os.fsencode(folder) + b"/caf\xe9\xff.txt"
+    with open(raw, "wb") as stream:  # noqa: PTH123 - a name that is not UTF-8
+        stream.write(b"nothing of note either")
+    (home / "incidents.toml").write_text(f"[incidents.i]\nname = {json.dumps(name)}\n")
+    (home / "tocsin.toml").write_text('[channels."x\\u001b[31m"]\nkind = "slack"\nurl = "http://127.0.0.1:1/x"\n')
+    commands: list[list[str | bytes | Path]] = [
+        ["scan", folder], ["scan", raw + b"missing", "--json"], ["release", "add", raw, "--name", name],
+        ["incident", "show", "i"], ["incident", "list", "--json"], ["status"], ["source", "add", raw],
+        ["canary", "enrol", raw, "--key", home / "keys" / "enrol.key", "--client", name, "--out", tmp_path / "b"],
+    ]  # fmt: skip
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "scheduler", "--home", str(home), *command],
+            capture_output=True, check=False, timeout=180, env=environment(PYTHONUTF8="1"),
+        )  # fmt: skip
+        shown = (done.stdout + done.stderr).decode()
+        assert CONTROLS.isdisjoint(shown), (command, shown)
+        assert "Traceback" not in shown, (command, shown)
+        assert done.returncode != 1, (command, shown)
+        if "--json" in command and done.stdout:
+            assert json.loads(done.stdout)
+    report = json.loads(tocsin(home, "scan", folder, "--json").stdout)
+    assert [each["complete"] for each in report["inputs"]] == [True, True]
+
+
+@pytest.mark.slow
+def test_a_named_pipe_is_refused_at_once_and_one_of_the_shell_is_read(tmp_path: Path):
+    home, pipe = tmp_path / "home", tmp_path / "pipe"
+    must(None, "init", home)
+    os.mkfifo(pipe)
+    began = time.monotonic()
+    for command in (
+        ["scan", pipe], ["release", "add", pipe, "--name", "x"], ["source", "add", pipe], ["canary", "import", pipe],
+        ["canary", "enrol", pipe, "--key", pipe, "--client", "c", "--out", tmp_path / "b"],
+    ):  # fmt: skip
+        done = tocsin(home, *command, timeout=60)
+        assert done.returncode == 2, (command, done.stdout, done.stderr)
+        assert "pipe" in done.stderr, (command, done.stderr)
+    assert time.monotonic() - began < 60
+    reading, writing = os.pipe()
+    os.write(writing, b"nothing of note")
+    os.close(writing)
+    done = subprocess.run(
+        [sys.executable, "-m", "scheduler", "--home", str(home), "scan", f"/dev/fd/{reading}"],
+        pass_fds=[reading], capture_output=True, check=False, timeout=60, env=environment(),
+    )  # fmt: skip
+    os.close(reading)
+    assert done.returncode == 0, done.stderr
