@@ -26,6 +26,9 @@ def advice_of(event: Event) -> str:
     clients = (
         f" The list of clients: tocsin alert show {event.id[:12]} --csv clients.csv" if facts.get("clients") else ""
     )
+    # a keyed id, as `data.store.findings.finding_id` makes it
+    evidence = next((each for each in facts.get("evidence", ()) if re.fullmatch(r"[0-9a-f]{32}", str(each))), "")
+    proof = f"tocsin evidence export {evidence} --out proof.age" if evidence else "tocsin evidence list"
     # names of sources and channels are checked when they are loaded; anything else would not be a safe command
     source = event.source if re.fullmatch(r"[A-Za-z0-9][\w.-]*", event.source) else "NAME"
     channel = str(facts.get("channel", ""))
@@ -40,11 +43,11 @@ def advice_of(event: Event) -> str:
     return {
         EventKind.FURTHER_RELEASE: (
             f"Inform the clients{'' if clients else ', once you know which'}, and preserve the evidence: it is sealed for"
-            f" the team's private key, see tocsin evidence list.{clients}"
+            f" the team's private key and holds the address of the post. Run: {proof}{'.' if clients else ''}{clients}"
         ),
         EventKind.CANARY_HIT: (
             "Inform the clients. Once a person has confirmed the data, register it as known with tocsin release add."
-            f"{clients}"
+            f" The evidence holds the address of the post: {proof}{'.' if clients else ''}{clients}"
         ),
         EventKind.REPOST: (
             "No client has to be informed again, if they were when it was first published."

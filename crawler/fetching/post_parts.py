@@ -57,6 +57,8 @@ NO_ENCODING = {"Accept-Encoding": "identity"}
 
 Send = Callable[[Request], Awaitable[Response]]
 """Sends a request through the crawl's engine, so that allow-list, robots.txt and rate apply, and raises its errors."""
+# Characters of the files of one preview, well below the limit of a frame. Each file takes 32: three encoded numbers.
+MAX_PREVIEW = 32 * 262_144
 ReportPreview = Callable[[ListingRow, FileListPreview], Awaitable[str]]
 """Reports a preview to the runner, with the listing row of its post, and returns the id of the event."""
 
@@ -267,7 +269,7 @@ class PostParts:
                 preview = preview_from_listing(item.post, address, self._limits.preview_above, self._fingerprinter)
         event = ""
         if preview is not None:
-            event = await self._report_preview(item.row, preview)
+            event = await self._report_preview(item.row, _fitting(preview))
             if preview.how == "torrent":
                 # the files that a torrent describes are never fetched: examining the torrent file cannot confirm the
                 # preview
@@ -352,3 +354,10 @@ class PostParts:
             yield FetchedSample("post", post.url, text.encode("utf-8", "replace"), problem)
         if trouble is not None:
             yield trouble
+
+
+def _fitting(preview: FileListPreview) -> FileListPreview:
+    """A preview that fits into a frame; one that had to be cut says that it does not name every file."""
+    if len(preview.files) <= MAX_PREVIEW:
+        return preview
+    return preview.model_copy(update={"files": preview.files[:MAX_PREVIEW], "complete": False})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -294,10 +295,15 @@ class SourceSpider(Spider):
         self.walk.take_page([post.native for post in listing.posts], (), (), more=False)
         self.state.counts["listed"] += len(listing.posts)
         self._walked = True
-        posts = tuple({**post.to_json(), "id": post.native} for post in listing.posts)
-        await self.ask(
-            RowsFrame(posts=posts, problems=tuple(listing.problems), rows=listing.rows, dropped=listing.dropped)
-        )
+        posts = [{**post.to_json(), "id": post.native} for post in listing.posts[:MAX_POSTS_IN_FRAME]]
+        # the first posts are enough for a person who checks a source; what is left out is reported
+        while posts and sum(len(json.dumps(post)) for post in posts) > MAX_BYTES_IN_FRAME:
+            posts = posts[: len(posts) // 2]
+        problems = list(listing.problems)
+        if len(posts) < len(listing.posts):
+            problems.append(f"limit: only the first {len(posts)} of {len(listing.posts)} posts are shown")
+        rows = RowsFrame(posts=tuple(posts), problems=tuple(problems), rows=listing.rows, dropped=listing.dropped)
+        await self.ask(rows)
 
     # --- posts ---------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,10 @@ from scheduler.delivery.lasting_states import recovery_event
 # Code of posts whose findings are stored without their evidence, and the subject of the state that reports it.
 NO_EVIDENCE, EVIDENCE_SUBJECT = "evidence", "evidence"
 
+_LEAKS = frozenset([EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST])
+# An event names so many pieces of evidence; `tocsin evidence list` has all of them.
+MAX_EVIDENCE_NAMED = 3
+
 
 def keep_evidence(
     home: Home, store: Store, post: PostRow, findings: Sequence[Finding], now: datetime
@@ -239,9 +243,16 @@ class QuestionHandler:
         preview_facts, corrections = self._complete_previews(question.previews, findings, now)
         if preview_facts:
             previews = [{key: facts[key] for key in ("verdict", "outcome")} for facts in preview_facts.values()]
-            leaks = {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST}
             events = [
-                replace(event, facts={**event.facts, "early_looks": previews}) if event.kind in leaks else event
+                replace(event, facts={**event.facts, "early_looks": previews}) if event.kind in _LEAKS else event
+                for event in events
+            ]
+        if sealed := [finding_id(post, number) for number, finding in enumerate(findings) if finding.sealed]:
+            # the address as the site writes it is in the sealed evidence alone
+            events = [
+                replace(event, facts={**event.facts, "evidence": sealed[:MAX_EVIDENCE_NAMED]})
+                if event.kind in _LEAKS
+                else event
                 for event in events
             ]
         events += corrections
