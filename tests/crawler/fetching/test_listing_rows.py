@@ -29,8 +29,6 @@ from crawler.process.control_frames import (
 from crawler.process.frames import MAX_FRAME, pack, receive, send
 from data.model import Post
 from data.sources.definition import Definition
-from scheduler.crawls.run_crawl import MAX_DUE_BYTES
-from scheduler.crawls.run_crawl import _fitting as fitting_due
 
 KEY = bytes(32)
 DEFINITION = Definition.model_validate(
@@ -147,9 +145,3 @@ def test_a_preview_of_very_many_files_is_cut_and_says_so():
     assert len(cut.files) == MAX_PREVIEW
     assert cut.complete is False
     assert _fitting(cut) == cut
-
-
-def test_the_due_posts_of_a_job_fit_into_its_frame_and_small_ones_pass_a_large_one():
-    large, small = b"x" * (MAX_DUE_BYTES - 10), b"y" * 20
-    assert fitting_due([large, small, b"z" * 10]) == (large, b"z" * 10)
-    assert fitting_due([b"w" * (MAX_DUE_BYTES + 1), small]) == (small,)
