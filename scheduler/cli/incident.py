@@ -234,20 +234,16 @@ def _show(found: dict[str, Any], choice: ClientChoice) -> None:
         f"\nData of {len(seen):,} of {counted(len(radii), 'client')} was sighted: {sighted:,} of {tagged:,} canaries."
     )
     percent = f"{found['confidence']:.0%}".replace("%", " %")
+    retired = any(each["sighted_retired"] for each in radii)
     columns = (
-        "client",
-        "name",
-        "tagged",
-        "sighted",
-        "retired",
-        f"share published ({percent})",
-        "first seen",
-        "last seen",
-    )
+        "client", "name", "tagged", "sighted", *(("retired",) if retired else ()), f"share published ({percent})",
+        "first seen", "last seen",
+    )  # fmt: skip
     rows: list[tuple[str | int, ...]] = [
         (
             each["client"], "" if each["name"] == each["client"] else each["name"], each["tagged"], each["sighted"],
-            each["sighted_retired"], _share_text(each["share"]), _place_text(each["first"]), _place_text(each["last"]),
+            *((each["sighted_retired"],) if retired else ()),
+            _share_text(each["share"]), _place_text(each["first"]), _place_text(each["last"]),
         )
         for each in (radii if choice.every or choice.clients else seen)
     ]  # fmt: skip

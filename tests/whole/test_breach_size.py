@@ -1,0 +1,95 @@
+"""A breach of 1,500 clients through the real commands: one message that each chat accepts, and tables that fit a screen."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from crawler.records.column_roles import plan_columns_of_rows
+from data.case.bundle import write_bundle
+from data.hashing.case_keys import parse_enrol_key
+from scheduler.canaries.enrolment import enrol_rows
+from tests.command import must, tocsin, tocsin_json
+from tests.servers.strict_chats import SECRET, STRICT, TOKEN
+from tests.servers.webhook import Webhook
+from tests.synth.breach import client_ids, client_names
+from tests.synth.people import COLUMNS, HEADERS, people, row, to_csv
+
+CLIENTS = 1_500
+HEAD = [HEADERS["fr"][name] for name in COLUMNS]
+
+
+def write_bundles(home: Path, folder: Path, crowd: list) -> list[Path]:
+    """One bundle for each client, the first with four people and all others with one."""
+    key = parse_enrol_key((home / "keys" / "enrol.key").read_text())
+    plan = plan_columns_of_rows(HEAD, [row(person) for person in crowd[:200]])
+    names = client_names(CLIENTS, hostile=True)
+    folder.mkdir()
+    bundles = []
+    for number, client in enumerate(client_ids(CLIENTS)):
+        own = [crowd[number], *(crowd[CLIENTS:] if not number else ())]
+        made = enrol_rows(iter([row(person) for person in own]), plan, key)
+        bundles.append(folder / f"{number:04}.bundle")
+        write_bundle(bundles[-1], key, made.records, client=client, name=names[client], canaries=made.canaries)
+    return bundles
+
+
+@pytest.mark.slow
+def test_a_dump_that_hits_1500_clients_gives_one_message_and_short_tables(tmp_path):
+    home = tmp_path / "home"
+    must(None, "init", home)
+    crowd = people(7, CLIENTS + 3)
+    must(home, "canary", "import", *write_bundles(home, tmp_path / "bundles", crowd))
+    dump = tmp_path / "dump.csv"
+    dump.write_bytes(to_csv(crowd))
+    with ExitStack() as stack:
+        chats = {kind: stack.enter_context(Webhook([accept])) for kind, accept in STRICT.items()}
+        (home / "tocsin.toml").write_text(
+            f'[channels.slack]\nkind = "slack"\nurl = "{chats["slack"].url}/hook"\n'
+            f'[channels.generic]\nkind = "generic"\nurl = "{chats["generic"].url}/hook"\nsecret = "{SECRET}"\n'
+            f'[channels.matrix]\nkind = "matrix"\nurl = "{chats["matrix"].url}"\nroom = "!a:chat.example"\n'
+            f'token = "{TOKEN}"\n'
+        )
+        done = tocsin(home, "scan", "--record", dump)
+        assert done.returncode == 1, done.stderr
+        assert "3 alerts delivered" in done.stderr
+        assert {kind: len(chat.received) for kind, chat in chats.items()} == dict.fromkeys(STRICT, 1)
+    text = json.loads(chats["generic"].received[0].body)["message"]
+    assert re.fullmatch(
+        r"🔴 Client data published: 1,503 people not seen before( \([\d,]+ to [\d,]+\))?, 1,500 of 1,500 clients; 0 known",
+        text.splitlines()[0],
+    ), text.splitlines()[0]
+    assert "and 1,490 more" in text
+
+    def is_short(output: str) -> None:
+        assert len(output.splitlines()) <= 40, output
+        listed = re.findall(r"^practice-\S+", output, re.MULTILINE)
+        assert len(listed) == len(set(listed)) == 20
+        assert listed[0].startswith("practice-00000"), "the client that was hit worst comes first"
+        assert "… and 1,480 further clients" in output
+
+    is_short(done.stdout)
+    assert "HITS of 1,500 of 1,500 clients: 1,503 canaries in 1,503 records" in done.stdout
+
+    # the command that the message names for everything, and the list of clients that its advice names
+    event = re.search(r"tocsin alert show (\w+) --all$", text, re.MULTILINE)[1]
+    is_short(must(home, "alert", "show", event))
+    assert len(re.findall(r"^practice-", must(home, "alert", "show", event, "--all"), re.MULTILINE)) == CLIENTS
+    target = tmp_path / "clients.csv"
+    must(home, "alert", "show", event, "--csv", target)
+    with target.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {each["client"] for each in rows} == set(client_ids(CLIENTS))
+    assert not [each["name"] for each in rows if each["name"].startswith(("=", "@", "+", "-"))]
+    assert len(tocsin_json(home, "alert", "show", event)["facts"]["clients"]) == CLIENTS
+
+    must(home, "incident", "add", "Vendor", "--all-clients")
+    shown = must(home, "incident", "show", "vendor")
+    is_short(shown)
+    assert "Data of 1,500 of 1,500 clients was sighted: 1,503 of 1,503 canaries." in shown
+    assert len(tocsin_json(home, "incident", "show", "vendor")["blast_radius"]) == CLIENTS
