@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,7 +33,7 @@ def incident() -> None:
 @click.option("--all-clients", is_flag=True, help="Every client on the watch-list.")
 @click.option(
     "--clients-from",
-    type=click.File(encoding="utf-8-sig"),
+    type=click.Path(allow_dash=True),
     metavar="FILE",
     help="A file with one client id on each line, or a CSV file with the ids in its first column; - for standard input.",
 )
@@ -51,7 +51,7 @@ def add(
     name: str,
     clients: tuple[str, ...],
     all_clients: bool,
-    clients_from: TextIO | None,
+    clients_from: str | None,
     sources: tuple[str, ...],
     words: tuple[str, ...],
     expressions: tuple[str, ...],
@@ -92,11 +92,11 @@ def _every_client(known: Mapping[str, str]) -> list[str]:
     return sorted(known)
 
 
-def _read_clients(stream: TextIO) -> list[str]:
+def _read_clients(path: str) -> list[str]:
     """The client ids in the first column of a file; a heading, empty lines and lines that begin with # are left out.
 
     Raises:
-        InputError: the file is no text, a line holds no client id, or there is none.
+        InputError: the file cannot be read or is no text, a line holds no client id, or there is none.
     """
     import csv
     import re
@@ -104,23 +104,30 @@ def _read_clients(stream: TextIO) -> list[str]:
     from data.errors import InputError
 
     found: dict[str, None] = {}
+    shown = "standard input" if path == "-" else path
     try:
-        for row in csv.reader(stream):
-            client = row[0].strip() if row else ""
-            if not client or client.startswith("#") or (not found and client.lower() in {"client", "id", "client_id"}):
-                continue
-            if not re.fullmatch(r"[\w.-]{1,64}", client):
-                raise InputError(
-                    f"{stream.name}: {printable(client[:64])!r} is not a valid client id; nothing was changed",
-                    hint="put one id on each line: letters, digits, dots, dashes and underscores, at most 64",
-                )
-            found[client] = None
+        with click.open_file(path, encoding="utf-8-sig") as stream:
+            for row in csv.reader(stream):
+                client = row[0].strip() if row else ""
+                is_heading = not found and client.lower() in {"client", "client_id", "id"}
+                if not client or client.startswith("#") or is_heading:
+                    continue
+                if not re.fullmatch(r"[\w.-]{1,64}", client):
+                    raise InputError(
+                        f"{shown}: {printable(client[:64])!r} is not a valid client id; nothing was changed",
+                        hint="put one id on each line: letters, digits, dots, dashes and underscores, at most 64",
+                    )
+                found[client] = None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"{stream.name} cannot be read as text in UTF-8; nothing was changed", hint="put one client id on each line"
+            f"{shown} cannot be read as text in UTF-8; nothing was changed", hint="put one client id on each line"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{shown} cannot be read: {error.strerror}; nothing was changed", hint="check the path"
         ) from error
     if not found:
-        raise InputError(f"{stream.name} holds no client id; nothing was changed", hint="put one id on each line")
+        raise InputError(f"{shown} holds no client id; nothing was changed", hint="put one id on each line")
     return list(found)
 
 

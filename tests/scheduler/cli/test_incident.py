@@ -61,6 +61,8 @@ def test_clients_are_added_from_a_file_or_a_table_and_nothing_is_changed_if_a_li
         (("--clients-from", str(bad)), "'Cabinet des Lilas' is not a valid client id"),
         (("--clients-from", str(empty)), "holds no client id"),
         (("--clients-from", str(binary)), "cannot be read as text"),
+        (("--clients-from", str(tmp_path / "none.csv")), "No such file"),
+        (("--clients-from", str(tmp_path)), "Is a directory"),
         (("--all-clients",), "the watch-list has no client yet"),
     ):
         code, _, err = run(home, "incident", "add", "vendor", "--word", "x", *arguments)
