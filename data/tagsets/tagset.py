@@ -34,6 +34,8 @@ _BUCKET_BITS = ((1 << 18, 20), (1 << 12, 12), (0, 4))
 # log2 of the size in bits of the largest Bloom filter: 512 MB, for 500 million members. Larger sets get fewer bits per
 # member.
 _MAX_FILTER_BITS = 32
+# The filter of a set of so many members is made in a tenth of a second without compiled code.
+_SMALL_SET = 1 << 18
 
 _MAGIC = b"TOCSINTS"
 _VERSION = 1
@@ -124,10 +126,16 @@ class TagSet:
 
     def make_bloom_filter(self) -> U8:
         """The Bloom filter of this set; its size is 2**`bloom_filter_bits` bits."""
-        from data.tagsets import tagset_kernels
-
         filter_bits = self.bloom_filter_bits(len(self))
         bloom_filter = np.zeros(1 << filter_bits - 3, np.uint8)
+        if len(self) <= _SMALL_SET:
+            # as `fill_bloom_filter`, without loading numba, which takes a command longer than all of this
+            chosen = self._truncated() >> np.uint64(38 - filter_bits)
+            masks = np.uint64(1) << (chosen >> np.uint64(6) & np.uint64(63)) | np.uint64(1) << (chosen & np.uint64(63))
+            np.bitwise_or.at(bloom_filter.view("<u8"), (chosen >> np.uint64(12)).astype(np.int64), masks)
+            return bloom_filter
+        from data.tagsets import tagset_kernels
+
         tagset_kernels.fill_bloom_filter(self.bits, self.starts, self.suffixes, filter_bits, bloom_filter)
         return bloom_filter
 

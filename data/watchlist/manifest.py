@@ -83,7 +83,8 @@ def read_manifest(folder: Path, case: str = "") -> Manifest:
         if version > FORMAT:
             raise StoreVersion("the watch-list was written by a newer Tocsin", hint="update Tocsin")
         checksum = "" if version == 1 else str(value.pop("checksum"))
-        if version > 1 and checksum != _checksum(value):
+        normaliser = value["normaliser"]
+        if version > 1 and checksum != _checksum(value) and normaliser == NORMALISER:
             raise ValueError("another checksum")
         manifest = Manifest(
             str(value["case"]),
@@ -98,7 +99,6 @@ def read_manifest(folder: Path, case: str = "") -> Manifest:
             str(value["generation"]) if version == 1 else "",
             checksum,
         )  # fmt: skip
-        normaliser = value["normaliser"]
         for bundle in manifest.bundles:
             _ = bundle["id"], bundle["client"], bundle["name"], int(bundle["canaries"]), bundle["retired"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

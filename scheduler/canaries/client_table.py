@@ -133,8 +133,13 @@ def choose_columns(table: ClientTable, given: str) -> ColumnPlan:
         InputError: a column or role does not exist (the message suggests the most similar), or no column can be tagged.
     """
     plan = plan_columns_of_rows(table.header, table.sample)
+    return override_columns(plan, table.header, given, table.path.name)
+
+
+def override_columns(plan: ColumnPlan, header: Sequence[str] | None, given: str, table: str) -> ColumnPlan:
+    """A plan changed as `--columns` says; arguments and errors are those of `choose_columns`, `table` is its name."""
     columns = list(plan.columns)
-    names = list(table.header or [])
+    names = list(header or [])
     for pair in filter(None, (part.strip() for part in given.split(","))):
         name, equals, role = (part.strip() for part in pair.partition("="))
         if not equals:
@@ -147,22 +152,29 @@ def choose_columns(table: ClientTable, given: str) -> ColumnPlan:
                 f"--columns: there is no role '{role}'" + (f"; did you mean '{similar[0]}'?" if similar else ""),
                 hint=f"the roles are: {', '.join(ROLES)}, ignore",
             )
-        if name in names:
-            at = names.index(name)
-        elif name.isdecimal() and 1 <= int(name) <= len(columns):
-            at = int(name) - 1
-        else:
-            similar = difflib.get_close_matches(name, names, 1, 0.3)
-            raise InputError(
-                f"--columns: {table.path.name} has no column '{name}'"
-                + (f"; did you mean '{similar[0]}'?" if similar else ""),
-                hint=f"its columns are: {', '.join(names) or f'1 to {len(columns)}'}",
-            )
+        at = find_column(name, names, len(columns), "--columns", table)
         columns[at] = Column(columns[at].name, "" if role == "ignore" else role, "--columns")
     plan = ColumnPlan(tuple(columns))
     if not plan.is_useful:
         raise InputError(
-            f"{table.path.name} has no column that can be tagged",
+            f"{table} has no column that can be tagged",
             hint="name the columns, for example  --columns 'nom=surname,prenom=first,ddn=dob'",
         )
     return plan
+
+
+def find_column(name: str, names: Sequence[str], count: int, option: str, table: str) -> int:
+    """The number, from 0, of the column that an option names by its header word or by its number, from 1.
+
+    Raises:
+        InputError: there is no such column; the message suggests the most similar one.
+    """
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and 1 <= int(name) <= count:
+        return int(name) - 1
+    similar = difflib.get_close_matches(name, names, 1, 0.3)
+    raise InputError(
+        f"{option}: {table} has no column '{name}'" + (f"; did you mean '{similar[0]}'?" if similar else ""),
+        hint=f"its columns are: {', '.join(names) or f'1 to {count}'}",
+    )

@@ -62,7 +62,7 @@ def enrol_rows(rows: Iterator[list[str]], plan: ColumnPlan, keys: EnrolKeys) -> 
         tagged = np.zeros(len(batch), bool)
         tagged[records["canary"]] = True
         for row in np.flatnonzero(~tagged)[: MAX_EXAMPLES - len(examples)].tolist():
-            examples += [(total + row + 1, _refusal_reason(batch[row], plan))]
+            examples += [(total + row + 1, refusal_reason(batch[row], plan))]
         records["canary"] += np.uint32(total)
         parts.append(records)
         accepted.append(tagged)
@@ -79,8 +79,21 @@ def _tag_batch(batch: list[list[str]], plan: ColumnPlan, keys: EnrolKeys) -> NDA
     width = len(plan.columns)
     if min(map(len, batch)) < width:
         batch = [row if len(row) >= width else [*row, *[""] * (width - len(row))] for row in batch]
-    cells = [list(map(itemgetter(at), batch)) if plan.columns[at].role else [] for at in range(width)]
-    columns = {at: Packed.of_texts(column) for at, column in enumerate(cells) if column}
+    columns = {
+        at: Packed.of_texts(list(map(itemgetter(at), batch))) for at, column in enumerate(plan.columns) if column.role
+    }
+    return tag_columns(columns, len(batch), plan, keys)
+
+
+def tag_columns(columns: Mapping[int, Packed], count: int, plan: ColumnPlan, keys: EnrolKeys) -> NDArray[Any]:
+    """The records of `count` rows; their canaries are the numbers of the rows.
+
+    Args:
+        columns: the cells of each column that has a role, by its number.
+        count: number of rows.
+        plan: the role of each column.
+        keys: the enrolment keys of the case.
+    """
     made: list[NDArray[Any]] = []
 
     def add(kind: Kind, packed: Packed, rows: NDArray[Any]) -> None:
@@ -91,13 +104,13 @@ def _tag_batch(batch: list[list[str]], plan: ColumnPlan, keys: EnrolKeys) -> NDA
         out["canary"], out["kind"] = rows[present], kind
         made.append(out)
 
-    everyone = np.arange(len(batch), dtype=np.uint32)
+    everyone = np.arange(count, dtype=np.uint32)
     forms = NormalForms(lambda at: columns[at])
-    for number, parts in enumerate(column_readings(plan, len(batch), forms)):
+    for number, parts in enumerate(column_readings(plan, count, forms)):
         for kind, packed in record_key_columns(parts):
             add(kind, packed, everyone)
         if number == 0:
-            for kind, values, owners in _name_variant_keys(plan, cells, parts):
+            for kind, values, owners in _name_variant_keys(plan, columns, parts):
                 add(kind, Packed.of(values), np.array(owners, np.uint32))
     for role, kind in VALUE_ROLES.items():
         for at in plan.places.get(role, ()):
@@ -106,7 +119,7 @@ def _tag_batch(batch: list[list[str]], plan: ColumnPlan, keys: EnrolKeys) -> NDA
 
 
 def _name_variant_keys(
-    plan: ColumnPlan, cells: Sequence[list[str]], parts: Mapping[str, Packed]
+    plan: ColumnPlan, cells: Mapping[int, Packed], parts: Mapping[str, Packed]
 ) -> Iterator[tuple[Kind, list[bytes], list[int]]]:
     """The additional record keys of rows whose names have several forms (double names, particles).
 
@@ -114,7 +127,7 @@ def _name_variant_keys(
         For each kind the inputs of the keys, and the row of each.
     """
     found: dict[Kind, tuple[list[bytes], list[int]]] = {}
-    columns = {role: cells[plan.places[role][0]] for role in ("surname", "first") if role in plan.places}
+    columns = {role: cells[plan.places[role][0]].texts() for role in ("surname", "first") if role in plan.places}
     # only a name with other characters than letters can have several forms
     candidates: set[int] = set()
     for texts in columns.values():
@@ -141,7 +154,7 @@ def _name_variant_keys(
 _name_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
 
 
-def _refusal_reason(row: Sequence[str], plan: ColumnPlan) -> str:
+def refusal_reason(row: Sequence[str], plan: ColumnPlan) -> str:
     """Why a row gave no tag; the sentence does not contain its values."""
     empty: list[str] = []
     unusable: list[str] = []

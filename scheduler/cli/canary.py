@@ -56,26 +56,106 @@ def _read_key(path: Path) -> EnrolKeys:
 
 
 @canary.command()
-@click.argument("table", type=InputPath())
+@click.argument("tables", nargs=-1, required=True, type=InputPath(), metavar="TABLE…")
 @click.option("--key", type=InputPath(), required=True, help="The case's enrolment key file.")
-@click.option("--client", required=True, metavar="ID", help="Opaque id of the client.")
+@click.option("--client", default="", metavar="ID", help="Opaque id of the client of all rows.")
 @click.option("--name", default="", help="Display name of the client, shown in alerts.")
+@click.option(
+    "--client-column", default="", metavar="COLUMN", help="For a vendor: the column that holds each row's client id."
+)
+@click.option(
+    "--names",
+    type=InputPath(),
+    help="With --client-column: a table of client ids and their display names.",
+)
+@click.option("--split", is_flag=True, help="With --client-column: write a folder with one bundle for each client.")
 @click.option(
     "--columns", default="", metavar="a=surname,b=dob,…", help="What the columns hold, if Tocsin cannot detect it."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle to write.")
-def enrol(table: Path, key: Path, client: str, name: str, columns: str, out: Path) -> None:
-    """Hash a client's table of real identifiers into a bundle of tags. To be run at the client.
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The bundle, or with --split the folder, to write."
+)
+def enrol(
+    tables: tuple[Path, ...],
+    key: Path,
+    client: str,
+    name: str,
+    client_column: str,
+    names: Path | None,
+    split: bool,
+    columns: str,
+    out: Path,
+) -> None:
+    """Hash tables of real identifiers into a bundle of tags. To be run at the client, or at its vendor.
 
-    Needs no home folder, only the enrolment key. The bundle holds no plaintext.
+    Needs no home folder, only the enrolment key. The bundle holds no plaintext. A table may be CSV, a workbook, a
+    database or an SQL dump; it is read inside the sandbox.
     """
+    from data.errors import InputError
+    from scheduler.canaries.vendor_enrolment import enrol_tables, read_names
+    from scheduler.cli.progress import progress
+
+    keys = _read_key(key)
+    if bool(client) == bool(client_column):
+        raise InputError(
+            "name either the client of all rows or the column that holds it",
+            hint="give --client ID or --client-column COLUMN",
+        )
+    if client:
+        _check_client(client)
+    if (names or split) and not client_column:
+        raise InputError("--names and --split need --client-column", hint="give the name of one client with --name")
+    display = read_names(names) if names else {client: name} if client else None
+    if client and len(tables) == 1 and _is_text(tables[0]):
+        _enrol_text(tables[0], keys, client, name, columns, out)
+        return
+    from crawler.sandbox.sandbox import Sandbox
+
+    began = time.monotonic()
+    total = sum(path.stat().st_size for path in tables if path.is_file())
+    with Sandbox() as sandbox, progress("reading", total) as done:
+        # millions of rows without references: the search for reference cycles would take a tenth of the time
+        gc.disable()
+        try:
+            made = enrol_tables(
+                sandbox, tables, keys, out, client_column=client_column, client=client, columns=columns,
+                names=display, split=split, report=note, done=done,
+            )  # fmt: skip
+        finally:
+            gc.enable()
+    for table, row, why in made.examples:
+        note(f"  {table}, row {row} left out: {why}")
+    if made.without_client:
+        note(f"{made.without_client:,} of {made.rows:,} rows name no client and were left out")
+    if made.unnamed:
+        note(f"{made.unnamed:,} clients have no name in {names}")
+    took = time.monotonic() - began
+    click.echo(
+        f"{out}: {counted(made.canaries, 'canary', 'canaries')} of {counted(len(made.clients), 'client')}, "
+        f"{counted(made.tags, 'tag')} of case {keys.case}; {made.refused:,} of {made.rows:,} rows refused; "
+        f"{made.rows / max(took, 1e-9):,.0f} rows/s"
+    )
+
+
+def _is_text(table: Path) -> bool:
+    """Whether a file can be read as a text table, or cannot be read at all, which the reader of text tables reports."""
+    try:
+        with table.open("rb") as stream:
+            head = stream.read(64 * 1024)
+    except OSError:
+        return True
+    # UTF-16 has null bytes, like formats that are no text, but begins with a byte order mark
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    return b"\0" not in head and not head.lstrip().upper().startswith((b"--", b"/*", b"INSERT", b"CREATE", b"SET "))
+
+
+def _enrol_text(table: Path, keys: EnrolKeys, client: str, name: str, columns: str, out: Path) -> None:
     from data.case.bundle import write_bundle
     from data.errors import InputError
     from scheduler.canaries.client_table import choose_columns, open_table
     from scheduler.canaries.enrolment import enrol_rows
 
-    keys = _read_key(key)
-    _check_client(client)
     began = time.monotonic()
     try:
         stream = table.open("rb")

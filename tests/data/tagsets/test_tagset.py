@@ -212,3 +212,11 @@ def test_a_strided_view_of_tags_can_be_looked_up():
     tags = random_tags(100)
     assert TagSet.build(tags[::2]).lookup(tags[::2]).all()
     assert not TagSet.build(tags[::2]).lookup(tags[1::2]).any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5000])
+def test_the_filter_of_a_small_set_is_the_one_that_compiled_code_makes(count, monkeypatch):
+    tags = np.random.default_rng(count).integers(1, 2**64, count, dtype=np.uint64)
+    made = TagSet.build(tags).make_bloom_filter()
+    monkeypatch.setattr("data.tagsets.tagset._SMALL_SET", -1)
+    assert (TagSet.build(tags).make_bloom_filter() == made).all()

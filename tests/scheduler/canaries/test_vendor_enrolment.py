@@ -1,0 +1,193 @@
+"""Enrolment at a vendor: one column names the client, in any format, and the tags are those of single enrolments."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from data.case.bundle import MANY_MAGIC, RECORD_DTYPE, read_bundle, read_bundles
+from data.errors import BundleError
+from data.hashing.case_keys import parse_enrol_key
+from scheduler.canaries import vendor_enrolment
+from scheduler.canaries.grouped_records import GroupedRecords
+from tests.inside import fine, refused, run
+from tests.synth.office import workbook
+from tests.synth.people import people
+
+pytestmark = pytest.mark.slow
+
+CROWD = people(11, 60)
+COLUMNS = ["nom", "prenom", "naissance", "nir", "mail", "tel"]
+ROWS = [
+    [each.surname, each.first, f"{each.dob:%d/%m/%Y}", each.nir, each.email, each.phone, f"cab.{number % 7}"]
+    for number, each in enumerate(CROWD)
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vendor") / "home"
+    fine(None, "init", path)
+    return path
+
+
+def keys_of(home):
+    return parse_enrol_key((home / "keys" / "enrol.key").read_text())
+
+
+def enrol(home, out, *arguments):
+    return run(None, "canary", "enrol", "--key", home / "keys" / "enrol.key", "--out", out, *arguments)
+
+
+def tags(home, path) -> dict[str, set[tuple[int, bytes, int, int]]]:
+    keys = keys_of(home)
+    return {
+        header.client: {
+            (int(each["tag"]), each["digest"].tobytes(), int(each["canary"]), int(each["kind"])) for each in records
+        }
+        for header, records in read_bundles(path, keys.case, keys.bundle)
+    }
+
+
+def csv_of(rows, header=(*COLUMNS, "cabinet")) -> bytes:
+    return "\n".join(";".join(row) for row in [header, *rows]).encode()
+
+
+def test_every_format_gives_the_tags_of_single_enrolments(home, tmp_path):
+    table = tmp_path / "all.csv"
+    table.write_bytes(csv_of(ROWS))
+    done = enrol(home, tmp_path / "all.bundle", "--client-column", "cabinet", table)
+    assert done.returncode == 0, done.said
+    assert "60 canaries of 7 clients" in done.stdout
+    assert "column 7 'cabinet': the client" in done.stderr
+    assert (tmp_path / "all.bundle").read_bytes().startswith(MANY_MAGIC)
+    expected = {}
+    for number in range(7):
+        client = f"cab.{number}"
+        one = tmp_path / f"{client}.csv"
+        one.write_bytes(csv_of([row[:6] for row in ROWS if row[6] == client], COLUMNS))
+        assert enrol(home, tmp_path / f"{client}.bundle", "--client", client, one).returncode == 0
+        expected |= tags(home, tmp_path / f"{client}.bundle")
+    assert tags(home, tmp_path / "all.bundle") == expected
+
+    # a workbook, a database with a table of something else, and SQL, each with a part of the rows
+    (tmp_path / "a.xlsx").write_bytes(workbook([[*COLUMNS, "cabinet"], *ROWS[:20]]))
+    database = sqlite3.connect(tmp_path / "b.sqlite")
+    database.execute("create table visite (quand text, motif text)")
+    database.execute("insert into visite values ('2020-01-01', 'x'), ('2020-01-02', 'y')")
+    database.execute(f"create table patient ({', '.join(COLUMNS)}, cabinet)")
+    database.executemany(f"insert into patient values ({', '.join('?' * 7)})", ROWS[20:40])
+    database.commit()
+    database.close()
+    values = ",\n".join("(" + ", ".join(f"'{cell}'" for cell in row) + ")" for row in ROWS[40:])
+    (tmp_path / "c.sql").write_text(f"INSERT INTO patient ({', '.join(COLUMNS)}, cabinet) VALUES\n{values};\n")
+    files = [tmp_path / name for name in ("a.xlsx", "b.sqlite", "c.sql")]
+    done = enrol(home, tmp_path / "mixed.bundle", "--client-column", "cabinet", *files)
+    assert done.returncode == 0, done.said
+    assert "2 rows are left out, because the table has no column 'cabinet'" in done.stderr
+    assert tags(home, tmp_path / "mixed.bundle") == expected
+
+    # a folder with a bundle of each client, with names; imported at once with the file of all, which brings the same
+    names = tmp_path / "names.csv"
+    names.write_text("cabinet;nom\n" + "".join(f"cab.{number};Cabinet n° {number}\n" for number in range(6)))
+    done = enrol(home, tmp_path / "split", "--client-column", "7", "--names", names, "--split", table)
+    assert done.returncode == 0, done.said
+    assert "1 clients have no name" in done.stderr
+    assert len(list((tmp_path / "split").iterdir())) == 7
+    found = {}
+    for path in (tmp_path / "split").iterdir():
+        found |= tags(home, path)
+    assert found == expected
+    said = fine(home, "canary", "import", tmp_path / "split", tmp_path / "all.bundle").stdout
+    assert "14 of 14 bundles added: 120 canaries of 7 clients" in said
+    listed = fine(home, "canary", "list", "--top", "2")
+    assert "120 active canaries of 7 clients" in listed.stdout
+    assert "and 5 further clients" in listed.stdout
+    assert "Cabinet n° 3" in fine(home, "canary", "list", "--client", "cab.3").stdout
+    keys = keys_of(home)
+    with pytest.raises(BundleError, match="holds bundles of many clients"):
+        read_bundle(tmp_path / "all.bundle", keys.case, keys.bundle)
+
+
+def test_bad_input_is_one_clear_sentence_and_nothing_is_written(home, tmp_path, monkeypatch):
+    table, out = tmp_path / "t.csv", tmp_path / "out.bundle"
+
+    def fails(*words, rows=ROWS, more=("--client-column", "cabinet"), files=(table,)):
+        table.write_bytes(csv_of(rows))
+        refused(enrol(home, out, *more, *files), *words, "hint:")
+        assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == []
+
+    fails("has no column 'cabine'; did you mean 'cabinet'?", more=("--client-column", "cabine"))
+    fails("either the client of all rows or the column", more=())
+    fails("--names and --split need --client-column", more=("--client", "c", "--split"))
+    fails("row 2: the column 'cabinet' does not hold a client id", rows=[ROWS[0], [*ROWS[1][:6], "Dr Élan / Paris"]])
+    monkeypatch.setattr(vendor_enrolment, "MAX_CLIENTS", 5)
+    fails("the column 'cabinet' has more than 5 values: it does not tell clients apart")
+    monkeypatch.undo()
+    names = tmp_path / "names.csv"
+    names.write_text("id;nom\ncab.0;Un\ncab.99;Deux\n")
+    fails("names 1 clients that no row has: 'cab.99'", more=("--client-column", "cabinet", "--names", names))
+    names.write_text("cab.0;Un\ncab.0;Deux\n")
+    fails("row 2 names the client 'cab.0' again", more=("--client-column", "cabinet", "--names", names))
+    broken = tmp_path / "cut.xlsx"
+    broken.write_bytes(workbook([[*COLUMNS, "cabinet"], *ROWS])[:-400])
+    fails("cut.xlsx was not read completely", files=(table, broken))
+    fails("No such file", files=(tmp_path / "none.csv",))
+    fails("no row could be tagged", rows=[["", "", "", "", "", "", "cab.1"], ["x", "", "", "", "", "", "cab.2"]])
+    # rows without a client are reported, and the others enrolled
+    table.write_bytes(
+        csv_of([*ROWS[:10], [*ROWS[10][:6], ""], [*ROWS[11][:6], "  "], ["", "", "", "", "", "", "cab.1"]])
+    )
+    done = enrol(home, out, "--client-column", "cabinet", table)
+    assert done.returncode == 0
+    assert "2 of 13 rows name no client and were left out" in done.stderr
+    assert "t.csv, row 11 left out: it names no client" in done.stderr
+    assert "row 13 left out: all cells that identify a person are empty" in done.stderr
+    assert "10 canaries of 7 clients" in done.stdout
+    refused(enrol(home, out, "--client-column", "cabinet", table), "exists and is not overwritten")
+
+    # a file of many clients is imported as a whole or not at all
+    whole = out.read_bytes()
+    before = {path: path.read_bytes() for path in (home / "watchlist").rglob("*") if path.is_file()}
+    for at in range(0, len(whole), len(whole) // 40):
+        out.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        refused(run(home, "canary", "import", out))
+    for end in (4, 8, 20, len(whole) // 2, len(whole) - 32, len(whole) - 1):
+        out.write_bytes(whole[:end])
+        refused(run(home, "canary", "import", out))
+    out.write_bytes(whole)
+    other = tmp_path / "other"
+    fine(None, "init", other)
+    refused(enrol(other, tmp_path / "z.bundle", "--client-column", "nope", table), "has no column 'nope'")
+    assert enrol(other, tmp_path / "z.bundle", "--client-column", "cabinet", table).returncode == 0
+    refused(run(home, "canary", "import", out, tmp_path / "z.bundle"), "z.bundle", "was made with the key of case")
+    assert {path: path.read_bytes() for path in (home / "watchlist").rglob("*") if path.is_file()} == before
+
+
+def test_grouping_numbers_the_canaries_of_each_client_in_the_order_of_rows(tmp_path):
+    dice = np.random.default_rng(4)
+    expected: dict[int, list[tuple[int, int]]] = {}
+    counts: dict[int, int] = {}
+    grouped = GroupedRecords(tmp_path)
+    for batch in range(4):
+        rows = 200
+        clients = dice.integers(-1, 9 * (batch + 1), rows)
+        of_row = np.sort(dice.integers(0, rows, 700))
+        records = np.zeros(len(of_row), RECORD_DTYPE)
+        records["tag"], records["canary"] = dice.integers(1, 2**63, len(of_row)), of_row
+        tagged = grouped.add(records[dice.permutation(len(records))], clients)
+        assert set(np.flatnonzero(tagged)) == set(of_row)
+        for row in sorted(set(of_row.tolist())):
+            client = int(clients[row])
+            if client < 0:
+                continue
+            number = counts.get(client, 0)
+            counts[client] = number + 1
+            expected.setdefault(client, []).extend((int(tag), number) for tag in records["tag"][of_row == row])
+    assert grouped.canaries.tolist() == [counts.get(client, 0) for client in range(len(grouped.canaries))]
+    for client, records in grouped.by_client(sorted(expected, reverse=True)):
+        assert sorted(zip(records["tag"].tolist(), records["canary"].tolist(), strict=True)) == sorted(expected[client])
+    assert list(tmp_path.iterdir()) == []
+    grouped.close()
