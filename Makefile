@@ -28,6 +28,7 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python scripts/vocabulary.py --check
 
 quick: setup
 	@$(BIN)/python -m pytest -q $(WORKERS) -m "not servers and not slow"
