@@ -53,23 +53,34 @@ class Sources:
             )
             self._audit.record("source", "changed" if old else "added", name, now)
 
-    def states(self) -> list[SourceState]:
-        """Every known source, by name."""
+    def states(self, *, counts: bool = True) -> list[SourceState]:
+        """Every known source, by name.
+
+        Args:
+            counts: without them, `posts` and `due` are 0. Counting reads all posts.
+        """
         rows = self._database.rows(
             """
             select source.name, enabled, failures,
               exists (select 1 from crawl where crawl.source = name and crawl.state in ('queued', 'leased')) as running,
-              (select max(started) from crawl where crawl.source = name) as last_start,
-              (select max(started) from crawl where crawl.source = name and crawl.state = 'done') as last_success,
+              (select started from crawl where crawl.source = name and started is not null
+                 order by queued desc limit 1) as last_start,
+              (select started from crawl where crawl.source = name and started is not null and crawl.state = 'done'
+                 order by queued desc limit 1) as last_success,
               (select error from crawl where crawl.source = name and ended is not null
-                 order by ended desc limit 1) as error,
-              (select count(*) from post where post.source = name) as posts,
-              (select count(*) from post where post.source = name and due is not null) as due,
+                 order by queued desc limit 1) as error,
               (select max(first_seen) from post
                  where post.source = name and handed = 1 and seen_version = '' and failures = 0) as handed
             from source order by name
             """
         )
+        posts: dict[str, tuple[int, int]] = {}
+        if counts:
+            # one pass over all posts, not one for each source
+            counted = self._database.rows(
+                "select source, count(*) as posts, count(due) as due from post group by source"
+            )
+            posts = {row["source"]: (row["posts"], row["due"]) for row in counted}
         return [
             SourceState(
                 name=row["name"],
@@ -80,8 +91,8 @@ class Sources:
                 last_start=parse_stamp(row["last_start"]),
                 last_success=parse_stamp(row["last_success"]),
                 error=row["error"] or "",
-                posts=row["posts"],
-                due=row["due"],
+                posts=posts.get(row["name"], (0, 0))[0],
+                due=posts.get(row["name"], (0, 0))[1],
                 handed=parse_stamp(row["handed"]),
             )
             for row in rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.plural import counted
 from data.store.future_times import TOLERANCE
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
@@ -102,7 +103,7 @@ def collect(home: Home) -> dict[str, Any]:
         problems.append(f"{depth.refused} alerts were refused by their channel; see: tocsin alert list --state refused")
     if waiting_since is not None and now - waiting_since > MAX_WAIT:
         problems.append(
-            f"{depth.waiting} alerts wait, the oldest for {_span_text((now - waiting_since).total_seconds())};"
+            f"{counted(depth.waiting, 'alert')} not delivered yet, the oldest for {_span_text((now - waiting_since).total_seconds())};"
             " see: tocsin alert list --state deferred"
         )
     running = _daemon_runs(home)

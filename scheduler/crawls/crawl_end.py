@@ -20,7 +20,7 @@ TOO_LARGE = "limit"
 
 def failures_in_a_row(store: Store, source: str) -> int:
     """Number of crawls of a source that failed in a row before this one."""
-    return next((state.failures for state in store.sources.states() if state.name == source), 0)
+    return next((state.failures for state in store.sources.states(counts=False) if state.name == source), 0)
 
 
 class CrawlEnd:

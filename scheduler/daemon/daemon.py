@@ -322,10 +322,10 @@ class Daemon:
         now = datetime.now(UTC)
         running = self.executor.running
         self._report_expired(self.store.crawls.expire_leases(now, owner=owner_name(), running=running), now)
-        states = self.store.sources.states()
+        states = self.store.sources.states(counts=False)
         if any(at is not None and at > now + TOLERANCE for state in states for at in (state.last_start, state.handed)):
             self.repair_times()
-            states = self.store.sources.states()
+            states = self.store.sources.states(counts=False)
         for state in states:
             definition = self.sources.get(state.name)
             if definition is None or not state.enabled or state.running or state.name in running:

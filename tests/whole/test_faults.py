@@ -73,7 +73,7 @@ class World:
             )
         self.until(lambda: "watching" in self.log.read_text(), "the daemon did not start", 240)
 
-    def until(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], object], what: str, seconds: float = 240) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert self.process is None or self.process.poll() is None, f"the daemon ended\n{self.log.read_text()}"

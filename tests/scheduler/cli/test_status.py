@@ -1,0 +1,137 @@
+"""`tocsin status` ends with 2 if anything is wrong, and says what; it opens no watch-list."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from crawler.alerts.events import build_event
+from data.model import EventKind
+from data.store.store import Store
+from scheduler.cli import status
+from scheduler.cli.status import collect
+from scheduler.delivery.lasting_states import EXAMINER_SELFTEST, HEARTBEAT
+from tests.inside import fine, run
+from tests.leased_crawl import LeasedCrawl
+
+SOURCE = """\
+name: site
+platform: feed
+url: https://site.example/feed
+every: 10m
+"""
+
+
+@pytest.fixture
+def watched(home, tmp_path):
+    """A home with one source that was crawled just now by a daemon that is well."""
+    (tmp_path / "site.yaml").write_text(SOURCE)
+    fine(home.path, "source", "add", tmp_path / "site.yaml")
+    now = datetime.now(UTC)
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        LeasedCrawl(store, "site", now=now).finish(now=now)
+        store.selftests.record(EXAMINER_SELFTEST, now, passed=True)
+        store.selftests.record(HEARTBEAT, now, passed=True)
+    return home
+
+
+@contextlib.contextmanager
+def daemon(home):
+    """Holds the lock of a daemon."""
+    with (home.path / "daemon.lock").open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def change(home, sql: str, *values) -> None:
+    with contextlib.closing(Store.open(home.db_path)) as store, store.together():
+        store.database.execute(sql, values)
+
+
+def ago(**span: float) -> str:
+    return (datetime.now(UTC) - timedelta(**span)).isoformat(timespec="microseconds")
+
+
+def test_a_home_without_a_daemon_and_one_that_is_watched_are_well(home, watched):
+    with daemon(watched):
+        done = run(watched.path, "status", "--json")
+    assert (done.returncode, done.json["problems"]) == (0, [])
+    assert done.json["daemon"] == "running"
+    assert done.json["heartbeat_age_seconds"] < 60
+
+
+def test_a_fresh_home_is_well(home):
+    assert run(home.path, "status").returncode == 0
+
+
+CASES = {
+    "dead daemon": ("", (), "no daemon runs", False),
+    "stuck daemon": (
+        "update selftest set at = ? where name = 'daemon'",
+        (lambda: ago(minutes=3),),
+        "no progress for 3 minutes",
+        True,
+    ),
+    "failing work": ("update selftest set passed = 0 where name = 'daemon'", (), "a part of the daemon's work", True),
+    "overdue source": ("update crawl set started = ?", (lambda: ago(hours=2),), "site is overdue", True),
+    "blind source": ("update crawl set started = ?", (lambda: ago(days=-700),), "in the future", True),
+    "unknown source": ("delete from source", (), "site is not watched", True),
+    "old self-test": (
+        "update selftest set at = ? where name = 'examiner'",
+        (lambda: ago(hours=3),),
+        "no self-test passed",
+        True,
+    ),
+    "self-test of the future": (
+        "update selftest set at = ? where name = 'examiner'",
+        (lambda: ago(days=-700),),
+        "no self-test passed",
+        True,
+    ),
+    "failed self-test": ("update selftest set passed = 0 where name = 'examiner'", (), "self-test failed", True),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_wrong_is_a_problem_and_status_2(watched, case):
+    sql, values, words, running = CASES[case]
+    if sql:
+        change(watched, sql, *(value() for value in values))
+    with daemon(watched) if running else contextlib.nullcontext():
+        done = run(watched.path, "status", "--json")
+    assert done.returncode == 2
+    assert len(done.json["problems"]) == 1, done.json["problems"]
+    assert words in done.json["problems"][0]
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(0, 0), (10, 2)])
+def test_alerts_that_wait_are_a_problem_once_they_wait_long(watched, minutes, code):
+    then = datetime.now(UTC) - timedelta(minutes=minutes)
+    with contextlib.closing(Store.open(watched.db_path)) as store:
+        store.events.add([build_event(EventKind.GAP, then, "s", source="s")], lambda _: ["team"], then)
+    with daemon(watched):
+        done = run(watched.path, "status", "--json")
+    assert done.returncode == code
+    assert [
+        problem
+        for problem in done.json["problems"]
+        if "1 alert not delivered yet, the oldest for 10 minutes" in problem
+    ] == (done.json["problems"])
+
+
+def test_a_running_crawl_is_not_overdue(watched):
+    change(watched, "update crawl set started = ?", ago(hours=2))
+    with contextlib.closing(Store.open(watched.db_path)) as store:
+        LeasedCrawl(store, "site", now=datetime.now(UTC) - timedelta(hours=1))
+    with daemon(watched):
+        assert run(watched.path, "status").returncode == 0
+
+
+def test_status_opens_no_watch_list(watched):
+    for path in watched.watchlist_dir.glob("*"):
+        path.write_bytes(b"damaged")
+    assert collect(watched)["sources"]
+    assert status.MAX_WAIT

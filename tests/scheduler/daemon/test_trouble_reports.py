@@ -1,0 +1,80 @@
+"""Failures of the daemon's own work are told once, their end too, and also if the database cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from data.model import EventKind
+from data.store.store import Store
+from scheduler.daemon.supervisor import WorkFailure
+from scheduler.daemon.trouble_reports import TroubleReports
+from scheduler.demo.servers import Chat
+
+
+@pytest.fixture
+def world(home):
+    with Chat() as chat, contextlib.closing(Store.open(home.db_path)) as store:
+        (home.path / "tocsin.toml").write_text(f'[channels.team]\nkind = "slack"\nurl = "{chat.url}/hook"\n')
+        settings = home.settings()
+        yield TroubleReports(home, lambda: settings, lambda: store), store, chat
+
+
+def states(store: Store) -> list[str]:
+    return [state.subject for state in store.states.lasting()]
+
+
+def failure(work: str, code: str, count: int = 1) -> WorkFailure:
+    return WorkFailure(work, code, "it failed with ZeroDivisionError", count)
+
+
+@pytest.mark.parametrize(("code", "first"), [("crash", True), ("hang", True), ("error", False), ("store", False)])
+def test_a_failure_that_may_pass_is_told_when_it_happens_again_and_every_other_one_at_once(world, code, first):
+    reports, store, _ = world
+
+    async def scenario() -> None:
+        await reports.failed(failure("delivery", code))
+        assert bool(states(store)) is first
+        await reports.failed(failure("delivery", code, 2))
+        await reports.failed(failure("delivery", code, 3))
+        assert len(states(store)) == 1
+        await reports.recovered("delivery")
+        assert states(store) == []
+
+    asyncio.run(scenario())
+    assert [event.kind for event in store.events.latest()] == [EventKind.RECOVERED, EventKind.SELFTEST_FAILED]
+
+
+def test_work_that_fails_for_the_same_reason_is_one_state_until_all_of_it_succeeds(world):
+    reports, store, _ = world
+
+    async def scenario() -> None:
+        for work in ("heartbeat", "delivery"):
+            await reports.failed(failure(work, "store", 2))
+        assert states(store) == ["the database"]
+        await reports.recovered("heartbeat")
+        assert states(store) == ["the database"]
+        await reports.recovered("delivery")
+        assert states(store) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly_once_and_its_recovery_is_stored(world):
+    reports, store, chat = world
+    # As on a file system that was mounted read-only after an error.
+    store.database.connection.execute("pragma query_only = on")
+
+    async def scenario() -> None:
+        for count in (2, 3, 4):
+            await reports.failed(failure("heartbeat", "store", count))
+        assert states(store) == []
+        assert len(chat.messages) == 1
+        assert "the database" in str(chat.messages[0])
+        store.database.connection.execute("pragma query_only = off")
+        await reports.recovered("heartbeat")
+
+    asyncio.run(scenario())
+    assert [event.kind for event in store.events.latest()] == [EventKind.RECOVERED]
