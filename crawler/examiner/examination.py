@@ -303,6 +303,7 @@ class Examination:
                 # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
                 self.hits.add_candidates(self._scan_text(payload), self.stack)
         elif kind == b"H":
+            self.records.end_table()
             member.header, member.plan = TableHeader.read(payload).columns, None
         elif kind == b"M":
             self._begin_member(MemberStart.read(payload))

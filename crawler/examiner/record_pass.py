@@ -7,6 +7,7 @@ bytes of any format.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,11 +22,12 @@ from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.matching.candidates import Candidates
 from crawler.records.column_roles import begins_with_header, is_prose, plan_columns
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
+from crawler.records.placeholders import WINDOW_ROWS, Placeholders
 from crawler.records.record_keys import NormalForms, RowTags, TagInputs, column_readings, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
 from crawler.records.text_keys import tag_readings
-from data.arrays.array_types import Bools
+from data.arrays.array_types import U64, Bools
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.hashing.tags import Kind
@@ -36,6 +38,21 @@ from data.releases.people import count_people, rows_with_key
 
 # The roles of a table's columns are decided by so many rows, and by fewer if the table is very wide.
 PLANNING_ROWS, PLANNING_CELLS = 200, 40_000
+
+
+# Rows wait for others of their window until their cells take so many bytes.
+MAX_WINDOW_BYTES = 16 * 2**20
+
+
+@dataclass(slots=True)
+class _Window:
+    """Rows of one table that wait to be processed together; their hits count for `members`."""
+
+    member: SampleMember | None
+    members: tuple[SampleMember, ...]
+    batches: list[RowBatch] = field(default_factory=list)
+    rows: int = 0
+    nbytes: int = 0
 
 
 class RecordPass:
@@ -57,6 +74,8 @@ class RecordPass:
         self._uncertain = UncertainRows()
         self._records = SampleRecords(releases, max_rows)
         self._notes = SampleNotes()
+        self._placeholders = Placeholders(probe_key)
+        self._window = _Window(None, ())
 
     @property
     def holds_all(self) -> bool:
@@ -80,45 +99,75 @@ class RecordPass:
         member.rows += len(batch)
         if member.prose:
             self.add_text(member, batch.lines(), members)
-        if not len(batch):
+        if self._window.member is not member:
+            self.end_table()
+            self._window = _Window(member, tuple(members))
+        self._window.nbytes += batch.nbytes
+        while len(batch):
+            # windows are cut by numbers of rows alone, so that the result does not depend on how the rows came
+            part = batch.first(WINDOW_ROWS - self._window.rows)
+            self._window.batches.append(part)
+            self._window.rows += len(part)
+            batch = batch.drop(len(part))
+            if self._window.rows == WINDOW_ROWS:
+                self.end_table()
+                self._window = _Window(member, tuple(members))
+        if self._window.nbytes > MAX_WINDOW_BYTES:
+            self.end_table()
+
+    def end_table(self) -> None:
+        """Process the rows that wait; to be called before a member or a table ends."""
+        window, self._window = self._window, _Window(None, ())
+        member = window.member
+        if member is None or member.plan is None or not window.batches:
             return
-        tags, held = self._compare_with_releases(member, batch, tag_rows(member.plan, batch, self._probe))
-        member.records += int(rows_with_key(tags.keys).sum())
-        self._records.add(tags.keys, held)
-        for kind, (_, values) in tags.values.items():
-            self._records.add_values(kind, values)
-        self._hits.add_rows(self._listed(tags.inputs), len(batch), members)
+        plan = member.plan
+        tagged = [tag_rows(plan, batch, self._probe) for batch in window.batches]
+        self._placeholders.learn(tagged)
+        for batch, made in zip(window.batches, tagged, strict=True):
+            # the batch before may have corrected the plan
+            tags = made if member.plan is plan else tag_rows(member.plan, batch, self._probe)
+            tags, keys, held = self._compare_with_releases(member, batch, tags)
+            member.records += int(rows_with_key(keys).sum())
+            self._records.add(keys, held)
+            for kind, (_, values) in tags.values.items():
+                self._records.add_values(kind, values)
+            self._hits.add_rows(self._listed(tags.inputs), len(batch), window.members)
 
     def _listed(self, inputs: TagInputs) -> Candidates:
         """What is on the watch-list, by the number of its row."""
         return inputs.candidates(self._watchlist.probe_records.lookup, self._watchlist.probe_values.lookup)
 
-    def _compare_with_releases(self, member: SampleMember, batch: RowBatch, tags: RowTags) -> tuple[RowTags, Bools]:
+    def _compare_with_releases(
+        self, member: SampleMember, batch: RowBatch, tags: RowTags
+    ) -> tuple[RowTags, U64, Bools]:
         """Look up rows in the releases, and keep their notes and the uncertain rows.
 
         If the columns of first names and surnames are exchanged, the plan is corrected and the rows are tagged again.
 
         Returns:
-            The tags, and which record keys any release holds, shape (n, 6).
+            The tags, the record keys without placeholders, and which of them any release holds; shape (n, 6) both.
         """
         held = self._releases.find_known_keys(tags.keys)
-        if member.plan is None:
-            return tags, held
-        for at in member.plan.places.get("note", ()):
-            self._notes.add(make_prints(self._probe, batch.column(at)), rows_with_key(held))
-        if not len(self._releases):
-            return tags, held
-        if names_swapped(tags.keys, held):
+        if member.plan is not None and len(self._releases) and names_swapped(tags.keys, held):
             member.plan = member.plan.names_swapped()
             tags = tag_rows(member.plan, batch, self._probe)
             held = self._releases.find_known_keys(tags.keys)
-        selected = self._uncertain.select(tags.keys, held)
+        found = self._placeholders.take_out(tags)
+        keys, held = found.keys, found.held(held)
+        if member.plan is None:
+            return tags, keys, held
+        for at in member.plan.places.get("note", ()):
+            self._notes.add(make_prints(self._probe, batch.column(at)), rows_with_key(held))
+        if not len(self._releases):
+            return tags, keys, held
+        selected = self._uncertain.select(keys, held)
         if len(selected):
             some = batch.take(selected)
             forms = NormalForms(some.column)
             widest = max(column_readings(member.plan, len(some), forms), key=len, default={})
-            self._uncertain.add(tags.keys[selected], held[selected], widest)
-        return tags, held
+            self._uncertain.add(keys[selected], held[selected], found.forms(widest, selected.tolist()))
+        return tags, keys, held
 
     def add_text(self, member: SampleMember, payload: bytes, members: Sequence[SampleMember]) -> None:
         """Process running text of an open member; its hits count for `members`."""
@@ -150,7 +199,9 @@ class RecordPass:
             self._records.add_values(kind, tags[chosen][tags[chosen] != 0])
 
     def end_text(self, member: SampleMember, members: Sequence[SampleMember]) -> None:
-        """End the text of a member, and count its people; several mentions of one person are one record."""
+        """End the tables and the text of a member, and count its people; several mentions of one person are one record."""
+        if self._window.member is member:
+            self.end_table()
         if member.text is not None:
             self._add_people(member, member.text.finish(), members)
             member.text = None
@@ -179,4 +230,5 @@ class RecordPass:
         )
         typo_search = TypoSearch(self._probe, self._uncertain, self._releases.contains)
         texts = TextCounts(self._notes.read, known, new, of_known)
-        return self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts)
+        found = self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts)
+        return found and replace(found, notes=(*found.notes, *self._placeholders.notes()))

@@ -48,6 +48,11 @@ class LazyColumns(Sequence[Packed]):
             )
         return self._made[at]
 
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the cells take; rows that were taken of others share their blob."""
+        return self._blob.nbytes + self._starts.nbytes + self._ends.nbytes
+
     def sample(self, rows: int) -> TableSample:
         """The first rows. If these are all rows, the columns of the sample are reused here."""
         sample = TableSample.of_cells(self._blob, self._starts[:rows], self._ends[:rows])
@@ -173,6 +178,21 @@ class RowBatch:
         if isinstance(self.columns, LazyColumns):
             return RowBatch(self.columns.rows(rows), len(rows))
         return RowBatch(tuple(column.take(rows) for column in self.columns), len(rows))
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the cells take."""
+        if isinstance(self.columns, LazyColumns):
+            return self.columns.nbytes
+        return sum(column.blob.nbytes + column.offsets.nbytes for column in self.columns)
+
+    def first(self, count: int) -> RowBatch:
+        """The first rows of the batch, all of them if there are fewer."""
+        if count >= self.rows:
+            return self
+        if isinstance(self.columns, LazyColumns):
+            return RowBatch(self.columns.rows(slice(count)), count)
+        return RowBatch(tuple(column.part(0, count) for column in self.columns), count)
 
     def drop(self, count: int) -> RowBatch:
         """The batch without its first rows."""

@@ -1,0 +1,186 @@
+"""Values that identify nobody: fillers that forms demand, and the practice's own number or address in every row.
+
+Record keys made of such a value would tie different people together. They are left out where people are recognised and
+compared with releases. Hits on the watch-list are not affected. A row never loses its last key, so that nobody is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crawler.records.record_keys import RowTags
+from data.arrays.array_types import U64, Bools
+from data.arrays.packed import Packed
+from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
+from data.plural import counted
+from data.tagsets.tagset import distinct
+
+# Rows that are judged together. What stands in 1 % of them is then in 328 rows: a practice of a dump that is in the
+# order of its practices has more.
+WINDOW_ROWS = 2**15
+# A value is a placeholder if so large a share of the rows has it, of so many different people: no family is larger.
+COMMON_SHARE, COMMON_PEOPLE = 0.01, 20
+# Values are counted in so many groups first: a group with few rows has no common value.
+_GROUPS = 4096
+
+_KINDS_OF_ROLE: Mapping[str, tuple[Kind, ...]] = {
+    "phone": (Kind.PHONE_FIRST, Kind.PHONE_DOB),
+    "email": (Kind.EMAIL_FIRST,),
+    "nir": (Kind.NIR_FIRST, Kind.NIR_DOB),
+    "dob": (Kind.NAME_DOB, Kind.NIR_DOB, Kind.PHONE_DOB),
+}
+"""The record keys that each kind of value is part of; the first one tells different people with one value apart."""
+_VALUE_KINDS = {"phone": Kind.PHONE, "email": Kind.EMAIL, "nir": Kind.NIR}
+
+
+def _fillers() -> dict[str, list[bytes]]:
+    """Normal forms that no person has, by role. Numbers are not in the plan, addresses say that there is none."""
+    phones = [b"123456789", *(b"%d00000000" % first for first in range(1, 10))]
+    phones += [b"%d" % digit * 9 for digit in range(1, 10)]
+    nirs = [sex + digit * 12 for sex in (b"1", b"2") for digit in (b"0", b"9")] + [b"1" * 13, b"2" * 13]
+    names = b"aucun aucune inconnu inconnue neant non none nomail no-mail noemail no-email pasdemail pas-de-mail sans"
+    hosts = b"aucun aucune exemple example free gmail hotmail inconnu mail email none nomail noemail orange sans test"
+    emails = [name + b"@" + host + end for name in names.split() for host in hosts.split() for end in (b".com", b".fr")]
+    return {"phone": phones, "nir": nirs, "email": emails}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundPlaceholders:
+    """Rows without the keys that placeholders were part of.
+
+    Attributes:
+        keys: shape (n, 6).
+        rows: by role, which rows had a placeholder that was taken out; shape (n,) each.
+    """
+
+    keys: U64
+    rows: Mapping[str, Bools]
+
+    def held(self, held: Bools) -> Bools:
+        """Which keys any release holds, shape (n, 6), without those that were taken out."""
+        return held & (self.keys != 0) if self.rows else held
+
+    def forms(self, forms: Mapping[str, Packed], rows: Sequence[int]) -> dict[str, Packed]:
+        """Normal forms of some of the rows by role, without placeholders."""
+        return {
+            role: Packed.of(
+                [b"" if self.rows[role][row] else form for row, form in zip(rows, column.to_list(), strict=True)]
+            )
+            if role in self.rows
+            else column
+            for role, column in forms.items()
+        }
+
+
+class Placeholders:
+    """The placeholders of one sample, which are learned while it is read."""
+
+    def __init__(self, probe_key: bytes) -> None:
+        self._probe = probe_key
+        self._fillers = {
+            role: distinct(probe_tags(probe_key, _VALUE_KINDS[role], Packed.of(forms)))
+            for role, forms in _fillers().items()
+        }
+        self._common = {role: np.zeros(0, np.uint64) for role in _KINDS_OF_ROLE}
+        self._fillers_seen = {role: np.zeros(0, np.uint64) for role in self._fillers}
+
+    def learn(self, window: Sequence[RowTags]) -> None:
+        """Learn which values are common among some rows that follow each other, at most `WINDOW_ROWS`."""
+        rows = sum(len(tags.keys) for tags in window)
+        least = max(COMMON_PEOPLE, int(COMMON_SHARE * rows) + 1)
+        if rows < least:
+            return
+        for role in _KINDS_OF_ROLE:
+            values = np.concatenate([self._values(tags, role) for tags in window])
+            if (
+                int(np.bincount((values[values != 0] & np.uint64(_GROUPS - 1)).astype(np.int64), minlength=1).max())
+                < least
+            ):
+                continue
+            people = np.concatenate([_people(tags.keys, role) for tags in window])
+            ordered = np.sort(values[values != 0])
+            starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+            frequent = ordered[starts[np.diff(starts, append=len(ordered)) >= least]]
+            for value in frequent[~np.isin(frequent, self._common[role])]:
+                if np.count_nonzero(distinct(people[values == value])) >= least:
+                    self._common[role] = np.append(self._common[role], value)
+
+    def take_out(self, tags: RowTags) -> FoundPlaceholders:
+        """The rows without the keys that placeholders are part of, unless a row has no other key."""
+        keys, rows = tags.keys, {}
+        for role, kinds in _KINDS_OF_ROLE.items():
+            common, fillers = self._common[role], self._fillers.get(role, np.zeros(0, np.uint64))
+            if not len(common) and not len(fillers):
+                continue
+            values = self._values(tags, role)
+            is_filler = _are_in(values, fillers)
+            if is_filler.any():
+                self._fillers_seen[role] = distinct(np.concatenate([self._fillers_seen[role], values[is_filler]]))
+            chosen = np.flatnonzero(is_filler | np.isin(values, common)) if len(common) else np.flatnonzero(is_filler)
+            left = keys[chosen]
+            left[:, [RECORD_KINDS.index(kind) for kind in kinds]] = 0
+            chosen, left = chosen[left.any(axis=1)], left[left.any(axis=1)]
+            if len(chosen):
+                keys = keys.copy() if keys is tags.keys else keys
+                keys[chosen] = left
+                rows[role] = np.zeros(len(keys), np.bool_)
+                rows[role][chosen] = True
+        return FoundPlaceholders(keys, rows)
+
+    def notes(self) -> list[str]:
+        """Sentences for the analyst; they contain no value."""
+        notes = []
+        if common := sum(map(len, self._common.values())):
+            notes.append(
+                f"{counted(common, 'value stands', 'values stand')} in more than 1 % of the rows that were read together "
+                f"and {'is' if common == 1 else 'are'} not used to recognise people"
+            )
+        if fillers := sum(map(len, self._fillers_seen.values())):
+            notes.append(
+                f"{counted(fillers, 'value is a filler', 'values are fillers')} that no person has and "
+                f"{'is' if fillers == 1 else 'are'} not used to recognise people"
+            )
+        return notes
+
+    def _values(self, tags: RowTags, role: str) -> U64:
+        """A number for the value of each row, 0 for none; of birth dates only those on the first of January."""
+        forms = tags.inputs.readings[0][0] if tags.inputs.readings else {}
+        if role not in forms:
+            return np.zeros(len(tags.keys), np.uint64)
+        if role == "dob":
+            return _first_of_january(forms[role])
+        for kind, column, made in tags.inputs.columns:
+            if kind == _VALUE_KINDS[role] and column is forms[role]:
+                return made
+        return probe_tags(self._probe, _VALUE_KINDS[role], forms[role])
+
+
+def _people(keys: U64, role: str) -> U64:
+    """A number for the person of each row that does not depend on the values of a role; 0 if the row has none."""
+    people = keys[:, RECORD_KINDS.index(Kind.NAME_DOB)]
+    others: U64 = np.where(
+        people != 0, people, keys[:, RECORD_KINDS.index(_KINDS_OF_ROLE[role][-1 if role == "dob" else 0])]
+    )
+    return others
+
+
+def _first_of_january(dates: Packed) -> U64:
+    """Dates (yymmdd) on the first of January as numbers, 0 for all others: only these are filled in for want of one."""
+    found = np.zeros(len(dates), np.uint64)
+    rows = np.flatnonzero(dates.lengths == 6)
+    digits = dates.blob[dates.offsets[rows, np.newaxis] + np.arange(6)] if len(rows) else np.zeros((0, 6), np.uint8)
+    is_first = (digits[:, 2:] == np.frombuffer(b"0101", np.uint8)).all(axis=1)
+    found[rows[is_first]] = 1 + 10 * (digits[is_first, 0] - 48).astype(np.uint64) + (digits[is_first, 1] - 48)
+    return found
+
+
+def _are_in(values: U64, ordered: U64) -> Bools:
+    """Which values are in a sorted array; faster than `numpy.isin` for many values and few in the array."""
+    if not len(ordered):
+        return np.zeros(len(values), np.bool_)
+    places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    found: Bools = ordered[places] == values
+    return found
