@@ -16,6 +16,7 @@
     │   ├── AddressRefused Final     not on the source's allow-list, or a scheme that is never fetched
     │   ├── FetchFailed    Retry     no response, or one that asks to try later
     │   ├── CrawlNotStarted Retry    no crawl process could be started; the posts stay due
+    │   ├── CertificateRefused Final the certificate of an https site is not the right one
     │   ├── PageBlocked    Retry     the site answered with a login, captcha or rate limit page
     │   ├── TorDown        Retry     Tor does not run or does not respond; no other connection is used
     │   ├── TorFailed      Retry     Tor could not reach the site this time; `code` says why
@@ -132,6 +133,12 @@ class CrawlNotStarted(FetchError, Retry):
     """No crawl process could be started; the fork server is started anew for the next crawl."""
 
     code = "crash"
+
+
+class CertificateRefused(FetchError, Final):
+    """The certificate of an https site was refused before anything was sent; a person must look, or the site mend it."""
+
+    code = "certificate"
 
 
 class PageBlocked(FetchError, Retry):

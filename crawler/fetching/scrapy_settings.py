@@ -55,6 +55,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "ROBOTSTXT_USER_AGENT": settings.user_agent.split("/")[0].split(" ")[0] or "tocsin",
         # --- where a request may go -----------------------------------------------------------------------------
         "TOCSIN_ALLOWED": sorted(source_hosts(definition)),
+        "TOCSIN_TLS": {"verify": definition.tls.verify, "pins": list(definition.tls.pin)},
         "DOWNLOAD_HANDLERS": {"http": handler, "https": handler, "file": None, "data": None, "ftp": None, "s3": None},
         "REFERRER_POLICY": "same-origin",
         "REDIRECT_MAX_TIMES": REDIRECTS,

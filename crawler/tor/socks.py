@@ -17,7 +17,8 @@ from typing import Any
 import httpcore2
 
 from crawler.tor.errors import CIRCUIT_FAULTS, connect_timeout, error_for, tor_down
-from data.errors import TorDown
+from crawler.transport.tls import check_pin, refusal_of
+from data.errors import CertificateRefused, TorDown
 
 # Tor answers the greeting without using the network; a Tor that does not answer it in time is frozen.
 GREETING_SECONDS = 5.0
@@ -98,6 +99,13 @@ class SocksStream(httpcore2.AsyncNetworkStream):
         try:
             async with asyncio.timeout(timeout):
                 await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
+            check_pin(ssl_context, self._writer.get_extra_info("ssl_object"))
+        except CertificateRefused:
+            self._writer.close()
+            raise
+        except ssl.SSLCertVerificationError as error:
+            self._writer.close()
+            raise refusal_of(error) from error
         except TimeoutError as error:
             self._writer.close()
             raise httpcore2.ConnectTimeout from error

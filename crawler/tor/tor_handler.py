@@ -18,6 +18,7 @@ from crawler.tor.tor_dial import TorDialClient
 from crawler.transport.allow_list import RequestRefused, require_allowed
 from crawler.transport.errors import trouble_of
 from crawler.transport.streamed_httpx import StreamingHttpxMixin
+from crawler.transport.tls import TlsRules, ssl_context
 from data.errors import ConfigError, TorDown
 
 
@@ -39,6 +40,7 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
             max_wait=float(tor["patience"]),
             on_give_up=self._stop_crawl,
         )
+        self._tls_context = ssl_context(TlsRules.of_setting(settings.getdict("TOCSIN_TLS")))
         super().__init__(crawler)
 
     def _stop_crawl(self, error: TorDown) -> None:
@@ -48,7 +50,7 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
     def _make_client(self, proxy_url: str | None = None) -> Any:
         if proxy_url:
             raise RequestRefused("connections over Tor never use another proxy")
-        transport = httpx2.AsyncHTTPTransport(verify=self._ssl_context, trust_env=False, limits=self._limits)
+        transport = httpx2.AsyncHTTPTransport(verify=self._tls_context, trust_env=False, limits=self._limits)
         if not isinstance(transport._pool, httpcore2.AsyncConnectionPool):
             # Another version of httpx2: since we do not know how it connects, it may not connect at all.
             raise ConfigError(
@@ -56,7 +58,7 @@ class TorDownloadHandler(StreamingHttpxMixin, HttpxDownloadHandler):
                 hint="install the version that Tocsin requires",
             )
         transport._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=self._ssl_context,
+            ssl_context=self._tls_context,
             max_connections=self._limits.max_connections,
             max_keepalive_connections=self._limits.max_keepalive_connections,
             keepalive_expiry=self._limits.keepalive_expiry,

@@ -40,6 +40,7 @@ from crawler.transport.streamed_response import (
     StreamedResponse,
     buffer_beginning,
 )
+from crawler.transport.tls import TlsPolicy, TlsRules
 
 
 class DirectDownloadHandler(HTTP11DownloadHandler):
@@ -50,24 +51,29 @@ class DirectDownloadHandler(HTTP11DownloadHandler):
         self._allowed = {(str(host), int(port)) for host, port in crawler.settings.getlist("TOCSIN_ALLOWED")}
         self._max_streamed = crawler.settings.getint("TOCSIN_MAX_BYTES")
         self._dial_client = DialClient(cast("Any", crawler.spider).dial_socket)
+        self._tls = TlsPolicy(TlsRules.of_setting(crawler.settings.getdict("TOCSIN_TLS")))
 
     async def download_request(self, request: Request) -> Response:
-        """The response; raises RequestRefused before any host is contacted."""
+        """The response; raises RequestRefused before any host is contacted, CertificateRefused before anything is sent."""
         require_allowed(request.url, self._allowed)
         if request.meta.get("proxy"):
             raise RequestRefused("direct connections never use a proxy")
         make = _StreamingAgent if STREAM in request.meta else _DialledAgent
         agent = make(
             self._dial_client,
-            contextFactory=self._contextFactory,
+            contextFactory=self._tls,
             bindAddress=self._bind_address,
             pool=self._pool,
             maxsize=self._default_maxsize,
             fail_on_dataloss=self._fail_on_dataloss,
             crawler=self._crawler,
         )
-        with wrap_twisted_exceptions():
-            response = await maybe_deferred_to_future(agent.download_request(request))
+        try:
+            with wrap_twisted_exceptions():
+                response = await maybe_deferred_to_future(agent.download_request(request))
+        except DownloadFailedError as error:
+            refusal = self._tls.refusal_of(host_and_port(request.url)[0]) if request.url.startswith("https:") else None
+            raise refusal or error from error
         if not isinstance(response, StreamedResponse):
             return response
         timeout = float(request.meta["download_timeout"])

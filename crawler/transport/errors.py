@@ -18,7 +18,7 @@ from scrapy.exceptions import (
 
 from crawler.process.memory_limits import is_out_of_memory
 from crawler.transport.allow_list import RequestRefused
-from data.errors import Retry, TocsinError, TorDown, TorFailed, TorRefused
+from data.errors import CertificateRefused, Retry, TocsinError, TorDown, TorFailed, TorRefused
 
 TOO_LARGE = "the body is larger than max_bytes"
 
@@ -79,6 +79,8 @@ def trouble_of(error: BaseException) -> Trouble:
     if isinstance(error, RobotsUnknown):
         detail = f"robots.txt could not be read, so nothing else is requested from the site: {error.reason}"
         return Trouble("robots_unknown", detail, retry=True)
+    if isinstance(error, CertificateRefused):
+        return Trouble(error.code, str(error), retry=False)
     if isinstance(error, DownloadCancelledError):
         return Trouble("too_large", TOO_LARGE, retry=False)
     if isinstance(error, IgnoreRequest):

@@ -22,6 +22,7 @@ from scrapy.http.request import NO_CALLBACK
 from crawler.transport.content_encoding import ContentDecoder, DamagedEncoding
 from crawler.transport.errors import RobotsForbidden, RobotsUnknown, trouble_of
 from crawler.transport.streamed_response import BEGINNING_ONLY, CONNECTION_ERRORS, STREAM, StreamedResponse
+from data.errors import CertificateRefused
 
 # RFC 9309, section 2.5: a crawler must read at least 500 KiB of the file. What follows them is not read.
 MAX_BYTES = 500 * 1024
@@ -45,7 +46,7 @@ class RobotsMiddleware:
         self._crawler, self._agent = crawler, agent
         self._timeout = crawler.settings.getfloat("DOWNLOAD_TIMEOUT")
         self._tries = 1 + crawler.settings.getint("RETRY_TIMES")
-        self._origins: dict[str, asyncio.Task[Protego | RobotsUnknown]] = {}
+        self._origins: dict[str, asyncio.Task[Protego | RobotsUnknown | CertificateRefused]] = {}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -55,7 +56,10 @@ class RobotsMiddleware:
         return cls(crawler, crawler.settings["ROBOTSTXT_USER_AGENT"])
 
     async def process_request(self, request: Request) -> None:
-        """Raise RobotsForbidden if the rules forbid the address, RobotsUnknown if they cannot be learned."""
+        """Raise RobotsForbidden if the rules forbid the address, RobotsUnknown if they cannot be learned.
+
+        CertificateRefused is raised if they cannot be learned because of the certificate of the site.
+        """
         if request.meta.get(_SKIPS_ROBOTS):
             return
         parts = urlsplit(request.url)
@@ -64,16 +68,21 @@ class RobotsMiddleware:
             self._origins[origin] = asyncio.ensure_future(self._learn(origin))
         # one request that is cancelled must not take the answer from the others
         rules = await asyncio.shield(self._origins[origin])
+        if isinstance(rules, CertificateRefused):
+            raise CertificateRefused(str(rules), hint=rules.hint)
         if isinstance(rules, RobotsUnknown):
             raise RobotsUnknown(rules.reason)
         if not rules.can_fetch(request.url, self._agent):
             raise RobotsForbidden
 
-    async def _learn(self, origin: str) -> Protego | RobotsUnknown:
+    async def _learn(self, origin: str) -> Protego | RobotsUnknown | CertificateRefused:
         unknown = RobotsUnknown("")
         for _ in range(self._tries):
             try:
                 response = await self._request(f"{origin}/robots.txt")
+            except CertificateRefused as error:
+                # nothing of the site can be read: its own trouble says more than "the rules are unknown"
+                return error
             except Exception as error:  # noqa: BLE001 - whatever prevents the answer, the rules are unknown
                 return RobotsUnknown(trouble_of(error).detail)
             if 400 <= response.status < 500 and response.status != 429:

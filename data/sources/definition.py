@@ -36,6 +36,8 @@ from data.sources.definition_sections import (
     ListSection,
     RawSection,
     Robots,
+    Tls,
+    check_tls,
     parse_rate,
     parse_robots,
 )
@@ -74,6 +76,8 @@ class Definition(StrictModel):
     """An encoding, or `auto`: from HTTP header, byte order mark or meta element, else UTF-8 or Windows-1252."""
     robots: Annotated[Robots, BeforeValidator(parse_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
     """`obey` obeys robots.txt; {ignore: "reason"} ignores it and records the reason."""
+    tls: Tls = Tls()
+    """Certificates of https hosts: {pin: sha256/…} pins a key; {verify: false, reason: "…"} accepts any certificate."""
     depth: Annotated[int, Field(ge=0, le=16)] = 1
     """How many levels of sub-folders below the listing are read, if the platform has folders."""
     list: ListSection = ListSection(drop={})
@@ -116,6 +120,7 @@ class Definition(StrictModel):
             check_host(f"hosts.{place}", host)
         if "{host}" in self.url + self.list.url and not origins(self):
             raise FieldError("hosts", "is missing: the address contains {host}, so list at least one host")
+        check_tls(self.tls)
         self._check_connection()
         self._check_pages()
         if self.charset != "auto":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_serializer
 
 from data.settings.quantities import Span
-from data.sources.selector_rules import Expression, Rules, Selectors, StrictModel, Strings
+from data.sources.selector_rules import Expression, FieldError, Rules, Selectors, StrictModel, Strings
 
 MAX_PAGES = 20
 
@@ -186,6 +188,34 @@ class Follow(StrictModel):
     """Regular expression for the whole address with its fragment; its first group, if any, is the post's id there."""
     source: str
     """Name of the source that reads the linked post."""
+
+
+class Tls(StrictModel):
+    """How the certificates of the source's https hosts are checked. Without this, by the authorities of this machine."""
+
+    pin: Strings = ()
+    """Keys of the site, `sha256/` and base64: one of them must be its key; nothing else of its certificate counts."""
+    verify: bool = True
+    """`false` accepts any certificate; this requires a reason."""
+    reason: str = ""
+    """The reason for accepting any certificate; it is recorded."""
+
+
+def check_tls(tls: Tls) -> None:
+    """Raise FieldError if the keys of `tls` contradict each other or a pin is malformed."""
+    for place, pin in enumerate(tls.pin):
+        try:
+            size = len(base64.b64decode(pin.removeprefix("sha256/"), validate=True))
+        except (binascii.Error, ValueError):
+            size = 0
+        if not pin.startswith("sha256/") or size != 32:
+            raise FieldError(f"tls.pin.{place}", "write it as sha256/ followed by the base64 of 32 bytes")
+    if not tls.verify and not tls.reason.strip():
+        raise FieldError("tls.reason", "is missing: accepting any certificate requires a reason, which is recorded")
+    if not tls.verify and tls.pin:
+        raise FieldError("tls.verify", "must not be false beside a pin: the pin already replaces every other check")
+    if tls.verify and tls.reason:
+        raise FieldError("tls.reason", "is given, but certificates are checked; write  verify: false  or remove it")
 
 
 class Robots(StrictModel):

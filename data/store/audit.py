@@ -74,18 +74,18 @@ class AuditChain:
                 self._append("audit", "keyed", "from here on", now)
             self._append(actor, action, detail, now)
 
-    def record_evidence(self, finding: str, digest: str, now: datetime) -> None:
-        """Record once that the evidence of a finding was kept, with the digest of the sealed file."""
-        detail = f"{finding} {digest}"
+    def record_once(self, actor: str, action: str, detail: str, now: datetime) -> None:
+        """Append an entry unless there is one that says the same."""
         with self._database.transaction():
             known = self._database.first_row(
-                "select 1 from audit where actor = ? and action = ? and detail = ?",
-                EVIDENCE_ACTOR,
-                EVIDENCE_ACTION,
-                detail,
+                "select 1 from audit where actor = ? and action = ? and detail = ?", actor, action, detail
             )
             if known is None:
-                self.record(EVIDENCE_ACTOR, EVIDENCE_ACTION, detail, now)
+                self.record(actor, action, detail, now)
+
+    def record_evidence(self, finding: str, digest: str, now: datetime) -> None:
+        """Record once that the evidence of a finding was kept, with the digest of the sealed file."""
+        self.record_once(EVIDENCE_ACTOR, EVIDENCE_ACTION, f"{finding} {digest}", now)
 
     def evidence_kept(self) -> dict[str, str]:
         """Id of each finding whose evidence was recorded as kept -> digest of the sealed file."""

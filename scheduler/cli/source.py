@@ -84,6 +84,8 @@ def _describe(definition: Definition) -> list[str]:
         lines.append(f"  bytes      fetched from {definition.raw.url}")
     if not definition.robots.obey:
         lines.append(f"  robots.txt ignored, because: {definition.robots.ignore}")
+    if not definition.tls.verify:
+        lines.append(f"  certificates not checked, because: {definition.tls.reason}")
     lines += [f"  links      that match {follow.match} are handed to {follow.source}" for follow in definition.follow]
     return lines
 
@@ -105,6 +107,10 @@ def _record(home: Home, action: str, definition: Definition) -> None:
         store.audit.record("operator", action, definition.name, now)
         if not definition.robots.obey:
             store.audit.record("operator", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
+        if not definition.tls.verify:
+            store.audit.record(
+                "operator", "certificate not checked", f"{definition.name}: {definition.tls.reason}", now
+            )
 
 
 @source.command("list")

@@ -25,6 +25,7 @@ SILENT_AT_ONCE = errors.PERMANENT_CODES | {
     "hang",
     "platform",
     "absent",
+    "certificate",
 }
 
 # Tor itself cannot be used: the runner reports that once for all sources.

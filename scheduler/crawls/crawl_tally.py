@@ -12,6 +12,8 @@ from scheduler.crawls.sighted_releases import SightedRelease
 # What to do about failures that the crawl process reports, by their code.
 HINTS = {
     "memory": "raise  [crawl] memory  or lower  [crawl] max_page",
+    "certificate": "make sure that it is the right site; then pin its key in the source file:  tls: {pin: sha256/…}"
+    " (docs/sources.md says how to read the key)",
     "robots": 'to read the source nevertheless, write the reason into its file:  robots: {ignore: "reason"}',
     "robots_unknown": "the next crawl tries again; to read the source without knowing its rules, write the reason into "
     'its file:  robots: {ignore: "reason"}',

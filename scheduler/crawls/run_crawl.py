@@ -99,6 +99,8 @@ async def run_crawl(
     if not definition.robots.obey:
         # Recorded once per definition, so that the audit log shows who decided this, and why.
         store.audit.record("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
+    if not definition.tls.verify:
+        store.audit.record_once("source", "certificate not checked", f"{definition.name}: {definition.tls.reason}", now)
     crawl_id = store.crawls.queue(definition.name, reason, now)
     fence = store.crawls.lease(crawl_id, owner, now + LEASE, now)
     used_tor = TorConnection(home, settings.tor) if tor is None else tor
