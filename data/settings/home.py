@@ -12,6 +12,7 @@ from data.errors import HomeError, KeyFileError
 from data.locked_memory import LockedBytes
 from data.settings.credentials import read_locked, read_secret_credential
 from data.settings.key_keeper import DESCRIPTOR_VARIABLE, VARIABLE, KeyKeeper, frame_descriptor, read_frame
+from data.settings.permissions import repair_command, writable_by_others
 
 if TYPE_CHECKING:
     from data.settings.settings import Settings
@@ -99,13 +100,15 @@ class Home:
         """This home, after checking that it is one.
 
         Raises:
-            HomeError: the folder is not a home, or other users can read its keys.
+            HomeError: the folder is not a home, or other users can write it or read its keys.
         """
         if not self.config_path.is_file():
             raise HomeError(
                 f"{self.path} is not a Tocsin home: it contains no tocsin.toml",
                 hint=f"create one:  tocsin init {self.path}",
             )
+        if writable_by_others(self.path):
+            raise HomeError(f"{self.path} can be written by other users", hint=repair_command(self.path))
         for path in (self.keys_dir, self.match_key_path):
             if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
                 raise HomeError(f"{path} can be read by other users", hint=f"run:  chmod go-rwx {path}")

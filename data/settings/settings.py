@@ -20,6 +20,7 @@ from data.errors import ConfigError
 from data.model import Severity
 from data.settings.credentials import read_credential
 from data.settings.endpoint import Endpoint
+from data.settings.permissions import repair_command, writable_by_others
 from data.settings.quantities import Size, Span
 
 
@@ -291,10 +292,15 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
     """The settings of one home.
 
     Raises:
-        ConfigError: the file is not TOML, or a setting is unknown or invalid. The message names the setting, and for an
+        ConfigError: other users may write the file, it is not TOML, or a setting is unknown or invalid. The message names the setting, and for an
             unknown one the most similar name.
     """
     try:
+        if file.exists() and writable_by_others(file):
+            raise ConfigError(
+                f"{file} can be written by other users, who could so decide where alerts go",
+                hint=repair_command(file),
+            )
         tree: dict[str, Any] = tomllib.loads(file.read_text()) if file.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file.name}: {error}", hint=f"correct {file}") from error

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from data.errors import SourceError
+from data.settings.permissions import repair_command, writable_by_others
 from data.sources.definition import Definition
 from data.sources.selector_rules import FieldError, did_you_mean
 
@@ -104,15 +105,23 @@ def load_source(path: Path) -> SourceFile:
 
 
 def load_sources(folder: Path) -> tuple[list[SourceFile], list[SourceError]]:
-    """The valid source files of a folder, in the order of their names, and one error for each of the others."""
+    """The valid source files of a folder, in the order of their names, and one error for each of the others.
+
+    Files that other users may write are not used, and neither is a folder to which they may add some.
+    """
     valid: list[SourceFile] = []
     errors: list[SourceError] = []
     try:
+        _require_private(folder)
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except SourceError as error:
+        return [], [error]
     except OSError as error:
         return [], [SourceError(f"cannot be read: {error.strerror}", file=folder.name, hint="run  tocsin doctor")]
     for path in paths:
         try:
+            if path.suffix in (".yaml", ".yml"):
+                _require_private(path)
             if path.suffix == ".yml":
                 raise SourceError(
                     "is ignored, because its name does not end in .yaml",
@@ -132,6 +141,16 @@ def load_sources(folder: Path) -> tuple[list[SourceFile], list[SourceError]]:
         except SourceError as error:
             errors.append(error)
     return valid, errors
+
+
+def _require_private(path: Path) -> None:
+    """Raise SourceError if other users may write a source file, or the folder of source files."""
+    if path.exists() and writable_by_others(path):
+        raise SourceError(
+            "can be written by other users, who could so decide what is contacted; it is not used",
+            file=path.name,
+            hint=repair_command(path),
+        )
 
 
 def build_definition(source: SourceFile, defaults: Mapping[str, Any]) -> Definition:
