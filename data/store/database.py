@@ -158,3 +158,11 @@ class Database:
         """The first row of a query, or None."""
         rows = self.rows(sql, *values)
         return rows[0] if rows else None
+
+    def integrity_problems(self) -> list[str]:
+        """What SQLite finds wrong with the structure of the file and with references between rows; empty if nothing."""
+        with translated_errors():
+            found = [row[0] for row in self.connection.execute("pragma integrity_check(10)")]
+            broken = self.connection.execute("pragma foreign_key_check").fetchone()
+        problems = [] if found == ["ok"] else [" ".join(str(line).split()) for line in found]
+        return [*problems, *(["a row refers to one that does not exist"] if broken else [])]

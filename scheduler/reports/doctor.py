@@ -8,6 +8,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -131,13 +132,38 @@ def _store(home: Home) -> Iterator[Check]:
         yield Check("store", "ok", "does not exist yet: the first crawl creates it")
         return
     with contextlib.closing(Store.open(home.db_path)) as store:
-        problems = store.audit.verify()
-        if problems:
-            yield Check(
-                "audit", "wrong", f"the chain is broken: {problems[0]}", "restore tocsin.db from a backup and compare"
-            )
+        damage = store.database.integrity_problems()
+    if damage:
+        yield Check("store", "wrong", f"tocsin.db is damaged: {damage[0]}", "restore tocsin.db from a backup")
+        return
+    yield Check("store", "ok", "can be opened; its structure is intact")
+    yield from _record(home)
+
+
+def _record(home: Home) -> Iterator[Check]:
+    """The evidence and the audit chain, against each other and the findings."""
+    from scheduler.reports.record_check import AUDIT, check_record
+
+    found = check_record(home, datetime.now(UTC))
+    repair = "tocsin evidence verify shows everything; restore the home from a backup and compare"
+    for problem in found.problems:
+        if problem.startswith(AUDIT):
+            yield Check("audit", "wrong", f"the chain is broken: {problem.removeprefix(AUDIT)}", repair)
         else:
-            yield Check("store", "ok", "can be opened; its audit chain is intact")
+            yield Check("evidence", "wrong", problem, repair)
+    if found.problems:
+        return
+    keys = {
+        "checked": "their keys are right",
+        "not available": "without the match key only their digests were checked",
+        "none": "they are not keyed yet",
+    }[found.keys]
+    at_rest = (
+        "; the match key lies in this home, so only a head in an alert reveals a record that was forged with it"
+        if home.match_key_is_at_rest
+        else ""
+    )
+    yield Check("record", "ok", f"evidence and audit chain agree with the findings; {keys}{at_rest}")
 
 
 def _sources(home: Home) -> Iterator[Check]:
@@ -184,18 +210,11 @@ def _tag_sets(home: Home) -> Iterator[Check]:
     yield Check("releases", "ok", f"{counted(len(releases), 'release')} known")
 
 
-# Each program, the Debian package that contains it, and the consequence if it is missing.
-PROGRAMS = (("bwrap", "bubblewrap", "readers run with less confinement"),)
-
-
-def _system(home: Home) -> Iterator[Check]:  # noqa: ARG001 - every part takes the home
+def _system(home: Home) -> Iterator[Check]:
     from crawler.process import landlock, privileges
+    from scheduler.reports.machine_checks import machine_checks
 
-    for program, package, consequence in PROGRAMS:
-        if shutil.which(program) is None:
-            yield Check("system", "warning", f"{program} is missing: {consequence}", f"apt-get install {package}")
-        else:
-            yield Check("system", "ok", f"{program} is installed")
+    yield from machine_checks(home)
     support = landlock.describe_support()
     if support.startswith("none"):
         yield Check(

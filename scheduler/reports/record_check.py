@@ -14,6 +14,9 @@ from data.settings.home import Home
 from data.store.store import Store
 from scheduler.crawls.keyed_store import chain_keys_here
 
+# Problems of the audit chain begin with this.
+AUDIT = "audit: "
+
 
 @dataclass(slots=True)
 class RecordCheck:
@@ -69,9 +72,9 @@ def check_record(home: Home, now: datetime, noted: ChainHead | None = None) -> R
             known = evidence_check.Known(store.findings.evidence(), store.audit.evidence_kept())
             audit = store.audit.check(keys.audit if keys is not None else None)
         files = evidence_check.check(home.evidence_dir, evidence_key, known, now)
-        result.problems += [*files.problems, *(f"audit: {problem}" for problem in audit.problems)]
+        result.problems += [*files.problems, *(AUDIT + problem for problem in audit.problems)]
         if files.keyed and not audit.keyed:
-            result.problems.append("audit: no entry is keyed, although the evidence is: the chain was replaced")
+            result.problems.append(AUDIT + "no entry is keyed, although the evidence is: the chain was replaced")
         kept, recorded, keyed = files.digests, audit.digests, files.keyed + audit.keyed
         if audit.keyed and (left := audit.entries - audit.keyed):
             result.notes.append(

@@ -82,3 +82,23 @@ def test_the_message_about_a_folder_that_is_no_home_says_how_to_create_one(tmp_p
     with pytest.raises(HomeError, match="contains no tocsin") as caught:
         Home(tmp_path, {}).require()
     assert "tocsin init" in caught.value.hint
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_settings_that_other_users_may_write_are_refused(tmp_path, mode):
+    file = tmp_path / "tocsin.toml"
+    file.write_text("")
+    load_settings(file, {})
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match="can be written by other users") as caught:
+        load_settings(file, {})
+    assert f"chmod go-w {file}" in caught.value.hint
+
+
+def test_a_home_that_other_users_may_write_is_refused(tmp_path):
+    (tmp_path / "tocsin.toml").write_text("")
+    Home(tmp_path, {}).require()
+    tmp_path.chmod(0o770)
+    with pytest.raises(HomeError, match="can be written by other users") as caught:
+        Home(tmp_path, {}).require()
+    assert "chmod go-w" in caught.value.hint

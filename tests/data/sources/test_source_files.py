@@ -285,3 +285,22 @@ def test_a_file_that_cannot_be_changed_says_what_to_write(text):
     with pytest.raises(SourceError, match="cannot be changed automatically") as caught:
         set_enabled(parse_source(text, "f.yaml"), enabled=False)
     assert caught.value.hint == "edit the file and write  enabled: false"
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_files_that_other_users_may_write_are_not_used_and_the_others_are(tmp_path, mode):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(SMALL.replace("name: a", f"name: {name}"))
+    (tmp_path / "b.yaml").chmod(mode)
+    good, bad = load_sources(tmp_path)
+    assert [source.name for source in good] == ["a"]
+    assert [(error.file, "can be written by other users" in str(error)) for error in bad] == [("b.yaml", True)]
+    assert f"chmod go-w {tmp_path / 'b.yaml'}" in bad[0].hint
+
+
+def test_nothing_is_used_of_a_folder_to_which_other_users_may_add_sources(tmp_path):
+    (tmp_path / "a.yaml").write_text(SMALL)
+    tmp_path.chmod(0o777)
+    good, bad = load_sources(tmp_path)
+    assert good == []
+    assert "can be written by other users" in str(bad[0])
