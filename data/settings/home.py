@@ -157,6 +157,13 @@ class Home:
         return None
 
     @property
+    def match_key_came_from_its_file(self) -> bool:
+        """Whether `match_key_text` reads the file of the home, not the environment or a systemd credential."""
+        folder = self.environ.get("CREDENTIALS_DIRECTORY")
+        by_environment = self._keeper is not None or VARIABLE in self.environ
+        return not by_environment and not (folder and (Path(folder) / "match.key").is_file())
+
+    @property
     def match_key_is_at_rest(self) -> bool:
         """Whether the home itself holds the match key as a file."""
         return self.match_key_path.exists()

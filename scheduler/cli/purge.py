@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -59,12 +62,18 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
 
 
 def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
+    import contextlib
+
     from data.errors import InputError
     from data.hashing.case_keys import parse_match_key
+    from data.store.store import Store
 
     actual = parse_match_key(home.match_key_text()).derive().case
     if case != actual:
         raise InputError(f"this home holds the case {actual}, not {case}; nothing was deleted", hint="check --home")
+    if not dry_run and home.db_path.exists():
+        with contextlib.closing(Store.open(home.db_path)) as store:
+            click.echo(f"the record ends with {store.head()}; keep this line as proof of what was destroyed")
     # the key first: without it the rest is meaningless, even if the deletion is interrupted
     paths = [home.match_key_path, home.enrol_key_path, home.watchlist_dir, home.releases_dir, home.evidence_dir]
     paths += [home.path / f"{home.db_path.name}{ending}" for ending in ("", "-wal", "-shm")]
@@ -77,9 +86,41 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         else:
+            if path.parent == home.keys_dir:
+                overwrite_file(path)
             path.unlink()
     if not dry_run:
-        click.echo(
-            "The case is destroyed on this machine. Destroy the backups of its match key as well:"
-            " with one of them the tags can be used again."
-        )
+        click.echo(REMAINS)
+        if not home.match_key_came_from_its_file:
+            click.echo("The match key of this command came from the environment or from systemd: destroy it there.")
+
+
+# What no program can promise, said where it matters.
+REMAINS = """\
+The case is destroyed on this machine: its keys were overwritten before they were deleted.
+An SSD, a journalling or copying file system, a snapshot or a virtual disk may still hold the old blocks of a key file.
+Destroy the backups of its match key as well: with one of them the tags can be used again. If the disk was not encrypted,
+erase the whole device (blkdiscard --secure, nvme format --ses=1) when it leaves your hands."""
+
+
+def overwrite_file(path: Path) -> None:
+    """Overwrite the content of a file in place, once with random bytes and once with zeros, each on the disk.
+
+    Raises:
+        InputError: the file cannot be written; it still holds its content.
+    """
+    from data.errors import InputError
+
+    try:
+        # through a second name (a hard link) the same bytes would stay readable; in place they do not
+        with path.open("r+b", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            for content in (secrets.token_bytes(size), bytes(size)):
+                stream.seek(0)
+                stream.write(content)
+                os.fsync(stream.fileno())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be overwritten: {error.strerror}; it was not deleted",
+            hint="check its owner and permissions",
+        ) from error

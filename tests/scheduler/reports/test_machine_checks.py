@@ -1,0 +1,54 @@
+"""The checks of the machine, each with the state that it is for."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.reports.machine_checks import (
+    MIN_INODES,
+    bubblewrap_check,
+    inode_check,
+    key_memory_check,
+    swap_check,
+    user_check,
+)
+
+SWAP_ON = """\
+Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
+/dev/sda2                               partition\t8388604\t\t0\t\t-2
+/swapfile                               file\t\t1048572\t\t0\t\t-3
+"""
+
+
+def test_bubblewrap_is_tried_not_only_looked_for():
+    assert bubblewrap_check().state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "words"),
+    [
+        ('while [ "$1" != readlink ]; do shift; done; exec "$@"', "wrong", "without confining"),
+        ("echo 'no permission to create namespaces' >&2; exit 1", "warning", "fails with status 1"),
+        ("exit 0", "warning", "fails with status 0"),
+    ],
+)
+def test_a_bwrap_that_does_nothing_or_fails_is_told(tmp_path, monkeypatch, script, state, words):
+    program = tmp_path / "bwrap"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = bubblewrap_check()
+    assert (found.state, words in found.result, bool(found.repair)) == (state, True, True), found
+
+
+def test_no_bwrap_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (bubblewrap_check().state, bubblewrap_check().repair) == ("warning", "apt-get install bubblewrap")
+
+
+def test_root_swap_and_few_inodes_are_warnings():
+    assert [user_check(user).state for user in (0, 1000)] == ["warning", "ok"]
+    assert [swap_check(text).state for text in ("", SWAP_ON.splitlines()[0], SWAP_ON)] == ["ok", "ok", "warning"]
+    assert "/dev/sda2, /swapfile" in swap_check(SWAP_ON).result
+    assert [inode_check(*each).state for each in ((0, 0), (10**6, MIN_INODES), (10**6, 5))] == ["ok", "ok", "warning"]
+    assert [key_memory_check(locked=each).state for each in (True, False)] == ["ok", "warning"]
