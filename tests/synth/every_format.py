@@ -8,6 +8,7 @@ import bz2
 import gzip
 import json
 import lzma
+import plistlib
 import quopri
 import random
 import sqlite3
@@ -71,6 +72,24 @@ def _arrow() -> bytes:
     return target.getvalue().to_pybytes()
 
 
+def _dbase() -> bytes:
+    fields = b"".join(
+        name.ljust(11, b"\0") + b"C" + bytes(4) + bytes([size]) + bytes(15)
+        for name, size in ((b"NOM", 20), (b"VILLE", 20))
+    )
+    rows = b"".join(b" " + row[0].encode().ljust(20) + row[2].encode().ljust(20) for row in _ROWS[1:])
+    head = struct.pack("<BBBBIHH20x", 3, 124, 11, 2, len(_ROWS) - 1, 32 + len(fields) + 1, 41)
+    return head + fields + b"\r" + rows + b"\x1a"
+
+
+def _bson(record: dict[str, str]) -> bytes:
+    body = b"".join(
+        b"\x02" + key.encode() + b"\0" + struct.pack("<i", len(value.encode()) + 1) + value.encode() + b"\0"
+        for key, value in record.items()
+    )
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
+
+
 def _brotli(data: bytes) -> bytes:
     return brotli.compress(data)
 
@@ -128,6 +147,23 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "parquet": _parquet,
     "arrow": _arrow,
     "ole": lambda: compound({"notes": _TEXT.encode() * 9, "a.zip": make_zip({"a.csv": TABLE.encode() * 200, "b.csv": TABLE.encode()})}),
+    "dbase": lambda: _dbase(),
+    "ldif": lambda: "".join(
+        f"dn: uid={row[0]},dc=chu\nobjectClass: inetOrgPerson\nsn: {row[0]}\ngivenName:: {base64.b64encode(row[1].encode()).decode()}\n\n"
+        for row in _ROWS[1:]
+    ).encode(),
+    "icalendar": lambda: b"BEGIN:VCALENDAR\nVERSION:2.0\n" + b"".join(
+        b"BEGIN:VEVENT\nSUMMARY:RDV %s\nDESCRIPTION:long\n gue suite\nEND:VEVENT\n" % row[0].encode() for row in _ROWS[1:]
+    ) + b"END:VCALENDAR\n",
+    "hprim": lambda: b"H|~^\\&|a.HPR||001~LABO||ORU\n" + b"".join(
+        b"P|1|%d||201015917668470|%s~Paul||20010128|F||rue||0199001000\n" % (at, row[0].encode()) for at, row in enumerate(_ROWS[1:])
+    ),
+    "msgpack": lambda: b"\xdc\0\x3c" + b"".join(
+        b"\x82\xa3nom" + bytes([0xA0 + len(row[0])]) + row[0].encode() + b"\xa3tel\xaa" + row[3].encode() for row in _ROWS[1:]
+    ),
+    "bson": lambda: b"".join(_bson({"nom": row[0], "ville": row[2]}) for row in _ROWS[1:]),
+    "php_serialized": lambda: b"a:2:{i:0;a:1:{s:3:\"nom\";s:6:\"Martin\";}i:1;a:1:{s:3:\"nom\";s:5:\"Petit\";}}",
+    "plist": lambda: plistlib.dumps([{"nom": row[0], "ville": row[2]} for row in _ROWS[1:]], fmt=plistlib.FMT_BINARY),
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip

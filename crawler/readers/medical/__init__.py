@@ -1,0 +1,1 @@
+"""Readers of formats that only health care uses: DICOM and HPRIM."""

@@ -1,0 +1,1 @@
+"""Readers of serialised objects: MessagePack, BSON, property lists, PHP, Redis and Avro."""
