@@ -30,7 +30,7 @@ def advice_of(event: Event) -> str:
     evidence = next((each for each in facts.get("evidence", ()) if re.fullmatch(r"[0-9a-f]{32}", str(each))), "")
     proof = f"tocsin evidence export {evidence} --out proof.age" if evidence else "tocsin evidence list"
     # names of sources and channels are checked when they are loaded; anything else would not be a safe command
-    source = event.source if re.fullmatch(r"[A-Za-z0-9][\w.-]*", event.source) else "NAME"
+    source = event.source if re.fullmatch(r"[A-Za-z0-9][\w-]*", event.source) else "NAME"
     channel = str(facts.get("channel", ""))
     channel = channel if re.fullmatch(r"[\w-]+", channel) else "NAME"
     if facts.get("trial") or event.kind is EventKind.RECOVERED:

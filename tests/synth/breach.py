@@ -41,6 +41,42 @@ HOSTILE_NAMES = (
     "&lt;!channel&gt; &amp; {{template}} ${env:TOKEN} %s %n",
     "\ud83d\ude00 smile \U0001f600 :smile: \u0627\u0644\u0639\u064a\u0627\u062f\u0629",
 )
+# Parts of hostile strings: what a chat, a terminal, a page or a log may understand as a command, and what stands around.
+_PAYLOADS = (
+    "@everyone",
+    "@channel",
+    "@all",
+    "@here",
+    "@user:evil.example",
+    "<@U0123>",
+    "<!here|x>",
+    "<#C01|x>",
+    "<@&99>",
+    "#all",
+    "https://evil.example/?q=1",
+    "HTTP://EVIL.EXAMPLE",
+    "//evil.example/x",
+    "www.evil.example",
+    "evil.example",
+    "evil.example:8443/a",
+    "ftp://evil.example",
+    "mailto:a@evil.example",
+    "tel:+33123456789",
+    "javascript:alert(1)",
+    "matrix:u/a:evil.example",
+    "[click](https://evil.example)",
+    "![x](https://evil.example/x.png)",
+    "<https://evil.example|click>",
+    "<a href='//evil.example'>x</a>",
+)
+_AROUND = (
+    "{}", "x\r\n{}", "\u202e{}\u202c", "\x1b[2K\x1b[1A{}\x07", "\u200b{}\u2060\ufeff", "`{}`", "*{}*||{}||", "\ud800{}\udc00", "<!--{}-->",
+)  # fmt: skip
+
+
+def hostile_strings() -> list[str]:
+    """225 strings, each of which would ping, link, hide or break something in some chat."""
+    return [around.replace("{}", payload) for around in _AROUND for payload in _PAYLOADS]
 
 
 def client_ids(count: int) -> list[str]:

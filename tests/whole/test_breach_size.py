@@ -15,12 +15,22 @@ from data.case.bundle import write_bundle
 from data.hashing.case_keys import parse_enrol_key
 from scheduler.canaries.enrolment import enrol_rows
 from tests.command import must, tocsin, tocsin_json
+from tests.servers.breaking import Breaking, File
 from tests.servers.strict_chats import SECRET, STRICT, TOKEN
 from tests.servers.webhook import Webhook
 from tests.synth.breach import client_ids, client_names
 from tests.synth.people import COLUMNS, HEADERS, people, row, to_csv
 
 CLIENTS = 1_500
+SITE = """\
+name: site
+platform: declared
+url: {url}/
+list:
+  as: html
+  each: ["css:li"]
+  fields: {{id: "css:a::attr(href)", title: "css:a::text", link: "css:a::attr(href)", raw: "css:a::attr(href)"}}
+"""
 HEAD = [HEADERS["fr"][name] for name in COLUMNS]
 
 
@@ -58,6 +68,15 @@ def test_a_dump_that_hits_1500_clients_gives_one_message_and_short_tables(tmp_pa
         done = tocsin(home, "scan", "--record", dump)
         assert done.returncode == 1, done.stderr
         assert "3 alerts delivered" in done.stderr
+        # the same dump on a site is a re-post: a crawl of it prints as little, and nobody is alerted again
+        site = Breaking()
+        stack.callback(site.stop)
+        site.files["/dump.csv"] = File(dump.read_bytes())
+        (tmp_path / "site.yaml").write_text(SITE.format(url=site.url))
+        must(home, "source", "add", tmp_path / "site.yaml")
+        crawled = must(home, "crawl", "site", code=1)
+        first_lines = [json.loads(each.body)["message"].splitlines()[0] for each in chats["generic"].received]
+        assert len(first_lines) == 1, first_lines
         assert {kind: len(chat.received) for kind, chat in chats.items()} == dict.fromkeys(STRICT, 1)
     text = json.loads(chats["generic"].received[0].body)["message"]
     assert re.fullmatch(
@@ -74,6 +93,9 @@ def test_a_dump_that_hits_1500_clients_gives_one_message_and_short_tables(tmp_pa
         assert "… and 1,480 further clients" in output
 
     is_short(done.stdout)
+    is_short(crawled)
+    assert "HIT data of 1,500 of 1,500 clients, with up to 4 canaries of one client in one post" in crawled
+    assert "--all-clients prints all" in crawled
     assert "HITS of 1,500 of 1,500 clients: 1,503 canaries in 1,503 records" in done.stdout
 
     # the command that the message names for everything, and the list of clients that its advice names

@@ -7,18 +7,20 @@ import html
 import json
 import re
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from crawler.alerts.channels.generic import MAX_CLIENTS, bounded_facts
 from crawler.alerts.channels.registry import Outgoing, dialect, dialects
+from crawler.alerts.events import build_event
 from crawler.alerts.message import ChatLimits, Field, Message, fit, shorten
 from crawler.alerts.wording import message_of
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
 from tests.servers.strict_chats import SECRET, STRICT, TOKEN
 from tests.servers.webhook import Received
-from tests.synth.breach import HOSTILE_NAMES, client_names, events_of_every_kind
+from tests.synth.breach import HOSTILE_NAMES, client_names, events_of_every_kind, hostile_strings
 
 CLIENTS = 1_500
 NEEDS = {"generic": {"secret": SECRET}, "matrix": {"room": "!room:chat.example", "token": TOKEN}}
@@ -106,6 +108,29 @@ def test_nothing_in_a_name_mentions_people_makes_a_link_hides_or_breaks_a_line(k
         # a name cannot add a line that looks like ours
         lines = {line for line in message.text.splitlines() if line.startswith(("fourth", "fifth", "second", "third"))}
         assert not lines
+
+
+@pytest.mark.parametrize("kind", sorted(STRICT))
+def test_each_of_225_hostile_strings_is_inert_wherever_it_stands(kind):
+    for text in hostile_strings():
+        hit = {"client": "practice-1", "canaries": 1, "records": 1, "kinds": ["email"]}
+        facts = {
+            "clients": [hit], "reason": text, "subject": text, "channel": text, "rules": [text], "changed": [text],
+            "problems": [text], "format": text, "bytes": 1,
+        }  # fmt: skip
+        event = build_event(
+            EventKind.SOURCE_CHANGED, datetime(2026, 11, 1, tzinfo=UTC), 1, source=text, address=text, facts=facts
+        )
+        message = message_of(event, clients={"practice-1": text}, case=text, incident=text)
+        outgoing = compose(kind, message)
+        assert STRICT[kind](received(outgoing))[0] == 200
+        for shown in shown_texts(kind, outgoing):
+            dangerous = re.search(
+                r"@[a-z0-9&]|#[a-z]|(?<!\[)://|<!|(?i:mailto|tel|javascript|matrix):[^\s\u2060]|\]\(|(?i:\bevil\.e)"
+                r"|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]",
+                shown.replace("\u2060", "\u2060 "),
+            )
+            assert dangerous is None, (text, shown)
 
 
 def test_the_first_line_says_how_many_people_whose_and_how_sure(plain):
