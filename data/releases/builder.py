@@ -20,6 +20,7 @@ from data.releases.folder import (
     check_id,
     encode_manifest,
     file_errors_as_ours,
+    register_releases,
     sync_folder,
     write_lock,
     write_manifest,
@@ -27,6 +28,7 @@ from data.releases.folder import (
 from data.releases.kept_bits import KEY_BITS, VALUE_BITS, kept_bits_for
 from data.releases.merged_sets import write_merged_sets
 from data.releases.people import count_shared_keys, group_people, rows_with_key
+from data.releases.registered import forget_release
 from data.releases.stored_release import NOTES, TRIAGE_FILE, StoredRelease, sample_tags
 from data.releases.triage import select_triage_tags, triage_bits
 from data.tagsets.elias_fano import EliasFanoSet
@@ -104,11 +106,14 @@ class ReleaseBuilder:
             final = folder / self.release
             if final.exists():
                 raise InputError(f"a release {self.release} exists already", hint="choose another name")
+            # a release that was lost is registered again
+            forget_release(folder, self.release)
             active = active_releases(folder)
             temporary = folder / f".{self.release}.new"
             complete = self._write_files(temporary, keys, manifest, len(active))
             temporary.rename(final)
             sync_folder(folder)
+            register_releases(folder)
             result: dict[str, Any] = orjson.loads(encode_manifest(complete))
             write_merged_sets(folder, active | {self.release: StoredRelease(final, result)})
         return result

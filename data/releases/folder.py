@@ -22,6 +22,13 @@ import orjson
 from data.errors import InputError, StoreError, StoreFull
 from data.identifiers.normalise import VERSION
 from data.releases.merged_sets import write_merged_sets
+from data.releases.registered import (
+    forget_release,
+    manifest_checksum,
+    read_checksums,
+    require_registered,
+    write_checksums,
+)
 from data.releases.stored_release import StoredRelease
 from data.tagsets.elias_fano import MIN_KEPT_BITS
 from data.tagsets.tagset import KEPT_BITS
@@ -48,16 +55,21 @@ def read_manifests(folder: Path) -> list[dict[str, Any]]:
     """The manifests of all releases, including retired ones, in the order of their ids.
 
     Raises:
-        StoreError: a manifest is damaged or cannot be read.
+        StoreError: a manifest is damaged or cannot be read, or a release that was registered is missing.
     """
+    return [manifest for manifest, _ in _manifests_with_checksums(folder)]
+
+
+def _manifests_with_checksums(folder: Path) -> list[tuple[dict[str, Any], str]]:
     if not folder.is_dir():
         return []
-    found = []
+    found: list[tuple[dict[str, Any], str]] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_dir():
             continue
         try:
-            manifest = orjson.loads((path / MANIFEST).read_bytes())
+            content = (path / MANIFEST).read_bytes()
+            manifest = orjson.loads(content)
             if manifest["format"] not in _READABLE_FORMATS:
                 raise StoreError(f"the release {path.name} was written by a newer Tocsin", hint="update Tocsin")
             for name in ("people", "records", "value_sample", "normaliser"):
@@ -72,8 +84,14 @@ def read_manifests(folder: Path) -> list[dict[str, Any]]:
                 f"the manifest of the release {path.name} is damaged or cannot be read",
                 hint=f"restore {path} from a backup, or delete it and register the release again",
             ) from error
-        found.append(manifest)
+        found.append((manifest, manifest_checksum(content)))
+    require_registered(folder, {manifest["id"]: checksum for manifest, checksum in found})
     return found
+
+
+def register_releases(folder: Path) -> None:
+    """Write the checksums of all releases as they are now; the caller must make sure that nobody else writes."""
+    write_checksums(folder, {manifest["id"]: [checksum] for manifest, checksum in _manifests_with_checksums(folder)})
 
 
 def retire_release(folder: Path, release: str, now: datetime) -> dict[str, Any]:
@@ -93,7 +111,13 @@ def retire_release(folder: Path, release: str, now: datetime) -> dict[str, Any]:
     with file_errors_as_ours(folder), write_lock(folder):
         if manifest["retired"] is None:
             manifest["retired"] = now.isoformat()
+            checksums = read_checksums(folder)
+            # whichever manifest a killed call leaves is the right one
+            if release in checksums:
+                checksums[release].append(manifest_checksum(encode_manifest(manifest)))
+                write_checksums(folder, checksums)
             write_manifest(path, manifest)
+            register_releases(folder)
         for file in path.rglob("*.tags"):
             file.unlink()
         sync_folder(path)
@@ -113,6 +137,7 @@ def remove_release(folder: Path, release: str) -> None:
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
     with file_errors_as_ours(folder), write_lock(folder):
         # renamed before it is deleted, so that nobody opens a release of which a part is gone
+        forget_release(folder, release)
         deleted = folder / f".{release}.gone"
         shutil.rmtree(deleted, ignore_errors=True)
         path.rename(deleted)

@@ -32,13 +32,17 @@ class KnownReleases:
     """All releases of a home, memory-mapped. To see later additions or retirements, open them again."""
 
     def __init__(
-        self, active: Mapping[str, StoredRelease], stale: tuple[str, ...] = (), segments: Sequence[Segment] = ()
+        self,
+        active: Mapping[str, StoredRelease],
+        stale: tuple[str, ...] = (),
+        segments: Sequence[Segment] = (),
+        folder: Path | None = None,
     ) -> None:
         self.active = dict(active)
         self.stale = stale
         """Ids of releases that another version of the normaliser made: their tags cannot be compared with ours."""
         self.people = sum(release.people for release in self.active.values())
-        self._segments = tuple(segments)
+        self._segments, self._folder = tuple(segments), folder
         self._merged = MergedSets(self.active, segments)
 
     @classmethod
@@ -66,13 +70,16 @@ class KnownReleases:
                 stale.append(manifest["id"])
                 continue
             active[manifest["id"]] = StoredRelease(folder / manifest["id"], manifest)
-        return cls(active, tuple(stale), read_segments(folder, active))
+        return cls(active, tuple(stale), read_segments(folder, active), folder)
 
     def __len__(self) -> int:
         return len(self.active)
 
     def verify(self) -> None:
         """Read all files of the releases whole; raises StoreError if one is damaged or missing."""
+        if self._folder is not None:
+            read_manifests(self._folder)
+            read_segments(self._folder, self.active)
         for release in self.active.values():
             release.verify()
         for segment in self._segments:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import stat
@@ -218,6 +219,7 @@ def test_a_release_of_another_normaliser_is_reported_and_not_compared(tmp_path: 
     register(tmp_path, "part-1", keys)
     path = tmp_path / "part-1" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "normaliser": 99}))
+    (tmp_path / ".checksums.json").unlink()
     known = KnownReleases.open(tmp_path)
     assert (len(known), known.stale) == (0, ("part-1",))
 
@@ -237,3 +239,69 @@ def test_a_folder_that_does_not_exist_has_no_release(tmp_path: Path) -> None:
 def test_an_open_release_verifies(tmp_path: Path) -> None:
     register(tmp_path, "part-1", random_keys(5000, 17))
     next(iter(KnownReleases.open(tmp_path).active.values())).verify()
+
+
+def test_a_damaged_or_missing_file_of_a_release_is_noticed_at_opening_and_by_verify(tmp_path: Path) -> None:
+    keys = random_keys(300, 1)
+    values = {Kind.EMAIL: np.arange(1, 200, dtype=np.uint64) << np.uint64(40)}
+    register(tmp_path, "part-1", keys, values)
+    register(tmp_path, "part-2", random_keys(300, 2), values)
+    opened = KnownReleases.open(tmp_path)
+    opened.verify()
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix in {".tags", ".json"}]
+    # a segment that the index does not name correctly is not used: its releases are looked up themselves
+    files = [path for path in files if path.name != "index.json"]
+    assert len(files) > 20
+    for path in files:
+        content = path.read_bytes()
+        for at in (0, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+            with pytest.raises(StoreError):
+                KnownReleases.open(tmp_path).verify()
+            with pytest.raises(StoreError):
+                opened.verify()
+        path.unlink()
+        if path.name != ".checksums.json":
+            with pytest.raises(StoreError):
+                KnownReleases.open(tmp_path).verify()
+        path.write_bytes(content)
+    segment = next((tmp_path / ".union").rglob("name+dob.tags"))
+    content = segment.read_bytes()
+    segment.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+    with pytest.raises(StoreError, match="does not match its digest"):
+        KnownReleases.open(tmp_path)
+    segment.write_bytes(content)
+    KnownReleases.open(tmp_path).verify()
+
+
+def test_a_release_that_is_gone_is_an_error_until_it_is_restored_or_given_up(tmp_path: Path) -> None:
+    folder = tmp_path / "releases"
+    for name in ("part-1", "part-2", "part-3"):
+        register(folder, name, random_keys(50, 1))
+    remove_release(folder, "part-3")
+    retire_release(folder, "part-2", NOW)
+    assert len(KnownReleases.open(folder)) == 1
+    (folder / "part-1").rename(tmp_path / "aside")
+    with pytest.raises(StoreError, match="the release part-1 is lost: it was registered") as caught:
+        KnownReleases.open(folder)
+    assert "restore" in caught.value.hint
+    with pytest.raises(StoreError, match="part-1 is lost"):
+        register(folder, "part-4", random_keys(50, 2))
+    (tmp_path / "aside").rename(folder / "part-1")
+    register(folder, "part-4", random_keys(50, 2))
+    # a retirement that was killed after it had announced its manifest, and before it wrote it
+    content = (folder / "part-4" / "manifest.json").read_bytes()
+    retire_release(folder, "part-4", NOW)
+    checksums = json.loads((folder / ".checksums.json").read_text())
+    checksums["releases"]["part-4"].append(hashlib.sha256(content).hexdigest())
+    (folder / ".checksums.json").write_text(json.dumps(checksums))
+    KnownReleases.open(folder)
+    (folder / "part-4" / "manifest.json").write_bytes(content)
+    assert {each["id"] for each in read_manifests(folder) if each["retired"] is None} == {"part-1", "part-4"}
+    retire_release(folder, "part-4", NOW)
+    # a home of an earlier version has no checksums; the next release brings them
+    (folder / ".checksums.json").unlink()
+    register(folder, "part-5", random_keys(50, 3))
+    assert set(json.loads((folder / ".checksums.json").read_text())["releases"]) == {
+        "part-1", "part-2", "part-4", "part-5",
+    }  # fmt: skip
