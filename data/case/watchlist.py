@@ -129,7 +129,7 @@ class Watchlist:
             manifest = read_manifest(self._folder, self._manifest.case)
             if len(manifest.bundles) < len(self._manifest.bundles):
                 raise StoreError(
-                    f"{self._folder} lists {len(manifest.bundles)} bundles now, instead of {len(self._manifest.bundles)}",
+                    f"the watch-list has {len(manifest.bundles)} bundles now, instead of {len(self._manifest.bundles)}",
                     hint=RESTORE_HINT,
                 )
             try:

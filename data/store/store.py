@@ -6,6 +6,7 @@ write to several groups in one transaction, so that a `kill -9` at any moment le
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from data.arrays.array_types import U64
-from data.case import evidence
+from data.case import canary_bitmaps, evidence
 from data.hashing.chain_keys import ChainHead, ChainKeys
-from data.model import Event, Finding
+from data.model import Event, Finding, Hit
 from data.store.audit import AuditChain
 from data.store.crawls import Crawls
 from data.store.database import BUSY_SECONDS, Database, stamp, translated_errors
@@ -32,6 +33,10 @@ from data.store.sightings import Sightings
 from data.store.sources import Sources
 from data.store.states import States
 from data.store.watchlist_history import WatchlistHistory
+
+
+class _TakenBackError(Exception):
+    """Ends the transaction of `try_commit` without storing anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,22 @@ class Store:
             for other, linked in commit.links:
                 self.posts.add_linked(other, linked, crawl, now)
             return self.events.add(commit.events, route, now)
+
+    def try_commit(self, now: datetime) -> None:
+        """Store a finding with a hit and its sightings, as `commit_post` does, and take it back.
+
+        Raises:
+            StoreFull, StoreError: nothing of the kind can be stored at the moment.
+        """
+        post = PostRow("self-test", "self-test", "self-test")
+        hit = Hit("self-test", 1, 1, ("email",))
+        finding = Finding(
+            "", "0" * 64, 1, "csv", hits=(hit,), sighted=canary_bitmaps.encode_bitmaps({"self-test": b"\1"})
+        )
+        with contextlib.suppress(_TakenBackError), self.database.transaction():
+            self.findings.add(post, "", [finding], now)
+            self.sightings.add("self-test", post.id, post.address, [finding], now)
+            raise _TakenBackError
 
     def commit_events(self, crawl: str, fence: int, events: Sequence[Event], route: Route, now: datetime) -> int:
         """Store events that a crawl noticed outside the commit of a post; returns how many were new.

@@ -72,11 +72,13 @@ def read_manifest(folder: Path, case: str = "") -> Manifest:
     except FileNotFoundError as error:
         if _has_tags(folder):
             raise StoreError(
-                f"{path} is missing, but the tags of the watch-list are there", hint=RESTORE_HINT
+                f"the manifest of the watch-list is missing, but its tags are there: {path}", hint=RESTORE_HINT
             ) from error
         return Manifest(case)
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
+        raise StoreError(
+            f"the manifest of the watch-list cannot be read: {error.strerror}", hint="check its permissions"
+        ) from error
     try:
         value = orjson.loads(text)
         version = int(value.get("format", 1))
@@ -102,7 +104,7 @@ def read_manifest(folder: Path, case: str = "") -> Manifest:
         for bundle in manifest.bundles:
             _ = bundle["id"], bundle["client"], bundle["name"], int(bundle["canaries"]), bundle["retired"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged", hint=RESTORE_HINT) from error
+        raise StoreError(f"the manifest of the watch-list is damaged: {path}", hint=RESTORE_HINT) from error
     if case and manifest.case != case:
         raise ConfigError(
             f"the watch-list belongs to case {manifest.case}, but the match key to case {case}",

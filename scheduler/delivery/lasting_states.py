@@ -12,7 +12,7 @@ from typing import Any
 
 from crawler.alerts.events import build_event
 from crawler.process.examiner_client import ExaminerProcess
-from data.errors import ExaminerDied
+from data.errors import ExaminerDied, StoreError
 from data.model import Event, EventKind, Severity
 from data.settings.settings import Settings
 from data.store.events import Route
@@ -71,7 +71,7 @@ def remind_of_lasting_states(settings: Settings, store: Store, now: datetime) ->
 
 
 async def run_selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
-    """Test whether the examiner still finds a planted canary; returns what is wrong, one sentence each.
+    """Test whether the examiner finds a planted canary and the store takes a finding; returns what is wrong, if any.
 
     The result is stored, and begins or ends the state "self-test failed". An examiner that makes no progress is ended.
     """
@@ -79,6 +79,10 @@ async def run_selftest(settings: Settings, store: Store, examiner: ExaminerProce
         problems = await asyncio.to_thread(examiner.selftest)
     except ExaminerDied as error:
         problems = [str(error)]
+    try:
+        store.try_commit(now)
+    except StoreError as error:
+        problems.append(f"a finding cannot be stored: {error}")
     store.selftests.record(EXAMINER_SELFTEST, now, passed=not problems)
     route = route_by(settings)
     if problems:

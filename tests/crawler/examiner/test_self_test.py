@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,10 @@ from data.case.bundle import read_bundle
 from data.case.watchlist import Watchlist
 from data.case.watchlist_import import import_bundle
 from data.hashing.case_keys import MatchKey
+from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
 from data.tagsets.tagset import TagSet
+from data.vocabulary import known_sentence
 from tests.data.case.test_watchlist import bundle
 
 KEYS = MatchKey(b"k" * 32).derive()
@@ -58,3 +62,33 @@ def test_tags_that_match_nothing_are_reported(examiner, monkeypatch):
 def test_a_watch_list_that_lost_entries_is_reported(examiner):
     examiner.watchlist.probe_values = TagSet.build(np.arange(1, 40, dtype=np.uint64))
     assert run_self_test(examiner) == ["50 entries of the watch-list are not found by their own tags"]
+
+
+def test_damage_to_the_files_of_a_running_examiner_is_reported(examiner, tmp_path):
+    folder = tmp_path / "watchlist"
+    for path in [*folder.rglob("*.part"), folder / "manifest.json"]:
+        content = path.read_bytes()
+        path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+        (wrong,) = run_self_test(examiner)
+        assert known_sentence(wrong).startswith(
+            ("the watch-list is damaged: ", "the manifest of the watch-list is dam")
+        )
+        path.write_bytes(content)
+    assert run_self_test(examiner) == []
+    shutil.rmtree(folder)
+    assert run_self_test(examiner) == ["the watch-list has 0 bundles now, instead of 1"]
+
+
+def test_damage_to_a_release_is_reported(examiner, tmp_path):
+    builder = ReleaseBuilder("part-1")
+    builder.add(np.random.default_rng(1).integers(1, 2**63, (50, 6), np.uint64), {})
+    builder.write(tmp_path / "releases", {"name": "part-1", "incident": "", "kind": "baseline"})
+    examiner.releases = KnownReleases.open(tmp_path / "releases")
+    assert run_self_test(examiner) == []
+    path = tmp_path / "releases" / "part-1" / "nir+dob.tags"
+    path.write_bytes(path.read_bytes()[:-1])
+    (wrong,) = run_self_test(examiner)
+    assert known_sentence(wrong).startswith("the tag set … is damaged")
+    shutil.rmtree(tmp_path / "releases" / "part-1")
+    (wrong,) = run_self_test(examiner)
+    assert known_sentence(wrong).startswith("the release … is lost")

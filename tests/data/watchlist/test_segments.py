@@ -209,10 +209,10 @@ def test_a_list_that_was_opened_reports_a_list_that_is_gone_or_older(tmp_path):
     import_bundles(folder, CASE, [random_bundle(1, 100)])
     watchlist = opened(folder)
     shutil.rmtree(folder)
-    with pytest.raises(StoreError, match="lists 0 bundles now, instead of 2"):
+    with pytest.raises(StoreError, match="has 0 bundles now, instead of 2"):
         watchlist.verify()
     shutil.copytree(tmp_path / "backup", folder)
-    with pytest.raises(StoreError, match="lists 1 bundles now, instead of 2"):
+    with pytest.raises(StoreError, match="has 1 bundles now, instead of 2"):
         watchlist.verify()
 
 

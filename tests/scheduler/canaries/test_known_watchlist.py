@@ -67,7 +67,7 @@ def test_a_lost_or_damaged_watch_list_is_never_an_empty_one(home, tmp_path):
     manifest = watchlist / "manifest.json"
     content = manifest.read_bytes()
     manifest.unlink()
-    refused(run(home, "scan", dump), "manifest.json is missing, but the tags of the watch-list are there")
+    refused(run(home, "scan", dump), "the manifest of the watch-list is missing, but its tags are there")
     manifest.write_bytes(content)
 
     # all bundles again, in place of the lost list

@@ -59,6 +59,13 @@ def test_a_failing_examiner_gives_one_alert_and_its_recovery_another(home):
         with ExaminerProcess.start(home) as examiner:
             assert run(NOW) == []
             assert store.selftests.latest() == {"examiner": (NOW, True)}
+            # the test stored a finding with a hit and took it back
+            assert store.findings.latest() == []
+            assert store.sightings.of_sources() == []
+            store.database.execute("alter table sighting rename to aside")
+            (wrong,) = run(NOW + timedelta(minutes=10))
+            assert wrong.startswith("a finding cannot be stored: the database failed")
+            store.database.execute("alter table aside rename to sighting")
             examiner.process.kill()
             examiner.process.wait()
             assert run(NOW + timedelta(hours=1)) == ["the examiner has ended"]
