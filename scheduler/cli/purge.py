@@ -99,7 +99,8 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
 REMAINS = """\
 The case is destroyed on this machine: its keys were overwritten before they were deleted.
 An SSD, a journalling or copying file system, a snapshot or a virtual disk may still hold the old blocks of a key file.
-Destroy the backups of its match key as well: with one of them the tags can be used again. If the disk was not encrypted,
+Destroy the backups of its match key and every copy of its enrolment key, those of the clients too: with one of them the
+tags can be used again. If the disk was not encrypted,
 erase the whole device (blkdiscard --secure, nvme format --ses=1) when it leaves your hands."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -129,6 +130,31 @@ def test_the_match_key_and_the_keys_of_the_case_lie_in_locked_memory_outside_of_
     assert held
     for line, flags in [*keeper, *held]:
         assert {"dd", "lo"} <= flags, (line, flags)
+
+
+def test_no_process_leaves_a_core_and_the_examiner_has_no_network(running):
+    found = descendants(running.process.pid)
+    assert len(found) >= 3
+    for pid in [running.process.pid, *found]:
+        with contextlib.suppress(FileNotFoundError):
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            assert re.search(r"Max core file size +0 +0 ", limits), (Path(f"/proc/{pid}/cmdline").read_bytes(), limits)
+    examiner = Path("/proc") / str(running.child("crawler.examiner.main"))
+    ours = Path("/proc/self/ns/net").readlink()
+    refused = re.search(r"Seccomp:\s+2", (examiner / "status").read_text()) is not None
+    assert (examiner / "ns" / "net").readlink() != ours or refused
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below a process."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    below = [pid]
+    for each in below:
+        below += [child for child, parent in parents.items() if parent == each]
+    return below[1:]
 
 
 def test_the_alert_carries_a_head_and_the_keys_of_the_chain_are_checked_with_the_match_key_alone(running):
