@@ -21,6 +21,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from data.errors import ConfigError, InputError, StoreError, StoreFull
 from data.model import Incident
+from data.settings.permissions import repair_command, writable_by_others
 from data.sources.expression_checks import check_expression
 
 INCIDENTS_FILE = "incidents.toml"
@@ -47,9 +48,14 @@ def read_incidents(home: Path) -> list[Incident]:
     """All incidents, in the order of the file; none if the file does not exist.
 
     Raises:
-        ConfigError: the file is not TOML, or an incident has unknown or invalid fields.
+        ConfigError: other users may write the file, it is not TOML, or an incident has unknown or invalid fields.
     """
     try:
+        if writable_by_others(home / INCIDENTS_FILE):
+            raise ConfigError(
+                f"{INCIDENTS_FILE} can be written by other users, who could so decide what is reported",
+                hint=repair_command(home / INCIDENTS_FILE),
+            )
         tree = tomllib.loads((home / INCIDENTS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []

@@ -43,6 +43,7 @@ from scheduler.crawls.tor_connection import TorConnection
 from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.clock import JobClock
 from scheduler.daemon.executor import LocalExecutor
+from scheduler.daemon.record_watch import RecordWatch
 from scheduler.daemon.supervisor import Supervisor
 from scheduler.daemon.trouble_reports import TroubleReports
 from scheduler.delivery.delivery import DisplayNames, deliver_due
@@ -112,6 +113,7 @@ class Daemon:
         self.stopping = asyncio.Event()
         self.delivering = asyncio.Lock()
         self.tor = TorConnection(home, self.settings.tor)
+        self.record = RecordWatch(home)
         # Number of ticks since the last heartbeat.
         self.ticks = 0
         # How often the examiner had replaced the process that starts readers when it was last asked.
@@ -439,5 +441,6 @@ class Daemon:
         """Test whether the examiner still finds a planted canary."""
         examiner = await self._running_examiner()
         problems = await run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
+        problems += await self.record.check(self.settings, self.store, datetime.now(UTC))
         if problems:
             log.error("self-test failed", reasons=problems)

@@ -49,16 +49,17 @@ class RecordCheck:
         return value if self.contains_head is None else {**value, "contains_head": self.contains_head}
 
 
-def check_record(home: Home, now: datetime, noted: ChainHead | None = None) -> RecordCheck:
+def check_record(home: Home, now: datetime, noted: ChainHead | None = None, *, with_keys: bool = True) -> RecordCheck:
     """Check the evidence and the audit chain of a home, and that they agree with each other and with the findings.
 
     Args:
-        home: whose record it is. Its match key is used if it is available.
+        home: whose record it is.
         now: aware UTC.
         noted: a head of this record that was noted elsewhere.
+        with_keys: read the match key, if it is available, and check the macs with it.
     """
     result = RecordCheck(evidence=len(evidence.entries(home.evidence_dir)))
-    keys = chain_keys_here(home)
+    keys = chain_keys_here(home) if with_keys else None
     evidence_key = keys.evidence if keys is not None else None
     if not home.db_path.exists():
         files = evidence_check.check(home.evidence_dir, evidence_key)

@@ -64,3 +64,11 @@ def test_a_home_that_does_not_exist_is_a_store_error(tmp_path: Path) -> None:
     assert read_incidents(tmp_path / "none") == []
     with pytest.raises(StoreError):
         put_incident(tmp_path / "none", "one")
+
+
+def test_a_file_that_other_users_may_write_is_refused(tmp_path: Path) -> None:
+    put_incident(tmp_path, "vendor")
+    (tmp_path / INCIDENTS_FILE).chmod(0o660)
+    with pytest.raises(ConfigError, match="can be written by other users") as caught:
+        read_incidents(tmp_path)
+    assert "chmod go-w" in caught.value.hint
