@@ -1,6 +1,7 @@
 """Speed of examining, beside what one would take instead: each pass alone, `tocsin scan` of a whole file and of its
-gzip and zip, pastes in a warm examiner, starts. Speeds of one core are bytes for each second of processor time, for a
-shared machine makes wall time say little; what takes several processes is timed by the clock, with both beside it.
+gzip and zip, pastes in a warm examiner, starts, and whole commands beside `rg`, `grep` and others. Speeds of one core
+are bytes for each second of processor time, for a shared machine makes wall time say little; what takes several
+processes is timed by the clock, with both beside it.
 
 Options: --rows=N of the file that is scanned (1,000,000; the bars are for 15,000,000), --repeats=N, --full (a set of
 100 M tags: 3 GB of memory; a million patterns for rg: 10 GB; 10,000 pastes), --only=WORD,WORD of the groups.
@@ -31,11 +32,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.patients import HEADER, emails, patients
+from benchmarks.whole_scan import whole_group
 from crawler.process.examiner_client import ExaminerClient
 
 KEY = bytes(range(16))
 PIECE = 2**20
-GROUPS = ("bytes", "records", "file", "pastes", "starts")
+GROUPS = ("bytes", "records", "file", "pastes", "starts", "whole")
 
 
 class Report:
@@ -442,6 +444,9 @@ def main(arguments: list[str] | None = None) -> None:
             pastes_group(report, home, options)
         if "file" in groups:
             file_group(report, folder, home, options)
+        if "whole" in groups:
+            for patterns in (100_000, 1_000_000) if options.full else (100_000,):
+                whole_group(report, folder, patterns, options.rows, options.repeats)
     report.show()
 
 

@@ -11,6 +11,18 @@ import numpy as np
 from data.arrays.array_types import I64, U8, U64
 from data.arrays.packed import Packed
 
+# The last bits of a tag, which make room for the number of the tag in `order_by_tag`.
+_NUMBER = np.uint64(2**20 - 1)
+
+
+def order_by_tag(tags: U64) -> I64:
+    """The numbers of tags in the order of their first 44 bits, which is that of a watch-list; shape (n,) both."""
+    if len(tags) > int(_NUMBER):
+        return np.argsort(tags)
+    # numbers are sorted with their tags in one word, which takes a fifth of the time of an indirect sort
+    numbered = tags & ~_NUMBER | np.arange(len(tags), dtype=np.uint64)
+    return (np.sort(numbered) & _NUMBER).astype(np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -67,9 +79,11 @@ class Candidates:
         """The candidates whose tag is none of `tags`, shape (m,), in any order."""
         if not len(self) or not len(tags):
             return self
-        ordered = np.sort(tags)
-        places = np.minimum(np.searchsorted(ordered, self.tags), len(ordered) - 1)
-        return self.take(np.flatnonzero(ordered[places] != self.tags))
+        ordered, order = np.sort(tags), order_by_tag(self.tags)
+        # a search among sorted numbers is several times as fast in their order
+        own = self.tags[order]
+        places = np.minimum(np.searchsorted(ordered, own), len(ordered) - 1)
+        return self.take(np.sort(order[ordered[places] != own]))
 
     def first(self, count: int) -> Self:
         """The first candidates, `count` of them or all if there are fewer."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crawler.matching.canary_numbers import CanaryNumbers, MarkedCanaries
-from crawler.matching.candidates import Candidates
+from crawler.matching.candidates import Candidates, order_by_tag
 from data.arrays.array_types import I64, U8, U64, Bools
 from data.case.canary_bitmaps import bitmaps_of_codes
 from data.hashing.tags import Kind, confirm_digests
@@ -77,7 +77,7 @@ def find_hits(numbers: CanaryNumbers, candidates: DigestedCandidates) -> Confirm
     if not len(candidates.tags):
         return ConfirmedHits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
     # in the order of the tags, which is that of the watch-list: a search then stays near the one before it
-    order = np.argsort(candidates.tags)
+    order = order_by_tag(candidates.tags)
     tags, kinds = candidates.tags[order], candidates.kinds[order]
     found, codes = numbers.owners.resolve(tags, candidates.digests[order], kinds)
     return ConfirmedHits(order[found], numbers.of_codes(codes), kinds[found])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.matching.canary_numbers import CanaryNumbers, MarkedCanaries
-from crawler.matching.candidates import Candidates
+from crawler.matching.candidates import Candidates, order_by_tag
 from crawler.matching.watchlist_match import HitCollector, confirm_hits
 from data.arrays.packed import Packed
 from data.case.bundle import read_bundle
@@ -57,6 +57,20 @@ def test_only_values_on_the_watch_list_are_confirmed(numbers):
     assert sorted(confirmed.candidates.tolist()) == [2, 3, 3]
     assert len(found(numbers, b"a@b.example", kind=Kind.TOKEN)) == 0
     assert len(found(numbers)) == 0
+
+
+def test_candidates_are_ordered_by_their_tags_and_those_that_are_known_left_out():
+    tags = np.random.default_rng(3).integers(1, 2**64, 1000, np.uint64)
+    order = order_by_tag(tags)
+    assert (np.diff(tags[order] >> np.uint64(20)) >= 0).all()
+    assert sorted(order.tolist()) == list(range(1000))
+    values = Packed.of([b"%d" % number for number in range(1000)])
+    candidates = Candidates(np.ones(1000, np.uint8), tags, values, np.arange(1000))
+    left = candidates.without(tags[::3])
+    assert left.places.tolist() == [number for number in range(1000) if number % 3]
+    assert left.values.to_list() == [b"%d" % number for number in range(1000) if number % 3]
+    assert len(candidates.without(tags)) == 0
+    assert candidates.without(tags[:0]) is candidates
 
 
 def test_the_canaries_of_a_client_have_numbers_next_to_each_other_in_however_many_bundles(numbers):
