@@ -414,7 +414,9 @@ class SourceSpider(Spider):
         hosts: Counter[str] = Counter()
         for shown, count in self.refused.most_common(20):
             host, _, port = shown.rpartition(":")
-            hosts[f"{self._masks[self.definition.name].host(host.strip('[]'))}:{port}"] += count
+            # an address without a host, such as that of a local file, has no name that could be keyed
+            place = f"{self._masks[self.definition.name].host(host.strip('[]'))}:{port}" if host else ""
+            hosts[place] += count
         return dict(hosts)
 
     # --- the end -------------------------------------------------------------------------------------------------

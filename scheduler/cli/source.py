@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.errors import SourceError, TocsinError
+from data.plural import counted
 from data.settings.home import Home
 from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home
 
@@ -211,6 +212,7 @@ def check(home: Home, name: str, as_json: bool) -> None:
                 "problems": list(result.problems),
                 "requests": result.requests,
                 "refused": result.refused,
+                "hosts": dict(result.hosts),
             }
         )
     else:
@@ -232,6 +234,8 @@ def check(home: Home, name: str, as_json: bool) -> None:
             f"{len(result.posts)} posts, state {result.state}, {result.requests} requests, {result.refused} refused; "
             "nothing was stored"
         )
+        for host, count in result.hosts.items():
+            note(f"refused: {counted(count, 'request')} to {_printable(host)}, a host that the source does not declare")
         for problem in result.problems:
             note(f"problem: {_printable(problem)}")
     if not result.posts:

@@ -31,6 +31,7 @@ class CheckResult:
         problems: messages.
         requests: number of requests that were made.
         refused: number of requests that were refused because the source does not declare their host.
+        hosts: these hosts, with the number of requests; crawls store them as keyed ids only.
     """
 
     posts: Sequence[Mapping[str, Any]]
@@ -38,6 +39,7 @@ class CheckResult:
     problems: Sequence[str]
     requests: int
     refused: int
+    hosts: Mapping[str, int]
 
 
 def check_source(home: Home, name: str, report: Callable[[str], None] | None = None) -> CheckResult:
@@ -122,4 +124,5 @@ async def _run_check(job: Job, tor: TorConnection | None) -> CheckResult:
         problems=problems,
         requests=end.counts.get("requests", 0),
         refused=end.counts.get("refused", 0),
+        hosts=end.hosts,
     )

@@ -20,6 +20,8 @@ from tests.synth.people import people
 
 EACH = 500
 SEED = 20261124
+# Bytes of the shortest needle: nine digits of a telephone number.
+SHORTEST = 9
 
 ENCODINGS = {
     "utf-8": lambda text: text.encode(),
@@ -62,6 +64,25 @@ def table(values: dict[str, list[str]]) -> bytes:
     return out.getvalue().encode()
 
 
+# A slug, an undeclared host, numbers divided over a path, a size that is a telephone number, a mail address in a query.
+SLUG, HOST, DIVIDED, PHONE, MAIL = (
+    "li-wu-750311", "jean-dupont-19750311", "06/99/88/77/66", "0699887766", "zwiebel.turm@",
+)  # fmt: skip
+CARDS = f"""
+<div class="card" id="{SLUG}"><h3>{SLUG}</h3><span class="size">{PHONE}</span>
+<a class="get" href="/files/{SLUG}/{DIVIDED}?mail={MAIL}example.fr#{SLUG}">download</a></div>
+<div class="card" id="{PHONE}"><h3>{HOST}</h3><span class="size">{PHONE[1:]} KB</span>
+<a class="get" href="http://{HOST}.example/{SLUG}/{DIVIDED}">download</a></div>
+"""
+
+
+class NamingSite(LeakSite):
+    """A leak site whose addresses and sizes are data about people."""
+
+    def listing(self) -> bytes:
+        return super().listing() + CARDS.encode()
+
+
 def files(*folders: Path, since: float) -> Iterator[Path]:
     for folder in folders:
         for path in folder.rglob("*"):
@@ -80,14 +101,14 @@ def needles(values: dict[str, list[str]]) -> dict[bytes, str]:
 
 
 def leaks(blob: bytes, wanted: dict[bytes, str]) -> set[str]:
-    # every needle is at least 10 bytes long: look its first 10 up in a table of all places, then compare it whole
+    # look the first bytes of each needle up in a table of all places, then compare it whole
     heads: dict[bytes, list[bytes]] = {}
     for needle in wanted:
-        heads.setdefault(needle[:10], []).append(needle)
+        heads.setdefault(needle[:SHORTEST], []).append(needle)
     return {
         wanted[needle]
-        for at in range(len(blob) - 9)
-        for needle in heads.get(blob[at : at + 10], ())
+        for at in range(len(blob) - SHORTEST + 1)
+        for needle in heads.get(blob[at : at + SHORTEST], ())
         if blob.startswith(needle, at)
     }
 
@@ -117,7 +138,7 @@ def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
         client / "patients.csv", "--out", tmp_path / "practice-1.bundle", **surroundings,
     )  # fmt: skip
     said += must(home, "canary", "import", tmp_path / "practice-1.bundle", **surroundings)
-    with LeakSite() as site, Chat() as chat:
+    with NamingSite() as site, Chat() as chat:
         (home / "tocsin.toml").write_text(f'[channels.team]\nkind = "slack"\nurl = "{chat.url}/hook"\n')
         site.publish(FeedEntry("plain", values["surname"][0], values["email"][0], "all.csv", table(values), "text/csv"))
         for number, (name, encode) in enumerate(ENCODINGS.items()):
@@ -135,7 +156,7 @@ def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
         done = tocsin(home, "crawl", "site", "--json", **surroundings)
         assert done.stdout, done.stderr
         result = json.loads(done.stdout)["crawls"][0]
-        assert result["examined"] + result["unexamined"] == len(ENCODINGS) + 2, (done.stdout, done.stderr)
+        assert result["examined"] + result["unexamined"] == len(ENCODINGS) + 4, (done.stdout, done.stderr)
         assert chat.messages, "the run rang nobody, so it shows nothing about messages"
         said += done.stdout + done.stderr
         for command in (["status"], ["alert", "list", "--json"], ["crawl", "site"], ["canary", "list"]):
@@ -143,6 +164,9 @@ def test_a_run_full_of_identifiers_leaves_none_of_them_anywhere(tmp_path):
             said += again.stdout + again.stderr
         payloads = json.dumps(chat.messages)
     wanted = needles(values)
+    for text in (SLUG, HOST, DIVIDED, PHONE, PHONE[1:], MAIL):
+        wanted |= {encode(text): text for encode in ENCODINGS.values()}
+    wanted = {needle: kind for needle, kind in wanted.items() if len(needle) >= SHORTEST}
     found = {"the terminal": leaks(said.encode(), wanted), "the chat": leaks(payloads.encode(), wanted)}
     bundle = (tmp_path / "practice-1.bundle").read_bytes()
     found["the bundle"] = leaks(bundle, wanted)
