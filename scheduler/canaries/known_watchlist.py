@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from data.case.watchlist import imported_bundles
-from data.errors import StoreError
+from data.errors import ConfigError, StoreError
 from data.plural import counted
 from data.settings.home import Home
 from data.store.watchlist_history import WatchlistCounts, latest_watchlist_counts
@@ -47,6 +47,15 @@ def check_watchlist(home: Home) -> WatchlistCounts:
         # an import or retirement was killed after it had changed the list
         record_watchlist(home, FOUND)
     return counts
+
+
+def watchlist_faults(home: Home) -> list[str]:
+    """The sentence of the error that `check_watchlist` raises, if it raises one."""
+    try:
+        check_watchlist(home)
+    except (StoreError, ConfigError) as error:
+        return [str(error)]
+    return []
 
 
 def record_watchlist(home: Home, actor: str = "operator") -> None:

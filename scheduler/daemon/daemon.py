@@ -33,7 +33,7 @@ from data.sources.source_files import load_sources
 from data.store.crawls import ExpiredCrawl
 from data.store.future_times import TOLERANCE
 from data.store.store import Store
-from scheduler.canaries.known_watchlist import start_examiner
+from scheduler.canaries.known_watchlist import check_watchlist, start_examiner, watchlist_faults
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.expired_crawls import report_expired
 from scheduler.crawls.keyed_store import next_entries
@@ -229,6 +229,8 @@ class Daemon:
                 self.tor = TorConnection(self.home, settings.tor)
             self.settings = settings
             self._load_sources()
+            # a watch-list that is lost opens as an empty one: the examiner keeps the one that it has
+            await asyncio.to_thread(check_watchlist, self.home)
             if self.examiner is not None:
                 await asyncio.to_thread(self.examiner.reload)
         except TocsinError as error:
@@ -440,7 +442,8 @@ class Daemon:
     async def selftest(self) -> None:
         """Test whether the examiner still finds a planted canary."""
         examiner = await self._running_examiner()
-        problems = await run_selftest(self.settings, self.store, examiner, datetime.now(UTC))
+        lost = await asyncio.to_thread(watchlist_faults, self.home)
+        problems = await run_selftest(self.settings, self.store, examiner, datetime.now(UTC), known=lost)
         problems += await self.record.check(self.settings, self.store, datetime.now(UTC))
         if problems:
             log.error("self-test failed", reasons=problems)

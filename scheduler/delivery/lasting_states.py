@@ -7,6 +7,7 @@ States of single sources begin and end in `scheduler.crawls.crawl_end`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,15 +71,18 @@ def remind_of_lasting_states(settings: Settings, store: Store, now: datetime) ->
     return store.states.remind(now - settings.daemon.remind_every, reminder, route_by(settings), now)
 
 
-async def run_selftest(settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime) -> list[str]:
+async def run_selftest(
+    settings: Settings, store: Store, examiner: ExaminerProcess, now: datetime, *, known: Sequence[str] = ()
+) -> list[str]:
     """Test whether the examiner finds a planted canary and the store takes a finding; returns what is wrong, if any.
 
-    The result is stored, and begins or ends the state "self-test failed". An examiner that makes no progress is ended.
+    `known` are sentences about what the caller found wrong. The result is stored, and begins or ends the state
+    "self-test failed". An examiner that makes no progress is ended.
     """
     try:
-        problems = await asyncio.to_thread(examiner.selftest)
+        problems = [*known, *await asyncio.to_thread(examiner.selftest)]
     except ExaminerDied as error:
-        problems = [str(error)]
+        problems = [*known, str(error)]
     try:
         store.try_commit(now)
     except StoreError as error:

@@ -159,6 +159,28 @@ def test_settings_that_cannot_be_read_leave_the_last_good_ones_in_use(home, tmp_
         assert any(event.facts.get("subject") == "reload" for event in store.events.latest())
 
 
+def test_a_watch_list_that_is_lost_while_the_daemon_runs_stays_in_use_and_is_reported(home, tmp_path, site):
+    must(home, "canary", "generate", "--client", "p1", "--count", "5", "--out", tmp_path / "plant.csv")
+    with daemon(home) as running:
+        (home / "watchlist").rename(tmp_path / "aside")
+        running.send(signal.SIGHUP)
+        until(lambda: running.logged("reload failed"))
+        add(home, tmp_path, "site", site.url)
+        site.publish(text("leak", (tmp_path / "plant.csv").read_bytes()))
+        (tmp_path / "aside").rename(home / "watchlist")
+        running.send(signal.SIGHUP)
+        until(lambda: running.logged("reloaded"))
+        until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        events = store.events.latest()
+    assert any("the watch-list is lost or older" in str(event.facts.get("reason")) for event in events)
+    assert any(event.kind.value in {"canary_hit", "further_release"} for event in events)
+    (home / "watchlist").rename(tmp_path / "gone")
+    refused = tocsin(home, "daemon")
+    assert refused.returncode == 2
+    assert "the watch-list is lost or older" in refused.stderr
+
+
 def test_a_source_that_missed_crawls_for_days_is_crawled_once(home, tmp_path, site):
     add(home, tmp_path, "site", site.url, every="1h")
     with daemon(home):
