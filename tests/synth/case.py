@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crawler.examiner.examination import Examiner
 from crawler.examiner.sample_request import SampleRequest
+from crawler.process.finding_checks import SENT_INVALID, checked_finding
 from crawler.readers.core.limits import Limits
 from crawler.records.column_roles import plan_columns_of_rows
 from crawler.sandbox.sandbox import Sandbox
@@ -48,6 +49,8 @@ def examining(folder: Path, released: Sequence[Person] = (), *, bwrap: bool | No
 
 
 def examine(examiner: Examiner, data: bytes | Iterable[bytes], name: str = "sample", release: str = "") -> Finding:
-    """What the examiner says of a sample."""
+    """What the examiner reports of a sample; the runner must accept each sentence of it."""
     chunks = [data] if isinstance(data, bytes) else data
-    return examiner.examine(SampleRequest(name, release=release), chunks, {"complete": True})
+    found = examiner.examine(SampleRequest(name, release=release), chunks, {"complete": True})
+    assert SENT_INVALID not in checked_finding(found).problems, (found.problems, found.lineage)
+    return found
