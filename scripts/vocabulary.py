@@ -120,6 +120,7 @@ def build() -> dict[str, list[str]]:
     sentences: set[str] = set()
     office = [ast.parse(path.read_text()) for path in sorted((ROOT / "crawler/readers/office").glob("*.py"))]
     codes = {failure.code for failure in tor.SOCKS_FAILURES.values()} | set(tor.PERMANENT_CODES)
+    codes |= {value for name, value in vars(tor).items() if name.isupper() and isinstance(value, str)}
     for path in files():
         texts, found = texts_and_codes(ast.parse(path.read_text()))
         codes |= found

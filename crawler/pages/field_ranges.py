@@ -22,6 +22,8 @@ MAX_ITEMS = 64
 # A countdown ends in the coming years, or ended not long ago. Its precision is at most a year and a half.
 OLDEST_TIMER, LATEST_TIMER = timedelta(days=400), timedelta(days=5 * 366)
 MAX_PRECISION = 800_000
+# A post may be reported long after its row was read, by another clock.
+SLACK = timedelta(days=30)
 # Signs of a further part, which `crawler.pages.post_fields` finds in texts.
 MARKS = frozenset(
     ["auction", "free", "full", "mirror", "new", "password", "proof", "rest", "sold", "torrent", "updated"]
@@ -37,10 +39,10 @@ def bounded_number(number: int, limit: int) -> int | None:
     return rounded(number, EXACT_IN_SENTENCE) if 0 <= number < limit else None
 
 
-def is_timer(end: int, precision: int, now: datetime) -> bool:
+def is_timer(end: int, precision: int, now: datetime, slack: timedelta = timedelta()) -> bool:
     """Whether a countdown may end then (minutes since 1970), with such a precision (minutes)."""
     minutes = now.astimezone(UTC).timestamp() / 60
-    earliest, latest = (minutes + span.total_seconds() / 60 for span in (-OLDEST_TIMER, LATEST_TIMER))
+    earliest, latest = (minutes + span.total_seconds() / 60 for span in (-OLDEST_TIMER - slack, LATEST_TIMER + slack))
     return earliest <= end <= latest and 1 <= precision <= MAX_PRECISION
 
 
@@ -57,7 +59,7 @@ def require_fields(fields: Mapping[str, Any], names: Collection[str], now: datet
     """
     for name, value in fields.items():
         if name == "timer":
-            sound = _is_list(value, 2, _is_number) and len(value) == 2 and is_timer(value[0], value[1], now)
+            sound = _is_list(value, 2, _is_number) and len(value) == 2 and is_timer(value[0], value[1], now, SLACK)
         elif name == "read":
             sound = value == 1
         elif name in _LISTS:

@@ -247,7 +247,7 @@ class AddressMask:
         plain = _decoded(text)
         if not plain:
             return text and MASK
-        if plain in self.known and plain.isascii() and plain.isprintable() and not set("/?&=#") & set(plain):
+        if plain in self.known and plain.isascii() and plain.isprintable() and not set("/?&=# ") & set(plain):
             return plain
         stem, dot, extension = _split(plain)
         if stem in numbers or _is_route_word(stem):

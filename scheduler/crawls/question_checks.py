@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from crawler.pages.field_ranges import require_fields
+from crawler.pages.field_ranges import MAX_PRECISION, require_fields
 from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id
 from crawler.process.control_frames import (
     AnnouncedTime,
@@ -44,6 +45,8 @@ MAX_POSTS, MAX_COUNT, MAX_HOSTS = 10_000, 10**8, 20
 MAX_FINDINGS, MAX_LINKS, MAX_DEADLINES = 20_000, 100_000, 64
 MAX_BYTES = 2**50
 WAYS = frozenset(["zip", "7z", "7z, locked", "torrent", "listing"])
+# What is counted beside the codes of troubles.
+LEFT_OUT = frozenset(["undeclared link", "further links"])
 UNDESCRIBED = "the crawl process reported something that it could not describe"
 # An announced time lies in the coming 400 days, or passed a little while ago (`crawler.pages.deadlines.FARTHEST`).
 FARTHEST = timedelta(days=401)
@@ -142,8 +145,10 @@ class QuestionChecks:
         _require(len(post.announced.deadlines) <= MAX_DEADLINES)
         for deadline in post.announced.deadlines:
             _check_deadline(deadline, now)
-        _require(set(post.facts.left) <= vocabulary().codes | {"undeclared link", "further links"})
         _require(all(0 <= count < MAX_COUNT for count in post.facts.left.values()))
+        left: Counter[str] = Counter()
+        for code, count in post.facts.left.items():
+            left[code if code in LEFT_OUT else _code(code)] += count
         _require(len(question.findings) <= MAX_FINDINGS and len(question.links) <= MAX_LINKS)
         for link in question.links:
             _require(link.source in self._masks and link.source != self._definition.name)
@@ -152,10 +157,10 @@ class QuestionChecks:
         _require(all(_ID.fullmatch(event) for event in question.previews.values()))
         failed = question.failed
         if failed is not None:
-            _require(failed.code in vocabulary().codes)
-            failed = _with(failed, detail=self._sentence(failed.detail))
+            failed = _with(failed, code=_code(failed.code), detail=self._sentence(failed.detail))
         findings = tuple(self._finding(finding) for finding in question.findings)
-        return _with(question, findings=findings, failed=failed)
+        post = _with(post, facts=_with(post.facts, left=dict(left)))
+        return _with(question, post=post, findings=findings, failed=failed)
 
     def _finding(self, finding: Finding) -> Finding:
         """A finding as it may be stored, and with the ids of clients and releases that this runner knows itself."""
@@ -198,30 +203,34 @@ class QuestionChecks:
     def _source_changed(self, question: SourceChangedFrame) -> SourceChangedFrame:
         rules = self._rules
         names = {f"rules {file}" for file in rules.files} | {f"expression {each!r}" for each in rules.expressions}
-        is_rule = question.subject in names
-        _require(is_rule or question.subject in vocabulary().codes)
+        subject = question.subject if question.subject in names else _code(question.subject)
         _require(0 <= question.facts.page < MAX_COUNT)
         facts = _with(question.facts, message=self._sentence(question.facts.message))
-        return _with(question, facts=facts)
+        return _with(question, subject=subject, facts=facts)
 
     def _end(self, question: EndFrame) -> EndFrame:
-        _require(set(question.counts) <= COUNTS)
+        counts = {name: count for name, count in question.counts.items() if name in COUNTS}
         _require(all(0 <= count < MAX_COUNT for count in (*question.counts.values(), *question.hosts.values())))
         _require(len(question.hosts) <= MAX_HOSTS)
-        _require(not question.code or question.code in vocabulary().codes)
         for place in question.hosts:
             match = _PLACE.fullmatch(place)
             host = match[1] or "" if match is not None else HIDDEN
             _require(not host or host.strip("[]") in self._hosts or bool(re.fullmatch(r"\[[0-9a-f]{6}\]", host)))
-        return _with(question, error=self._sentence(question.error))
+        code = question.code and _code(question.code)
+        return _with(question, counts=counts, code=code, error=self._sentence(question.error))
 
     def _sentence(self, text: str) -> str:
         return (vocabulary().clean(text, self._words) if text else "") or (UNDESCRIBED if text else "")
 
 
+def _code(code: str) -> str:
+    """A code of the closed vocabulary; one that this runner does not know becomes `unexpected`."""
+    return code if code in vocabulary().codes else "unexpected"
+
+
 def _check_deadline(deadline: AnnouncedTime, now: datetime) -> None:
     farthest, minutes = FARTHEST.total_seconds() / 60, now.timestamp() / 60
-    _require(bool(_PHRASE.fullmatch(deadline.phrase)) and 1 <= deadline.exact <= farthest)
+    _require(bool(_PHRASE.fullmatch(deadline.phrase)) and 1 <= deadline.exact <= MAX_PRECISION)
     _require(deadline.at is None or minutes - farthest <= deadline.at <= minutes + 5 * farthest)
     _require(deadline.after is None or 0 < deadline.after <= farthest)
 
