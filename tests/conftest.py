@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,6 +16,9 @@ from tests.servers.pinnwand import Pinnwand
 from tests.servers.spirit import Spirit
 from tests.servers.synapse import Synapse
 from tests.servers.tor_network import TorNetwork
+
+# files of homes that tests write must not be writable by the group, whatever the user's own umask is
+os.umask(0o022)
 
 # the same examples in every run: a suite says what it says of one commit; looking further is what `make fuzz` is for
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

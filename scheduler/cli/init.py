@@ -78,8 +78,10 @@ Do this with the keys, now:
       `age -d -i evidence.key FILE` opens sealed evidence with it.
   {home.match_key_path}
       every tag of this case is made with it. Back it up off this machine; without it all tags are useless.
+      While it lies here, whoever may write this home can forge its record: better give it as a systemd credential.
   {home.enrol_key_path}
-      give it to the clients who enrol their data, over a channel you trust. It can make tags, but read none.
+      give it to the clients who enrol their data, over a channel you trust. It makes tags: whoever has it and the tags can
+      test guesses.
 
 Next:
   tocsin --home {home.path} doctor
