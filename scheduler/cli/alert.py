@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
@@ -74,6 +75,7 @@ def show(home: Home, event: str, as_json: bool, choice: ClientChoice) -> None:
     from rich.markup import escape
 
     from crawler.alerts.hit_totals import HitTotals
+    from crawler.alerts.message import MORE_LABEL
     from crawler.alerts.wording import WORST_LABEL, message_of
     from scheduler.delivery.delivery import DisplayNames
 
@@ -90,12 +92,17 @@ def show(home: Home, event: str, as_json: bool, choice: ClientChoice) -> None:
     out = console()
     message = message_of(found, clients=names.clients, incident=names.incidents.get(found.incident, ""))
     # the clients follow as a table, and this is the command that the message names for everything
-    fields = [field for field in message.fields if field.label != WORST_LABEL]
-    out.print(escape("\n".join([message.headline, *(field.text for field in fields), *filter(None, [message.advice])])))
+    fields = [*(field for field in message.fields if field.label != WORST_LABEL), *message.closing]
+    shown = [field.text for field in fields if not field.label.startswith(MORE_LABEL)]
+    out.print(escape("\n".join([message.headline, *shown])))
     print_clients(choice, _CLIENT_COLUMNS, rows, title="Clients, hit worst first")
-    out.print(f"\nseen {more['sightings']} times, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}")
+    out.print(
+        f"\nseen {counted(more['sightings'], 'time')}, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}"
+    )
     for row in deliveries:
-        out.print(f"{row['channel']}: {row['state']} after {row['attempts']} attempts {escape(row['reason'])}")
+        out.print(
+            f"{row['channel']}: {row['state']} after {counted(row['attempts'], 'attempt')} {escape(row['reason'])}"
+        )
 
 
 def _find_event(store: Store, event: str) -> Any:

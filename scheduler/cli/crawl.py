@@ -59,7 +59,7 @@ def crawl(
             _show(result, len(clients))
         print_clients(choice, _CLIENT_COLUMNS, _client_rows(results, clients), title="HITS")
         if delivered.sent:
-            note(f"{delivered.sent} alerts delivered")
+            note(f"{counted(delivered.sent, 'alert')} delivered")
     undelivered = delivered.deferred + delivered.refused
     if undelivered:
         note(f"{undelivered} alerts could not be delivered and stay in the outbox; see: tocsin alert list")

@@ -98,20 +98,22 @@ def _not_examined(path: str, sentence: str) -> dict[str, Any]:
 def _columns(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Titles of the table of clients; of several files the numbers are those of the file with most of a client."""
     if len(findings) == 1:
-        return ("client", "name", "records", "canaries")
-    return ("client", "name", "records (most in one file)", "canaries (most in one file)", "files")
+        return ("client", "name", "records", "canaries", "kinds")
+    return ("client", "name", "records (most in one file)", "canaries (most in one file)", "files", "kinds")
 
 
 def _client_rows(findings: Sequence[Finding], names: Mapping[str, str]) -> list[tuple[str | int, ...]]:
     """One row for each client, most records first."""
-    rows: dict[str, list[int]] = {}
+    numbers: dict[str, list[int]] = {}
+    kinds: dict[str, dict[str, None]] = {}
     for finding in findings:
         for hit in finding.hits:
-            row = rows.setdefault(hit.client, [0, 0, 0])
+            row = numbers.setdefault(hit.client, [0, 0, 0])
             row[:] = max(row[0], hit.records), max(row[1], hit.canaries), row[2] + 1
-    worst = sorted(rows, key=lambda client: (-rows[client][0], -rows[client][1], client))
-    numbers = 2 if len(findings) == 1 else 3
-    return [(client, names.get(client, ""), *rows[client][:numbers]) for client in worst]
+            kinds.setdefault(hit.client, {}).update(dict.fromkeys(hit.kinds))
+    worst = sorted(numbers, key=lambda client: (-numbers[client][0], -numbers[client][1], client))
+    shown = 2 if len(findings) == 1 else 3
+    return [(client, names.get(client, ""), *numbers[client][:shown], ", ".join(kinds[client])) for client in worst]
 
 
 def _show(finding: Finding, *, clients: int) -> None:

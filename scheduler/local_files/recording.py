@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from crawler.alerts.events import PostContext, events_of_post
 from crawler.alerts.preview_verdict import fingerprints_to_keep
 from data.model import Finding
+from data.plural import counted
 from data.settings.home import Home
 from data.store.posts import PostRow
 from data.store.store import PostCommit
@@ -73,7 +74,7 @@ def record_scan(
             return False
         delivered = asyncio.run(deliver_until_empty(settings, store, DisplayNames.of_home(home)))
         if delivered.sent:
-            report(f"{delivered.sent} alerts delivered")
+            report(f"{counted(delivered.sent, 'alert')} delivered")
         failed = delivered.deferred + delivered.refused
         if failed:
             report(f"{failed} alerts could not be delivered and stay in the outbox; see: tocsin alert list")

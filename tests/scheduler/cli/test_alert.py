@@ -187,7 +187,7 @@ def test_one_event_is_shown_with_all_its_deliveries(home):
     assert [(each["channel"], each["state"]) for each in shown["deliveries"]] == [("team", "refused")]
     text = fine(home, "alert", "show", event[:12]).stdout
     assert "deadline moved" in text
-    assert "team: refused after 1 attempts" in text
+    assert "team: refused after 1 attempt" in text
     assert "acknowledged: no" in text
     assert "SECRET" not in text
 

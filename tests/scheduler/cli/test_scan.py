@@ -82,7 +82,7 @@ def test_a_match_ends_with_1_and_is_printed(home, dump, harmless):
     done = run(home, "scan", harmless / "note.txt", dump)
     assert done.returncode == 1
     assert "HITS" in done.stdout
-    assert re.search(r"p1\W+2\W+2\W+email, phone, nir", done.stdout)
+    assert re.search(r"p1 +Cabinet Un +2 +2 +1 +email, phone, nir", done.stdout)
     assert "lineage new: 7 people" in done.stdout
     assert "no canary of any client" in done.stdout
     for each in CROWD:
@@ -217,9 +217,9 @@ def test_a_recorded_hit_is_sealed_and_causes_one_alert_with_the_name_of_the_clie
         channel(own, chat.url)
         done = run(own, "scan", "--record", dump)
         assert done.returncode == 1, done.said
-        assert "1 alerts delivered" in done.stderr
+        assert "1 alert delivered" in done.stderr
         [told] = chat.received
-        assert "Cabinet Un (p1): 2 canaries found in 2 records" in json.loads(told.body)["text"]
+        assert "Cabinet Un (p1): 2 records with 2 canaries" in json.loads(told.body)["text"]
         assert b"@" not in told.body.replace(b"@here", b"")
         [alert] = alerts(own)
         assert (alert["kind"], alert["severity"], alert["source"], alert["state"]) == (
@@ -232,7 +232,7 @@ def test_a_recorded_hit_is_sealed_and_causes_one_alert_with_the_name_of_the_clie
         [release] = fine(own, "release", "list", "--json").json["releases"]
         assert (release["kind"], release["origin"]["source"]) == ("sighted", "scan")
         assert [each["event"] for each in alerts(own)] == [alert["event"]]
-        assert "Cabinet Un (p1)" in fine(own, "alert", "show", alert["event"]).stdout
+        assert "client Cabinet Un; 0 known" in fine(own, "alert", "show", alert["event"]).stdout
 
 
 @pytest.mark.servers
