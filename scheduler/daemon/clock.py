@@ -8,6 +8,7 @@ clock is noticed by comparing it with the monotonic clock.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,8 @@ class JobClock:
             clock_stepped: is called with the number of seconds by which the system's clock was set forward (or back).
             wall: the system's clock, in seconds.
         """
+        # Its only warnings are that a job still runs, each second; the supervisor reports a job that is late.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._clock_stepped, self._wall = clock_stepped, wall
 

@@ -6,6 +6,7 @@ import pytest
 
 from data.case import evidence
 from data.model import EventKind
+from tests.command import must
 from tests.scheduler.crawls.conftest import kinds
 from tests.synth.people import people
 from tests.whole.test_whole_way import enrol, table
@@ -40,6 +41,6 @@ def test_a_hit_is_reported_although_its_evidence_cannot_be_kept_and_the_evidence
     again = crawl()
     assert (again.state, again.examined, again.unexamined) == ("done", 1, 0)
     assert len(evidence.entries(folder)) == 1
-    assert evidence.verify(folder) == []
+    must(crawl.home.path, "evidence", "verify")
     assert crawl.store.states.lasting("") == []
     assert sum(kind in {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT} for kind in kinds(crawl.store)) == 1
