@@ -33,14 +33,15 @@ def _table(path: Path, rows: int) -> None:
     dice = random.Random(3)
     firsts = sorted(FIRST_NAMES)[:600]
     with path.open("w") as table:
-        table.write("nom;prenom;date_naissance;telephone;email;nir\n")
+        table.write("nom;prenom;date_naissance;telephone;email;nir;cabinet\n")
         for number in range(rows):
             surname = "".join(dice.choice("bcdfglmnprst") + dice.choice("aeiou") for _ in range(dice.randint(2, 4)))
             first, year, month = dice.choice(firsts), dice.randint(30, 99), dice.randint(1, 12)
             table.write(
                 f"{surname.upper()};{first.title()};{dice.randint(1, 28):02}/{month:02}/19{year}"
                 f";06{dice.randint(0, 99_999_999):08};{first}.{surname}{number}@example.org"
-                f";{dice.choice('12')}{year}{month:02}{dice.randint(1, 95):02}{dice.randint(0, 999_999):06}\n"
+                f";{dice.choice('12')}{year}{month:02}{dice.randint(1, 95):02}{dice.randint(0, 999_999):06}"
+                f";cabinet-{dice.randrange(1500):04}\n"
             )
 
 
@@ -67,12 +68,17 @@ def main() -> None:
         enrol = _timed(
             *tocsin, "canary", "enrol", "--key", key, "--client", "c", "--out", bundle, str(folder / "in.csv")
         )
+        vendor = _timed(
+            *tocsin, "canary", "enrol", "--key", key, "--client-column", "cabinet", "--out", f"{bundle}s",
+            str(folder / "in.csv"),
+        )  # fmt: skip
         import_ = _timed(*tocsin, "--home", home, "canary", "import", bundle)
         list_ = _timed(*tocsin, "--home", home, "canary", "list")
     print(f"{f'{rows:,} rows, 9 tags each':<44}{'wall s':>9}{'rows/s':>11}{'ratio':>8}")
     for label, took in (
         ("csv and hmac in a loop, nothing normalised", rival),
         ("tocsin canary enrol", enrol),
+        ("tocsin canary enrol --client-column, 1,500", vendor),
         ("tocsin canary import", import_),
         ("tocsin canary list (opens the watch-list)", list_),
     ):
