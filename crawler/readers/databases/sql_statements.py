@@ -11,7 +11,9 @@ from crawler.readers.core.regex_compat import possessive
 # searched up to their common end.
 _NAME = rb"(?:`[^`\n;!]{1,256}`|\"[^\"\n;!]{1,256}\"|\[[^\]\n;!]{1,256}\]|[^\s(),.;`\"\[\]'=]{1,256})"
 _QUALIFIED = _NAME + rb"(?:\s{0,9}\.\s{0,9}" + _NAME + rb"){0,3}"
-_COLUMNS = rb"\(\s*+" + _NAME + rb"(?:\s*+,\s*+" + _NAME + rb")*\s*+\)"
+# mysqldump-php writes the expression of its SELECT instead of a name: HEX(`nom`) AS `nom`
+_COLUMN = rb"(?:[A-Za-z_]{1,20}\(" + _NAME + rb"\)\s{1,9}AS\s{1,9})?" + _NAME
+_COLUMNS = rb"\(\s*+" + _COLUMN + rb"(?:\s*+,\s*+" + _COLUMN + rb")*\s*+\)"
 CREATE = re.compile(
     rb"CREATE\s+(?:(?:GLOBAL|LOCAL)\s+)?(?:TEMP(?:ORARY)?\s+|UNLOGGED\s+|FOREIGN\s+|EXTERNAL\s+)?TABLE\s+"
     rb"(?:IF\s+NOT\s+EXISTS\s+)?(" + _QUALIFIED + rb")\s*+\(",
@@ -39,6 +41,7 @@ STATEMENT_START = re.compile(
     rb"(?:^|[;\n]|/\*!\d{0,6}+)[^\S\n]*+((?:" + b"|".join(FIRST_WORDS) + rb")\s)", re.IGNORECASE
 )
 _ONE_NAME = re.compile(_NAME)
+_EXPRESSION = re.compile(rb"[A-Za-z_]{1,20}\(" + _NAME + rb"\)\s{1,9}AS\s{1,9}", re.IGNORECASE)
 _TABLE_CONSTRAINT = re.compile(
     rb"(?:CONSTRAINT|PRIMARY\s+KEY|KEY|UNIQUE|INDEX|FOREIGN\s+KEY|CHECK|FULLTEXT|SPATIAL|EXCLUDE|LIKE|PERIOD)\b",
     re.IGNORECASE,
@@ -65,7 +68,7 @@ def table_key(name: bytes) -> bytes:
 
 def parse_column_list(columns: bytes) -> list[str]:
     """The names in a parenthesised list of columns."""
-    return [_as_text(name) for name in _ONE_NAME.findall(columns.strip()[1:-1])]
+    return [_as_text(name) for name in _ONE_NAME.findall(_EXPRESSION.sub(b"", columns.strip()[1:-1]))]
 
 
 def parse_column_definitions(data: bytes, at: int, stop: int) -> tuple[list[str], int]:

@@ -52,7 +52,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
                 refused.append(line)
                 if type(value) is not dict:
                     continue
-            nonstandard += validity is Validity.NONSTANDARD or bare[:1] != line.lstrip()[:1]
+            nonstandard += validity is Validity.NONSTANDARD or bare[:1] != line.lstrip()[:1].replace(b"[", b"{")
             if type(value) is list and value and all(type(each) is dict for each in value):
                 values += value
             else:
@@ -79,4 +79,9 @@ def _without_array_syntax(line: bytes) -> bytes:
     object_or_list = line.lstrip(_STRAY_BYTES)
     if object_or_list[:1] in (b"{", b"["):
         line = object_or_list
+        # the first and the last line of an array that `mongoexport --jsonArray` or a script wrote
+        if line[:2] in (b"[{", b"[ ") and line.rstrip(b",").endswith(b"}"):
+            line = line[1:].lstrip()
+        elif line[:1] == b"{" and line.endswith(b"}]"):
+            line = line[:-1]
     return line.removesuffix(b",")

@@ -15,6 +15,7 @@ from typing import Any
 
 from crawler.readers.core.limits import MAX_ROWS, Limits
 from crawler.readers.core.output import Output
+from crawler.readers.structured.json_exports import gviz_cells, message_text
 
 # If the records of a batch have together more than this many times the columns of the widest record, each set of
 # columns becomes a table of its own.
@@ -137,6 +138,14 @@ class RecordWriter:
                 continue
             if type(value) is not dict:
                 self._add_row(name, {name: value})
+                continue
+            if (cells := gviz_cells(value)) is not None:
+                self._arrays.setdefault(name, []).append(cells)
+                self._waiting += 1
+                continue
+            if (text := message_text(value)) is not None:
+                # the words of one message are running text, with its people in it
+                self.out.text(text.encode("utf-8", "replace") + b"\n\n")
                 continue
             if not any(type(each) is dict or type(each) is list for each in value.values()):
                 self._add_row(name, value)
@@ -341,9 +350,12 @@ def _holds_other_people(table: Any, own_keys: set[str]) -> bool:
 
 def _described_columns(table: list[Any]) -> list[str] | None:
     """The column names in a list that describes each column by an object, as in `fields: [{name: …}, …]`, or None."""
-    if len(table) < 2 or not all(type(each) is dict and type(each.get("name")) is str for each in table[:1000]):
+    if not 2 <= len(table) <= 1000 or not all(type(each) is dict for each in table):
         return None
-    return [str(each["name"]) for each in table] if len(table) <= 1000 else None
+    for key in ("name", "label"):
+        if all(type(each.get(key)) is str for each in table):
+            return [str(each[key]) for each in table]
+    return None
 
 
 def _remove(record: dict[str, Any], path: list[str]) -> None:

@@ -41,6 +41,7 @@ _VALUE_ATTRIBUTES = ("value", "v", "val", "valeur")
 _NAME_ATTRIBUTES = ("name", "key", "field", "column", "nom_colonne", "label")
 # attributes that hold no data
 _IGNORED_ATTRIBUTES = ("nil", "type", "Type", "null", "xmlns")
+_TABLE_ELEMENTS = ("table", "table_data")
 _ROW_ELEMENTS = re.compile(r"row|tr|line|ligne|record|enregistrement|r", re.IGNORECASE)
 
 
@@ -302,6 +303,9 @@ def _key_and_value(element: _Element) -> tuple[str, Any]:
         if plain and len(values) > 1 and _ROW_ELEMENTS.fullmatch(name):
             return name, values
     found: dict[str, Any] = dict(attributes)
+    if name.lower() in _TABLE_ELEMENTS and "name" in found:
+        # phpMyAdmin repeats the name of the table at each row; no person is called so
+        found["table"] = found.pop("name")
     for key, values in children.items():
         place = key if key not in found else f"{key}_2"
         found[place] = values[0] if len(values) == 1 else values

@@ -28,6 +28,10 @@ IN_ROWS = {
     "47c-mongo-archive.same.archive.gz": ("bson", "email"),
     "50b-xplist.same.plist": ("plist", "email"),
     "43-serialize.same.txt": ("php_serialized", "email"),
+    "78-json-array-lines.same.json": ("json_lines", "email"),
+    "32-gviz.same.txt": ("json", "email"),
+    "34-mysqldump-php.same.sql": ("sql_dump", "email"),
+    "T9-pma-xml.same.xml": ("xml", "email"),
 }
 
 
@@ -67,3 +71,34 @@ def test_folded_lines_of_a_calendar_are_joined_and_each_event_is_one_text():
     events = bytes(member("30-ics.same.ics", "icalendar").text).decode().split("\n\n")
     for person in PEOPLE:
         assert sum(person["email"] in event and person["nom"] in event for event in events) == 1
+
+
+def test_an_array_with_one_object_a_line_is_one_table_without_problems():
+    found = member("78-json-array-lines.same.json", "json_lines")
+    assert len(found.rows) == 60
+    assert not found.problems
+
+
+def test_rows_of_a_google_table_have_the_labels_of_its_columns_and_dates_as_shown():
+    tables = [
+        table for table in member("32-gviz.same.txt", "json").tables if table.columns and "prenom" in table.columns
+    ]
+    [people] = tables
+    assert len(people.rows) == 60
+    dates = {row[people.columns.index("ddn")] for row in people.rows if people.columns}
+    assert dates == {person["ddn"] for person in PEOPLE}
+
+
+def test_the_parts_of_a_telegram_message_are_one_text():
+    messages = bytes(member("31-telegram-json.same.json", "json").text).decode().split("\n\n")
+    for person in PEOPLE:
+        [message] = [each for each in messages if person["email"] in each]
+        assert person["nom"] in message
+        assert person["ddn"] in message
+
+
+def test_the_name_of_a_table_is_not_a_name_in_its_rows():
+    for name in ("T9-pma-xml.same.xml", "93b-xml-attr.same.xml"):
+        tables = [table for table in member(name, "xml").tables if table.columns and "nom" in table.columns]
+        assert sum(len(table.rows) for table in tables) == 60
+        assert all("name" not in (table.columns or []) for table in tables)

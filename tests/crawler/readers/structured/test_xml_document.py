@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, Tables, list[str]]] = {
         '<pma><database name="x"><table name="p"><column name="nom">A</column></table>'
         '<table name="p"><column name="nom">C</column></table></database></pma>'
         ),
-        [(["name", "nom"], [["p", "A"], ["p", "C"]]), (["database.name"], [["x"]])],
+        [(["table", "nom"], [["p", "A"], ["p", "C"]]), (["database.name"], [["x"]])],
         [],
     ),
     "a workbook of 2003": (
