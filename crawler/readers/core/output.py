@@ -142,8 +142,9 @@ class Output:
         large = sum(size >= _LARGE_PICTURE for size in member.pictures)
         if large or member.content < _LITTLE_TEXT:
             count = large or len(member.pictures)
-            sentence = f"{count} pictures in it were not read" if count > 1 else "a picture in it was not read"
-            self.problem("unread", f"{sentence}; values shown in them are not found", incomplete=True)
+            self.problem(
+                "unread", f"{count} pictures in it were not read: values shown in them are not found", incomplete=True
+            )
 
     def mark_assessed(self) -> None:
         """Note that it is already decided whether the bytes of the open member can hide values."""
