@@ -264,7 +264,7 @@ def test_check_shows_the_posts_and_stores_nothing(home, tmp_path):
         assert "Post 1" in done.stdout
         assert f"{site.url}/files/f2.csv" in done.stdout
         value = run(home, "source", "check", "cards", "--json").json
-    assert set(value) == {"source", "state", "posts", "problems", "requests", "refused"}
+    assert set(value) == {"source", "state", "posts", "problems", "requests", "refused", "hosts"}
     assert [post["title"] for post in value["posts"]] == ["Post 2", "Post 1"]
     assert [post["native"] for post in value["posts"]] == ["p2", "p1"]
     assert (value["refused"], value["requests"]) == (0, 1)
