@@ -2,7 +2,8 @@
 
 All IP addresses are routed to the namespace's own loopback, so that the kernel counts a packet for every connection,
 name lookup or single datagram to any address. Tor is reached through its Unix socket, or through a TCP port whose
-packets are the only ones left out. Called as `python -m tests.leak_harness FILE`; prints one JSON object.
+packets are the only ones left out. In a mount namespace of its own it can also listen where the services of a usual
+machine do that look up names for other processes. Called as `python -m tests.leak_harness FILE`; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,7 +24,7 @@ from typing import Any
 
 import crawler.fetching.scrapy_settings
 from scheduler.crawls import crawl_processes
-from tests.over_tor import Watch, watching
+from tests.over_tor import Site, Watch, watching
 from tests.servers.base import debian_program
 
 STOCK = "scrapy.core.downloader.handlers._httpx.HttpxDownloadHandler"
@@ -36,6 +38,21 @@ table inet leaks {{
 }}
 """
 SOCKS_PORT = 9050
+# Where services of a usual machine listen that would send packets on behalf of others.
+SERVICES = (
+    "/run/nscd/socket",
+    "/run/systemd/resolve/io.systemd.Resolve",
+    "/run/dbus/system_bus_socket",
+    "/run/avahi-daemon/socket",
+)
+# Reaches all of them from a process that nothing confines; the C library asks the first one for every name.
+REACH_SERVICES = f"""
+import contextlib, socket
+with contextlib.suppress(OSError):
+    socket.getaddrinfo("tocsin.invalid", 80)
+for path in {SERVICES[1:]!r}:
+    socket.socket(socket.AF_UNIX).connect(path)
+"""
 # Python imports a module of this name when it starts.
 UNCONFINED = """\
 from crawler.process import landlock, privileges
@@ -106,7 +123,56 @@ def unconfined_folder(parent: Path) -> Path:
     return folder
 
 
-def run_case(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
+class Services:
+    """Sockets at the places of `SERVICES`, in an empty /run of this mount namespace.
+
+    Attributes:
+        seen: path of each connection from another process than this one.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        subprocess.run([debian_program("mount", "mount"), "-t", "tmpfs", "tmpfs", "/run"], check=True)
+        self._sockets = [self._listen(path) for path in SERVICES]
+
+    def _listen(self, path: str) -> socket.socket:
+        Path(path).parent.mkdir(parents=True)
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        Path(path).chmod(0o777)
+        server.listen()
+        threading.Thread(target=self._accept, args=(server, path), daemon=True).start()
+        return server
+
+    def _accept(self, server: socket.socket, path: str) -> None:
+        while True:
+            incoming, _ = server.accept()
+            with incoming:
+                pid, _, _ = struct.unpack("3i", incoming.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                # this process is the runner, which looks up names of sources with a direct connection
+                if pid != os.getpid():
+                    self.seen.append(path)
+
+    def control(self) -> list[str]:
+        """The services that a process which nothing confines has reached."""
+        self.seen.clear()
+        subprocess.run([sys.executable, "-c", REACH_SERVICES], check=True)
+        return self.taken()
+
+    def taken(self) -> list[str]:
+        """The services that other processes have reached since the last call."""
+        # connections are queued in order: once this one is seen, all earlier ones are
+        for server in self._sockets:
+            probe = socket.socket(socket.AF_UNIX)
+            probe.connect(server.getsockname())
+            with probe:
+                probe.recv(1)
+        found = sorted(set(self.seen))
+        self.seen.clear()
+        return found
+
+
+def run_case(watch: Watch, case: dict[str, Any], services: Services | None) -> dict[str, Any]:
     """Crawl the sources of one case; returns the results of the crawls and the number of packets."""
     watch.configure(Path(case["folder"]), concurrency=32, timeout="20s", patience=case.get("patience", "20s"))
     if case.get("tcp"):
@@ -131,6 +197,7 @@ def run_case(watch: Watch, case: dict[str, Any]) -> dict[str, Any]:
         os.environ.pop("PYTHONPATH", None)
     return {
         "packets": counted(),
+        "services": services.taken() if services else [],
         "seconds": round(time.monotonic() - began, 1),
         "crawls": {
             each.source: [each.state, each.examined, each.unexamined, each.refused, each.requests, each.error]
@@ -144,8 +211,20 @@ def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
     route_everything_to_loopback()
     folder = Path(plan["folder"])
+    services = Services() if plan.get("services") else None
+    site = Site()
+    site.posts("/post")
     with watching(folder) as watch:
-        print(json.dumps({case["name"]: run_case(watch, case) for case in plan["cases"]}))
+        found: dict[str, Any] = {}
+        if services:
+            found["control"] = {"services": services.control()}
+        for case in plan["cases"]:
+            case["sources"] = {
+                name: text.replace("LOCAL_PORT", str(site.port)) for name, text in case["sources"].items()
+            }
+            found[case["name"]] = run_case(watch, case, services)
+        print(json.dumps(found))
+    site.stop()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leak_harness import SERVICES
 from tests.over_tor import LISTING, Site, port_of
 from tests.servers.base import debian_program
 from tests.servers.tor_network import wait_for
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 REQUESTS = 10_000
 # A listing for which robots.txt is requested as well.
 OBEYS_ROBOTS = LISTING.replace("robots: {{ignore: a test}}\n", "")
+DECLARED = "hosts: ['http://127.0.0.1:LOCAL_PORT']\n"
 FEED = "platform: feed\nurl: {url}\nvia: tor\nrobots: {{ignore: a test}}\n"
 GONE = """\
 platform: declared
@@ -44,11 +46,12 @@ REDIRECTS = (
 )  # fmt: skip
 
 
-def run_harness(tmp_path: Path, cases: list[dict]) -> dict:
-    """The output of the harness, which runs in a network namespace of its own."""
+def run_harness(tmp_path: Path, cases: list[dict], *, services: bool = False) -> dict:
+    """The output of the harness, which runs in a network namespace (and mount namespace) of its own."""
     plan = tmp_path / "plan.json"
-    plan.write_text(json.dumps({"folder": str(tmp_path), "cases": cases}))
+    plan.write_text(json.dumps({"folder": str(tmp_path), "cases": cases, "services": services}))
     flags = ["--net"] if os.geteuid() == 0 else ["--net", "--map-root-user"]
+    flags += ["--mount"] if services else []
     done = subprocess.run(
         [debian_program("unshare", "util-linux"), *flags, sys.executable, "-m", "tests.leak_harness", str(plan)],
         cwd=ROOT,
@@ -159,6 +162,42 @@ def test_no_packet_is_sent_outside_tor(tmp_path, tor_network, nginx):
     assert {crawl[0] for crawl in found["direct, confined"]["crawls"].values()} == {"failed"}, (
         "the confinement of the process is enough to stop them"
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can replace /run in a mount namespace")
+def test_no_crawl_connects_to_a_service_that_looks_up_names(tmp_path, tor_network):
+    """nscd, systemd-resolved, D-Bus and avahi listen, and would send packets for whoever asks them."""
+    site = Site()
+    make_hostile(site)
+    onion = tor_network.publish(site.port)
+    client = str(tor_network.client.folder)
+    over_tor = {
+        "links": LISTING.format(url=f"{onion.url}/"),
+        "named": LISTING.format(url=f"http://clear.test:{site.port}/ok"),
+    }
+    # the runner looks this name up; the crawl process must not
+    direct = {"direct": LISTING.replace("via: tor\n", "").format(url="http://localhost:LOCAL_PORT/") + DECLARED}
+    found = run_harness(
+        tmp_path,
+        [
+            {"name": "over Tor", "folder": client, "confined": True, "sources": over_tor},
+            {"name": "over Tor, unconfined", "folder": client, "sources": over_tor},
+            {"name": "direct", "folder": client, "confined": True, "sources": direct},
+            {"name": "direct, unconfined", "folder": client, "sources": direct},
+            {"name": "stock handler", "folder": client, "swapped": True, "sources": over_tor},
+            {"name": "stock handler, confined", "folder": client, "swapped": True, "confined": True, "sources": over_tor},
+        ],
+        services=True,
+    )  # fmt: skip
+    site.stop()
+    reached = {name: case["services"] for name, case in found.items()}
+    assert reached.pop("control") == sorted(SERVICES), "an unconfined process must reach all of them"
+    assert "/run/nscd/socket" in reached.pop("stock handler"), "a crawl that looks names up must be seen"
+    assert not any(reached.values()), found
+    for name in ("over Tor", "over Tor, unconfined"):
+        assert found[name]["crawls"]["links"][:2] == ["done", 1], found[name]
+    for name in ("direct", "direct, unconfined"):
+        assert found[name]["crawls"]["direct"][0] == "done", found[name]
 
 
 def kill_after(site: Site, tor, requests: int) -> None:
