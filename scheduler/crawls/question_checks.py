@@ -194,7 +194,9 @@ class QuestionChecks:
     def _is_rule(self, name: str) -> bool:
         rules = self._rules
         words = {f"word {word!r}" for word in rules.words} | {f"expression {each!r}" for each in rules.expressions}
-        if name in words or name in {f"rules {file} (too slow)" for file in rules.files}:
+        slow = {f"rules {file} (too slow)" for file in rules.files}
+        slow |= {f"expression {each!r} (too slow)" for each in rules.expressions}
+        if name in words or name in slow:
             return True
         match = _RULE_OF_FILE.fullmatch(name)
         text = rules.files.get(match[2], "") if match is not None else ""
