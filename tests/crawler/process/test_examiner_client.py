@@ -82,6 +82,7 @@ def test_an_examination_ends_when_nobody_waits_for_it_any_more(examiner):
 
     def chunks() -> Iterator[bytes]:
         yield b"nom;prenom\nMartin;Paul\n"
+        until(lambda: len(tree(server)) > 1)
         [reader] = set(tree(server)) - {server}
         readers.append(reader)
         # Its limit is ten minutes.

@@ -17,8 +17,8 @@ from crawler.process.examiner_client import ExaminerProcess
 from data.model import EventKind
 from data.settings.home import Home
 from data.sources.source_files import load_source
-from data.store.store import Store
 from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.keyed_store import open_store
 from scheduler.crawls.lease_owner import owner_name
 from scheduler.crawls.run_crawl import run_crawl
 from tests.command import must
@@ -94,7 +94,7 @@ def crawl(tmp_path, site):
     must(None, "init", tmp_path / "home")
     home = Home(tmp_path / "home", {})
     with ExaminerProcess.start(home) as examiner:
-        store = Store.open(home.db_path, seal_key=examiner.greeting.post_key)
+        store = open_store(home, examiner)
 
         async def once(pages: int = 1, meanwhile=None, settings=None):
             (home.sources_dir / "site.yaml").write_text(SOURCE.format(url=site.url, pages=pages))
