@@ -64,7 +64,7 @@ def require_fields(fields: Mapping[str, Any], names: Collection[str], now: datet
             sound = value == 1
         elif name in _LISTS:
             sound = _is_list(value, MAX_ITEMS, _LISTS[name])
-        elif name in _DIGESTS or (_EXTRA.fullmatch(name) and name.removeprefix("extra ") in {*names, "timer"}):
+        elif name in _DIGESTS or (_EXTRA.fullmatch(name) and name.removeprefix("extra ") in {*names, *_OF_PLATFORMS}):
             sound = _is_digest(value)
         else:
             sound = False
@@ -102,4 +102,6 @@ _LISTS: Mapping[str, Callable[[Any], bool]] = {
     "price": _is_price,
     "files": lambda value: _in_range(MAX_FILES)(value) or _is_digest(value),
 }
+# Further fields that platforms add to what a definition declares: listings of folders have a time for each file.
+_OF_PLATFORMS = frozenset(["timer", "mtime"])
 _DIGESTS = frozenset(["title", "text", "address", "magnet", "state", "exact"])
