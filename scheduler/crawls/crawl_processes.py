@@ -357,9 +357,15 @@ class CrawlProcess:
         """Close the control socket and wait until the process has ended; returns what `wait_for_exit` does."""
         self._reading.cancel()
         self._writer.close()
-        problem = await self.wait_for_exit(5)
-        if self._process.exitcode is None:
+        try:
+            problem = await self.wait_for_exit(5)
+            if self._process.exitcode is None:
+                self._process.kill()
+                await self.wait_for_exit(5)
+        except BaseException:
+            # The runner stops while it waits for the process.
             self._process.kill()
-            await self.wait_for_exit(5)
-        self._process.close()
+            raise
+        finally:
+            self._process.close()
         return problem
