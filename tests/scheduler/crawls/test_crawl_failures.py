@@ -101,6 +101,9 @@ def raising(crawl, site, number: int, error: BaseException) -> tuple[bool, objec
             run_crawl(crawl.home, crawl.store, definition, crawl.examiner, owner=owner_name()), number, error
         )
         result = await attempt
+        # As in a runner, which goes on, what the interrupted crawl left to the loop comes to its end.
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(left, timeout=30)
         return attempt.raised, result
 
     return asyncio.run(once())
