@@ -164,6 +164,13 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "bson": lambda: b"".join(_bson({"nom": row[0], "ville": row[2]}) for row in _ROWS[1:]),
     "php_serialized": lambda: b"a:2:{i:0;a:1:{s:3:\"nom\";s:6:\"Martin\";}i:1;a:1:{s:3:\"nom\";s:5:\"Petit\";}}",
     "plist": lambda: plistlib.dumps([{"nom": row[0], "ville": row[2]} for row in _ROWS[1:]], fmt=plistlib.FMT_BINARY),
+    "dicom": lambda: bytes(128) + b"DICM" + b"".join(
+        struct.pack("<HH2sH", group, element, kind, len(value)) + value
+        for group, element, kind, value in (
+            (2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), (8, 5, b"CS", b"ISO_IR 192"),
+            (0x10, 0x10, b"PN", b"Martin^Paul "), (0x10, 0x30, b"DA", b"19750312"),
+        )
+    ),
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip

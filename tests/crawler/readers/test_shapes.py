@@ -73,6 +73,14 @@ def test_folded_lines_of_a_calendar_are_joined_and_each_event_is_one_text():
         assert sum(person["email"] in event and person["nom"] in event for event in events) == 1
 
 
+def test_every_file_of_dicom_names_its_patient():
+    found = read((SHAPES / "52-dicom.same.zip").read_bytes())
+    rows = [row for each in found.members for row in each.rows]
+    assert found.all_complete
+    assert [row[1:3] for row in rows] == [[person["nom"], person["prenom"]] for person in PEOPLE]
+    assert [row[7] for row in rows] == [person["nir"] for person in PEOPLE]
+
+
 def test_an_array_with_one_object_a_line_is_one_table_without_problems():
     found = member("78-json-array-lines.same.json", "json_lines")
     assert len(found.rows) == 60

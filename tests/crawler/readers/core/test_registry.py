@@ -10,7 +10,7 @@ from crawler.readers.core.registry import choose, readers
 from tests.synth.every_format import NAMES, SOUND
 
 FORMATS = {
-    "7z", "access", "ar", "arrow", "base64", "brotli", "bson", "bzip2", "dbase", "hprim", "icalendar", "ldif",
+    "7z", "access", "ar", "arrow", "base64", "brotli", "bson", "bzip2", "dbase", "dicom", "hprim", "icalendar", "ldif",
     "msgpack", "php_serialized", "plist", "cab", "compress", "cpio", "delimited", "docx", "eml",
     "fhir", "gzip", "hl7", "html", "iso9660", "json", "json_lines", "json_string", "lha", "lz4", "lzip", "lzma", "mbox",
     "ods", "odt", "ole", "parquet", "pdf", "pptx", "quoted_printable", "rar", "rtf", "sql_dump", "sqlite", "tar",
