@@ -103,7 +103,7 @@ def raising(crawl, site, number: int, error: BaseException) -> tuple[bool, objec
         result = await attempt
         # As in a runner, which goes on, what the interrupted crawl left to the loop comes to its end.
         if left := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(left, timeout=30)
+            await asyncio.wait(left, timeout=1)
         return attempt.raised, result
 
     return asyncio.run(once())
