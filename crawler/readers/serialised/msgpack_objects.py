@@ -41,8 +41,9 @@ def sniff(head: bytes, name: str) -> float:
     except Damaged:
         # the first record may be longer than the head
         return 0.5 if len(head) >= HEAD and name.lower().endswith((".msgpack", ".mpk")) else 0.0
+    # keys that are numbers became digits; without any letter they would be found in many binary files
     keys = list(first) if type(first) is dict else []
-    return 0.9 if len(keys) > 1 and all(type(key) is str and key.isprintable() and key for key in keys) else 0.0
+    return 0.9 if len(keys) > 1 and all(key.isprintable() and key[:1].isalpha() for key in keys) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:

@@ -58,9 +58,11 @@ def reported(posts: list[Post]) -> tuple[list[ListedFrame], dict, ListedAnswer, 
     def answer() -> None:
         while True:
             try:
-                _, payload = receive(theirs)
+                kind, payload = receive(theirs)
             except EOFError:
                 return
+            if kind == b"P":
+                continue
             assert len(payload) < MAX_FRAME
             frame = read_question(bytes(payload))
             assert isinstance(frame, ListedFrame)

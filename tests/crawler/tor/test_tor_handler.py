@@ -24,7 +24,7 @@ def test_an_unsupported_httpx2_makes_no_connection_at_all(monkeypatch):
             pass
 
     handler = object.__new__(TorDownloadHandler)
-    handler._ssl_context = handler._limits = None
+    handler._tls_context = handler._limits = None
     monkeypatch.setattr(httpx2, "AsyncHTTPTransport", OtherTransport)
     with pytest.raises(ConfigError, match="httpx2"):
         handler._make_client()

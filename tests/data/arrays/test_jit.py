@@ -72,7 +72,7 @@ def test_kernels_are_found_in_every_package_that_has_some():
     found = {str(path.parent.relative_to(jit.ROOT)) for path in jit.kernel_modules()}
     assert found == {
         "crawler/lineage", "crawler/matching", "crawler/records",
-        "data/arrays", "data/hashing", "data/identifiers", "data/releases", "data/tagsets",
+        "data/arrays", "data/hashing", "data/identifiers", "data/releases", "data/tagsets", "data/watchlist",
     }  # fmt: skip
 
 
