@@ -35,7 +35,7 @@ CODE_ARGUMENTS = frozenset(
 )
 CODE = re.compile(r"[a-z][a-z0-9_-]{1,30}")
 # A sentence has at least two words, and no character that only patterns and markup have.
-SENTENCE = re.compile(r"(?=.*?[A-Za-z]{2,}[ ,;:.…]+[a-z(])[^\\\n\t|<>$^*\[\]~@]{8,400}")
+SENTENCE = re.compile(r"(?=.*?[A-Za-z]{2,}[ ,;:.…]+[a-z(]|an? [A-Za-z0-9]+)[^\\\n\t|<>$^*\[\]~@]{8,400}")
 CODE_AND_SENTENCE = re.compile(r"([a-z][a-z0-9_-]{1,30}): ")
 SLOT = "\0"
 # Classes of errors of libraries that readers and platforms may meet.

@@ -71,7 +71,7 @@ def describe_error(error: Exception) -> dict[str, str]:
         return {
             "code": "ExamineError",
             "message": "the examiner would have needed more memory than its limit",
-            "hint": "raise  [examine] examiner_memory  if the machine has more memory",
+            "hint": "raise the setting examine.examiner_memory if the machine has more memory",
         }
     # the text of any other error may hold content of the sample: only its class leaves this process
     return {"code": "ExamineError", "message": f"the examiner failed with {type(error).__name__}", "hint": ""}

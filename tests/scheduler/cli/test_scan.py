@@ -58,7 +58,7 @@ def harmless(tmp_path) -> Path:
     folder = tmp_path / "harmless"
     folder.mkdir()
     (folder / "empty").write_bytes(b"")
-    (folder / "noise.bin").write_bytes(bytes(range(256)) * 20)
+    (folder / "noise.bin").write_bytes(bytes(range(0, 256, 5)) * 100)
     (folder / "note.txt").write_text("nothing of interest\n")
     (folder / "deep").mkdir()
     (folder / "deep" / "strangers.csv").write_bytes(to_csv(CROWD[7:]))

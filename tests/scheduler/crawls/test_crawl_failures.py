@@ -34,7 +34,6 @@ def failures(crawl) -> int:
 
 
 def test_a_frozen_crawl_process_is_ended_told_at_once_and_its_posts_stay_due(crawl, site, monkeypatch):
-    monkeypatch.setattr(crawl_processes, "FROZEN_SECONDS", 2.0)
     site.pages = {1: ["a", "b"]}
     site.hold.clear()
 
@@ -42,7 +41,9 @@ def test_a_frozen_crawl_process_is_ended_told_at_once_and_its_posts_stay_due(cra
         await asked(site, "/post/")
         os.kill(max(processes()), signal.SIGSTOP)
 
-    result = crawl(meanwhile=freeze)
+    with monkeypatch.context() as patch:
+        patch.setattr(crawl_processes, "FROZEN_SECONDS", 2.0)
+        result = crawl(meanwhile=freeze)
     assert result.state == "failed"
     assert "no progress" in result.error
     assert crawl.store.crawls.latest()[0]["counts"]["code"] == "hang"
