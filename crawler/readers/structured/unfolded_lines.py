@@ -18,12 +18,13 @@ def unfold(lines: Lines, longest: int) -> Iterator[str]:
                 size += len(line)
                 continue
             if waiting:
-                yield _joined(waiting)
+                yield joined(waiting)
             waiting, size = [line], len(line)
     if waiting:
-        yield _joined(waiting)
+        yield joined(waiting)
 
 
-def _joined(parts: list[bytes]) -> str:
+def joined(parts: list[bytes]) -> str:
+    """The pieces of one folded line as text."""
     # a fold inside a UTF-8 character turned it into two wrong ones; `repair` handles this like text encoded twice
     return repair(b"".join(parts)).decode() if len(parts) > 1 else parts[0].decode()

@@ -12,6 +12,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.core.transfer_encodings import read_base64_member
 from crawler.readers.structured.json_records import RecordWriter
+from crawler.readers.structured.unfolded_lines import joined
 
 FORMAT = "vcard"
 EMBEDDED_SEARCH = "all"
@@ -59,15 +60,10 @@ def _unfold(lines: Lines, longest: int) -> Iterator[str]:
                 size += len(line)
                 continue
             if waiting:
-                yield _joined(waiting)
+                yield joined(waiting)
             waiting, size = [line], len(line)
     if waiting:
-        yield _joined(waiting)
-
-
-def _joined(parts: list[bytes]) -> str:
-    # a fold inside a UTF-8 character turned it into two wrong ones; `repair` handles this like text encoded twice
-    return repair(b"".join(parts)).decode() if len(parts) > 1 else parts[0].decode()
+        yield joined(waiting)
 
 
 class _CardReader:
