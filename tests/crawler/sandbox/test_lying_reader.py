@@ -142,6 +142,7 @@ def test_a_reader_that_drips_is_given_up_and_leaves_nothing_behind(tmp_path: Pat
         watchlist = Watchlist.open(tmp_path / "watchlist", case=KEYS.case)
         impatient = Examiner(KEYS, watchlist, KnownReleases.open(tmp_path / "releases"), sandbox)
         before = sorted(Path("/proc/self/fd").iterdir())
+        threads = set(threading.enumerate())  # servers of other tests may still run in this process
         for body in ([b"bytes"], [b"bytes" * 2**20, b"further bytes"]):
             reader = LyingReader(impatient, [(b"M", b'{"name":"","format":"text"}')], drip)
             finding = Examination(impatient, SampleRequest("x"), reader, lambda: None).run(body, {})
@@ -150,7 +151,7 @@ def test_a_reader_that_drips_is_given_up_and_leaves_nothing_behind(tmp_path: Pat
             assert finding.problems[0].startswith("reader: the examiner waited ")
             assert checked_finding(finding).problems == finding.problems
         assert sorted(Path("/proc/self/fd").iterdir()) == before
-        assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+        assert set(threading.enumerate()) <= threads
 
 
 def test_endlessly_nested_members_break_the_protocol(examiner: Examiner) -> None:
