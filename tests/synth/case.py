@@ -26,23 +26,31 @@ KEYS = MatchKey(bytes(range(32))).derive()
 
 def enrol(folder: Path, crowd: Sequence[Person], client: str = "c1") -> None:
     """Put people on the watch-list, every tag that a canary gets; canary number n is the nth of them."""
-    plan = plan_columns_of_rows([HEADERS["fr"][name] for name in COLUMNS], [row(person) for person in crowd[:200]])
-    made = enrol_rows(iter([row(person) for person in crowd]), plan, KEYS.enrol)
-    assert made.canaries == len(crowd)
+    enrol_table(folder, [HEADERS["fr"][name] for name in COLUMNS], [row(person) for person in crowd], client)
+
+
+def enrol_table(folder: Path, header: Sequence[str], rows: Sequence[list[str]], client: str = "c1") -> None:
+    """Put the people of a table on the watch-list; canary number n is its nth row."""
+    plan = plan_columns_of_rows(list(header), list(rows[:200]))
+    made = enrol_rows(iter(rows), plan, KEYS.enrol)
+    assert made.canaries == len(rows)
     bundle = folder / f"{client}.bundle"
     write_bundle(bundle, KEYS.enrol, made.records, client=client, name=client, canaries=made.canaries)
     assert import_bundle(folder / "watchlist", KEYS.case, *read_bundle(bundle, KEYS.case, KEYS.bundle))
 
 
 @contextmanager
-def examining(folder: Path, released: Sequence[Person] = (), *, bwrap: bool | None = None) -> Iterator[Examiner]:
-    """An examiner over the case in a folder, in which these people were released before as a table."""
+def examining(
+    folder: Path, released: Sequence[Person] | bytes = (), *, bwrap: bool | None = None
+) -> Iterator[Examiner]:
+    """An examiner over the case in a folder, in which these people were released before as a table, or these bytes."""
     with Sandbox(Limits(wall=60), bwrap=bwrap) as sandbox:
         examiner = Examiner(
             KEYS, Watchlist.open(folder / "watchlist", case=KEYS.case), KnownReleases.open(folder / "releases"), sandbox
         )
         if released:
-            examine(examiner, to_csv(released), release="part-1")
+            data = released if isinstance(released, bytes) else to_csv(released)
+            examine(examiner, data, release="part-1")
             examiner.builders["part-1"].write(folder / "releases", {"case": KEYS.case})
             examiner.releases = KnownReleases.open(folder / "releases")
         yield examiner

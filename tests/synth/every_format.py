@@ -16,6 +16,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 
 import brotli
 import pyarrow as pa
@@ -38,6 +39,11 @@ _MAIL = (
     "--cut\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n"
     'Content-Disposition: attachment; filename="a.zip"\r\n\r\n{}--cut--\r\n'
 ).format(base64.encodebytes(make_zip({"people.csv": TABLE.encode()})).decode())
+
+
+def shape(name: str) -> bytes:
+    """A sample that a real program wrote."""
+    return (Path(__file__).parents[1] / "samples" / "shapes" / name).read_bytes()
 
 
 def _packed(kind: str, filter_: str | None = None) -> bytes:
@@ -171,6 +177,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
             (0x10, 0x10, b"PN", b"Martin^Paul "), (0x10, 0x30, b"DA", b"19750312"),
         )
     ),
+    "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip

@@ -11,7 +11,6 @@ FORMAT = "unknown"
 _DATABASE, _ENCRYPTED, _ARCHIVE, _DISK = "a database file", "an encrypted file", "an archive", "a disk image"
 _VIDEO = "a video or sound recording"
 SIGNATURES = (
-    (0, b"PGDMP", "a PostgreSQL custom dump"),
     (0, b"TAPE\0\0\x03\0", "a SQL Server backup"),
     (3, b"EXPORT:V", "an Oracle export"),
     (4, b"\xef\xcd\xab\x89", "an ESE database"),
