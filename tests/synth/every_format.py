@@ -178,6 +178,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
         )
     ),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
+    "redis": lambda: shape("63-redis-7.0.rdb"),
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from tests.crawler.readers.frames import Member, read
 
 SHAPES = Path(__file__).parents[2] / "samples" / "shapes"
 LIMITS = Limits(max_output=2**24, hold=2**26)
-DAMAGED = ("59-pg-custom-15.dump", "59-pg-custom-16.dump")
+DAMAGED = ("59-pg-custom-15.dump", "59-pg-custom-16.dump", "63-redis-6.2.rdb", "63-redis-7.0.rdb")
 
 
 def rows(found: Member) -> int:
