@@ -28,6 +28,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from data.durable_files import completed_file
 from data.errors import BundleError
 from data.hashing.case_keys import EnrolKeys
 from data.hashing.tags import Kind
@@ -205,19 +206,11 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
     """
     if path.exists():
         raise BundleError(f"{path} exists and is not overwritten", hint="name another file with --out")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123
+        with completed_file(path) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _not_written(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _not_written(path: Path, error: OSError) -> BundleError:

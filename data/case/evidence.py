@@ -8,7 +8,6 @@ the files, the chain and the database.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from data.case.evidence_chain import append, head_of, lines_of, open_chain_locked, read_and_repair, read_chain
+from data.durable_files import replace_file, sync_folder
 from data.errors import InputError, KeyFileError, StoreError
 from data.hashing.chain_keys import ChainKey
 
@@ -98,7 +98,7 @@ def keep(folder: Path, finding_id: str, sealed: bytes, now: datetime, key: Chain
         for entry in _entries(lines):
             if entry.id == finding_id:
                 return entry
-        _write_atomically(folder / (finding_id + SUFFIX), sealed)
+        replace_file(folder / (finding_id + SUFFIX), [sealed])
         digest = hashlib.sha256(sealed).hexdigest()
         seq = append(chain, lines, {"do": "keep", "id": finding_id, "sha256": digest, "bytes": len(sealed)}, now, key)
         return EvidenceEntry(seq, finding_id, digest, len(sealed), now)
@@ -173,7 +173,7 @@ def expire(folder: Path, before: datetime, now: datetime | None = None, key: Cha
                 deleted.append(entry.id)
             elif entry.expired is not None:
                 file.unlink(missing_ok=True)
-        _sync_folder(folder)
+        sync_folder(folder)
     return deleted
 
 
@@ -205,27 +205,3 @@ def _entries(lines: list[bytes]) -> list[EvidenceEntry]:
             # reports it
             continue
     return list(found.values())
-
-
-def _write_atomically(file: Path, content: bytes) -> None:
-    """Write a file so that it is either absent or complete."""
-    temporary = file.with_suffix(".new")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as out:  # noqa: PTH123 - opened with its mode above
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

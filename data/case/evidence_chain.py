@@ -8,7 +8,6 @@ of the line, unless lines were removed meanwhile: a writer never uses a key twic
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import hmac
@@ -22,7 +21,8 @@ from typing import IO, Any
 
 import orjson
 
-from data.errors import KeyFileError, StoreError, StoreFull
+from data.durable_files import file_errors_as_ours
+from data.errors import KeyFileError, StoreError
 from data.hashing.chain_keys import ChainKey
 
 CHAIN_FILE = "chain.jsonl"
@@ -102,20 +102,12 @@ class KeyCheck:
 @contextlib.contextmanager
 def open_chain_locked(folder: Path) -> Iterator[IO[bytes]]:
     """Open the chain and lock it against other processes; errors of the file system become StoreFull or StoreError."""
-    try:
+    with file_errors_as_ours("evidence", folder, "nothing was lost"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / CHAIN_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with open(descriptor, "r+b", buffering=0) as chain:  # noqa: PTH123 - opened with its mode above
             fcntl.flock(chain, fcntl.LOCK_EX)
             yield chain
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull(
-                "no space is left on the disk for evidence", hint="free some space; nothing was lost"
-            ) from error
-        raise StoreError(
-            f"evidence cannot be written: {error.strerror}", hint=f"check the permissions of {folder}"
-        ) from error
 
 
 def read_and_repair(chain: IO[bytes]) -> list[bytes]:

@@ -7,9 +7,6 @@ baselines of an incident are not listed here: the manifest of each release names
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import os
 import re
 import tomllib
 import unicodedata
@@ -19,7 +16,8 @@ from pathlib import Path
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from data.errors import ConfigError, InputError, StoreError, StoreFull
+from data.durable_files import file_errors_as_ours, locked_folder, replace_file
+from data.errors import ConfigError, InputError
 from data.model import Incident
 from data.settings.permissions import repair_command, writable_by_others
 from data.sources.expression_checks import check_expression
@@ -144,7 +142,7 @@ def put_incident(
             added = [item for item in dict.fromkeys(given) if item not in present]
             if added or (field not in table and field in _ALWAYS_WRITTEN):
                 table[field] = [*present, *added]
-        _write(path, tomlkit.dumps(document))
+        replace_file(path, [tomlkit.dumps(document).encode()])
         return next(incident for incident in read_incidents(home) if incident.id == key)
 
 
@@ -179,7 +177,7 @@ def store_rule_file(home: Path, file: Path, text: str) -> str:
         )
     with _write_lock(home):
         (home / RULES_FOLDER).mkdir(mode=0o700, exist_ok=True)
-        _write(home / RULES_FOLDER / file.name, text)
+        replace_file(home / RULES_FOLDER / file.name, [text.encode()])
     return file.name
 
 
@@ -197,34 +195,8 @@ def read_rule_files(home: Path, incident: Incident) -> tuple[dict[str, str], dic
     return found, unreadable
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file atomically, with mode 0600."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as out:  # noqa: PTH123 - opened with its mode above
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
-
-
 @contextlib.contextmanager
 def _write_lock(home: Path) -> Iterator[None]:
     """Keep other writers out; errors of the file system become StoreFull or StoreError."""
-    try:
-        descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull(
-                "no space is left on the disk for the incident",
-                hint="free some space and try again; nothing was changed",
-            ) from error
-        raise StoreError(
-            f"{INCIDENTS_FILE} cannot be written: {error.strerror}", hint=f"check the permissions of {home}"
-        ) from error
+    with file_errors_as_ours("the incident", home), locked_folder(home):
+        yield

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from data.arrays.array_types import U64
+from data.durable_files import sync_folder
 from data.errors import InputError
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.identifiers.normalise import VERSION
@@ -19,11 +20,9 @@ from data.releases.folder import (
     active_releases,
     check_id,
     encode_manifest,
-    file_errors_as_ours,
     register_releases,
-    sync_folder,
-    write_lock,
     write_manifest,
+    writing,
 )
 from data.releases.kept_bits import KEY_BITS, VALUE_BITS, kept_bits_for
 from data.releases.merged_sets import write_merged_sets
@@ -102,7 +101,7 @@ class ReleaseBuilder:
                 "the files contain no record, so there is nothing to compare later data with",
                 hint="see what Tocsin reads in them:  tocsin scan PATH",
             )
-        with file_errors_as_ours(folder), write_lock(folder):
+        with writing(folder):
             final = folder / self.release
             if final.exists():
                 raise InputError(f"a release {self.release} exists already", hint="choose another name")

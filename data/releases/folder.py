@@ -6,9 +6,6 @@ release are described in `data.releases.stored_release`, those of all releases t
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from data.errors import InputError, StoreError, StoreFull
+from data.durable_files import file_errors_as_ours, locked_folder, replace_file, sync_folder
+from data.errors import InputError, StoreError
 from data.identifiers.normalise import VERSION
 from data.releases.merged_sets import write_merged_sets
 from data.releases.registered import (
@@ -108,7 +106,7 @@ def retire_release(folder: Path, release: str, now: datetime) -> dict[str, Any]:
     manifest = next((each for each in read_manifests(folder) if each["id"] == release), None)
     if manifest is None:
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
-    with file_errors_as_ours(folder), write_lock(folder):
+    with writing(folder):
         if manifest["retired"] is None:
             manifest["retired"] = now.isoformat()
             checksums = read_checksums(folder)
@@ -135,7 +133,7 @@ def remove_release(folder: Path, release: str) -> None:
     path = folder / check_id(release)
     if not path.is_dir():
         raise InputError(f"there is no release {release}", hint="see: tocsin release list")
-    with file_errors_as_ours(folder), write_lock(folder):
+    with writing(folder):
         # renamed before it is deleted, so that nobody opens a release of which a part is gone
         forget_release(folder, release)
         deleted = folder / f".{release}.gone"
@@ -162,50 +160,20 @@ def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest of a release atomically and flush it to the disk."""
-    temporary = folder / f".{MANIFEST}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:  # noqa: PTH123 - its mode
-        out.write(encode_manifest(manifest))
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(folder / MANIFEST)
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_file(folder / MANIFEST, [encode_manifest(manifest)])
 
 
 @contextmanager
-def write_lock(folder: Path) -> Iterator[None]:
-    """Wait until no other writer, in any process, works in the folder, and keep others out."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def file_errors_as_ours(folder: Path) -> Iterator[None]:
-    """Make the folder if it is absent, and turn errors of the file system into StoreFull or StoreError.
+def writing(folder: Path) -> Iterator[None]:
+    """Keep other writers out of the folder of releases, which is made if it is absent.
 
     An interrupted writer leaves a temporary folder; the next write of the same release deletes it.
+
+    Raises:
+        StoreFull: no space is left.
+        StoreError: the folder cannot be written.
     """
-    try:
+    with file_errors_as_ours("the release", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull(
-                "no space is left on the disk for the release",
-                hint="free some space and try again; nothing was changed",
-            ) from error
-        raise StoreError(
-            f"the release cannot be written: {error.strerror}", hint=f"check the permissions of {folder}"
-        ) from error
+        with locked_folder(folder):
+            yield

@@ -7,12 +7,10 @@ buckets and longer suffixes; all sets keep the same bits of a tag, so they remai
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import itertools
 import mmap
-import os
 import struct
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +20,8 @@ from numpy.typing import NDArray
 
 from data.arrays.array_types import U8, U32, U64
 from data.arrays.packed import read_only
-from data.errors import StoreError, StoreFull, StoreVersion
+from data.durable_files import file_errors_as_ours, replace_file
+from data.errors import StoreError, StoreVersion
 
 KEPT_BITS = 44
 """How many of a tag's first bits are kept. A set of n takes a foreign tag for a member with probability n / 2**44: 1e-6
@@ -323,32 +322,8 @@ def write_atomically(path: Path, header: bytes, parts: Iterable[memoryview]) -> 
         StoreFull: no space is left.
         StoreError: the folder cannot be written.
     """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(header)
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(
-                f"no space left to write {path.name}", hint="free some disk space; nothing was changed"
-            ) from error
-        raise StoreError(
-            f"{path.name} cannot be written: {error.strerror}", hint=f"check the permissions of {path.parent}"
-        ) from error
+    with file_errors_as_ours(path.name, path.parent):
+        replace_file(path, itertools.chain([header], parts))
 
 
 def damaged_error(path: Path, what: str) -> StoreError:

@@ -6,11 +6,7 @@ that after a `kill -9` either the old or the new watch-list is in force.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +15,11 @@ from typing import Any
 
 import orjson
 
-from data.errors import ConfigError, StoreError, StoreFull, StoreVersion
+from data.durable_files import file_errors_as_ours, locked_folder, replace_file
+from data.errors import ConfigError, StoreError, StoreVersion
 from data.identifiers.normalise import VERSION as NORMALISER
 from data.watchlist.segment import RESTORE_HINT
-from data.watchlist.segment_writer import WrittenSegment, sync_folder
+from data.watchlist.segment_writer import WrittenSegment
 
 MANIFEST = "manifest.json"
 FORMAT = 2
@@ -151,17 +148,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         ],
     }
     value["checksum"] = manifest.checksum = _checksum(value)
-    temporary = folder / f".{MANIFEST}.{secrets.token_hex(4)}"
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:  # noqa: PTH123
-            out.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 if len(manifest.bundles) < 100 else 0))
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.rename(folder / MANIFEST)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
+    encoded = orjson.dumps(value, option=orjson.OPT_INDENT_2 if len(manifest.bundles) < 100 else 0)
+    replace_file(folder / MANIFEST, [encoded])
 
 
 def _checksum(value: dict[str, Any]) -> str:
@@ -170,27 +158,13 @@ def _checksum(value: dict[str, Any]) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Keep other writers out of a folder, which is made if it is absent; errors of the file system become ours.
+    """Keep other writers out of the folder of the watch-list, which is made if it is absent.
 
     Raises:
         StoreFull: no space is left.
         StoreError: the folder cannot be written.
     """
-    try:
+    with file_errors_as_ours("the watch-list", folder, "the old list is still in force"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked_folder(folder):
             yield
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull(
-                "no space is left on the disk for the watch-list",
-                hint="free some space and try again; the old list is still in force",
-            ) from error
-        raise StoreError(
-            f"the watch-list cannot be written: {error.strerror}",
-            hint=f"check the permissions of {folder} and try again; the old list is still in force",
-        ) from error

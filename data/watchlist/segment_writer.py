@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.arrays.array_types import I64, U64
+from data.durable_files import sync_folder
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS
 from data.tagsets.tagset import KEPT_BITS, TagSet
@@ -338,15 +339,6 @@ def _merged_ranges(sources: Sequence[_Source], range_bits: int) -> Iterator[tupl
             yield sort_entries(
                 np.concatenate([truncated for truncated, _ in pieces]), np.concatenate([rest for _, rest in pieces])
             )
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_other_segments(folder: Path, kept: Iterable[str]) -> None:

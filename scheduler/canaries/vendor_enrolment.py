@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import secrets
 import shutil
@@ -20,6 +19,7 @@ from crawler.sandbox.sandbox import Sandbox
 from data.arrays.array_types import I64
 from data.arrays.packed import Packed
 from data.case.bundle import BundlesWriter, write_bundle
+from data.durable_files import is_disk_full
 from data.errors import BundleError, InputError
 from data.hashing.case_keys import EnrolKeys
 from scheduler.canaries.bundle_import import BUNDLE_SUFFIX
@@ -170,7 +170,7 @@ def enrol_tables(
             else:
                 _write(out, keys, ids, clients.numbers, grouped, shown, result, split=split)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_disk_full(error)
         raise BundleError(
             f"{out} cannot be written: {error.strerror or error}",
             hint="free some space and try again; nothing was written" if full else "choose another place with --out",

@@ -128,7 +128,7 @@ def enrol(
     if made.without_client:
         note(f"{made.without_client:,} of {made.rows:,} rows name no client and were left out")
     if made.unnamed:
-        note(f"{made.unnamed:,} clients have no name in {names}")
+        note(f"without a name in {names}: {counted(made.unnamed, 'client')}")
     took = time.monotonic() - began
     click.echo(
         f"{out}: {counted(made.canaries, 'canary', 'canaries')} of {counted(len(made.clients), 'client')}, "
@@ -389,4 +389,4 @@ def retire(home: Home, client: str, bundle: str) -> None:
     if not count:
         raise InputError(f"no active canaries of '{client}' were found", hint="see: tocsin canary list")
     record_watchlist(home)
-    click.echo(f"{count:,} canaries of {client} are retired")
+    click.echo(f"retired: {counted(count, 'canary', 'canaries')} of {client}")

@@ -62,7 +62,7 @@ def crawl(
             note(f"{counted(delivered.sent, 'alert')} delivered")
     undelivered = delivered.deferred + delivered.refused
     if undelivered:
-        note(f"{undelivered} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
+        note(f"not delivered yet: {counted(undelivered, 'alert')}, kept in the outbox; see: tocsin alert list")
     if undelivered or any(result.failed for result in results):
         return 2
     return 1 if any(result.hits for result in results) else 0
@@ -187,11 +187,13 @@ def _show(result: CrawlResult, clients: int) -> None:
     if result.gap:
         out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
     for host, count in _first(result.hosts):
-        out.print(f"  refused: {count} requests to {escape(printable(host))}, a host that this source does not declare")
+        out.print(
+            f"  refused: {counted(count, 'request')} to {escape(printable(host))}, a host that this source does not declare"
+        )
     if len(result.hosts) > _MAX_NAMED:
         out.print(f"  … and requests to {len(result.hosts) - _MAX_NAMED:,} further hosts (--json lists them)")
     for source, count in _first(result.handed):
-        out.print(f"  {count} links handed to source {escape(source)}, whose next crawl examines them")
+        out.print(f"  {counted(count, 'link')} handed to source {escape(source)}, whose next crawl examines them")
     if len(result.handed) > _MAX_NAMED:
         out.print(f"  … and links handed to {len(result.handed) - _MAX_NAMED:,} further sources (--json lists them)")
     if result.clients:

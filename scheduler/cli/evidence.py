@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from data.plural import counted
 from scheduler.cli.common import console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def verify(home: Home, noted: str | None, as_json: bool) -> int:
             click.echo(f"note: {remark}")
         if noted is not None and report.contains_head:
             click.echo("the record holds this head")
-        click.echo(f"{report.evidence} pieces of evidence, {len(report.problems)} problems; head {report.head}")
+        click.echo(
+            f"{counted(report.evidence, 'piece')} of evidence, {counted(len(report.problems), 'problem')}; head {report.head}"
+        )
     return 2 if report.problems else 0
 
 
@@ -113,4 +116,4 @@ def expire(home: Home, before: datetime) -> None:
     if gone:
         with contextlib.closing(Store.open(home.db_path, chain_keys=keys)) as store:
             store.audit.record("operator", "evidence expired", f"{len(gone)} before {before:%Y-%m-%d}", now)
-    click.echo(f"{len(gone)} pieces of evidence deleted")
+    click.echo(f"{counted(len(gone), 'piece')} of evidence deleted")

@@ -93,7 +93,7 @@ Next:
 
 def _write(path: Path, text: str) -> None:
     """Create a file that only its owner can read; it is on disk when this returns."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+    from data.durable_files import new_file
+
+    with new_file(path) as stream:
+        stream.write(text.encode())

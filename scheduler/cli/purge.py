@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from data.plural import counted
 from scheduler.cli.common import pass_home
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
         with contextlib.closing(Store.open(home.db_path, chain_keys=keys)) as store:
             findings, events = store.purge(before, datetime.now(UTC), dry_run=dry_run)
     verb = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{findings} findings, {events} events and {len(old)} pieces of evidence {verb}")
+    click.echo(
+        f"{counted(findings, 'finding')}, {counted(events, 'event')} and {counted(len(old), 'piece')} of evidence {verb}"
+    )
 
 
 def _destroy(home: Home, case: str, *, dry_run: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +32,7 @@ def source() -> None:
 @pass_home
 def add(home: Home, file: Path) -> None:
     """Check a source file and copy it into the home folder."""
+    from data.durable_files import new_file
     from data.sources.source_files import load_source
     from scheduler.crawls.definitions import complete_definition
 
@@ -40,10 +40,8 @@ def add(home: Home, file: Path) -> None:
     definition = complete_definition(found)
     target = home.sources_dir / f"{definition.name}.yaml"
     try:
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
-            stream.write(found.text)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with new_file(target) as stream:
+            stream.write(found.text.encode())
     except FileExistsError as error:
         raise SourceError(
             f"there is already a source '{definition.name}'; nothing was changed",
@@ -190,7 +188,7 @@ def renew(home: Home, name: str) -> None:
     if tor.control is None:
         raise ConfigError("Tor's control port is not declared", hint="add  control = …  under [tor] in tocsin.toml")
     closed = control_port.close_circuits(tor.control, tor.password, name)
-    click.echo(f"{closed} circuits of {name} were closed")
+    click.echo(f"{counted(closed, 'circuit')} of {name} closed")
 
 
 @source.command()
@@ -306,6 +304,7 @@ def _find(home: Home, name: str) -> SourceFile:
 
 
 def _set_enabled(home: Home, name: str, *, enabled: bool) -> None:
+    from data.durable_files import replace_file
     from data.sources.source_files import set_enabled
     from scheduler.crawls.definitions import complete_definition
 
@@ -313,16 +312,9 @@ def _set_enabled(home: Home, name: str, *, enabled: bool) -> None:
     changed = set_enabled(found, enabled=enabled)
     definition = complete_definition(changed)
     target = home.sources_dir / found.file
-    # a complete new file replaces the old one, so that after a crash one of the two is there
-    fresh = target.with_name(f".{target.name}.new")
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123
-            stream.write(changed.text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(target)
+        replace_file(target, [changed.text.encode()])
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise SourceError(f"cannot be written: {error.strerror}", file=found.file) from error
     _record(home, "source enabled" if enabled else "source disabled", definition)
     click.echo(f"{name} is {'enabled' if enabled else 'disabled'}")

@@ -100,7 +100,9 @@ def collect(home: Home) -> dict[str, Any]:
         f"{each.kind.value} {each.source} {each.subject}".strip() + f", since {each.began:%F %R}" for each in states
     ]
     if depth.refused:
-        problems.append(f"{depth.refused} alerts were refused by their channel; see: tocsin alert list --state refused")
+        problems.append(
+            f"{counted(depth.refused, 'alert')} refused by the channel; see: tocsin alert list --state refused"
+        )
     if waiting_since is not None and now - waiting_since > MAX_WAIT:
         problems.append(
             f"{counted(depth.waiting, 'alert')} not delivered yet, the oldest for {_span_text((now - waiting_since).total_seconds())};"

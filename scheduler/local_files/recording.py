@@ -77,5 +77,5 @@ def record_scan(
             report(f"{counted(delivered.sent, 'alert')} delivered")
         failed = delivered.deferred + delivered.refused
         if failed:
-            report(f"{failed} alerts could not be delivered and stay in the outbox; see: tocsin alert list")
+            report(f"not delivered yet: {counted(failed, 'alert')}, kept in the outbox; see: tocsin alert list")
         return bool(failed)

@@ -21,6 +21,7 @@ from crawler.tor import control_port, tor_process
 from crawler.tor.tor_process import TorProcess
 from data.errors import ConfigError
 from data.model import EventKind
+from data.plural import counted
 from data.settings.endpoint import Endpoint
 from data.settings.home import Home
 from data.sources.source_files import load_source
@@ -314,7 +315,7 @@ def test_each_source_has_circuits_of_its_own_until_they_are_renewed(watch, tor_n
     assert not again[0] & again[1]
     assert again[2] - gamma, "`circuits: crawl` gets new ones with each crawl"
     output = must(watch.home.path, "source", "renew", "alpha")
-    assert f"{len(again[0])} circuits of alpha were closed" in output
+    assert f"{counted(len(again[0]), 'circuit')} of alpha closed" in output
     renewed = crawl()
     assert not renewed[0] & again[0], "renewed"
     assert renewed[1] >= beta, "and those of the other source are kept"

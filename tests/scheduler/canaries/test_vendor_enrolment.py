@@ -94,7 +94,7 @@ def test_every_format_gives_the_tags_of_single_enrolments(home, tmp_path):
     names.write_text("cabinet;nom\n" + "".join(f"cab.{number};Cabinet n° {number}\n" for number in range(6)))
     done = enrol(home, tmp_path / "split", "--client-column", "7", "--names", names, "--split", table)
     assert done.returncode == 0, done.said
-    assert "1 clients have no name" in done.stderr
+    assert "without a name in" in done.stderr
     assert len(list((tmp_path / "split").iterdir())) == 7
     found = {}
     for path in (tmp_path / "split").iterdir():

@@ -463,7 +463,7 @@ def test_retiring_a_client_stops_its_hits_and_no_other_s(home, tmp_path):
         return {hit["client"]: hit["canaries"] for hit in done.json["inputs"][0]["hits"]}
 
     assert hits() == {"p1": 10, "p2": 2}
-    assert "10 canaries of p1 are retired" in fine(home, "canary", "retire", "p1").stdout
+    assert "retired: 10 canaries of p1" in fine(home, "canary", "retire", "p1").stdout
     assert hits() == {"p2": 2}
     retired = fine(home, "canary", "list", "--json").json["clients"][0]
     assert (retired["id"], retired["active"], retired["retired"]) == ("p1", 0, 10)

@@ -66,7 +66,7 @@ def test_exported_evidence_opens_with_the_private_key(kept: Home, tmp_path: Path
 
 def test_old_evidence_expires(kept: Home) -> None:
     assert run(kept, "expire", "--before", "2026-01-15").stdout == "0 pieces of evidence deleted\n"
-    assert run(kept, "expire", "--before", "2026-01-16").stdout == "1 pieces of evidence deleted\n"
+    assert run(kept, "expire", "--before", "2026-01-16").stdout == "1 piece of evidence deleted\n"
     assert not (kept.evidence_dir / "f1.age").exists()
     assert run(kept, "verify").return_value == 0
     assert "expired" in run(kept, "list").stdout

@@ -249,7 +249,7 @@ def test_an_undelivered_alert_takes_precedence_over_the_match(own, dump):
     with Webhook([(404, {}, b"no such hook")]) as chat:
         channel(own, chat.url)
         done = run(own, "scan", "--record", dump)
-        refused(done, "1 alerts could not be delivered", "tocsin alert list")
+        refused(done, "not delivered yet: 1 alert,", "tocsin alert list")
         assert "SECRET" not in done.said
         assert [(each["state"], each["last_status"]) for each in alerts(own)] == [("refused", 404)]
 

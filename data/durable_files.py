@@ -1,0 +1,120 @@
+"""Files that are either absent, old or complete: replacing and creating them, locking a folder, errors as ours.
+
+After a power cut or `kill -9` a reader finds the earlier content or the new one, never a part. All files have mode 0600.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from data.errors import StoreError, StoreFull
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the error says that no space, or no quota, is left."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk.
+
+    Raises:
+        OSError: the folder cannot be opened or flushed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def completed_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write to a temporary file that replaces `path` once it is complete and on the disk; deleted after an error.
+
+    Raises:
+        OSError: it cannot be written; `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with new_file(temporary) as stream:
+            yield stream
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Replace a file atomically; the parts are written one after the other.
+
+    Raises:
+        OSError: it cannot be written; `path` is as it was.
+    """
+    with completed_file(path) as stream:
+        for part in parts:
+            stream.write(part)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Create a file, which is on the disk when the block ends; a file that could not be completed is left behind.
+
+    Raises:
+        FileExistsError: the file exists.
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as stream:  # noqa: PTH123 - opened with its mode above
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes in the folder, and keep others out.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def file_errors_as_ours(what: str, folder: Path, unchanged: str = "nothing was changed") -> Iterator[None]:
+    """Turn errors of the file system into ours.
+
+    Args:
+        what: is written, for the sentence: `the watch-list`.
+        folder: whose permissions the hint names.
+        unchanged: what holds after the error, for the hint.
+
+    Raises:
+        StoreFull: no space is left.
+        StoreError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise StoreFull(
+                f"no space is left on the disk for {what}", hint=f"free some space and try again; {unchanged}"
+            ) from error
+        raise StoreError(
+            f"{what} cannot be written: {error.strerror}",
+            hint=f"check the permissions of {folder} and try again; {unchanged}",
+        ) from error
