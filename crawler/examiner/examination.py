@@ -304,7 +304,7 @@ class Examination:
                 self.hits.add_candidates(self._scan_text(payload), self.stack)
         elif kind == b"H":
             self.records.end_table()
-            member.header, member.plan = TableHeader.read(payload).columns, None
+            member.begin_table(TableHeader.read(payload).columns)
         elif kind == b"M":
             self._begin_member(MemberStart.read(payload))
         elif kind == b"P":

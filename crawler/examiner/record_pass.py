@@ -20,12 +20,15 @@ from crawler.lineage.sample_records import SampleRecords
 from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.matching.candidates import Candidates
+from crawler.records.attribute_rows import AttributeRows
 from crawler.records.column_roles import begins_with_header, is_prose, plan_columns
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
 from crawler.records.placeholders import WINDOW_ROWS, Placeholders
 from crawler.records.record_keys import NormalForms, RowTags, TagInputs, column_readings, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
+from crawler.records.table_forms import find_forms
+from crawler.records.table_sample import TableSample
 from crawler.records.text_keys import tag_readings
 from data.arrays.array_types import U64, Bools
 from data.arrays.packed import Packed
@@ -76,6 +79,8 @@ class RecordPass:
         self._notes = SampleNotes()
         self._placeholders = Placeholders(probe_key)
         self._window = _Window(None, ())
+        # the table with one attribute a row whose rows are being joined
+        self._joining: tuple[SampleMember, tuple[SampleMember, ...]] | None = None
 
     @property
     def holds_all(self) -> bool:
@@ -89,18 +94,55 @@ class RecordPass:
 
     def add_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
         """Process rows of an open member; their hits count for `members`."""
-        if member.plan is None:
-            sample = batch.sample(min(PLANNING_ROWS, max(8, PLANNING_CELLS // max(1, len(batch.columns)))))
+        if member.forms is None:
+            sample = batch.sample(_planning_rows(batch))
             header = member.header
             if header is None and begins_with_header(sample):
                 header, sample, batch = sample.row(0), sample.without_first(), batch.drop(1)
-            member.plan = plan_columns(header, sample)
-            member.prose = is_prose(member.plan, sample)
+            member.forms = find_forms(header, sample)
+            if member.forms.attributes is None:
+                self._plan(member, member.forms.header, member.forms.apply_to_sample(sample))
+            else:
+                member.joined = AttributeRows(member.forms.attributes, header, sample.width)
         member.rows += len(batch)
+        if member.joined is None:
+            self._add_planned(member, member.forms.apply(batch), members)
+            return
+        if self._joining is not None and self._joining[0] is not member:
+            self._take_joined()
+        member.joined.add(batch)
+        self._joining = member, tuple(members)
+        if member.joined.is_full:
+            self._take_joined()
+
+    @staticmethod
+    def _plan(member: SampleMember, header: list[str] | None, sample: TableSample) -> None:
+        """Decide what the columns of a table hold, by some of its rows."""
+        member.plan = plan_columns(header, sample)
+        member.prose = is_prose(member.plan, sample)
+
+    def _take_joined(self) -> None:
+        """Process the rows that were joined of a table with one attribute a row."""
+        if self._joining is None:
+            return
+        (member, members), self._joining = self._joining, None
+        if member.joined is None:
+            return
+        header, batch = member.joined.take()
+        if member.plan is None or len(member.plan.columns) != len(header):
+            self._end_window()
+            self._plan(member, header, batch.sample(_planning_rows(batch)))
+        self._add_planned(member, batch, members)
+        if member.joined.split:
+            sentence = "values of one person stand far from each other in a table; they count as several records"
+            member.problem("apart", sentence)
+
+    def _add_planned(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
+        """Process rows of a table whose columns are decided."""
         if member.prose:
             self.add_text(member, batch.lines(), members)
         if self._window.member is not member:
-            self.end_table()
+            self._end_window()
             self._window = _Window(member, tuple(members))
         self._window.nbytes += batch.nbytes
         while len(batch):
@@ -110,13 +152,18 @@ class RecordPass:
             self._window.rows += len(part)
             batch = batch.drop(len(part))
             if self._window.rows == WINDOW_ROWS:
-                self.end_table()
+                self._end_window()
                 self._window = _Window(member, tuple(members))
         if self._window.nbytes > MAX_WINDOW_BYTES:
-            self.end_table()
+            self._end_window()
 
     def end_table(self) -> None:
         """Process the rows that wait; to be called before a member or a table ends."""
+        self._take_joined()
+        self._end_window()
+
+    def _end_window(self) -> None:
+        """Process the rows of the window."""
         window, self._window = self._window, _Window(None, ())
         member = window.member
         if member is None or member.plan is None or not window.batches:
@@ -200,7 +247,7 @@ class RecordPass:
 
     def end_text(self, member: SampleMember, members: Sequence[SampleMember]) -> None:
         """End the tables and the text of a member, and count its people; several mentions of one person are one record."""
-        if self._window.member is member:
+        if self._window.member is member or (self._joining is not None and self._joining[0] is member):
             self.end_table()
         if member.text is not None:
             self._add_people(member, member.text.finish(), members)
@@ -232,3 +279,8 @@ class RecordPass:
         texts = TextCounts(self._notes.read, known, new, of_known)
         found = self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts)
         return found and replace(found, notes=(*found.notes, *self._placeholders.notes()))
+
+
+def _planning_rows(batch: RowBatch) -> int:
+    """By how many rows the roles of the columns are decided."""
+    return min(PLANNING_ROWS, max(8, PLANNING_CELLS // max(1, len(batch.columns))))

@@ -7,8 +7,10 @@ from typing import Any
 
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.watchlist_match import HitCollector
+from crawler.records.attribute_rows import AttributeRows
 from crawler.records.column_roles import ColumnPlan
 from crawler.records.running_text import RunningTextReader
+from crawler.records.table_forms import TableForms
 from data.arrays.array_types import U64
 from data.model import Finding
 
@@ -38,6 +40,8 @@ class SampleMember:
         unlisted_codes: the problem codes of those.
         header: the header of the current table, if there is one.
         plan: what the columns of the current table hold; None until some rows are known.
+        forms: how the rows of the current table are rewritten; None until some rows are known.
+        joined: joins the rows of the current table, if it has one attribute a row.
         prose: whether the rows of the current table are read as text too.
         text: reads its running text.
         people: record keys of people in its running text, shape (n, 6) each.
@@ -62,10 +66,16 @@ class SampleMember:
     unlisted_codes: set[str] = field(default_factory=set)
     header: list[str] | None = None
     plan: ColumnPlan | None = None
+    forms: TableForms | None = None
+    joined: AttributeRows | None = None
     prose: bool = False
     text: RunningTextReader | None = None
     people: list[U64] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
+
+    def begin_table(self, header: list[str] | None) -> None:
+        """A table begins; what its columns hold is decided by its first rows."""
+        self.header, self.plan, self.forms, self.joined = header, None, None, None
 
     def has_all_problems(self, code: str) -> bool:
         """Whether one more problem with this code would change nothing: the list is full, and the code known."""

@@ -1,0 +1,195 @@
+"""Tables drawn with lines (`mysql -t`, psql, sqlmap, Markdown, sqlcmd) and one value a line (`psql -x`, `mysql -E`).
+
+Such a table may begin anywhere in a text and end there. `text_tables` finds them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+# box-drawing characters, and the ASCII that stands for them
+_BOX = {
+    **dict.fromkeys("─━═┄┅┈┉╌╍", "-"),
+    **dict.fromkeys("│┃║┆┇┊┋", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╔╗╚╝╠╣╦╩╬╒╓╕╖╘╙╛╜╞╟╡╢╤╥╧╨╪╫╭╮╯╰┏┓┗┛┣┫┳┻╋┠┨┯┷┿┝┥┰┸╂╇╈╉╊┡┩", "+"),
+}
+_ANY_BOX = (b"\xe2\x94\x80\xe2\x94\x80", b"\xe2\x94\x81\xe2\x94\x81", b"\xe2\x95\x90\xe2\x95\x90")
+_TO_ASCII = {ord(char): plain for char, plain in _BOX.items()}
+_RULE = re.compile(r"[ \t]*(?=[^\n]*(?:-{3}|={3}|:-|-:|-+[|+]-))[-=+|: \t]{3,}")
+_RECORD = re.compile(r"-\[ [^\W\d_]+ (\d+) \](?:-|\+)*|\*{8,} (\d+)\. [^\W\d_]+ \*{8,}")
+_KEY = re.compile(r"\s*([^\s:|][^:|]{0,63}?)\s*(?:\||: ?)(.*)")
+_NULLS = frozenset(("<blank>", "NULL", "<null>", "(null)", "[NULL]"))
+_SNIFF_LINES = 400
+MARKS = (b"---", b"===", b"*** ", b"-[ ", *_ANY_BOX)
+"""Bytes, one of which stands in every rule."""
+
+
+def without_box_characters(text: bytes) -> bytes:
+    """The text with `+`, `-` and `|` for box-drawing characters."""
+    if not any(mark in text for mark in _ANY_BOX):
+        return text
+    return text.decode("utf-8", "replace").translate(_TO_ASCII).encode()
+
+
+@dataclass(slots=True)
+class RuledTable:
+    """A table: where its lines begin and end, its column names, and its rows."""
+
+    start: int
+    end: int
+    columns: list[str] | None
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def is_rule(line: str) -> bool:
+    """Whether a line draws a line of a table, or names the number of a record."""
+    return _RULE.fullmatch(line) is not None or _RECORD.fullmatch(line.strip()) is not None
+
+
+def read_table(lines: Sequence[str], rule: int, first: int) -> RuledTable | None:
+    """The table whose first rule is the line number `rule`; None if there is none.
+
+    Args:
+        lines: of a text, without their ends.
+        rule: number of a line for which `is_rule` holds.
+        first: the first line that may belong to the table.
+    """
+    text = lines[rule].strip()
+    if _RECORD.fullmatch(text):
+        return _read_records(lines, rule)
+    if text.startswith("+"):
+        return _read_box(lines, rule)
+    if "|" in text or "+" in text:
+        return _read_aligned(lines, rule, first)
+    return _read_columns(lines, rule, first)
+
+
+def _read_box(lines: Sequence[str], rule: int) -> RuledTable | None:
+    """A table between lines that begin with `+`."""
+    width = len(re.findall(r"[-=]+", lines[rule]))
+    groups: list[list[list[str]]] = [[]]
+    at = rule + 1
+    rules = 1
+    while at < len(lines):
+        line = lines[at].strip()
+        if line.startswith("|"):
+            groups[-1].append(split_row(line, width))
+        elif line.startswith("+") and _RULE.fullmatch(line) and (groups[-1] or not groups[0]):
+            groups.append([])
+            rules += 1
+        else:
+            break
+        at += 1
+    filled = [group for group in groups if group]
+    if not filled:
+        return None
+    if len(filled) == 1 or len(filled[0]) > 1:
+        # a table without a header
+        return RuledTable(rule, at, None, [row for group in filled for row in group])
+    return RuledTable(rule, at, filled[0][0], [row for group in filled[1:] for row in group])
+
+
+def _read_aligned(lines: Sequence[str], rule: int, first: int) -> RuledTable | None:
+    """A table of psql or Markdown: names above the rule, and rows below it with as many separators."""
+    width = len(re.findall(r"[-=:]+", lines[rule]))
+    if rule <= first or "|" not in lines[rule - 1]:
+        return None
+    names = split_row(lines[rule - 1], width)
+    if len(names) != width or not any(names):
+        return None
+    found = RuledTable(rule - 1, rule + 1, names)
+    goes_on: list[int] = []
+    for at in range(rule + 1, len(lines)):
+        line = lines[at]
+        if "|" not in line or is_rule(line):
+            break
+        cells = split_row(line, width)
+        if len(cells) != width:
+            break
+        ends = [number for number, cell in enumerate(cells) if cell.endswith("+")]
+        cells = [cell.removesuffix("+").rstrip() if number in ends else cell for number, cell in enumerate(cells)]
+        if goes_on and found.rows:
+            # psql: a cell of several lines, of which each but the last ends with +
+            found.rows[-1] = [" ".join(filter(None, pair)) for pair in zip(found.rows[-1], cells, strict=True)]
+        else:
+            found.rows.append(cells)
+        goes_on = ends
+        found.end = at + 1
+    return found
+
+
+def split_row(line: str, width: int) -> list[str]:
+    """The cells between the separators of a line; a cell may contain one if the others are then `width`."""
+    text = line.strip()
+    inner = text.removeprefix("|")
+    inner = inner.removesuffix("|") if inner is not text and not inner.endswith("\\|") else inner
+    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", inner)]
+    if len(cells) > width and len(spaced := re.split(r" \| ", inner.strip())) == width:
+        cells = [cell.strip() for cell in spaced]
+    if len(cells) > width:
+        cells = [*cells[: width - 1], " | ".join(cells[width - 1 :])]
+    return ["" if cell in _NULLS else cell.replace("\\|", "|") for cell in cells]
+
+
+def _read_columns(lines: Sequence[str], rule: int, first: int) -> RuledTable | None:
+    """A table of columns of fixed width, with a run of dashes under each name (sqlcmd, sqlplus)."""
+    spans = [found.span() for found in re.finditer(r"[-=]+", lines[rule])]
+    if len(spans) < 2 or rule <= first or not lines[rule - 1].strip():
+        return None
+    gaps = [end for _, end in spans[:-1]]
+    bounds = [*(start for start, _ in spans), 1 << 30]
+    found = RuledTable(rule - 1, rule + 1, None)
+    for at in range(rule + 1, len(lines)):
+        line = lines[at]
+        if not line.strip() or is_rule(line) or any(line[gap : gap + 1].strip() for gap in gaps):
+            break
+        found.rows.append(_slices(line, bounds))
+        found.end = at + 1
+    if not found.rows:
+        return None
+    found.columns = _slices(lines[rule - 1], bounds)
+    return found
+
+
+def _slices(line: str, bounds: Sequence[int]) -> list[str]:
+    cells = [line[low:high].strip() for low, high in pairwise(bounds)]
+    return ["" if cell in _NULLS else cell for cell in cells]
+
+
+def _read_records(lines: Sequence[str], rule: int) -> RuledTable | None:
+    """Records of one value a line; those that have the same names as the first are rows of one table."""
+    found: RuledTable | None = None
+    at = rule
+    while at < len(lines) and _RECORD.fullmatch(lines[at].strip()):
+        names: list[str] = []
+        cells: list[str] = []
+        end = at + 1
+        while end < len(lines) and (pair := _KEY.fullmatch(lines[end])) and not is_rule(lines[end]):
+            names.append(pair[1])
+            cells.append("" if pair[2].strip() in _NULLS else pair[2].strip())
+            end += 1
+        if not names or (found is not None and names != found.columns):
+            break
+        if found is None:
+            found = RuledTable(rule, end, names)
+        found.rows.append(cells)
+        found.end = at = end
+        while at < len(lines) and not lines[at].strip():
+            at += 1
+    return found
+
+
+def begins_ruled_table(head: bytes) -> bool:
+    """Whether a table that is drawn with lines stands in the first bytes of a text, with two rows at least."""
+    if not any(mark in head for mark in MARKS):
+        return False
+    lines = without_box_characters(head).decode("utf-8", "replace").split("\n")[:_SNIFF_LINES]
+    for at, line in enumerate(lines):
+        if ("--" in line or "==" in line or "**" in line or "-[" in line) and is_rule(line):
+            found = read_table(lines, at, 0)
+            if found is not None and found.rows and (len(found.rows) > 1 or "|" in lines[at + 1]):
+                return True
+    return False

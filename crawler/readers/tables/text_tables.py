@@ -1,0 +1,285 @@
+"""Tables that stand in running text: their rows are sent as rows, and the text around them as text.
+
+A table may begin and end anywhere: under a sentence, in the output of a program, behind another table. `ruled_tables`
+reads those that are drawn with lines; here are runs of lines with the same separators, and forms as browsers send them.
+Most text has no table: it must cost no more than the search for a few bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote_plus
+
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.output import Output
+from crawler.readers.tables import ruled_tables
+from data.identifiers.header_words import role_of
+
+# lines at the end of a block that are kept for the next one: the names of a table stand above its rule
+_HELD_LINES = 2
+# an open table that reaches the end of a block is continued by rows with as many cells
+_MIN_ROWS, _MIN_SEPARATORS = 3, 2
+_SEPARATORS = (b";", b"\t", b"|", b",")
+_SAMPLE_ROWS = 40
+_SHOWN_SHARE = 0.6
+# values that show a table of people
+_VALUE = re.compile(
+    r"""\s*['"]?(?:\d{1,2}[/.\-]\d{1,2}[/.\-](?:\d{4}|\d\d)(?:[ T].*)?|\d{4}[/.\-]\d{1,2}[/.\-]\d{1,2}(?:[ T].*)?
+    |[^\s@]{1,64}@[\w.-]{3,190}|(?:\+33|0033|0)[ .]?[1-9](?:[ .-]?\d\d){4}
+    |[1-478][ ]?\d\d[ ]?[0-9]\d[ ]?\d[\dAB](?:[ ]?\d{3}){2}(?:[ ]?\d\d)?|(?:19|20)\d{6})['"]?\s*""",
+    re.VERBOSE,
+)
+# name=value&name=value, as browsers send forms
+_FORM_MARK = re.compile(rb"&[A-Za-z_%][\w.%\[\]-]{0,63}=")
+_FORM = re.compile(
+    r"(?<![\w%&=])[A-Za-z_%][\w.%\[\]-]{0,63}=[^&\s\"'<>]*(?:&[A-Za-z_%][\w.%\[\]-]{0,63}=[^&\s\"'<>]*)+"
+)
+
+
+class TextTables:
+    """Sends a text block by block, and the tables in it as rows.
+
+    Attributes:
+        tables: number of tables that were sent as rows.
+    """
+
+    def __init__(self, out: Output, limits: Limits) -> None:
+        self.tables = 0
+        self._out = out
+        self._limits = limits
+        self._held = b""
+        self._columns: list[str] | None = None
+        self._is_open = False
+        # the separator and the number of separators of a run of lines that reached the end of the block
+        self._run: tuple[bytes, int] | None = None
+        self._reaches_end = False
+
+    def add(self, block: bytes) -> None:
+        """Add whole lines, without the last line end; valid UTF-8."""
+        if self._held:
+            block = self._held + b"\n" + block
+            self._held = b""
+        if self._run is None and not self._reaches_end and not may_hold_table(block):
+            self._send_text(block)
+            return
+        at = len(block)
+        for _ in range(_HELD_LINES):
+            at = block.rfind(b"\n", 0, at)
+            if at < 0:
+                break
+        if at > 0:
+            block, self._held = block[:at], block[at + 1 :]
+        self._read(block)
+
+    def finish(self) -> None:
+        """End the text."""
+        if self._held:
+            block, self._held = self._held, b""
+            self._read(block)
+
+    def _read(self, block: bytes) -> None:
+        has_rules = any(mark in block for mark in ruled_tables.MARKS)
+        lines = ruled_tables.without_box_characters(block).decode("utf-8", "replace").split("\n")
+        at = 0
+        if self._reaches_end and self._columns is not None:
+            at = self._continue_ruled(lines)
+        self._reaches_end = False
+        if has_rules:
+            number = at
+            while number < len(lines):
+                line = lines[number]
+                if ("--" in line or "==" in line or "**" in line or "-[" in line) and ruled_tables.is_rule(line):
+                    found = ruled_tables.read_table(lines, number, at)
+                    if found is not None and (found.rows or found.columns):
+                        self._read_plain(lines[at : found.start])
+                        self._send_rows(found.columns, found.rows)
+                        number = at = found.end
+                        self._reaches_end = found.end >= len(lines)
+                        continue
+                number += 1
+        self._read_plain(lines[at:])
+
+    def _continue_ruled(self, lines: Sequence[str]) -> int:
+        """Send rows that continue the drawn table at whose rows the last block ended; returns the line after them."""
+        columns = self._columns or []
+        rows = []
+        at = 0
+        while at < len(lines) and "|" in lines[at] and not ruled_tables.is_rule(lines[at]):
+            cells = ruled_tables.split_row(lines[at], len(columns))
+            if len(cells) != len(columns):
+                break
+            rows.append(cells)
+            at += 1
+        if rows:
+            self._send_rows(columns, rows)
+        return at
+
+    # --- runs of lines with the same separators --------------------------------------------------------------------
+
+    def _read_plain(self, lines: Sequence[str]) -> None:
+        """Send lines that are in no drawn table."""
+        if not lines:
+            return
+        block = "\n".join(lines).encode()
+        if self._run is None and not may_hold_run(block) and not _FORM_MARK.search(block):
+            self._send_text(block)
+            return
+        raw = block.split(b"\n")
+        at = start = 0
+        # the ends of runs of other tables than those of people
+        passed = dict.fromkeys(_SEPARATORS, 0)
+        if self._run is not None:
+            separator, count = self._run
+            while at < len(raw) and raw[at].count(separator) == count:
+                at += 1
+            self._send_run(raw[:at], separator, names=self._columns)
+            start = at
+            if at < len(raw):
+                self._run = None
+        while at < len(raw):
+            found = self._run_at(raw, at, passed)
+            if found is None:
+                at += 1
+                continue
+            separator, end = found
+            self._send_forms(raw[start:at])
+            self._send_run(raw[at:end], separator, names=None)
+            self._run = (separator, raw[at].count(separator)) if end == len(raw) else None
+            start = at = end
+        self._send_forms(raw[start:])
+
+    @staticmethod
+    def _run_at(lines: Sequence[bytes], at: int, passed: dict[bytes, int]) -> tuple[bytes, int] | None:
+        """The separator and the end of a table that begins at a line.
+
+        `passed` are the lines before which no such table begins, which is extended: each line is counted only once.
+        """
+        line = lines[at]
+        for separator in _SEPARATORS:
+            count = line.count(separator) if at >= passed[separator] else 0
+            if count < _MIN_SEPARATORS:
+                continue
+            end = at + 1
+            while end < len(lines) and lines[end].count(separator) == count:
+                end += 1
+            if end - at >= _MIN_ROWS and _are_people([each.split(separator) for each in lines[at : at + _SAMPLE_ROWS]]):
+                return separator, end
+            passed[separator] = end
+        return None
+
+    def _send_run(self, lines: Sequence[bytes], separator: bytes, names: list[str] | None) -> None:
+        if not lines:
+            return
+        reader = csv.reader([line.decode("utf-8", "replace") for line in lines], delimiter=separator.decode())
+        try:
+            rows = list(reader)
+        except csv.Error:
+            rows = [line.decode("utf-8", "replace").split(separator.decode()) for line in lines]
+        if names is None and _is_header(rows[0]):
+            names, rows = rows[0], rows[1:]
+        if names is not None:
+            rows = [(row + [""] * len(names))[: max(len(names), len(row))] for row in rows]
+            names = [*names, *[""] * (max(map(len, rows), default=0) - len(names))]
+            rows = [row + [""] * (len(names) - len(row)) for row in rows]
+        self._send_rows(names, rows)
+
+    # --- forms -------------------------------------------------------------------------------------------------------
+
+    def _send_forms(self, lines: Sequence[bytes]) -> None:
+        """Send lines as text, and the fields of forms in them as rows."""
+        if not lines:
+            return
+        block = b"\n".join(lines)
+        if not _FORM_MARK.search(block):
+            self._send_text(block)
+            return
+        text = block.decode("utf-8", "replace")
+        left: list[str] = []
+        at = 0
+        pending: list[list[str]] = []
+        names: list[str] | None = None
+        for found in _FORM.finditer(text):
+            pairs = [part.partition("=") for part in found[0].split("&")]
+            keys = [unquote_plus(key) for key, _, _ in pairs]
+            if (
+                len({role_of(_field_name(key)) for key in keys} - {"", "date"}) < 2
+                or len(keys) > self._limits.max_columns
+            ):
+                continue
+            left.append(text[at : found.start()])
+            at = found.end()
+            if keys != names and pending:
+                self._send_rows(names, pending)
+                pending = []
+            names = keys
+            pending.append([unquote_plus(value) for _, _, value in pairs])
+        if pending:
+            self._send_rows(names, pending)
+        self._send_text("".join([*left, text[at:]]).encode())
+
+    # --- what is sent -----------------------------------------------------------------------------------------------
+
+    def _send_text(self, block: bytes) -> None:
+        if block.strip():
+            self._is_open = False
+            self._out.text(block + b"\n")
+
+    def _send_rows(self, columns: list[str] | None, rows: Sequence[Sequence[str]]) -> None:
+        if not self._is_open or columns != self._columns:
+            self._out.header(columns)
+            self.tables += 1
+            self._is_open, self._columns = True, columns
+        width = self._limits.max_columns
+        self._out.rows([[cell.encode("utf-8", "replace") for cell in row[:width]] for row in rows])
+
+
+def may_hold_table(block: bytes) -> bool:
+    """A quick test: False for a text without tables and forms."""
+    return any(mark in block for mark in ruled_tables.MARKS) or may_hold_run(block) or _has_form(block)
+
+
+def may_hold_run(block: bytes) -> bool:
+    """Whether so many separators stand in a text that three lines of it can be a table.
+
+    In prose a comma or semicolon is followed by a space.
+    """
+    needed = _MIN_ROWS * _MIN_SEPARATORS
+    return any(
+        (count := block.count(separator)) >= needed and count - block.count(separator + b" ") >= needed
+        for separator in _SEPARATORS
+    )
+
+
+def _has_form(block: bytes) -> bool:
+    return b"&" in block and _FORM_MARK.search(block) is not None
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether the cells of a row are the names of columns."""
+    known = sum(bool(role_of(cell)) for cell in row)
+    return known >= 2 and not any(map(_VALUE.fullmatch, row))
+
+
+def _are_people(rows: Sequence[Sequence[bytes]]) -> bool:
+    """Whether rows show a table of people: by the names of columns in the first row, or by a column of their values."""
+    width = len(rows[0])
+    texts = [[cell.decode("utf-8", "replace") for cell in row] for row in rows if len(row) == width]
+    if _is_header(texts[0]):
+        return True
+    for at in range(width):
+        if sum(_VALUE.fullmatch(row[at]) is not None for row in texts) >= _SHOWN_SHARE * len(texts):
+            # a column of dates alone is that of a log
+            return len(texts) > 1 and any(_is_word_column([row[other] for row in texts]) for other in range(width))
+    return False
+
+
+def _is_word_column(cells: Sequence[str]) -> bool:
+    return sum(bool(re.fullmatch(r"\s*['\"]?[^\W\d_][^\d@]{0,40}", cell)) for cell in cells) >= 0.8 * len(cells)
+
+
+def _field_name(key: str) -> str:
+    """The name of a field without the name of its form: `patient[nom]`, `patient.nom`."""
+    parts = [part for part in re.split(r"[\[\].]+", key) if part]
+    return parts[-1] if parts else key

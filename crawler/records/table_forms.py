@@ -1,0 +1,183 @@
+"""Brings the cells of a table into forms that single cells can be read by, before the roles of its columns are decided.
+
+What one cell leaves open is decided by its column: the order of day and month, numbers that are dates, dates in three
+columns, apostrophes before every cell, tables with one attribute a row. A table that needs none of this is not touched.
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from crawler.records import date_forms
+from crawler.records.attribute_rows import AttributeColumns, find_attribute_columns
+from crawler.records.row_batch import RowBatch
+from crawler.records.table_sample import TableSample
+from data.arrays.packed import Packed
+from data.identifiers.header_words import role_of
+
+# what a table is that is read as one without dates in parts, if nothing says otherwise
+_DATE_NAME = "date_naissance"
+_MAX_REMEMBERED = 100_000
+# cells that spreadsheets keep as text: '12/03/1975 and ="0612345678"
+_APOSTROPHE = re.compile(r"\s*'(?=[^'\s])(?!.*'\s*\Z)(.*)", re.DOTALL)
+_FORMULA = re.compile(r'\s*="?"?([^"]*)"?"?\s*', re.DOTALL)
+_QUICK = re.compile(r"[\d'=]")
+_PART_WORDS = (
+    ("day", re.compile(r"(jours?|jj|day|d)")),
+    ("month", re.compile(r"(mois|mm|month|m)")),
+    ("year", re.compile(r"(annees?|an|aaaa|yyyy|year|yr|y)")),
+)
+_BIRTH_WORD = re.compile(r"naiss\w*|birth\w*|dob|ddn|nee?|birthdate|bday")
+
+
+@dataclass(frozen=True, slots=True)
+class TableForms:
+    """How a table is rewritten.
+
+    Attributes:
+        header: its column names, with those of the columns that are added; None if there are none.
+        rewrites: the columns that are rewritten, and how.
+        width: the number of columns before any is added.
+        parts: the columns of day, month and year of a birth date, which are joined in a further column; () for none.
+        attributes: the columns of a table with one attribute a row; None for any other table.
+    """
+
+    header: list[str] | None
+    width: int
+    rewrites: dict[int, Callable[[str], str]]
+    parts: tuple[int, int, int] | tuple[()]
+    attributes: AttributeColumns | None
+
+    def apply(self, batch: RowBatch) -> RowBatch:
+        """The rows in the new form."""
+        if not self.rewrites and not self.parts:
+            return batch
+        columns = [
+            _rewritten(batch.column(at), self.rewrites[at]) if at in self.rewrites else batch.column(at)
+            for at in range(len(batch.columns))
+        ]
+        if self.parts:
+            texts = [batch.column(at).texts() for at in self.parts]
+            columns = [*columns, *[Packed.empty(len(batch))] * (self.width - len(columns))][: self.width]
+            columns.append(Packed.of_texts([_joined_date(*cells) for cells in zip(*texts, strict=True)]))
+        return RowBatch(tuple(columns), len(batch))
+
+    def apply_to_sample(self, sample: TableSample) -> TableSample:
+        """Some rows in the new form."""
+        if not self.rewrites and not self.parts:
+            return sample
+        batch = RowBatch(tuple(sample.column(at) for at in range(sample.width)), sample.rows)
+        return self.apply(batch).sample(sample.rows)
+
+
+def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
+    """How the rows of a table must be rewritten, by its header and by some of its rows."""
+    attributes = find_attribute_columns(header, sample)
+    if attributes is not None:
+        return TableForms(header, sample.width, {}, (), attributes)
+    rewrites: dict[int, Callable[[str], str]] = {}
+    orders: dict[int, int] = {}
+    for at in range(sample.width):
+        texts = sample.texts(at)
+        if not any(map(_QUICK.search, texts[:20])):
+            continue
+        role = role_of(header[at]) if header is not None and at < len(header) else ""
+        cells = [cell for text in texts if (cell := text.strip())]
+        strip = _kept_as_text(cells)
+        if strip is not None:
+            rewrites[at] = strip
+            cells = list(map(strip, cells))
+        if date_forms.has_three_numbers(cells):
+            orders[at] = date_forms.written_order(cells)
+        elif (rewrite := date_forms.find_rewrite(cells, role)) is not None:
+            rewrites[at] = _after(strip, rewrite)
+    if 1 in orders.values():
+        # a column in which no date decides is written as the others are
+        for at, order in orders.items():
+            if order == 1 or (order == 0 and -1 not in orders.values()):
+                rewrites[at] = _after(rewrites.get(at), date_forms.swap_day_and_month)
+    width = max(sample.width, len(header or ()))
+    parts = _date_parts(header, sample)
+    if parts and header is not None:
+        header = [*header, *[""] * (width - len(header)), _DATE_NAME]
+    return TableForms(header, width, rewrites, parts, None)
+
+
+def _after(first: Callable[[str], str] | None, then: Callable[[str], str]) -> Callable[[str], str]:
+    return then if first is None else lambda cell: then(first(cell))
+
+
+def _rewritten(column: Packed, rewrite: Callable[[str], str]) -> Packed:
+    known: dict[str, str] = {}
+    cells = []
+    for text in column.texts():
+        if text not in known:
+            if len(known) > _MAX_REMEMBERED:
+                known.clear()
+            known[text] = rewrite(text)
+        cells.append(known[text])
+    return Packed.of_texts(cells)
+
+
+def _kept_as_text(cells: Sequence[str]) -> Callable[[str], str] | None:
+    """How to take away what keeps a cell from being read as a number, if most cells of a column have it."""
+    for pattern, first in ((_APOSTROPHE, "'"), (_FORMULA, "=")):
+        if sum(cell.startswith(first) and pattern.fullmatch(cell) is not None for cell in cells) > 0.6 * len(cells):
+            return lambda cell: found[1] if (found := pattern.fullmatch(cell)) else cell
+    return None
+
+
+# --- dates in three columns ------------------------------------------------------------------------------------------
+
+
+def _date_parts(header: Sequence[str] | None, sample: TableSample) -> tuple[int, int, int] | tuple[()]:
+    """The columns of day, month and year of a birth date."""
+    if header is not None:
+        found = _parts_by_header(header)
+        return found if found and _are_dates(sample, found) else ()
+    for at in range(sample.width - 2):
+        for places in ((at, at + 1, at + 2), (at + 2, at + 1, at)):
+            if _are_dates(sample, places):
+                return places
+    return ()
+
+
+def _parts_by_header(header: Sequence[str]) -> tuple[int, int, int] | tuple[()]:
+    places: dict[tuple[str, bool], int] = {}
+    for at, name in enumerate(header):
+        words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("é", "e"))
+        is_birth = any(map(_BIRTH_WORD.fullmatch, words))
+        for part, pattern in _PART_WORDS:
+            if any(map(pattern.fullmatch, words)):
+                places.setdefault((part, is_birth), at)
+    for is_birth in (True, False):
+        found = [places.get((part, is_birth), -1) for part, _ in _PART_WORDS]
+        if min(found) >= 0 and len(set(found)) == 3 and (is_birth or max(found) - min(found) == 2):
+            return found[0], found[1], found[2]
+    return ()
+
+
+def _are_dates(sample: TableSample, places: tuple[int, int, int]) -> bool:
+    """Whether nearly all rows have day, month and year in these columns, and the days and years vary."""
+    if max(places) >= sample.width:
+        return False
+    # most tables are refused by their first row
+    rows = list(zip(*(sample.texts(at) for at in places), strict=True))
+    if not any(_joined_date(*row) for row in rows[:3]):
+        return False
+    dates = [_joined_date(*row) for row in rows]
+    return sum(map(bool, dates)) >= 0.9 * sum(any(map(str.strip, row)) for row in rows)
+
+
+def _joined_date(day: str, month: str, year: str) -> str:
+    day, month, year = day.strip(), month.strip(), year.strip()
+    if not (
+        day.isdecimal() and len(day) <= 2 and year.isdecimal() and len(year) == 4 and year[:2] in ("18", "19", "20")
+    ):
+        return ""
+    if month.isdecimal():
+        return f"{day}/{month}/{year}" if len(month) <= 2 and 1 <= int(month) <= 12 and 1 <= int(day) <= 31 else ""
+    return f"{day} {month} {year}" if month.isalpha() else ""
