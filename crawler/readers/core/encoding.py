@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from crawler.readers.core.code_pages import ebcdic_page, page_of
 from crawler.readers.core.limits import HEAD
 from crawler.readers.core.signatures import is_archive_start
 from crawler.readers.core.source import Source
@@ -62,7 +63,7 @@ codecs.register_error(_C1_CONTROLS, _keep_c1_controls)
 def detect(head: bytes) -> tuple[str, int]:
     """The encoding of a text from its first bytes, and the length of its byte order mark.
 
-    `utf-8` stands for every 8-bit encoding. A mark is believed unless the bytes behind it contradict it: two wrong
+    `utf-8` stands for every 8-bit encoding but EBCDIC. A mark is believed unless the bytes behind it contradict it: two wrong
     bytes in front of a table must not hide the table.
     """
     marked, skip = next(((name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), ("utf-8", 0))
@@ -77,6 +78,8 @@ def detect(head: bytes) -> tuple[str, int]:
     # UTF-16 of other scripts holds no zeros either, but it hardly consists of ASCII letters
     if not even + odd and len(sample.translate(None, _ASCII)) * 4 < len(sample):
         return "utf-8", skip
+    if not skip and (page := ebcdic_page(sample)):
+        return page, 0
     return marked, skip
 
 
@@ -215,7 +218,8 @@ class Lines:
 def repair(block: bytes, between: bytes = b"\n") -> bytes:
     """Text as valid UTF-8, decided line by line.
 
-    A line that is not UTF-8 is read as windows-1252. UTF-8 that was encoded twice is decoded once.
+    A line that is not UTF-8 is read as windows-1252, or as the code page under which the accents of the block look
+    like those of names. UTF-8 that was encoded twice is decoded once.
 
     Args:
         block: whole lines.
@@ -226,7 +230,8 @@ def repair(block: bytes, between: bytes = b"\n") -> bytes:
     try:
         block.decode()
     except UnicodeDecodeError:
-        block = between.join([_valid_utf8(line) for line in block.split(between)])
+        page = page_of(block)
+        block = between.join([_valid_utf8(line, page) for line in block.split(between)])
     if any(tail in block for tail in _MOJIBAKE_TAILS) and _MOJIBAKE_BYTES.search(block):
         block = between.join(
             [_fix_mojibake(line) if _MOJIBAKE_BYTES.search(line) else line for line in block.split(between)]
@@ -234,7 +239,7 @@ def repair(block: bytes, between: bytes = b"\n") -> bytes:
     return block
 
 
-def _valid_utf8(line: bytes) -> bytes:
+def _valid_utf8(line: bytes, page: str) -> bytes:
     try:
         line.decode()
     except UnicodeDecodeError:
@@ -243,6 +248,8 @@ def _valid_utf8(line: bytes) -> bytes:
         if sum(map(len, _UTF8_SEQUENCE.findall(cleaned))) > 2 * bad or not bad:
             # UTF-8 with a few bad bytes: only these are dropped
             return cleaned.decode("utf-8", "ignore").encode()
+        if page != "cp1252":
+            return line.decode(page, "replace").encode()
         return cleaned.decode("cp1252", _C1_CONTROLS).encode()
     return line
 

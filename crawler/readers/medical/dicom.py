@@ -59,7 +59,9 @@ def _plausible(head: bytes) -> bool:
 
 
 @dataclass
-class _Patient:
+class Patient:
+    """The elements of one patient, by their tags."""
+
     values: dict[tuple[int, int], list[str]] = field(default_factory=dict)
 
     def to_row(self) -> dict[str, str]:
@@ -97,7 +99,7 @@ class _Reader:
         self._implicit = self._big = False
         self._syntax = ""
         self._charset = "ascii"
-        self._patient = _Patient()
+        self._patient = Patient()
         self._texts: list[str] = []
 
     def finish(self) -> None:
@@ -197,7 +199,7 @@ class _Reader:
         return data.decode(self._charset, "replace")
 
     def _end_patient(self) -> None:
-        patient, self._patient = self._patient, _Patient()
+        patient, self._patient = self._patient, Patient()
         if row := patient.to_row():
             self.records.add([row])
 
