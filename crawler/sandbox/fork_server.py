@@ -27,7 +27,9 @@ from crawler.process import memory_limits, privileges, startup_memory
 from crawler.process.frames import CHUNK, receive, send
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
+from crawler.readers.core.output import Output
 from crawler.readers.core.registry import readers
+from crawler.readers.core.speed_floor import SpeedFloor
 from data.errors import WireError
 
 # exit codes of a reader; 0 means that it read its samples to the end, even if these had problems
@@ -37,6 +39,8 @@ KILL = b"K"
 # sent there by the fork server once it has forked the reader
 STARTED = b"S"
 _CLOCK = struct.Struct("=dd")
+# seconds of processor time after which a reader is looked at that passes no point of control of its speed
+_CONTROL_SECONDS = 1.0
 # address space of the interpreter and all imported libraries before a sample arrives (numpy 120 MiB, pyarrow 190 MiB)
 _LIBRARIES = 384 * 2**20
 # codecs are loaded from files by their names, and a reader can no longer open files
@@ -79,6 +83,9 @@ class _Peer:
         self.socket = sock
         self.clock = clock
         self.ended = True
+        # what counts the time of the sample that is being read, and whether a frame is on its way, which must stay whole
+        self._speed: SpeedFloor | None = None
+        self._exchanging = False
         # the first frame of the next sample, which has arrived
         self._first: tuple[bytes, bytes] | None = None
 
@@ -102,21 +109,36 @@ class _Peer:
             else:
                 raise WireError("an unknown frame arrived in the middle of a sample")
 
+    def count_time_of(self, out: Output) -> None:
+        """Take over the counting of the processor time of a sample."""
+        self._speed = out.speed
+
+    def interrupt(self) -> None:
+        """The timer of processor time has run out: raise `TooSlow` in a reader that is stuck."""
+        if self._speed is not None and not self._exchanging:
+            self._speed.interrupt()
+
     def _receive(self) -> tuple[bytes, bytes]:
         frame: list[tuple[bytes, bytearray]] = []
+        self._exchanging = True
         try:
             self.clock.wait(lambda: frame.append(receive(self.socket, 16 * CHUNK)))
         except (EOFError, OSError) as error:
             raise WireError("the examiner closed the connection") from error
+        finally:
+            self._exchanging = False
         kind, payload = frame[0]
         return kind, bytes(payload)
 
     def send(self, kind: bytes, payload: bytes) -> None:
         """Send one frame."""
+        self._exchanging = True
         try:
             self.clock.wait(lambda: send(self.socket, kind, payload))
         except OSError as error:
             raise WireError("the examiner closed the connection") from error
+        finally:
+            self._exchanging = False
 
     def drain(self) -> None:
         """Receive the rest of a sample that a limit ended, so that the examiner never writes to a broken socket."""
@@ -133,10 +155,13 @@ def _run_reader(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
         privileges.limit_resources(
             memory=_LIBRARIES + limits.memory + limits.hold, cpu=limits.cpu, files=16, file_size=0
         )
-        privileges.apply_computing_filter()
         peer = _Peer(sock, clock)
+        signal.signal(signal.SIGPROF, lambda *_: peer.interrupt())
+        # the filter refuses to set a timer
+        signal.setitimer(signal.ITIMER_PROF, _CONTROL_SECONDS, _CONTROL_SECONDS)
+        privileges.apply_computing_filter()
         while peer.next_sample():
-            read_sample(peer.chunks(), peer.send, limits)
+            read_sample(peer.chunks(), peer.send, limits, begun=peer.count_time_of)
             peer.drain()
         code = 0
     except MemoryError:

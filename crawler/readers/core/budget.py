@@ -120,6 +120,10 @@ class SampleBudget:
         """Whether no more members are read inside the member that is open at `depth`: its contents were too large."""
         return self._open[depth - 1].closed
 
+    def close(self, depth: int) -> None:
+        """No more members are read inside the member that is open at `depth`."""
+        self._open[depth - 1].closed = True
+
     def check_contents(self) -> None:
         """Compare the contents of every open member with its size, the outermost first.
 

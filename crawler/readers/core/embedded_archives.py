@@ -61,7 +61,8 @@ _IN_WORD = bytes(
 )
 _BEFORE = rb"(?:0[xX]|\\*x|(?:\\[nrt])+)"
 _PREFIX = re.compile(_BEFORE)
-_BEHIND_JOINT = re.compile(rb"(?<=[-_])" + _BEFORE + rb"?(" + b"|".join(map(re.escape, (*_BASE64, *_HEX))) + rb")")
+# it begins with characters and not with a look behind, so that long words without them are skipped at once
+_BEHIND_JOINT = re.compile(rb"[-_]" + _BEFORE + rb"?(" + b"|".join(map(re.escape, (*_BASE64, *_HEX))) + rb")")
 _ESCAPES = re.compile(rb"\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);")
 _GOES_ON = {
     "base64": possessive(rb"(?:[A-Za-z0-9+/\s]|\\[nrt/]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
@@ -299,7 +300,7 @@ class _EncodedFinder:
                 if data.startswith(_HEX, place):
                     return place, "hex"
             # - and _ may be part of a word, or separate it from the archive
-            if joined := _BEHIND_JOINT.search(data, begin, stop if stop >= 0 else len(data)):
+            if joined := _BEHIND_JOINT.search(data, max(0, begin - 1), stop if stop >= 0 else len(data)):
                 return joined.start(1), "base64" if data.startswith(_BASE64, joined.start(1)) else "hex"
             if self._is_rich_text and (inner := _IN_DIGITS.search(data, begin, stop if stop >= 0 else len(data))):
                 return inner.start(), "hex"

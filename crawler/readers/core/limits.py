@@ -40,13 +40,15 @@ ENTRY_FLOORS = (32_000, 8000, 4000, 2000, 1000)
 class Limits:
     """What the reading of one sample may cost. Every reader gets the same object.
 
-    The sandbox enforces `memory`, `cpu`, `wall` and `total_time`; `Output` enforces `max_output`, `max_entries` and the
-    ratio of a member's contents to its size. A reader enforces the rest where its format makes that necessary.
+    The sandbox enforces `memory`, `cpu`, `wall` and `total_time`; `Output` enforces `slow_after`, `max_output`,
+    `max_entries` and the ratio of a member's contents to its size. A reader enforces the rest where its format makes
+    that necessary.
 
     Attributes:
         memory: bytes of address space for working, in addition to `hold`.
         hold: bytes of a sample that a reader may keep in memory if its format needs random access.
         cpu: seconds of processor time.
+        slow_after: seconds of processor time after which a reader must have read its member at a minimum speed.
         wall: seconds in which the reader neither waits for input nor for its output to be taken.
         total_time: seconds in all, including waiting, before the last byte was handed over.
         max_output: bytes that all containers of the sample together may decompress to.
@@ -61,6 +63,7 @@ class Limits:
     memory: int = 512 * 2**20
     hold: int = 2**30
     cpu: float = 600.0
+    slow_after: float = 10.0
     wall: float = 600.0
     total_time: float = 86_400.0
     max_output: int = 64 * 2**30
@@ -85,15 +88,30 @@ class Damaged(ReaderFailed):
         self.code = code
 
 
-class ContentsTooLarge(LimitReached):
-    """The contents of a member are far larger than its size allows. That member ends, and what follows it is read.
+class MemberGivenUp(LimitReached):
+    """One member is not read any further. It ends, its own bytes go to the byte pass, and what follows it is read.
 
     `Output` raises it, and the function that began the member catches it.
 
     Attributes:
+        code: of the problem, one word.
         depth: of the member, as `Output.depth` counts.
     """
+
+    code = "limit"
 
     def __init__(self, sentence: str, depth: int) -> None:
         super().__init__(sentence)
         self.depth = depth
+
+
+class ContentsTooLarge(MemberGivenUp):
+    """The contents of a member are far larger than its size allows."""
+
+    code = "ratio"
+
+
+class TooSlow(MemberGivenUp):
+    """The reader of a member takes too much processor time for each of its bytes."""
+
+    code = "slow"

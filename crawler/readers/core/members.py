@@ -8,6 +8,7 @@ found there are read as members too. Each format is left to its reader.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -15,7 +16,7 @@ from itertools import chain
 
 from crawler.readers.core import signatures
 from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
-from crawler.readers.core.limits import HEAD, ContentsTooLarge, Damaged, Limits
+from crawler.readers.core.limits import HEAD, Damaged, Limits, MemberGivenUp
 from crawler.readers.core.opacity import OpacityMeter, TextOpacityMeter
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import EMPTY, UNKNOWN, Choice, Reader, choose, fallback_reader
@@ -34,13 +35,28 @@ _BETWEEN_VALUES = b"\x02"
 _SHORT_HEAD, _MAX_FULL_HEADS = 4096, 100
 
 
-def read_sample(chunks: Iterator[bytes], send: Callable[[bytes, bytes], None], limits: Limits) -> None:
+def read_sample(
+    chunks: Iterator[bytes],
+    send: Callable[[bytes, bytes], None],
+    limits: Limits,
+    *,
+    clock: Callable[[], float] = time.process_time,
+    begun: Callable[[Output], None] = lambda _: None,
+) -> None:
     """Read one sample to its end and send its frames, from the first `M` to `Z`, whatever its bytes are.
+
+    Args:
+        chunks: the bytes of the sample.
+        send: takes the frames.
+        limits: of the sample.
+        clock: tells the processor time of this process in seconds.
+        begun: gets the output before the first byte is read.
 
     Raises:
         WireError: only from `chunks` and `send`: the connection is closed.
     """
-    out = Output(send, limits)
+    out = Output(send, limits, clock)
+    begun(out)
     # a limit ends the whole sample; every open member has reported it before the error arrives here
     try:
         read_member(Source(chunks), out)
@@ -82,13 +98,15 @@ def _read_one(source: Source, out: Output, pick: Choice, read_rest: _ReadRest | 
     try:
         try:
             _read_and_observe(source, out, reader, digest, read_rest)
-        except ContentsTooLarge as error:
+        except MemberGivenUp as error:
             _end_inner_members(out, depth)
             if error.depth < depth:
                 raise
             # its own bytes still go to the byte pass, and no more members are read inside it
+            out.budget.close(depth)
+            out.speed.end_reader(depth)
             out.mark_end_unknown()
-            out.problem("ratio", str(error), incomplete=True)
+            out.problem(error.code, str(error), incomplete=True)
             if read_rest is not None:
                 source.drain()
             else:
@@ -114,8 +132,9 @@ def _read_and_observe(
     # a reader of text would read over a part that is encrypted or compressed
     meter = TextOpacityMeter() if search is not None and reader is not fallback_reader() else None
     embedded_before = out.budget.embedded
+    # bytes that are examined as they are read may be needed by the container, so reading is not given up at such a place
     observe = source.observe if read_rest is not None else source.observe_read
-    observe(_observer(out, digest, search, meter))
+    observe(_observer(out, digest, search, meter, controls=read_rest is not None))
     if out.depth > out.limits.max_depth + 1:
         sentence = f"it lies inside more than {out.limits.max_depth} containers and was not opened"
         out.problem("depth", sentence, incomplete=True)
@@ -145,16 +164,27 @@ def _embedded_search(reader: Reader | None, source: Source, out: Output) -> Embe
 
 
 def _observer(
-    out: Output, digest: blake2b | None, search: EmbeddedArchiveSearch | None, meter: OpacityMeter | None
+    out: Output,
+    digest: blake2b | None,
+    search: EmbeddedArchiveSearch | None,
+    meter: OpacityMeter | None,
+    *,
+    controls: bool,
 ) -> Callable[[bytes], None]:
-    """Takes every byte of the open member: for the byte pass and for everything that examines it."""
+    """Takes every byte of the open member: for the byte pass and for everything that examines it.
+
+    With `controls`, it is a point of control of the reader's speed.
+    """
     depth = out.depth
 
     def count(data: bytes) -> None:
+        out.speed.add(len(data), depth)
         if depth > 1:
             out.member_bytes(data, depth)
         else:
             out.budget.add_input(len(data))
+        if controls:
+            out.speed.check(depth)
 
     if digest is None and search is None:
         return count
@@ -184,6 +214,7 @@ def _run_reader(reader: Reader, source: Source, out: Output) -> None:
         out.mark_end_unknown()
         out.problem(code, sentence, incomplete=True)
 
+    out.speed.begin_reader(reader.FORMAT)
     try:
         reader.read(source, out, out.limits)
     except (LimitReached, WireError):
@@ -194,6 +225,7 @@ def _run_reader(reader: Reader, source: Source, out: Output) -> None:
         failed("memory", "reading it takes more memory than the limit allows")
     except Exception as error:  # noqa: BLE001 - hostile bytes reach many libraries; the error's text may hold content
         failed("reader", f"the reader of {reader.FORMAT} failed with {type(error).__name__}")
+    out.speed.end_reader(depth)
 
 
 def _end_inner_members(out: Output, depth: int) -> None:

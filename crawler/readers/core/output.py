@@ -5,6 +5,7 @@ The frames are described in `docs/architecture.md`, section 3.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from crawler.readers.core.limits import (
     MAX_VALUES,
     Limits,
 )
+from crawler.readers.core.speed_floor import SpeedFloor
 
 
 @dataclass(slots=True)
@@ -76,11 +78,18 @@ class Output:
     Args:
         send: takes the kind and the payload of one frame; blocks until the frame is on its way.
         limits: of the sample.
+        clock: tells the processor time of this process in seconds.
     """
 
-    def __init__(self, send: Callable[[bytes, bytes], None], limits: Limits) -> None:
+    def __init__(
+        self,
+        send: Callable[[bytes, bytes], None],
+        limits: Limits,
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
         self.limits = limits
         self.budget = SampleBudget(limits)
+        self.speed = SpeedFloor(limits.slow_after, clock)
         self._send = send
         self._open: list[_OpenMember] = []
         self.known_archives: dict[bytes, tuple[int, bytes]] = {}
@@ -99,6 +108,7 @@ class Output:
     def begin(self, name: str, kind: str) -> None:
         """Begin a member of the format `kind` inside the open one; the first is the sample, with an empty name."""
         self.budget.begin_member()
+        self.speed.begin_member()
         self._open.append(_OpenMember(kind))
         # a name may hold lone surrogates, which are not valid UTF-8
         clean = name[:MAX_NAME].encode("utf-8", "replace").decode()
@@ -116,6 +126,7 @@ class Output:
             if member.is_picture:
                 parent.pictures.append(size)
         self.budget.end_member()
+        self.speed.end_member()
         self._send(b"E", orjson.dumps({"bytes": size, "complete": member.complete}))
 
     def finish(self) -> None:
@@ -270,6 +281,7 @@ class Output:
         if member.kind not in _MAILS:
             member.content += size
         self.budget.add_output(size)
+        self.speed.check(self.depth)
 
     def _rows(self, columns: Sequence[Sequence[T]], join: Callable[[Sequence[T]], bytes]) -> None:
         count = len(columns[0])

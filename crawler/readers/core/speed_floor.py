@@ -1,0 +1,115 @@
+"""Ends the reading of a member whose reader takes too much processor time for each byte of it.
+
+Hostile bytes, and mistakes in readers, can make a reader slow without end. Its member is then given up, is reported,
+and is left to the byte pass; the members beside it are still read. Processor time is counted and not time by the clock,
+so that a busy machine changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crawler.readers.core.limits import TooSlow
+
+MIN_SPEED = 5_000_000
+"""Bytes for each second of processor time. A reader in `SLOWER` has a lower floor."""
+# Formats of which sound files are read more slowly than five times the floor: mail, messages of many short fields, and
+# documents whose libraries work value by value. `benchmarks` and docs/decisions.md, 127, have the measurements.
+_SLOW, _SLOWER, _SLOWEST = 1_000_000, 200_000, 20_000
+SLOWER = {
+    **dict.fromkeys(("eml", "mbox", "hl7", "hprim", "fhir", "ldif", "vcard", "icalendar", "html", "xml", "rtf"), _SLOW),
+    **dict.fromkeys(("json", "json_lines", "json_string", "php_serialized", "plist", "sql_dump", "uuencoded"), _SLOW),
+    **dict.fromkeys(("dbase", "sqlite", "access", "bson", "msgpack", "dicom", "parquet", "arrow"), _SLOWER),
+    **dict.fromkeys(("docx", "odt", "ods", "pptx", "xlsx", "ole"), _SLOWER),
+    **dict.fromkeys(("7z", "rar", "bzip2", "xz", "lzma", "lzip", "brotli", "cab", "lha", "compress"), _SLOWER),
+    "pdf": _SLOWEST,
+}
+# A reader that has passed no point of control for so many seconds of processor time is interrupted where it is.
+_STUCK = 5.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A member that has begun and not ended.
+
+    Attributes:
+        floor: bytes that its reader must read for each second; 0 while no reader reads it.
+        seconds: processor time of its own reader, without that of its members.
+        bytes: its own bytes so far, and those of its members.
+    """
+
+    floor: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+class SpeedFloor:
+    """Counts bytes and processor time of each open member, and raises once its reader is too slow.
+
+    Args:
+        grace: seconds of processor time that a reader may take whatever its speed.
+        clock: tells the processor time of this process in seconds.
+    """
+
+    def __init__(self, grace: float, clock: Callable[[], float]) -> None:
+        self._grace, self._clock = grace, clock
+        self._open: list[_Running] = []
+        self._mark = self._controlled = clock()
+
+    def begin_member(self) -> None:
+        """A member begins inside the open one; the first call begins the sample itself."""
+        self._charge()
+        self._open.append(_Running())
+
+    def end_member(self) -> None:
+        """The open member ends; what was read of it is progress of the one around it."""
+        self._charge()
+        ended = self._open.pop()
+        if self._open:
+            self._open[-1].bytes += ended.bytes
+
+    def begin_reader(self, kind: str) -> None:
+        """A reader of the format `kind` begins to read the open member."""
+        self._charge()
+        self._open[-1].floor = SLOWER.get(kind, MIN_SPEED)
+
+    def end_reader(self, depth: int) -> None:
+        """The reader of the member that is open at `depth` has ended; nothing that follows is held against it."""
+        self._open[depth - 1].floor = 0
+
+    def add(self, size: int, depth: int) -> None:
+        """Bytes of the member that is open at `depth` were fetched."""
+        self._open[depth - 1].bytes += size
+
+    def check(self, depth: int) -> None:
+        """A point of control of the reader of the member at `depth`; nothing happens while a member inside it is read.
+
+        Raises:
+            TooSlow: the reader is below its floor.
+        """
+        if depth == len(self._open):
+            self._charge()
+            self._controlled = self._mark
+            self._raise_if_slow()
+
+    def interrupt(self) -> None:
+        """As `check`, from a timer: raises only in a reader that passes no point of control."""
+        self._charge()
+        if self._open and self._mark - self._controlled > _STUCK:
+            self._raise_if_slow()
+
+    def _charge(self) -> None:
+        now = self._clock()
+        if self._open:
+            self._open[-1].seconds += now - self._mark
+        self._mark = now
+
+    def _raise_if_slow(self) -> None:
+        running = self._open[-1]
+        if running.seconds > self._grace and running.bytes < running.floor * running.seconds:
+            floor, running.floor = running.floor, 0
+            raise TooSlow(
+                f"it was read more slowly than {floor} bytes per second of processor time, and reading was given up",
+                len(self._open),
+            )
