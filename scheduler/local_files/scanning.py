@@ -20,6 +20,7 @@ from data.errors import ExamineError, ExaminerDied, InputError
 from data.model import Finding
 from data.settings.home import Home
 from scheduler.canaries.known_watchlist import start_examiner
+from scheduler.local_files.divided_files import DividedFile, join_parts
 from scheduler.local_files.named_pipes import is_named_pipe
 
 if TYPE_CHECKING:
@@ -52,11 +53,13 @@ class Scanner:
         """The greeting that the examiner sent when it was ready."""
         return self._process.greeting
 
-    def examine(self, path: str | Path, *, release: str = "", sighted: bool = False, bounded: bool = False) -> Finding:
+    def examine(
+        self, path: str | Path | DividedFile, *, release: str = "", sighted: bool = False, bounded: bool = False
+    ) -> Finding:
         """Examine one file, or standard input for `-`.
 
         Args:
-            path: the file; it becomes the name in the finding.
+            path: the file, or the parts of one; it becomes the name in the finding.
             release: id of a release to collect the records for; `finish_release` writes it.
             sighted: collect the records for the release that the finding names, if it names one.
             bounded: hold at most as many rows as of a crawled sample (setting `examine.exact_rows`).
@@ -67,15 +70,16 @@ class Scanner:
         """
         request = {"name": shown_name(path), "release": release, "exact": not bounded, "sighted": sighted}
         read_errors: list[str] = []
-        with _open(path) as stream:
+        with contextlib.ExitStack() as opened:
+            chunks = _content(path, opened, read_errors)
             try:
-                return self._client.examine(request, _chunks(stream, read_errors), problem=lambda: "".join(read_errors))
+                return self._client.examine(request, chunks, problem=lambda: "; ".join(read_errors))
             except ExaminerDied:
                 self._restart()
                 raise
 
     def examine_all(
-        self, paths: Iterable[str | InputError], *, sighted: bool = False, bounded: bool = False
+        self, paths: Iterable[str | DividedFile | InputError], *, sighted: bool = False, bounded: bool = False
     ) -> Iterator[ScanResult]:
         """Examine many files, several small ones at a time.
 
@@ -106,14 +110,14 @@ class Scanner:
                 yield from pending.results(MAX_PENDING, retry)
             yield from pending.results(0, retry)
 
-    def _examine_or_error(self, path: str | InputError, *, sighted: bool, bounded: bool) -> ScanResult:
+    def _examine_or_error(self, path: str | DividedFile | InputError, *, sighted: bool, bounded: bool) -> ScanResult:
         """Examine one file by itself; errors become part of the result."""
         if isinstance(path, InputError):
             return "", path
         try:
-            return path, self.examine(path, sighted=sighted, bounded=bounded)
+            return str(path), self.examine(path, sighted=sighted, bounded=bounded)
         except (InputError, ExamineError) as error:
-            return path, error
+            return str(path), error
 
     def _retry(self, path: str, *, sighted: bool, bounded: bool) -> ScanResult:
         """Examine a file again that was being examined when an examiner ended, twice if the examiner ends once more."""
@@ -223,26 +227,34 @@ def open_scanner(home: Home, *, report: Callable[[str], None] | None = None) -> 
         scanner.close()
 
 
-def expand_paths(paths: tuple[str, ...]) -> Iterator[str | InputError]:
+def expand_paths(paths: tuple[str, ...]) -> Iterator[str | DividedFile | InputError]:
     """The files of paths, those of folders sorted by name; an entry that cannot be read gives an error in its place.
 
-    Symbolic links are followed if they are given as a path, but not inside folders.
+    Symbolic links are followed if they are given as a path, but not inside folders. Parts of one divided file that are
+    given one after another, or lie in one folder, are joined.
     """
+    given: list[str] = []
     for path in paths:
+        if path != STDIN and not Path(path).is_dir():
+            given.append(path)
+            continue
+        yield from chain.from_iterable(join_parts(given))
+        given = []
         if path == STDIN:
             yield path
-        elif Path(path).is_dir():
-            yield from _walk(Path(path))
         else:
-            yield path
+            yield from _walk(Path(path))
+    yield from chain.from_iterable(join_parts(given))
 
 
-def _walk(folder: Path) -> Iterator[str | InputError]:
+def _walk(folder: Path) -> Iterator[str | DividedFile | InputError]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         yield InputError(f"{folder}: {error.strerror}", hint="check the permissions of the folder")
         return
+    files = [str(entry) for entry in entries if entry.is_file() and not entry.is_symlink()]
+    joined = dict(zip(files, join_parts(files), strict=True))
     for entry in entries:
         if entry.is_symlink():
             yield InputError(
@@ -251,7 +263,8 @@ def _walk(folder: Path) -> Iterator[str | InputError]:
         elif entry.is_dir():
             yield from _walk(entry)
         elif entry.is_file():
-            yield str(entry)
+            # a file that was made meanwhile is no part
+            yield from joined.get(str(entry), [str(entry)])
         else:
             yield InputError(
                 f"{entry}: neither a file nor a folder",
@@ -259,9 +272,9 @@ def _walk(folder: Path) -> Iterator[str | InputError]:
             )
 
 
-def shown_name(path: str | Path) -> str:
+def shown_name(path: str | Path | DividedFile) -> str:
     """The name of a file as text that can be printed and sent; bytes of it that are not UTF-8 are replaced."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return os.fsencode(str(path)).decode("utf-8", "replace")
 
 
 def _is_small(path: str) -> bool:
@@ -292,6 +305,31 @@ def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:
         stream.close()
         raise InputError(f"{path}: a device, not a file", hint="pass the part to examine to  tocsin scan -")
     return stream
+
+
+def _content(path: str | Path | DividedFile, opened: contextlib.ExitStack, read_errors: list[str]) -> Iterator[bytes]:
+    """The bytes of a file, or of the parts of a divided one; the first file is opened at once.
+
+    Raises:
+        InputError: the file, or the first part, cannot be opened.
+    """
+    if not isinstance(path, DividedFile):
+        return _chunks(opened.enter_context(_open(path)), read_errors)
+    return _joined_chunks(path, opened.enter_context(_open(path.parts[0])), read_errors)
+
+
+def _joined_chunks(file: DividedFile, first: BinaryIO, read_errors: list[str]) -> Iterator[bytes]:
+    yield from _chunks(first, read_errors)
+    for part in file.parts[1:]:
+        if read_errors:
+            break
+        try:
+            with _open(part) as stream:
+                yield from _chunks(stream, read_errors)
+        except InputError:
+            read_errors.append("a part of this divided file could not be opened")
+    if file.missing:
+        read_errors.append(file.missing)
 
 
 def _chunks(stream: BinaryIO, read_errors: list[str]) -> Iterator[bytes]:

@@ -270,6 +270,8 @@ class _Archive:
             return
         while not listing.stopped and self.input.more():
             pass
+        if listing.goes_on:
+            self.problems.add("cut", "the archive goes on in a further volume, which is missing")
         for listed in listing.members[self._members :]:
             self._members += 1
             if listed.locked:

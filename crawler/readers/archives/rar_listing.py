@@ -38,13 +38,14 @@ class RarListing:
     Attributes:
         members: in the order of the archive.
         locked: the headers themselves are encrypted.
+        goes_on: the volume that was read last is not the last one of the archive.
         end: number of bytes up to the end of the archive, 0 before its end was reached.
         stopped: no more bytes are taken.
     """
 
     def __init__(self, max_entries: int) -> None:
         self.members: list[RarEntry] = []
-        self.locked = False
+        self.locked = self.goes_on = False
         self._max_entries = max_entries
         self._buffer = bytearray()
         self._skip = 0
@@ -76,8 +77,14 @@ class RarListing:
     def _block(self) -> bool:
         """Read the header of the next block; False if it is not complete yet."""
         if not self._version:
+            if self.goes_on:
+                # volumes are filled up with zeros to their size
+                self._buffer = self._buffer.lstrip(b"\0")
             if len(self._buffer) < len(MAGIC5):
                 return False
+            if self.goes_on and not self._buffer.startswith((MAGIC4, MAGIC5)):
+                raise ValueError
+            self.goes_on = False
             self._version = 5 if self._buffer.startswith(MAGIC5) else 4
             self._skip = len(MAGIC5 if self._version == 5 else MAGIC4)
             return True
@@ -107,9 +114,11 @@ class RarListing:
                 at += 8
             # behind a NUL byte the name is repeated in another encoding
             name = bytes(data[at : at + name_size]).split(b"\0", 1)[0]
-            self._add(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4), crc=None if flags & 3 else crc)
+            # a member that began in the volume before this one is listed already
+            if not flags & 1:
+                self._add(name, folder=flags & 0xE0 == 0xE0, locked=bool(flags & 4), crc=None if flags & 3 else crc)
         self._skip = size + more
-        return self._goes_on(kind == _END4)
+        return self._goes_on(ended=kind == _END4, more_volumes=bool(flags & 1))
 
     def _block5(self) -> bool:
         data = self._buffer
@@ -129,12 +138,17 @@ class RarListing:
         if kind == _CRYPT5:
             self.locked = True
             raise ValueError
-        if kind == _MEMBER5:
+        if kind == _MEMBER5 and not flags & 0x8:
             self._member5(data, at, extra, whole=not flags & 0x18)
         self._skip = start + size + more
-        return self._goes_on(kind == _END5)
+        more_volumes = kind == _END5 and at < len(data) and bool(_number(data, at)[0] & 1)
+        return self._goes_on(ended=kind == _END5, more_volumes=more_volumes)
 
-    def _goes_on(self, ended: bool) -> bool:
+    def _goes_on(self, *, ended: bool, more_volumes: bool) -> bool:
+        """Whether the next block follows, in this volume or in the next one."""
+        if ended and more_volumes:
+            self.goes_on, self._version = True, 0
+            return True
         if ended:
             self.end = self._fed - len(self._buffer) + self._skip
             self.stopped = True

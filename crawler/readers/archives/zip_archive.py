@@ -109,6 +109,9 @@ class _Archive:
         self._locked = 0
         # the index: number of its entries, and offsets of members that were read and did not appear in it yet
         self._listed = 0
+        # offsets in the index count from the beginning of a volume; then members are found by their names
+        self._divided = False
+        self._offsets: dict[int, list[int]] = {}
         self._unlisted: set[int] = set()
         # number of members according to the end record
         self._promised: int | None = None
@@ -138,6 +141,7 @@ class _Archive:
             elif mark == _LOCATOR64:
                 source.skip(20)
             elif mark in (_SPANNED, DESCRIPTOR) and source.position == 0:
+                self._divided = mark == DESCRIPTOR
                 source.skip(4)
             elif mark == _EXTRA:
                 self._search_record(4 + int.from_bytes(source.peek(8)[4:], "little"))
@@ -332,6 +336,8 @@ class _Archive:
         if not self._listed:
             self._unlisted = set(self._members_read)
         self._listed += 1
+        if self._divided:
+            offset = self._offset_of(hash(name), offset)
         read = self._members_read.get(offset)
         if read is None:
             self._note("suspicious", "the index lists a member that is not in the archive")
@@ -340,6 +346,16 @@ class _Archive:
         elif read != (hash(name), compressed):
             self._note("suspicious", "the index and the header of a member differ")
         self._unlisted.discard(offset)
+
+    def _offset_of(self, name: int, offset: int) -> int:
+        """Where the member with this hash of its name begins in the joined volumes; `offset` if there is no such member."""
+        if not self._offsets:
+            for place, (known, _) in self._members_read.items():
+                self._offsets.setdefault(known, []).append(place)
+            for places in self._offsets.values():
+                places.reverse()
+        places = self._offsets.get(name)
+        return places.pop() if places else offset
 
     def _read_end_record(self) -> None:
         head = self.source.read(_END_HEADER.size)

@@ -45,14 +45,14 @@ class Base64Decoder:
 
 def decode_base64_lines(lines: Iterable[bytes], decoder: Base64Decoder) -> Iterator[bytes]:
     """Decode lines of base64."""
-    for block in _blocks(lines):
+    for block in line_blocks(lines):
         yield decoder.feed(block)
     yield decoder.finish()
 
 
 def decode_quoted_printable(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Decode whole lines of quoted-printable; characters that are not encoded stay as they are."""
-    for block in _blocks(lines):
+    for block in line_blocks(lines):
         yield binascii.a2b_qp(block)
 
 
@@ -67,7 +67,8 @@ def read_base64_member(name: str, value: bytes, out: Output) -> None:
         read_member(Source(iter([data]), name), out)
 
 
-def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+def line_blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines joined to large pieces: a source of many short pieces is examined slowly."""
     parts: list[bytes] = []
     have = 0
     for line in lines:

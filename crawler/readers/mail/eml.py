@@ -22,7 +22,12 @@ from crawler.readers.core.limits import PIECE, Limits
 from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.transfer_encodings import Base64Decoder, decode_base64_lines, decode_quoted_printable
+from crawler.readers.core.transfer_encodings import (
+    Base64Decoder,
+    decode_base64_lines,
+    decode_quoted_printable,
+    line_blocks,
+)
 
 FORMAT = "eml"
 
@@ -213,6 +218,8 @@ def _decode_body(message: Message, body: _Body, base64_decoder: Base64Decoder, o
         pieces = decode_base64_lines(pieces, base64_decoder)
     elif encoding == "quoted-printable":
         pieces = decode_quoted_printable(pieces)
+    else:
+        pieces = line_blocks(pieces)
     charset = _charset(message)
     decode = decoder(charset)
     if decode is None and charset in _UTF16:
