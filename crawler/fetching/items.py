@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from scrapy.http import Response
 
 from crawler.process.control_frames import Announcements
 from crawler.transport.errors import Trouble
-from crawler.transport.resumed_download import Download
 from data.model import Finding, Post
 
 NOTHING_ANNOUNCED = Announcements(rules=(), deadlines=())
@@ -25,6 +24,30 @@ class ListingRow:
     version: str
     address: str
     fields: Mapping[str, Any]
+
+
+class BodyDownload(Protocol):
+    """What the examining pipeline needs of a body that is read while it arrives; `Download` is the usual one."""
+
+    trouble: Trouble | None
+    changed: bool
+    resumes: int
+
+    def head(self, size: int = 2**16) -> bytes:
+        """The first bytes, as far as they have arrived."""
+        ...
+
+    def problem(self) -> str:
+        """Why the body was not read completely; '' if it was."""
+        ...
+
+    def read(self) -> AsyncGenerator[bytes, None]:
+        """The body from its first byte; sets `trouble` and `changed`."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +66,7 @@ class FetchedSample:
     url: str
     body: bytes = field(repr=False)
     problem: str = ""
-    download: Download | None = field(default=None, repr=False)
+    download: BodyDownload | None = field(default=None, repr=False)
     preview_event: str = ""
 
     def beginning(self, size: int) -> bytes:

@@ -12,13 +12,12 @@ from typing import Self, cast
 import orjson
 from scrapy.crawler import Crawler
 
-from crawler.fetching.items import FetchedPost, FetchedSample
+from crawler.fetching.items import BodyDownload, FetchedPost, FetchedSample
 from crawler.fetching.spider import SourceSpider
 from crawler.process.control_frames import Announcements, CommitFrame, CommittedPost, Failure, PostFacts
 from crawler.process.examiner_client import AsyncExaminerClient
 from crawler.process.memory_limits import is_out_of_memory
 from crawler.transport.errors import OUT_OF_MEMORY, Trouble
-from crawler.transport.resumed_download import Download
 from data.case.canary_bitmaps import decode_bitmaps, encode_bitmaps, merge_bitmap_sets
 from data.errors import ExamineError, ExaminerDied, LeaseLost
 from data.model import Finding
@@ -117,7 +116,7 @@ class Examine:
             item.preview_events[len(item.findings) - 1] = part.preview_event
 
     async def _stream(
-        self, client: AsyncExaminerClient, item: FetchedPost, download: Download, request: Mapping[str, object]
+        self, client: AsyncExaminerClient, item: FetchedPost, download: BodyDownload, request: Mapping[str, object]
     ) -> None:
         """Examine a body while it is downloaded; if the file changes meanwhile, examine it again from its start."""
         try:

@@ -18,6 +18,7 @@ from scrapy.settings import BaseSettings
 
 from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost, FetchedSample, ListingRow
+from crawler.fetching.joined_download import JoinedDownload
 from crawler.fetching.responses import answer_trouble, content_type, why_incomplete
 from crawler.pages import extract
 from crawler.pages.deadlines import Deadline, find_deadlines
@@ -25,6 +26,7 @@ from crawler.pages.extract import ItemPage
 from crawler.pages.incident_rules import Rules
 from crawler.pages.post_fields import page_fields
 from crawler.pages.post_identity import origin_of
+from crawler.preview.divided_posts import AddressedVolumes, group_addresses
 from crawler.preview.file_list import (
     PREVIEW,
     exact_size,
@@ -143,6 +145,8 @@ class PostParts:
         url = post.raw or extract.item_url(self._definition, post) or post.url
         if not self._is_file(post):
             return url, {}, None
+        if self._volumes_of_file(post) is not None:
+            return url, dict(NO_ENCODING), self._file_meta()
         tail = tail_header(url, self._limits.preview_above, exact_size(post))
         return url, tail, self._file_meta(tail_only=bool(tail))
 
@@ -158,7 +162,13 @@ class PostParts:
             yield FetchedSample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
         found: tuple[str, ...] = ()
         texts: list[str] = []
-        if isinstance(item.first, Response):
+        volumes = self._volumes_of_file(post)
+        if volumes is not None and item.first is not None:
+            first, item.first = item.first, None
+            address = post.raw or post.url
+            opened = await self._whole(first, address) if isinstance(first, Response) else first
+            yield self._joined(volumes, opened)
+        elif isinstance(item.first, Response):
             first, item.first = item.first, None
             if post.raw or self._definition.item is None:
                 url = post.raw or post.url
@@ -183,7 +193,14 @@ class PostParts:
         if texts:
             item.page_fields = page_fields(self._post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
-        for address in addresses[:MAX_ATTACHMENTS]:
+        if volumes is not None:
+            addresses = [each for each in addresses if each not in volumes.addresses]
+        limited = addresses[:MAX_ATTACHMENTS]
+        for entry in group_addresses(limited):
+            if not isinstance(entry, str):
+                yield self._joined(entry)
+                continue
+            address = entry
             tail = tail_header(address, self._limits.preview_above)
             response = await self._fetch(address, tail or NO_ENCODING, self._file_meta(tail_only=bool(tail)))
             event = ""
@@ -192,6 +209,24 @@ class PostParts:
             yield response if isinstance(response, Trouble) else await self._whole(response, address, event)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
+
+    def _volumes_of_file(self, post: Post) -> AddressedVolumes | None:
+        """The parts of a divided file of which the post itself is the first one; None if it is another post."""
+        if not self._is_file(post) or not post.attachments:
+            return None
+        address = post.raw or post.url
+        grouped = group_addresses([address, *post.attachments])
+        return next((each for each in grouped if not isinstance(each, str) and each.addresses[0] == address), None)
+
+    def _joined(self, volumes: AddressedVolumes, first: FetchedSample | Trouble | None = None) -> FetchedSample:
+        """The parts of a divided file as one sample; each part is requested when the one before it was read."""
+
+        async def open_part(address: str) -> FetchedSample | Trouble:
+            answer = await self._fetch(address, NO_ENCODING, self._file_meta())
+            return answer if isinstance(answer, Trouble) else await self._whole(answer, address)
+
+        download = JoinedDownload(volumes.addresses, volumes.numbers, volumes.missing, open_part, first)
+        return FetchedSample(volumes.name, volumes.addresses[0], b"", download=download)
 
     def _note_announcements(self, item: FetchedPost, *texts: str) -> None:
         """Add to `item.announced` what the text of a post announces, and the countdown of its listing."""

@@ -13,6 +13,7 @@ import json
 import socket
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -33,6 +34,7 @@ from crawler.pages.incident_rules import Rules
 from crawler.pages.post_fields import listing_fields, version_of
 from crawler.pages.post_identity import AddressMask, operator_words, post_id, seal_due
 from crawler.pages.row_values import counted_problems
+from crawler.preview.divided_posts import join_posts
 from crawler.process.control_frames import (
     EndFrame,
     FileListPreview,
@@ -210,6 +212,8 @@ class SourceSpider(Spider):
                 self.definition, response.body, response.url, content_type(response), page_no, response.status
             )
             trouble = listing_trouble(response, listing)
+            if self.definition.item is None:
+                listing = replace(listing, posts=join_posts(listing.posts))
         except SourceError as error:
             trouble = Trouble("platform", str(error), retry=False)
         if trouble is not None:

@@ -102,6 +102,6 @@ _LISTS: Mapping[str, Callable[[Any], bool]] = {
     "price": _is_price,
     "files": lambda value: _in_range(MAX_FILES)(value) or _is_digest(value),
 }
-# Further fields that platforms add to what a definition declares: listings of folders have a time for each file.
-_OF_PLATFORMS = frozenset(["timer", "mtime"])
+# Further fields that are added to what a definition declares: the time of a file of a folder, sizes and times of the parts of a divided file.
+_OF_PLATFORMS = frozenset(["timer", "mtime", "parts"])
 _DIGESTS = frozenset(["title", "text", "address", "magnet", "state", "exact"])

@@ -54,11 +54,7 @@ class Volumes:
 
     def missing_sentence(self) -> str:
         """What is said of the missing parts; '' if none is known to be missing."""
-        if not self.missing:
-            return ""
-        if len(self.missing) == 1:
-            return f"part {self.missing[0]} of this divided file is missing"
-        return f"parts {', '.join(map(str, self.missing))} of this divided file are missing"
+        return missing_sentence(self.missing)
 
 
 def _letters(text: str) -> int:
@@ -85,6 +81,16 @@ _FORMS: tuple[_Form, ...] = (
 )
 # dump.z01, dump.z02, … and last dump.zip; dump.rar first, then dump.r00, dump.r01, …
 _OLD = re.compile(r"(?P<stem>.+)\.(?P<kind>[zr])(?P<part>\d{2,3})", re.IGNORECASE | re.DOTALL)
+
+
+def missing_sentence(numbers: Sequence[int]) -> str:
+    """What is said of parts that are missing; '' for none."""
+    if not numbers:
+        return ""
+    if len(numbers) == 1:
+        return f"part {numbers[0]} of this divided file is missing"
+    listed = ", ".join(map(str, numbers[:MAX_MISSING]))
+    return f"parts {listed} of this divided file are missing"
 
 
 def group_volumes(names: Sequence[str]) -> list[Volumes]:

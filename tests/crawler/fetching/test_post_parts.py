@@ -136,3 +136,45 @@ def test_a_page_on_which_the_rules_find_no_text_is_examined_as_it_is():
     _, [sample, trouble] = read({POST.url: "<html><body><b>DUPONT;Jean</b></body></html>"})
     assert b"DUPONT;Jean" in sample.body
     assert trouble.code == "empty"
+
+
+def joined(part: Any) -> tuple[bytes, str]:
+    """The bytes of a divided file, and what is wrong with it."""
+
+    async def collected() -> bytes:
+        return b"".join([piece async for piece in part.download.read()])
+
+    return asyncio.run(collected()), part.download.problem()
+
+
+def test_parts_of_a_divided_file_are_one_sample_each_part_requested_once():
+    names = ["d.csv.ab", "a.txt", "d.csv.aa", "d.csv.ac"]
+    links = "".join(f"<a class=file href=/f/{name}>x</a>" for name in names)
+    asked: list[str] = []
+
+    class Counted(dict):
+        def __getitem__(self, url: str) -> str:
+            asked.append(url.rpartition("/")[2])
+            return super().__getitem__(url)
+
+    pages = Counted({POST.url: page("text", links), **{f"{SITE}/f/{name}": f"<{name}>" for name in names}})
+    _, [post, divided, other] = read(pages)
+    assert (post.name, divided.name, other.name) == ("post", "d.csv", "a.txt")
+    assert joined(divided) == (b"<d.csv.aa><d.csv.ab><d.csv.ac>", "")
+    assert sorted(asked) == ["1", "a.txt", "d.csv.aa", "d.csv.ab", "d.csv.ac"]
+
+
+def test_a_missing_part_is_named_and_those_behind_it_are_read():
+    links = "".join(f"<a class=file href=/f/d.7z.00{number}>x</a>" for number in (1, 3))
+    pages = {POST.url: page("text", links), f"{SITE}/f/d.7z.001": "one", f"{SITE}/f/d.7z.003": "three"}
+    _, [_, divided] = read(pages)
+    assert joined(divided) == (b"onethree", "part 2 of this divided file is missing")
+
+
+def test_a_part_that_does_not_arrive_leaves_the_post_due():
+    links = "".join(f"<a class=file href=/f/d.7z.00{number}>x</a>" for number in (1, 2))
+    _, [_, divided] = read({POST.url: page("text", links), f"{SITE}/f/d.7z.001": "one"})
+    data, problem = joined(divided)
+    assert data == b"one"
+    assert problem.startswith("timeout")
+    assert divided.download.trouble.retry
