@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from scrapy.http import Response
 
-from crawler.process.control_frames import Announcements
+from crawler.process.control_frames import Announcements, PostPart
 from crawler.transport.errors import Trouble
 from data.model import Finding, Post
 
@@ -86,6 +86,10 @@ class FetchedPost:
         left: code -> number of parts that were not read and are not requested again.
         links: posts of other sources that this one links to, by their address.
         page_fields: fields of its own page, if that was read.
+        parts: of its pages, and its files, that were new or changed. unchanged: its pages were read, and all parts of
+            them were known.
+        start: value of {page} or {offset} from which on it is read, 0 for its first page. last_page: that of the last
+            page that was read.
         preview_events: number of a finding -> id of the event of the preview of its sample.
         announced: rules of the incident that match its text, and deadlines that it announces.
     """
@@ -101,6 +105,10 @@ class FetchedPost:
     page_fields: dict[str, Any] = field(default_factory=dict)
     announced: Announcements = NOTHING_ANNOUNCED
     preview_events: dict[int, str] = field(default_factory=dict)
+    parts: list[PostPart] = field(default_factory=list)
+    unchanged: bool = False
+    start: int = 0
+    last_page: int = 0
 
     def __repr__(self) -> str:
         """Contains nothing of the post, because Scrapy writes items into its log."""

@@ -28,7 +28,7 @@ MAX_FINGERPRINTS = 6 * 2**20
 # Bytes of the commit of one post, well below the limit of a frame.
 MAX_COMMIT = 12 * 2**20
 # Codes of troubles that are reported as a finding that is not complete, because some bytes of the part existed.
-PARTIAL = frozenset({"too_large", "limit", "empty", "wall"})
+PARTIAL = frozenset({"too_large", "limit", "wall"})
 
 
 class Examine:
@@ -86,7 +86,7 @@ class Examine:
         if isinstance(part, Trouble):
             if part.code in PARTIAL:
                 part = FetchedSample("missing", item.post.url, b"", str(part))
-            elif part.code == "absent" or (item.findings and not part.retry):
+            elif part.code == "absent" or ((item.findings or item.unchanged) and not part.retry):
                 item.left[part.code] += 1
                 return
             else:
@@ -170,7 +170,9 @@ class Commit:
         """The commit of a post, and whether the post counts as examined."""
         # a part that no longer exists does not count as unexamined, as long as there is another part
         complete = (
-            bool(item.findings) and all(each.complete for each in item.findings) and not set(item.left) - {"absent"}
+            (bool(item.findings) or item.unchanged)
+            and all(each.complete for each in item.findings)
+            and not set(item.left) - {"absent"}
         )
         trouble = item.trouble
         frame = CommitFrame(
@@ -193,6 +195,8 @@ def _committed_post(item: FetchedPost) -> CommittedPost:
         page_fields=item.page_fields,
         announced=item.announced,
         facts=PostFacts(left=item.left),
+        parts=tuple(item.parts),
+        last_page=item.last_page,
     )
 
 
@@ -206,6 +210,8 @@ def _failed_commit(item: FetchedPost, failure: Failure) -> CommitFrame:
         page_fields={},
         announced=Announcements(rules=(), deadlines=()),
         facts=PostFacts(left={}),
+        parts=(),
+        last_page=0,
     )
     return CommitFrame(post=post, findings=(), failed=failure, links=(), previews={})
 

@@ -1,4 +1,7 @@
-"""Finds the platforms in `spiders/`, module by module: a broken module is noted by name, and all others can be used."""
+"""Finds the platforms: modules of `spiders/`, and definitions in `spiders/platforms/`.
+
+A broken module is noted by name, and all others can be used. A definition is read when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from data.errors import ConfigError
+from data.sources.platform_files import platform_file, platform_file_names
+from data.sources.source_files import SourceFile, merge
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -69,8 +74,8 @@ class PlatformLoader:
         return self._platforms[spider_name]
 
     def list(self) -> builtins.list[str]:
-        """Names of all platforms that can be used, sorted."""
-        return sorted(self._platforms)
+        """Names of all platforms, sorted, without those whose module is broken."""
+        return sorted({*self._platforms, *platform_file_names()})
 
     def find_by_request(self, request: Request) -> builtins.list[str]:  # noqa: ARG002 - Scrapy's protocol
         """An empty list: a source names its platform, and the platform never follows from an address."""
@@ -79,12 +84,21 @@ class PlatformLoader:
     def platform(self, name: str) -> type[SourceSpider]:
         """The class of a platform.
 
+        The platform of a definition is the class that its `base` names.
+
         Raises:
             ConfigError: there is no platform of this name, or its module is broken.
+            SourceError: its definition cannot be used.
         """
+        if (shipped := platform_file(name)) is not None:
+            name = shipped.base
         if name in self._platforms:
             return self._platforms[name]
         raise unusable(name, self.list(), self.broken)
+
+    def defaults_for(self, source: SourceFile) -> Mapping[str, Any]:
+        """What its platform adds to the definition of a source; errors as of `Platforms.defaults_for`."""
+        return self.described().defaults_for(source)
 
     def described(self) -> Platforms:
         """Names, defaults and errors of the platforms, for processes that run none."""
@@ -121,11 +135,19 @@ class Platforms:
                 hint="to see the error, run: python -m crawler.fetching.platform_loader",
             ) from error
 
-    def defaults_of(self, name: str) -> Mapping[str, Any]:
-        """What a platform adds to a definition; raises ConfigError as `PlatformLoader.platform` does."""
-        if name in self.defaults:
-            return self.defaults[name]
-        raise unusable(name, self.defaults, self.broken)
+    def defaults_for(self, source: SourceFile) -> Mapping[str, Any]:
+        """What its platform adds to the definition of a source.
+
+        Raises:
+            ConfigError: as `PlatformLoader.platform`.
+            SourceError: the definition of the platform cannot be used, or does not fit the address of the source.
+        """
+        name = source.platform
+        if (shipped := platform_file(name)) is not None:
+            name = shipped.base
+        if name not in self.defaults:
+            raise unusable(name, {*self.defaults, *platform_file_names()}, self.broken)
+        return self.defaults[name] if shipped is None else merge(self.defaults[name], shipped.defaults_for(source))
 
 
 def unusable(name: str, known: Iterable[str], broken: Mapping[str, str]) -> ConfigError:

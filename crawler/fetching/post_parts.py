@@ -7,8 +7,8 @@ sample afterwards is in `crawler.fetching.pipelines`.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
@@ -22,10 +22,10 @@ from crawler.fetching.joined_download import JoinedDownload
 from crawler.fetching.responses import answer_trouble, content_type, why_incomplete
 from crawler.pages import extract
 from crawler.pages.deadlines import Deadline, find_deadlines
-from crawler.pages.extract import ItemPage
+from crawler.pages.extract import ItemPage, ItemPart
 from crawler.pages.incident_rules import Rules
-from crawler.pages.post_fields import page_fields
-from crawler.pages.post_identity import origin_of
+from crawler.pages.post_fields import page_fields, plain_link
+from crawler.pages.post_identity import origin_of, part_version, post_id
 from crawler.preview.divided_posts import AddressedVolumes, group_addresses
 from crawler.preview.file_list import (
     PREVIEW,
@@ -37,7 +37,7 @@ from crawler.preview.file_list import (
     preview_torrent,
     tail_header,
 )
-from crawler.process.control_frames import AnnouncedTime, Announcements, FileListPreview
+from crawler.process.control_frames import AnnouncedTime, Announcements, FileListPreview, PostPart
 from crawler.transport import allow_list
 from crawler.transport.errors import Trouble, trouble_of
 from crawler.transport.resumed_download import Download, DownloadLimits
@@ -61,6 +61,8 @@ Send = Callable[[Request], Awaitable[Response]]
 """Sends a request through the crawl's engine, so that allow-list, robots.txt and rate apply, and raises its errors."""
 # Characters of the files of one preview, well below the limit of a frame. Each file takes 32: three encoded numbers.
 MAX_PREVIEW = 32 * 262_144
+AskParts = Callable[[Sequence[PostPart]], Awaitable[Collection[str]]]
+"""Asks the runner which parts of a post are new or changed, by their ids."""
 ReportPreview = Callable[[ListingRow, FileListPreview], Awaitable[str]]
 """Reports a preview to the runner, with the listing row of its post, and returns the id of the event."""
 
@@ -121,6 +123,7 @@ class PostParts:
         send: Send,
         read_item: ReadItem,
         report_preview: ReportPreview,
+        ask_parts: AskParts,
     ) -> None:
         """For one crawl.
 
@@ -134,15 +137,18 @@ class PostParts:
             send: sends a request.
             read_item: the platform's own.
             report_preview: reports a preview to the runner.
+            ask_parts: asks which parts are new.
         """
         self._definition, self._follow, self._rules = definition, follow, rules
         self._post_key, self._fingerprinter = post_key, FileFingerprinter(post_key)
         self._limits, self._state = limits, state
         self._send, self._read_item, self._report_preview = send, read_item, report_preview
+        self._ask_parts = ask_parts
+        self._in_parts = definition.item is not None and bool(definition.item.fields.id)
 
-    def first_request(self, post: Post) -> tuple[str, dict[str, str], dict[str, Any] | None]:
-        """Address, headers and Scrapy's meta of the request for the first part of a post."""
-        url = post.raw or extract.item_url(self._definition, post) or post.url
+    def first_request(self, post: Post, start: int = 0) -> tuple[str, dict[str, str], dict[str, Any] | None]:
+        """Address, headers and Scrapy's meta of the request for the first part of a post, or for a page of a thread."""
+        url = post.raw or extract.item_url(self._definition, post, start) or post.url
         if not self._is_file(post):
             return url, {}, None
         if self._volumes_of_file(post) is not None:
@@ -160,6 +166,9 @@ class PostParts:
         self._note_links(item, (post.url, *post.attachments), post.body)
         if post.body:
             yield FetchedSample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
+            if item.first is None:
+                # a reply, as a feed has it: the page of its thread holds the same part
+                item.parts.append(self._part(post.native, post.body))
         found: tuple[str, ...] = ()
         texts: list[str] = []
         volumes = self._volumes_of_file(post)
@@ -180,8 +189,8 @@ class PostParts:
                     self._note_links(item, (), text)
                 yield whole
             else:
-                async for part in self._pages(post, first):
-                    if isinstance(part, ItemPage):
+                async for part in self._pages(item, first):
+                    if isinstance(part, ItemPart):
                         found += part.attachments
                         texts.append(part.text)
                         self._note_links(item, part.attachments, part.text)
@@ -190,7 +199,7 @@ class PostParts:
         elif isinstance(item.first, Trouble):
             yield item.first
         self._note_announcements(item, *texts)
-        if texts:
+        if texts and not self._in_parts:
             item.page_fields = page_fields(self._post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         if volumes is not None:
@@ -198,6 +207,8 @@ class PostParts:
         limited = addresses[:MAX_ATTACHMENTS]
         for entry in group_addresses(limited):
             if not isinstance(entry, str):
+                if self._in_parts:
+                    item.parts += [self._part(link, "") for link in entry.addresses]
                 yield self._joined(entry)
                 continue
             address = entry
@@ -206,7 +217,14 @@ class PostParts:
             event = ""
             if isinstance(response, Response):
                 response, event = await self._preview(item, response, address, listed=False)
-            yield response if isinstance(response, Trouble) else await self._whole(response, address, event)
+            whole = response if isinstance(response, Trouble) else await self._whole(response, address, event)
+            if self._in_parts:
+                if isinstance(whole, Trouble) and whole.code in ("blocked", "robots", "refused"):
+                    # guests may not fetch it: that is told once, and it is not requested again
+                    whole = replace(whole, retry=False)
+                if not isinstance(whole, Trouble) or not whole.retry:
+                    item.parts.append(self._part(address, ""))
+            yield whole
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
 
@@ -349,9 +367,44 @@ class PostParts:
 
         return Download(response, fetch, self._limits.download, stopped=lambda: self._state.stopped)
 
-    async def _pages(self, post: Post, response: Response) -> AsyncIterator[FetchedSample | Trouble | ItemPage]:
-        """Each page of a post, for its attachments; then the text of all pages as one sample; then what is missing."""
-        texts: list[str] = []
+    def _part(self, native: str, text: str) -> PostPart:
+        """A part of a post as the runner knows it: a reply by its id, a file by its address."""
+        key = self._post_key
+        identity = plain_link(native, origin_of(native)) if "/" in native else native
+        return PostPart(id=post_id(key, self._definition.name, identity), version=part_version(key, text))
+
+    async def _new_parts(self, item: FetchedPost, parts: list[ItemPart]) -> list[ItemPart]:
+        """The parts that are new or changed, each without the files that are known; all of them if parts have no ids."""
+        if not self._in_parts or not parts:
+            return parts
+        # a part without an id is known by what it says
+        own = {id(part): self._part(part.native or part.text, part.text) for part in parts}
+        files = {link: self._part(link, "") for part in parts for link in part.attachments}
+        if not item.start:
+            # of a thread, changes are those of its first post: replies have events of their own if they matter
+            first = parts[0]
+            item.page_fields = page_fields(self._post_key, first.text, first.attachments, origin_of(item.post.url))
+        examine = set(await self._ask_parts([*own.values(), *files.values()]))
+        for entry in group_addresses(list(files)):
+            if not isinstance(entry, str) and any(files[link].id in examine for link in entry.addresses):
+                # of a divided file all parts are needed
+                examine.update(files[link].id for link in entry.addresses)
+        new = [
+            replace(part, attachments=tuple(link for link in part.attachments if files[link].id in examine))
+            for part in parts
+            if own[id(part)].id in examine or any(files[link].id in examine for link in part.attachments)
+        ]
+        item.parts += [part for part in own.values() if part.id in examine]
+        item.unchanged = not new
+        return new
+
+    async def _pages(self, item: FetchedPost, response: Response) -> AsyncIterator[FetchedSample | Trouble | ItemPart]:
+        """The text of all pages of a post as one sample, each part that it holds, and what is missing.
+
+        If parts have ids, only those that are new or changed count.
+        """
+        post = item.post
+        parts: list[ItemPart] = []
         problem = ""
         seen = {response.url}
         trouble: Trouble | None = None
@@ -364,16 +417,18 @@ class PostParts:
                 trouble = Trouble("platform", str(error), retry=True)
                 break
             trouble = answer_trouble(response, "ok" if page.state == "empty" else page.state)
-            if trouble is None and page.state == "empty" and not texts:
+            if trouble is None and page.state == "empty":
                 # if the rules find nothing, the whole page is examined, so that its content is not missed
                 trouble = Trouble("empty", "the rules found no text on the page of the post", retry=False)
                 yield FetchedSample("page", response.url, response.body, why_incomplete(response))
             if trouble is not None:
                 break
             problem = problem or why_incomplete(response)
-            texts.append(page.text)
-            yield page
-            if not page.next_url or page.next_url in seen:
+            known = {part.native for part in parts}
+            fresh = [part for part in page.parts if not part.native or part.native not in known]
+            parts += fresh
+            item.last_page = extract.page_of_item(self._definition, response.url)
+            if not page.next_url or page.next_url in seen or not fresh:
                 break
             if len(seen) >= MAX_ITEM_PAGES:
                 trouble = Trouble("limit", f"only {MAX_ITEM_PAGES} pages of the post were read", retry=False)
@@ -384,7 +439,11 @@ class PostParts:
                 trouble = answer
                 break
             response = answer
-        if texts:
+        new = await self._new_parts(item, parts)
+        for part in new:
+            yield part
+        texts = [part.text for part in new if part.text]
+        if new and (texts or post.title):
             text = "\n".join([post.title, *texts]) if post.title else "\n".join(texts)
             yield FetchedSample("post", post.url, text.encode("utf-8", "replace"), problem)
         if trouble is not None:

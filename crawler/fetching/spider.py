@@ -12,7 +12,7 @@ import contextlib
 import json
 import socket
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
@@ -44,6 +44,8 @@ from crawler.process.control_frames import (
     ListedFrame,
     ListedPost,
     PageProblem,
+    PartsFrame,
+    PostPart,
     PostReference,
     PreviewFrame,
     Question,
@@ -56,7 +58,7 @@ from crawler.process.memory_limits import is_out_of_memory
 from crawler.transport.errors import OUT_OF_MEMORY, Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
-from data.sources.definition import Definition, origins, source_hosts, start_url
+from data.sources.definition import Definition, feed_url, origins, source_hosts, start_url
 
 A = TypeVar("A", bound=WireValue)
 # A listing row that cannot be taken apart costs that row alone, and is reported.
@@ -137,6 +139,7 @@ class SourceSpider(Spider):
             send=spider._send,
             read_item=cls.read_item,
             report_preview=spider._report_preview,
+            ask_parts=spider._ask_parts,
         )
         return spider
 
@@ -234,7 +237,7 @@ class SourceSpider(Spider):
             if (identity, row.version) in self._requested:
                 continue
             self._requested.add((identity, row.version))
-            yield self._post_request(post, row, changed=identity in changed)
+            yield self._post_request(post, row, changed=identity in changed, start=answer.start.get(identity, 0))
         for identity in answer.revisit:
             row, post = rows[identity]
             yield self._post_request(post, row, changed=False, priority=POST - 1)
@@ -259,6 +262,33 @@ class SourceSpider(Spider):
             yield self._listing_request(self._folders.popleft(), 1, folder=True)
         else:
             await self._end_walk()
+            if feed := feed_url(self.definition):
+                yield Request(feed, self.parse_feed, errback=self.feed_failed, priority=WALK, dont_filter=True)
+
+    async def parse_feed(self, response: Response) -> AsyncIterator[Any]:
+        """Read the feed of replies: those that are new or were edited are examined, as far as the feed has their text."""
+        listing = extract.read_feed(
+            self.definition, response.body, response.url, content_type(response), response.status
+        )
+        trouble = listing_trouble(response, listing)
+        if trouble is None and not listing.posts and listing.rows:
+            trouble = Trouble("platform", "no reply could be read from the feed of replies", retry=True)
+        if trouble is not None:
+            await self._report_problem("feed", trouble.detail, 0)
+            return
+        problems: Counter[str] = Counter()
+        rows, answer = await self._report_listed(listing.posts, 0, problems)
+        for identity in answer.examine:
+            row, post = rows[identity]
+            self.state.counts["changed" if identity in answer.changed else "new"] += 1
+            self._requested.add((identity, row.version))
+            yield FetchedPost(post, row, identity in answer.changed, None)
+        for problem in (*listing.problems, *counted_problems(problems)):
+            await self._report_problem("feed", problem.partition(":")[2].strip(), 0)
+
+    async def feed_failed(self, failure: Failure) -> None:
+        """The feed of replies did not arrive: replies are noticed by the listing alone."""
+        await self._report_problem("feed", trouble_of(exception_of(failure)).detail, 0)
 
     def _at_limit(self, page_no: int) -> bool:
         """Whether this is the last page that the definition allows, of a listing that has several pages."""
@@ -348,6 +378,7 @@ class SourceSpider(Spider):
             settled=sum(answer.settled for answer in answers),
             settled_ids=tuple(each for answer in answers for each in answer.settled_ids),
             revisit=tuple(each for answer in answers for each in answer.revisit),
+            start={name: page for answer in answers for name, page in answer.start.items()},
         )
 
     def _row(self, post: Post, problems: Counter[str] | None = None) -> ListingRow:
@@ -365,9 +396,15 @@ class SourceSpider(Spider):
         due = seal_due(self.job.post_key, post)
         return ListedPost(id=row.id, version=row.version, address=row.address, fields=row.fields, due=due)
 
-    def _post_request(self, post: Post, row: ListingRow, *, changed: bool, priority: int = POST) -> Any:
-        """The request for the first part of a post; if it has no valid address, the post itself with that trouble."""
-        url, headers, meta = self.parts.first_request(post)
+    def _post_request(self, post: Post, row: ListingRow, *, changed: bool, priority: int = POST, start: int = 0) -> Any:
+        """The request for the first part of a post; if it has no valid address, the post itself with that trouble.
+
+        A thread with a new reply is read from its page `start` on.
+        """
+        if self.definition.feed is not None and post.body and "last" in post.fields and not post.raw:
+            # a reply of the feed, which is due from an earlier crawl: the feed had all of it
+            return FetchedPost(post, row, changed, None)
+        url, headers, meta = self.parts.first_request(post, start)
         try:
             return Request(
                 url,
@@ -377,15 +414,15 @@ class SourceSpider(Spider):
                 priority=priority,
                 dont_filter=True,
                 meta=meta,
-                cb_kwargs={"post": post, "row": row, "changed": changed},
+                cb_kwargs={"post": post, "row": row, "changed": changed, "start": start},
             )
         except ValueError:
             # Scrapy refuses the address: it has no scheme, or is malformed
             return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
 
-    async def parse_post(self, response: Response, post: Post, row: ListingRow, changed: bool) -> Any:
+    async def parse_post(self, response: Response, post: Post, row: ListingRow, changed: bool, start: int = 0) -> Any:
         """The first part of a post has arrived."""
-        yield FetchedPost(post, row, changed, response)
+        yield FetchedPost(post, row, changed, response, start=start)
 
     async def post_failed(self, failure: Failure) -> Any:
         """The first part of a post did not arrive."""
@@ -404,6 +441,10 @@ class SourceSpider(Spider):
     async def _send(self, request: Request) -> Response:
         """Send a request through the engine of the crawl, so that its allow-list, robots.txt and rate apply."""
         return await self.crawler.engine.download_async(request)
+
+    async def _ask_parts(self, parts: Sequence[PostPart]) -> Collection[str]:
+        """The ids of the parts of a post that are new or changed."""
+        return frozenset((await self.ask(PartsFrame(parts=tuple(parts)))).examine)
 
     async def _report_preview(self, row: ListingRow, preview: FileListPreview) -> str:
         """Report a preview of a post's files to the runner; the id of its event."""

@@ -62,13 +62,35 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemPage:
-    """What one page of a post contains; `attachments` are absolute addresses, `state` is as in `Listing`."""
+class ItemPart:
+    """One part of the page of a post: the site's own id ('' without one), its text, and absolute addresses of files."""
 
-    text: str = ""
+    native: str
+    text: str
     attachments: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Only lengths."""
+        return f"<ItemPart, {len(self.text)} characters, {len(self.attachments)} attachments>"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """What one page of a post contains, part by part; `state` is as in `Listing`."""
+
+    parts: tuple[ItemPart, ...] = ()
     next_url: str = ""
     state: State = "ok"
+
+    @property
+    def text(self) -> str:
+        """The text of all parts, in order."""
+        return "\n".join(part.text for part in self.parts if part.text.strip())
+
+    @property
+    def attachments(self) -> tuple[str, ...]:
+        """The absolute addresses of the files of all parts, each once."""
+        return tuple(dict.fromkeys(link for part in self.parts for link in part.attachments))
 
     def __repr__(self) -> str:
         """Only lengths."""
@@ -76,7 +98,7 @@ class ItemPage:
 
 
 # Fields of a row that are part of the version of its post, beside title, body and addresses.
-_FIELDS = ("size", "files", "percent", "timer", "magnet", "state")
+_FIELDS = ("size", "files", "percent", "timer", "magnet", "state", "last")
 _SESSION = re.compile(r"(?i)(?<=[?&;])(?:phpsessid|jsessionid|sid|s|session_?id)=[0-9a-f]{16,64}(?:[&;]|(?=#)|$)")
 
 
@@ -197,10 +219,12 @@ def _post(definition: Definition, page: Page, row: Any, texts: dict[str, str]) -
     return post
 
 
-def _filled(definition: Definition, template: str, post: Post, absolute: Callable[[str], str]) -> str:
+def _filled(definition: Definition, template: str, post: Post, absolute: Callable[[str], str], start: int = 0) -> str:
     """An address of a post from a template; '' if the post lacks a value that the template needs."""
     hosts = origins(definition)
     given = {
+        "page": str(start or 1),
+        "offset": str(start),
         "link": post.url,
         "raw": post.raw,
         "id": quote(post.native, safe="/%~"),
@@ -211,12 +235,29 @@ def _filled(definition: Definition, template: str, post: Post, absolute: Callabl
     return absolute(fill_placeholders(template, given))
 
 
-def item_url(definition: Definition, post: Post) -> str:
-    """The address of the page that `read_item` reads; '' if the definition has no `item`."""
+def item_url(definition: Definition, post: Post, start: int = 0) -> str:
+    """The address of a page of a post for `read_item`; '' if the definition has no `item`.
+
+    Args:
+        definition: of the source.
+        post: as listed.
+        start: 0 for its first page, else the value of {page} or {offset}.
+    """
     if definition.item is None:
         return ""
     page = Page(post.url, None, post.url)
-    return _filled(definition, definition.item.url, post, page.absolute)
+    return _filled(definition, definition.item.url, post, page.absolute, start)
+
+
+def page_of_item(definition: Definition, url: str) -> int:
+    """The value of {page} or {offset} in the address of a page of a post; 0 if it has none."""
+    template = definition.item.url if definition.item is not None else ""
+    pattern = "".join(
+        r"(\d{1,9})" if part in ("{page}", "{offset}") else ".*" if part.startswith("{") else re.escape(part)
+        for part in re.split(r"(\{\w+\})", template)
+    )
+    match = re.fullmatch(pattern, url) if "(" in pattern else None
+    return int(match[1]) if match else 0
 
 
 def without_session(url: str) -> str:
@@ -255,7 +296,7 @@ def _next_page(definition: Definition, page: Page, page_no: int) -> str:
     if page_no >= rules.max_pages:
         return ""
     if rules.next:
-        found = page.absolute(first_value(page, page.root, rules.next))
+        found = without_session(page.absolute(first_value(page, page.root, rules.next)))
         return "" if found == page.url else found
     cursor = first_value(page, page.root, rules.cursor) if rules.cursor else ""
     if rules.cursor and not cursor:
@@ -303,18 +344,35 @@ def read_item(
     verdict = classify(definition, status, body, content_type, rows=len(found) if item.each else None)
     if verdict != "ok" or not found:
         return ItemPage(state=verdict if verdict != "ok" else "empty")
-    texts: list[str] = []
-    links: list[str] = []
+    parts: list[ItemPart] = []
     for row in found:
-        texts += all_values(page, row, item.fields.body) if item.fields.body else [_whole(row)]
-        links += [page.absolute(link) for link in all_values(page, row, item.fields.attachments)]
-    following = page.absolute(first_value(page, page.root, item.next)) if item.next else ""
+        texts = all_values(page, row, item.fields.body) if item.fields.body else [_whole(row)]
+        links = [page.absolute(link) for link in all_values(page, row, item.fields.attachments)]
+        native = " ".join(first_value(page, row, item.fields.id).split()) if item.fields.id else ""
+        files = tuple(dict.fromkeys(without_session(link) for link in links if link and link != post.url))
+        parts.append(ItemPart(native, "\n".join(text for text in texts if text.strip()), files))
+    following = without_session(page.absolute(first_value(page, page.root, item.next))) if item.next else ""
     return ItemPage(
-        text="\n".join(text for text in texts if text.strip()),
-        attachments=tuple(dict.fromkeys(link for link in links if link and link != post.url)),
+        parts=tuple(parts),
         next_url="" if following == url else following,
-        state="ok",
+        # parts without any text: the rule for the text no longer fits the page
+        state="ok" if any(part.text or part.attachments for part in parts) else "empty",
     )
+
+
+def read_feed(definition: Definition, body: bytes, url: str, content_type: str = "", status: int = 200) -> Listing:
+    """The newest replies and edits of a site, by `feed` of its definition; arguments as of `read_listing`.
+
+    Each is a post of its own with its whole text. Its only field is a digest of that text, so that an edit is noticed.
+    """
+    rules = definition.feed
+    if rules is None:
+        raise SourceError("there is no `feed`, so there are no rules for a feed of replies", field="feed")
+    listing = read_listing(
+        definition.model_copy(update={"list": rules, "raw": None, "parser": ""}), body, url, content_type, 1, status
+    )
+    posts = tuple(replace(post, raw="", fields={"last": post.title + post.body}) for post in listing.posts)
+    return replace(listing, posts=posts, next_url="")
 
 
 def _whole(row: Any) -> str:

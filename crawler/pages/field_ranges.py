@@ -104,4 +104,4 @@ _LISTS: Mapping[str, Callable[[Any], bool]] = {
 }
 # Further fields that are added to what a definition declares: the time of a file of a folder, sizes and times of the parts of a divided file.
 _OF_PLATFORMS = frozenset(["timer", "mtime", "parts"])
-_DIGESTS = frozenset(["title", "text", "address", "magnet", "state", "exact"])
+_DIGESTS = frozenset(["title", "text", "address", "magnet", "state", "exact", "last"])

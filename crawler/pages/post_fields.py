@@ -275,8 +275,8 @@ def _add_field(found: dict[str, Any], post_key: bytes, name: str, value: str, no
         )
     elif name == "magnet":
         found["magnet"] = _digest(post_key, plain_link(value, ""))
-    elif name == "state":
-        found["state"] = _digest(post_key, fold(value))
+    elif name in ("state", "last"):
+        found[name] = _digest(post_key, fold(value))
     elif name == "price":
         found["price"] = sorted({*found.get("price", ()), *(_price(match) for match in _PRICE.finditer(fold(value)))})
     else:

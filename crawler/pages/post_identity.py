@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from data.errors import WireError
 from data.hashing.case_keys import keyed_digest, post_subkey
+from data.identifiers.normalise import fold
 from data.model import Post
 from data.sources.definition import Definition
 
@@ -116,6 +117,11 @@ def operator_words(definition: Definition) -> frozenset[str]:
 def post_id(post_key: bytes, source: str, native: str) -> str:
     """The id of a post: 32 hex digits, keyed, of its source and of the id that the site gives it."""
     return keyed_digest(post_key, b"id", orjson.dumps([source, native]))
+
+
+def part_version(post_key: bytes, text: str) -> str:
+    """The version of one part of a post: a keyed digest of its letters and digits, which feed and page have alike."""
+    return keyed_digest(post_key, b"part", "".join(filter(str.isalnum, fold(text))).encode("utf-8", "replace"))
 
 
 def origin_of(url: str) -> str:

@@ -195,6 +195,7 @@ class ListedAnswer(WireValue):
         examine: ids of posts that are new, changed or still due. changed: those of them that were known and changed.
         settled: number of posts of the page that an earlier walk settled. settled_ids: which ones.
         revisit: ids of known posts whose own page is to be read once more; they are in no other list.
+        start: id of a changed post -> value of {page} or {offset} of its last known page, from which on it is read again.
     """
 
     examine: tuple[str, ...]
@@ -202,6 +203,13 @@ class ListedAnswer(WireValue):
     settled: Int64
     settled_ids: tuple[str, ...]
     revisit: tuple[str, ...]
+    start: Mapping[str, Int64]
+
+
+class PartsAnswer(WireValue):
+    """The ids of the parts of a post that are new or changed."""
+
+    examine: tuple[str, ...]
 
 
 class PreviewAnswer(WireValue):
@@ -210,7 +218,7 @@ class PreviewAnswer(WireValue):
     event: str
 
 
-Answer = Done | Lost | ListedAnswer | PreviewAnswer
+Answer = Done | Lost | ListedAnswer | PartsAnswer | PreviewAnswer
 DONE, LOST = Done(ok=True), Lost(lost=True)
 NO_RULES = IncidentRules(words=(), expressions=(), files={})
 A = TypeVar("A", bound=WireValue)
@@ -262,7 +270,7 @@ class ListedPost(WireValue):
 
 
 class ListedFrame(Question[ListedAnswer]):
-    """The posts of one page of the listing, in its order; `page` counts from 1."""
+    """The posts of one page of the listing, in its order; `page` counts from 1, and is 0 for the feed of replies."""
 
     frame: Literal["listed"] = "listed"
     posts: tuple[ListedPost, ...]
@@ -271,6 +279,24 @@ class ListedFrame(Question[ListedAnswer]):
     def read_answer(self, payload: bytes) -> ListedAnswer | Lost:
         """Which of the posts are to be examined."""
         return _read_either(ListedAnswer, payload)
+
+
+class PostPart(WireValue):
+    """A part of a post (a reply, a file): keyed id, and keyed digest of what it says."""
+
+    id: str
+    version: str
+
+
+class PartsFrame(Question[PartsAnswer]):
+    """The parts of one post, as its pages show them."""
+
+    frame: Literal["parts"] = "parts"
+    parts: tuple[PostPart, ...]
+
+    def read_answer(self, payload: bytes) -> PartsAnswer | Lost:
+        """Which of the parts are to be examined."""
+        return _read_either(PartsAnswer, payload)
 
 
 class WalkedFrame(_Report):
@@ -322,6 +348,8 @@ class CommittedPost(WireValue):
         page_fields: fields of its own page; empty if no page was read.
         announced: by its text.
         facts: what else is stored.
+        parts: that were examined or need not be requested again.
+        last_page: value of {page} or {offset} of the last page that was read; 0 if it has none.
     """
 
     id: str
@@ -331,6 +359,8 @@ class CommittedPost(WireValue):
     page_fields: Mapping[str, Any] = PAGE_FIELDS
     announced: Announcements
     facts: PostFacts
+    parts: tuple[PostPart, ...]
+    last_page: Int64
 
 
 class LinkedPost(WireValue):
@@ -461,7 +491,9 @@ class EndFrame(_Report):
     error: str
 
 
-AnyQuestion = ListedFrame | WalkedFrame | CommitFrame | PreviewFrame | SourceChangedFrame | RowsFrame | EndFrame
+AnyQuestion = (
+    ListedFrame | PartsFrame | WalkedFrame | CommitFrame | PreviewFrame | SourceChangedFrame | RowsFrame | EndFrame
+)
 _QUESTIONS: TypeAdapter[AnyQuestion] = TypeAdapter(Annotated[AnyQuestion, Field(discriminator="frame")])
 
 

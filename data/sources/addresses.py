@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from data.sources.selector_rules import FieldError, did_you_mean
 
 PLACEHOLDERS = ("page", "offset", "since", "cursor", "host")
-ITEM_PLACEHOLDERS = ("link", "id", "raw", "host")
+ITEM_PLACEHOLDERS = ("link", "id", "raw", "host", "page", "offset")
 _PORTS = {"http": 80, "https": 443}
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 

@@ -53,7 +53,7 @@ class Definition(StrictModel):
     name: str
     """Name of the source: lower-case letters, digits, dot, dash and underscore."""
     platform: str
-    """The site software: a module of `spiders/`. With `declared` the file defines everything itself."""
+    """The site software: a module or definition of `spiders/`. With `declared` the file defines everything itself."""
     url: str = ""
     """Address of the listing."""
     hosts: Strings = ()
@@ -84,6 +84,8 @@ class Definition(StrictModel):
     """The listing of the source."""
     item: ItemSection | None = None
     """The page of a post, for sites where the text must be found in markup."""
+    feed: ListSection | None = None
+    """A feed of the newest replies and edits of the site, beside the listing of its threads; keys as of `list`."""
     raw: RawSection | None = None
     """The original bytes of a post, for sites that offer them apart from its page."""
     absent: AbsentSection = AbsentSection()
@@ -112,6 +114,10 @@ class Definition(StrictModel):
             raise FieldError("url", "is missing: give the address of the listing")
         check_address("url", self.url, PLACEHOLDERS)
         check_address("list.url", self.list.url, PLACEHOLDERS)
+        if self.feed is not None:
+            check_address("feed.url", self.feed.url, ("host",))
+            if not self.feed.url or not self.feed.fields.id:
+                raise FieldError("feed", "give `url` and `fields.id`: without them replies cannot be distinguished")
         if self.item is not None:
             check_address("item.url", self.item.url, ITEM_PLACEHOLDERS)
         if self.raw is not None:
@@ -186,7 +192,7 @@ def source_hosts(definition: Definition) -> frozenset[tuple[str, int]]:
     """The allow-list of a source: the (host, port) pairs of its addresses and `hosts`, in lower case and punycode."""
     pairs: set[tuple[str, int]] = set()
     addresses = [definition.url, definition.list.url, definition.item.url if definition.item else ""]
-    addresses.append(definition.raw.url if definition.raw else "")
+    addresses += [definition.raw.url if definition.raw else "", definition.feed.url if definition.feed else ""]
     for address in addresses:
         if address.startswith(("http://", "https://")):
             pairs |= host_pairs(PLACEHOLDER.sub("0", address))
@@ -215,6 +221,14 @@ def start_url(definition: Definition, now: datetime, host: str = "") -> str:
     """
     since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
     return page_url(definition, 1, host=host, since=since)
+
+
+def feed_url(definition: Definition) -> str:
+    """Address of the feed of replies; '' if the definition has none."""
+    if definition.feed is None:
+        return ""
+    known = origins(definition)
+    return fill_placeholders(definition.feed.url, {"host": known[0] if known else ""})
 
 
 def page_url(definition: Definition, page: int, *, host: str = "", since: str = "", cursor: str = "") -> str:

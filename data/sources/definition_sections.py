@@ -60,6 +60,8 @@ class ListFields(StrictModel):
     """A countdown, or the time at which it ends."""
     magnet: Rules = ()
     """Magnet link."""
+    last: Rules = ()
+    """What a reply changes: number or time of the last post. If it changes, the thread is read again, without an event."""
     state: Rules = ()
     """State of the leak in the words of the site."""
     extra: Annotated[Mapping[str, Rules], Field(default_factory=dict)]
@@ -114,6 +116,8 @@ class ListSection(StrictModel):
 class ItemFields(StrictModel):
     """The values of one part of a post's page."""
 
+    id: Rules = ()
+    """The site's own id of the part. With it, a page that is read again is examined in its new and changed parts only."""
     body: Rules = ()
     """The text: all values of all parts, in order."""
     attachments: Rules = ()
@@ -124,7 +128,7 @@ class ItemSection(StrictModel):
     """The page of a post, for sites where the text must be found in markup."""
 
     url: str = "{link}"
-    """Address of the page; may contain {link}, {id}, {raw}, {host}."""
+    """Address of the page; may contain {link}, {id}, {raw}, {host}, and {page} (from 1) or {offset} (from 0)."""
     kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
     """How the page is parsed."""
     each: Selectors = ()

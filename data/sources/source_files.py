@@ -71,7 +71,7 @@ def parse_source(text: str, file: str) -> SourceFile:
     Raises:
         SourceError: the text is not YAML, a key is unknown or a value is invalid; it reports the first mistake by line.
     """
-    raw, lines = _load_yaml(text, file)
+    raw, lines = load_yaml(text, file)
     source = SourceFile(file, raw, text, lines)
     for key in ("name", "platform"):
         if key not in raw:
@@ -214,7 +214,7 @@ def json_schema() -> dict[str, Any]:
 # --- YAML with lines -------------------------------------------------------------------------------------------------
 
 
-def _load_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def load_yaml(text: str, file: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The content as dicts, lists and scalars, and the line of every key; raises SourceError."""
     lines: dict[KeyPath, int] = {}
     try:

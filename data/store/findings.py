@@ -16,8 +16,12 @@ from data.store.posts import PostRow
 
 
 def finding_id(post: PostRow, number: int) -> str:
-    """Id of a finding: the same sample of the same version of a post always gives the same id."""
-    return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}".encode()).hexdigest()[:32]
+    """Id of a finding: the same sample of the same version of a post always gives the same id.
+
+    A thread is read in parts: another reading of the same version has findings of its own.
+    """
+    reading = f"\0{post.reading}" if post.reading else ""
+    return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}{reading}".encode()).hexdigest()[:32]
 
 
 class Findings:

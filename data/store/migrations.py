@@ -92,6 +92,13 @@ def keyed_audit(db: Database) -> None:
     db.execute("alter table finding add column evidence text not null default ''")
 
 
+@MIGRATIONS(name="0009")
+def parts_of_posts(db: Database) -> None:
+    """Replies and files of threads that were examined, and the number of the last page of a thread that was read."""
+    db.execute("create table part (id text primary key, version text not null, post text not null) strict")
+    db.execute("alter table post add column last_page integer not null default 0")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

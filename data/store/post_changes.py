@@ -17,11 +17,13 @@ Fields = Mapping[str, Any]
 
 # Further parts of a leak are announced by changes of these fields, so their changes alert at a higher severity.
 SIGNIFICANT_FIELDS = frozenset({"part", "links", "files", "records", "percent", "price", "state", "timer", "magnet"})
+# Changes with each reply: the thread is read again, and its new parts are examined. That alone is no event.
+LAST_POST = "last"
 # Text changes for many reasons: one of these fields that keeps changing in many posts is volatile on that site. Of the
 # significant fields, only links and the timer are ever taken as volatile.
 _MAY_BE_VOLATILE = frozenset({"title", "text", "address", "links", "size", "timer", "exact"})
 # Fields that older homes do not have: their first appearance is no change.
-_ADDED_LATER = frozenset({"exact"})
+_ADDED_LATER = frozenset({"exact", LAST_POST})
 # With at least so many known posts on one page, a field that changed in more than this share of them is volatile.
 PAGE_POSTS, PAGE_SHARE = 5, 0.4
 # After at least so many observations, a field that had changed in more than this share of them is volatile.

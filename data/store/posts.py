@@ -17,6 +17,7 @@ from data.store.crawls import Crawls
 from data.store.database import Database, parse_stamp, stamp
 from data.store.field_observations import PAGE_PREFIX, FieldObservations
 from data.store.post_changes import (
+    LAST_POST,
     Fields,
     additions,
     changes,
@@ -27,6 +28,8 @@ from data.store.post_changes import (
 
 # For one page of a listing, the own pages of at most so many known posts are read again.
 MAX_REVISITS = 10
+# Parts that one query looks up.
+PARTS_TOGETHER = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class PostRow:
         id, version: keyed. address: masked.
         due: the sealed post, which the next crawl needs if this one does not examine it.
         fields: of its listing. page_fields: of its own page, {} if that was not read.
+        last_page: number of the last page that was read, 0 if pages have no numbers. reading: keyed digest of the parts
+            that were examined, '' for all of them.
     """
 
     id: str
@@ -45,6 +50,8 @@ class PostRow:
     due: bytes = field(default=b"", repr=False)
     fields: Fields = field(default_factory=dict)
     page_fields: Fields = field(default_factory=dict)
+    last_page: int = 0
+    reading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +63,14 @@ class ListedPosts:
         changed: those of `examine` that are known and changed.
         settled: posts that were settled before. A pinned post is settled too, and must not end a walk.
         revisit: known posts whose own page is to be read again; none of them is in `examine`.
+        start: post of `changed` -> number of the last page of it that was read.
     """
 
     examine: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
     revisit: tuple[str, ...] = ()
+    start: Mapping[str, int] = field(default_factory=dict)
 
 
 class Posts:
@@ -145,11 +154,14 @@ class Posts:
                 elif revisit_before and old["examined"] < stamp(revisit_before) and len(revisit) < MAX_REVISITS:
                     revisit.append(post.id)
                 self._update_listed(post, examined_fields, now, again=again)
-        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), tuple(revisit))
+            start = {
+                name: old["last_page"] for name in changed if (old := known[name]) is not None and old["last_page"]
+            }
+        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), tuple(revisit), start)
 
     def _known(self, post: str) -> dict[str, Any] | None:
         return self._database.first_row(
-            "select seen_version, seen_traits, page_traits, settled, handed, examined, due is not null as due"
+            "select seen_version, seen_traits, page_traits, settled, handed, examined, last_page, due is not null as due"
             " from post where id = ?",
             post,
         )
@@ -216,7 +228,7 @@ class Posts:
             self._observe_page(source, post)
             self._database.execute(
                 "update post set seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, examined = ?,"
-                " page_traits = case when ? = '' then page_traits else ? end,"
+                " page_traits = case when ? = '' then page_traits else ? end, last_page = max(last_page, ?),"
                 " due = case when version = ? then null else due end where id = ?",
                 (
                     post.version,
@@ -225,6 +237,7 @@ class Posts:
                     stamp(now),
                     _dump(post.page_fields),
                     _dump(post.page_fields),
+                    post.last_page,
                     post.version,
                     post.id,
                 ),
@@ -274,7 +287,27 @@ class Posts:
         ignored_on_page = {name.removeprefix(PAGE_PREFIX) for name in ignored if name.startswith(PAGE_PREFIX)}
         for name, phrase in additions(_load(old["page_traits"]), post.page_fields, ignored_on_page).items():
             found.setdefault(name, phrase)
+        # that there is a reply is no news: what the reply says is examined
+        found.pop(LAST_POST, None)
         return found
+
+    def new_parts(self, parts: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+        """The ids of those parts of a post (replies, files), given as id and version, that were not examined so."""
+        known: dict[str, str] = {}
+        for at in range(0, len(parts), PARTS_TOGETHER):
+            ids = [name for name, _ in parts[at : at + PARTS_TOGETHER]]
+            marks = ", ".join("?" * len(ids))
+            rows = self._database.rows(f"select id, version from part where id in ({marks})", *ids)  # noqa: S608 - marks
+            known |= {row["id"]: row["version"] for row in rows}
+        return tuple(dict.fromkeys(name for name, version in parts if known.get(name) != version))
+
+    def record_parts(self, post: str, parts: Sequence[tuple[str, str]]) -> None:
+        """Note that parts of a post were examined; call it in the transaction that stores their findings."""
+        self._database.execute_many(
+            "insert into part (id, version, post) values (?, ?, ?) on conflict (id) do update set"
+            " version = excluded.version, post = excluded.post",
+            [(name, version, post) for name, version in parts],
+        )
 
     def due(self, source: str) -> list[bytes]:
         """The sealed posts of a source that are due: oldest first, but after them those that failed before."""

@@ -53,6 +53,7 @@ class PostCommit:
         fingerprints: number of a finding -> shape (n, 2), file fingerprints by which its files will be recognised.
         event_facts: id of an earlier event -> its new facts (the outcome of a preview).
         evidence: id of a finding -> digest of its sealed evidence, which was kept before this.
+        parts: id and version of each part of the post that was examined.
     """
 
     crawl: str
@@ -66,6 +67,7 @@ class PostCommit:
     fingerprints: Mapping[int, U64] = field(default_factory=dict)
     event_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     evidence: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[tuple[str, str]] = ()
 
 
 class Store:
@@ -148,6 +150,7 @@ class Store:
                 self.posts.record_failed(source, post, crawl, now)
             else:
                 self.posts.record_examined(source, post, crawl, now)
+                self.posts.record_parts(post.id, commit.parts)
             self.findings.add(post, crawl, commit.findings, now, commit.evidence)
             for finding, digest in commit.evidence.items():
                 self.audit.record_evidence(finding, digest, now)

@@ -23,7 +23,7 @@ def complete_definition(source: SourceFile) -> Definition:
         SourceError: the platform is unknown or broken, or both together are not a valid definition.
     """
     try:
-        defaults = platforms().defaults_of(source.platform)
+        defaults = platforms().defaults_for(source)
     except ConfigError as error:
         raise source.error("platform", str(error), error.hint) from error
     return build_definition(source, defaults)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -27,6 +27,8 @@ from crawler.process.control_frames import (
     LinkedPost,
     ListedFrame,
     ListedPost,
+    PartsFrame,
+    PostPart,
     PostReference,
     PreviewFrame,
     SourceChangedFrame,
@@ -44,6 +46,7 @@ COUNTS = frozenset(["listed", "new", "changed", "examined", "unexamined", "resum
 MAX_POSTS, MAX_COUNT, MAX_HOSTS = 10_000, 10**8, 20
 MAX_FINDINGS, MAX_LINKS, MAX_DEADLINES = 20_000, 100_000, 64
 MAX_BYTES = 2**50
+MAX_PARTS = 200_000
 WAYS = frozenset(["zip", "7z", "7z, locked", "torrent", "listing"])
 # What is counted beside the codes of troubles.
 LEFT_OUT = frozenset(["undeclared link", "further links"])
@@ -105,6 +108,8 @@ class QuestionChecks:
                 _require(len(question.posts) <= MAX_POSTS and 0 <= question.page < MAX_COUNT)
                 for post in question.posts:
                     self._listed(post)
+            case PartsFrame():
+                _check_parts(question.parts)
             case WalkedFrame():
                 _require(0 <= question.pages < MAX_COUNT and 0 <= question.rows < MAX_COUNT)
             case CommitFrame():
@@ -141,6 +146,8 @@ class QuestionChecks:
         self._reference(PostReference(id=post.id, version=post.version, address=post.address), self._definition.name)
         for fields in (post.fields, post.page_fields):
             require_fields(fields, self._definition.list.fields.extra, now)
+        _check_parts(post.parts)
+        _require(0 <= post.last_page < 10 * MAX_COUNT)
         _require(all(self._is_rule(rule) for rule in post.announced.rules))
         _require(len(post.announced.deadlines) <= MAX_DEADLINES)
         for deadline in post.announced.deadlines:
@@ -228,6 +235,10 @@ class QuestionChecks:
 def _code(code: str) -> str:
     """A code of the closed vocabulary; one that this runner does not know becomes `unexpected`."""
     return code if code in vocabulary().codes else "unexpected"
+
+
+def _check_parts(parts: Sequence[PostPart]) -> None:
+    _require(len(parts) <= MAX_PARTS and all(_ID.fullmatch(part.id) and _ID.fullmatch(part.version) for part in parts))
 
 
 def _check_deadline(deadline: AnnouncedTime, now: datetime) -> None:

@@ -31,6 +31,8 @@ from crawler.process.control_frames import (
     LinkedPost,
     ListedAnswer,
     ListedFrame,
+    PartsAnswer,
+    PartsFrame,
     PreviewAnswer,
     PreviewFrame,
     RowsFrame,
@@ -40,6 +42,7 @@ from crawler.process.control_frames import (
 from data.case import evidence
 from data.case.watchlist import client_names, imported_bundles
 from data.errors import LeaseLost, StoreError, WireError
+from data.hashing.case_keys import keyed_digest
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Severity
 from data.settings.home import Home
@@ -132,6 +135,10 @@ class QuestionHandler:
         match question:
             case ListedFrame():
                 return self._listed(question)
+            case PartsFrame():
+                return PartsAnswer(
+                    examine=self._store.posts.new_parts([(part.id, part.version) for part in question.parts])
+                )
             case PreviewFrame():
                 return self._preview(question)
             case WalkedFrame():
@@ -159,7 +166,7 @@ class QuestionHandler:
             posts,
             now,
             volatile=definition.list.volatile,
-            revisit_before=now - revisit if revisit else None,
+            revisit_before=now - revisit if revisit and question.page else None,
         )
         return ListedAnswer(
             examine=listed.examine,
@@ -167,6 +174,7 @@ class QuestionHandler:
             settled=len(listed.settled),
             settled_ids=listed.settled,
             revisit=listed.revisit,
+            start=listed.start,
         )
 
     def _walked(self, question: WalkedFrame) -> None:
@@ -222,6 +230,8 @@ class QuestionHandler:
             value.address,
             fields=value.fields,
             page_fields=value.page_fields,
+            last_page=value.last_page,
+            reading=keyed_digest(self._post_key, b"reading", repr(value.parts).encode()) if value.parts else "",
         )
         context = self._context(post.id, post.address, now)
         events: list[Event] = []
@@ -271,6 +281,7 @@ class QuestionHandler:
             fingerprints=fingerprints_to_keep(findings),
             event_facts=preview_facts,
             evidence=kept or {},
+            parts=[(part.id, part.version) for part in value.parts],
         )
         tally.events += self._store.commit_post(commit, crawl.route, now)
         tally.handed.update(source for source, _ in links)

@@ -18,7 +18,7 @@ PLATFORMS = PlatformLoader()
 def read(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     file = ROOT / "data" / "catalogue" / f"{given['source']}.yaml" if "source" in given else folder / "source.yaml"
     source = load_source(file)
-    definition = build_definition(source, PLATFORMS.platform(source.platform).defaults)
+    definition = build_definition(source, PLATFORMS.defaults_for(source))
     (page,) = folder.glob("page.*")
     listing = PLATFORMS.platform(source.platform).read_listing(
         definition,

@@ -285,7 +285,7 @@ def watch(software: str, seed: int, looks: int, store: Store, *, inject: bool) -
 
 def _definition(software: str) -> Definition:
     source = load_source(CATALOGUE / f"{software.split(',')[0]}.yaml")
-    return build_definition(source, PlatformLoader().platform(source.platform).defaults)
+    return build_definition(source, PlatformLoader().defaults_for(source))
 
 
 def _look(definition: Definition, name: str, page: bytes, now: datetime, store: Store) -> dict[str, dict[str, str]]:

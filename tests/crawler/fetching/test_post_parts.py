@@ -38,7 +38,15 @@ def define(**keys: Any) -> Definition:
     return Definition.model_validate(whole)
 
 
-def read(pages: dict[str, str], definition: Definition | None = None, **keys: Any) -> tuple[FetchedPost, list[Any]]:
+def read(
+    pages: dict[str, str],
+    definition: Definition | None = None,
+    *,
+    known: Any = (),
+    start: int = 0,
+    post: Post = POST,
+    **keys: Any,
+) -> tuple[FetchedPost, list[Any]]:
     """The post and its parts, from a site that has only these pages; any other request times out."""
 
     async def send(request: Request) -> Response:
@@ -49,6 +57,9 @@ def read(pages: dict[str, str], definition: Definition | None = None, **keys: An
     async def report_preview(_row: Any, _preview: Any) -> str:
         return "event"
 
+    async def ask_parts(found: Any) -> Any:
+        return [part.id for part in found if (part.id, part.version) not in known]
+
     parts = PostParts(
         definition or define(),
         post_key=bytes(32),
@@ -57,13 +68,14 @@ def read(pages: dict[str, str], definition: Definition | None = None, **keys: An
         send=send,
         read_item=read_item,
         report_preview=report_preview,
+        ask_parts=ask_parts,
         **{"follow": {}, "rules": Rules(), **keys},
     )
 
     async def collected() -> tuple[FetchedPost, list[Any]]:
-        url, headers, meta = parts.first_request(POST)
+        url, headers, meta = parts.first_request(post, start)
         first = await send(Request(url, headers=headers, meta=meta))
-        item = FetchedPost(POST, ListingRow("id", "version", "address", {}), False, first)
+        item = FetchedPost(post, ListingRow("id", "version", "address", {}), False, first, start=start)
         return item, [part async for part in parts.samples(item)]
 
     return asyncio.run(collected())
@@ -178,3 +190,101 @@ def test_a_part_that_does_not_arrive_leaves_the_post_due():
     assert data == b"one"
     assert problem.startswith("timeout")
     assert divided.download.trouble.retry
+
+
+def test_a_further_page_without_parts_is_not_the_end_of_the_thread():
+    link = "<a class=next href=/t/1?page=2>n</a>"
+    _, parts = read({POST.url: page("one", link), f"{POST.url}?page=2": "<html><body><b>restyled</b></body></html>"})
+    assert [part.code if isinstance(part, Trouble) else part.name for part in parts] == ["page", "post", "empty"]
+    assert b"restyled" in parts[0].body
+
+
+def test_parts_in_which_the_rule_for_the_text_finds_nothing_are_not_an_empty_post():
+    _, [sample, trouble] = read({POST.url: "<html><body><div class=post><i>DUPONT;Jean</i></div></body></html>"})
+    assert b"DUPONT;Jean" in sample.body
+    assert trouble.code == "empty"
+
+
+# --- threads: parts with ids -----------------------------------------------------------------------------------------
+
+THREAD = define(
+    item={
+        "url": "{link}?page={page}",
+        "each": ["css:.post"],
+        "fields": {
+            "id": [{"x": "xpath:./@id"}],
+            "body": [{"x": "css:p", "text": "html"}],
+            "attachments": [{"x": "css:a.file::attr(href)"}],
+        },
+        "next": [{"x": "css:a.next::attr(href)"}],
+    }
+)
+
+
+def thread(*parts: tuple[str, str], more: str = "") -> str:
+    posts = "".join(f"<div class=post id={name}><p>{text}</p></div>" for name, text in parts)
+    return f"<html><body>{posts}{more}</body></html>"
+
+
+def known_after(item: FetchedPost) -> set[tuple[str, str]]:
+    return {(part.id, part.version) for part in item.parts}
+
+
+def test_of_a_thread_that_is_read_again_only_new_and_edited_replies_are_examined():
+    first = f"{POST.url}?page=1"
+    item, _ = read({first: thread(("p1", "one"), ("p2", "two"))}, THREAD)
+    known = known_after(item)
+    item, parts = read({first: thread(("p1", "one"), ("p2", "two"))}, THREAD, known=known)
+    assert (parts, item.unchanged, item.parts) == ([], True, [])
+    edited = thread(("p1", "one"), ("p2", "two, 06 12 34 56 78"), ("p3", "three"))
+    item, [sample] = read({first: edited}, THREAD, known=known)
+    assert sample.body.decode().splitlines() == ["Clinic data", "two, 06 12 34 56 78", "three"]
+    assert len(item.parts) == 2
+
+
+def test_a_thread_with_a_new_reply_is_read_from_its_last_known_page_on():
+    link = "<a class=next href=/t/1?page=3>n</a>"
+    pages = {f"{POST.url}?page=2": thread(("p9", "old"), more=link), f"{POST.url}?page=3": thread(("p10", "new"))}
+    item, [sample] = read(pages, THREAD, start=2)
+    assert sample.body.decode().splitlines() == ["Clinic data", "old", "new"]
+    assert item.last_page == 3
+    assert item.page_fields == {}
+
+
+def test_a_board_that_gives_its_last_page_again_does_not_loop():
+    link = "<a class=next href=/t/1?page={}>n</a>"
+    pages = {f"{POST.url}?page={n}": thread(("p1", "one"), more=link.format(n + 1)) for n in range(1, 9)}
+    item, [sample] = read(pages, THREAD)
+    assert item.last_page == 2
+    assert sample.body.decode().splitlines() == ["Clinic data", "one"]
+
+
+def test_a_reply_of_the_feed_is_the_same_part_as_on_the_page_of_its_thread():
+    reply = Post("site", "p2", f"{SITE}/t/1?p=2#p2", body="Bonjour, le reste : https://x.example/a")
+    feed = FetchedPost(reply, ListingRow("id", "version", "address", {}), False, None)
+
+    async def listed() -> list[Any]:
+        parts = PostParts(
+            THREAD, post_key=bytes(32), limits=LIMITS, state=CrawlState(), send=never, read_item=read_item,
+            report_preview=never, ask_parts=never, follow={}, rules=Rules(),
+        )  # fmt: skip
+        return [part async for part in parts.samples(feed)]
+
+    assert [part.name for part in asyncio.run(listed())] == ["listing"]
+    page_of_thread = thread(("p1", "one"), ("p2", "Bonjour, le reste :<br>https://x.example/a"))
+    _, [sample] = read({f"{POST.url}?page=1": page_of_thread}, THREAD, known=known_after(feed))
+    assert sample.body.decode().splitlines() == ["Clinic data", "one"]
+
+
+async def never(*_: Any) -> Any:
+    raise AssertionError("nothing is requested")
+
+
+def test_a_file_that_guests_may_not_fetch_is_told_once():
+    definition = THREAD.model_copy(update={"blocked": THREAD.blocked.model_copy(update={"text": "log in first"})})
+    body = thread(("p1", "one"), more="").replace("</div>", "<a class=file href=/a.zip>a</a></div>")
+    pages = {f"{POST.url}?page=1": body, f"{SITE}/a.zip": "<html>please log in first</html>"}
+    item, [_, trouble] = read(pages, definition)
+    assert (trouble.code, trouble.retry) == ("blocked", False)
+    item, parts = read(pages, definition, known=known_after(item))
+    assert parts == []

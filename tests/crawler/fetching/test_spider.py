@@ -27,10 +27,10 @@ class RaisingSpider(SourceSpider):
     name = "raising"
     defaults: ClassVar[Mapping[str, Any]] = {}
 
-    async def parse_post(self, response, post, row, changed):
+    async def parse_post(self, response, post, row, changed, start=0):
         if "callback" in post.url:
             raise ValueError("content of " + post.title)
-        async for item in super().parse_post(response, post, row, changed):
+        async for item in super().parse_post(response, post, row, changed, start):
             yield item
 
     async def post_failed(self, failure):

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler.fetching.platform_loader import PlatformLoader
 from crawler.pages.extract import (
     Listing,
     classify,
@@ -345,7 +346,8 @@ def test_a_paste_about_captchas_and_log_ins_is_not_taken_for_a_blocked_page():
 
 
 def spirit(name: str) -> str:
-    definition = build_definition(load_source(ROOT / "data/catalogue/spirit.yaml"), {})
+    source = load_source(ROOT / "data/catalogue/spirit.yaml")
+    definition = build_definition(source, PlatformLoader().defaults_for(source))
     body = (ROOT / "tests/samples/items" / name).read_bytes()
     page = read_item(
         definition, Post("s", "1", "http://forum.example/topic/1/x/"), body, "http://forum.example/topic/1/x/", HTML
