@@ -185,7 +185,14 @@ class Examination:
         keys, watchlist = examiner.keys, examiner.watchlist
         self.hits = HitConfirmer(examiner.canary_numbers(), keys.confirm)
         max_rows = None if request.exact or request.release else examiner.max_rows
-        self.records = RecordPass(keys.probe, watchlist, examiner.releases, max_rows, self.hits)
+        self.records = RecordPass(
+            keys.probe,
+            watchlist,
+            examiner.releases,
+            max_rows,
+            self.hits,
+            collects=bool(request.release or request.sighted),
+        )
         self.findings = FindingBuilder(request, keys.post, examiner.recipient)
         # the open members: the sample itself, a member of it, a member of that …
         self.stack: list[SampleMember] = [self._open_member(request.name, "unknown")]
@@ -303,7 +310,7 @@ class Examination:
                 # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
                 self.hits.add_candidates(self._scan_text(payload), self.stack)
         elif kind == b"H":
-            self.records.end_table()
+            self.records.close_table(member)
             member.begin_table(TableHeader.read(payload).columns)
         elif kind == b"M":
             self._begin_member(MemberStart.read(payload))

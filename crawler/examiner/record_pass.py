@@ -13,28 +13,29 @@ from functools import cached_property
 import numpy as np
 
 from crawler.examiner.hits import HitConfirmer
-from crawler.examiner.sample import SampleMember
+from crawler.examiner.row_comparison import ComparedRows, RowComparison, variant_keys
+from crawler.examiner.sample import SampleMember, TableCounts
 from crawler.lineage.compared_sample import TextCounts
-from crawler.lineage.field_errors import names_swapped
 from crawler.lineage.sample_records import SampleRecords
 from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.matching.candidates import Candidates
 from crawler.records.attribute_rows import AttributeRows
-from crawler.records.column_roles import begins_with_header, is_prose, plan_columns
+from crawler.records.column_roles import ColumnPlan, begins_with_header, is_prose, plan_columns
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
 from crawler.records.placeholders import WINDOW_ROWS, Placeholders
-from crawler.records.record_keys import NormalForms, RowTags, TagInputs, column_readings, tag_rows
+from crawler.records.record_keys import RowTags, TagInputs, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
 from crawler.records.table_forms import find_forms
 from crawler.records.table_sample import TableSample
 from crawler.records.text_keys import tag_readings
-from data.arrays.array_types import U64, Bools
+from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
-from data.hashing.tags import Kind
+from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import Lineage
+from data.plural import counted
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
 from data.releases.people import count_people, rows_with_key
@@ -62,7 +63,14 @@ class RecordPass:
     """Processes the rows and text that a reader sends of a sample, member by member."""
 
     def __init__(
-        self, probe_key: bytes, watchlist: Watchlist, releases: KnownReleases, max_rows: int | None, hits: HitConfirmer
+        self,
+        probe_key: bytes,
+        watchlist: Watchlist,
+        releases: KnownReleases,
+        max_rows: int | None,
+        hits: HitConfirmer,
+        *,
+        collects: bool = False,
     ) -> None:
         """Begin a sample.
 
@@ -72,15 +80,19 @@ class RecordPass:
             releases: what is known.
             max_rows: how many rows are held; None for no limit.
             hits: confirms rows and people whose tags are on the watch-list.
+            collects: whether the sample may become a release: the keys of all readings are kept.
         """
         self._probe, self._watchlist, self._releases, self._hits = probe_key, watchlist, releases, hits
         self._uncertain = UncertainRows()
         self._records = SampleRecords(releases, max_rows)
         self._notes = SampleNotes()
         self._placeholders = Placeholders(probe_key)
+        self._comparison = RowComparison(probe_key, releases, self._placeholders)
         self._window = _Window(None, ())
         # the table with one attribute a row whose rows are being joined
         self._joining: tuple[SampleMember, tuple[SampleMember, ...]] | None = None
+        self._max_rows = max_rows
+        self._further_keys = {kind: GrowingArray(np.uint64, 1) for kind in RECORD_KINDS} if collects else {}
 
     @property
     def holds_all(self) -> bool:
@@ -171,50 +183,60 @@ class RecordPass:
         plan = member.plan
         tagged = [tag_rows(plan, batch, self._probe) for batch in window.batches]
         self._placeholders.learn(tagged)
-        for batch, made in zip(window.batches, tagged, strict=True):
-            # the batch before may have corrected the plan
-            tags = made if member.plan is plan else tag_rows(member.plan, batch, self._probe)
-            tags, keys, held = self._compare_with_releases(member, batch, tags)
-            member.records += int(rows_with_key(keys).sum())
-            self._records.add(keys, held)
+        compared = self._comparison.compare(plan, window.batches, tagged)
+        for batch, tags, each in zip(window.batches, tagged, compared, strict=True):
+            self._keep_rows(plan, batch, tags, each)
+            keyed = rows_with_key(each.keys)
+            member.records += int(keyed.sum())
+            member.table.add(batch, keyed, plan)
+            self._records.add(each.keys[keyed], each.held[keyed])
+            self._records.doubtful_rows += each.doubtful
             for kind, (_, values) in tags.values.items():
                 self._records.add_values(kind, values)
             self._hits.add_rows(self._listed(tags.inputs), len(batch), window.members)
+
+    def _is_joining(self, member: SampleMember) -> bool:
+        return self._joining is not None and self._joining[0] is member
+
+    def close_table(self, member: SampleMember) -> None:
+        """Process the rows of a table that wait, and count those that were not understood."""
+        self.end_table()
+        table, member.table = member.table, TableCounts()
+        if table.keyed:
+            self._records.unkeyed_rows += table.unread
+        elif table.rows > 1 and not member.prose:
+            member.rows_without_keys += table.rows
 
     def _listed(self, inputs: TagInputs) -> Candidates:
         """What is on the watch-list, by the number of its row."""
         return inputs.candidates(self._watchlist.probe_records.lookup, self._watchlist.probe_values.lookup)
 
-    def _compare_with_releases(
-        self, member: SampleMember, batch: RowBatch, tags: RowTags
-    ) -> tuple[RowTags, U64, Bools]:
-        """Look up rows in the releases, and keep their notes and the uncertain rows.
-
-        If the columns of first names and surnames are exchanged, the plan is corrected and the rows are tagged again.
-
-        Returns:
-            The tags, the record keys without placeholders, and which of them any release holds; shape (n, 6) both.
-        """
-        held = self._releases.find_known_keys(tags.keys)
-        if member.plan is not None and len(self._releases) and names_swapped(tags.keys, held):
-            member.plan = member.plan.names_swapped()
-            tags = tag_rows(member.plan, batch, self._probe)
-            held = self._releases.find_known_keys(tags.keys)
-        found = self._placeholders.take_out(tags)
-        keys, held = found.keys, found.held(held)
-        if member.plan is None:
-            return tags, keys, held
-        for at in member.plan.places.get("note", ()):
+    def _keep_rows(self, plan: ColumnPlan, batch: RowBatch, tags: RowTags, compared: ComparedRows) -> None:
+        """Keep the notes of rows that were compared, the uncertain rows, and the keys of all readings."""
+        keys, held = compared.keys, compared.held
+        for at in plan.places.get("note", ()):
             self._notes.add(make_prints(self._probe, batch.column(at)), rows_with_key(held))
-        if not len(self._releases):
-            return tags, keys, held
-        selected = self._uncertain.select(keys, held)
-        if len(selected):
-            some = batch.take(selected)
-            forms = NormalForms(some.column)
-            widest = max(column_readings(member.plan, len(some), forms), key=len, default={})
-            self._uncertain.add(keys[selected], held[selected], found.forms(widest, selected.tolist()))
-        return tags, keys, held
+        if self._further_keys:
+            self._collect_further_keys(plan, batch, tags)
+        if len(self._releases) and len(selected := self._uncertain.select(keys, held)):
+            forms = {role: column.take(selected) for role, column in tags.inputs.forms.items()}
+            self._uncertain.add(keys[selected], held[selected], compared.found.forms(forms, selected.tolist()))
+
+    def _collect_further_keys(self, plan: ColumnPlan, batch: RowBatch, tags: RowTags) -> None:
+        """Keep the keys of further readings, and of other forms of names.
+
+        Of names in another order only name+dob is kept: a number with a surname proves nobody, since relatives share
+        both.
+        """
+        found = {kind: [each.keys[each.changed[:, at], at] for each in tags.inputs.others
+                        if each.reading.role != "names" or kind == Kind.NAME_DOB]
+                 for at, kind in enumerate(RECORD_KINDS)}  # fmt: skip
+        found[Kind.NAME_DOB].append(variant_keys(self._probe, plan, batch, tags, np.arange(len(batch)))[1])
+        for kind, parts in found.items():
+            kept = self._further_keys[kind]
+            for part in parts:
+                if self._max_rows is None or len(kept) + len(part) <= self._max_rows:
+                    kept.add(part)
 
     def add_text(self, member: SampleMember, payload: bytes, members: Sequence[SampleMember]) -> None:
         """Process running text of an open member; its hits count for `members`."""
@@ -247,8 +269,13 @@ class RecordPass:
 
     def end_text(self, member: SampleMember, members: Sequence[SampleMember]) -> None:
         """End the tables and the text of a member, and count its people; several mentions of one person are one record."""
-        if self._window.member is member or (self._joining is not None and self._joining[0] is member):
-            self.end_table()
+        if self._window.member is member or self._is_joining(member) or member.table.rows:
+            self.close_table(member)
+        if member.rows_without_keys:
+            rows = counted(member.rows_without_keys, "row")
+            member.problem(
+                "columns", f"{rows} of tables gave no record key: nothing in them could be compared by person"
+            )
         if member.text is not None:
             self._add_people(member, member.text.finish(), members)
             member.text = None
@@ -268,7 +295,8 @@ class RecordPass:
 
     def add_to_release(self, builder: ReleaseBuilder) -> None:
         """Add everything that is held to a release. Nothing may be added to this pass afterwards."""
-        builder.add(self._records.keys(), self._records.values(), self._distinctive_prints.tags)
+        further = {kind: kept.rows()[:, 0] for kind, kept in self._further_keys.items() if len(kept)}
+        builder.add(self._records.keys(), {**self._records.values(), **further}, self._distinctive_prints.tags)
 
     def lineage(self, *, has_hits: bool) -> Lineage | None:
         """How the sample stands to the releases; None if no row had a key. Nothing may be added afterwards."""

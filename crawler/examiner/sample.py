@@ -5,16 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.watchlist_match import HitCollector
 from crawler.records.attribute_rows import AttributeRows
-from crawler.records.column_roles import ColumnPlan
+from crawler.records.column_roles import KEY_ROLES, ColumnPlan
+from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import RunningTextReader
 from crawler.records.table_forms import TableForms
-from data.arrays.array_types import U64
+from data.arrays.array_types import U64, Bools
 from data.model import Finding
 
 MAX_PROBLEMS_KEPT = 50
+
+
+@dataclass(slots=True)
+class TableCounts:
+    """Counts of the rows of one table.
+
+    Attributes:
+        rows: all of them.
+        keyed: rows with a record key.
+        unread: rows without one, though cells are filled that should identify a person.
+    """
+
+    rows: int = 0
+    keyed: int = 0
+    unread: int = 0
+
+    def add(self, batch: RowBatch, keyed: Bools, plan: ColumnPlan) -> None:
+        """Count rows of the table; `keyed`, shape (n,), tells which have a record key."""
+        self.rows += len(batch)
+        self.keyed += int(keyed.sum())
+        places = [at for role in (*KEY_ROLES, "fullname") for at in plan.key_places.get(role, ())]
+        if places and not keyed.all():
+            others = np.flatnonzero(~keyed)
+            filled = sum((batch.column(at).lengths[others] > 0).astype(np.int64) for at in places)
+            # a line with a single cell is a title or a sum
+            self.unread += int(np.count_nonzero(filled >= min(2, len(places))))
 
 
 @dataclass(slots=True)
@@ -42,6 +71,8 @@ class SampleMember:
         plan: what the columns of the current table hold; None until some rows are known.
         forms: how the rows of the current table are rewritten; None until some rows are known.
         joined: joins the rows of the current table, if it has one attribute a row.
+        table: counts of the rows of the current table.
+        rows_without_keys: rows of tables that gave no record key at all.
         prose: whether the rows of the current table are read as text too.
         text: reads its running text.
         people: record keys of people in its running text, shape (n, 6) each.
@@ -68,6 +99,8 @@ class SampleMember:
     plan: ColumnPlan | None = None
     forms: TableForms | None = None
     joined: AttributeRows | None = None
+    table: TableCounts = field(default_factory=TableCounts)
+    rows_without_keys: int = 0
     prose: bool = False
     text: RunningTextReader | None = None
     people: list[U64] = field(default_factory=list)

@@ -59,6 +59,7 @@ class ComparedSample:
             result can matter.
         texts: counts of the free texts.
         unkeyed_rows: rows without a record key that are not in `keys`.
+        doubtful_rows: rows that no release knows for certain, but that may be of known people.
         repeated_rows: rows that are not in `keys` because they equal a row that is.
         part: set if `keys` holds only a part of the sample. The lineage is still that of the whole sample.
     """
@@ -70,6 +71,7 @@ class ComparedSample:
     typo_search: TypoSearch | None = None
     texts: TextCounts = NO_TEXTS
     unkeyed_rows: int = 0
+    doubtful_rows: int = 0
     repeated_rows: int = 0
     part: SampledPart | None = None
 

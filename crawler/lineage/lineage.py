@@ -32,6 +32,10 @@ SEVERAL_PEOPLE = 3
 PADDED_SHARE, NOT_PADDED_SHARE = 0.8, 0.4
 # With fewer unmatched people than this, one mistyped number would decide whether they count as invented.
 TOO_FEW_TO_DECIDE = 10
+# Up to this share of rows without a record key the verdict of the others is that of the sample.
+MAX_UNREAD_SHARE = 0.05
+# Verdicts that further people would change. That there are new people stays true whatever else there is.
+_SAYS_NOTHING_NEW = frozenset({"re-post", "re-packaged", "subset", "unrelated"})
 # The confidence of a statement about the whole from which the sample was drawn.
 WHOLE_CONFIDENCE = 0.95
 
@@ -104,7 +108,7 @@ def _without_releases(sample: ComparedSample, releases: KnownReleases) -> Lineag
         total,
         0,
         total,
-        (0 if releases.stale else total, total),
+        (0 if releases.stale else total, total + sample.unkeyed_rows),
         new_values={**new_values_of(sample, releases)[0], **_text_values(sample.texts)},
         notes=(*notes, "no release is registered, so all people count as new"),
         columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if sample.keys[:, at].any()),
@@ -160,6 +164,11 @@ def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> lis
         f"interval: a share of up to {highest:.1g} of new people matches a known key by chance (as measured on the "
         "registered releases)"
     )
+    if people.doubtful:
+        notes.append(
+            f"interval: {people.doubtful} people share a number and a surname with a release whose names seem to be turned "
+            "round: they are known people or relatives of these"
+        )
     if people.lookalikes:
         notes.append(
             f"{people.lookalikes} people share a telephone, mailbox or number with a known person but differ in "
@@ -198,8 +207,8 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
     Lower bound: known people with errors in every key look new, and people who have nothing that could be compared may
     be known. Upper bound: new people who match a known key by chance look known. Where their other keys contradict the
     known one, they are counted; where a pattern of keys cannot contradict, the rates of coincidence are used, with
-    their upper bound for small numbers. A new person can only hide among the known people or share the row of another
-    person.
+    their upper bound for small numbers. A new person can only hide among the known people, share the row of another
+    person, or have a row that was not understood.
     """
     people, table = m.people, m.errors.table
     hidden = NEVER
@@ -209,11 +218,13 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
             if present >> at & 1 and fewest_errors(present, 1 << at) < 2:
                 rate += m.rates.highest_of_kind(kind)
         hidden += rate.among(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
-    low = max(0, people.new - errors.at_most - errors.perhaps_mistyped - people.incomparable - people.lookalikes)
+    low = people.new - errors.at_most - errors.perhaps_mistyped - people.incomparable - people.lookalikes
+    low = max(0, low - people.doubtful)
     # a repeated row of a known person may belong to a new person who shares the key
     room = people.known + people.rows - people.total if people.known else 0
     hidden_among_known = min(room, people.perhaps_new + hidden.upper_bound())
-    return low, min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows)
+    high = min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows)
+    return low, high + people.unkeyed_rows
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
@@ -221,6 +232,18 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
 
 def _verdict(m: Measurement, errors: TypingErrors, *, has_hits: bool, stale: bool) -> _Verdict:
     """The verdict, and the reason for it or what could not be decided."""
+    verdict, reason = _verdict_on_read_rows(m, errors, has_hits=has_hits, stale=stale)
+    unread, read = m.people.unkeyed_rows, max(m.people.rows, m.people.total)
+    if unread > MAX_UNREAD_SHARE * (unread + read) and verdict in _SAYS_NOTHING_NEW:
+        return "undecided", (
+            f"{unread} of {unread + read} rows gave no record key: they may be of new people, so the verdict '{verdict}' on "
+            "the others is not that on the sample"
+        )
+    return verdict, reason
+
+
+def _verdict_on_read_rows(m: Measurement, errors: TypingErrors, *, has_hits: bool, stale: bool) -> _Verdict:
+    """The verdict on the rows that gave a record key."""
     people = m.people
     is_tied = bool(people.known and not m.only_chance)
     if people.incomparable == people.total:

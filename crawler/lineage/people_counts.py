@@ -56,6 +56,7 @@ class PeopleCounts:
     Attributes:
         rows: rows with a record key.
         unkeyed_rows: rows without one.
+        doubtful: at most so many unmatched people may be known people whom only a weak sign ties to a release.
         total: distinct people.
         known: people of whom a release holds a key, without the lookalikes.
         incomparable: unmatched people all of whose keys are of kinds that the releases do not hold.
@@ -67,6 +68,7 @@ class PeopleCounts:
 
     rows: int
     unkeyed_rows: int
+    doubtful: int
     total: int
     known: int
     incomparable: int
@@ -261,6 +263,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
         people=PeopleCounts(
             rows=total + len(sample.keys) - keys.count + sample.repeated_rows,
             unkeyed_rows=sample.unkeyed_rows,
+            doubtful=min(total - known, sample.doubtful_rows),
             total=total,
             known=known - weakly.lookalikes,
             incomparable=round(int(incomparable.sum()) * keys.weights.new),

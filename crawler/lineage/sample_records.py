@@ -46,6 +46,8 @@ class SampleRecords:
 
     Attributes:
         one_in: one person in this many is held; 1 while all of them are.
+        unkeyed_rows: rows without a record key, which are not held.
+        doubtful_rows: rows that no release knows for certain, but that may be of known people all the same.
     """
 
     def __init__(self, releases: KnownReleases, max_rows: int | None) -> None:
@@ -67,7 +69,8 @@ class SampleRecords:
         self._sizes: dict[Kind | None, int] = {None: 0}
         # all rows that no release knows; None while all rows are held, and once these are too many
         self._unmatched: U64 | None = None
-        self._unkeyed_rows = self._repeated_rows = 0
+        self.unkeyed_rows = self.doubtful_rows = 0
+        self._repeated_rows = 0
         self._made_room = False
         # how many rows drop out of the draw after each number of halvings; repeated rows count as often as they came
         self._rows_by_halvings = np.zeros(_HALVINGS, np.int64)
@@ -82,7 +85,7 @@ class SampleRecords:
         keyed = rows_with_key(keys)
         # Rows without a key are counted and not held: removing them at the end would copy all others, 720 MB for 15 M
         # rows.
-        self._unkeyed_rows += len(keys) - int(keyed.sum())
+        self.unkeyed_rows += len(keys) - int(keyed.sum())
         keys, seen = keys[keyed], _to_bits(held[keyed])
         if self._max_rows is None:
             self._keys.add(keys)
@@ -148,7 +151,8 @@ class SampleRecords:
             held=_from_bits(seen),
             typo_search=typo_search,
             texts=texts,
-            unkeyed_rows=self._unkeyed_rows,
+            unkeyed_rows=self.unkeyed_rows,
+            doubtful_rows=self.doubtful_rows,
             repeated_rows=self._repeated_rows if part is None else 0,
             part=part,
         )

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from crawler.records.table_sample import RECOGNISABLE_ROLES, TableSample
 from data.hashing.tags import Kind
 from data.identifiers import normalise
-from data.identifiers.header_words import role_of
+from data.identifiers.header_words import is_of_others, role_of
 
 # Roles whose values have tags of their own, and the kinds of these tags.
 VALUE_ROLES = {
@@ -36,6 +36,10 @@ _NAME_ROLES = frozenset({"surname", "first", "fullname"})
 # So many rows after the first one help to decide whether it is a header.
 _FOLLOWING = 5
 _FIRST_WORD = re.compile(r"^[^- \n]*", re.MULTILINE)
+_BETWEEN_NAMES = re.compile(r"[^\W\d_][.,^]?[\s^,]+[^\W\d_]")
+# A column holds names if this share of its filled cells looks like names. A value that is the same in so many cells is
+# no name.
+_LEAST_NAMES, _ENOUGH_CELLS = 0.3, 8
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # a label in the cell itself: "Tél: 06 12 34 56 78"
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
@@ -49,11 +53,19 @@ class Column:
         name: its header.
         role: what it holds; '' if it is ignored.
         by: `header` or `values`, whichever decided the role.
+        fits: the share of its filled cells that have the form of the role, of those rows that decided; None if the role
+            has no form or all cells are blank.
+        of_others: whether it is about somebody else than the person of the row (the practice's telephone): its values
+            are looked up, but identify nobody.
+        surname_first: of whole names, whether the surname comes first where nothing else tells.
     """
 
     name: str
     role: str
     by: str
+    fits: float | None = None
+    of_others: bool = False
+    surname_first: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,9 +77,17 @@ class ColumnPlan:
     @cached_property
     def places(self) -> dict[str, tuple[int, ...]]:
         """The numbers of the columns of each role."""
+        return self._places(lambda _: True)
+
+    @cached_property
+    def key_places(self) -> dict[str, tuple[int, ...]]:
+        """The numbers of the columns of each role that are about the person of the row."""
+        return self._places(lambda column: not column.of_others)
+
+    def _places(self, wanted: Callable[[Column], bool]) -> dict[str, tuple[int, ...]]:
         found: dict[str, list[int]] = {}
         for number, column in enumerate(self.columns):
-            if column.role:
+            if column.role and wanted(column):
                 found.setdefault(column.role, []).append(number)
         return {role: tuple(numbers) for role, numbers in found.items()}
 
@@ -78,15 +98,12 @@ class ColumnPlan:
         names = {"first", "surname"} <= roles or "fullname" in roles
         return bool(roles & set(VALUE_ROLES)) or (names and "dob" in roles)
 
-    def names_swapped(self) -> ColumnPlan:
-        """The same plan with the columns of surnames and first names exchanged."""
-        other = {"surname": "first", "first": "surname"}
-        return ColumnPlan(tuple(replace(column, role=other.get(column.role, column.role)) for column in self.columns))
-
     def describe(self) -> list[str]:
         """One line for each column: its role and what decided it, or that it is ignored."""
         return [
-            f"column {number} {column.name!r}: " + (f"{column.role}, by its {column.by}" if column.role else "ignored")
+            f"column {number} {column.name!r}: "
+            + (f"{column.role}, by its {column.by}" if column.role else "ignored")
+            + (", of somebody else" if column.role and column.of_others else "")
             for number, column in enumerate(self.columns, 1)
         ]
 
@@ -132,6 +149,10 @@ def plan_columns(header: Sequence[str] | None, sample: TableSample) -> ColumnPla
     names = [header[at] if header is not None and at < len(header) else "" for at in range(sample.width)]
     header_roles = [role_of(name) if name else "" for name in names]
     shown = sample.shares()
+    for at, shares in enumerate(shown):
+        if shares.get("nir") and header_roles[at] != "nir":
+            # other long numbers have the form of one: object identifiers, numbers of orders and devices
+            shares["nir"] = sum(map(normalise.is_sound_nir, sample.texts(at))) / int(sample.filled[at].sum())
     found = _decide_roles(header_roles, sample, shown)
     if _is_header_wrong(header_roles, shown):
         # a header whose words are beside the wrong columns is wrong about names too, if names are recognised without it
@@ -140,7 +161,18 @@ def plan_columns(header: Sequence[str] | None, sample: TableSample) -> ColumnPla
         other = _decide_roles(trusted, sample, shown)
         if {"surname", "first"} <= {role for role, _ in other}:
             found = other
-    return ColumnPlan(tuple(Column(names[at], *found[at]) for at in range(sample.width)))
+    return ColumnPlan(
+        tuple(
+            Column(
+                names[at],
+                *found[at],
+                shown[at].get(found[at][0]),
+                is_of_others(names[at]),
+                found[at][0] != "fullname" or _are_surnames_first(sample, at),
+            )
+            for at in range(sample.width)
+        )
+    )
 
 
 def _decide_roles(
@@ -149,6 +181,7 @@ def _decide_roles(
     """The role of each column, and what decided it."""
     found = [_decide_role(role, shares) for role, shares in zip(header_roles, shown, strict=True)]
     _keep_one_birth_date(found, header_roles, sample)
+    _check_names(found, sample)
     if not {"surname", "fullname"} & {role for role, _ in found} or "first" not in {role for role, _ in found}:
         _find_names(found, header_roles, sample)
     return found
@@ -232,6 +265,40 @@ def _middle_year(cells: Sequence[str]) -> int:
     return int(years[len(years) // 2]) if years else 9999
 
 
+def _check_names(found: list[tuple[str, str]], sample: TableSample) -> None:
+    """Ignore columns whose header names a name and whose cells are none: numbers of patients, the name of a table."""
+    roles = {role for role, _ in found}
+    for at, (role, by) in enumerate(found):
+        filled = int(sample.filled[at].sum())
+        if role not in _NAME_ROLES or not filled:
+            continue
+        if not sample.has_names(at, _LEAST_NAMES * filled):
+            found[at] = ("", "")
+        elif role == "fullname":
+            cells = [cell for cell in map(str.strip, sample.texts(at)) if cell]
+            if len(cells) >= _ENOUGH_CELLS and len(set(cells)) == 1:
+                found[at] = ("", "")
+            elif sum(bool(_BETWEEN_NAMES.search(cell)) for cell in cells) < _LEAST_NAMES * len(cells):
+                # a single name: the surname if there is a column of first names and no other of surnames
+                found[at] = ("surname", by) if "first" in roles and "surname" not in roles else ("", "")
+
+
+def _are_surnames_first(sample: TableSample, at: int) -> bool:
+    """Whether the surname comes first in a column of whole names, as capitals and common first names tell."""
+    first = last = 0
+    for cell in sample.texts(at):
+        words = cell.split()
+        if len(words) < 2 or "," in cell:
+            continue
+        capitals = words[0].isupper(), words[-1].isupper()
+        names = _is_first_name(words[-1].lower()), _is_first_name(words[0].lower())
+        for hints in (capitals, names):
+            if hints[0] != hints[1]:
+                first += hints[0]
+                last += hints[1]
+    return first >= last
+
+
 def _find_names(found: list[tuple[str, str]], header_roles: Sequence[str], sample: TableSample) -> None:
     """Find name columns without a header: one with common first names, and a neighbour of words as the surname."""
     roles = {role for role, _ in found}
@@ -245,6 +312,9 @@ def _find_names(found: list[tuple[str, str]], header_roles: Sequence[str], sampl
             found[best] = ("first", "values")
             open_.remove(best)
     firsts = [at for at, (role, _) in enumerate(found) if role == "first"]
+    if not firsts and not {"surname", "fullname"} & roles and not any(header_roles) and roles & {"dob", "nir"}:
+        _find_rare_names(found, sample, open_)
+        return
     if not {"surname", "fullname"} & roles and open_ and firsts:
         beside = min(open_, key=lambda at: (abs(at - firsts[0]), at))
         # a single column of words is the surname wherever it is
@@ -255,6 +325,24 @@ def _find_names(found: list[tuple[str, str]], header_roles: Sequence[str], sampl
         beside = min(open_, key=lambda at: (abs(at - surname), at))
         if abs(beside - surname) == 1:
             found[beside] = ("first", "values")
+
+
+def _find_rare_names(found: list[tuple[str, str]], sample: TableSample, open_: Sequence[int]) -> None:
+    """Find names that are in no list beside birth dates: two columns of words next to each other, or one of both."""
+    whole = [at for at in open_ if _share_of_two_words(sample, at) >= CLEAR_SHARE]
+    pairs = [(at, at + 1) for at in open_ if at + 1 in open_ and at not in whole and at + 1 not in whole]
+    if pairs:
+        one, two = pairs[0]
+        swapped = _share_of_first_names(sample, one) > _share_of_first_names(sample, two)
+        found[one] = ("first" if swapped else "surname", "values")
+        found[two] = ("surname" if swapped else "first", "values")
+    elif whole:
+        found[whole[0]] = ("fullname", "values")
+
+
+def _share_of_two_words(sample: TableSample, at: int) -> float:
+    """The share of the filled cells of a column that have two words or more."""
+    return sum(bool(_BETWEEN_NAMES.search(cell.strip())) for cell in sample.texts(at)) / int(sample.filled[at].sum())
 
 
 def _share_of_first_names(sample: TableSample, at: int) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crawler.records.record_keys import RowTags
+from crawler.records.record_keys import RowTags, TaggedReading
 from data.arrays.array_types import U64, Bools
 from data.arrays.packed import Packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
@@ -94,13 +94,20 @@ class Placeholders:
         if rows < least:
             return
         for role in _KINDS_OF_ROLE:
-            values = np.concatenate([self._values(tags, role) for tags in window])
+            further = [(tags, other) for tags in window for other in tags.inputs.others if other.reading.role == role]
+            values = np.concatenate(
+                [self._values(tags, role) for tags in window]
+                + [self._values_of_other(other, role) for _, other in further]
+            )
             if (
                 int(np.bincount((values[values != 0] & np.uint64(_GROUPS - 1)).astype(np.int64), minlength=1).max())
                 < least
             ):
                 continue
-            people = np.concatenate([_people(tags.keys, role) for tags in window])
+            people = np.concatenate(
+                [_people(tags.keys, role) for tags in window]
+                + [_people(tags.keys[other.reading.rows], role) for tags, other in further]
+            )
             ordered = np.sort(values[values != 0])
             starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
             frequent = ordered[starts[np.diff(starts, append=len(ordered)) >= least]]
@@ -130,6 +137,20 @@ class Placeholders:
                 rows[role][chosen] = True
         return FoundPlaceholders(keys, rows)
 
+    def keys_of_other(self, other: TaggedReading) -> Bools:
+        """Which keys of another reading differ from the first one and are made of no placeholder; shape (m, 6)."""
+        changed = other.changed
+        for role, kinds in _KINDS_OF_ROLE.items():
+            common, fillers = self._common[role], self._fillers.get(role, np.zeros(0, np.uint64))
+            if role in other.reading.forms and (len(common) or len(fillers)):
+                values = self._values_of_other(other, role)
+                out = _are_in(values, fillers) | np.isin(values, common)
+                if out.any():
+                    changed = changed.copy()
+                    for kind in kinds:
+                        changed[out, RECORD_KINDS.index(kind)] = False
+        return changed
+
     def notes(self) -> list[str]:
         """Sentences for the analyst; they contain no value."""
         notes = []
@@ -147,7 +168,7 @@ class Placeholders:
 
     def _values(self, tags: RowTags, role: str) -> U64:
         """A number for the value of each row, 0 for none; of birth dates only those on the first of January."""
-        forms = tags.inputs.readings[0][0] if tags.inputs.readings else {}
+        forms = tags.inputs.forms
         if role not in forms:
             return np.zeros(len(tags.keys), np.uint64)
         if role == "dob":
@@ -156,6 +177,11 @@ class Placeholders:
             if kind == _VALUE_KINDS[role] and column is forms[role]:
                 return made
         return probe_tags(self._probe, _VALUE_KINDS[role], forms[role])
+
+    def _values_of_other(self, other: TaggedReading, role: str) -> U64:
+        """As `_values`, for the rows of another reading."""
+        form = other.reading.forms[role]
+        return _first_of_january(form) if role == "dob" else probe_tags(self._probe, _VALUE_KINDS[role], form)
 
 
 def _people(keys: U64, role: str) -> U64:

@@ -64,7 +64,7 @@ class TaggedReadings:
     def inputs(self, values: dict[Kind, U64]) -> TagInputs:
         """What was hashed; `values` are the tags that the method of this name made."""
         columns = [(kind, self.parts[role], values[kind]) for role, kind in VALUE_ROLES.items() if kind in values]
-        return TagInputs([(self.parts, self.keys)], columns)
+        return TagInputs(self.parts, self.keys, columns)
 
 
 def tag_readings(found: Sequence[FoundPerson], probe_key: bytes) -> TaggedReadings:

@@ -16,19 +16,22 @@ ROLES: tuple[tuple[str, str], ...] = (
             r"|beneficiaire)"
         ),
     ),
-    ("first", r"(prenoms?(_.*)?|first_?names?|given_?names?|givens?|fname|firstname|forename)"),
+    (
+        "first",
+        r"(prenoms?(_.*)?|prenom\d|pren(om)?_?pat(ient)?|pren|first_?names?|given_?names?|givens?|fname|firstname|forename)",
+    ),
     (
         "surname",
         (
-            r"(noms?(_(de_)?(naissance|famille|usuel|usage|marital|jeune_fille|patient))?|patronyme"
-            r"|(sur|last|family|maiden|birth)_?name|family|lname)"
+            r"(noms?(_?(de_?)?(naiss(ance)?|nais|fam(ille)?|usuel|usage|util(ise)?|marital|jeune_?fille|jf|patient|pat|assure"
+            r"|patronymique|patro))?|njf|patronyme?|(sur|last|family|maiden|birth)_?name|family|lname)"
         ),
     ),
     (
         "dob",
         (
-            r"(ddn|dn|dob|date_?(de_?)?naiss(ance)?|naissance|nee?_?le|birth_?(date|day|time)?|date_?of_?birth|bday"
-            r"|datnaiss?|dnaiss?)"
+            r"(ddn|dn|dob|(date?|dt|d)_?(de_?)?(nai(s(s(ance)?)?)?|nee?)|naiss(ance)?|ne_?e?_?le|birth_?(date|day|time|dt)?"
+            r"|date_?of_?birth|bday|ddnaiss?(ance)?|date_?naiss?(ance)?)"
         ),
     ),
     (
@@ -42,8 +45,8 @@ ROLES: tuple[tuple[str, str], ...] = (
     (
         "nir",
         (
-            r"(nir|nss|(no?|num(ero)?)?_?(de_?)?(secu(rite_?sociale)?|ss)|ssn|social_?security(_?number)?|insee"
-            r"|immatriculation)"
+            r"((no?|num(ero)?)?_?(de_?)?(nir|nss|secu(rite)?(_?soc(iale)?)?|ss|insee|immat(riculation)?|assure_?social)"
+            r"|ssn|social_?security(_?number)?|matricule_?(ins|nir)|ins_?(nir|nia|c|a)?|nir_?(ins|pat(ient)?|assure|od|ben))"
         ),
     ),
     ("iban", r"(iban|compte(_bancaire)?|bank_?account)"),
@@ -65,6 +68,26 @@ _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
 _GENERIC_LEVELS = re.compile(r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content))+$", re.IGNORECASE)
 
 
+# Words of a header that say whose value it is: not that of the person of the row.
+_OTHERS = re.compile(
+    r"(^|_)(cabinets?|medecins?|medical|mt|praticiens?|docteurs?|dr|prescripteurs?|adresseur|correspondant|ps|structure"
+    r"|etablissement|etab|hopital|clinique|labo(ratoire)?|pharmacie|secretariat|employeur|centre|service|practice"
+    r"|practitioner|doctor|physician|gp|clinic|hospital|provider|organi[sz]ation)(_|$)"
+)
+
+
+@lru_cache(4096)
+def is_of_others(header: str) -> bool:
+    """Whether a header names somebody else than the person of the row: `tel_cabinet`, `nom_medecin`."""
+    return bool(_OTHERS.search(_word(header)))
+
+
+def _word(header: str) -> str:
+    """The words of a header, folded, with underscores between them: `dateNaissance` has two."""
+    spaced = re.sub(r"(?<=[a-zà-ÿ0-9])(?=[A-Z])", "_", header)
+    return re.sub(r"[^a-z0-9]+", "_", fold(spaced)).strip("_")
+
+
 # The cache is bounded: an attacker chooses the header words.
 @lru_cache(4096)
 def role_of(header: str) -> str:
@@ -74,9 +97,10 @@ def role_of(header: str) -> str:
     leaf = _GENERIC_LEVELS.sub("", header).rpartition(".")[2] if "." in header else ""
     for candidate in (
         word,
+        _word(leaf or header),
         re.sub(r"[^a-z0-9]+", "_", fold(leaf)).strip("_"),
         word.rpartition("__")[2],
-        re.sub(r"^(patient|pat|p|usr|user|client|contact|personne)_", "", word),
+        *(re.sub(r"^(patient|pat|p|usr|user|client|contact|personne)_", "", each) for each in (word, _word(header))),
     ):
         for role, pattern in _COMPILED:
             if candidate and pattern.fullmatch(candidate):

@@ -12,6 +12,8 @@ from calendar import isleap
 from collections.abc import Callable
 from datetime import date, timedelta
 
+from data.identifiers.short_names import SHORT_NAMES
+
 VERSION = 1
 """Version of the normal forms, stored in bundles and releases: tags of different versions are never compared.
 
@@ -94,11 +96,18 @@ def name(text: str) -> bytes:
     return "".join(filter(str.isalpha, fold(text))).encode()
 
 
+# Letters that Unicode does not decompose, as tables in plain letters write them. `fold` keeps them: to replace them
+# there would change normal forms that are stored.
+_PLAIN_LETTERS = str.maketrans(
+    {"ı": "i", "đ": "d", "ħ": "h", "ð": "d", "þ": "th", "ŧ": "t", "ŋ": "n", "ə": "e", "ɖ": "d", "ĸ": "k"}
+)
+
+
 def name_variants(text: str) -> list[bytes]:
     """The normal form of the full name first, then the forms in which a dump may hold the name; [] without letters.
 
     These forms are the name without particles (`de La Fontaine`: `fontaine`), each part of a double name that has at
-    least 3 letters, and both names of `DUPONT épouse MARTIN`.
+    least 3 letters, both names of `DUPONT épouse MARTIN`, and the same in plain letters (`Yılmaz`: `yilmaz`).
     """
     words = ["".join(filter(str.isalpha, word)) for word in re.split(r"[^\w]|_", fold(text))]
     words = [word for word in words if word]
@@ -106,7 +115,23 @@ def name_variants(text: str) -> list[bytes]:
     without_leading = words[next((at for at, word in enumerate(words) if word not in _PARTICLES), 0) :]
     variants = ["".join(words), "".join(without_leading), "".join(parts)]
     variants += [part for part in parts if len(part) >= 3]
+    if not text.isascii():
+        variants += [variant.translate(_PLAIN_LETTERS) for variant in variants]
     return [variant.encode() for variant in dict.fromkeys(variants) if variant]
+
+
+def given_variants(text: str) -> list[bytes]:
+    """The normal form of first names first, then those of the same person: the first one alone, and short forms.
+
+    A compound name with a hyphen is one name: `Marie-Claire` is not `Marie`, who may be her sister.
+    """
+    whole = name(text)
+    first = name(re.split(r"[\s,;]+", text.strip(), maxsplit=1)[0])
+    found = [whole, *([first] if len(first) >= 3 else [])]
+    found += [other.encode() for each in (whole, first) for other in SHORT_NAMES.get(each.decode(), ())]
+    if not text.isascii():
+        found += [form.decode().translate(_PLAIN_LETTERS).encode() for form in found]
+    return [form for form in dict.fromkeys(found) if form]
 
 
 # --- dates of birth --------------------------------------------------------------------------------------------------
@@ -305,6 +330,23 @@ def nir_valid_key(text: str) -> bool:
     """Whether the number came with its key, and the key is right."""
     number = _nir_digits(text)
     return len(number) == 15 and 97 - int(number[:13]) % 97 == int(number[13:])
+
+
+# numbers and dots as in object identifiers, which a social security number may have between its own groups only
+_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
+_DOTTED_NIR = re.compile(r"[0-9]\.[0-9]{2}\.[0-9]{2}\.[0-9AaBb]{2}\.[0-9]{3}\.[0-9]{3}(?:\.[0-9]{2})?")
+
+
+def is_sound_nir(text: str) -> bool:
+    """Whether a number is a NIR beyond its form: its department exists, its key is right, and it is no dotted OID.
+
+    `nir` takes a number for one where its place says so; this tells which numbers without such a place are one.
+    """
+    number = _nir_digits(text)
+    folded = text.strip()
+    if not number or number[5:7] == "00" or (_DOTTED.fullmatch(folded) and not _DOTTED_NIR.fullmatch(folded)):
+        return False
+    return len(number) == 13 or nir_valid_key(text)
 
 
 def _nir_digits(text: str) -> str:

@@ -60,7 +60,8 @@ class ReleaseBuilder:
 
         Args:
             keys: shape (n, 6), columns as `RECORD_KINDS`, 0 where a row has no such key.
-            values: for each kind the tags of single values, shape (m,), in any order, with or without duplicates.
+            values: for each kind the tags of single values, shape (m,), in any order, with or without duplicates. Under a
+                kind of record key: further keys by which people of these rows are known, who have another row already.
             notes: prints of free texts, shape (p,), in any order, with or without duplicates.
         """
         if keys.ndim != 2 or keys.shape[1] != len(RECORD_KINDS):
@@ -124,14 +125,22 @@ class ReleaseBuilder:
         folder.mkdir(mode=0o700)
         (folder / "values").mkdir(mode=0o700)
         # the sets of all kinds keep the same number of bits: one number then decides which releases may be merged
-        key_bits = kept_bits_for(max(np.count_nonzero(keys, axis=0).tolist()), KEY_BITS, earlier)
+        sizes = np.count_nonzero(keys, axis=0) + [sum(map(len, self._values.get(kind, ()))) for kind in RECORD_KINDS]
+        key_bits = kept_bits_for(int(sizes.max()), KEY_BITS, earlier)
         sets: dict[str, int] = {}
         bits = triage_bits(len(keys))
         for column, kind in enumerate(RECORD_KINDS):
-            if keys[:, column].any():
-                sets[kind.word] = _save_tags(keys[:, column], folder / f"{kind.word}.tags", key_bits)
+            tags = keys[:, column]
+            if kind in self._values:
+                tags = np.concatenate([tags, *self._values[kind]])
+            if tags.any():
+                sets[kind.word] = _save_tags(tags, folder / f"{kind.word}.tags", key_bits)
         _save_tags(select_triage_tags(keys.ravel(), bits), folder / f"{TRIAGE_FILE}.tags")
-        values = {kind: distinct(sample_tags(np.concatenate(parts), step)) for kind, parts in self._values.items()}
+        values = {
+            kind: distinct(sample_tags(np.concatenate(parts), step))
+            for kind, parts in self._values.items()
+            if kind not in RECORD_KINDS
+        }
         value_bits = kept_bits_for(max(map(len, values.values()), default=1), VALUE_BITS, earlier)
         counts = {
             kind.word: _save_tags(tags, folder / "values" / f"{kind.word}.tags", value_bits)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, ColumnPlan
-from crawler.records.record_keys import NormalForms, column_readings, record_key_columns
+from crawler.records.record_keys import record_key_columns
+from crawler.records.row_readings import NormalForms, name_texts, read_rows
 from data.arrays.packed import Packed
 from data.case.bundle import RECORD_DTYPE
 from data.hashing.case_keys import EnrolKeys
@@ -106,14 +107,16 @@ def tag_columns(columns: Mapping[int, Packed], count: int, plan: ColumnPlan, key
 
     everyone = np.arange(count, dtype=np.uint32)
     forms = NormalForms(lambda at: columns[at])
-    for number, parts in enumerate(column_readings(plan, count, forms)):
-        for kind, packed in record_key_columns(parts):
-            add(kind, packed, everyone)
-        if number == 0:
-            for kind, values, owners in _name_variant_keys(plan, columns, parts):
-                add(kind, Packed.of(values), np.array(owners, np.uint32))
+    main, others = read_rows(plan, count, forms)
+    for kind, packed in record_key_columns(main):
+        add(kind, packed, everyone)
+    for other in others:
+        for kind, packed in record_key_columns(other.forms):
+            add(kind, packed, everyone[other.rows])
+    for kind, values, owners in _name_variant_keys(plan, columns, main):
+        add(kind, Packed.of(values), np.array(owners, np.uint32))
     for role, kind in VALUE_ROLES.items():
-        for at in plan.places.get(role, ()):
+        for at in plan.key_places.get(role, ()) if role in KEY_ROLES else plan.places.get(role, ()):
             add(kind, forms.of(role, at), everyone)
     return np.concatenate(made) if made else np.zeros(0, RECORD_DTYPE)
 
@@ -127,31 +130,34 @@ def _name_variant_keys(
         For each kind the inputs of the keys, and the row of each.
     """
     found: dict[Kind, tuple[list[bytes], list[int]]] = {}
-    columns = {role: cells[plan.places[role][0]].texts() for role in ("surname", "first") if role in plan.places}
-    # only a name with other characters than letters can have several forms
-    candidates: set[int] = set()
-    for texts in columns.values():
-        candidates.update(row for row, text in enumerate(texts) if not text.isalpha())
-    for row in candidates:
-        surnames = _name_forms(columns["surname"][row]) if "surname" in columns else [b""]
-        firsts = _name_forms(columns["first"][row]) if "first" in columns else [b""]
-        if len(surnames) < 2 and len(firsts) < 2:
-            continue
-        rest = {role: packed.item(row) for role, packed in parts.items() if role not in ("surname", "first")}
-        main_keys = set(record_inputs(surname=(surnames or [b""])[0], first=(firsts or [b""])[0], **rest))
-        for surname in surnames or [b""]:
-            for first in firsts or [b""]:
-                for kind, value in record_inputs(surname=surname, first=first, **rest):
-                    if (kind, value) not in main_keys:
-                        values, owners = found.setdefault(kind, ([], []))
-                        values.append(value)
-                        owners.append(row)
+    for texts in name_texts(plan, cells.__getitem__):
+        for row, (surname_text, first_text) in enumerate(texts):
+            # only a name with other characters than ASCII letters can have several forms
+            if (not surname_text or _is_plain(surname_text)) and (not first_text or _is_plain(first_text)):
+                continue
+            surnames, firsts = _name_forms(surname_text), _name_forms(first_text)
+            if len(surnames) < 2 and len(firsts) < 2:
+                continue
+            rest = {role: packed.item(row) for role, packed in parts.items() if role not in ("surname", "first")}
+            main_keys = set(record_inputs(surname=(surnames or [b""])[0], first=(firsts or [b""])[0], **rest))
+            for surname in surnames or [b""]:
+                for first in firsts or [b""]:
+                    for kind, value in record_inputs(surname=surname, first=first, **rest):
+                        if (kind, value) not in main_keys:
+                            values, owners = found.setdefault(kind, ([], []))
+                            values.append(value)
+                            owners.append(row)
     for kind, (values, owners) in found.items():
         yield kind, values, owners
 
 
 # cached because names repeat: half of a country's people share a few thousand
 _name_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text has no other characters than ASCII letters."""
+    return text.isascii() and text.isalpha()
 
 
 def refusal_reason(row: Sequence[str], plan: ColumnPlan) -> str:

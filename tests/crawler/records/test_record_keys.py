@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.records.column_roles import looks_like_header, plan_columns_of_rows, rows_are_prose
-from crawler.records.record_keys import split_name, tag_rows
+from crawler.records.record_keys import tag_rows
 from crawler.records.row_batch import RowBatch
+from crawler.records.row_readings import split_name
 from data.errors import WireError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row
@@ -117,12 +118,13 @@ def test_batch_tags_are_the_tags_of_the_digest_inputs_of_single_rows():
     candidates = tags.inputs.candidates(lambda keys: keys != 0, lambda values: values != 0)
     for number in range(len(batch)):
         found = {int(tag) for tag in tags.keys[number] if tag}
-        found |= {int(tag) for tag, at in zip(tags.extra_keys, tags.extra_rows, strict=True) if at == number}
+        for other in tags.inputs.others:
+            found |= {int(tag) for tag in other.keys[other.reading.rows == number].ravel() if tag}
         for at, values in tags.values.values():
             found |= {int(tag) for tag in values[at == number]}
         here = candidates.places == number
         assert found == set(candidates.tags[here].tolist())
-    assert len(tags.extra_keys)
+    assert len(tags.inputs.others) == 1
     assert set(candidates.kinds.tolist()) <= {*RECORD_KINDS, *VALUE_KINDS}
     inputs = zip(candidates.kinds.tolist(), candidates.values.to_list(), strict=True)
     assert candidates.tags.tolist() == [probe_tag(KEY, kind, value) for kind, value in inputs]

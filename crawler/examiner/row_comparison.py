@@ -1,0 +1,175 @@
+"""Compares rows of a table with the releases in every way in which they can be understood, row by row.
+
+`crawler.records.row_readings` finds the readings. A row takes its first reading that gives a key; if the releases know
+more keys of another one, it takes that. Names are also looked up without particles, by their parts, and turned round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crawler.lineage.field_errors import names_swapped
+from crawler.records.column_roles import ColumnPlan
+from crawler.records.placeholders import FoundPlaceholders, Placeholders
+from crawler.records.record_keys import RowTags, tag_reading
+from crawler.records.row_batch import RowBatch
+from crawler.records.row_readings import Reading, name_variant_pairs
+from data.arrays.array_types import I64, U64, Bools
+from data.arrays.packed import Packed
+from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
+from data.identifiers.first_names import FIRST_NAMES
+from data.releases.known_releases import KnownReleases
+from data.releases.people import rows_with_key
+
+_NAME_DOB = RECORD_KINDS.index(Kind.NAME_DOB)
+# keys that contain the first name alone, and keys that are the same if the names are turned round
+_FIRST = [RECORD_KINDS.index(kind) for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST)]
+_TURNED = [RECORD_KINDS.index(kind) for kind in (Kind.NAME_DOB, Kind.NIR_DOB, Kind.PHONE_DOB)]
+
+
+@dataclass(slots=True, eq=False)
+class ComparedRows:
+    """A batch of rows that was compared.
+
+    Attributes:
+        found: its rows in their first reading, without placeholders.
+        keys: shape (n, 6), the record keys of the reading that counts.
+        held: shape (n, 6), which of them any release holds.
+        doubtful: rows that only a number with a surname ties to a release whose names are turned round: they may be
+            known people or relatives of these.
+    """
+
+    found: FoundPlaceholders
+    keys: U64
+    held: Bools
+    doubtful: int = 0
+
+    def take(self, rows: I64, keys: U64, held: Bools) -> None:
+        """Let other keys of some rows count where the releases hold more of them, or where a row had none."""
+        better = held.sum(axis=1) > self.held[rows].sum(axis=1)
+        better |= ~rows_with_key(self.keys[rows]) & rows_with_key(keys)
+        if better.any():
+            if self.keys is self.found.keys or not self.keys.flags.writeable:
+                self.keys = self.keys.copy()
+            self.keys[rows[better]], self.held[rows[better]] = keys[better], held[better]
+
+
+class RowComparison:
+    """Compares the rows of one sample, window by window."""
+
+    def __init__(self, probe_key: bytes, releases: KnownReleases, placeholders: Placeholders) -> None:
+        self._probe, self._releases, self._placeholders = probe_key, releases, placeholders
+
+    def compare(self, plan: ColumnPlan, batches: Sequence[RowBatch], tagged: Sequence[RowTags]) -> list[ComparedRows]:
+        """Compare the rows of a window; returns one result for each batch."""
+        compared = [self._compare_readings(tags) for tags in tagged]
+        if not len(self._releases):
+            return compared
+        if {"surname", "first"} <= plan.key_places.keys() and names_swapped(
+            np.concatenate([each.keys for each in compared]), np.concatenate([each.held for each in compared])
+        ):
+            self._turn_names(tagged, compared)
+        for batch, tags, each in zip(batches, tagged, compared, strict=True):
+            self._look_up_variants(plan, batch, tags, each)
+        return compared
+
+    def _compare_readings(self, tags: RowTags) -> ComparedRows:
+        found = self._placeholders.take_out(tags)
+        compared = ComparedRows(found, found.keys, self._releases.find_known_keys(found.keys))
+        for other in tags.inputs.others:
+            changed = self._placeholders.keys_of_other(other)
+            some = np.flatnonzero(rows_with_key(changed))
+            if not len(some):
+                continue
+            rows, changed = other.reading.rows[some], changed[some]
+            made = np.where(changed, other.keys[some], np.uint64(0))
+            held = (compared.held[rows] & ~changed) | self._releases.find_known_keys(made)
+            compared.take(rows, np.where(changed, made, compared.keys[rows]), held)
+        return compared
+
+    # --- names that are turned round ---------------------------------------------------------------------------
+
+    def _turn_names(self, tagged: Sequence[RowTags], compared: Sequence[ComparedRows]) -> None:
+        """Read the names of rows the other way round where the columns of the sample, or of a release, are exchanged.
+
+        Whether a row is turned is decided for itself: a surname with a number proves nobody, since relatives share
+        both. A row that other keys prove is turned; another one only if the columns of the sample are exchanged.
+        """
+        is_sample = _are_exchanged(tagged, compared)
+        for tags, each in zip(tagged, compared, strict=True):
+            forms = tags.inputs.forms
+            open_ = (each.keys[:, _FIRST] != 0).any(axis=1) & ~each.held[:, _FIRST].any(axis=1)
+            rows = np.flatnonzero(open_ & (forms["surname"].lengths > 0))
+            if not len(rows):
+                continue
+            turned = {role: column.take(rows) for role, column in forms.items() if role != "dob"}
+            turned |= {"first": turned["surname"], "surname": turned["first"]}
+            made = tag_reading(Reading("names", rows, turned), each.keys, self._probe)
+            changed = made.changed & (each.keys[rows] != 0)
+            held = self._releases.find_known_keys(np.where(changed, made.keys, np.uint64(0)))
+            tied = rows_with_key(held)
+            proved = each.held[rows][:, _TURNED].any(axis=1)
+            if is_sample:
+                proved |= ~(_are_first_names(turned["surname"]) & ~_are_first_names(turned["first"]))
+            each.doubtful += int((tied & ~proved).sum())
+            chosen = tied & proved
+            each.take(rows[chosen], made.keys[chosen], (each.held[rows] & ~changed | held)[chosen])
+
+    # --- names in other forms ----------------------------------------------------------------------------------
+
+    def _look_up_variants(self, plan: ColumnPlan, batch: RowBatch, tags: RowTags, compared: ComparedRows) -> None:
+        """Look up people whom no release knows by the other forms of their names."""
+        open_ = np.flatnonzero(~rows_with_key(compared.held) & (compared.keys[:, _NAME_DOB] != 0))
+        owners, made = variant_keys(self._probe, plan, batch, tags, open_)
+        if not len(owners):
+            return
+        held = self._releases.contains(Kind.NAME_DOB, made)
+        # of several forms that are known, the first
+        rows, first = np.unique(owners[held], return_index=True)
+        if len(rows):
+            keys, seen = compared.keys[rows], compared.held[rows]
+            keys[:, _NAME_DOB], seen[:, _NAME_DOB] = made[held][first], True
+            compared.take(rows, keys, seen)
+
+
+def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowTags, rows: I64) -> tuple[I64, U64]:
+    """The keys name+dob of the other forms of the names of some rows: the row of each key, and the key."""
+    forms = tags.inputs.forms
+    none = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    if not len(rows) or not {"surname", "first", "dob"} <= forms.keys():
+        return none
+    if "fullname" not in plan.key_places:
+        # a cell of nothing but ASCII letters is as long as its normal form, and has no other form
+        odd = np.zeros(len(batch), np.bool_)
+        for role in ("surname", "first"):
+            for at in plan.key_places[role]:
+                odd |= batch.column(at).lengths != forms[role].lengths
+        rows = rows[odd[rows]]
+        if not len(rows):
+            return none
+    some = batch.take(rows)
+    owners, pairs = name_variant_pairs(plan, some.column)
+    if not len(owners):
+        return none
+    dates = forms["dob"].take(rows[owners])
+    inputs = [pair + b"\x1f" + date for pair, date in zip(pairs, dates.to_list(), strict=True)]
+    made = probe_tags(probe_key, Kind.NAME_DOB, Packed.of(inputs))
+    return rows[owners], made
+
+
+def _are_exchanged(tagged: Sequence[RowTags], compared: Sequence[ComparedRows]) -> bool:
+    """Whether the first names of the known rows of a sample stand in its column of surnames."""
+    surnames = firsts = 0
+    for tags, each in zip(tagged, compared, strict=True):
+        known = np.flatnonzero(each.held[:, _NAME_DOB])
+        surnames += int(_are_first_names(tags.inputs.forms["surname"].take(known)).sum())
+        firsts += int(_are_first_names(tags.inputs.forms["first"].take(known)).sum())
+    return surnames > firsts
+
+
+def _are_first_names(names: Packed) -> Bools:
+    """Which names in normal form are common first names; shape (n,)."""
+    return np.array([name.decode() in FIRST_NAMES for name in names.to_list()], np.bool_)
