@@ -38,12 +38,20 @@ class TableCounts:
         """Count rows of the table; `keyed`, shape (n,), tells which have a record key."""
         self.rows += len(batch)
         self.keyed += int(keyed.sum())
-        places = [at for role in (*KEY_ROLES, "fullname") for at in plan.key_places.get(role, ())]
-        if places and not keyed.all():
-            others = np.flatnonzero(~keyed)
-            filled = sum((batch.column(at).lengths[others] > 0).astype(np.int64) for at in places)
-            # a line with a single cell is a title or a sum
-            self.unread += int(np.count_nonzero(filled >= min(2, len(places))))
+        places = {role: plan.key_places[role] for role in (*KEY_ROLES, "fullname") if role in plan.key_places}
+        if not places or keyed.all():
+            return
+        others = np.flatnonzero(~keyed)
+        filled = {
+            role: np.logical_or.reduce([batch.column(at).lengths[others] > 0 for at in numbers])
+            for role, numbers in places.items()
+        }
+        # a line with a cell or two is a title or a sum, unless they are the names of a person
+        count = np.sum(list(filled.values()), axis=0)
+        enough = count >= max(min(2, len(places)), len(places) / 2)
+        if {"surname", "first"} <= filled.keys():
+            enough |= filled["surname"] & filled["first"]
+        self.unread += int(np.count_nonzero(enough))
 
 
 @dataclass(slots=True)
