@@ -26,6 +26,9 @@ _IMPORTED = (
     "pyarrow",
     "pypdf",
     "cryptography",
+    "fastavro",
+    "pyreadstat",
+    "narwhals",
 )
 
 

@@ -179,6 +179,11 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     ),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "redis": lambda: shape("63-redis-7.0.rdb"),
+    "avro": lambda: shape("56-avro-snappy.avro"),
+    "spss": lambda: shape("55b-spss.zsav"),
+    "spss_portable": lambda: shape("55c-spss.por"),
+    "stata": lambda: shape("55d-stata-15.dta"),
+    "sas_transport": lambda: shape("55f-sas.xpt"),
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip

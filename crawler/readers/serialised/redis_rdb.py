@@ -13,14 +13,12 @@ from typing import Any
 
 import orjson
 
-from crawler.readers.core.encoding import repair, text_of
+from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import PIECE, Damaged, Limits
-from crawler.readers.core.members import read_member
-from crawler.readers.core.opacity import OpacityMeter
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
-from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
+from crawler.readers.serialised.binary_values import BinaryValues
 from crawler.readers.serialised.redis_values import (
     decompress_lzf,
     intset,
@@ -37,13 +35,10 @@ _MAGIC = re.compile(rb"REDIS\d{4}|VALKEY\d{3}")
 _MAGIC_SIZE = 9
 # Redis allows 512 MiB; a longer value than this is not held in memory, and its bytes are left to the byte pass.
 _MAX_VALUE = 2**26
-# values that are read as files of their own
-_MAX_MEMBERS = 10_000
 # A hash with more fields is a table of values by their ids rather than one record.
 _MAX_FIELDS = 256
 _KEY = "redis_key"
 _MAX_TABLE_NAME = 40
-_SERIALISED = re.compile(rb"[aO]:\d{1,9}:")
 _END, _SELECT, _EXPIRES, _EXPIRES_MS, _SIZES, _ABOUT, _FREQUENCY, _IDLE, _MODULE, _FUNCTION, _SLOT = (
     0xFF, 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9, 0xF8, 0xF7, 0xF5, 0xF4
 )  # fmt: skip
@@ -78,7 +73,7 @@ class _Reader:
         self._out = out
         self._records = RecordWriter(out, limits)
         self._problems = ProblemCounter()
-        self._members = 0
+        self._binary = BinaryValues(source, out)
         self._texts: list[bytes] = []
         self._text_size = 0
 
@@ -87,6 +82,7 @@ class _Reader:
         self._flush_text()
         self._records.finish()
         self._problems.report(self._out)
+        self._binary.report()
 
     def read(self) -> None:
         """Read everything up to the end mark.
@@ -218,7 +214,7 @@ class _Reader:
         for field, value in fields:
             count += 1
             text = self._plain(f"{name} {_shown(field)}", value)
-            if text is None:
+            if not text:
                 continue
             if count > _MAX_FIELDS:
                 self._add_text(repair(field), text)
@@ -235,12 +231,12 @@ class _Reader:
     def _add_values(self, name: str, values: Iterator[bytes]) -> None:
         for value in values:
             text = self._plain(name, value)
-            if text is not None:
+            if text:
                 self._add_text(b"", text)
 
     def _add_value(self, name: str, value: bytes) -> None:
         text = self._plain(name, value)
-        if text is not None:
+        if text:
             self._add_text(name.encode(), text)
 
     def _add_text(self, name: bytes, text: bytes) -> None:
@@ -253,8 +249,8 @@ class _Reader:
         texts, self._texts, self._text_size = self._texts, [], 0
         self._out.text(b"".join(texts))
 
-    def _plain(self, name: str, value: bytes) -> bytes | None:
-        """The value as text; None for one that was output as a record or member, or that is binary."""
+    def _plain(self, name: str, value: bytes) -> bytes:
+        """The value as text; b"" for one that was output as a record or member, or that hides its content."""
         if value[:1] in (b"{", b"["):
             try:
                 found = orjson.loads(value)
@@ -263,30 +259,8 @@ class _Reader:
             if type(found) in (dict, list):
                 found = {_KEY: name, **found} if type(found) is dict else found
                 self._records.add([found], _table_of(name), len(value))
-                return None
-        text = text_of(value)
-        if text is not None and not _SERIALISED.match(value):
-            return repair(text)
-        self._read_binary(name, value)
-        return None
-
-    def _read_binary(self, name: str, value: bytes) -> None:
-        """Read a value as a file of its own if a reader recognises it; report it if it hides what it holds."""
-        if choose(value[:PIECE], "") is not None:
-            self._members += 1
-            if self._members > _MAX_MEMBERS:
-                self._problems.add("unread", f"only {_MAX_MEMBERS} files in values are read; the others are not")
-            else:
-                self._flush_text()
-                read_member(Source(iter([value]), name, self._source.amplification), self._out)
-            return
-        meter = OpacityMeter()
-        meter.feed(value)
-        if meter.is_opaque():
-            self._problems.add("unread", "a value is compressed, encrypted or a picture, and could not be read")
-        elif value:
-            # strings of a serialised object, between bytes of its form
-            self._add_text(name.encode(), re.sub(rb"[\0-\x08\x0e-\x1f\x7f]+", b"\n", repair(value, b"\0")))
+                return b""
+        return self._binary.text(name, value)
 
     # --- bytes -----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,19 @@ from tests.crawler.readers.frames import Member, read
 
 SHAPES = Path(__file__).parents[2] / "samples" / "shapes"
 LIMITS = Limits(max_output=2**24, hold=2**26)
-DAMAGED = ("59-pg-custom-15.dump", "59-pg-custom-16.dump", "63-redis-6.2.rdb", "63-redis-7.0.rdb")
+DAMAGED = (
+    "59-pg-custom-15.dump",
+    "59-pg-custom-16.dump",
+    "63-redis-6.2.rdb",
+    "63-redis-7.0.rdb",
+    "56-avro-snappy.avro",
+    "55-spss.sav",
+    "55b-spss.zsav",
+    "55c-spss.por",
+    "55d-stata-15.dta",
+    "55e-stata-10.dta",
+    "55f-sas.xpt",
+)
 
 
 def rows(found: Member) -> int:
@@ -35,7 +47,7 @@ def test_a_file_that_is_cut_says_so(name: str) -> None:
 def test_changed_bytes_make_no_reader_fail(name: str) -> None:
     data = (SHAPES / name).read_bytes()
     numbers = random.Random(name)
-    for _ in range(60):
+    for _ in range(30):
         changed = bytearray(data)
         # most of what a format says about itself stands in its first bytes and its last
         for _ in range(numbers.randint(1, 4)):

@@ -16,6 +16,15 @@ from tests.synth.case import enrol_table, examine, examining
 
 SHAPES = Path(__file__).parents[2] / "samples" / "shapes"
 SHAPES_READ = (
+    "55-spss.sav",
+    "55b-spss.zsav",
+    "55c-spss.por",
+    "55d-stata-15.dta",
+    "55e-stata-10.dta",
+    "55f-sas.xpt",
+    "56-avro-deflate.avro",
+    "56-avro-snappy.avro",
+    "56-avro-zstandard.avro",
     "59-pg-custom-15.dump",
     "59-pg-custom-16.dump",
     "59-pg-custom-inserts-16.dump",
