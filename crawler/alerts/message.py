@@ -13,6 +13,8 @@ ADVICE_LABEL = "What to do"
 RECORD_LABEL = "Record"
 _MARKS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
 _OTHER_MARK = "🔵"
+_COLOURS = {Severity.CRITICAL: 0xC62828, Severity.WARNING: 0xEF6C00}
+_OTHER_COLOUR = 0x1565C0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Message:
     """The content of one alert. Text that others wrote is sanitized; values alone may have several lines.
 
     Attributes:
-        event: id of the event. at: its time, ISO 8601.
+        event: id of the event. at: its time, ISO 8601. source: name of the event's source, '' for none.
         title: one line: what happened, whose data, how sure.
         fields: the most important ones first, so that what is cut is cut at the end.
         advice: what to do next, '' for nothing. link: an address or a command that shows the whole event.
@@ -95,11 +97,17 @@ class Message:
     facts: Mapping[str, Any]
     left_out: int = 0
     head: str = ""
+    source: str = ""
 
     @property
     def mark(self) -> str:
         """A coloured dot: red for critical, orange for a warning, blue for the rest."""
         return _MARKS.get(self.severity, _OTHER_MARK)
+
+    @property
+    def colour(self) -> int:
+        """The colour of the mark, as 0xRRGGBB."""
+        return _COLOURS.get(self.severity, _OTHER_COLOUR)
 
     @property
     def headline(self) -> str:

@@ -76,6 +76,7 @@ def message_of(
         link=f"{link.rstrip('/')}/{event.id}" if link else show_command(event),
         facts=facts,
         head=head,
+        source=event.source,
     )
 
 

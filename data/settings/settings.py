@@ -7,6 +7,7 @@ A `TOCSIN_…` variable (`TOCSIN_CRAWL__TIMEOUT=30`) overrides `tocsin.toml`, an
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -144,36 +145,73 @@ class TorSettings(StrictSettings):
         return self
 
 
+_MAIL_ADDRESS = re.compile(r"[!-;=?A-~]+@[A-Za-z0-9.-]+")
+# What each kind of channel needs besides its address.
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "matrix": ("room", "token"),
+    "ntfy": ("topic",),
+    "pagerduty": ("token",),
+    "zulip": ("room", "user", "token"),
+    "email": ("sender", "recipients"),
+}
+
+
 class Channel(StrictSettings):
     """A channel for alerts: one table `[channels.NAME]`."""
 
-    kind: Literal["generic", "slack", "matrix"]
+    kind: Literal[
+        "discord",
+        "email",
+        "generic",
+        "google-chat",
+        "matrix",
+        "mattermost",
+        "ntfy",
+        "pagerduty",
+        "rocketchat",
+        "slack",
+        "teams",
+        "zulip",
+    ]
     """The kind of receiver, which decides the form of messages."""
     url: SecretStr
-    """Address of the webhook; for `matrix` the base address of the homeserver."""
+    """Address of the webhook; for `matrix`, `ntfy` and `zulip` the base address of the server; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`."""
     secret: SecretStr | None = None
     """`generic`: the signing key, `whsec_…` (Standard Webhooks)."""
     unsigned: bool = False
     """`generic`: set this to true to send without a signature."""
     room: str = ""
-    """`matrix`: id of the room, `!…`."""
+    """`matrix`: id of the room, `!…`; `zulip`: name of the channel."""
+    topic: str = ""
+    """`ntfy`: name of the topic; `zulip`: topic of the messages, Tocsin if empty."""
+    sender: str = ""
+    """`email`: address of the sender."""
+    recipients: tuple[str, ...] = ()
+    """`email`: addresses of the recipients."""
+    user: str = ""
+    """`zulip`: e-mail address of the bot that sends; `email`: name for the login, if the server asks for one."""
     token: SecretStr | None = None
-    """`matrix`: access token of the user who sends."""
+    """`matrix`: access token of the user who sends; `zulip`: API key of the bot; `email`: password of the login; `pagerduty`: integration key; `ntfy`: access token, if the topic needs one."""
     timeout: Span = timedelta(seconds=15)
     """Total time limit for delivering one message."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Channel:
+        schemes = ("smtp", "smtps") if self.kind == "email" else ("http", "https")
         try:
             address = urlsplit(self.url.get_secret_value())
-            complete = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+            complete = address.scheme in schemes and bool(address.hostname) and address.port != 0
         except ValueError:
             # invalid brackets or port; the library's own message is not used because it shows part of the address
             complete = False
         if not complete:
-            raise ValueError("url must be a complete http(s) address")
-        if self.kind == "matrix" and not (self.room and self.token):
-            raise ValueError("a matrix channel needs `room` and `token`")
+            raise ValueError(f"url must be a complete {schemes[0]}(s) address")
+        bad = [each for each in (self.sender, *self.recipients) if each and not _MAIL_ADDRESS.fullmatch(each)]
+        if bad:
+            raise ValueError("`sender` and `recipients` must be e-mail addresses: name@host")
+        missing = [name for name in _NEEDED.get(self.kind, ()) if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"a {self.kind} channel needs {' and '.join(f'`{name}`' for name in missing)}")
         if self.kind == "generic" and not (self.secret or self.unsigned):
             raise ValueError(
                 "a generic channel needs `secret` (whsec_…), or `unsigned = true` to send without a signature"

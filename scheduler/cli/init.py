@@ -19,7 +19,7 @@ user_agent = "Tocsin (passive leak monitoring; contact: security@your-team.examp
 
 # Where alerts go. Without routes every alert of severity warning or critical goes to every channel.
 # [channels.team]
-# kind = "slack"                 # or "generic" (signed JSON), "matrix"
+# kind = "slack"                 # or teams, discord, matrix, generic (signed JSON), …: see docs/alerts.md
 # url = "https://hooks.slack.example/…"      # or "cred:NAME" for a systemd credential
 """
 

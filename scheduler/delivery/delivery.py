@@ -26,6 +26,7 @@ from data.settings.settings import Channel, Settings
 from data.store.outbox import Delivery, alert_id
 from data.store.store import Store
 from scheduler.delivery.lasting_states import recovery_event
+from scheduler.delivery.mail import send_mail
 from scheduler.delivery.routing import route_around, route_by
 
 if TYPE_CHECKING:
@@ -92,12 +93,14 @@ def http_client() -> httpx.AsyncClient:
 
 
 async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) -> int:
-    """Send one alert; returns the HTTP status of the channel's response.
+    """Send one alert; returns the status of the channel's response.
 
     Raises:
         DeliveryDeferred: there was no response in time, or one that asks for a later try; `retry_after` may say when.
         DeliveryRefused: the channel would give the same response to the same request again.
     """
+    if outgoing.method == "SMTP":
+        return await send_mail(channel, outgoing)
     import httpx
 
     shown = masked(outgoing.url)

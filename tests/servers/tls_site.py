@@ -56,6 +56,22 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+def write_certificate(
+    folder: Path, host: str, authority: Authority | None = None, *, days: int = 30, begin: int = -30
+) -> tuple[x509.Certificate, Path]:
+    """A certificate for a host, signed by itself without an authority, and the file that holds it with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    signer = (authority.name, authority.key) if authority else (name, key)
+    certificate = _sign(name, key, *signer, days=days, host=host, begin=begin)
+    file = folder / f"site-{certificate.serial_number}.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return certificate, file
+
+
 class TlsSite:
     """A feed behind https. `received` holds the requests that came through."""
 
@@ -68,17 +84,7 @@ class TlsSite:
         host: str = "127.0.0.1",
         begin: int = -30,
     ) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        signer = (authority.name, authority.key) if authority else (name, key)
-        self.certificate = _sign(name, key, *signer, days=days, host=host, begin=begin)
-        self._file = folder / f"site-{id(self)}.pem"
-        self._file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + self.certificate.public_bytes(serialization.Encoding.PEM)
-        )
+        self.certificate, self._file = write_certificate(folder, host, authority, days=days, begin=begin)
         self.received: list[str] = []
 
     def __enter__(self) -> Self:

