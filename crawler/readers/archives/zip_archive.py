@@ -354,8 +354,8 @@ class _Archive:
                 self._offsets.setdefault(known, []).append(place)
             for places in self._offsets.values():
                 places.reverse()
-        places = self._offsets.get(name)
-        return places.pop() if places else offset
+        known_places = self._offsets.get(name)
+        return known_places.pop() if known_places else offset
 
     def _read_end_record(self) -> None:
         head = self.source.read(_END_HEADER.size)
