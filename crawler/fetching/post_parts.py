@@ -164,11 +164,15 @@ class PostParts:
         post = item.post
         # links that are handed to another source are not fetched here as well
         self._note_links(item, (post.url, *post.attachments), post.body)
+        reply = self._part(post.native, post.body)
+        if item.first is None and not await self._ask_parts([reply]):
+            # a reply, as a feed has it, that was examined on the page of its thread
+            item.unchanged = True
+            return
         if post.body:
             yield FetchedSample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
             if item.first is None:
-                # a reply, as a feed has it: the page of its thread holds the same part
-                item.parts.append(self._part(post.native, post.body))
+                item.parts.append(reply)
         found: tuple[str, ...] = ()
         texts: list[str] = []
         volumes = self._volumes_of_file(post)

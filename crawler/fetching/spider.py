@@ -182,7 +182,12 @@ class SourceSpider(Spider):
         await self.control.open()
         for name, reason in self._rules.broken.items():
             await self._report_problem(name, reason, 0)
-        yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
+        # the feed first: replies that it shows need not be examined on the pages of their threads
+        feed = feed_url(self.definition) if self.job.mode == "crawl" else ""
+        if feed:
+            yield Request(feed, self.parse_feed, errback=self.feed_failed, priority=WALK, dont_filter=True)
+        else:
+            yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
         for post in self.due:
             row = self._row(post)
             self._requested.add((row.id, row.version))
@@ -262,11 +267,14 @@ class SourceSpider(Spider):
             yield self._listing_request(self._folders.popleft(), 1, folder=True)
         else:
             await self._end_walk()
-            if feed := feed_url(self.definition):
-                yield Request(feed, self.parse_feed, errback=self.feed_failed, priority=WALK, dont_filter=True)
 
     async def parse_feed(self, response: Response) -> AsyncIterator[Any]:
-        """Read the feed of replies: those that are new or were edited are examined, as far as the feed has their text."""
+        """Read the feed of replies, of which those are examined that are new or were edited; then the listing."""
+        async for item in self._replies_of_feed(response):
+            yield item
+        yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
+
+    async def _replies_of_feed(self, response: Response) -> AsyncIterator[FetchedPost]:
         listing = extract.read_feed(
             self.definition, response.body, response.url, content_type(response), response.status
         )
@@ -286,9 +294,10 @@ class SourceSpider(Spider):
         for problem in (*listing.problems, *counted_problems(problems)):
             await self._report_problem("feed", problem.partition(":")[2].strip(), 0)
 
-    async def feed_failed(self, failure: Failure) -> None:
+    async def feed_failed(self, failure: Failure) -> AsyncIterator[Any]:
         """The feed of replies did not arrive: replies are noticed by the listing alone."""
         await self._report_problem("feed", trouble_of(exception_of(failure)).detail, 0)
+        yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
 
     def _at_limit(self, page_no: int) -> bool:
         """Whether this is the last page that the definition allows, of a listing that has several pages."""
