@@ -22,6 +22,7 @@ from crawler.process.examiner_client import Greeting
 from crawler.process.frames import load, pack_json, receive_with_socket, send_json
 from data.errors import ExamineError, WireError
 from data.settings.home import Home
+from data.settings.key_keeper import DESCRIPTOR_VARIABLE
 
 if TYPE_CHECKING:
     from crawler.examiner.examination import Examiner
@@ -40,6 +41,8 @@ class _ExaminerService:
         self.home = home
         self.examiner: Examiner | None = None
         self.chain_keys: ChainKeys | None = None
+        # to be asked before the key is read: a descriptor gives it once
+        self.has_match_key = home.match_key_came_from_its_file and DESCRIPTOR_VARIABLE not in home.environ
 
     def current(self) -> Examiner:
         assert self.examiner is not None  # noqa: S101 - opened before the first connection is taken
@@ -147,9 +150,11 @@ class _ExaminerService:
         if kind == b"P":
             return {"reader_restarts": examiner.sandbox.restarts}
         if kind == b"T":
+            from crawler.examiner.key_files import key_file_faults
             from crawler.examiner.self_test import run_self_test
 
-            return {"wrong": run_self_test(examiner)}
+            keys = key_file_faults(self.home, examiner.keys.case, has_match_key=self.has_match_key)
+            return {"wrong": run_self_test(examiner) + keys}
         if kind == b"K":
             return self._chain_keys(value)
         raise WireError("an order of an unknown kind")

@@ -180,6 +180,13 @@ class SourceSpider(Spider):
     async def start(self) -> AsyncIterator[Any]:
         """Request the first page of the listing, and the posts that are still due."""
         await self.control.open()
+        if self.job.mode == "crawl":
+            # the runner would end this process a little later, and would not know what was read
+            wall = self.job.limits.wall
+            late = Trouble(
+                "wall", f"the crawl took longer than {wall:g} s and was ended; its posts stay due", retry=True
+            )
+            asyncio.get_running_loop().call_later(wall, self.stop, late)
         for name, reason in self._rules.broken.items():
             await self._report_problem(name, reason, 0)
         # the feed first: replies that it shows need not be examined on the pages of their threads
@@ -234,6 +241,9 @@ class SourceSpider(Spider):
         problems: Counter[str] = Counter()
         rows, answer = await self._report_listed(listing.posts, page_no, problems)
         self.state.counts["listed"] += len(rows)
+        if self.state.stopped:
+            # what was reported is due, and the next crawl reports the rest
+            return
         changed = set(answer.changed)
         for identity in answer.examine:
             row, post = rows[identity]
@@ -358,7 +368,8 @@ class SourceSpider(Spider):
         What is wrong with a row costs that row alone, and is counted in `problems`.
 
         Returns:
-            The rows by the ids of their posts, and the runner's answer about all of them.
+            The rows by the ids of their posts, and the runner's answer about all of them; if the crawl is stopped
+            meanwhile, those that were reported until then.
         """
         rows: dict[str, tuple[ListingRow, Post]] = {}
         piece: dict[str, ListedPost] = {}
@@ -377,9 +388,11 @@ class SourceSpider(Spider):
             if len(piece) >= MAX_POSTS_IN_FRAME or (piece and size + len(listed.due) > MAX_BYTES_IN_FRAME):
                 answers.append(await self.ask(ListedFrame(posts=tuple(piece.values()), page=page_no)))
                 piece, size = {}, 0
+                if self.state.stopped:
+                    break
             rows[row.id], piece[row.id] = (row, post), listed
             size += len(listed.due) + ROW_BYTES
-        if piece or not answers:
+        if (piece or not answers) and not self.state.stopped:
             answers.append(await self.ask(ListedFrame(posts=tuple(piece.values()), page=page_no)))
         return rows, ListedAnswer(
             examine=tuple(dict.fromkeys(each for answer in answers for each in answer.examine)),

@@ -29,6 +29,7 @@ from crawler.process.frames import (
     send_json,
     send_with_socket,
 )
+from crawler.process.frozen_watch import FrozenWatch
 from crawler.process.progress import Progress
 from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.hashing.chain_keys import ChainKey, ChainKeys
@@ -50,6 +51,8 @@ KEEP_MEMORY = {
 # Seconds without an answer and without any processor time of the examiner or its readers after which it counts as
 # frozen. While it starts it may wait for a slow disk.
 FROZEN_SECONDS, FROZEN_START_SECONDS = 20.0, 90.0
+# The same while it examines a sample of a blocking client: it may wait for a reader, which has deadlines of its own.
+FROZEN_SAMPLE_SECONDS = 90.0
 # Seconds in which it must answer, however busy it is: writing a release of 15 million people takes some minutes.
 ANSWER_SECONDS, START_SECONDS = 1800.0, 900.0
 # Between two looks at whether it still works.
@@ -102,6 +105,7 @@ class ExaminerProcess:
         self._control = control
         # Sending is short. An order holds the other lock until its answer has come, and delays no new sample socket.
         self._sending, self._asking = threading.Lock(), threading.Lock()
+        self._watch: FrozenWatch | None = None
 
     @classmethod
     def start(cls, home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:
@@ -180,6 +184,16 @@ class ExaminerProcess:
             theirs.close()
         return ours
 
+    def client(self) -> ExaminerClient:
+        """A new sample socket with blocking calls, which end if the examiner makes no progress."""
+        if self._watch is None:
+            self._watch = FrozenWatch(self.process.pid, FROZEN_SAMPLE_SECONDS, self._end_frozen)
+        return ExaminerClient(self.attach(), self._watch)
+
+    def _end_frozen(self) -> None:
+        self.frozen = "it made no progress and was ended"
+        self.process.kill()
+
     def _ask(self, kind: bytes, value: Mapping[str, Any]) -> Any:
         """The answer to an order; an examiner that makes no progress is ended.
 
@@ -192,8 +206,7 @@ class ExaminerProcess:
                     send_json(self._control, kind, value)
                 answer, payload = _receive_watched(self._control, self.process, FROZEN_SECONDS, ANSWER_SECONDS)
         except TimeoutError as error:
-            self.frozen = "it made no progress and was ended"
-            self.process.kill()
+            self._end_frozen()
             raise ExaminerDied(
                 "the examiner did not answer and was ended", hint="if this repeats, run: tocsin doctor"
             ) from error
@@ -247,6 +260,8 @@ class ExaminerProcess:
         Args:
             seconds: that it may take to end by itself.
         """
+        if self._watch is not None:
+            self._watch.close()
         # a thread that waits for an answer is woken by this, and not by closing the socket
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
@@ -310,8 +325,18 @@ def _error_from(value: Mapping[str, Any]) -> TocsinError:
 class ExaminerClient:
     """A sample socket with blocking calls (`scan`, `release add`)."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, watch: FrozenWatch | None = None) -> None:
+        """For a connected socket.
+
+        Args:
+            sock: to the examiner.
+            watch: of the examiner; without one, calls wait for an examiner that is frozen.
+        """
         self.socket = sock
+        self._watch = watch
+
+    def _waiting(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._watch is None else self._watch.waiting()
 
     def examine(
         self, request: Mapping[str, Any], chunks: Iterable[bytes], *, problem: Callable[[], str] = lambda: ""
@@ -328,17 +353,25 @@ class ExaminerClient:
             ExamineError: the examiner could not examine this sample.
         """
         try:
-            send_json(self.socket, b"S", request)
+            with self._waiting():
+                send_json(self.socket, b"S", request)
+            # reading the chunks is no waiting for the examiner: standard input may come slowly
             for chunk in chunks:
-                for start in range(0, len(chunk), CHUNK):
-                    send(self.socket, b"D", chunk[start : start + CHUNK])
+                with self._waiting():
+                    for start in range(0, len(chunk), CHUNK):
+                        send(self.socket, b"D", chunk[start : start + CHUNK])
             message = problem()
-            send_json(self.socket, b"E", {"complete": not message, "problem": message})
-            kind, payload = receive(self.socket)
-            while kind == b"C":
-                # "Enough" saves downloading; a local file was read to its end anyway.
+            with self._waiting():
+                send_json(self.socket, b"E", {"complete": not message, "problem": message})
                 kind, payload = receive(self.socket)
+                while kind == b"C":
+                    # "Enough" saves downloading; a local file was read to its end anyway.
+                    kind, payload = receive(self.socket)
         except (EOFError, OSError) as error:
+            if self._watch is not None and self._watch.has_ended_it:
+                raise ExaminerDied(
+                    "the examiner made no progress and was ended", hint="if this repeats, run: tocsin doctor"
+                ) from error
             raise ExaminerDied("the examiner ended while it examined a sample", hint="run: tocsin doctor") from error
         return _finding(kind, payload)
 

@@ -182,6 +182,20 @@ def head(folder: Path) -> tuple[int, str]:
     return head_of(lines_of(read_chain(folder)))
 
 
+def try_folder(folder: Path) -> None:
+    """Return if evidence can be read and written: the chain is read, and a small file is written and deleted.
+
+    Raises:
+        StoreFull: no space is left.
+        StoreError: the chain cannot be read, or the folder cannot be written.
+    """
+    with open_chain_locked(folder):
+        read_chain(folder)
+        trial = folder / "trial.new"
+        _write_atomically(trial, b"\0" * 4096)
+        trial.unlink()
+
+
 def _check_id(finding_id: str) -> None:
     if not _ID.fullmatch(finding_id):
         raise InputError("an evidence id has only letters, digits, _ and -", hint="see: tocsin evidence list")

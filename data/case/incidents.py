@@ -19,7 +19,7 @@ from tomlkit.exceptions import TOMLKitError
 from data.durable_files import file_errors_as_ours, locked_folder, replace_file
 from data.errors import ConfigError, InputError
 from data.model import Incident
-from data.settings.permissions import repair_command, writable_by_others
+from data.settings.permissions import is_special, repair_command, writable_by_others
 from data.sources.expression_checks import check_expression
 
 INCIDENTS_FILE = "incidents.toml"
@@ -54,6 +54,8 @@ def read_incidents(home: Path) -> list[Incident]:
                 f"{INCIDENTS_FILE} can be written by other users, who could so decide what is reported",
                 hint=repair_command(home / INCIDENTS_FILE),
             )
+        if is_special(home / INCIDENTS_FILE):
+            raise ConfigError(f"{INCIDENTS_FILE} is not a file", hint="delete it, or restore it from a backup")
         tree = tomllib.loads((home / INCIDENTS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
@@ -187,6 +189,9 @@ def read_rule_files(home: Path, incident: Incident) -> tuple[dict[str, str], dic
     unreadable: dict[str, str] = {}
     for name in incident.yara:
         try:
+            if is_special(home / RULES_FOLDER / name):
+                unreadable[name] = f"{RULES_FOLDER}/{name} is not a file"
+                continue
             found[name] = (home / RULES_FOLDER / name).read_text(encoding="utf-8")
         except OSError as error:
             unreadable[name] = f"{RULES_FOLDER}/{name} cannot be read: {error.strerror}"

@@ -144,6 +144,22 @@ def remove_release(folder: Path, release: str) -> None:
         write_merged_sets(folder, active_releases(folder))
 
 
+def forget_lost_release(folder: Path, release: str) -> bool | None:
+    """No longer expect a release whose folder is gone.
+
+    Returns:
+        Whether its checksum was registered; None if the folder of the release is there.
+    """
+    if not _ID.fullmatch(release) or (folder / release).exists():
+        return None
+    if not folder.is_dir():
+        return False
+    with file_errors_as_ours(folder), write_lock(folder):
+        registered = release in read_checksums(folder)
+        forget_release(folder, release)
+    return registered
+
+
 def active_releases(folder: Path) -> dict[str, StoredRelease]:
     """The releases that samples are compared with, by id; raises what `read_manifests` raises."""
     return {

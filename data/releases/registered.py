@@ -71,7 +71,7 @@ def require_registered(folder: Path, found: Mapping[str, str]) -> None:
         if release not in found:
             raise StoreError(
                 f"the release {release} is lost: it was registered, and {path} is missing",
-                hint=f"restore {path} from a backup; to go on without it, delete {folder / CHECKSUMS}",
+                hint=f"restore {path} from a backup; to go on without it:  tocsin release retire {release}",
             )
         if found[release] not in checksums:
             raise StoreError(

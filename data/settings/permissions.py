@@ -1,4 +1,4 @@
-"""Who may write a file: what other users may write must not decide what is contacted, or where alerts go."""
+"""What a file of the operator is, and who may write it: others must not decide what is contacted, or where alerts go."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def writable_by_others(path: Path) -> bool:
         OSError: it does not exist or cannot be looked at.
     """
     return bool(stat.S_IMODE(path.stat().st_mode) & 0o022)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path leads to anything but a file; to open a named pipe would wait for a writer, perhaps for ever."""
+    return path.exists() and not path.is_file()
 
 
 def repair_command(path: Path) -> str:

@@ -21,7 +21,7 @@ from data.errors import ConfigError
 from data.model import Severity
 from data.settings.credentials import read_credential
 from data.settings.endpoint import Endpoint
-from data.settings.permissions import repair_command, writable_by_others
+from data.settings.permissions import is_special, repair_command, writable_by_others
 from data.settings.quantities import Size, Span
 
 
@@ -339,6 +339,8 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
                 f"{file} can be written by other users, who could so decide where alerts go",
                 hint=repair_command(file),
             )
+        if is_special(file):
+            raise ConfigError(f"{file} is not a file", hint="delete it, or restore it from a backup")
         tree: dict[str, Any] = tomllib.loads(file.read_text()) if file.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file.name}: {error}", hint=f"correct {file}") from error

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils.migrations import Migrations
 
+from data.exact_numbers import round_stored_numbers
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -97,6 +99,18 @@ def parts_of_posts(db: Database) -> None:
     """Replies and files of threads that were examined, and the number of the last page of a thread that was read."""
     db.execute("create table part (id text primary key, version text not null, post text not null) strict")
     db.execute("alter table post add column last_page integer not null default 0")
+
+
+@MIGRATIONS(name="0010")
+def releases(db: Database) -> None:
+    """Which releases the home should hold; the next command that compares samples adds those that are there."""
+    db.execute("create table release (id text primary key) strict")
+
+
+@MIGRATIONS(name="0011")
+def rounded_numbers(db: Database) -> None:
+    """Numbers of findings, events and posts that earlier versions stored exactly keep three digits."""
+    round_stored_numbers(db)
 
 
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from data.vocabulary import EXACT_IN_SENTENCE, rounded
-
 Fields = Mapping[str, Any]
 """Field -> value: a list (a set of words, numbers or digests), a number or a digest; no field without a value."""
 
@@ -41,7 +39,6 @@ def changes(old: Fields, new: Fields, volatile: Collection[str] = ()) -> dict[st
     """
     if not old:
         return {}
-    old = with_rounded_numbers(old)
     found = {}
     for field in sorted({*old, *new} - set(volatile)):
         phrase = _difference(field, old.get(field), new.get(field))
@@ -105,21 +102,6 @@ def volatile_in_history(observations: Mapping[str, tuple[int, int]]) -> set[str]
 def _may_be_volatile(field: str) -> bool:
     field = field.removeprefix("page ")
     return field in _MAY_BE_VOLATILE or field.startswith("extra ")
-
-
-def with_rounded_numbers(fields: Fields) -> dict[str, Any]:
-    """The fields as `crawler.pages.post_fields` makes them today: earlier versions kept large numbers exactly."""
-    return {name: _rounded_numbers(name, value) for name, value in fields.items()}
-
-
-def _rounded_numbers(field: str, value: Any) -> Any:
-    if field in {"size", "records", "files"} and isinstance(value, list):
-        numbers = {rounded(each, EXACT_IN_SENTENCE) for each in value if isinstance(each, int)}
-        return [*sorted(numbers), *(each for each in value if not isinstance(each, int))]
-    if field == "price" and isinstance(value, list):
-        pairs = [str(each).rpartition(" ") for each in value]
-        return sorted({f"{unit} {rounded(int(amount), EXACT_IN_SENTENCE)}" for unit, _, amount in pairs})
-    return value
 
 
 def _difference(field: str, old: Any, new: Any) -> str:

@@ -243,6 +243,18 @@ class Posts:
                 ),
             )
 
+    def examine_again(self, since: datetime) -> int:
+        """Take all posts that were examined since a time for new ones: the next listing that shows them makes them due.
+
+        Their findings stay; the same finding makes no second event. Returns how many posts there are.
+        """
+        with self._database.transaction():
+            return self._database.execute(
+                "update post set seen_version = '', seen_traits = '', page_traits = ''"
+                " where examined >= ? and seen_version <> ''",
+                (stamp(since),),
+            ).rowcount
+
     def record_failed(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
         """Count a failed examination of a post, which stays due."""
         with self._database.transaction():

@@ -23,6 +23,7 @@ from data.store.crawls import Crawls
 from data.store.database import BUSY_SECONDS, Database, stamp, translated_errors
 from data.store.deadlines import Deadlines
 from data.store.events import Events, Route
+from data.store.expected_sets import ExpectedReleases, WatchlistHistory
 from data.store.file_fingerprints import FileFingerprints
 from data.store.findings import Findings
 from data.store.future_times import Repair, repair_future_times
@@ -32,7 +33,6 @@ from data.store.selftests import SelfTests
 from data.store.sightings import Sightings
 from data.store.sources import Sources
 from data.store.states import States
-from data.store.watchlist_history import WatchlistHistory
 
 
 class _TakenBackError(Exception):
@@ -92,6 +92,7 @@ class Store:
         self.file_fingerprints = FileFingerprints(database)
         self.selftests = SelfTests(database)
         self.watchlist_history = WatchlistHistory(self.audit)
+        self.expected_releases = ExpectedReleases(database)
 
     @classmethod
     def open(

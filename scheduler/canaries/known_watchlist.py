@@ -11,7 +11,8 @@ from data.case.watchlist import imported_bundles
 from data.errors import ConfigError, StoreError
 from data.plural import counted
 from data.settings.home import Home
-from data.store.watchlist_history import WatchlistCounts, latest_watchlist_counts
+from data.store.expected_sets import WatchlistCounts, latest_watchlist_counts
+from scheduler.crawls.known_releases import check_releases
 
 if TYPE_CHECKING:
     from crawler.process.examiner_client import ExaminerProcess
@@ -77,8 +78,9 @@ def record_watchlist(home: Home, actor: str = "operator") -> None:
 
 
 def start_examiner(home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:
-    """Start the examiner of a home, after `check_watchlist`; arguments and errors are those of both."""
+    """Start the examiner of a home, after `check_watchlist` and `check_releases`; arguments and errors are those of all three."""
     from crawler.process.examiner_client import ExaminerProcess
 
     check_watchlist(home)
+    check_releases(home)
     return ExaminerProcess.start(home, report=report)

@@ -53,10 +53,14 @@ def pass_home(function: Callable[Concatenate[Home, P], R]) -> Callable[P, R]:
 
 
 class InputPath(click.Path):
-    """The path of a file to read. A named pipe is refused: to open it waits for a writer, perhaps for ever."""
+    """The path of a file to read. A named pipe is refused: to open it waits for a writer, perhaps for ever.
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
+    Args:
+        allow_dash: `-` stands for standard input; the value is a text then.
+    """
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(path_type=str if allow_dash else Path, allow_dash=allow_dash)
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None

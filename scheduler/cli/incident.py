@@ -11,7 +11,7 @@ import click
 
 from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
+from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def incident() -> None:
 @click.option("--all-clients", is_flag=True, help="Every client on the watch-list.")
 @click.option(
     "--clients-from",
-    type=click.Path(allow_dash=True),
+    type=InputPath(allow_dash=True),
     metavar="FILE",
     help="A file with one client id on each line, or a CSV file with the ids in its first column; - for standard input.",
 )
@@ -43,7 +43,7 @@ def incident() -> None:
 @click.option("--word", "words", multiple=True, metavar="WORD", help="A word the attacker uses; repeatable.")
 @click.option("--expression", "expressions", multiple=True, metavar="REGEX", help="A regular expression; repeatable.")
 @click.option(
-    "--yara", "files", multiple=True, metavar="FILE", type=click.Path(), help="A file of YARA rules; repeatable."
+    "--yara", "files", multiple=True, metavar="FILE", type=InputPath(), help="A file of YARA rules; repeatable."
 )
 @pass_home
 def add(
@@ -55,7 +55,7 @@ def add(
     sources: tuple[str, ...],
     words: tuple[str, ...],
     expressions: tuple[str, ...],
-    files: tuple[str, ...],
+    files: tuple[Path, ...],
 ) -> None:
     """Add an incident, or add clients, sources, words and rules to an existing one."""
     from data.case.incidents import put_incident, store_rule_file
@@ -64,7 +64,7 @@ def add(
     known = client_names(home.watchlist_dir)
     listed = [] if clients_from is None else _read_clients(clients_from)
     chosen = (*clients, *listed, *(_every_client(known) if all_clients else ()))
-    rules = [(path, _read_rules(path)) for path in map(Path, files)]
+    rules = [(path, _read_rules(path)) for path in files]
     # stored before the incident is changed, so that a file name that is refused leaves the incident as it was
     yara = [store_rule_file(home.path, path, text) for path, text in rules]
     made = put_incident(

@@ -162,9 +162,16 @@ def compare(ctx: click.Context, paths: tuple[str, ...], as_json: bool, choice: C
 @click.argument("name")
 @pass_home
 def retire(home: Home, name: str) -> None:
-    """Stop comparing with a release: its tags are deleted, its manifest is kept."""
-    from data.releases.folder import retire_release
+    """Stop comparing with a release: its tags are deleted, its manifest is kept.
 
+    A release whose files are lost is no longer expected.
+    """
+    from data.releases.folder import retire_release
+    from scheduler.crawls.known_releases import give_up_lost_release
+
+    if give_up_lost_release(home, name):
+        click.echo(f"release {name} is lost: nothing is compared with it, and it is no longer expected")
+        return
     found = retire_release(home.releases_dir, _find(home, name)["id"], datetime.now(UTC))
     _store_fingerprints(home, found["id"], [])
     click.echo(f"release {found['id']} is retired, its tags are deleted")
@@ -172,7 +179,7 @@ def retire(home: Home, name: str) -> None:
 
 
 def _store_fingerprints(home: Home, release: str, findings: list[Finding]) -> None:
-    """Store the file fingerprints of a release, by which its files are recognised; without findings delete them."""
+    """Store that a release exists, and the fingerprints by which its files are recognised; without findings delete those."""
     import contextlib
 
     from data.hashing.file_fingerprints import decode_fingerprints
@@ -180,6 +187,7 @@ def _store_fingerprints(home: Home, release: str, findings: list[Finding]) -> No
 
     with contextlib.closing(Store.open(home.db_path)) as store:
         parts = [decode_fingerprints(finding.prints, 2) for finding in findings if finding.prints]
+        store.expected_releases.add([release])
         store.file_fingerprints.replace_release(release, parts, datetime.now(UTC))
 
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from data.case import evidence
-from data.errors import KeyFileError
+from data.errors import KeyFileError, StoreError
 from data.hashing.chain_keys import ChainKeys
 from data.settings.home import Home
 from data.store.store import Store
@@ -30,7 +30,12 @@ def next_entries(home: Home) -> tuple[int, int]:
     """The numbers of the next entries of the evidence chain and of the audit chain."""
     with contextlib.closing(Store.open(home.db_path)) as store:
         recorded, _ = store.audit.head()
-    kept, _ = evidence.head(home.evidence_dir)
+        known = len(store.audit.evidence_kept())
+    try:
+        kept, _ = evidence.head(home.evidence_dir)
+    except StoreError:
+        # A key of an earlier entry serves as well. That the evidence cannot be read is reported, and delays no alert.
+        kept = known
     return kept, recorded + 1
 
 

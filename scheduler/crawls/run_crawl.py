@@ -314,7 +314,8 @@ class _RunningCrawl:
             answers = [handler.answer(question) for question in questions]
         if self.tally.sighted:
             releases, self.tally.sighted = self.tally.sighted, []
-            await asyncio.to_thread(register_releases, releases, self.examiner.finish_release)
+            written = await asyncio.to_thread(register_releases, releases, self.examiner.finish_release)
+            self.crawl.store.expected_releases.add(written)
         for answer in answers:
             await process.send(answer)
         return isinstance(questions[-1], EndFrame)

@@ -37,12 +37,14 @@ from scheduler.canaries.known_watchlist import check_watchlist, start_examiner, 
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.expired_crawls import report_expired
 from scheduler.crawls.keyed_store import next_entries
+from scheduler.crawls.known_releases import check_releases, release_faults
 from scheduler.crawls.lease_owner import owner_alive, owner_name
 from scheduler.crawls.run_crawl import run_crawl
 from scheduler.crawls.tor_connection import TorConnection
 from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.clock import JobClock
 from scheduler.daemon.executor import LocalExecutor
+from scheduler.daemon.home_check import check_home
 from scheduler.daemon.record_watch import RecordWatch
 from scheduler.daemon.supervisor import Supervisor
 from scheduler.daemon.trouble_reports import TroubleReports
@@ -231,6 +233,7 @@ class Daemon:
             self._load_sources()
             # a watch-list that is lost opens as an empty one: the examiner keeps the one that it has
             await asyncio.to_thread(check_watchlist, self.home)
+            await asyncio.to_thread(check_releases, self.home)
             if self.examiner is not None:
                 await asyncio.to_thread(self.examiner.reload)
         except TocsinError as error:
@@ -238,6 +241,8 @@ class Daemon:
             self._report("reload", str(error))
             return
         log.info("reloaded", sources=len(self.sources))
+        # what was repaired need not wait for the next self-test
+        self.supervisor.start("self-test", self.selftest, 600)
 
     async def _running_examiner(self) -> ExaminerProcess:
         """The examiner; it is started if it does not run, and its end is reported."""
@@ -443,7 +448,9 @@ class Daemon:
         """Test whether the examiner still finds a planted canary."""
         examiner = await self._running_examiner()
         lost = await asyncio.to_thread(watchlist_faults, self.home)
+        lost += await asyncio.to_thread(release_faults, self.home)
         problems = await run_selftest(self.settings, self.store, examiner, datetime.now(UTC), known=lost)
         problems += await self.record.check(self.settings, self.store, datetime.now(UTC))
+        problems += await check_home(self.home, self.settings, self.store, datetime.now(UTC))
         if problems:
             log.error("self-test failed", reasons=problems)

@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime
 
 from crawler.alerts.events import build_event
+from data.errors import StoreError
 from data.hashing.chain_keys import ChainHead
 from data.model import EventKind, Severity
 from data.settings.home import Home
@@ -13,7 +14,7 @@ from data.settings.settings import Settings
 from data.store.store import Store
 from scheduler.delivery.lasting_states import recovery_event
 from scheduler.delivery.routing import route_by
-from scheduler.reports.record_check import check_record
+from scheduler.reports.record_check import RecordCheck, check_record
 
 SUBJECT = "record"
 
@@ -30,7 +31,10 @@ class RecordWatch:
 
     async def check(self, settings: Settings, store: Store, now: datetime) -> list[str]:
         """What is wrong with the record, one sentence each; begins or ends the state that says so."""
-        found = await asyncio.to_thread(check_record, self._home, now, self._head, with_keys=False)
+        try:
+            found = await asyncio.to_thread(check_record, self._home, now, self._head, with_keys=False)
+        except StoreError as error:
+            found = RecordCheck(problems=[str(error)])
         route = route_by(settings)
         if found.problems:
             more = f"; and {len(found.problems) - 1} further problems" if len(found.problems) > 1 else ""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+
 from crawler.alerts.events import build_event
 from crawler.process.examiner_client import ExaminerProcess
 from data.errors import ExaminerDied, StoreError
@@ -20,6 +22,8 @@ from data.store.events import Route
 from data.store.states import LastingState
 from data.store.store import Store
 from scheduler.delivery.routing import route_by
+
+log = structlog.get_logger("daemon")
 
 TOR_SUBJECT = "tor"
 TOR_CHECK_EVERY = timedelta(seconds=10)
@@ -77,7 +81,8 @@ async def run_selftest(
     """Test whether the examiner finds a planted canary and the store takes a finding; returns what is wrong, if any.
 
     `known` are sentences about what the caller found wrong. The result is stored, and begins or ends the state
-    "self-test failed". An examiner that makes no progress is ended.
+    "self-test failed"; when it ends, the posts that were examined meanwhile are due for examination again. An examiner
+    that makes no progress is ended.
     """
     try:
         problems = [*known, *await asyncio.to_thread(examiner.selftest)]
@@ -99,7 +104,12 @@ async def run_selftest(
             facts={"subject": EXAMINER_SELFTEST, "reason": "; ".join(problems)},
         )
         store.states.begin(event, EXAMINER_SELFTEST, route, now)
-    else:
+        return problems
+    began = next((each.began for each in store.states.lasting("") if each.subject == EXAMINER_SELFTEST), None)
+    if began is not None:
+        # Whatever was wrong may have begun just after the last test that passed: canaries may have been missed since.
+        again = store.posts.examine_again(began - 2 * SELFTEST_EVERY)
+        log.info("posts that were examined while the self-test failed are examined again", posts=again)
         store.states.end("", EventKind.SELFTEST_FAILED, EXAMINER_SELFTEST, recovery_event, route, now)
     return problems
 

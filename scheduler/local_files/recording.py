@@ -67,7 +67,9 @@ def record_scan(
             )
             store.commit_post(commit, route, now)
             wanted = sighted_releases([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
-            for release in register_releases(wanted, scanner.finish_release):
+            written = register_releases(wanted, scanner.finish_release)
+            store.expected_releases.add(written)
+            for release in written:
                 report(f"stored as release {release}")
         store.finish_crawl(crawl, fence, "done", route, datetime.now(UTC), counts={"examined": len(findings)})
         if not deliver:

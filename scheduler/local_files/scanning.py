@@ -46,7 +46,7 @@ class Scanner:
     def __init__(self, home: Home, *, report: Callable[[str], None] | None = None) -> None:
         self._home, self._report = home, report
         self._process = start_examiner(home, report=report)
-        self._client = ExaminerClient(self._process.attach())
+        self._client = self._process.client()
 
     @property
     def greeting(self) -> Greeting:
@@ -128,12 +128,12 @@ class Scanner:
 
     def attach(self) -> ExaminerClient:
         """A further connection to the current examiner."""
-        return ExaminerClient(self._process.attach())
+        return self._process.client()
 
     def _restart(self) -> None:
         self.close()
         self._process = start_examiner(self._home, report=self._report)
-        self._client = ExaminerClient(self._process.attach())
+        self._client = self._process.client()
 
     def open_store(self) -> Store:
         """The store of the home, with the keys that recording needs."""

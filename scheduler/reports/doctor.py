@@ -185,6 +185,7 @@ def _tag_sets(home: Home) -> Iterator[Check]:
     from data.hashing.case_keys import parse_match_key
     from data.releases.known_releases import KnownReleases
     from scheduler.canaries.known_watchlist import check_watchlist
+    from scheduler.crawls.known_releases import check_releases
 
     case = parse_match_key(home.match_key_text()).derive().case
     check_watchlist(home)
@@ -205,6 +206,7 @@ def _tag_sets(home: Home) -> Iterator[Check]:
             "an earlier version wrote it without checksums, so damage to it may go unnoticed",
             "tocsin canary import BUNDLE with any bundle, also one that was imported before, converts it",
         )
+    check_releases(home)
     releases = KnownReleases.open(home.releases_dir)
     releases.verify()
     yield Check("releases", "ok", f"{counted(len(releases), 'release')} known")

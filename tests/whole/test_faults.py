@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,162 +15,16 @@ import pytest
 
 from data.case import evidence
 from data.store.database import stamp
-from data.store.store import Store
-from scheduler.demo.servers import Chat
-from tests.command import environment, must, tocsin, tocsin_json
-from tests.scheduler.crawls.conftest import SOURCE, Site
-from tests.synth.people import people
-from tests.whole.test_kill import tree
-from tests.whole.test_whole_way import enrol, table
+from tests.command import must, tocsin, tocsin_json
+from tests.whole.fault_world import world
+
+__all__ = ["world"]
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.servers,
     pytest.mark.skipif(os.geteuid() != 0, reason="full file systems are mounted, which only root may do"),
 ]
-
-# Deadlines that are seconds in a test and longer in production; the parts themselves are the real ones.
-SHORT_WAITS = """
-from datetime import timedelta
-from crawler.process import examiner_client
-from crawler.sandbox import sandbox
-from scheduler.crawls import crawl_processes
-from scheduler.daemon import daemon
-examiner_client.FROZEN_SECONDS = 4.0
-crawl_processes.FORK_SECONDS, crawl_processes.FROZEN_SECONDS = 3.0, 8.0
-daemon.HEARTBEAT_EVERY = daemon.EXAMINER_TICK = timedelta(seconds=1)
-daemon.REMIND_TICK = timedelta(seconds=2)
-from scheduler.cli import main
-main(["--home", {home!r}, "daemon"])
-"""
-SETTINGS = """
-[channels.team]
-kind = "slack"
-url = "{url}/hook"
-[daemon]
-deliver_every = "300ms"
-"""
-
-
-class World:
-    """A daemon with one source that is crawled every second, a site, and a chat."""
-
-    def __init__(self, folder: Path, site: Site, chat: Chat) -> None:
-        self.home, self.site, self.chat, self.folder = folder / "home", site, chat, folder
-        self.crowd = people(77, 60)
-        self.log = folder / "daemon.log"
-        self.posts = 0
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SHORT_WAITS.format(home=str(self.home))],
-                stdout=out,
-                stderr=out,
-                env=environment(),
-            )
-        self.until(lambda: "watching" in self.log.read_text(), "the daemon did not start", 240)
-
-    def until(self, condition: Callable[[], object], what: str, seconds: float = 240) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert self.process is None or self.process.poll() is None, f"the daemon ended\n{self.log.read_text()}"
-            assert time.monotonic() < end, f"{what}\n{self.log.read_text()[-6000:]}"
-            time.sleep(0.1)
-
-    def publish_hit(self) -> str:
-        """Publish a post with two people whom no earlier post had; returns its name."""
-        self.posts += 1
-        name = f"dump-{self.posts}"
-        self.site.bodies[name] = table(self.crowd[2 * self.posts : 2 * self.posts + 2]).encode()
-        self.site.pages = {1: [name, *self.site.pages.get(1, [])][:10]}
-        return name
-
-    @contextlib.contextmanager
-    def store(self):
-        with contextlib.closing(Store.open(self.home / "tocsin.db")) as store:
-            yield store
-
-    def hits(self) -> int:
-        """Number of alerts of hits that the chat has shown."""
-        return sum(
-            "Further release" in str(each) or "Client data published" in str(each) for each in self.chat.messages
-        )
-
-    def told(self, *words: str) -> bool:
-        return any(word in str(message) for message in self.chat.messages for word in words)
-
-    def examined(self) -> bool:
-        """Whether every published post is examined."""
-        with self.store() as store:
-            [state] = [state for state in store.sources.states() if state.name == "site"]
-            return (state.posts, state.due) == (self.posts, 0)
-
-    def pids(self, words: bytes) -> list[int]:
-        assert self.process is not None
-        found = []
-        for pid in tree(self.process.pid):
-            with contextlib.suppress(OSError):
-                if words in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(pid)
-        return sorted(found)
-
-    def crawl_process(self) -> int:
-        """The process of a crawl that waits for the answer to its request for a new post, which the site holds back."""
-        self.site.hold.clear()
-        name = self.publish_hit()
-        self.until(lambda: any(name in each for each in self.site.asked), "the post was not requested")
-        return self.pids(b"crawl_fork_server")[-1]
-
-    def calm(self) -> None:
-        """Wait until no state lasts, so that the next one is told."""
-
-        def no_state() -> bool:
-            with self.store() as store:
-                return not store.states.lasting()
-
-        self.until(no_state, "a state did not end")
-
-    def stop(self) -> float:
-        """Stop the daemon with SIGTERM; returns the seconds that took."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            assert self.process.wait(60) in {0, 1}
-        finally:
-            self.process.kill()
-            self.process.wait()
-        return time.monotonic() - began
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults")
-    site = Site()
-    (folder / "home").mkdir()
-    # A file system of its own, which a test can fill.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "home", folder / "home"], check=True)
-    try:
-        with Chat() as chat:
-            made = World(folder, site, chat)
-            must(None, "init", made.home)
-            (made.home / "tocsin.toml").write_text(SETTINGS.format(url=chat.url))
-            enrol(made.home, folder, "practice-a", made.crowd)
-            (folder / "site.yaml").write_text(SOURCE.format(url=site.url, pages=1) + "every: 1s\n")
-            must(made.home, "source", "add", folder / "site.yaml")
-            made.publish_hit()
-            made.start()
-            made.until(lambda: made.examined() and made.hits() == 1, "the first post was not reported")
-            yield made
-            assert made.stop() < 30
-    finally:
-        site.hold.set()
-        site.http.shutdown()
-        site.http.server_close()
-        subprocess.run(["umount", "-l", folder / "home"], check=True)
-
 
 SIGNALS = {"stands still": signal.SIGSTOP, "is killed": signal.SIGKILL}
 # What is hit, its command line, and the words of the alerts or log lines of which one must appear.
@@ -243,6 +96,104 @@ def test_a_full_disk_loses_nothing_and_the_channels_are_told_without_the_databas
         ballast.unlink()
     world.until(world.examined, "a post was lost")
     world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
+
+
+# Classes of files of the home: which files, and the words of the alert about their damage.
+FILES = {
+    "watch-list": ("watchlist/segment-*/*.part", "watch-list"),
+    "release": ("releases/known/**/*.tags", "is damaged"),
+    "match key": ("keys/match.key", "keys/match.key is lost or damaged"),
+    "enrolment key": ("keys/enrol.key", "keys/enrol.key is damaged"),
+    "evidence key": ("keys/evidence.pub", "evidence"),
+    "evidence": ("evidence/*.age", "evidence"),
+    "chain of the evidence": ("evidence/chain.jsonl", "evidence"),
+    "settings": ("tocsin.toml", "tocsin.toml"),
+    "source file": ("sources/site.yaml", "site.yaml"),
+    "incidents": ("incidents.toml", "incidents.toml"),
+    "database": ("tocsin.db", "tocsin.db is damaged"),
+}
+# Reading and writing them fails. The manifests stand for the sets, which are mapped into memory.
+UNREADABLE = {
+    **FILES,
+    "watch-list": ("watchlist/manifest.json", "watch-list"),
+    "release": ("releases/known/manifest.json", "release"),
+}
+del UNREADABLE["database"]
+CELLS = [("bits are flipped", name) for name in FILES] + [("reading fails with EIO", name) for name in UNREADABLE]
+
+
+@pytest.mark.parametrize(("damage", "name"), CELLS, ids=[f"{damage}: {name}" for damage, name in CELLS])
+def test_a_damaged_file_of_the_home_is_told_and_no_hit_is_lost(world, damage, name):
+    world.calm()
+    hits, told = world.hits(), len(world.chat.messages)
+    pattern, words = (FILES if damage == "bits are flipped" else UNREADABLE)[name]
+    files = sorted(world.home.glob(pattern))
+    assert files
+    repair = flip_bits(world, files) if damage == "bits are flipped" else fail_reading(files)
+    try:
+        world.publish_hit()
+        world.until(lambda: any(words in str(each) for each in world.chat.messages[told:]), "nobody was told")
+        # whatever the damage made of it
+        world.until(lambda: any(f"dump-{world.posts}" in each for each in world.site.asked), "the source is not read")
+        assert tocsin(world.home, "status").returncode == 2
+    finally:
+        repair()
+    world.reload()
+    world.until(world.examined, "a post was lost")
+    world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
+    world.calm()
+    assert world.hits() == hits + 1, "no hit is reported twice"
+    must(world.home, "evidence", "verify")
+
+
+def flip_bits(world, files: list[Path]) -> Callable[[], None]:
+    """Flip bits of files in place, as a disk that decays does; returns what flips them back."""
+    places = [(file, at) for file in files for at in places_to_flip(file)]
+    assert places
+
+    def flip() -> None:
+        for file, at in places:
+            with file.open("r+b") as stream:
+                stream.seek(at)
+                byte = stream.read(1)[0]
+                stream.seek(at)
+                stream.write(bytes([byte ^ 1]))
+
+    flip()
+    return flip
+
+
+def places_to_flip(file: Path) -> list[int]:
+    if file.name == "tocsin.db":
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            # a table that nothing writes here, so that no later version of the page is in the write-ahead log
+            [(page,)] = database.execute("select rootpage from sqlite_master where name = 'body'").fetchall()
+            [(size,)] = database.execute("pragma page_size").fetchall()
+        return [(page - 1) * size]
+    content = file.read_bytes()
+    if file.suffix == ".part":
+        return list(range(len(content) // 8, len(content), 5))
+    if file.suffix == ".toml":
+        return [content.index(b"[")]
+    if file.suffix == ".yaml":
+        return [content.index(b"platform")]
+    return [len(content) // 2]
+
+
+def fail_reading(files: list[Path]) -> Callable[[], None]:
+    """Put files aside, and in their place links to one whose first byte can be neither read nor written (EIO)."""
+    for file in files:
+        file.rename(file.with_name(f".{file.name}.aside"))
+        file.symlink_to("/proc/self/mem")
+    with pytest.raises(OSError, match="Input/output error"):
+        files[0].read_bytes()
+
+    def repair() -> None:
+        for file in files:
+            file.unlink()
+            file.with_name(f".{file.name}.aside").rename(file)
+
+    return repair
 
 
 def test_times_of_a_clock_that_was_ahead_are_repaired_and_told(world):

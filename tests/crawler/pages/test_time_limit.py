@@ -81,7 +81,7 @@ def listing(each: str = "css:li", title: str = '"css:a"', more: str = ""):
 
 @pytest.mark.slow
 def test_a_slow_expression_of_a_source_costs_a_value_and_is_reported():
-    found = listing(title='{x: "css:a", re: "(a|aa)+$"}')
+    found = listing(title='{x: "css:a", re: "^(?:a|[a-z]b?)*$"}')
     assert [post.native for post in found.posts]
     assert any("took longer than" in problem for problem in found.problems), found.problems
 
@@ -89,7 +89,7 @@ def test_a_slow_expression_of_a_source_costs_a_value_and_is_reported():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
-    [{"each": "xpath://li[re:test(., '^(a|aa)+$')]"}, {"more": ', drop: {title: "(a|aa)+$"}'}],
+    [{"each": "xpath://li[re:test(., '^(a|aa)+$')]"}, {"more": ', drop: {title: "^(?:a|[a-z]b?)*$"}'}],
     ids=["re:test in XPath", "drop"],
 )
 def test_where_a_slow_expression_decides_what_is_read_the_page_fails(changed):
@@ -99,5 +99,5 @@ def test_where_a_slow_expression_decides_what_is_read_the_page_fails(changed):
 
 @pytest.mark.slow
 def test_a_slow_expression_of_an_incident_is_named_and_the_others_are_used():
-    rules = Rules.of((), ("(a|aa)+$", "a!"), {})
-    assert rules.matching(MANY) == ["expression '(a|aa)+$' (too slow)", "expression 'a!'"]
+    rules = Rules.of((), ("^(?:a|[a-z]b?)*$", "a!"), {})
+    assert rules.matching(MANY) == ["expression '^(?:a|[a-z]b?)*$' (too slow)", "expression 'a!'"]

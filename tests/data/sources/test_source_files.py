@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from data.errors import SourceError
 from data.sources.definition import Definition
+from data.sources.expression_checks import check_expression
 from data.sources.selector_rules import Rule
 from data.sources.source_files import (
     build_definition,
@@ -304,3 +305,37 @@ def test_nothing_is_used_of_a_folder_to_which_other_users_may_add_sources(tmp_pa
     good, bad = load_sources(tmp_path)
     assert good == []
     assert "can be written by other users" in str(bad[0])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"(a|aa)+$",
+        r"^(?:a|a)*$",
+        r"(?:ab|a|ba)+x",
+        r"(aa?)*b",
+        r"x(?:(a|b)?|ab)+?$",
+        r"(?=(?:a|aa)+$)a",
+        "(?:ab|abb|b)+",
+    ],
+)
+def test_alternatives_that_match_the_same_text_in_two_ways_are_refused(expression):
+    with pytest.raises(ValueError, match="in several ways"):
+        check_expression(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"(?:foo|bar)+",
+        r"(?:a|b|c)*$",
+        r"(?:a|ab)+",
+        r"(?:a|aa)++$",
+        r"(?:ab|abb|bb)+",
+        r"(?:a|aa){1,3}",
+        r"(?:\w|ab)+",
+        r"(a|)+b",
+    ],
+)
+def test_alternatives_that_match_each_text_in_one_way_are_allowed(expression):
+    check_expression(expression)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 
 import pytest
@@ -73,3 +74,46 @@ def test_a_database_of_a_newer_version_is_refused_and_left_unchanged(tmp_path):
         Store.open(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("select count(*) from _sqlite_migrations where name = '9999'").fetchone() == (1,)
+
+
+def test_exact_numbers_of_earlier_versions_are_rounded_in_every_byte_of_the_file(tmp_path):
+    path = tmp_path / "t.db"
+    db = Database(path)
+    MIGRATIONS.apply(db, stop_before="0011")
+    phone, born = 612345678, 19750311
+    body = {
+        "bytes": phone, "rows": 12345678, "complete": True, "problems": [f"format: {phone} rows are not read"],
+        "members": [{"rows": phone}], "lineage": {"interval": [phone, phone], "new_values": {"phone": phone}},
+    }  # fmt: skip
+    fields = {"size": [born, "0123456789ab"], "records": [phone, 12], "price": [f"eur {born}"], "timer": [29000000, 60]}
+    post = dict.fromkeys(("id", "source", "address", "version", "seen_version", "first_seen", "last_seen"), "x")
+    texts = dict.fromkeys(("traits", "seen_traits", "page_traits"), json.dumps(fields))
+    db.table("post").insert({**post, "first_crawl": "x", **texts})
+    finding = dict.fromkeys(("id", "post", "crawl", "at", "fingerprint"), "x")
+    db.table("finding").insert({**finding, "body": json.dumps(body)})
+    event = dict.fromkeys(
+        ("id", "kind", "severity", "at", "source", "incident", "post", "address", "last_seen"), "x"
+    )  # fmt: skip
+    facts = {"bytes": phone, "changed": [f"records (new: {phone})"], "problems": [f"[{born}] is a keyed id"]}
+    db.table("event").insert({**event, "facts": json.dumps(facts)})
+    db.conn.commit()
+    db.close()
+    assert str(phone).encode() in path.read_bytes()
+    with contextlib.closing(Store.open(path)):
+        pass
+    after = rows(path)
+    found = json.loads(after["finding"][0]["body"])
+    assert (found["bytes"], found["rows"], found["complete"]) == (612000000, 12345678, True)
+    assert found["problems"] == ["format: about 612,000,000 rows are not read"]
+    assert found["members"] == [{"rows": 612000000}]
+    assert found["lineage"] == {"interval": [612000000] * 2, "new_values": {"phone": 612000000}}
+    for column in texts:
+        assert json.loads(after["post"][0][column]) == {
+            "size": [19800000, "0123456789ab"], "records": [12, 612000000], "price": ["eur 19800000"],
+            "timer": [29000000, 60],
+        }  # fmt: skip
+    seen = json.loads(after["event"][0]["facts"])
+    assert seen["bytes"] == 612000000
+    assert seen["changed"] == ["records (new: about 612,000,000)"]
+    assert seen["problems"] == facts["problems"], "a keyed id stays as it is"
+    assert str(phone).encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from data.store.watchlist_history import WatchlistCounts, latest_watchlist_counts
+from data.store.expected_sets import WatchlistCounts, latest_watchlist_counts
 from tests.inside import fine, refused, run
 from tests.synth.people import people, to_csv
 

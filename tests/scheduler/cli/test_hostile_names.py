@@ -10,9 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
-from scheduler.cli.common import SafeStream, without_controls
+import scheduler.cli
+from data.case.incidents import read_rule_files
+from data.errors import ConfigError
+from data.model import Incident
+from data.settings.settings import load_settings
+from scheduler.cli.common import InputPath, SafeStream, without_controls
 from tests.command import environment, must, tocsin
 
 # a terminal's title, colours, a cleared screen (as ASCII and as C1), directions of writing, line ends, a bell
@@ -79,11 +85,26 @@ def test_a_named_pipe_is_refused_at_once_and_one_of_the_shell_is_read(tmp_path: 
     for command in (
         ["scan", pipe], ["release", "add", pipe, "--name", "x"], ["source", "add", pipe], ["canary", "import", pipe],
         ["canary", "enrol", pipe, "--key", pipe, "--client", "c", "--out", tmp_path / "b"],
+        ["incident", "add", "x", "--yara", pipe], ["incident", "add", "x", "--clients-from", pipe],
     ):  # fmt: skip
         done = tocsin(home, *command, timeout=60)
         assert done.returncode == 2, (command, done.stdout, done.stderr)
         assert "pipe" in done.stderr, (command, done.stderr)
     assert time.monotonic() - began < 60
+    # the home's own files, which the daemon reads inside its loop
+    for name in ("incidents.toml", "sources/x.yaml"):
+        (home / name).unlink(missing_ok=True)
+        os.mkfifo(home / name, 0o600)
+        done = tocsin(home, *(["incident", "list"] if name == "incidents.toml" else ["status"]), timeout=60)
+        assert done.returncode == 2, (name, done.stdout, done.stderr)
+        assert "is not a file" in done.stdout + done.stderr, (name, done.stdout, done.stderr)
+        (home / name).unlink()
+    (home / "rules").mkdir()
+    os.mkfifo(home / "rules" / "x.yar")
+    os.mkfifo(home / "settings.toml", 0o600)
+    with pytest.raises(ConfigError, match="is not a file"):
+        load_settings(home / "settings.toml", {})
+    assert read_rule_files(home, Incident("x", "x", yara=("x.yar",)))[1] == {"x.yar": "rules/x.yar is not a file"}
     reading, writing = os.pipe()
     os.write(writing, b"nothing of note")
     os.close(writing)
@@ -93,3 +114,25 @@ def test_a_named_pipe_is_refused_at_once_and_one_of_the_shell_is_read(tmp_path: 
     )  # fmt: skip
     os.close(reading)
     assert done.returncode == 0, done.stderr
+
+
+WRITTEN = {"--home", "--out", "--csv", "--keep", "FOLDER"}
+
+
+def test_every_path_that_a_command_reads_is_checked_for_pipes():
+    """Paths of files that a command makes anew cannot be pipes, since it refuses those that exist."""
+
+    def commands(group: click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            each = group.get_command(context, name)
+            yield from commands(each) if isinstance(each, click.Group) else [each]
+
+    read = []
+    for command in [scheduler.cli.tocsin, *commands(scheduler.cli.tocsin)]:
+        for parameter in command.params:
+            name = parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+            if isinstance(parameter.type, click.Path) and name not in WRITTEN:
+                assert isinstance(parameter.type, InputPath), (command.name, name)
+                read.append(name)
+    assert {"--yara", "--clients-from", "--key", "BUNDLES", "TABLES", "FILE"} <= set(read)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import random
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,7 +14,11 @@ from click.testing import CliRunner, Result
 from data.errors import InputError
 from data.hashing.case_keys import MatchKey, format_match_key
 from data.settings.home import Home
+from data.store.store import Store
 from scheduler.cli import tocsin
+from scheduler.crawls.known_releases import release_faults
+from tests.inside import refused
+from tests.inside import run as run_here
 from tests.synth.population import notes
 
 pytestmark = pytest.mark.slow
@@ -108,6 +114,32 @@ def test_a_release_is_registered_once_and_retired(registered: Home, tmp_path: Pa
     assert run(registered, "retire", "part-1").exception is None
     assert json.loads(run(registered, "list", "--json").stdout)["releases"][0]["retired"]
     assert lineage(registered, file)["verdict"] == "undecided"
+
+
+def test_a_lost_folder_of_releases_is_an_error_until_it_is_restored_or_given_up(
+    registered: Home, tmp_path: Path
+) -> None:
+    dump = write(tmp_path / "x.csv", people(300, 1))
+    shutil.rmtree(registered.releases_dir)
+    for command in (["scan", dump], ["release", "compare", dump], ["release", "add", "--name", "new", dump]):
+        refused(run_here(registered.path, *command), "1 release", "is lost: part-1", "hint:", "release retire")
+    assert release_faults(registered)
+    wrong = [
+        check for check in run_here(registered.path, "doctor", "--json").json["checks"] if check["state"] == "wrong"
+    ]
+    assert any("is lost: part-1" in check["said"] for check in wrong)
+    assert "is lost" in run(registered, "retire", "part-1").stdout
+    assert release_faults(registered) == []
+    assert run_here(registered.path, "scan", dump).returncode == 0
+    # one that was found in the folder is expected from then on, whoever put it there
+    assert run(registered, "add", "--name", "new", str(dump)).return_value == 0
+    with contextlib.closing(Store.open(registered.db_path)) as store:
+        store.expected_releases.forget("new")
+    assert release_faults(registered) == []
+    (registered.releases_dir / "new").rename(tmp_path / "aside")
+    refused(run_here(registered.path, "scan", dump), "new is lost")
+    assert "is lost" in run(registered, "retire", "new").stdout
+    assert release_faults(registered) == []
 
 
 def test_a_file_that_cannot_be_examined_is_named_and_the_rest_is_registered(home: Home, tmp_path: Path) -> None:

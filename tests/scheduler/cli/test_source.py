@@ -138,6 +138,10 @@ WRONG = {
         "name: a\nplatform: feed\nurl: http://h.example/\nfollow:\n  - {source: b, match: '(a+)+$'}\n",
         ("wrong.yaml:5: follow.0.match", "possessive"),
     ),
+    "alternatives that match the same text": (
+        "name: a\nplatform: feed\nurl: http://h.example/\nfollow:\n  - {source: b, match: '(a|aa)+$'}\n",
+        ("wrong.yaml:5: follow.0.match", "the same text in several ways"),
+    ),
     "a bad interval": (
         "name: a\nplatform: feed\nurl: http://h.example/\nevery: soon\n",
         ("wrong.yaml:4: every", "write a time span such as 90s, 15m"),
@@ -290,6 +294,17 @@ def test_a_page_without_posts_ends_with_2_and_says_what_to_do(home, tmp_path, an
         fine(home, "source", "add", write(tmp_path, CARDS.format(url=site.url)))
         done = run(home, "source", "check", "cards")
     refused(done, f"(state {state})", hint)
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_an_expression_that_takes_too_long_is_told_when_the_source_is_checked(home, tmp_path):
+    slow = CARDS.replace('"css:h3::text"', """{{x: "css:h3::text", re: '^(?:a|[a-z]b?)*$'}}""")
+    with LeakSite() as site:
+        site.publish(FeedEntry("p1", "a" * 5000 + "!", "", "f.csv", b"x"))
+        fine(home, "source", "add", write(tmp_path, slow.format(url=site.url)))
+        done = run(home, "source", "check", "cards")
+    assert "an expression took longer than 1 s and was given up" in done.said
 
 
 @pytest.mark.slow

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from data.errors import InputError
+from crawler.process import examiner_client
+from data.errors import ExaminerDied, InputError
 from data.model import Finding
 from data.settings.home import Home
 from scheduler.local_files.scanning import SMALL_FILE, expand_paths, open_scanner
 from tests.command import must
+from tests.inside import refused, run
 from tests.synth.people import people, to_csv
+from tests.whole.test_kill import tree
 
 CROWD = people(8, 300)
 pytestmark = pytest.mark.slow
@@ -62,3 +70,41 @@ def test_no_file_is_lost_when_the_examiner_ends(home, folder):
                 scanner._process.process.kill()
         assert len(results) == 62
         assert {path for path, found in results if not isinstance(found, Finding)} == {""}
+
+
+def test_an_examiner_that_stands_still_ends_the_scan_with_an_error(home, folder, monkeypatch, capsys):
+    monkeypatch.setattr(examiner_client, "FROZEN_SAMPLE_SECONDS", 4.0)
+    with open_scanner(home) as scanner:
+        [name] = [found.path for path, found in scanner.examine_all([str(folder / "30.csv-large")])]
+        for _ in range(2):
+            os.kill(scanner._process.process.pid, signal.SIGSTOP)
+            with pytest.raises(ExaminerDied, match="made no progress and was ended"):
+                scanner.examine(name)
+        # input that comes slowly is no reason
+        reading, writing = os.pipe()
+        timer = threading.Timer(6, lambda: (os.write(writing, to_csv(CROWD[:3])), os.close(writing)))
+        timer.start()
+        assert scanner.examine(f"/dev/fd/{reading}").rows == 3
+        os.close(reading)
+        timer.join()
+        # several small files: those that were being examined are examined by the next examiner
+        os.kill(scanner._process.process.pid, signal.SIGSTOP)
+        results = list(scanner.examine_all(str(folder / f"{number:02}.csv") for number in range(4)))
+        assert [found.rows for _, found in results if isinstance(found, Finding)] == [1, 2, 3, 4]
+    # the command itself, whose examiner is stopped as soon as it has started
+    monkeypatch.setattr(examiner_client, "FROZEN_START_SECONDS", 4.0)
+    before = set(tree(os.getpid()))
+    stopping = threading.Thread(target=stop_new_examiner, args=(before,))
+    stopping.start()
+    refused(run(home.path, "scan", name), "made no progress", "hint:")
+    stopping.join()
+
+
+def stop_new_examiner(before: set[int]) -> None:
+    while True:
+        for pid in set(tree(os.getpid())) - before:
+            with contextlib.suppress(OSError):
+                if b"crawler.examiner.main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGSTOP)
+                    return
+        time.sleep(0.02)

@@ -1,6 +1,6 @@
-"""What the watch-list of a home held when it last changed, so that a lost list is not taken for an empty one.
+"""What the watch-list and the releases of a home should be, so that lost ones are not taken for none.
 
-The entries are part of the audit chain. They hold counts only.
+Of the watch-list the audit chain has the counts since its last change, of the releases a table has the ids.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from data.errors import StoreError
 
 if TYPE_CHECKING:
     from data.store.audit import AuditChain
+    from data.store.database import Database
 
 ACTION = "watch-list changed"
 _LATEST = "select detail from audit where action = ? order by seq desc limit 1"
@@ -67,10 +68,25 @@ class WatchlistHistory:
         self._audit.record(actor, ACTION, json.dumps(asdict(counts)), now)
 
 
+class ExpectedReleases:
+    """The releases in table `release`; retired ones are among them, because their manifests are kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, releases: Iterable[str]) -> None:
+        """Expect some releases from now on."""
+        with self._database.transaction():
+            self._database.execute_many("insert or ignore into release (id) values (?)", [(each,) for each in releases])
+
+    def forget(self, release: str) -> bool:
+        """No longer expect a release; whether it was expected."""
+        with self._database.transaction():
+            return self._database.execute("delete from release where id = ?", (release,)).rowcount > 0
+
+
 def latest_watchlist_counts(path: Path) -> WatchlistCounts | None:
     """What the watch-list held when it last changed; None if nothing was ever recorded, or without a database.
-
-    Only reads, and loads nothing that a command without a store does not need.
 
     Args:
         path: of the database.
@@ -78,19 +94,37 @@ def latest_watchlist_counts(path: Path) -> WatchlistCounts | None:
     Raises:
         StoreError: the database cannot be read.
     """
-    if not path.exists():
-        return None
+    rows = _read(path, _LATEST, (ACTION,))
     try:
-        # a connection that may only read would leave the files of the write-ahead log behind
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10)) as opened:
-            opened.execute("pragma query_only = on")
-            row = opened.execute(_LATEST, (ACTION,)).fetchone()
-            return WatchlistCounts._parse(row[0]) if row else None
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
-            return None
-        raise StoreError(f"{path.name} cannot be read: {error}", hint="run: tocsin doctor") from error
+        return WatchlistCounts._parse(rows[0][0]) if rows else None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"an entry about the watch-list in {path.name} is damaged", hint="restore tocsin.db from a backup"
         ) from error
+
+
+def expected_releases(path: Path) -> frozenset[str]:
+    """Ids of the releases that a home should hold; none without a database, or in one of an earlier version.
+
+    Args:
+        path: of the database.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    return frozenset(row[0] for row in _read(path, "select id from release"))
+
+
+def _read(path: Path, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    """The rows of a query; none without a database or its table. Loads nothing that a command without a store needs not."""
+    if not path.exists():
+        return []
+    try:
+        # a connection that may only read would leave the files of the write-ahead log behind
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10)) as opened:
+            opened.execute("pragma query_only = on")
+            return opened.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return []
+        raise StoreError(f"{path.name} cannot be read: {error}", hint="run: tocsin doctor") from error

@@ -1,0 +1,92 @@
+"""Checks the files of a home while the daemon runs: what it has read once may be damaged before it is needed again.
+
+The examiner's self-test checks the keys, the watch-list and the releases, `scheduler.daemon.record_watch` the evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from crawler.alerts.events import build_event
+from data.case import evidence
+from data.case.incidents import read_incidents, read_rule_files
+from data.errors import TocsinError
+from data.model import EventKind
+from data.settings.home import Home
+from data.settings.settings import Settings
+from data.sources.source_files import load_sources
+from data.store.store import Store
+from scheduler.delivery.lasting_states import recovery_event
+from scheduler.delivery.routing import route_by
+
+SUBJECT = "home"
+
+
+def home_faults(home: Home) -> list[str]:
+    """What is wrong with settings, sources, incidents, rules, the folder of evidence and the database, as sentences."""
+    found: list[str] = []
+    for name, check in _CHECKS.items():
+        try:
+            found += check(home)
+        except TocsinError as error:
+            found.append(str(error))
+        except OSError as error:
+            found.append(f"{name} cannot be read: {error.strerror}")
+    return found
+
+
+async def check_home(home: Home, settings: Settings, store: Store, now: datetime) -> list[str]:
+    """What is wrong with the files of the home, one sentence each; begins or ends the state that says so.
+
+    Raises:
+        StoreError: the database cannot be read or written.
+    """
+    found = await asyncio.to_thread(home_faults, home)
+    route = route_by(settings)
+    if found:
+        facts = {"subject": SUBJECT, "reason": "; ".join(found[:5]) + (" …" if len(found) > 5 else "")}
+        event = build_event(EventKind.SELFTEST_FAILED, now, SUBJECT, now.isoformat(), facts=facts)
+        store.states.begin(event, SUBJECT, route, now)
+    else:
+        store.states.end("", EventKind.SELFTEST_FAILED, SUBJECT, recovery_event, route, now)
+    return found
+
+
+def _settings_faults(home: Home) -> Iterator[str]:
+    home.settings()
+    yield from ()
+
+
+def _source_faults(home: Home) -> Iterator[str]:
+    yield from (str(error) for error in load_sources(home.sources_dir)[1])
+
+
+def _rule_faults(home: Home) -> Iterator[str]:
+    for incident in read_incidents(home.path):
+        yield from read_rule_files(home.path, incident)[1].values()
+
+
+def _evidence_faults(home: Home) -> Iterator[str]:
+    if home.evidence_key_path.is_file():
+        evidence.seal(home.evidence_key_path.read_text(errors="replace").strip(), b"trial")
+    evidence.try_folder(home.evidence_dir)
+    yield from ()
+
+
+def _database_faults(home: Home) -> Iterator[str]:
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        damage = store.database.integrity_problems()
+    if damage:
+        yield f"tocsin.db is damaged in {len(damage)} places or more; restore it from a backup"
+
+
+_CHECKS: dict[str, Callable[[Home], Iterator[str]]] = {
+    "tocsin.toml": _settings_faults,
+    "sources": _source_faults,
+    "incidents.toml": _rule_faults,
+    "evidence": _evidence_faults,
+    "tocsin.db": _database_faults,
+}
