@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,19 @@ class World:
                 return not store.states.lasting()
 
         self.until(no_state, "a state did not end")
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the daemon and its examiner stand still inside this block."""
+        assert self.process is not None
+        pids = [self.process.pid, *self.pids(b"crawler.examiner.main")]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(pids):
+                os.kill(pid, signal.SIGCONT)
 
     def reload(self) -> None:
         """Have the daemon read its home again."""
