@@ -249,8 +249,11 @@ class Posts:
         Their findings stay; the same finding makes no second event. Returns how many posts there are.
         """
         with self._database.transaction():
+            self._database.execute(
+                "delete from part where post in (select id from post where examined >= ?)", (stamp(since),)
+            )
             return self._database.execute(
-                "update post set seen_version = '', seen_traits = '', page_traits = ''"
+                "update post set seen_version = '', seen_traits = '', page_traits = '', last_page = 0"
                 " where examined >= ? and seen_version <> ''",
                 (stamp(since),),
             ).rowcount
