@@ -192,7 +192,7 @@ def try_folder(folder: Path) -> None:
     with open_chain_locked(folder):
         read_chain(folder)
         trial = folder / "trial.new"
-        _write_atomically(trial, b"\0" * 4096)
+        replace_file(trial, [b"\0" * 4096])
         trial.unlink()
 
 

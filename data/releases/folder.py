@@ -154,7 +154,7 @@ def forget_lost_release(folder: Path, release: str) -> bool | None:
         return None
     if not folder.is_dir():
         return False
-    with file_errors_as_ours(folder), write_lock(folder):
+    with writing(folder):
         registered = release in read_checksums(folder)
         forget_release(folder, release)
     return registered
