@@ -184,6 +184,9 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "spss_portable": lambda: shape("55c-spss.por"),
     "stata": lambda: shape("55d-stata-15.dta"),
     "sas_transport": lambda: shape("55f-sas.xpt"),
+    "orc": lambda: shape("57-orc-zlib.orc"),
+    # a file of SAS that ends behind its signature: no program at hand writes one
+    "sas": lambda: bytes(12) + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf" + bytes(1000),
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip

@@ -20,6 +20,9 @@ class ProblemCounter:
         """Count one occurrence of a problem."""
         self._counts[code, sentence, incomplete] += 1
 
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
     def report(self, out: Output) -> None:
         """Report all of them as problems of the open member, and forget them."""
         for (code, sentence, incomplete), count in self._counts.items():

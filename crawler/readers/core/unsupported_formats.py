@@ -14,8 +14,6 @@ SIGNATURES = (
     (0, b"TAPE\0\0\x03\0", "a SQL Server backup"),
     (3, b"EXPORT:V", "an Oracle export"),
     (4, b"\xef\xcd\xab\x89", "an ESE database"),
-    (0, b"ORC\x08", "an ORC file"),
-    (0, b"ORC\x0a", "an ORC file"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"!BDN", "an Outlook mailbox (pst)"),
     (0, b"\xcf\xad\x12\xfe", "an Outlook Express mailbox"),

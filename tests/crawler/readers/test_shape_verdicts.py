@@ -16,6 +16,8 @@ from tests.synth.case import enrol_table, examine, examining
 
 SHAPES = Path(__file__).parents[2] / "samples" / "shapes"
 SHAPES_READ = (
+    "57-orc-zlib.orc",
+    "57-orc-zstd.orc",
     "55-spss.sav",
     "55b-spss.zsav",
     "55c-spss.por",
