@@ -151,14 +151,15 @@ class Lines:
     Args:
         source: read to its end.
         max_line: bytes; a longer line is divided into several.
+        block: about how many bytes a block has.
 
     Attributes:
         cut: how many times a line was divided.
     """
 
-    def __init__(self, source: Source, max_line: int) -> None:
+    def __init__(self, source: Source, max_line: int, block: int = BLOCK) -> None:
         self.cut = 0
-        self._max_line = max_line
+        self._max_line, self._block = max_line, block
         # line ends of the old Mac: carriage returns alone
         head = as_utf8(source.peek(8192))
         raw = source.peek(8192)
@@ -166,7 +167,7 @@ class Lines:
         self._pieces = utf8_pieces(source)
 
     def blocks(self) -> Iterator[bytes]:
-        """Whole lines joined by newlines, without one at the end: about `BLOCK` bytes of valid UTF-8.
+        """Whole lines joined by newlines, without one at the end: about `block` bytes of valid UTF-8.
 
         Blank lines are kept.
         """
@@ -184,7 +185,7 @@ class Lines:
         for piece in self._pieces:
             parts.append(piece)
             have += len(piece)
-            if have < BLOCK:
+            if have < self._block:
                 continue
             data = b"".join(parts)
             at = data.rfind(end)
@@ -199,7 +200,7 @@ class Lines:
                 self.cut += 1
             parts, have = [data], len(data)
         data = b"".join(parts)
-        while len(data) > max(self._max_line, BLOCK) and end not in data:
+        while len(data) > max(self._max_line, self._block) and end not in data:
             at = self._edge(data)
             yield data[:at]
             data = data[at:]
