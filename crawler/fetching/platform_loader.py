@@ -6,14 +6,19 @@ A broken module is noted by name, and all others can be used. A definition is re
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dataclasses
+import hashlib
 import importlib
 import json
 import pkgutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from data.errors import ConfigError
@@ -135,6 +140,37 @@ class Platforms:
                 hint="to see the error, run: python -m crawler.fetching.platform_loader",
             ) from error
 
+    @classmethod
+    def remembered(cls, folder: Path) -> Self:
+        """As `read`, or what an earlier call wrote into a cache folder if no platform has changed since.
+
+        Broken platforms are not remembered, since what is wrong may be mended elsewhere than in their modules.
+        """
+        path = folder / f"platforms-{_sources_digest()}.json"
+        known = cls._load(path)
+        if known is None:
+            known = cls.read()
+            if not known.broken:
+                # without a cache every command reads the platforms anew, which takes a second and changes no answer
+                with contextlib.suppress(OSError):
+                    known._save(path)
+        return known
+
+    @classmethod
+    def _load(cls, path: Path) -> Self | None:
+        try:
+            return cls(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _save(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for outdated in path.parent.glob("platforms-*.json"):
+            outdated.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="platforms-", delete=False) as file:
+            json.dump(dataclasses.asdict(self), file)
+        Path(file.name).replace(path)
+
     def defaults_for(self, source: SourceFile) -> Mapping[str, Any]:
         """What its platform adds to the definition of a source.
 
@@ -148,6 +184,18 @@ class Platforms:
         if name not in self.defaults:
             raise unusable(name, {*self.defaults, *platform_file_names()}, self.broken)
         return self.defaults[name] if shipped is None else merge(self.defaults[name], shipped.defaults_for(source))
+
+
+def _sources_digest() -> str:
+    """16 hex digits that change whenever a platform or the interpreter changes."""
+    # of the package itself, without importing it
+    package = PathFinder.find_spec(PACKAGE)
+    folders = [*(package.submodule_search_locations or () if package else ()), Path(__file__).parent]
+    parts = [sys.version, sys.executable]
+    for path in sorted(path for folder in folders for path in Path(folder).glob("*.py")):
+        found = path.stat()
+        parts.append(f"{path} {found.st_mtime_ns} {found.st_size}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def unusable(name: str, known: Iterable[str], broken: Mapping[str, str]) -> ConfigError:

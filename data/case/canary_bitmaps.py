@@ -10,11 +10,12 @@ import binascii
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from data.arrays.array_types import U64
 from data.errors import WireError
+
+if TYPE_CHECKING:
+    from data.arrays.array_types import U64
 
 # The bitmap of 2**29 canaries in one bundle, which is more than any country enrols.
 MAX_BYTES = 2**26
@@ -27,6 +28,9 @@ def bitmaps_of_codes(codes: U64, bundle_of: Callable[[int], str]) -> dict[str, b
         codes: shape (n,), bundle number << 32 | number of the canary, in any order.
         bundle_of: gives the id of a bundle by its number.
     """
+    # commands that only read the store do without numpy
+    import numpy as np
+
     codes = np.sort(codes)
     bundles = (codes >> np.uint64(32)).astype(np.int64)
     numbers = (codes & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -43,10 +47,8 @@ def bitmaps_of_codes(codes: U64, bundle_of: Callable[[int], str]) -> dict[str, b
 
 def merge_bitmaps(one: bytes, other: bytes) -> bytes:
     """The bitmap of all canaries that are in either of two bitmaps."""
-    short, long = sorted((one, other), key=len)
-    merged = np.frombuffer(long, np.uint8).copy()
-    merged[: len(short)] |= np.frombuffer(short, np.uint8)
-    return merged.tobytes()
+    merged = int.from_bytes(one, "little") | int.from_bytes(other, "little")
+    return merged.to_bytes(max(len(one), len(other)), "little")
 
 
 def merge_bitmap_sets(sets: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
@@ -60,7 +62,7 @@ def merge_bitmap_sets(sets: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
 
 def count_canaries(bitmap: bytes) -> int:
     """How many canaries a bitmap has."""
-    return int(np.bitwise_count(np.frombuffer(bitmap, np.uint8)).sum())
+    return int.from_bytes(bitmap, "little").bit_count()
 
 
 def encode_bitmaps(sets: Mapping[str, bytes]) -> dict[str, str]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import sqlite_utils
+# sqlite_utils loads numpy if it is there, to store its numbers. We store none, and loading it takes as long as
+# everything else that `tocsin status` does.
+_without_numpy = "numpy" not in sys.modules
+if _without_numpy:
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # importing it fails from now on
+try:
+    import sqlite_utils
+finally:
+    if _without_numpy:
+        del sys.modules["numpy"]
 
-from data.errors import StoreBusy, StoreError, StoreFull, StoreVersion
-from data.store.migrations import MIGRATIONS
+from data.errors import StoreBusy, StoreError, StoreFull, StoreVersion  # noqa: E402 - after the above
+from data.store.migrations import MIGRATIONS  # noqa: E402 - imports sqlite_utils
 
 BUSY_SECONDS = 30.0
 # secure_delete: free pages must not keep deleted data (P1). synchronous = full: a commit survives a power cut.

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from data.arrays.array_types import U64
 from data.store.database import Database, stamp
+
+if TYPE_CHECKING:
+    from data.arrays.array_types import U64
 
 # Fingerprints in one statement: SQLite accepts 32,766 values.
 _PER_STATEMENT = 10_000

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from data.hashing.tags import keyed_sha256
 from data.model import Finding
 from data.store.database import Database, stamp
 from data.store.posts import PostRow
@@ -71,6 +70,9 @@ class Findings:
 
         Its sealed proof, its sighted canaries and its file fingerprints are stored elsewhere.
         """
+        # it loads numpy, which commands that only read the store do without
+        from data.hashing.tags import keyed_sha256
+
         digest = ""
         if self._seal_key is not None and finding.sha256:
             digest = keyed_sha256(self._seal_key, finding.sha256)

@@ -113,6 +113,13 @@ def rounded_numbers(db: Database) -> None:
     round_stored_numbers(db)
 
 
+@MIGRATIONS(name="0012")
+def indexes(db: Database) -> None:
+    """Posts by source and alerts that are not sent: no query about them reads the other rows of these tables."""
+    db.execute("create index post_source on post (source, settled, handed, first_seen)")
+    db.execute("create index alert_open on alert (state, event) where state <> 'sent'")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

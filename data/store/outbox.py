@@ -126,9 +126,8 @@ class Outbox:
         """How many alerts wait or were refused, and since when."""
         [row] = self._database.rows(
             "select count(*) filter (where alert.state in ('due', 'deferred')) as waiting,"
-            " count(*) filter (where alert.state = 'refused') as refused,"
-            " min(event.at) filter (where alert.state <> 'sent') as oldest"
-            " from alert join event on event.id = alert.event"
+            " count(*) filter (where alert.state = 'refused') as refused, min(event.at) as oldest"
+            " from alert join event on event.id = alert.event where alert.state <> 'sent'"
         )
         return Depth(row["waiting"], row["refused"], parse_stamp(row["oldest"]))
 

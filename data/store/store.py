@@ -12,9 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from data.arrays.array_types import U64
 from data.case import canary_bitmaps, evidence
 from data.hashing.chain_keys import ChainHead, ChainKeys
 from data.model import Event, Finding, Hit
@@ -33,6 +32,9 @@ from data.store.selftests import SelfTests
 from data.store.sightings import Sightings
 from data.store.sources import Sources
 from data.store.states import States
+
+if TYPE_CHECKING:
+    from data.arrays.array_types import U64
 
 
 class _TakenBackError(Exception):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
+
+import platformdirs
 
 from crawler.fetching.platform_loader import Platforms
 from data.errors import ConfigError
@@ -12,8 +15,8 @@ from data.sources.source_files import SourceFile, build_definition
 
 @functools.cache
 def platforms() -> Platforms:
-    """All platforms; read once per process."""
-    return Platforms.read()
+    """All platforms: read once per process, and once on this machine until one of them changes."""
+    return Platforms.remembered(Path(platformdirs.user_cache_dir("tocsin")))
 
 
 def complete_definition(source: SourceFile) -> Definition:

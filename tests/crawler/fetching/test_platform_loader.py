@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from crawler.fetching.platform_loader import PlatformLoader
+import spiders
+from crawler.fetching.platform_loader import PlatformLoader, Platforms
 from data.errors import ConfigError
 from tests.command import must, tocsin_json
 
@@ -56,10 +60,6 @@ def test_a_broken_module_is_named_and_the_others_load(package, text, kind):
 @pytest.mark.slow
 @pytest.mark.servers
 def test_a_crawl_of_another_platform_succeeds_and_reports_the_broken_one(tmp_path):
-    import shutil
-    from pathlib import Path
-
-    import spiders
     from scheduler.demo.servers import FeedEntry, LeakSite
     from tests.whole.test_kill import SOURCE
 
@@ -77,6 +77,23 @@ def test_a_crawl_of_another_platform_succeeds_and_reports_the_broken_one(tmp_pat
     assert (result["state"], result["examined"], result["events"]) == ("done", 1, 1)
     last = tocsin_json(home, "status")["last_event"]
     assert last["kind"] == "selftest_failed"
+
+
+@pytest.mark.slow
+def test_platforms_are_remembered_until_one_changes_and_broken_ones_are_not(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    assert Platforms.remembered(cache).defaults["feed"]
+    [file] = cache.iterdir()
+    file.write_text(json.dumps({"defaults": {"known": {}}, "broken": {}}))
+    assert list(Platforms.remembered(cache).defaults) == ["known"]
+    file.write_text("damaged")
+    assert "feed" in Platforms.remembered(cache).defaults
+    shutil.copytree(Path(spiders.__file__).parent, tmp_path / "front" / "spiders")
+    (tmp_path / "front" / "spiders" / "broken.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path / "front"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "front"))
+    assert Platforms.remembered(cache).broken == {"broken": "ZeroDivisionError"}
+    assert list(cache.iterdir()) == [file]
 
 
 @pytest.mark.slow

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
+import re
+import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +18,7 @@ from data.model import EventKind
 from data.store.store import Store
 from scheduler.cli import status
 from scheduler.cli.status import collect
+from scheduler.crawls.definitions import platforms
 from scheduler.delivery.lasting_states import EXAMINER_SELFTEST, HEARTBEAT
 from tests.inside import fine, run
 from tests.leased_crawl import LeasedCrawl
@@ -135,3 +141,37 @@ def test_status_opens_no_watch_list(watched):
         path.write_bytes(b"damaged")
     assert collect(watched)["sources"]
     assert status.MAX_WAIT
+
+
+def test_status_reads_no_table_row_by_row(watched, monkeypatch):
+    statements, opened = [], []
+
+    def connect(*arguments, **options):
+        connection = real(*arguments, **options)
+        connection.set_trace_callback(statements.append)
+        opened.append(connection)
+        return connection
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    collect(watched)
+    queries = [text for text in statements if text.lstrip().startswith("select") and "_sqlite_" not in text]
+    with contextlib.closing(real(watched.db_path)) as connection:
+        plans = [row[3] for text in queries for row in connection.execute(f"explain query plan {text}")]
+    assert any("post_source" in plan for plan in plans)
+    # these tables grow with the posts that were ever seen
+    assert not [plan for plan in plans if re.fullmatch("SCAN (post|crawl|finding|event|alert)", plan)]
+
+
+@pytest.mark.slow
+def test_status_loads_neither_numpy_nor_scrapy(watched):
+    platforms()  # this home's platforms are known from now on
+    code = (
+        "import sys\nfrom scheduler.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "finally:\n    assert not {'numpy', 'numba', 'scrapy'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--home", watched.path, "status", "--json"], capture_output=True, text=True
+    )
+    assert json.loads(done.stdout)["sources"], done.stderr
