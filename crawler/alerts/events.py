@@ -216,6 +216,14 @@ def event_of_change(context: PostContext, changed: Mapping[str, str], fields: Ma
     )
 
 
+def event_of_gone_post(context: PostContext) -> Event:
+    """The event of a post that had hits and that the site no longer has."""
+    facts = {"fields": ["gone"], "changed": ["the post, which had hits, is gone from the site"]}
+    return context.event(
+        EventKind.LISTING_CHANGED, context.source, context.post, "gone", severity=Severity.WARNING, facts=facts
+    )
+
+
 def event_of_announcement(
     context: PostContext, rules: Sequence[str], deadlines: Sequence[tuple[datetime, int, datetime | None]]
 ) -> Event:

@@ -88,6 +88,7 @@ class FetchedPost:
         page_fields: fields of its own page, if that was read.
         parts: of its pages, and its files, that were new or changed. unchanged: its pages were read, and all parts of
             them were known.
+        revisited: it is known, and read again although its listing shows no change.
         start: value of {page} or {offset} from which on it is read, 0 for its first page. last_page: that of the last
             page that was read.
         preview_events: number of a finding -> id of the event of the preview of its sample.
@@ -107,6 +108,7 @@ class FetchedPost:
     preview_events: dict[int, str] = field(default_factory=dict)
     parts: list[PostPart] = field(default_factory=list)
     unchanged: bool = False
+    revisited: bool = False
     start: int = 0
     last_page: int = 0
 

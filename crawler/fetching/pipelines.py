@@ -88,6 +88,8 @@ class Examine:
                 part = FetchedSample("missing", item.post.url, b"", str(part))
             elif part.code == "absent" or ((item.findings or item.unchanged) and not part.retry):
                 item.left[part.code] += 1
+                # a post that was read before and is gone now has nothing more to examine
+                item.unchanged = item.unchanged or (item.revisited and part.code == "absent")
                 return
             else:
                 _set_trouble(item, part)
@@ -197,6 +199,7 @@ def _committed_post(item: FetchedPost) -> CommittedPost:
         facts=PostFacts(left=item.left),
         parts=tuple(item.parts),
         last_page=item.last_page,
+        revisited=item.revisited,
     )
 
 
@@ -212,6 +215,7 @@ def _failed_commit(item: FetchedPost, failure: Failure) -> CommitFrame:
         facts=PostFacts(left={}),
         parts=(),
         last_page=0,
+        revisited=item.revisited,
     )
     return CommitFrame(post=post, findings=(), failed=failure, links=(), previews={})
 

@@ -398,7 +398,7 @@ class PostParts:
             for part in parts
             if own[id(part)].id in examine or any(files[link].id in examine for link in part.attachments)
         ]
-        item.parts += [part for part in own.values() if part.id in examine]
+        item.parts += own.values()
         item.unchanged = not new
         return new
 

@@ -32,7 +32,7 @@ from crawler.pages import extract
 from crawler.pages.extract import ItemPage, Listing
 from crawler.pages.incident_rules import Rules
 from crawler.pages.post_fields import listing_fields, version_of
-from crawler.pages.post_identity import AddressMask, operator_words, post_id, seal_due
+from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id, seal_due
 from crawler.pages.row_values import counted_problems
 from crawler.preview.divided_posts import join_posts
 from crawler.process.control_frames import (
@@ -200,6 +200,9 @@ class SourceSpider(Spider):
             self._requested.add((row.id, row.version))
             self._were_due.add(row.id)
             yield self._post_request(extract.with_raw_address(self.definition, post), row, changed=False, priority=DUE)
+        for sealed in self.job.revisit:
+            post = open_due(self.job.post_key, sealed)
+            yield self._post_request(post, self._row(post), changed=False, priority=POST - 1, revisited=True)
 
     def _stop(self) -> Any:
         pages = self.definition.list.pages
@@ -253,9 +256,6 @@ class SourceSpider(Spider):
                 continue
             self._requested.add((identity, row.version))
             yield self._post_request(post, row, changed=identity in changed, start=answer.start.get(identity, 0))
-        for identity in answer.revisit:
-            row, post = rows[identity]
-            yield self._post_request(post, row, changed=False, priority=POST - 1)
         self._folders.extend(listing.more)
         for problem in (*listing.problems, *counted_problems(problems)):
             subject, _, message = problem.partition(":")
@@ -399,7 +399,6 @@ class SourceSpider(Spider):
             changed=tuple(each for answer in answers for each in answer.changed),
             settled=sum(answer.settled for answer in answers),
             settled_ids=tuple(each for answer in answers for each in answer.settled_ids),
-            revisit=tuple(each for answer in answers for each in answer.revisit),
             start={name: page for answer in answers for name, page in answer.start.items()},
         )
 
@@ -418,7 +417,16 @@ class SourceSpider(Spider):
         due = seal_due(self.job.post_key, post)
         return ListedPost(id=row.id, version=row.version, address=row.address, fields=row.fields, due=due)
 
-    def _post_request(self, post: Post, row: ListingRow, *, changed: bool, priority: int = POST, start: int = 0) -> Any:
+    def _post_request(
+        self,
+        post: Post,
+        row: ListingRow,
+        *,
+        changed: bool,
+        priority: int = POST,
+        start: int = 0,
+        revisited: bool = False,
+    ) -> Any:
         """The request for the first part of a post; if it has no valid address, the post itself with that trouble.
 
         A thread with a new reply is read from its page `start` on.
@@ -436,20 +444,23 @@ class SourceSpider(Spider):
                 priority=priority,
                 dont_filter=True,
                 meta=meta,
-                cb_kwargs={"post": post, "row": row, "changed": changed, "start": start},
+                cb_kwargs={"post": post, "row": row, "changed": changed, "start": start, "revisited": revisited},
             )
         except ValueError:
             # Scrapy refuses the address: it has no scheme, or is malformed
             return FetchedPost(post, row, changed, Trouble("refused", "the post has no address", retry=False))
 
-    async def parse_post(self, response: Response, post: Post, row: ListingRow, changed: bool, start: int = 0) -> Any:
+    async def parse_post(
+        self, response: Response, post: Post, row: ListingRow, changed: bool, start: int = 0, revisited: bool = False
+    ) -> Any:
         """The first part of a post has arrived."""
-        yield FetchedPost(post, row, changed, response, start=start)
+        yield FetchedPost(post, row, changed, response, start=start, revisited=revisited)
 
     async def post_failed(self, failure: Failure) -> Any:
         """The first part of a post did not arrive."""
         given = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        yield FetchedPost(given["post"], given["row"], given["changed"], trouble_of(exception_of(failure)))
+        trouble = trouble_of(exception_of(failure))
+        yield FetchedPost(given["post"], given["row"], given["changed"], trouble, revisited=given["revisited"])
 
     def linked_posts(self, posts: Iterable[Post]) -> tuple[LinkedPost, ...]:
         """Posts of other sources as they are reported to the runner, each sealed so that it can be fetched later."""

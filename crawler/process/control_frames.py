@@ -154,6 +154,7 @@ class Job(WireValue):
         network: how the process gives up the network: `refused`, as far as the kernel allows it, or `required` if the
             crawl must fail if the network cannot be given up.
         due: posts of earlier crawls that are not examined yet, each sealed by `crawler.pages.post_identity.seal_due`.
+        revisit: known posts whose own page is to be read again, sealed as those that are due.
         settled: number of posts of the source that were seen by an earlier walk that ended.
         follow: other source -> the (host, port) pairs that it declares; links are handed to these sources.
         rules: of the source's incident.
@@ -165,6 +166,7 @@ class Job(WireValue):
     network: Literal["refused", "required"]
     post_key: Hex = Field(repr=False)
     due: tuple[Base64, ...] = Field(repr=False)
+    revisit: tuple[Base64, ...] = Field(repr=False)
     mode: Literal["crawl", "check"]
     limits: JobLimits
     closed: Path
@@ -194,7 +196,6 @@ class ListedAnswer(WireValue):
     Attributes:
         examine: ids of posts that are new, changed or still due. changed: those of them that were known and changed.
         settled: number of posts of the page that an earlier walk settled. settled_ids: which ones.
-        revisit: ids of known posts whose own page is to be read once more; they are in no other list.
         start: id of a changed post -> value of {page} or {offset} of its last known page, from which on it is read again.
     """
 
@@ -202,7 +203,6 @@ class ListedAnswer(WireValue):
     changed: tuple[str, ...]
     settled: Int64
     settled_ids: tuple[str, ...]
-    revisit: tuple[str, ...]
     start: Mapping[str, Int64]
 
 
@@ -348,7 +348,8 @@ class CommittedPost(WireValue):
         page_fields: fields of its own page; empty if no page was read.
         announced: by its text.
         facts: what else is stored.
-        parts: that were examined or need not be requested again.
+        parts: replies on its pages, examined now or before, and files that need not be requested again.
+        revisited: it is known, and was read again although its listing shows no change.
         last_page: value of {page} or {offset} of the last page that was read; 0 if it has none.
     """
 
@@ -361,6 +362,7 @@ class CommittedPost(WireValue):
     facts: PostFacts
     parts: tuple[PostPart, ...]
     last_page: Int64
+    revisited: bool
 
 
 class LinkedPost(WireValue):

@@ -138,7 +138,7 @@ class ItemSection(StrictModel):
     next: Rules = ()
     """Link to the next page of the same post."""
     revisit: Span = timedelta(days=1)
-    """How often the page of a known post is read again to look for new links and parts; 0 means never."""
+    """How often the page of a known post is read again; young posts and those with hits 8 times as often; 0 means never."""
 
 
 class RawSection(StrictModel):

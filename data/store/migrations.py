@@ -120,6 +120,14 @@ def indexes(db: Database) -> None:
     db.execute("create index alert_open on alert (state, event) where state <> 'sent'")
 
 
+@MIGRATIONS(name="0013")
+def revisits(db: Database) -> None:
+    """Sealed posts whose own page is read again, and whether they had hits."""
+    db.execute("alter table post add column visit blob")
+    db.execute("alter table post add column hit integer not null default 0")
+    db.execute("create index post_visit on post (source, examined) where visit is not null")
+
+
 # Times are ISO 8601 in UTC with microseconds, so that text order is time order.
 FIRST = """
 create table source (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from data.store.crawls import Crawls
@@ -26,8 +26,10 @@ from data.store.post_changes import (
     volatile_on_page,
 )
 
-# For one page of a listing, the own pages of at most so many known posts are read again.
+# In one crawl, the own pages of at most so many known posts are read again.
 MAX_REVISITS = 10
+# Posts younger than this, and posts with hits, are read again so many times as often as others.
+YOUNG, MORE_OFTEN = timedelta(days=2), 8
 # Parts that one query looks up.
 PARTS_TOGETHER = 500
 
@@ -41,7 +43,8 @@ class PostRow:
         due: the sealed post, which the next crawl needs if this one does not examine it.
         fields: of its listing. page_fields: of its own page, {} if that was not read.
         last_page: number of the last page that was read, 0 if pages have no numbers. reading: keyed digest of the parts
-            that were examined, '' for all of them.
+            that were examined, '' for all of them. revisited: it was read again although its listing shows no change.
+            hit: canaries were found in it.
     """
 
     id: str
@@ -51,6 +54,8 @@ class PostRow:
     fields: Fields = field(default_factory=dict)
     page_fields: Fields = field(default_factory=dict)
     last_page: int = 0
+    revisited: bool = False
+    hit: bool = False
     reading: str = ""
 
 
@@ -62,14 +67,12 @@ class ListedPosts:
         examine: posts to examine.
         changed: those of `examine` that are known and changed.
         settled: posts that were settled before. A pinned post is settled too, and must not end a walk.
-        revisit: known posts whose own page is to be read again; none of them is in `examine`.
         start: post of `changed` -> number of the last page of it that was read.
     """
 
     examine: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
-    revisit: tuple[str, ...] = ()
     start: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -92,7 +95,6 @@ class Posts:
         now: datetime,
         *,
         volatile: Collection[str] = (),
-        revisit_before: datetime | None = None,
     ) -> ListedPosts:
         """Store the posts of one page of a listing; those that must be examined are due from now on.
 
@@ -106,7 +108,6 @@ class Posts:
             posts: in the order of the page.
             now: aware UTC.
             volatile: fields that the source's definition declares as volatile.
-            revisit_before: the own pages of posts that were examined before this time are read again; None for none.
 
         Raises:
             LeaseLost: the fence is not current; nothing was stored.
@@ -114,7 +115,6 @@ class Posts:
         examine: list[str] = []
         changed: list[str] = []
         settled: list[str] = []
-        revisit: list[str] = []
         with self._database.transaction():
             self._crawls.check_fence(crawl, fence)
             known = {post.id: self._known(post.id) for post in posts}
@@ -151,13 +151,11 @@ class Posts:
                     examine.append(post.id)
                     if differs:
                         changed.append(post.id)
-                elif revisit_before and old["examined"] < stamp(revisit_before) and len(revisit) < MAX_REVISITS:
-                    revisit.append(post.id)
                 self._update_listed(post, examined_fields, now, again=again)
             start = {
                 name: old["last_page"] for name in changed if (old := known[name]) is not None and old["last_page"]
             }
-        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), tuple(revisit), start)
+        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), start)
 
     def _known(self, post: str) -> dict[str, Any] | None:
         return self._database.first_row(
@@ -226,18 +224,16 @@ class Posts:
         with self._database.transaction():
             self._ensure_stored(source, post, crawl, now)
             self._observe_page(source, post)
+            self._record_page(post, now)
+            if post.revisited:
+                # its row was not read in this crawl: what the listing showed last stays
+                return
             self._database.execute(
-                "update post set seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, examined = ?,"
-                " page_traits = case when ? = '' then page_traits else ? end, last_page = max(last_page, ?),"
-                " due = case when version = ? then null else due end where id = ?",
+                "update post set seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, due = case when version = ? then null else due end where id = ?",
                 (
                     post.version,
                     stamp(now),
                     _dump(post.fields),
-                    stamp(now),
-                    _dump(post.page_fields),
-                    _dump(post.page_fields),
-                    post.last_page,
                     post.version,
                     post.id,
                 ),
@@ -257,6 +253,44 @@ class Posts:
                 " where examined >= ? and seen_version <> ''",
                 (stamp(since),),
             ).rowcount
+
+    def _record_page(self, post: PostRow, now: datetime) -> None:
+        """Note that a post was read; one that has a page of its own is kept sealed, so that it can be read again."""
+        page = _dump(post.page_fields)
+        self._database.execute(
+            "update post set examined = ?, page_traits = case when ? = '' then page_traits else ? end,"
+            " last_page = max(last_page, ?), hit = max(hit, ?),"
+            " visit = case when ? <> '' or page_traits <> '' then coalesce(due, visit) end where id = ?",
+            (stamp(now), page, page, post.last_page, post.hit, page, post.id),
+        )
+
+    def to_revisit(self, source: str, every: timedelta, now: datetime) -> list[bytes]:
+        """The sealed posts whose own page is to be read again: the longest unread first, at most `MAX_REVISITS`.
+
+        Args:
+            source: name of the source.
+            every: how long a page is left alone; a young post, and one with hits, an eighth of it.
+            now: aware UTC.
+        """
+        if not every:
+            return []
+        rows = self._database.rows(
+            "select visit from post where source = ? and visit is not null and due is null"
+            " and examined < case when hit or first_seen > ? then ? else ? end order by examined limit ?",
+            source,
+            stamp(now - YOUNG),
+            stamp(now - every / MORE_OFTEN),
+            stamp(now - every),
+            MAX_REVISITS,
+        )
+        return [bytes(row["visit"]) for row in rows]
+
+    def is_gone(self, post: str) -> bool:
+        """Note that the site no longer has a post, which is then not read again; whether it had hits."""
+        with self._database.transaction():
+            row = self._database.first_row("select hit from post where id = ?", post)
+            self._database.execute("update post set visit = null where id = ?", (post,))
+        return bool(row and row["hit"])
 
     def record_failed(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
         """Count a failed examination of a post, which stays due."""
@@ -298,7 +332,7 @@ class Posts:
         if old is None or not old["seen_version"]:
             return {}
         ignored = {*volatile, *volatile_in_history(self._observations.of_source(source))}
-        found = changes(_load(old["seen_traits"]), post.fields, ignored)
+        found = {} if post.revisited else changes(_load(old["seen_traits"]), post.fields, ignored)
         ignored_on_page = {name.removeprefix(PAGE_PREFIX) for name in ignored if name.startswith(PAGE_PREFIX)}
         for name, phrase in additions(_load(old["page_traits"]), post.page_fields, ignored_on_page).items():
             found.setdefault(name, phrase)
@@ -317,7 +351,17 @@ class Posts:
         return tuple(dict.fromkeys(name for name, version in parts if known.get(name) != version))
 
     def record_parts(self, post: str, parts: Sequence[tuple[str, str]]) -> None:
-        """Note that parts of a post were examined; call it in the transaction that stores their findings."""
+        """Note that parts of a post were examined; call it in the transaction that stores their findings.
+
+        A thread has hits if one of its replies has, which the feed may have shown as a post of its own.
+        """
+        if self._database.first_row("select 1 as known from post where id = ? and hit = 0", post):
+            for name, _ in parts:
+                self._database.execute(
+                    "update post set hit = 1 where id = ? and exists (select 1 from part join post as other"
+                    " on other.id = part.post where part.id = ? and other.hit)",
+                    (post, name),
+                )
         self._database.execute_many(
             "insert into part (id, version, post) values (?, ?, ?) on conflict (id) do update set"
             " version = excluded.version, post = excluded.post",

@@ -6,10 +6,17 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from crawler.alerts.events import PostContext, build_event, event_of_announcement, event_of_change, events_of_post
+from crawler.alerts.events import (
+    PostContext,
+    build_event,
+    event_of_announcement,
+    event_of_change,
+    event_of_gone_post,
+    events_of_post,
+)
 from crawler.alerts.preview_verdict import (
     Preview,
     assess_preview,
@@ -158,7 +165,6 @@ class QuestionHandler:
         posts = [PostRow(post.id, post.version, post.address, post.due, fields=post.fields) for post in question.posts]
         now = datetime.now(UTC)
         definition = self._crawl.definition
-        revisit = definition.item.revisit if definition.item is not None else timedelta()
         listed = self._store.posts.record_listed(
             self._crawl.id,
             self._crawl.fence,
@@ -166,14 +172,12 @@ class QuestionHandler:
             posts,
             now,
             volatile=definition.list.volatile,
-            revisit_before=now - revisit if revisit and question.page else None,
         )
         return ListedAnswer(
             examine=listed.examine,
             changed=listed.changed,
             settled=len(listed.settled),
             settled_ids=listed.settled,
-            revisit=listed.revisit,
             start=listed.start,
         )
 
@@ -231,6 +235,8 @@ class QuestionHandler:
             fields=value.fields,
             page_fields=value.page_fields,
             last_page=value.last_page,
+            revisited=value.revisited,
+            hit=any(finding.hits for finding in findings),
             reading=keyed_digest(self._post_key, b"reading", repr(value.parts).encode()) if value.parts else "",
         )
         context = self._context(post.id, post.address, now)
@@ -265,6 +271,10 @@ class QuestionHandler:
                 else event
                 for event in events
             ]
+        if value.revisited and not findings and value.facts.left.get("absent"):
+            had_hits = self._store.posts.is_gone(post.id)
+            if had_hits:
+                events.append(event_of_gone_post(context))
         events += corrections
         events += self._announcements(context, value.announced, changed)
         tally.left.update(value.facts.left)

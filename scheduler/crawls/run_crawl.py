@@ -217,6 +217,7 @@ class _RunningCrawl:
         if crawl.over_tor:
             failures = failures_in_a_row(store, crawl.source)
             settings |= self.tor.crawl_settings(crawl.definition, crawl=crawl.id, post_key=post_key, failures=failures)
+        revisit = crawl.definition.item.revisit if crawl.definition.item is not None else timedelta()
         return Job(
             crawl=crawl.id,
             definition=crawl.definition,
@@ -224,6 +225,7 @@ class _RunningCrawl:
             network=self.tor.network_mode() if crawl.over_tor else "refused",
             post_key=post_key,
             due=self._due_posts(),
+            revisit=tuple(store.posts.to_revisit(crawl.source, revisit, datetime.now(UTC))),
             mode="crawl",
             limits=JobLimits(memory=crawl.settings.crawl.memory, wall=crawl.settings.crawl.wall.total_seconds()),
             closed=crawl.home.path.absolute(),

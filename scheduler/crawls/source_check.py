@@ -77,6 +77,7 @@ async def _check(home: Home, definition: Definition, report: Callable[[str], Non
             network="refused" if tor is None else tor.network_mode(),
             post_key=post_key,
             due=(),
+            revisit=(),
             mode="check",
             limits=JobLimits(memory=settings.crawl.memory, wall=settings.crawl.wall.total_seconds()),
             closed=home.path.absolute(),

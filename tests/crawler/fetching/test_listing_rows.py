@@ -41,7 +41,7 @@ DEFINITION = Definition.model_validate(
     }
 )  # fmt: skip
 JOB = Job(
-    crawl="c", definition=DEFINITION, settings={}, network="refused", post_key=KEY, due=(), mode="crawl",
+    crawl="c", definition=DEFINITION, settings={}, network="refused", post_key=KEY, due=(), revisit=(), mode="crawl",
     limits=JobLimits(memory=2**30, wall=60.0), closed=Path("/closed"), settled=0, follow={}, rules=NO_RULES,
 )  # fmt: skip
 
@@ -68,7 +68,7 @@ def reported(posts: list[Post]) -> tuple[list[ListedFrame], dict, ListedAnswer, 
             assert isinstance(frame, ListedFrame)
             frames.append(frame)
             ids = tuple(each.id for each in frame.posts)
-            found = ListedAnswer(examine=ids, changed=(), settled=1, settled_ids=ids[:1], revisit=())
+            found = ListedAnswer(examine=ids, changed=(), settled=1, settled_ids=ids[:1], start={})
             send(theirs, b"J", pack(b"J", found.to_json())[5:])
 
     thread = threading.Thread(target=answer)

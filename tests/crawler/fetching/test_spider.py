@@ -27,10 +27,10 @@ class RaisingSpider(SourceSpider):
     name = "raising"
     defaults: ClassVar[Mapping[str, Any]] = {}
 
-    async def parse_post(self, response, post, row, changed, start=0):
+    async def parse_post(self, response, post, row, changed, **more):
         if "callback" in post.url:
             raise ValueError("content of " + post.title)
-        async for item in super().parse_post(response, post, row, changed, start):
+        async for item in super().parse_post(response, post, row, changed, **more):
             yield item
 
     async def post_failed(self, failure):

@@ -22,6 +22,7 @@ JOB = frames.Job(
     network="refused",
     post_key=b"k" * 32,
     due=(b"\x00\xff",),
+    revisit=(b"\xfe",),
     mode="crawl",
     limits=frames.JobLimits(memory=2**30, wall=60.0),
     closed=Path("/closed"),
@@ -55,6 +56,9 @@ QUESTIONS = [
                 deadlines=(frames.AnnouncedTime(at=None, after=2880, exact=60, phrase="in 48 h"),),
             ),
             facts=frames.PostFacts(left=Counter({"absent": 1})),
+            parts=(frames.PostPart(id="p", version="w"),),
+            last_page=3,
+            revisited=False,
         ),
         findings=(FINDING,),
         failed=frames.Failure(code="cut", detail="the connection ended"),
@@ -69,12 +73,14 @@ QUESTIONS = [
         kind="source_changed", subject="row", facts=frames.PageProblem(message="no link was found", page=1)
     ),
     frames.RowsFrame(posts=({"id": "1", "title": "t"},), problems=("row: bad",), rows=2, dropped=1),
+    frames.PartsFrame(parts=(frames.PostPart(id="p", version="w"),)),
     frames.EndFrame(state="failed", counts={"listed": 3}, hosts={"x.example": 1}, code="blocked", error="refused"),
 ]
 ANSWERS = [
-    (QUESTIONS[0], frames.ListedAnswer(examine=("a",), changed=(), settled=1, settled_ids=("b",), revisit=("c",))),
+    (QUESTIONS[0], frames.ListedAnswer(examine=("a",), changed=(), settled=1, settled_ids=("b",), start={"a": 3})),
     (QUESTIONS[1], frames.DONE),
     (QUESTIONS[3], frames.PreviewAnswer(event="e")),
+    (QUESTIONS[-2], frames.PartsAnswer(examine=("p",))),
 ]
 
 
@@ -102,12 +108,13 @@ def test_an_answer_survives_the_wire(question, answer):
 
 def test_keys_on_the_wire_are_those_of_the_architecture():
     assert set(json.loads(JOB.to_json())) == {
-        "crawl", "source", "settings", "post_key", "due", "mode", "limits", "settled", "follow", "closed", "rules",
+        "crawl", "source", "settings", "post_key", "due", "revisit", "mode", "limits", "settled", "follow", "closed", "rules",
         "network",
     }  # fmt: skip
     on_the_wire = {question.frame: json.loads(question.to_json()) for question in QUESTIONS}
     assert {name: set(frame) - {"frame"} for name, frame in on_the_wire.items()} == {
         "listed": {"posts", "page"},
+        "parts": {"parts"},
         "walked": {"pages", "rows", "gap"},
         "commit": {"post", "findings", "failed", "links", "early"},
         "early": {"post", "look"},
@@ -116,7 +123,18 @@ def test_keys_on_the_wire_are_those_of_the_architecture():
         "end": {"state", "counts", "hosts", "code", "error"},
     }
     assert set(on_the_wire["listed"]["posts"][0]) == {"id", "version", "address", "traits", "due"}
-    assert set(on_the_wire["commit"]["post"]) == {"id", "version", "address", "traits", "page", "announced", "facts"}
+    assert set(on_the_wire["commit"]["post"]) == {
+        "id",
+        "version",
+        "address",
+        "traits",
+        "page",
+        "announced",
+        "facts",
+        "parts",
+        "last_page",
+        "revisited",
+    }
     assert set(on_the_wire["commit"]["links"][0]) == {"source", "id", "version", "address", "due"}
     assert set(on_the_wire["early"]["post"]) == {"id", "version", "address"}
     assert set(on_the_wire["early"]["look"]) == {"how", "complete", "files", "fetched", "total"}

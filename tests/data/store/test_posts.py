@@ -95,10 +95,11 @@ def test_a_countdown_put_off_a_little_at_each_observation_counts_as_changed_in_t
 
 def test_a_page_is_read_again_after_its_time_and_only_additions_count(store, crawl):
     examined(crawl, post(page={"links": ["a", "b"]}))
-    later = NOW + timedelta(days=2)
-    assert crawl.list(post(), now=later, revisit_before=NOW).revisit == ()
-    listed = crawl.list(post(), now=later, revisit_before=later - timedelta(days=1))
-    assert (listed.revisit, listed.examine) == (("p",), ())
+    day, later = timedelta(days=1), NOW + timedelta(days=3)
+    assert store.posts.to_revisit("s", day, NOW + timedelta(hours=2)) == []
+    assert store.posts.to_revisit("s", timedelta(), later) == []
+    assert len(store.posts.to_revisit("s", day, later)) == 1
+    assert crawl.list(post(), now=later).examine == ()
     assert store.posts.changes_of("s", post(page={"links": ["b"]})) == {}
     assert store.posts.changes_of("s", post(page={"links": ["b", "c"]})) == {"links": "links (1 new)"}
 
