@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.matching.candidates import Candidates
 from crawler.records.attribute_rows import AttributeRows
 from crawler.records.column_roles import ColumnPlan, begins_with_header, is_prose, plan_columns
+from crawler.records.lost_letters import restore_names
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
 from crawler.records.placeholders import WINDOW_ROWS, Placeholders
 from crawler.records.record_keys import RowTags, TagInputs, tag_rows
@@ -31,6 +32,7 @@ from crawler.records.table_forms import find_forms
 from crawler.records.table_sample import TableSample
 from crawler.records.text_keys import tag_readings
 from data.arrays.growing_array import GrowingArray
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.hashing.tags import RECORD_KINDS, Kind
@@ -151,6 +153,8 @@ class RecordPass:
 
     def _add_planned(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
         """Process rows of a table whose columns are decided."""
+        if member.plan is not None:
+            batch = restore_names(batch, member.plan, partial(self._count_known, member.plan))
         if member.prose:
             self.add_text(member, batch.lines(), members)
         if self._window.member is not member:
@@ -168,6 +172,12 @@ class RecordPass:
                 self._window = _Window(member, tuple(members))
         if self._window.nbytes > MAX_WINDOW_BYTES:
             self._end_window()
+
+    def _count_known(self, plan: ColumnPlan, batch: RowBatch) -> I64:
+        """How many record keys of each row are in a release or on the watch-list; shape (n,)."""
+        keys = tag_rows(plan, batch, self._probe).keys
+        listed = self._watchlist.probe_records.lookup(keys.ravel()).reshape(keys.shape) & (keys != 0)
+        return np.asarray((self._releases.find_known_keys(keys) | listed).sum(axis=1), np.int64)
 
     def end_table(self) -> None:
         """Process the rows that wait; to be called before a member or a table ends."""

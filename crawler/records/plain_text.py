@@ -6,6 +6,7 @@ import re
 import unicodedata
 from html import unescape
 
+from crawler.records.lost_letters import restore_word
 from crawler.records.word_classes import MONTH_PATTERN, word_class
 
 _BBCODE = re.compile(r"\[/?[a-zA-Z*]{1,10}(?:=[^\]\n]{0,100})?\]")
@@ -37,6 +38,10 @@ _WRAPPED = re.compile(
     """,
     re.VERBOSE,
 )
+# a word with a question mark for a letter within it, but no question of an address: `page?name=`
+_LOST_LETTER = re.compile(
+    r"(?<![\w/.?=&])(?:[^\W\d_]{1,30}[?\ufffd]{1,2}|\ufffd{1,2})[^\W\d_]+(?:[?\ufffd]{1,2}[^\W\d_]+){0,3}(?![\w=&/])"
+)
 _PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
 
 
@@ -60,6 +65,8 @@ def to_plain_text(text: str) -> str:
         # the patterns do not take a combining accent for a letter
         text = unicodedata.normalize("NFC", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if ("?" in text or "\ufffd" in text) and _LOST_LETTER.search(text):
+        text = _LOST_LETTER.sub(lambda found: restore_word(found[0]), text)
     if _WRAP.search(text):
         text = _WRAPPED.sub(lambda found: found[0].replace("\n", " "), text)
     return text

@@ -71,13 +71,18 @@ def _score(word: str) -> float:
                 score += 0.2
             else:
                 score += _FOREIGN if char.isalpha() else _SIGN
-        elif (char.isupper() and before.islower()) or (
-            char.islower() and (before.isupper() and (after.isupper() or (not after and len(word) > 2)))
-        ):
+        elif _is_wrong_case(char, before, after, word):
             score += _CLASH
         else:
             score += _WEIGHTS[char]
     return score
+
+
+def _is_wrong_case(char: str, before: str, after: str, word: str) -> bool:
+    """Whether a letter is a capital within small letters, or a small one within capitals."""
+    if char.isupper():
+        return before.islower() or (bool(before) and after.islower())
+    return before.isupper() and (after.isupper() or (not after and len(word) > 2))
 
 
 # --- EBCDIC ----------------------------------------------------------------------------------------------------------

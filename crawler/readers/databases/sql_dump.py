@@ -74,6 +74,11 @@ _BETWEEN_ROWS = re.compile(BETWEEN_ROWS)
 _COMMAS = re.compile(rb"[\s,]*+")
 _SEPARATORS = re.compile(rb"(?:[\s;]++|GO\b)*", re.IGNORECASE)
 
+# the rows of an INSERT without its words: ('1','a'),('2','b')
+_ROWS_ALONE = re.compile(rb"\s{0,64}(?:VALUES?\s{0,9})?(?=\(\s{0,9}(?:N?'|\d|NULL\b|\"))", re.IGNORECASE)
+_NEXT_ALONE = re.compile(rb"\s{0,9},\s{0,9}(?=\()")
+_MIN_CELLS_ALONE = 3
+
 _TOOL_COMMENT = re.compile(
     rb"^\s*(?:--|/\*+)[^\n]{0,80}(?:"
     rb"(?:MySQL|MariaDB|PostgreSQL|phpMyAdmin|Adminer|HeidiSQL|Navicat|SQL Server|Oracle|SQLite)\b[^\n]{0,60}"
@@ -110,6 +115,8 @@ def sniff(head: bytes, name: str) -> float:
         return 0.0
     if _TOOL_COMMENT.search(text) or _SQLITE_DUMP.match(text):
         return 0.94
+    if _begins_with_rows(text):
+        return 0.91
     return 0.3 if name.lower().endswith(".sql") else 0.0
 
 
@@ -122,6 +129,22 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     finally:
         dump.tables.flush()
     dump.report()
+
+
+def _begins_with_rows(text: bytes) -> bool:
+    """Whether a text begins with the rows of an INSERT without its words: two of equal width at least."""
+    start = _ROWS_ALONE.match(text)
+    if start is None:
+        return False
+    for backslash in (True, False):
+        first = read_row(text, start.end(), len(text), backslash)
+        between = _NEXT_ALONE.match(text, first.end) if isinstance(first, Row) else None
+        if not isinstance(first, Row) or between is None or len(first.cells) < _MIN_CELLS_ALONE:
+            continue
+        second = read_row(text, between.end(), len(text), backslash)
+        if isinstance(second, Row) and len(second.cells) == len(first.cells):
+            return True
+    return False
 
 
 def uses_backslash_escapes(head: bytes) -> bool:
@@ -210,6 +233,10 @@ class _DumpReader:
 
     def read(self) -> None:
         """Read the whole dump."""
+        self._fetch(LOOKAHEAD_BYTES)
+        if (start := _ROWS_ALONE.match(self._data)) and _begins_with_rows(self._data[:LOOKAHEAD_BYTES]):
+            self._at = start.end()
+            self._read_rows(b"", b"", None)
         while True:
             self._fetch(LOOKAHEAD_BYTES)
             data = self._data

@@ -6,9 +6,10 @@ The decoded bytes are a member, whose reader the registry chooses.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
-from crawler.readers.core.encoding import as_utf8, utf8_pieces
-from crawler.readers.core.limits import Limits
+from crawler.readers.core.encoding import Lines, as_utf8, is_text, utf8_pieces
+from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.opacity import MAX_COINCIDENCE, coincidence
 from crawler.readers.core.output import Output
@@ -22,6 +23,8 @@ EMBEDDED_SEARCH = "raw"
 _MIN_SIZE = 64
 # programs write at least so many characters a line; lists of tokens and digests have fewer
 _MIN_WIDTH = 60
+# so many lines that are texts of their own show that all are
+_MIN_TEXTS = 2
 _LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")
 _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n"])
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=_\-\s]")
@@ -34,6 +37,8 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
         return 0.0
     lines = text.strip().split(b"\n")
     widths = {len(line) for line in lines[:-1]}
+    if _holds_texts(lines if len(head) < HEAD else lines[:-1]):
+        return 0.95
     if len(widths) > 1 or not all(map(_LINE.fullmatch, lines)):
         return 0.0
     decoded = Base64Decoder().feed(b"".join(lines))
@@ -48,10 +53,35 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     return 0.95 if unprintable * 8 < len(plain) or reader.FORMAT not in ("text", "delimited") else 0.0
 
 
-def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
+def _holds_texts(lines: Sequence[bytes]) -> bool:
+    """Whether each line is a JSON or XML text of its own, encoded by itself."""
+    lines = [line for line in lines if line.strip()]
+    if len(lines) < _MIN_TEXTS or not all(map(_LINE.fullmatch, lines)):
+        return False
+    return all(_decode_line(line).lstrip()[:1] in (b"{", b"[", b"<") for line in lines[:_MIN_TEXTS]) and all(
+        len(line.rstrip(b"=")) % 4 != 1 and is_text(_decode_line(line)[:4096] or b"\0") for line in lines
+    )
+
+
+def _decode_line(line: bytes) -> bytes:
+    decoder = Base64Decoder()
+    return decoder.feed(line) + decoder.finish()
+
+
+def _decoded_texts(source: Source, limits: Limits) -> Iterator[bytes]:
+    for block in Lines(source, max(limits.max_line, 16 * 2**20)).blocks():
+        yield b"".join([_decode_line(line).replace(b"\n", b" ") + b"\n" for line in block.split(b"\n") if line.strip()])
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:
     """Output the decoded bytes as a member."""
-    base64_decoder = Base64Decoder()
     name = re.sub(r"\.(?:b64|base64|txt)$", "", source.name)
+    head = source.peek(HEAD)
+    lines = as_utf8(head).strip().split(b"\n")
+    if _holds_texts(lines if len(head) < HEAD else lines[:-1]):
+        read_member(Source(_decoded_texts(source, limits), name, source.amplification), out)
+        return
+    base64_decoder = Base64Decoder()
     read_member(Source(decode_base64_lines(utf8_pieces(source), base64_decoder), name, source.amplification), out)
     if base64_decoder.skipped:
         out.problem("base64", "the file has characters that are not base64; they were skipped")

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
-from operator import methodcaller
+from itertools import groupby
+from operator import itemgetter, methodcaller
 
 from crawler.readers.core.encoding import BLOCK, Lines, as_utf8, is_text, repair
 from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.tables.cell_arrays import find_cells
+from crawler.readers.tables.text_tables import TextTables, holds_table_of_people
 
 FORMAT = "delimited"
 EMBEDDED_SEARCH = "all"
@@ -205,6 +207,10 @@ class _TableReader:
         self.wide = 0
         self._pending: list[bytes] = []
         self._pending_size = 0
+        # the first line, which may name the columns; other tables between the lines of this one
+        self._first = b""
+        self._others: TextTables | None = None
+        self._interrupted = False
         # The csv module needs text: Latin-1 turns every byte into one character, and in UTF-8 no byte of a letter equals
         # a separator. It takes separators and quotes of one byte only.
         self._fits_csv = len(dialect.separator) == 1 and len(dialect.quote) == 1
@@ -212,6 +218,8 @@ class _TableReader:
     def add(self, block: bytes) -> None:
         """Add whole lines."""
         dialect = self.dialect
+        if not self._first:
+            self._first = next(filter(None, block.split(b"\n", 8)), b"")
         if not self._pending and self._send_as_arrays(block):
             return
         if len(block) > BLOCK and (half := block.find(b"\n", len(block) // 2) + 1 or block.rfind(b"\n") + 1):
@@ -241,7 +249,45 @@ class _TableReader:
             return False
         quote = dialect.quote[0] if dialect.quote else -1
         found = find_cells(block, dialect.separator[0], quote, dialect.width, self.limits.max_columns)
-        return found is not None and self.out.cells(block, *found)
+        if found is None:
+            return self._send_with_other_tables(block)
+        _, ends = found
+        is_regular = ends.shape[1] == dialect.width and (dialect.width < 2 or bool(ends[:, -1].all()))
+        return (not is_regular and self._send_with_other_tables(block)) or self.out.cells(block, *found)
+
+    # --- other tables behind this one ----------------------------------------------------------------------------
+
+    def _send_with_other_tables(self, block: bytes) -> bool:
+        """Send a block in which tables with other columns stand (`cat *.csv`); False, and nothing, if there are none."""
+        dialect = self.dialect
+        if dialect.quote and any(count & 1 for count in map(methodcaller("count", dialect.quote), block.split(b"\n"))):
+            return False
+        lines = _filled_lines(block)
+        own = [len(_split_roughly(line, dialect.separator, dialect.quote or b'"')) == dialect.width for line in lines]
+        segments = [
+            (is_own, [line for _, line in group])
+            for is_own, group in groupby(zip(own, lines, strict=True), key=itemgetter(0))
+        ]
+        others = [not is_own and holds_table_of_people(group) for is_own, group in segments]
+        if not any(others) and not (
+            self._others is not None and self._others.is_in_run and segments and not segments[0][0]
+        ):
+            return False
+        for number, ((_, group), is_other) in enumerate(zip(segments, others, strict=True)):
+            if is_other or (number == 0 and self._others is not None and self._others.is_in_run and not segments[0][0]):
+                self._others = self._others or TextTables(self.out, self.limits)
+                self._others.add(b"\n".join(group))
+                self._others.finish()
+                self._interrupted = True
+                continue
+            if self._interrupted:
+                self.out.header(None)
+                self._interrupted = False
+                if self._others is not None:
+                    self._others.interrupt()
+                group = [self._first, *group] if self._first else group
+            self._send_records(group)
+        return True
 
     # --- without quotes ------------------------------------------------------------------------------------------
 

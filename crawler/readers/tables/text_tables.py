@@ -79,6 +79,15 @@ class TextTables:
             block, self._held = self._held, b""
             self._read(block)
 
+    @property
+    def is_in_run(self) -> bool:
+        """Whether the last line belonged to a table, which the next line may continue."""
+        return self._run is not None
+
+    def interrupt(self) -> None:
+        """Another table was sent: the next rows begin a new one."""
+        self._is_open, self._run = False, None
+
     def _read(self, block: bytes) -> None:
         has_rules = any(mark in block for mark in ruled_tables.MARKS)
         lines = ruled_tables.without_box_characters(block).decode("utf-8", "replace").split("\n")
@@ -139,7 +148,7 @@ class TextTables:
             if at < len(raw):
                 self._run = None
         while at < len(raw):
-            found = self._run_at(raw, at, passed)
+            found = run_at(raw, at, passed)
             if found is None:
                 at += 1
                 continue
@@ -149,25 +158,6 @@ class TextTables:
             self._run = (separator, raw[at].count(separator)) if end == len(raw) else None
             start = at = end
         self._send_forms(raw[start:])
-
-    @staticmethod
-    def _run_at(lines: Sequence[bytes], at: int, passed: dict[bytes, int]) -> tuple[bytes, int] | None:
-        """The separator and the end of a table that begins at a line.
-
-        `passed` are the lines before which no such table begins, which is extended: each line is counted only once.
-        """
-        line = lines[at]
-        for separator in _SEPARATORS:
-            count = line.count(separator) if at >= passed[separator] else 0
-            if count < _MIN_SEPARATORS:
-                continue
-            end = at + 1
-            while end < len(lines) and lines[end].count(separator) == count:
-                end += 1
-            if end - at >= _MIN_ROWS and _are_people([each.split(separator) for each in lines[at : at + _SAMPLE_ROWS]]):
-                return separator, end
-            passed[separator] = end
-        return None
 
     def _send_run(self, lines: Sequence[bytes], separator: bytes, names: list[str] | None) -> None:
         if not lines:
@@ -250,6 +240,33 @@ def may_hold_run(block: bytes) -> bool:
         (count := block.count(separator)) >= needed and count - block.count(separator + b" ") >= needed
         for separator in _SEPARATORS
     )
+
+
+def holds_table_of_people(lines: Sequence[bytes]) -> bool:
+    """Whether a table of people begins at any of these lines."""
+    if len(lines) < _MIN_ROWS or not may_hold_run(b"\n".join(lines)):
+        return False
+    passed = dict.fromkeys(_SEPARATORS, 0)
+    return any(run_at(lines, at, passed) is not None for at in range(len(lines)))
+
+
+def run_at(lines: Sequence[bytes], at: int, passed: dict[bytes, int]) -> tuple[bytes, int] | None:
+    """The separator and the end of a table of people that begins at a line.
+
+    `passed` are the lines before which no such table begins, which is extended: each line is counted only once.
+    """
+    line = lines[at]
+    for separator in _SEPARATORS:
+        count = line.count(separator) if at >= passed[separator] else 0
+        if count < _MIN_SEPARATORS:
+            continue
+        end = at + 1
+        while end < len(lines) and lines[end].count(separator) == count:
+            end += 1
+        if end - at >= _MIN_ROWS and _are_people([each.split(separator) for each in lines[at : at + _SAMPLE_ROWS]]):
+            return separator, end
+        passed[separator] = end
+    return None
 
 
 def _has_form(block: bytes) -> bool:
