@@ -17,6 +17,8 @@ _BOX = {
     **dict.fromkeys("┌┐└┘├┤┬┴┼╔╗╚╝╠╣╦╩╬╒╓╕╖╘╙╛╜╞╟╡╢╤╥╧╨╪╫╭╮╯╰┏┓┗┛┣┫┳┻╋┠┨┯┷┿┝┥┰┸╂╇╈╉╊┡┩", "+"),
 }
 _ANY_BOX = (b"\xe2\x94\x80\xe2\x94\x80", b"\xe2\x94\x81\xe2\x94\x81", b"\xe2\x95\x90\xe2\x95\x90")
+# all box-drawing characters are U+2500 to U+257F
+_BOX_LEADS = (b"\xe2\x94", b"\xe2\x95")
 _TO_ASCII = {ord(char): plain for char, plain in _BOX.items()}
 _RULE = re.compile(r"[ \t]*(?=[^\n]*(?:-{3}|={3}|:-|-:|-+[|+]-))[-=+|: \t]{3,}")
 _RECORD = re.compile(r"-\[ [^\W\d_]+ (\d+) \](?:-|\+)*|\*{8,} (\d+)\. [^\W\d_]+ \*{8,}")
@@ -29,19 +31,26 @@ MARKS = (b"---", b"===", b"*** ", b"-[ ", *_ANY_BOX)
 
 def without_box_characters(text: bytes) -> bytes:
     """The text with `+`, `-` and `|` for box-drawing characters."""
-    if not any(mark in text for mark in _ANY_BOX):
+    if not any(lead in text for lead in _BOX_LEADS):
         return text
     return text.decode("utf-8", "replace").translate(_TO_ASCII).encode()
 
 
 @dataclass(slots=True)
 class RuledTable:
-    """A table: where its lines begin and end, its column names, and its rows."""
+    """A table: where its lines begin and end, its column names, and its rows.
+
+    Attributes:
+        bounds: where its columns begin, if they have a fixed width; () if separators stand between them.
+        last: the line where the last record begins, if each record has several lines; -1 if it has one.
+    """
 
     start: int
     end: int
     columns: list[str] | None
     rows: list[list[str]] = field(default_factory=list)
+    bounds: tuple[int, ...] = ()
+    last: int = -1
 
 
 def is_rule(line: str) -> bool:
@@ -139,19 +148,30 @@ def _read_columns(lines: Sequence[str], rule: int, first: int) -> RuledTable | N
     spans = [found.span() for found in re.finditer(r"[-=]+", lines[rule])]
     if len(spans) < 2 or rule <= first or not lines[rule - 1].strip():
         return None
-    gaps = [end for _, end in spans[:-1]]
-    bounds = [*(start for start, _ in spans), 1 << 30]
-    found = RuledTable(rule - 1, rule + 1, None)
-    for at in range(rule + 1, len(lines)):
-        line = lines[at]
-        if not line.strip() or is_rule(line) or any(line[gap : gap + 1].strip() for gap in gaps):
+    bounds = (*(start for start, _ in spans), 1 << 30)
+    found = RuledTable(rule - 1, rule + 1, _slices(lines[rule - 1], bounds), bounds=bounds)
+    found.rows = continue_table(found, lines[rule + 1 :])
+    found.end += len(found.rows)
+    return found if found.rows else None
+
+
+def continue_table(table: RuledTable, lines: Sequence[str]) -> list[list[str]]:
+    """The rows at the beginning of lines that continue a table whose rows have one line each."""
+    rows = []
+    for line in lines:
+        if is_rule(line) or not line.strip():
             break
-        found.rows.append(_slices(line, bounds))
-        found.end = at + 1
-    if not found.rows:
-        return None
-    found.columns = _slices(lines[rule - 1], bounds)
-    return found
+        if table.bounds:
+            # between two columns stands a space
+            if any(line[start - 1 : start].strip() for start in table.bounds[1:-1]):
+                break
+            rows.append(_slices(line, table.bounds))
+            continue
+        cells = split_row(line, len(table.columns or ())) if "|" in line else []
+        if not cells or len(cells) != len(table.columns or cells):
+            break
+        rows.append(cells)
+    return rows
 
 
 def _slices(line: str, bounds: Sequence[int]) -> list[str]:
@@ -171,11 +191,18 @@ def _read_records(lines: Sequence[str], rule: int) -> RuledTable | None:
             names.append(pair[1])
             cells.append("" if pair[2].strip() in _NULLS else pair[2].strip())
             end += 1
+        if not names and end == len(lines):
+            # the text ends at the number of a record, whose values may follow
+            found = found or RuledTable(rule, end, None)
+            found.rows.append([])
+            found.last, found.end = at, end
+            break
         if not names or (found is not None and names != found.columns):
             break
         if found is None:
             found = RuledTable(rule, end, names)
         found.rows.append(cells)
+        found.last = at
         found.end = at = end
         while at < len(lines) and not lines[at].strip():
             at += 1

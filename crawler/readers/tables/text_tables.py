@@ -19,6 +19,8 @@ from data.identifiers.header_words import role_of
 
 # lines at the end of a block that are kept for the next one: the names of a table stand above its rule
 _HELD_LINES = 2
+# a table of so few lines at the end of a block is read together with the next block
+_SHORT = 4
 # an open table that reaches the end of a block is continued by rows with as many cells
 _MIN_ROWS, _MIN_SEPARATORS = 3, 2
 _SEPARATORS = (b";", b"\t", b"|", b",")
@@ -54,30 +56,31 @@ class TextTables:
         self._is_open = False
         # the separator and the number of separators of a run of lines that reached the end of the block
         self._run: tuple[bytes, int] | None = None
-        self._reaches_end = False
+        # a drawn table at whose rows the last block ended
+        self._unended: ruled_tables.RuledTable | None = None
 
     def add(self, block: bytes) -> None:
         """Add whole lines, without the last line end; valid UTF-8."""
         if self._held:
             block = self._held + b"\n" + block
             self._held = b""
-        if self._run is None and not self._reaches_end and not may_hold_table(block):
-            self._send_text(block)
-            return
         at = len(block)
         for _ in range(_HELD_LINES):
             at = block.rfind(b"\n", 0, at)
             if at < 0:
-                break
-        if at > 0:
-            block, self._held = block[:at], block[at + 1 :]
-        self._read(block)
+                self._held = block
+                return
+        block, self._held = block[:at], block[at + 1 :]
+        if self._run is None and self._unended is None and not may_hold_table(block):
+            self._send_text(block)
+        else:
+            self._read(block)
 
     def finish(self) -> None:
         """End the text."""
         if self._held:
             block, self._held = self._held, b""
-            self._read(block)
+            self._read(block, is_end=True)
 
     @property
     def is_in_run(self) -> bool:
@@ -88,13 +91,18 @@ class TextTables:
         """Another table was sent: the next rows begin a new one."""
         self._is_open, self._run = False, None
 
-    def _read(self, block: bytes) -> None:
+    def _read(self, block: bytes, *, is_end: bool = False) -> None:
         has_rules = any(mark in block for mark in ruled_tables.MARKS)
-        lines = ruled_tables.without_box_characters(block).decode("utf-8", "replace").split("\n")
+        if has_rules or self._unended is not None:
+            block = ruled_tables.without_box_characters(block)
+        lines = block.decode("utf-8", "replace").split("\n")
         at = 0
-        if self._reaches_end and self._columns is not None:
-            at = self._continue_ruled(lines)
-        self._reaches_end = False
+        table, self._unended = self._unended, None
+        if table is not None:
+            rows = ruled_tables.continue_table(table, lines)
+            self._send_rows(table.columns, rows)
+            at = len(rows)
+            self._unended = table if at == len(lines) else None
         if has_rules:
             number = at
             while number < len(lines):
@@ -103,27 +111,21 @@ class TextTables:
                     found = ruled_tables.read_table(lines, number, at)
                     if found is not None and (found.rows or found.columns):
                         self._read_plain(lines[at : found.start])
-                        self._send_rows(found.columns, found.rows)
                         number = at = found.end
-                        self._reaches_end = found.end >= len(lines)
+                        if at >= len(lines) and not is_end and at - found.start <= _SHORT:
+                            # too few lines to tell its names from its rows
+                            self._held = "\n".join([*lines[found.start :], ""]).encode() + self._held
+                            return
+                        if at >= len(lines) and not is_end:
+                            self._unended = found if found.last < 0 else None
+                            if found.last >= 0:
+                                # the last record may go on
+                                del found.rows[-1]
+                                self._held = "\n".join([*lines[found.last :], ""]).encode() + self._held
+                        self._send_rows(found.columns, found.rows)
                         continue
                 number += 1
         self._read_plain(lines[at:])
-
-    def _continue_ruled(self, lines: Sequence[str]) -> int:
-        """Send rows that continue the drawn table at whose rows the last block ended; returns the line after them."""
-        columns = self._columns or []
-        rows = []
-        at = 0
-        while at < len(lines) and "|" in lines[at] and not ruled_tables.is_rule(lines[at]):
-            cells = ruled_tables.split_row(lines[at], len(columns))
-            if len(cells) != len(columns):
-                break
-            rows.append(cells)
-            at += 1
-        if rows:
-            self._send_rows(columns, rows)
-        return at
 
     # --- runs of lines with the same separators --------------------------------------------------------------------
 
@@ -217,6 +219,9 @@ class TextTables:
             self._out.text(block + b"\n")
 
     def _send_rows(self, columns: list[str] | None, rows: Sequence[Sequence[str]]) -> None:
+        rows = [row for row in rows if row]
+        if not rows:
+            return
         if not self._is_open or columns != self._columns:
             self._out.header(columns)
             self.tables += 1
