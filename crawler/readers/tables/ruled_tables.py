@@ -152,7 +152,7 @@ def _read_columns(lines: Sequence[str], rule: int, first: int) -> RuledTable | N
     found = RuledTable(rule - 1, rule + 1, _slices(lines[rule - 1], bounds), bounds=bounds)
     found.rows = continue_table(found, lines[rule + 1 :])
     found.end += len(found.rows)
-    return found if found.rows else None
+    return found if found.rows or rule + 1 == len(lines) else None
 
 
 def continue_table(table: RuledTable, lines: Sequence[str]) -> list[list[str]]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote_plus
+
+import numpy as np
 
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
@@ -18,7 +21,7 @@ from crawler.readers.tables import ruled_tables
 from data.identifiers.header_words import role_of
 
 # lines at the end of a block that are kept for the next one: the names of a table stand above its rule
-_HELD_LINES = 2
+_HELD_LINES, _MAX_HELD_LINES = 2, 20
 # a table of so few lines at the end of a block is read together with the next block
 _SHORT = 4
 # an open table that reaches the end of a block is continued by rows with as many cells
@@ -26,6 +29,12 @@ _MIN_ROWS, _MIN_SEPARATORS = 3, 2
 _SEPARATORS = (b";", b"\t", b"|", b",")
 _SAMPLE_ROWS = 40
 _SHOWN_SHARE = 0.6
+_PERSONAL = frozenset(("surname", "first", "fullname", "dob", "email", "phone", "nir"))
+_MIN_ROLES, _LONGEST_NAME = 2, 40
+_BOX, _SECOND_OF_BOX = b"\xe2", 0x94
+_RARE_MARKS = ((b"=", b"==="), (b"*", b"*** "), (b"[", b"-[ "))
+# ends of the names of fields for names and addresses, in lower case; with | 32, by which they are compared, ] becomes }
+_FORM_WORDS, _LONGEST_WORD = (b"om", b"ame", b"ail", b"om}", b"ame}", b"%5d"), 3
 # values that show a table of people
 _VALUE = re.compile(
     r"""\s*['"]?(?:\d{1,2}[/.\-]\d{1,2}[/.\-](?:\d{4}|\d\d)(?:[ T].*)?|\d{4}[/.\-]\d{1,2}[/.\-]\d{1,2}(?:[ T].*)?
@@ -64,12 +73,16 @@ class TextTables:
         if self._held:
             block = self._held + b"\n" + block
             self._held = b""
-        at = len(block)
-        for _ in range(_HELD_LINES):
+        at, lines = len(block), 0
+        # the names of a table stand in the line before its rule
+        while lines < _HELD_LINES or any(mark in block[at + 1 : at + 200] for mark in ruled_tables.MARKS):
             at = block.rfind(b"\n", 0, at)
-            if at < 0:
-                self._held = block
-                return
+            lines += 1
+            if at < 0 or lines > _MAX_HELD_LINES:
+                break
+        if at < 0:
+            self._held = block
+            return
         block, self._held = block[:at], block[at + 1 :]
         if self._run is None and self._unended is None and not may_hold_table(block):
             self._send_text(block)
@@ -92,7 +105,7 @@ class TextTables:
         self._is_open, self._run = False, None
 
     def _read(self, block: bytes, *, is_end: bool = False) -> None:
-        has_rules = any(mark in block for mark in ruled_tables.MARKS)
+        has_rules = may_hold_rule(block)
         if has_rules or self._unended is not None:
             block = ruled_tables.without_box_characters(block)
         lines = block.decode("utf-8", "replace").split("\n")
@@ -134,8 +147,8 @@ class TextTables:
         if not lines:
             return
         block = "\n".join(lines).encode()
-        if self._run is None and not may_hold_run(block) and not _FORM_MARK.search(block):
-            self._send_text(block)
+        if self._run is None and not may_hold_run(block):
+            self._send_forms([block])
             return
         raw = block.split(b"\n")
         at = start = 0
@@ -184,7 +197,7 @@ class TextTables:
         if not lines:
             return
         block = b"\n".join(lines)
-        if not _FORM_MARK.search(block):
+        if not may_hold_form(block):
             self._send_text(block)
             return
         text = block.decode("utf-8", "replace")
@@ -232,7 +245,23 @@ class TextTables:
 
 def may_hold_table(block: bytes) -> bool:
     """A quick test: False for a text without tables and forms."""
-    return any(mark in block for mark in ruled_tables.MARKS) or may_hold_run(block) or _has_form(block)
+    return may_hold_rule(block) or may_hold_run(block) or may_hold_form(block)
+
+
+def may_hold_rule(block: bytes) -> bool:
+    """Whether a line of a drawn table may stand in a text."""
+    if b"-" in block:
+        dashes = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("-"))
+        if (dashes[2:] - dashes[:-2] == 2).any():
+            return True
+    if any(sign in block and mark in block for sign, mark in _RARE_MARKS):
+        return True
+    if _BOX not in block:
+        return False
+    # box-drawing characters: their first byte is that of quotation marks as well
+    chars = np.frombuffer(block, np.uint8)
+    leads = np.flatnonzero(chars[:-1] == _BOX[0])
+    return bool((chars[leads + 1] & 0xFE == _SECOND_OF_BOX).any())
 
 
 def may_hold_run(block: bytes) -> bool:
@@ -241,9 +270,34 @@ def may_hold_run(block: bytes) -> bool:
     In prose a comma or semicolon is followed by a space.
     """
     needed = _MIN_ROWS * _MIN_SEPARATORS
-    return any(
-        (count := block.count(separator)) >= needed and count - block.count(separator + b" ") >= needed
-        for separator in _SEPARATORS
+    chars = np.frombuffer(block, np.uint8)
+    for separator in _SEPARATORS:
+        # array operations count in a third of the time of `bytes.count`
+        found = chars[:-1] == separator[0]
+        if np.count_nonzero(found) < needed:
+            continue
+        if separator == b"\t" or np.count_nonzero(chars[np.flatnonzero(found) + 1] > ord(" ")) >= needed:
+            return True
+    return False
+
+
+def may_hold_form(block: bytes) -> bool:
+    """Whether the fields of a form of a person may stand in a text: it has a name or an address."""
+    if b"&" not in block or b"=" not in block:
+        return False
+    chars = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(chars == ord("="))
+    ends = ends[ends > _LONGEST_WORD]
+    return (
+        any(
+            bool(
+                np.logical_and.reduce(
+                    [chars[ends - at] | 32 == char for at, char in enumerate(reversed(word), 1)]
+                ).any()
+            )
+            for word in _FORM_WORDS
+        )
+        and _FORM_MARK.search(block) is not None
     )
 
 
@@ -274,14 +328,10 @@ def run_at(lines: Sequence[bytes], at: int, passed: dict[bytes, int]) -> tuple[b
     return None
 
 
-def _has_form(block: bytes) -> bool:
-    return b"&" in block and _FORM_MARK.search(block) is not None
-
-
 def _is_header(row: Sequence[str]) -> bool:
     """Whether the cells of a row are the names of columns."""
-    known = sum(bool(role_of(cell)) for cell in row)
-    return known >= 2 and not any(map(_VALUE.fullmatch, row))
+    known = sum(role_of(cell) in _PERSONAL for cell in row if len(cell) <= _LONGEST_NAME)
+    return known >= _MIN_ROLES and not any(map(_VALUE.fullmatch, row))
 
 
 def _are_people(rows: Sequence[Sequence[bytes]]) -> bool:
@@ -299,6 +349,13 @@ def _are_people(rows: Sequence[Sequence[bytes]]) -> bool:
 
 def _is_word_column(cells: Sequence[str]) -> bool:
     return sum(bool(re.fullmatch(r"\s*['\"]?[^\W\d_][^\d@]{0,40}", cell)) for cell in cells) >= 0.8 * len(cells)
+
+
+@lru_cache(1024)
+def _field_names(keys: tuple[str, ...]) -> list[str]:
+    """The names of the fields of a form; [] if it is not about a person."""
+    names = [_field_name(unquote_plus(key)) for key in keys]
+    return names if len(set(map(role_of, names)) & _PERSONAL) >= _MIN_ROLES else []
 
 
 def _field_name(key: str) -> str:
