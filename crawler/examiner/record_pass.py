@@ -31,8 +31,8 @@ from crawler.records.running_text import FoundPerson, RunningTextReader
 from crawler.records.table_forms import find_forms
 from crawler.records.table_sample import TableSample
 from crawler.records.text_keys import tag_readings
+from data.arrays.array_types import I64
 from data.arrays.growing_array import GrowingArray
-from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.hashing.tags import RECORD_KINDS, Kind

@@ -177,6 +177,11 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
             (0x10, 0x10, b"PN", b"Martin^Paul "), (0x10, 0x30, b"DA", b"19750312"),
         )
     ),
+    "dicom_text": lambda: b"# Dicom-Data-Set\n(0010,0010) PN [Martin^Paul]  # 12, 1 PatientName\n(0010,0030) DA [19750312]  # 8, 1 PatientBirthDate\n",
+    "fixed_width": lambda: "".join(
+        f"{['Martin', 'Petit', 'Durand', 'Moreau', 'Blanc'][at % 5]:<20}19{at + 60}0312{at:07}\n" for at in range(12)
+    ).encode(),
+    "chat": lambda: b"".join(b"%02d/03/2024, 14:05 - Paul: bonjour\n" % (at + 1) for at in range(9)),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "redis": lambda: shape("63-redis-7.0.rdb"),
     "avro": lambda: shape("56-avro-snappy.avro"),

@@ -19,6 +19,7 @@ EMBEDDED_SEARCH = "all"
 _DATE = r"\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4},?(?: (?:à|at|um|a las))? \d{1,2}[:h.]\d\d(?:[:.]\d\d)?(?:[ \u202f\u00a0]?[APap]\.?[Mm]\.?)?"
 _MESSAGE = re.compile(rf"[\u200e\u200f\ufeff]*(?:\[{_DATE}\] |{_DATE} [-–] )(?:([^:\n]{{1,80}}): )?")
 _MIN_MESSAGES = 3
+_FAR = "\n" * 10
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -48,6 +49,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
                 senders[found[1].strip()] = None
             texts += ["", line[found.end() :]]
         out.text("\n".join([*texts, ""]).encode())
-    out.text("\n\n".join(["", *senders, ""]).encode() if senders else b"")
+    # so far from each other that a number is not taken for that of the name before it
+    out.text(_FAR.join(["", *senders, ""]).encode() if senders else b"")
     if lines.cut:
         out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
