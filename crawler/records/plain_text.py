@@ -38,6 +38,7 @@ _WRAPPED = re.compile(
     """,
     re.VERBOSE,
 )
+_LOST_BIRTH_WORD = re.compile(r"(?<!\w)([Nn])[?\ufffd]{1,2}(e?)(?=\s{1,3}le\s)")
 # a word with a question mark for a letter within it, but no question of an address: `page?name=`
 _LOST_LETTER = re.compile(
     r"(?<![\w/.?=&])(?:[^\W\d_]{1,30}[?\ufffd]{1,2}|\ufffd{1,2})[^\W\d_]+(?:[?\ufffd]{1,2}[^\W\d_]+){0,3}(?![\w=&/])"
@@ -66,7 +67,7 @@ def to_plain_text(text: str) -> str:
         text = unicodedata.normalize("NFC", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if ("?" in text or "\ufffd" in text) and _LOST_LETTER.search(text):
-        text = _LOST_LETTER.sub(lambda found: restore_word(found[0]), text)
+        text = _LOST_LETTER.sub(lambda found: restore_word(found[0]), _LOST_BIRTH_WORD.sub(r"\1é\2", text))
     if _WRAP.search(text):
         text = _WRAPPED.sub(lambda found: found[0].replace("\n", " "), text)
     return text

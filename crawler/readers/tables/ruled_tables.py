@@ -42,6 +42,7 @@ class RuledTable:
 
     Attributes:
         bounds: where its columns begin, if they have a fixed width; () if separators stand between them.
+        framed: whether a separator stands at both ends of a row.
         last: the line where the last record begins, if each record has several lines; -1 if it has one.
     """
 
@@ -50,6 +51,7 @@ class RuledTable:
     columns: list[str] | None
     rows: list[list[str]] = field(default_factory=list)
     bounds: tuple[int, ...] = ()
+    framed: bool = True
     last: int = -1
 
 
@@ -69,7 +71,7 @@ def read_table(lines: Sequence[str], rule: int, first: int) -> RuledTable | None
     text = lines[rule].strip()
     if _RECORD.fullmatch(text):
         return _read_records(lines, rule)
-    if text.startswith("+"):
+    if text.startswith("+") and text.endswith("+") and len(text) > 1:
         return _read_box(lines, rule)
     if "|" in text or "+" in text:
         return _read_aligned(lines, rule, first)
@@ -84,8 +86,8 @@ def _read_box(lines: Sequence[str], rule: int) -> RuledTable | None:
     rules = 1
     while at < len(lines):
         line = lines[at].strip()
-        if line.startswith("|"):
-            groups[-1].append(split_row(line, width))
+        if line.startswith("|") and line.endswith("|") and len(line) > 1:
+            groups[-1].append(split_row(line, width, framed=True))
         elif line.startswith("+") and _RULE.fullmatch(line) and (groups[-1] or not groups[0]):
             groups.append([])
             rules += 1
@@ -106,16 +108,18 @@ def _read_aligned(lines: Sequence[str], rule: int, first: int) -> RuledTable | N
     width = len(re.findall(r"[-=:]+", lines[rule]))
     if rule <= first or "|" not in lines[rule - 1]:
         return None
-    names = split_row(lines[rule - 1], width)
+    # Markdown writes a line at both ends as well, psql only between the cells
+    framed = lines[rule].strip().startswith("|") or lines[rule - 1].strip().startswith("|")
+    names = split_row(lines[rule - 1], width, framed=framed)
     if len(names) != width or not any(names):
         return None
-    found = RuledTable(rule - 1, rule + 1, names)
+    found = RuledTable(rule - 1, rule + 1, names, framed=framed)
     goes_on: list[int] = []
     for at in range(rule + 1, len(lines)):
         line = lines[at]
         if "|" not in line or is_rule(line):
             break
-        cells = split_row(line, width)
+        cells = split_row(line, width, framed=framed)
         if len(cells) != width:
             break
         ends = [number for number, cell in enumerate(cells) if cell.endswith("+")]
@@ -130,11 +134,13 @@ def _read_aligned(lines: Sequence[str], rule: int, first: int) -> RuledTable | N
     return found
 
 
-def split_row(line: str, width: int) -> list[str]:
-    """The cells between the separators of a line; a cell may contain one if the others are then `width`."""
-    text = line.strip()
-    inner = text.removeprefix("|")
-    inner = inner.removesuffix("|") if inner is not text and not inner.endswith("\\|") else inner
+def split_row(line: str, width: int, *, framed: bool) -> list[str]:
+    """The cells between the separators of a line; a cell may contain one if the others are then `width`.
+
+    `framed`: a separator stands at both ends as well.
+    """
+    inner = line.strip().removeprefix("|") if framed else line
+    inner = inner.removesuffix("|") if framed and not inner.endswith("\\|") else inner
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", inner)]
     if len(cells) > width and len(spaced := re.split(r" \| ", inner.strip())) == width:
         cells = [cell.strip() for cell in spaced]
@@ -167,7 +173,7 @@ def continue_table(table: RuledTable, lines: Sequence[str]) -> list[list[str]]:
                 break
             rows.append(_slices(line, table.bounds))
             continue
-        cells = split_row(line, len(table.columns or ())) if "|" in line else []
+        cells = split_row(line, len(table.columns or ()), framed=table.framed) if "|" in line else []
         if not cells or len(cells) != len(table.columns or cells):
             break
         rows.append(cells)

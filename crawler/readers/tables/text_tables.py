@@ -11,10 +11,11 @@ import csv
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
+from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.tables import ruled_tables
@@ -207,11 +208,8 @@ class TextTables:
         names: list[str] | None = None
         for found in _FORM.finditer(text):
             pairs = [part.partition("=") for part in found[0].split("&")]
-            keys = [unquote_plus(key) for key, _, _ in pairs]
-            if (
-                len({role_of(_field_name(key)) for key in keys} - {"", "date"}) < 2
-                or len(keys) > self._limits.max_columns
-            ):
+            keys = _field_names(tuple(key for key, _, _ in pairs))
+            if not keys or len(keys) > self._limits.max_columns:
                 continue
             left.append(text[at : found.start()])
             at = found.end()
@@ -219,7 +217,7 @@ class TextTables:
                 self._send_rows(names, pending)
                 pending = []
             names = keys
-            pending.append([unquote_plus(value) for _, _, value in pairs])
+            pending.append([_decoded(value) for _, _, value in pairs])
         if pending:
             self._send_rows(names, pending)
         self._send_text("".join([*left, text[at:]]).encode())
@@ -354,8 +352,13 @@ def _is_word_column(cells: Sequence[str]) -> bool:
 @lru_cache(1024)
 def _field_names(keys: tuple[str, ...]) -> list[str]:
     """The names of the fields of a form; [] if it is not about a person."""
-    names = [_field_name(unquote_plus(key)) for key in keys]
+    names = [_field_name(_decoded(key)) for key in keys]
     return names if len(set(map(role_of, names)) & _PERSONAL) >= _MIN_ROLES else []
+
+
+def _decoded(text: str) -> str:
+    """A name or value of a form, which may be encoded in UTF-8 or in another page."""
+    return repair(unquote_to_bytes(text.replace("+", " "))).decode("utf-8", "replace")
 
 
 def _field_name(key: str) -> str:

@@ -1,0 +1,83 @@
+"""Columns of fixed width are found from many lines, also where nothing stands between them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from crawler.readers.tables.column_layout import find_layout
+from tests.crawler.readers.frames import read
+
+SHAPES = Path(__file__).parents[3] / "samples" / "shapes"
+PEOPLE = [
+    row for name in ("cab-nord.csv", "cab-sud.csv") for row in csv.DictReader((SHAPES / name).read_text().splitlines())
+]
+
+
+def day(person: dict[str, str], form: str = "ymd") -> str:
+    d, m, y = person["ddn"].split("/")
+    return {"ymd": y + m + d, "dmy": d + m + y, "short": d + m + y[2:], "sep": f"{d}/{m}/{y}"}[form]
+
+
+def corsican(nir: str) -> str:
+    """The number with 2A for the department 20, and the key that it then has."""
+    return nir[:5] + "2A" + nir[7:13] + f"{97 - int(nir[:5] + '19' + nir[7:13]) % 97:02}"
+
+
+@pytest.mark.parametrize("form", ["ymd", "dmy", "short", "sep"])
+@pytest.mark.parametrize("gap", ["", " "])
+def test_numbers_within_runs_of_digits_are_columns(form: str, gap: str) -> None:
+    lines = []
+    for at, person in enumerate(PEOPLE):
+        nir = corsican(person["nir"]) if at % 7 == 0 else person["nir"]
+        cells = [f"{at:06}", f"{person['nom']:<20}", f"{person['prenom']:<14}", day(person, form), nir, person["tel"]]
+        lines.append(gap.join([*cells, f"{person['email']:<40}"]))
+    [table] = read("\n".join(lines).encode()).tables
+    assert len(table.rows) == 60
+    for at, (person, row) in enumerate(zip(PEOPLE, table.rows, strict=True)):
+        nir = corsican(person["nir"]) if at % 7 == 0 else person["nir"]
+        for value in (person["nom"], person["prenom"], day(person, form), nir, person["tel"], person["email"]):
+            assert value in row
+
+
+def test_records_without_line_ends_and_in_ebcdic():
+    found = read((SHAPES / "18e-ebcdic.same.dat").read_bytes())
+    assert found.format == "fixed_width"
+    assert len(found.rows) == 60
+    for person, row in zip(PEOPLE, found.rows, strict=True):
+        assert {person["nom"], person["prenom"], person["email"]} <= set(row)
+
+
+def test_kinds_of_records_have_columns_of_their_own():
+    found = read((SHAPES / "26-b2.same.txt").read_bytes())
+    assert [len(table.rows) for table in found.tables] == [60, 60]
+    assert b"000000CPAM" in found.text
+    for person, row in zip(PEOPLE, found.tables[0].rows, strict=True):
+        assert {person["nom"], person["prenom"], day(person, "short"), person["nir"]} <= set(row)
+
+
+def test_lines_that_do_not_fit_stay_text():
+    lines = [f"{person['nom']:<20}{person['prenom']:<14}{day(person)}" for person in PEOPLE]
+    lines.insert(30, "une remarque entre les lignes, sans rapport  ")
+    found = read("\n".join(lines).encode())
+    assert found.format == "fixed_width"
+    assert len(found.rows) == 60
+    assert b"une remarque entre les lignes" in found.text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{at:08x}: {at * 7919:08x} {at * 104729:08x} {at * 1299709:08x}" for at in range(50)],
+        ["Le patient est venu hier avec sa femme.", "Il va mieux.", "On le revoit dans un mois.", "Signé : Paul"] * 9,
+        ["x" * 40] * 50,
+        ["1" * 40] * 50,
+        [" " * 40] * 50,
+    ],
+)
+def test_other_lines_have_no_layout(lines: list[str]) -> None:
+    layout = find_layout(lines)
+    assert layout is None or not layout.is_of_people
+    assert read("\n".join(lines).encode()).format != "fixed_width"
