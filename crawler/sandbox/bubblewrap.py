@@ -29,6 +29,7 @@ _IMPORTED = (
     "fastavro",
     "pyreadstat",
     "narwhals",
+    "pypff",
 )
 
 

@@ -190,6 +190,8 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "stata": lambda: shape("55d-stata-15.dta"),
     "sas_transport": lambda: shape("55f-sas.xpt"),
     "orc": lambda: shape("57-orc-zlib.orc"),
+    # a mailbox that ends behind its signature: real ones take megabytes
+    "pst": lambda: b"!BDN" + bytes(1000),
     # a file of SAS that ends behind its signature: no program at hand writes one
     "sas": lambda: bytes(12) + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf" + bytes(1000),
     "utf_32": lambda: _TEXT.encode("utf-32"),

@@ -22,6 +22,7 @@ SLOWER = {
     **dict.fromkeys(("eml", "mbox", "html", "xml", "rtf", "plist", "php_serialized", "quoted_printable"), _SLOWER),
     **dict.fromkeys(("hl7", "hprim", "fhir", "ldif", "vcard", "icalendar"), _SLOWEST * 4),
     **dict.fromkeys(("dbase", "sqlite", "access", "bson", "msgpack", "parquet", "arrow"), _SLOWER),
+    **dict.fromkeys(("redis", "avro", "orc", "spss", "spss_portable", "stata", "sas", "sas_transport", "pst"), _SLOWER),
     **dict.fromkeys(("docx", "odt", "ods", "pptx", "xlsx", "ole"), _SLOWER),
     **dict.fromkeys(("7z", "rar", "bzip2", "xz", "lzma", "lzip", "brotli", "cab", "lha", "compress"), _SLOWER),
     **dict.fromkeys(("pdf", "dicom"), _SLOWEST),

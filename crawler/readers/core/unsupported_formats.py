@@ -15,7 +15,6 @@ SIGNATURES = (
     (3, b"EXPORT:V", "an Oracle export"),
     (4, b"\xef\xcd\xab\x89", "an ESE database"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (0, b"!BDN", "an Outlook mailbox (pst)"),
     (0, b"\xcf\xad\x12\xfe", "an Outlook Express mailbox"),
     (0, b"\x1a\0\0\x04\0\0", "a Lotus Notes database"),
     (16, b"T-DB\0", _DATABASE),

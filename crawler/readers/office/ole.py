@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from crawler.readers.core.limits import Limits
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_member, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import Choice, Reader, choose
 from crawler.readers.core.source import Source
 from crawler.readers.core.unread_members import report_locked_member
 from crawler.readers.office.compound_file import MAGIC, CompoundFile
+from crawler.readers.office.compressed_rtf import decompress_rtf
 from crawler.readers.office.office_package import PackagePart
 from crawler.readers.office.xls_workbook import read_workbook
 
@@ -17,6 +18,7 @@ FORMAT = "ole"
 # names of streams, in lower case
 _WORKBOOK_STREAMS = ("workbook", "book")
 _UNREAD_STREAMS = ("worddocument", "powerpoint document")
+_COMPRESSED_RTF = "__substg1.0_10090102"
 _ENCRYPTED_STREAMS = ("encryptedpackage", "encryptedsummary")
 
 
@@ -45,6 +47,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             # In a valid file a sector belongs to one stream. Streams that share sectors would multiply the work.
             out.problem("suspicious", "streams of the file share sectors; some of them were not read", incomplete=True)
             break
+        if name == _COMPRESSED_RTF and stream:
+            stream = _rich_text(stream, out)
         member = Source(iter([stream]), entry.name, source.amplification)
         read_member(member, out, _choice_for(name))
     read_embedded(data, source, out, file.end_of_read_sector)
@@ -52,6 +56,15 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         out.problem("unread", "no reader opens this old Office format: only its bytes were examined", incomplete=True)
     if file.chain_broken:
         out.problem("cut", "a chain of sectors leads out of the file or ends too early", incomplete=True)
+
+
+def _rich_text(stream: bytes, out: Output) -> bytes:
+    """The body of a message of Outlook; the stream itself if it cannot be decompressed."""
+    try:
+        return decompress_rtf(stream)
+    except Damaged as damage:
+        out.problem_once(damage.code, str(damage), incomplete=True)
+        return stream
 
 
 def _choice_for(name: str) -> Choice:

@@ -16,6 +16,7 @@ from typing import Any
 import pyreadstat
 
 from crawler.readers.core.encoding import repair
+from crawler.readers.core.held_file import HeldFile
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded
 from crawler.readers.core.output import Output
@@ -194,7 +195,7 @@ class _Table:
     def _call(self, encoding: str | None, **part: int) -> tuple[dict[str, Sequence[Any]], Any]:
         # a portable file has no encoding that could be given
         given = {} if encoding is None else {"encoding": encoding}
-        return self._parse(_Held(self._held), output_format="dict", **given, **part)
+        return self._parse(HeldFile(self._held), output_format="dict", **given, **part)
 
     def _part(self, start: int, step: int) -> list[Sequence[Any]]:
         """The values of some rows, by column."""
@@ -207,30 +208,6 @@ class _Table:
                 raise Damaged("damaged", "rows of the table are damaged") from None
             return list(found.values())
         raise Damaged("charset", "the encoding of its text is not known")
-
-
-class _Held:
-    """Bytes in memory as a file, which the library reads and seeks in; unlike `BytesIO` it does not copy them."""
-
-    def __init__(self, data: bytearray) -> None:
-        self._data = memoryview(data)
-        self._at = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, all of them for a negative size."""
-        end = len(self._data) if size is None or size < 0 else self._at + size
-        found = bytes(self._data[self._at : end])
-        self._at += len(found)
-        return found
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a place, counted from the beginning, from here, or from the end."""
-        self._at = max(0, offset + (0, self._at, len(self._data))[whence])
-        return self._at
-
-    def tell(self) -> int:
-        """The place."""
-        return self._at
 
 
 def _best_name(name: str, label: str | None) -> str:

@@ -18,6 +18,7 @@ DAMAGED = (
     "63-redis-6.2.rdb",
     "63-redis-7.0.rdb",
     "56-avro-snappy.avro",
+    "64b-outlook-rtf.msg",
     "57-orc-zlib.orc",
     "55-spss.sav",
     "55b-spss.zsav",
