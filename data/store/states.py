@@ -51,6 +51,15 @@ class States:
             )
         return True
 
+    def renew(self, event: Event, subject: str, route: Route, now: datetime) -> None:
+        """Add another event to a state that lasts; its reminders and its end refer to this event from now on."""
+        with self._database.transaction():
+            self._events.add([event], route, now)
+            self._database.execute(
+                "update state set told = ?, event = ? where source = ? and kind = ? and subject = ?",
+                (stamp(now), event.id, event.source, event.kind.value, subject),
+            )
+
     def end(
         self,
         source: str,

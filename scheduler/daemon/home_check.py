@@ -10,16 +10,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from crawler.alerts.events import build_event
 from data.case import evidence
 from data.case.incidents import read_incidents, read_rule_files
 from data.errors import TocsinError
-from data.model import EventKind
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.source_files import load_sources
 from data.store.store import Store
-from scheduler.delivery.lasting_states import recovery_event
+from scheduler.delivery.lasting_states import update_fault_state
 from scheduler.delivery.routing import route_by
 
 SUBJECT = "home"
@@ -45,13 +43,7 @@ async def check_home(home: Home, settings: Settings, store: Store, now: datetime
         StoreError: the database cannot be read or written.
     """
     found = await asyncio.to_thread(home_faults, home)
-    route = route_by(settings)
-    if found:
-        facts = {"subject": SUBJECT, "reason": "; ".join(found[:5]) + (" …" if len(found) > 5 else "")}
-        event = build_event(EventKind.SELFTEST_FAILED, now, SUBJECT, now.isoformat(), facts=facts)
-        store.states.begin(event, SUBJECT, route, now)
-    else:
-        store.states.end("", EventKind.SELFTEST_FAILED, SUBJECT, recovery_event, route, now)
+    update_fault_state(store, SUBJECT, found, route_by(settings), now)
     return found
 
 

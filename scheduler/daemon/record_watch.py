@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from crawler.alerts.events import build_event
 from data.errors import StoreError
 from data.hashing.chain_keys import ChainHead
-from data.model import EventKind, Severity
+from data.model import Severity
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.store.store import Store
-from scheduler.delivery.lasting_states import recovery_event
+from scheduler.delivery.lasting_states import update_fault_state
 from scheduler.delivery.routing import route_by
 from scheduler.reports.record_check import RecordCheck, check_record
 
@@ -35,19 +34,11 @@ class RecordWatch:
             found = await asyncio.to_thread(check_record, self._home, now, self._head, with_keys=False)
         except StoreError as error:
             found = RecordCheck(problems=[str(error)])
-        route = route_by(settings)
-        if found.problems:
-            more = f"; and {len(found.problems) - 1} further problems" if len(found.problems) > 1 else ""
-            event = build_event(
-                EventKind.SELFTEST_FAILED,
-                now,
-                SUBJECT,
-                now.isoformat(),
-                severity=Severity.CRITICAL,
-                facts={"subject": SUBJECT, "reason": f"{found.problems[0]}{more} (run: tocsin evidence verify)"},
-            )
-            store.states.begin(event, SUBJECT, route, now)
-        else:
+        more = f"; and {len(found.problems) - 1} further problems" if len(found.problems) > 1 else ""
+        reason = f"{found.problems[0]}{more} (run: tocsin evidence verify)" if found.problems else ""
+        update_fault_state(
+            store, SUBJECT, found.problems, route_by(settings), now, severity=Severity.CRITICAL, reason=reason
+        )
+        if not found.problems:
             self._head = ChainHead.parse(found.head)
-            store.states.end("", EventKind.SELFTEST_FAILED, SUBJECT, recovery_event, route, now)
         return found.problems

@@ -88,30 +88,61 @@ async def run_selftest(
         problems = [*known, *await asyncio.to_thread(examiner.selftest)]
     except ExaminerDied as error:
         problems = [*known, str(error)]
+    problems = list(dict.fromkeys(problems))
     try:
         store.try_commit(now)
     except StoreError as error:
         problems.append(f"a finding cannot be stored: {error}")
     store.selftests.record(EXAMINER_SELFTEST, now, passed=not problems)
     route = route_by(settings)
-    if problems:
-        event = build_event(
-            EventKind.SELFTEST_FAILED,
-            now,
-            EXAMINER_SELFTEST,
-            now.isoformat(),
-            severity=Severity.CRITICAL,
-            facts={"subject": EXAMINER_SELFTEST, "reason": "; ".join(problems)},
-        )
-        store.states.begin(event, EXAMINER_SELFTEST, route, now)
-        return problems
     began = next((each.began for each in store.states.lasting("") if each.subject == EXAMINER_SELFTEST), None)
-    if began is not None:
+    if began is not None and not problems:
         # Whatever was wrong may have begun just after the last test that passed: canaries may have been missed since.
         again = store.posts.examine_again(began - 2 * SELFTEST_EVERY)
         log.info("posts that were examined while the self-test failed are examined again", posts=again)
-        store.states.end("", EventKind.SELFTEST_FAILED, EXAMINER_SELFTEST, recovery_event, route, now)
+    update_fault_state(store, EXAMINER_SELFTEST, problems, route, now, severity=Severity.CRITICAL)
     return problems
+
+
+def update_fault_state(
+    store: Store,
+    subject: str,
+    problems: Sequence[str],
+    route: Route,
+    now: datetime,
+    *,
+    severity: Severity | None = None,
+    reason: str = "",
+) -> None:
+    """Begin the state of a fault of this installation if there are problems, and end it if there are none.
+
+    A state that lasts has another event once there is a problem that the last event did not name.
+
+    Args:
+        store: of the home.
+        subject: what is faulty.
+        problems: sentences.
+        route: channels of an event.
+        now: aware UTC.
+        severity: of the event, if not the usual one.
+        reason: what the event says in place of all problems.
+    """
+    if not problems:
+        store.states.end("", EventKind.SELFTEST_FAILED, subject, recovery_event, route, now)
+        return
+    facts = {"subject": subject, "reason": reason or "; ".join(problems)}
+    event = build_event(EventKind.SELFTEST_FAILED, now, subject, now.isoformat(), severity=severity, facts=facts)
+    if store.states.begin(event, subject, route, now):
+        return
+    [state] = [each for each in store.states.lasting("") if (each.kind, each.subject) == (event.kind, subject)]
+    last, _ = store.events.find(state.event) or (None, None)
+    named = _without_numbers(str(last.facts.get("reason")) if last is not None else "")
+    if any(_without_numbers(each) not in named for each in ([reason] if reason else problems)):
+        store.states.renew(event, subject, route, now)
+
+
+def _without_numbers(sentence: str) -> str:
+    return "".join("#" if char.isdigit() else char for char in sentence)
 
 
 def channel_test_event(now: datetime) -> Event:

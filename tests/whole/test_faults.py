@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +18,9 @@ import pytest
 from data.case import evidence
 from data.store.database import stamp
 from tests.command import must, tocsin, tocsin_json
+from tests.servers.hostile_answers import ANSWERS, HostileServer
 from tests.whole.fault_world import world
+from tests.whole.test_whole_way import table
 
 __all__ = ["world"]
 
@@ -100,12 +104,12 @@ def test_a_full_disk_loses_nothing_and_the_channels_are_told_without_the_databas
 
 # Classes of files of the home: which files, and the words of the alert about their damage.
 FILES = {
-    "watch-list": ("watchlist/segment-*/*.part", "of the watch-list"),
+    "watch-list": ("watchlist/segment-*/*.part", "the watch-list is damaged"),
     "release": ("releases/known/**/*.tags", "the tag set"),
     "match key": ("keys/match.key", "keys/match.key is lost or damaged"),
     "enrolment key": ("keys/enrol.key", "keys/enrol.key is damaged"),
     "evidence key": ("keys/evidence.pub", "the evidence key is not"),
-    "evidence": ("evidence/*.age", "run: tocsin evidence verify"),
+    "evidence": ("evidence/*.age", "was altered"),
     "settings": ("tocsin.toml", "tocsin.toml: "),
     "source file": ("sources/site.yaml", "site.yaml"),
     "incidents": ("incidents.toml", "incidents.toml: "),
@@ -128,7 +132,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("damage", ["bits are flipped", "reading and writing fails with EIO"])
 def test_damaged_files_of_the_home_are_told_each_and_no_hit_is_lost(world, damage):
     world.calm()
-    hits, told = world.hits(), len(world.chat.messages)
+    hits, told, events = world.hits(), len(world.chat.messages), datetime.now(UTC)
     cells = FILES if damage == "bits are flipped" else UNREADABLE
     files = {name: sorted(world.home.glob(pattern)) for name, (pattern, _) in cells.items()}
     assert all(files.values()), files
@@ -139,10 +143,12 @@ def test_damaged_files_of_the_home_are_told_each_and_no_hit_is_lost(world, damag
     try:
         world.publish_hit()
         for name, (_, words) in cells.items():
-            world.until(
-                lambda words=words: any(letters(words) in letters(str(each)) for each in world.chat.messages[told:]),
-                f"nobody was told of the {name}: {world.chat.messages[told:]}",
-            )
+            # a chat shows the beginning of a long reason, and the command that shows all of it
+            world.until(lambda words=words: words in str(reasons(world, events)), f"nobody was told of the {name}", 90)
+        subjects = {subject for subject, _ in reasons(world, events)}
+        for message in ("its self-test failed", "needs attention: home", "needs attention: record"):
+            world.until(lambda message=message: message in str(world.chat.messages[told:]), f"not shown: {message}", 60)
+        assert subjects >= {"examiner", "home", "record"}
         world.until(lambda: any(f"dump-{world.posts}" in each for each in world.site.asked), "the source is not read")
     finally:
         with world.paused():
@@ -154,6 +160,17 @@ def test_damaged_files_of_the_home_are_told_each_and_no_hit_is_lost(world, damag
     assert world.hits() == hits + 1, "no hit is reported twice"
     assert tocsin(world.home, "status").returncode == 0
     must(world.home, "evidence", "verify")
+
+
+def reasons(world, since: datetime) -> list[tuple[str, str]]:
+    """Subject and reason of each event since a time that an alert was sent of."""
+    with world.store() as store:
+        sent = {row["event"] for row in store.database.rows("select event from alert where state = 'sent'")}
+        return [
+            (str(each.facts.get("subject")), str(each.facts.get("reason")))
+            for each in store.events.latest(limit=200)
+            if each.at >= since and each.id in sent
+        ]
 
 
 def letters(text: str) -> str:
@@ -223,6 +240,117 @@ def test_times_of_a_clock_that_was_ahead_are_repaired_and_told(world):
     world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
 
 
+HOSTILE_SOURCE = """\
+name: {name}
+platform: declared
+url: {url}/{name}/?page={{page}}
+every: 3s
+timeout: 3s
+robots: {{ignore: "a server of this test, which answers nothing but what it is told to"}}
+list:
+  each: ["css:li"]
+  fields: {{id: "css:a::attr(href)", title: "css:a::text", link: "css:a::attr(href)"}}
+"""
+
+
+def test_hostile_answers_of_sites_are_told_and_no_post_is_lost(world):
+    """All answers at once, each of a site of its own: first its listing, then a post, then neither."""
+    world.calm()
+    hostile, listed = {"listing", "post"}, table(world.crowd[-4:-2])
+
+    def sane(path: str) -> bytes | None:
+        kind = "listing" if "page=" in path else "post"
+        if kind in hostile:
+            return None
+        name = path.split("/")[1]
+        return f'<li><a href="/{name}/p">post</a></li>'.encode() if kind == "listing" else (listed + name).encode()
+
+    server = HostileServer(sane)
+    told, hits = len(world.chat.messages), world.hits()
+    try:
+        for name in ANSWERS:
+            source = world.home / "sources" / f"{name}.yaml"
+            source.write_text(HOSTILE_SOURCE.format(name=name, url=server.url))
+            source.chmod(0o600)
+        world.reload()
+        # the crawls of other sources go on, and so do alerts
+        world.publish_hit()
+        world.until(lambda: world.hits() == hits + 1, "hostile sites hold other sources up")
+        for name in ANSWERS:
+            world.until(lambda name=name: "source_silent" in kinds_of(world, name), f"{name}: the listing is not told")
+            world.until(
+                lambda name=name: any(letters(name) in letters(str(each)) for each in world.chat.messages[told:]),
+                f"{name}: nobody was told",
+            )
+        hostile.discard("listing")
+        for name in ANSWERS:
+            world.until(
+                lambda name=name: any(path == f"/{name}/p" for path in server.asked), f"{name}: the post is not read"
+            )
+        hostile.clear()
+        for name in ANSWERS:
+            world.until(lambda name=name: has_hit(world, name), f"{name}: the post was lost")
+    finally:
+        for name in ANSWERS:
+            (world.home / "sources" / f"{name}.yaml").unlink(missing_ok=True)
+        server.close()
+        world.reload()
+
+
+def kinds_of(world, source: str) -> set[str]:
+    with world.store() as store:
+        return {event.kind.value for event in store.events.latest(limit=1000) if event.source == source}
+
+
+def has_hit(world, source: str) -> bool:
+    with world.store() as store:
+        rows = store.database.rows(
+            "select body from finding join post on finding.post = post.id where post.source = ?", source
+        )
+    return any(json.loads(row["body"])["hits"] for row in rows)
+
+
+def test_hostile_answers_of_chats_delay_no_other_channel_and_lose_no_alert(world):
+    world.calm()
+    is_hostile = True
+    server = HostileServer(lambda _: None if is_hostile else b"ok")
+    settings, hits = (world.home / "tocsin.toml").read_text(), world.hits()
+    channels = "".join(
+        f'[channels.{name}]\nkind = "slack"\ntimeout = "2s"\nurl = "{server.url}/{name}/hook"\n' for name in ANSWERS
+    )
+    (world.home / "tocsin.toml").write_text(channels + settings)
+    try:
+        world.reload()
+        world.until(lambda: len(re.findall("event=reloaded", world.log.read_text())) > 0, "the settings are not read")
+        world.publish_hit()
+        world.until(lambda: world.hits() == hits + 1, "hostile channels hold an alert up")
+        asked = {f"/{name}/hook" for name in ANSWERS}
+        world.until(lambda: asked <= set(server.asked), "a channel was not tried")
+        world.until(lambda: not untried(world), "a channel was tried without a result")
+        is_hostile = False
+        # whatever was deferred or refused; an answer that begins with 200 means that the chat has the message
+        for _ in range(3):
+            tocsin(world.home, "alert", "retry", "--all")
+        world.until(lambda: unsent(world) == [], "an alert was not delivered")
+        hit = [path for path, body in server.bodies if b"Further release" in body or b"Client data published" in body]
+        assert set(hit) == asked, "a channel did not get the alert of the hit"
+    finally:
+        (world.home / "tocsin.toml").write_text(settings)
+        server.close()
+        world.reload()
+
+
+def unsent(world) -> list[tuple[str, str, str]]:
+    with world.store() as store:
+        rows = store.database.rows("select channel, state, reason from alert where state <> 'sent'")
+    return [(row["channel"], row["state"], row["reason"]) for row in rows]
+
+
+def untried(world) -> list[str]:
+    with world.store() as store:
+        return [row["id"] for row in store.database.rows("select id from alert where state = 'due' and attempts = 0")]
+
+
 def test_after_all_of_that_the_daemon_is_well_and_stops_while_a_part_stands_still(world):
     world.until(lambda: tocsin_json(world.home, "status")["problems"] == [], "a state did not end")
     assert tocsin(world.home, "status").returncode == 0
@@ -232,3 +360,27 @@ def test_after_all_of_that_the_daemon_is_well_and_stops_while_a_part_stands_stil
     assert not Path(f"/proc/{target}").exists()
     world.log.write_text("")
     world.start()
+
+
+def test_evidence_that_cannot_be_read_when_the_daemon_starts_is_told_and_delays_no_alert(world):
+    world.calm()
+    assert world.stop() < 30
+    hits, told = world.hits(), len(world.chat.messages)
+    repair = fail_reading([world.home / "evidence" / "chain.jsonl"])
+    try:
+        world.log.write_text("")
+        world.start()
+        world.publish_hit()
+        world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
+        world.until(
+            lambda: any(
+                letters("evidence chain cannot be read") in letters(str(each)) for each in world.chat.messages[told:]
+            ),
+            "nobody was told of the evidence",
+        )
+        assert tocsin(world.home, "status").returncode == 2
+    finally:
+        repair()
+    world.until(world.examined, "the post was not examined again")
+    must(world.home, "evidence", "verify")
+    assert world.hits() == hits + 1, "the alert was sent twice"

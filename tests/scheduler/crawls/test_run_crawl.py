@@ -72,6 +72,21 @@ def test_a_crawl_over_its_time_limit_is_ended_and_fails(crawl, site, monkeypatch
     assert len(crawl.store.posts.due("site")) == 1
 
 
+def test_a_long_listing_is_reported_until_the_time_limit_and_what_was_reported_is_due(crawl, site, monkeypatch):
+    # the crawl process itself ends the crawl, however long it takes to read the page
+    monkeypatch.setattr("scheduler.crawls.run_crawl.GRACE_SECONDS", 600)
+    site.pages = {1: [str(number) for number in range(20_000)]}
+    settings = crawl.home.settings()
+    settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"wall": timedelta(seconds=1)})})
+    result = crawl(settings=settings)
+    assert (result.state, result.code) == ("failed", "wall")
+    [row] = crawl.store.database.rows("select count(*) as n, count(due) as due from post")
+    assert 0 < result.listed == row["n"] < 20_000
+    assert row["due"] == row["n"] - result.examined
+    # the listing was not read to its end, so none of its posts may end a later walk
+    assert crawl.store.posts.count_settled("site") == 0
+
+
 def test_a_lost_lease_ends_the_crawl_and_nothing_of_it_is_stored(crawl, site):
     site.pages = {1: ["a"]}
     site.hold.clear()
