@@ -49,6 +49,9 @@ MAX_BEYOND_DEPTH = 8
 MAX_SIGHTED_ROWS = 4_000_000
 SIGHTED = "sighted-"
 
+# Passwords that are tried on the locked archives of a sample.
+MAX_PASSWORDS = 20
+
 # Formats that are read without a library that decompresses or decodes: their reader may be reused for the next sample.
 PLAIN_FORMATS = frozenset({"text", "html", "delimited", "json_lines", "json", "empty"})
 MAX_PLAIN_BYTES = 2**20
@@ -229,6 +232,9 @@ class Examination:
             return pack_json(b"E", {"complete": bool(ending.get("complete", True))})
 
         try:
+            if self.request.passwords:
+                passwords = self.request.passwords.split("\n")[:MAX_PASSWORDS]
+                connection.send(pack_json(b"W", passwords))
             chunks = self._watch_for_end_of_reading(chunks, connection)
             for chunk in chunks:
                 self._scan_raw(chunk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from data.errors import WireError
@@ -26,6 +26,7 @@ class SampleRequest:
         title: of the post, only for sealed evidence.
         release: id of the release for which its records are collected.
         exact: whether every row is compared, whatever memory that takes.
+        passwords: that are tried on locked archives in it, one a line; they are given to the reader and kept nowhere.
         sighted: whether its records are kept for a release if it is tied to known data and holds more than that.
     """
 
@@ -35,6 +36,7 @@ class SampleRequest:
     url: str = ""
     title: str = ""
     release: str = ""
+    passwords: str = field(default="", repr=False)
     exact: bool = False
     sighted: bool = False
 
@@ -49,10 +51,10 @@ class SampleRequest:
             request = cls(**value)
         except TypeError as error:
             raise WireError("a start frame has unknown or missing keys") from error
-        for field in fields(cls):
-            given = getattr(request, field.name)
+        for each in fields(cls):
+            given = getattr(request, each.name)
             sound = isinstance(given, str) and len(given) <= MAX_TEXT
-            if not (isinstance(given, bool) if isinstance(field.default, bool) else sound):
+            if not (isinstance(given, bool) if isinstance(each.default, bool) else sound):
                 raise WireError("a start frame has a value of the wrong type, or one that is too long")
         if request.release and not _RELEASE.fullmatch(request.release):
             raise WireError("a start frame names a release by something that is no id")

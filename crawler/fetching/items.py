@@ -91,6 +91,7 @@ class FetchedPost:
         revisited: it is known, and read again although its listing shows no change.
         start: value of {page} or {offset} from which on it is read, 0 for its first page. last_page: that of the last
             page that was read.
+        passwords: that its own text gives; they are tried on its archives and kept nowhere.
         preview_events: number of a finding -> id of the event of the preview of its sample.
         announced: rules of the incident that match its text, and deadlines that it announces.
     """
@@ -105,6 +106,7 @@ class FetchedPost:
     links: dict[str, Post] = field(default_factory=dict)
     page_fields: dict[str, Any] = field(default_factory=dict)
     announced: Announcements = NOTHING_ANNOUNCED
+    passwords: tuple[str, ...] = ()
     preview_events: dict[int, str] = field(default_factory=dict)
     parts: list[PostPart] = field(default_factory=list)
     unchanged: bool = False

@@ -103,6 +103,7 @@ class Examine:
             "url": part.url,
             "title": item.post.title,
             "sighted": True,
+            "passwords": "\n".join(item.passwords),
         }
         before = len(item.findings)
         try:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.http import Response
@@ -23,6 +24,7 @@ from crawler.fetching.responses import answer_trouble, content_type, why_incompl
 from crawler.pages import extract
 from crawler.pages.deadlines import Deadline, find_deadlines
 from crawler.pages.extract import ItemPage, ItemPart
+from crawler.pages.given_passwords import find_passwords
 from crawler.pages.incident_rules import Rules
 from crawler.pages.post_fields import page_fields, plain_link
 from crawler.pages.post_identity import origin_of, part_version, post_id
@@ -175,6 +177,7 @@ class PostParts:
                 item.parts.append(reply)
         found: tuple[str, ...] = ()
         texts: list[str] = []
+        self._note_passwords(item)
         volumes = self._volumes_of_file(post)
         if volumes is not None and item.first is not None:
             first, item.first = item.first, None
@@ -203,6 +206,7 @@ class PostParts:
         elif isinstance(item.first, Trouble):
             yield item.first
         self._note_announcements(item, *texts)
+        self._note_passwords(item, *texts)
         if texts and not self._in_parts:
             item.page_fields = page_fields(self._post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
@@ -231,6 +235,11 @@ class PostParts:
             yield whole
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
+
+    def _note_passwords(self, item: FetchedPost, *texts: str) -> None:
+        """Set `item.passwords` to what the text of the post gives, and the name of its site."""
+        host = urlsplit(item.post.url).hostname or ""
+        item.passwords = tuple(find_passwords("\n".join([item.post.title, item.post.body, *texts]), [host]))
 
     def _volumes_of_file(self, post: Post) -> AddressedVolumes | None:
         """The parts of a divided file of which the post itself is the first one; None if it is another post."""

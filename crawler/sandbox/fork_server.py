@@ -86,13 +86,20 @@ class _Peer:
         # what counts the time of the sample that is being read, and whether a frame is on its way, which must stay whole
         self._speed: SpeedFloor | None = None
         self._exchanging = False
+        # passwords that came with the sample
+        self._passwords: tuple[str, ...] = ()
         # the first frame of the next sample, which has arrived
         self._first: tuple[bytes, bytes] | None = None
 
     def next_sample(self) -> bool:
         """Wait until a sample begins; False if the examiner closed the connection instead."""
+        self._passwords = ()
         try:
-            self._first = self._receive()
+            kind, payload = self._receive()
+            if kind == b"W":
+                self._passwords = tuple(orjson.loads(payload))
+                kind, payload = self._receive()
+            self._first = kind, payload
         except WireError:
             return False
         self.ended = False
@@ -109,9 +116,10 @@ class _Peer:
             else:
                 raise WireError("an unknown frame arrived in the middle of a sample")
 
-    def count_time_of(self, out: Output) -> None:
-        """Take over the counting of the processor time of a sample."""
+    def begin(self, out: Output) -> None:
+        """A sample begins: its processor time is looked at, and its passwords are known to its readers."""
         self._speed = out.speed
+        out.passwords = self._passwords
 
     def interrupt(self) -> None:
         """The timer of processor time has run out: raise `TooSlow` in a reader that is stuck."""
@@ -161,7 +169,7 @@ def _run_reader(sock: socket.socket, clock: Clock, limits: Limits) -> NoReturn:
         signal.setitimer(signal.ITIMER_PROF, _CONTROL_SECONDS, _CONTROL_SECONDS)
         privileges.apply_computing_filter()
         while peer.next_sample():
-            read_sample(peer.chunks(), peer.send, limits, begun=peer.count_time_of)
+            read_sample(peer.chunks(), peer.send, limits, begun=peer.begin)
             peer.drain()
         code = 0
     except MemoryError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,11 @@ MAX_LINES = 20
     is_flag=True,
     help="As in a crawl: of a sample with more than examine.exact_rows rows compare only a part with the releases.",
 )
+@click.option(
+    "--post",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with the text of the post that the files came with: passwords that it gives are tried on archives.",
+)
 @client_table_options()
 @json_option
 @pass_home
@@ -41,6 +47,7 @@ def scan(
     record: bool,
     no_deliver: bool,
     bounded: bool,
+    post: Path | None,
     as_json: bool,
     choice: ClientChoice,
 ) -> int:
@@ -48,6 +55,7 @@ def scan(
 
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
     """
+    from crawler.pages.given_passwords import find_passwords
     from data.case.watchlist import client_names
     from data.errors import ExamineError, InputError
     from scheduler.local_files.scanning import expand_paths, open_scanner, shown_name
@@ -56,7 +64,10 @@ def scan(
     findings: list[Finding] = []
     failed = False
     names = client_names(home.watchlist_dir)
-    with open_scanner(home, report=note) as scanner:
+    passwords = find_passwords(post.read_text("utf-8", "replace")) if post else []
+    if post and not passwords:
+        note("note: the text of the post gives no password")
+    with open_scanner(home, report=note, passwords=passwords) as scanner:
         if not scanner.greeting.canaries:
             note("note: the watch-list is empty, so no client's data can be recognised; see: tocsin canary --help")
         for path, finding in scanner.examine_all(expand_paths(paths), sighted=record, bounded=bounded):

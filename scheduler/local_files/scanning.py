@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -43,8 +43,11 @@ ScanResult = tuple[str, Finding | InputError | ExamineError]
 class Scanner:
     """Examines local files in an examiner process of its own."""
 
-    def __init__(self, home: Home, *, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, home: Home, *, report: Callable[[str], None] | None = None, passwords: Sequence[str] = ()
+    ) -> None:
         self._home, self._report = home, report
+        self._passwords = "\n".join(passwords)
         self._process = start_examiner(home, report=report)
         self._client = self._process.client()
 
@@ -68,7 +71,13 @@ class Scanner:
             InputError: the file cannot be opened.
             ExaminerDied: the examiner ended while it examined this file; the next call uses a new one.
         """
-        request = {"name": shown_name(path), "release": release, "exact": not bounded, "sighted": sighted}
+        request = {
+            "name": shown_name(path),
+            "release": release,
+            "exact": not bounded,
+            "sighted": sighted,
+            "passwords": self._passwords,
+        }
         read_errors: list[str] = []
         with contextlib.ExitStack() as opened:
             chunks = _content(path, opened, read_errors)
@@ -99,7 +108,8 @@ class Scanner:
             for path in chain(first, remaining):
                 yield examine(path)
             return
-        with _ConcurrentExaminations(self.attach, exact=not bounded, sighted=sighted) as pending:
+        request = {"release": "", "exact": not bounded, "sighted": sighted, "passwords": self._passwords}
+        with _ConcurrentExaminations(self.attach, request) as pending:
             for path in chain(first, remaining):
                 if isinstance(path, str) and _is_small(path):
                     pending.submit(path)
@@ -154,11 +164,11 @@ class Scanner:
 class _ConcurrentExaminations:
     """Examines several small files at once: a pool of threads, each with its own connection to the examiner."""
 
-    def __init__(self, attach: Callable[[], ExaminerClient], *, exact: bool, sighted: bool) -> None:
+    def __init__(self, attach: Callable[[], ExaminerClient], request: Mapping[str, Any]) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._attach = attach
-        self._request = {"release": "", "exact": exact, "sighted": sighted}
+        self._request = request
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="scan")
         self._free_connections: SimpleQueue[ExaminerClient] = SimpleQueue()
         self._submitted: deque[tuple[str, Future[Finding | InputError | ExamineError | None]]] = deque()
@@ -218,9 +228,17 @@ class _ConcurrentExaminations:
 
 
 @contextlib.contextmanager
-def open_scanner(home: Home, *, report: Callable[[str], None] | None = None) -> Iterator[Scanner]:
-    """A scanner that is closed at the end; `report` receives sentences for the person who waits."""
-    scanner = Scanner(home, report=report)
+def open_scanner(
+    home: Home, *, report: Callable[[str], None] | None = None, passwords: Sequence[str] = ()
+) -> Iterator[Scanner]:
+    """A scanner that is closed at the end.
+
+    Args:
+        home: the home.
+        report: receives sentences for the person who waits.
+        passwords: are tried on locked archives.
+    """
+    scanner = Scanner(home, report=report, passwords=passwords)
     try:
         yield scanner
     finally:

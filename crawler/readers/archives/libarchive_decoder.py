@@ -113,6 +113,7 @@ def read_archive(
     *,
     whole: bytearray | None = None,
     listing: RarListing | None = None,
+    password: bytes = b"",
 ) -> None:
     """Read all members of an archive.
 
@@ -123,8 +124,33 @@ def read_archive(
         kind: name of the format in libarchive.
         whole: the archive in memory, for formats that need random access.
         listing: takes the same bytes as libarchive; members that libarchive does not reach are reported from it.
+        password: opens the first member; only that member is read.
     """
-    _with_archive(source, out, limits, (kind, "none"), whole=whole, listing=listing)
+    _with_archive(source, out, limits, (kind, "none"), whole=whole, listing=listing, password=password)
+
+
+def password_fits(kind: str, data: bytes, password: bytes) -> bool:
+    """Whether the first bytes of an archive, up to some bytes of its first member, can be decrypted with a password."""
+    if _ffi is None:
+        return False
+    handle = _ffi.read_new()
+    try:
+        _ffi.get_read_filter_function("none")(handle)
+        _ffi.get_read_format_function(kind)(handle)
+        memory = ctypes.create_string_buffer(data, len(data))
+        entry, buffer = ctypes.c_void_p(), ctypes.c_void_p()
+        size, offset = ctypes.c_size_t(), ctypes.c_longlong()
+        return (
+            _return_code(_ffi.read_add_passphrase, handle, password) >= 0
+            and _return_code(_ffi.read_open_memory, handle, memory, len(data)) >= _WARN
+            and _return_code(_ffi.read_next_header, handle, ctypes.byref(entry)) >= _WARN
+            and _return_code(
+                _ffi.read_data_block, handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset)
+            )
+            >= _WARN
+        )
+    finally:
+        _return_code(_ffi.read_free, handle)
 
 
 def read_filtered(source: Source, out: Output, limits: Limits, kind: str, name: str) -> None:
@@ -141,6 +167,7 @@ def _with_archive(
     whole: bytearray | None = None,
     listing: RarListing | None = None,
     name: str | None = None,
+    password: bytes = b"",
 ) -> None:
     if _ffi is None:
         out.problem("unread", MISSING, incomplete=True)
@@ -151,6 +178,8 @@ def _with_archive(
     try:
         _ffi.get_read_filter_function(kinds[1])(handle)
         _ffi.get_read_format_function(kinds[0])(handle)
+        if password:
+            _return_code(_ffi.read_add_passphrase, handle, password)
         if whole is None:
             code = _return_code(_ffi.read_open, handle, key, _ffi.NO_OPEN_CB, _READ_CALLBACK, _ffi.NO_CLOSE_CB)
         else:
@@ -160,7 +189,9 @@ def _with_archive(
         # where the input ends: for a compressed file the compressed bytes count, otherwise the bytes that the format
         # has used
         archive_input.where = lambda: int(_ffi.filter_bytes(handle, -1 if kinds[0] == "raw" else 0))
-        _Archive(source, out, limits, archive_input, handle, name, len(whole or b""), listing).read(code)
+        archive = _Archive(source, out, limits, archive_input, handle, name, len(whole or b""), listing)
+        archive.opened = bool(password)
+        archive.read(code)
     finally:
         del _inputs[key]
         _return_code(_ffi.read_free, handle)
@@ -171,6 +202,7 @@ class _Archive:
 
     Attributes:
         held: size of the archive if all of it is in memory, otherwise 0.
+        opened: a password opens the first member, the only one that is read.
     """
 
     def __init__(
@@ -193,6 +225,7 @@ class _Archive:
         self._out = out
         self._name = name
         self._listing = listing
+        self.opened = False
         self._members = 0
         self._locked = 0
         # bytes that libarchive had used behind the last member
@@ -258,6 +291,8 @@ class _Archive:
             self._search_gap()
             goes_on = self._read_member(entry)
             self._used = self.input.where()
+            if self.opened:
+                return
             if not goes_on:
                 self._out.mark_end_unknown()
                 return
@@ -288,6 +323,8 @@ class _Archive:
         return listed if listed is not None and listed.name.replace("\\", "/") == name.replace("\\", "/") else None
 
     def _is_locked(self, entry: ctypes.c_void_p, name: str) -> bool:
+        if self.opened:
+            return False
         listed = self._listed(name)
         if listed is not None:
             return listed.locked

@@ -15,6 +15,7 @@ from crawler.readers.archives import zip_methods
 from crawler.readers.archives.compressed_stream import CompressedStream
 from crawler.readers.archives.inflate import Inflate
 from crawler.readers.archives.zip_methods import DESCRIPTOR, Checked, Stored, descriptor_size
+from crawler.readers.archives.zip_passwords import PasswordTrial
 from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged, Limits
 from crawler.readers.core.members import may_read_embedded, read_embedded, read_file_here, read_member
 from crawler.readers.core.output import Output
@@ -107,6 +108,7 @@ class _Archive:
         self._names: set[int] = set()
         self._members = 0
         self._locked = 0
+        self._passwords = PasswordTrial(out)
         # the index: number of its entries, and offsets of members that were read and did not appear in it yet
         self._listed = 0
         # offsets in the index count from the beginning of a volume; then members are found by their names
@@ -202,9 +204,12 @@ class _Archive:
         begin = source.position
         self._note_name(local)
         if local.flags & _ENCRYPTED:
-            self._locked += 1
-            report_locked_member(self.out, local.title)
-            self._skip_member(local)
+            if self._passwords.read_member(b"".join(taken), local.compressed, source, self.limits):
+                self._skip_descriptor(local)
+            else:
+                self._locked += 1
+                report_locked_member(self.out, local.title)
+                self._skip_member(local)
         elif local.method == _DEFLATED and (local.compressed or local.streamed or not self._at_signature()):
             self._read_deflated(local, begin)
         elif local.method in (_STORED, _DEFLATED):

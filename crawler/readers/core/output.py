@@ -90,6 +90,8 @@ class Output:
         self.limits = limits
         self.budget = SampleBudget(limits)
         self.speed = SpeedFloor(limits.slow_after, clock)
+        self.passwords: tuple[str, ...] = ()
+        """Passwords that came with the sample, in the order in which they are tried."""
         self._send = send
         self._open: list[_OpenMember] = []
         self.known_archives: dict[bytes, tuple[int, bytes]] = {}
