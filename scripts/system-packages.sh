@@ -4,7 +4,7 @@
 set -euo pipefail
 case "${1:-run}" in
   run) wanted=("python3-venv:python3 -c 'import ensurepip'" "bubblewrap:command -v bwrap" "libarchive13:ls /usr/lib/*/libarchive.so.13") ;;
-  test) wanted=("nginx-light:command -v nginx || test -x /usr/sbin/nginx" "bubblewrap:command -v bwrap" "age:command -v age" "npm:command -v npm" "clamav-testfiles:test -d /usr/share/clamav-testfiles" "ripgrep:command -v rg" "tor:command -v tor && command -v tor-gencert" "nftables:command -v nft || test -x /usr/sbin/nft" "iproute2:command -v ip || test -x /usr/sbin/ip") ;;
+  test) wanted=("nginx-light:command -v nginx || test -x /usr/sbin/nginx" "bubblewrap:command -v bwrap" "age:command -v age" "npm:command -v npm" "clamav-testfiles:test -d /usr/share/clamav-testfiles" "ripgrep:command -v rg" "tor:command -v tor && command -v tor-gencert" "nftables:command -v nft || test -x /usr/sbin/nft" "iproute2:command -v ip || test -x /usr/sbin/ip" "zip:command -v zip" "p7zip-full:command -v 7z" "tesseract-ocr:command -v tesseract" "tesseract-ocr-fra:ls /usr/share/tesseract-ocr/*/tessdata/fra.traineddata") ;;
   bench) wanted=("ripgrep:command -v rg" "python3-tlsh:/usr/bin/python3 -c 'import tlsh'" "nginx-light:command -v nginx || test -x /usr/sbin/nginx" "tor:command -v tor && command -v tor-gencert") ;;
   *) echo "usage: $0 run|test|bench" >&2; exit 2 ;;
 esac

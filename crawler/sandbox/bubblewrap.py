@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from crawler.readers.core.picture_data import DATA_FOLDERS
 from data.errors import ReaderFailed
 
 # our own packages; each is mounted by itself, because a checkout holds more than code
@@ -35,6 +36,10 @@ _IMPORTED = (
 
 # folders of installed packages: they hold only code, and some packages need files that are beside them
 _INSTALLED = ("site-packages", "dist-packages")
+
+
+# data of tesseract's languages, where it is installed
+_DATA = DATA_FOLDERS
 
 
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
@@ -76,6 +81,8 @@ def bubblewrap_arguments() -> list[str]:
         visible.append(Path(sys.base_prefix).resolve())
     arguments = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
     for path in _LIBRARIES:
+        arguments += ["--ro-bind-try", path, path]
+    for path in _DATA:
         arguments += ["--ro-bind-try", path, path]
     for path in dict.fromkeys(map(str, visible)):
         arguments += ["--ro-bind", path, path]

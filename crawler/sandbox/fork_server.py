@@ -41,8 +41,9 @@ STARTED = b"S"
 _CLOCK = struct.Struct("=dd")
 # seconds of processor time after which a reader is looked at that passes no point of control of its speed
 _CONTROL_SECONDS = 1.0
-# address space of the interpreter and all imported libraries before a sample arrives (numpy 120 MiB, pyarrow 190 MiB)
-_LIBRARIES = 384 * 2**20
+# address space of the interpreter and all imported libraries before a sample arrives (numpy 120 MiB, pyarrow 190 MiB,
+# tesseract 60 MiB)
+_LIBRARIES = 448 * 2**20
 # codecs are loaded from files by their names, and a reader can no longer open files
 _ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252", "cp437", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 

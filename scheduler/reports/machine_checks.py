@@ -20,6 +20,7 @@ SWAPS = Path("/proc/swaps")
 def machine_checks(home: Home) -> Iterator[Check]:
     """All checks of the machine."""
     yield bubblewrap_check()
+    yield pictures_check(available=tesseract_available())
     yield user_check(os.geteuid())
     yield swap_check(SWAPS.read_text() if SWAPS.exists() else "")
     yield key_memory_check(locked=LockedBytes(1).locked)
@@ -61,6 +62,25 @@ def bubblewrap_check() -> Check:
             "remove it; apt-get install bubblewrap",
         )
     return Check("system", "ok", "bwrap is installed, and confines what it runs")
+
+
+def tesseract_available() -> bool:
+    """Whether libtesseract and the data of a language are installed, as the readers look for them."""
+    from crawler.readers.pictures.tesseract import available
+
+    return available()
+
+
+def pictures_check(*, available: bool) -> Check:
+    """Whether text in pictures is recognised."""
+    if available:
+        return Check("pictures", "ok", "text in pictures is recognised by tesseract")
+    return Check(
+        "pictures",
+        "warning",
+        "tesseract is not installed: pictures are reported as unread",
+        "apt-get install tesseract-ocr tesseract-ocr-fra",
+    )
 
 
 def user_check(user: int) -> Check:

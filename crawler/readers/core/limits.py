@@ -56,6 +56,9 @@ class Limits:
         max_depth: containers inside containers.
         max_ratio: decompressed bytes for one compressed byte, through all layers; and bytes of everything inside a
             member for one byte of that member.
+        recognition: seconds of processor time for recognising text in all pictures of the sample.
+        picture_bytes: bytes of a picture whose text is recognised.
+        picture_pixels: pixels of such a picture.
         max_line: bytes of one line or record.
         max_columns: columns of one table.
     """
@@ -70,6 +73,9 @@ class Limits:
     max_entries: int = 1_000_000
     max_depth: int = 8
     max_ratio: float = 2000.0
+    recognition: float = 120.0
+    picture_bytes: int = 64 * 2**20
+    picture_pixels: int = 40_000_000
     max_line: int = 2**20
     max_columns: int = 1024
 

@@ -90,6 +90,8 @@ class Output:
         self.limits = limits
         self.budget = SampleBudget(limits)
         self.speed = SpeedFloor(limits.slow_after, clock)
+        self.recognition_seconds = limits.recognition
+        """Processor time that is left for recognising text in pictures."""
         self.passwords: tuple[str, ...] = ()
         """Passwords that came with the sample, in the order in which they are tried."""
         self._send = send
@@ -149,6 +151,10 @@ class Output:
         member.is_picture = len(self._open) > 1 and self._open[-2].kind in _DOCUMENTS
         member.assessed = member.is_picture
         return member.is_picture
+
+    def note_picture_read(self) -> None:
+        """Note that the text of the open member, a picture, was recognised: its document need not report it."""
+        self._open[-1].is_picture = False
 
     def _report_pictures(self, member: _OpenMember) -> None:
         """Report the pictures of a document, unless they are small and stand beside text, as a letterhead does."""

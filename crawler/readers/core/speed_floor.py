@@ -26,6 +26,8 @@ SLOWER = {
     **dict.fromkeys(("docx", "odt", "ods", "pptx", "xlsx", "ole"), _SLOWER),
     **dict.fromkeys(("7z", "rar", "bzip2", "xz", "lzma", "lzip", "brotli", "cab", "lha", "compress"), _SLOWER),
     **dict.fromkeys(("pdf", "dicom"), _SLOWEST),
+    # has a limit of its own: `Limits.recognition`
+    "picture": 0,
 }
 # A reader that has passed no point of control for so many seconds of processor time is interrupted where it is.
 _STUCK = 5.0

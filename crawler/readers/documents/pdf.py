@@ -23,8 +23,10 @@ from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
+from crawler.readers.documents.pdf_pictures import images_of, picture_file, pixels
 from crawler.readers.documents.pdf_streams import send_streams
 from crawler.readers.documents.pdf_tables import table_rows
+from crawler.readers.pictures.picture import send_text
 from data.errors import LimitReached, WireError
 
 FORMAT = "pdf"
@@ -34,6 +36,8 @@ _SEARCHED_BYTES = 1024
 # the signature with what follows it, so that text that mentions PDF does not match
 _SIGNATURE = re.compile(rb"%PDF-[12]\.\d\s{1,2}(?:%[\x80-\xff]|\d+ \d+ obj)")
 _MAX_ANNOTATIONS = 10_000
+# Smaller pictures are icons and logos.
+_READABLE_PIXELS = 40_000
 # A page with fewer characters and an image of so many pixels is a scanned page with a stamp or a page number on it.
 _LITTLE_TEXT, _SCANNED_PIXELS = 200, 500_000
 # pypdf keeps all objects that it has read in memory; above this number they are dropped
@@ -165,7 +169,17 @@ class _DocumentReader:
                 if isinstance(file, DictionaryObject):
                     self._read_attached_file(_as_text(file.get("/UF", file.get("/F"))), file)
         letters = len(text.strip())
-        return letters < _LITTLE_TEXT and _has_image(page, _SCANNED_PIXELS if letters else 0)
+        read = self._read_pictures(page)
+        return not read and letters < _LITTLE_TEXT and _has_image(page, _SCANNED_PIXELS if letters else 0)
+
+    def _read_pictures(self, page: pypdf.PageObject) -> int:
+        """Send the text in the large pictures of a page; returns how many had text."""
+        found = 0
+        for image in images_of(page):
+            if pixels(image) >= _READABLE_PIXELS and (data := picture_file(image)):
+                self._out.budget.add_output(len(data))
+                found += send_text(data, self._out, self._limits)
+        return found
 
     def _read_tables(self, page: pypdf.PageObject) -> None:
         """Send the table rows of a page, as part of one table for the document, and the other lines as text."""
@@ -229,15 +243,4 @@ def _as_text(value: Any) -> str:
 
 
 def _has_image(page: pypdf.PageObject, min_pixels: int) -> bool:
-    resources = _resolve(page.get("/Resources"))
-    objects = _resolve(resources.get("/XObject")) if isinstance(resources, DictionaryObject) else None
-    if not isinstance(objects, DictionaryObject):
-        return False
-    return any(
-        image.get("/Subtype") == "/Image" and _pixels(image) >= min_pixels for image in map(_resolve, objects.values())
-    )
-
-
-def _pixels(image: DictionaryObject) -> int:
-    width, height = _resolve(image.get("/Width")), _resolve(image.get("/Height"))
-    return width * height if isinstance(width, int) and isinstance(height, int) else 0
+    return any(pixels(image) >= min_pixels for image in images_of(page))

@@ -16,7 +16,7 @@ from tests.synth.people import people, to_csv
 
 pytestmark = pytest.mark.slow
 TABLE = to_csv(people(3, 300))
-SECRET = "Tr0ub4dor é"
+SECRET = "Tr0ub4dor 3"
 PROGRAMS = {
     "zip -e": ["zip", "-q", "-P", SECRET, "p.zip", "p.csv", "q.csv"],
     "zip -e -0": ["zip", "-q", "-0", "-P", SECRET, "p.zip", "p.csv", "q.csv"],
