@@ -33,6 +33,7 @@ from data.case.watchlist import Watchlist
 from data.errors import WireError
 from data.hashing.case_keys import Keys
 from data.hashing.tags import keyed_sha256
+from data.identifiers.path_lines import path_line
 from data.model import Finding, Lineage
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
@@ -55,6 +56,9 @@ MAX_PASSWORDS = 20
 # Formats that are read without a library that decompresses or decodes: their reader may be reused for the next sample.
 PLAIN_FORMATS = frozenset({"text", "html", "delimited", "json_lines", "json", "empty"})
 MAX_PLAIN_BYTES = 2**20
+# Archives whose members have paths that people chose.
+LISTING_FORMATS = frozenset({"7z", "ar", "cab", "cpio", "iso9660", "lha", "rar", "tar", "xar", "zip"})
+PATHS_AT_ONCE = 2**16
 # Formats whose own bytes hold nothing for the byte pass: once the reader has ended, there is nothing more to find.
 COMPRESSED_FORMATS = frozenset(
     [
@@ -338,9 +342,24 @@ class Examination:
         else:
             if len(self.stack) > self.examiner.sandbox.limits.max_depth + MAX_BEYOND_DEPTH:
                 raise WireError("members are nested too deeply")
+            self._add_path(frame.name)
             self.stack.append(self._open_member(frame.name, kind))
         if not known:
             self._note_invalid(self.stack[-1])
+
+    def _add_path(self, path: str) -> None:
+        """Read the path of a member that begins in the open archive as text: folders and files are named after people."""
+        archive = self.stack[-1]
+        if archive.format in LISTING_FORMATS and (line := path_line(path)):
+            archive.paths += line.encode("utf-8", "replace") + b"\n\n"
+            if len(archive.paths) >= PATHS_AT_ONCE:
+                self._read_paths(archive)
+
+    def _read_paths(self, archive: SampleMember) -> None:
+        if archive.paths:
+            text, archive.paths = bytes(archive.paths), bytearray()
+            self.records.add_text(archive, text, self.stack)
+            self.hits.add_candidates(self._scan_text(text), self.stack)
 
     def _note_problem(self, member: SampleMember, frame: MemberProblem) -> None:
         """Note a problem that the reader reports, in words of our own source code only."""
@@ -359,6 +378,7 @@ class Examination:
     def _end_member(self, member: SampleMember, *, complete: bool) -> None:
         """End an open member, and add its counts to the member that contains it."""
         member.complete = member.complete and complete
+        self._read_paths(member)
         self.records.end_text(member, self.stack)
         if len(self.stack) == 1:
             return
@@ -392,6 +412,7 @@ class Examination:
             member.problem("reader", "the reader ended within this member")
             self._end_member(member, complete=False)
         sample = self.sample
+        self._read_paths(sample)
         self.records.end_text(sample, self.stack)
         self.bytes.finish(sample, (sample,))
         self.hits.confirm_waiting(sample)

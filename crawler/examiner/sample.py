@@ -84,6 +84,7 @@ class SampleMember:
         prose: whether the rows of the current table are read as text too.
         text: reads its running text.
         people: record keys of people in its running text, shape (n, 6) each.
+        paths: names of its members as lines of text, which were not read yet.
         body: the beginning of its text, from which its note prints are made.
     """
 
@@ -112,6 +113,7 @@ class SampleMember:
     prose: bool = False
     text: RunningTextReader | None = None
     people: list[U64] = field(default_factory=list)
+    paths: bytearray = field(default_factory=bytearray)
     body: bytearray = field(default_factory=bytearray)
 
     def begin_table(self, header: list[str] | None) -> None:

@@ -196,6 +196,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     # a file of SAS that ends behind its signature: no program at hand writes one
     "sas": lambda: bytes(12) + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf" + bytes(1000),
 =======
+    "file_list": lambda: b"".join(b"./dossiers/%s %s/fiche.pdf\n" % (row[0].encode(), row[1].encode()) for row in _ROWS[1:]),
     "picture": lambda: (Path(__file__).parent.parent / "samples" / "pictures" / "form-16.png").read_bytes(),
 >>>>>>> cdfb1e5 (Text in pictures is recognised by tesseract inside the reader's walls, where it is installed)
     "utf_32": lambda: _TEXT.encode("utf-32"),
