@@ -184,7 +184,6 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "chat": lambda: b"".join(b"%02d/03/2024, 14:05 - Paul: bonjour\n" % (at + 1) for at in range(9)),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "redis": lambda: shape("63-redis-7.0.rdb"),
-<<<<<<< HEAD
     "avro": lambda: shape("56-avro-snappy.avro"),
     "spss": lambda: shape("55b-spss.zsav"),
     "spss_portable": lambda: shape("55c-spss.por"),
@@ -195,10 +194,8 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "pst": lambda: b"!BDN" + bytes(1000),
     # a file of SAS that ends behind its signature: no program at hand writes one
     "sas": lambda: bytes(12) + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf" + bytes(1000),
-=======
     "file_list": lambda: b"".join(b"./dossiers/%s %s/fiche.pdf\n" % (row[0].encode(), row[1].encode()) for row in _ROWS[1:]),
     "picture": lambda: (Path(__file__).parent.parent / "samples" / "pictures" / "form-16.png").read_bytes(),
->>>>>>> cdfb1e5 (Text in pictures is recognised by tesseract inside the reader's walls, where it is installed)
     "utf_32": lambda: _TEXT.encode("utf-32"),
     "unknown": lambda: b"\xfa\xce\0\1" + b"".join(struct.pack("<IIHH", number, 7 * number, 3, 0) for number in range(250)),
 }  # fmt: skip
