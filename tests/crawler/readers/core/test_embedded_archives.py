@@ -60,7 +60,8 @@ def test_a_sound_file_is_complete_and_has_no_problem(kind: str) -> None:
     found = read(sample(kind, SOUND[kind]()))
     assert kind in {member.format for member in found.walk()}
     assert found.all_complete
-    assert not found.all_problems, [member.details for member in found.walk()]
+    # that text was recognised in a picture is always said
+    assert not found.all_problems - {"picture"}, [member.details for member in found.walk()]
 
 
 @pytest.mark.parametrize("archive", TWO_KINDS)

