@@ -310,6 +310,7 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
         record("release", "show", "part-1")
         record("incident", "show", "vendor")
         record("evidence", "verify")
+        record("event", "list")
         for noun in ("source", "canary", "release", "incident", "evidence"):
             record(noun, "list")
         record("canary", "plan", "--total", "10", "--release", "2", "--tagged", "1")

@@ -29,6 +29,7 @@ def advice_of(event: Event) -> str:
     # a keyed id, as `data.store.findings.finding_id` makes it
     evidence = next((each for each in facts.get("evidence", ()) if re.fullmatch(r"[0-9a-f]{32}", str(each))), "")
     proof = f"tocsin evidence export {evidence} --out proof.age" if evidence else "tocsin evidence list"
+    opened = f"tocsin evidence open {evidence or 'ID'} --address --key FILE"
     # names of sources and channels are checked when they are loaded; anything else would not be a safe command
     source = event.source if re.fullmatch(r"[A-Za-z0-9][\w-]*", event.source) else "NAME"
     channel = str(facts.get("channel", ""))
@@ -43,11 +44,11 @@ def advice_of(event: Event) -> str:
     return {
         EventKind.FURTHER_RELEASE: (
             f"Inform the clients{'' if clients else ', once you know which'}, and preserve the evidence: it is sealed for"
-            f" the team's private key and holds the address of the post. Run: {proof}{'.' if clients else ''}{clients}"
+            f" the team's private key and holds the address of the post. Run: {proof} and, with the key: {opened}{'.' if clients else ''}{clients}"
         ),
         EventKind.CANARY_HIT: (
             "Inform the clients. Once a person has confirmed the data, register it as known with tocsin release add."
-            f" The evidence holds the address of the post: {proof}{'.' if clients else ''}{clients}"
+            f" The address of the post, with the private key: {opened}{'.' if clients else ''}{clients}"
         ),
         EventKind.REPOST: (
             "No client has to be informed again, if they were when it was first published."
@@ -59,8 +60,8 @@ def advice_of(event: Event) -> str:
         EventKind.LISTING_CHANGED: "Look at the post: further parts of a leak are often announced this way.",
         EventKind.ANNOUNCEMENT: "Look at the post and prepare: its source is checked more often as the time comes near.",
         EventKind.UNEXAMINED: "Check the post by hand; the site may have removed it by now.",
-        EventKind.GAP: "Read the listing by hand back to the last known post. Then shorten `every` in"
-        f" sources/{source}.yaml, so that it is crawled more often.",
+        EventKind.GAP: f"Read what was missed: tocsin crawl {source} --pages 100. Until a crawl has reached a known post,"
+        f" the gap lasts. Then shorten `every` in sources/{source}.yaml, so that it is crawled more often.",
         EventKind.SOURCE_SILENT: (
             f"Open the site by hand: it may be down, or have moved. Then run: tocsin source check {source}"
             if facts.get("subject") != "new posts"

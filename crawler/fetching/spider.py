@@ -321,7 +321,7 @@ class SourceSpider(Spider):
     async def _end_walk(self) -> None:
         self._walked = True
         gap = self.walk.gap and self.definition.health.overlap
-        await self.ask(WalkedFrame(pages=self.walk.pages, rows=self.walk.rows, gap=gap))
+        await self.ask(WalkedFrame(pages=self.walk.pages, rows=self.walk.rows, gap=gap, cut=self.walk.cut))
 
     async def listing_failed(self, failure: Failure) -> AsyncIterator[Any]:
         """A page of the listing did not arrive: try another mirror, or fail the crawl."""

@@ -300,12 +300,16 @@ class PartsFrame(Question[PartsAnswer]):
 
 
 class WalkedFrame(_Report):
-    """The walk of the listing has ended: pages and rows read, and whether posts may have been missed (`gap`)."""
+    """The walk of the listing has ended: pages and rows read, and whether posts may have been missed (`gap`).
+
+    With `cut` there are further pages that it did not read: posts that were missed can still be read.
+    """
 
     frame: Literal["walked"] = "walked"
     pages: Int64
     rows: Int64
     gap: bool
+    cut: bool
 
 
 class AnnouncedTime(WireValue):

@@ -34,6 +34,7 @@ from data.sources.definition_sections import (
     ItemSection,
     ListFields,
     ListSection,
+    Pages,
     RawSection,
     Robots,
     Tls,
@@ -221,6 +222,13 @@ def start_url(definition: Definition, now: datetime, host: str = "") -> str:
     """
     since = (now.astimezone(UTC) - definition.list.since).strftime("%Y-%m-%dT%H:%M:%SZ")
     return page_url(definition, 1, host=host, since=since)
+
+
+def with_pages(definition: Definition, pages: int) -> Definition:
+    """The definition with another maximum number of pages of the listing."""
+    rules = definition.list.pages or Pages()
+    listing = definition.list.model_copy(update={"pages": rules.model_copy(update={"max": pages})})
+    return definition.model_copy(update={"list": listing})
 
 
 def feed_url(definition: Definition) -> str:

@@ -79,10 +79,13 @@ class Events:
             return None
         return event_of_row(rows[0]), {name: rows[0][name] for name in ("sightings", "last_seen", "acked")}
 
-    def latest(self, *, limit: int = 100, kind: str = "") -> list[Event]:
-        """The latest events of a kind, or of all kinds for '', newest first."""
+    def latest(self, *, limit: int = 100, kind: str = "", source: str = "") -> list[Event]:
+        """The latest events of a kind and of a source, or of all for '', newest first."""
         rows = self._database.rows(
-            "select * from event where ? in ('', kind) order by at desc, rowid desc limit ?", kind, limit
+            "select * from event where ? in ('', kind) and ? in ('', source) order by at desc, rowid desc limit ?",
+            kind,
+            source,
+            limit,
         )
         return [event_of_row(row) for row in rows]
 

@@ -202,8 +202,8 @@ class Posts:
             ),
         )
 
-    def record_walked(self, crawl: str, fence: int) -> None:
-        """Note that the walk of a listing ended: all posts of the source are settled from now on.
+    def record_walked(self, crawl: str, fence: int, *, settle: bool = True) -> None:
+        """Note that the walk of a listing ended: all posts of the source are settled from now on, if `settle`.
 
         Posts that came by a link are not settled: they were on no listing, and must not end a walk.
 
@@ -213,11 +213,12 @@ class Posts:
         with self._database.transaction():
             self._crawls.check_fence(crawl, fence)
             self._database.execute("update crawl set walked = 1 where id = ?", (crawl,))
-            self._database.execute(
-                "update post set settled = 1 where settled = 0 and handed = 0"
-                " and source = (select source from crawl where id = ?)",
-                (crawl,),
-            )
+            if settle:
+                self._database.execute(
+                    "update post set settled = 1 where settled = 0 and handed = 0"
+                    " and source = (select source from crawl where id = ?)",
+                    (crawl,),
+                )
 
     def record_examined(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
         """Mark a post as examined in its version; a version that was listed meanwhile stays due."""

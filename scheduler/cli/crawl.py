@@ -28,12 +28,21 @@ _CLIENT_COLUMNS = ("client", "name", "canaries", "sources")
 @click.command()
 @click.argument("names", nargs=-1, metavar="NAME… | --all")
 @click.option("--all", "everything", is_flag=True, help="Every enabled source.")
+@click.option(
+    "--pages", type=click.IntRange(1, 10_000), help="Read up to so many pages of each listing, back to a known post."
+)
 @click.option("--no-deliver", is_flag=True, help="Do not send the alerts; leave them in the outbox.")
 @client_table_options(every="--all-clients")
 @json_option
 @pass_home
 def crawl(
-    home: Home, names: tuple[str, ...], everything: bool, no_deliver: bool, as_json: bool, choice: ClientChoice
+    home: Home,
+    names: tuple[str, ...],
+    everything: bool,
+    pages: int | None,
+    no_deliver: bool,
+    as_json: bool,
+    choice: ClientChoice,
 ) -> int:
     """Crawl sources once, now, in the foreground.
 
@@ -43,10 +52,11 @@ def crawl(
 
     from data.case.watchlist import client_names
     from data.errors import InputError
+    from data.sources.definition import with_pages
 
     if bool(names) == everything:
         raise InputError("name the sources to crawl, or give --all", hint="see: tocsin source list")
-    definitions = _definitions(home, names)
+    definitions = [found if pages is None else with_pages(found, pages) for found in _definitions(home, names)]
     if not definitions:
         raise InputError("no source is enabled", hint="add one: tocsin source add FILE")
     clients = client_names(home.watchlist_dir)

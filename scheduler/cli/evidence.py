@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data.plural import counted
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
     from data.settings.home import Home
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def evidence() -> None:
-    """List, verify, export and expire sealed evidence."""
+    """List, verify, export, open and expire sealed evidence."""
 
 
 @evidence.command("list")
@@ -95,6 +95,37 @@ def export(home: Home, finding: str, out: Path) -> None:
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}", hint="choose another file with --out") from error
     click.echo(f"{len(sealed):,} bytes written; to open it with the private key:  age -d -i evidence.key {out}")
+
+
+@evidence.command("open")
+@click.argument("finding", metavar="ID")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="The team's private key, `evidence.key`. Bring it only to a machine where it may be.",
+)
+@click.option("--address", is_flag=True, help="Print the address of the post alone.")
+@pass_home
+def open_(home: Home, finding: str, key: Path, address: bool) -> None:
+    """Open one piece of evidence with the private key, and print it; nothing is written."""
+    import orjson
+    import pyrage
+
+    from data.case.evidence import read
+    from data.errors import InputError
+
+    sealed = read(home.evidence_dir, finding)
+    try:
+        lines = [line.strip() for line in key.read_text().splitlines()]
+        identity = pyrage.x25519.Identity.from_str(next(line for line in lines if line.startswith("AGE-SECRET-KEY-")))
+        proof = orjson.loads(pyrage.decrypt(sealed, [identity]))
+    except (OSError, UnicodeDecodeError, StopIteration, ValueError, pyrage.IdentityError, pyrage.DecryptError) as error:
+        raise InputError(
+            f"{key} does not open this evidence", hint="give the private key that belongs to keys/evidence.pub"
+        ) from error
+    click.echo(printable(proof["url"]) if address else orjson.dumps(proof, option=orjson.OPT_INDENT_2).decode())
 
 
 @evidence.command()

@@ -1,4 +1,4 @@
-"""`tocsin source`: adds, lists, checks, enables and disables sources."""
+"""`tocsin source`: adds, replaces, removes, lists, checks, enables and disables sources."""
 
 from __future__ import annotations
 
@@ -65,13 +65,42 @@ def add(home: Home, file: Path) -> None:
     click.echo("A running daemon uses it after its next reload (SIGHUP).")
 
 
-def _describe(definition: Definition) -> list[str]:
+@source.command()
+@click.argument("file", type=InputPath())
+@pass_home
+def replace(home: Home, file: Path) -> None:
+    """Replace the source file of the same name by another one; its posts stay known."""
+    from data.sources.source_files import load_source
+    from scheduler.crawls.definitions import complete_definition
+
+    found = load_source(file)
+    definition = complete_definition(found)
+    _find(home, found.name)
+    _write(home, found)
+    _record(home, "source replaced", definition)
+    click.echo("\n".join(_describe(definition, "replaced")))
+
+
+@source.command()
+@click.argument("name")
+@pass_home
+def remove(home: Home, name: str) -> None:
+    """Delete a source file. Its findings, events and posts stay until they are purged."""
+    from scheduler.crawls.definitions import complete_definition
+
+    found = _find(home, name)
+    _record(home, "source removed", complete_definition(found))
+    (home.sources_dir / found.file).unlink()
+    click.echo(f"{name} is removed; a running daemon stops crawling it after its next reload (SIGHUP)")
+
+
+def _describe(definition: Definition, done: str = "added") -> list[str]:
     """What a definition declares, in lines for the operator."""
     from data.sources.definition import source_hosts, start_url
 
     hosts = sorted({host for host, _ in source_hosts(definition)})
     lines = [
-        f"added {definition.name}" + ("" if definition.enabled else "  (disabled: enabled: false)"),
+        f"{done} {definition.name}" + ("" if definition.enabled else "  (disabled: enabled: false)"),
         f"  platform   {definition.platform}",
         f"  listing    {start_url(definition, datetime.now(UTC))}",
         f"  every      {_span(definition.every.total_seconds())}, via {definition.via}",
@@ -304,20 +333,25 @@ def _find(home: Home, name: str) -> SourceFile:
 
 
 def _set_enabled(home: Home, name: str, *, enabled: bool) -> None:
-    from data.durable_files import replace_file
     from data.sources.source_files import set_enabled
     from scheduler.crawls.definitions import complete_definition
 
     found = _find(home, name)
     changed = set_enabled(found, enabled=enabled)
     definition = complete_definition(changed)
-    target = home.sources_dir / found.file
-    try:
-        replace_file(target, [changed.text.encode()])
-    except OSError as error:
-        raise SourceError(f"cannot be written: {error.strerror}", file=found.file) from error
+    _write(home, changed)
     _record(home, "source enabled" if enabled else "source disabled", definition)
     click.echo(f"{name} is {'enabled' if enabled else 'disabled'}")
+
+
+def _write(home: Home, changed: SourceFile) -> None:
+    """Replace a source file of the home; after a crash the old or the new one is there."""
+    from data.durable_files import replace_file
+
+    try:
+        replace_file(home.sources_dir / f"{changed.name}.yaml", [changed.text.encode()])
+    except OSError as error:
+        raise SourceError(f"cannot be written: {error.strerror}", file=changed.file) from error
 
 
 def _printable(text: str) -> str:

@@ -183,7 +183,8 @@ class QuestionHandler:
 
     def _walked(self, question: WalkedFrame) -> None:
         self._tally.rows, self._tally.gap = question.rows, question.gap
-        self._store.posts.record_walked(self._crawl.id, self._crawl.fence)
+        # as long as missed posts can still be read, the posts above the gap end no walk, and the gap lasts
+        self._store.posts.record_walked(self._crawl.id, self._crawl.fence, settle=not (question.gap and question.cut))
 
     def _preview(self, question: PreviewFrame) -> PreviewAnswer:
         """Assess the file list of a body that is not downloaded yet, and store the event about it."""

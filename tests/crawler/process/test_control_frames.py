@@ -43,7 +43,7 @@ QUESTIONS = [
     frames.ListedFrame(
         posts=(frames.ListedPost(id="i", version="v", address="a", fields={"part": [2]}, due=b"\xfe"),), page=1
     ),
-    frames.WalkedFrame(pages=2, rows=30, gap=True),
+    frames.WalkedFrame(pages=2, rows=30, gap=True, cut=True),
     frames.CommitFrame(
         post=frames.CommittedPost(
             id="i",
@@ -115,7 +115,7 @@ def test_keys_on_the_wire_are_those_of_the_architecture():
     assert {name: set(frame) - {"frame"} for name, frame in on_the_wire.items()} == {
         "listed": {"posts", "page"},
         "parts": {"parts"},
-        "walked": {"pages", "rows", "gap"},
+        "walked": {"pages", "rows", "gap", "cut"},
         "commit": {"post", "findings", "failed", "links", "early"},
         "early": {"post", "look"},
         "event": {"kind", "subject", "facts"},

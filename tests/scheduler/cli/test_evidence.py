@@ -106,3 +106,15 @@ def test_evidence_without_its_database_is_a_problem(kept: Home) -> None:
     found = run(kept, "verify")
     assert found.return_value == 2
     assert "tocsin.db is missing" in found.stdout
+
+
+def test_the_private_key_opens_evidence_and_prints_the_address(home: Home, tmp_path: Path) -> None:
+    private, public = evidence.new_identity()
+    proof = {"url": "https://board.example/showthread.php?tid=41", "title": "t", "excerpts": []}
+    evidence.keep(home.evidence_dir, "f2", evidence.seal(public, json.dumps(proof).encode()), AT)
+    key, other = tmp_path / "evidence.key", tmp_path / "other.key"
+    key.write_text(f"# created: today\n{private}\n")
+    other.write_text(evidence.new_identity()[0])
+    assert run(home, "open", "f2", "--key", str(key), "--address").output == proof["url"] + "\n"
+    assert json.loads(run(home, "open", "f2", "--key", str(key)).output) == proof
+    assert isinstance(run(home, "open", "f2", "--key", str(other)).exception, InputError)

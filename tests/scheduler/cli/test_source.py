@@ -244,6 +244,27 @@ def test_for_a_file_in_one_line_the_change_to_make_by_hand_is_printed(home, tmp_
     assert (home / "sources" / "flow.yaml").read_text() == text
 
 
+def test_a_source_is_replaced_and_removed_and_the_audit_chain_says_so(home, tmp_path):
+    (tmp_path / "cards.yaml").write_text(CARDS.format(url="http://127.0.0.1:9"))
+    fine(home, "source", "add", tmp_path / "cards.yaml")
+    (tmp_path / "better.yaml").write_text(CARDS.format(url="http://127.0.0.1:9").replace("every: 20m", "every: 40m"))
+    assert "replaced cards" in fine(home, "source", "replace", tmp_path / "better.yaml").said
+    assert "40m" in fine(home, "source", "list").said
+    fine(home, "source", "remove", "cards")
+    assert list((home / "sources").glob("cards*")) == []
+    refused(run(home, "source", "remove", "cards"), "no source 'cards'")
+    with contextlib.closing(sqlite3.connect(home / "tocsin.db")) as database:
+        actions = [row[0] for row in database.execute("select action from audit where detail = 'cards' order by seq")]
+    assert [each for each in actions if "source" in each] == ["source added", "source replaced", "source removed"]
+
+
+def test_the_address_of_a_platform_that_it_does_not_have_is_refused_with_an_example(home, tmp_path):
+    (tmp_path / "board.yaml").write_text("name: board\nplatform: mybb\nurl: https://board.example/index.php\n")
+    done = run(home, "source", "add", tmp_path / "board.yaml")
+    refused(done, "board.yaml:3")
+    assert "https://board.example/forumdisplay.php?fid=2" in done.said
+
+
 @pytest.mark.parametrize("command", ["enable", "disable", "check"])
 def test_for_an_unknown_name_the_nearest_name_is_suggested(home, command):
     refused(run(home, "source", command, "exampel"), "there is no source 'exampel'; did you mean 'example'?")

@@ -97,7 +97,7 @@ def sound_questions(recipient: str) -> list[Any]:
     post = {**reference, "fields": row["fields"], "page_fields": page}
     return [
         frames.ListedFrame(posts=(frames.ListedPost(**row),), page=1),
-        frames.WalkedFrame(pages=2, rows=30, gap=True),
+        frames.WalkedFrame(pages=2, rows=30, gap=True, cut=True),
         frames.PreviewFrame(
             post=frames.PostReference(**reference),
             preview=frames.FileListPreview(

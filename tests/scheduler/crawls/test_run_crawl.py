@@ -22,7 +22,7 @@ from tests.whole.test_kill import tree
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 
-def test_a_walk_that_meets_no_known_post_is_a_gap_which_the_next_complete_walk_ends(crawl, site):
+def test_a_gap_lasts_until_a_walk_has_read_back_to_a_known_post(crawl, site):
     site.pages = {1: ["a"]}
     assert crawl(pages=2).gap is False
     site.pages = {1: ["d"], 2: ["c"], 3: ["b"], 4: ["a"]}
@@ -30,9 +30,13 @@ def test_a_walk_that_meets_no_known_post_is_a_gap_which_the_next_complete_walk_e
     assert result.gap
     assert result.failed
     assert EventKind.GAP in kinds(crawl.store)
-    site.pages = {1: ["e"], 2: ["d"]}
-    assert crawl(pages=2).gap is False
+    site.pages = {1: ["e"], 2: ["d"], 3: ["c"], 4: ["b"], 5: ["a"]}
+    assert crawl(pages=2).gap, "what was missed is still unread"
+    assert EventKind.RECOVERED not in kinds(crawl.store)
+    result = crawl(pages=9)
+    assert (result.gap, result.new) == (False, 1)
     assert EventKind.RECOVERED in kinds(crawl.store)
+    assert crawl(pages=2).gap is False
 
 
 def crawl_processes() -> list[int]:
