@@ -174,6 +174,37 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """What one column of a table was understood as.
+
+    Attributes:
+        role: the kind of its values; '' if the column is ignored.
+        by: `header` or `values`, whichever decided that; '' if it is ignored.
+        fits: the share of its filled cells that have the form of the role; None if the role has none.
+        of_others: whether its values are about somebody else than the person of the row, and identify nobody.
+    """
+
+    role: str
+    by: str
+    fits: float | None = None
+    of_others: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """One table of a sample, as `scan --explain` tells it: numbers of rows, of those with a record key, and columns."""
+
+    rows: int
+    keyed: int
+    columns: tuple[ColumnFacts, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """From plain containers."""
+        return cls(value["rows"], value["keyed"], tuple(ColumnFacts(**column) for column in value["columns"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What the examiner found in one sample or member. Names are its only plaintext, and they are never stored.
 
@@ -190,6 +221,7 @@ class Finding:
         release: id of the release that the examiner would register for its records, '' for none.
         prints: fingerprints of the sample and of all files in it, two each, as `data.hashing.file_fingerprints`
             encodes them; '' when stored.
+        tables: what the columns of its tables were understood as; only where that was asked for, and never stored.
     """
 
     path: str
@@ -208,6 +240,7 @@ class Finding:
     sighted: Mapping[str, str] = field(default_factory=dict)
     release: str = ""
     prints: str = ""
+    tables: tuple[TableFacts, ...] = ()
 
     def to_json(self, *, public: bool = False) -> dict[str, Any]:
         """Plain containers; `public` leaves out what only the store needs (the form of `scan --json`)."""
@@ -216,6 +249,9 @@ class Finding:
         value["hits"] = tuple(asdict(hit) for hit in self.hits)
         value["lineage"] = None if self.lineage is None else asdict(self.lineage)
         value["sighted"] = dict(self.sighted)
+        del value["tables"]
+        if self.tables:
+            value["tables"] = [asdict(table) for table in self.tables]
         value["members"] = [member.to_json(public=public) for member in self.members]
         if self.lineage is not None and public:
             value["lineage"]["interval"] = list(self.lineage.interval)
@@ -235,6 +271,7 @@ class Finding:
                 "problems": tuple(value.get("problems", ())),
                 "hits": tuple(Hit(**{**hit, "kinds": tuple(hit["kinds"])}) for hit in value.get("hits", ())),
                 "lineage": None if lineage is None else Lineage.from_json(lineage),
+                "tables": tuple(TableFacts.from_json(table) for table in value.get("tables", ())),
             }
         )
 

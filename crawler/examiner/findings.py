@@ -101,6 +101,7 @@ class FindingBuilder:
             sighted=sighted or {},
             prints=prints,
             release=release,
+            tables=tuple(member.tables) if self._request.explain else (),
         )
 
     def _all_fingerprints(self, sample: SampleMember) -> str:

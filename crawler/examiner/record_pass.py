@@ -36,7 +36,7 @@ from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.hashing.tags import RECORD_KINDS, Kind
-from data.model import Lineage
+from data.model import Lineage, TableFacts
 from data.plural import counted
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
@@ -45,7 +45,8 @@ from data.releases.people import count_people, rows_with_key
 # The roles of a table's columns are decided by so many rows, and by fewer if the table is very wide.
 PLANNING_ROWS, PLANNING_CELLS = 200, 40_000
 
-
+# Of so many tables of a member the finding can tell what their columns were understood as.
+MAX_TABLES = 50
 # Rows wait for others of their window until their cells take so many bytes.
 MAX_WINDOW_BYTES = 16 * 2**20
 
@@ -212,6 +213,8 @@ class RecordPass:
         """Process the rows of a table that wait, and count those that were not understood."""
         self.end_table()
         table, member.table = member.table, TableCounts()
+        if table.rows and member.plan is not None and len(member.tables) < MAX_TABLES:
+            member.tables.append(TableFacts(table.rows, table.keyed, member.plan.facts()))
         if table.keyed:
             self._records.unkeyed_rows += table.unread
         elif table.rows > 1 and not member.prose:

@@ -147,6 +147,7 @@ def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowT
         for role in ("surname", "first"):
             for at in plan.key_places[role]:
                 odd |= batch.column(at).lengths != forms[role].lengths
+            odd |= _beyond_ascii(forms[role])
         rows = rows[odd[rows]]
         if not len(rows):
             return none
@@ -158,6 +159,16 @@ def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowT
     inputs = [pair + b"\x1f" + date for pair, date in zip(pairs, dates.to_list(), strict=True)]
     made = probe_tags(probe_key, Kind.NAME_DOB, Packed.of(inputs))
     return rows[owners], made
+
+
+def _beyond_ascii(column: Packed) -> Bools:
+    """Which items have other characters than ASCII; shape (n,)."""
+    beyond = column.blob >= 128
+    if not beyond.any():
+        return np.zeros(len(column), np.bool_)
+    before = np.concatenate([[0], np.cumsum(beyond)])
+    found: Bools = before[column.offsets[1:]] > before[column.offsets[:-1]]
+    return found
 
 
 def _are_exchanged(tagged: Sequence[RowTags], compared: Sequence[ComparedRows]) -> bool:

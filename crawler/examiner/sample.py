@@ -15,7 +15,7 @@ from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import RunningTextReader
 from crawler.records.table_forms import TableForms
 from data.arrays.array_types import U64, Bools
-from data.model import Finding
+from data.model import Finding, TableFacts
 
 MAX_PROBLEMS_KEPT = 50
 
@@ -81,6 +81,7 @@ class SampleMember:
         joined: joins the rows of the current table, if it has one attribute a row.
         table: counts of the rows of the current table.
         rows_without_keys: rows of tables that gave no record key at all.
+        tables: what its first tables were understood as.
         prose: whether the rows of the current table are read as text too.
         text: reads its running text.
         people: record keys of people in its running text, shape (n, 6) each.
@@ -110,6 +111,7 @@ class SampleMember:
     joined: AttributeRows | None = None
     table: TableCounts = field(default_factory=TableCounts)
     rows_without_keys: int = 0
+    tables: list[TableFacts] = field(default_factory=list)
     prose: bool = False
     text: RunningTextReader | None = None
     people: list[U64] = field(default_factory=list)

@@ -28,6 +28,7 @@ class SampleRequest:
         exact: whether every row is compared, whatever memory that takes.
         passwords: that are tried on locked archives in it, one a line; they are given to the reader and kept nowhere.
         sighted: whether its records are kept for a release if it is tied to known data and holds more than that.
+        explain: whether the finding tells what the columns of each table were understood as.
     """
 
     name: str
@@ -39,6 +40,7 @@ class SampleRequest:
     passwords: str = field(default="", repr=False)
     exact: bool = False
     sighted: bool = False
+    explain: bool = False
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SampleRequest:

@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import Any
 
 from data.errors import WireError
-from data.model import VERDICTS, Extrapolation, Finding, Hit, Lineage, Parent
+from data.identifiers.header_words import ROLES
+from data.model import VERDICTS, Extrapolation, Finding, Hit, Lineage, Parent, TableFacts
 from data.vocabulary import INVALID, known_problem, known_sentence, rounded, vocabulary
 
 # Bounds of what the numbers claim to be: bytes of a sample, its rows, people or values.
@@ -30,6 +31,8 @@ MAX_PARENTS = 1000
 MAX_NOTES = 100
 MAX_BUNDLES = 1_000_000
 MAX_DEPTH = 40
+MAX_TABLES, MAX_COLUMNS = 50, 200
+COLUMN_ROLES = frozenset({"", *(role for role, _ in ROLES)})
 
 SENT_INVALID = f"{INVALID}: the examiner sent something invalid, which is not shown"
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}|")
@@ -75,6 +78,7 @@ class _Check:
         _require(all(_HEX.fullmatch(each) for each in (finding.sha256, finding.fingerprint)), "a digest that is none")
         _require(not finding.release or bool(_SIGHTED.fullmatch(finding.release)), "an id that is none")
         _require(len(finding.problems) <= MAX_PROBLEMS, "too many problems")
+        _tables(finding.tables)
         formats, sound = vocabulary().formats, True
         problems = [known_problem(problem) for problem in finding.problems]
         lineage, notes_known = (None, True) if finding.lineage is None else _lineage(finding.lineage)
@@ -98,6 +102,7 @@ def without_identifiers(finding: Finding) -> Finding:
     return replace(
         finding,
         path="",
+        tables=(),
         bytes=rounded(finding.bytes),
         rows=rounded(finding.rows),
         records=rounded(finding.records),
@@ -119,6 +124,18 @@ def _with_rounded_counts(lineage: Lineage) -> Lineage:
         new_values={kind: rounded(count) for kind, count in lineage.new_values.items()},
         added={kind: rounded(count) for kind, count in lineage.added.items()},
     )
+
+
+def _tables(tables: tuple[TableFacts, ...]) -> None:
+    _require(len(tables) <= MAX_TABLES, "too many tables")
+    for table in tables:
+        _count(table.rows)
+        _count(table.keyed)
+        _require(len(table.columns) <= MAX_COLUMNS, "too many columns")
+        for column in table.columns:
+            known = column.role in COLUMN_ROLES and column.by in {"", "header", "values"}
+            fits = column.fits is None or (isinstance(column.fits, float | int) and 0 <= column.fits <= 1)
+            _require(known and fits and isinstance(column.of_others, bool), "a column that is none")
 
 
 def _require(condition: bool, what: str) -> None:

@@ -14,6 +14,7 @@ from crawler.records.table_sample import RECOGNISABLE_ROLES, TableSample
 from data.hashing.tags import Kind
 from data.identifiers import normalise
 from data.identifiers.header_words import is_of_others, role_of
+from data.model import ColumnFacts
 
 # Roles whose values have tags of their own, and the kinds of these tags.
 VALUE_ROLES = {
@@ -32,6 +33,7 @@ SHOWN_SHARE, CLEAR_SHARE = 0.6, 0.9
 # A header is not trusted if this many columns contradict its words. A column contradicts a word if less than this share
 # of its cells has the form of the role.
 _ENOUGH_CONTRADICTIONS, _CONTRADICTING_SHARE = 2, 0.1
+MAX_COLUMNS_TOLD = 200
 _NAME_ROLES = frozenset({"surname", "first", "fullname"})
 # So many rows after the first one help to decide whether it is a header.
 _FOLLOWING = 5
@@ -40,6 +42,8 @@ _BETWEEN_NAMES = re.compile(r"[^\W\d_][.,^]?[\s^,]+[^\W\d_]")
 # A column holds names if this share of its filled cells looks like names. A value that is the same in so many cells is
 # no name.
 _LEAST_NAMES, _ENOUGH_CELLS = 0.3, 8
+# The header of a table that is no prose names so many roles.
+_ENOUGH_NAMED = 2
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # a label in the cell itself: "Tél: 06 12 34 56 78"
 _LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
@@ -97,6 +101,18 @@ class ColumnPlan:
         roles = set(self.places)
         names = {"first", "surname"} <= roles or "fullname" in roles
         return bool(roles & set(VALUE_ROLES)) or (names and "dob" in roles)
+
+    def facts(self) -> tuple[ColumnFacts, ...]:
+        """Role, reason and fit of the first columns, without their names."""
+        return tuple(
+            ColumnFacts(
+                column.role,
+                column.by,
+                None if column.fits is None else round(column.fits, 3),
+                column.of_others and bool(column.role),
+            )
+            for column in self.columns[:MAX_COLUMNS_TOLD]
+        )
 
     def describe(self) -> list[str]:
         """One line for each column: its role and what decided it, or that it is ignored."""
@@ -198,6 +214,9 @@ def is_prose(plan: ColumnPlan, sample: TableSample) -> bool:
     Prose with a comma at the same place in every line is read as a table, and notes of a table may name people.
     """
     roles = set(plan.places)
+    if len({column.role for column in plan.columns if column.by == "header"} - {"", "note"}) >= _ENOUGH_NAMED:
+        # a header that names what the columns hold: addresses beside them are no sentences about people
+        return False
     named = "first" in roles or "fullname" in roles
     if (named and roles & {"nir", "email", "phone", "dob"}) or ("dob" in roles and roles & {"nir", "phone"}):
         return False

@@ -43,6 +43,15 @@ _LOST_BIRTH_WORD = re.compile(r"(?<!\w)([Nn])[?\ufffd]{1,2}(e?)(?=\s{1,3}le\s)")
 _LOST_LETTER = re.compile(
     r"(?<![\w/.?=&])(?:[^\W\d_]{1,30}[?\ufffd]{1,2}|\ufffd{1,2})[^\W\d_]+(?:[?\ufffd]{1,2}[^\W\d_]+){0,3}(?![\w=&/])"
 )
+# the end of one row and the beginning of the next on one line: VALUES (…),(…), arrays and objects
+_NEXT_ROW = re.compile(r"([)\]}])\s?[,;]\s?(?=[(\[{])")
+# lists of files: `dir` begins a line with time and size of a file, and names folders in lines of their own
+_FILE_LINE = re.compile(
+    r"^[ \t]*\d\d[/.-]\d\d[/.-]\d{4}[ \t]+\d\d:\d\d(?::\d\d)?(?:[ \t]+[AP]M)?[ \t]+"
+    r"(?:<[A-Z]{3,10}>|\d{1,3}(?:[ \u00a0\u202f.,]?\d{3})*)[ \t]+(?=\S)",
+    re.MULTILINE,
+)
+_FOLDER_LINE = re.compile(r"^[ \t]*(?:R[ée]pertoire de|Directory of)[ \t]+(?:[^\n\\]*\\)+(?=[^\n\\])", re.MULTILINE)
 _PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
 
 
@@ -50,6 +59,8 @@ def to_plain_text(text: str) -> str:
     """The text without mark-up and escapes; tags become separators, line breaks or labels."""
     if "=\n" in text or "=C3" in text:
         text = _PRINTABLE.sub(_bytes_of, text.replace("=\n", ""))
+    if "ory of " in text or "oire de " in text:
+        text = _FILE_LINE.sub("", _FOLDER_LINE.sub("", text))
     for _ in range(_MAX_ESCAPE_ROUNDS):
         if "\\" not in text:
             break
@@ -62,6 +73,8 @@ def to_plain_text(text: str) -> str:
         text = unescape(text)
     if "''" in text:
         text = text.replace("''", "'")
+    if "(" in text or "[" in text or "{" in text:
+        text = _NEXT_ROW.sub("\\1\n", text)
     if not unicodedata.is_normalized("NFC", text):
         # the patterns do not take a combining accent for a letter
         text = unicodedata.normalize("NFC", text)

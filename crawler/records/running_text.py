@@ -8,6 +8,7 @@ the surname.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -24,6 +25,8 @@ from data.identifiers.normalise import fold
 MAX_READINGS = 16
 # So many bytes at the end of a piece of text are held back, so that the lines of one form are read together.
 HELD = 4096
+# A line that is longer is not held as a whole.
+_MAX_LINE = 1 << 18
 # A form or letter may have so many lines without an item between two items.
 _MAX_GAP = 6
 _MAX_NAMES, _MAX_VALUES = 6, 4
@@ -32,6 +35,10 @@ _MAX_WORDS = 5
 _REMEMBERED = 256
 # From this score on, a name is certain; `_name_readings` makes the scores.
 _CERTAIN_SCORE = 3
+# In a list a name is certain from this score on. A list has so many entries of the same kind, and this share of them has
+# a common first name, or it has more entries.
+_LISTED_SCORE = 1
+_LIST, _LEAST_FIRST_NAMES, _CERTAIN_LIST = 5, 0.3, 12
 
 _NAME_PARTS = frozenset({"surname", "first"})
 
@@ -62,6 +69,8 @@ class _PersonDraft:
     last: str = ""  # kind of the last item
     named: bool = False  # whether a name was read since the last value
     by_value: bool = False  # whether a value came before all names
+    after: list[TextItem] = field(default_factory=list)  # names after the values, which may be of the next person
+    prose: bool = False  # whether it was read from a sentence
     form: bool = False  # whether it was read from lines that begin with labels
     gap: int = 0  # lines since the last item
     returned: bool = False  # whether its readings were already returned
@@ -94,6 +103,9 @@ class RunningTextReader:
         end = max(0, len(text) - HELD)
         # cut preferably at an empty line, since a wrapped number may continue in the next line
         cut = (text.rfind(b"\n\n", max(0, end - HELD), end) + 1) or (text.rfind(b"\n", 0, end) + 1)
+        if not cut and end > _MAX_LINE:
+            # a text that is one line
+            cut = max(text.rfind(mark, 0, end) for mark in (b"),", b"},", b";", b" ")) + 1
         self._held = text[cut:]
         if cut:
             self._read(text[:cut])
@@ -121,7 +133,9 @@ class RunningTextReader:
         done, self._done = self._done, []
         for person in done:
             person.returned = True
-        return [found for person in done if (found := _readings(person, self._title)) is not None]
+        lists = _find_lists(done)
+        found = [_readings(person, self._title, listed=_shape(person) in lists) for person in done]
+        return [each for each in found if each is not None]
 
     # --- which items belong together ---------------------------------------------------------------------------
 
@@ -135,6 +149,7 @@ class RunningTextReader:
         if person.names and person.values and self._does_line_begin_another(line):
             self._end_person()
         self._person.form = self._person.form or line.form
+        self._person.prose = self._person.prose or line.prose
         is_first, staff = True, False
         # a date in a sentence without a name is a birth date only if a word says so
         needs_role = line.prose and not line.has_name
@@ -173,9 +188,13 @@ class RunningTextReader:
             # a second name after the values; two single words, however, may be two cells of a row
             is_complete = len(person.names) > 1 or len(person.names[0].words) > 1
             if is_complete and not _is_plausible_name(item):
+                if not line.prose and len(person.after) < _MAX_NAMES:
+                    person.after.append(item)
                 return
             if is_complete and not line.form:
+                after = person.after
                 self._end_person()
+                self._person.names += after[-1:]
         if len(self._person.names) < _MAX_NAMES:
             self._person.names.append(item)
         self._person.last, self._person.named = NAME, True
@@ -184,7 +203,9 @@ class RunningTextReader:
         have = self._person.values.get(item.kind)
         known = have is not None and any(value.text == item.text for value in have)
         if have and not known and self._does_value_begin_another(item, line, is_first):
+            after = self._person.after
             self._end_person()
+            self._person.names += after[-2:]
         person = self._person
         values = person.values.setdefault(item.kind, [])
         if len(values) < _MAX_VALUES and not known:
@@ -199,8 +220,8 @@ class RunningTextReader:
             # only one of the two is marked as a birth date: the other is another date of the same person
             return False
         if not is_first:
-            # a line with pairs of value and name
-            return person.named and person.by_value
+            # a line with pairs of value and name, or with several people of whom each has a name and then values
+            return (person.named and person.by_value) or (bool(person.after) and not line.form)
         if item.kind in (DATE, NIR):
             return True
         return line.has_name or not (line.form or person.last == item.kind)
@@ -251,10 +272,38 @@ def _may_be_same_person(a: _PersonDraft, b: _PersonDraft) -> bool:
 # --- readings --------------------------------------------------------------------------------------------------------
 
 
-def _readings(person: _PersonDraft, title: Sequence[TextItem]) -> FoundPerson | None:
+def _shape(person: _PersonDraft) -> tuple[frozenset[str], int] | None:
+    """The kinds of items of a person who is no sentence: what an entry of a list has; None for others."""
+    words = sum(len(name.words) for name in person.names)
+    if person.prose or not 2 <= words <= _MAX_WORDS or DATE not in person.values:
+        return None
+    return frozenset(person.values), min(len(person.names), 2)
+
+
+def _find_lists(people: Sequence[_PersonDraft]) -> set[tuple[frozenset[str], int] | None]:
+    """The shapes of people of whom so many have the same one that they are entries of a list.
+
+    The place of a word then says that it is a name, though no table of first names has it.
+    """
+    counts = Counter(map(_shape, people))
+    named = Counter(
+        _shape(person) for person in people if any(is_first_name(word) for name in person.names for word in name.words)
+    )
+    return {
+        shape
+        for shape, count in counts.items()
+        if shape is not None
+        and (count >= _CERTAIN_LIST or (count >= _LIST and named[shape] >= _LEAST_FIRST_NAMES * count))
+    }
+
+
+def _readings(person: _PersonDraft, title: Sequence[TextItem], *, listed: bool) -> FoundPerson | None:
     """The readings of a person, the best first; None if the items give no person.
 
-    `title` are the names in the name of the file.
+    Args:
+        person: the items.
+        title: the names in the name of the file.
+        listed: whether it is one of many entries of a list.
     """
     values = person.values
     dates = values.get(DATE, [])
@@ -281,7 +330,9 @@ def _readings(person: _PersonDraft, title: Sequence[TextItem]) -> FoundPerson | 
         readings["", "", day, nir, email, phone] = None
     if not readings:
         return None
-    has_certain_name = best[0] >= _CERTAIN_SCORE and bool(nir or email or phone or (dates and dates[0].role != "date"))
+    has_certain_name = best[0] >= (_LISTED_SCORE if listed else _CERTAIN_SCORE) and bool(
+        nir or email or phone or (dates and dates[0].role != "date")
+    )
     return FoundPerson(list(readings)[:MAX_READINGS], has_certain_name or bool(nir and dob))
 
 
@@ -349,7 +400,8 @@ def _split_words(
     words = words[: _MAX_WORDS + 2]
     if len(words) < 2 + lead:
         return
-    score = more + 2 * item.titled + 2 * bool(item.role) + is_birth + 1
+    # a word for birth says that the words before it are a name, whether or not a list has them
+    score = more + 2 * item.titled + 2 * bool(item.role) + 2 * is_birth + 1
     capitals = [word.isupper() and len(word) > 1 for word in words]
     changes = [at for at in range(1, len(words)) if capitals[at] != capitals[at - 1]]
     firsts = [is_first_name(word) for word in words]

@@ -15,6 +15,7 @@ from typing import IO
 
 from crawler.records.column_roles import ROLES, Column, ColumnPlan, looks_like_header, plan_columns_of_rows
 from data.errors import InputError
+from data.identifiers.header_words import role_of
 
 SNIFF_ROWS = 500
 MAX_CELL = 1 << 20
@@ -47,14 +48,22 @@ def _detect_encoding(head: bytes, path: Path) -> str:
 
 
 def _detect_separator(lines: Sequence[str]) -> str:
-    """The separator that splits the first lines most consistently into the same number of cells, the most if equal."""
+    """The separator that splits the header into most words that name a role, or the first lines most consistently.
 
-    def score(separator: str) -> tuple[float, int]:
+    Of equals it is the one with most cells.
+    """
+    header = next((line for line in lines if line.strip()), "")
+
+    def roles(separator: str) -> int:
+        found = {role_of(cell.strip(" \"'")) for cell in header.split(separator)} - {""}
+        return len(found) if len(found) > 1 else 0
+
+    def score(separator: str) -> tuple[int, float, int]:
         counts = [line.count(separator) for line in lines if line.strip()]
         if not counts or not max(counts):
-            return 0.0, 0
+            return 0, 0.0, 0
         common, lines_with_it = Counter(counts).most_common(1)[0]
-        return (lines_with_it / len(counts) if common else 0.0), common
+        return roles(separator), (lines_with_it / len(counts) if common else 0.0), common
 
     return max(SEPARATORS, key=score)
 

@@ -38,6 +38,11 @@ MAX_LINES = 20
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A file with the text of the post that the files came with: passwords that it gives are tried on archives.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Tell for each table what its columns were understood as, and why; no value is printed.",
+)
 @client_table_options()
 @json_option
 @pass_home
@@ -48,6 +53,7 @@ def scan(
     no_deliver: bool,
     bounded: bool,
     post: Path | None,
+    explain: bool,
     as_json: bool,
     choice: ClientChoice,
 ) -> int:
@@ -70,7 +76,7 @@ def scan(
     with open_scanner(home, report=note, passwords=passwords) as scanner:
         if not scanner.greeting.canaries:
             note("note: the watch-list is empty, so no client's data can be recognised; see: tocsin canary --help")
-        for path, finding in scanner.examine_all(expand_paths(paths), sighted=record, bounded=bounded):
+        for path, finding in scanner.examine_all(expand_paths(paths), sighted=record, bounded=bounded, explain=explain):
             if isinstance(finding, InputError | ExamineError):
                 failed = True
                 note(f"error: {finding}")
@@ -83,6 +89,7 @@ def scan(
             inputs.append(finding.to_json(public=True))
             if not as_json:
                 _show(finding, clients=len(names))
+                _show_tables(finding)
         rows = _client_rows(findings, names)
         if as_json:
             write_csv(choice, _columns(findings), rows)
@@ -125,6 +132,25 @@ def _client_rows(findings: Sequence[Finding], names: Mapping[str, str]) -> list[
     worst = sorted(numbers, key=lambda client: (-numbers[client][0], -numbers[client][1], client))
     shown = 2 if len(findings) == 1 else 3
     return [(client, names.get(client, ""), *numbers[client][:shown], ", ".join(kinds[client])) for client in worst]
+
+
+def _show_tables(finding: Finding, path: str = "") -> None:
+    """Print what the columns of each table were understood as, by their numbers: names of columns are content."""
+    from rich.markup import escape
+
+    out = console()
+    for number, table in enumerate(finding.tables, 1):
+        where = f" of {escape(printable(path))}" if path else ""
+        out.print(
+            f"  [bold]table {number}[/]{where}: {counted(table.rows, 'row')}, {table.keyed:,} with a record key"
+            + ("" if table.keyed else ": nothing could be compared by person")
+        )
+        for place, column in enumerate(table.columns, 1):
+            kind = f"{column.role}, by its {column.by}" if column.role else "ignored"
+            fits = "" if column.fits is None else f", {column.fits:.0%} of its cells fit"
+            out.print(f"    column {place}: {kind}{fits}{', of somebody else' if column.of_others else ''}")
+    for member in finding.members[:MAX_LINES]:
+        _show_tables(member, member.path)
 
 
 def _show(finding: Finding, *, clients: int) -> None:

@@ -57,7 +57,13 @@ class Scanner:
         return self._process.greeting
 
     def examine(
-        self, path: str | Path | DividedFile, *, release: str = "", sighted: bool = False, bounded: bool = False
+        self,
+        path: str | Path | DividedFile,
+        *,
+        release: str = "",
+        sighted: bool = False,
+        bounded: bool = False,
+        explain: bool = False,
     ) -> Finding:
         """Examine one file, or standard input for `-`.
 
@@ -66,6 +72,7 @@ class Scanner:
             release: id of a release to collect the records for; `finish_release` writes it.
             sighted: collect the records for the release that the finding names, if it names one.
             bounded: hold at most as many rows as of a crawled sample (setting `examine.exact_rows`).
+            explain: let the finding tell what the columns of its tables were understood as.
 
         Raises:
             InputError: the file cannot be opened.
@@ -77,6 +84,7 @@ class Scanner:
             "exact": not bounded,
             "sighted": sighted,
             "passwords": self._passwords,
+            "explain": explain,
         }
         read_errors: list[str] = []
         with contextlib.ExitStack() as opened:
@@ -88,7 +96,12 @@ class Scanner:
                 raise
 
     def examine_all(
-        self, paths: Iterable[str | DividedFile | InputError], *, sighted: bool = False, bounded: bool = False
+        self,
+        paths: Iterable[str | DividedFile | InputError],
+        *,
+        sighted: bool = False,
+        bounded: bool = False,
+        explain: bool = False,
     ) -> Iterator[ScanResult]:
         """Examine many files, several small ones at a time.
 
@@ -96,19 +109,26 @@ class Scanner:
             paths: what `expand_paths` yields.
             sighted: as in `examine`.
             bounded: as in `examine`.
+            explain: as in `examine`.
 
         Yields:
             The results, in the order of `paths`.
         """
-        examine = partial(self._examine_or_error, sighted=sighted, bounded=bounded)
-        retry = partial(self._retry, sighted=sighted, bounded=bounded)
+        examine = partial(self._examine_or_error, sighted=sighted, bounded=bounded, explain=explain)
+        retry = partial(self._retry, sighted=sighted, bounded=bounded, explain=explain)
         remaining = iter(paths)
         first = list(islice(remaining, 2))
         if len(first) < 2 or CONNECTIONS < 2:
             for path in chain(first, remaining):
                 yield examine(path)
             return
-        request = {"release": "", "exact": not bounded, "sighted": sighted, "passwords": self._passwords}
+        request = {
+            "release": "",
+            "exact": not bounded,
+            "sighted": sighted,
+            "passwords": self._passwords,
+            "explain": explain,
+        }
         with _ConcurrentExaminations(self.attach, request) as pending:
             for path in chain(first, remaining):
                 if isinstance(path, str) and _is_small(path):
@@ -120,21 +140,23 @@ class Scanner:
                 yield from pending.results(MAX_PENDING, retry)
             yield from pending.results(0, retry)
 
-    def _examine_or_error(self, path: str | DividedFile | InputError, *, sighted: bool, bounded: bool) -> ScanResult:
+    def _examine_or_error(
+        self, path: str | DividedFile | InputError, *, sighted: bool, bounded: bool, explain: bool
+    ) -> ScanResult:
         """Examine one file by itself; errors become part of the result."""
         if isinstance(path, InputError):
             return "", path
         try:
-            return str(path), self.examine(path, sighted=sighted, bounded=bounded)
+            return str(path), self.examine(path, sighted=sighted, bounded=bounded, explain=explain)
         except (InputError, ExamineError) as error:
             return str(path), error
 
-    def _retry(self, path: str, *, sighted: bool, bounded: bool) -> ScanResult:
+    def _retry(self, path: str, *, sighted: bool, bounded: bool, explain: bool) -> ScanResult:
         """Examine a file again that was being examined when an examiner ended, twice if the examiner ends once more."""
-        result = self._examine_or_error(path, sighted=sighted, bounded=bounded)
+        result = self._examine_or_error(path, sighted=sighted, bounded=bounded, explain=explain)
         # the examiner of the first attempt may have ended already, because of another file
         ended = isinstance(result[1], ExaminerDied)
-        return self._examine_or_error(path, sighted=sighted, bounded=bounded) if ended else result
+        return self._examine_or_error(path, sighted=sighted, bounded=bounded, explain=explain) if ended else result
 
     def attach(self) -> ExaminerClient:
         """A further connection to the current examiner."""

@@ -21,6 +21,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.tables.cell_arrays import find_cells
 from crawler.readers.tables.text_tables import TextTables, holds_table_of_people
+from data.identifiers.header_words import role_of
 
 FORMAT = "delimited"
 EMBEDDED_SEARCH = "all"
@@ -36,6 +37,9 @@ MAX_QUOTED_LINES = 500
 # If a quoted record of a table of at least this width contains lines that are complete records themselves, its opening
 # quote was unclosed. Lines of narrower tables can look complete by chance.
 MIN_TELLING_WIDTH = 4
+# A header decides the separator if so many lines at least have a width in common with it.
+MIN_HEADER_SHARE = 0.3
+MAX_HEADER, MIN_HEADER_ROLES = 8192, 2
 
 _SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 # a whole cell between apostrophes; beginning the pattern with the rare apostrophe makes the search ten times as fast
@@ -100,9 +104,21 @@ def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
             continue
         share = votes / len(joined)
         score = share * (1 + min(width, 20) / 20) - rank / 1000
+        if share >= MIN_HEADER_SHARE:
+            score += _roles_of_header(joined[0], separator, quote)
         if best is None or score > best[0]:
             best = score, CsvDialect(separator, quote if quote in text else b"", backslash, width, share)
     return best[1] if best else None
+
+
+def _roles_of_header(line: bytes, separator: bytes, quote: bytes) -> float:
+    """A higher score if a separator splits a line into words of a header that name what columns hold.
+
+    A separator that splits notes into more cells than the table has columns would win otherwise.
+    """
+    cells = line[:MAX_HEADER].decode("utf-8", "replace").split(separator.decode())
+    roles = {role_of(cell.strip(f" \t\r{quote.decode()}")) for cell in cells} - {""}
+    return float(len(roles)) if len(roles) >= MIN_HEADER_ROLES else 0.0
 
 
 def _join_quoted_lines(lines: list[bytes], quote: bytes, backslash: bool) -> list[bytes]:
