@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crawler.readers.core.encoding import is_text
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -18,6 +19,7 @@ SIGNATURES = (
     (0, b"\xcf\xad\x12\xfe", "an Outlook Express mailbox"),
     (0, b"\x1a\0\0\x04\0\0", "a Lotus Notes database"),
     (16, b"T-DB\0", _DATABASE),
+    (0, b"\xfebin", "a binary log of MySQL"),
     (0, b"ANDROID BACKUP\n", "an Android backup"),
     (0, b"age-encryption.org/v1\n", _ENCRYPTED),
     (0, b"Salted__", _ENCRYPTED),
@@ -67,8 +69,34 @@ FONTS = (b"\0\1\0\0\0", b"OTTO\0", b"wOFF", b"wOF2", b"true\0")
 _FONT_NAMES = (".odttf", ".fntdata")
 
 
-def describe(head: bytes) -> str:
-    """The name of the format for people, '' if the first bytes belong to none of these formats."""
+# data files of MyISAM and Aria begin with their first row, so only their names tell them
+_TABLE_NAMES = (".myd", ".mad")
+
+
+def _is_innodb(head: bytes) -> bool:
+    """Whether a file begins with the first page of a table space: its number is 0, and the space is named twice."""
+    return head[4:8] == bytes(4) and head[24:26] == b"\0\x08" and head[34:38] == head[38:42] and len(head) >= 512
+
+
+def _is_postgresql(head: bytes) -> bool:
+    """Whether a file begins with a page of 8 KiB of a table or an index of PostgreSQL, which has rows at its end."""
+    lower, upper, special = (int.from_bytes(head[at : at + 2], "little") for at in (12, 14, 16))
+    return head[18:20] == b"\x04\x20" and 24 < lower <= upper <= special <= 8192 and special > 8000
+
+
+def describe(head: bytes, name: str = "") -> str:
+    """The name of the format for people, '' if the first bytes belong to none of these formats.
+
+    Args:
+        head: the first bytes, 512 at least if there are so many.
+        name: of the file.
+    """
+    if _is_innodb(head):
+        return "a table of MySQL (InnoDB)"
+    if _is_postgresql(head):
+        return "a table of PostgreSQL as it lies in its data folder"
+    if name.lower().endswith(_TABLE_NAMES) and not is_text(head):
+        return "a table of MySQL (MyISAM or Aria)"
     if is_picture(head):
         return "a picture"
     if head[4:8] == b"ftyp":
@@ -90,9 +118,9 @@ def is_font(head: bytes, name: str) -> bool:
     return head.startswith(FONTS) or name.lower().endswith(_FONT_NAMES)
 
 
-def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+def sniff(head: bytes, name: str) -> float:
     """Nearly sure if the first bytes match; a reader that can read the format is surer."""
-    return 0.97 if describe(head) else 0.0
+    return 0.97 if describe(head[:512], name) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
@@ -100,4 +128,6 @@ def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 -
     head = source.peek(512)
     if is_picture(head) and out.leave_picture_to_document():
         return
-    out.problem_once("unread", f"it is {describe(head)}, a format that cannot be read yet", incomplete=True)
+    out.problem_once(
+        "unread", f"it is {describe(head, source.name)}, a format that cannot be read yet", incomplete=True
+    )

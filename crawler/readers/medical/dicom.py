@@ -1,7 +1,7 @@
 """DICOM files and DICOMDIR: each patient is a row, other texts of the header are text.
 
-The pixels are not read. They begin where reading ends, and show the patient that the header names. Source: DICOM PS3.5
-and PS3.10.
+The pixels are not read. They are reported, unless the header says that no words are burned into the picture
+(BurnedInAnnotation is NO). Source: DICOM PS3.5 and PS3.10.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0
 _NAME, _OTHER_NAMES, _BIRTH_NAME = (0x0010, 0x0010), (0x0010, 0x1001), (0x0010, 0x1005)
 _BIRTH_DATE, _ADDRESS, _PHONE = (0x0010, 0x0030), (0x0010, 0x1040), (0x0010, 0x2154)
 _IDENTIFIERS = ((0x0010, 0x0020), (0x0010, 0x1000), (0x0010, 0x0021))
+_BURNED_IN = (0x0028, 0x0301)
 _UNDEFINED = 0xFFFFFFFF
 _MAX_TEXT, _MAX_ELEMENTS = 2**16, 1_000_000
 
@@ -99,6 +100,7 @@ class _Reader:
         self._implicit = self._big = False
         self._syntax = ""
         self._charset = "ascii"
+        self._without_text = False
         self._patient = Patient()
         self._texts: list[str] = []
 
@@ -156,6 +158,9 @@ class _Reader:
                 size = int.from_bytes(source.read(2), "big" if self._big else "little")
         if tag == _PIXELS:
             # everything behind is the picture
+            if not self._without_text:
+                sentence = "its picture was not read: values shown in it are not found"
+                self._out.problem_once("unread", sentence, incomplete=True)
             source.drain()
             return False
         if tag in (_ITEM, _ITEM_END, _SEQUENCE_END) or kind == b"SQ" or size == _UNDEFINED:
@@ -184,6 +189,8 @@ class _Reader:
             self._charset = _CHARSETS.get(value.split("\\")[-1].replace("ISO 2022 IR", "ISO_IR").strip(), "")
             return
         values = [part.strip() for part in value.split("\\") if part.strip()]
+        if tag == _BURNED_IN:
+            self._without_text = values == ["NO"]
         if tag == _NAME and _NAME in self._patient.values:
             # the next patient of a DICOMDIR
             self._end_patient()

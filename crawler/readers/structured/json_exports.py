@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -41,3 +42,41 @@ def message_text(value: dict[str, Any]) -> str | None:
     contact = value.get("contact_information")
     people = list(contact.values()) if type(contact) is dict else []
     return "\n".join([words, *(str(each) for each in (*names, *people) if type(each) is str and each)])
+
+
+_DICOM_TAG = re.compile(r"[0-9A-Fa-f]{8}")
+_DICOM_COLUMNS = {
+    "00100030": "birth_date", "00100020": "identifiers", "00101000": "other_identifiers", "00101005": "birth_name",
+    "00101040": "address", "00102154": "phone",
+}  # fmt: skip
+_DICOM_NAME = "00100010"
+
+
+def dicom_row(record: dict[str, Any]) -> dict[str, Any] | None:
+    """The row of a data set in the JSON of DICOM (PS3.18, annex F), with names for what describes the patient.
+
+    None if the object is none.
+    """
+    for key in record:
+        value = record[key]
+        if not _DICOM_TAG.fullmatch(key) or type(value) is not dict or type(value.get("vr")) is not str:
+            return None
+    if not record:
+        return None
+    row: dict[str, Any] = {}
+    for tag, element in record.items():
+        values = element.get("Value")
+        if type(values) is not list or not values:
+            continue
+        # a name is an object of its forms
+        texts = [str(each["Alphabetic"]) if type(each) is dict and "Alphabetic" in each else each for each in values]
+        if any(type(each) is dict for each in texts):
+            # a sequence of data sets, of which the values are columns as they are
+            row[tag] = values
+        elif tag == _DICOM_NAME and type(texts[0]) is str:
+            parts = [part.strip() for part in texts[0].split("=")[0].split("^")]
+            row["surname"], row["first_name"] = parts[0], " ".join(parts[1:3]).strip()
+        else:
+            shown = " ".join(str(each).replace("^", " ") for each in texts)
+            row[_DICOM_COLUMNS.get(tag, tag)] = shown.strip()
+    return row

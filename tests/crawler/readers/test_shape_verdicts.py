@@ -16,6 +16,7 @@ from tests.synth.case import enrol_table, examine, examining
 
 SHAPES = Path(__file__).parents[2] / "samples" / "shapes"
 SHAPES_READ = (
+    "52c-dicom-json.json",
     "57-orc-zlib.orc",
     "57-orc-zstd.orc",
     "55-spss.sav",

@@ -76,7 +76,8 @@ def test_folded_lines_of_a_calendar_are_joined_and_each_event_is_one_text():
 def test_every_file_of_dicom_names_its_patient():
     found = read((SHAPES / "52-dicom.same.zip").read_bytes())
     rows = [row for each in found.members for row in each.rows]
-    assert found.all_complete
+    # their pictures may show words
+    assert found.all_problems == {"unread"}
     assert [row[1:3] for row in rows] == [[person["nom"], person["prenom"]] for person in PEOPLE]
     assert [row[7] for row in rows] == [person["nir"] for person in PEOPLE]
 
