@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from crawler.readers.core.picture_data import DATA_FOLDERS
+from crawler.readers.pictures.language_data import DATA_FOLDERS
 from data.errors import ReaderFailed
 
 # our own packages; each is mounted by itself, because a checkout holds more than code

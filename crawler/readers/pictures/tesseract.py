@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from crawler.readers.core.limits import Damaged
-from crawler.readers.core.picture_data import language_data
+from crawler.readers.pictures.language_data import language_data
 
 LIBRARIES = ("libtesseract.so.5", "libtesseract.so.4")
 _LEPTONICA = ("libleptonica.so.6", "liblept.so.5")
