@@ -169,3 +169,51 @@ def test_regions_are_in_order_and_contain_every_date_with_a_name() -> None:
 def test_prose_without_people_has_no_region_to_read() -> None:
     text = "\n".join(f"{note} Revu en {year}." for year in range(1990, 2020) for note in NOTES).encode()
     assert anchor_regions(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DUPONT Jean 12/03/1975; MARTIN Marie 01/02/1960; DURAND Paul 03/04/1990",
+        "Dupont, Jean, 12/03/1975, 0612345678 ; Martin, Marie, 01/02/1960, 0612345679 ; Durand, Paul, 03/04/1990, 0612345670",
+        "('1','DUPONT','Jean','12/03/1975'),('2','MARTIN','Marie','01/02/1960'),('3','DURAND','Paul','03/04/1990')",
+        '[["DUPONT","Jean","12/03/1975"],["MARTIN","Marie","01/02/1960"],["DURAND","Paul","03/04/1990"]]',
+    ],
+)
+def test_several_people_on_one_line_are_one_record_each(text: str) -> None:
+    expected = [("dupont", "jean", "750312"), ("martin", "marie", "600201"), ("durand", "paul", "900403")]
+    assert [person[:3] for person in certain(text)] == expected
+
+
+def test_a_person_without_a_common_first_name_does_not_give_their_values_to_the_one_before() -> None:
+    text = "Dupont Jean 12/03/1975 0612345678; Diarrassouba Thien-Kim 14/02/1960 0612345679"
+    days = [[reading[2] for reading in person.readings] for person in found_in(text)]
+    assert [set(each) for each in days] == [{"12/03/1975"}, {"14/02/1960"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Diarrassouba Thiên-Kim, né(e) le 12/03/1975",
+        "Patient : Diarrassouba Thiên-Kim\nDate de naissance : 12/03/1975",
+        "Nom : Diarrassouba\nPrénom : Thiên-Kim\nNé le 12/03/1975",
+    ],
+)
+def test_a_rare_name_is_one_where_its_place_says_so(text: str) -> None:
+    [person] = certain(text)
+    assert sorted(person[:2]) == ["diarrassouba", "thienkim"]
+
+
+def test_entries_of_a_list_are_people_though_no_table_has_their_names() -> None:
+    entries = [f"Kurosawa{chr(97 + at)} Ayumi{chr(97 + at)} 14/0{at % 9 + 1}/1960" for at in range(13)]
+    assert len(certain("\n".join(entries))) == 13
+    assert not certain(entries[0])
+
+
+def test_a_list_of_files_is_no_list_of_people() -> None:
+    text = """ Répertoire de D:\\Dossiers\\Dupont Jean 12-03-1975
+
+03/02/2024  10:15    <DIR>          .
+03/02/2024  10:15           123 456 175031234567890.pdf
+"""
+    assert [person[:3] for person in certain(text)] == [("dupont", "jean", "750312")]
