@@ -11,12 +11,11 @@ from typing import Any
 import pypff
 
 from crawler.readers.core.encoding import repair
-from crawler.readers.core.held_file import HeldFile
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
-from crawler.readers.core.source import Source
+from crawler.readers.core.source import HeldFile, Source
 from crawler.readers.structured.json_records import RecordWriter
 
 FORMAT = "pst"

@@ -16,11 +16,10 @@ from typing import Any
 import pyreadstat
 
 from crawler.readers.core.encoding import repair
-from crawler.readers.core.held_file import HeldFile
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded
 from crawler.readers.core.output import Output
-from crawler.readers.core.source import Source
+from crawler.readers.core.source import HeldFile, Source
 from crawler.readers.databases.table_batcher import TableBatcher
 from crawler.readers.office.sheet_values import plain_number
 from crawler.readers.structured.json_records import kind_of_key
