@@ -139,10 +139,22 @@ class AttributeRows:
                 cells = self._entities[entity] = {-1 - at: column[row] for at, column in enumerate(kept)}
                 self.split += hash(entity) in self._given_out
                 self._cells += len(cells)
-            while place in cells and cells[place] != values[row]:
-                place = self._place(key := key + " ")
+            if cells.get(place, values[row]) != values[row] and (further := self._further_place(key)) is not None:
+                place = further
+            if cells.get(place, values[row]) != values[row]:
+                # a further value of one attribute gets a row of its own
+                self._number += 1
+                cells = self._entities[f"{entity}\0{self._number}"] = {
+                    -1 - at: column[row] for at, column in enumerate(kept)
+                }
+                self._cells += len(cells)
             cells[place] = values[row]
             self._cells += 1
+
+    def _further_place(self, key: str) -> int | None:
+        """The column of the second values of an attribute; None if there are too many columns."""
+        further = f"{key} 2"
+        return self._place(further) if further in self._attributes or len(self._attributes) < MAX_ATTRIBUTES else None
 
     def _place(self, key: str) -> int:
         if key not in self._attributes and len(self._attributes) >= MAX_ATTRIBUTES:

@@ -12,6 +12,7 @@ from tests.synth import (
     hostile_office,
     hostile_sql,
     hostile_structured,
+    hostile_tables,
     hostile_text,
 )
 from tests.synth.hostile import Hostile
@@ -23,6 +24,7 @@ _AREAS: tuple[tuple[str, Mapping[str, object], Callable[..., Hostile]], ...] = (
     ("office", hostile_office.MAKERS, hostile_office.hostile_document),
     ("sql", hostile_sql.MAKERS, hostile_sql.hostile_sql),
     ("structured", hostile_structured.MAKERS, hostile_structured.hostile_structured),
+    ("tables", hostile_tables.MAKERS, hostile_tables.hostile_table),
     ("text", hostile_text.MAKERS, hostile_text.hostile_text),
 )
 CORPUS: dict[str, Callable[[], Hostile]] = {

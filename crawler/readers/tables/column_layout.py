@@ -24,6 +24,8 @@ _EMPTY_SHARE = 0.95
 _STARTS_SHARE = 0.3
 # numbers inside a run of digits are found if they stand there in at least so many lines
 _MIN_NUMBERS = 3
+# lines by which most places are refused
+_TRIED = 12
 _NIR = re.compile(r"[1-478]\d\d(?:0[1-9]|1[0-2]|[23]\d|4[0-2]|[5-9]\d)(?:\d\d|2[ABab])\d{6}")
 _DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
 _YEAR = r"(?:18[5-9]\d|19\d\d|20[0-4]\d)"
@@ -148,6 +150,8 @@ class _Finder:
                 continue
             cells = [cell for line in self._lines if (cell := line[at : at + size]).strip()]
             if len(cells) < max(_MIN_NUMBERS, 0.3 * len(self._lines)):
+                continue
+            if sum(map(test, cells[:_TRIED])) * 2 < len(cells[:_TRIED]):
                 continue
             share = sum(map(test, cells)) / len(cells)
             distinct = len(set(cells))

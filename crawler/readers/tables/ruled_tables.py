@@ -88,7 +88,7 @@ def _read_box(lines: Sequence[str], rule: int) -> RuledTable | None:
         line = lines[at].strip()
         if line.startswith("|") and line.endswith("|") and len(line) > 1:
             groups[-1].append(split_row(line, width, framed=True))
-        elif line.startswith("+") and _RULE.fullmatch(line) and (groups[-1] or not groups[0]):
+        elif line.startswith("+") and groups[-1] and _RULE.fullmatch(line):
             groups.append([])
             rules += 1
         else:
@@ -223,6 +223,6 @@ def begins_ruled_table(head: bytes) -> bool:
     for at, line in enumerate(lines):
         if ("--" in line or "==" in line or "**" in line or "-[" in line) and is_rule(line):
             found = read_table(lines, at, 0)
-            if found is not None and found.rows and (len(found.rows) > 1 or "|" in lines[at + 1]):
+            if found is not None and any(found.rows) and (len(found.rows) > 1 or "|" in line):
                 return True
     return False

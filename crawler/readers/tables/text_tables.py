@@ -25,6 +25,8 @@ from data.identifiers.header_words import role_of
 _HELD_LINES, _MAX_HELD_LINES = 2, 20
 # a table of so few lines at the end of a block is read together with the next block
 _SHORT = 4
+# a record of so many lines is not held until it ends
+_LONGEST_RECORD = 1000
 # an open table that reaches the end of a block is continued by rows with as many cells
 _MIN_ROWS, _MIN_SEPARATORS = 3, 2
 _SEPARATORS = (b";", b"\t", b"|", b",")
@@ -132,7 +134,7 @@ class TextTables:
                             return
                         if at >= len(lines) and not is_end:
                             self._unended = found if found.last < 0 else None
-                            if found.last >= 0:
+                            if found.last >= 0 and len(lines) - found.last <= _LONGEST_RECORD:
                                 # the last record may go on
                                 del found.rows[-1]
                                 self._held = "\n".join([*lines[found.last :], ""]).encode() + self._held
@@ -233,11 +235,19 @@ class TextTables:
         rows = [row for row in rows if row]
         if not rows:
             return
+        most = self._limits.max_columns
+        width = max(len(columns or ()), *map(len, rows))
+        if width > most:
+            self._out.problem_once("columns", f"a table in it has more than {most} columns; the others are text")
+            self._out.text("\n".join([" ; ".join(row[most:]) for row in rows] + [""]).encode("utf-8", "replace"))
+            width = most
+        if columns is not None:
+            columns = [*columns, *[""] * (width - len(columns))][:width]
+            rows = [[*row, *[""] * (width - len(row))][:width] for row in rows]
         if not self._is_open or columns != self._columns:
             self._out.header(columns)
             self.tables += 1
             self._is_open, self._columns = True, columns
-        width = self._limits.max_columns
         self._out.rows([[cell.encode("utf-8", "replace") for cell in row[:width]] for row in rows])
 
 

@@ -67,3 +67,16 @@ def test_an_id_whose_rows_stand_far_apart_is_told(monkeypatch: pytest.MonkeyPatc
     table.take()
     table.add(RowBatch.of(ROWS[:1]))
     assert table.split == 1
+
+
+def test_no_number_of_values_or_attributes_is_too_large():
+    many = [["0", "0", "last_name", f"n{at}"] for at in range(3000)]
+    others = [["0", "0", f"attribute {at}", f"v{at}"] for at in range(3000)]
+    columns = find_attribute_columns(WORDPRESS, TableSample.of(ROWS))
+    assert columns is not None
+    table = AttributeRows(columns, WORDPRESS, 4)
+    table.add(RowBatch.of([*ROWS, *many, *others]))
+    header, batch = table.take()
+    assert len(header) <= attribute_rows.MAX_ATTRIBUTES + 2
+    cells = {batch.cell(row, at) for row in range(len(batch)) for at in range(len(header))}
+    assert {row[3] for row in (*many, *others)} <= cells
