@@ -7,6 +7,7 @@ whose offsets they have validated.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -31,8 +32,9 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@functools.cache
 def kernel_modules() -> list[Path]:
-    """The source files of all modules that define kernels."""
+    """The source files of all modules that define kernels; all modules are read once for it."""
     paths = [path for folder in ("crawler", "data") for path in sorted((ROOT / folder).rglob("*.py"))]
     return [path for path in paths if re.search(rb"^@(kernel|inlined)$|intrinsic\(", path.read_bytes(), re.MULTILINE)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.readers.tables.delimited import find_dialect
+from tests.crawler.readers.frames import read
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,18 @@ def test_apostrophes_are_quotes_only_around_whole_cells(table, quote):
     dialect = find_dialect(table, whole=True)
     assert dialect is not None
     assert (dialect.quote, dialect.width >= 2) == (quote, True)
+
+
+@pytest.mark.slow
+def test_large_blocks_are_divided_and_no_row_is_lost():
+    # cells of one byte: a block of a megabyte has more of them than fit into one frame
+    lines = [
+        b"nom;texte;n",
+        *[b'Martin;"a";%d' % number for number in range(100)],
+        b'Dupont;"two\nlines";3',
+        b'Durand;say "x;3',
+    ]
+    rows = read(b"\n".join(lines) + b"\n" + 180_000 * b"1;2;3\n").rows
+    assert len(rows) == 103 + 180_000
+    assert [row[0] for row in rows[99:104]] == ["Martin", "Martin", "Dupont", "Durand", "1"]
+    assert rows[-1] == ["1", "2", "3"]
