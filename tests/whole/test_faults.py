@@ -206,7 +206,7 @@ def places_to_flip(file: Path) -> list[int]:
     if file.suffix == ".part":
         return list(range(len(content) // 8, len(content), 5))
     if file.suffix == ".toml":
-        return [content.index(b"[")]
+        return [content.index(b"\n[") + 1]
     if file.suffix == ".yaml":
         return [content.index(b"platform")]
     return [len(content) // 2]
