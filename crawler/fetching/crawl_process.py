@@ -17,7 +17,6 @@ import sys
 import scrapy.core.downloader.handlers.http11
 import scrapy.downloadermiddlewares.defaultheaders
 import scrapy.downloadermiddlewares.downloadtimeout
-import scrapy.downloadermiddlewares.httpcompression
 import scrapy.downloadermiddlewares.redirect
 import scrapy.downloadermiddlewares.stats
 import scrapy.downloadermiddlewares.useragent

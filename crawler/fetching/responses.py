@@ -7,6 +7,14 @@ from twisted.python.failure import Failure
 
 from crawler.pages.extract import Listing
 from crawler.transport.errors import Trouble
+from crawler.transport.middlewares import PARTIAL, UNDECODED
+
+# By the flags that the download handlers and `ContentEncodingMiddleware` set.
+_INCOMPLETE = {
+    "dataloss": "the connection ended before the whole answer arrived",
+    UNDECODED: "the answer is damaged: it does not match its Content-Encoding",
+    PARTIAL: "the site sent a part of the answer, although all of it was requested",
+}
 
 
 def content_type(response: Response) -> str:
@@ -16,13 +24,13 @@ def content_type(response: Response) -> str:
 
 def why_incomplete(response: Response) -> str:
     """Why an answer is incomplete; '' if it is complete."""
-    return "the connection ended before the whole answer arrived" if "dataloss" in response.flags else ""
+    return next((reason for flag, reason in _INCOMPLETE.items() if flag in response.flags), "")
 
 
 def listing_trouble(response: Response, listing: Listing) -> Trouble | None:
     """Why an answer cannot be used as a page of the listing; None if it can."""
-    if why_incomplete(response):
-        return Trouble("cut", "the connection ended in the middle of the listing", retry=True)
+    if why := why_incomplete(response):
+        return Trouble("encoding" if UNDECODED in response.flags else "cut", why, retry=True)
     return answer_trouble(response, "ok" if listing.state == "empty" else listing.state)
 
 

@@ -14,6 +14,7 @@ from data.errors import ReaderFailed
 MAX_PIECE = 2**18
 # A zstd block can take 4 bytes and decompress to 128 KiB, so 256 input bytes at a time give at most 8 MiB.
 _ZSTD_SLICE = 256
+_BROTLI_SLICE = 1024
 # RFC 8878, section 3.1.1.1.2: the window that every decoder should support, and the largest that HTTP allows.
 _ZSTD_WINDOW = 2**23
 _NO_ENCODING = frozenset({"identity", "aws-chunked"})
@@ -26,19 +27,25 @@ class DamagedEncoding(ReaderFailed):
 class _Decoder(Protocol):
     def feed(self, data: bytes) -> Iterator[bytes]: ...
 
-    def is_complete(self) -> bool: ...
+    def problem(self) -> str: ...
 
 
 class ContentDecoder:
-    """Decodes all encodings of one body in reverse order; an unknown encoding and those below it are left in place."""
+    """Decodes all encodings of one body in reverse order.
+
+    An unknown encoding and those below it are left in place, and bytes that follow compressed data are passed on as they
+    are: `finish` reports both, so that such a body is examined and yet never counts as complete.
+    """
 
     def __init__(self, encodings: Sequence[str]) -> None:
         self._decoders: list[_Decoder] = []
+        self._is_unknown = False
         for name in reversed(encodings):
             if name in _NO_ENCODING:
                 continue
             if name not in _DECODERS:
-                # The encodings below an unknown one cannot be reached: the bytes are examined as they arrived.
+                # the encodings below an unknown one cannot be reached
+                self._is_unknown = True
                 break
             self._decoders.append(_DECODERS[name]())
 
@@ -62,9 +69,18 @@ class ContentDecoder:
             raise DamagedEncoding("the body does not match its Content-Encoding") from error
 
     def finish(self) -> None:
-        """Raise DamagedEncoding if the body ended before its compressed data did."""
-        if not all(decoder.is_complete() for decoder in self._decoders):
-            raise DamagedEncoding("the compressed body is truncated")
+        """Raise DamagedEncoding if the decoded body may not be the whole one."""
+        problems = [decoder.problem() for decoder in self._decoders]
+        if self._is_unknown:
+            problems.append("the body has an unknown Content-Encoding")
+        if any(problems):
+            raise DamagedEncoding(next(filter(None, problems)))
+
+
+_TRUNCATED = "the compressed body is truncated"
+_FOLLOWED = "other bytes follow the compressed body"
+# Some servers fill up the last block.
+_PADDING = b"\0\r\n"
 
 
 class _Zlib:
@@ -73,22 +89,25 @@ class _Zlib:
     def __init__(self, bits: int) -> None:
         self._bits = bits
         self._decoder = zlib.decompressobj(bits)
-        self._fed = False
+        self._is_fed = self._is_followed = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
-            self._fed = True
-            yield self._decoder.decompress(data, MAX_PIECE)
-            data = self._decoder.unconsumed_tail
             if self._decoder.eof:
-                data = self._decoder.unused_data
-                if self._bits != 31 or not data.startswith(b"\x1f"):
-                    # Bytes that a server appends after the end are not part of the body.
+                if self._is_followed or self._bits != 31 or not data.startswith(b"\x1f"):
+                    if self._is_followed or data.strip(_PADDING):
+                        self._is_followed = True
+                        yield data
                     return
                 self._decoder = zlib.decompressobj(self._bits)
+            self._is_fed = True
+            yield self._decoder.decompress(data, MAX_PIECE)
+            data = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
 
-    def is_complete(self) -> bool:
-        return self._decoder.eof or not self._fed
+    def problem(self) -> str:
+        if self._is_followed:
+            return _FOLLOWED
+        return "" if self._decoder.eof or not self._is_fed else _TRUNCATED
 
 
 class _Gzip(_Zlib):
@@ -113,19 +132,29 @@ class _Deflate:
             self._inner = _Zlib(15 if wrapped else -15)
         yield from self._inner.feed(data)
 
-    def is_complete(self) -> bool:
-        return self._inner.is_complete() if self._inner is not None else not self._first
+    def problem(self) -> str:
+        if self._inner is None:
+            return _TRUNCATED if self._first else ""
+        return self._inner.problem()
 
 
 class _Brotli:
     def __init__(self) -> None:
         self._decoder = brotli.Decompressor()
-        self._fed = False
+        self._is_fed = self._is_followed = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        # in slices, because an error in a slice loses its output
+        for start in range(0, len(data), _BROTLI_SLICE):
+            yield from self._feed(data[start : start + _BROTLI_SLICE])
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         if self._decoder.is_finished():
+            if self._is_followed or data.strip(_PADDING):
+                self._is_followed = True
+                yield data
             return
-        self._fed = True
+        self._is_fed = True
         part = self._decoder.process(data, output_buffer_limit=MAX_PIECE)
         yield part
         # After a full piece the decoder may still hold output, although it has taken all input.
@@ -133,8 +162,10 @@ class _Brotli:
             part = self._decoder.process(b"", output_buffer_limit=MAX_PIECE)
             yield part
 
-    def is_complete(self) -> bool:
-        return bool(self._decoder.is_finished()) or not self._fed
+    def problem(self) -> str:
+        if self._is_followed:
+            return _FOLLOWED
+        return "" if self._decoder.is_finished() or not self._is_fed else _TRUNCATED
 
 
 class _Zstd:
@@ -152,8 +183,8 @@ class _Zstd:
                 yield self._decoder.decompress(piece)
                 piece = self._decoder.unused_data if self._decoder.eof else b""
 
-    def is_complete(self) -> bool:
-        return self._decoder.eof or not self._fed
+    def problem(self) -> str:
+        return "" if self._decoder.eof or not self._fed else _TRUNCATED
 
 
 _DECODERS: dict[str, type[_Gzip | _Deflate | _Brotli | _Zstd]] = {

@@ -1,4 +1,4 @@
-"""Downloader middlewares of a crawl: one enforces the allow-list, one waits before each retry."""
+"""Downloader middlewares of a crawl: the allow-list, a pause before each retry, and the encodings of bodies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from typing import Self
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
-from scrapy.http import Response
+from scrapy.exceptions import DownloadCancelledError
+from scrapy.http import Headers, Response, TextResponse
+from scrapy.responsetypes import responsetypes
 
 from crawler.transport.allow_list import RequestRefused, require_allowed
+from crawler.transport.content_encoding import ContentDecoder, DamagedEncoding
+from crawler.transport.content_ranges import content_range
+from crawler.transport.errors import TOO_LARGE
+from crawler.transport.streamed_response import StreamedResponse
 
 BACKOFF_SECONDS = 1.0
+ACCEPTED_ENCODINGS = b"gzip, deflate, br, zstd"
+UNDECODED = "undecoded"
+"""Flag of a response whose body does not match its Content-Encoding."""
+PARTIAL = "partial"
+"""Flag of a response that holds a part of a file, although all of it was requested."""
 # Statuses whose Retry-After header is obeyed.
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 
@@ -79,6 +90,67 @@ class DelayedRetryMiddleware(RetryMiddleware):
     def _pause(self, again: Request) -> float:
         longest = self.crawler.settings.getfloat("TOCSIN_PATIENCE")
         return float(min(longest, BACKOFF_SECONDS * 2 ** (again.meta["retry_times"] - 1)))
+
+
+class ContentEncodingMiddleware:
+    """Decodes bodies, and marks those that are not the whole body.
+
+    Scrapy's own middleware takes what a damaged body gives for the whole of it. This one sets a flag of the response:
+    `UNDECODED` if the body, as far as it could be decoded, is only a part or is followed by other bytes, and `PARTIAL`
+    if the site sent a range that was not requested. `crawler.fetching.responses` reads these flags. A
+    `StreamedResponse` is decoded by whoever reads it.
+    """
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Bodies have at most `DOWNLOAD_MAXSIZE` bytes once they are decoded."""
+        return cls(crawler.settings.getint("DOWNLOAD_MAXSIZE"))
+
+    def process_request(self, request: Request) -> None:
+        """Name the encodings that can be decoded, unless the request does."""
+        request.headers.setdefault("Accept-Encoding", ACCEPTED_ENCODINGS)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """The response with its body decoded.
+
+        Raises:
+            DownloadCancelledError: the decoded body is too large.
+        """
+        if isinstance(response, StreamedResponse):
+            return response
+        if is_unasked_part(request, response):
+            response = response.replace(flags=[*response.flags, PARTIAL])
+        encodings = response.headers.getlist("Content-Encoding")
+        names = [name for line in encodings for name in line.decode("latin-1").lower().replace(" ", "").split(",")]
+        if not any(names):
+            return response
+        body, flags, decoder = bytearray(), list(response.flags), ContentDecoder([name for name in names if name])
+        try:
+            for piece in decoder.feed(response.body):
+                body += piece
+                if len(body) > self._max_size:
+                    raise DownloadCancelledError(TOO_LARGE)
+            decoder.finish()
+        except DamagedEncoding:
+            flags.append(UNDECODED)
+        headers = Headers(response.headers)
+        del headers["Content-Encoding"]
+        # if nothing can be decoded, the bytes may be what the header does not say
+        decoded = bytes(body) or response.body
+        kind = responsetypes.from_args(headers=headers, url=response.url, body=decoded)
+        more = {"encoding": None} if issubclass(kind, TextResponse) else {}
+        return response.replace(cls=kind, body=decoded, headers=headers, flags=flags, **more)
+
+
+def is_unasked_part(request: Request, response: Response) -> bool:
+    """Whether a response holds a part of a file although the request asked for all of it."""
+    if response.status != 206 or "Range" in request.headers:
+        return False
+    part = content_range(response.headers)
+    return part is None or part.first > 0 or part.last + 1 != part.total
 
 
 def retry_after(response: Response, now: datetime | None = None) -> float | None:

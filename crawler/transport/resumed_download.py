@@ -171,6 +171,11 @@ class Download:
         """The body before decoding, each byte once, over all requests that are needed for it."""
         self._version, self._encodings = FileVersion.from_headers(response.headers), response.encodings
         self._total = announced_bytes(response.headers) or None
+        part = content_range(response.headers)
+        if response.status == 206 and (part is None or part.first > 0):
+            # all of the file was requested
+            self.trouble = Trouble("cut", "the site sent a part of the file that was not requested", retry=True)
+            return
         position = progress_from = tries = known = 0
         passed, seen_again = hashlib.sha256(), hashlib.sha256()
         while True:

@@ -53,9 +53,31 @@ def test_several_encodings_are_decoded_in_reverse_order_and_raw_deflate_is_accep
     assert decoded(["identity"], [b"data"]) == decoded([], [b"data"]) == b"data"
 
 
-def test_an_unknown_encoding_leaves_the_bytes_as_they_are():
-    assert decoded(["odd"], [b"data"]) == b"data"
-    assert decoded(["odd", "gzip"], [gzip.compress(b"data", mtime=0)]) == b"data"
+def test_an_unknown_encoding_leaves_the_bytes_as_they_are_and_is_reported():
+    for encodings, body in ((["odd"], b"data"), (["odd", "gzip"], gzip.compress(b"data", mtime=0))):
+        decoder = ContentDecoder(encodings)
+        assert b"".join(decoder.feed(body)) == b"data"
+        with pytest.raises(DamagedEncoding, match="unknown Content-Encoding"):
+            decoder.finish()
+
+
+@pytest.mark.parametrize("name", COMPRESSORS)
+@pytest.mark.parametrize("step", [7, 10**6])
+def test_bytes_behind_the_compressed_body_are_reported_and_padding_is_not(name, step):
+    encoded = COMPRESSORS[name](b"first half")
+
+    def fed(data: bytes) -> tuple[ContentDecoder, bytes]:
+        decoder = ContentDecoder([name])
+        pieces = (data[at : at + step] for at in range(0, len(data), step))
+        return decoder, b"".join(part for piece in pieces for part in decoder.feed(piece))
+
+    with pytest.raises(DamagedEncoding):
+        fed(encoded + b"second half")[0].finish()
+    if name in {"gzip", "x-gzip", "deflate"}:
+        assert fed(encoded + b"second half")[1] == b"first halfsecond half"
+        decoder, data = fed(encoded + bytes(512) + b"\r\n")
+        decoder.finish()
+        assert data == b"first half"
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)

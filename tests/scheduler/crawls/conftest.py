@@ -39,7 +39,7 @@ class Site:
     """A site with numbered pages of posts.
 
     The answers to requests for posts can be delayed with `hold`; `bodies` hold what a post says, and `links` further links of
-    every page.
+    every page. `answers` are whole answers by path, for servers that answer wrongly: status, headers and body.
     """
 
     def __init__(self) -> None:
@@ -49,11 +49,20 @@ class Site:
         self.asked: list[str] = []
         self.bodies: dict[str, bytes] = {}
         self.links: list[str] = []
+        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.asked.append(self.path)
+                if self.path in site.answers:
+                    status, headers, body = site.answers[self.path]
+                    self.send_response(status)
+                    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
                 if self.path.startswith("/?page="):
                     posts = [f"/post/{each}" for each in site.pages.get(int(self.path[7:]), [])]
                     rows = "".join(f'<li><a href="{each}">post</a></li>' for each in [*posts, *site.links])
