@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from data.model import Alert
+from data.model import Alert, Event
 from data.store.database import Database, parse_stamp, stamp
 from data.store.event_rows import event_of_row
+
+NO_CHANNEL = ""
+"""The channel of alerts that arose while none was declared: they wait for the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,15 @@ class Outbox:
             )
 
     def due(self, now: datetime, limit: int = 100) -> list[Delivery]:
-        """Alerts to try now, oldest first."""
+        """Alerts to try now, oldest first, at most `limit` of each channel: none of them may take the turn of another."""
         rows = self._database.rows(
-            "select alert.id as alert_id, channel, attempts, event.* from alert join event on event.id = alert.event"
-            " where alert.state in ('due', 'deferred') and next_try <= ? order by event.at, alert.rowid limit ?",
+            "select * from (select alert.id as alert_id, channel, attempts, event.*,"
+            " row_number() over (partition by channel order by event.at, alert.rowid) as place"
+            " from alert join event on event.id = alert.event"
+            " where alert.state in ('due', 'deferred') and next_try <= ? and channel <> ?)"
+            " where place <= ? order by at, place",
             stamp(now),
+            NO_CHANNEL,
             limit,
         )
         return [Delivery(Alert(row["alert_id"], event_of_row(row), row["channel"]), row["attempts"]) for row in rows]
@@ -72,6 +79,33 @@ class Outbox:
     def mark_deferred(self, alert: str, status: int, reason: str, next_try: datetime, now: datetime) -> None:
         """Note that the channel did not accept an alert now; it is tried again at `next_try`."""
         self._mark(alert, "deferred", status, reason, next_try, now)
+
+    def postpone(self, channel: str, until: datetime) -> None:
+        """Try no other alert of a channel earlier than this: the channel deferred one of them."""
+        with self._database.transaction():
+            self._database.execute(
+                "update alert set next_try = ? where channel = ? and state in ('due', 'deferred') and next_try < ?",
+                (stamp(until), channel, stamp(until)),
+            )
+
+    def without_channel(self) -> list[Event]:
+        """The events whose alerts wait for the first channel, oldest first."""
+        rows = self._database.rows(
+            "select event.* from alert join event on event.id = alert.event where channel = ? order by event.at",
+            NO_CHANNEL,
+        )
+        return [event_of_row(row) for row in rows]
+
+    def count_without_channel(self) -> int:
+        """How many alerts wait for the first channel."""
+        [row] = self._database.rows("select count(*) as n from alert where channel = ?", NO_CHANNEL)
+        return int(row["n"])
+
+    def give_channels(self, event: str, channels: Sequence[str], now: datetime) -> None:
+        """Replace the alert of an event that waits for a channel by one for each of these channels."""
+        with self._database.transaction():
+            self._database.execute("delete from alert where event = ? and channel = ?", (event, NO_CHANNEL))
+            self.add(event, channels, now)
 
     def mark_refused(self, alert: str, status: int, reason: str, now: datetime) -> None:
         """Note that the channel will not accept an alert; the alert stays here until a person retries it."""
@@ -110,8 +144,10 @@ class Outbox:
             return count
 
     def next_tries(self) -> list[datetime]:
-        """When each alert that is due or deferred is tried next."""
-        rows = self._database.rows("select next_try from alert where state in ('due', 'deferred')")
+        """When each alert that is due or deferred, and has a channel, is tried next."""
+        rows = self._database.rows(
+            "select next_try from alert where state in ('due', 'deferred') and channel <> ?", NO_CHANNEL
+        )
         return [datetime.fromisoformat(row["next_try"]) for row in rows]
 
     def waiting_since(self) -> datetime | None:

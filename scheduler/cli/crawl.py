@@ -60,7 +60,7 @@ def crawl(
     if not definitions:
         raise InputError("no source is enabled", hint="add one: tocsin source add FILE")
     clients = client_names(home.watchlist_dir)
-    results, delivered = asyncio.run(_crawl(home, definitions, deliver=not no_deliver))
+    results, delivered, waiting = asyncio.run(_crawl(home, definitions, deliver=not no_deliver))
     if as_json:
         emit_json({"crawls": [_to_json(result) for result in results]})
         write_csv(choice, _CLIENT_COLUMNS, _client_rows(results, clients))
@@ -70,6 +70,11 @@ def crawl(
         print_clients(choice, _CLIENT_COLUMNS, _client_rows(results, clients), title="HITS")
         if delivered.sent:
             note(f"{counted(delivered.sent, 'alert')} delivered")
+    if waiting:
+        note(
+            f"no channel is declared, so nobody was told: {counted(waiting, 'alert')} waiting for one;"
+            " add a [channels.NAME] table to tocsin.toml"
+        )
     undelivered = delivered.deferred + delivered.refused
     if undelivered:
         note(f"not delivered yet: {counted(undelivered, 'alert')}, kept in the outbox; see: tocsin alert list")
@@ -100,7 +105,8 @@ def _definitions(home: Home, names: tuple[str, ...]) -> list[Definition]:
 
 async def _crawl(
     home: Home, definitions: Sequence[Definition], *, deliver: bool
-) -> tuple[list[CrawlResult], DeliveryCounts]:
+) -> tuple[list[CrawlResult], DeliveryCounts, int]:
+    """The results, what became of the alerts, and how many wait because no channel is declared."""
     import contextlib
     from datetime import UTC, datetime
 
@@ -147,9 +153,10 @@ async def _crawl(
                 )
             except LeaseLost as error:
                 results.append(CrawlResult(definition.name, "", "failed", error=str(error), hint=error.hint))
-        if not deliver:
-            return results, DeliveryCounts()
-        return results, await deliver_until_empty(settings, store, DisplayNames.of_home(home))
+        delivered = DeliveryCounts()
+        if deliver:
+            delivered = await deliver_until_empty(settings, store, DisplayNames.of_home(home))
+        return results, delivered, store.outbox.count_without_channel()
 
 
 def _to_json(result: CrawlResult) -> dict[str, Any]:

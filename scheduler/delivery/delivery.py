@@ -191,6 +191,7 @@ async def _deliver_one(
         now = datetime.now(UTC)
         next_try = now + _retry_delay(delivery.attempts, error.retry_after)
         store.outbox.mark_deferred(alert.id, error.status, str(error), next_try, now)
+        store.outbox.postpone(alert.channel, next_try)
         _update_channel_state(settings, store, alert, str(error), now, failing=delivery.attempts >= 2)
         return DeliveryCounts(deferred=1)
     except (DeliveryRefused, ConfigError) as error:
@@ -200,7 +201,9 @@ async def _deliver_one(
         return DeliveryCounts(refused=1)
     except Exception as error:  # noqa: BLE001 - what a receiver answers may make a library raise anything
         now, reason = datetime.now(UTC), f"sending to the channel failed with {type(error).__name__}"
-        store.outbox.mark_deferred(alert.id, 0, reason, now + _retry_delay(delivery.attempts, None), now)
+        next_try = now + _retry_delay(delivery.attempts, None)
+        store.outbox.mark_deferred(alert.id, 0, reason, next_try, now)
+        store.outbox.postpone(alert.channel, next_try)
         _update_channel_state(settings, store, alert, reason, now, failing=delivery.attempts >= 2)
         return DeliveryCounts(deferred=1)
     now = datetime.now(UTC)
@@ -224,6 +227,15 @@ def _update_channel_state(
         store.states.end("", EventKind.DELIVERY_FAILED, name, recovery_event, others, now)
 
 
+def _give_channels(settings: Settings, store: Store) -> None:
+    """Let alerts that arose while no channel was declared go where events go now."""
+    if not settings.channels:
+        return
+    route, now = route_by(settings), datetime.now(UTC)
+    for event in store.outbox.without_channel():
+        store.outbox.give_channels(event.id, route(event), now)
+
+
 async def deliver_due(
     settings: Settings, store: Store, names: DisplayNames | Callable[[], DisplayNames] = NO_NAMES
 ) -> DeliveryCounts:
@@ -232,6 +244,7 @@ async def deliver_due(
     After a `kill -9` between the channel's response and the note of it in the outbox, the alert is sent again with the
     same idempotency key.
     """
+    _give_channels(settings, store)
     due = store.outbox.due(datetime.now(UTC))
     if not due:
         return DeliveryCounts()
@@ -249,7 +262,7 @@ async def deliver_due(
             outcome = await _deliver_one(client, settings, store, delivery, shown)
             total += outcome
             if outcome.deferred:
-                # the channel is down or busy, so its other alerts would be deferred as well
+                # the channel is down or busy, so its other alerts would be deferred as well: they wait with this one
                 break
         return total
 
@@ -265,7 +278,7 @@ async def send_at_once(settings: Settings, event: Event, names: DisplayNames = N
     """
     accepted = []
     async with http_client() as client:
-        for name in route_by(settings)(event):
+        for name in route_by(settings)(event) if settings.channels else ():
             try:
                 outgoing = _compose(settings, Alert(alert_id(event.id, name), event, name), names)
                 await send(client, settings.channels[name], outgoing)

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from data.model import Event
 from data.settings.settings import Settings
 from data.store.events import Route
+from data.store.outbox import NO_CHANNEL
 
 
 def route_by(settings: Settings) -> Route:
-    """Routing by the settings; without routes, events of severity warning and above go to every channel."""
+    """Routing by the settings; without routes, events of severity warning and above go to every channel.
+
+    While no channel is declared, these events wait in the outbox for the first one (`NO_CHANNEL`).
+    """
 
     def route(event: Event) -> Sequence[str]:
         if not settings.routes:
-            return tuple(settings.channels) if event.severity.rank >= 2 else ()
+            return (tuple(settings.channels) or (NO_CHANNEL,)) if event.severity.rank >= 2 else ()
         return tuple(
             dict.fromkeys(
                 name

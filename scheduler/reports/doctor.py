@@ -119,7 +119,7 @@ def _settings(home: Home) -> Iterator[Check]:
         yield Check(
             "channels",
             "warning",
-            "none is declared: alerts stay in the outbox",
+            "none is declared: nobody is told of anything, and alerts wait in the outbox for the first one",
             "add a [channels.NAME] table to tocsin.toml",
         )
     yield Check("settings", "ok", f"{home.config_path.name} is valid")

@@ -218,6 +218,32 @@ def test_a_refused_alert_stays_in_the_outbox_and_the_other_channel_is_notified(s
     assert bad.received[0].headers["webhook-id"] == bad.received[1].headers["webhook-id"]
 
 
+def test_a_channel_with_any_number_of_waiting_alerts_delays_no_other_channel(store):
+    with Webhook([(500, {}, b"")]) as bad, Webhook() as good:
+        settings = settings_of(bad=bad.url, good=good.url)
+        add_events(store, settings_of(bad=bad.url), 250)
+        events = [build_event(EventKind.CANARY_HIT, NOW, "later", number) for number in range(150)]
+        store.events.add(events, route_by(settings), NOW)
+        first, second = (asyncio.run(deliver_due(settings, store)) for _ in range(2))
+        assert (first.sent, second.sent) == (100, 50)
+        assert first.deferred == 1
+        assert len(bad.received) == 1, "the others of the channel wait as long as the one that it deferred"
+        assert {row["state"] for row in store.outbox.alerts(limit=-1) if row["channel"] == "good"} == {"sent"}
+
+
+def test_alerts_that_arise_before_the_first_channel_wait_for_it(store):
+    add_events(store, Settings(), 3)
+    assert asyncio.run(deliver_due(Settings(), store)).sent == 0
+    assert (store.outbox.count_without_channel(), store.outbox.depth().waiting) == (3, 3)
+    assert store.outbox.next_tries() == []
+    with Webhook() as chat:
+        settings = settings_of(team=chat.url)
+        assert asyncio.run(deliver_due(settings, store)).sent == 3
+        assert asyncio.run(deliver_due(settings, store)).sent == 0
+        assert len(chat.received) == 3
+    assert store.outbox.count_without_channel() == store.outbox.depth().waiting == 0
+
+
 def test_a_deferred_alert_is_sent_later_with_the_same_key(store):
     with Webhook([(429, {"Retry-After": "0"}, b""), (200, {}, b"")]) as server:
         settings = settings_of(c=server.url)
