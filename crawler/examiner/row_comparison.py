@@ -21,12 +21,18 @@ from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.identifiers.first_names import FIRST_NAMES
+from data.identifiers.short_names import SHORT_NAMES
 from data.releases.known_releases import KnownReleases
 from data.releases.people import rows_with_key
 
 _NAME_DOB = RECORD_KINDS.index(Kind.NAME_DOB)
 # keys that contain the first name alone, and keys that are the same if the names are turned round
 _FIRST = [RECORD_KINDS.index(kind) for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST)]
+# bytes of ASCII that are no letter, and bytes of other letters
+_BEYOND_ASCII = np.arange(256) >= 128
+_SEPARATES = np.array([byte < 128 and not chr(byte).isalpha() for byte in range(256)])
+_SHORT = frozenset(name.encode() for name in SHORT_NAMES)
+_LONGEST_SHORT = max(map(len, SHORT_NAMES))
 _TURNED = [RECORD_KINDS.index(kind) for kind in (Kind.NAME_DOB, Kind.NIR_DOB, Kind.PHONE_DOB)]
 
 
@@ -142,12 +148,15 @@ def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowT
     if not len(rows) or not {"surname", "first", "dob"} <= forms.keys():
         return none
     if "fullname" not in plan.key_places:
-        # a cell of nothing but ASCII letters is as long as its normal form, and has no other form
+        # a single word in letters that decompose has no other form, unless it is short for another name
         odd = np.zeros(len(batch), np.bool_)
         for role in ("surname", "first"):
             for at in plan.key_places[role]:
-                odd |= batch.column(at).lengths != forms[role].lengths
-            odd |= _beyond_ascii(forms[role])
+                odd |= _with_byte(batch.column(at), _SEPARATES)
+            odd |= _with_byte(forms[role], _BEYOND_ASCII)
+        short = rows[~odd[rows] & (forms["first"].lengths[rows] <= _LONGEST_SHORT)]
+        firsts = forms["first"].take(short).to_list()
+        odd[short[[name in _SHORT for name in firsts]]] = True
         rows = rows[odd[rows]]
         if not len(rows):
             return none
@@ -161,12 +170,12 @@ def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowT
     return rows[owners], made
 
 
-def _beyond_ascii(column: Packed) -> Bools:
-    """Which items have other characters than ASCII; shape (n,)."""
-    beyond = column.blob >= 128
-    if not beyond.any():
+def _with_byte(column: Packed, wanted: Bools) -> Bools:
+    """Which items have a byte that is wanted; `wanted` has one entry for each byte value. Shape (n,)."""
+    there = wanted[column.blob]
+    if not there.any():
         return np.zeros(len(column), np.bool_)
-    before = np.concatenate([[0], np.cumsum(beyond)])
+    before = np.concatenate([[0], np.cumsum(there)])
     found: Bools = before[column.offsets[1:]] > before[column.offsets[:-1]]
     return found
 

@@ -39,10 +39,9 @@ def _table() -> Mapping[str, tuple[str, ...]]:
     for line in _PAIRS.split(";"):
         name, *shorts = line.split() or [""]
         for short in shorts:
-            found.setdefault(name, []).append(short)
             found.setdefault(short, []).append(name)
     return {name: tuple(others) for name, others in found.items()}
 
 
 SHORT_NAMES = _table()
-"""For each name its short forms, and for each short form its names."""
+"""For each short form its names. Both samples and releases are looked up by them, so that one direction is enough."""

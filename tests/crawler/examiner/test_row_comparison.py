@@ -126,9 +126,11 @@ def test_people_are_known_by_the_other_forms_of_their_names(tmp_path: Path) -> N
         lines = [f"{forms[at % 5][which]};{each.first};{each.dob:%d/%m/%Y}" for at, each in enumerate(crowd)]
         return csv(lines, "nom;prenom;ddn")
 
-    with examining(tmp_path, rows(0, KNOWN[:100])) as examiner:
-        found = lineage(examiner, rows(1, [*KNOWN[:100], *NEW[:20]]))
-        assert (found.known, found.new) == (100, 20)
+    short = ["Martin;Catherine;12/03/1975", "Durand;Fred;13/03/1976"]
+    other = ["Martin;Cathy;12/03/1975", "Durand;Frédéric;13/03/1976"]
+    with examining(tmp_path, rows(0, KNOWN[:100]) + "\n".join(short).encode()) as examiner:
+        found = lineage(examiner, rows(1, [*KNOWN[:100], *NEW[:20]]) + "\n".join(other).encode())
+        assert (found.known, found.new) == (102, 20)
 
 
 def test_rows_that_were_not_understood_widen_the_interval_and_forbid_a_verdict(straight: Examiner) -> None:
