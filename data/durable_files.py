@@ -1,4 +1,4 @@
-"""Files that are either absent, old or complete: replacing and creating them, locking a folder, errors as ours.
+"""Files that are either absent, old or complete: reading, replacing and creating them, locking a folder, errors as ours.
 
 After a power cut or `kill -9` a reader finds the earlier content or the new one, never a part. All files have mode 0600.
 """
@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,24 @@ from data.errors import StoreError, StoreFull
 def is_disk_full(error: OSError) -> bool:
     """Whether the error says that no space, or no quota, is left."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file; a named pipe or a device in its place is refused, because reading it may never end.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:  # noqa: PTH123 - opened without waiting above
+        require_file(stream.fileno())
+        return stream.read()
+
+
+def require_file(descriptor: int) -> None:
+    """Raise OSError unless a descriptor is of a file."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from data.case.evidence_chain import append, head_of, lines_of, open_chain_locked, read_and_repair, read_chain
-from data.durable_files import replace_file, sync_folder
+from data.durable_files import read_file, replace_file, sync_folder
 from data.errors import InputError, KeyFileError, StoreError
 from data.hashing.chain_keys import ChainKey
 
@@ -127,7 +127,7 @@ def read(folder: Path, finding_id: str) -> bytes:
     if found.expired is not None:
         raise InputError(f"the evidence {finding_id} expired on {found.expired:%Y-%m-%d} and was deleted")
     try:
-        sealed = (folder / (finding_id + SUFFIX)).read_bytes()
+        sealed = read_file(folder / (finding_id + SUFFIX))
     except OSError as error:
         raise StoreError(
             f"the sealed file of {finding_id} cannot be read: {error.strerror}", hint="run: tocsin evidence verify"

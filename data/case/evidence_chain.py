@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import orjson
 
-from data.durable_files import file_errors_as_ours
+from data.durable_files import file_errors_as_ours, read_file, require_file
 from data.errors import KeyFileError, StoreError
 from data.hashing.chain_keys import ChainKey
 
@@ -40,7 +40,7 @@ def read_chain(folder: Path) -> bytes:
         StoreError: it cannot be read.
     """
     try:
-        return (folder / CHAIN_FILE).read_bytes()
+        return read_file(folder / CHAIN_FILE)
     except FileNotFoundError:
         return b""
     except OSError as error:
@@ -104,8 +104,11 @@ def open_chain_locked(folder: Path) -> Iterator[IO[bytes]]:
     """Open the chain and lock it against other processes; errors of the file system become StoreFull or StoreError."""
     with file_errors_as_ours("evidence", folder, "nothing was lost"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / CHAIN_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            folder / CHAIN_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
+        )
         with open(descriptor, "r+b", buffering=0) as chain:  # noqa: PTH123 - opened with its mode above
+            require_file(chain.fileno())
             fcntl.flock(chain, fcntl.LOCK_EX)
             yield chain
 

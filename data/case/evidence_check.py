@@ -12,6 +12,7 @@ import orjson
 
 from data.case.evidence import SUFFIX
 from data.case.evidence_chain import EMPTY_CHAIN_HEAD, KeyCheck, digest_of, lines_of, read_chain
+from data.durable_files import read_file
 from data.errors import StoreError
 from data.hashing.chain_keys import ChainKey
 
@@ -135,7 +136,7 @@ def _read_lines(lines: list[bytes], key: ChainKey | None, result: EvidenceCheck)
 
 def _file_problems(file: Path, name: str, digest: str, gone: bool) -> Iterator[str]:
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        found = hashlib.sha256(read_file(file)).hexdigest()
     except FileNotFoundError:
         if not gone:
             yield f"the sealed file of {name} is missing"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from data.durable_files import require_file
 from data.errors import ConfigError
 from data.locked_memory import LockedBytes
 
@@ -41,7 +43,9 @@ def read_locked(path: Path) -> LockedBytes:
         OSError: it cannot be read.
     """
     found = LockedBytes(MAX_SECRET)
-    with path.open("rb", buffering=0) as stream:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123 - opened without waiting above
+        require_file(stream.fileno())
         found.shrink(stream.readinto(found.view) or 0)
     return found
 

@@ -86,11 +86,15 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
         click.echo(f"{'would delete' if dry_run else 'deleting'} {path}")
         if dry_run:
             continue
-        if path.is_dir():
-            shutil.rmtree(path)
+        # what a link leads to is destroyed, and then the link
+        real = path.resolve()
+        if real.is_dir():
+            shutil.rmtree(real)
         else:
             if path.parent == home.keys_dir:
-                overwrite_file(path)
+                overwrite_file(real)
+            real.unlink()
+        if path.is_symlink():
             path.unlink()
     if not dry_run:
         click.echo(REMAINS)

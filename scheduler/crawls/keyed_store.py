@@ -52,6 +52,17 @@ def chain_keys_here(home: Home) -> ChainKeys | None:
         return None
 
 
+def unusable_key(home: Home) -> str:
+    """Why the match key cannot be used although it is there; '' if it can, is absent, or not for this user to read."""
+    from data.hashing.case_keys import parse_match_key
+
+    try:
+        parse_match_key(home.match_key_text())
+    except KeyFileError as error:
+        return "" if isinstance(error.__cause__, FileNotFoundError | PermissionError) else str(error)
+    return ""
+
+
 def open_operator_store(home: Home) -> Store:
     """The store for a command of the operator, whose entries of the audit chain are keyed if the match key is here."""
     return Store.open(home.db_path, chain_keys=chain_keys_here(home))

@@ -12,7 +12,7 @@ from data.hashing.chain_keys import HEAD_DIGITS, ChainHead
 from data.plural import counted
 from data.settings.home import Home
 from data.store.store import Store
-from scheduler.crawls.keyed_store import chain_keys_here
+from scheduler.crawls.keyed_store import chain_keys_here, unusable_key
 
 # Problems of the audit chain begin with this.
 AUDIT = "audit: "
@@ -60,6 +60,8 @@ def check_record(home: Home, now: datetime, noted: ChainHead | None = None, *, w
     """
     result = RecordCheck(evidence=len(evidence.entries(home.evidence_dir)))
     keys = chain_keys_here(home) if with_keys else None
+    if with_keys and keys is None and (reason := unusable_key(home)):
+        result.problems.append(reason)
     evidence_key = keys.evidence if keys is not None else None
     if not home.db_path.exists():
         files = evidence_check.check(home.evidence_dir, evidence_key)

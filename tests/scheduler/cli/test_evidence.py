@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from data.case import evidence
-from data.errors import InputError, KeyFileError
+from data.errors import HomeError, InputError, KeyFileError, StoreError
 from data.hashing.case_keys import parse_match_key
 from data.settings.home import Home
 from data.store.database import stamp
@@ -118,3 +119,30 @@ def test_the_private_key_opens_evidence_and_prints_the_address(home: Home, tmp_p
     assert run(home, "open", "f2", "--key", str(key), "--address").output == proof["url"] + "\n"
     assert json.loads(run(home, "open", "f2", "--key", str(key)).output) == proof
     assert isinstance(run(home, "open", "f2", "--key", str(other)).exception, InputError)
+
+
+@pytest.mark.parametrize("name", ["evidence/chain.jsonl", "evidence/f1.age", "keys/match.key"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_in_place_of_a_file_is_reported_and_nothing_waits_for_it(
+    kept: Home, name: str, kind: str
+) -> None:
+    path = kept.path / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    found = run(kept, "verify")
+    assert found.return_value == 2 or isinstance(found.exception, StoreError | HomeError)
+    if "chain" in name:
+        with pytest.raises(StoreError, match="cannot be written: it is not a file"):
+            evidence.keep(kept.evidence_dir, "f2", b"sealed", AT)
+
+
+def test_a_damaged_match_key_is_a_problem_and_an_absent_one_is_not(kept: Home) -> None:
+    kept.match_key_path.write_text("garbage")
+    damaged = run(kept, "verify")
+    assert damaged.return_value == 2
+    assert "match key" in damaged.stdout
+    kept.match_key_path.unlink()
+    assert run(kept, "verify").return_value == 0

@@ -57,3 +57,16 @@ def test_a_key_that_came_by_the_environment_has_to_be_destroyed_there(home, monk
 def test_a_file_that_cannot_be_overwritten_is_not_deleted(tmp_path):
     with pytest.raises(InputError, match="cannot be overwritten"):
         overwrite_file(tmp_path)
+
+
+def test_what_a_link_leads_to_is_destroyed_too(home, tmp_path):
+    elsewhere = tmp_path / "large-disk"
+    elsewhere.mkdir()
+    if home.releases_dir.exists():
+        home.releases_dir.rmdir()
+    (elsewhere / "a.tags").write_bytes(b"tags")
+    home.releases_dir.symlink_to(elsewhere)
+    fine(home.path, "purge", "--case", case_of(home))
+    assert not elsewhere.exists()
+    assert not home.releases_dir.is_symlink()
+    assert not home.match_key_path.exists()
