@@ -96,11 +96,12 @@ def test_every_setting_is_documented_with_a_meaning():
 
 def test_every_example_of_settings_can_be_loaded(tmp_path):
     found = 0
-    (tmp_path / "matrix-token").write_text("syt_token")
     for page in PAGES:
         for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL):
             file = tmp_path / "tocsin.toml"
             file.write_text(block)
+            for credential in re.findall(r'"cred:([\w-]+)"', block):
+                (tmp_path / credential).write_text("secret")
             assert load_settings(file, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).channels
             found += 1
     assert found >= 2
