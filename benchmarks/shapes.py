@@ -22,6 +22,9 @@ SAMPLES = Path(__file__).parents[1] / "tests" / "samples" / "shapes"
 PEOPLE, FURTHER = 60, 20
 # the baseline and its parts, and a mailbox of other people
 _NO_SHAPES = frozenset({"README.md", "baseline.csv", "cab-nord.csv", "cab-sud.csv", "65-outlook.ost.xz"})
+# a picture that shows 40 of them, and a mail in whose text one more person stands
+_CANARIES = {"T10d-docx.docx": 40}
+_FURTHER = {"64-outlook.msg": 1}
 _KNOWN = frozenset({"re-post", "re-packaged", "subset"})
 _PARTLY_NEW = frozenset({"superset", "overlap"})
 
@@ -61,11 +64,10 @@ def shapes(folder: Path) -> dict[str, Path]:
 def judged(name: str, found: dict[str, Any]) -> str:
     """`right`, `told` or `wrong`."""
     hits, lineage = sum(hit["canaries"] for hit in found["hits"]), found["lineage"]
-    if hits == PEOPLE and lineage is not None:
+    further = _FURTHER.get(name, FURTHER if "plus" in name else 0)
+    if hits == _CANARIES.get(name, PEOPLE) and lineage is not None:
         low, high = lineage["interval"]
-        if "plus" not in name and lineage["verdict"] in _KNOWN and low == 0:
-            return "right"
-        if "plus" in name and lineage["verdict"] in _PARTLY_NEW and low <= FURTHER <= high:
+        if lineage["verdict"] in (_PARTLY_NEW if further else _KNOWN) and low <= further <= high:
             return "right"
     return "wrong" if found["complete"] else "told"
 
