@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from crawler.tor import control_port, tor_process
 from crawler.tor.tor_process import TorProcess
+from crawler.transport.tls import pin_of
 from data.errors import ConfigError
 from data.model import EventKind
 from data.plural import counted
@@ -31,10 +32,13 @@ from scheduler.reports.tor_report import checks
 from tests.command import must, tocsin, tocsin_json
 from tests.over_tor import LISTING, Site, Watch, port_of, watching
 from tests.servers.base import free_port
+from tests.servers.tls_site import TlsSite
 from tests.servers.tor_network import wait_for
 from tests.servers.webhook import Webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
+
+OTHER_PIN = "sha256/" + base64.b64encode(bytes(32)).decode()
 
 
 @pytest.fixture(scope="module")
@@ -339,6 +343,36 @@ def test_every_crawl_over_tor_sends_the_same_headers(watch, tor_network, site):
         name for name in ("connection",) if name not in sent
     }
     assert "Firefox" in sent["user-agent"]
+
+
+def _codes_until_certificate(watch) -> list[str]:
+    """The codes of crawls until one is refused for the certificate; a small network sometimes builds no circuit."""
+    codes: list[str] = []
+    while len(codes) < 5 and "certificate" not in codes:
+        codes += [result.code for result in watch.crawl("secret")]
+    return codes
+
+
+def test_an_https_site_is_read_over_tor_once_its_certificate_is_accepted_and_asked_nothing_before(
+    watch, tor_network, tmp_path
+):
+    feed = "platform: feed\nurl: {url}/feed\nvia: tor\nrobots: {{ignore: a test}}\n"
+    watch.configure(tor_network.client.folder)
+    with TlsSite(tmp_path, host="somebody.test") as tls:
+        tls.url = f"https://somebody.test:{tls.port}"
+        watch.source("secret", feed, url=tls.url)
+        assert _codes_until_certificate(watch)[-1] == "certificate"
+        assert tls.received == [], "nothing is sent to a site with a certificate that is refused"
+        pin = f"tls: {{{{pin: {pin_of(tls.certificate)}}}}}\n"
+        watch.source("secret", feed + pin, url=tls.url)
+        [result] = watch.crawl_with_retries("secret")
+        assert (result.state, result.examined) == ("done", 1), result
+        assert {"/feed", "/1"} <= set(tls.received)
+        # the key of another site, at the same address
+        watch.source("secret", feed + f"tls: {{{{pin: {OTHER_PIN}}}}}\n", url=tls.url)
+        tls.received.clear()
+        assert _codes_until_certificate(watch)[-1] == "certificate"
+        assert tls.received == []
 
 
 def test_mirrors_are_tried_in_turn(watch, tor_network, site):
