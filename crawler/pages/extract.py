@@ -140,6 +140,10 @@ def read_listing(
             without_post += 1
         elif posts.setdefault(post.native, post) != post:
             page.problem_counts["row: two rows of one page have the same id and are different"] += 1
+            if post.url != posts[post.native].url:
+                # whatever the site calls it, another address is another post, which has to be examined
+                other = replace(post, native=f"{post.native} {post.url}")
+                posts.setdefault(other.native, other)
     count = len(found)
     if rules.kind == "text" and not rules.each:
         # every line of the page was tried: lines without an address are only the text around the list

@@ -187,6 +187,14 @@ def test_two_rows_with_one_id_that_differ_are_reported():
     assert problem.startswith("row: two rows of one page have the same id")
 
 
+def test_two_rows_with_one_id_and_two_addresses_are_two_posts():
+    rows = '<li id=7><a href="/t/7">harmless</a></li><li id=7><a href="/t/7-dump">dump</a></li>'
+    listing = read(define(), f"<ul>{rows}</ul>")
+    assert [post.url.rpartition("/")[2] for post in listing.posts] == ["7", "7-dump"]
+    assert len({post.native for post in listing.posts}) == 2
+    assert listing.problems
+
+
 def test_selectors_for_rows_are_tried_in_turn():
     definition = define(list={"each": ["css:div.old", "css:li", "css:p"]})
     assert len(read(definition, "<p id=9>x</p><ul><li id=1>a<li id=2>b</ul>").posts) == 2
