@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,11 +89,13 @@ class Outbox:
                 (stamp(until), channel, stamp(until)),
             )
 
-    def without_channel(self) -> list[Event]:
-        """The events whose alerts wait for the first channel, oldest first."""
+    def undeliverable(self, channels: Collection[str]) -> list[Event]:
+        """The events with an alert that waits for none of these channels, oldest first."""
         rows = self._database.rows(
-            "select event.* from alert join event on event.id = alert.event where channel = ? order by event.at",
-            NO_CHANNEL,
+            "select distinct event.* from alert join event on event.id = alert.event"
+            " where alert.state in ('due', 'deferred') and channel not in (select value from json_each(?))"
+            " order by event.at",
+            json.dumps(list(channels)),
         )
         return [event_of_row(row) for row in rows]
 
@@ -101,10 +104,14 @@ class Outbox:
         [row] = self._database.rows("select count(*) as n from alert where channel = ?", NO_CHANNEL)
         return int(row["n"])
 
-    def give_channels(self, event: str, channels: Sequence[str], now: datetime) -> None:
-        """Replace the alert of an event that waits for a channel by one for each of these channels."""
+    def send_elsewhere(self, event: str, channels: Sequence[str], known: Collection[str], now: datetime) -> None:
+        """Replace the waiting alerts of an event that are for no known channel by one for each of `channels`."""
         with self._database.transaction():
-            self._database.execute("delete from alert where event = ? and channel = ?", (event, NO_CHANNEL))
+            self._database.execute(
+                "delete from alert where event = ? and state in ('due', 'deferred')"
+                " and channel not in (select value from json_each(?))",
+                (event, json.dumps(list(known))),
+            )
             self.add(event, channels, now)
 
     def mark_refused(self, alert: str, status: int, reason: str, now: datetime) -> None:

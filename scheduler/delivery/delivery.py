@@ -227,13 +227,17 @@ def _update_channel_state(
         store.states.end("", EventKind.DELIVERY_FAILED, name, recovery_event, others, now)
 
 
-def _give_channels(settings: Settings, store: Store) -> None:
-    """Let alerts that arose while no channel was declared go where events go now."""
+def _reroute(settings: Settings, store: Store) -> None:
+    """Let alerts that wait for no channel, or for one that is no longer declared, go where events go now.
+
+    An event that now goes nowhere keeps its alert, which is then refused and so stays visible.
+    """
     if not settings.channels:
         return
     route, now = route_by(settings), datetime.now(UTC)
-    for event in store.outbox.without_channel():
-        store.outbox.give_channels(event.id, route(event), now)
+    for event in store.outbox.undeliverable(settings.channels):
+        if channels := route(event):
+            store.outbox.send_elsewhere(event.id, channels, settings.channels, now)
 
 
 async def deliver_due(
@@ -244,7 +248,7 @@ async def deliver_due(
     After a `kill -9` between the channel's response and the note of it in the outbox, the alert is sent again with the
     same idempotency key.
     """
-    _give_channels(settings, store)
+    _reroute(settings, store)
     due = store.outbox.due(datetime.now(UTC))
     if not due:
         return DeliveryCounts()

@@ -244,6 +244,19 @@ def test_alerts_that_arise_before_the_first_channel_wait_for_it(store):
     assert store.outbox.count_without_channel() == store.outbox.depth().waiting == 0
 
 
+def test_alerts_of_a_channel_that_was_renamed_go_to_the_new_one(store):
+    with Webhook([(500, {}, b"")]) as bad, Webhook() as good:
+        old = settings_of(old=bad.url, other=good.url)
+        add_events(store, old, 2)
+        assert asyncio.run(deliver_due(old, store)).deferred == 1
+        store.outbox.retry(None, datetime.now(UTC))
+        new = settings_of(new=good.url, other=good.url)
+        asyncio.run(deliver_due(new, store))
+        states = {(row["channel"], row["state"]) for row in store.outbox.alerts(limit=-1)}
+        assert states == {("new", "sent"), ("other", "sent")}
+        assert len([row for row in store.outbox.alerts(limit=-1) if row["channel"] == "new"]) == 2
+
+
 def test_a_deferred_alert_is_sent_later_with_the_same_key(store):
     with Webhook([(429, {"Retry-After": "0"}, b""), (200, {}, b"")]) as server:
         settings = settings_of(c=server.url)
