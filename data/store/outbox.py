@@ -148,6 +148,11 @@ class Outbox:
                     " and (substr(id, 1, ?) = ? or substr(event, 1, ?) = ?)",
                     (stamp(now), len(prefix), prefix, len(prefix), prefix),
                 ).rowcount
+            if prefixes is None:
+                # those that wait because their channel deferred another one
+                self._database.execute(
+                    "update alert set next_try = ? where state = 'due' and next_try > ?", (stamp(now),) * 2
+                )
             return count
 
     def next_tries(self) -> list[datetime]:

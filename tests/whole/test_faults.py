@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -15,7 +17,9 @@ import pytest
 from data.case import evidence
 from data.store.database import stamp
 from tests.command import must, tocsin, tocsin_json
+from tests.servers.hostile_answers import ANSWERS, HostileServer
 from tests.whole.fault_world import world
+from tests.whole.test_whole_way import table
 
 __all__ = ["world"]
 
@@ -226,6 +230,122 @@ def test_times_of_a_clock_that_was_ahead_are_repaired_and_told(world):
     world.until(lambda: world.told("the clock of this machine was ahead"), "nobody was told of the clock")
     world.until(world.examined, "the source was blind")
     world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
+
+
+HOSTILE_SOURCE = """\
+name: {name}
+platform: declared
+url: {url}/{name}/?page={{page}}
+every: 3s
+timeout: 3s
+robots: {{ignore: "a server of this test, which answers nothing but what it is told to"}}
+list:
+  each: ["css:li"]
+  fields: {{id: "css:a::attr(href)", title: "css:a::text", link: "css:a::attr(href)"}}
+"""
+
+
+def test_hostile_answers_of_sites_are_told_and_no_post_is_lost(world):
+    """All answers at once, each of a site of its own: first its listing, then a post, then neither."""
+    world.calm()
+    hostile, listed = {"listing", "post"}, table(world.crowd[-4:-2])
+
+    def sane(path: str) -> bytes | None:
+        kind = "listing" if "page=" in path else "post"
+        if kind in hostile:
+            return None
+        name = path.split("/")[1]
+        return f'<li><a href="/{name}/p">post</a></li>'.encode() if kind == "listing" else (listed + name).encode()
+
+    server = HostileServer(sane)
+    told, hits = len(world.chat.messages), world.hits()
+    try:
+        for name in ANSWERS:
+            source = world.home / "sources" / f"{name}.yaml"
+            source.write_text(HOSTILE_SOURCE.format(name=name, url=server.url))
+            source.chmod(0o600)
+        world.reload()
+        # the crawls of other sources go on, and so do alerts
+        world.publish_hit()
+        world.until(lambda: world.hits() == hits + 1, "hostile sites hold other sources up")
+        for name in ANSWERS:
+            world.until(lambda name=name: "source_silent" in kinds_of(world, name), f"{name}: the listing is not told")
+            world.until(
+                lambda name=name: any(letters(name) in letters(str(each)) for each in world.chat.messages[told:]),
+                f"{name}: nobody was told",
+            )
+        hostile.discard("listing")
+        for name in ANSWERS:
+            world.until(
+                lambda name=name: any(path == f"/{name}/p" for path in server.asked), f"{name}: the post is not read"
+            )
+        hostile.clear()
+        for name in ANSWERS:
+            if name != "bomb":
+                # what is larger than any body that is read is told, and not requested again
+                world.until(lambda name=name: has_hit(world, name), f"{name}: the post was lost")
+        assert "unexamined" in kinds_of(world, "bomb")
+    finally:
+        for name in ANSWERS:
+            (world.home / "sources" / f"{name}.yaml").unlink(missing_ok=True)
+        server.close()
+        world.reload()
+
+
+def kinds_of(world, source: str) -> set[str]:
+    with world.store() as store:
+        return {event.kind.value for event in store.events.latest(limit=1000) if event.source == source}
+
+
+def has_hit(world, source: str) -> bool:
+    with world.store() as store:
+        rows = store.database.rows(
+            "select body from finding join post on finding.post = post.id where post.source = ?", source
+        )
+    return any(json.loads(row["body"])["hits"] for row in rows)
+
+
+def test_hostile_answers_of_chats_delay_no_other_channel_and_lose_no_alert(world):
+    world.calm()
+    is_hostile = True
+    server = HostileServer(lambda _: None if is_hostile else b"ok")
+    settings, hits = (world.home / "tocsin.toml").read_text(), world.hits()
+    channels = "".join(
+        f'[channels.{name}]\nkind = "slack"\ntimeout = "2s"\nurl = "{server.url}/{name}/hook"\n' for name in ANSWERS
+    )
+    (world.home / "tocsin.toml").write_text(channels + settings)
+    try:
+        world.reload()
+        world.until(lambda: len(re.findall("event=reloaded", world.log.read_text())) > 0, "the settings are not read")
+        world.publish_hit()
+        world.until(lambda: world.hits() == hits + 1, "hostile channels hold an alert up")
+        asked = {f"/{name}/hook" for name in ANSWERS}
+        world.until(lambda: asked <= set(server.asked), "a channel was not tried")
+        world.until(lambda: not untried(world), "a channel was tried without a result")
+        is_hostile = False
+        # whatever was deferred or refused; an answer that begins with 200 means that the chat has the message
+        for _ in range(3):
+            tocsin(world.home, "alert", "retry", "--all")
+        world.until(lambda: unsent(world) == [], "an alert was not delivered")
+        hit = [path for path, body in server.bodies if b"Further release" in body or b"Client data published" in body]
+        assert set(hit) == asked, "a channel did not get the alert of the hit"
+    finally:
+        (world.home / "tocsin.toml").write_text(settings)
+        server.close()
+        world.reload()
+
+
+def unsent(world) -> list[tuple[str, str, str]]:
+    with world.store() as store:
+        rows = store.database.rows("select channel, state, reason from alert where state <> 'sent'")
+    return [(row["channel"], row["state"], row["reason"]) for row in rows]
+
+
+def untried(world) -> list[str]:
+    """The channels that no alert was tried on: while a channel defers one alert, its others wait."""
+    with world.store() as store:
+        rows = store.database.rows("select channel from alert group by channel having max(attempts) = 0")
+    return [row["channel"] for row in rows]
 
 
 def test_after_all_of_that_the_daemon_is_well_and_stops_while_a_part_stands_still(world):

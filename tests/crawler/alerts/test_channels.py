@@ -229,6 +229,11 @@ def test_a_channel_with_any_number_of_waiting_alerts_delays_no_other_channel(sto
         assert first.deferred == 1
         assert len(bad.received) == 1, "the others of the channel wait as long as the one that it deferred"
         assert {row["state"] for row in store.outbox.alerts(limit=-1) if row["channel"] == "good"} == {"sent"}
+        bad.script = [(200, {}, b"ok")]
+        assert store.outbox.retry(None, datetime.now(UTC)) == 1
+        assert asyncio.run(deliver_due(settings, store)).sent == 100, (
+            "a person need not wait for the pause of the channel"
+        )
 
 
 def test_alerts_that_arise_before_the_first_channel_wait_for_it(store):
