@@ -67,7 +67,12 @@ async def send_mail(channel: Channel, outgoing: Outgoing) -> int:
         raise DeliveryDeferred(f"{shown} cannot be reached ({type(error).__name__})") from error
     finally:
         # without QUIT: the server has the mail, and whether it also says goodbye must not decide if it was sent
+        transport = client.transport
         client.close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+        # asyncio closes the socket in its next round, which may be the last one of a command
+        await asyncio.sleep(0)
     if refused:
         status = max(code for code, _ in refused.values())
         raise DeliveryRefused(
