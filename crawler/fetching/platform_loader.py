@@ -79,7 +79,7 @@ class PlatformLoader:
         return self._platforms[spider_name]
 
     def list(self) -> builtins.list[str]:
-        """Names of all platforms, sorted, without those whose module is broken."""
+        """Names of all platforms, sorted: modules that are not broken, and definitions, which are not read for this."""
         return sorted({*self._platforms, *platform_file_names()})
 
     def find_by_request(self, request: Request) -> builtins.list[str]:  # noqa: ARG002 - Scrapy's protocol

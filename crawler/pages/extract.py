@@ -20,6 +20,7 @@ from lxml import etree
 from parsel import Selector
 
 from crawler.pages import blocked_pages
+from crawler.pages.field_ranges import MAX_PAGE_OF_ITEM
 from crawler.pages.html_text import addresses_in, decode, lines_of
 from crawler.pages.row_values import (
     Page,
@@ -254,14 +255,15 @@ def item_url(definition: Definition, post: Post, start: int = 0) -> str:
 
 
 def page_of_item(definition: Definition, url: str) -> int:
-    """The value of {page} or {offset} in the address of a page of a post; 0 if it has none."""
+    """The value of {page} or {offset} in the address of a page of a post; 0 if it has none, or too large a one."""
     template = definition.item.url if definition.item is not None else ""
     pattern = "".join(
         r"(\d{1,9})" if part in ("{page}", "{offset}") else ".*" if part.startswith("{") else re.escape(part)
         for part in re.split(r"(\{\w+\})", template)
     )
     match = re.fullmatch(pattern, url) if "(" in pattern else None
-    return int(match[1]) if match else 0
+    page = int(match[1]) if match else 0
+    return page if page <= MAX_PAGE_OF_ITEM else 0
 
 
 def without_session(url: str) -> str:

@@ -19,6 +19,8 @@ from data.vocabulary import EXACT_IN_SENTENCE, rounded
 # Upper bounds: bytes of a size, records or files that a page counts, an amount of money.
 MAX_SIZE, MAX_RECORDS, MAX_FILES, MAX_PRICE = 2**50, 10**10, 10**7, 10**9
 MAX_ITEMS = 64
+# Value of {page} or {offset} of a page of a post: too few digits for somebody's telephone number or date of birth.
+MAX_PAGE_OF_ITEM = 10**7 - 1
 # A countdown ends in the coming years, or ended not long ago. Its precision is at most a year and a half.
 OLDEST_TIMER, LATEST_TIMER = timedelta(days=400), timedelta(days=5 * 366)
 MAX_PRECISION = 800_000

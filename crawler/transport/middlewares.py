@@ -25,8 +25,11 @@ BACKOFF_SECONDS = 1.0
 ACCEPTED_ENCODINGS = b"gzip, deflate, br, zstd"
 UNDECODED = "undecoded"
 """Flag of a response whose body does not match its Content-Encoding."""
-PARTIAL = "partial"
-"""Flag of a response that holds a part of a file, although all of it was requested."""
+PARTIAL = "unasked part"
+"""Flag of a response that holds a part of a file, although all of it was requested.
+
+Scrapy's own flag "partial" says that a body without Content-Length ended with its connection, which HTTP allows.
+"""
 # Statuses whose Retry-After header is obeyed.
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 

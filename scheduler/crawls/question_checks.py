@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from crawler.pages.field_ranges import MAX_PRECISION, require_fields
+from crawler.pages.field_ranges import MAX_PAGE_OF_ITEM, MAX_PRECISION, require_fields
 from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id
 from crawler.process.control_frames import (
     AnnouncedTime,
@@ -147,7 +147,7 @@ class QuestionChecks:
         for fields in (post.fields, post.page_fields):
             require_fields(fields, self._definition.list.fields.extra, now)
         _check_parts(post.parts)
-        _require(0 <= post.last_page < 10 * MAX_COUNT)
+        _require(0 <= post.last_page <= MAX_PAGE_OF_ITEM)
         _require(all(self._is_rule(rule) for rule in post.announced.rules))
         _require(len(post.announced.deadlines) <= MAX_DEADLINES)
         for deadline in post.announced.deadlines:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
 from crawler.fetching import pipelines
 from crawler.fetching.crawl_state import CrawlState
+from crawler.fetching.items import FetchedPost, ListingRow
 from crawler.fetching.pipelines import MAX_COMMIT, Commit
-from crawler.process.control_frames import Announcements, CommitFrame
+from crawler.process.control_frames import CommitFrame
 from crawler.process.frames import MAX_FRAME
-from data.model import Finding, Hit
+from data.model import Finding, Hit, Post
 
 
 def finding(name: str, *, members: int = 0, hits: int = 0, length: int = 1000) -> Finding:
@@ -30,11 +30,14 @@ def committed(monkeypatch, findings: list[Finding]) -> tuple[CommitFrame, CrawlS
 
     state = CrawlState()
     spider = SimpleNamespace(state=state, ask=ask, linked_posts=lambda _: ())
-    row = SimpleNamespace(id="a" * 32, version="b" * 32, address="http://site.example/[…]", fields={})
-    item = SimpleNamespace(
-        findings=findings, left=Counter(), trouble=None, row=row, page_fields={}, announced=Announcements(rules=(), deadlines=()),
-        links={}, preview_events={len(findings) - 1: "e" * 32} if findings else {},
-    )  # fmt: skip
+    item = FetchedPost(
+        post=Post("site", "17", "http://site.example/t/17"),
+        row=ListingRow("a" * 32, "b" * 32, "http://site.example/[…]", {}),
+        changed=False,
+        first=None,
+        findings=findings,
+        preview_events={len(findings) - 1: "e" * 32} if findings else {},
+    )
     asyncio.run(Commit(spider).process_item(item))
     [frame] = asked
     return frame, state

@@ -20,7 +20,7 @@ from data.case import evidence
 from data.case.canary_bitmaps import encode_bitmaps
 from data.errors import WireError
 from data.hashing.file_fingerprints import encode_fingerprints
-from data.model import Extrapolation, Finding, Hit, Incident, Lineage, Parent, Post
+from data.model import ColumnFacts, Extrapolation, Finding, Hit, Incident, Lineage, Parent, Post, TableFacts
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
@@ -79,6 +79,7 @@ def finding(recipient: str) -> Finding:
         "x.zip", "cd" * 32, 100, "zip", (member,), 3, 2, False, ("locked: it is encrypted and was not read",),
         (Hit("practice", 1, 2, ("email",)),), lineage, "ef" * 16, sealed, encode_bitmaps({"ab12ab12ab12ab12": b"\x01"}),
         "sighted-0123456789abcdef", encode_fingerprints([(1, 2)]),
+        (TableFacts(2, 1, (ColumnFacts("email", "header", 1.0),)),),
     )  # fmt: skip
 
 
@@ -94,9 +95,14 @@ def sound_questions(recipient: str) -> list[Any]:
             frames.AnnouncedTime(at=int(now.timestamp() // 60) + 60, after=None, exact=60, phrase="2026-12-24 10:00"),
         ),
     )
-    post = {**reference, "fields": row["fields"], "page_fields": page}
+    parts = (frames.PostPart(id="ab" * 16, version="cd" * 16),)
+    post = {
+        **reference, "fields": row["fields"], "page_fields": page, "parts": parts, "last_page": 40, "revisited": False,
+    }  # fmt: skip
+    committed = frames.CommittedPost(**post, announced=announced, facts=frames.PostFacts(left={"absent": 1}))
     return [
         frames.ListedFrame(posts=(frames.ListedPost(**row),), page=1),
+        frames.PartsFrame(parts=parts),
         frames.WalkedFrame(pages=2, rows=30, gap=True, cut=True),
         frames.PreviewFrame(
             post=frames.PostReference(**reference),
@@ -104,8 +110,10 @@ def sound_questions(recipient: str) -> list[Any]:
                 how="zip", complete=True, files=encode_fingerprints([(1, 2, 3)]), fetched=9, total=99
             ),
         ),
+        # one that was read to its end, and one that stays due: the store keeps different things of them
+        frames.CommitFrame(post=committed, findings=(finding(recipient),), failed=None, links=(), previews={}),
         frames.CommitFrame(
-            post=frames.CommittedPost(**post, announced=announced, facts=frames.PostFacts(left={"absent": 1})),
+            post=committed,
             findings=(finding(recipient),),
             failed=frames.Failure(code="cut", detail="the connection broke"),
             links=(frames.LinkedPost(source="pastes", **{name: linked[name] for name in (*reference, "due")}),),
@@ -141,7 +149,7 @@ def field_names() -> set[str]:
 
 def _classes_in(annotation: Any) -> Iterator[Any]:
     if annotation is Finding:
-        yield from (Finding, Hit, Lineage, Parent, Extrapolation)
+        yield from (Finding, Hit, Lineage, Parent, Extrapolation, TableFacts, ColumnFacts)
     elif isinstance(annotation, type) and issubclass(annotation, frames.WireValue):
         yield annotation
     for each in get_args(annotation):
