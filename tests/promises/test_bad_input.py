@@ -74,7 +74,12 @@ def test_a_key_that_is_none_is_refused(home, tmp_path):
 
 def test_a_bundle_for_another_case_a_cut_one_and_an_altered_one_are_refused_whole(home, tmp_path):
     file = tmp_path / "in.csv"
-    file.write_text("nom,prenom,ddn\n" + "".join(f"DUPONT{i:03},Jean,12/03/19{i % 90 + 10}\n" for i in range(100)))
+    file.write_text(
+        "nom,prenom,ddn\n"
+        + "".join(
+            f"DUPONT{'ABCDEFGHIJ'[i // 10]}{'ABCDEFGHIJ'[i % 10]},Jean,12/03/19{i % 90 + 10}\n" for i in range(100)
+        )
+    )
     other = tmp_path / "other"
     must(None, "init", other)
     done = enrol(home, file)
