@@ -39,7 +39,8 @@ class Site:
     """A site with numbered pages of posts.
 
     The answers to requests for posts can be delayed with `hold`; `bodies` hold what a post says, and `links` further links of
-    every page. `answers` are whole answers by path, for servers that answer wrongly: status, headers and body.
+    every page. `answers` are whole answers by path, for servers that answer wrongly: status, headers and body;
+    a header without a value is not sent.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,8 @@ class Site:
                     status, headers, body = site.answers[self.path]
                     self.send_response(status)
                     for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                        self.send_header(name, value)
+                        if value:
+                            self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(body)
                     return

@@ -83,3 +83,13 @@ def test_a_listing_that_is_damaged_fails_the_crawl(crawl, site, name):
     result = crawl()
     assert result.state == "failed"
     assert crawl.store.crawls.latest()[0]["counts"]["code"] in {"cut", "encoding"}
+
+
+def test_answers_without_a_length_that_end_with_the_connection_are_whole(crawl, site):
+    rows = "<html><body><ul><li><a href='/post/one'>post</a></li></ul></body></html>"
+    site.answers = {
+        "/?page=1": (200, {"Content-Type": "text/html", "Content-Length": ""}, rows.encode()),
+        "/post/one": (200, {"Content-Type": "text/plain", "Content-Length": ""}, b"nothing of note"),
+    }
+    result = crawl()
+    assert (result.state, result.examined, crawl.store.posts.due("site")) == ("done", 1, [])
