@@ -38,8 +38,8 @@ _IMPORTED = (
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-# data of tesseract's languages, where it is installed
-_DATA = DATA_FOLDERS
+# data of tesseract's languages, where it is installed, and of time zones, which the library of ORC reads from files
+_DATA = (*DATA_FOLDERS, "/usr/share/zoneinfo")
 
 
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")

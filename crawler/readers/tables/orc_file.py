@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from crawler.readers.tables.arrow_columns import BATCH_ROWS, ArrowBatchSender
@@ -25,10 +26,14 @@ _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, Ov
 
 
 def _load_time_zones() -> None:
-    """Make the library read the time zones that it needs from files while files can still be opened."""
+    """Make the library read the time zones that it needs from files while files can still be opened.
+
+    Where they are not installed, columns of times are reported as damaged; all other formats must still be read.
+    """
     target = pa.BufferOutputStream()
-    orc.write_table(pa.table({"t": pa.array([0], pa.timestamp("us"))}), target)
-    orc.ORCFile(pa.BufferReader(target.getvalue())).read()
+    with contextlib.suppress(pa.ArrowException):
+        orc.write_table(pa.table({"t": pa.array([0], pa.timestamp("us"))}), target)
+        orc.ORCFile(pa.BufferReader(target.getvalue())).read()
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
