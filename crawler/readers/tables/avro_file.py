@@ -19,7 +19,9 @@ import pyarrow as pa
 import zstandard
 from fastavro import schemaless_reader
 
+from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.limits import RATIO_FLOOR, Damaged, Limits
+from crawler.readers.core.members import read_embedded
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
@@ -33,6 +35,9 @@ _MAGIC = b"Obj\x01"
 _MARK = 16
 _MAX_HEADER, _MAX_HEADER_ENTRIES, _MAX_BLOCK, _MAX_DECOMPRESSED = 2**24, 1000, 2**27, 2**27
 _SNAPPY_CHECKSUM = 4
+# the two numbers before a block have at most ten bytes each
+_MAX_LENGTHS = 20
+_CUT = "the file ends inside a block or in its header"
 _READ_ERRORS = (
     EOFError, ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError, AttributeError
 )  # fmt: skip
@@ -81,20 +86,27 @@ class _File:
         """
         self._read_header()
         while self._source.peek(1):
-            count, size = self._long(), self._long()
-            if count < 0 or not 0 <= size <= _MAX_BLOCK:
-                self._problems.add("damaged", "the length of a block is wrong")
-                if not self._find_mark():
-                    return
-                continue
-            data = self._take(size)
-            if self._source.peek(_MARK) != self._mark:
-                self._problems.add("damaged", "a block does not end where its length says")
-                if not self._find_mark():
-                    return
-                continue
-            self._take(_MARK)
-            self._read_block(data, count)
+            begin, start, data = self._source.peek(_MAX_LENGTHS), self._source.position, b""
+            try:
+                count, size = self._long(), self._long()
+                begin = begin[: self._source.position - start]
+                if count < 0 or not 0 <= size <= _MAX_BLOCK:
+                    sentence = "the length of a block is wrong"
+                else:
+                    data = self._source.read(size)
+                    if len(data) < size:
+                        raise Damaged("cut", _CUT)
+                    if self._source.peek(_MARK) == self._mark:
+                        self._take(_MARK)
+                        self._read_block(data, count)
+                        continue
+                    sentence = "a block does not end where its length says"
+            except Damaged:
+                read_embedded(begin + data, self._source, self._out, at=0)
+                raise
+            self._problems.add("damaged", sentence)
+            if not self._find_mark(begin + data):
+                return
 
     def _read_header(self) -> None:
         self._take(len(_MAGIC))
@@ -154,24 +166,34 @@ class _File:
             return value
         return value.isoformat() if isinstance(value, date | datetime | time) else str(value)
 
-    def _find_mark(self) -> bool:
-        """Read on behind the next mark of the end of a block; False if there is none."""
+    def _find_mark(self, lost: bytes) -> bool:
+        """Read on behind the next mark of the end of a block; False if there is none.
+
+        Archives are searched for in the bytes before it, which begin with those that were `lost` already.
+        """
+        search = EmbeddedArchiveSearch(lambda data: read_embedded(data, self._source, self._out, at=0), self._out)
+        search.feed(lost)
         tail = b""
         while piece := self._source.piece():
             data = tail + piece
             at = data.find(self._mark)
+            behind = len(data) - at - _MARK if at >= 0 else 0
+            search.feed(piece[: len(piece) - behind])
             if at >= 0:
-                self._source.step_back(len(data) - at - _MARK)
-                return True
+                self._source.step_back(behind)
+                break
             tail = data[-_MARK + 1 :]
-        return False
+        else:
+            at = -1
+        search.finish()
+        return at >= 0
 
     # --- bytes -----------------------------------------------------------------------------------------------------
 
     def _take(self, size: int) -> bytes:
         data = self._source.read(size)
         if len(data) < size:
-            raise Damaged("cut", "the file ends inside a block or in its header")
+            raise Damaged("cut", _CUT)
         return data
 
     def _long(self) -> int:

@@ -17,7 +17,7 @@ import pyreadstat
 
 from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import read_embedded
+from crawler.readers.core.members import read_embedded, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import HeldFile, Source
 from crawler.readers.databases.table_batcher import TableBatcher
@@ -101,11 +101,12 @@ class _StatisticsReader:
             out.problem("cut", "the file ends inside a record", incomplete=True)
         batches = TableBatcher(out, limits)
         try:
-            for part in _transport_tables(held) if self.FORMAT == _TRANSPORT else (held,):
-                table = _Table(self.parse, part)
-                table.open()
-                table.send(batches)
-                batches.flush()
+            with search_if_damaged(held, source, out):
+                for part in _transport_tables(held) if self.FORMAT == _TRANSPORT else (held,):
+                    table = _Table(self.parse, part)
+                    table.open()
+                    table.send(batches)
+                    batches.flush()
         finally:
             batches.flush()
             if batches.wide:
