@@ -1,4 +1,4 @@
-"""Shapes of JSON that only one program writes: rows of Google's table answers, and messages of Telegram."""
+"""Shapes of JSON that only one program writes: of Google's table answers, Telegram, phpMyAdmin and DICOM."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ def message_text(value: dict[str, Any]) -> str | None:
     contact = value.get("contact_information")
     people = list(contact.values()) if type(contact) is dict else []
     return "\n".join([words, *(str(each) for each in (*names, *people) if type(each) is str and each)])
+
+
+_PHPMYADMIN_KEYS = {"type", "version", "comment", "name", "database"}
+
+
+def phpmyadmin_text(value: dict[str, Any]) -> str | None:
+    """The words with which phpMyAdmin describes its export, a database or a table; None for other objects.
+
+    Such an object stands before the rows, and is about no person, although it has a `name`.
+    """
+    if value.get("type") not in ("header", "database", "table") or not value.keys() <= _PHPMYADMIN_KEYS:
+        return None
+    words = list(value.values())
+    return "\n".join(words) if all(type(each) is str for each in words) else None
 
 
 _DICOM_TAG = re.compile(r"[0-9A-Fa-f]{8}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from crawler.readers.core.limits import MAX_ROWS, Limits
 from crawler.readers.core.output import Output
-from crawler.readers.structured.json_exports import dicom_row, gviz_cells, message_text
+from crawler.readers.structured.json_exports import dicom_row, gviz_cells, message_text, phpmyadmin_text
 
 # If the records of a batch have together more than this many times the columns of the widest record, each set of
 # columns becomes a table of its own.
@@ -146,7 +146,7 @@ class RecordWriter:
                 self._arrays.setdefault(name, []).append(cells)
                 self._waiting += 1
                 continue
-            if (text := message_text(value)) is not None:
+            if (text := message_text(value)) is not None or (text := phpmyadmin_text(value)) is not None:
                 # the words of one message are running text, with its people in it
                 self.out.text(text.encode("utf-8", "replace") + b"\n\n")
                 continue
