@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data.plural import counted
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
+from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home, printable
 
 if TYPE_CHECKING:
     from data.settings.home import Home
@@ -101,7 +101,7 @@ def export(home: Home, finding: str, out: Path) -> None:
 @click.argument("finding", metavar="ID")
 @click.option(
     "--key",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputPath(),
     required=True,
     metavar="FILE",
     help="The team's private key, `evidence.key`. Bring it only to a machine where it may be.",

@@ -9,7 +9,16 @@ import click
 
 from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable, without_controls
+from scheduler.cli.common import (
+    InputPath,
+    console,
+    emit_json,
+    json_option,
+    note,
+    pass_home,
+    printable,
+    without_controls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +44,7 @@ MAX_LINES = 20
 )
 @click.option(
     "--post",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputPath(),
     help="A file with the text of the post that the files came with: passwords that it gives are tried on archives.",
 )
 @click.option(
@@ -70,7 +79,10 @@ def scan(
     findings: list[Finding] = []
     failed = False
     names = client_names(home.watchlist_dir)
-    passwords = find_passwords(post.read_text("utf-8", "replace")) if post else []
+    try:
+        passwords = find_passwords(post.read_text("utf-8", "replace")) if post else []
+    except OSError as error:
+        raise InputError(f"{post}: {error.strerror}", hint="check the path") from error
     if post and not passwords:
         note("note: the text of the post gives no password")
     with open_scanner(home, report=note, passwords=passwords) as scanner:
