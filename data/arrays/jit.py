@@ -32,10 +32,14 @@ log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@functools.cache
 def kernel_modules() -> list[Path]:
     """The source files of all modules that define kernels; all modules are read once for it."""
-    paths = [path for folder in ("crawler", "data") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return _kernel_modules(ROOT)
+
+
+@functools.cache
+def _kernel_modules(root: Path) -> list[Path]:
+    paths = [path for folder in ("crawler", "data") for path in sorted((root / folder).rglob("*.py"))]
     return [path for path in paths if re.search(rb"^@(kernel|inlined)$|intrinsic\(", path.read_bytes(), re.MULTILINE)]
 
 

@@ -153,7 +153,11 @@ def test_the_json_has_exactly_the_keys_that_are_documented(home, dump, tmp_path)
     [whole] = done.json["inputs"]
     assert [member["path"] for member in whole["members"]] == ["inner/dump.csv", "note.txt"]
     for each in (whole, *whole["members"]):
-        assert set(each) == documented("")
+        assert set(each) == documented("") - {"tables"}
+    explained = run(home, "scan", "--json", "--explain", archive).json["inputs"][0]["members"][0]
+    assert set(explained) == documented("")
+    [table] = explained["tables"]
+    assert set(table) | set(table["columns"][0]) | {"tables", "header", "values"} == documented("tables") | {"tables"}
     assert whole["format"] == "zip"
     assert whole["hits"][0]["canaries"] == 2
     assert set(whole["hits"][0]) == documented("hits")
