@@ -99,10 +99,13 @@ def show(home: Home, event: str, as_json: bool, choice: ClientChoice) -> None:
     out.print(
         f"\nseen {counted(more['sightings'], 'time')}, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}"
     )
+    # many channels that took the message are one line
+    channels: dict[tuple[str, int, str], list[str]] = {}
     for row in deliveries:
-        out.print(
-            f"{row['channel']}: {row['state']} after {counted(row['attempts'], 'attempt')} {escape(row['reason'])}"
-        )
+        channels.setdefault((row["state"], row["attempts"], row["reason"]), []).append(row["channel"])
+    for (state, attempts, reason), those in channels.items():
+        line = f"{', '.join(those)}: {state} after {counted(attempts, 'attempt')}"
+        out.print(f"{line} {escape(reason)}" if reason else line)
 
 
 def _find_event(store: Store, event: str) -> Any:

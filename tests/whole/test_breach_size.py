@@ -15,9 +15,10 @@ from data.case.bundle import write_bundle
 from data.hashing.case_keys import parse_enrol_key
 from scheduler.canaries.enrolment import enrol_rows
 from tests.command import must, tocsin, tocsin_json
+from tests.scheduler.delivery.test_mail import mail_server
 from tests.servers.breaking import Breaking, File
-from tests.servers.strict_chats import SECRET, STRICT, TOKEN
-from tests.servers.webhook import Webhook
+from tests.servers.strict_chats import NEEDS, STRICT
+from tests.servers.webhook import Received, Webhook
 from tests.synth.breach import client_ids, client_names
 from tests.synth.people import COLUMNS, HEADERS, people, row, to_csv
 
@@ -49,6 +50,12 @@ def write_bundles(home: Path, folder: Path, crowd: list) -> list[Path]:
     return bundles
 
 
+def channel(kind: str, url: str) -> str:
+    """The settings of a channel of one kind, which has the name of its kind."""
+    keys = {"kind": kind, "url": url, **NEEDS.get(kind, {})}
+    return "".join([f"[channels.{kind}]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())])
+
+
 @pytest.mark.slow
 def test_a_dump_that_hits_1500_clients_gives_one_message_and_short_tables(tmp_path):
     home = tmp_path / "home"
@@ -58,16 +65,13 @@ def test_a_dump_that_hits_1500_clients_gives_one_message_and_short_tables(tmp_pa
     dump = tmp_path / "dump.csv"
     dump.write_bytes(to_csv(crowd))
     with ExitStack() as stack:
-        chats = {kind: stack.enter_context(Webhook([accept])) for kind, accept in STRICT.items()}
-        (home / "tocsin.toml").write_text(
-            f'[channels.slack]\nkind = "slack"\nurl = "{chats["slack"].url}/hook"\n'
-            f'[channels.generic]\nkind = "generic"\nurl = "{chats["generic"].url}/hook"\nsecret = "{SECRET}"\n'
-            f'[channels.matrix]\nkind = "matrix"\nurl = "{chats["matrix"].url}"\nroom = "!a:chat.example"\n'
-            f'token = "{TOKEN}"\n'
-        )
+        chats = {kind: stack.enter_context(Webhook([accept])) for kind, accept in STRICT.items() if kind != "email"}
+        inbox, port = stack.enter_context(mail_server())
+        urls = {"email": f"smtp://127.0.0.1:{port}", **{kind: f"{chat.url}/hook" for kind, chat in chats.items()}}
+        (home / "tocsin.toml").write_text("".join(channel(kind, url) for kind, url in urls.items()))
         done = tocsin(home, "scan", "--record", dump)
         assert done.returncode == 1, done.stderr
-        assert "3 alerts delivered" in done.stderr
+        assert f"{len(STRICT)} alerts delivered" in done.stderr
         # the same dump on a site is a re-post: a crawl of it prints as little, and nobody is alerted again
         site = Breaking()
         stack.callback(site.stop)
@@ -77,7 +81,9 @@ def test_a_dump_that_hits_1500_clients_gives_one_message_and_short_tables(tmp_pa
         crawled = must(home, "crawl", "site", code=1)
         first_lines = [json.loads(each.body)["message"].splitlines()[0] for each in chats["generic"].received]
         assert len(first_lines) == 1, first_lines
-        assert {kind: len(chat.received) for kind, chat in chats.items()} == dict.fromkeys(STRICT, 1)
+        assert {kind: len(chat.received) for kind, chat in chats.items()} == dict.fromkeys(chats, 1)
+    ((_, mail),) = inbox.mails
+    assert STRICT["email"](Received("DATA", "", {}, mail))[0] == 250
     text = json.loads(chats["generic"].received[0].body)["message"]
     assert re.fullmatch(
         r"🔴 Client data published: 1,503 people not seen before( \([\d,]+ to [\d,]+\))?, 1,500 of 1,500 clients; 0 known",
