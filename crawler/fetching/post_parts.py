@@ -105,7 +105,7 @@ class PartLimits:
                 max_pause=settings.getfloat("TOCSIN_PATIENCE"),
                 wall=wall,
                 # downloads end earlier than the crawl: what was read must still be examined to its end and reported
-                deadline=time.monotonic() + wall - min(60.0, wall / 10),
+                deadline=time.monotonic() + wall - min(60.0, wall / 4),
             ),
         )
 
