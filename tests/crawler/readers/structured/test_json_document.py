@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, Tables, list[str]]] = {
             '[{"type":"header"},{"type":"table","name":"patients",'
             '"data":[{"nom":"A","prenom":"B"},{"nom":"C","prenom":"D"}]}]'
         ),
-        [(["type", "name"], [["header", ""], ["table", "patients"]]), PAIR],
+        [PAIR],
         [],
     ),
     "phpMyAdmin before 4.7": (
@@ -209,3 +209,8 @@ def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:
     found = read(bytes(whole), Limits(max_line=2000))
     assert "reader" not in found.all_problems
     assert found.bytes == len(whole)
+
+
+def test_what_phpmyadmin_says_about_its_export_is_text():
+    found = read(CASES["phpMyAdmin"][0].encode())
+    assert bytes(found.text).decode().split() == ["header", "table", "patients"]
