@@ -32,8 +32,9 @@ __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]
 
 # a busy machine takes a while to import all readers
 START_SECONDS = 60.0
-# seconds in which it must have forked a reader; otherwise it counts as frozen and is replaced
-FORK_SECONDS = 20.0
+# Seconds in which it must have forked a reader; otherwise it counts as frozen and is replaced. Far fewer than those after
+# which an examiner that waits for it would itself count as frozen (`crawler.process.examiner_client.FROZEN_SECONDS`).
+FORK_SECONDS = 8.0
 
 
 @dataclass(slots=True)

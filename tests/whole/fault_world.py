@@ -29,7 +29,8 @@ from crawler.sandbox import sandbox
 from scheduler.crawls import crawl_processes
 from scheduler.daemon import daemon
 from scheduler.delivery import lasting_states
-examiner_client.FROZEN_SECONDS = 4.0
+# the examiner waits for the fork server of readers, which has to be replaced first
+examiner_client.FROZEN_SECONDS = sandbox.FORK_SECONDS + 6
 crawl_processes.FORK_SECONDS, crawl_processes.FROZEN_SECONDS = 3.0, 8.0
 daemon.HEARTBEAT_EVERY = daemon.EXAMINER_TICK = timedelta(seconds=1)
 daemon.REMIND_TICK = timedelta(seconds=2)
@@ -111,6 +112,18 @@ class World:
                 if words in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(pid)
         return sorted(found)
+
+    def fork_server_of_readers(self) -> int:
+        """The process that forks readers: neither bubblewrap around it nor a reader, whose command lines are the same."""
+        alike = [
+            pid
+            for pid in self.pids(b"crawler.sandbox.fork_server")
+            if Path(f"/proc/{pid}/exe").readlink().name != "bwrap"
+        ]
+        # the number of the parent is the second field behind the name, which is in brackets
+        parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in alike}
+        (server,) = [pid for pid in alike if parents[pid] not in alike]
+        return server
 
     def crawl_process(self) -> int:
         """The process of a crawl that waits for the answer to its request for a new post, which the site holds back."""

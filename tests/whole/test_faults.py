@@ -35,7 +35,7 @@ PARTS = {
     "examiner": (b"crawler.examiner.main", ("the examiner was replaced",)),
     "fork server of crawls": (b"crawl_fork_server", ("fork server of crawl processes",)),
     "crawl process": (b"", ("no progress", "SIGKILL")),
-    "fork server of readers": (b"crawler.sandbox.fork_server", ("process that starts readers",)),
+    "fork server of readers": (b"", ("process that starts readers",)),
 }
 
 
@@ -48,7 +48,7 @@ def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, 
     if part == "crawl process":
         target = world.crawl_process()
     elif part == "fork server of readers":
-        target = world.pids(words)[-1]
+        target = world.fork_server_of_readers()
     else:
         target = world.pids(words)[0]
     os.kill(target, SIGNALS[fault])
