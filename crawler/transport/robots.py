@@ -87,7 +87,10 @@ class RobotsMiddleware:
                 return RobotsUnknown(trouble_of(error).detail)
             if 400 <= response.status < 500 and response.status != 429:
                 return Protego()
-            if not 200 <= response.status < 300:
+            if not 200 <= response.status < 300 or response.status == 206:
+                # 206: a part of the rules, although all of them were requested
+                if isinstance(response, StreamedResponse):
+                    await response.close()
                 return RobotsUnknown(f"the site answered with status {response.status}")
             try:
                 async with asyncio.timeout(self._timeout):

@@ -145,7 +145,8 @@ class TorSettings(StrictSettings):
         return self
 
 
-_MAIL_ADDRESS = re.compile(r"[!-;=?A-~]+@[A-Za-z0-9.-]+")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_MAIL_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 # What each kind of channel needs besides its address.
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "matrix": ("room", "token"),
@@ -206,6 +207,8 @@ class Channel(StrictSettings):
             complete = False
         if not complete:
             raise ValueError(f"url must be a complete {schemes[0]}(s) address")
+        if self.kind == "email" and (address.username or address.password):
+            raise ValueError("write the login of the mail server as `user` and `token`, not into `url`")
         bad = [each for each in (self.sender, *self.recipients) if each and not _MAIL_ADDRESS.fullmatch(each)]
         if bad:
             raise ValueError("`sender` and `recipients` must be e-mail addresses: name@host")

@@ -44,7 +44,8 @@ class PostRow:
         fields: of its listing. page_fields: of its own page, {} if that was not read.
         last_page: number of the last page that was read, 0 if pages have no numbers. reading: keyed digest of the parts
             that were examined, '' for all of them. revisited: it was read again although its listing shows no change.
-            hit: canaries were found in it.
+            hit: canaries were found in it. visit: sealed id and addresses, from which its own page can be read again;
+            b"" for those that are stored.
     """
 
     id: str
@@ -57,6 +58,7 @@ class PostRow:
     revisited: bool = False
     hit: bool = False
     reading: str = ""
+    visit: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +258,19 @@ class Posts:
             ).rowcount
 
     def _record_page(self, post: PostRow, now: datetime) -> None:
-        """Note that a post was read; one that has a page of its own is kept sealed, so that it can be read again."""
+        """Note that a post was read; of one that has a page of its own the sealed addresses are kept, to read it again."""
         page = _dump(post.page_fields)
         self._database.execute(
             "update post set examined = ?, page_traits = case when ? = '' then page_traits else ? end,"
             " last_page = max(last_page, ?), hit = max(hit, ?),"
-            " visit = case when ? <> '' or page_traits <> '' then coalesce(due, visit) end where id = ?",
-            (stamp(now), page, page, post.last_page, post.hit, page, post.id),
+            " visit = case when ? <> '' or page_traits <> '' then coalesce(?, visit) end where id = ?",
+            (stamp(now), page, page, post.last_page, post.hit, page, post.visit or None, post.id),
         )
+
+    def sealed(self, post: str) -> bytes:
+        """A post that is due, as it was sealed; b"" if it is not due."""
+        row = self._database.first_row("select due from post where id = ?", post)
+        return bytes(row["due"]) if row is not None and row["due"] is not None else b""
 
     def to_revisit(self, source: str, every: timedelta, now: datetime) -> list[bytes]:
         """The sealed posts whose own page is to be read again: the longest unread first, at most `MAX_REVISITS`.

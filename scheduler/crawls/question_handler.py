@@ -25,6 +25,7 @@ from crawler.alerts.preview_verdict import (
     facts_after_examination,
     fingerprints_to_keep,
 )
+from crawler.pages.post_identity import open_due, seal_due
 from crawler.process.control_frames import (
     DONE,
     LOST,
@@ -51,7 +52,7 @@ from data.case.watchlist import client_names, imported_bundles
 from data.errors import LeaseLost, StoreError, WireError
 from data.hashing.case_keys import keyed_digest
 from data.hashing.file_fingerprints import decode_fingerprints
-from data.model import Event, EventKind, Finding, Severity
+from data.model import Event, EventKind, Finding, Post, Severity
 from data.settings.home import Home
 from data.store.findings import finding_id
 from data.store.posts import PostRow
@@ -224,6 +225,17 @@ class QuestionHandler:
                 corrections.append(event_of_correction(event, facts[event.id], now))
         return facts, corrections
 
+    def _sealed_addresses(self, identity: str) -> bytes:
+        """Id and addresses of a post that is due, sealed; b"" if it is not due.
+
+        Nothing else of a post is kept once it was examined: its title, its text and its fields may be of the leak.
+        """
+        sealed = self._store.posts.sealed(identity)
+        if not sealed:
+            return b""
+        post = open_due(self._post_key, sealed)
+        return seal_due(self._post_key, Post(post.source, post.native, post.url, post.raw))
+
     def _commit(self, question: CommitFrame) -> None:
         """Store one post with its findings and events in one transaction."""
         now = datetime.now(UTC)
@@ -238,6 +250,7 @@ class QuestionHandler:
             last_page=value.last_page,
             revisited=value.revisited,
             hit=any(finding.hits for finding in findings),
+            visit=self._sealed_addresses(value.id),
             reading=keyed_digest(self._post_key, b"reading", repr(value.parts).encode()) if value.parts else "",
         )
         context = self._context(post.id, post.address, now)

@@ -38,6 +38,7 @@ EXPECTED = {
     "dripping": "robots_unknown",
     "cut": "robots_unknown",
     "damaged": "robots_unknown",
+    "partial": "robots_unknown",
     "loop": "robots_unknown",
     "elsewhere": "robots_unknown",
     "five-redirects": "robots",
@@ -104,6 +105,9 @@ class Site:
 
             def robots_damaged(self) -> None:
                 self.answer(200, gzip.compress(ALLOWS, mtime=0)[:-9], Content_Encoding="gzip")
+
+            def robots_partial(self) -> None:
+                self.answer(206, ALLOWS[:5], Content_Range=f"bytes 0-4/{len(ALLOWS)}")
 
             def robots_loop(self) -> None:
                 self.answer(302, Location=f"/robots.txt?{time.monotonic_ns()}")

@@ -10,6 +10,8 @@ from data.errors import ConfigError, HomeError, KeyFileError
 from data.settings.home import Home
 from data.settings.settings import load_settings
 
+_MAIL = '[channels.x]\nkind = "email"\nurl = "{url}"\nsender = "t@h"\nrecipients = ["{to}"]\n'
+
 
 def load(tmp_path, text="", **environ):
     file = tmp_path / "tocsin.toml"
@@ -38,6 +40,10 @@ def test_the_environment_wins_over_the_file(tmp_path):
         ('[channels.x]\nkind = "matrix"\nurl = "http://x/"\n', "needs `room` and `token`"),
         ('[channels.x]\nkind = "generic"\nurl = "http://x/"\n', "`secret`"),
         ('[channels.x]\nkind = "slack"\nurl = "x"\n', "complete http(s) address"),
+        (_MAIL.format(url="smtp://u:SECRET@h", to="a@b.example"), "as `user` and `token`"),
+        (_MAIL.format(url="https://h", to="a@b.example"), "complete smtp(s) address"),
+        (_MAIL.format(url="smtp://h", to="a,b@b.example"), "must be e-mail addresses"),
+        (_MAIL.format(url="smtp://h", to="a..b@b.example"), "must be e-mail addresses"),
         ('[[routes]]\nchannels = ["teem"]\n', "'teem', which does not exist"),
         ("[crawl\n", "tocsin.toml"),
     ],
@@ -46,6 +52,7 @@ def test_the_message_about_an_invalid_setting_names_it_and_has_a_hint(tmp_path, 
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     assert said in str(caught.value)
+    assert "SECRET" not in str(caught.value)
     assert caught.value.hint
 
 

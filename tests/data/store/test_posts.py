@@ -26,8 +26,10 @@ def crawl(store):
     return LeasedCrawl(store)
 
 
-def post(name: str = "p", version: str = "v1", *, page: dict | None = None, **fields: object) -> PostRow:
-    return PostRow(name, version, "http://x/[1]", b"sealed", {"part": [version], **fields}, page or {})
+def post(
+    name: str = "p", version: str = "v1", *, page: dict | None = None, visit: bytes = b"", **fields: object
+) -> PostRow:
+    return PostRow(name, version, "http://x/[1]", b"sealed", {"part": [version], **fields}, page or {}, visit=visit)
 
 
 def examined(crawl: LeasedCrawl, *posts: PostRow) -> None:
@@ -94,11 +96,11 @@ def test_a_countdown_put_off_a_little_at_each_observation_counts_as_changed_in_t
 
 
 def test_a_page_is_read_again_after_its_time_and_only_additions_count(store, crawl):
-    examined(crawl, post(page={"links": ["a", "b"]}))
+    examined(crawl, post(page={"links": ["a", "b"]}, visit=b"addresses"))
     day, later = timedelta(days=1), NOW + timedelta(days=3)
     assert store.posts.to_revisit("s", day, NOW + timedelta(hours=2)) == []
     assert store.posts.to_revisit("s", timedelta(), later) == []
-    assert len(store.posts.to_revisit("s", day, later)) == 1
+    assert store.posts.to_revisit("s", day, later) == [b"addresses"]
     assert crawl.list(post(), now=later).examine == ()
     assert store.posts.changes_of("s", post(page={"links": ["b"]})) == {}
     assert store.posts.changes_of("s", post(page={"links": ["b", "c"]})) == {"links": "links (1 new)"}

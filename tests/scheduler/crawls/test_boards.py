@@ -12,8 +12,9 @@ from datetime import timedelta
 
 import pytest
 
+from crawler.pages.post_identity import open_due
 from crawler.process.examiner_client import ExaminerProcess
-from data.model import EventKind
+from data.model import EventKind, Post
 from data.settings.home import Home
 from data.sources.source_files import load_source
 from scheduler.crawls.definitions import complete_definition
@@ -116,6 +117,14 @@ def test_whatever_changes_on_a_board_is_found_by_the_next_crawl(home, software):
         )
         result, events = crawl()
         assert (result.new, result.changed, result.hits, events) == (0, 0, False, [])
+
+        rest = [row["visit"] for row in store.database.rows("select visit from post where visit is not null")]
+        assert rest, "the pages of examined posts can be read again"
+        for sealed in rest:
+            kept = open_due(examiner.greeting.post_key, bytes(sealed))
+            assert kept == Post(kept.source, kept.native, kept.url, kept.raw), (
+                "nothing else of a post is kept, even sealed"
+            )
 
         # what neither listing nor feed shows is found when pages are read again, ten in a crawl
         soon = definition.item.model_copy(update={"revisit": timedelta(milliseconds=800)})
