@@ -89,7 +89,7 @@ class RecordPass:
         self._uncertain = UncertainRows()
         self._records = SampleRecords(releases, max_rows)
         self._notes = SampleNotes()
-        self._placeholders = Placeholders(probe_key)
+        self._placeholders = Placeholders(probe_key, releases.common_values)
         self._comparison = RowComparison(probe_key, releases, self._placeholders)
         self._window = _Window(None, ())
         # the table with one attribute a row whose rows are being joined
@@ -309,7 +309,8 @@ class RecordPass:
     def add_to_release(self, builder: ReleaseBuilder) -> None:
         """Add everything that is held to a release. Nothing may be added to this pass afterwards."""
         further = {kind: kept.rows()[:, 0] for kind, kept in self._further_keys.items() if len(kept)}
-        builder.add(self._records.keys(), {**self._records.values(), **further}, self._distinctive_prints.tags)
+        values = {**self._records.values(), **further}
+        builder.add(self._records.keys(), values, self._distinctive_prints.tags, self._placeholders.learned())
 
     def lineage(self, *, has_hits: bool) -> Lineage | None:
         """How the sample stands to the releases; None if no row had a key. Nothing may be added afterwards."""

@@ -201,7 +201,7 @@ def _send_collected(examiner: Examiner, link: socket.socket) -> None:
 def _frames_of(builder: ReleaseBuilder) -> Iterator[tuple[bytes, bytes]]:
     """The collected records of a release as frames: kind and payload."""
     rows = MAX_TAGS // len(RECORD_KINDS)
-    for keys, values, notes in builder.parts():
+    for keys, values, notes, common in builder.parts():
         for at in range(0, len(keys), rows):
             yield b"K", np.ascontiguousarray(keys[at : at + rows]).tobytes()
         for kind, tags in values.items():
@@ -209,6 +209,8 @@ def _frames_of(builder: ReleaseBuilder) -> Iterator[tuple[bytes, bytes]]:
                 yield b"V", bytes((kind,)) + tags[at : at + MAX_TAGS].tobytes()
         for at in range(0, len(notes), MAX_TAGS):
             yield b"N", notes[at : at + MAX_TAGS].tobytes()
+        for at in range(0, len(common), MAX_TAGS):
+            yield b"C", common[at : at + MAX_TAGS].tobytes()
 
 
 def _add_frame(builder: ReleaseBuilder, kind: bytes, payload: bytes | bytearray) -> None:
@@ -220,5 +222,7 @@ def _add_frame(builder: ReleaseBuilder, kind: bytes, payload: bytes | bytearray)
         builder.add(none, {Kind(payload[0]): np.frombuffer(payload, np.uint64, offset=1)})
     elif kind == b"N":
         builder.add(none, {}, np.frombuffer(payload, np.uint64))
+    elif kind == b"C":
+        builder.add(none, {}, None, np.frombuffer(payload, np.uint64))
     else:
         raise WireError("a worker sent a frame of an unknown kind")

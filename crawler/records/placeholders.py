@@ -1,7 +1,8 @@
 """Values that identify nobody: fillers that forms demand, and the practice's own number or address in every row.
 
-Record keys made of such a value would tie different people together. They are left out where people are recognised and
-compared with releases. Hits on the watch-list are not affected. A row never loses its last key, so that nobody is lost.
+They are learned from the rows of the sample, and a release keeps those of its rows for all later samples. Record keys
+made of such a value would tie different people together. They are left out where people are recognised and compared
+with releases. Hits on the watch-list are not affected. A row never loses its last key, so that nobody is lost.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from data.arrays.array_types import U64, Bools
 from data.arrays.packed import Packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.plural import counted
+from data.tagsets.elias_fano import EliasFanoSet
 from data.tagsets.tagset import distinct
 
 # Rows that are judged together. What stands in 1 % of them is then in 328 rows: a practice of a dump that is in the
@@ -25,6 +27,9 @@ WINDOW_ROWS = 2**15
 COMMON_SHARE, COMMON_PEOPLE = 0.01, 20
 # Values are counted in so many groups first: a group with few rows has no common value.
 _GROUPS = 4096
+
+# Makes small numbers as different in all bits as tags are, with which they are stored (2^64 divided by the golden ratio).
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 _KINDS_OF_ROLE: Mapping[str, tuple[Kind, ...]] = {
     "phone": (Kind.PHONE_FIRST, Kind.PHONE_DOB),
@@ -76,16 +81,27 @@ class FoundPlaceholders:
 
 
 class Placeholders:
-    """The placeholders of one sample, which are learned while it is read."""
+    """The placeholders of one sample, which are learned while it is read, beside those that releases are known to have."""
 
-    def __init__(self, probe_key: bytes) -> None:
-        self._probe = probe_key
+    def __init__(self, probe_key: bytes, of_releases: EliasFanoSet | None = None) -> None:
+        """Begin a sample.
+
+        Args:
+            probe_key: of the case.
+            of_releases: what `learned` gave for the releases; None if that is nothing.
+        """
+        self._probe, self._of_releases = probe_key, of_releases
         self._fillers = {
             role: distinct(probe_tags(probe_key, _VALUE_KINDS[role], Packed.of(forms)))
             for role, forms in _fillers().items()
         }
         self._common = {role: np.zeros(0, np.uint64) for role in _KINDS_OF_ROLE}
-        self._fillers_seen = {role: np.zeros(0, np.uint64) for role in self._fillers}
+        self._fillers_seen = np.zeros(0, np.uint64)
+        self._of_releases_seen = np.zeros(0, np.uint64)
+
+    def learned(self) -> U64:
+        """Tags of the values that were common among rows of this sample, shape (n,), for a release of it."""
+        return np.concatenate(list(self._common.values()))
 
     def learn(self, window: Sequence[RowTags]) -> None:
         """Learn which values are common among some rows that follow each other, at most `WINDOW_ROWS`."""
@@ -119,14 +135,9 @@ class Placeholders:
         """The rows without the keys that placeholders are part of, unless a row has no other key."""
         keys, rows = tags.keys, {}
         for role, kinds in _KINDS_OF_ROLE.items():
-            common, fillers = self._common[role], self._fillers.get(role, np.zeros(0, np.uint64))
-            if not len(common) and not len(fillers):
+            if not self._has_any(role):
                 continue
-            values = self._values(tags, role)
-            is_filler = _are_in(values, fillers)
-            if is_filler.any():
-                self._fillers_seen[role] = distinct(np.concatenate([self._fillers_seen[role], values[is_filler]]))
-            chosen = np.flatnonzero(is_filler | np.isin(values, common)) if len(common) else np.flatnonzero(is_filler)
+            chosen = np.flatnonzero(self._are_placeholders(self._values(tags, role), role))
             left = keys[chosen]
             left[:, [RECORD_KINDS.index(kind) for kind in kinds]] = 0
             chosen, left = chosen[left.any(axis=1)], left[left.any(axis=1)]
@@ -141,10 +152,8 @@ class Placeholders:
         """Which keys of another reading differ from the first one and are made of no placeholder; shape (m, 6)."""
         changed = other.changed
         for role, kinds in _KINDS_OF_ROLE.items():
-            common, fillers = self._common[role], self._fillers.get(role, np.zeros(0, np.uint64))
-            if role in other.reading.forms and (len(common) or len(fillers)):
-                values = self._values_of_other(other, role)
-                out = _are_in(values, fillers) | np.isin(values, common)
+            if role in other.reading.forms and self._has_any(role):
+                out = self._are_placeholders(self._values_of_other(other, role), role)
                 if out.any():
                     changed = changed.copy()
                     for kind in kinds:
@@ -159,12 +168,33 @@ class Placeholders:
                 f"{counted(common, 'value stands', 'values stand')} in more than 1 % of the rows that were read together "
                 f"and {'is' if common == 1 else 'are'} not used to recognise people"
             )
-        if fillers := sum(map(len, self._fillers_seen.values())):
+        if known := len(self._of_releases_seen):
+            notes.append(
+                f"{counted(known, 'value stands', 'values stand')} in many rows of a release and "
+                f"{'is' if known == 1 else 'are'} not used to recognise people"
+            )
+        if fillers := len(self._fillers_seen):
             notes.append(
                 f"{counted(fillers, 'value is a filler', 'values are fillers')} that no person has and "
                 f"{'is' if fillers == 1 else 'are'} not used to recognise people"
             )
         return notes
+
+    def _has_any(self, role: str) -> bool:
+        return role in self._fillers or len(self._common[role]) > 0 or self._of_releases is not None
+
+    def _are_placeholders(self, values: U64, role: str) -> Bools:
+        """Which values of a role are placeholders; those that are not learned from this sample are noted. Shape (n,)."""
+        found = np.isin(values, self._common[role]) if len(self._common[role]) else np.zeros(len(values), np.bool_)
+        if role in self._fillers:
+            are_fillers = _are_in(values, self._fillers[role])
+            self._fillers_seen = _with(self._fillers_seen, values[are_fillers])
+            found |= are_fillers
+        if self._of_releases is not None:
+            are_known = self._of_releases.lookup(values) & ~found
+            self._of_releases_seen = _with(self._of_releases_seen, values[are_known])
+            found |= are_known
+        return found
 
     def _values(self, tags: RowTags, role: str) -> U64:
         """A number for the value of each row, 0 for none; of birth dates only those on the first of January."""
@@ -200,7 +230,12 @@ def _first_of_january(dates: Packed) -> U64:
     digits = dates.blob[dates.offsets[rows, np.newaxis] + np.arange(6)] if len(rows) else np.zeros((0, 6), np.uint8)
     is_first = (digits[:, 2:] == np.frombuffer(b"0101", np.uint8)).all(axis=1)
     found[rows[is_first]] = 1 + 10 * (digits[is_first, 0] - 48).astype(np.uint64) + (digits[is_first, 1] - 48)
-    return found
+    return found * _SPREAD
+
+
+def _with(values: U64, further: U64) -> U64:
+    """A few distinct values, and further ones."""
+    return distinct(np.concatenate([values, further])) if len(further) else values
 
 
 def _are_in(values: U64, ordered: U64) -> Bools:

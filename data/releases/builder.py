@@ -28,7 +28,7 @@ from data.releases.kept_bits import KEY_BITS, VALUE_BITS, kept_bits_for
 from data.releases.merged_sets import write_merged_sets
 from data.releases.people import count_shared_keys, group_people, rows_with_key
 from data.releases.registered import forget_release
-from data.releases.stored_release import NOTES, TRIAGE_FILE, StoredRelease, sample_tags
+from data.releases.stored_release import COMMON, NOTES, TRIAGE_FILE, StoredRelease, sample_tags
 from data.releases.triage import select_triage_tags, triage_bits
 from data.tagsets.elias_fano import EliasFanoSet
 from data.tagsets.tagset import KEPT_BITS, distinct
@@ -49,13 +49,14 @@ class ReleaseBuilder:
         self._keys: list[U64] = []
         self._values: dict[Kind, list[U64]] = {}
         self._notes: list[U64] = []
+        self._common: list[U64] = []
 
     @property
     def rows(self) -> int:
         """How many rows with at least one key were added."""
         return sum(map(len, self._keys))
 
-    def add(self, keys: U64, values: Mapping[Kind, U64], notes: U64 | None = None) -> None:
+    def add(self, keys: U64, values: Mapping[Kind, U64], notes: U64 | None = None, common: U64 | None = None) -> None:
         """Add rows.
 
         Args:
@@ -63,6 +64,7 @@ class ReleaseBuilder:
             values: for each kind the tags of single values, shape (m,), in any order, with or without duplicates. Under a
                 kind of record key: further keys by which people of these rows are known, who have another row already.
             notes: prints of free texts, shape (p,), in any order, with or without duplicates.
+            common: tags of values of many different people, shape (c,), in any order, with or without duplicates.
         """
         if keys.ndim != 2 or keys.shape[1] != len(RECORD_KINDS):
             raise ValueError(f"record keys come in {len(RECORD_KINDS)} columns")
@@ -71,17 +73,21 @@ class ReleaseBuilder:
             self._values.setdefault(kind, []).append(tags)
         if notes is not None and len(notes):
             self._notes.append(notes)
+        if common is not None and len(common):
+            self._common.append(common)
 
-    def parts(self) -> Iterator[tuple[U64, dict[Kind, U64], U64]]:
-        """What was added, in parts that `add` accepts: first the rows, then the value tags, then the prints."""
+    def parts(self) -> Iterator[tuple[U64, dict[Kind, U64], U64, U64]]:
+        """What was added, in parts that `add` accepts: the rows, the value tags, the prints, the common values."""
         no_rows, none = np.zeros((0, len(RECORD_KINDS)), np.uint64), np.zeros(0, np.uint64)
         for keys in self._keys:
-            yield keys, {}, none
+            yield keys, {}, none, none
         for kind, tags in self._values.items():
             for part in tags:
-                yield no_rows, {kind: part}, none
+                yield no_rows, {kind: part}, none, none
         for prints in self._notes:
-            yield no_rows, {}, prints
+            yield no_rows, {}, prints, none
+        for tags in self._common:
+            yield no_rows, {}, none, tags
 
     def write(self, folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the release atomically and return its manifest.
@@ -148,6 +154,7 @@ class ReleaseBuilder:
             if tags.any()
         }
         notes = _save_tags(np.concatenate(self._notes), folder / f"{NOTES}.tags") if self._notes else 0
+        common = _save_tags(np.concatenate(self._common), folder / f"{COMMON}.tags") if self._common else 0
         people = group_people(keys)
         complete = {
             **manifest,
@@ -163,6 +170,7 @@ class ReleaseBuilder:
             "value_sample": step,
             "share_bits": bits,
             "notes": notes,
+            "common": common,
             "retired": None,
         }
         write_manifest(folder, complete)

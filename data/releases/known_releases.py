@@ -20,6 +20,7 @@ from data.releases.merged_sets import MergedSets, Segment, read_segments
 from data.releases.people import rows_with_key
 from data.releases.stored_release import NOTES, StoredRelease, sample_tags
 from data.releases.triage import TriageIndex
+from data.tagsets.elias_fano import EliasFanoSet
 
 # So many of the best candidates are compared with all rows: those with most known records, and as many with the largest
 # part known.
@@ -99,6 +100,12 @@ class KnownReleases:
     def contains_note_prints(self, prints: U64) -> Bools:
         """Which prints of free texts any release holds; shape of `prints`."""
         return self._merged.contains(NOTES, prints)
+
+    @cached_property
+    def common_values(self) -> EliasFanoSet | None:
+        """The values that many different people of any release have; None if there are none."""
+        sets = [found for release in self.active.values() if (found := release.common) is not None]
+        return EliasFanoSet.union(sets) if sets else None
 
     def known_rows_by_release(self, keys: U64) -> dict[str, Bools]:
         """For each release, shape (n,): the rows of `keys`, shape (n, 6), of which it holds any key."""

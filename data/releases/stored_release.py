@@ -5,6 +5,7 @@
     releases/ID/share.tags             a small part of all record keys, for `data.releases.triage`
     releases/ID/values/nir.tags …      single values; of a large release one in `data.releases.builder.VALUE_SAMPLE`
     releases/ID/notes.tags             prints of free texts (`crawler.records.note_prints`)
+    releases/ID/common.tags            values of many different people (`crawler.records.placeholders`)
 
 A release stores no row ids, no order of rows, no count for a key and no links between keys.
 """
@@ -24,8 +25,8 @@ from data.releases.triage import triage_bits
 from data.tagsets.elias_fano import EliasFanoSet, open_tag_set, open_verified_sets
 from data.tagsets.tagset import KEPT_BITS, TagSet
 
-TRIAGE_FILE, NOTES = "share", "notes"
-"""Names, without `.tags`, of the files of triage tags and of note prints."""
+TRIAGE_FILE, NOTES, COMMON = "share", "notes", "common"
+"""Names, without `.tags`, of the files of triage tags, of note prints and of common values."""
 # Releases of format 1 have no triage tags: all keys of those with at most so many records serve instead.
 _MAX_WHOLE_RECORDS = 1000
 
@@ -72,6 +73,11 @@ class StoredRelease:
         """The prints of free texts; None if the release has none."""
         return open_verified_sets(self.folder, [NOTES])[NOTES] if self.manifest.get("notes") else None
 
+    @cached_property
+    def common(self) -> TagSet | EliasFanoSet | None:
+        """The values of many different people; None if the release has none, or none were stored when it was written."""
+        return open_verified_sets(self.folder, [COMMON])[COMMON] if self.manifest.get("common") else None
+
     def triage_tags(self) -> U64:
         """The truncated record keys that represent this release in `data.releases.triage`."""
         if self.manifest["format"] == 1:
@@ -109,6 +115,7 @@ class StoredRelease:
         words = [kind.word for kind in self.columns]
         words += [f"values/{kind.word}" for kind in VALUE_KINDS if kind.word in self.value_kinds]
         words += [NOTES] if self.manifest.get("notes") else []
+        words += [COMMON] if self.manifest.get("common") else []
         words += [TRIAGE_FILE] if self.manifest["format"] > 1 else []
         for word in words:
             open_tag_set(self.folder / f"{word}.tags").verify()

@@ -33,9 +33,12 @@ EndpointText = Annotated[str, BeforeValidator(_checked_endpoint)]
 
 
 class StrictSettings(BaseModel):
-    """Base of all settings: frozen, and every unknown key is an error."""
+    """Base of all settings: frozen, and every unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    The schema of a model is built when it is first used: each one contains those of its parts, and a command uses few.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class CrawlSettings(StrictSettings):

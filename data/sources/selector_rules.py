@@ -26,12 +26,15 @@ class FieldError(ValueError):
 
 
 class StrictModel(BaseModel):
-    """Base of all models of a source file: frozen, unknown keys are errors, keys have the names that the file uses."""
+    """Base of all models of a source file: frozen, unknown keys are errors, keys have the names that the file uses.
+
+    The schema of a model is built when it is first used: each one contains those of its parts.
+    """
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
+        defer_build=True,
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,

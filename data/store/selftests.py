@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from data.store.database import Database, stamp
+
+# The self-test of the examiner, and how often the daemon makes it.
+EXAMINER_SELFTEST, SELFTEST_EVERY = "examiner", timedelta(hours=1)
+# Name of the self-test that the daemon passes by making progress, and how often it stores that.
+HEARTBEAT, HEARTBEAT_EVERY = "daemon", timedelta(seconds=10)
 
 
 class SelfTests:

@@ -9,6 +9,7 @@ import click
 
 from data.plural import counted
 from data.store.future_times import TOLERANCE
+from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT, HEARTBEAT_EVERY, SELFTEST_EVERY
 from scheduler.cli.common import console, emit_json, json_option, pass_home
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def collect(home: Home) -> dict[str, Any]:
     from data.store.store import Store
     from scheduler.crawls.definitions import complete_definition
     from scheduler.daemon.cadence import next_crawl_at
-    from scheduler.delivery.lasting_states import EXAMINER_SELFTEST, HEARTBEAT
 
     settings = home.settings()
     now = datetime.now(UTC)
@@ -151,8 +151,6 @@ def _tor(home: Home, settings: Settings, definitions: Sequence[Definition]) -> d
 
 def _selftest(tests: dict[str, tuple[datetime, bool]], now: datetime) -> str:
     """`ok`, `failed`, or `unknown` if the last self-test is more than two intervals old."""
-    from scheduler.delivery.lasting_states import SELFTEST_EVERY
-
     if any(not passed for _, passed in tests.values()):
         return "failed"
     # A test that passed in the future shows nothing: a clock was ahead.
@@ -190,8 +188,6 @@ def _daemon_problems(
         running: whether a daemon process runs.
         watched: whether any source is enabled.
     """
-    from scheduler.delivery.lasting_states import HEARTBEAT_EVERY
-
     if beat is None:
         # No daemon was ever used here, or it starts right now: sources that are due are reported as overdue.
         return []

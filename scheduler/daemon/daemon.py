@@ -32,6 +32,7 @@ from data.sources.definition import Definition
 from data.sources.source_files import load_sources
 from data.store.crawls import ExpiredCrawl
 from data.store.future_times import TOLERANCE
+from data.store.selftests import HEARTBEAT, HEARTBEAT_EVERY, SELFTEST_EVERY
 from data.store.store import Store
 from scheduler.canaries.known_watchlist import check_watchlist, start_examiner, watchlist_faults
 from scheduler.crawls.definitions import complete_definition
@@ -50,9 +51,6 @@ from scheduler.daemon.supervisor import Supervisor
 from scheduler.daemon.trouble_reports import TroubleReports
 from scheduler.delivery.delivery import DisplayNames, deliver_due
 from scheduler.delivery.lasting_states import (
-    HEARTBEAT,
-    HEARTBEAT_EVERY,
-    SELFTEST_EVERY,
     TOR_CHECK_EVERY,
     remind_of_lasting_states,
     run_selftest,

@@ -19,6 +19,7 @@ from data.errors import ExaminerDied, StoreError
 from data.model import Event, EventKind, Severity
 from data.settings.settings import Settings
 from data.store.events import Route
+from data.store.selftests import EXAMINER_SELFTEST, SELFTEST_EVERY
 from data.store.states import LastingState
 from data.store.store import Store
 from scheduler.delivery.routing import route_by
@@ -27,10 +28,6 @@ log = structlog.get_logger("daemon")
 
 TOR_SUBJECT = "tor"
 TOR_CHECK_EVERY = timedelta(seconds=10)
-EXAMINER_SELFTEST = "examiner"
-SELFTEST_EVERY = timedelta(hours=1)
-# Name of the self-test that the daemon passes by making progress, and how often it stores that.
-HEARTBEAT, HEARTBEAT_EVERY = "daemon", timedelta(seconds=10)
 
 
 def update_tor_state(store: Store, route: Route, reason: str, now: datetime, *, hint: str = "") -> int:

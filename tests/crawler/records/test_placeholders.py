@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crawler.examiner.worker import _add_frame, _frames_of
 from crawler.records.column_roles import plan_columns_of_rows
 from crawler.records.placeholders import COMMON_PEOPLE, Placeholders
 from crawler.records.record_keys import tag_rows
 from crawler.records.row_batch import RowBatch
 from data.hashing.tags import RECORD_KINDS, Kind
+from data.releases.builder import ReleaseBuilder
+from tests.synth.case import KEYS, examine, examining
 
 KEY = bytes(range(16))
 HEADER = ["nom", "prenom", "date_naissance", "nir", "email", "telephone"]
@@ -97,3 +100,24 @@ def test_a_filler_is_not_used_even_once(column, value):
 def test_a_row_keeps_its_only_key():
     rows = [[row[1], "01 44 55 66 77"] for row in PEOPLE]
     assert taken_out(rows, header=["prenom", "telephone"])[0] == [set()] * 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("column", "value"), [(5, "01 44 55 66 77"), (4, "cabinet@exemple.fr")])
+def test_a_value_of_many_people_of_a_release_ties_nobody_of_a_later_sample_together(tmp_path, column, value):
+    def table(rows, columns=range(6)):
+        return "\n".join(";".join(row[at] for at in columns) for row in [HEADER, *rows]).encode()
+
+    released = table(with_value(column, value, range(40, 70)))
+    # five people of one first name: far too few to learn anything from the sample itself
+    later = [[*row[:column], value, *row[column + 1 :]] for row in map(person, range(104, 144, 8))]
+    with examining(tmp_path, released, bwrap=False) as examiner:
+        lineage = examine(examiner, table(later, [1, 4, 5])).lineage
+        assert (lineage.records, lineage.new, lineage.interval) == (5, 5, (5, 5))
+        assert "1 value stands in many rows of a release and is not used to recognise people" in lineage.notes
+        # what a worker collects for a release comes to the examiner in frames
+        examine(examiner, released, release="part-2")
+        builder, copy = examiner.builders["part-2"], ReleaseBuilder("part-2")
+        for kind, payload in _frames_of(builder):
+            _add_frame(copy, kind, payload)
+        assert copy.write(tmp_path / "releases", {"case": KEYS.case})["common"] == 1

@@ -15,11 +15,11 @@ import pytest
 
 from crawler.alerts.events import build_event
 from data.model import EventKind
+from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT
 from data.store.store import Store
 from scheduler.cli import status
 from scheduler.cli.status import collect
 from scheduler.crawls.definitions import platforms
-from scheduler.delivery.lasting_states import EXAMINER_SELFTEST, HEARTBEAT
 from tests.inside import fine, run
 from tests.leased_crawl import LeasedCrawl
 
@@ -169,7 +169,7 @@ def test_status_loads_neither_numpy_nor_scrapy(watched):
     code = (
         "import sys\nfrom scheduler.cli import main\n"
         "try:\n    main(sys.argv[1:])\n"
-        "finally:\n    assert not {'numpy', 'numba', 'scrapy'} & set(sys.modules)"
+        "finally:\n    assert not {'numpy', 'numba', 'scrapy', 'structlog', 'asyncio'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--home", watched.path, "status", "--json"], capture_output=True, text=True
