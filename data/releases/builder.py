@@ -86,8 +86,8 @@ class ReleaseBuilder:
                 yield no_rows, {kind: part}, none, none
         for prints in self._notes:
             yield no_rows, {}, prints, none
-        for tags in self._common:
-            yield no_rows, {}, none, tags
+        for values in self._common:
+            yield no_rows, {}, none, values
 
     def write(self, folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the release atomically and return its manifest.
