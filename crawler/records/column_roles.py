@@ -46,7 +46,7 @@ _LEAST_NAMES, _ENOUGH_CELLS = 0.3, 8
 _ENOUGH_NAMED = 2
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # a label in the cell itself: "Tél: 06 12 34 56 78"
-_LABELLED = re.compile(r"[^\W\d_]{2,}[ :=.]{1,3}[+(]?\d")
+_LABELLED = re.compile(r"[^\W\d_]{2}[ :=.]{1,3}[+(]?\d")
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
 
 
 # The last levels of a nested key that do not describe the value: list indexes, and names such as "value" or "text".
-_GENERIC_LEVELS = re.compile(r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content))+$", re.IGNORECASE)
+_GENERIC_LEVELS = re.compile(
+    r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content)){1,20}$", re.IGNORECASE
+)
 
 
 # Words of a header that say whose value it is: not that of the person of the row.

@@ -161,7 +161,7 @@ WEEKDAYS = _word_set(
     "lundi mardi mercredi jeudi vendredi samedi dimanche lun mer jeu ven sam dim le the of "
     "monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun"
 )
-_TIME_OF_DAY = re.compile(r"(?:t| +(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTALL)
+_TIME_OF_DAY = re.compile(r"(?:t| {1,8}(?:a )?)([0-2]?[0-9])[:h]([0-5][0-9])?(.*)", re.DOTALL)
 _THREE_NUMBERS = re.compile(r"([0-9]{1,4}) ?([/.\- ]) ?([0-9]{1,2}) ?\2 ?([0-9]{1,4})\.?")
 _DIGITS_ONLY = re.compile(r"[0-9]{6}|[0-9]{8}")
 _WORD = re.compile(r"[a-z]+|[0-9]+")

@@ -30,7 +30,11 @@ _WEIGHTS = _COMMON | _CAPITALS | _OTHERS
 _SIGN, _CLASH, _FOREIGN = -3.0, -3.0, -1.5
 # signs that stand in texts: between letters, or anywhere
 _BETWEEN_LETTERS, _ANYWHERE = frozenset("’‘'-"), frozenset("’‘“”«»°€…–—•\xa0§·")
-_WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
+# a word from its first byte beyond ASCII on; the ASCII letters before it are found by going back from there, so that
+# letters without such a byte are passed over once and not once for each of them
+_REST_OF_WORD = re.compile(rb"[\x80-\xff][A-Za-z\x80-\xff]*")
+_LAST_LETTERS = re.compile(rb"[A-Za-z]*\Z")
+_MAX_LETTERS = 64
 _UTF8_WORD = re.compile(rb"(?:[A-Za-z]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2})*")
 _MAX_WORDS = 400
 _MAX_SEARCHED = 2**18
@@ -50,8 +54,11 @@ def page_of(text: bytes) -> str:
 
 def _first_words(text: bytes) -> list[bytes]:
     found: list[bytes] = []
-    for match in _WORD.finditer(text, 0, _MAX_SEARCHED):
-        found.append(match[0][:64])
+    for match in _REST_OF_WORD.finditer(text, 0, _MAX_SEARCHED):
+        start = match.start()
+        letters = _LAST_LETTERS.search(text[max(0, start - _MAX_LETTERS) : start])
+        before = letters[0] if letters else b""
+        found.append((before + match[0][:_MAX_LETTERS])[:_MAX_LETTERS])
         if len(found) >= _MAX_WORDS:
             break
     return found

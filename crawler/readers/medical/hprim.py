@@ -19,7 +19,7 @@ EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"\s{0,20}H([|!])([~^])([~^])\\&\1")
 _ENDS = re.compile(r"[\r\n]+")
-_MAIL = re.compile(r"[^\s@|~^]+@[^\s@|~^]+")
+_MAIL = re.compile(r"[^\s@|~^]{1,64}@[^\s@|~^]{1,255}")
 _NAME, _BIRTH_NAME, _BIRTH_DATE, _ADDRESS, _PHONE = 5, 6, 7, 10, 12
 _IDENTIFIERS = (2, 3, 4)
 

@@ -26,7 +26,7 @@ _LAST_DAY = 2_958_465
 _DATE_IDS = frozenset([*range(14, 18), 22, *range(27, 37), *range(50, 59)])
 _TIME_IDS = frozenset([18, 19, 20, 21, 45, 46, 47])
 # quoted words, escaped letters, fill and width characters, colours and conditions; but [h], [m] and [s] are times
-_LITERALS = re.compile(r'"[^"]*"|\\.|[_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE)
+_LITERALS = re.compile(r'"[^"]*"|\\.|[_*].|\[(?!(?:h+|m+|s+)\])[^\]]{0,255}\]', re.IGNORECASE)
 _ESCAPED = re.compile(rb"_x([0-9a-fA-F]{4})_")
 
 

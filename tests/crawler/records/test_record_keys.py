@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -73,6 +74,14 @@ def test_rows_without_record_keys_but_with_sentences_are_prose(cells, expected):
     rows = [cells] * 20
     plan = plan_columns_of_rows(["nom", "prenom", "ddn", "note"] if len(cells) == 4 else None, rows)
     assert rows_are_prose(plan, rows) is expected
+
+
+def test_a_very_long_word_is_searched_for_a_label_once():
+    """Found by the hostile samples: each letter of it was tried as the beginning of a label."""
+    rows = [["é" * 100_000, "x"], ["a", "b"]]
+    started = time.process_time()
+    assert not rows_are_prose(plan_columns_of_rows(None, rows), rows)
+    assert time.process_time() - started < 5
 
 
 def test_the_birth_date_is_distinguished_from_other_dates():

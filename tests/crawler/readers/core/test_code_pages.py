@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,13 @@ def test_other_bytes_are_not_ebcdic(data: bytes) -> None:
 def test_any_byte_has_a_page():
     for byte in range(128, 256):
         assert page_of(bytes([byte])) in PAGES
+
+
+@pytest.mark.parametrize(
+    "letters", [b"A" * 2**18 + b"\xe9", b"\xe9" * 2**18, b"A\xe9" * 2**17, b"A " * 2**17 + b"\xe9"]
+)
+def test_long_words_are_searched_once(letters: bytes):
+    """Found by the hostile samples: each letter of a word in ASCII was tried as the beginning of an accented one."""
+    started = time.process_time()
+    assert page_of(letters) in PAGES
+    assert time.process_time() - started < 5
