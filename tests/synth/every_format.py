@@ -6,6 +6,7 @@ import base64
 import binascii
 import bz2
 import gzip
+import io
 import json
 import lzma
 import plistlib
@@ -44,6 +45,12 @@ _MAIL = (
 def shape(name: str) -> bytes:
     """A sample that a real program wrote."""
     return (Path(__file__).parents[1] / "samples" / "shapes" / name).read_bytes()
+
+
+def innodb(name: str) -> bytes:
+    """A table that MariaDB wrote: `dyn.ibd`, `compact.ibd` or `redundant.ibd`."""
+    with zipfile.ZipFile(io.BytesIO(shape("60-innodb.zip"))) as archive:
+        return archive.read(name)
 
 
 def _packed(kind: str, filter_: str | None = None) -> bytes:
@@ -182,6 +189,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
         f"{['Martin', 'Petit', 'Durand', 'Moreau', 'Blanc'][at % 5]:<20}19{at + 60}0312{at:07}\n" for at in range(12)
     ).encode(),
     "chat": lambda: b"".join(b"%02d/03/2024, 14:05 - Paul: bonjour\n" % (at + 1) for at in range(9)),
+    "innodb": lambda: innodb("compact.ibd"),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "redis": lambda: shape("63-redis-7.0.rdb"),
     "avro": lambda: shape("56-avro-snappy.avro"),

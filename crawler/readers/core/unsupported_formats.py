@@ -73,11 +73,6 @@ _FONT_NAMES = (".odttf", ".fntdata")
 _TABLE_NAMES = (".myd", ".mad")
 
 
-def _is_innodb(head: bytes) -> bool:
-    """Whether a file begins with the first page of a table space: its number is 0, and the space is named twice."""
-    return head[4:8] == bytes(4) and head[24:26] == b"\0\x08" and head[34:38] == head[38:42] and len(head) >= 512
-
-
 def _is_postgresql(head: bytes) -> bool:
     """Whether a file begins with a page of 8 KiB of a table or an index of PostgreSQL, which has rows at its end."""
     lower, upper, special = (int.from_bytes(head[at : at + 2], "little") for at in (12, 14, 16))
@@ -91,8 +86,6 @@ def describe(head: bytes, name: str = "") -> str:
         head: the first bytes, 512 at least if there are so many.
         name: of the file.
     """
-    if _is_innodb(head):
-        return "a table of MySQL (InnoDB)"
     if _is_postgresql(head):
         return "a table of PostgreSQL as it lies in its data folder"
     if name.lower().endswith(_TABLE_NAMES) and not is_text(head):

@@ -57,7 +57,7 @@ SAME = {
     "lost-letters.same.csv": "delimited",
     "redcap-by-field.same.csv": "delimited",
 }
-PLUS = ("18e-ebcdic.plus.dat", "24-bcp-fixed.plus.txt", "45-eav.plus.sql", "81-cp850-names.plus.csv",
+PLUS = ("18e-ebcdic.plus.dat", "24-bcp-fixed.plus.txt", "45-eav.plus.sql", "60-ibd.plus.ibd.gz", "81-cp850-names.plus.csv",
         "90-mysqlt-names.plus.txt", "a1-us-dates.plus.csv")  # fmt: skip
 
 

@@ -33,6 +33,7 @@ SHAPES_READ = (
     "59-pg-custom-inserts-16.dump",
     "59-pg-directory-16.zip",
     "59-pg-tar-15.tar",
+    "60-ibd.same.ibd.gz",
     "63-redis-6.2.rdb",
     "64b-outlook-rtf.msg",
     "63-redis-7.0.rdb",

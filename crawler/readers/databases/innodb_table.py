@@ -1,0 +1,226 @@
+"""Tables of MySQL and MariaDB as InnoDB stores them (.ibd): every record is a row, deleted ones too.
+
+MySQL 8 describes the columns inside the file. MariaDB does not: where columns begin is then found from the records
+themselves, and the columns have no names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+
+from crawler.readers.core.limits import Damaged, Limits
+from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
+from crawler.readers.core.source import Source
+from crawler.readers.databases.innodb_dictionary import InnodbColumn, divide_record, read_columns, value_of
+from crawler.readers.databases.innodb_layout import InnodbRows
+from crawler.readers.databases.innodb_pages import REFERENCE, InnodbFile, InnodbIndex, InnodbRecord
+from crawler.readers.databases.table_batcher import TableBatcher
+from crawler.readers.databases.unnamed_columns import read_column, text_pieces
+
+FORMAT = "innodb"
+EMBEDDED_SEARCH = "all"
+
+# long values share no pages in a sound file; all rows together may have so many times the bytes of the file
+_MAX_RATIO, _RATIO_ALLOWANCE = 4, 2**22
+_MAX_VALUE = 2**22
+_SAMPLE_PAGES = 8
+_BATCH_ROWS = 1000
+_SYSTEM_SIZES = (6, 7)
+
+
+def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
+    """Nearly sure if a file begins with the first page of a table space: number 0, and the space is named twice."""
+    is_first = head[4:8] == bytes(4) and head[24:26] == b"\0\x08" and head[34:38] == head[38:42] and len(head) >= 512
+    return 0.99 if is_first else 0.0
+
+
+def read(source: Source, out: Output, limits: Limits) -> None:
+    """Send the records of the table as rows."""
+    held = source.read_all(limits.hold)
+    file = InnodbFile(held)
+    if file.compressed:
+        out.mark_assessed()
+        raise Damaged("unread", "the pages of this table are compressed, which cannot be read yet")
+    table = _TableReader(file, out, limits, len(held))
+    try:
+        table.read()
+    finally:
+        table.finish()
+    if len(held) % file.page_size:
+        out.problem("cut", "the last page is incomplete", incomplete=True)
+
+
+class _TableReader:
+    """Reads the one table of a file."""
+
+    def __init__(self, file: InnodbFile, out: Output, limits: Limits, size: int) -> None:
+        self._file = file
+        self._out = out
+        self._batches = TableBatcher(out, limits)
+        self._problems = ProblemCounter()
+        self._left = _MAX_RATIO * size + _RATIO_ALLOWANCE
+
+    def read(self) -> None:
+        """Read the primary index, which holds all columns; the others repeat some of them."""
+        if not self._file.indexes:
+            if not self._file.unread:
+                self._out.problem("empty", "no page of records is in it", incomplete=True)
+            return
+        index = self._file.indexes[min(self._file.indexes)]
+        described = next((found for each in self._file.dictionary() if (found := read_columns(each))), [])
+        if described and index.compact:
+            self._read_described(index, described)
+        elif index.compact:
+            self._read_compact(index)
+        else:
+            self._read_redundant(index)
+
+    def finish(self) -> None:
+        """Send the last rows and report the problems."""
+        self._batches.flush()
+        if self._file.unread:
+            self._out.problem(
+                "unread", f"{self._file.unread} pages are compressed or encrypted and were not read", incomplete=True
+            )
+        if self._file.damaged:
+            self._out.problem("damaged", "pages are damaged; some rows are missing", incomplete=True)
+        self._problems.report(self._out)
+
+    # --- the columns are described -------------------------------------------------------------------------------
+
+    def _read_described(self, index: InnodbIndex, columns: Sequence[InnodbColumn]) -> None:
+        shown = [at for at, each in enumerate(columns) if each.name]
+        names = [columns[at].name for at in shown]
+        for records in self._file.records(index):
+            rows: list[list[bytes]] = []
+            for record in records:
+                values = None if record.status else divide_record(record, columns)
+                if values is None:
+                    self._send_pieces(record)
+                    continue
+                row = []
+                for at in shown:
+                    value = values[at]
+                    row.append(b"" if value is None else value_of(self._whole(*value), columns[at].kind))
+                rows.append(row)
+            self._send(rows, names)
+
+    # --- the columns are not described ---------------------------------------------------------------------------
+
+    def _read_compact(self, index: InnodbIndex) -> None:
+        sample = [
+            each
+            for each, _ in zip(self._file.records(index), range(_SAMPLE_PAGES), strict=False)  # the first pages
+        ]
+        layout = InnodbRows(sample)
+        self._tell_unnamed(found=layout.found)
+        divisions = layout.divisions
+
+        def values_of(record: InnodbRecord) -> list[bytes | None] | None:
+            row = layout.divide(record)
+            if row is None:
+                return None
+            values: list[bytes | None] = []
+            for at, (gap, division) in enumerate(zip(row.gaps, divisions, strict=True)):
+                values += [gap[begin : begin + size] for begin, size in division]
+                if at < len(row.texts):
+                    text = row.texts[at]
+                    values.append(text if text is None else self._whole(text, row.elsewhere[at]))
+            return values
+
+        self._read_undescribed(index, values_of)
+
+    def _read_redundant(self, index: InnodbIndex) -> None:
+        self._tell_unnamed(found=True)
+        self._read_undescribed(index, self._redundant_values)
+
+    def _redundant_values(self, record: InnodbRecord) -> list[bytes | None] | None:
+        """The values of a record of the format REDUNDANT, before which the end of each of its values stands."""
+        page, origin = record.page, record.origin
+        count = (int.from_bytes(page[origin - 4 : origin - 2], "big") >> 1) & 0x3FF
+        width = 1 if page[origin - 3] & 1 else 2
+        first = origin - 6
+        if not count or first - count * width < 0:
+            return None
+        values: list[bytes | None] = []
+        begin = 0
+        for number in range(count):
+            place = first - (number + 1) * width
+            end = int.from_bytes(page[place : place + width], "big")
+            flag = 0x80 << 8 * (width - 1)
+            is_null, elsewhere = bool(end & flag), width == 2 and bool(end & 0x4000)
+            end &= (flag - 1) & ~(0x4000 if width == 2 else 0)
+            if end < begin or origin + end > record.end:
+                return None
+            data = bytes(page[origin + begin : origin + end])
+            values.append(None if is_null else self._whole(data, elsewhere).rstrip(b" "))
+            begin = end
+        # the numbers of the transaction
+        sizes = [len(value) if value is not None else -1 for value in values]
+        system = next((at for at in range(count - 1) if tuple(sizes[at : at + 2]) == _SYSTEM_SIZES), None)
+        if system is None:
+            # spaces at their end do not count as such
+            system = next((at for at in range(1, count - 1) if sizes[at] <= 6 and sizes[at + 1] <= 7), 0)
+        values[system : system + 2] = [None, None]
+        return values
+
+    def _read_undescribed(
+        self, index: InnodbIndex, values_of: Callable[[InnodbRecord], list[bytes | None] | None]
+    ) -> None:
+        rows: list[list[bytes | None]] = []
+        for records in self._file.records(index):
+            for record in records:
+                values = values_of(record)
+                if values is None:
+                    self._send_pieces(record)
+                elif any(value and value.strip(b"\0") for value in values):
+                    rows.append(values)
+            if len(rows) >= _BATCH_ROWS:
+                self._send_undescribed(rows)
+                rows = []
+        self._send_undescribed(rows)
+
+    def _send_undescribed(self, rows: list[list[bytes | None]]) -> None:
+        columns = [read_column(column) for column in zip_longest(*rows)]
+        used = [column for column in columns if any(column)]
+        self._send([list(row) for row in zip(*used, strict=True)], None)
+
+    def _tell_unnamed(self, *, found: bool) -> None:
+        if found:
+            sentence = "the file does not name its columns; where they begin was found from the records themselves"
+            self._out.problem("unnamed", sentence)
+        else:
+            sentence = "the file does not describe its columns: texts were taken out of its records as they stand"
+            self._out.problem("unnamed", sentence, incomplete=True)
+
+    # --- values --------------------------------------------------------------------------------------------------
+
+    def _whole(self, data: bytes, elsewhere: bool) -> bytes:
+        if not elsewhere or len(data) < REFERENCE:
+            return data
+        rest = self._file.long_value(data[-REFERENCE:], min(_MAX_VALUE, max(0, self._left)))
+        expected = int.from_bytes(data[-8:], "big") & 0xFFFF_FFFF
+        if len(rest) < expected:
+            self._problems.add("cut", "a long value is too long, or its pages are missing")
+        return data[:-REFERENCE] + rest
+
+    def _send_pieces(self, record: InnodbRecord) -> None:
+        pieces = text_pieces(bytes(record.page[record.origin : record.end]))
+        if pieces:
+            self._take(len(pieces))
+            self._problems.add("row", "a row does not follow the layout of the others and was taken as text")
+            self._out.text(pieces + b"\n")
+
+    def _send(self, rows: list[list[bytes]], names: Sequence[str] | None) -> None:
+        if not rows:
+            return
+        size = sum(len(value) for row in rows for value in row)
+        self._take(size)
+        self._batches.add(b"", names, [list(column) for column in zip(*rows, strict=True)], size)
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise Damaged("ratio", "the rows are far larger than the file")

@@ -1,0 +1,135 @@
+"""Tells from bytes alone what the columns of a table hold whose description is in no file.
+
+Numbers and dates are those of MySQL (InnoDB), the big end first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# in windows-1252 few texts need any of these signs; numbers are full of them
+_NO_LATIN = re.compile(
+    rb"[\x81-\x84\x86-\x8b\x8d-\x90\x95\x98-\x9b\x9d-\x9f\xa1-\xa6\xa8-\xaa\xac-\xaf\xb1\xb3-\xb6\xb8-\xba\xbc-\xbf]"
+)
+_FIRST_YEAR, _LAST_YEAR = 1850, 2100
+# rows that must agree before three or five bytes count as a date
+MIN_DATES = 4
+# of all rows; a few may be damaged, or hold 0000-00-00
+_SHARE = 0.9
+_LETTERS = 5
+_FIXED_TEXT = frozenset((*range(32, 127), *range(0xC0, 0x100)))
+_RUN = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
+
+
+def text_or_none(data: bytes) -> str | None:
+    """The text that bytes are, in UTF-8 or else windows-1252; None if they hold control characters."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        if _NO_LATIN.search(data):
+            return None
+        text = data.decode("cp1252")
+    return None if _CONTROL.search(text) else text
+
+
+def date_of(data: bytes) -> str:
+    """The date that three bytes are in MySQL, '' if they are none."""
+    number = int.from_bytes(data, "big") ^ 0x800000
+    day, month, year = number & 31, number >> 5 & 15, number >> 9
+    if day and 1 <= month <= 12 and _FIRST_YEAR <= year <= _LAST_YEAR:
+        return f"{year:04}-{month:02}-{day:02}"
+    return ""
+
+
+def moment_of(data: bytes) -> str:
+    """The date and time that five bytes are in MySQL, '' if they are none."""
+    number = int.from_bytes(data[:5], "big") ^ 1 << 39
+    months, days, times = number >> 22, number >> 17 & 31, number & 0x1FFFF
+    year, month, hour = months // 13, months % 13, times >> 12
+    if days and month and _FIRST_YEAR <= year <= _LAST_YEAR and hour < 24 and times >> 6 & 63 < 60 and times & 63 < 60:
+        return f"{year:04}-{month:02}-{days:02} {hour:02}:{times >> 6 & 63:02}:{times & 63:02}"
+    return ""
+
+
+def number_of(data: bytes) -> str:
+    """The number that bytes are in MySQL: with the first bit set it has a sign and is not below 0."""
+    number, top = int.from_bytes(data, "big"), 1 << (8 * len(data) - 1)
+    return str(number - top if number & top else number)
+
+
+def read_column(values: Sequence[bytes | None]) -> list[bytes]:
+    """The values of a column as text; those that are neither text nor a date nor a number are left empty."""
+    given = [value for value in values if value]
+    sizes = {len(value) for value in given}
+    size = sizes.pop() if len(sizes) == 1 else 0
+    if not all(text_or_none(value) is not None for value in given):
+        for width, form in ((3, date_of), (5, moment_of)):
+            if size == width and len(given) >= MIN_DATES and all(map(form, given)):
+                return [form(value).encode() if value else b"" for value in values]
+        if size in (4, 8):
+            return [number_of(value).encode() if value else b"" for value in values]
+    return [value if value and text_or_none(value) is not None else b"" for value in values]
+
+
+def divide_fixed(samples: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Divide bytes that stand in the same place of all rows into columns: (where one begins, its length).
+
+    What is neither text nor a date nor as long as a number is left out.
+    """
+    size = len(samples[0]) if samples else 0
+    most = _SHARE * len(samples)
+    texts = [sum(row[at] in _FIXED_TEXT for row in samples) >= most for at in range(size)]
+    taken: list[tuple[int, int]] = []
+    at = start = 0
+
+    def rest(stop: int) -> None:
+        if stop - start in (4, 8):
+            taken.append((start, stop - start))
+
+    while at < size:
+        width = next(
+            (
+                width
+                for width, form in ((3, date_of), (5, moment_of))
+                if at + width <= size
+                and len(samples) >= MIN_DATES
+                and sum(bool(form(row[at : at + width])) for row in samples) >= _SHARE * len(samples)
+            ),
+            0,
+        )
+        if not width and texts[at]:
+            width = next((to for to in range(1, size - at) if not texts[at + to]), size - at)
+            # a part of a number may look like a letter
+            if width == 1 and len({row[at] for row in samples}) > _LETTERS:
+                width = 0
+        if width:
+            rest(at)
+            taken.append((at, width))
+            at += width
+            start = at
+        else:
+            at += 1
+    rest(size)
+    return taken
+
+
+def text_pieces(data: bytes) -> bytes:
+    """The text in bytes of unknown structure, one line."""
+    return b" ".join(piece for piece in _RUN.findall(data) if text_or_none(piece) is not None)
+
+
+def shape_of(text: str) -> str:
+    """The kinds of the characters of a text, each run of one kind once: 'Aa' for a name.
+
+    Of a text of digits alone the length counts too.
+    """
+    if text.isdigit():
+        return "9" * len(text[:40])
+    shape: list[str] = []
+    for char in text[:40]:
+        kind = "9" if char.isdigit() else char if not char.isalpha() else "A" if char.isupper() else "a"
+        if not shape or shape[-1] != kind:
+            shape.append(kind)
+    return "".join(shape[:12])
