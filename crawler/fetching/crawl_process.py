@@ -41,7 +41,7 @@ from crawler.fetching.platform_loader import PlatformLoader
 from crawler.fetching.runner_socket import Control
 from crawler.pages.post_identity import open_due
 from crawler.process import landlock, privileges, startup_memory
-from crawler.process.control_frames import Job
+from crawler.process.job_frame import Job
 from crawler.transport.errors import OUT_OF_MEMORY
 from data.errors import ConfigError, TocsinError
 from data.model import Post

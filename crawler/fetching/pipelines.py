@@ -164,7 +164,7 @@ class Commit:
             detail = f"putting the result of the post together failed with {type(error).__name__}"
             spider.state.trouble = spider.state.trouble or Trouble("crash", detail, retry=True)
             frame, complete = _failed_commit(item, Failure(code="crash", detail=detail)), False
-        spider.state.counts["examined" if complete else "unexamined"] += 1
+        spider.state.note_post(complete=complete)
         with contextlib.suppress(LeaseLost):
             await spider.ask(frame)
         return item
@@ -182,7 +182,7 @@ class Commit:
             post=_committed_post(item),
             findings=_fit_into_frame(item.findings),
             failed=None if trouble is None else Failure(code=trouble.code, detail=trouble.detail),
-            links=self._spider.linked_posts(item.links.values()),
+            links=self._spider.reports.linked(item.links.values()),
             previews=item.preview_events,
         )
         frame = _within_budget(frame)

@@ -7,11 +7,9 @@ sample afterwards is in `crawler.fetching.pipelines`.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.http import Response
@@ -20,14 +18,14 @@ from scrapy.settings import BaseSettings
 from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost, FetchedSample, ListingRow
 from crawler.fetching.joined_download import JoinedDownload
+from crawler.fetching.post_text import PostText
 from crawler.fetching.responses import answer_trouble, content_type, why_incomplete
+from crawler.fetching.thread_parts import MAX_ATTACHMENTS, AskParts, ThreadParts
 from crawler.pages import extract
-from crawler.pages.deadlines import Deadline, find_deadlines
 from crawler.pages.extract import ItemPage, ItemPart
-from crawler.pages.given_passwords import find_passwords
 from crawler.pages.incident_rules import Rules
-from crawler.pages.post_fields import page_fields, plain_link
-from crawler.pages.post_identity import origin_of, part_version, post_id
+from crawler.pages.post_fields import page_fields
+from crawler.pages.post_identity import origin_of
 from crawler.preview.divided_posts import AddressedVolumes, group_addresses
 from crawler.preview.file_list import (
     PREVIEW,
@@ -39,8 +37,7 @@ from crawler.preview.file_list import (
     preview_torrent,
     tail_header,
 )
-from crawler.process.control_frames import AnnouncedTime, Announcements, FileListPreview, PostPart
-from crawler.transport import allow_list
+from crawler.process.control_frames import FileListPreview
 from crawler.transport.errors import Trouble, trouble_of
 from crawler.transport.resumed_download import Download, DownloadLimits
 from crawler.transport.streamed_response import STREAM, StreamedResponse
@@ -49,11 +46,9 @@ from data.hashing.file_fingerprints import FileFingerprinter
 from data.model import Post
 from data.sources.definition import Definition
 
-# At most this many pages of a thread and files of a post are read; the rest is reported.
+# At most this many pages of a thread are read; the rest is reported.
 MAX_ITEM_PAGES = 50
-MAX_ATTACHMENTS = 200
-# At most this many links of a post are handed to other sources; so many first bytes of a body are searched for them.
-MAX_LINKS = 200
+# So many first bytes of a body are searched for links to other sources.
 LINK_TEXT = 2**20
 # A body with a content encoding cannot be resumed in the middle.
 NO_ENCODING = {"Accept-Encoding": "identity"}
@@ -63,8 +58,6 @@ Send = Callable[[Request], Awaitable[Response]]
 """Sends a request through the crawl's engine, so that allow-list, robots.txt and rate apply, and raises its errors."""
 # Characters of the files of one preview, well below the limit of a frame. Each file takes 32: three encoded numbers.
 MAX_PREVIEW = 32 * 262_144
-AskParts = Callable[[Sequence[PostPart]], Awaitable[Collection[str]]]
-"""Asks the runner which parts of a post are new or changed, by their ids."""
 ReportPreview = Callable[[ListingRow, FileListPreview], Awaitable[str]]
 """Reports a preview to the runner, with the listing row of its post, and returns the id of the event."""
 
@@ -141,12 +134,12 @@ class PostParts:
             report_preview: reports a preview to the runner.
             ask_parts: asks which parts are new.
         """
-        self._definition, self._follow, self._rules = definition, follow, rules
+        self._definition = definition
         self._post_key, self._fingerprinter = post_key, FileFingerprinter(post_key)
         self._limits, self._state = limits, state
         self._send, self._read_item, self._report_preview = send, read_item, report_preview
-        self._ask_parts = ask_parts
-        self._in_parts = definition.item is not None and bool(definition.item.fields.id)
+        self._thread = ThreadParts(definition, post_key, ask_parts)
+        self._text = PostText(definition, follow, rules)
 
     def first_request(self, post: Post, start: int = 0) -> tuple[str, dict[str, str], dict[str, Any] | None]:
         """Address, headers and Scrapy's meta of the request for the first part of a post, or for a page of a thread."""
@@ -165,9 +158,9 @@ class PostParts:
         """
         post = item.post
         # links that are handed to another source are not fetched here as well
-        self._note_links(item, (post.url, *post.attachments), post.body)
-        reply = self._part(post.native, post.body)
-        if item.first is None and not await self._ask_parts([reply]):
+        self._text.note_links(item, (post.url, *post.attachments), post.body)
+        reply = self._thread.part(post.native, post.body)
+        if item.first is None and not await self._thread.is_new(reply):
             # a reply, as a feed has it, that was examined on the page of its thread
             item.unchanged = True
             return
@@ -177,7 +170,7 @@ class PostParts:
                 item.parts.append(reply)
         found: tuple[str, ...] = ()
         texts: list[str] = []
-        self._note_passwords(item)
+        self._text.note_passwords(item)
         volumes = self._volumes_of_file(post)
         if volumes is not None and item.first is not None:
             first, item.first = item.first, None
@@ -192,22 +185,22 @@ class PostParts:
                 whole = answer if isinstance(answer, Trouble) else await self._raw(answer, post, event)
                 if isinstance(whole, FetchedSample):
                     text = whole.beginning(LINK_TEXT).decode("utf-8", "replace")
-                    self._note_announcements(item, text)
-                    self._note_links(item, (), text)
+                    self._text.note_announcements(item, text)
+                    self._text.note_links(item, (), text)
                 yield whole
             else:
                 async for part in self._pages(item, first):
                     if isinstance(part, ItemPart):
                         found += part.attachments
                         texts.append(part.text)
-                        self._note_links(item, part.attachments, part.text)
+                        self._text.note_links(item, part.attachments, part.text)
                     else:
                         yield part
         elif isinstance(item.first, Trouble):
             yield item.first
-        self._note_announcements(item, *texts)
-        self._note_passwords(item, *texts)
-        if texts and not self._in_parts:
+        self._text.note_announcements(item, *texts)
+        self._text.note_passwords(item, *texts)
+        if texts and not self._thread.used:
             item.page_fields = page_fields(self._post_key, "\n".join(texts), found, origin_of(post.url))
         addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
         if volumes is not None:
@@ -215,8 +208,8 @@ class PostParts:
         limited = addresses[:MAX_ATTACHMENTS]
         for entry in group_addresses(limited):
             if not isinstance(entry, str):
-                if self._in_parts:
-                    item.parts += [self._part(link, "") for link in entry.addresses]
+                if self._thread.used:
+                    item.parts += [self._thread.part(link, "") for link in entry.addresses]
                 yield self._joined(entry)
                 continue
             address = entry
@@ -226,20 +219,15 @@ class PostParts:
             if isinstance(response, Response):
                 response, event = await self._preview(item, response, address, listed=False)
             whole = response if isinstance(response, Trouble) else await self._whole(response, address, event)
-            if self._in_parts:
+            if self._thread.used:
                 if isinstance(whole, Trouble) and whole.code in ("blocked", "robots", "refused"):
                     # guests may not fetch it: that is told once, and it is not requested again
                     whole = replace(whole, retry=False)
                 if not isinstance(whole, Trouble) or not whole.retry:
-                    item.parts.append(self._part(address, ""))
+                    item.parts.append(self._thread.part(address, ""))
             yield whole
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
-
-    def _note_passwords(self, item: FetchedPost, *texts: str) -> None:
-        """Set `item.passwords` to what the text of the post gives, and the name of its site."""
-        host = urlsplit(item.post.url).hostname or ""
-        item.passwords = tuple(find_passwords("\n".join([item.post.title, item.post.body, *texts]), [host]))
 
     def _volumes_of_file(self, post: Post) -> AddressedVolumes | None:
         """The parts of a divided file of which the post itself is the first one; None if it is another post."""
@@ -258,36 +246,6 @@ class PostParts:
 
         download = JoinedDownload(volumes.addresses, volumes.numbers, volumes.missing, open_part, first)
         return FetchedSample(volumes.name, volumes.addresses[0], b"", download=download)
-
-    def _note_announcements(self, item: FetchedPost, *texts: str) -> None:
-        """Add to `item.announced` what the text of a post announces, and the countdown of its listing."""
-        text = "\n".join([item.post.title, item.post.body, *texts])
-        times = {each.phrase: each for each in item.announced.deadlines}
-        now = datetime.now(UTC)
-        found = find_deadlines(text, now)
-        end = item.row.fields.get("timer")
-        if end is not None and end[0] > now.timestamp() / 60:
-            found.append(Deadline(end[0], None, end[1], "countdown"))
-        times |= {each.phrase: AnnouncedTime(**each.to_json()) for each in found}
-        item.announced = Announcements(
-            rules=tuple(dict.fromkeys([*item.announced.rules, *self._rules.matching(text)])),
-            deadlines=tuple(times.values()),
-        )
-
-    def _note_links(self, item: FetchedPost, links: Iterable[str], text: str) -> None:
-        """Add links that other sources read to `item.links`; links to undeclared hosts are counted only."""
-        for post in extract.harvest(self._definition, links, text):
-            if post.url == item.post.url or post.url in item.links or post.source not in self._follow:
-                continue
-            try:
-                allow_list.require_allowed(post.url, self._follow[post.source], over_tor=True)
-            except allow_list.RequestRefused:
-                item.left["undeclared link"] += 1
-                continue
-            if len(item.links) >= MAX_LINKS:
-                item.left["further links"] += 1
-            else:
-                item.links[post.url] = post
 
     def _is_file(self, post: Post) -> bool:
         """Whether the first part of a post is examined as it is, without extracting text or a value from it."""
@@ -380,37 +338,6 @@ class PostParts:
 
         return Download(response, fetch, self._limits.download, stopped=lambda: self._state.stopped)
 
-    def _part(self, native: str, text: str) -> PostPart:
-        """A part of a post as the runner knows it: a reply by its id, a file by its address."""
-        key = self._post_key
-        identity = plain_link(native, origin_of(native)) if "/" in native else native
-        return PostPart(id=post_id(key, self._definition.name, identity), version=part_version(key, text))
-
-    async def _new_parts(self, item: FetchedPost, parts: list[ItemPart]) -> list[ItemPart]:
-        """The parts that are new or changed, each without the files that are known; all of them if parts have no ids."""
-        if not self._in_parts or not parts:
-            return parts
-        # a part without an id is known by what it says
-        own = {id(part): self._part(part.native or part.text, part.text) for part in parts}
-        files = {link: self._part(link, "") for part in parts for link in part.attachments}
-        if not item.start:
-            # of a thread, changes are those of its first post: replies have events of their own if they matter
-            first = parts[0]
-            item.page_fields = page_fields(self._post_key, first.text, first.attachments, origin_of(item.post.url))
-        examine = set(await self._ask_parts([*own.values(), *files.values()]))
-        for entry in group_addresses(list(files)):
-            if not isinstance(entry, str) and any(files[link].id in examine for link in entry.addresses):
-                # of a divided file all parts are needed
-                examine.update(files[link].id for link in entry.addresses)
-        new = [
-            replace(part, attachments=tuple(link for link in part.attachments if files[link].id in examine))
-            for part in parts
-            if own[id(part)].id in examine or any(files[link].id in examine for link in part.attachments)
-        ]
-        item.parts += own.values()
-        item.unchanged = not new
-        return new
-
     async def _pages(self, item: FetchedPost, response: Response) -> AsyncIterator[FetchedSample | Trouble | ItemPart]:
         """The text of all pages of a post as one sample, each part that it holds, and what is missing.
 
@@ -452,15 +379,16 @@ class PostParts:
                 trouble = answer
                 break
             response = answer
-        new = await self._new_parts(item, parts)
+        new, too_many = await self._thread.new(item, parts)
         for part in new:
             yield part
         texts = [part.text for part in new if part.text]
         if new and (texts or post.title):
             text = "\n".join([post.title, *texts]) if post.title else "\n".join(texts)
             yield FetchedSample("post", post.url, text.encode("utf-8", "replace"), problem)
-        if trouble is not None:
-            yield trouble
+        for each in (too_many, trouble):
+            if each is not None:
+                yield each
 
 
 def _fitting(preview: FileListPreview) -> FileListPreview:

@@ -7,8 +7,10 @@ import socket
 from collections import deque
 from typing import TypeVar
 
-from crawler.process.control_frames import EndFrame, Job, Lost, Question, WireValue
+from crawler.process.control_frames import EndFrame, Lost, Question
 from crawler.process.frames import pack, receive, receive_async, send
+from crawler.process.job_frame import Job
+from crawler.process.wire_values import WireValue
 from data.errors import LeaseLost, WireError
 
 A = TypeVar("A", bound=WireValue)

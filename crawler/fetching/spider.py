@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
@@ -22,52 +21,38 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from crawler.fetching.crawl_state import CrawlState
+from crawler.fetching.crawl_state import CrawlState, too_long
 from crawler.fetching.items import FetchedPost, ListingRow
 from crawler.fetching.listing_walk import Walk
 from crawler.fetching.post_parts import PartLimits, PostParts
+from crawler.fetching.post_reports import PostReports
 from crawler.fetching.responses import content_type, exception_of, listing_trouble
 from crawler.fetching.runner_socket import Control
 from crawler.pages import extract
 from crawler.pages.extract import ItemPage, Listing
 from crawler.pages.incident_rules import Rules
-from crawler.pages.post_fields import listing_fields, version_of
-from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id, seal_due
+from crawler.pages.post_identity import open_due
 from crawler.pages.row_values import counted_problems
 from crawler.preview.divided_posts import join_posts
 from crawler.process.control_frames import (
     EndFrame,
     FileListPreview,
-    Job,
-    LinkedPost,
-    ListedAnswer,
-    ListedFrame,
-    ListedPost,
-    PageProblem,
     PartsFrame,
     PostPart,
     PostReference,
     PreviewFrame,
     Question,
-    RowsFrame,
-    SourceChangedFrame,
     WalkedFrame,
-    WireValue,
 )
+from crawler.process.job_frame import Job
 from crawler.process.memory_limits import is_out_of_memory
+from crawler.process.wire_values import WireValue
 from crawler.transport.errors import OUT_OF_MEMORY, Trouble, trouble_of
 from data.errors import LeaseLost, SourceError
 from data.model import Post
-from data.sources.definition import Definition, feed_url, origins, source_hosts, start_url
+from data.sources.definition import Definition, feed_url, origins, start_url
 
 A = TypeVar("A", bound=WireValue)
-# A listing row that cannot be taken apart costs that row alone, and is reported.
-BAD_ROW = "row: a row could not be taken apart, so its post is not read"
-# Posts of one page of a listing that are reported to the runner in one frame, which stays well below its limit.
-MAX_POSTS_IN_FRAME, MAX_BYTES_IN_FRAME = 500, 4 * 2**20
-LARGE_ROW = "row: a row holds too much to be reported, so its post is not read"
-# A row as it is reported takes about this much beside the sealed post.
-ROW_BYTES = 4096
 # Priorities of requests. The walk comes first: posts that it finds are due from then on, whatever happens to this
 # process.
 WALK, DUE, POST = 20, 10, 0
@@ -83,7 +68,8 @@ class SourceSpider(Spider):
         definition: of the source.
         sample_sockets: to the examiner. dial_socket: for a crawl over Tor, the source of its connections.
         walk: how far the listing has been read.
-        parts: reads the parts of posts. state: whether the crawl goes on, and its counts.
+        parts: reads the parts of posts. reports: reports posts to the runner. state: whether the crawl goes on, and its
+            counts.
         refused: host that the source does not declare -> requests that were not sent.
     """
 
@@ -114,12 +100,7 @@ class SourceSpider(Spider):
         self._requested: set[tuple[str, str]] = set()
         self._were_due: set[str] = set()
         self._folders: deque[str] = deque()
-        words = operator_words(self.definition)
-        places = {self.definition.name: source_hosts(self.definition), **job.follow}
-        self._masks = {
-            source: AddressMask(job.post_key, frozenset(host for host, _ in pairs), words)
-            for source, pairs in places.items()
-        }
+        self.reports = PostReports(job, self.ask, self.state)
         self._rules = Rules.of(job.rules.words, job.rules.expressions, job.rules.files)
 
     @classmethod
@@ -153,7 +134,7 @@ class SourceSpider(Spider):
         request = getattr(response, "request", None)
         if request is not None and "post" in request.cb_kwargs:
             # Nothing of this post reaches the pipeline, which counts the others; it stays due.
-            self.state.counts["unexamined"] += 1
+            self.state.note_post(complete=False)
         if is_out_of_memory(exception_of(failure)):
             self.state.trouble = self.state.trouble or OUT_OF_MEMORY
         detail = f"reading a page or a post failed with {failure.type.__name__ if failure.type else 'an error'}"
@@ -182,27 +163,24 @@ class SourceSpider(Spider):
         await self.control.open()
         if self.job.mode == "crawl":
             # the runner would end this process a little later, and would not know what was read
-            wall = self.job.limits.wall
-            late = Trouble(
-                "wall", f"the crawl took longer than {wall:g} s and was ended; its posts stay due", retry=True
-            )
-            asyncio.get_running_loop().call_later(wall, self.stop, late)
+            asyncio.get_running_loop().call_later(self.job.limits.wall, self.stop, too_long(self.job.limits.wall))
         for name, reason in self._rules.broken.items():
-            await self._report_problem(name, reason, 0)
+            await self.reports.problem(name, reason, 0)
         # the feed first: replies that it shows need not be examined on the pages of their threads
         feed = feed_url(self.definition) if self.job.mode == "crawl" else ""
         if feed:
             yield Request(feed, self.parse_feed, errback=self.feed_failed, priority=WALK, dont_filter=True)
         else:
             yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
+        self.state.awaited += len(self.due) + len(self.job.revisit)
         for post in self.due:
-            row = self._row(post)
+            row = self.reports.row(post)
             self._requested.add((row.id, row.version))
             self._were_due.add(row.id)
             yield self._post_request(extract.with_raw_address(self.definition, post), row, changed=False, priority=DUE)
         for sealed in self.job.revisit:
             post = open_due(self.job.post_key, sealed)
-            yield self._post_request(post, self._row(post), changed=False, priority=POST - 1, revisited=True)
+            yield self._post_request(post, self.reports.row(post), changed=False, priority=POST - 1, revisited=True)
 
     def _stop(self) -> Any:
         pages = self.definition.list.pages
@@ -242,7 +220,7 @@ class SourceSpider(Spider):
             await self._report_rows(listing)
             return
         problems: Counter[str] = Counter()
-        rows, answer = await self._report_listed(listing.posts, page_no, problems)
+        rows, answer = await self.reports.listed(listing.posts, page_no, problems)
         self.state.counts["listed"] += len(rows)
         if self.state.stopped:
             # what was reported is due, and the next crawl reports the rest
@@ -255,11 +233,12 @@ class SourceSpider(Spider):
             if (identity, row.version) in self._requested:
                 continue
             self._requested.add((identity, row.version))
+            self.state.awaited += 1
             yield self._post_request(post, row, changed=identity in changed, start=answer.start.get(identity, 0))
         self._folders.extend(listing.more)
         for problem in (*listing.problems, *counted_problems(problems)):
             subject, _, message = problem.partition(":")
-            await self._report_problem(subject, message.strip(), page_no)
+            await self.reports.problem(subject, message.strip(), page_no)
         if folder:
             self.walk.rows += listing.rows
             self.walk.met += len(answer.settled_ids)
@@ -292,31 +271,28 @@ class SourceSpider(Spider):
         if trouble is None and not listing.posts and listing.rows:
             trouble = Trouble("platform", "no reply could be read from the feed of replies", retry=True)
         if trouble is not None:
-            await self._report_problem("feed", trouble.detail, 0)
+            await self.reports.problem("feed", trouble.detail, 0)
             return
         problems: Counter[str] = Counter()
-        rows, answer = await self._report_listed(listing.posts, 0, problems)
+        rows, answer = await self.reports.listed(listing.posts, 0, problems)
         for identity in answer.examine:
             row, post = rows[identity]
             self.state.counts["changed" if identity in answer.changed else "new"] += 1
             self._requested.add((identity, row.version))
+            self.state.awaited += 1
             yield FetchedPost(post, row, identity in answer.changed, None)
         for problem in (*listing.problems, *counted_problems(problems)):
-            await self._report_problem("feed", problem.partition(":")[2].strip(), 0)
+            await self.reports.problem("feed", problem.partition(":")[2].strip(), 0)
 
     async def feed_failed(self, failure: Failure) -> AsyncIterator[Any]:
         """The feed of replies did not arrive: replies are noticed by the listing alone."""
-        await self._report_problem("feed", trouble_of(exception_of(failure)).detail, 0)
+        await self.reports.problem("feed", trouble_of(exception_of(failure)).detail, 0)
         yield self._listing_request(start_url(self.definition, datetime.now(UTC)), 1)
 
     def _at_limit(self, page_no: int) -> bool:
         """Whether this is the last page that the definition allows, of a listing that has several pages."""
         rules = self.definition.list
         return page_no >= rules.max_pages and bool(rules.next or rules.pages)
-
-    async def _report_problem(self, subject: str, message: str, page_no: int) -> None:
-        facts = PageProblem(message=message, page=page_no)
-        await self.ask(SourceChangedFrame(kind="source_changed", subject=subject, facts=facts))
 
     async def _end_walk(self) -> None:
         self._walked = True
@@ -348,74 +324,9 @@ class SourceSpider(Spider):
         self.walk.take_page([post.native for post in listing.posts], (), (), more=False)
         self.state.counts["listed"] += len(listing.posts)
         self._walked = True
-        posts = [{**post.to_json(), "id": post.native} for post in listing.posts[:MAX_POSTS_IN_FRAME]]
-        # the first posts are enough for a person who checks a source; what is left out is reported
-        while posts and sum(len(json.dumps(post)) for post in posts) > MAX_BYTES_IN_FRAME:
-            posts = posts[: len(posts) // 2]
-        problems = list(listing.problems)
-        if len(posts) < len(listing.posts):
-            problems.append(f"limit: only the first {len(posts)} of {len(listing.posts)} posts are shown")
-        rows = RowsFrame(posts=tuple(posts), problems=tuple(problems), rows=listing.rows, dropped=listing.dropped)
-        await self.ask(rows)
+        await self.reports.rows(listing)
 
     # --- posts ---------------------------------------------------------------------------------------------------
-
-    async def _report_listed(
-        self, posts: Iterable[Post], page_no: int, problems: Counter[str]
-    ) -> tuple[dict[str, tuple[ListingRow, Post]], ListedAnswer]:
-        """Report the posts of one page to the runner, in as many frames as they need.
-
-        What is wrong with a row costs that row alone, and is counted in `problems`.
-
-        Returns:
-            The rows by the ids of their posts, and the runner's answer about all of them; if the crawl is stopped
-            meanwhile, those that were reported until then.
-        """
-        rows: dict[str, tuple[ListingRow, Post]] = {}
-        piece: dict[str, ListedPost] = {}
-        answers: list[ListedAnswer] = []
-        size = 0
-        for post in posts:
-            try:
-                row = self._row(post, problems)
-                listed = self._listed_post(row, post)
-            except Exception:  # noqa: BLE001 - whatever a site writes into one row, the other rows are read
-                problems[BAD_ROW] += 1
-                continue
-            if len(listed.due) > MAX_BYTES_IN_FRAME:
-                problems[LARGE_ROW] += 1
-                continue
-            if len(piece) >= MAX_POSTS_IN_FRAME or (piece and size + len(listed.due) > MAX_BYTES_IN_FRAME):
-                answers.append(await self.ask(ListedFrame(posts=tuple(piece.values()), page=page_no)))
-                piece, size = {}, 0
-                if self.state.stopped:
-                    break
-            rows[row.id], piece[row.id] = (row, post), listed
-            size += len(listed.due) + ROW_BYTES
-        if (piece or not answers) and not self.state.stopped:
-            answers.append(await self.ask(ListedFrame(posts=tuple(piece.values()), page=page_no)))
-        return rows, ListedAnswer(
-            examine=tuple(dict.fromkeys(each for answer in answers for each in answer.examine)),
-            changed=tuple(each for answer in answers for each in answer.changed),
-            settled=sum(answer.settled for answer in answers),
-            settled_ids=tuple(each for answer in answers for each in answer.settled_ids),
-            start={name: page for answer in answers for name, page in answer.start.items()},
-        )
-
-    def _row(self, post: Post, problems: Counter[str] | None = None) -> ListingRow:
-        key = self.job.post_key
-        fields = listing_fields(key, post, datetime.now(UTC), problems)
-        return ListingRow(
-            id=post_id(key, post.source, post.native),
-            version=version_of(key, fields),
-            address=self._masks.get(post.source, self._masks[self.definition.name]).mask(post.url, post.native),
-            fields=fields,
-        )
-
-    def _listed_post(self, row: ListingRow, post: Post) -> ListedPost:
-        """A post as it is reported to the runner, sealed so that it can be fetched later."""
-        due = seal_due(self.job.post_key, post)
-        return ListedPost(id=row.id, version=row.version, address=row.address, fields=row.fields, due=due)
 
     def _post_request(
         self,
@@ -462,15 +373,6 @@ class SourceSpider(Spider):
         trouble = trouble_of(exception_of(failure))
         yield FetchedPost(given["post"], given["row"], given["changed"], trouble, revisited=given["revisited"])
 
-    def linked_posts(self, posts: Iterable[Post]) -> tuple[LinkedPost, ...]:
-        """Posts of other sources as they are reported to the runner, each sealed so that it can be fetched later."""
-        found = []
-        for post in posts:
-            row = self._row(post)
-            due = seal_due(self.job.post_key, post)
-            found.append(LinkedPost(source=post.source, id=row.id, version=row.version, address=row.address, due=due))
-        return tuple(found)
-
     async def _send(self, request: Request) -> Response:
         """Send a request through the engine of the crawl, so that its allow-list, robots.txt and rate apply."""
         return await self.crawler.engine.download_async(request)
@@ -483,19 +385,6 @@ class SourceSpider(Spider):
         """Report a preview of a post's files to the runner; the id of its event."""
         post = PostReference(id=row.id, version=row.version, address=row.address)
         return (await self.ask(PreviewFrame(post=post, preview=preview))).event
-
-    def _refused_hosts(self) -> dict[str, int]:
-        """The hosts of most refused requests; names of undeclared hosts can be names of people, so they are keyed."""
-        if self.job.mode == "check":
-            # nothing of a check is stored, and the person at the terminal has to know the names
-            return dict(self.refused.most_common(20))
-        hosts: Counter[str] = Counter()
-        for shown, count in self.refused.most_common(20):
-            host, _, port = shown.rpartition(":")
-            # an address without a host, such as that of a local file, has no name that could be keyed
-            place = f"{self._masks[self.definition.name].host(host.strip('[]'))}:{port}" if host else ""
-            hosts[place] += count
-        return dict(hosts)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -520,6 +409,9 @@ class SourceSpider(Spider):
         if self.state.lost:
             return
         trouble = self.state.trouble
+        if trouble == too_long(self.job.limits.wall) and self._walked and self.state.has_all_posts:
+            # the limit struck while the last examinations ended: nothing of this crawl is left to do
+            trouble = None
         if trouble is None and not self._walked:
             trouble = Trouble("platform", f"the listing was not read to its end ({reason})", retry=True)
         requests = self.crawler.stats.get_value("downloader/request_count", 0)
@@ -531,7 +423,7 @@ class SourceSpider(Spider):
                 EndFrame(
                     state="failed" if trouble else "done",
                     counts={**counts, "refused": self.refused.total(), "requests": requests},
-                    hosts=self._refused_hosts(),
+                    hosts=self.reports.hosts(self.refused),
                     code=trouble.code if trouble else "",
                     error=trouble.detail if trouble else "",
                 )

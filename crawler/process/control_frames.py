@@ -1,49 +1,21 @@
-"""The frames on the control socket between the runner and a crawl process, as typed values with their JSON form.
+"""The questions of a crawl process and the runner's answers on the control socket, as typed values with their JSON form.
 
-Both sides import this module, so that each frame is defined once: the runner sends one `Job`, then answers the
-questions of the crawl process. The wire format is the table of docs/protocols.md, section 4. Reading is strict: a
-field that is missing, unknown or of the wrong type raises `WireError`. How frames travel is in
-`crawler.process.frames`.
+Both sides import this module, so that each frame is defined once. The runner sends one job first
+(`crawler.process.job_frame`), then answers the questions. The wire format is the table of docs/protocols.md, section 4.
+How frames travel is in `crawler.process.frames`.
 """
 
 from __future__ import annotations
 
-import base64
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError, model_validator
 
+from crawler.process.wire_values import Base64, Int64, WireValue, malformed
 from data.errors import WireError
 from data.model import Finding
-from data.sources.definition import Definition
-
-
-def _decoded(value: object) -> bytes:
-    if isinstance(value, str):
-        return base64.b64decode(value, validate=True)
-    if isinstance(value, bytes):
-        return value
-    raise ValueError("neither bytes nor base64")
-
-
-def _hex_decoded(value: object) -> bytes:
-    if isinstance(value, str):
-        return bytes.fromhex(value)
-    if isinstance(value, bytes):
-        return value
-    raise ValueError("neither bytes nor hex digits")
 
 
 def _finding(value: object) -> Finding:
@@ -55,124 +27,12 @@ def _finding(value: object) -> Finding:
         raise ValueError("not a finding") from error
 
 
-Base64 = Annotated[bytes, PlainValidator(_decoded), PlainSerializer(lambda data: base64.b64encode(data).decode())]
-Hex = Annotated[bytes, PlainValidator(_hex_decoded), PlainSerializer(bytes.hex)]
 FindingJson = Annotated[Finding, PlainValidator(_finding), PlainSerializer(Finding.to_json)]
-# A definition has its own JSON form, with the names of its attributes.
-DefinitionJson = Annotated[Definition, PlainSerializer(lambda definition: definition.model_dump(mode="json"))]
-# The range of a database column: a number outside it is refused here, not in the middle of a transaction.
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-HostPorts = Annotated[frozenset[tuple[str, int]], PlainSerializer(sorted)]
+# Parts of one post that the runner remembers: their ids and versions take 4.5 MB of a commit, a quarter of a frame.
+MAX_PARTS = 50_000
 # These keys on the wire differ from the names of the attributes.
 FIELDS = Field(validation_alias="traits", serialization_alias="traits")
 PAGE_FIELDS = Field(validation_alias="page", serialization_alias="page")
-
-
-class WireValue(BaseModel):
-    """Base of all values that are sent on the control socket, as a frame of their own or inside another value."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="forbid",
-        validate_by_name=True,
-        validate_by_alias=True,
-        # A frame of a crawl process may hold content of a site, which no message may quote.
-        hide_input_in_errors=True,
-    )
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
-        """Note the names of the fields, which error messages may show."""
-        for name, field in cls.model_fields.items():
-            _FIELD_NAMES.update({name, str(field.validation_alias or name)})
-
-    def to_json(self) -> bytes:
-        """The payload of its frame."""
-        return self.model_dump_json(by_alias=True).encode()
-
-    @classmethod
-    def from_json(cls, payload: bytes | bytearray) -> Self:
-        """The inverse of `to_json`; raises WireError if the payload is malformed."""
-        try:
-            return cls.model_validate_json(payload)
-        except ValidationError as error:
-            # The original exception holds the frame: it is not chained.
-            raise _malformed(cls.__name__, error) from None
-
-
-_FIELD_NAMES: set[str] = set()
-
-
-def _malformed(what: str, error: ValidationError) -> WireError:
-    """An error that names the wrong fields, as far as they are ours, and never their values."""
-    wrong = [each for each in error.errors(include_input=False, include_url=False) if each["type"] != "extra_forbidden"]
-    # keys of mappings are content of the frame: only names that this module defines are shown
-    places = [[str(part) for part in each["loc"] if part in _FIELD_NAMES] for each in wrong]
-    names = sorted({".".join(place) or "the frame itself" for place in places})
-    return WireError(
-        f"a peer process sent a malformed {what}: "
-        + (f"missing or wrong: {', '.join(names[:5])}" if names else "it has unknown fields")
-    )
-
-
-# --- from the runner, first: the job ---------------------------------------------------------------------------------
-
-
-class IncidentRules(WireValue):
-    """The rules of the incident that a source belongs to, as `crawler.pages.incident_rules` compiles them.
-
-    Attributes:
-        words: searched for in folded text.
-        expressions: Python regular expressions.
-        files: name -> text of YARA rules.
-    """
-
-    words: tuple[str, ...]
-    expressions: tuple[str, ...]
-    files: Mapping[str, str]
-
-
-class JobLimits(WireValue):
-    """What a crawl process may use: bytes of memory, and seconds of time until its end (`wall`)."""
-
-    memory: Int64
-    wall: float
-
-
-class Job(WireValue):
-    """What one crawl is to do.
-
-    Attributes:
-        crawl: its id.
-        definition: of the source.
-        settings: for Scrapy; JSON values only.
-        post_key: ids and versions of posts are keyed with it, and due posts are sealed with it.
-        limits: of the process.
-        closed: the home folder; the process gives up all access to it.
-        mode: `crawl`, or `check` to read one page of the listing and store nothing.
-        network: how the process gives up the network: `refused`, as far as the kernel allows it, or `required` if the
-            crawl must fail if the network cannot be given up.
-        due: posts of earlier crawls that are not examined yet, each sealed by `crawler.pages.post_identity.seal_due`.
-        revisit: known posts whose own page is to be read again, sealed as those that are due.
-        settled: number of posts of the source that were seen by an earlier walk that ended.
-        follow: other source -> the (host, port) pairs that it declares; links are handed to these sources.
-        rules: of the source's incident.
-    """
-
-    crawl: str
-    definition: DefinitionJson = Field(validation_alias="source", serialization_alias="source")
-    settings: Mapping[str, Any]
-    network: Literal["refused", "required"]
-    post_key: Hex = Field(repr=False)
-    due: tuple[Base64, ...] = Field(repr=False)
-    revisit: tuple[Base64, ...] = Field(repr=False)
-    mode: Literal["crawl", "check"]
-    limits: JobLimits
-    closed: Path
-    settled: Int64
-    follow: Mapping[str, HostPorts]
-    rules: IncidentRules
 
 
 # --- answers of the runner -------------------------------------------------------------------------------------------
@@ -220,7 +80,6 @@ class PreviewAnswer(WireValue):
 
 Answer = Done | Lost | ListedAnswer | PartsAnswer | PreviewAnswer
 DONE, LOST = Done(ok=True), Lost(lost=True)
-NO_RULES = IncidentRules(words=(), expressions=(), files={})
 A = TypeVar("A", bound=WireValue)
 
 
@@ -512,4 +371,4 @@ def read_question(payload: bytes) -> AnyQuestion:
     try:
         return _QUESTIONS.validate_json(payload)
     except ValidationError as error:
-        raise _malformed("question", error) from None
+        raise malformed("question", error) from None

@@ -20,9 +20,10 @@ from typing import Protocol, Self
 
 import structlog
 
-from crawler.process.control_frames import AnyQuestion, CommitFrame, WireValue, read_question
+from crawler.process.control_frames import AnyQuestion, CommitFrame, read_question
 from crawler.process.frames import pack, receive_async
 from crawler.process.progress import Progress
+from crawler.process.wire_values import WireValue
 from data.errors import CrawlNotStarted, WireError
 
 log = structlog.get_logger("crawl")

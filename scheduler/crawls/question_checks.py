@@ -19,11 +19,11 @@ from typing import TypeVar
 from crawler.pages.field_ranges import MAX_PAGE_OF_ITEM, MAX_PRECISION, require_fields
 from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id
 from crawler.process.control_frames import (
+    MAX_PARTS,
     AnnouncedTime,
     AnyQuestion,
     CommitFrame,
     EndFrame,
-    IncidentRules,
     LinkedPost,
     ListedFrame,
     ListedPost,
@@ -33,9 +33,10 @@ from crawler.process.control_frames import (
     PreviewFrame,
     SourceChangedFrame,
     WalkedFrame,
-    WireValue,
 )
 from crawler.process.finding_checks import checked_finding, without_identifiers
+from crawler.process.job_frame import IncidentRules
+from crawler.process.wire_values import WireValue
 from data.errors import TocsinError, WireError
 from data.hashing.case_keys import keyed_digest
 from data.model import Finding
@@ -46,7 +47,6 @@ COUNTS = frozenset(["listed", "new", "changed", "examined", "unexamined", "resum
 MAX_POSTS, MAX_COUNT, MAX_HOSTS = 10_000, 10**8, 20
 MAX_FINDINGS, MAX_LINKS, MAX_DEADLINES = 20_000, 100_000, 64
 MAX_BYTES = 2**50
-MAX_PARTS = 200_000
 WAYS = frozenset(["zip", "7z", "7z, locked", "torrent", "listing"])
 # What is counted beside the codes of troubles.
 LEFT_OUT = frozenset(["undeclared link", "further links"])

@@ -29,13 +29,11 @@ from crawler.pages.post_identity import open_due, seal_due
 from crawler.process.control_frames import (
     DONE,
     LOST,
-    NO_RULES,
     Announcements,
     Answer,
     AnyQuestion,
     CommitFrame,
     EndFrame,
-    IncidentRules,
     LinkedPost,
     ListedAnswer,
     ListedFrame,
@@ -47,6 +45,7 @@ from crawler.process.control_frames import (
     SourceChangedFrame,
     WalkedFrame,
 )
+from crawler.process.job_frame import NO_RULES, IncidentRules
 from data.case import evidence
 from data.case.watchlist import client_names, imported_bundles
 from data.errors import LeaseLost, StoreError, WireError

@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from crawler.fetching.scrapy_settings import crawl_settings
-from crawler.process.control_frames import NO_RULES, EndFrame, IncidentRules, Job, JobLimits
+from crawler.process.control_frames import EndFrame
 from crawler.process.examiner_client import ExaminerProcess
+from crawler.process.job_frame import NO_RULES, IncidentRules, Job, JobLimits
 from crawler.tor.tor_dial import dial_tor
 from crawler.transport.dial_socket import DialServer, dial_socket_pair
 from data.case.incidents import incident_of, read_incidents, read_rule_files
@@ -292,7 +293,9 @@ class _RunningCrawl:
                 while not has_ended:
                     has_ended = await self._answer_questions(process, handler)
         except TimeoutError:
-            self.tally.note_crash(f"the crawl took longer than {wall:g} s and was ended; its posts stay due", "wall")
+            self.tally.note_crash(
+                f"the crawl took longer than {wall:g} s and was ended; posts that it did not examine stay due", "wall"
+            )
             process.kill()
         except (EOFError, ConnectionError):
             if not self.tally.error:
@@ -350,7 +353,9 @@ class _RunningCrawl:
             is_frozen = process.is_frozen()
             # Twice, because this process itself may have stood still, and not have read the frames that arrived.
             if is_frozen and was_frozen:
-                self.tally.note_crash("the crawl process made no progress and was ended; its posts stay due", "hang")
+                self.tally.note_crash(
+                    "the crawl process made no progress and was ended; posts that it did not examine stay due", "hang"
+                )
                 process.kill()
                 return
             was_frozen = is_frozen

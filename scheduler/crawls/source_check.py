@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.fetching.scrapy_settings import crawl_settings
-from crawler.process.control_frames import DONE, NO_RULES, EndFrame, Job, JobLimits, RowsFrame
+from crawler.process.control_frames import DONE, EndFrame, RowsFrame
+from crawler.process.job_frame import NO_RULES, Job, JobLimits
 from crawler.tor.tor_dial import dial_tor
 from crawler.transport.dial_socket import DialServer, dial_socket_pair
 from data.settings.home import Home

@@ -216,7 +216,7 @@ class TorConnection:
         return user
 
     def network_mode(self) -> Literal["refused", "required"]:
-        """How a crawl process gives up the network; the `network` of `crawler.process.control_frames.Job`."""
+        """How a crawl process gives up the network; the `network` of `crawler.process.job_frame.Job`."""
         return "required" if self.settings.wall == "required" else "refused"
 
     def close(self) -> None:

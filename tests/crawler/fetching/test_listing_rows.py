@@ -13,20 +13,14 @@ import orjson
 import pytest
 
 from crawler.fetching.post_parts import MAX_PREVIEW, _fitting
+from crawler.fetching.post_reports import BAD_ROW, LARGE_ROW, MAX_POSTS_IN_FRAME
 from crawler.fetching.runner_socket import Control
-from crawler.fetching.spider import BAD_ROW, LARGE_ROW, MAX_POSTS_IN_FRAME, SourceSpider
+from crawler.fetching.spider import SourceSpider
 from crawler.pages.extract import read_listing
 from crawler.pages.post_fields import OUT_OF_RANGE
-from crawler.process.control_frames import (
-    NO_RULES,
-    FileListPreview,
-    Job,
-    JobLimits,
-    ListedAnswer,
-    ListedFrame,
-    read_question,
-)
+from crawler.process.control_frames import FileListPreview, ListedAnswer, ListedFrame, read_question
 from crawler.process.frames import MAX_FRAME, pack, receive, send
+from crawler.process.job_frame import NO_RULES, Job, JobLimits
 from data.model import Post
 from data.sources.definition import Definition
 
@@ -79,7 +73,7 @@ def reported(posts: list[Post]) -> tuple[list[ListedFrame], dict, ListedAnswer, 
         control = Control(ours)
         spider = SourceSpider(name="site", job=JOB, due=(), control=control)
         try:
-            return await spider._report_listed(posts, 1, problems)
+            return await spider.reports.listed(posts, 1, problems)
         finally:
             control._writer.close()
 

@@ -9,9 +9,11 @@ from scrapy import Request
 from scrapy.exceptions import DownloadTimeoutError
 from scrapy.http import HtmlResponse, Response
 
+from crawler.fetching import thread_parts
 from crawler.fetching.crawl_state import CrawlState
 from crawler.fetching.items import FetchedPost, FetchedSample, ListingRow
-from crawler.fetching.post_parts import MAX_ATTACHMENTS, MAX_ITEM_PAGES, PartLimits, PostParts
+from crawler.fetching.post_parts import MAX_ITEM_PAGES, PartLimits, PostParts
+from crawler.fetching.thread_parts import MAX_ATTACHMENTS
 from crawler.pages.extract import read_item
 from crawler.pages.incident_rules import Rules
 from crawler.transport.errors import Trouble
@@ -240,6 +242,19 @@ def test_of_a_thread_that_is_read_again_only_new_and_edited_replies_are_examined
     item, [sample] = read({first: edited}, THREAD, known=known)
     assert sample.body.decode().splitlines() == ["Clinic data", "two, 06 12 34 56 78", "three"]
     assert len(known_after(item) - known) == 2
+
+
+def test_more_parts_than_are_remembered_are_examined_each_time_and_that_is_told(monkeypatch):
+    monkeypatch.setattr(thread_parts, "MAX_PARTS", MAX_ATTACHMENTS + 3)
+    first = f"{POST.url}?page=1"
+    pages = {first: thread(*((f"p{number}", f"text {number}") for number in range(5)))}
+    item, _ = read(pages, THREAD)
+    assert len(item.parts) == 3
+    item, [sample, trouble] = read(pages, THREAD, known=known_after(item))
+    assert sample.body.decode().splitlines() == ["Clinic data", "text 3", "text 4"]
+    assert (trouble.code, trouble.retry) == ("limit", False)
+    assert "2 parts" in trouble.detail
+    assert not item.unchanged
 
 
 def test_a_thread_with_a_new_reply_is_read_from_its_last_known_page_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,27 @@ def test_a_crawl_over_its_time_limit_is_ended_and_fails(crawl, site, monkeypatch
     assert result.state == "failed"
     assert "longer than 2 s" in result.error or "wall" in result.error
     assert len(crawl.store.posts.due("site")) == 1
+
+
+def test_a_crawl_whose_last_examination_ends_after_the_time_limit_is_done(crawl, site):
+    site.pages = {1: ["a"]}
+    site.hold.clear()
+    settings = crawl.home.settings()
+    settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"wall": timedelta(seconds=4)})})
+
+    async def examine_late() -> None:
+        await asked(site, "/post/")
+        examiner = crawl.examiner.process.pid
+        os.kill(examiner, signal.SIGSTOP)
+        try:
+            site.hold.set()
+            await asyncio.sleep(5)
+        finally:
+            os.kill(examiner, signal.SIGCONT)
+
+    result = crawl(settings=settings, meanwhile=examine_late)
+    assert (result.state, result.code, result.error, result.examined) == ("done", "", "", 1)
+    assert crawl.store.posts.due("site") == []
 
 
 def test_a_long_listing_is_reported_until_the_time_limit_and_what_was_reported_is_due(crawl, site, monkeypatch):
