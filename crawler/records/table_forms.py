@@ -43,6 +43,7 @@ class TableForms:
         width: the number of columns before any is added.
         parts: the columns of day, month and year of a birth date, which are joined in a further column; () for none.
         attributes: the columns of a table with one attribute a row; None for any other table.
+        month_first: the columns of dates in which the month stands before the day.
     """
 
     header: list[str] | None
@@ -50,6 +51,17 @@ class TableForms:
     rewrites: dict[int, Callable[[str], str]]
     parts: tuple[int, int, int] | tuple[()]
     attributes: AttributeColumns | None
+    month_first: frozenset[int] = frozenset()
+
+    def apply_to_row(self, row: list[str]) -> list[str]:
+        """The cells of one row in the new form; a row may be short."""
+        if not self.rewrites and not self.parts:
+            return row
+        row = [self.rewrites[at](cell) if at in self.rewrites else cell for at, cell in enumerate(row)]
+        if self.parts:
+            row = [*row, *[""] * (self.width - len(row))][: self.width]
+            row.append(_joined_date(*(row[at] for at in self.parts)))
+        return row
 
     def apply(self, batch: RowBatch) -> RowBatch:
         """The rows in the new form."""
@@ -94,16 +106,18 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
             orders[at] = date_forms.written_order(cells)
         elif (rewrite := date_forms.find_rewrite(cells, role)) is not None:
             rewrites[at] = _after(strip, rewrite)
+    month_first: set[int] = set()
     if 1 in orders.values():
         # a column in which no date decides is written as the others are
         for at, order in orders.items():
             if order == 1 or (order == 0 and -1 not in orders.values()):
                 rewrites[at] = _after(rewrites.get(at), date_forms.swap_day_and_month)
+                month_first.add(at)
     width = max(sample.width, len(header or ()))
     parts = _date_parts(header, sample)
     if parts and header is not None:
         header = [*header, *[""] * (width - len(header)), _DATE_NAME]
-    return TableForms(header, width, rewrites, parts, None)
+    return TableForms(header, width, rewrites, parts, None, frozenset(month_first))
 
 
 def _after(first: Callable[[str], str] | None, then: Callable[[str], str]) -> Callable[[str], str]:

@@ -134,6 +134,49 @@ def _is_number(at: int, limit: int) -> bool:
     return False
 
 
+@kernel
+def _time_stamp(begin: int, at: int, limit: int) -> int:
+    """The bytes of the time of an event that begins here, such as `2026-03-01 10:04:17,250`; 0 if none does.
+
+    Dates of birth have no time, or the full hour that a change of the time zone leaves.
+    """
+    if at + 16 > limit or byte(at) != 50 or (byte(at + 4) != 45 and byte(at + 4) != 47) or byte(at + 7) != byte(at + 4):
+        return 0
+    if (byte(at + 10) != 32 and byte(at + 10) != 84) or byte(at + 13) != 58 or (at > begin and _is_digit(at - 1)):
+        return 0
+    for place in (1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15):
+        if not _is_digit(at + place):
+            return 0
+    end = at + 16
+    is_full_hour = byte(at + 14) == 48 and byte(at + 15) == 48
+    if end + 3 <= limit and byte(end) == 58 and _is_digit(end + 1) and _is_digit(end + 2):
+        is_full_hour = is_full_hour and byte(end + 1) == 48 and byte(end + 2) == 48
+        end += 3
+        if end + 1 < limit and (byte(end) == 44 or byte(end) == 46) and _is_digit(end + 1):
+            end += 1 + _count_digits(end + 1, limit)
+    return 0 if is_full_hour else end - at
+
+
+@kernel
+def _internet_address(begin: int, at: int, limit: int) -> int:
+    """The bytes of an address of the Internet protocol (192.168.20.4) that begins here; 0 if none does."""
+    if at > begin and (byte(at - 1) == 43 or byte(at - 1) == 46):
+        return 0
+    end = at
+    for group in range(4):
+        size = _count_digits(end, limit)
+        if size == 0 or size > 3 or (size > 1 and byte(end) == 48):
+            return 0
+        if size == 3 and (byte(end) > 50 or (byte(end) == 50 and byte(end + 1) > 53)):
+            return 0
+        end += size
+        if group < 3:
+            if end >= limit or byte(end) != 46:
+                return 0
+            end += 1
+    return 0 if end + 1 < limit and _is_gap(end) and byte(end) != 32 and _is_digit(end + 1) else end - at
+
+
 @inlined
 def _is_birth_word(at: int) -> bool:
     """Whether a word for birth begins here: né, née, ne, nee, naissance, ddn, dob, born, birth."""
@@ -206,6 +249,16 @@ def find_anchors(begin: int, size: int, out: int, most: int) -> int:
         if at >= limit:
             break
         digits = _count_digits(at, limit)
+        # lines of logs begin with these, and neither is a person's
+        if digits == 4:
+            other = _time_stamp(begin, at, limit)
+        elif digits < 4:
+            other = _internet_address(begin, at, limit)
+        else:
+            other = 0
+        if other > 0:
+            at += other
+            continue
         dated = _is_date(begin, at, digits, limit)
         if dated:
             dated = _may_hold_name(max(begin, at - _NAME_BEFORE), min(limit, at + _NAME_AFTER))

@@ -13,7 +13,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
-from crawler.records.column_roles import ROLES, Column, ColumnPlan, looks_like_header, plan_columns_of_rows
+from crawler.records.column_roles import ROLES, Column, ColumnPlan, looks_like_header, plan_columns
+from crawler.records.table_forms import TableForms, find_forms
+from crawler.records.table_sample import TableSample
 from data.errors import InputError
 from data.identifiers.header_words import role_of
 
@@ -74,7 +76,8 @@ class ClientTable:
 
     Attributes:
         header: the header words; None if the table has no header.
-        sample: the first rows. rows: all rows, including the sample.
+        sample: the first rows. rows: all rows, including the sample. Their cells are in forms that single cells can be read by.
+        forms: how the cells were rewritten.
         text: kept only because the file would be closed with it.
     """
 
@@ -84,6 +87,7 @@ class ClientTable:
     header: list[str] | None
     sample: list[list[str]]
     rows: Iterator[list[str]] = field(repr=False)
+    forms: TableForms
     text: io.TextIOWrapper = field(repr=False)
 
 
@@ -108,7 +112,12 @@ def open_table(path: Path, stream: IO[bytes]) -> ClientTable:
     header = None
     if looks_like_header(sample[0], sample[1:]):
         header, sample = sample[0], sample[1:]
-    return ClientTable(path, encoding, separator, header, sample, chain(sample, rows), text)
+    forms = find_forms(header, TableSample.of(sample))
+    if forms.attributes is None:
+        header, sample = forms.header, list(map(forms.apply_to_row, sample))
+    return ClientTable(
+        path, encoding, separator, header, sample, chain(sample, map(forms.apply_to_row, rows)), forms, text
+    )
 
 
 def _bounded_lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:
@@ -141,7 +150,7 @@ def choose_columns(table: ClientTable, given: str) -> ColumnPlan:
     Raises:
         InputError: a column or role does not exist (the message suggests the most similar), or no column can be tagged.
     """
-    plan = plan_columns_of_rows(table.header, table.sample)
+    plan = plan_columns(table.header, TableSample.of(table.sample))
     return override_columns(plan, table.header, given, table.path.name)
 
 
@@ -170,6 +179,16 @@ def override_columns(plan: ColumnPlan, header: Sequence[str] | None, given: str,
             hint="name the columns, for example  --columns 'nom=surname,prenom=first,ddn=dob'",
         )
     return plan
+
+
+def describe_columns(plan: ColumnPlan, forms: TableForms) -> list[str]:
+    """One line for each column: its role and why, and whether its dates have the month first."""
+    return [
+        f"{line}; its dates are written with the month first"
+        if at in forms.month_first and plan.columns[at].role
+        else line
+        for at, line in enumerate(plan.describe())
+    ]
 
 
 def find_column(name: str, names: Sequence[str], count: int, option: str, table: str) -> int:

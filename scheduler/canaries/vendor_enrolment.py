@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from crawler.records.column_roles import Column, ColumnPlan, plan_columns
 from crawler.records.row_batch import RowBatch
+from crawler.records.table_forms import find_forms
 from crawler.sandbox.sandbox import Sandbox
 from data.arrays.array_types import I64
 from data.arrays.packed import Packed
@@ -23,7 +24,7 @@ from data.durable_files import is_disk_full
 from data.errors import BundleError, InputError
 from data.hashing.case_keys import EnrolKeys
 from scheduler.canaries.bundle_import import BUNDLE_SUFFIX
-from scheduler.canaries.client_table import find_column, open_table, override_columns
+from scheduler.canaries.client_table import describe_columns, find_column, open_table, override_columns
 from scheduler.canaries.enrolment import BATCH_ROWS, MAX_EXAMPLES, refusal_reason, tag_columns
 from scheduler.canaries.grouped_records import GroupedRecords
 from scheduler.canaries.table_reader import SAMPLE_ROWS, TableRows, read_tables
@@ -197,8 +198,10 @@ def _enrol_file(
         first = next(parts)
         name = f"{file}, {first.name}" if first.name else file
         width = max(len(first.batch.columns), len(first.header or ()))
-        plan = plan_columns(first.header, first.batch.sample(SAMPLE_ROWS))
+        sample = first.batch.sample(SAMPLE_ROWS)
+        forms = find_forms(first.header, sample)
         place = -1
+        header = first.header
         if client_column:
             try:
                 place = find_column(client_column, first.header or (), width, _OPTION, name)
@@ -207,15 +210,20 @@ def _enrol_file(
                 rows = len(first.batch) + sum(len(part.batch) for part in parts)
                 report(f"{name}: {rows:,} rows are left out, because the table has no column '{client_column}'")
                 continue
+            forms = replace(forms, rewrites={at: each for at, each in forms.rewrites.items() if at != place})
+        if forms.attributes is None:
+            header, sample = forms.header, forms.apply_to_sample(sample)
+        plan = plan_columns(header, sample)
+        if place >= 0:
             ignored = Column(plan.columns[place].name, "", _OPTION)
             plan = ColumnPlan((*plan.columns[:place], ignored, *plan.columns[place + 1 :]))
         used += 1
-        plan = override_columns(plan, first.header, columns, name)
+        plan = override_columns(plan, header, columns, name)
         report(f"{name}: {first.format}, {'with' if first.header else 'without'} a header")
-        for at, line in enumerate(plan.describe()):
+        for at, line in enumerate(describe_columns(plan, forms)):
             report(f"  {line.removesuffix('ignored')}the client" if at == place else f"  {line}")
         done = 0
-        for batches in _large_batches(first.batch, (part.batch for part in parts)):
+        for batches in _large_batches(forms.apply(first.batch), (forms.apply(part.batch) for part in parts)):
             _enrol_batch(batches, plan, place, keys, clients, grouped, result, name, done)
             done += sum(map(len, batches))
         result.rows += done

@@ -153,7 +153,7 @@ def _is_text(table: Path) -> bool:
 def _enrol_text(table: Path, keys: EnrolKeys, client: str, name: str, columns: str, out: Path) -> None:
     from data.case.bundle import write_bundle
     from data.errors import InputError
-    from scheduler.canaries.client_table import choose_columns, open_table
+    from scheduler.canaries.client_table import choose_columns, describe_columns, open_table
     from scheduler.canaries.enrolment import enrol_rows
 
     began = time.monotonic()
@@ -166,7 +166,7 @@ def _enrol_text(table: Path, keys: EnrolKeys, client: str, name: str, columns: s
         plan = choose_columns(opened, columns)
         kind = "with a header" if opened.header else "without a header"
         note(f"{table.name}: {opened.encoding}, separated by {opened.separator!r}, {kind}")
-        for line in plan.describe():
+        for line in describe_columns(plan, opened.forms):
             note(f"  {line}")
         # millions of rows without references: the search for reference cycles would take a tenth of the time
         gc.disable()

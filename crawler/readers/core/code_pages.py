@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,18 +39,49 @@ _MAX_LETTERS = 64
 _UTF8_WORD = re.compile(rb"(?:[A-Za-z]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2})*")
 _MAX_WORDS = 400
 _MAX_SEARCHED = 2**18
+_LONGEST_WORD = 64
+_HIGH = bytes(range(0x80, 0x100))
+_NO_LETTERS_TO_SPACES = bytes(byte if byte >= 0x80 or chr(byte).isalpha() else 0x20 for byte in range(256))
+# the score of a word with one letter that French has
+_FRENCH = 2.0
 # another page than the preferred one must look better by so much
 _MARGIN = 1.0
 
 
-def page_of(text: bytes) -> str:
-    """The page of a text that is not UTF-8; parts of it may be."""
+def page_of(text: bytes) -> tuple[str, bool]:
+    """The page of a text that is not UTF-8, and whether some of its lines seem to be written in another one.
+
+    Parts of the text may be UTF-8.
+    """
     words = Counter(word for word in _first_words(text) if not _UTF8_WORD.fullmatch(word))
-    scores = {
-        page: sum(_score(word.decode(page, "replace")) * count for word, count in words.items()) for page in PAGES
-    }
+    scores = {page: sum(_score_under(page, word) * count for word, count in words.items()) for page in PAGES}
     best = max(PAGES, key=lambda page: scores[page])
-    return best if scores[best] > scores[PAGES[0]] + _MARGIN else PAGES[0]
+    page = best if scores[best] > scores[PAGES[0]] + _MARGIN else PAGES[0]
+    return page, any(_contradicts(word, page) for word in set(_longer_words(text)))
+
+
+def page_of_line(line: bytes, page: str) -> str:
+    """The page of one line of a text that is mostly written in `page`: another one only if words of it contradict `page`."""
+    words = [word for word in _longer_words(line) if not _UTF8_WORD.fullmatch(word)]
+    if not any(_contradicts(word, page) for word in words):
+        return page
+    scores = {each: sum(_score_under(each, word) for word in words) for each in PAGES}
+    best = max(PAGES, key=lambda each: scores[each])
+    return best if scores[best] > scores[page] + _MARGIN else page
+
+
+def _contradicts(word: bytes, page: str) -> bool:
+    """Whether a word is none under a page, and a French one under another."""
+    return _score_under(page, word) < 0 and max(_score_under(each, word) for each in PAGES) >= _FRENCH
+
+
+def _longer_words(text: bytes) -> list[bytes]:
+    """The words beyond ASCII with at least two letters of ASCII, which signs and measures have not."""
+    return [
+        word
+        for word in text.translate(_NO_LETTERS_TO_SPACES).split()
+        if not word.isascii() and len(word) <= _LONGEST_WORD and len(word.translate(None, _HIGH)) > 1
+    ]
 
 
 def _first_words(text: bytes) -> list[bytes]:
@@ -62,6 +94,11 @@ def _first_words(text: bytes) -> list[bytes]:
         if len(found) >= _MAX_WORDS:
             break
     return found
+
+
+@lru_cache(maxsize=65_536)
+def _score_under(page: str, word: bytes) -> float:
+    return _score(word.decode(page, "replace"))
 
 
 def _score(word: str) -> float:
@@ -86,9 +123,11 @@ def _score(word: str) -> float:
 
 
 def _is_wrong_case(char: str, before: str, after: str, word: str) -> bool:
-    """Whether a letter is a capital within small letters, or a small one within capitals."""
+    """Whether a letter is a capital within small letters, or a small one within or before capitals."""
     if char.isupper():
         return before.islower() or (bool(before) and after.islower())
+    if not before and after.isupper() and len(word) > 2 and word[2].isupper():
+        return True
     return before.isupper() and (after.isupper() or (not after and len(word) > 2))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from crawler.readers.core.code_pages import ebcdic_page, page_of
+from crawler.readers.core.code_pages import ebcdic_page, page_of, page_of_line
 from crawler.readers.core.limits import HEAD
 from crawler.readers.core.signatures import is_archive_start
 from crawler.readers.core.source import Source
@@ -46,6 +46,8 @@ _MOJIBAKE_TAILS = (b"\xc2", b"\xc5", b"\xc6", b"\xcb", b"\xe2")
 
 # A byte 0xff that is damage: UTF-8 never contains it, and as ÿ of windows-1252 it hardly ever begins or ends a word.
 _DAMAGE = re.compile(rb"(?<![A-Za-z])\xff|\xff(?![A-Za-z\s-])")
+_SEVEN_BITS, _TRAILS = bytes(range(0x80)), bytes(range(0x80, 0xC0))
+_NO_LEADS = bytes((0xC0, 0xC1, *range(0xF5, 0x100)))
 _UTF8_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -220,7 +222,8 @@ def repair(block: bytes, between: bytes = b"\n") -> bytes:
     """Text as valid UTF-8, decided line by line.
 
     A line that is not UTF-8 is read as windows-1252, or as the code page under which the accents of the block look
-    like those of names. UTF-8 that was encoded twice is decoded once.
+    like those of names. A line whose own words contradict that page is read under the page that they speak for. UTF-8
+    that was encoded twice is decoded once.
 
     Args:
         block: whole lines.
@@ -231,8 +234,8 @@ def repair(block: bytes, between: bytes = b"\n") -> bytes:
     try:
         block.decode()
     except UnicodeDecodeError:
-        page = page_of(block)
-        block = between.join([_valid_utf8(line, page) for line in block.split(between)])
+        page, is_mixed = page_of(block)
+        block = between.join([_valid_utf8(line, page, is_mixed) for line in block.split(between)])
     if any(tail in block for tail in _MOJIBAKE_TAILS) and _MOJIBAKE_BYTES.search(block):
         block = between.join(
             [_fix_mojibake(line) if _MOJIBAKE_BYTES.search(line) else line for line in block.split(between)]
@@ -240,19 +243,29 @@ def repair(block: bytes, between: bytes = b"\n") -> bytes:
     return block
 
 
-def _valid_utf8(line: bytes, page: str) -> bytes:
+def _valid_utf8(line: bytes, page: str, is_mixed: bool) -> bytes:
     try:
         line.decode()
     except UnicodeDecodeError:
-        cleaned = _DAMAGE.sub(b"", line)
-        bad = cleaned.decode("utf-8", "replace").count("\ufffd") - cleaned.count("\ufffd".encode())
-        if sum(map(len, _UTF8_SEQUENCE.findall(cleaned))) > 2 * bad or not bad:
-            # UTF-8 with a few bad bytes: only these are dropped
-            return cleaned.decode("utf-8", "ignore").encode()
+        cleaned = _DAMAGE.sub(b"", line) if b"\xff" in line else line
+        if _may_hold_utf8(cleaned):
+            bad = cleaned.decode("utf-8", "replace").count("\ufffd") - cleaned.count("\ufffd".encode())
+            if sum(map(len, _UTF8_SEQUENCE.findall(cleaned))) > 2 * bad or not bad:
+                # UTF-8 with a few bad bytes: only these are dropped
+                return cleaned.decode("utf-8", "ignore").encode()
+        if is_mixed:
+            page = page_of_line(line, page)
         if page != "cp1252":
             return line.decode(page, "replace").encode()
         return cleaned.decode("cp1252", _C1_CONTROLS).encode()
     return line
+
+
+def _may_hold_utf8(line: bytes) -> bool:
+    """Whether a line has both kinds of bytes of which UTF-8 sequences consist, or nothing beyond ASCII."""
+    high = line.translate(None, _SEVEN_BITS)
+    leads = high.translate(None, _TRAILS)
+    return not high or (len(leads) < len(high) and len(leads.translate(None, _NO_LEADS)) > 0)
 
 
 def _fix_mojibake(line: bytes) -> bytes:

@@ -39,6 +39,9 @@ _OPENING_OF = {0x7D: 0x7B, 0x5D: 0x5B}
 # a long string is split behind one of these characters, if there is one in the last bytes of the window
 _SPLIT_POINT = re.compile(rb"[\s,;|](?=[\w@.+-])")
 _SPLIT_WINDOW = 4096
+_BARE = b"[]{},\t\n\r "
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_CLOSING = b"]}"
 # open brackets among which the partner of a mismatched closing bracket is searched
 _LOOK_BACK = 8
 
@@ -104,6 +107,8 @@ class JsonSplitter:
 
     def feed(self, block: bytes) -> None:
         """Take the next bytes of the text."""
+        if not block.translate(None, _BARE):
+            block = self._without_empty_containers(block)
         self._data += block
         if self._in_long_string and not self._emit_long_string(last=False):
             return
@@ -111,6 +116,39 @@ class JsonSplitter:
             self._scan(last=False)
             self._emit_or_enter()
         self._discard_emitted()
+
+    def _without_empty_containers(self, block: bytes) -> bytes:
+        """A block that holds no value at all, without the containers that begin and end in it: 500 MB of brackets are legal."""
+        inner = block.translate(None, _NOT_BRACKETS)
+        if len(inner) < len(_BARE):
+            return block
+        first, last = block.index(inner[:1]), block.rindex(inner[-1:]) + 1
+        before, after = block[:first], block[last:]
+        size = len(inner) + 1
+        while len(inner) < size:
+            size = len(inner)
+            inner = inner.replace(b"[]", b"").replace(b"{}", b"")
+            if len(inner) > size * 3 // 4 and size - len(inner) < size // 64:
+                # nested so deep that this would take long
+                break
+        opening = len(inner) - len(inner.rstrip(_OPENING))
+        closing = len(inner) - len(inner.lstrip(_CLOSING))
+        for many in (opening, closing):
+            self.mismatched_brackets += max(0, many - MAX_ENTERED)
+        if closing > MAX_ENTERED:
+            inner = inner[closing - MAX_ENTERED :]
+        if opening > MAX_ENTERED:
+            # no program nests so deep
+            inner = inner[: MAX_ENTERED - opening]
+        # a comma needs a value on each side
+        if inner[:1] not in (b"[", b"{") and b"," in before:
+            inner = b"[]" + inner
+        if inner[-1:] not in (b"]", b"}") and b"," in after:
+            inner += b"[]"
+        for left in _CLOSING:
+            for right in _OPENING:
+                inner = inner.replace(bytes((left, right)), bytes((left, 0x2C, right)))
+        return before + (inner or b"[]") + after
 
     def finish(self) -> None:
         """Hand over what is left at the end of the text."""

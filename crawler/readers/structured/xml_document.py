@@ -135,9 +135,30 @@ class ElementReader:
 
     def _read_tokens(self, tokens: list[Token]) -> None:
         at, last = 0, len(tokens) - 2
+        names, opened = self._names, self._open
+        position = self._position
         while at < len(tokens):
             slash, name, attrs, text = tokens[at]
-            self._position += len(name) + len(attrs) + len(text) + 3
+            if not text and not attrs and not slash and at < last and opened and not self._too_deep:
+                # a shortcut, without calls: most elements hold nothing but a short text
+                content, following = tokens[at + 1][3], tokens[at + 2]
+                if content and following[0] and following[1] == name and not name.startswith(b"!"):
+                    position += len(content) + 2 * len(name) + 6
+                    bare = (unescape_xml(content) if b"&" in content else content).decode("utf-8", "replace").strip()
+                    parent = opened[-1]
+                    key = names.get(name) or self._decoded_name(name)
+                    known = parent.children.get(key)
+                    if known is None:
+                        parent.children[key] = [bare]
+                    else:
+                        known.append(bare)
+                    if bare and not parent.entered:
+                        self._add_inline_text(parent, bare)
+                    at += 3
+                    continue
+            # elements remember where they began
+            position += len(name) + len(attrs) + len(text) + 3
+            self._position = position
             if text:
                 if text.strip():
                     self._add_text(unescape_xml(text).decode("utf-8", "replace"))
@@ -145,15 +166,10 @@ class ElementReader:
                 self._write_definition(name, attrs)
             elif slash:
                 self._close_tag(self._decoded_name(name))
-            elif not attrs and at < last and tokens[at + 2][:2] == (b"/", name) and tokens[at + 1][3] and self._open:
-                # a shortcut: most elements hold nothing but a short text
-                text = unescape_xml(tokens[at + 1][3])
-                self._add_text_element(self._decoded_name(name), text.decode("utf-8", "replace"))
-                self._position += len(tokens[at + 1][3]) + len(name) + 3
-                at += 2
             else:
                 self._open_tag(self._decoded_name(name), attrs)
             at += 1
+        self._position = position
 
     def _decoded_name(self, name: bytes) -> str:
         found = self._names.get(name)
@@ -162,17 +178,6 @@ class ElementReader:
                 self._names.clear()
             found = self._names[name] = name.decode("utf-8", "replace")
         return found
-
-    def _add_text_element(self, name: str, text: str) -> None:
-        """Add an element that holds nothing but text to the innermost open element."""
-        if self._too_deep:
-            self._add_text(text)
-            return
-        bare = text.strip()
-        parent = self._open[-1]
-        parent.children.setdefault(name, []).append(bare)
-        if bare and not parent.entered:
-            self._add_inline_text(parent, bare)
 
     @staticmethod
     def _add_inline_text(parent: _Element, text: str) -> None:

@@ -172,6 +172,29 @@ def test_prose_without_people_has_no_region_to_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "is_read"),
+    [
+        ("2026-03-01 10:04:17,250 INFO Starting Worker [7] 192.168.20.14 GET /api/v1/x 200 4211 ms", False),
+        ("2026-03-01T10:04:17.123+0100 WARN Main Thread 10.0.0.255 - - 17 bytes", False),
+        ("2026/03/01 10:04 Service Manager 8.8.8.8", False),
+        ("192.168.20.14 - - [x] GET /", False),
+        ("2026-03-01 10:04:17 Jean Dupont 1975-03-12", True),
+        ("2026-03-01 10:04:17 192.168.20.14 06 12 34 56 78", True),
+        ("Jean Dupont 2011-03-12T23:00:00Z", True),
+        ("Jean Dupont 2011-03-12 00:00:00.000", True),
+        ("Jean Dupont 1975-03-12 10:04:17", True),
+        ("rappeler 01.42.11.12.13", True),
+        ("rappeler +33.142.111.213", True),
+        ("rappeler 142.11.12.13.14", True),
+    ],
+)
+def test_a_time_or_an_address_of_the_internet_protocol_is_no_place_to_read(line: str, is_read: bool) -> None:
+    """Every line of a log has them: it was read as slowly as a page of people, 1 MB/s."""
+    text = f"{line}\n".encode() * 50
+    assert bool(anchor_regions(text)) == is_read
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "DUPONT Jean 12/03/1975; MARTIN Marie 01/02/1960; DURAND Paul 03/04/1990",

@@ -191,3 +191,25 @@ def test_grouping_numbers_the_canaries_of_each_client_in_the_order_of_rows(tmp_p
         assert sorted(zip(records["tag"].tolist(), records["canary"].tolist(), strict=True)) == sorted(expected[client])
     assert list(tmp_path.iterdir()) == []
     grouped.close()
+
+
+def test_dates_with_the_month_first_and_in_three_columns_give_the_tags_of_dates_with_the_day_first(home, tmp_path):
+    """Enrolment and crawl understand the same forms, for one client's text table and for the tables of a vendor."""
+    usual, month_first, divided = (tmp_path / f"{name}.csv" for name in ("usual", "month_first", "divided"))
+    usual.write_bytes(csv_of(ROWS))
+    turned = [[*row[:2], f"{each.dob:%m/%d/%Y}", *row[3:]] for row, each in zip(ROWS, CROWD, strict=True)]
+    assert max(int(row[2].split("/")[1]) for row in turned) > 12
+    month_first.write_bytes(csv_of(turned))
+    parts = [[*row[:2], *f"{each.dob:%d/%m/%Y}".split("/"), *row[3:]] for row, each in zip(ROWS, CROWD, strict=True)]
+    header = [*COLUMNS[:2], "jour_naissance", "mois_naissance", "annee_naissance", *COLUMNS[3:], "cabinet"]
+    divided.write_bytes(csv_of(parts, header))
+    for option, value in (("--client-column", "cabinet"), ("--client", "cab.0")):
+        found = {}
+        for table in (usual, month_first, divided):
+            out = tmp_path / f"{table.stem}{option}.bundle"
+            done = enrol(home, out, option, value, table)
+            assert done.returncode == 0, done.said
+            found[table] = tags(home, out)
+            assert ("written with the month first" in done.stderr) == (table == month_first)
+        assert found[month_first] == found[usual]
+        assert found[divided] == found[usual]
