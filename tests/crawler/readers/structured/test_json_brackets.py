@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -65,7 +66,7 @@ def test_values_around_blocks_of_brackets_are_kept(value: Any) -> None:
         *(at for at in range(1, len(text)) if text[at - 1 : at].isdigit() != text[at : at + 1].isdigit()),
         len(text),
     ]
-    counted, splitter = split(*(text[low:high] for low, high in zip(cuts, cuts[1:], strict=False)))
+    counted, splitter = split(*(text[low:high] for low, high in pairwise(cuts)))
     assert [each for found in counted.values for each in scalars(found)] == scalars(value)
     assert (counted.damaged, splitter.mismatched_brackets, splitter.ended_inside_value) == (0, 0, False)
 
