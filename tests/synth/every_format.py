@@ -15,6 +15,7 @@ import random
 import sqlite3
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -107,11 +108,30 @@ def _brotli(data: bytes) -> bytes:
     return brotli.compress(data)
 
 
+def yenc(data: bytes) -> bytes:
+    """A file as yEnc 1.3 writes it, in lines of 128 bytes."""
+    lines = []
+    for at in range(0, len(data), 128):
+        line = bytearray()
+        for value in data[at : at + 128]:
+            coded = (value + 42) & 255
+            line += bytes([61, (coded + 64) & 255]) if coded in (0, 10, 13, 61) else bytes([coded])
+        lines.append(bytes(line) + b"\r\n")
+    size = len(data)
+    return b"=ybegin line=128 size=%d name=a.csv\r\n%s=yend size=%d crc32=%08x\r\n" % (
+        size, b"".join(lines), size, zlib.crc32(data)
+    )  # fmt: skip
+
+
 SOUND: Mapping[str, Callable[[], bytes]] = {
     "text": lambda: _TEXT.encode(),
     "html": lambda: f"<!DOCTYPE html><html><body><p>{_TEXT}</p><table><tr><td>a</td><td>b</td></tr></table></body></html>".encode(),
     "eml": lambda: _MAIL.encode(),
     "mbox": lambda: f"From a@b.example Mon May  3 10:00:00 2021\n{_MAIL}\n".encode(),
+    "base32": lambda: base64.b32encode(make_zip({"people.csv": TABLE.encode()})),
+    "base85": lambda: base64.b85encode(make_zip({"people.csv": TABLE.encode()})),
+    "hex_dump": lambda: make_zip({"people.csv": TABLE.encode()}).hex(" ").encode(),
+    "yenc": lambda: yenc(TABLE.encode()),
     "base64": lambda: base64.encodebytes(make_zip({"people.csv": TABLE.encode()})),
     "json_string": lambda: json.dumps(TABLE).encode(),
     "rtf": lambda: rb"{\rtf1\ansi Lef\'e8vre Zo\u233?, n\'e9e le 12/03/1975\par}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -56,14 +57,14 @@ _RUN = b"A" * 40
 _TEST_SIZE, _OVERLAP = 2**16, 64
 # Ranges of ASCII with the separators that tables and URLs are full of: the comma; : ; < = > ? @; and { | } ~
 _SEPARATORS = ((0x2C, 0x2D), (0x3A, 0x41), (0x7B, 0x7F))
-_IN_WORD = bytes(
+IN_WORD = bytes(
     0x41 if chr(value).isascii() and (chr(value).isalnum() or value in b"+/-_\\") else 0x2E for value in range(256)
 )
 _BEFORE = rb"(?:0[xX]|\\*x|(?:\\[nrt])+)"
 _PREFIX = re.compile(_BEFORE)
 # it begins with characters and not with a look behind, so that long words without them are skipped at once
 _BEHIND_JOINT = re.compile(rb"[-_]" + _BEFORE + rb"?(" + b"|".join(map(re.escape, (*_BASE64, *_HEX))) + rb")")
-_ESCAPES = re.compile(rb"\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);")
+ESCAPES = re.compile(rb"\\[nrt]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);")
 _GOES_ON = {
     "base64": possessive(rb"(?:[A-Za-z0-9+/\s]|\\[nrt/]|\\u000[aAdD]|&#(?:10|13|x0?[aAdD]);)*+"),
     # a line of dashes is not part of it
@@ -77,6 +78,19 @@ _SQL_ESCAPE = re.compile(rb"\\(.)|''", re.DOTALL)
 _SQL_LETTERS = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"Z": b"\x1a"}
 
 
+class ValueSearch(Protocol):
+    """Takes all bytes of a text too, and is told which of them contain no long word."""
+
+    def feed(self, data: bytes) -> None:
+        """Search the next bytes."""
+
+    def skip(self, data: bytes) -> None:
+        """Take the next bytes, in which no word of 40 characters stands."""
+
+    def finish(self) -> None:
+        """The text has ended."""
+
+
 class EmbeddedArchiveSearch:
     """Takes all bytes of a text in order, and passes the archives embedded in it to a function when the text has ended.
 
@@ -85,9 +99,19 @@ class EmbeddedArchiveSearch:
         out: takes the problem if the archives together are too large to be kept.
         raw: search for archives as they are.
         text: search for archives written as text.
+        values: gets the same bytes, and the same quick test.
     """
 
-    def __init__(self, found: Callable[[bytes], None], out: Output, *, raw: bool = True, text: bool = True) -> None:
+    def __init__(
+        self,
+        found: Callable[[bytes], None],
+        out: Output,
+        *,
+        raw: bool = True,
+        text: bool = True,
+        values: ValueSearch | None = None,
+    ) -> None:
+        self._values = values
         self._found = found
         self._out = out
         self._search_raw = raw
@@ -114,9 +138,13 @@ class EmbeddedArchiveSearch:
     def feed(self, data: bytes) -> None:
         """Search the next bytes."""
         if len(data) >= _TEST_SIZE and self._holds_nothing(data):
+            if self._values is not None:
+                self._values.skip(data)
             self._text_tail = data[-SIGNATURE_REACH:] if self._search_text else b""
             self._raw_tail = data[-SIGNATURE_REACH:]
             return
+        if self._values is not None:
+            self._values.feed(data)
         if self._search_text:
             self._text_tail = self._take_text(self._text_tail + data)
         if self._raw is not None:
@@ -136,6 +164,8 @@ class EmbeddedArchiveSearch:
         if self._raw is not None:
             self._found(b"".join(self._raw))
             self._raw = None
+        if self._values is not None:
+            self._values.finish()
         if self._too_large:
             detail = f"the archives in its text exceed {MAX_HELD} bytes together and were not all opened"
             self._out.problem("size", detail, incomplete=True)
@@ -279,7 +309,7 @@ class _EncodedFinder:
         if self._long_words is None:
             self._long_words = _may_have_run(self._data)
             if self._long_words:
-                self._words = self._data.translate(_IN_WORD)
+                self._words = self._data.translate(IN_WORD)
         word = self._find_in_words(start) if self._long_words else None
         if self._quoted < len(self._data) and (word is None or self._quoted < word[0]):
             # forget it, so that the next search begins behind it
@@ -317,7 +347,7 @@ def _decode(text: bytes, encoding: str) -> bytes:
             return b""
     if encoding == "quoted":
         return _SQL_ESCAPE.sub(_unescape, text)
-    digits = _NOT_BASE64.sub(b"", _ESCAPES.sub(b"", text).translate(_FROM_URL if encoding == "url" else None))
+    digits = _NOT_BASE64.sub(b"", ESCAPES.sub(b"", text).translate(_FROM_URL if encoding == "url" else None))
     digits = digits[:-1] if len(digits) % 4 == 1 else digits
     return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 

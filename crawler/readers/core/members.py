@@ -16,6 +16,7 @@ from itertools import chain
 
 from crawler.readers.core import signatures
 from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
+from crawler.readers.core.encoded_values import EncodedValueSearch
 from crawler.readers.core.limits import HEAD, Damaged, Limits, MemberGivenUp
 from crawler.readers.core.opacity import OpacityMeter, TextOpacityMeter
 from crawler.readers.core.output import Output
@@ -158,8 +159,20 @@ def _embedded_search(reader: Reader | None, source: Source, out: Output) -> Embe
     kinds = getattr(reader, "EMBEDDED_SEARCH", "")
     if not kinds:
         return None
+    values, encoded = None, getattr(reader, "ENCODED_VALUES", "")
+    if encoded and out.depth <= out.limits.max_depth:
+        values = EncodedValueSearch(
+            lambda data: read_member(Source(_pieces(data, 0), "", source.amplification), out),
+            out,
+            decodes_hex=encoded == "sql",
+            markup=encoded == "markup",
+        )
     return EmbeddedArchiveSearch(
-        lambda data: read_embedded(data, source, out, at=0), out, raw=kinds != "encoded", text=kinds != "raw"
+        lambda data: read_embedded(data, source, out, at=0),
+        out,
+        raw=kinds != "encoded",
+        text=kinds != "raw",
+        values=values,
     )
 
 

@@ -36,6 +36,9 @@ class Reader(Protocol):
     the reader reads: `"raw"` for archives as they are, `"encoded"` for archives written as text (base64, hexadecimal,
     SQL strings), `"all"` for both. Formats that hold text set it, because their readers read over such archives. A
     reader of a container searches the parts that it does not use by itself, with `members.read_embedded`.
+    `ENCODED_VALUES` asks for long values written as hexadecimal digits or base64 as well: `"all"`, `"sql"` if the
+    reader decodes hexadecimal text itself, `"markup"` if attributes are no content (`core/encoded_values.py`). Formats
+    that say themselves which values are files do not set it.
     """
 
     FORMAT: str

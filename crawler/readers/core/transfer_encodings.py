@@ -1,4 +1,4 @@
-"""Decodes base64 and quoted-printable piece by piece, whatever is wrong with them."""
+"""Decodes base64 and quoted-printable piece by piece, whatever is wrong with them; tells what decoded bytes are."""
 
 from __future__ import annotations
 
@@ -6,13 +6,36 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 
+from crawler.readers.core.encoding import as_utf8
 from crawler.readers.core.members import read_member
+from crawler.readers.core.opacity import MAX_COINCIDENCE, coincidence
 from crawler.readers.core.output import Output
+from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _PIECE = 2**16
+_PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n"])
+_SHORTEST_OPAQUE = 40
+
+
+def decoding_confidence(decoded: bytes, *, wide: bool) -> float:
+    """Confidence that a text was rightly taken for encoded bytes: whether what it decodes to is a file.
+
+    Args:
+        decoded: the first bytes that it decodes to.
+        wide: its lines are longer than tokens and digests are, so that random bytes can only be opaque content.
+    """
+    reader = choose(decoded, "")
+    if reader is None:
+        # encrypted or compressed bytes of no known format, which would otherwise pass for text without any value
+        opaque = len(decoded) >= _SHORTEST_OPAQUE and coincidence(decoded) < MAX_COINCIDENCE
+        return 0.9 if wide and opaque else 0.0
+    # ordinary words can be decoded too; they become random bytes, which may pass for text in some encoding
+    plain = as_utf8(decoded)
+    unprintable = len(plain.translate(None, _PRINTABLE))
+    return 0.95 if unprintable * 8 < len(plain) or reader.FORMAT not in ("text", "delimited") else 0.0
 
 
 class Base64Decoder:

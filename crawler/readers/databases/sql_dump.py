@@ -39,6 +39,7 @@ from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "sql_dump"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "sql"
 
 # bytes that are fetched and processed at a time
 BLOCK_BYTES = 2**19

@@ -21,6 +21,7 @@ from data.identifiers.header_words import role_of
 
 FORMAT = "html"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "markup"
 
 _PAGE_START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE

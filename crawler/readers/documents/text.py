@@ -14,6 +14,7 @@ from crawler.readers.tables.text_tables import TextTables
 
 FORMAT = "text"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both

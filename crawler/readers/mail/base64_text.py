@@ -11,22 +11,19 @@ from collections.abc import Iterator, Sequence
 from crawler.readers.core.encoding import Lines, as_utf8, is_text, utf8_pieces
 from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.members import read_member
-from crawler.readers.core.opacity import MAX_COINCIDENCE, coincidence
 from crawler.readers.core.output import Output
-from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
-from crawler.readers.core.transfer_encodings import Base64Decoder, decode_base64_lines
+from crawler.readers.core.transfer_encodings import Base64Decoder, decode_base64_lines, decoding_confidence
 
 FORMAT = "base64"
 EMBEDDED_SEARCH = "raw"
 
 _MIN_SIZE = 64
-# programs write at least so many characters a line; lists of tokens and digests have fewer
-_MIN_WIDTH = 60
+MIN_WIDTH = 60
+"""Programs write at least so many characters a line; lists of tokens and digests have fewer."""
 # so many lines that are texts of their own show that all are
 _MIN_TEXTS = 2
 _LINE = re.compile(rb"[A-Za-z0-9+/_-]{2,}={0,2}")
-_PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n"])
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=_\-\s]")
 
 
@@ -42,15 +39,7 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     if len(widths) > 1 or not all(map(_LINE.fullmatch, lines)):
         return 0.0
     decoded = Base64Decoder().feed(b"".join(lines))
-    reader = choose(decoded, "")
-    if reader is None:
-        # encrypted or compressed bytes of no known format, which would otherwise pass for text without any value
-        wide = min(widths, default=len(lines[0])) >= _MIN_WIDTH
-        return 0.9 if wide and coincidence(decoded) < MAX_COINCIDENCE else 0.0
-    # ordinary words are valid base64 too; they decode to random bytes, which may pass for text in some encoding
-    plain = as_utf8(decoded)
-    unprintable = len(plain.translate(None, _PRINTABLE))
-    return 0.95 if unprintable * 8 < len(plain) or reader.FORMAT not in ("text", "delimited") else 0.0
+    return decoding_confidence(decoded, wide=min(widths, default=len(lines[0])) >= MIN_WIDTH)
 
 
 def _holds_texts(lines: Sequence[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""Reads texts that contain files encoded by uuencode, as posts and old mails do.
+"""Reads texts that contain files encoded by uuencode, as posts and old mails do; their first line may be missing.
 
 Each decoded file is a member, whose reader the registry chooses.
 
@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterator
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
-from crawler.readers.core.limits import Limits
+from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
+from crawler.readers.core.transfer_encodings import decoding_confidence
 
 FORMAT = "uuencoded"
 EMBEDDED_SEARCH = "all"
@@ -24,6 +25,7 @@ _BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\n]{1,255})")
 _BEGIN_AND_LINE = re.compile(rb"^begin [0-7]{3,4} [^\n]{1,255}\n([^\n]*)\n", re.MULTILINE)
 _DIGITS = re.compile(rb"[ -`]*\Z")
 _END = b"end"
+_MIN_LINES = 3
 # bytes of text that are collected before they are output
 _MAX_WAITING = 2**16
 
@@ -31,12 +33,33 @@ _MAX_WAITING = 2**16
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """Confidence that the sample is uuencoded: fairly high if a file begins in it, and its first line can be decoded.
 
+    Lines without the beginning are no mail, so that the confidence is high.
     It is lower than that of the mail reader, because a mail that contains such a text is a mail.
     """
     text = as_utf8(head)
-    if b"begin " not in text or not is_text(text):
+    if not is_text(text):
+        return 0.0
+    if text[:1] == b"M" and _begins_without_name(text, whole=len(head) < HEAD):
+        return 0.96
+    if b"begin " not in text:
         return 0.0
     return 0.85 if any(_decode_line(found[1]) for found in _BEGIN_AND_LINE.finditer(text)) else 0.0
+
+
+def _begins_without_name(text: bytes, *, whole: bool) -> bool:
+    """Whether a text (made by `as_utf8`) consists of lines of uuencode, without the line that begins a file.
+
+    Nearly all lines have the same length, and their first character says so.
+    """
+    lines = text.split(b"\n")
+    if not whole and len(lines) > 1:
+        lines.pop()
+    lines = [line for line in lines if line.strip(b" `\r") and line.strip() != _END]
+    full = [line for line in lines[:-1] if line[:1] == b"M" and len(line) in (60, 61, 62)]
+    if len(full) < max(1, len(lines) - 1) or len(lines) < _MIN_LINES:
+        return False
+    decoded = [_decode_line(line) for line in lines]
+    return None not in decoded and bool(decoding_confidence(b"".join(filter(None, decoded)), wide=True))
 
 
 def _decode_line(line: bytes) -> bytes | None:
@@ -56,10 +79,14 @@ def _decode_line(line: bytes) -> bytes | None:
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Output each file as a member, and everything else as text."""
+    head = source.peek(HEAD)
+    nameless = head[:1] == b"M" and _begins_without_name(as_utf8(head), whole=len(head) < HEAD)
     lines = Lines(source, limits.max_line)
     reader = _LineReader(line for block in lines.blocks() for line in block.split(b"\n"))
     text: list[bytes] = []
     waiting = 0
+    if nameless:
+        read_member(Source(reader.decode_file(), source.name, source.amplification), out)
     while (line := reader.next_line()) is not None:
         found = _BEGIN.fullmatch(line)
         if found is None:

@@ -14,6 +14,7 @@ from crawler.readers.core.source import Source
 
 FORMAT = "chat"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 
 # 12/03/2024, 14:05 - Name: text (Android); [12/03/2024 14:05:33] Name: text (iPhone, with marks of direction)
 _DATE = r"\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4},?(?: (?:à|at|um|a las))? \d{1,2}[:h.]\d\d(?:[:.]\d\d)?(?:[ \u202f\u00a0]?[APap]\.?[Mm]\.?)?"

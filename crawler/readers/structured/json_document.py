@@ -17,6 +17,7 @@ from crawler.readers.structured.json_values import Validity, decode_json
 
 FORMAT = "json"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 
 # plain values of an entered object that are collected into one row
 MAX_PLAIN_VALUES = 256

@@ -13,6 +13,7 @@ from crawler.readers.structured.json_values import Validity, parse_json
 
 FORMAT = "json_lines"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 # bytes that may precede the object on a line: control characters, and parts of a damaged byte order mark
 _STRAY_BYTES = bytes([*range(0x20), *range(0x7F, 0x100)])
 

@@ -19,6 +19,7 @@ from crawler.readers.structured.xml_tokens import Token, parse_attributes, root_
 
 FORMAT = "xml"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 
 MAX_OPEN = 10_000
 """The reader follows at most this many elements inside each other."""

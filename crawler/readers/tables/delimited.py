@@ -25,6 +25,7 @@ from data.identifiers.header_words import role_of
 
 FORMAT = "delimited"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 
 # in order of preference if they fit equally well; exports of breached databases use all of these
 SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#", b"*", b"\xc2\xa7", b"!", b"@@")
@@ -47,6 +48,9 @@ _APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
 # the colons of a time of day, which separate no values
 _TIME_COLONS = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
 _CHARACTER_REFERENCE = re.compile(rb"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
+# MySQL's clients and SQL Server write values of binary columns so; digests and flags are not text
+_HEX_CELL = re.compile(rb"(?<=[,;\t|\"\n])0[xX]((?:[0-9A-Fa-f]{2}){4,128})(?=[,;\t|\"\n]|\Z)")
+_SEPARATES = re.compile(rb"[\x00-\x1f\x7f,;|\"']")
 
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
 
@@ -155,6 +159,16 @@ def _decode_reference(found: re.Match[bytes]) -> bytes:
     return text.encode("utf-8", "replace") if text.isalpha() or text in "'’\u00a0" else found[0]
 
 
+def _decode_hex_cell(found: re.Match[bytes]) -> bytes:
+    """The text that the digits of a whole cell stand for; the cell as it is if they stand for none."""
+    data = bytes.fromhex(found[1].decode())
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return found[0]
+    return found[0] if _SEPARATES.search(data) else data
+
+
 def sniff(head: bytes, name: str) -> float:
     """High if most lines have the same number of separators, which prose and code do not have."""
     text = as_utf8(head)
@@ -194,7 +208,11 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     out.header(None)
     table = _TableReader(dialect, out, limits)
     for block in lines.blocks():
-        table.add(_CHARACTER_REFERENCE.sub(_decode_reference, block) if b"&" in block else block)
+        if b"&" in block:
+            block = _CHARACTER_REFERENCE.sub(_decode_reference, block)
+        if b"0x" in block:
+            block = _HEX_CELL.sub(_decode_hex_cell, block)
+        table.add(block)
     table.finish()
     if lines.cut:
         out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")

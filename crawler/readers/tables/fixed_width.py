@@ -20,6 +20,7 @@ from crawler.readers.tables.column_layout import MIN_LINES, Layout, find_layout
 
 FORMAT = "fixed_width"
 EMBEDDED_SEARCH = "all"
+ENCODED_VALUES = "all"
 
 _SEPARATORS = ";\t|,"
 _SAME_LENGTH, _ALIGNED = 0.8, 0.7

@@ -1,0 +1,216 @@
+"""Finds long values that are written as hexadecimal digits, base32 or base64 in a text, a table or a dump, and decodes them.
+
+The byte pass sees none of what such values hold. What decodes to text, or to binary values, is handed over to be read
+as a member; what decodes to opaque bytes is reported as unread. Archives are left to `embedded_archives`, which
+recognises them by their first bytes. Digests, keys, signatures and tokens are shorter, or have a length of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+
+from crawler.readers.core.embedded_archives import ESCAPES, IN_WORD, MAX_HELD
+from crawler.readers.core.encoding import text_of
+from crawler.readers.core.opacity import MAX_COINCIDENCE, coincidence
+from crawler.readers.core.output import Output
+from crawler.readers.core.registry import choose
+from crawler.readers.core.signatures import is_archive_start
+
+# Programs that wrap encoded bytes write lines of one length, at least so long; shorter ones may be tokens.
+_MIN_WIDTH, _MIN_LINES = 60, 8
+_LINE_RUN = b"A" * _MIN_WIDTH
+# digits of a value: more than SHA-512 and an elliptic curve's point have, in base64 more than a signature of RSA-2048
+_MIN_HEX, _MIN_BASE64 = 260, 400
+# Numbers of RSA with 2048, 3072, 4096 and 8192 bits (moduli and signatures) look random.
+_RSA_BYTES = frozenset({256, 384, 512, 1024})
+# lines of digests: lists of them are as wide as some dumps, and nobody can tell random bytes from digests
+_DIGEST_WIDTHS = frozenset({64, 80, 96, 128})
+_HEX = b"0123456789abcdefABCDEF"
+_BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_PREFIX = re.compile(rb"(?:0[xX]|\\*x|(?:\\[nrt])+)")
+# Rulers have few different characters. Random bytes use nearly all of an alphabet, words and proteins do not.
+_MIN_DISTINCT, _MIN_OF_BASE32, _MIN_OF_BASE64 = 10, 30, 56
+_JUDGED = 4096
+# ASN.1 of certificates and keys, keys of SSH
+_KEYS = re.compile(rb"\x30[\x81-\x84]|\0\0\0.(?:ssh-|ecdsa|sk-)", re.DOTALL)
+_PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n\r"])
+# Cookies and tokens of single sign-on are opaque as well, and shorter than most files.
+_MIN_OPAQUE_HEX, _MIN_OPAQUE_VALUE, _MIN_OPAQUE_BASE64 = 1024, 8192, 65_536
+# characters of a value without end that are kept; a multiple of the groups of all encodings
+_MAX_WAITING, _WHOLE_GROUPS = 2**20, 40
+_CONTEXT = 80
+_WHITE = b" \t\r\n"
+SENTENCE = "values in it are compressed, encrypted or a picture, written as text, and could not be read"
+_READ = "long values that are written as hexadecimal digits or base64 are examined as a member"
+
+
+class EncodedValueSearch:
+    """Takes all bytes of a text in order; hands the decoded values over, and reports opaque ones, when it has ended.
+
+    Args:
+        found: takes decoded values, joined, to be read as a member.
+        out: takes the problems.
+        decodes_hex: the reader of this format decodes hexadecimal text itself.
+        markup: values stand between tags; attributes (states of forms, pictures of the page) are no content.
+    """
+
+    def __init__(
+        self, found: Callable[[bytes], None], out: Output, *, decodes_hex: bool = False, markup: bool = False
+    ) -> None:
+        self._found = found
+        self._out = out
+        self._decodes_hex = decodes_hex
+        self._markup = markup
+        self._tail = b""
+        self._bytes = 0
+        self._opaque_hex = self._opaque_base64 = self._largest = 0
+        self._texts: list[bytes] = []
+        self._binaries: list[bytes] = []
+        self._archives: list[bytes] = []
+        self._kept = 0
+        self._too_large = False
+
+    def feed(self, data: bytes) -> None:
+        """Search the next bytes."""
+        self._bytes += len(data)
+        if b"\0" in data:
+            data = data.replace(b"\0", b"")
+        self._take(self._tail + data, last=False)
+
+    def skip(self, data: bytes) -> None:
+        """Take the next bytes without searching them, because no word of 40 characters stands in them."""
+        self._bytes += len(data)
+        if self._tail:
+            self._take(self._tail + data[:_CONTEXT], last=True)
+
+    def finish(self) -> None:
+        """The text has ended: hand over what was decoded, and report what cannot be read."""
+        self._take(self._tail, last=True)
+        many_hex = self._opaque_hex > 0 and self._opaque_hex >= min(_MIN_OPAQUE_HEX, self._bytes / 4)
+        many_base64 = self._opaque_base64 > 0 and self._opaque_base64 >= min(_MIN_OPAQUE_BASE64, self._bytes / 2)
+        if many_hex or many_base64 or self._largest >= _MIN_OPAQUE_VALUE:
+            self._out.problem_once("unread", SENTENCE, incomplete=True)
+        for values in (self._texts, self._binaries, *([each] for each in self._archives)):
+            if values:
+                self._out.problem_once("inside", _READ)
+                self._found(b"".join(values))
+        if self._too_large:
+            detail = f"the encoded values in its text exceed {MAX_HELD} bytes together and were not all decoded"
+            self._out.problem("size", detail, incomplete=True)
+
+    def _take(self, data: bytes, *, last: bool) -> None:
+        """Search text; keeps a value that may go on in the next bytes."""
+        self._tail = b""
+        words = data.translate(IN_WORD)
+        at = words.find(_LINE_RUN)
+        while at >= 0:
+            begin = words.rfind(b".", 0, at) + 1
+            stop = words.find(b".", at)
+            end = len(data) if stop < 0 else stop
+            parts = [data[begin:end]]
+            if end - begin < _MIN_HEX and (begin == 0 or data[begin - 1] in b"\r\n"):
+                parts, end = _lines_of(data, words, begin, end)
+            # the value, or its next line, may not have ended
+            before = data[max(0, begin - _CONTEXT) : begin]
+            if not last and end + 2 >= len(data):
+                if len(data) - begin < _MAX_WAITING:
+                    self._tail = before + data[begin:]
+                    return
+                if len(parts) == 1:
+                    # a value without end is judged in parts that hold whole groups of every encoding
+                    end = begin + (end - begin) // _WHOLE_GROUPS * _WHOLE_GROUPS
+                    self._judge(data[begin:end], before, end - begin, 1, b"")
+                    self._tail = data[end:]
+                    return
+            if len(parts) == 1 or len(parts) >= _MIN_LINES:
+                self._judge(b"".join(parts), before, len(parts[0]), len(parts))
+            at = words.find(_LINE_RUN, end)
+        if not last:
+            self._tail = data[max(words.rfind(b".") + 1, len(data) - _JUDGED) - len(data) - _CONTEXT :]
+
+    def _judge(self, value: bytes, before: bytes, width: int, lines: int, end: bytes = b"\n") -> None:
+        """Decode a value and keep, count or ignore what it is."""
+        if b"-----" in value[:_CONTEXT] or before.rstrip(b"\\nr\r\n ").endswith(b"-----"):
+            # a key, a certificate or a message in armour; encrypted ones are recognised by `opacity`
+            return
+        if self._markup and before[-1:] not in (b"", b">") and before[-1:] not in _WHITE:
+            return
+        if b"\\" in value:
+            value = ESCAPES.sub(b"", value.replace(b"\\/", b"/"))
+        if prefix := _PREFIX.match(value):
+            value = value[prefix.end() :]
+        value = value.strip(b"\\-_")
+        distinct = len(set(value[:_JUDGED]))
+        if distinct < _MIN_DISTINCT or value.isdigit():
+            return
+        is_hex = not value[:_JUDGED].translate(None, _HEX)
+        is_base32 = not value.translate(None, _BASE32)
+        data = _decode(value, is_hex)
+        if not data or len(data) in _RSA_BYTES or _KEYS.match(data):
+            return
+        if is_archive_start(data):
+            if is_base32:
+                self._keep(self._archives, data)
+        elif coincidence(data[:_JUDGED]) < MAX_COINCIDENCE:
+            if is_hex and not (lines > 1 and width in _DIGEST_WIDTHS):
+                self._opaque_hex += len(data)
+            elif not is_hex and distinct >= (_MIN_OF_BASE32 if is_base32 else _MIN_OF_BASE64):
+                self._opaque_base64 += len(value)
+                self._largest = max(self._largest, len(value))
+        elif text_of(data[:_JUDGED]) is not None and _is_printable(data[:_JUDGED]):
+            if not (is_hex and self._decodes_hex):
+                self._keep(self._texts, data + end)
+        elif is_hex or choose(data[:_JUDGED], "") is not None:
+            self._keep(self._binaries, data + end)
+
+    def _keep(self, values: list[bytes], data: bytes) -> None:
+        self._kept += len(data)
+        if self._kept > MAX_HELD:
+            self._too_large = True
+        else:
+            values.append(data)
+
+
+def _lines_of(data: bytes, words: bytes, begin: int, stop: int) -> tuple[list[bytes], int]:
+    """Lines of one length that follow each other, and a shorter last one; and where they end."""
+    width = stop - begin
+    parts = [data[begin:stop]]
+    whole = b"A" * width
+    while True:
+        start = stop + (2 if data.startswith(b"\r\n", stop) else 1)
+        if data[stop : stop + 1] not in (b"\r", b"\n") or start >= len(data):
+            return parts, stop
+        if words.startswith(whole, start) and words[start + width : start + width + 1] in (b"", b"."):
+            stop = start + width
+            parts.append(data[start:stop])
+            continue
+        end = words.find(b".", start)
+        end = len(data) if end < 0 else end
+        if 0 < end - start < width and data[end : end + 1] in (b"", b"=", b"\r", b"\n"):
+            parts.append(data[start:end])
+            stop = end
+        return parts, stop
+
+
+def _decode(value: bytes, is_hex: bool) -> bytes:
+    """The bytes that a value stands for; b'' if it is too short to be content, or not encoded."""
+    try:
+        if is_hex:
+            return binascii.unhexlify(value[: len(value) & ~1]) if len(value) >= _MIN_HEX else b""
+        if len(value) < _MIN_BASE64:
+            return b""
+        if not value.translate(None, _BASE32):
+            return base64.b32decode(value[: len(value) & ~7])
+        return binascii.a2b_base64(value[: len(value) & ~3].translate(_STANDARD))
+    except binascii.Error:
+        return b""
+
+
+def _is_printable(data: bytes) -> bool:
+    """Ordinary words can be decoded too; what they become is hardly printable."""
+    plain = text_of(data) or b""
+    return len(plain.translate(None, _PRINTABLE)) * 8 < len(plain)
