@@ -8,6 +8,7 @@ clock is noticed by comparing it with the monotonic clock.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -53,6 +54,9 @@ class JobClock:
         # Its only warnings are that a job still runs, each second; the supervisor reports a job that is late.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        # jobs that run; APScheduler would cancel them when it stops
+        self._running: set[asyncio.Task[object]] = set()
+        self._stopped = False
         self._clock_stepped, self._wall = clock_stepped, wall
 
         def failed(event: JobExecutionEvent) -> None:
@@ -65,7 +69,7 @@ class JobClock:
     ) -> None:
         """Call a job at an interval, for the first time after `first`."""
         self._scheduler.add_job(
-            job,
+            functools.partial(self._run, job),
             EveryInterval(every),
             id=name,
             next_run_time=datetime.now(UTC) + first,
@@ -74,14 +78,43 @@ class JobClock:
             max_instances=1,
         )
 
+    async def _run(self, job: Callable[[], Awaitable[object]]) -> None:
+        task = asyncio.ensure_future(self._call(job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+
+    @staticmethod
+    async def _call(job: Callable[[], Awaitable[object]]) -> object:
+        return await job()
+
     def start(self) -> None:
         """Begin to call the jobs."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Call no more jobs."""
+        """Call no more jobs; those that run go on until `finish`."""
+        self._stopped = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+    async def finish(self, seconds: float) -> bool:
+        """Wait for the jobs that still run, and end them after so many seconds; whether all ended by themselves.
+
+        A delivery that is cancelled while a chat answers would be made again.
+        """
+        running = list(self._running)
+        if not running:
+            return True
+        _, late = await asyncio.wait(running, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        return not late
 
     def run_all(self) -> None:
         """Call every job now, and from now on at its interval again."""

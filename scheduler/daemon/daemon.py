@@ -180,10 +180,12 @@ class Daemon:
             notify_systemd("STOPPING=1")
         self.clock.stop()
         await self.supervisor.stop()
-        await self.executor.stop(STOP_GRACE)
+        _, ended = await asyncio.gather(self.executor.stop(STOP_GRACE), self.clock.finish(STOP_GRACE))
+        # a channel that did not answer for so long will hardly answer now
+        deliver = functools.partial(self._deliver_at_end, STOP_DELIVERY if ended else 1.0)
         steps: tuple[tuple[str, Callable[[], Awaitable[None]], float], ...] = (
             ("stopping Tor", lambda: asyncio.to_thread(self.tor.close), STOP_TOR),
-            ("the last delivery", self.deliver, STOP_DELIVERY),
+            ("the last delivery", deliver, STOP_DELIVERY + STOP_GRACE),
             ("the audit entry of the stop", functools.partial(self._record, "stopped"), STOP_GRACE),
         )
         for name, step, seconds in steps:
@@ -191,6 +193,14 @@ class Daemon:
         self.store.close()
         if self.examiner is not None:
             await asyncio.to_thread(self.examiner.close, 1.0)
+
+    async def _deliver_at_end(self, seconds: float) -> None:
+        """Send what the end of the crawls brought; alerts that a channel does not take in time stay due."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.deliver()
+        except TimeoutError:
+            log.warning("a channel did not answer before the stop; its alerts are sent after the next start")
 
     async def _record(self, action: str) -> None:
         self.store.audit.record("daemon", action, "", datetime.now(UTC))

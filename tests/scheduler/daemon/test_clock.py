@@ -77,3 +77,31 @@ def test_a_job_that_raises_is_reported():
         made.stop()
 
     asyncio.run(scenario())
+
+
+def test_a_job_that_runs_when_the_clock_stops_may_end_and_is_cancelled_only_later(caplog):
+    async def scenario() -> None:
+        ended: list[str] = []
+        failed: list[str] = []
+        begun = {name: asyncio.Event() for name in ("short", "long")}
+        goes_on = asyncio.Event()
+
+        async def job(name: str, wait: asyncio.Event) -> None:
+            begun[name].set()
+            await wait.wait()
+            ended.append(name)
+
+        made = JobClock(lambda name, error: failed.append(name), lambda step: None)
+        made.add("short", lambda: job("short", goes_on), timedelta(days=1))
+        made.add("long", lambda: job("long", asyncio.Event()), timedelta(days=1))
+        made.start()
+        await asyncio.gather(*(asyncio.wait_for(each.wait(), 20) for each in begun.values()))
+        made.stop()
+        asyncio.get_running_loop().call_soon(goes_on.set)
+        assert not await made.finish(0.2)
+        assert ended == ["short"]
+        assert await made.finish(20), "nothing runs any more"
+        assert failed == []
+
+    asyncio.run(scenario())
+    assert "CancelledError" not in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from data.store.store import Store
 from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
+from tests.servers.webhook import Webhook
 from tests.whole.test_kill import SOURCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
@@ -106,6 +108,45 @@ def test_sigterm_stops_the_daemon_cleanly_and_leaves_no_lease(home, tmp_path, si
     stopped = tocsin(home, "status")
     assert stopped.returncode == 2
     assert "no daemon runs" in stopped.stdout
+
+
+def test_sigterm_during_a_delivery_is_no_error_and_the_alert_stays_due(home, tmp_path):
+    asked, goes_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def answer_late(_received):
+        asked.set()
+        goes_on.wait(60)
+        return 200, {}, b"ok"
+
+    def never_answer(_received):
+        over.wait(60)
+        return 500, {}, b""
+
+    broken = home / "sources" / "broken.yaml"
+    broken.write_text("platform: [")
+    broken.chmod(0o600)
+    with Webhook([answer_late]) as late, Webhook([never_answer]) as silent:
+        (home / "tocsin.toml").write_text(
+            f'[channels.late]\nkind = "slack"\nurl = "{late.url}/"\n'
+            f'[channels.silent]\nkind = "slack"\nurl = "{silent.url}/"\n'
+        )
+        with daemon(home) as running:
+            until(lambda: asked.is_set() and silent.received)
+            running.send(signal.SIGTERM)
+            goes_on.set()
+            code = running.process.wait(60)
+            over.set()
+            log = running.log.read_text()
+    assert code == 0, log
+    assert "stopped" in log
+    assert "CancelledError" not in log
+    assert "Traceback" not in log
+    assert "work failed" not in log
+    states = {alert["channel"]: alert["state"] for alert in tocsin_json(home, "alert", "list")["alerts"]}
+    assert states["late"] == "sent"
+    assert states["silent"] not in {"sent", "refused"}
+    bodies = [each.body for each in late.received]
+    assert len(bodies) == len(set(bodies)), "an alert that the chat accepted was sent again"
 
 
 def test_posts_published_while_the_daemon_is_stopped_are_examined_later(home, tmp_path, site):
