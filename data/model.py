@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
+ORIGINS = ("ours", "another's", "open")
 VERDICTS = ("re-post", "re-packaged", "subset", "superset", "overlap", "new", "padded", "unrelated", "undecided")
 
 
@@ -29,6 +30,7 @@ class EventKind(StrEnum):
     """What happened, or stopped happening; `docs/alerts.md` says what each kind means."""
 
     FURTHER_RELEASE = "further_release"
+    SHARED_PEOPLE = "shared_people"
     REPOST = "repost"
     EARLY_LOOK = "early_look"
     CANARY_HIT = "canary_hit"
@@ -128,6 +130,20 @@ class Extrapolation:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose breach a sample is from.
+
+    Attributes:
+        answer: one of `ORIGINS`. likelihood: that it is the breach of the registered releases, 0..1.
+        reasons: what tells, as sentences.
+    """
+
+    answer: str = "open"
+    likelihood: float = 0.5
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """How the people of a sample compare with all releases.
 
@@ -141,6 +157,7 @@ class Lineage:
         added: new data about known people: kind of value (`note` for free text) -> of how many people. Only kinds that
             none of the releases with these people has.
         whole: what a small sample says about the body of data it was taken from; None for other samples.
+        origin: whose breach it is, which shared people alone do not prove; None if an older Tocsin judged the sample.
     """
 
     verdict: str
@@ -156,11 +173,12 @@ class Lineage:
     mistyped: int = 0
     added: Mapping[str, int] = field(default_factory=dict)
     whole: Extrapolation | None = None
+    origin: Origin | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """From plain containers; fields that an older Tocsin did not write have their defaults."""
-        whole = value.get("whole")
+        whole, origin = value.get("whole"), value.get("origin")
         return cls(
             **{
                 **value,
@@ -169,6 +187,7 @@ class Lineage:
                 "notes": tuple(value.get("notes", ())),
                 "columns": tuple(value.get("columns", ())),
                 "whole": None if whole is None else Extrapolation(**{**whole, "new_share": tuple(whole["new_share"])}),
+                "origin": None if origin is None else Origin(**{**origin, "reasons": tuple(origin["reasons"])}),
             }
         )
 

@@ -50,6 +50,10 @@ def advice_of(event: Event) -> str:
             "Inform the clients. Once a person has confirmed the data, register it as known with tocsin release add."
             f" The address of the post, with the private key: {opened}{'.' if clients else ''}{clients}"
         ),
+        EventKind.SHARED_PEOPLE: (
+            "Find out whose data it is: shared patients do not show that. If it is another organisation's breach, the"
+            f" practices may still have to tell their patients. The address of the post, with the private key: {opened}."
+        ),
         EventKind.REPOST: (
             "No client has to be informed again, if they were when it was first published."
             " You may ask the site to remove it."

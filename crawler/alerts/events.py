@@ -21,6 +21,7 @@ TYPING_ERROR_SIGMAS = 3
 SEVERITY = {
     EventKind.FURTHER_RELEASE: Severity.CRITICAL,
     EventKind.CANARY_HIT: Severity.CRITICAL,
+    EventKind.SHARED_PEOPLE: Severity.WARNING,
     EventKind.REPOST: Severity.INFO,
     EventKind.EARLY_LOOK: Severity.NOTICE,
     EventKind.LISTING_CHANGED: Severity.NOTICE,
@@ -98,10 +99,16 @@ def events_of_post(context: PostContext, findings: Sequence[Finding]) -> list[Ev
     finding = most_important(findings)
     facts = _facts(finding, findings)
     if finding.hits or (finding.lineage is not None and finding.lineage.parents):
-        if severity := _severity_of_further_release(finding):
+        severity, whose = _severity_of_further_release(finding), _origin(finding)
+        if severity and whose == "ours":
             # The same people released at two places give one event: hits and numbers of people identify the release.
             identity = (finding.fingerprint or context.post, facts["new"], facts["people"], *facts["added"])
             events.append(context.event(EventKind.FURTHER_RELEASE, *identity, severity=severity, facts=facts))
+        elif (
+            facts.get("new") and whose != "ours" and not _all_known(finding) and not (finding.hits and whose == "open")
+        ):
+            identity = (finding.fingerprint or context.post, facts["new"], facts["people"])
+            events.append(context.event(EventKind.SHARED_PEOPLE, *identity, facts=facts))
         elif finding.hits and not _all_known(finding):
             events.append(context.event(EventKind.CANARY_HIT, finding.fingerprint, facts=facts))
         else:
@@ -157,6 +164,8 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
             "new_values": dict(lineage.new_values),
             "parents": [{"release": parent.release, "share": parent.share} for parent in lineage.parents],
         }
+        if lineage.origin is not None:
+            facts["origin"] = {"answer": lineage.origin.answer, "likelihood": lineage.origin.likelihood}
     return facts
 
 
@@ -180,14 +189,23 @@ def _all_known(finding: Finding) -> bool:
     return finding.lineage is not None and finding.lineage.verdict in KNOWN_VERDICTS
 
 
+def _origin(finding: Finding) -> str:
+    """Whose breach the sample is from, as `data.model.ORIGINS`; of an older finding, or of one all known, ours."""
+    lineage = finding.lineage
+    if lineage is None:
+        return "ours" if finding.hits else "open"
+    return "ours" if lineage.origin is None or _all_known(finding) else lineage.origin.answer
+
+
 def _severity_of_further_release(finding: Finding) -> Severity | None:
     """The severity of a sample that is a further release; None if it is not one.
 
-    It is one if it shares people with a registered release and has new people, or new data about known people.
-    Unmatched people of a known dump count as new unless the typing errors of the sample explain them.
+    It is one if it shares people with a registered release, or is of the same breach (planted canaries hit), and has new
+    people or new data about known people. Unmatched people of a known dump count as new unless the typing errors of the
+    sample explain them.
     """
     lineage = finding.lineage
-    if lineage is None or not lineage.parents:
+    if lineage is None or not (lineage.parents or (lineage.origin is not None and lineage.origin.answer == "ours")):
         return None
     if lineage.added or (lineage.new and lineage.verdict in {"superset", "overlap", "padded", "new"}):
         return Severity.CRITICAL

@@ -107,6 +107,15 @@ def _leak(what: str) -> Headline:
     return headline
 
 
+def _shared_people(event: Event, names: Mapping[str, str]) -> str:
+    facts = event.facts
+    people = f"{facts['known']:,} of {counted(facts['people'], 'person', 'people')} are in a registered release"
+    whose = (
+        "another organisation's data" if facts.get("origin", {}).get("answer") == "another's" else "data of open origin"
+    )
+    return f"Known patients in {whose}: {people}, {_whose(event, names)}"
+
+
 def _repost(event: Event, names: Mapping[str, str]) -> str:
     facts = event.facts
     if "verdict" not in facts:
@@ -226,6 +235,7 @@ def _recovered(event: Event, names: Mapping[str, str]) -> str:  # noqa: ARG001 -
 _HEADLINES: Mapping[EventKind, Headline] = {
     EventKind.FURTHER_RELEASE: _leak("Further release"),
     EventKind.CANARY_HIT: _leak("Client data published"),
+    EventKind.SHARED_PEOPLE: _shared_people,
     EventKind.REPOST: _repost,
     EventKind.EARLY_LOOK: _preview,
     EventKind.LISTING_CHANGED: _listing_changed,

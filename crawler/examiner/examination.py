@@ -17,6 +17,7 @@ from crawler.examiner.hits import HitConfirmer
 from crawler.examiner.record_pass import RecordPass
 from crawler.examiner.sample import SampleMember
 from crawler.examiner.sample_request import SampleRequest
+from crawler.lineage.origin import OriginEvidence
 from crawler.matching.byte_pass import MAX_WITHOUT_THREAD, BytePass
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.canary_numbers import CanaryNumbers
@@ -426,13 +427,20 @@ class Examination:
                 "notes",
                 f"{self.records.notes_dropped} texts were not compared with known ones: the sample has too many",
             )
-        lineage = self.records.lineage(has_hits=has_hits)
+        evidence = OriginEvidence(
+            has_planted_hits=sample.collector.has_planted_hits,
+            hit_people=sum(hit.records for hit in sample.collector.hits()),
+        )
+        lineage = self.records.lineage(has_hits=has_hits, evidence=evidence)
         release = self._keep_sighted_records(lineage, has_hits=has_hits)
         return self.findings.sample_finding(sample, lineage, release, self.hits.excerpts)
 
     def _keep_sighted_records(self, lineage: Lineage | None, *, has_hits: bool) -> str:
         """Keep the records of a sample that holds more than is known; returns the id of their release, '' for none."""
         if not self.request.sighted or lineage is None or not self.records.holds_all:
+            return ""
+        if lineage.origin is not None and lineage.origin.answer == "another's":
+            # its people would tie further data of the other organisation to our releases
             return ""
         is_tied = has_hits or bool(lineage.parents)
         has_more = bool(lineage.new) and lineage.verdict not in {"re-post", "re-packaged", "subset", "unrelated"}

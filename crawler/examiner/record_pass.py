@@ -16,6 +16,7 @@ from crawler.examiner.hits import HitConfirmer
 from crawler.examiner.row_comparison import ComparedRows, RowComparison, variant_keys
 from crawler.examiner.sample import SampleMember, TableCounts
 from crawler.lineage.compared_sample import TextCounts
+from crawler.lineage.origin import NO_EVIDENCE, OriginEvidence
 from crawler.lineage.sample_records import SampleRecords
 from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
@@ -312,14 +313,14 @@ class RecordPass:
         values = {**self._records.values(), **further}
         builder.add(self._records.keys(), values, self._distinctive_prints.tags, self._placeholders.learned())
 
-    def lineage(self, *, has_hits: bool) -> Lineage | None:
+    def lineage(self, *, has_hits: bool, evidence: OriginEvidence = NO_EVIDENCE) -> Lineage | None:
         """How the sample stands to the releases; None if no row had a key. Nothing may be added afterwards."""
         known, new, of_known = self._notes.count_known_and_new(
             self._distinctive_prints, self._releases.contains_note_prints
         )
         typo_search = TypoSearch(self._probe, self._uncertain, self._releases.contains)
         texts = TextCounts(self._notes.read, known, new, of_known)
-        found = self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts)
+        found = self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts, evidence=evidence)
         return found and replace(found, notes=(*found.notes, *self._placeholders.notes()))
 
 

@@ -122,7 +122,11 @@ class RowComparison:
                 proved |= ~(_are_first_names(turned["surname"]) & ~_are_first_names(turned["first"]))
             each.doubtful += int((tied & ~proved).sum())
             chosen = tied & proved
-            each.take(rows[chosen], made.keys[chosen], (each.held[rows] & ~changed | held)[chosen])
+            seen = (each.held[rows] | held)[chosen]
+            # The names of a release that are turned round are those of no row: two people of one surname on one number
+            # must not become one.
+            keys = made.keys[chosen] if is_sample else each.keys[rows[chosen]]
+            each.take(rows[chosen], keys, seen)
 
     # --- names in other forms ----------------------------------------------------------------------------------
 

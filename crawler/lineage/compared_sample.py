@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from crawler.lineage.origin import NO_EVIDENCE, OriginEvidence
 from crawler.lineage.typo_search import TypoSearch
 from data.arrays.array_types import U64, Bools
 from data.hashing.tags import Kind
@@ -61,6 +62,7 @@ class ComparedSample:
         unkeyed_rows: rows without a record key that are not in `keys`.
         doubtful_rows: rows that no release knows for certain, but that may be of known people.
         repeated_rows: rows that are not in `keys` because they equal a row that is.
+        evidence: what tells whose breach the sample is from, apart from its people.
         part: set if `keys` holds only a part of the sample. The lineage is still that of the whole sample.
     """
 
@@ -74,6 +76,7 @@ class ComparedSample:
     doubtful_rows: int = 0
     repeated_rows: int = 0
     part: SampledPart | None = None
+    evidence: OriginEvidence = NO_EVIDENCE
 
     def with_keyed_rows_only(self) -> ComparedSample:
         """The same sample without the rows that have no record key; these are added to `unkeyed_rows`."""

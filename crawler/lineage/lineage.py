@@ -15,10 +15,12 @@ from crawler.lineage.chance_matches import NEVER
 from crawler.lineage.compared_sample import ComparedSample, TextCounts
 from crawler.lineage.field_errors import FIELDS, fewest_errors
 from crawler.lineage.mistyped_people import ENOUGH_PEOPLE, TEASER_PEOPLE, TypingErrors, estimate_typing_errors
+from crawler.lineage.origin import judge_origin
 from crawler.lineage.people_counts import FULL_COVERAGE, Measurement, PeopleCounts, measure, new_values_of
 from crawler.lineage.probability import share_bounds
+from crawler.lineage.typo_search import TypoSearch
 from data.hashing.tags import RECORD_KINDS, Kind
-from data.model import VERDICTS, Extrapolation, Lineage
+from data.model import VERDICTS, Extrapolation, Lineage, Origin
 from data.releases.known_releases import KnownReleases
 from data.releases.people import count_people
 
@@ -72,7 +74,16 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
         return _without_releases(sample, releases)
     m = measure(sample, releases)
     errors = estimate_typing_errors(m, sample.typo_search)
-    verdict, reason = _verdict(m, errors, has_hits=sample.has_hits, stale=bool(releases.stale))
+    origin = judge_origin(
+        m.people.total,
+        0 if m.only_chance else m.people.known,
+        releases.people,
+        sample.evidence,
+        has_hits=sample.has_hits,
+    )
+    verdict, reason = _verdict(
+        m, errors, sample.typo_search, origin=origin, has_hits=sample.has_hits, stale=bool(releases.stale)
+    )
     assert verdict in VERDICTS  # noqa: S101 - a misspelt verdict would pass every count
     notes = _notes(m, errors, releases)
     if reason:
@@ -93,6 +104,7 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
         columns=tuple(kind.word for kind in m.columns),
         mistyped=min(people.new, round(errors.likely)),
         added=m.values.added,
+        origin=origin,
         whole=_whole(people) if verdict != "undecided" and people.total <= TEASER_PEOPLE else None,
     )
 
@@ -111,6 +123,7 @@ def _without_releases(sample: ComparedSample, releases: KnownReleases) -> Lineag
         (0 if releases.stale else total, total + sample.unkeyed_rows),
         new_values={**new_values_of(sample, releases)[0], **_text_values(sample.texts)},
         notes=(*notes, "no release is registered, so all people count as new"),
+        origin=judge_origin(total, 0, 0, sample.evidence, has_hits=sample.has_hits),
         columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if sample.keys[:, at].any()),
     )
 
@@ -230,9 +243,11 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def _verdict(m: Measurement, errors: TypingErrors, *, has_hits: bool, stale: bool) -> _Verdict:
+def _verdict(
+    m: Measurement, errors: TypingErrors, search: TypoSearch | None, *, origin: Origin, has_hits: bool, stale: bool
+) -> _Verdict:
     """The verdict, and the reason for it or what could not be decided."""
-    verdict, reason = _verdict_on_read_rows(m, errors, has_hits=has_hits, stale=stale)
+    verdict, reason = _verdict_on_read_rows(m, errors, search, origin=origin, has_hits=has_hits, stale=stale)
     unread, read = m.people.unkeyed_rows, max(m.people.rows, m.people.total)
     if unread > MAX_UNREAD_SHARE * (unread + read) and verdict in _SAYS_NOTHING_NEW:
         return "undecided", (
@@ -242,7 +257,9 @@ def _verdict(m: Measurement, errors: TypingErrors, *, has_hits: bool, stale: boo
     return verdict, reason
 
 
-def _verdict_on_read_rows(m: Measurement, errors: TypingErrors, *, has_hits: bool, stale: bool) -> _Verdict:
+def _verdict_on_read_rows(
+    m: Measurement, errors: TypingErrors, search: TypoSearch | None, *, origin: Origin, has_hits: bool, stale: bool
+) -> _Verdict:
     """The verdict on the rows that gave a record key."""
     people = m.people
     is_tied = bool(people.known and not m.only_chance)
@@ -272,20 +289,29 @@ def _verdict_on_read_rows(m: Measurement, errors: TypingErrors, *, has_hits: boo
     if is_tied and _is_any_in_full(m, errors):
         return "superset", ""
     if not is_tied or people.known <= NEW_MAX_KNOWN_SHARE * people.total:
-        return _mostly_unmatched(m, errors, has_hits=has_hits, is_tied=is_tied)
+        return _mostly_unmatched(m, errors, is_ours=origin.answer == "ours", is_tied=is_tied, has_hits=has_hits)
     if any(parent.coverage * (1 + errors.at_most / people.known) >= FULL_COVERAGE for parent in m.releases.parents):
         return "undecided", (
             "the sample holds nearly all of a release and typing errors may hide the rest: there are too few people to "
             "decide whether it is complete"
         )
-    return _padded_or_overlap(m)
+    return _padded_or_overlap(m, search)
 
 
-def _mostly_unmatched(m: Measurement, errors: TypingErrors, *, has_hits: bool, is_tied: bool) -> _Verdict:
+def _mostly_unmatched(
+    m: Measurement, errors: TypingErrors, *, is_ours: bool, is_tied: bool, has_hits: bool
+) -> _Verdict:
     """The verdict on a sample of which few or none are known for certain."""
     people = m.people
-    if has_hits or is_tied:
+    if is_ours:
         return "new", ""
+    if is_tied:
+        return "undecided", (
+            f"only {people.known} of {people.total} people are known: another organisation may have these patients as well, "
+            "so they do not show whose data it is"
+        )
+    if has_hits:
+        return "undecided", "canaries hit so few of the people that they do not show whose data it is"
     if people.known and people.known > NEW_MAX_KNOWN_SHARE * people.total:
         return "undecided", "there are too few people to distinguish known people from namesakes"
     if errors.perhaps_mistyped > NEW_MAX_KNOWN_SHARE * people.total:
@@ -326,7 +352,7 @@ def _are_values_known(m: Measurement) -> bool:
     )
 
 
-def _padded_or_overlap(m: Measurement) -> _Verdict:
+def _padded_or_overlap(m: Measurement, search: TypoSearch | None) -> _Verdict:
     """The verdict on known and unmatched people together: were the unmatched people invented from known values?"""
     deciding = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.values.totals.keys()
     new = m.people.new
@@ -337,7 +363,14 @@ def _padded_or_overlap(m: Measurement) -> _Verdict:
             "it cannot be decided whether the unmatched people are invented: the releases keep too few of their values"
         )
     known_shares = [1 - m.values.new.get(word, 0) / new for word in deciding]
-    if min(known_shares) >= PADDED_SHARE:
+    owners = search.find_number_owners() if search is not None and min(known_shares) > NOT_PADDED_SHARE else None
+    are_relatives = True if 2 * m.people.doubtful >= new else owners and owners.are_relatives
+    if min(known_shares) > NOT_PADDED_SHARE and are_relatives:
+        return (
+            "overlap",
+            "the unmatched people are relatives of known people: they have their numbers and their surname",
+        )
+    if min(known_shares) >= PADDED_SHARE and (search is None or are_relatives is False):
         return "padded", "the unmatched people have known numbers"
     if max(known_shares) > NOT_PADDED_SHARE and new < TOO_FEW_TO_DECIDE:
         # a typing error or two in one kind of number would decide

@@ -269,7 +269,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
             incomparable=round(int(incomparable.sum()) * keys.weights.new),
             lookalikes=weakly.lookalikes,
             perhaps_new=weakly.perhaps_new,
-            hidden_behind_rows=_hidden_behind_rows(keys, table, active),
+            hidden_behind_rows=_hidden_behind_rows(keys, sample.keys, table, active),
         ),
         releases=ParentReleases(
             parents=tuple(each.parent for each in found),
@@ -382,7 +382,7 @@ def new_values_of(sample: ComparedSample, releases: KnownReleases) -> tuple[dict
     return new, totals
 
 
-def _hidden_behind_rows(keys: _PersonKeys, table: I64, releases: list[StoredRelease]) -> int:
+def _hidden_behind_rows(keys: _PersonKeys, rows: U64, table: I64, releases: list[StoredRelease]) -> int:
     """The most new people who can share all their keys with another one (fathers and sons, namesakes)."""
     if keys.count == len(keys.people):
         return 0
@@ -398,7 +398,16 @@ def _hidden_behind_rows(keys: _PersonKeys, table: I64, releases: list[StoredRele
         if repeated and count:
             rate = max((merge_rate(kind, count, releases) for kind in family), key=lambda each: each.mean)
             likely += rate.among(count)
-    return min(repeated, likely.upper_bound())
+    return min(repeated, likely.upper_bound() + _further_names(keys, rows))
+
+
+def _further_names(keys: _PersonKeys, rows: U64) -> int:
+    """How many further names with birth dates the rows of unmatched people have: other names, or other people."""
+    names = rows[:, RECORD_KINDS.index(Kind.NAME_DOB)]
+    of_new = np.flatnonzero(~keys.known[keys.people] & (names != 0))
+    order = of_new[np.lexsort((names[of_new], keys.people[of_new]))]
+    people, named = keys.people[order], names[order]
+    return int(((people[1:] == people[:-1]) & (named[1:] != named[:-1])).sum())
 
 
 def _chance_explains(keys: _PersonKeys, held: Bools, rates: ChanceMatchRates) -> tuple[bool, float]:
@@ -470,8 +479,9 @@ def classify_weakly_known(errors: ErrorRates, rates: ChanceMatchRates, searched:
         if not seen & ~WEAK_PATTERN and left < by_chance.mean:
             lookalikes += rest
         else:
-            # if neither errors nor chance account for these people, they were invented from known values
-            perhaps_new += rest if expected < count / 2 else min(rest, by_chance.upper_bound())
+            # Whom undoing an error did not recover may be a relative on the same number. If neither errors nor chance
+            # account for these people, they were invented from known values.
+            perhaps_new += rest if tried or expected < count / 2 else min(rest, by_chance.upper_bound())
         if expected > by_chance.mean:
             tried_mistyped, recovered = tried_mistyped + tried, recovered + found
     return WeaklyKnown(lookalikes, perhaps_new, recovered / tried_mistyped)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from crawler.lineage.compared_sample import NO_TEXTS, ComparedSample, SampledPart, TextCounts
 from crawler.lineage.lineage import compare_sample
+from crawler.lineage.origin import NO_EVIDENCE, OriginEvidence
 from crawler.lineage.typo_search import TypoSearch
 from data.arrays.array_types import U8, U64, Bools
 from data.arrays.growing_array import GrowingArray
@@ -122,7 +123,12 @@ class SampleRecords:
         return self._distinct
 
     def lineage(
-        self, *, has_hits: bool, typo_search: TypoSearch | None = None, texts: TextCounts = NO_TEXTS
+        self,
+        *,
+        has_hits: bool,
+        typo_search: TypoSearch | None = None,
+        texts: TextCounts = NO_TEXTS,
+        evidence: OriginEvidence = NO_EVIDENCE,
     ) -> Lineage | None:
         """How the sample stands to the releases; None if no row had a key.
 
@@ -130,6 +136,7 @@ class SampleRecords:
             has_hits: whether canaries of a client hit in the sample.
             typo_search: over the uncertain rows of the sample.
             texts: counts of its free texts.
+            evidence: what tells whose breach it is from.
         """
         if self._made_room:
             # when rows were dropped before depended on how they came; dropping once more makes the result the same
@@ -155,6 +162,7 @@ class SampleRecords:
             doubtful_rows=self.doubtful_rows,
             repeated_rows=self._repeated_rows if part is None else 0,
             part=part,
+            evidence=evidence,
         )
         found = compare_sample(sample, self._releases)
         return found if part is None else self._marked_as_estimate(found)

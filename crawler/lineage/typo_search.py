@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.lineage.field_errors import KEY_FIELDS, fewest_errors
+from crawler.lineage.number_owners import NumberOwners, find_number_owners
 from crawler.lineage.uncertain_rows import UncertainRows
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed, join_packed, pair_packed, read_only
@@ -251,6 +252,12 @@ class TypoSearch:
             present |= (tags != 0).astype(np.int64) << at
             seen |= (self.holds(kind, tags) & (tags != 0)).astype(np.int64) << at
         return present, seen
+
+    def find_number_owners(self) -> NumberOwners:
+        """Who owns the numbers of the unmatched people; see `crawler.lineage.number_owners`."""
+        held = self.rows.unmatched.forms()
+        names = [*held["first"].to_list(), *self.rows.weakly_known.forms()["first"].to_list()]
+        return find_number_owners(self.probe_key, held, [name for name in names if name], self.holds)
 
     def try_mixed_keys(self) -> dict[Kind, tuple[int, int]]:
         """How often keys made from the fields of different people are known: per kind (known, tried).

@@ -97,6 +97,11 @@ class CanaryNumbers:
         bundles = order[np.searchsorted(firsts[order], numbers, side="right") - 1]
         return bundles.astype(np.uint64) << np.uint64(32) | (numbers - firsts[bundles]).astype(np.uint64)
 
+    def any_planted(self, numbers: I64) -> bool:
+        """Whether any of some canaries is planted."""
+        planted = np.array([bool(bundle.get("planted", False)) for bundle in self.owners.bundles()], np.bool_)
+        return bool(planted.any() and planted[(self.codes(numbers) >> np.uint64(32)).astype(np.int64)].any())
+
     def bundle_of(self, bundle: int) -> str:
         """The id of a bundle, given by its number."""
         return self._layout[2][bundle]

@@ -103,6 +103,11 @@ class HitCollector:
         """Whether there is any hit."""
         return bool(self._marked)
 
+    @property
+    def has_planted_hits(self) -> bool:
+        """Whether a planted canary hit, an invented person who exists nowhere but at a client."""
+        return self.has_hits and self._numbers.any_planted(self._marked.sorted()[0])
+
     def add_bytes(self, confirmed: ConfirmedHits) -> None:
         """Add hits of the byte pass."""
         self._add(confirmed, _IN_BYTES)

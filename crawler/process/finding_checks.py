@@ -17,7 +17,7 @@ from typing import Any
 
 from data.errors import WireError
 from data.identifiers.header_words import ROLES
-from data.model import VERDICTS, Extrapolation, Finding, Hit, Lineage, Parent, TableFacts
+from data.model import ORIGINS, VERDICTS, Extrapolation, Finding, Hit, Lineage, Origin, Parent, TableFacts
 from data.vocabulary import INVALID, known_problem, known_sentence, rounded, vocabulary
 
 # Bounds of what the numbers claim to be: bytes of a sample, its rows, people or values.
@@ -182,7 +182,16 @@ def _lineage(lineage: Lineage) -> tuple[Lineage, bool]:
     if lineage.whole is not None:
         _extrapolation(lineage.whole)
     notes = [known_sentence(note) for note in lineage.notes]
-    return replace(lineage, notes=tuple(note for note in notes if note is not None)), None not in notes
+    origin, reasons_known = (None, True) if lineage.origin is None else _origin(lineage.origin)
+    kept = tuple(note for note in notes if note is not None)
+    return replace(lineage, notes=kept, origin=origin), reasons_known and None not in notes
+
+
+def _origin(origin: Origin) -> tuple[Origin, bool]:
+    _require(origin.answer in ORIGINS and len(origin.reasons) <= MAX_NOTES, "an origin that does not exist")
+    _share(origin.likelihood)
+    reasons = [known_sentence(reason) for reason in origin.reasons]
+    return replace(origin, reasons=tuple(each for each in reasons if each is not None)), None not in reasons
 
 
 def _parent(parent: Parent) -> None:

@@ -32,7 +32,8 @@ def group_people(keys: U64) -> I64:
     Each row is identified by the most reliable family of keys that it has: NIR, else name+dob, else email+first, and so
     on. It is grouped with the rows that share such a key. Among rows that also have a more reliable key it joins only
     one, so that a namesake without a NIR does not merge two people who each have their own. A person whose NIR was
-    mistyped in one row counts twice: the count errs towards more people, which hides nothing.
+    mistyped in one row counts twice: the count errs towards more people, which hides nothing. So do rows with one number
+    that differ in the whole name and in the first name, or in the birth date: relatives stand on a parent's number.
 
     Args:
         keys: shape (n, 6), columns as `RECORD_KINDS`, 0 where a row has no such key; every row has at least one key.
@@ -81,6 +82,8 @@ def _group_by_shared_keys(keys: U64) -> I64:
         for kind in family:
             column = keys[:, RECORD_KINDS.index(kind)]
             rows = ranked[(column[ranked] != 0) & (level[ranked] <= rank)]
+            if kind in KEY_FAMILIES[0]:
+                column = _split_relatives(keys, kind)
             rows = rows[_repeated(column[rows])]
             if not len(rows):
                 continue
@@ -93,6 +96,36 @@ def _group_by_shared_keys(keys: U64) -> I64:
             members.append(order[joins])
             heads.append(head[joins])
     return _connected_components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
+
+
+def _split_relatives(keys: U64, kind: Kind) -> U64:
+    """The keys of a kind with a NIR of rows, shape (n,), changed where relatives share one.
+
+    Twins on a parent's number have one key nir+dob, and a family whose columns of names are exchanged has one key
+    nir+first. Rows that share nir+dob are one person if the whole name is the same as well, and rows that share nir+first
+    if the birth date is; a surname that changed leaves nir+first and the date.
+    """
+    other = Kind.NAME_DOB if kind is Kind.NIR_DOB else Kind.NIR_DOB
+    shared, others = keys[:, RECORD_KINDS.index(kind)], keys[:, RECORD_KINDS.index(other)]
+    complete = (keys[:, [RECORD_KINDS.index(each) for each in (*KEY_FAMILIES[0], Kind.NAME_DOB)]] != 0).all(axis=1)
+    rows = np.flatnonzero(_repeated(shared) & (shared != 0))
+    if not len(rows):
+        return shared
+    order = rows[np.lexsort((others[rows], shared[rows]))]
+    is_new = np.concatenate([[True], shared[order][1:] != shared[order][:-1]])
+    differs = ~is_new
+    differs[1:] &= others[order][1:] != others[order][:-1]
+    # nearly all rows that share such a key are visits of one person: only the others are looked at one by one
+    group = np.cumsum(is_new) - 1
+    several = np.zeros(group[-1] + 1, np.bool_)
+    several[group[differs]] = True
+    order = order[several[group]]
+    changed = shared.copy()
+    starts = np.flatnonzero(shared[order][1:] != shared[order][:-1]) + 1
+    for some in np.split(order, starts) if len(order) else ():
+        if complete[some].all():
+            changed[some] += others[some] * np.uint64(2) + np.uint64(1)
+    return changed
 
 
 def _repeated(tags: U64) -> Bools:

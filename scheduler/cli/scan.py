@@ -204,6 +204,10 @@ def _show(finding: Finding, *, clients: int) -> None:
                 f"    release {escape(parent.release)}: "
                 f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
             )
+        if lineage.origin is not None and lineage.origin.answer != "ours":
+            out.print(
+                f"    whose breach it is: {lineage.origin.answer} ({lineage.origin.likelihood:.0%} likely the registered one)"
+            )
         for reason in lineage.notes:
             out.print(f"    {escape(printable(reason))}")
     if not finding.hits:

@@ -65,7 +65,7 @@ from scheduler.delivery.lasting_states import recovery_event
 # Code of posts whose findings are stored without their evidence, and the subject of the state that reports it.
 NO_EVIDENCE, EVIDENCE_SUBJECT = "evidence", "evidence"
 
-_LEAKS = frozenset([EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.REPOST])
+_LEAKS = frozenset([EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.SHARED_PEOPLE, EventKind.REPOST])
 # An event names so many pieces of evidence; `tocsin evidence list` has all of them.
 MAX_EVIDENCE_NAMED = 3
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from crawler.alerts.events import PostContext, event_id, event_of_change, events_of_post, most_important
-from data.model import Event, EventKind, Finding, Hit, Lineage, Parent, Severity
+from data.model import Event, EventKind, Finding, Hit, Lineage, Origin, Parent, Severity
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HIT = Hit("c", 2, 3, ("email",))
@@ -18,6 +18,10 @@ HITS = replace(PLAIN, hits=(HIT,), fingerprint="f" * 32, records=3)
 
 def lineage(verdict: str, known: int, new: int, *parents: str) -> Lineage:
     return Lineage(verdict, known + new, known, new, (new, new), tuple(Parent(each, 0.5, 0.5) for each in parents), {})
+
+
+def of_origin(answer: str, found: Lineage) -> Lineage:
+    return replace(found, origin=Origin(answer, 0.5))
 
 
 def context(post: str = "p") -> PostContext:
@@ -46,6 +50,12 @@ def events(*findings: Finding, post: str = "p") -> list[Event]:
             [EventKind.FURTHER_RELEASE],
         ),
         (replace(PLAIN, complete=False, problems=("reader: it crashed",)), [EventKind.UNEXAMINED]),
+        # shared patients prove no origin, planted canaries do
+        (replace(PLAIN, lineage=of_origin("open", lineage("overlap", 9, 90, "r"))), [EventKind.SHARED_PEOPLE]),
+        (replace(HITS, lineage=of_origin("another's", lineage("overlap", 9, 90, "r"))), [EventKind.SHARED_PEOPLE]),
+        (replace(HITS, lineage=of_origin("open", lineage("undecided", 9, 90, "r"))), [EventKind.CANARY_HIT]),
+        (replace(HITS, lineage=of_origin("ours", lineage("new", 0, 90))), [EventKind.FURTHER_RELEASE]),
+        (replace(PLAIN, lineage=of_origin("open", lineage("subset", 3, 0, "r"))), [EventKind.REPOST]),
     ],
 )
 def test_a_finding_gives_the_right_kind_of_event(finding, expected):

@@ -1,0 +1,89 @@
+"""Whose breach a sample is from, apart from how many of its people are known (pure).
+
+Shared patients prove no origin: every file of French patients shares people with a release of millions. What tells is
+how large the share of known people is, and canaries that exist nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from data.model import Origin
+
+# The population that patients come from. A file of another organisation shares the people of a release by their share of
+# it; neighbours share more, which the spread of the distribution allows for.
+POPULATION = 68_000_000
+# Of another organisation's people, more than half are in a small release less often than once in 10,000 times.
+_SMALL_RELEASE_SPREAD = 13.3
+# Above and below these probabilities the origin counts as decided.
+OURS, ANOTHERS = 0.9, 0.05
+# Fewer people than this never show that a sample is another's.
+ENOUGH_TO_EXCLUDE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class OriginEvidence:
+    """What is known about the origin of a sample, apart from its people.
+
+    Attributes:
+        has_planted_hits: whether planted canaries hit.
+        hit_people: people of the sample whom canaries hit; None if this was not counted.
+    """
+
+    has_planted_hits: bool = False
+    hit_people: int | None = None
+
+
+NO_EVIDENCE = OriginEvidence()
+
+
+def judge_origin(people: int, known: int, covered: int, evidence: OriginEvidence, *, has_hits: bool) -> Origin:
+    """Whether a sample is of the breach of the registered releases.
+
+    Args:
+        people: of the sample.
+        known: those of them who are in a release or on the watch-list.
+        covered: people in all releases.
+        evidence: everything else.
+        has_hits: whether canaries hit.
+    """
+    if evidence.has_planted_hits:
+        return Origin("ours", 1.0, ("planted canaries hit: they exist nowhere else",))
+    if has_hits and evidence.hit_people is None:
+        return Origin("ours", 1.0, ("canaries hit",))
+    known = min(people, max(known, evidence.hit_people or 0))
+    reasons = []
+    odds = 1.0
+    if people and known:
+        odds *= share_odds(people, known, covered)
+        reasons.append(f"{known} of {people} people are known or on the watch-list")
+    if not reasons:
+        return Origin("open", 0.5, ("nothing ties the sample to a release",))
+    likelihood = odds / (1 + odds)
+    answer = "open"
+    if likelihood >= OURS:
+        answer = "ours"
+    elif likelihood <= ANOTHERS and people >= ENOUGH_TO_EXCLUDE:
+        answer = "another's"
+    if answer != "ours":
+        reasons.append("shared people alone prove no origin: another organisation may have the same patients")
+    return Origin(answer, round(likelihood, 6), tuple(reasons))
+
+
+def share_odds(people: int, known: int, covered: int) -> float:
+    """The odds that so many of the people are known because the sample is of the same breach.
+
+    Of the same breach any share may be known, one as likely as another. Of another one the share follows a beta
+    distribution whose mean is that of small releases, or of the share of the population that the releases cover.
+    """
+    mean = max(1 / (1 + _SMALL_RELEASE_SPREAD), min(0.5, covered / POPULATION))
+    spread = 1 / mean - 1
+    # beta-binomial probabilities of `known`, both without their common binomial coefficient
+    same = _log_beta(known + 1, people - known + 1)
+    other = _log_beta(known + 1, people - known + spread) - _log_beta(1, spread)
+    return math.exp(max(-40.0, min(40.0, same - other)))
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

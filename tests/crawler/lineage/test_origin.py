@@ -1,0 +1,32 @@
+"""Whose breach a sample is from: what a share of known people tells, and planted canaries."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.lineage.origin import OriginEvidence, judge_origin
+
+
+@pytest.mark.parametrize(
+    ("people", "known", "covered", "evidence", "has_hits", "answer"),
+    [
+        (2000, 2, 3000, OriginEvidence(), False, "open"),
+        (2000, 1000, 3000, OriginEvidence(), False, "ours"),
+        (50, 50, 3000, OriginEvidence(), False, "ours"),
+        # one of one tells nothing
+        (1, 1, 3000, OriginEvidence(), False, "open"),
+        # a release of 15 million patients shares a fifth with every file of French patients
+        (10_000, 2200, 15_000_000, OriginEvidence(), False, "open"),
+        (10_000, 9900, 15_000_000, OriginEvidence(), False, "ours"),
+        (3000, 0, 3000, OriginEvidence(has_planted_hits=True, hit_people=1), True, "ours"),
+        # 12 real mailboxes among invented people
+        (3000, 0, 3000, OriginEvidence(hit_people=12), True, "open"),
+        (3000, 0, 3000, OriginEvidence(hit_people=2900), True, "ours"),
+        (3000, 0, 3000, OriginEvidence(), False, "open"),
+        (60_000, 60, 3000, OriginEvidence(), False, "open"),
+    ],
+)
+def test_the_origin_is_decided_by_what_only_one_origin_explains(people, known, covered, evidence, has_hits, answer):
+    found = judge_origin(people, known, covered, evidence, has_hits=has_hits)
+    assert found.answer == answer, found
+    assert found.reasons

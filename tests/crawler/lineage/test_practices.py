@@ -1,0 +1,82 @@
+"""Verdicts on patients as practices have them, of a population that no rate was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data.model import Lineage
+from tests.synth.practices import COLUMNS, TRADITIONS, Case, Patient, Practices, table
+
+KNOWN = 1200
+
+
+class Town:
+    """A practice of which all patients are registered, and another one."""
+
+    def __init__(self, folder: Path, seed: int = 5) -> None:
+        self.practices = Practices(seed)
+        self.known, self.others = self.practices.fill(KNOWN), self.practices.fill(KNOWN)
+        self.case = Case(folder)
+        self.case.register("known", table([each.row() for each in self.known]))
+
+    def judge(self, patients: list[Patient], columns: tuple[str, ...] = COLUMNS) -> Lineage:
+        return self.case.judge(table([each.row() for each in patients], columns))
+
+    def newborn(self, count: int, *, twins: bool = False) -> list[Patient]:
+        parents = [each for each in self.known if not each.is_child and each.nir]
+        return [child for parent in parents[:count] for child in self.practices.child([parent], twins=twins)]
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
+    return Town(tmp_path_factory.mktemp("town"))
+
+
+Sample = Callable[[Town], tuple[list[Patient], int]]
+CASES: dict[str, tuple[Sample, set[str]]] = {
+    "the same again": (lambda town: (town.known, 0), {"re-post"}),
+    "half of it new": (lambda town: (town.known[:400] + town.others[:400], 400), {"overlap"}),
+    "other patients": (lambda town: (town.others, len(town.others)), {"unrelated"}),
+    "new children on their parents' numbers": (
+        lambda town: (town.known[:300] + (new := town.newborn(300)), len(new)), {"overlap"},
+    ),
+    "new twins on a parent's number": (
+        lambda town: (town.known[:300] + (new := town.newborn(150, twins=True)), len(new)), {"overlap"},
+    ),
+    "married": (lambda town: ([town.practices.married(each) for each in town.known[:500]], 0), {"subset"}),
+    "moved": (lambda town: ([town.practices.moved(each) if at % 4 == 0 else each for at, each in enumerate(town.known[:600])], 0), {"subset"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_patients_of_a_practice_get_the_verdict_that_an_analyst_would_give(town, name):
+    make, verdicts = CASES[name]
+    patients, new = make(town)
+    found = town.judge(patients)
+    assert found.verdict in verdicts, found
+    assert found.interval[0] <= new <= found.interval[1], found
+    assert found.records == len(patients), found
+
+
+def test_two_shared_patients_of_a_thousand_are_not_our_breach(town):
+    found = town.judge(town.others[: KNOWN - 2] + town.known[:2])
+    assert found.verdict in {"undecided", "unrelated"}, found
+    assert found.origin is not None
+    assert found.origin.answer == "open", found.origin
+
+
+@pytest.mark.parametrize("tradition", sorted(TRADITIONS))
+def test_no_tradition_of_names_is_served_worse(tradition, tmp_path):
+    practices = Practices(9, tradition)
+    known, others = practices.fill(150), practices.fill(150)
+    case = Case(tmp_path)
+    columns = ("nom", "prenom", "ddn", "nir", "tel")
+    case.register("known", table([each.row() for each in known], columns))
+    rows = [each.row(nom=each.first.upper(), prenom=each.surname.upper()) for each in known[:75] + others[:75]]
+    found = case.judge(table(rows, columns))
+    assert found.verdict == "overlap", found
+    assert found.interval[0] <= 75 <= found.interval[1], found
+    assert abs(found.new - 75) <= 3, found
