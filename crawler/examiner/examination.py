@@ -442,6 +442,9 @@ class Examination:
         if lineage.origin is not None and lineage.origin.answer == "another's":
             # its people would tie further data of the other organisation to our releases
             return ""
+        if not lineage.columns:
+            # a list of values without a record key cannot become a release
+            return ""
         is_tied = has_hits or bool(lineage.parents)
         has_more = bool(lineage.new) and lineage.verdict not in {"re-post", "re-packaged", "subset", "unrelated"}
         if not is_tied or not (has_more or lineage.added):

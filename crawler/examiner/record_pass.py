@@ -220,6 +220,7 @@ class RecordPass:
             self._records.unkeyed_rows += table.unread
         elif table.rows > 1 and not member.prose:
             member.rows_without_keys += table.rows
+            self._records.listed_rows += table.unread
 
     def _listed(self, inputs: TagInputs) -> Candidates:
         """What is on the watch-list, by the number of its row."""
@@ -314,7 +315,7 @@ class RecordPass:
         builder.add(self._records.keys(), values, self._distinctive_prints.tags, self._placeholders.learned())
 
     def lineage(self, *, has_hits: bool, evidence: OriginEvidence = NO_EVIDENCE) -> Lineage | None:
-        """How the sample stands to the releases; None if no row had a key. Nothing may be added afterwards."""
+        """How the sample stands to the releases; None if nobody is described in it. Nothing may be added afterwards."""
         known, new, of_known = self._notes.count_known_and_new(
             self._distinctive_prints, self._releases.contains_note_prints
         )

@@ -20,6 +20,7 @@ from crawler.lineage.compared_sample import NO_TEXTS, ComparedSample, SampledPar
 from crawler.lineage.lineage import compare_sample
 from crawler.lineage.origin import NO_EVIDENCE, OriginEvidence
 from crawler.lineage.typo_search import TypoSearch
+from crawler.lineage.value_lists import compare_list
 from data.arrays.array_types import U8, U64, Bools
 from data.arrays.growing_array import GrowingArray
 from data.hashing.tags import RECORD_KINDS, Kind
@@ -48,6 +49,7 @@ class SampleRecords:
     Attributes:
         one_in: one person in this many is held; 1 while all of them are.
         unkeyed_rows: rows without a record key, which are not held.
+        listed_rows: rows of tables that describe people and give no record key at all.
         doubtful_rows: rows that no release knows for certain, but that may be of known people all the same.
     """
 
@@ -70,7 +72,7 @@ class SampleRecords:
         self._sizes: dict[Kind | None, int] = {None: 0}
         # all rows that no release knows; None while all rows are held, and once these are too many
         self._unmatched: U64 | None = None
-        self.unkeyed_rows = self.doubtful_rows = 0
+        self.unkeyed_rows = self.listed_rows = self.doubtful_rows = 0
         self._repeated_rows = 0
         self._made_room = False
         # how many rows drop out of the draw after each number of halvings; repeated rows count as often as they came
@@ -130,7 +132,9 @@ class SampleRecords:
         texts: TextCounts = NO_TEXTS,
         evidence: OriginEvidence = NO_EVIDENCE,
     ) -> Lineage | None:
-        """How the sample stands to the releases; None if no row had a key.
+        """How the sample stands to the releases; None if nobody is described in it.
+
+        Without any record key its single values are compared (`crawler.lineage.value_lists`).
 
         Args:
             has_hits: whether canaries of a client hit in the sample.
@@ -143,7 +147,7 @@ class SampleRecords:
             self._make_room(self._max_rows or 0)
         keys, seen = self.keys(), self._seen.rows()[:, 0]
         if not len(keys) and self._unmatched is None:
-            return None
+            return compare_list(self.values(), self.listed_rows, self._releases, evidence, has_hits=has_hits)
         part = None
         if self.one_in > 1:
             part = SampledPart(self.one_in, self._estimated_people(), holds_all_new=self._unmatched is not None)

@@ -80,3 +80,31 @@ def test_no_tradition_of_names_is_served_worse(tradition, tmp_path):
     assert found.verdict == "overlap", found
     assert found.interval[0] <= 75 <= found.interval[1], found
     assert abs(found.new - 75) <= 3, found
+
+
+@pytest.mark.parametrize(
+    ("columns", "verdicts"),
+    [
+        (("nir",), {"overlap"}),
+        (("email",), {"overlap"}),
+        (("nom", "tel"), {"overlap"}),
+        (("nir", "tel", "email"), {"overlap"}),
+        # nothing that is tagged: said, not silent
+        (("nom", "ddn", "adresse"), {"undecided"}),
+    ],
+)
+def test_a_list_without_record_keys_is_compared_by_its_values(town, columns, verdicts):
+    patients = [each for each in town.known[:400] + town.others[:400] if each.nir and each.mail and each.phone]
+    found = town.judge(patients, columns)
+    new = sum(each in town.others for each in patients)
+    assert found.verdict in verdicts, found
+    assert found.interval[0] <= new <= found.interval[1], found
+    assert found.notes
+
+
+def test_a_list_of_known_numbers_alone_is_known(town):
+    found = town.judge([each for each in town.known if each.nir], ("nir",))
+    assert found.verdict == "re-packaged", found
+    assert (found.new, found.parents[0].release) == (0, "known")
+    found = town.judge([each for each in town.others if each.nir], ("nir",))
+    assert (found.verdict, found.known, found.parents) == ("unrelated", 0, ())
