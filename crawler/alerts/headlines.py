@@ -109,6 +109,8 @@ def _leak(what: str) -> Headline:
 
 def _shared_people(event: Event, names: Mapping[str, str]) -> str:
     facts = event.facts
+    if "verdict" not in facts:
+        return f"Known patients in data of open origin: {_whose(event, names)}"
     people = f"{facts['known']:,} of {counted(facts['people'], 'person', 'people')} are in a registered release"
     whose = (
         "another organisation's data" if facts.get("origin", {}).get("answer") == "another's" else "data of open origin"

@@ -197,9 +197,16 @@ class ErrorRates:
         # shape (draws, sets of wrong fields)
         self._chances = np.where(subsets[None], rates[:, None, :], 1 - rates[:, None, :]).prod(axis=2)
 
-    def hidden_people(self, present: int) -> F64:
-        """How many known people with these keys look new, one mean for each drawn set of rates; shape (256,)."""
-        share = np.minimum(0.95, self._chances @ (_keys_left(present) == 0))
+    def hidden_people(self, present: int, *, judged: int = 0) -> F64:
+        """How many known people with these keys look new, one mean for each drawn set of rates; shape (256,).
+
+        With `judged`, errors occur only in fields whose rate was counted on so many people.
+        """
+        hidden = _keys_left(present) == 0
+        if judged:
+            guessed = sum(1 << at for at, count in enumerate((self.wrong + self.right).tolist()) if count < judged)
+            hidden = hidden & (np.arange(1 << len(FIELDS)) & guessed == 0)
+        share = np.minimum(0.95, self._chances @ hidden)
         known, whole = int(self.table[present, 1:].sum()), int(self.table[present].sum())
         # the hidden people are in proportion to the seen ones; one is added, since there may be none by bad luck
         means: F64 = np.minimum(share * whole, share / (1 - share) * (known + 1))
@@ -218,6 +225,11 @@ class ErrorRates:
         alone = [1 << field for field in range(len(FIELDS)) if not _keys_left(present)[1 << field]]
         both = self.wrong + self.right
         return min((int(both[bit.bit_length() - 1]) for bit in alone), default=2**62)
+
+    def is_hiding_field_judged(self, present: int, people: int) -> bool:
+        """Whether any field that alone can hide all of these keys has a rate counted on so many people."""
+        both = self.wrong + self.right
+        return any(not _keys_left(present)[1 << at] and both[at] >= people for at in range(len(FIELDS)))
 
     def evidence_on_all_fields(self, present: int) -> int:
         """The number of people behind the rates of the fields of these keys, the least of all these fields."""

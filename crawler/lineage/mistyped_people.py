@@ -7,7 +7,7 @@ people with one error undone (`crawler.lineage.typo_search`). Verdicts are decid
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from crawler.lineage.chance_matches import SIGMAS, ChanceRate
 from crawler.lineage.field_errors import mean_tail, upper_bound
 from crawler.lineage.people_counts import ERRORS_PLAUSIBLE, LIKELY, USUALLY_RECOVERED, Measurement
 from crawler.lineage.probability import poisson_tail
+from crawler.lineage.systematic_edits import SystematicEdits
 from crawler.lineage.typo_search import SearchResult, TypoSearch
 from crawler.lineage.uncertain_rows import MAX_HELD
 
@@ -49,6 +50,8 @@ class TypingErrors:
         likely: how many unmatched people are probably known people with errors.
         observed: whether errors were seen, so that they may count as the cause.
         probability: that errors make so many people look new.
+        edits: sentences on edits that were made in the whole sample.
+        edited: at least so many unmatched people are known and were edited.
         perhaps_mistyped: in a sample in which nobody is known for certain, how many may be known people with errors.
     """
 
@@ -57,6 +60,8 @@ class TypingErrors:
     observed: bool
     probability: float
     perhaps_mistyped: int = 0
+    edits: tuple[str, ...] = ()
+    edited: int = 0
 
 
 def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingErrors:
@@ -72,7 +77,17 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
     for pattern in hiding:
         unmatched = int(table[pattern, 0])
         if m.errors.evidence_on_hiding_fields(pattern) < ENOUGH_PEOPLE:
-            without_rates += unmatched
+            # a field that was counted may explain these people by itself: telephones that were replaced
+            by_judged = m.errors.hidden_people(pattern, judged=ENOUGH_PEOPLE)
+            if not (
+                m.errors.is_hiding_field_judged(pattern, ENOUGH_PEOPLE)
+                and mean_tail(by_judged, unmatched) >= ERRORS_PLAUSIBLE
+            ):
+                without_rates += unmatched
+                continue
+            at_most += unmatched
+            likely += min(unmatched, float(np.median(by_judged)))
+            probability = min(probability, mean_tail(by_judged * DEPENDENCE_FACTOR, unmatched) * len(hiding))
             continue
         all_rates_known = all_rates_known and m.errors.evidence_on_all_fields(pattern) >= ENOUGH_PEOPLE
         mean = m.errors.hidden_people(pattern)
@@ -110,7 +125,28 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
             likely += min(cap, without_rates * found.share / USUALLY_RECOVERED)
             observed = observed and found.share >= RECOVERED_SHARE_OBSERVED
             probability = min(probability, 1.0 if high >= 1 and cap >= without_rates else ERRORS_PLAUSIBLE)
-    return TypingErrors(at_most, likely, observed=observed, probability=min(1.0, probability))
+    made = TypingErrors(at_most, likely, observed=observed, probability=min(1.0, probability))
+    return _with_edits(made, people.new - people.lookalikes, search)
+
+
+def _with_edits(errors: TypingErrors, unmatched: int, search: TypoSearch | None) -> TypingErrors:
+    """The errors with the people whom an edit of the whole sample made look new."""
+    edits = search.find_systematic_edits() if search is not None and unmatched > errors.at_most else SystematicEdits()
+    if not edits.notes:
+        return errors
+    edited, share = unmatched * edits.share, edits.share
+    # where all unmatched people were looked at, their number is no estimate
+    seen_all = edits.tried >= unmatched
+    spread = 0.0 if seen_all else SIGMAS * unmatched * math.sqrt((share * (1 - share) + 1 / edits.tried) / edits.tried)
+    return replace(
+        errors,
+        at_most=min(unmatched, max(errors.at_most, math.ceil(edited + spread))),
+        likely=max(errors.likely, edited),
+        observed=True,
+        probability=1.0,
+        edits=edits.notes,
+        edited=max(0, math.floor(edited - spread)),
+    )
 
 
 def _perhaps_all_mistyped(m: Measurement, search: TypoSearch | None) -> int:

@@ -64,6 +64,7 @@ class PeopleCounts:
             count as new.
         perhaps_new: people counted as known who may be new people that match a known key by chance.
         hidden_behind_rows: at most so many new people share their row with another person (the same keys).
+        counted_twice: at most so many unmatched people are the same as others, who stand in a table with other columns.
     """
 
     rows: int
@@ -75,6 +76,7 @@ class PeopleCounts:
     lookalikes: int
     perhaps_new: int
     hidden_behind_rows: int
+    counted_twice: int = 0
 
     @property
     def new(self) -> int:
@@ -270,6 +272,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
             lookalikes=weakly.lookalikes,
             perhaps_new=weakly.perhaps_new,
             hidden_behind_rows=_hidden_behind_rows(keys, sample.keys, table, active),
+            counted_twice=_counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
         ),
         releases=ParentReleases(
             parents=tuple(each.parent for each in found),
@@ -399,6 +402,27 @@ def _hidden_behind_rows(keys: _PersonKeys, rows: U64, table: I64, releases: list
             rate = max((merge_rate(kind, count, releases) for kind in family), key=lambda each: each.mean)
             likely += rate.among(count)
     return min(repeated, likely.upper_bound() + _further_names(keys, rows))
+
+
+def _counted_twice(table: I64) -> int:
+    """The unmatched people of all groups of keys but the largest, where no person has keys of two groups.
+
+    People of two tables without a common kind of key cannot be recognised in each other.
+
+    Args:
+        table: people by the keys they have and the keys that are known, as `count_patterns` returns it.
+    """
+    groups: list[tuple[int, int]] = []
+    for present in (np.flatnonzero(table[1:].sum(axis=1)) + 1).tolist():
+        unmatched = int(table[present, 0])
+        joined = [group for group in groups if group[0] & present]
+        groups = [group for group in groups if not group[0] & present]
+        kinds = present
+        for other, count in joined:
+            kinds, unmatched = kinds | other, unmatched + count
+        groups.append((kinds, unmatched))
+    counts = sorted(count for _, count in groups)
+    return sum(counts[:-1])
 
 
 def _further_names(keys: _PersonKeys, rows: U64) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crawler.lineage.field_errors import KEY_FIELDS, fewest_errors
 from crawler.lineage.number_owners import NumberOwners, find_number_owners
+from crawler.lineage.systematic_edits import SystematicEdits, find_systematic_edits
 from crawler.lineage.uncertain_rows import UncertainRows
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed, join_packed, pair_packed, read_only
@@ -252,6 +253,10 @@ class TypoSearch:
             present |= (tags != 0).astype(np.int64) << at
             seen |= (self.holds(kind, tags) & (tags != 0)).astype(np.int64) << at
         return present, seen
+
+    def find_systematic_edits(self) -> SystematicEdits:
+        """Edits of all unmatched people in one way; see `crawler.lineage.systematic_edits`."""
+        return find_systematic_edits(self.probe_key, self.rows.unmatched.forms(), self.holds)
 
     def find_number_owners(self) -> NumberOwners:
         """Who owns the numbers of the unmatched people; see `crawler.lineage.number_owners`."""

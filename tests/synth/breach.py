@@ -18,7 +18,7 @@ from crawler.alerts.preview_verdict import (
     event_of_preview,
     facts_after_examination,
 )
-from data.model import Event, EventKind, Finding, Hit, Lineage, Parent
+from data.model import Event, EventKind, Finding, Hit, Lineage, Origin, Parent
 from data.store.file_fingerprints import KnownBody
 from data.store.states import LastingState
 from scheduler.delivery.lasting_states import channel_test_event, recovery_event
@@ -130,6 +130,11 @@ def events_of_every_kind(clients: int = 1_500, *, source: str = "board-x", text:
     further, first = breach(clients, known=60_000), breach(clients, verdict="new")
     again = breach(clients, known=150_000, verdict="re-post")
     repost = replace(again, lineage=again.lineage and replace(again.lineage, added={}))
+    others = replace(
+        further,
+        hits=(),
+        lineage=further.lineage and replace(further.lineage, origin=Origin("another's", 0.01), added={}),
+    )
     cut = replace(
         first, complete=False, problems=("timeout: it took too long", "wall: it was ended"), hits=(), lineage=None
     )
@@ -159,7 +164,7 @@ def events_of_every_kind(clients: int = 1_500, *, source: str = "board-x", text:
     ]
     began = LastingState(source, EventKind.SOURCE_SILENT, "listing", at - timedelta(days=1), at, "e" * 32)
     return [
-        *(event for finding in (further, first, again, repost, cut) for event in events_of_post(post, [finding])),
+        *(event for finding in (further, first, again, repost, others, cut) for event in events_of_post(post, [finding])),
         early,
         wrong,
         event_of_change(post, changed, changed),

@@ -126,8 +126,12 @@ def test_unknown_people_with_many_known_numbers_are_not_called_unrelated(release
     assert lineage_of(releases, NEW, values=values_of(KNOWN)).verdict == "undecided"
 
 
-def test_a_handful_of_known_people_ties_a_new_dump_to_a_release(releases: KnownReleases) -> None:
+def test_a_handful_of_known_people_does_not_show_whose_a_dump_is(releases: KnownReleases) -> None:
     found = lineage_of(releases, np.concatenate([NEW, KNOWN[:20]]))
+    assert (found.verdict, found.known, found.new) == ("undecided", 20, len(NEW))
+    assert found.origin is not None
+    assert found.origin.answer == "open"
+    found = lineage_of(releases, np.concatenate([NEW, KNOWN[:20]]), hits=True)
     assert (found.verdict, found.known, found.new) == ("new", 20, len(NEW))
 
 
@@ -147,7 +151,7 @@ def test_one_person_known_by_name_alone_decides_nothing(releases: KnownReleases,
 def test_one_new_person_among_known_ones_is_found_if_nobody_is_mistyped(releases: KnownReleases) -> None:
     found = lineage_of(releases, np.concatenate([KNOWN, NEW[:1]]))
     assert (found.verdict, found.new, found.interval) == ("superset", 1, (1, 1))
-    assert found.confidence > 0.999
+    assert 0.98 < found.confidence < 0.99
 
 
 def with_errors(keys: np.ndarray, field: str, share: float, seed: int) -> np.ndarray:

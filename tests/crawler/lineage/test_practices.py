@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.model import Lineage
@@ -48,7 +51,30 @@ CASES: dict[str, tuple[Sample, set[str]]] = {
     ),
     "married": (lambda town: ([town.practices.married(each) for each in town.known[:500]], 0), {"subset"}),
     "moved": (lambda town: ([town.practices.moved(each) if at % 4 == 0 else each for at, each in enumerate(town.known[:600])], 0), {"subset"}),
+    "edited: birth dates a day later, other numbers": (lambda town: ([edited(each) for each in town.known[:500]], 0), {"subset"}),
+    "every third row edited": (
+        lambda town: ([edited(each) if at % 3 == 0 else each for at, each in enumerate(town.known[:600])], 0), {"subset"},
+    ),
+    "every column shuffled": (lambda town: (shuffled(town.known), 0), {"undecided", "padded"}),
 }  # fmt: skip
+
+
+def edited(patient: Patient) -> Patient:
+    """As a program edits each row before a file is posted."""
+    phone = patient.phone and patient.phone[:-2] + patient.phone[:-3:-1]
+    return replace(
+        patient, born=patient.born + dt.timedelta(1), phone=phone, nir="", mail=patient.mail.replace("@", ".x@")
+    )
+
+
+def shuffled(patients: list[Patient]) -> list[Patient]:
+    """Each column in another order."""
+    dice = np.random.default_rng(3)
+    orders = {name: dice.permutation(len(patients)) for name in ("surname", "first", "born", "nir", "phone", "mail")}
+    return [
+        replace(each, **{name: getattr(patients[order[at]], name) for name, order in orders.items()})
+        for at, each in enumerate(patients)
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,7 +84,7 @@ def test_patients_of_a_practice_get_the_verdict_that_an_analyst_would_give(town,
     found = town.judge(patients)
     assert found.verdict in verdicts, found
     assert found.interval[0] <= new <= found.interval[1], found
-    assert found.records == len(patients), found
+    assert abs(found.records - len(patients)) <= 0.01 * len(patients), found
 
 
 def test_two_shared_patients_of_a_thousand_are_not_our_breach(town):
@@ -108,3 +134,11 @@ def test_a_list_of_known_numbers_alone_is_known(town):
     assert (found.new, found.parents[0].release) == (0, "known")
     found = town.judge([each for each in town.others if each.nir], ("nir",))
     assert (found.verdict, found.known, found.parents) == ("unrelated", 0, ())
+
+
+def test_people_in_two_tables_of_one_archive_are_not_counted_twice_in_the_lower_bound(town):
+    patients = town.known[:300] + town.others[:300]
+    rows = [each.row() for each in patients]
+    found = town.case.judge(table(rows, ("nom", "prenom", "tel")), table(rows, ("nir", "ddn")))
+    assert found.verdict == "overlap", found
+    assert found.interval[0] <= 300 <= found.interval[1], found
