@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -93,39 +94,30 @@ def find_systematic_edits(
 def _undone(forms: Mapping[str, Packed]) -> Iterator[tuple[str, Packed, Callable[[int], str]]]:
     """Each edit undone: the role, its normal forms, and the sentence about so many people."""
     for days in DAYS:
-        yield (
-            "dob",
-            _moved(forms["dob"], -days),
-            lambda people, days=days: (  # type: ignore[misc]
-                f"edited: {people} of the unmatched people looked at are known with birth dates moved by {days} days"
-            ),
-        )
+        yield "dob", _moved(forms["dob"], -days), partial(_days_sentence, days)
     for years in YEARS:
-        yield (
-            "dob",
-            _changed(forms["dob"], lambda date, years=years: _other_year(date, -years)),
-            lambda people, years=years: (  # type: ignore[misc]
-                f"edited: {people} of the unmatched people looked at are known with birth dates moved by {years} years"
-            ),
-        )
+        yield "dob", _changed(forms["dob"], partial(_other_year, years=-years)), partial(_years_sentence, years)
     for role in ("phone", "nir"):
         for edit in (_swap_last, _reverse_last, _swap_first, _next_last, _previous_last):
-            yield (
-                role,
-                _changed(forms[role], edit),
-                lambda people: (
-                    f"edited: {people} of the unmatched people looked at are known with digits of their numbers changed"
-                ),
-            )
+            yield role, _changed(forms[role], edit), _digits_sentence
     for host in _HOSTS:
-        end = b"@" + host.encode()
-        yield (
-            "email",
-            _changed(forms["email"], lambda mail, end=end: mail.partition(b"@")[0] + end),
-            lambda people: (  # type: ignore[misc]
-                f"edited: {people} of the unmatched people looked at are known with the provider of their mailbox changed"
-            ),
-        )
+        yield "email", _changed(forms["email"], partial(_at_host, host=host.encode())), _host_sentence
+
+
+def _days_sentence(days: int, people: int) -> str:
+    return f"edited: {people} of the unmatched people looked at are known with birth dates moved by {days} days"
+
+
+def _years_sentence(years: int, people: int) -> str:
+    return f"edited: {people} of the unmatched people looked at are known with birth dates moved by {years} years"
+
+
+def _digits_sentence(people: int) -> str:
+    return f"edited: {people} of the unmatched people looked at are known with digits of their numbers changed"
+
+
+def _host_sentence(people: int) -> str:
+    return f"edited: {people} of the unmatched people looked at are known with the provider of their mailbox changed"
 
 
 def _found(
@@ -164,6 +156,10 @@ def _other_day(date: bytes, days: int) -> bytes:
 
 def _other_year(date: bytes, years: int) -> bytes:
     return b"%02d" % ((int(date[:2]) + years) % 100) + date[2:] if date[:2].isdigit() else date
+
+
+def _at_host(mail: bytes, host: bytes) -> bytes:
+    return mail.partition(b"@")[0] + b"@" + host
 
 
 def _swap_last(number: bytes) -> bytes:
