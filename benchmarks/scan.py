@@ -4,7 +4,8 @@ are bytes for each second of processor time, for a shared machine makes wall tim
 processes is timed by the clock, with both beside it.
 
 Options: --rows=N of the file that is scanned (1,000,000; the bars are for 15,000,000), --repeats=N, --full (a set of
-100 M tags: 3 GB of memory; a million patterns for rg: 10 GB; 10,000 pastes), --only=WORD,WORD of the groups.
+100 M tags: 3 GB of memory; a million patterns for rg: 10 GB; 10,000 pastes), --only=WORD,WORD of the groups,
+--limit=SECONDS for each rival of a whole command (120).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import csv
 import hashlib
 import hmac
+import math
 import os
 import re
 import resource
@@ -113,9 +115,17 @@ def _cpu(pid: int) -> float:
 
 
 def run_tree(
-    command: list[str], *, environ: dict[str, str] | None = None, statuses: tuple[int, ...] = (0, 1)
+    command: list[str],
+    *,
+    environ: dict[str, str] | None = None,
+    statuses: tuple[int, ...] = (0, 1),
+    limit: float = math.inf,
 ) -> tuple[float, float, float, str]:
-    """Seconds by the clock, seconds of processor time and peak megabytes of a program and its processes; its output."""
+    """Seconds by the clock, seconds of processor time and peak megabytes of a program and its processes; its output.
+
+    Raises:
+        TimeoutError: it took longer than `limit` seconds and was ended; the text says what it had taken until then.
+    """
     began = time.perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environ)
@@ -124,6 +134,12 @@ def run_tree(
             tree = _tree(process.pid)
             spent |= {pid: max(_cpu(pid), spent.get(pid, 0.0)) for pid in tree}
             peak = max(peak, sum(map(_memory, tree)))
+            if time.perf_counter() - began > limit:
+                process.kill()
+                process.wait()
+                raise TimeoutError(
+                    f"ended after {limit:.0f} s, {sum(spent.values()):.0f} s of processor time, {peak:,.0f} MB"
+                )
             time.sleep(0.1)
         wall = time.perf_counter() - began
         out.seek(0)
@@ -426,6 +442,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--limit", type=float, default=120, help="seconds that each rival may take")
     parser.add_argument("--only", default=",".join(GROUPS), help=f"some of {', '.join(GROUPS)}")
     options = parser.parse_args(arguments)
     groups = options.only.split(",")
@@ -448,7 +465,7 @@ def main(arguments: list[str] | None = None) -> None:
             file_group(report, folder, home, options)
         if "whole" in groups:
             for patterns in (100_000, 1_000_000) if options.full else (100_000,):
-                whole_group(report, folder, patterns, options.rows, options.repeats)
+                whole_group(report, folder, patterns, options.rows, options.repeats, options.limit)
     report.show()
 
 

@@ -2,13 +2,15 @@
 
 Tocsin scans with both passes, lineage and a watch-list that holds nothing but keyed tags. The rivals get the addresses
 themselves: `rg -F -f`, GNU `grep -F -f`, and a few lines of Python over Hyperscan and over an Aho-Corasick automaton,
-where these are installed. Each is also run on an empty file, which shows what its start takes.
+where these are installed. Each is also run on an empty file, which shows what its start takes. A rival that takes longer
+than the limit is ended, and its line says so.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -53,8 +55,8 @@ class Run:
     found: int
 
 
-def whole_group(report: Report, folder: Path, patterns: int, rows: int, repeats: int) -> None:
-    """Compare whole commands over one file of `rows` rows, with so many addresses."""
+def whole_group(report: Report, folder: Path, patterns: int, rows: int, repeats: int, limit: float) -> None:
+    """Compare whole commands over one file of `rows` rows, with so many addresses; a rival may take `limit` seconds."""
     from benchmarks.scan import run_tree, tocsin
 
     file, empty, words = folder / "whole.csv", folder / "empty.csv", folder / f"words-{patterns}"
@@ -69,7 +71,9 @@ def whole_group(report: Report, folder: Path, patterns: int, rows: int, repeats:
     home = _make_home(folder / f"home-{patterns}", wanted, tocsin())
 
     def search(command: list[str], *, is_json: bool = False) -> Run:
-        runs = [run_tree(command, environ={**os.environ, "LC_ALL": "C"}) for _ in range(repeats)]
+        environ = {**os.environ, "LC_ALL": "C"}
+        most = math.inf if is_json else limit
+        runs = [run_tree(command, environ=environ, limit=most) for _ in range(repeats)]
         wall, cpu, peak, said = min(runs, key=lambda run: run[0])
         if is_json:
             (one,) = json.loads(said[said.index("{") :])["inputs"]
@@ -80,10 +84,16 @@ def whole_group(report: Report, folder: Path, patterns: int, rows: int, repeats:
     megabytes = file.stat().st_size / 1e6
     rivals: dict[str, Run] = {}
     for name, command in _rivals(words):
-        start, run = search([*command, str(empty)]), search([*command, str(file)])
+        try:
+            start, run = search([*command, str(empty)]), search([*command, str(file)])
+        except TimeoutError as late:
+            report.add(f"{name}, {patterns:,} patterns, {megabytes:,.0f} MB", limit, "s", "", f"did not finish: {late}")
+            continue
         rivals[name] = run
         _tell(report, f"{name}, {patterns:,} patterns, {megabytes:,.0f} MB", run, start, "")
-    scan = tocsin("--home", str(home), "scan", "--json", "--no-deliver")
+    scan = tocsin("--home", str(home), "scan", "--json")
+    # the first scan after an upgrade compiles
+    run_tree([*scan, str(empty)])
     start, ours = search([*scan, str(empty)], is_json=True), search([*scan, str(file)], is_json=True)
     ratios = ", ".join(
         f"{run.wall / ours.wall:.2f} x {name}, {ours.peak / run.peak:.2f} of its memory" for name, run in rivals.items()

@@ -31,6 +31,9 @@ ENTRY_DTYPE = np.dtype(
 )
 """One entry of a list in memory: a tag, its confirm digest, its canary (number of the bundle, number within it), its
 kind."""
+# So many canaries of a segment may share a value: more than a household has. A filler of forms
+# that 45,000 people of a vendor have would else make each row that holds it a hit for all of them.
+MAX_SHARING = 64
 _OPENING_ATTEMPTS = 5
 
 
@@ -167,7 +170,7 @@ class Watchlist:
         seen = probe.lookup(tags)
         digests = np.zeros((len(tags), 16), np.uint8)
         digests[:, :8] = np.ascontiguousarray(entries["digest"]).view(np.uint8).reshape(-1, 8)
-        found, _ = self.resolve(tags, digests, np.ascontiguousarray(entries["kind"]))
+        found, _ = self.resolve(tags, digests, np.ascontiguousarray(entries["kind"]), len(self))
         seen[np.setdiff1d(np.arange(len(tags)), found)] = False
         return int((~seen).sum())
 
@@ -185,15 +188,17 @@ class Watchlist:
         """Whether damage of any byte can be noticed: not in a list of an earlier version, which has no checksums."""
         return not self._manifest.generation
 
-    def resolve(self, tags: U64, digests: U8, kinds: U8) -> tuple[I64, U64]:
+    def resolve(self, tags: U64, digests: U8, kinds: U8, most: int = MAX_SHARING) -> tuple[I64, U64]:
         """The entries whose tag, kind and confirm digest equal those of n values.
 
-        Of a tag its first 44 bits are compared, and of a digest its first eight bytes.
+        Of a tag its first 44 bits are compared, and of a digest its first eight bytes. A value that more than `most`
+        canaries of a segment have is no evidence for any of them, and has no entry.
 
         Args:
             tags: shape (n,).
             digests: shape (n, 16).
             kinds: shape (n,).
+            most: how many canaries may share a value.
 
         Returns:
             For each such entry the index of the value, ascending, and its canary (bundle number << 32 | number of the
@@ -202,7 +207,10 @@ class Watchlist:
         beginnings = read_only(np.ascontiguousarray(digests[:, :8]).view("<u8").reshape(-1), np.uint64)
         tags, kinds = read_only(tags, np.uint64), read_only(kinds, np.uint8)
         found = [
-            pair for segment in self._segments for pair in segment.resolve(tags, beginnings, kinds) if len(pair[0])
+            pair
+            for segment in self._segments
+            for pair in segment.resolve(tags, beginnings, kinds, most)
+            if len(pair[0])
         ]
         if len(found) == 1:
             return found[0]

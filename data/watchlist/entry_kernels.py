@@ -42,6 +42,7 @@ def count_matches(
     entries: U8,
     firsts: U32,
     active: U8,
+    most: int,
     places: I64,
     matches: I64,
 ) -> int:
@@ -58,6 +59,7 @@ def count_matches(
         entries: shape (13 * entries + 8,).
         firsts: shape (bundles,), the first person of each bundle, ascending.
         active: shape (bundles,), 0 for retired bundles, whose entries do not count.
+        most: a value with more entries than this gets none.
         places: gets for each value the place of the first entry with its suffix; shape (n,).
         matches: gets for each value the number of entries; shape (n,).
 
@@ -101,12 +103,14 @@ def count_matches(
             value = chosen[lane]
             sought = signed(tags[value] >> np.uint64(20)) & mask
             at, found = lows[lane], 0
-            while at < highs[lane] and suffix_at(at_suffixes, at, width) == sought:
+            while found <= most and at < highs[lane] and suffix_at(at_suffixes, at, width) == sought:
                 place = at_entries + _ENTRY * at
                 if word(place) == digests[value] and byte(place + 12) == kinds[value]:
                     person = signed(word(place + 8)) & 0xFFFFFFFF
                     found += int(active[_bundle_at(firsts, person)] != 0)
                 at += 1
+            if found > most:
+                found = 0
             places[value], matches[value] = lows[lane], found
             total += found
     return total

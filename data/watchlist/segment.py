@@ -249,13 +249,14 @@ class WatchlistSegment:
         for part, digest in zip(self.parts, self.digests, strict=False):
             part.verify(digest)
 
-    def resolve(self, tags: U64, digests: U64, kinds: U8) -> list[tuple[I64, U64]]:
+    def resolve(self, tags: U64, digests: U64, kinds: U8, most: int) -> list[tuple[I64, U64]]:
         """For each part the numbers of the values that it confirms, ascending, and their canaries.
 
         Args:
             tags: shape (n,).
             digests: shape (n,), the first eight bytes of each confirm digest.
             kinds: shape (n,).
+            most: a value that more canaries have confirms none of them.
         """
         from data.watchlist import entry_kernels
 
@@ -267,7 +268,7 @@ class WatchlistSegment:
             bits, starts, suffixes = part.tags.bits, part.tags.starts, part.tags.suffixes
             total = entry_kernels.count_matches(
                 tags, digests, kinds, is_records, bits, starts, suffixes, part.entries, self.firsts, self.active,
-                places, matches,
+                most, places, matches,
             )  # fmt: skip
             values, codes = np.empty(total, np.int64), np.empty(total, np.uint64)
             if total:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.case.bundle import RECORD_DTYPE, read_bundle, write_bundle
-from data.case.watchlist import Watchlist, client_names
+from data.case.watchlist import MAX_SHARING, Watchlist, client_names
 from data.case.watchlist_import import import_bundle, retire_canaries
 from data.errors import BundleError, ConfigError, StoreFull
 from data.hashing.case_keys import MatchKey
@@ -63,6 +63,15 @@ def test_a_tag_counts_only_when_digest_and_kind_agree(tmp_path):
     assert resolved(watchlist, [right]) == [("c1", 0)]
     assert resolved(watchlist, [wrong]) == resolved(watchlist, [other]) == []
     assert resolved(watchlist, [wrong, right, other, right]) == [(1, ("c1", 0)), (3, ("c1", 0))]
+
+
+@pytest.mark.parametrize(("canaries", "owned"), [(MAX_SHARING, MAX_SHARING), (MAX_SHARING + 1, 0)])
+def test_a_value_that_too_many_canaries_share_is_no_evidence_for_any(tmp_path, canaries, owned):
+    take(tmp_path, bundle(tmp_path, values=[b"none@mail.example"] * canaries + [b"a@b.example"]))
+    assert len(owners(tmp_path, b"none@mail.example")) == owned
+    assert owners(tmp_path, b"a@b.example") == [("c1", canaries)]
+    # it is not lost: the self-test finds each entry
+    assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_unreachable(canaries) == 0
 
 
 def test_the_same_bundle_is_imported_once(tmp_path):
