@@ -15,6 +15,9 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
 
+NOT_TRIED = "passwords that the post gives were not tried: libarchive cannot decrypt RAR"
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveFormat:
     """An archive format.
@@ -43,7 +46,12 @@ class RarFormat(ArchiveFormat):
     def read(self, source: Source, out: Output, limits: Limits) -> None:
         """Read all members in their order."""
         kind = "rar5" if source.peek(len(MAGIC5)) == MAGIC5 else "rar"
-        read_archive(source, out, limits, kind, listing=RarListing(limits.max_entries))
+        listing = RarListing(limits.max_entries)
+        try:
+            read_archive(source, out, limits, kind, listing=listing)
+        finally:
+            if out.passwords and (listing.locked or any(each.locked for each in listing.members)):
+                out.problem_once("password", NOT_TRIED)
 
 
 @dataclass(frozen=True, slots=True)

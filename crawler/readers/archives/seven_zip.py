@@ -13,7 +13,9 @@ from collections.abc import Iterator
 
 from crawler.readers.archives.compressed_stream import DecoderStreams
 from crawler.readers.archives.libarchive_decoder import read_archive
-from crawler.readers.core.limits import Limits
+from crawler.readers.archives.seven_zip_passwords import SevenZipPasswords
+from crawler.readers.archives.zip_passwords import OPENED, REFUSED
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
@@ -57,10 +59,30 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         _recover(_compressed_pieces(held, source, compressed), source, out, limits)
         read_embedded(held, source, out)
     else:
-        read_archive(source, out, limits, "7zip", whole=held)
+        rest = bytes(held[end:])
+        opened = _open(held, out) if out.passwords else None
+        read_archive(source, out, limits, "7zip", whole=opened or held)
+        if opened is not None:
+            source.put_back(rest)
+            return
         # compressed members contain no signatures, and members stored uncompressed are recognised as already read
         read_embedded(held, source, out, lambda at: len(held) if at >= end else at)
-        source.put_back(bytes(held[end:]))
+        source.put_back(rest)
+
+
+def _open(held: bytearray, out: Output) -> bytearray | None:
+    """The archive without its encryption, if a password that came with it opens it."""
+    passwords = SevenZipPasswords(out.passwords)
+    try:
+        opened = passwords.decrypt(held)
+    except Damaged:
+        # the archive is read as it is, and libarchive reports what is wrong with it
+        return None
+    if passwords.opened:
+        out.problem_once("password", OPENED)
+    if passwords.refused:
+        out.problem_once("password", REFUSED)
+    return opened
 
 
 def _compressed_pieces(held: bytearray, source: Source, size: int) -> Iterator[bytes]:
