@@ -14,8 +14,7 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 
-
-NOT_TRIED = "passwords that the post gives were not tried: libarchive cannot decrypt RAR"
+_NOT_TRIED = "passwords that the post gives were not tried: libarchive cannot decrypt RAR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class RarFormat(ArchiveFormat):
             read_archive(source, out, limits, kind, listing=listing)
         finally:
             if out.passwords and (listing.locked or any(each.locked for each in listing.members)):
-                out.problem_once("password", NOT_TRIED)
+                out.problem_once("password", _NOT_TRIED)
 
 
 @dataclass(frozen=True, slots=True)

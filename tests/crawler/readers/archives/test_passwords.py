@@ -12,6 +12,7 @@ import pytest
 from crawler.readers.archives.zip_passwords import OPENED, REFUSED
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
+from tests.synth.archives import rar4, rar5
 from tests.synth.people import people, to_csv
 
 pytestmark = pytest.mark.slow
@@ -124,3 +125,12 @@ def test_parts_of_a_7z_with_passwords_of_their_own_are_all_opened(tmp_path: Path
     assert unpacked == TABLE
     assert {OPENED, REFUSED} & set(problems(sent))
     assert not orjson.loads(next(payload for kind, payload in reversed(sent) if kind == b"E"))["complete"]
+
+
+@pytest.mark.parametrize(
+    "made", [rar5([("p.csv", TABLE)], locked=True), rar5([], sealed=True), rar4([("p.csv", TABLE)], locked=True)]
+)
+def test_a_locked_rar_says_that_its_password_was_not_tried(made: bytes) -> None:
+    said = "passwords that the post gives were not tried: libarchive cannot decrypt RAR"
+    assert said in problems(frames(made, SECRET))
+    assert said not in problems(frames(made))
