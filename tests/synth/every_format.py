@@ -210,6 +210,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     ).encode(),
     "chat": lambda: b"".join(b"%02d/03/2024, 14:05 - Paul: bonjour\n" % (at + 1) for at in range(9)),
     "innodb": lambda: innodb("compact.ibd"),
+    "mysql_binlog": lambda: shape("60-binlog.000004"),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "redis": lambda: shape("63-redis-7.0.rdb"),
     "avro": lambda: shape("56-avro-snappy.avro"),

@@ -19,7 +19,6 @@ SIGNATURES = (
     (0, b"\xcf\xad\x12\xfe", "an Outlook Express mailbox"),
     (0, b"\x1a\0\0\x04\0\0", "a Lotus Notes database"),
     (16, b"T-DB\0", _DATABASE),
-    (0, b"\xfebin", "a binary log of MySQL"),
     (0, b"ANDROID BACKUP\n", "an Android backup"),
     (0, b"age-encryption.org/v1\n", _ENCRYPTED),
     (0, b"Salted__", _ENCRYPTED),

@@ -1,0 +1,69 @@
+"""Binary logs that MariaDB wrote: each change of a row is a row, each statement is read as in a dump."""
+
+from __future__ import annotations
+
+import csv
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+from tests.crawler.readers.frames import read
+
+SHAPES = Path(__file__).parents[3] / "samples" / "shapes"
+PEOPLE = [
+    row for name in ("cab-nord.csv", "cab-sud.csv") for row in csv.DictReader((SHAPES / name).read_text().splitlines())
+]
+LOG = (SHAPES / "60-binlog.000004").read_bytes()
+
+
+def test_every_row_has_the_names_of_its_columns():
+    found = read(LOG)
+    assert found.all_complete
+    assert not found.all_problems
+    [table] = found.tables
+    assert table.columns == ["id", "nom", "prenom", "ddn", "nir", "email", "note"]
+    for at, (person, row) in enumerate(zip(PEOPLE, table.rows[:60], strict=True)):
+        birth = "-".join(reversed(person["ddn"].split("/")))
+        note = "" if at % 30 % 3 else f"Suivi de {person['prenom']}"
+        assert row == [str(at), person["nom"], person["prenom"], birth, person["nir"], person["email"], note]
+    # a change before and after, and the row that was deleted
+    assert [row[5] for row in table.rows[60:]] == [PEOPLE[3]["email"], "autre@example.org", PEOPLE[7]["email"]]
+
+
+def test_rows_without_names_of_columns_are_read_too():
+    with zipfile.ZipFile(io.BytesIO((SHAPES / "60-data-folders.zip").read_bytes())) as archive:
+        found = read(archive.read("bin.000001"))
+    assert found.format == "mysql_binlog"
+    assert found.all_complete, found.all_problems
+    for person in PEOPLE:
+        assert found.shows(person["nom"])
+        assert found.shows(person["email"])
+
+
+def statement(text: bytes) -> bytes:
+    """An event with a statement, as a server writes it that logs statements."""
+    body = struct.pack("<IIBHH", 1, 0, 1, 0, 0) + b"d\0" + text + bytes(4)
+    return struct.pack("<IBIIIH", 0, 2, 1, 19 + len(body), 0, 0) + body
+
+
+def test_statements_are_read_as_a_dump():
+    text = "INSERT INTO p (nom, prenom) VALUES ('Brûlefer', 'Élodie'), ('Virecourt', 'Océane')".encode()
+    [member] = [each for each in read(LOG + statement(text)).members if each.name == "statements.sql"]
+    assert ["Brûlefer", "Élodie"] in member.rows
+
+
+def test_a_log_that_ends_in_an_event_keeps_its_rows_and_is_incomplete():
+    found = read(LOG[:-600])
+    assert "cut" in found.problems
+    assert not found.complete
+    assert sum(len(table.rows) for table in found.tables) >= 30
+
+
+def test_a_row_of_a_table_that_is_not_described_is_unread():
+    at = LOG.index(b"bl\0") - 30
+    # the event that describes the table becomes one that is not known
+    begin = next(place for place in range(at, 0, -1) if LOG[place + 4 : place + 5] == b"\x13")
+    found = read(LOG[: begin + 4] + b"\xa0" + LOG[begin + 5 :])
+    assert "unread" in found.problems
+    assert not found.complete
