@@ -50,8 +50,17 @@ def shape(name: str) -> bytes:
 
 def innodb(name: str) -> bytes:
     """A table that MariaDB wrote: `dyn.ibd`, `compact.ibd` or `redundant.ibd`."""
-    with zipfile.ZipFile(io.BytesIO(shape("60-innodb.zip"))) as archive:
-        return archive.read(name)
+    return _member_of("60-innodb.zip", name)
+
+
+def postgres(name: str) -> bytes:
+    """A table that PostgreSQL wrote: `16385`, its long values `16389`, or the simpler one `16393`."""
+    return _member_of("60-postgres.zip", name)
+
+
+def _member_of(archive: str, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(shape(archive))) as opened:
+        return opened.read(name)
 
 
 def _packed(kind: str, filter_: str | None = None) -> bytes:
@@ -211,6 +220,7 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "chat": lambda: b"".join(b"%02d/03/2024, 14:05 - Paul: bonjour\n" % (at + 1) for at in range(9)),
     "innodb": lambda: innodb("compact.ibd"),
     "mysql_binlog": lambda: shape("60-binlog.000004"),
+    "postgres_table": lambda: postgres("16393"),
     "pg_archive": lambda: shape("59-pg-custom-16.dump"),
     "redis": lambda: shape("63-redis-7.0.rdb"),
     "avro": lambda: shape("56-avro-snappy.avro"),

@@ -73,7 +73,7 @@ _TABLE_NAMES = (".myd", ".mad")
 
 
 def _is_postgresql(head: bytes) -> bool:
-    """Whether a file begins with a page of 8 KiB of a table or an index of PostgreSQL, which has rows at its end."""
+    """Whether a file begins with a page of 8 KiB of a table or an index of PostgreSQL; tables are read by their reader."""
     lower, upper, special = (int.from_bytes(head[at : at + 2], "little") for at in (12, 14, 16))
     return head[18:20] == b"\x04\x20" and 24 < lower <= upper <= special <= 8192 and special > 8000
 
@@ -86,7 +86,7 @@ def describe(head: bytes, name: str = "") -> str:
         name: of the file.
     """
     if _is_postgresql(head):
-        return "a table of PostgreSQL as it lies in its data folder"
+        return "an index or a damaged table of PostgreSQL"
     if name.lower().endswith(_TABLE_NAMES) and not is_text(head):
         return "a table of MySQL (MyISAM or Aria)"
     if is_picture(head):

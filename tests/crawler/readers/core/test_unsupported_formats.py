@@ -15,6 +15,5 @@ def test_tables_as_they_lie_in_data_folders_are_named_and_unread():
     assert said == {
         "pm.MYD": ["it is a table of MySQL (MyISAM or Aria), a format that cannot be read yet"],
         "pa.MAD": ["it is a table of MySQL (MyISAM or Aria), a format that cannot be read yet"],
-        "16384": ["it is a table of PostgreSQL as it lies in its data folder, a format that cannot be read yet"],
     }
     assert not any(member.complete for member in found.members if member.format == "unknown")

@@ -1,0 +1,81 @@
+"""Files of the data folder of PostgreSQL: the columns of each table are found from its rows."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from crawler.readers.databases.postgres_pages import decompress
+from tests.crawler.readers.frames import read
+from tests.synth.every_format import postgres
+
+SHAPES = Path(__file__).parents[3] / "samples" / "shapes"
+PEOPLE = [
+    row for name in ("cab-nord.csv", "cab-sud.csv") for row in csv.DictReader((SHAPES / name).read_text().splitlines())
+]
+PAGE = 8192
+
+
+def birth(person: dict[str, str]) -> str:
+    return "-".join(reversed(person["ddn"].split("/")))
+
+
+def test_a_table_of_many_types_is_read_with_its_deleted_rows():
+    found = read(postgres("16385"))
+    assert found.format == "postgres_table"
+    assert found.all_complete
+    assert found.details == [
+        "the file does not name its columns; where they begin was found from the rows themselves",
+        "long values lie in another file of the data folder",
+    ]
+    assert len(found.rows) == 60
+    for at, (person, row) in enumerate(zip(PEOPLE, found.rows, strict=True)):
+        assert row[:4] == [str(at + 1), "M" if at % 2 else "F", person["nom"], person["prenom"]]
+        assert row[4:6] == [birth(person), person["nir"]]
+        assert row[6:8] == ["" if at % 5 == 2 else person["tel"], person["email"]]
+        assert row[9] == f"2024-{at % 12 + 1:02}-{at % 28 + 1:02} {8 + at % 11:02}:{at * 7 % 60:02}:00"
+        # a note that is compressed in its place, and one that lies in another file
+        assert (f"{person['prenom']} {person['nom']}" in row[12]) == (at != 8 and (at % 7 != 3 or at == 9))
+
+
+def test_a_long_value_is_put_together_and_decompressed():
+    person = PEOPLE[8]
+    note = "".join(
+        f"Consultation {k} de {person['prenom']} {person['nom']}, tension {k * 7 % 19}. " for k in range(300)
+    )
+    assert bytes(read(postgres("16389")).text).decode() == note + "\n"
+
+
+def test_damaged_rows_are_counted_and_the_others_read():
+    table = bytearray(postgres("16393"))
+    # the first pointer leads behind the page
+    table[24:28] = (0x7FF0 | 1 << 15 | 200 << 17).to_bytes(4, "little")
+    found = read(bytes(table))
+    assert len(found.rows) == 59
+    assert "1 rows are damaged and were not read" in found.details
+    assert not found.complete
+
+
+def test_a_table_that_is_cut_off_is_incomplete():
+    found = read(postgres("16393")[: PAGE + 100])
+    assert found.problems[-1] == "cut"
+    assert len(found.rows) > 20
+
+
+def test_rows_of_a_type_that_cannot_be_found_are_text_and_told():
+    table = bytearray(postgres("16393"))
+    for page in range(0, len(table), PAGE):
+        for at in range(page + 24, page + int.from_bytes(table[page + 12 : page + 14], "little"), 4):
+            place = page + (int.from_bytes(table[at : at + 4], "little") & 0x7FFF)
+            # fewer columns than the row has
+            table[place + 18 : place + 20] = (3).to_bytes(2, "little")
+    found = read(bytes(table))
+    assert found.problems == ["unnamed"]
+    assert not found.complete
+    for person in PEOPLE:
+        assert found.shows(person["email"])
+
+
+def test_a_copy_of_bytes_before_the_beginning_is_damage():
+    assert decompress((40).to_bytes(4, "little") + b"\x01\x0f\xff\xff", 100) is None
+    assert decompress((2**29).to_bytes(4, "little") + b"\x02a" + b"\x0f\x01\xff" * 3, 1000) is None
