@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,6 +144,45 @@ def test_no_process_leaves_a_core_and_the_examiner_has_no_network(running):
     ours = Path("/proc/self/ns/net").readlink()
     refused = re.search(r"Seccomp:\s+2", (examiner / "status").read_text()) is not None
     assert (examiner / "ns" / "net").readlink() != ours or refused
+
+
+def test_a_scan_that_is_ended_by_sigquit_leaves_no_core(running, tmp_path):
+    """Ctrl-\\ in a terminal sends SIGQUIT to all processes of the command, while they hold a sample."""
+    code = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_CORE, (-1, -1)); os.execv(sys.argv[1], sys.argv[1:])"
+    scan = subprocess.Popen(
+        [sys.executable, "-c", code, TOCSIN, "--home", str(running.home), "scan", "-"],
+        env=environment(TOCSIN_MATCH_KEY=running.key),
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert scan.stdin is not None
+    scan.stdin.write(b"Dupont;Jean;12/03/1975\n" * 9)
+    scan.stdin.flush()
+    end = time.monotonic() + 240
+    while not any(b"crawler.sandbox" in command_line(pid) for pid in descendants(scan.pid)):
+        assert scan.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    for pid in [scan.pid, *descendants(scan.pid)]:
+        with contextlib.suppress(FileNotFoundError):
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            assert re.search(r"Max core file size +0 +0 ", limits), command_line(pid)
+    os.killpg(scan.pid, signal.SIGQUIT)
+    _, status = os.waitpid(scan.pid, 0)
+    scan.returncode = -signal.SIGQUIT
+    assert os.WTERMSIG(status) == signal.SIGQUIT
+    assert not os.WCOREDUMP(status)
+    assert list(tmp_path.iterdir()) == []
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def descendants(pid: int) -> list[int]:

@@ -21,10 +21,13 @@ from crawler.readers.core.signatures import is_archive_start
 
 # Programs that wrap encoded bytes write lines of one length, at least so long; shorter ones may be tokens.
 _MIN_WIDTH, _MIN_LINES = 60, 8
-_LINE_RUN = b"A" * _MIN_WIDTH
 # digits of a value: more than SHA-512 and an elliptic curve's point have, in base64 more than a signature of RSA-2048
 _MIN_HEX, _MIN_BASE64 = 260, 400
 # Numbers of RSA with 2048, 3072, 4096 and 8192 bits (moduli and signatures) look random.
+# where a value may begin: a long word, or a word at the beginning of a line
+_LONG_RUN, _LINE_RUN = b"A" * 260, b"\n" + b"A" * _MIN_WIDTH
+_TO_WORDS = bytes(0x0A if value == 0x0A else IN_WORD[value] for value in range(256))
+_END_OF_WORD = re.compile(rb"[.\n]")
 _RSA_BYTES = frozenset({256, 384, 512, 1024})
 # lines of digests: lists of them are as wide as some dumps, and nobody can tell random bytes from digests
 _DIGEST_WIDTHS = frozenset({64, 80, 96, 128})
@@ -41,7 +44,7 @@ _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n\r"])
 # Cookies and tokens of single sign-on are opaque as well, and shorter than most files.
 _MIN_OPAQUE_HEX, _MIN_OPAQUE_VALUE, _MIN_OPAQUE_BASE64 = 1024, 8192, 65_536
 # characters of a value without end that are kept; a multiple of the groups of all encodings
-_MAX_WAITING, _WHOLE_GROUPS = 2**20, 40
+_MAX_WAITING, _WHOLE_GROUPS = 2**18, 40
 _CONTEXT = 80
 _WHITE = b" \t\r\n"
 SENTENCE = "values in it are compressed, encrypted or a picture, written as text, and could not be read"
@@ -105,16 +108,19 @@ class EncodedValueSearch:
     def _take(self, data: bytes, *, last: bool) -> None:
         """Search text; keeps a value that may go on in the next bytes."""
         self._tail = b""
-        words = data.translate(IN_WORD)
-        at = words.find(_LINE_RUN)
-        while at >= 0:
-            begin = words.rfind(b".", 0, at) + 1
-            stop = words.find(b".", at)
-            end = len(data) if stop < 0 else stop
+        # a line begins in front of the text, so that the first line is searched like the others
+        words = b"\n" + data.translate(_TO_WORDS)
+        data = b"\n" + data
+        end = 0
+        for at in iter(_Starts(words).next, -1):
+            if at < end:
+                continue
+            begin = max(words.rfind(b".", end, at), words.rfind(b"\n", end, at)) + 1 or end
+            stop = _END_OF_WORD.search(words, at)
+            end = stop.start() if stop else len(data)
             parts = [data[begin:end]]
-            if end - begin < _MIN_HEX and (begin == 0 or data[begin - 1] in b"\r\n"):
+            if end - begin < _MIN_HEX and data[begin - 1] in b"\r\n":
                 parts, end = _lines_of(data, words, begin, end)
-            # the value, or its next line, may not have ended
             before = data[max(0, begin - _CONTEXT) : begin]
             if not last and end + 2 >= len(data):
                 if len(data) - begin < _MAX_WAITING:
@@ -128,9 +134,9 @@ class EncodedValueSearch:
                     return
             if len(parts) == 1 or len(parts) >= _MIN_LINES:
                 self._judge(b"".join(parts), before, len(parts[0]), len(parts))
-            at = words.find(_LINE_RUN, end)
         if not last:
-            self._tail = data[max(words.rfind(b".") + 1, len(data) - _JUDGED) - len(data) - _CONTEXT :]
+            last_word = max(words.rfind(b".", -_JUDGED), words.rfind(b"\n", -_JUDGED)) + 1
+            self._tail = data[max(0, max(last_word, len(data) - _JUDGED) - _CONTEXT) :]
 
     def _judge(self, value: bytes, before: bytes, width: int, lines: int, end: bytes = b"\n") -> None:
         """Decode a value and keep, count or ignore what it is."""
@@ -175,6 +181,27 @@ class EncodedValueSearch:
             values.append(data)
 
 
+class _Starts:
+    """Goes through the places of words that may be values, in order: each place lies inside its word."""
+
+    def __init__(self, words: bytes) -> None:
+        self._words = words
+        self._long = words.find(_LONG_RUN)
+        self._line = words.find(_LINE_RUN)
+
+    def next(self) -> int:
+        """The next place; -1 if there is none."""
+        if self._long < 0 and self._line < 0:
+            return -1
+        if self._long < 0 or 0 <= self._line < self._long:
+            at = self._line + 1
+            self._line = self._words.find(_LINE_RUN, at + _MIN_WIDTH)
+            return at
+        at = self._long
+        self._long = self._words.find(_LONG_RUN, at + len(_LONG_RUN))
+        return at
+
+
 def _lines_of(data: bytes, words: bytes, begin: int, stop: int) -> tuple[list[bytes], int]:
     """Lines of one length that follow each other, and a shorter last one; and where they end."""
     width = stop - begin
@@ -184,12 +211,12 @@ def _lines_of(data: bytes, words: bytes, begin: int, stop: int) -> tuple[list[by
         start = stop + (2 if data.startswith(b"\r\n", stop) else 1)
         if data[stop : stop + 1] not in (b"\r", b"\n") or start >= len(data):
             return parts, stop
-        if words.startswith(whole, start) and words[start + width : start + width + 1] in (b"", b"."):
+        if words.startswith(whole, start) and words[start + width : start + width + 1] in (b"", b".", b"\n"):
             stop = start + width
             parts.append(data[start:stop])
             continue
-        end = words.find(b".", start)
-        end = len(data) if end < 0 else end
+        found = _END_OF_WORD.search(words, start)
+        end = found.start() if found else len(data)
         if 0 < end - start < width and data[end : end + 1] in (b"", b"=", b"\r", b"\n"):
             parts.append(data[start:end])
             stop = end

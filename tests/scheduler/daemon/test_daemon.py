@@ -22,7 +22,7 @@ from tests.whole.test_kill import SOURCE
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 
-def until(condition: Callable[[], object], seconds: float = 90) -> None:
+def until(condition: Callable[[], object], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition did not become true in time"
