@@ -134,7 +134,7 @@ def test_sigterm_during_a_delivery_is_no_error_and_the_alert_stays_due(home, tmp
             until(lambda: asked.is_set() and silent.received)
             running.send(signal.SIGTERM)
             goes_on.set()
-            code = running.process.wait(60)
+            code = running.stop()
             over.set()
             log = running.log.read_text()
     assert code == 0, log
