@@ -170,6 +170,7 @@ class PostParts:
                 item.parts.append(reply)
         found: tuple[str, ...] = ()
         texts: list[str] = []
+        names: dict[str, str] = {}
         self._text.note_passwords(item)
         volumes = self._volumes_of_file(post)
         if volumes is not None and item.first is not None:
@@ -192,6 +193,7 @@ class PostParts:
                 async for part in self._pages(item, first):
                     if isinstance(part, ItemPart):
                         found += part.attachments
+                        names |= dict(part.names)
                         texts.append(part.text)
                         self._text.note_links(item, part.attachments, part.text)
                     else:
@@ -206,7 +208,7 @@ class PostParts:
         if volumes is not None:
             addresses = [each for each in addresses if each not in volumes.addresses]
         limited = addresses[:MAX_ATTACHMENTS]
-        for entry in group_addresses(limited):
+        for entry in group_addresses(limited, names):
             if not isinstance(entry, str):
                 if self._thread.used:
                     item.parts += [self._thread.part(link, "") for link in entry.addresses]

@@ -66,7 +66,8 @@ class ThreadParts:
         most = MAX_PARTS - MAX_ATTACHMENTS
         every = [*own.values(), *files.values()]
         examine = {*await self._ask_parts(every[:most]), *(each.id for each in every[most:])}
-        for entry in group_addresses(list(files)):
+        names = {address: name for part in parts for address, name in part.names}
+        for entry in group_addresses(list(files), names):
             if not isinstance(entry, str) and any(files[link].id in examine for link in entry.addresses):
                 # of a divided file all parts are needed
                 examine.update(files[link].id for link in entry.addresses)

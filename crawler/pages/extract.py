@@ -64,11 +64,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class ItemPart:
-    """One part of the page of a post: the site's own id ('' without one), its text, and absolute addresses of files."""
+    """One part of the page of a post: the site's own id ('' without one), its text, and absolute addresses of files.
+
+    `names` holds (address, name as the page shows it) of those files whose address does not tell their name.
+    """
 
     native: str
     text: str
     attachments: tuple[str, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         """Only lengths."""
@@ -100,6 +104,7 @@ class ItemPage:
 
 # Fields of a row that are part of the version of its post, beside title, body and addresses.
 _FIELDS = ("size", "files", "percent", "timer", "magnet", "state", "last")
+_MAX_FILE_NAME = 255
 _SESSION = re.compile(r"(?i)(?<=[?&;])(?:phpsessid|jsessionid|sid|s|session_?id)=[0-9a-f]{16,64}(?:[&;]|(?=#)|$)")
 
 
@@ -356,7 +361,9 @@ def read_item(
         links = [page.absolute(link) for link in all_values(page, row, item.fields.attachments)]
         native = " ".join(first_value(page, row, item.fields.id).split()) if item.fields.id else ""
         files = tuple(dict.fromkeys(without_session(link) for link in links if link and link != post.url))
-        parts.append(ItemPart(native, "\n".join(text for text in texts if text.strip()), files))
+        parts.append(
+            ItemPart(native, "\n".join(text for text in texts if text.strip()), files, _shown_names(page, row, files))
+        )
     following = without_session(page.absolute(first_value(page, page.root, item.next))) if item.next else ""
     return ItemPage(
         parts=tuple(parts),
@@ -364,6 +371,20 @@ def read_item(
         # parts without any text: the rule for the text no longer fits the page
         state="ok" if any(part.text or part.attachments for part in parts) else "empty",
     )
+
+
+def _shown_names(page: Page, row: Any, files: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The names of files such as `attachment.php?id=7`, from the links to them: their `download`, else their text."""
+    wanted = {file for file in files if "?" in file}
+    if not wanted or not isinstance(row, Selector):
+        return ()
+    names: dict[str, str] = {}
+    for link in row.css("a[href]"):
+        address = without_session(page.absolute(link.attrib["href"]))
+        name = " ".join((link.attrib.get("download") or "".join(link.css("*::text").getall())).split())
+        if address in wanted and 0 < len(name) <= _MAX_FILE_NAME:
+            names.setdefault(address, name)
+    return tuple(names.items())
 
 
 def read_feed(definition: Definition, body: bytes, url: str, content_type: str = "", status: int = 200) -> Listing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
@@ -30,20 +30,32 @@ class AddressedVolumes:
     places: tuple[int, ...]
 
 
-def group_addresses(addresses: Sequence[str]) -> list[str | AddressedVolumes]:
-    """The addresses in their order, parts of one file in one folder joined at the place of the first of them."""
+def group_addresses(addresses: Sequence[str], names: Mapping[str, str] | None = None) -> list[str | AddressedVolumes]:
+    """The addresses in their order, parts of one file in one folder joined at the place of the first of them.
+
+    Args:
+        addresses: of files.
+        names: address -> name that the page shows, for addresses that do not tell the name (`attachment.php?id=7`).
+    """
     folders: dict[str, list[int]] = defaultdict(list)
     for place, address in enumerate(addresses):
         folders[address.partition("?")[0].rpartition("/")[0]].append(place)
     joined: dict[int, AddressedVolumes] = {}
     gone: set[int] = set()
-    for places in folders.values():
-        for volumes in group_volumes([unquote(file_name(addresses[place])) for place in places]):
+
+    def join(places: Sequence[int], shown: Sequence[str]) -> None:
+        for volumes in group_volumes(shown):
             parts = tuple(places[part] for part in volumes.parts)
             gone.update(parts)
             joined[min(parts)] = AddressedVolumes(
                 volumes.name, tuple(addresses[part] for part in parts), volumes.numbers, volumes.missing, parts
             )
+
+    for places in folders.values():
+        join(places, [unquote(file_name(addresses[place])) for place in places])
+        if names:
+            left = [place for place in places if place not in gone and addresses[place] in names]
+            join(left, [names[addresses[place]] for place in left])
     grouped: list[str | AddressedVolumes] = []
     for place, address in enumerate(addresses):
         if place in joined:

@@ -185,6 +185,20 @@ def test_a_missing_part_is_named_and_those_behind_it_are_read():
     assert joined(divided) == (b"onethree", "part 2 of this divided file is missing")
 
 
+def test_parts_whose_addresses_are_numbers_are_joined_by_the_names_that_the_page_shows():
+    """Forums hand out `attachment.php?id=7`; a part may also be named by `download`, and one stands in another reply."""
+    link = "<a class=file href='/attachment.php?id={}'{}>{}</a>"
+    shown = {7: "d.7z.002", 3: " d.7z.003\n", 5: "readme.txt"}
+    links = "".join(link.format(number, "", name) for number, name in shown.items())
+    more = f"<div class=post><p>rest</p>{link.format(9, ' download=d.7z.001', '1st part (5 MB)')}</div>"
+    pages = {POST.url: page("text", links).replace("</body>", f"{more}</body>")} | {
+        f"{SITE}/attachment.php?id={number}": f"<{number}>" for number in (3, 5, 7, 9)
+    }
+    _, [post, divided, other] = read(pages)
+    assert (post.name, divided.name, other.body) == ("post", "d.7z", b"<5>")
+    assert joined(divided) == (b"<9><7><3>", "")
+
+
 def test_a_part_that_does_not_arrive_leaves_the_post_due():
     links = "".join(f"<a class=file href=/f/d.7z.00{number}>x</a>" for number in (1, 2))
     _, [_, divided] = read({POST.url: page("text", links), f"{SITE}/f/d.7z.001": "one"})
