@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from crawler.process.finding_checks import checked_finding
 from crawler.process.frames import (
     CHUNK,
+    SMALL_FRAME,
     load,
     pack,
     pack_json,
@@ -362,7 +363,7 @@ class ExaminerClient:
                         send(self.socket, b"D", chunk[start : start + CHUNK])
             message = problem()
             with self._waiting():
-                send_json(self.socket, b"E", {"complete": not message, "problem": message})
+                self.socket.sendall(_ending(message))
                 kind, payload = receive(self.socket)
                 while kind == b"C":
                     # "Enough" saves downloading; a local file was read to its end anyway.
@@ -399,6 +400,18 @@ class AsyncExaminerClient:
 
     async def examine(self, request: Mapping[str, Any], body: bytes, *, problem: str = "") -> Finding:
         """Examine one sample that is in memory; see `examine_stream`."""
+        if len(body) <= SMALL_FRAME:
+            # one write instead of three, each of which would wake the examiner
+            async with self._lock:
+                try:
+                    self._writer.write(pack_json(b"S", request) + pack(b"D", body) + _ending(problem))
+                    await self._writer.drain()
+                    kind, payload = await receive_async(self._reader)
+                    if kind == b"C":
+                        kind, payload = await receive_async(self._reader)
+                except (EOFError, OSError) as error:
+                    raise ExaminerDied("the examiner ended while it examined a sample") from error
+            return _finding(kind, payload)
 
         async def whole() -> AsyncIterator[bytes]:
             yield body
@@ -427,7 +440,7 @@ class AsyncExaminerClient:
                         enough = True
                         break
                 message = problem() or (ENOUGH if enough else "")
-                self._writer.write(pack_json(b"E", {"complete": not message, "problem": message}))
+                self._writer.write(_ending(message))
                 await self._writer.drain()
                 kind, payload = await answer
                 if kind == b"C":
@@ -441,6 +454,11 @@ class AsyncExaminerClient:
     def close(self) -> None:
         """Close the socket."""
         self._writer.close()
+
+
+def _ending(problem: str) -> bytes:
+    """The frame after the last chunk of a sample; `problem` is why the sample is incomplete, else ''."""
+    return pack_json(b"E", {"complete": not problem, "problem": problem})
 
 
 def _finding(kind: bytes, payload: bytes | bytearray) -> Finding:

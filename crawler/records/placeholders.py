@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -41,7 +42,8 @@ _KINDS_OF_ROLE: Mapping[str, tuple[Kind, ...]] = {
 _VALUE_KINDS = {"phone": Kind.PHONE, "email": Kind.EMAIL, "nir": Kind.NIR}
 
 
-def _fillers() -> dict[str, list[bytes]]:
+@cache
+def _fillers() -> dict[str, Packed]:
     """Normal forms that no person has, by role. Numbers are not in the plan, addresses say that there is none."""
     phones = [b"123456789", *(b"%d00000000" % first for first in range(1, 10))]
     phones += [b"%d" % digit * 9 for digit in range(1, 10)]
@@ -49,7 +51,7 @@ def _fillers() -> dict[str, list[bytes]]:
     names = b"aucun aucune inconnu inconnue neant non none nomail no-mail noemail no-email pasdemail pas-de-mail sans"
     hosts = b"aucun aucune exemple example free gmail hotmail inconnu mail email none nomail noemail orange sans test"
     emails = [name + b"@" + host + end for name in names.split() for host in hosts.split() for end in (b".com", b".fr")]
-    return {"phone": phones, "nir": nirs, "email": emails}
+    return {"phone": Packed.of(phones), "nir": Packed.of(nirs), "email": Packed.of(emails)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +93,8 @@ class Placeholders:
             of_releases: what `learned` gave for the releases; None if that is nothing.
         """
         self._probe, self._of_releases = probe_key, of_releases
-        self._fillers = {
-            role: distinct(probe_tags(probe_key, _VALUE_KINDS[role], Packed.of(forms)))
-            for role, forms in _fillers().items()
-        }
+        # by role, made when the sample has a value of it: most small samples have none
+        self._fillers: dict[str, U64] = {}
         self._common = {role: np.zeros(0, np.uint64) for role in _KINDS_OF_ROLE}
         self._fillers_seen = np.zeros(0, np.uint64)
         self._of_releases_seen = np.zeros(0, np.uint64)
@@ -135,7 +135,7 @@ class Placeholders:
         """The rows without the keys that placeholders are part of, unless a row has no other key."""
         keys, rows = tags.keys, {}
         for role, kinds in _KINDS_OF_ROLE.items():
-            if not self._has_any(role):
+            if role not in tags.inputs.forms or not self._has_any(role):
                 continue
             chosen = np.flatnonzero(self._are_placeholders(self._values(tags, role), role))
             left = keys[chosen]
@@ -181,13 +181,13 @@ class Placeholders:
         return notes
 
     def _has_any(self, role: str) -> bool:
-        return role in self._fillers or len(self._common[role]) > 0 or self._of_releases is not None
+        return role in _VALUE_KINDS or len(self._common[role]) > 0 or self._of_releases is not None
 
     def _are_placeholders(self, values: U64, role: str) -> Bools:
         """Which values of a role are placeholders; those that are not learned from this sample are noted. Shape (n,)."""
         found = np.isin(values, self._common[role]) if len(self._common[role]) else np.zeros(len(values), np.bool_)
-        if role in self._fillers:
-            are_fillers = _are_in(values, self._fillers[role])
+        if role in _VALUE_KINDS:
+            are_fillers = _are_in(values, self._tags_of_fillers(role))
             self._fillers_seen = _with(self._fillers_seen, values[are_fillers])
             found |= are_fillers
         if self._of_releases is not None:
@@ -195,6 +195,11 @@ class Placeholders:
             self._of_releases_seen = _with(self._of_releases_seen, values[are_known])
             found |= are_known
         return found
+
+    def _tags_of_fillers(self, role: str) -> U64:
+        if role not in self._fillers:
+            self._fillers[role] = distinct(probe_tags(self._probe, _VALUE_KINDS[role], _fillers()[role]))
+        return self._fillers[role]
 
     def _values(self, tags: RowTags, role: str) -> U64:
         """A number for the value of each row, 0 for none; of birth dates only those on the first of January."""

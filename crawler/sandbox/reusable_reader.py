@@ -6,7 +6,7 @@ from crawler.sandbox.reader_session import ReaderSession
 from crawler.sandbox.sandbox import Sandbox
 
 # A reader reads at most so many samples, so that memory that its libraries do not free stays bounded.
-MAX_REUSE = 64
+MAX_REUSE = 256
 
 
 class ReusableReader:

@@ -26,8 +26,8 @@ class GrowingArray(Generic[Scalar]):
     def __init__(self, kind: type[Scalar], width: int) -> None:
         """An empty array of element type `kind` with `width` numbers per row."""
         self._kind, self._width = np.dtype(kind), width
-        # Only a private mapping can be made longer. The kernel moves its pages; no bytes are copied.
-        self._mapping = mmap.mmap(-1, _INITIAL_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # made with the first rows: most arrays of a small sample stay empty
+        self._mapping: mmap.mmap | None = None
         self._size = 0
 
     def __len__(self) -> int:
@@ -35,7 +35,12 @@ class GrowingArray(Generic[Scalar]):
 
     def add(self, rows: NDArray[Scalar]) -> None:
         """Append rows of shape (n, width), or (n,) if the width is 1."""
+        if not rows.size:
+            return
         item_bytes, size = self._kind.itemsize, self._size + rows.size
+        if self._mapping is None:
+            # Only a private mapping can be made longer. The kernel moves its pages; no bytes are copied.
+            self._mapping = mmap.mmap(-1, _INITIAL_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if item_bytes * size > len(self._mapping):
             self._mapping.resize(max(item_bytes * size, int(_GROWTH_FACTOR * len(self._mapping))))
         # No view may exist when the mapping is resized, so this one is not kept.
@@ -44,11 +49,11 @@ class GrowingArray(Generic[Scalar]):
 
     def rows(self) -> NDArray[Scalar]:
         """All rows, shape (n, width), as a view without a copy; `add` must not be called afterwards."""
-        return np.frombuffer(self._mapping, self._kind, self._size).reshape(-1, self._width)
+        return self._words().reshape(-1, self._width)
 
     def distinct(self) -> NDArray[Scalar]:
         """All numbers, sorted and each once, sorted in place: call no other method afterwards."""
-        words = np.frombuffer(self._mapping, self._kind, self._size)
+        words = self._words()
         words.sort()
         kept = min(1, len(words))
         for at in range(1, len(words), _CHUNK):
@@ -57,3 +62,8 @@ class GrowingArray(Generic[Scalar]):
             words[kept : kept + len(part)] = part
             kept += len(part)
         return words[:kept]
+
+    def _words(self) -> NDArray[Scalar]:
+        if self._mapping is None:
+            return np.zeros(0, self._kind)
+        return np.frombuffer(self._mapping, self._kind, self._size)

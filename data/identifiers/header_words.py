@@ -62,6 +62,9 @@ ROLES: tuple[tuple[str, str], ...] = (
     ("date", r"(date|dt|created|updated|le|rdv|visit|consultation|admission|sortie|entree).*"),
 )
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
+# Cells of small tables are asked for their role as well, and most of them have none.
+_ANY_ROLE = re.compile("|".join(pattern for _, pattern in ROLES))
+_OWNER = re.compile(r"^(patient|pat|p|usr|user|client|contact|personne)_")
 
 
 # The last levels of a nested key that do not describe the value: list indexes, and names such as "value" or "text".
@@ -95,16 +98,20 @@ def _word(header: str) -> str:
 def role_of(header: str) -> str:
     """The role that a header word names (a word of `ROLES`, where `date` is any other date); '' if it names none."""
     word = re.sub(r"[^a-z0-9]+", "_", fold(header)).strip("_")
+    if not word.strip("0123456789_"):
+        return ""
     # "patient.nom", "hits.0._source.nom" and "p_nom": the header word may stand after the name of the table
     leaf = _GENERIC_LEVELS.sub("", header).rpartition(".")[2] if "." in header else ""
-    for candidate in (
+    words = _word(header)
+    candidates = (
         word,
-        _word(leaf or header),
-        re.sub(r"[^a-z0-9]+", "_", fold(leaf)).strip("_"),
+        _word(leaf) if leaf else words,
+        re.sub(r"[^a-z0-9]+", "_", fold(leaf)).strip("_") if leaf else "",
         word.rpartition("__")[2],
-        *(re.sub(r"^(patient|pat|p|usr|user|client|contact|personne)_", "", each) for each in (word, _word(header))),
-    ):
-        for role, pattern in _COMPILED:
-            if candidate and pattern.fullmatch(candidate):
-                return role
+        _OWNER.sub("", word),
+        _OWNER.sub("", words),
+    )
+    for candidate in dict.fromkeys(candidates):
+        if _ANY_ROLE.fullmatch(candidate):
+            return next(role for role, pattern in _COMPILED if pattern.fullmatch(candidate))
     return ""

@@ -29,7 +29,7 @@ from data.errors import CrawlNotStarted, WireError
 log = structlog.get_logger("crawl")
 
 # Seconds to wait for a further commit, so that several commits share a transaction.
-COMMIT_WAIT_SECONDS = 0.01
+COMMIT_WAIT_SECONDS = 0.05
 # A page of a listing with every post sealed; a larger frame is not from our code.
 MAX_FRAME = 16 * 1024 * 1024
 # Seconds in which the fork server must answer. Its start imports Scrapy, which takes ten on a busy machine.
@@ -315,7 +315,7 @@ class CrawlProcess:
                 raise next_
             found.append(next_)
             if len(found) < most and self._questions.empty() and isinstance(next_, CommitFrame):
-                # Commits arrive one by one, a few milliseconds apart.
+                # Commits arrive one by one, some milliseconds apart.
                 await asyncio.sleep(COMMIT_WAIT_SECONDS)
         return found
 
