@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from crawler.process import control_frames as frames
+from crawler.process import job_frame, wire_values
 from data.errors import WireError
 from data.model import Finding, Hit, Lineage
 from data.sources.definition import Definition
@@ -15,7 +16,7 @@ SECRET = "dupont.marie@example.fr"
 DEFINITION = Definition.model_validate(
     {"name": "s", "platform": "declared", "url": "https://a.example/", "list": {"each": ["css:p"]}}
 )
-JOB = frames.Job(
+JOB = job_frame.Job(
     crawl="c1",
     definition=DEFINITION,
     settings={"DOWNLOAD_DELAY": 0.5, "TOCSIN_ALLOWED": [["a.example", 443]]},
@@ -24,11 +25,11 @@ JOB = frames.Job(
     due=(b"\x00\xff",),
     revisit=(b"\xfe",),
     mode="crawl",
-    limits=frames.JobLimits(memory=2**30, wall=60.0),
+    limits=job_frame.JobLimits(memory=2**30, wall=60.0),
     closed=Path("/closed"),
     settled=3,
     follow={"pastes": frozenset({("p.example", 443), ("b.example", 80)})},
-    rules=frames.IncidentRules(words=("clinic",), expressions=("a+",), files={"x.yar": "rule x {condition: true}"}),
+    rules=job_frame.IncidentRules(words=("clinic",), expressions=("a+",), files={"x.yar": "rule x {condition: true}"}),
 )
 FINDING = Finding(
     "",
@@ -84,12 +85,12 @@ ANSWERS = [
 ]
 
 
-def changed(frame: frames.WireValue, /, **fields: object) -> bytes:
+def changed(frame: wire_values.WireValue, /, **fields: object) -> bytes:
     return json.dumps(json.loads(frame.to_json()) | fields).encode()
 
 
 def test_a_job_survives_the_wire():
-    assert frames.Job.from_json(JOB.to_json()) == JOB
+    assert job_frame.Job.from_json(JOB.to_json()) == JOB
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.frame)
@@ -155,7 +156,7 @@ def test_a_job_with_a_missing_field_is_refused(name):
     whole = json.loads(JOB.to_json())
     del whole[name]
     with pytest.raises(WireError):
-        frames.Job.from_json(json.dumps(whole).encode())
+        job_frame.Job.from_json(json.dumps(whole).encode())
 
 
 @pytest.mark.parametrize(

@@ -147,12 +147,13 @@ store = Store.open(Path(sys.argv[1]))
 store.sources.put("s", "d", True, now)
 crawl = store.crawls.queue("s", "test", now)
 fence = store.crawls.lease(crawl, sys.argv[2], now + timedelta(hours=1), now)
-print("ready", flush=True)
 for n in itertools.count():
     name = f"{sys.argv[2]}-{n}"
     event = build_event(EventKind.CANARY_HIT, now, name, post=name)
     commit = PostCommit(crawl, fence, "s", PostRow(name, "v", ""), [Finding("", "ab" * 32, 1, "text")], [event])
     store.commit_post(commit, lambda _: ["a"], now)
+    if n == 0:
+        print("ready", flush=True)
 """
 
 

@@ -16,6 +16,7 @@ from crawler.alerts.wording import message_of
 from crawler.pages.post_fields import listing_fields, page_fields, version_of
 from crawler.pages.post_identity import AddressMask, post_id, seal_due
 from crawler.process import control_frames as frames
+from crawler.process import job_frame, wire_values
 from data.case import evidence
 from data.case.canary_bitmaps import encode_bitmaps
 from data.errors import WireError
@@ -42,7 +43,7 @@ DEFINITION = Definition.model_validate(
     }
 )  # fmt: skip
 FOLLOW = {"pastes": frozenset({("pastes.example", 443)})}
-RULES = frames.IncidentRules(words=("clinic",), expressions=(), files={})
+RULES = job_frame.IncidentRules(words=("clinic",), expressions=(), files={})
 
 
 def due_post(source: str = "site", native: str = "17") -> Post:
@@ -150,7 +151,7 @@ def field_names() -> set[str]:
 def _classes_in(annotation: Any) -> Iterator[Any]:
     if annotation is Finding:
         yield from (Finding, Hit, Lineage, Parent, Extrapolation, TableFacts, ColumnFacts)
-    elif isinstance(annotation, type) and issubclass(annotation, frames.WireValue):
+    elif isinstance(annotation, type) and issubclass(annotation, wire_values.WireValue):
         yield annotation
     for each in get_args(annotation):
         yield from _classes_in(each)
