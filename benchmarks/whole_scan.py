@@ -110,7 +110,8 @@ def _tell(report: Report, what: str, run: Run, start: Run, ratios: str) -> None:
         run.wall,
         "s",
         "",
-        f"{start.wall:.2f} s of it to start; {run.cpu:.2f} s of processor time, {run.peak:,.0f} MB, "
+        f"{start.wall:.2f} s of it to start; {run.cpu:.2f} s of processor time ({start.cpu:.2f} to start), "
+        f"{run.peak:,.0f} MB, "
         f"{run.found} of {PLANTED} found{f'; {ratios}' if ratios else ''}",
     )
 
