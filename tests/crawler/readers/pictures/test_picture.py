@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,7 @@ def pdf(stream: bytes, keys: str) -> bytes:
     return made.getvalue()
 
 
+@cache
 def grey_pixels(name: str) -> tuple[int, int, bytes]:
     """Width, height and pixels of a PNG of 8 bits of grey that has no interlacing."""
     data, at, packed = picture(name), 8, b""
@@ -144,15 +147,84 @@ def pdf_of_jpeg() -> bytes:
     return pdf(picture("table-16-mono.jpg"), keys)
 
 
+def pdf_of_palette(bits: int) -> bytes:
+    width, height, data = grey_pixels("form-16.png")
+    levels = 1 << bits
+    per_byte = 8 // bits
+    rows = []
+    for y in range(height):
+        numbers = [levels - 1 - (pixel * levels >> 8) for pixel in data[y * width : (y + 1) * width]]
+        numbers += [0] * (-width % per_byte)
+        rows.append(bytes(
+            sum(number << 8 - bits * (place + 1) for place, number in enumerate(numbers[at : at + per_byte]))
+            for at in range(0, len(numbers), per_byte)
+        ))  # fmt: skip
+    palette = b"".join(bytes([255 - 255 * each // (levels - 1)]) * 3 for each in range(levels)).hex()
+    space = f"[/Indexed /DeviceRGB {levels - 1} <{palette}>]"
+    keys = f"/Width {width} /Height {height} /ColorSpace {space} /BitsPerComponent {bits} /Filter /FlateDecode"
+    return pdf(zlib.compress(b"".join(rows)), keys)
+
+
+def written_by_leptonica(kind: int, *, depth: int) -> tuple[int, int, bytes]:
+    """Width, height and the file of a picture in another format."""
+    assert tesseract._engine is not None
+    library = tesseract._engine.leptonica
+    for name in ("pixConvertTo1", "pixConvertTo8"):
+        getattr(library, name).restype = ctypes.c_void_p
+        getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_int]
+    source = picture("form-16.png")
+    whole = ctypes.c_void_p(library.pixReadMem(source, len(source)))
+    pix = ctypes.c_void_p(library.pixConvertTo1(whole, 160) if depth == 1 else library.pixConvertTo8(whole, 0))
+    made, size = ctypes.c_void_p(), ctypes.c_size_t()
+    assert library.pixWriteMem(ctypes.byref(made), ctypes.byref(size), pix, kind) == 0
+    return (*tesseract.picture_size(source), ctypes.string_at(made, size.value))
+
+
+def pdf_of_jpeg_2000() -> bytes:
+    width, height, data = written_by_leptonica(14, depth=8)
+    return pdf(data, f"/Width {width} /Height {height} /Filter /JPXDecode")
+
+
+def pdf_of_fax(kind: int, k: int) -> bytes:
+    """The strip of a fax in a TIFF, as a document holds it."""
+    width, height, data = written_by_leptonica(kind, depth=1)
+    order = "<" if data[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    tags = {}
+    for number in range(struct.unpack_from(order + "H", data, start)[0]):
+        tag, size, count = struct.unpack_from(order + "HHI", data, start + 2 + 12 * number)
+        assert count == 1 or tag not in (273, 279)
+        tags[tag] = struct.unpack_from(order + ("H" if size == 3 else "I"), data, start + 10 + 12 * number)[0]
+    strip = data[tags[273] : tags[273] + tags[279]]
+    options = f"<< /K {k} /Columns {width} /Rows {height} >>"
+    keys = f"/Width {width} /Height {height} /ColorSpace /DeviceGray /BitsPerComponent 1 /Filter /CCITTFaxDecode /DecodeParms {options}"
+    return pdf(strip, keys)
+
+
 @pytest.mark.parametrize(
     ("make", "shown"),
     [
+        (lambda: pdf_of_palette(4), "form-16.png"),
+        (lambda: pdf_of_palette(8), "form-16.png"),
+        (pdf_of_jpeg_2000, "form-16.png"),
+        (lambda: pdf_of_fax(8, -1), "form-16.png"),
+        (lambda: pdf_of_fax(7, 0), "form-16.png"),
         (lambda: docx("form-16.png"), "form-16.png"),
         (pdf_of_pixels, "form-16.png"),
         (pdf_of_jpeg, "table-16-mono.jpg"),
         (lambda: make_zip({"a/capture.png": picture("form-16.png")}), "form-16.png"),
     ],
-    ids=["docx", "pdf with pixels", "pdf with jpeg", "zip"],
+    ids=[
+        "palette of 16",
+        "palette of 256",
+        "jpeg 2000",
+        "fax, group 4",
+        "fax, group 3",
+        "docx",
+        "pdf with pixels",
+        "pdf with jpeg",
+        "zip",
+    ],
 )
 def test_pictures_in_documents_and_archives_are_read(make: Callable[[], bytes], shown: str) -> None:
     found = read(make())
