@@ -129,6 +129,7 @@ _LAST = {
     "prefixed": re.compile(rb"\s*(?P<data>(?:0[xX][0-9A-Fa-f]{2}[,;]? ?|\\x[0-9A-Fa-f]{2})+)"),
     "digits": re.compile(rb"(?P<data>(?:[0-9A-Fa-f]{2})+) ?"),
 }
+_BEGINS = re.compile(rb"\s*(?:0[xX]|\\x)?[0-9A-Fa-f]{2,}(?:[\s:,;\\]|$)")
 _STYLES = _WITH_OFFSET | _WITHOUT_OFFSET
 
 
@@ -147,6 +148,9 @@ def _find_style(head: bytes) -> str:
     if len(head) >= HEAD and len(lines) > 1:
         lines.pop()
     lines = [line for line in lines[:_SNIFFED_LINES] if line.strip()]
+    # a quick test: every line of a dump begins with digits, an offset or bytes
+    if sum(_BEGINS.match(line) is not None for line in lines) < min(2, len(lines)):
+        return ""
     for name, style in _WITH_OFFSET.items():
         if _shows_consecutive_bytes(lines, name, style):
             return name
