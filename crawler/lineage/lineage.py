@@ -92,6 +92,8 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
     )
     assert verdict in VERDICTS  # noqa: S101 - a misspelt verdict would pass every count
     notes = [*_notes(m, errors, releases), *errors.edits]
+    if undecided_texts := sample.texts.read - sample.texts.known - sample.texts.new:
+        notes.append(f"{undecided_texts} notes are too short or too common to tell whether they are new")
     if reason:
         notes.append(reason)
     if releases.value_sample > 1 and m.values.new:

@@ -68,7 +68,16 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
     """How many of the unmatched people typing errors can explain, and how many they probably do."""
     people = m.people
     if not people.new or not people.known or m.only_chance:
-        return TypingErrors(0, 0.0, observed=False, probability=0.0, perhaps_mistyped=_perhaps_all_mistyped(m, search))
+        edits = search.find_systematic_edits() if search is not None and people.new else SystematicEdits()
+        edited = math.ceil(people.new * edits.share) if edits.notes else 0
+        return TypingErrors(
+            0,
+            0.0,
+            observed=False,
+            probability=0.0,
+            perhaps_mistyped=max(edited, _perhaps_all_mistyped(m, search)),
+            edits=edits.notes,
+        )
     table = m.errors.table
     at_most, likely, probability = 0, 0.0, 1.0
     # unmatched people about whose fields too little is known
