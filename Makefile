@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # compiled modules and rewritten assertions are kept, so that several hundred processes of the tests start faster
 unexport PYTHONDONTWRITEBYTECODE
-# two workers: most tests wait for servers and processes
-WORKERS := -n 2
+# more workers than the two cores of a small machine: many tests wait for servers and processes
+WORKERS := -n 3
+# readers run where they can write nothing, not even compiled modules, so a changed checkout is compiled beforehand
+COMPILE := $(BIN)/python -m compileall -q $(addprefix $(CURDIR)/,crawler data scheduler spiders)
 
 .PHONY: setup system demo test quick lint bench case fuzz lock clean
 
@@ -22,6 +24,7 @@ $(STAMP): requirements-dev.lock pyproject.toml scripts/setup.sh scripts/system-p
 	@touch $(STAMP)
 
 demo: setup
+	@$(COMPILE)
 	@$(BIN)/tocsin demo
 
 lint: setup
@@ -31,10 +34,12 @@ lint: setup
 	@$(BIN)/python scripts/vocabulary.py --check
 
 quick: setup
+	@$(COMPILE)
 	@$(BIN)/python -m pytest -q $(WORKERS) -m "not servers and not slow"
 
 test: setup lint
 	@scripts/system-packages.sh test
+	@$(COMPILE)
 	@$(BIN)/python -m pytest $(WORKERS)
 
 $(VENV)/.bench: $(STAMP) requirements-bench.lock

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
 import sys
-import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -64,7 +60,9 @@ def settings() -> str:
 def _model_tables(title: str, model: type[BaseModel]) -> list[str]:
     lines = [f"## {title}", "", "| setting | default | meaning |", "|---|---|---|"]
     nested: list[str] = []
-    meanings = _attribute_docstrings(model)
+    from data.settings.attribute_docs import attribute_docs
+
+    meanings = attribute_docs(model)
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             nested += _model_tables(f"[{name}]", field.annotation)
@@ -72,21 +70,6 @@ def _model_tables(title: str, model: type[BaseModel]) -> list[str]:
             default = "required" if field.is_required() else _default_text(field.get_default(call_default_factory=True))
             lines.append(f"| `{name}` | {default} | {meanings.get(name, '')} |")
     return [*lines, "", *nested]
-
-
-def _attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The text below each attribute in the source of a class; pydantic can collect them too, at every import."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    body = definition.body if isinstance(definition, ast.ClassDef) else []
-    return {
-        attribute.target.id: inspect.cleandoc(text.value.value)
-        for attribute, text in itertools.pairwise(body)
-        if isinstance(attribute, ast.AnnAssign)
-        and isinstance(attribute.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
 
 
 def _default_text(value: Any) -> str:

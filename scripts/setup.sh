@@ -12,5 +12,7 @@ echo "creating $venv from requirements-dev.lock" >&2
 "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock 2> >(grep -v '^WARNING: Location' >&2)
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+# readers run where they can write nothing: without this each start of them would compile a hundred modules
+"$venv/bin/python" -m compileall -q "$PWD"/{crawler,data,scheduler,spiders}
 echo "compiling the matching kernels (only the first time on this machine)" >&2
 "$venv/bin/python" -m crawler.examiner.kernel_warmup

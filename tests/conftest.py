@@ -32,25 +32,47 @@ class Server(Protocol):
 S = TypeVar("S", bound=Server)
 
 
-# Files of tests that share a server which is dear to start: they run one after another on one worker, and first, so that
-# no worker waits for them at the end. (Marks of groups do nothing with this pytest, so it goes by files.)
+# Files of tests that share a server which is dear to start: they run one after another on one worker.
 SHARED = {
     "tests/servers/": "servers",
-    "tests/whole/": "servers",
+    "tests/whole/test_kill.py": "servers",
+    "tests/whole/test_large_messages.py": "servers",
+    "tests/whole/test_whole_way.py": "servers",
     "tests/promises/test_over_tor.py": "tor",
     "tests/promises/test_tor_leaks.py": "tor",
 }
+# Folders whose files take longest: they run first, so that no worker waits for them at the end.
+LONGEST = ("tests/servers/", "tests/whole/", "tests/promises/", "tests/scheduler/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one shared server stand together, the longest files first; the order is otherwise that of the files."""
+    groups = list(dict.fromkeys(SHARED.values()))
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        scope = _scope(item.nodeid)
+        folder = next((at for at, begin in enumerate(LONGEST) if item.nodeid.startswith(begin)), len(LONGEST))
+        return (groups.index(scope), 0) if scope in groups else (len(groups), folder)
+
+    items.sort(key=place)
+
+
+def _scope(nodeid: str) -> str:
+    """What of the tests runs on one worker: those of a file, which share its fixtures, or those of a shared server."""
+    return next((group for begin, group in SHARED.items() if nodeid.startswith(begin)), nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByServer(LoadScopeScheduling):
+    class ByFileOrServer(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((group for begin, group in SHARED.items() if nodeid.startswith(begin)), nodeid)
+            return _scope(nodeid)
 
-    return ByServer(config, log)
+    # in the order of `pytest_collection_modifyitems`, not by how many tests a file has
+    config.option.loadscopereorder = False
+    return ByFileOrServer(config, log)
 
 
 def _run(make: Callable[[Path], S], folder: Path) -> Iterator[S]:

@@ -207,7 +207,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a source file, for editors."""
+    from data.settings.attribute_docs import describe_schema
+
     schema = Definition.model_json_schema(by_alias=True)
+    describe_schema(schema, Definition)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Tocsin source file"}
 
 

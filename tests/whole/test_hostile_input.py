@@ -19,7 +19,7 @@ from tests.command import TOCSIN, environment, must
 from tests.synth.hostile import CANARY, Hostile
 from tests.synth.hostile_corpus import CORPUS
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hostile")]
+pytestmark = pytest.mark.slow
 
 # what an examiner may need beside its own 200 MiB and the hashes of what it was told
 MOST_MEMORY = 300 * 2**20
