@@ -116,7 +116,7 @@ def divide_record(record: InnodbRecord, columns: Sequence[InnodbColumn]) -> list
             values.append(None)
             continue
         length, elsewhere = (column.size, False) if column.size else next(given, (0, False))
-        values.append((bytes(record.page[at : at + length]), elsewhere))
+        values.append((record.page[at : at + length], elsewhere))
         at += length
     return values if at <= record.end else None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -25,7 +25,7 @@ _SYSTEM = 13
 """Bytes of the numbers of the transaction, which every record has."""
 _MAX_FIXED, _MAX_LENGTHS, _MAX_BITMAP = 256, 48, 5
 # rows from which a layout is found, and the share of them that must agree
-_PAIRS, _TEXTS, _AGREE = 400, 16, 0.6
+_PAIRS, _TEXTS, _AGREE = 200, 16, 0.6
 _MIN_PAIRS = 3
 # characters of a value that are looked at
 _SEEN = 64
@@ -43,6 +43,10 @@ for _number, _chars in enumerate(
     _KINDS[list(_chars)] = _number
 _KINDS[list(b"-_'")], _KINDS[list(b"/:;,")], _KINDS[list(range(0x80, 0xC0))] = 7, 8, 9
 _KINDS[[at for at in range(32, 127) if _KINDS[at] == _CONTROLS]] = 10
+# records of the same bits of NULL by which it is found how they are divided
+_FIRST_OF_KIND = 9
+_Way = tuple[tuple[int, ...], tuple[int, ...]]
+# bytes of fixed length before each value; values that are NULL
 Lengths = list[tuple[int, bool]]
 """Of each value: its bytes, and whether they end with the place of further ones."""
 
@@ -73,7 +77,7 @@ class _Layout:
 def bits_of(record: InnodbRecord, size: int) -> bytes:
     """The bits of NULL, in the order of their columns."""
     at = record.origin - _HEADER
-    return bytes(record.page[at - size : at])
+    return record.page[at - size : at]
 
 
 def lengths_of(record: InnodbRecord, bitmap: int, count: int, short: Sequence[bool] = ()) -> tuple[Lengths, int]:
@@ -90,15 +94,16 @@ def lengths_of(record: InnodbRecord, bitmap: int, count: int, short: Sequence[bo
     """
     at = begin = record.origin - _HEADER - bitmap - 1
     found: Lengths = []
+    page = record.page
     for number in range(count):
         if at < 1:
             break
-        first = record.page[at]
+        first = page[at]
         at -= 1
         if first < 0x80 or (number < len(short) and short[number]):
             found.append((first, False))
         else:
-            found.append(((first & 0x3F) << 8 | record.page[at], bool(first & _OTHER_PAGES)))
+            found.append(((first & 0x3F) << 8 | page[at], bool(first & _OTHER_PAGES)))
             at -= 1
     return found, begin - at
 
@@ -117,7 +122,8 @@ class InnodbRows:
         pairs = [pair for records in pages for pair in pairwise(records)][:_PAIRS]
         candidates = sorted(self._candidates(pairs), key=lambda each: each[:3])
         self._layout = candidates[0][3] if candidates else None
-        self._groups: dict[bytes, _Layout | None] = {}
+        # for the bits of NULL of some records: how many of the first ones were divided in each way
+        self._ways: dict[bytes, Counter[_Way | None]] = {}
         self._shapes: list[set[str]] = []
         self._profile(pairs)
 
@@ -193,34 +199,37 @@ class InnodbRows:
 
     def _divide_with_nulls(self, record: InnodbRecord, layout: _Layout, bits: bytes) -> InnodbRow | None:
         """Divide a record in which other columns are NULL than in most: which ones is told by what its values are."""
-        here, common = int.from_bytes(bits, "little"), int.from_bytes(layout.common, "little")
-        if common & ~here:
+        ways = self._ways.setdefault(bits, Counter())
+        if ways.total() < _FIRST_OF_KIND:
+            best = min(self._ways_to_divide(record, layout, bits), default=None, key=lambda each: each[0])
+            ways[None if best is None else best[1]] += 1
+        way = ways.most_common(1)[0][0]
+        if way is None:
             return None
+        lengths, _ = lengths_of(record, layout.bitmap, layout.lengths - len(way[1]))
+        return _cut(record, way[0], lengths, way[1])
+
+    def _ways_to_divide(self, record: InnodbRecord, layout: _Layout, bits: bytes) -> Iterator[tuple[float, _Way]]:
+        """Ways in which a record can be divided, and how strange its values are then."""
+        here, common = int.from_bytes(bits, "little"), int.from_bytes(layout.common, "little")
         more = (here & ~common).bit_count()
-        best: tuple[float, InnodbRow] | None = None
         tries = 0
-        for absent in range(min(more, layout.lengths), -1, -1):
+        for absent in range(min(more, layout.lengths), -1, -1) if not common & ~here else ():
             lengths, _ = lengths_of(record, layout.bitmap, layout.lengths - absent)
             # columns of fixed length that are NULL leave their bytes out
             for left_out in _LEFT_OUT[more - absent]:
-                if absent == more and left_out:
-                    continue
                 for missing in combinations(range(layout.lengths), absent):
                     for at in range(len(layout.gaps)) if left_out else (0,):
                         if left_out > layout.gaps[at]:
                             continue
                         tries += 1
                         if tries > _MAX_TRIES:
-                            return best[1] if best else None
+                            return
                         gaps = [*layout.gaps]
                         gaps[at] -= left_out
                         row = _cut(record, gaps, lengths, missing)
-                        if row is None:
-                            continue
-                        cost = self._strangeness(row) + left_out / 100
-                        if best is None or cost < best[0]:
-                            best = cost, row
-        return best[1] if best else None
+                        if row is not None:
+                            yield self._strangeness(row) + left_out / 100, (tuple(gaps), missing)
 
     def _strangeness(self, row: InnodbRow) -> float:
         cost = 0.0
@@ -242,21 +251,25 @@ _LEFT_OUT += ((),) * 64
 
 def _cut(record: InnodbRecord, gaps: Sequence[int], lengths: Lengths, missing: Sequence[int]) -> InnodbRow | None:
     """The values of a record; None if it ends before them."""
-    at, row, given = record.origin, InnodbRow([], [], []), iter(lengths)
+    page, at, given = record.page, record.origin, iter(lengths)
+    texts: list[bytes | None] = []
+    elsewhere: list[bool] = []
+    pieces: list[bytes] = []
+    last = len(gaps) - 1
     for number, gap in enumerate(gaps):
-        row.gaps.append(bytes(record.page[at : at + gap]))
+        pieces.append(page[at : at + gap] if gap else b"")
         at += gap
-        if number == len(gaps) - 1:
+        if number == last:
             break
-        if number in missing:
-            row.texts.append(None)
-            row.elsewhere.append(False)
+        if missing and number in missing:
+            texts.append(None)
+            elsewhere.append(False)
             continue
-        size, elsewhere = next(given, (0, False))
-        row.texts.append(bytes(record.page[at : at + size]))
-        row.elsewhere.append(elsewhere)
+        size, goes_on = next(given, (0, False))
+        texts.append(page[at : at + size])
+        elsewhere.append(goes_on)
         at += size
-    return row if at <= record.end else None
+    return InnodbRow(texts, elsewhere, pieces) if at <= record.end else None
 
 
 def _rest(first: InnodbRecord, second: InnodbRecord, bitmap: int, count: int) -> int:
@@ -338,7 +351,7 @@ def _kinds_of(records: Sequence[InnodbRecord]) -> list[NDArray[np.uint8]]:
     pages = {id(record.page): record.page for record in records}
     found: dict[int, NDArray[np.uint8]] = {}
     for key, page in pages.items():
-        data = bytes(page)
+        data = page
         kinds = _KINDS[np.frombuffer(data, np.uint8)]
         sequences = [match.span() for match in _UTF8.finditer(data)]
         if len(sequences) > len(_LATIN.findall(data)):

@@ -33,7 +33,7 @@ class InnodbRecord:
         deleted: marked as deleted, or in the list of free space. status: 0 for a plain record.
     """
 
-    page: memoryview
+    page: bytes
     origin: int
     end: int
     following: int
@@ -105,9 +105,9 @@ class InnodbFile:
     def records(self, index: InnodbIndex) -> Iterator[list[InnodbRecord]]:
         """The records of each leaf page of an index, in the order in which they lie in it."""
         for number in index.pages:
-            yield self._page_records(self.page(number), index.compact)
+            yield self._page_records(bytes(self.page(number)), index.compact)
 
-    def _page_records(self, page: memoryview, compact: bool) -> list[InnodbRecord]:
+    def _page_records(self, page: bytes, compact: bool) -> list[InnodbRecord]:
         top = min(_number(page, 40, 2), len(page))
         found: dict[int, bool] = {}
         for start, freed in ((_INFIMUM[compact], False), (_number(page, 44, 2), True)):
@@ -134,7 +134,7 @@ class InnodbFile:
         return records
 
     @staticmethod
-    def _next(page: memoryview, at: int, compact: bool) -> int:
+    def _next(page: bytes, at: int, compact: bool) -> int:
         number = _number(page, at - 2, 2)
         if not compact:
             return number
@@ -182,7 +182,7 @@ class InnodbFile:
     def dictionary(self) -> Iterator[bytes]:
         """The descriptions of tables in JSON that MySQL 8 keeps in the file itself."""
         for number in self._dictionary:
-            for record in self._page_records(self.page(number), compact=True):
+            for record in self._page_records(bytes(self.page(number)), compact=True):
                 page, at = record.page, record.origin
                 # type, id, the two numbers of the transaction, size, compressed size, then the bytes or where they lie
                 size, packed = _number(page, at + 25, 4), _number(page, at + 29, 4)

@@ -124,7 +124,8 @@ class _TableReader:
                 return None
             values: list[bytes | None] = []
             for at, (gap, division) in enumerate(zip(row.gaps, divisions, strict=True)):
-                values += [gap[begin : begin + size] for begin, size in division]
+                if division:
+                    values += [gap[begin : begin + size] for begin, size in division]
                 if at < len(row.texts):
                     text = row.texts[at]
                     values.append(text if text is None else self._whole(text, row.elsewhere[at]))
@@ -154,7 +155,7 @@ class _TableReader:
             end &= (flag - 1) & ~(0x4000 if width == 2 else 0)
             if end < begin or origin + end > record.end:
                 return None
-            data = bytes(page[origin + begin : origin + end])
+            data = page[origin + begin : origin + end]
             values.append(None if is_null else self._whole(data, elsewhere).rstrip(b" "))
             begin = end
         # the numbers of the transaction
@@ -207,7 +208,7 @@ class _TableReader:
         return data[:-REFERENCE] + rest
 
     def _send_pieces(self, record: InnodbRecord) -> None:
-        pieces = text_pieces(bytes(record.page[record.origin : record.end]))
+        pieces = text_pieces(record.page[record.origin : record.end])
         if pieces:
             self._take(len(pieces))
             self._problems.add("row", "a row does not follow the layout of the others and was taken as text")

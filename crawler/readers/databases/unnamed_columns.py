@@ -116,8 +116,9 @@ def divide_fixed(samples: Sequence[bytes]) -> list[tuple[int, int]]:
 
 
 def text_pieces(data: bytes) -> bytes:
-    """The text in bytes of unknown structure, one line."""
-    return b" ".join(piece for piece in _RUN.findall(data) if text_or_none(piece) is not None)
+    """The text in bytes of unknown structure, one line of UTF-8."""
+    texts = (text_or_none(piece) for piece in _RUN.findall(data))
+    return " ".join(text for text in texts if text is not None).encode()
 
 
 def shape_of(text: str) -> str:

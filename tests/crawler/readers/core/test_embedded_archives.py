@@ -64,8 +64,8 @@ def test_a_sound_file_is_complete_and_has_no_problem(kind: str) -> None:
         assert found.all_problems == {"damaged"}
         return
     assert found.all_complete
-    # that text was recognised in a picture is always said
-    assert not found.all_problems - {"picture"}, [member.details for member in found.walk()]
+    # that text was recognised in a picture, or that a table does not name its columns, is always said
+    assert not found.all_problems - {"picture", "unnamed"}, [member.details for member in found.walk()]
 
 
 @pytest.mark.parametrize("archive", TWO_KINDS)
