@@ -34,3 +34,10 @@ def test_rows_keep_their_width_however_often_the_array_grows(kind):
     for at in range(0, len(rows), 7):
         held.add(rows[at : at + 7])
     assert (held.rows() == rows).all()
+
+
+def test_an_array_without_rows_has_their_width_and_no_memory():
+    array = GrowingArray(np.uint64, 6)
+    array.add(np.zeros((0, 6), np.uint64))
+    assert array.rows().shape == (0, 6)
+    assert len(array) == len(array.distinct()) == 0
