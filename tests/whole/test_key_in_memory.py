@@ -148,7 +148,11 @@ def test_no_process_leaves_a_core_and_the_examiner_has_no_network(running):
 
 def test_a_scan_that_is_ended_by_sigquit_leaves_no_core(running, tmp_path):
     """Ctrl-\\ in a terminal sends SIGQUIT to all processes of the command, while they hold a sample."""
-    code = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_CORE, (-1, -1)); os.execv(sys.argv[1], sys.argv[1:])"
+    # whoever runs the tests in the background ignores SIGQUIT
+    code = (
+        "import os, resource, signal, sys; resource.setrlimit(resource.RLIMIT_CORE, (-1, -1));"
+        " signal.signal(signal.SIGQUIT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
     scan = subprocess.Popen(
         [sys.executable, "-c", code, TOCSIN, "--home", str(running.home), "scan", "-"],
         env=environment(TOCSIN_MATCH_KEY=running.key),
@@ -171,8 +175,13 @@ def test_a_scan_that_is_ended_by_sigquit_leaves_no_core(running, tmp_path):
             limits = Path(f"/proc/{pid}/limits").read_text()
             assert re.search(r"Max core file size +0 +0 ", limits), command_line(pid)
     os.killpg(scan.pid, signal.SIGQUIT)
-    _, status = os.waitpid(scan.pid, 0)
+    ended, status = 0, 0
+    while not ended:
+        ended, status = os.waitpid(scan.pid, os.WNOHANG)
+        assert time.monotonic() < end, "SIGQUIT does not end the command"
+        time.sleep(0.05)
     scan.returncode = -signal.SIGQUIT
+    scan.stdin.close()
     assert os.WTERMSIG(status) == signal.SIGQUIT
     assert not os.WCOREDUMP(status)
     assert list(tmp_path.iterdir()) == []
