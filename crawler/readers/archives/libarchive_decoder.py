@@ -129,8 +129,16 @@ def read_archive(
     _with_archive(source, out, limits, (kind, "none"), whole=whole, listing=listing, password=password)
 
 
-def password_fits(kind: str, data: bytes, password: bytes) -> bool:
-    """Whether the first bytes of an archive, up to some bytes of its first member, can be decrypted with a password."""
+def password_fits(kind: str, data: bytes, password: bytes, *, whole: bool = False) -> bool:
+    """Whether the first bytes of an archive, up to some bytes of its first member, can be decrypted with a password.
+
+    Args:
+        kind: the name of the format in libarchive.
+        data: the first bytes of the archive.
+        password: the password to try.
+        whole: the first member is whole in `data`, so that its checksum is checked too. The cipher of PKWARE alone
+            accepts one wrong password in 256.
+    """
     if _ffi is None:
         return False
     handle = _ffi.read_new()
@@ -140,15 +148,18 @@ def password_fits(kind: str, data: bytes, password: bytes) -> bool:
         memory = ctypes.create_string_buffer(data, len(data))
         entry, buffer = ctypes.c_void_p(), ctypes.c_void_p()
         size, offset = ctypes.c_size_t(), ctypes.c_longlong()
-        return (
-            _return_code(_ffi.read_add_passphrase, handle, password) >= 0
-            and _return_code(_ffi.read_open_memory, handle, memory, len(data)) >= _WARN
-            and _return_code(_ffi.read_next_header, handle, ctypes.byref(entry)) >= _WARN
-            and _return_code(
-                _ffi.read_data_block, handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset)
-            )
-            >= _WARN
-        )
+        if (
+            _return_code(_ffi.read_add_passphrase, handle, password) < 0
+            or _return_code(_ffi.read_open_memory, handle, memory, len(data)) < _WARN
+            or _return_code(_ffi.read_next_header, handle, ctypes.byref(entry)) < _WARN
+        ):
+            return False
+        block = handle, ctypes.byref(buffer), ctypes.byref(size), ctypes.byref(offset)
+        code = _return_code(_ffi.read_data_block, *block)
+        while whole and code == 0:
+            code = _return_code(_ffi.read_data_block, *block)
+        # a wrong checksum is a warning
+        return code == _EOF if whole else code >= _WARN
     finally:
         _return_code(_ffi.read_free, handle)
 

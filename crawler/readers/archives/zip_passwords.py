@@ -1,7 +1,7 @@
 """Opens encrypted members of a zip with the passwords that come with the sample, such as those that a post gives.
 
 libarchive decrypts, with the cipher of PKWARE and with that of WinZip (AES). A password is tried on the first bytes of
-a member; nothing is guessed.
+a member, and on all bytes and the checksum of one that is small; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class PasswordTrial:
         """
         if not self._passwords or not size:
             return False
-        begin = header + source.peek(min(_TRIED, size + _DESCRIPTOR))
-        found = next((each for each in self._passwords if password_fits("zip", begin, each)), None)
+        begin, whole = header + source.peek(min(_TRIED, size + _DESCRIPTOR)), size + _DESCRIPTOR <= _TRIED
+        found = next((each for each in self._passwords if password_fits("zip", begin, each, whole=whole)), None)
         if found is None:
             self._out.problem_once("password", REFUSED)
             return False

@@ -93,6 +93,13 @@ def test_without_the_right_password_members_stay_locked(program: str, locked: di
         assert not orjson.loads(next(payload for kind, payload in reversed(sent) if kind == b"E"))["complete"]
 
 
+def test_a_wrong_password_that_the_cipher_accepts_is_told_by_the_checksum(locked: dict[str, bytes]) -> None:
+    """One wrong password in 256 has the byte that the cipher of PKWARE checks."""
+    sent = frames(locked["zip -e -0"], *map(str, range(1000)), SECRET)
+    assert problems(sent) == [OPENED]
+    assert b"".join(payload for kind, payload in sent if kind == b"B") == 2 * TABLE
+
+
 def test_a_damaged_locked_archive_is_never_complete(locked: dict[str, bytes]) -> None:
     source = random.Random(11)
     for data in locked.values():
