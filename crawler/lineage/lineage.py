@@ -40,9 +40,8 @@ TOO_FEW_TO_DECIDE = 10
 MAX_UNREAD_SHARE = 0.05
 # Verdicts that further people would change. That there are new people stays true whatever else there is.
 _SAYS_NOTHING_NEW = frozenset({"re-post", "re-packaged", "subset", "unrelated"})
-# How often verdicts were wrong though their model excluded it: with one kind of record key, with two, and with more. Of
-# 1,108 samples of people as practices have them 15 % were wrong before relatives, edits and replaced numbers were
-# modelled; of what is modelled now, fewer are, mostly with one kind of key.
+# The doubt in the model itself, with one kind of record key, with two, and with more. Chosen by hand and not calibrated:
+# of 1,108 samples of people as practices have them 15 % were wrong before relatives and edits were modelled.
 MODEL_DOUBT = (0.05, 0.02, 0.01)
 # The confidence of a statement about the whole from which the sample was drawn.
 WHOLE_CONFIDENCE = 0.95

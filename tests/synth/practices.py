@@ -1,9 +1,7 @@
 """Patients of practices as files have them: households, namesakes, children on a parent's number, placeholders.
 
-This population is not the one from which rates of the lineage were measured (`tests.synth.population`). Sources of its
-rates: INSEE "Couples et familles" (1.8 children, a third without), INED "Nom d'usage" (a third of wives keep their
-name), INSEE "Fichier des noms" (a tenth of surnames bear half of the people), Santé publique France (3.1 % twins).
-Children up to 16 have no NIR of their own on a card (Ameli), so files hold a parent's.
+This population is not the one from which rates of the lineage were measured (`tests.synth.population`). Its own rates
+(households, names kept, twins, children on a parent's number) were chosen by hand and are from no source.
 """
 
 from __future__ import annotations
