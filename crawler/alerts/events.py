@@ -105,9 +105,12 @@ def events_of_post(context: PostContext, findings: Sequence[Finding]) -> list[Ev
             identity = (finding.fingerprint or context.post, facts["new"], facts["people"], *facts["added"])
             events.append(context.event(EventKind.FURTHER_RELEASE, *identity, severity=severity, facts=facts))
         elif (
-            facts.get("new") and whose != "ours" and not _all_known(finding) and not (finding.hits and whose == "open")
+            (facts.get("new") or facts.get("added"))
+            and whose != "ours"
+            and not _all_known(finding)
+            and not (finding.hits and whose == "open")
         ):
-            identity = (finding.fingerprint or context.post, facts["new"], facts["people"])
+            identity = (finding.fingerprint or context.post, facts["new"], facts["people"], *facts["added"])
             events.append(context.event(EventKind.SHARED_PEOPLE, *identity, facts=facts))
         elif finding.hits and not _all_known(finding):
             events.append(context.event(EventKind.CANARY_HIT, finding.fingerprint, facts=facts))

@@ -115,7 +115,10 @@ def _shared_people(event: Event, names: Mapping[str, str]) -> str:
     whose = (
         "another organisation's data" if facts.get("origin", {}).get("answer") == "another's" else "data of open origin"
     )
-    return f"Known patients in {whose}: {people}, {_whose(event, names)}"
+    further = f"{new_people_text(facts)}"
+    if facts.get("added"):
+        further += f", {_added_text(facts)}"
+    return f"Known patients in {whose}: {people}, {_whose(event, names)}; {further}"
 
 
 def _repost(event: Event, names: Mapping[str, str]) -> str:

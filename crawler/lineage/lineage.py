@@ -8,6 +8,7 @@ people covers what exact keys cannot see: two people who look like one (coincide
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from crawler.lineage.chance_matches import NEVER
 from crawler.lineage.compared_sample import ComparedSample, TextCounts
 from crawler.lineage.field_errors import FIELDS, fewest_errors
 from crawler.lineage.mistyped_people import ENOUGH_PEOPLE, TEASER_PEOPLE, TypingErrors, estimate_typing_errors
-from crawler.lineage.origin import judge_origin
+from crawler.lineage.origin import judge_origin, share_odds
 from crawler.lineage.people_counts import FULL_COVERAGE, Measurement, PeopleCounts, measure, new_values_of
 from crawler.lineage.probability import share_bounds
 from crawler.lineage.typo_search import TypoSearch
@@ -83,7 +84,7 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
         m.people.total,
         0 if m.only_chance else m.people.known,
         releases.people,
-        sample.evidence,
+        replace(sample.evidence, most_covered=_most_covered(m, releases)),
         has_hits=sample.has_hits,
     )
     verdict, reason = _verdict(
@@ -133,6 +134,13 @@ def _without_releases(sample: ComparedSample, releases: KnownReleases) -> Lineag
         origin=judge_origin(total, 0, 0, sample.evidence, has_hits=sample.has_hits),
         columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if sample.keys[:, at].any()),
     )
+
+
+def _most_covered(m: Measurement, releases: KnownReleases) -> tuple[int, int]:
+    """People of the release that the sample covers best, and how many of them are in the sample."""
+    sizes = {parent.release: releases.active[parent.release].people for parent in m.releases.parents}
+    found = [(sizes[each.release], round(each.share * m.people.total)) for each in m.releases.parents]
+    return max(found, key=lambda each: share_odds(each[0], min(each), m.people.total), default=(0, 0))
 
 
 def _text_values(texts: TextCounts) -> dict[str, int]:

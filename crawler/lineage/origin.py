@@ -20,6 +20,8 @@ _SMALL_RELEASE_SPREAD = 13.3
 OURS, ANOTHERS = 0.9, 0.05
 # Fewer people than this never show that a sample is another's.
 ENOUGH_TO_EXCLUDE = 50
+# Of a release with fewer people it tells nothing that all are in the sample: they may be one family.
+LEAST_RELEASE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,12 @@ class OriginEvidence:
     Attributes:
         has_planted_hits: whether planted canaries hit.
         hit_people: people of the sample whom canaries hit; None if this was not counted.
+        most_covered: of the release that the sample covers best, its people and those of them in the sample.
     """
 
     has_planted_hits: bool = False
     hit_people: int | None = None
+    most_covered: tuple[int, int] = (0, 0)
 
 
 NO_EVIDENCE = OriginEvidence()
@@ -58,6 +62,11 @@ def judge_origin(people: int, known: int, covered: int, evidence: OriginEvidence
     if people and known:
         odds *= share_odds(people, known, covered)
         reasons.append(f"{known} of {people} people are known or on the watch-list")
+    of_release, found = evidence.most_covered
+    if of_release >= LEAST_RELEASE and (by_coverage := share_odds(of_release, min(found, of_release), people)) > odds:
+        # of another organisation's file the releases would hold few people, and it would hold few of theirs
+        odds = by_coverage
+        reasons.append(f"{found} of the {of_release} people of a release are in the sample")
     if not reasons:
         return Origin("open", 0.5, ("nothing ties the sample to a release",))
     likelihood = odds / (1 + odds)
@@ -75,7 +84,8 @@ def share_odds(people: int, known: int, covered: int) -> float:
     """The odds that so many of the people are known because the sample is of the same breach.
 
     Of the same breach any share may be known, one as likely as another. Of another one the share follows a beta
-    distribution whose mean is that of small releases, or of the share of the population that the releases cover.
+    distribution whose mean is that of small releases, or of the share of the population that the releases cover. The same
+    holds for the people of a release and the share of them that a sample covers.
     """
     mean = max(1 / (1 + _SMALL_RELEASE_SPREAD), min(0.5, covered / POPULATION))
     spread = 1 / mean - 1

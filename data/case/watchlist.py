@@ -23,7 +23,7 @@ from data.model import Client
 from data.tagsets.verified_files import verify_changed_files
 from data.watchlist.generation import read_generation
 from data.watchlist.manifest import Manifest, read_manifest
-from data.watchlist.segment import PARTS, RESTORE_HINT, SegmentPart, WatchlistSegment, damaged_error
+from data.watchlist.segment import MAX_SHARING, PARTS, RESTORE_HINT, SegmentPart, WatchlistSegment, damaged_error
 from data.watchlist.segment_writer import NewEntries, WrittenSegment
 
 ENTRY_DTYPE = np.dtype(
@@ -31,9 +31,6 @@ ENTRY_DTYPE = np.dtype(
 )
 """One entry of a list in memory: a tag, its confirm digest, its canary (number of the bundle, number within it), its
 kind."""
-# So many canaries of a segment may share a value: more than a household has. A filler of forms
-# that 45,000 people of a vendor have would else make each row that holds it a hit for all of them.
-MAX_SHARING = 64
 _OPENING_ATTEMPTS = 5
 
 

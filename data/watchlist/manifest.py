@@ -51,6 +51,16 @@ class Manifest:
         return frozenset(number for number, bundle in enumerate(self.bundles) if bundle["retired"])
 
 
+    @property
+    def shared(self) -> int | None:
+        """Values and record keys that recognise nobody, as too many entries have them; None if they were not counted.
+
+        Entries of retired bundles count until their segment is next merged.
+        """
+        counts = [each.shared for each in self.segments if each.shared is not None]
+        return sum(counts) if len(counts) == len(self.segments) and not self.generation else None
+
+
 def read_manifest(folder: Path, case: str = "") -> Manifest:
     """The manifest of a `watchlist` folder; it names no bundle if nothing was imported.
 
@@ -92,6 +102,7 @@ def read_manifest(folder: Path, case: str = "") -> Manifest:
                 WrittenSegment(
                     str(each["id"]), int(each["tags"]), int(each["people"]),
                     tuple(each["numbers"]), tuple(each["firsts"]), tuple(each["sha256"]),
+                    None if each.get("shared") is None else int(each["shared"]),
                 )
                 for each in value.get("segments", ())
             ],
@@ -143,6 +154,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
                 "numbers": each.numbers,
                 "firsts": each.firsts,
                 "sha256": each.digests,
+                "shared": each.shared,
             }
             for each in manifest.segments
         ],

@@ -33,6 +33,9 @@ from data.tagsets.tagset import KEPT_BITS, TagSet
 ENTRY_DTYPE = np.dtype([("digest", "<u8"), ("person", "<u4"), ("kind", "u1")])
 """What a part holds of an entry besides its tag."""
 PARTS = ("values", "records")
+MAX_SHARING = 64
+"""So many entries of a segment may have one value: more than a household has. A filler of forms that 45,000 people of a
+vendor have would else make each row that holds it a hit for all of them. A value with more entries confirms nobody."""
 PADDING = 16
 """Bytes after the suffixes and after the entries, because the kernels read whole words."""
 _MAGIC, _VERSION = b"TOCSINWL", 1

@@ -24,7 +24,7 @@ from data.durable_files import sync_folder
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS
 from data.tagsets.tagset import KEPT_BITS, TagSet
-from data.watchlist.segment import ENTRY_DTYPE, PARTS, PartLayout, SegmentPart, WatchlistSegment
+from data.watchlist.segment import ENTRY_DTYPE, MAX_SHARING, PARTS, PartLayout, SegmentPart, WatchlistSegment
 
 SEGMENT_PREFIX = "segment-"
 MAX_PEOPLE = 2**32 - 1
@@ -231,6 +231,8 @@ class WrittenSegment:
         id: name of its folder. tags: number of its entries. people: how many people it numbers.
         numbers, firsts: its bundles, as in `WatchlistSegment`.
         digests: the SHA-256 of each part, as hex digits.
+        shared: values and record keys with more than `MAX_SHARING` entries, which recognise nobody; None if an earlier
+            version wrote the segment, which did not count them.
     """
 
     id: str
@@ -239,6 +241,7 @@ class WrittenSegment:
     numbers: tuple[int, ...]
     firsts: tuple[int, ...]
     digests: tuple[str, ...]
+    shared: int | None = None
 
 
 def write_segment(
@@ -284,19 +287,19 @@ def write_segment(
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
-    tags = sum(count for count, _ in written)
-    return WrittenSegment(name, tags, offset, tuple(numbers), tuple(firsts), tuple(digest for _, digest in written))
+    counts, shared, digests = zip(*written, strict=True)
+    return WrittenSegment(name, sum(counts), offset, tuple(numbers), tuple(firsts), digests, sum(shared))
 
 
-def _write_part(path: Path, sources: Sequence[_Source]) -> tuple[int, str]:
-    """Write the file of one part; returns the number of its entries and its SHA-256."""
+def _write_part(path: Path, sources: Sequence[_Source]) -> tuple[int, int, str]:
+    """Write the file of one part; returns the number of its entries, of its shared tags, and its SHA-256."""
     layout = PartLayout.of(sum(source.count() for source in sources))
     range_bits = min(TagSet.MAX_BUCKET_BITS, max(0, (layout.count // _RANGE_ENTRIES).bit_length()))
     counts = np.zeros(1 << layout.bits, np.int64)
     suffixes = np.empty(layout.width * layout.count, np.uint8)
     with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:  # noqa: PTH123 - its mode
         file.seek(layout.entries)
-        done = 0
+        done = shared = 0
         for truncated, entries in _merged_ranges(sources, range_bits):
             buckets = (truncated >> np.uint64(KEPT_BITS - layout.bits)).astype(np.int64)
             if len(buckets):
@@ -306,6 +309,9 @@ def _write_part(path: Path, sources: Sequence[_Source]) -> tuple[int, str]:
             suffixes[layout.width * done : layout.width * (done + len(truncated))] = whole.reshape(-1)
             file.write(entries.view(np.uint8).data)
             done += len(truncated)
+            # in order, so that a tag that stands so many places further on has more entries; ranges divide no tag
+            beyond = truncated[MAX_SHARING:][truncated[MAX_SHARING:] == truncated[:-MAX_SHARING]]
+            shared += min(1, len(beyond)) + int((beyond[1:] != beyond[:-1]).sum())
         starts = np.zeros((1 << layout.bits) + 1, np.uint32)
         starts[1:] = np.cumsum(counts)
         tags = TagSet(layout.bits, starts, suffixes)
@@ -321,7 +327,7 @@ def _write_part(path: Path, sources: Sequence[_Source]) -> tuple[int, str]:
         digest = hashlib.sha256()
         while block := file.read(_BLOCK):
             digest.update(block)
-    return layout.count, digest.hexdigest()
+    return layout.count, shared, digest.hexdigest()
 
 
 def _merged_ranges(sources: Sequence[_Source], range_bits: int) -> Iterator[tuple[U64, NDArray[Any]]]:

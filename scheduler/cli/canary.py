@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from data.case.bundle import BundleHeader
     from data.hashing.case_keys import EnrolKeys
     from data.settings.home import Home
+    from data.watchlist.manifest import Manifest
 
 # Lines that are printed about single bundles.
 MAX_LINES = 20
@@ -263,6 +264,7 @@ def import_(home: Home, bundles: tuple[Path, ...], anew: bool) -> None:
     *.bundle files are imported.
     """
     from data.hashing.case_keys import parse_match_key
+    from data.watchlist.manifest import read_manifest
     from scheduler.canaries.bundle_import import expand_folders, import_files
     from scheduler.cli.progress import progress
 
@@ -287,7 +289,26 @@ def import_(home: Home, bundles: tuple[Path, ...], anew: bool) -> None:
             f" of {counted(len({header.client for header in added}), 'client')},"
             f" {counted(sum(header.tags for header in added), 'tag')}"
         )
+    _tell_shared(read_manifest(home.watchlist_dir))
     click.echo("A running daemon uses them after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
+
+
+def _tell_shared(manifest: Manifest) -> None:
+    """Say how many values of the watch-list recognise nobody."""
+    from data.watchlist.segment import MAX_SHARING
+
+    if manifest.shared is None:
+        click.echo(
+            f"An earlier version did not count the values that more than {MAX_SHARING} entries have and that recognise nobody."
+        )
+    elif manifest.shared:
+        is_one = manifest.shared == 1
+        click.echo(
+            f"{counted(manifest.shared, 'value or record key', 'values or record keys')} of the watch-list"
+            f" {'is' if is_one else 'are'} shared by more than {MAX_SHARING} entries and"
+            f" {'recognises' if is_one else 'recognise'} nobody. If the same people were enrolled many times, retire the"
+            " older bundles; otherwise these are fillers and numbers of practices."
+        )
 
 
 def _describe_import(path: Path, header: BundleHeader) -> str:
@@ -311,15 +332,24 @@ def list_(home: Home, as_json: bool, choice: ClientChoice) -> None:
     from scheduler.cli.client_tables import print_clients
 
     counts = check_watchlist(home)
-    bundles = read_manifest(home.watchlist_dir, parse_match_key(home.match_key_text()).derive().case).bundles
+    manifest = read_manifest(home.watchlist_dir, parse_match_key(home.match_key_text()).derive().case)
+    bundles = manifest.bundles
     clients = clients_of(bundles)
     if as_json:
-        emit_json({"clients": [asdict(client) for client in clients], "bundles": bundles, "tags": counts.tags})
+        emit_json(
+            {
+                "clients": [asdict(client) for client in clients],
+                "bundles": bundles,
+                "tags": counts.tags,
+                "shared": manifest.shared,
+            }
+        )
         return
     click.echo(
         f"{counted(counts.canaries, 'active canary', 'active canaries')} of {counted(counts.clients, 'client')}, "
         f"{counted(counts.tags, 'tag')}; {counted(counts.bundles, 'bundle')}, {counts.retired:,} of them retired"
     )
+    _tell_shared(manifest)
     ids: dict[str, list[str]] = {}
     for bundle in bundles:
         ids.setdefault(bundle["client"], []).append(bundle["id"][:8])

@@ -56,6 +56,11 @@ def events(*findings: Finding, post: str = "p") -> list[Event]:
         (replace(HITS, lineage=of_origin("open", lineage("undecided", 9, 90, "r"))), [EventKind.CANARY_HIT]),
         (replace(HITS, lineage=of_origin("ours", lineage("new", 0, 90))), [EventKind.FURTHER_RELEASE]),
         (replace(PLAIN, lineage=of_origin("open", lineage("subset", 3, 0, "r"))), [EventKind.REPOST]),
+        # new notes about the one known person of a teaser
+        (
+            replace(PLAIN, lineage=replace(of_origin("open", lineage("undecided", 1, 0, "r")), added={"note": 1})),
+            [EventKind.SHARED_PEOPLE],
+        ),
     ],
 )
 def test_a_finding_gives_the_right_kind_of_event(finding, expected):

@@ -24,6 +24,11 @@ from crawler.lineage.origin import OriginEvidence, judge_origin
         (3000, 0, 3000, OriginEvidence(hit_people=2900), True, "ours"),
         (3000, 0, 3000, OriginEvidence(), False, "open"),
         (60_000, 60, 3000, OriginEvidence(), False, "open"),
+        # a teaser of 50 people, all of whom are in the whole of it
+        (150_000, 50, 50, OriginEvidence(most_covered=(50, 50)), False, "ours"),
+        # a twentieth of a release is in any other organisation's file, and a small family too
+        (150_000, 150, 3000, OriginEvidence(most_covered=(3000, 150)), False, "open"),
+        (150_000, 5, 5, OriginEvidence(most_covered=(5, 5)), False, "open"),
     ],
 )
 def test_the_origin_is_decided_by_what_only_one_origin_explains(people, known, covered, evidence, has_hits, answer):

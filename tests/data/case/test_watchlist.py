@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from data.case.bundle import RECORD_DTYPE, read_bundle, write_bundle
-from data.case.watchlist import MAX_SHARING, Watchlist, client_names
+from data.case.watchlist import Watchlist, client_names
 from data.case.watchlist_import import import_bundle, retire_canaries
 from data.errors import BundleError, ConfigError, StoreFull
 from data.hashing.case_keys import MatchKey
 from data.hashing.tags import Kind, confirm_digest, probe_tag
 from data.watchlist.manifest import read_manifest, write_manifest
+from data.watchlist.segment import MAX_SHARING
 
 KEYS = MatchKey(b"k" * 32).derive()
 
@@ -70,7 +71,8 @@ def test_a_value_that_too_many_canaries_share_is_no_evidence_for_any(tmp_path, c
     take(tmp_path, bundle(tmp_path, values=[b"none@mail.example"] * canaries + [b"a@b.example"]))
     assert len(owners(tmp_path, b"none@mail.example")) == owned
     assert owners(tmp_path, b"a@b.example") == [("c1", canaries)]
-    # it is not lost: the self-test finds each entry
+    # it is told, and not lost: the self-test finds each entry
+    assert read_manifest(tmp_path / "watchlist").shared == (0 if owned else 1)
     assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_unreachable(canaries) == 0
 
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from data.case.bundle import RECORD_DTYPE, BundleHeader
-from data.case.watchlist import MAX_SHARING, Watchlist
+from data.case.watchlist import Watchlist
 from data.case.watchlist_import import import_bundles, retire_canaries
 from data.errors import BundleError, StoreError, StoreFull
 from data.hashing.tags import Kind
 from data.tagsets import verified_files
 from data.watchlist import segment_writer
 from data.watchlist.manifest import MANIFEST, read_manifest
+from data.watchlist.segment import MAX_SHARING
 
 CASE = "case"
 KINDS = np.array([Kind.EMAIL, Kind.PHONE, Kind.NAME_DOB, Kind.PHONE_DOB], np.uint8)
@@ -116,6 +117,7 @@ def test_a_large_part_with_shared_tags_resolves_exactly(tmp_path):
     records["tag"][:1000], records["digest"][:1000], records["kind"][:1000] = 12345 << 40, 7, Kind.PHONE
     records["canary"][:1000] = np.arange(1000)
     import_bundles(tmp_path, CASE, [(header, records)])
+    assert read_manifest(tmp_path).shared == 1, "a value that recognises nobody is told"
     watchlist = opened(tmp_path)
     some = records[np.r_[0:1, 1000:40_000]]
     assert found(watchlist, some, 1000) == own(0, some) | {(0, canary) for canary in range(1000)}

@@ -425,11 +425,22 @@ def test_a_bundle_is_imported_once(home, tmp_path):
     assert snapshot(home) == before
 
 
+def test_values_that_recognise_nobody_are_told(home, tmp_path):
+    # the telephone of a home for old people, in the rows of all its patients
+    bundle = bundle_of(home, tmp_path, "p1", [replace(person, phone="0298765432") for person in people(12, 65)])
+    imported, listed = fine(home, "canary", "import", bundle).stdout, fine(home, "canary", "list").stdout
+    for said in (imported, listed):
+        assert "1 value or record key of the watch-list is shared by more than 64 entries and recognises nobody" in (
+            " ".join(said.split())
+        )
+    assert fine(home, "canary", "list", "--json").json["shared"] == 1
+
+
 # --- list and retire -------------------------------------------------------------------------------------------------
 
 
 def test_clients_are_listed_with_their_canaries(home, tmp_path):
-    assert fine(home, "canary", "list", "--json").json == {"clients": [], "bundles": [], "tags": 0}
+    assert fine(home, "canary", "list", "--json").json == {"clients": [], "bundles": [], "tags": 0, "shared": 0}
     one, two = bundle_of(home, tmp_path, "p1", CROWD[:10]), bundle_of(home, tmp_path, "p2", CROWD[10:])
     fine(home, "canary", "import", one, two)
     listed = fine(home, "canary", "list", "--json").json
