@@ -33,6 +33,8 @@ TYING_VALUE_SHARE = 0.05
 SEVERAL_PEOPLE = 3
 # `padded` if this share of the unmatched people have known values; not `padded` up to the second share.
 PADDED_SHARE, NOT_PADDED_SHARE = 0.8, 0.4
+# A kind of number decides whether people are invented if this share of the unmatched people has one.
+OWNERS_SHARE = 0.5
 # Of shuffled rows at most this share is known, by chance.
 RECOMBINED_KNOWN = 0.05
 # With fewer unmatched people than this, one mistyped number would decide whether they count as invented.
@@ -397,15 +399,22 @@ def _is_recombined(m: Measurement) -> bool:
 
 def _padded_or_overlap(m: Measurement, search: TypoSearch | None) -> _Verdict:
     """The verdict on known and unmatched people together: were the unmatched people invented from known values?"""
-    deciding = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.values.totals.keys()
     new = m.people.new
+    owners_of = {word: min(new, count + m.people.lookalikes) for word, count in m.values.owners.items()}
+    deciding = {
+        word
+        for word in (kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE))
+        if word in m.values.totals and owners_of[word] >= OWNERS_SHARE * new
+    }
     if Kind.NIR.word not in deciding and len(deciding) < 2:
         return "overlap", "without their numbers it cannot be decided whether the unmatched people are invented"
     if m.values.one_in > 1 and new < TOO_FEW_TO_DECIDE * m.values.one_in:
         return "overlap", (
             "it cannot be decided whether the unmatched people are invented: the releases keep too few of their values"
         )
-    known_shares = [1 - m.values.new.get(word, 0) / max(1, new - m.people.counted_twice) for word in deciding]
+    known_shares = [
+        1 - m.values.new.get(word, 0) / max(1, owners_of[word] - m.people.counted_twice) for word in deciding
+    ]
     owners = search.find_number_owners() if search is not None and min(known_shares) > NOT_PADDED_SHARE else None
     are_relatives = True if 2 * m.people.doubtful >= new else owners and owners.are_relatives
     if min(known_shares) > NOT_PADDED_SHARE and are_relatives:

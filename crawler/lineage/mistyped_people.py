@@ -134,6 +134,12 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
             likely += min(cap, without_rates * found.share / USUALLY_RECOVERED)
             observed = observed and found.share >= RECOVERED_SHARE_OBSERVED
             probability = min(probability, 1.0 if high >= 1 and cap >= without_rates else ERRORS_PLAUSIBLE)
+    if people.not_met is not None:
+        # Errors hide the people of the releases who are not in the sample already, and whoever is in it a second time,
+        # whom the search finds.
+        limit = max(people.not_met, math.ceil(found.found / RECOVERED_SHARE))
+        if limit < min(at_most, people.new - people.lookalikes):
+            at_most, likely, probability = limit, min(likely, limit), min(probability, ERRORS_PLAUSIBLE)
     made = TypingErrors(at_most, likely, observed=observed, probability=min(1.0, probability))
     return _with_edits(made, people.new - people.lookalikes, search)
 

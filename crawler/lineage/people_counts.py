@@ -6,6 +6,7 @@ estimated by `crawler.lineage.mistyped_people`; bounds and the verdict are decid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from data.releases.stored_release import StoredRelease
 # first name and birth date among 2,000 at 1 %). Chance: six kinds of key are looked at, hence a sixth.
 ERRORS_PLAUSIBLE = 1e-4
 CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
+# At most this share of the people of a release are counted as one with another person.
+NAMESAKES_SHARE = 0.01
 # A sample holds a release in full from this coverage (re-post, superset).
 FULL_COVERAGE = 0.95
 # From this probability on, chance counts as the cause of what it can explain.
@@ -65,6 +68,8 @@ class PeopleCounts:
         perhaps_new: people counted as known who may be new people that match a known key by chance.
         hidden_behind_rows: at most so many new people share their row with another person (the same keys).
         counted_twice: at most so many unmatched people are the same as others, who stand in a table with other columns.
+        not_met: at most so many people of the releases are not among the known people of the sample; None if that was
+            not counted, because people have several rows in the sample or not all rows were held.
     """
 
     rows: int
@@ -77,6 +82,7 @@ class PeopleCounts:
     perhaps_new: int
     hidden_behind_rows: int
     counted_twice: int = 0
+    not_met: int | None = None
 
     @property
     def new(self) -> int:
@@ -110,6 +116,7 @@ class ValueCounts:
     Attributes:
         new: values that no release holds.
         totals: all values of the kinds that could be compared.
+        owners: unmatched people who have a value, as far as a record key shows it. Placeholders are in no key.
         one_in: the releases keep one value in this many, and the numbers are scaled up accordingly.
         added: kinds of value that known people have here and that no release has which explains them, with the number
             of people; `note` for free texts.
@@ -117,6 +124,7 @@ class ValueCounts:
 
     new: Mapping[str, int]
     totals: Mapping[str, int]
+    owners: Mapping[str, int]
     one_in: int
     added: Mapping[str, int]
 
@@ -272,6 +280,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
             lookalikes=weakly.lookalikes,
             perhaps_new=weakly.perhaps_new,
             hidden_behind_rows=_hidden_behind_rows(keys, sample.keys, table, active),
+            not_met=_not_met(sample, releases, keys, known - weakly.lookalikes - weakly.perhaps_new),
             counted_twice=_counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
         ),
         releases=ParentReleases(
@@ -286,6 +295,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
         values=ValueCounts(
             new=new_values,
             totals=value_totals,
+            owners=_unmatched_owners(table),
             one_in=releases.value_sample,
             added=_added_values(keys, sample.values, [each.release for each in found], sample.texts),
         ),
@@ -369,6 +379,15 @@ def _added_values(
     return {word: count for word, count in added.items() if count}
 
 
+def _unmatched_owners(table: I64) -> dict[str, int]:
+    """`ValueCounts.owners`, from people by patterns of keys."""
+    patterns = np.arange(len(table))
+    return {
+        word: int(table[(patterns & sum(1 << RECORD_KINDS.index(kind) for kind in kinds)) != 0, 0].sum())
+        for word, kinds in _RECORD_KINDS_OF_VALUE.items()
+    }
+
+
 def new_values_of(sample: ComparedSample, releases: KnownReleases) -> tuple[dict[str, int], dict[str, int]]:
     """Per kind, the values that no release holds, and all values; both scaled up if only some values were kept."""
     new: dict[str, int] = {}
@@ -402,6 +421,17 @@ def _hidden_behind_rows(keys: _PersonKeys, rows: U64, table: I64, releases: list
             rate = max((merge_rate(kind, count, releases) for kind in family), key=lambda each: each.mean)
             likely += rate.among(count)
     return min(repeated, likely.upper_bound() + _further_names(keys, rows))
+
+
+def _not_met(sample: ComparedSample, releases: KnownReleases, keys: _PersonKeys, met: int) -> int | None:
+    """`PeopleCounts.not_met`, if so many people of the sample are certainly in a release.
+
+    Where somebody has two rows, the second one may be mistyped and look like another person, whom a release need not
+    hold once more. A release counts people who have the same keys once: one in a hundred is allowed for.
+    """
+    if sample.part is not None or sample.repeated_rows or keys.count < len(keys.people):
+        return None
+    return max(0, releases.people - met) + math.ceil(NAMESAKES_SHARE * releases.people)
 
 
 def _counted_twice(table: I64) -> int:

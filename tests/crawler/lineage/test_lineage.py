@@ -75,6 +75,23 @@ def test_a_release_in_full_and_more_is_a_superset(releases: KnownReleases) -> No
     assert (found.verdict, found.new, found.known) == ("superset", len(NEW), BASE)
 
 
+def test_people_beyond_a_whole_release_are_not_its_people_with_typing_errors(tmp_path: Path) -> None:
+    builder = ReleaseBuilder("small")
+    builder.add(KNOWN[:60], values_of(KNOWN[:60]))
+    builder.write(tmp_path, {})
+    small = KnownReleases.open(tmp_path)
+    # names and birth dates alone, which show no error
+    found = lineage_of(small, only(np.concatenate([KNOWN[:60], NEW[:20]]), 0), values={})
+    assert (found.verdict, found.new, found.interval) == ("superset", 20, (19, 20))
+    assert found.origin is not None and found.origin.answer == "ours"
+    # of a part of it the others may be anybody
+    found = lineage_of(small, only(np.concatenate([KNOWN[:40], NEW[:20]]), 0), values={})
+    assert found.interval[0] < 19
+    # where people have several rows, further ones may be mistyped
+    found = lineage_of(small, only(np.concatenate([KNOWN[:60], KNOWN[:60], NEW[:20]]), 0), values={})
+    assert found.interval[0] < 19
+
+
 def test_few_new_people_are_not_called_padded_if_a_release_keeps_only_a_sample_of_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +125,17 @@ def test_unmatched_people_who_have_known_numbers_are_padding(releases: KnownRele
     keys = np.concatenate([KNOWN[:500], NEW[:500]])
     found = lineage_of(releases, keys, values=values_of(KNOWN[:1000]))
     assert (found.verdict, found.new) == ("padded", 500)
+
+
+@pytest.mark.parametrize("with_numbers", [0, 100])
+def test_people_without_numbers_or_with_placeholders_are_not_people_with_known_numbers(
+    releases: KnownReleases, with_numbers: int
+) -> None:
+    # record keys of placeholders are left out, as those of absent numbers are; a few have new numbers
+    keys = np.concatenate([KNOWN[:500], NEW[:with_numbers], only(NEW[with_numbers:500], 0)])
+    values = values_of(np.concatenate([KNOWN[:500], NEW[:with_numbers]]))
+    found = lineage_of(releases, keys, values=values)
+    assert (found.verdict, found.new) == ("overlap", 500), found.notes
 
 
 def test_people_are_not_called_invented_without_their_numbers(releases: KnownReleases) -> None:
