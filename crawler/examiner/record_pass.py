@@ -221,6 +221,7 @@ class RecordPass:
         elif table.rows > 1 and not member.prose:
             member.rows_without_keys += table.rows
             self._records.listed_rows += table.unread
+            self._records.named_rows += table.named
 
     def _listed(self, inputs: TagInputs) -> Candidates:
         """What is on the watch-list, by the number of its row."""

@@ -28,11 +28,13 @@ class TableCounts:
         rows: all of them.
         keyed: rows with a record key.
         unread: rows without one, though cells are filled that should identify a person.
+        named: further rows without one, in which a name stands and nothing else that tells who it is.
     """
 
     rows: int = 0
     keyed: int = 0
     unread: int = 0
+    named: int = 0
 
     def add(self, batch: RowBatch, keyed: Bools, plan: ColumnPlan) -> None:
         """Count rows of the table; `keyed`, shape (n,), tells which have a record key."""
@@ -52,6 +54,9 @@ class TableCounts:
         if {"surname", "first"} <= filled.keys():
             enough |= filled["surname"] & filled["first"]
         self.unread += int(np.count_nonzero(enough))
+        names = [filled[role] for role in ("surname", "first", "fullname") if role in filled]
+        if names:
+            self.named += int(np.count_nonzero(np.logical_or.reduce(names) & ~enough))
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ class SampleRecords:
         one_in: one person in this many is held; 1 while all of them are.
         unkeyed_rows: rows without a record key, which are not held.
         listed_rows: rows of tables that describe people and give no record key at all.
+        named_rows: further rows of such tables, in which only a name stands.
         doubtful_rows: rows that no release knows for certain, but that may be of known people all the same.
     """
 
@@ -72,7 +73,7 @@ class SampleRecords:
         self._sizes: dict[Kind | None, int] = {None: 0}
         # all rows that no release knows; None while all rows are held, and once these are too many
         self._unmatched: U64 | None = None
-        self.unkeyed_rows = self.listed_rows = self.doubtful_rows = 0
+        self.unkeyed_rows = self.listed_rows = self.named_rows = self.doubtful_rows = 0
         self._repeated_rows = 0
         self._made_room = False
         # how many rows drop out of the draw after each number of halvings; repeated rows count as often as they came
@@ -147,7 +148,8 @@ class SampleRecords:
             self._make_room(self._max_rows or 0)
         keys, seen = self.keys(), self._seen.rows()[:, 0]
         if not len(keys) and self._unmatched is None:
-            return compare_list(self.values(), self.listed_rows, self._releases, evidence, has_hits=has_hits)
+            rows = self.listed_rows, self.named_rows
+            return compare_list(self.values(), rows, self._releases, evidence, has_hits=has_hits)
         part = None
         if self.one_in > 1:
             part = SampledPart(self.one_in, self._estimated_people(), holds_all_new=self._unmatched is not None)

@@ -23,6 +23,10 @@ LEAST_VALUES = 5
 TYING_VALUES, TYING_SHARE = 3, 0.05
 # From this share of known values on, the others count as changed or mistyped.
 KNOWN_SHARE = 0.98
+# If fewer rows than this share have a value, the values say nothing of the others: names alone identify nobody.
+ROWS_WITH_VALUES = 0.1
+# Up to this share of rows in which only a name stands the verdict on the others is that on the list.
+MAX_NAMED_SHARE = 0.05
 # A release is in the list in full from this coverage.
 FULL_COVERAGE = 0.95
 # At most this share of the people with a known number are relatives of its owner (children on a parent's number).
@@ -32,13 +36,18 @@ KINDS = (Kind.NIR, Kind.EMAIL, Kind.PHONE)
 
 
 def compare_list(
-    values: Mapping[Kind, U64], rows: int, releases: KnownReleases, evidence: OriginEvidence, *, has_hits: bool
+    values: Mapping[Kind, U64],
+    described: tuple[int, int],
+    releases: KnownReleases,
+    evidence: OriginEvidence,
+    *,
+    has_hits: bool,
 ) -> Lineage | None:
     """The lineage of a sample without record keys; None if it is no list of people.
 
     Args:
         values: the distinct tags of its single values, per kind.
-        rows: rows that describe people, each without a record key.
+        described: rows that describe people, each without a record key; and further rows in which only a name stands.
         releases: what is known.
         evidence: of its origin.
         has_hits: whether canaries hit.
@@ -46,7 +55,8 @@ def compare_list(
     Returns:
         `records` is the number of distinct values of the kind that most rows have, and `known` and `new` count them.
     """
-    if rows < LEAST_VALUES or not len(releases):
+    rows, named = sum(described), described[1]
+    if described[0] < LEAST_VALUES or not len(releases):
         return None
     sizes = {kind: len(values[kind]) for kind in KINDS if kind in values and len(values[kind]) >= LEAST_VALUES}
     if not sizes:
@@ -71,6 +81,9 @@ def compare_list(
     elif known >= KNOWN_SHARE * total:
         in_full = any(parent.coverage >= FULL_COVERAGE for parent in parents)
         verdict = "re-packaged" if in_full else "subset"
+    if verdict != "overlap" and (total < ROWS_WITH_VALUES * rows or named > MAX_NAMED_SHARE * rows):
+        verdict = "undecided"
+        notes.append(f"{rows} rows have {total} different values: in the others nothing stands but names, which identify nobody")
     notes.append(
         "a known value may be a relative's, and an unknown one may be a known person's: the interval allows for both"
     )

@@ -128,6 +128,17 @@ def test_a_list_without_record_keys_is_compared_by_its_values(town, columns, ver
     assert found.notes
 
 
+@pytest.mark.parametrize("whose", ["known", "others"])
+def test_names_beside_a_few_mailboxes_are_undecided(town, whose):
+    patients = getattr(town, whose)[:300]
+    mails = {each.mail for each in patients if each.mail}
+    rows = [each.row(email=each.mail if each.mail in sorted(mails)[:8] else "") for each in patients]
+    found = town.case.judge(table(rows, ("nom", "adresse", "email")))
+    assert (found.verdict, found.confidence) == ("undecided", 0), found
+    assert found.interval[0] == 0 and found.interval[1] >= 292, found
+    assert any("names, which identify nobody" in note for note in found.notes)
+
+
 def test_a_list_of_known_numbers_alone_is_known(town):
     found = town.judge([each for each in town.known if each.nir], ("nir",))
     assert found.verdict == "re-packaged", found
