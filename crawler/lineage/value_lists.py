@@ -83,7 +83,9 @@ def compare_list(
         verdict = "re-packaged" if in_full else "subset"
     if verdict != "overlap" and (total < ROWS_WITH_VALUES * rows or named > MAX_NAMED_SHARE * rows):
         verdict = "undecided"
-        notes.append(f"{rows} rows have {total} different values: in the others nothing stands but names, which identify nobody")
+        notes.append(
+            f"{rows} rows have {total} different values: in the others nothing stands but names, which identify nobody"
+        )
     notes.append(
         "a known value may be a relative's, and an unknown one may be a known person's: the interval allows for both"
     )

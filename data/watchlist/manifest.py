@@ -50,7 +50,6 @@ class Manifest:
         """The numbers of retired bundles."""
         return frozenset(number for number, bundle in enumerate(self.bundles) if bundle["retired"])
 
-
     @property
     def shared(self) -> int | None:
         """Values and record keys that recognise nobody, as too many entries have them; None if they were not counted.

@@ -83,7 +83,8 @@ def test_people_beyond_a_whole_release_are_not_its_people_with_typing_errors(tmp
     # names and birth dates alone, which show no error
     found = lineage_of(small, only(np.concatenate([KNOWN[:60], NEW[:20]]), 0), values={})
     assert (found.verdict, found.new, found.interval) == ("superset", 20, (19, 20))
-    assert found.origin is not None and found.origin.answer == "ours"
+    assert found.origin is not None
+    assert found.origin.answer == "ours"
     # of a part of it the others may be anybody
     found = lineage_of(small, only(np.concatenate([KNOWN[:40], NEW[:20]]), 0), values={})
     assert found.interval[0] < 19
