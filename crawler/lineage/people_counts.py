@@ -280,7 +280,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
             lookalikes=weakly.lookalikes,
             perhaps_new=weakly.perhaps_new,
             hidden_behind_rows=_hidden_behind_rows(keys, sample.keys, table, active),
-            not_met=_not_met(sample, releases, keys, known - weakly.lookalikes - weakly.perhaps_new),
+            not_met=_not_met(sample, releases, keys, weakly),
             counted_twice=_counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
         ),
         releases=ParentReleases(
@@ -423,15 +423,17 @@ def _hidden_behind_rows(keys: _PersonKeys, rows: U64, table: I64, releases: list
     return min(repeated, likely.upper_bound() + _further_names(keys, rows))
 
 
-def _not_met(sample: ComparedSample, releases: KnownReleases, keys: _PersonKeys, met: int) -> int | None:
-    """`PeopleCounts.not_met`, if so many people of the sample are certainly in a release.
+def _not_met(sample: ComparedSample, releases: KnownReleases, keys: _PersonKeys, weakly: WeaklyKnown) -> int | None:
+    """`PeopleCounts.not_met`.
 
     Where somebody has two rows, the second one may be mistyped and look like another person, whom a release need not
-    hold once more. A release counts people who have the same keys once: one in a hundred is allowed for.
+    hold once more. In two tables of one archive the same people may stand, so that only those with one kind of key count.
+    A release counts people who have the same keys once: one in a hundred is allowed for.
     """
     if sample.part is not None or sample.repeated_rows or keys.count < len(keys.people):
         return None
-    return max(0, releases.people - met) + math.ceil(NAMESAKES_SHARE * releases.people)
+    met = int((keys.present & keys.known[:, np.newaxis]).sum(axis=0).max()) - weakly.lookalikes - weakly.perhaps_new
+    return max(0, releases.people - max(0, met)) + math.ceil(NAMESAKES_SHARE * releases.people)
 
 
 def _counted_twice(table: I64) -> int:

@@ -88,6 +88,9 @@ def test_people_beyond_a_whole_release_are_not_its_people_with_typing_errors(tmp
     # of a part of it the others may be anybody
     found = lineage_of(small, only(np.concatenate([KNOWN[:40], NEW[:20]]), 0), values={})
     assert found.interval[0] < 19
+    # the known people of two tables are the same ones
+    tables = [only(KNOWN[:30], 0), only(KNOWN[:30], 4), only(NEW[:20], 0)]
+    assert lineage_of(small, np.concatenate(tables), values={}).interval[0] < 19
     # where people have several rows, further ones may be mistyped
     found = lineage_of(small, only(np.concatenate([KNOWN[:60], KNOWN[:60], NEW[:20]]), 0), values={})
     assert found.interval[0] < 19
