@@ -185,6 +185,10 @@ class Watchlist:
         """Whether damage of any byte can be noticed: not in a list of an earlier version, which has no checksums."""
         return not self._manifest.generation
 
+    def count_shared(self) -> int:
+        """How many entries of active canaries are of values that recognise nobody; reads the whole list."""
+        return sum(segment.count_shared() for segment in self._segments)
+
     def resolve(self, tags: U64, digests: U8, kinds: U8, most: int = MAX_SHARING) -> tuple[I64, U64]:
         """The entries whose tag, kind and confirm digest equal those of n values.
 

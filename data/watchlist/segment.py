@@ -14,6 +14,7 @@ An entry takes 16 bytes, and 1 to 2 bytes in the filter.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import mmap
 import struct
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ _MAGIC, _VERSION = b"TOCSINWL", 1
 # magic, version, bucket bits, number of entries, log2 of the filter's size in bits
 HEADER = struct.Struct("<8sIIQI36x")
 _BLOCK = 8 * 2**20
+# Entries are counted in ranges of about 2 to the power of this.
+_RANGE_BITS = 20
 RESTORE_HINT = "restore watchlist/ from a backup, or import all bundles again:  tocsin canary import --anew BUNDLE…"
 
 
@@ -251,6 +254,21 @@ class WatchlistSegment:
         """Compare all bytes with their checksums; raises StoreError if they differ."""
         for part, digest in zip(self.parts, self.digests, strict=False):
             part.verify(digest)
+
+    def count_shared(self) -> int:
+        """How many entries of active bundles are of values that have too many of them to recognise anybody."""
+        shared = 0
+        for part in self.parts:
+            range_bits = min(TagSet.MAX_BUCKET_BITS, (len(part) >> _RANGE_BITS).bit_length())
+            borders = part.borders(range_bits)
+            for low, high in itertools.pairwise(borders.tolist()):
+                truncated, entries = part.read(low, high)
+                active = self.active[np.searchsorted(self.firsts, entries["person"], "right") - 1] != 0
+                truncated = truncated[active]
+                ends = np.flatnonzero(np.diff(truncated, append=~truncated[-1:]))
+                sizes = np.diff(ends, prepend=-1)
+                shared += int(sizes[sizes > MAX_SHARING].sum())
+        return shared
 
     def resolve(self, tags: U64, digests: U64, kinds: U8, most: int) -> list[tuple[I64, U64]]:
         """For each part the numbers of the values that it confirms, ascending, and their canaries.

@@ -206,6 +206,13 @@ def _tag_sets(home: Home) -> Iterator[Check]:
             "an earlier version wrote it without checksums, so damage to it may go unnoticed",
             "tocsin canary import BUNDLE with any bundle, also one that was imported before, converts it",
         )
+    if 2 * watchlist.count_shared() >= max(1, len(watchlist)):
+        yield Check(
+            "watch-list",
+            "error",
+            "most of its entries recognise nobody, because too many entries have the same values",
+            "if the same people were enrolled many times: tocsin canary retire, for the older bundles",
+        )
     check_releases(home)
     releases = KnownReleases.open(home.releases_dir)
     releases.verify()

@@ -76,6 +76,21 @@ def test_a_value_that_too_many_canaries_share_is_no_evidence_for_any(tmp_path, c
     assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_unreachable(canaries) == 0
 
 
+def test_people_who_were_enrolled_too_often_are_noticed(tmp_path):
+    crowd = [b"%d@b.example" % number for number in range(5)]
+    for _ in range(MAX_SHARING):
+        take(tmp_path, bundle(tmp_path, values=crowd))
+    take(tmp_path, bundle(tmp_path, client="c2", values=[b"z@b.example"]))
+    assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_shared() == 0
+    last = bundle(tmp_path, client="c2", values=crowd)
+    take(tmp_path, last)
+    assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_shared() == len(crowd) * (MAX_SHARING + 1)
+    assert owners(tmp_path, crowd[0]) == []
+    retire_canaries(tmp_path / "watchlist", KEYS.case, "c1")
+    assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_shared() == 0
+    assert len(owners(tmp_path, crowd[0])) == 1
+
+
 def test_the_same_bundle_is_imported_once(tmp_path):
     path = bundle(tmp_path)
     assert take(tmp_path, path)
