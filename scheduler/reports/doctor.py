@@ -209,7 +209,7 @@ def _tag_sets(home: Home) -> Iterator[Check]:
     if 2 * watchlist.count_shared() >= max(1, len(watchlist)):
         yield Check(
             "watch-list",
-            "error",
+            "wrong",
             "most of its entries recognise nobody, because too many entries have the same values",
             "if the same people were enrolled many times: tocsin canary retire, for the older bundles",
         )
