@@ -53,6 +53,11 @@ def innodb(name: str) -> bytes:
     return _member_of("60-innodb.zip", name)
 
 
+def innodb_shared(name: str) -> bytes:
+    """Files that MariaDB wrote: the system table space `ibdata1` with two tables, and `instant.ibd`."""
+    return _member_of("60-innodb-shared.zip", name)
+
+
 def postgres(name: str) -> bytes:
     """A table that PostgreSQL wrote: `16385`, its long values `16389`, or the simpler one `16393`."""
     return _member_of("60-postgres.zip", name)

@@ -26,6 +26,8 @@ _HEADER, _PROPERTIES, _ADDITIONAL, _STREAMS, _PACK, _FOLDERS, _SUBSTREAMS, _SIZE
 _FOLDER, _UNPACK_SIZES, _ENCODED = 11, 12, 23
 # Bytes of a list, coders of one folder, and folders: no sound archive has more.
 _MAX_LIST, _MAX_CODERS, _MAX_FOLDERS = 2**27, 32, 650_000
+# A list inside a list, one of them compressed and one encrypted; a hostile one may hold itself.
+_MAX_LISTS = 4
 # 2 to this power rounds make the key; 7-Zip writes 19.
 _MAX_ROUNDS, _BATCH = 22, 2**16
 _BLOCK = 16
@@ -160,6 +162,9 @@ def _read_folder(reader: _Reader) -> _Folder:
         flags = reader.byte()
         method = reader.take(flags & 15)
         inputs, outputs = (reader.count(_MAX_CODERS), reader.count(_MAX_CODERS)) if flags & 0x10 else (1, 1)
+        # a decoder makes one stream, of one or more
+        if outputs != 1 or not inputs:
+            raise _damaged()
         coders.append(_Coder(method, inputs, outputs, reader.take(reader.number()) if flags & 0x20 else b""))
     inputs, outputs = sum(each.inputs for each in coders), sum(each.outputs for each in coders)
     pairs = [(reader.number(), reader.number()) for _ in range(outputs - 1)]
@@ -225,7 +230,9 @@ class SevenZipPasswords:
         if size > _MAX_LIST:
             raise Damaged("size", f"the list of the archive exceeds {_MAX_LIST} bytes")
         listing = bytes(held[_START + offset : _START + offset + size])
-        while listing[:1] == bytes([_ENCODED]):
+        for _ in range(_MAX_LISTS):
+            if listing[:1] != bytes([_ENCODED]):
+                break
             outer = _Reader(listing)
             outer.byte()
             found = self._read_list(held, _read_streams(outer))
@@ -239,6 +246,8 @@ class SevenZipPasswords:
             return None
         info = _read_streams(reader)
         info.rest = reader.data[reader.at :]
+        if _START + info.start + sum(info.sizes) > len(held):
+            raise _damaged()
         if any(coder.method == _AES for folder in info.folders for coder in folder.coders):
             if not self._decrypt_streams(held, info):
                 return None

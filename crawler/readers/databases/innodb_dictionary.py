@@ -14,7 +14,7 @@ import orjson
 
 from crawler.readers.databases.innodb_layout import bits_of, lengths_of
 from crawler.readers.databases.innodb_pages import InnodbRecord
-from crawler.readers.databases.unnamed_columns import date_of, moment_of, number_of
+from crawler.readers.databases.unnamed_columns import date_of, moment_of, number_of, text_pieces
 
 _TYPE = re.compile(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?")
 _SIZES = {
@@ -24,7 +24,11 @@ _SIZES = {
 _WHOLE = frozenset(("tinyint", "smallint", "mediumint", "int", "integer", "bigint"))
 # collations of character sets in which a character is one byte: CHAR has a fixed size in these
 _SINGLE_BYTE = frozenset((5, 8, 11, 15, 31, 47, 48, 49, 63, 65, 94))
-_TEXTS = frozenset(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json"))
+_TEXTS = frozenset(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"))
+BINARY = frozenset(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"))
+"""Types whose values may be files."""
+# columns that were added or dropped without writing the rows anew: older rows have others than those that are described
+_INSTANT = ("instant_col=", "version_added=", "version_dropped=")
 _MAX_COLUMNS = 1024
 
 
@@ -44,16 +48,25 @@ class InnodbColumn:
     nullable: bool
 
 
-def read_columns(dictionary: bytes) -> list[InnodbColumn]:
-    """The columns of the one table of a file, in the order of its records; [] if this is no description of a table."""
+def is_table(dictionary: bytes) -> bool:
+    """Whether a description is one of a table; others are of the file."""
     try:
         described: Any = orjson.loads(dictionary)
-        table = described["dd_object"]
-        if described["dd_object_type"] != "Table":
-            return []
+    except ValueError:
+        return False
+    return isinstance(described, dict) and described.get("dd_object_type") == "Table"
+
+
+def read_columns(dictionary: bytes) -> list[InnodbColumn]:
+    """The columns of a table, in the order of its records; [] if its description does not fit all of its rows."""
+    try:
+        table: Any = orjson.loads(dictionary)["dd_object"]
         columns = table["columns"]
+        private = [str(each.get("se_private_data")) for each in (table, *columns)]
+        if any(mark in each for each in private for mark in _INSTANT):
+            return []
         found = [_column(columns[each["column_opx"]]) for each in table["indexes"][0]["elements"][:_MAX_COLUMNS]]
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return []
     return found
 
@@ -122,11 +135,14 @@ def divide_record(record: InnodbRecord, columns: Sequence[InnodbColumn]) -> list
 
 
 def value_of(data: bytes, kind: str) -> bytes:
-    """A value as text; '' if it is none (positions of ENUM, numbers with a point, binary values)."""
+    """A value as text; '' if it is none (positions of ENUM, numbers with a point)."""
     if kind == "date":
         return date_of(data).encode()
     if kind == "datetime":
         return moment_of(data).encode()
     if kind in _WHOLE and data:
         return number_of(data).encode()
+    if kind == "json":
+        # its names and texts stand in it as they are, between numbers that say where
+        return text_pieces(data)
     return data.rstrip(b" ") if kind in _TEXTS else b""

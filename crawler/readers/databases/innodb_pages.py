@@ -13,7 +13,12 @@ from crawler.readers.core.limits import Damaged
 
 PAGE_INDEX, PAGE_SDI, PAGE_BLOB = 17855, 17853, 10
 _LOB_FIRST, _LOB_DATA = 24, 23
-_COMPRESSED, _ENCRYPTED = frozenset((34354, 17855 - 3)), frozenset((37401,))
+# as MySQL writes them, and as MariaDB does
+_COMPRESSED, _ENCRYPTED = frozenset((14, 34354)), frozenset((15, 16, 17, 37401))
+# the first page of an index of MariaDB to whose table columns were added (ALGORITHM=INSTANT); MySQL, whose files have a
+# flag of their own, uses the number for descriptions of tables that are too long for their page
+_PAGE_INSTANT, _IS_MYSQL_8 = 18, 0x4000
+_NO_PAGE = 0xFFFF_FFFF
 _PAGE_HEADER, _PAGE_SIZE = 38, 16_384
 _INFIMUM, _SUPREMUM = {True: 99, False: 101}, {True: 112, False: 116}
 # how many bytes of a page lie before its first record
@@ -48,10 +53,12 @@ class InnodbIndex:
     Attributes:
         compact: format of its records: COMPACT and DYNAMIC, or REDUNDANT.
         pages: of the file, in its order.
+        is_secondary: it repeats columns of its table; False too if nothing tells.
     """
 
     compact: bool
     pages: list[int] = field(default_factory=list)
+    is_secondary: bool = False
 
 
 class InnodbFile:
@@ -59,6 +66,7 @@ class InnodbFile:
 
     Attributes:
         unread: pages that are compressed or encrypted. damaged: pages whose records cannot be followed.
+        is_shared: it is the system table space (`ibdata1`), in which many tables can lie.
 
     Args:
         held: the file.
@@ -79,6 +87,10 @@ class InnodbFile:
             raise Damaged("damaged", "the size of the pages in the header is invalid")
         # pages of ROW_FORMAT=COMPRESSED are smaller than the header says
         self.compressed = bool(compressed) and not flags & 0x10
+        # MariaDB encrypts pages of this layout without changing their type: the version of the key stands in front
+        self._has_key_versions = bool(flags & 0x10)
+        self._index_kinds = {PAGE_INDEX} if flags & _IS_MYSQL_8 else {PAGE_INDEX, _PAGE_INSTANT}
+        self.is_shared = not _number(self._held, 34, 4)
         self.unread = self.damaged = 0
         self.indexes: dict[int, InnodbIndex] = {}
         self._dictionary: list[int] = []
@@ -89,14 +101,18 @@ class InnodbFile:
         for number in range(len(self._held) // self.page_size):
             page = self.page(number)
             kind = _number(page, 24, 2)
-            if kind in _COMPRESSED or kind in _ENCRYPTED or kind >= 0x8000:
+            is_encrypted = self._has_key_versions and _number(page, 0, 4) > 0
+            if kind in _COMPRESSED or kind in _ENCRYPTED or kind >= 0x8000 or is_encrypted:
                 self.unread += 1
-            elif kind in (PAGE_INDEX, PAGE_SDI) and not _number(page, 64, 2):
+            elif (kind in self._index_kinds or kind == PAGE_SDI) and not _number(page, 64, 2):
                 if kind == PAGE_SDI:
                     self._dictionary.append(number)
                     continue
                 index = self.indexes.setdefault(_number(page, 66, 8), InnodbIndex(bool(page[42] & 0x80)))
                 index.pages.append(number)
+                # only pages of secondary indexes name a transaction here; a single page may count rows in its place
+                has_neighbours = _number(page, 8, 4) != _NO_PAGE or _number(page, 12, 4) != _NO_PAGE
+                index.is_secondary = has_neighbours and _number(page, 56, 8) > 0
 
     def page(self, number: int) -> memoryview:
         """A page; empty if there is none of this number."""
@@ -121,7 +137,7 @@ class InnodbFile:
                 at = self._next(page, at, compact)
         origins = sorted(found)
         records = []
-        for at, following in zip(origins, [*origins[1:], 0], strict=True):
+        for at, following in zip(origins, [*origins[1:], 0], strict=False):
             info = page[at - (5 if compact else 6)]
             # the metadata record of an instant ALTER TABLE
             if info & 0x10:
@@ -154,6 +170,8 @@ class InnodbFile:
         parts: list[bytes] = []
         if kind == _LOB_FIRST:
             for each, start in self._parts_of_large_object(number):
+                if size <= 0:
+                    break
                 parts.append(bytes(self.page(each)[start : start + min(size, self.page_size)]))
                 size -= len(parts[-1])
             return b"".join(parts)
@@ -172,7 +190,9 @@ class InnodbFile:
         """Pages of a value as MySQL 8 writes it: (number of the page, where its bytes begin)."""
         held, seen = first, {(0, 0)}
         place, at = _number(self.page(first), 68, 4), _number(self.page(first), 72, 2)
-        while (place, at) not in seen and at + 60 <= self.page_size and len(self.page(place)):
+        # a sound list names each page once
+        most = len(self._held) // self.page_size
+        while (place, at) not in seen and len(seen) <= most and at + 60 <= self.page_size and len(self.page(place)):
             seen.add((place, at))
             entry = self.page(place)[at : at + 60]
             held = _number(entry, 48, 4)

@@ -13,20 +13,30 @@ from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.databases.innodb_dictionary import InnodbColumn, divide_record, read_columns, value_of
+from crawler.readers.databases.blob_values import BlobReader
+from crawler.readers.databases.innodb_dictionary import (
+    BINARY,
+    InnodbColumn,
+    divide_record,
+    is_table,
+    read_columns,
+    value_of,
+)
 from crawler.readers.databases.innodb_layout import InnodbRows
 from crawler.readers.databases.innodb_pages import REFERENCE, InnodbFile, InnodbIndex, InnodbRecord
 from crawler.readers.databases.table_batcher import TableBatcher
-from crawler.readers.databases.unnamed_columns import read_column, text_pieces
+from crawler.readers.databases.unnamed_columns import read_column, text_or_none, text_pieces
 
 FORMAT = "innodb"
 EMBEDDED_SEARCH = "all"
 
-# long values share no pages in a sound file; all rows together may have so many times the bytes of the file
+# all rows together may have so many times the bytes of the file: long values share no pages in a sound one
 _MAX_RATIO, _RATIO_ALLOWANCE = 4, 2**22
 _MAX_VALUE = 2**22
 _SAMPLE_PAGES = 8
 _BATCH_ROWS = 1000
+# bytes of long values that are held for one batch of rows, and those after which it is sent
+_MAX_HELD, _BATCH_BYTES = 2**26, 2**24
 _SYSTEM_SIZES = (6, 7)
 
 
@@ -53,23 +63,41 @@ def read(source: Source, out: Output, limits: Limits) -> None:
 
 
 class _TableReader:
-    """Reads the one table of a file."""
+    """Reads the tables of a file, mostly one."""
 
     def __init__(self, file: InnodbFile, out: Output, limits: Limits, size: int) -> None:
         self._file = file
         self._out = out
         self._batches = TableBatcher(out, limits)
         self._problems = ProblemCounter()
+        self._blobs = BlobReader(out, self._problems)
         self._left = _MAX_RATIO * size + _RATIO_ALLOWANCE
+        # keeps the rows of tables apart
+        self._table = b""
+        # bytes of long values in rows that were not sent yet
+        self._held = 0
 
     def read(self) -> None:
-        """Read the primary index, which holds all columns; the others repeat some of them."""
+        """Read the primary index, which holds all columns; the others repeat some of them.
+
+        Where several tables share the file, nothing tells which index is the primary one of a table: each is read.
+        """
         if not self._file.indexes:
             if not self._file.unread:
                 self._out.problem("empty", "no page of records is in it", incomplete=True)
             return
-        index = self._file.indexes[min(self._file.indexes)]
-        described = next((found for each in self._file.dictionary() if (found := read_columns(each))), [])
+        tables = [read_columns(each) for each in self._file.dictionary() if is_table(each)]
+        if self._file.is_shared or len(tables) > 1:
+            for number, index in sorted(self._file.indexes.items()):
+                self._table = b"%d" % number
+                if not index.is_secondary:
+                    self._read_index(index, [])
+        else:
+            self._read_index(self._file.indexes[min(self._file.indexes)], tables[0] if tables else [])
+
+    def _read_index(self, index: InnodbIndex, described: Sequence[InnodbColumn]) -> None:
+        if not any(self._file.records(index)):
+            return
         if described and index.compact:
             self._read_described(index, described)
         elif index.compact:
@@ -103,9 +131,18 @@ class _TableReader:
                 row = []
                 for at in shown:
                     value = values[at]
-                    row.append(b"" if value is None else value_of(self._whole(*value), columns[at].kind))
+                    row.append(b"" if value is None else self._shown(self._whole(*value), columns[at].kind))
                 rows.append(row)
+                if self._held > _BATCH_BYTES:
+                    self._send(rows, names)
+                    rows = []
             self._send(rows, names)
+
+    def _shown(self, data: bytes, kind: str) -> bytes:
+        if kind not in BINARY:
+            return value_of(data, kind)
+        data = self._blobs.without_file(data)
+        return data if text_or_none(data) is not None else b""
 
     # --- the columns are not described ---------------------------------------------------------------------------
 
@@ -128,7 +165,8 @@ class _TableReader:
                     values += [gap[begin : begin + size] for begin, size in division]
                 if at < len(row.texts):
                     text = row.texts[at]
-                    values.append(text if text is None else self._whole(text, row.elsewhere[at]))
+                    whole = text if text is None else self._whole(text, row.elsewhere[at])
+                    values.append(whole if whole is None else self._blobs.without_file(whole))
             return values
 
         self._read_undescribed(index, values_of)
@@ -156,7 +194,7 @@ class _TableReader:
             if end < begin or origin + end > record.end:
                 return None
             data = page[origin + begin : origin + end]
-            values.append(None if is_null else self._whole(data, elsewhere).rstrip(b" "))
+            values.append(None if is_null else self._blobs.without_file(self._whole(data, elsewhere)).rstrip(b" "))
             begin = end
         # the numbers of the transaction
         sizes = [len(value) if value is not None else -1 for value in values]
@@ -178,9 +216,9 @@ class _TableReader:
                     self._send_pieces(record)
                 elif any(value and value.strip(b"\0") for value in values):
                     rows.append(values)
-            if len(rows) >= _BATCH_ROWS:
-                self._send_undescribed(rows)
-                rows = []
+                if len(rows) >= _BATCH_ROWS or self._held > _BATCH_BYTES:
+                    self._send_undescribed(rows)
+                    rows = []
         self._send_undescribed(rows)
 
     def _send_undescribed(self, rows: list[list[bytes | None]]) -> None:
@@ -191,17 +229,19 @@ class _TableReader:
     def _tell_unnamed(self, *, found: bool) -> None:
         if found:
             sentence = "the file does not name its columns; where they begin was found from the records themselves"
-            self._out.problem("unnamed", sentence)
+            self._out.problem_once("unnamed", sentence)
         else:
             sentence = "the file does not describe its columns: texts were taken out of its records as they stand"
-            self._out.problem("unnamed", sentence, incomplete=True)
+            self._out.problem_once("unnamed", sentence, incomplete=True)
 
     # --- values --------------------------------------------------------------------------------------------------
 
     def _whole(self, data: bytes, elsewhere: bool) -> bytes:
         if not elsewhere or len(data) < REFERENCE:
             return data
-        rest = self._file.long_value(data[-REFERENCE:], min(_MAX_VALUE, max(0, self._left)))
+        most = min(_MAX_VALUE, self._left - self._held, _MAX_HELD - self._held)
+        rest = self._file.long_value(data[-REFERENCE:], max(0, most))
+        self._held += len(rest)
         expected = int.from_bytes(data[-8:], "big") & 0xFFFF_FFFF
         if len(rest) < expected:
             self._problems.add("cut", "a long value is too long, or its pages are missing")
@@ -215,11 +255,13 @@ class _TableReader:
             self._out.text(pieces + b"\n")
 
     def _send(self, rows: list[list[bytes]], names: Sequence[str] | None) -> None:
+        size = sum(len(value) for row in rows for value in row)
+        # long values count too that are sent as files, or are no text
+        self._take(max(size, self._held))
+        self._held = 0
         if not rows:
             return
-        size = sum(len(value) for row in rows for value in row)
-        self._take(size)
-        self._batches.add(b"", names, [list(column) for column in zip(*rows, strict=True)], size)
+        self._batches.add(self._table, names, [list(column) for column in zip(*rows, strict=True)], size)
 
     def _take(self, size: int) -> None:
         self._left -= size

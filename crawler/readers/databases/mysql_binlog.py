@@ -5,16 +5,21 @@ A row event has no names of columns unless the server was told to write them (`b
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import zstandard
+
+from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.databases.mysql_values import MysqlType, read_types, read_value
+from crawler.readers.databases.blob_values import BlobReader
+from crawler.readers.databases.mysql_values import COMPRESSED, MysqlType, read_types, read_value
 from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "mysql_binlog"
@@ -23,6 +28,11 @@ EMBEDDED_SEARCH = "all"
 _MAGIC = b"\xfebin"
 _HEADER = 19
 _QUERY, _FORMAT_DESCRIPTION, _TABLE_MAP, _QUERY_COMPRESSED, _START_ENCRYPTION = 2, 15, 19, 165, 164
+_USER_VARIABLE, _TRANSACTION = 14, 40
+# parts of a file that a statement LOAD DATA loads
+_FIRST_BLOCK, _NEXT_BLOCK = 17, 9
+# events that hold no values of tables: beginnings, ends and numbers of transactions, names of logs, states of servers
+_WITHOUT_VALUES = frozenset((0, 1, 3, 4, 5, 7, 11, 13, 16, 18, 27, 28, 29, *range(33, 39), 41, 42, 160, 161, 162, 163))
 # kind of event: (bytes of extra header of version 2, rows before and after a change, compressed)
 _ROWS = {
     23: (False, False, False), 24: (False, True, False), 25: (False, False, False),
@@ -31,9 +41,13 @@ _ROWS = {
     169: (True, False, True), 170: (True, True, True), 171: (True, False, True),
 }  # fmt: skip
 _COLUMN_NAMES = 4
+_COMPRESSION, _TEXT_VARIABLE = 2, 0
 _MAX_EVENT, _MAX_TABLES = 2**28, 10_000
 # statements are read together, as a dump
 _MAX_STATEMENTS = 2**22
+# values of one event that are held as rows
+_MAX_CELLS = 2**18
+_ZSTD = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +101,14 @@ class _Log:
         self._source = source
         self._statements: list[bytes] = []
         self._held = 0
+        self._loaded: list[bytes] = []
+        self._loaded_bytes = 0
+        self._blobs = BlobReader(out, self.problems)
 
     def finish(self) -> None:
         """Send the last rows and report the problems."""
         self._read_statements()
+        self._read_loaded()
         self._batches.flush()
         self.problems.report(self._out)
 
@@ -104,16 +122,67 @@ class _Log:
             raise Damaged("locked", "the log is encrypted")
         body = body[: len(body) - self._checksum]
         try:
-            if kind == _TABLE_MAP:
-                self._take_table(body)
-            elif kind in _ROWS:
-                self._take_rows(body, *_ROWS[kind])
-            elif kind in (_QUERY, _QUERY_COMPRESSED):
-                self._take_statement(body, is_compressed=kind == _QUERY_COMPRESSED)
+            if kind == _TRANSACTION:
+                self._take_transaction(body)
+            else:
+                self._take_event(kind, body)
         except (IndexError, ValueError):
             self.problems.add("damaged", "an event of the log is damaged")
         except Damaged as error:
             self.problems.add(error.code, str(error))
+
+    def _take_event(self, kind: int, body: bytes) -> None:
+        if kind == _TABLE_MAP:
+            self._take_table(body)
+        elif kind in _ROWS:
+            self._take_rows(body, *_ROWS[kind])
+        elif kind in (_QUERY, _QUERY_COMPRESSED):
+            self._take_statement(body, is_compressed=kind == _QUERY_COMPRESSED)
+        elif kind in (_FIRST_BLOCK, _NEXT_BLOCK):
+            self._take_block(body[4:], is_first=kind == _FIRST_BLOCK)
+        elif kind == _USER_VARIABLE:
+            self._take_variable(body)
+        elif kind not in _WITHOUT_VALUES:
+            self.problems.add("unread", "events of a kind that is not known were not read")
+
+    def _take_transaction(self, body: bytes) -> None:
+        """The events of a transaction that MySQL 8 compressed (`binlog_transaction_compression`); they have no checksums."""
+        at, is_zstd = 0, False
+        while field := body[at]:
+            length, at = _packed(body, at + 1)
+            if field == _COMPRESSION:
+                is_zstd = _packed(body, at)[0] == _ZSTD
+            at += length
+        data = _unpacked_zstd(body[at + 1 :]) if is_zstd else body[at + 1 :]
+        if data is None:
+            self.problems.add("size", f"an event exceeds {_MAX_EVENT} bytes and was not read")
+            return
+        at = 0
+        while at < len(data):
+            size = int.from_bytes(data[at + 9 : at + 13], "little")
+            if size < _HEADER or at + size > len(data):
+                raise Damaged("damaged", "an event of the log is damaged")
+            self._take_event(data[at + 4], data[at + _HEADER : at + size])
+            at += size
+
+    def _take_block(self, data: bytes, *, is_first: bool) -> None:
+        if is_first or self._loaded_bytes > _MAX_STATEMENTS:
+            self._read_loaded()
+        self._loaded.append(data)
+        self._loaded_bytes += len(data)
+
+    def _read_loaded(self) -> None:
+        loaded, self._loaded, self._loaded_bytes = self._loaded, [], 0
+        if loaded:
+            read_member(Source(iter(loaded), "", self._source.amplification), self._out)
+
+    def _take_variable(self, body: bytes) -> None:
+        """The value of a variable that the next statement uses."""
+        at = 4 + int.from_bytes(body[:4], "little")
+        is_null, kind = body[at], body[at + 1]
+        if not is_null and kind == _TEXT_VARIABLE:
+            size = int.from_bytes(body[at + 6 : at + 10], "little")
+            self._out.text(repair(body[at + 10 : at + 10 + size]) + b"\n")
 
     def _take_table(self, body: bytes) -> None:
         number, at = int.from_bytes(body[:6], "little"), 8
@@ -130,6 +199,8 @@ class _Log:
             self._tables.clear()
         self._tables[number] = None
         types = read_types(kinds, body[at : at + size])
+        if any(each.kind in COMPRESSED for each in types):
+            self.problems.add("unread", "values of compressed columns were not read")
         at += size + (count + 7) // 8
         names = None
         while at < len(body):
@@ -163,13 +234,22 @@ class _Log:
             self.problems.add("size", f"an event exceeds {_MAX_EVENT} bytes and was not read")
             return
         rows: list[list[bytes]] = []
-        place = turn = 0
-        while place < len(data):
-            row, place = _row(data, place, table.types, bitmaps[turn % len(bitmaps)])
-            turn += 1
-            rows.append(row)
-        if rows and count:
-            self._batches.add(table.name, table.names, [list(column) for column in zip(*rows, strict=True)], len(data))
+        place = turn = begin = 0
+        try:
+            while place < len(data):
+                row, place = _row(data, place, table.types, bitmaps[turn % len(bitmaps)])
+                turn += 1
+                rows.append([self._blobs.without_file(value) for value in row])
+                if len(rows) * count > _MAX_CELLS:
+                    self._add(table, rows, place - begin)
+                    rows, begin = [], place
+        finally:
+            # the rows before a damaged one are whole
+            self._add(table, rows, place - begin)
+
+    def _add(self, table: _Table, rows: list[list[bytes]], size: int) -> None:
+        if rows and table.types:
+            self._batches.add(table.name, table.names, [list(column) for column in zip(*rows, strict=True)], size)
 
     def _take_statement(self, body: bytes, *, is_compressed: bool) -> None:
         base, status = body[8], int.from_bytes(body[11:13], "little")
@@ -237,3 +317,14 @@ def _unpacked(data: bytes) -> bytes | None:
         return zlib.decompressobj().decompress(data[1 + width :], max(1, size))
     except zlib.error as error:
         raise Damaged("damaged", "an event of the log is damaged") from error
+
+
+def _unpacked_zstd(data: bytes) -> bytes | None:
+    """What MySQL compressed; None if it is too long."""
+    try:
+        found: bytes = (
+            zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(io.BytesIO(data)).read(_MAX_EVENT + 1)
+        )
+    except zstandard.ZstdError as error:
+        raise Damaged("damaged", "an event of the log is damaged") from error
+    return found if len(found) <= _MAX_EVENT else None

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from crawler.readers.core.limits import Damaged
-from crawler.readers.databases.unnamed_columns import date_of, moment_of
+from crawler.readers.databases.unnamed_columns import date_of, moment_of, text_pieces
 
 _TINY, _SHORT, _LONG, _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _LONGLONG, _INT24 = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _DATE, _TIME, _DATETIME, _YEAR, _NEWDATE, _VARCHAR, _BIT = 10, 11, 12, 13, 14, 15, 16
@@ -18,6 +18,7 @@ _TIMESTAMP2, _DATETIME2, _TIME2, _JSON, _NEWDECIMAL, _ENUM, _SET = 17, 18, 19, 2
 _BLOBS, _VAR_STRING, _STRING, _GEOMETRY = (249, 250, 251, 252), 253, 254, 255
 # MariaDB's compressed columns
 _COMPRESSED_BLOB, _COMPRESSED_VARCHAR = 140, 141
+COMPRESSED = frozenset((_COMPRESSED_BLOB, _COMPRESSED_VARCHAR))
 _WHOLE = {_TINY: 1, _SHORT: 2, _INT24: 3, _LONG: 4, _LONGLONG: 8}
 _FIXED = {
     **_WHOLE, _FLOAT: 4, _DOUBLE: 8, _TIMESTAMP: 4, _DATE: 3, _NEWDATE: 3, _TIME: 3, _DATETIME: 8, _YEAR: 1, _NULL: 0,
@@ -112,6 +113,9 @@ def _digits(count: int) -> int:
 def _text(kind: int, value: bytes) -> bytes:
     if kind in (_VARCHAR, _VAR_STRING, _STRING) or kind in _BLOBS:
         return value
+    if kind == _JSON:
+        # its names and texts stand in it as they are, between numbers that say where
+        return text_pieces(value)
     if kind in _WHOLE:
         return str(int.from_bytes(value, "little", signed=True)).encode()
     if kind in (_DATE, _NEWDATE):

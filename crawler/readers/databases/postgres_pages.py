@@ -88,6 +88,11 @@ def varying_value(data: bytes, at: int) -> tuple[int, int, int]:
     return at + 4, at + (header >> 2), header >> 1 & 1
 
 
+def decompressed_size(data: bytes) -> int:
+    """The size that a compressed value says it has."""
+    return int.from_bytes(data[:4], "little") & 0x3FFF_FFFF
+
+
 def decompress(data: bytes, limit: int) -> bytes | None:
     """What PostgreSQL compressed by its own method (pglz); None if another method was used, or it is damaged.
 
@@ -95,9 +100,8 @@ def decompress(data: bytes, limit: int) -> bytes | None:
         data: the four bytes of the size and the method, and the compressed ones.
         limit: of its size.
     """
-    info = int.from_bytes(data[:4], "little")
-    size = min(info & 0x3FFF_FFFF, limit)
-    if info >> 30:
+    size = min(decompressed_size(data), limit)
+    if data[3:4] > b"\x3f":
         return None
     out = bytearray()
     at = 4

@@ -13,9 +13,11 @@ from crawler.readers.core.limits import HEAD, Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
+from crawler.readers.databases.blob_values import BlobReader
 from crawler.readers.databases.postgres_pages import (
     PostgresRow,
     decompress,
+    decompressed_size,
     page_size,
     rows_of,
     varying_value,
@@ -77,16 +79,17 @@ class _TableReader:
         self._problems = ProblemCounter()
         self._damaged = self._seen = self._given = 0
         self._part: tuple[int, list[bytes]] | None = None
+        self._part_bytes = 0
+        self._blobs = BlobReader(out, self._problems)
         self._kinds = find_kinds(sample)
         self._are_long_values = False
         if self._kinds is None:
-            sentence = "the file does not describe its columns: texts were taken out of its rows as they stand"
-            out.problem("unnamed", sentence, incomplete=bool(sample))
             return
         sentence = "the file does not name its columns; where they begin was found from the rows themselves"
         out.problem("unnamed", sentence)
-        self._are_long_values = self._kinds[:2] == list(_LONG_VALUES[:2]) and len(self._kinds) == 3
         divided = [row for each in sample if (row := divide(each, self._kinds)) is not None]
+        has_their_kinds = self._kinds[:2] == list(_LONG_VALUES[:2]) and len(self._kinds) == 3
+        self._are_long_values = has_their_kinds and _are_parts(divided)
         self._are_days = [
             kind == "4" and _are_days([int.from_bytes(v, "little", signed=True) for row in divided if (v := row[at])])
             for at, kind in enumerate(self._kinds)
@@ -98,6 +101,9 @@ class _TableReader:
         self._damaged += damaged
         self._seen += len(page)
         table: list[list[bytes]] = []
+        if rows and self._kinds is None:
+            sentence = "the file does not describe its columns: texts were taken out of its rows as they stand"
+            self._out.problem_once("unnamed", sentence, incomplete=True)
         for row in rows:
             values = divide(row, self._kinds) if self._kinds is not None else None
             if values is None:
@@ -143,12 +149,19 @@ class _TableReader:
             self._problems.add("elsewhere", "long values lie in another file of the data folder", incomplete=False)
             return b""
         if kind == 1:
-            unpacked = decompress(data, _MAX_VALUE)
+            unpacked = self._unpacked(data)
             if unpacked is None:
                 self._problems.add("unread", "a value is compressed by a method that cannot be read yet")
                 return b""
             data = unpacked
+        data = self._blobs.without_file(data)
         return data if text_or_none(data) is not None else b""
+
+    def _unpacked(self, data: bytes) -> bytes | None:
+        unpacked = decompress(data, _MAX_VALUE)
+        if unpacked is not None and decompressed_size(data) > _MAX_VALUE:
+            self._problems.add("cut", f"a long value exceeds {_MAX_VALUE} bytes and was cut")
+        return unpacked
 
     # --- files of long values ------------------------------------------------------------------------------------
 
@@ -157,17 +170,21 @@ class _TableReader:
         key = int.from_bytes(number, "little")
         if self._part is not None and self._part[0] == key:
             self._part[1].append(value[begin:end])
-            if sum(map(len, self._part[1])) <= _MAX_VALUE:
+            self._part_bytes += end - begin
+            if self._part_bytes <= _MAX_VALUE:
                 return
         self._end_long_value()
         self._part = key, [value[begin:end]]
+        self._part_bytes = end - begin
 
     def _end_long_value(self) -> None:
         if self._part is None:
             return
         data, self._part = b"".join(self._part[1]), None
         if text_or_none(data) is None:
-            unpacked = decompress(data, _MAX_VALUE)
+            unpacked = self._unpacked(data)
+            if self._blobs.read_file(data if unpacked is None else unpacked):
+                return
             if unpacked is None or text_or_none(unpacked) is None:
                 self._problems.add("unread", "a long value is no text, or is compressed by another method")
                 return
@@ -254,6 +271,16 @@ def _moved(rows: Sequence[PostgresRow], column: int, places: Sequence[int], kind
                 return None
         moved.append(end)
     return tuple(moved)
+
+
+def _are_parts(rows: Sequence[Sequence[bytes | None]]) -> bool:
+    """Whether the second column numbers the rows that have the same first one: most rows are 0, or one more than before."""
+    fitting, before, last = 0, b"", -1
+    for first, second, _ in rows:
+        number = int.from_bytes(second or b"", "little")
+        fitting += number == (last + 1 if first == before else 0)
+        before, last = first or b"", number
+    return fitting * 10 >= len(rows) * 9
 
 
 def _is_day(number: int) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 
 from crawler.readers.core.encoding import text_of
 from crawler.readers.core.limits import Damaged, Limits
-from crawler.readers.core.members import read_embedded, read_embedded_in_values, read_member, search_if_damaged
+from crawler.readers.core.members import read_embedded, read_embedded_in_values, search_if_damaged
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
-from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
+from crawler.readers.databases.blob_values import BlobReader
 from crawler.readers.databases.sqlite_pages import unused_ranges
 from crawler.readers.databases.table_batcher import TableBatcher
 
@@ -27,7 +27,6 @@ FORMAT = "sqlite"
 MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 MAX_TABLES = 10_000
-MAX_MEMBERS = 10_000
 BATCH_ROWS = 1000
 # Hostile rows can share the pages of long values. All rows together may have at most `MAX_RATIO` times as many bytes as
 # the file, plus `RATIO_ALLOWANCE`.
@@ -57,7 +56,6 @@ _ALLOWED_ACTIONS = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ})
 # a byte that is not UTF-8, as Python's surrogateescape decodes it
 _INVALID_BYTE = re.compile("[\udc80-\udcff]")
 _CREATE_TABLE = re.compile(r"\s*CREATE\s+TABLE\b", re.IGNORECASE)
-_NOT_MEMBERS = frozenset({"text", "delimited", "unknown"})
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -91,7 +89,7 @@ class _DatabaseReader:
         self._source = source
         self.tables = TableBatcher(out, limits)
         self.problems = ProblemCounter()
-        self._members = 0
+        self._blobs = BlobReader(out, self.problems)
         self._given = 0
         self._max_given = MAX_RATIO * len(held) + RATIO_ALLOWANCE
         self._steps = 0
@@ -303,13 +301,7 @@ class _DatabaseReader:
         text = text_of(data)
         if text is not None:
             return text
-        reader = choose(data[:65_536], "")
-        if reader is not None and reader.FORMAT not in _NOT_MEMBERS:
-            self._members += 1
-            if self._members > MAX_MEMBERS:
-                self.problems.add("unread", f"only {MAX_MEMBERS} files in tables are read; the others are not")
-            else:
-                read_member(Source(iter([data])), self.out)
+        self._blobs.read_file(data)
         return b""
 
 

@@ -76,7 +76,8 @@ def _palette_file(data: bytes, width: int, height: int, bits: Any, space: ArrayO
     row = (width * bits + 7) // 8
     if (size == 1 and base != "/DeviceGray") or not colours or len(data) < row * height:
         return b""
-    brightness = [sum(colours[at : at + size]) // size for at in range(0, len(colours) - size + 1, size)][:256]
+    colours = colours[: 256 * size]
+    brightness = [sum(colours[at : at + size]) // size for at in range(0, len(colours) - size + 1, size)]
     if bits < 8:
         steps, mask = range(8 - bits, -1, -bits), (1 << bits) - 1
         unpacked = [bytes(byte >> step & mask for step in steps) for byte in range(256)]

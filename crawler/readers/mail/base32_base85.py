@@ -65,7 +65,7 @@ _BASE85 = (
 
 
 def _digits(text: bytes) -> bytes:
-    """The characters without white space, padding and the marks of Ascii85, its abbreviations written out."""
+    """The characters without white space."""
     return text.translate(None, b"\r\n\t ")
 
 
@@ -74,6 +74,7 @@ def _is_ascii85(alphabet: _Alphabet) -> bool:
 
 
 def _without_marks(digits: bytes, alphabet: _Alphabet) -> bytes:
+    """The digits without padding and the marks around Ascii85, whose abbreviations are written out."""
     if not _is_ascii85(alphabet):
         return digits.rstrip(b"=") if alphabet in _BASE32 else digits
     digits = digits.removeprefix(b"<~").partition(b"~>")[0]
@@ -86,7 +87,7 @@ def _alphabet_of(head: bytes, alphabets: tuple[_Alphabet, ...]) -> tuple[_Alphab
     if len(head) >= HEAD and len(lines) > 1:
         lines.pop()
     widths = {len(line) for line in lines[:-1]}
-    # Ascii85 leaves the last line, its end mark alone, of any length
+    # the last line may have any length
     if len(widths) > 1 or any(b" " in line or b"\t" in line for line in lines[:20]):
         return None, 0.0
     text = b"".join(lines)

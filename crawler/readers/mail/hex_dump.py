@@ -29,6 +29,8 @@ _SNIFFED_LINES = 400
 # so many lines of a dump among other lines are no chance; a file of nothing else may have fewer
 _MIN_LINES = 8
 _MIN_DIGITS = 64
+# programs show at least so many bytes on a line
+_MIN_BYTES = 4
 # Lists of digests and keys have lines of these lengths; if the bytes are random, nobody can tell them from a dump.
 _DIGEST_WIDTHS = frozenset({8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128})
 # what a line that stands for equal lines may become
@@ -174,8 +176,11 @@ def _shows_consecutive_bytes(lines: list[bytes], name: str, style: _Style) -> bo
 
 
 def _fitting(dumped: list[tuple[bytes, bytes]], radix: int) -> int:
-    """How many offsets fit."""
-    return sum(bool(data) and _distance(before, at, radix) == len(data) for (before, data), (at, _) in pairwise(dumped))
+    """How many offsets fit. In a table with numbered rows a column of few digits may fit too, which is no dump."""
+    return sum(
+        len(data) >= _MIN_BYTES and _distance(before, at, radix) == len(data)
+        for (before, data), (at, _) in pairwise(dumped)
+    )
 
 
 def _distance(before: bytes, at: bytes, radix: int) -> int:

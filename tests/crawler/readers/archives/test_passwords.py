@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 from pathlib import Path
+from zlib import crc32
 
 import orjson
 import pytest
 
+from crawler.readers.archives.seven_zip_passwords import SevenZipPasswords
 from crawler.readers.archives.zip_passwords import OPENED, REFUSED
-from crawler.readers.core.limits import Limits
+from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.members import read_sample
 from tests.synth.archives import rar4, rar5
 from tests.synth.people import people, to_csv
@@ -120,6 +123,30 @@ def test_a_bomb_behind_a_password_is_ended(tmp_path: Path) -> None:
     subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     sent = frames((tmp_path / "p.zip").read_bytes(), "x", limits=Limits(max_ratio=100.0))
     assert any(orjson.loads(payload)["code"] == "ratio" for kind, payload in sent if kind == b"P")
+
+
+def test_a_7z_whose_list_holds_itself_is_damaged() -> None:
+    size = 17
+    listing = bytes([0x17, 6, 0, 1, 9, size, 0, 7, 11, 1, 0, 1, 1, 0, 12, size, 0])
+    start = struct.pack("<QQI", 0, size, crc32(listing))
+    sent = frames(b"7z\xbc\xaf\x27\x1c\0\x04" + struct.pack("<I", crc32(start)) + start + listing, "x")
+    assert problems(sent)
+    assert not orjson.loads(next(payload for kind, payload in reversed(sent) if kind == b"E"))["complete"]
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        # a stream of 2^56 bytes, and a decoder without any output
+        bytes([1, 4, 6, 0, 1, 9, 0xFF, *bytes(7), 1, 0, 7, 11, 1, 0, 1, 4, *b"\x06\xf1\x07\x01", 12, 9, 0, 0]),
+        bytes([1, 4, 6, 0, 1, 9, 9, 0, 7, 11, 1, 0, 1, 0x14, *b"\x06\xf1\x07\x01", 1, 0, 12, 0, 0]),
+    ],
+)
+def test_a_list_of_a_7z_that_cannot_be_is_damaged(listing: bytes) -> None:
+    held = bytearray(32) + listing
+    held[20:28] = len(listing).to_bytes(8, "little")
+    with pytest.raises(Damaged):
+        SevenZipPasswords(["x"]).decrypt(held)
 
 
 def test_parts_of_a_7z_with_passwords_of_their_own_are_all_opened(tmp_path: Path) -> None:

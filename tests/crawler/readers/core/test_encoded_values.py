@@ -124,6 +124,13 @@ def test_utf_32_without_a_mark_is_text(encoding):
     assert found.all_complete
 
 
+def test_a_table_of_numbered_rows_and_a_code_is_no_dump():
+    table = "".join(f"{at:08} {at * 7 % 90 + 10}\n" for at in range(100)).encode()
+    found = read(table)
+    assert found.format != "hex_dump"
+    assert found.shows("00000042")
+
+
 def test_short_hexadecimal_cells_of_a_table_are_text_where_they_stand():
     found = read(b"id,name,flag,wallet\n7,0x4D617274696E,0x40,0x52908400098527886E0F7030069857D2E4169EE7\n" * 9)
     assert found.rows[1] == ["7", "Martin", "0x40", "0x52908400098527886E0F7030069857D2E4169EE7"]

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.crawler.readers.frames import Member, read
-from tests.synth.every_format import innodb
+from tests.synth.every_format import innodb, innodb_shared
 
 SHAPES = Path(__file__).parents[3] / "samples" / "shapes"
 PEOPLE = [
@@ -71,7 +71,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def described(table: bytes) -> bytes:
+def described(table: bytes, private: str = "") -> bytes:
     """The table with a page that describes its columns, as MySQL 8 writes it."""
     columns = [
         {
@@ -98,7 +98,7 @@ def described(table: bytes) -> bytes:
     order = [0, 12, 13, *range(1, 12)]
     dictionary = orjson.dumps({
         "dd_object_type": "Table",
-        "dd_object": {"name": "dyn", "columns": columns, "indexes": [{"elements": [{"column_opx": at} for at in order]}]},
+        "dd_object": {"name": "dyn", "se_private_data": private, "columns": columns, "indexes": [{"elements": [{"column_opx": at} for at in order]}]},
     })  # fmt: skip
     packed = zlib.compress(dictionary)
     page = bytearray(PAGE)
@@ -152,3 +152,68 @@ def test_compressed_pages_are_unread_and_one_row_is_text():
     table = bytearray(innodb("compact.ibd"))
     struct.pack_into(">I", table, 54, 0x29)
     assert read(bytes(table)).problems[0] == "unread"
+
+
+def test_all_tables_of_the_system_table_space_are_read_apart():
+    found = read(innodb_shared("ibdata1"))
+    assert found.problems == ["unnamed", "unnamed", "row"]
+    for at, person in enumerate(PEOPLE, 1):
+        [row] = [row for row in found.rows if person["nir"] in row]
+        assert row == [str(at), person["email"], person["nir"], person["tel"]]
+        assert [str(at), person["nom"], person["prenom"], birth(person)] in found.rows
+    # rows of two tables with four columns each are never in one
+    assert all(("@" in table.rows[0][1]) == ("@" in row[1]) for table in found.tables for row in table.rows)
+
+
+def test_a_table_to_which_a_column_was_added_without_a_copy_is_read_and_not_its_secondary_index():
+    found = read(innodb_shared("instant.ibd"))
+    assert found.all_complete
+    expected = [[str(at), p["nom"], p["prenom"], p["email"], birth(p)] for at, p in enumerate(PEOPLE, 1)]
+    assert found.rows == expected
+
+
+@pytest.mark.parametrize("private", ["instant_col=11;", "version_added=1;"])
+def test_a_description_that_does_not_fit_older_rows_is_not_used(private: str) -> None:
+    found = read(described(innodb("dyn.ibd"), private))
+    assert found.details == [
+        "the file does not name its columns; where they begin was found from the records themselves"
+    ]
+    check_rows(found)
+
+
+@pytest.mark.parametrize("kind", [14, 15, 16, 37401, 0])
+def test_a_page_that_is_compressed_or_encrypted_is_unread(kind: int) -> None:
+    table = bytearray(innodb("dyn.ibd"))
+    if kind:
+        struct.pack_into(">H", table, 3 * PAGE + 24, kind)
+    else:
+        # MariaDB: the type stays, and the version of the key stands in front
+        assert table[57] & 0x10
+        struct.pack_into(">I", table, 3 * PAGE, 1)
+    found = read(bytes(table))
+    assert "unread" in found.problems
+    assert not found.complete
+
+
+def test_a_table_without_rows_has_no_problem():
+    [empty] = [page for page in pages(innodb_shared("ibdata1")) if page[66:74] == (0xB).to_bytes(8, "big")]
+    first = innodb("dyn.ibd")[: 3 * PAGE]
+    found = read(first + empty)
+    assert not found.all_problems
+    assert found.all_complete
+
+
+def pages(table: bytes) -> list[bytes]:
+    return [table[at : at + PAGE] for at in range(0, len(table), PAGE)]
+
+
+def test_a_file_in_a_long_value_is_a_member():
+    table = bytearray(innodb("dyn.ibd"))
+    # a picture in place of the first long text
+    page = next(at for at in range(0, len(table), PAGE) if table[at + 24 : at + 26] == b"\0\x0a")
+    start = page + 38 + 8
+    size = int.from_bytes(table[page + 38 : page + 42], "big")
+    picture = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 1, 1, 8, 0, 0, 0, 0)
+    table[start : start + size] = picture.ljust(size, b"\0")
+    found = read(bytes(table))
+    assert [member.format for member in found.members] == ["picture"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import struct
 from pathlib import Path
 
 from crawler.readers.databases.postgres_pages import decompress
@@ -74,6 +75,49 @@ def test_rows_of_a_type_that_cannot_be_found_are_text_and_told():
     assert not found.complete
     for person in PEOPLE:
         assert found.shows(person["email"])
+
+
+def page(*rows: bytes) -> bytes:
+    """A page of rows of three columns: each row is the bytes of its values."""
+    made = bytearray(PAGE)
+    at, pointers = PAGE, b""
+    for values in rows:
+        row = bytes(18) + struct.pack("<HHB", 3, 0, 24) + b"\0" + values
+        at -= -(-len(row) // 8) * 8
+        made[at : at + len(row)] = row
+        pointers += (at | 1 << 15 | len(row) << 17).to_bytes(4, "little")
+    made[12:20] = struct.pack("<HHHH", 24 + len(pointers), at, PAGE, PAGE | 4)
+    made[24 : 24 + len(pointers)] = pointers
+    return bytes(made)
+
+
+def varying(value: bytes) -> bytes:
+    return struct.pack("<I", (len(value) + 4) << 2) + value
+
+
+def test_people_with_two_numbers_and_a_name_are_no_long_values():
+    people = [p["nom"].encode().ljust(20, b".") for p in PEOPLE[:20]]
+    found = read(page(*(struct.pack("<II", at, 30 + at * 7 % 40) + varying(name) for at, name in enumerate(people))))
+    assert [row[:2] for row in found.rows] == [[str(at), str(30 + at * 7 % 40)] for at in range(20)]
+
+
+def test_a_file_that_is_divided_into_parts_is_a_member():
+    picture = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 1, 1, 8, 0, 0, 0, 0).ljust(1500, b"\0")
+    parts = [picture[at : at + 500] for at in range(0, len(picture), 500)]
+    found = read(page(*(struct.pack("<II", 7, at) + varying(part) for at, part in enumerate(parts))))
+    assert [member.format for member in found.members] == ["picture"]
+    assert found.complete
+
+
+def test_a_long_value_that_is_cut_is_told():
+    # 6 MB of one letter: a literal, then copies of it
+    size = 6 * 2**20
+    packed = struct.pack("<I", size) + b"\xfea" + (b"\x0f\x01\xff" * 7 + b"\xff" + b"\x0f\x01\xff") * 9000
+    parts = [packed[at : at + 1000] for at in range(0, 150_000, 1000)]
+    rows = [struct.pack("<II", 7, at) + varying(part) for at, part in enumerate(parts)]
+    found = read(b"".join(page(*rows[at : at + 7]) for at in range(0, len(rows), 7)))
+    assert "cut" in found.problems
+    assert not found.complete
 
 
 def test_a_copy_of_bytes_before_the_beginning_is_damage():
