@@ -381,9 +381,11 @@ def _shown_names(page: Page, row: Any, files: tuple[str, ...]) -> tuple[tuple[st
     names: dict[str, str] = {}
     for link in row.css("a[href]"):
         address = without_session(page.absolute(link.attrib["href"]))
+        if address not in wanted or address in names:
+            continue
         name = " ".join((link.attrib.get("download") or "".join(link.css("*::text").getall())).split())
-        if address in wanted and 0 < len(name) <= _MAX_FILE_NAME:
-            names.setdefault(address, name)
+        if 0 < len(name) <= _MAX_FILE_NAME:
+            names[address] = name
     return tuple(names.items())
 
 

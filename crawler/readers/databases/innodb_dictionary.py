@@ -14,13 +14,14 @@ import orjson
 
 from crawler.readers.databases.innodb_layout import bits_of, lengths_of
 from crawler.readers.databases.innodb_pages import InnodbRecord
-from crawler.readers.databases.unnamed_columns import date_of, moment_of, number_of, text_pieces
+from crawler.readers.databases.unnamed_columns import date_of, decimal_of, moment_of, number_of, text_pieces
 
 _TYPE = re.compile(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?")
 _SIZES = {
     "tinyint": 1, "smallint": 2, "mediumint": 3, "int": 4, "integer": 4, "bigint": 8, "float": 4, "double": 8,
     "date": 3, "year": 1, "time": 3, "datetime": 5, "timestamp": 4,
 }  # fmt: skip
+_DECIMAL = ("decimal", "numeric")
 _WHOLE = frozenset(("tinyint", "smallint", "mediumint", "int", "integer", "bigint"))
 # collations of character sets in which a character is one byte: CHAR has a fixed size in these
 _SINGLE_BYTE = frozenset((5, 8, 11, 15, 31, 47, 48, 49, 63, 65, 94))
@@ -39,6 +40,7 @@ class InnodbColumn:
     Attributes:
         name: of the column, '' for those of InnoDB itself. kind: its type. size: bytes, 0 if it varies.
         short: its length has one byte in any case. nullable: it may be NULL.
+        digits: of a DECIMAL, before and behind the point.
     """
 
     name: str
@@ -46,6 +48,7 @@ class InnodbColumn:
     size: int
     short: bool
     nullable: bool
+    digits: tuple[int, int] = (0, 0)
 
 
 def is_table(dictionary: bytes) -> bool:
@@ -84,7 +87,7 @@ def _column(given: Any) -> InnodbColumn:
     size = _SIZES.get(kind, 0)
     if kind in ("time", "datetime", "timestamp"):
         size += (first + 1) // 2
-    elif kind in ("decimal", "numeric"):
+    elif kind in _DECIMAL:
         size = _decimal_size(first - second) + _decimal_size(second)
     elif kind == "enum":
         size = 1 if declared.count("','") < 255 else 2
@@ -97,7 +100,8 @@ def _column(given: Any) -> InnodbColumn:
         size = first or 1
     longest = int(given.get("char_length") or 0)
     short = kind in ("char", "varchar", "varbinary") and 0 < longest <= 255
-    return InnodbColumn(name, kind, size, short, bool(given["is_nullable"]))
+    digits = (first - second, second) if kind in _DECIMAL else (0, 0)
+    return InnodbColumn(name, kind, size, short, bool(given["is_nullable"]), digits)
 
 
 def _decimal_size(digits: int) -> int:
@@ -134,8 +138,11 @@ def divide_record(record: InnodbRecord, columns: Sequence[InnodbColumn]) -> list
     return values if at <= record.end else None
 
 
-def value_of(data: bytes, kind: str) -> bytes:
-    """A value as text; '' if it is none (positions of ENUM, numbers with a point)."""
+def value_of(data: bytes, column: InnodbColumn) -> bytes:
+    """A value as text; '' if it is none (positions of ENUM, FLOAT)."""
+    kind = column.kind
+    if kind in _DECIMAL:
+        return decimal_of(data, *column.digits).encode()
     if kind == "date":
         return date_of(data).encode()
     if kind == "datetime":

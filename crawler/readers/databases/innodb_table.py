@@ -13,7 +13,6 @@ from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.databases.blob_values import BlobReader
 from crawler.readers.databases.innodb_dictionary import (
     BINARY,
     InnodbColumn,
@@ -24,7 +23,7 @@ from crawler.readers.databases.innodb_dictionary import (
 )
 from crawler.readers.databases.innodb_layout import InnodbRows
 from crawler.readers.databases.innodb_pages import REFERENCE, InnodbFile, InnodbIndex, InnodbRecord
-from crawler.readers.databases.table_batcher import TableBatcher
+from crawler.readers.databases.table_batcher import BlobReader, TableBatcher
 from crawler.readers.databases.unnamed_columns import read_column, text_or_none, text_pieces
 
 FORMAT = "innodb"
@@ -131,16 +130,16 @@ class _TableReader:
                 row = []
                 for at in shown:
                     value = values[at]
-                    row.append(b"" if value is None else self._shown(self._whole(*value), columns[at].kind))
+                    row.append(b"" if value is None else self._shown(self._whole(*value), columns[at]))
                 rows.append(row)
                 if self._held > _BATCH_BYTES:
                     self._send(rows, names)
                     rows = []
             self._send(rows, names)
 
-    def _shown(self, data: bytes, kind: str) -> bytes:
-        if kind not in BINARY:
-            return value_of(data, kind)
+    def _shown(self, data: bytes, column: InnodbColumn) -> bytes:
+        if column.kind not in BINARY:
+            return value_of(data, column)
         data = self._blobs.without_file(data)
         return data if text_or_none(data) is not None else b""
 

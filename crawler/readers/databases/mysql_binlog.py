@@ -18,9 +18,8 @@ from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.databases.blob_values import BlobReader
 from crawler.readers.databases.mysql_values import COMPRESSED, MysqlType, read_types, read_value
-from crawler.readers.databases.table_batcher import TableBatcher
+from crawler.readers.databases.table_batcher import BlobReader, TableBatcher
 
 FORMAT = "mysql_binlog"
 EMBEDDED_SEARCH = "all"

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from crawler.readers.core.limits import Damaged
-from crawler.readers.databases.unnamed_columns import date_of, moment_of, text_pieces
+from crawler.readers.databases.unnamed_columns import date_of, decimal_of, moment_of, text_pieces
 
 _TINY, _SHORT, _LONG, _FLOAT, _DOUBLE, _NULL, _TIMESTAMP, _LONGLONG, _INT24 = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _DATE, _TIME, _DATETIME, _YEAR, _NEWDATE, _VARCHAR, _BIT = 10, 11, 12, 13, 14, 15, 16
@@ -90,6 +90,8 @@ def read_value(data: bytes, at: int, column: MysqlType) -> tuple[bytes, int]:
     value = data[at : at + size]
     if len(value) < size:
         raise Damaged("cut", "an event ends inside a row")
+    if kind == _NEWDECIMAL:
+        return decimal_of(value, max(0, meta[0] - meta[1]), meta[1]).encode(), at + size
     return _text(kind, value), at + size
 
 

@@ -1,11 +1,15 @@
-"""Pages of a table of PostgreSQL as they lie in its data folder, the rows in them, and its compressed values.
+"""Pages of a table of PostgreSQL as they lie in its data folder, the rows in them, and its values of varying length.
 
-Source: https://www.postgresql.org/docs/15/storage-page-layout.html, and src/common/pg_lzcompress.c.
+Sources: https://www.postgresql.org/docs/15/storage-page-layout.html; src/common/pg_lzcompress.c,
+src/backend/utils/adt/numeric.c and src/include/utils/jsonb.h of PostgreSQL 15.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 HEADER = 24
 _ROW_HEADER = 23
@@ -13,6 +17,13 @@ _NORMAL = 1
 _HAS_NULLS, _MAX_COLUMNS = 1, 0x7FF
 EXTERNAL = 18
 """Bytes of a value in whose place stands where it lies in the file of long values."""
+# kinds of values and of containers in JSONB
+_STRING, _NUMERIC, _FALSE, _TRUE, _NULL, _CONTAINER = range(6)
+_SCALAR, _OBJECT, _ARRAY = 1, 2, 4
+_OFFSET = 0x8000_0000
+_MAX_DEPTH = 64
+# digits that are shown: a person's numbers have fewer
+_MAX_DIGITS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +138,76 @@ def decompress(data: bytes, limit: int) -> bytes | None:
             piece = bytes(out[-back:])
             out += (piece * (length // back + 1))[:length]
     return bytes(out[:size]) if len(out) >= size else None
+
+
+def numeric(data: bytes) -> str:
+    """The number that the bytes of a NUMERIC are; '' if they are none."""
+    header, at = int.from_bytes(data[:2], "little"), 2
+    if header & 0xC000 == 0x8000:
+        is_negative, scale = bool(header & 0x2000), header >> 7 & 0x3F
+        weight = (header & 0x3F) - (header & 0x40)
+    elif header & 0xC000 != 0xC000 and len(data) >= 4:
+        is_negative, scale, at = header & 0xC000 == 0x4000, header & 0x3FFF, 4
+        weight = int.from_bytes(data[2:4], "little", signed=True)
+    else:
+        return ""
+    # four decimal digits each
+    groups = [int.from_bytes(data[place : place + 2], "little") for place in range(at, len(data), 2)]
+    if len(data) % 2 or any(group > 9999 for group in groups) or 4 * abs(weight) > _MAX_DIGITS or scale > _MAX_DIGITS:
+        return ""
+    digits = "".join(f"{group:04}" for group in groups)
+    before = 4 * (weight + 1)
+    digits = "0" * -before + digits.ljust(before, "0")
+    whole, part = digits[: max(0, before)].lstrip("0") or "0", digits[max(0, before) :].ljust(scale, "0")[:scale]
+    return "-" * is_negative + whole + ("." + part if part else "")
+
+
+def json_of(data: bytes) -> bytes:
+    """The JSON text that the bytes of a JSONB are; b'' if they are none."""
+    try:
+        return orjson.dumps(_container(data, 0))
+    except (ValueError, TypeError, RecursionError):
+        return b""
+
+
+def _container(data: bytes, depth: int) -> Any:
+    header = int.from_bytes(data[:4], "little")
+    kind, count = header >> 28, header & 0x0FFF_FFFF
+    entries = 2 * count if kind == _OBJECT else count
+    begin = 4 + 4 * entries
+    if kind not in (_OBJECT, _ARRAY, _ARRAY | _SCALAR) or begin > len(data) or depth > _MAX_DEPTH:
+        raise ValueError
+    values: list[Any] = []
+    at = begin
+    for place in range(4, begin, 4):
+        entry = int.from_bytes(data[place : place + 4], "little")
+        # every 32nd entry holds the end of its value, the others its length
+        end = (begin if entry & _OFFSET else at) + (entry & 0x0FFF_FFFF)
+        if not at <= end <= len(data):
+            raise ValueError
+        values.append(_value(data[at:end], at, entry >> 28 & 7, depth))
+        at = end
+    if at != len(data):
+        raise ValueError
+    if kind == _OBJECT:
+        return dict(zip(map(str, values[:count]), values[count:], strict=True))
+    if kind & _SCALAR:
+        [value] = values
+        return value
+    return values
+
+
+def _value(data: bytes, at: int, kind: int, depth: int) -> Any:
+    if kind == _STRING:
+        return data.decode()
+    if kind in (_NULL, _TRUE, _FALSE):
+        return {_NULL: None, _TRUE: True, _FALSE: False}[kind]
+    # what follows begins at a multiple of four bytes
+    data = data[-at % 4 :]
+    if kind == _CONTAINER:
+        return _container(data, depth + 1)
+    if kind == _NUMERIC:
+        # as text, so that no digit is lost; it has a header of its own
+        header = 4 if not data[:1] or not data[0] & 1 else 1
+        return numeric(data[header:])
+    raise ValueError

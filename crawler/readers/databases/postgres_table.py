@@ -13,16 +13,17 @@ from crawler.readers.core.limits import HEAD, Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.databases.blob_values import BlobReader
 from crawler.readers.databases.postgres_pages import (
     PostgresRow,
     decompress,
     decompressed_size,
+    json_of,
+    numeric,
     page_size,
     rows_of,
     varying_value,
 )
-from crawler.readers.databases.table_batcher import TableBatcher
+from crawler.readers.databases.table_batcher import BlobReader, TableBatcher
 from crawler.readers.databases.unnamed_columns import text_or_none, text_pieces
 
 FORMAT = "postgres_table"
@@ -155,7 +156,13 @@ class _TableReader:
                 return b""
             data = unpacked
         data = self._blobs.without_file(data)
-        return data if text_or_none(data) is not None else b""
+        try:
+            is_text = text_or_none(data.decode().encode()) is not None
+        except UnicodeDecodeError:
+            is_text = False
+        if is_text:
+            return data
+        return json_of(data) or numeric(data).encode() or (data if text_or_none(data) is not None else b"")
 
     def _unpacked(self, data: bytes) -> bytes | None:
         unpacked = decompress(data, _MAX_VALUE)
@@ -185,6 +192,9 @@ class _TableReader:
             unpacked = self._unpacked(data)
             if self._blobs.read_file(data if unpacked is None else unpacked):
                 return
+            shown = json_of(data if unpacked is None else unpacked)
+            if shown:
+                unpacked = shown
             if unpacked is None or text_or_none(unpacked) is None:
                 self._problems.add("unread", "a long value is no text, or is compressed by another method")
                 return

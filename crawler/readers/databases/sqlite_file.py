@@ -18,9 +18,8 @@ from crawler.readers.core.members import read_embedded, read_embedded_in_values,
 from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
-from crawler.readers.databases.blob_values import BlobReader
 from crawler.readers.databases.sqlite_pages import unused_ranges
-from crawler.readers.databases.table_batcher import TableBatcher
+from crawler.readers.databases.table_batcher import BlobReader, TableBatcher
 
 FORMAT = "sqlite"
 

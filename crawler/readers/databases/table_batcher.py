@@ -1,6 +1,6 @@
 """Collects the rows of the tables of a database into full batches of valid UTF-8, so that few headers are sent.
 
-The readers of the formats parse the rows.
+The readers of the formats parse the rows. Files that stand in rows as values become members of the file of the database.
 """
 
 from __future__ import annotations
@@ -8,8 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crawler.readers.core.encoding import repair
-from crawler.readers.core.limits import MAX_ROWS, MAX_VALUES, Limits
+from crawler.readers.core.limits import HEAD, MAX_ROWS, MAX_VALUES, Limits
+from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.problem_counter import ProblemCounter
+from crawler.readers.core.registry import choose
+from crawler.readers.core.source import Source
+from crawler.readers.databases.unnamed_columns import text_or_none
 
 # The record pass infers what a column contains from the first rows of a batch. If a dump alternates between tables,
 # their rows are held back until a batch is full, up to this many bytes of the dump and this many tables.
@@ -17,6 +22,11 @@ MAX_PENDING_BYTES = 2**22
 MAX_PENDING_TABLES = 64
 # A longer value is sent as text, and only its beginning stays in the row.
 MAX_CELL_BYTES = 2**18
+# Files that are values.
+MAX_MEMBERS = 10_000
+_NOT_MEMBERS = frozenset({"text", "delimited", "unknown"})
+# numbers, keys and digests are shorter than files
+_MIN_FILE = 64
 _TableKey = tuple[bytes, tuple[str, ...] | None, int]
 """Name, column names (None if unknown) and width of a table."""
 
@@ -122,3 +132,35 @@ def _matching_names(names: Sequence[str] | None, width: int) -> tuple[str, ...] 
     if names is None:
         return None
     return tuple(names) if len(names) == width else None
+
+
+class BlobReader:
+    """Reads binary values of the tables of one file.
+
+    Args:
+        out: takes the members.
+        problems: counts the files that were too many to be read.
+    """
+
+    def __init__(self, out: Output, problems: ProblemCounter) -> None:
+        self._out = out
+        self._problems = problems
+        self._members = 0
+
+    def read_file(self, data: bytes) -> bool:
+        """Read a value as a member if it is a file of a known format; False if it is none."""
+        reader = choose(data[:HEAD], "")
+        if reader is None or reader.FORMAT in _NOT_MEMBERS:
+            return False
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            self._problems.add("unread", f"only {MAX_MEMBERS} files in tables are read; the others are not")
+        else:
+            read_member(Source(iter([data])), self._out)
+        return True
+
+    def without_file(self, value: bytes) -> bytes:
+        """A value whose type is unknown: b'' if it is a file, which is read then; otherwise the value itself."""
+        if len(value) < _MIN_FILE or text_or_none(value) is not None:
+            return value
+        return b"" if self.read_file(value) else value

@@ -59,6 +59,33 @@ def number_of(data: bytes) -> str:
     return str(number - top if number & top else number)
 
 
+def decimal_of(data: bytes, whole: int, part: int) -> str:
+    """The DECIMAL of MySQL that bytes are: nine digits in four bytes each, fewer digits in fewer bytes; '' if it is none.
+
+    Args:
+        data: its bytes.
+        whole: number of digits before the point.
+        part: number of digits behind it.
+    """
+    if not data:
+        return ""
+    is_negative = not data[0] & 0x80
+    # the first bit tells the sign, and all bits of a number below 0 are inverted
+    data = bytes([data[0] ^ 0x80, *data[1:]])
+    if is_negative:
+        data = bytes(byte ^ 0xFF for byte in data)
+    sizes = [whole % 9, *[9] * (whole // 9), *[9] * (part // 9), part % 9]
+    digits, at = "", 0
+    for size in sizes:
+        width = (size + 1) // 2 if size < 9 else 4
+        digits += str(int.from_bytes(data[at : at + width], "big")).zfill(size) if size else ""
+        at += width
+    if at != len(data) or len(digits) != whole + part:
+        return ""
+    shown = digits[:whole].lstrip("0") or "0"
+    return "-" * is_negative + shown + ("." + digits[whole:] if part else "")
+
+
 def read_column(values: Sequence[bytes | None]) -> list[bytes]:
     """The values of a column as text; those that are neither text nor a date nor a number are left empty."""
     given = [value for value in values if value]

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from crawler.readers.databases.unnamed_columns import decimal_of
 from tests.crawler.readers.frames import Member, read
 from tests.synth.every_format import innodb, innodb_shared
 
@@ -128,6 +129,22 @@ def test_columns_have_the_names_that_mysql_8_keeps_in_the_file():
         *(PEOPLE[0][key] for key in ("nir", "tel", "email")),
     ]
     assert first[9] == "2024-01-01 08:00:00"
+    assert {row[8] for row in table.rows} > {"61.25"}, sorted({row[8] for row in table.rows})
+
+
+@pytest.mark.parametrize(
+    ("data", "whole", "part", "shown"),
+    [
+        # the examples of MySQL's strings/decimal.cc
+        ("810dfb38d204d2", 10, 4, "1234567890.1234"),
+        ("7ef204c72dfb2d", 10, 4, "-1234567890.1234"),
+        ("80c0fd5f07c2e76d", 15, 0, ""),
+        ("80", 1, 0, "0"),
+        ("", 1, 0, ""),
+    ],
+)
+def test_decimals_of_mysql(data: str, whole: int, part: int, shown: str) -> None:
+    assert decimal_of(bytes.fromhex(data), whole, part) == shown
 
 
 def test_a_list_of_records_that_leads_back_ends():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import struct
 from pathlib import Path
 
-from crawler.readers.databases.postgres_pages import decompress
+import orjson
+import pytest
+
+from crawler.readers.databases.postgres_pages import decompress, json_of, numeric
 from tests.crawler.readers.frames import read
 from tests.synth.every_format import postgres
 
@@ -118,6 +122,31 @@ def test_a_long_value_that_is_cut_is_told():
     found = read(b"".join(page(*rows[at : at + 7]) for at in range(0, len(rows), 7)))
     assert "cut" in found.problems
     assert not found.complete
+
+
+def test_jsonb_is_shown_as_json_and_numeric_as_digits():
+    rows = read(gzip.decompress((SHAPES / "60-postgres-jsonb.gz").read_bytes())).rows
+    assert [row[0] for row in rows] == [str(at) for at in range(1, 24)]
+    for at, row in enumerate(rows[:20], 1):
+        assert orjson.loads(row[1]) == {
+            "nom": f"Brûlefer{at}", "prenom": "Élodie", "tel": [f"06000000{at:02}", str(at), True, None],
+            "adresse": {"ville": "Océanville", "cp": str(29000 + at)}, "poids": f"{at}.25",
+        }  # fmt: skip
+        assert row[2] == str(201015917668400 + at)
+        assert float(row[3]) == -at / 8
+    assert [row[1:] for row in rows[20:]] == [
+        ['"seul"', "10000", "0.00012"],
+        ["[]", "0", ""],
+        ["{}", "123456789012345", "100000000000000000000"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x01", b"\xff" * 40, b"\xff\xff\xff\x4f", b"\x01\0\0\x40" * 200, b"\x01\0\0\x40\0\0\0\x50" * 200]
+)
+def test_bytes_that_are_no_jsonb_and_no_numeric_are_no_value(data: bytes) -> None:
+    assert not json_of(data)
+    assert not numeric(data)
 
 
 def test_a_copy_of_bytes_before_the_beginning_is_damage():
