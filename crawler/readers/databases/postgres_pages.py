@@ -17,13 +17,15 @@ _NORMAL = 1
 _HAS_NULLS, _MAX_COLUMNS = 1, 0x7FF
 EXTERNAL = 18
 """Bytes of a value in whose place stands where it lies in the file of long values."""
+ARRAY_HEADER = 12
+"""Bytes at the beginning of an array: the number of its dimensions, where its elements begin, and their type."""
+# the types TEXT, CHAR and VARCHAR
+_TEXT_TYPES, _MAX_DIMENSIONS = (25, 1042, 1043), 6
 # kinds of values and of containers in JSONB
 _STRING, _NUMERIC, _FALSE, _TRUE, _NULL, _CONTAINER = range(6)
 _SCALAR, _OBJECT, _ARRAY = 1, 2, 4
 _OFFSET = 0x8000_0000
 _MAX_DEPTH = 64
-# digits that are shown: a person's numbers have fewer
-_MAX_DIGITS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +143,28 @@ def decompress(data: bytes, limit: int) -> bytes | None:
 
 
 def numeric(data: bytes) -> str:
-    """The number that the bytes of a NUMERIC are; '' if they are none."""
-    header, at = int.from_bytes(data[:2], "little"), 2
-    if header & 0xC000 == 0x8000:
-        is_negative, scale = bool(header & 0x2000), header >> 7 & 0x3F
-        weight = (header & 0x3F) - (header & 0x40)
-    elif header & 0xC000 != 0xC000 and len(data) >= 4:
-        is_negative, scale, at = header & 0xC000 == 0x4000, header & 0x3FFF, 4
-        weight = int.from_bytes(data[2:4], "little", signed=True)
-    else:
-        return ""
+    """The number that the bytes of a NUMERIC are; '' if they are none, or a number of far more digits than people have."""
+    header = int.from_bytes(data[:2], "little")
     # four decimal digits each
-    groups = [int.from_bytes(data[place : place + 2], "little") for place in range(at, len(data), 2)]
-    if len(data) % 2 or any(group > 9999 for group in groups) or 4 * abs(weight) > _MAX_DIGITS or scale > _MAX_DIGITS:
+    groups = [int.from_bytes(data[place : place + 2], "little") for place in range(2, len(data), 2)]
+    if header & 0xC000 != 0x8000 or len(data) % 2 or any(group > 9999 for group in groups):
         return ""
+    if groups and not (groups[0] and groups[-1]):
+        # PostgreSQL leaves zeros at both ends out
+        return ""
+    is_negative, scale = bool(header & 0x2000), header >> 7 & 0x3F
+    weight = (header & 0x3F) - (header & 0x40)
     digits = "".join(f"{group:04}" for group in groups)
     before = 4 * (weight + 1)
     digits = "0" * -before + digits.ljust(before, "0")
     whole, part = digits[: max(0, before)].lstrip("0") or "0", digits[max(0, before) :].ljust(scale, "0")[:scale]
     return "-" * is_negative + whole + ("." + part if part else "")
+
+
+def is_array_of_texts(data: bytes) -> bool:
+    """Whether the bytes of a value are an array of texts, which stand in it as they are."""
+    dimensions, kind = int.from_bytes(data[:4], "little"), int.from_bytes(data[8:ARRAY_HEADER], "little")
+    return 1 <= dimensions <= _MAX_DIMENSIONS and kind in _TEXT_TYPES
 
 
 def json_of(data: bytes) -> bytes:

@@ -14,9 +14,11 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
 from crawler.readers.databases.postgres_pages import (
+    ARRAY_HEADER,
     PostgresRow,
     decompress,
     decompressed_size,
+    is_array_of_texts,
     json_of,
     numeric,
     page_size,
@@ -162,6 +164,8 @@ class _TableReader:
             is_text = False
         if is_text:
             return data
+        if is_array_of_texts(data):
+            return text_pieces(data[ARRAY_HEADER:])
         return json_of(data) or numeric(data).encode() or (data if text_or_none(data) is not None else b"")
 
     def _unpacked(self, data: bytes) -> bytes | None:

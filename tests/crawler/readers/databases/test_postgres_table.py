@@ -149,6 +149,13 @@ def test_bytes_that_are_no_jsonb_and_no_numeric_are_no_value(data: bytes) -> Non
     assert not numeric(data)
 
 
+def test_the_texts_of_arrays_are_shown():
+    rows = read(gzip.decompress((SHAPES / "60-postgres-arrays.gz").read_bytes())).rows
+    for at, row in enumerate(rows, 1):
+        assert row == [str(at), f"Brûlefer{at} Élodie brulefer{at}@example.org", f"06000000{at:02}", ""]
+    assert len(rows) == 20
+
+
 def test_a_copy_of_bytes_before_the_beginning_is_damage():
     assert decompress((40).to_bytes(4, "little") + b"\x01\x0f\xff\xff", 100) is None
     assert decompress((2**29).to_bytes(4, "little") + b"\x02a" + b"\x0f\x01\xff" * 3, 1000) is None
