@@ -91,6 +91,28 @@ def _empty_rows_without_end(_: random.Random) -> bytes:
     return _log(_event(19, table), _event(23, (1).to_bytes(6, "little") + b"\0\0" + b"\x01\0" + bytes(2**20)))
 
 
+def _rows_of_nothing_but_nulls(_: random.Random) -> bytes:
+    # 4,096 columns in 512 bytes
+    table = (
+        (1).to_bytes(6, "little") + b"\0\0" + b"\x01d\0\x01t\0" + b"\xfc\0\x10" + b"\x03" * 4096 + b"\0" + bytes(512)
+    )
+    body = (1).to_bytes(6, "little") + b"\0\0" + b"\xfc\0\x10" + b"\xff" * 512
+    return _log(_event(19, table), _event(23, body + b"\xff" * 512 * 200))
+
+
+def _long_values_of_one_byte(_: random.Random) -> bytes:
+    made = bytearray(_SMALL)
+    at, pointers = _SMALL, b""
+    for number in range(180):
+        row = bytes(18) + struct.pack("<HHB", 3, 0, 24) + b"\0" + struct.pack("<II", 7, number) + b"\x05a"
+        at -= -(-len(row) // 8) * 8
+        made[at : at + len(row)] = row
+        pointers += (at | 1 << 15 | len(row) << 17).to_bytes(4, "little")
+    made[12:20] = struct.pack("<HHHH", 24 + len(pointers), at, _SMALL, 0x2004)
+    made[24 : 24 + len(pointers)] = pointers
+    return bytes(made) * 100
+
+
 MAKERS: dict[str, Callable[[random.Random], bytes]] = {
     "innodb_records_in_a_circle": lambda _: _innodb(_records_in_a_circle),
     "innodb_long_values_in_a_circle": lambda _: _innodb(_long_values_in_a_circle, "dyn.ibd"),
@@ -98,6 +120,8 @@ MAKERS: dict[str, Callable[[random.Random], bytes]] = {
     "innodb_fields_without_end": lambda _: _innodb(_fields_without_end, "redundant.ibd"),
     "postgres_one_row_for_all_pointers": _one_row_for_all_pointers,
     "postgres_compressed_without_end": _compressed_without_end,
+    "postgres_long_values_of_one_byte": _long_values_of_one_byte,
+    "binlog_rows_of_nothing_but_nulls": _rows_of_nothing_but_nulls,
     "binlog_of_an_event_of_gigabytes": lambda _: _log(_event(2, b"x", 2**32 - 1)),
     "binlog_rows_that_unpack_to_gigabytes": _rows_that_unpack_to_gigabytes,
     "binlog_empty_rows_without_end": _empty_rows_without_end,
@@ -108,6 +132,8 @@ _PROBLEMS = {
     "postgres_one_row_for_all_pointers": "ratio",
     "postgres_compressed_without_end": "unread",
     "binlog_of_an_event_of_gigabytes": "cut",
+    "postgres_long_values_of_one_byte": "cut",
+    "binlog_rows_of_nothing_but_nulls": "cut",
     "binlog_rows_that_unpack_to_gigabytes": "size",
 }
 

@@ -17,14 +17,12 @@ MIN_SPEED = 5_000_000
 # Formats of which sound files are read more slowly: by libraries that work value by value, and with many short fields. The
 # floors leave a factor of four to the speeds in docs/decisions.md, 127, which were measured on a busy machine.
 _SLOW, _SLOWER, _SLOWEST = 1_000_000, 200_000, 20_000
-# pages of databases, of which every row is divided: InnoDB at 2.3 MB/s
-_PAGES = 500_000
 SLOWER = {
     **dict.fromkeys(("delimited", "json", "json_lines", "json_string", "sql_dump", "base64", "uuencoded"), _SLOW),
     **dict.fromkeys(("eml", "mbox", "html", "xml", "rtf", "plist", "php_serialized", "quoted_printable"), _SLOWER),
     **dict.fromkeys(("hl7", "hprim", "fhir", "ldif", "vcard", "icalendar"), _SLOWEST * 4),
     **dict.fromkeys(("dbase", "sqlite", "access", "bson", "msgpack", "parquet", "arrow"), _SLOWER),
-    **dict.fromkeys(("innodb", "postgres_table", "mysql_binlog"), _PAGES),
+    **dict.fromkeys(("innodb", "postgres_table", "mysql_binlog"), _SLOWER),
     **dict.fromkeys(("redis", "avro", "orc", "spss", "spss_portable", "stata", "sas", "sas_transport", "pst"), _SLOWER),
     **dict.fromkeys(("docx", "odt", "ods", "pptx", "xlsx", "ole"), _SLOWER),
     **dict.fromkeys(("7z", "rar", "bzip2", "xz", "lzma", "lzip", "brotli", "cab", "lha", "compress"), _SLOWER),
