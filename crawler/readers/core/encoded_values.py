@@ -23,11 +23,11 @@ from crawler.readers.core.signatures import is_archive_start
 _MIN_WIDTH, _MIN_LINES = 60, 8
 # digits of a value: more than SHA-512 and an elliptic curve's point have, in base64 more than a signature of RSA-2048
 _MIN_HEX, _MIN_BASE64 = 260, 400
-# Numbers of RSA with 2048, 3072, 4096 and 8192 bits (moduli and signatures) look random.
 # where a value may begin: a long word, or a word at the beginning of a line
 _LONG_RUN, _LINE_RUN = b"A" * 260, b"\n" + b"A" * _MIN_WIDTH
 _TO_WORDS = bytes(0x0A if value == 0x0A else IN_WORD[value] for value in range(256))
 _END_OF_WORD = re.compile(rb"[.\n]")
+# Numbers of RSA with 2048, 3072, 4096 and 8192 bits (moduli and signatures) look random.
 _RSA_BYTES = frozenset({256, 384, 512, 1024})
 # lines of digests: lists of them are as wide as some dumps, and nobody can tell random bytes from digests
 _DIGEST_WIDTHS = frozenset({64, 80, 96, 128})

@@ -45,8 +45,8 @@ _KINDS[list(b"-_'")], _KINDS[list(b"/:;,")], _KINDS[list(range(0x80, 0xC0))] = 7
 _KINDS[[at for at in range(32, 127) if _KINDS[at] == _CONTROLS]] = 10
 # records of the same bits of NULL by which it is found how they are divided
 _FIRST_OF_KIND = 9
-_Way = tuple[tuple[int, ...], tuple[int, ...]]
 # bytes of fixed length before each value; values that are NULL
+_Way = tuple[tuple[int, ...], tuple[int, ...]]
 Lengths = list[tuple[int, bool]]
 """Of each value: its bytes, and whether they end with the place of further ones."""
 

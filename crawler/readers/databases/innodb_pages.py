@@ -30,19 +30,16 @@ _MAX_DICTIONARY = 2**24
 
 @dataclass(slots=True)
 class InnodbRecord:
-    """A record of a leaf page.
+    """A record of a leaf page, also one that is marked as deleted or lies in the list of free space.
 
     Attributes:
         page: bytes of its page. origin: where its data begins. end: where they end at the latest.
-        following: origin of the record behind it in the page, 0 if it is the last one.
-        deleted: marked as deleted, or in the list of free space. status: 0 for a plain record.
+        status: 0 for a plain record.
     """
 
     page: bytes
     origin: int
     end: int
-    following: int
-    deleted: bool
     status: int
 
 
@@ -125,7 +122,7 @@ class InnodbFile:
 
     def _page_records(self, page: bytes, compact: bool) -> list[InnodbRecord]:
         top = min(_number(page, 40, 2), len(page))
-        found: dict[int, bool] = {}
+        found: set[int] = set()
         for start, freed in ((_INFIMUM[compact], False), (_number(page, 44, 2), True)):
             at = start if freed else self._next(page, start, compact)
             while at not in (0, _SUPREMUM[compact]) and at not in found:
@@ -133,7 +130,7 @@ class InnodbFile:
                     # free space is written over without any care for its list
                     self.damaged += not freed
                     break
-                found[at] = freed
+                found.add(at)
                 at = self._next(page, at, compact)
         origins = sorted(found)
         records = []
@@ -145,8 +142,7 @@ class InnodbFile:
             status = page[at - 3] & 7 if compact else 0
             if info & 0xC0:
                 status = status or 4
-            deleted = found[at] or bool(info & 0x20)
-            records.append(InnodbRecord(page, at, following or top, following, deleted, status))
+            records.append(InnodbRecord(page, at, following or top, status))
         return records
 
     @staticmethod

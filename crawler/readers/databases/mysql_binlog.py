@@ -19,7 +19,7 @@ from crawler.readers.core.output import Output
 from crawler.readers.core.problem_counter import ProblemCounter
 from crawler.readers.core.source import Source
 from crawler.readers.databases.mysql_values import COMPRESSED, MysqlType, read_types, read_value
-from crawler.readers.databases.table_batcher import BlobReader, TableBatcher
+from crawler.readers.databases.table_batcher import MIN_FILE, BlobReader, TableBatcher
 
 FORMAT = "mysql_binlog"
 EMBEDDED_SEARCH = "all"
@@ -238,7 +238,7 @@ class _Log:
             while place < len(data):
                 row, place = _row(data, place, table.types, bitmaps[turn % len(bitmaps)])
                 turn += 1
-                rows.append([self._blobs.without_file(value) for value in row])
+                rows.append([self._blobs.without_file(value) if len(value) >= MIN_FILE else value for value in row])
                 if len(rows) * count > _MAX_CELLS:
                     self._add(table, rows, place - begin)
                     rows, begin = [], place

@@ -63,6 +63,11 @@ def read_value(data: bytes, at: int, column: MysqlType) -> tuple[bytes, int]:
         Damaged: the event ends inside the value.
     """
     kind, meta = column.kind, column.meta
+    if kind in _WHOLE:
+        end = at + _WHOLE[kind]
+        if end > len(data):
+            raise Damaged("cut", "an event ends inside a row")
+        return b"%d" % int.from_bytes(data[at:end], "little", signed=True), end
     if kind == _STRING:
         kind, size = _string_type(meta)
     else:
@@ -118,8 +123,6 @@ def _text(kind: int, value: bytes) -> bytes:
     if kind == _JSON:
         # its names and texts stand in it as they are, between numbers that say where
         return text_pieces(value)
-    if kind in _WHOLE:
-        return str(int.from_bytes(value, "little", signed=True)).encode()
     if kind in (_DATE, _NEWDATE):
         # as on the pages of InnoDB, but the other end first and without a sign
         return date_of((int.from_bytes(value, "little") | 0x800000).to_bytes(3, "big")).encode()

@@ -25,8 +25,8 @@ MAX_CELL_BYTES = 2**18
 # Files that are values.
 MAX_MEMBERS = 10_000
 _NOT_MEMBERS = frozenset({"text", "delimited", "unknown"})
-# numbers, keys and digests are shorter than files
-_MIN_FILE = 64
+MIN_FILE = 64
+"""Numbers, keys and digests have fewer bytes than files."""
 _TableKey = tuple[bytes, tuple[str, ...] | None, int]
 """Name, column names (None if unknown) and width of a table."""
 
@@ -161,6 +161,6 @@ class BlobReader:
 
     def without_file(self, value: bytes) -> bytes:
         """A value whose type is unknown: b'' if it is a file, which is read then; otherwise the value itself."""
-        if len(value) < _MIN_FILE or text_or_none(value) is not None:
+        if len(value) < MIN_FILE or text_or_none(value) is not None:
             return value
         return b"" if self.read_file(value) else value
