@@ -38,8 +38,6 @@ SHARED = {
     "tests/whole/test_kill.py": "servers",
     "tests/whole/test_large_messages.py": "servers",
     "tests/whole/test_whole_way.py": "servers",
-    "tests/promises/test_over_tor.py": "tor",
-    "tests/promises/test_tor_leaks.py": "tor",
 }
 # Folders whose files take longest: they run first, so that no worker waits for them at the end.
 LONGEST = ("tests/servers/", "tests/whole/", "tests/promises/", "tests/scheduler/")
@@ -105,9 +103,12 @@ def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     yield from _run(Synapse, tmp_path_factory.mktemp("synapse"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tor_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TorNetwork]:
-    """A private Tor network with onion services; nothing of it leaves this machine."""
+    """A private Tor network with onion services; nothing of it leaves this machine.
+
+    It ends with the module, because its relays take a fifth of a small machine for as long as they run.
+    """
     yield from _run(TorNetwork, tmp_path_factory.mktemp("tor"))
 
 
