@@ -48,12 +48,15 @@ def judge_origin(people: int, known: int, covered: int, evidence: OriginEvidence
     Args:
         people: of the sample.
         known: those of them who are in a release or on the watch-list.
-        covered: people in all releases.
+        covered: people in all releases; 0 if none is registered, or the sample cannot be compared with any.
         evidence: everything else.
         has_hits: whether canaries hit.
     """
     if evidence.has_planted_hits:
         return Origin("ours", 1.0, ("planted canaries hit: they exist nowhere else",))
+    if not covered:
+        # people on the watch-list alone say whose patients they are, not which breach they come from
+        return Origin("open", 0.5, ("nothing ties the sample to a registered release",))
     if has_hits and evidence.hit_people is None:
         return Origin("ours", 1.0, ("canaries hit",))
     known = min(people, max(known, evidence.hit_people or 0))

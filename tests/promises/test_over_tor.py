@@ -505,7 +505,7 @@ def test_a_pastebin_and_a_large_archive_behind_onion_services_cause_an_alert(
     assert results["archive"]["unexamined"] == 0
     assert results["archive"]["resumed"] >= 1, results["archive"]
     assert any('"bytes=' in line for line in nginx.requests() if "all.tar" in line)
-    assert [request for request in webhook.received if b"canary_hit" in request.body]
+    assert [request for request in webhook.received if b"further_release" in request.body]
 
 
 def is_open(name: str) -> bool:
