@@ -159,6 +159,10 @@ class World:
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
 
+    def logged(self, event: str) -> int:
+        """How often the daemon has written an event into its log."""
+        return self.log.read_text().count(f"event={event} ")
+
     def stop(self) -> float:
         """Stop the daemon with SIGTERM; returns the seconds that took."""
         assert self.process is not None

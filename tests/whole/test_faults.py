@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -315,8 +314,12 @@ def test_hostile_answers_of_chats_delay_no_other_channel_and_lose_no_alert(world
     )
     (world.home / "tocsin.toml").write_text(channels + settings)
     try:
+        before = world.logged("reloaded")
         world.reload()
-        world.until(lambda: len(re.findall("event=reloaded", world.log.read_text())) > 0, "the settings are not read")
+        world.until(lambda: world.logged("reloaded") > before, "the settings are not read")
+        # a crawl that was running sends its alerts to the channels of the settings that it began with
+        crawled = world.logged("crawled")
+        world.until(lambda: world.logged("crawled") >= crawled + 2, "no crawl began with the new settings")
         world.publish_hit()
         world.until(lambda: world.hits() == hits + 1, "hostile channels hold an alert up")
         asked = {f"/{name}/hook" for name in ANSWERS}
