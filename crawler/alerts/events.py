@@ -104,11 +104,8 @@ def events_of_post(context: PostContext, findings: Sequence[Finding]) -> list[Ev
             # The same people released at two places give one event: hits and numbers of people identify the release.
             identity = (finding.fingerprint or context.post, facts["new"], facts["people"], *facts["added"])
             events.append(context.event(EventKind.FURTHER_RELEASE, *identity, severity=severity, facts=facts))
-        elif (
-            (facts.get("new") or facts.get("added"))
-            and whose != "ours"
-            and not _all_known(finding)
-            and not (finding.hits and whose == "open")
+        elif (facts.get("new") or facts.get("added")) and (
+            whose == "another's" or (whose == "open" and not finding.hits)
         ):
             identity = (finding.fingerprint or context.post, facts["new"], facts["people"], *facts["added"])
             events.append(context.event(EventKind.SHARED_PEOPLE, *identity, facts=facts))

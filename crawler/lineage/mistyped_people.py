@@ -13,11 +13,12 @@ import numpy as np
 
 from crawler.lineage.chance_matches import SIGMAS, ChanceRate
 from crawler.lineage.field_errors import mean_tail, upper_bound
-from crawler.lineage.people_counts import ERRORS_PLAUSIBLE, LIKELY, USUALLY_RECOVERED, Measurement
+from crawler.lineage.people_counts import LIKELY, Measurement
 from crawler.lineage.probability import poisson_tail
 from crawler.lineage.systematic_edits import SystematicEdits
 from crawler.lineage.typo_search import SearchResult, TypoSearch
 from crawler.lineage.uncertain_rows import MAX_HELD
+from crawler.lineage.weakly_known import ERRORS_PLAUSIBLE, USUALLY_RECOVERED
 
 # Errors of fields are not quite independent: 601 people were hidden where 464 were expected (accents lost, 100,000
 # people).

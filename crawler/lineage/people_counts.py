@@ -7,7 +7,7 @@ estimated by `crawler.lineage.mistyped_people`; bounds and the verdict are decid
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,18 @@ import numpy as np
 from crawler.lineage.chance_matches import (
     NEVER,
     ChanceMatchRates,
-    ChanceRate,
     MixedKeyCounts,
     chance_match_rates,
     merge_rate,
 )
 from crawler.lineage.compared_sample import ComparedSample, SampledPart, TextCounts
-from crawler.lineage.field_errors import WEAK_PATTERN, ErrorRates, count_patterns, fewest_errors
-from crawler.lineage.typo_search import WeakSearchCounts
+from crawler.lineage.field_errors import ErrorRates, count_patterns
+from crawler.lineage.weakly_known import (
+    ERRORS_PLAUSIBLE,
+    WeaklyKnown,
+    classify_weakly_known,
+    people_known_by_chance,
+)
 from data.arrays.array_types import I64, U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.model import Parent
@@ -30,10 +34,8 @@ from data.releases.known_releases import KnownReleases
 from data.releases.people import KEY_FAMILIES, any_per_person, group_people, rows_with_key
 from data.releases.stored_release import StoredRelease
 
-# An explanation by typing errors or by chance is rejected if what was seen would happen less often than this.
-# Errors: of a thousand mistyped samples one has more hidden people than 1e-3 allows (seen: 2 people mistyped in both
-# first name and birth date among 2,000 at 1 %). Chance: six kinds of key are looked at, hence a sixth.
-ERRORS_PLAUSIBLE = 1e-4
+# An explanation by chance is rejected if what was seen would happen less often than this; six kinds of key are looked
+# at, hence a sixth.
 CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
 # At most this share of the people of a release are counted as one with another person.
 NAMESAKES_SHARE = 0.01
@@ -41,10 +43,6 @@ NAMESAKES_SHARE = 0.01
 FULL_COVERAGE = 0.95
 # From this probability on, chance counts as the cause of what it can explain.
 LIKELY = 0.1
-# Undoing one error usually recovers nearly all of the mistyped people. This expectation weighs as much as so many
-# people who were tried.
-USUALLY_RECOVERED = 0.9
-RECOVERED_PRIOR_PEOPLE = 2.0
 _RECORD_KINDS_OF_VALUE: Mapping[str, tuple[Kind, ...]] = {
     "nir": (Kind.NIR_FIRST, Kind.NIR_DOB),
     "email": (Kind.EMAIL_FIRST,),
@@ -263,7 +261,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
     comparable_bits = sum(1 << at for at in np.flatnonzero(comparable).tolist())
     only_chance, chance = _chance_explains(keys, keys.held, rates)
     table = keys.weights.table(count_patterns(keys.present & comparable, keys.held & comparable))
-    errors = ErrorRates(table, _people_known_by_chance(table, rates))
+    errors = ErrorRates(table, people_known_by_chance(table, rates))
     weakly = classify_weakly_known(
         errors, rates, search.search_weakly_known(comparable_bits) if search is not None else {}
     )
@@ -481,63 +479,3 @@ def _chance_explains(keys: _PersonKeys, held: Bools, rates: ChanceMatchRates) ->
             people = keys.weights.people(keys.present[:, column], keys.known)
             least = min(least, rates.of_kind(kind).among(people).probability_at_least(matched))
     return least >= CHANCE_PLAUSIBLE, min(1.0, least * len(RECORD_KINDS))
-
-
-def patterns_of_chance_suspects(table: I64, rates: ChanceMatchRates) -> Iterator[tuple[int, int, int, ChanceRate]]:
-    """Patterns of people who may match a known person by chance: present, seen, people, and how many chance makes.
-
-    These are people seen by weak keys alone whose other keys contradict them, and people who differ from the known
-    person in two fields or more.
-    """
-    for present, seen in zip(*(each.tolist() for each in np.nonzero(table)), strict=True):
-        errors = fewest_errors(present, seen) if seen else 0
-        if errors >= 2 or (errors and not seen & ~WEAK_PATTERN):
-            count = int(table[present, seen])
-            rate = rates.of_kinds_together(_kinds_of(seen))
-            yield present, seen, count, rate.among(count + int(table[present, 0]))
-
-
-def _kinds_of(pattern: int) -> Iterable[Kind]:
-    return [kind for at, kind in enumerate(RECORD_KINDS) if pattern >> at & 1]
-
-
-def _people_known_by_chance(table: I64, rates: ChanceMatchRates) -> I64:
-    """People who are seen by weak keys alone and no more often than chance explains: they show no errors."""
-    left_out = np.zeros_like(table)
-    for present, seen, count, by_chance in patterns_of_chance_suspects(table, rates):
-        if not seen & ~WEAK_PATTERN and by_chance.probability_at_least(count) >= ERRORS_PLAUSIBLE:
-            left_out[present, seen] = count
-    return left_out
-
-
-@dataclass(frozen=True, slots=True)
-class WeaklyKnown:
-    """People who may match a known person by chance; see `PeopleCounts` and `Measurement`."""
-
-    lookalikes: int
-    perhaps_new: int
-    recovery_rate: float
-
-
-def classify_weakly_known(errors: ErrorRates, rates: ChanceMatchRates, searched: WeakSearchCounts) -> WeaklyKnown:
-    """Separate known people with typing errors from lookalikes.
-
-    A person whom undoing one error makes better known is known and mistyped. Of the others, and of those who were not
-    searched, people whose keys contradict each other are lookalikes if typing errors are the less likely cause.
-    """
-    lookalikes = perhaps_new = 0
-    tried_mistyped, recovered = RECOVERED_PRIOR_PEOPLE, RECOVERED_PRIOR_PEOPLE * USUALLY_RECOVERED
-    for present, seen, count, by_chance in patterns_of_chance_suspects(errors.table, rates):
-        tried, found = searched.get((present, seen), (0, 0))
-        rest = count - round(count * found / tried) if tried else count
-        expected = errors.expected_people(present, seen)
-        left = expected * (1 - USUALLY_RECOVERED) if tried else expected
-        if not seen & ~WEAK_PATTERN and left < by_chance.mean:
-            lookalikes += rest
-        else:
-            # Whom undoing an error did not recover may be a relative on the same number. If neither errors nor chance
-            # account for these people, they were invented from known values.
-            perhaps_new += rest if tried or expected < count / 2 else min(rest, by_chance.upper_bound())
-        if expected > by_chance.mean:
-            tried_mistyped, recovered = tried_mistyped + tried, recovered + found
-    return WeaklyKnown(lookalikes, perhaps_new, recovered / tried_mistyped)

@@ -136,25 +136,27 @@ def _is_number(at: int, limit: int) -> bool:
 
 @kernel
 def _time_stamp(begin: int, at: int, limit: int) -> int:
-    """The bytes of the time of an event that begins here, such as `2026-03-01 10:04:17,250`; 0 if none does.
+    """The bytes of the time of an event that begins a line here, such as `2026-03-01 10:04:17,250`; 0 if none does.
 
-    Dates of birth have no time, or the full hour that a change of the time zone leaves.
+    The hour of a birth stands behind a birth date as well, but within a line, or to the minute: only a time with seconds,
+    other than the full minute, at the beginning of a line is nobody's.
     """
-    if at + 16 > limit or byte(at) != 50 or (byte(at + 4) != 45 and byte(at + 4) != 47) or byte(at + 7) != byte(at + 4):
+    if at + 19 > limit or byte(at) != 50 or (byte(at + 4) != 45 and byte(at + 4) != 47) or byte(at + 7) != byte(at + 4):
         return 0
-    if (byte(at + 10) != 32 and byte(at + 10) != 84) or byte(at + 13) != 58 or (at > begin and _is_digit(at - 1)):
+    if (byte(at + 10) != 32 and byte(at + 10) != 84) or byte(at + 13) != 58 or byte(at + 16) != 58:
         return 0
-    for place in (1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15):
+    line = at - (at > begin and byte(at - 1) == 91)
+    if line > begin and byte(line - 1) != 10:
+        return 0
+    for place in (1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18):
         if not _is_digit(at + place):
             return 0
-    end = at + 16
-    is_full_hour = byte(at + 14) == 48 and byte(at + 15) == 48
-    if end + 3 <= limit and byte(end) == 58 and _is_digit(end + 1) and _is_digit(end + 2):
-        is_full_hour = is_full_hour and byte(end + 1) == 48 and byte(end + 2) == 48
-        end += 3
-        if end + 1 < limit and (byte(end) == 44 or byte(end) == 46) and _is_digit(end + 1):
-            end += 1 + _count_digits(end + 1, limit)
-    return 0 if is_full_hour else end - at
+    if byte(at + 17) == 48 and byte(at + 18) == 48:
+        return 0
+    end = at + 19
+    if end + 1 < limit and (byte(end) == 44 or byte(end) == 46) and _is_digit(end + 1):
+        end += 1 + _count_digits(end + 1, limit)
+    return end - at
 
 
 @kernel

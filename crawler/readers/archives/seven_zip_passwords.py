@@ -12,6 +12,7 @@ import lzma
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +20,9 @@ import numpy as np
 from crawler.readers.core.limits import Damaged
 from crawler.readers.core.signatures import is_archive_start
 from crawler.readers.core.unsupported_formats import describe
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import CipherContext
 
 _START = 32
 _AES, _COPY, _LZMA, _LZMA2 = b"\x06\xf1\x07\x01", b"\0", b"\x03\x01\x01", b"\x21"
@@ -406,7 +410,7 @@ def _key(password: bytes, salt: bytes, rounds: int) -> bytes:
     return digest.digest()
 
 
-def _decryptor(key: bytes, vector: bytes):  # type: ignore[no-untyped-def]
+def _decryptor(key: bytes, vector: bytes) -> CipherContext:
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     return Cipher(algorithms.AES256(key), modes.CBC(vector)).decryptor()

@@ -35,7 +35,6 @@ _BETWEEN_LETTERS, _ANYWHERE = frozenset("’‘'-"), frozenset("’‘“”«»
 # letters without such a byte are passed over once and not once for each of them
 _REST_OF_WORD = re.compile(rb"[\x80-\xff][A-Za-z\x80-\xff]*")
 _LAST_LETTERS = re.compile(rb"[A-Za-z]*\Z")
-_MAX_LETTERS = 64
 _UTF8_WORD = re.compile(rb"(?:[A-Za-z]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2})*")
 _MAX_WORDS = 400
 _MAX_SEARCHED = 2**18
@@ -88,9 +87,9 @@ def _first_words(text: bytes) -> list[bytes]:
     found: list[bytes] = []
     for match in _REST_OF_WORD.finditer(text, 0, _MAX_SEARCHED):
         start = match.start()
-        letters = _LAST_LETTERS.search(text[max(0, start - _MAX_LETTERS) : start])
+        letters = _LAST_LETTERS.search(text[max(0, start - _LONGEST_WORD) : start])
         before = letters[0] if letters else b""
-        found.append((before + match[0][:_MAX_LETTERS])[:_MAX_LETTERS])
+        found.append((before + match[0][:_LONGEST_WORD])[:_LONGEST_WORD])
         if len(found) >= _MAX_WORDS:
             break
     return found
