@@ -35,7 +35,7 @@ lint: setup
 
 quick: setup
 	@$(COMPILE)
-	@$(BIN)/python -m pytest -q $(WORKERS) -m "not servers and not slow"
+	@$(BIN)/python -m pytest -q $(WORKERS) -m "not servers and not slow" $(addprefix --ignore=tests/,corpora promises servers whole)
 
 test: setup lint
 	@scripts/system-packages.sh test

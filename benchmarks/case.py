@@ -295,7 +295,7 @@ def _columns(people: Crowd, rows: Rows, dates: str = "%d/%m/%Y") -> Dump:
     }
 
 
-def _write_csv(path: Path, parts: Iterator[Dump], *, delimiter: str = ";") -> None:
+def write_csv(path: Path, parts: Iterator[Dump], *, delimiter: str = ";") -> None:
     writer = None
     for part in parts:
         table = pa.table({HEADERS[role]: column for role, column in part.items()})
@@ -307,7 +307,7 @@ def _write_csv(path: Path, parts: Iterator[Dump], *, delimiter: str = ";") -> No
         writer.close()
 
 
-def _parts(
+def parts(
     people: Crowd, rows: Rows, change: Callable[[Dump], Dump] = lambda table: table, **form: str
 ) -> Iterator[Dump]:
     for begin in range(0, len(rows), STEP):
@@ -349,7 +349,7 @@ def _write_zip(path: Path, people: Crowd, rows: Rows) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for number, begin in enumerate(range(0, len(rows), 4 * STEP)):
             part = path.with_suffix(".part")
-            _write_csv(part, _parts(people, rows[begin : begin + 4 * STEP]))
+            write_csv(part, parts(people, rows[begin : begin + 4 * STEP]))
             archive.write(part, f"patients_{number:02}.csv")
             part.unlink()
 
@@ -385,7 +385,7 @@ def _story(play: Rehearsal, vendor: Vendor, server: Nginx, chat: Webhook, log: W
     )
     yield
     everybody = folder / "vendor.csv"
-    _write_csv(everybody, _parts(people, np.arange(len(people))))
+    write_csv(everybody, parts(people, np.arange(len(people))))
     play.command(
         "enrol the whole database", "canary", "enrol", "--key", home / "keys" / "enrol.key",
         "--client-column", HEADERS["practice"], everybody, "--out", folder / "vendor.bundle",
@@ -415,7 +415,7 @@ def _story(play: Rehearsal, vendor: Vendor, server: Nginx, chat: Webhook, log: W
     )
     yield
     public = folder / "public.csv"
-    _write_csv(public, _parts(people, vendor.public))
+    write_csv(public, parts(people, vendor.public))
     play.command(
         "register the public part", "release", "add", "--incident", "vendor-breach", "--name", "public", public
     )
@@ -427,7 +427,7 @@ def _story(play: Rehearsal, vendor: Vendor, server: Nginx, chat: Webhook, log: W
 
     shuffled = np.random.default_rng([seed, 91]).permutation(vendor.public)
     again = folder / "again.txt"
-    _write_csv(again, _parts(people, shuffled, _other_clothes, dates="%Y-%m-%d"), delimiter="\t")
+    write_csv(again, parts(people, shuffled, _other_clothes, dates="%Y-%m-%d"), delimiter="\t")
     posted = leaks.publish("health vendor, new and fresh", file=again)
     play.crawl("re-post in other clothes", "leaks", posted, 0, ("re-post", "re-packaged"))
     yield

@@ -18,6 +18,8 @@ from crawler.process.examiner_client import ExaminerProcess
 from data.settings.home import Home
 
 POSTS, SIZE = 1000, 2048
+# Times a bare spider, more than which is a fault.
+GOAL = 1.25
 
 BARE = """
 import json, sys, time
@@ -108,7 +110,11 @@ def _measured(work: Callable[[], None]) -> tuple[float, float]:
 
 
 def main(rounds: int = 5) -> None:
-    """Print the medians and their ratio; both take turns, so that other work on the machine slows both down."""
+    """Print the medians and their ratio; both take turns, so that other work on the machine slows both down.
+
+    Raises:
+        SystemExit: a crawl takes more than `GOAL` times a bare spider.
+    """
     from tests.servers.nginx import Nginx
 
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
@@ -144,7 +150,9 @@ def main(rounds: int = 5) -> None:
     ):
         wall, used = (sorted(column)[rounds // 2] for column in zip(*times, strict=True))
         print(f"{title:<44}{wall:>9.2f}{used:>9.2f}{shown:>8.2f}")
-    print(json.dumps({"posts": POSTS, "rounds": rounds, "ratios": [round(each, 2) for each in ratio]}))
+    print(json.dumps({"posts": POSTS, "rounds": rounds, "ratios": [round(each, 2) for each in ratio], "goal": GOAL}))
+    if ratio[rounds // 2] > GOAL:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

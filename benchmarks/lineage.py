@@ -1,7 +1,7 @@
 """Verdicts over a matrix of releases and disguises, beside what near-duplicate hashes say of the same files; size and speed.
 
 `--seeds=1,2` and `--sizes=10,50,1000` choose the matrix (100,000 takes minutes); `--records=15000000` the large release (needs 12 GB),
-`--releases=200 --each=1000000` the many, `--bytes=1000,300000` the releases whose bytes are counted. Every number of this page comes from the run itself.
+`--population=practices` judges patients of practices instead (`benchmarks.practices`); `--releases=200 --each=1000000` the many, `--bytes=1000,300000` the releases whose bytes are counted. Every number of this page comes from the run itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.lineage_bytes import table
 from benchmarks.lineage_large import large
+from benchmarks.practices import practices
 from crawler.examiner.kernel_warmup import warm_up
 from crawler.lineage.compared_sample import ComparedSample
 from crawler.lineage.lineage import compare_sample
@@ -53,9 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--releases", type=int, default=200)
     parser.add_argument("--each", type=int, default=5_000)
     parser.add_argument("--bytes", default="1000,10000,300000,1000000")
+    parser.add_argument("--population", choices=("matrix", "practices"), default="matrix")
     options = parser.parse_args(arguments)
     warm_up()
     seeds, sizes = ([int(part) for part in text.split(",")] for text in (options.seeds, options.sizes))
+    if options.population == "practices":
+        practices(seeds)
+        return
     verdicts(list(matrix(seeds, sizes)))
     rivals(seeds[0])
     speed()

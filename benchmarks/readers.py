@@ -2,7 +2,8 @@
 
 A row is one file. Its time is that of the whole command with all its processes; the limit is 60 s. `growth` is the time of the
 whole file by that of its first quarter, what a start takes subtracted: 4 is linear, 16 is quadratic. Time by the clock is shown
-as well: on a machine that does nothing else it is about the time of the examiner, for the reader works beside it.
+as well: on a machine that does nothing else it is about the time of the examiner, for the reader works beside it. The kinds from
+`csv_quote` on begin something that never ends.
 
 Options: --megabytes=N (500), --only=WORD,WORD of the kinds, --quarter (only the first quarter).
 """
@@ -14,7 +15,8 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from functools import partial
+from itertools import cycle, repeat
 from pathlib import Path
 
 from benchmarks.patients import HEADER, patients
@@ -24,105 +26,18 @@ BY_NAME_ONLY = True
 LIMIT = 60
 _PEOPLE = 200_000
 
-_FIRST = [
-    "Léa",
-    "Jérôme",
-    "Anaïs",
-    "François",
-    "Zoé",
-    "Benoît",
-    "Chloé",
-    "Loïc",
-    "Hélène",
-    "Marie",
-    "Jean",
-    "Paul",
-    "Sophie",
-    "Rémi",
-    "Noémie",
-    "Gaël",
-]
-_LAST = [
-    "Lefèvre",
-    "Durand",
-    "Bénard",
-    "Muller",
-    "Hébert",
-    "Martin",
-    "Garçon",
-    "Lévêque",
-    "Noël",
-    "Petit",
-    "Moreau",
-    "Guérin",
-    "Roux",
-    "Géraud",
-    "Joly",
-]
-_WORDS = [
-    "le",
-    "patient",
-    "a",
-    "été",
-    "reçu",
-    "au",
-    "cabinet",
-    "après",
-    "une",
-    "période",
-    "très",
-    "difficile",
-    "et",
-    "présente",
-    "depuis",
-    "février",
-    "des",
-    "douleurs",
-    "à",
-    "la",
-    "tête",
-    "sans",
-    "fièvre",
-    ";",
-    "l'élève",
-    "déléguée",
-    "à",
-    "la",
-    "santé",
-    "précise",
-    "qu'où",
-    "que",
-    "ce",
-    "soit",
-    "même",
-    "là-bas",
-    "il",
-    "reçoit",
-    "déjà",
-    "ses",
-    "médicaments",
-    "car",
-    "la",
-    "fenêtre",
-    "était",
-    "fermée",
-    "quand",
-    "le",
-    "médecin",
-    "a",
-    "rappelé",
-    "la",
-    "famille",
-    "pour",
-    "fixer",
-    "un",
-    "rendez-vous",
-    "de",
-    "contrôle",
-    "dans",
-    "dix",
-    "jours",
-]
+_FIRST = """
+    Léa Jérôme Anaïs François Zoé Benoît Chloé Loïc Hélène Marie Jean Paul Sophie Rémi Noémie Gaël
+""".split()  # noqa: SIM905 - a table of words
+_LAST = """
+    Lefèvre Durand Bénard Muller Hébert Martin Garçon Lévêque Noël Petit Moreau Guérin Roux Géraud Joly
+""".split()  # noqa: SIM905 - a table of words
+_WORDS = """
+    le patient a été reçu au cabinet après une période très difficile et présente depuis février des douleurs à la
+    tête sans fièvre ; l'élève déléguée à la santé précise qu'où que ce soit même là-bas il reçoit déjà ses
+    médicaments car la fenêtre était fermée quand le médecin a rappelé la famille pour fixer un rendez-vous de
+    contrôle dans dix jours
+""".split()  # noqa: SIM905 - a table of words
 
 
 def _rows() -> list[list[str]]:
@@ -280,26 +195,87 @@ def numbers() -> Iterator[bytes]:
     yield from cycle(["".join(choice.choices("0123456789 ", k=79)).encode() + b"\n" for _ in range(10_000)])
 
 
+# --- what begins and does not end -------------------------------------------------------------------------------------
+
+
+def _endless(begin: bytes, more: bytes) -> Iterator[bytes]:
+    """A beginning, then the same bytes for ever, which a reader has to take for a part of it."""
+    yield begin
+    yield from repeat(more * (2**20 // len(more) + 1))
+
+
+_LINES = b"".join(patients(2000)).partition(b"\n")[2]
+_OPEN: dict[str, tuple[bytes, bytes]] = {
+    "csv_quote": (HEADER + b'"', _LINES),
+    "sql_quote": (b"INSERT INTO `patients` VALUES ('", _LINES),
+    "sql_comment": (b"INSERT INTO `patients` VALUES (1,'a');\n/* ", _LINES),
+    "sql_dollar": (b"SELECT $body$ ", _LINES),
+    "sql_brackets": (b"INSERT INTO `patients` VALUES ", b"("),
+    "xml_tag": (b'<?xml version="1.0"?>\n<patients><patient nom="', _LINES),
+    "xml_comment": (b'<?xml version="1.0"?>\n<patients><!-- ', _LINES),
+    "xml_cdata": (b'<?xml version="1.0"?>\n<patients><nom><![CDATA[', _LINES),
+    "xml_tags": (b'<?xml version="1.0"?>\n<patients>', b"<a>"),
+    "html_tag": (b"<html><body><table><tr><td title='", _LINES),
+    "html_comment": (b"<html><body><!-- ", _LINES),
+    "html_script": (b"<html><body><script>var a = [{", _LINES),
+    "html_rows": (b"<html><body><table>", b"<tr><td>a"),
+    "mail_boundary": (
+        (
+            b"From: a@example.org\nTo: b@example.org\nSubject: x\nMIME-Version: 1.0\n"
+            b'Content-Type: multipart/mixed; boundary="never"\n\n--never\nContent-Type: text/plain\n\n'
+        ),
+        _LINES,
+    ),
+    "mail_base64": (
+        (
+            b"From: a@example.org\nSubject: x\nMIME-Version: 1.0\nContent-Type: application/octet-stream\n"
+            b"Content-Transfer-Encoding: base64\n\n"
+        ),
+        b"bm9tO3ByZW5vbTtuYWlzc2FuY2UKRHVwb250O0plYW5uZTsxOTgwLTAyLTAzCkR1cG9udDtKZWFu\n",
+    ),
+    "mbox": (b"", b"From a@example.org Mon Jan  1 00:00:00 2024\nFrom: a@example.org\nSubject: x\n\nwords\n\n"),
+    "uuencode": (b"begin 644 a.bin\n", b"M;F]M.W!R96YO;3MN86ES<V%N8V4*1'5P;VYT.TIE86YN93LQ.3@P+3`R+3`S\n"),
+    "php_length": (b'a:1:{i:0;a:2:{s:3:"nom";s:900000000:"', _LINES),
+    "php_nested": (b"", b"a:1:{i:0;"),
+    "ldif": (b"version: 1\n\ndn: cn=a,dc=example\nobjectClass: person\ncn: a\ndescription: ", b"words of a value\n "),
+    "vcard": (b"BEGIN:VCARD\nVERSION:3.0\nFN:Jeanne Dupont\nNOTE:", b"words of a note\n "),
+    "vcards_open": (b"", b"BEGIN:VCARD\nFN:Jeanne Dupont\nTEL:0612345678\n"),
+    "icalendar": (b"BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nSUMMARY:", b"words of a summary\n "),
+    "hl7": (b"MSH|^~\\&|A|B|C|D|20240101||ADT^A01|1|P|2.3\rPID|1||1||", b"Dupont^Jeanne&"),
+    "yaml": (b"patients:\n", b"  - nom: Dupont\n    prenom: Jeanne\n    naissance: 1980-02-03\n"),
+    "rtf_groups": (b"{\\rtf1\\ansi ", b"{\\b words "),
+    "rtf_binary": (b"{\\rtf1\\ansi {\\pict\\bin900000000 ", _LINES),
+    "pdf_objects": (b"%PDF-1.4\n", b"1 0 obj\n<< /Length 99999999 >>\nstream\nBT (words) Tj ET\n"),
+    "json_escapes": (b'["', b"\\u00e9\\n"),
+    "json_keys": (b"", b'{"a":'),
+    "markdown": (b"| nom | prenom |\n|---|---|\n", b"| Dupont | Jeanne |\n"),
+    "box_table": (b"+----+----+\n| nom | prenom |\n+----+----+\n", b"| Dupont | Jeanne |\n"),
+    "box_rules": (b"", b"+----+----+\n"),
+}
+
+
 KINDS: dict[str, Callable[[], Iterator[bytes]]] = {
     each.__name__: each
     for each in (
         one_string, brackets, open_brackets, sql_one_line, sql_statements, table, ndjson, json_array, xml, html, prose,
         prose_latin1, prose_cp850, mixed, log, chat, one_line, one_word, base64_line, numbers,
     )
-}  # fmt: skip
+} | {name: partial(_endless, *parts) for name, parts in _OPEN.items()}  # fmt: skip
 
 
 def write(path: Path, pieces: Iterator[bytes], size: int) -> None:
     """Write so many bytes of what a kind gives."""
     with path.open("wb") as out:
-        while (left := size - out.tell()) > 0:
-            out.write(b"".join(islice(pieces, 1000 if left > 2**20 else 1))[:left])
+        for piece in pieces:
+            out.write(piece[: size - out.tell()])
+            if out.tell() >= size:
+                return
 
 
 def main() -> None:
     """Print one row for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--megabytes", "--size", type=int, default=500)
     parser.add_argument("--only", default=",".join(KINDS), help=f"some of {', '.join(KINDS)}")
     parser.add_argument("--quarter", action="store_true")
     options = parser.parse_args()

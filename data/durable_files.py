@@ -1,4 +1,4 @@
-"""Files that are either absent, old or complete: reading, replacing and creating them, locking a folder, errors as ours.
+"""Files that are either absent, old or complete: reading, replacing and creating them, locks, errors as ours.
 
 After a power cut or `kill -9` a reader finds the earlier content or the new one, never a part. All files have mode 0600.
 """
@@ -10,8 +10,9 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -111,6 +112,28 @@ def locked_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def lock_file_held(file: Path, seconds: float) -> Iterator[bool]:
+    """Hold a lock file if no other process does; whether this one may go on.
+
+    It may as well if the other one has held the file for longer than that many seconds, because it hangs or was stopped,
+    and if the file cannot be used. The kernel releases the lock when its holder ends.
+    """
+    with ExitStack() as opened:
+        is_free = True
+        # a lock that cannot be had, because the disk is full for example, must not keep the work from being done
+        with suppress(OSError):
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            opened.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.utime(descriptor)
+            except BlockingIOError:
+                # after a step of the clock two may go on, rather than none
+                is_free = abs(time.time() - os.fstat(descriptor).st_mtime) > seconds
+        yield is_free
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -9,7 +10,15 @@ from enum import StrEnum
 from typing import Any, Self
 
 ORIGINS = ("ours", "another's", "open")
-VERDICTS = ("re-post", "re-packaged", "subset", "superset", "overlap", "new", "padded", "unrelated", "undecided")
+NO_RELEASES = "no release is registered, so all people count as new"
+"""The note of a lineage if there was nothing to compare with, so that nothing is known about the origin either."""
+VERDICTS = (
+    "re-post", "re-packaged", "subset", "superset", "overlap", "new", "padded", "recombined", "unrelated", "undecided"
+)  # fmt: skip
+AUTHENTICITY = ("genuine", "recombined", "padded", "invented", "open")
+HIT_DATA = ("names", "dob", "nir", "email", "phone", "iban", "note", "minor")
+"""What is counted of the people of a client in a sample: kinds of value in their rows, and who is under 18."""
+LIKELIHOODS = ("practically certain", "very likely", "likely", "not decided")
 
 
 class Severity(StrEnum):
@@ -43,7 +52,32 @@ class EventKind(StrEnum):
     TOR_DOWN = "tor_down"
     DELIVERY_FAILED = "delivery_failed"
     SELFTEST_FAILED = "selftest_failed"
+    UNACKNOWLEDGED = "unacknowledged"
+    DIGEST = "digest"
     RECOVERED = "recovered"
+    HEARTBEAT = "heartbeat"
+
+
+LEAKS = frozenset({EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.SHARED_PEOPLE})
+"""Kinds of events about data that was not all known before."""
+
+
+class TriageState(StrEnum):
+    """How far people are with an event."""
+
+    NEW = "new"
+    ACKNOWLEDGED = "acknowledged"
+    SNOOZED = "snoozed"
+    CLOSED = "closed"
+
+
+class ClosingReason(StrEnum):
+    """Why a person closed an event; all but `TEST` count towards the precision of its kind and its source."""
+
+    TRUE = "true"
+    FALSE_ALARM = "false-alarm"
+    REPOST = "re-post"
+    TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +111,8 @@ class Post:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, to seal a due post and to send it to another process."""
-        return asdict(self)
+        # not by `asdict`, which copies each text and takes ten times as long
+        return {name: getattr(self, name) for name in self.__slots__} | {"fields": dict(self.fields)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -93,12 +128,15 @@ class Hit:
         canaries: distinct canaries. records: people of the sample that were hit, at most `canaries`: a person counts
             once in however many rows, and a value that several canaries share counts for one of them.
         kinds: the kinds of tag that matched.
+        data: what stands in the rows of these people: one of `HIT_DATA` -> how many of them; None if an older Tocsin
+            counted the hit, or if it is outside of rows and of text.
     """
 
     client: str
     canaries: int
     records: int
     kinds: tuple[str, ...]
+    data: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +182,65 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnAuthenticity:
+    """Whether one column of a sample is genuine.
+
+    Attributes:
+        column: `names`, `dob`, `nir`, `email` or `phone`.
+        answer: one of `AUTHENTICITY`. rows: how many rows it rests on, the sum of the next three.
+        agree: rows whose value belongs to the registered person of the row.
+        of_others: rows whose value is that of another registered person, or of another row.
+        of_nobody: rows of registered people whose value no release holds.
+    """
+
+    column: str
+    answer: str
+    rows: int
+    agree: int
+    of_others: int
+    of_nobody: int
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticity:
+    """Whether a sample is genuine: not put together from known values, filled up, or invented.
+
+    Attributes:
+        answer: one of `AUTHENTICITY`. likelihood: of the answer, in words, one of `LIKELIHOODS`.
+        weight: decimal logarithm of a likelihood ratio; positive speaks for genuine.
+        rows: how many rows it rests on, one for each person.
+        known, recombined, invented: how many of these rows are of known people, put together from known values, or
+            invented; all others are open.
+        known_share: bounds for the share of such rows in the sample (95 %).
+        columns: each column by itself.
+        reasons: what tells, as sentences.
+    """
+
+    answer: str
+    likelihood: str
+    weight: float
+    rows: int
+    known: int
+    recombined: int
+    invented: int
+    known_share: tuple[float, float]
+    columns: tuple[ColumnAuthenticity, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """From plain containers."""
+        return cls(
+            **{
+                **value,
+                "known_share": tuple(value["known_share"]),
+                "columns": tuple(ColumnAuthenticity(**column) for column in value["columns"]),
+                "reasons": tuple(value["reasons"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """How the people of a sample compare with all releases.
 
@@ -158,6 +255,8 @@ class Lineage:
             none of the releases with these people has.
         whole: what a small sample says about the body of data it was taken from; None for other samples.
         origin: whose breach it is, which shared people alone do not prove; None if an older Tocsin judged the sample.
+        authentic: whether the sample is genuine; None if it has fewer than five rows with a record key, or an
+            older Tocsin judged it.
     """
 
     verdict: str
@@ -174,11 +273,22 @@ class Lineage:
     added: Mapping[str, int] = field(default_factory=dict)
     whole: Extrapolation | None = None
     origin: Origin | None = None
+    authentic: Authenticity | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        value: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        value["parents"] = tuple(asdict(parent) for parent in self.parents)
+        value["new_values"], value["added"] = dict(self.new_values), dict(self.added)
+        value["whole"] = None if self.whole is None else asdict(self.whole)
+        value["origin"] = None if self.origin is None else asdict(self.origin)
+        value["authentic"] = None if self.authentic is None else asdict(self.authentic)
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """From plain containers; fields that an older Tocsin did not write have their defaults."""
-        whole, origin = value.get("whole"), value.get("origin")
+        whole, origin, authentic = value.get("whole"), value.get("origin"), value.get("authentic")
         return cls(
             **{
                 **value,
@@ -188,6 +298,7 @@ class Lineage:
                 "columns": tuple(value.get("columns", ())),
                 "whole": None if whole is None else Extrapolation(**{**whole, "new_share": tuple(whole["new_share"])}),
                 "origin": None if origin is None else Origin(**{**origin, "reasons": tuple(origin["reasons"])}),
+                "authentic": None if authentic is None else Authenticity.from_json(authentic),
             }
         )
 
@@ -240,6 +351,7 @@ class Finding:
         release: id of the release that the examiner would register for its records, '' for none.
         prints: fingerprints of the sample and of all files in it, two each, as `data.hashing.file_fingerprints`
             encodes them; '' when stored.
+        seen: tags of its values (`data.case.seen_tags`) if nothing tied it to a client; '' when stored.
         tables: what the columns of its tables were understood as; only where that was asked for, and never stored.
     """
 
@@ -259,6 +371,7 @@ class Finding:
     sighted: Mapping[str, str] = field(default_factory=dict)
     release: str = ""
     prints: str = ""
+    seen: str = ""
     tables: tuple[TableFacts, ...] = ()
 
     def to_json(self, *, public: bool = False) -> dict[str, Any]:
@@ -266,7 +379,7 @@ class Finding:
         # not by `asdict`, which copies the members of members once for each level, and takes ten times as long
         value: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         value["hits"] = tuple(asdict(hit) for hit in self.hits)
-        value["lineage"] = None if self.lineage is None else asdict(self.lineage)
+        value["lineage"] = None if self.lineage is None else self.lineage.to_json()
         value["sighted"] = dict(self.sighted)
         del value["tables"]
         if self.tables:
@@ -277,6 +390,7 @@ class Finding:
             value["lineage"]["columns"] = list(self.lineage.columns)
         if public:
             del value["fingerprint"], value["sealed"], value["sighted"], value["release"], value["prints"]
+            del value["seen"]
         return value
 
     @classmethod
@@ -304,6 +418,7 @@ class Event:
         source: name of the source, '' for the installation itself. incident: its id, '' for none.
         at: aware UTC. post: keyed id of the post, '' for none. address: masked address of the post, '' for none.
         facts: what the text of the alert needs: counts, client ids, verdict, codes; never text of a sample.
+        thread: id of the event whose message this one continues, '' for one that stands for itself.
     """
 
     id: str
@@ -315,6 +430,23 @@ class Event:
     post: str = ""
     address: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    thread: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The event that a row of table `event` holds; columns of other tables in the row are ignored."""
+        return cls(
+            id=row["id"],
+            kind=EventKind(row["kind"]),
+            severity=Severity(row["severity"]),
+            at=datetime.fromisoformat(row["at"]),
+            source=row["source"],
+            incident=row["incident"],
+            post=row["post"],
+            address=row["address"],
+            facts=json.loads(row["facts"]),
+            thread=row["thread"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple
 
 def settings() -> str:
     """The page of all settings with their defaults and meanings."""
+    from data.settings.obligations import Obligation
     from data.settings.settings import Channel, Route, Settings
 
     lines = [
@@ -52,7 +53,7 @@ def settings() -> str:
         "",
     ]
     lines += _model_tables("(top level)", Settings)
-    for name, model in (("[channels.NAME]", Channel), ("[[routes]]", Route)):
+    for name, model in (("[channels.NAME]", Channel), ("[[routes]]", Route), ("[[obligations]]", Obligation)):
         lines += _model_tables(name, model)
     return "\n".join(lines)
 
@@ -73,10 +74,14 @@ def _model_tables(title: str, model: type[BaseModel]) -> list[str]:
 
 
 def _default_text(value: Any) -> str:
+    from scheduler.cli.sources.home_sources import span_text
+
     if isinstance(value, timedelta):
-        return f"`{value.total_seconds():g}s`"
+        return f"`{span_text(value.total_seconds())}`"
     if value in ("", None, (), {}):
         return "none"
+    if isinstance(value, tuple) and isinstance(value[0], BaseModel):
+        return "; ".join(str(each.name) for each in value)
     return f"`{value}`"
 
 

@@ -1,4 +1,4 @@
-"""Platform `feed`: RSS 2.0, RSS 1.0 and Atom; broken XML is repaired and reported.
+"""Platform `feed`: RSS 2.0, RSS 1.0, Atom and JSON Feed; broken XML is repaired and reported.
 
 The content that a feed has of a post becomes its body; the page behind its link is fetched by the spider.
 """
@@ -13,6 +13,7 @@ from html import unescape
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
+import orjson
 from lxml import etree
 
 from crawler.fetching.spider import SourceSpider
@@ -41,11 +42,14 @@ def read_feed(
     time of the last update is a field, so that an updated entry is a new version.
     """
     page = Page(url, None, url)
-    root, sound = parse_xml(decode(body, definition.charset, content_type))
+    text = decode(body, definition.charset, content_type)
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return _read_json(definition, page, text, body, content_type, page_no, status)
+    root, sound = parse_xml(text)
     kind = _name(root) if root is not None else ""
     if kind not in ("rss", "rdf", "feed"):
         verdict = classify(definition, status, body, content_type, rows=0)
-        problems = () if verdict != "ok" else ("feed: the page is not an RSS or Atom feed",)
+        problems = () if verdict != "ok" else ("feed: the page is not an RSS, Atom or JSON feed",)
         return Listing(state=verdict if verdict != "ok" else "empty", problems=problems)
     verdict = classify(definition, status, b"", content_type, rows=None)
     if verdict != "ok":
@@ -67,6 +71,62 @@ def read_feed(
         state="ok" if entries else "empty",
         rows=len(entries),
         problems=page.problems(),
+    )
+
+
+def _read_json(
+    definition: Definition, page: Page, text: str, body: bytes, content_type: str, page_no: int, status: int
+) -> Listing:
+    """The posts of a JSON Feed (jsonfeed.org, versions 1 and 1.1)."""
+    verdict = classify(definition, status, body, content_type, rows=None)
+    if verdict != "ok":
+        return Listing(state=verdict)
+    try:
+        feed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        feed = {}
+    items = feed.get("items")
+    if not str(feed.get("version", "")).startswith("https://jsonfeed.org/version/") or not isinstance(items, list):
+        return Listing(state="empty", problems=("feed: the page is not an RSS, Atom or JSON feed",))
+    posts: dict[str, Post] = {}
+    for item in items:
+        post = _json_post(definition, page, item) if isinstance(item, dict) else None
+        if post is None or not post.native:
+            page.problem_counts["entry: neither id nor link was found in an entry"] += 1
+        elif posts.setdefault(post.native, post) != post:
+            page.problem_counts["entry: two entries have the same id and are different"] += 1
+    allowed = definition.list.pages.max if definition.list.pages else 1
+    following = page.absolute(str(feed.get("next_url") or "")) if page_no < allowed else ""
+    return Listing(
+        posts=tuple(posts.values()),
+        next_url="" if following == page.url else following,
+        state="ok" if items else "empty",
+        rows=len(items),
+        problems=page.problems(),
+    )
+
+
+def _json_post(definition: Definition, page: Page, item: Mapping[str, Any]) -> Post:
+    def value(name: str) -> str:
+        found = item.get(name)
+        return str(found) if isinstance(found, str | int | float) else ""
+
+    link = without_session(page.absolute(value("url") or value("external_url")))
+    bodies = (text_of(value("content_html")), value("content_text"), value("summary"))
+    files = item.get("attachments")
+    addresses = (
+        [str(each.get("url") or "") for each in files if isinstance(each, dict)] if isinstance(files, list) else []
+    )
+    updated = _time(value("date_modified"))
+    return Post(
+        source=definition.name,
+        native=value("id") or canonical_address(definition, link),
+        url=link or page.url,
+        title=" ".join(value("title").split()),
+        fields={"updated": updated} if updated else {},
+        body=max(bodies, key=len),
+        attachments=_attachments(page, addresses, link),
+        time=_time(value("date_published")),
     )
 
 
@@ -226,7 +286,7 @@ def _time(text: str) -> str:
 
 
 class FeedSpider(SourceSpider):
-    """Any RSS or Atom feed."""
+    """Any RSS, Atom or JSON feed."""
 
     name = "feed"
     defaults: ClassVar[Mapping[str, Any]] = {"list": {"as": "xml"}}

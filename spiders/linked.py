@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from crawler.fetching.spider import SourceSpider
-from crawler.pages import extract
+from crawler.pages import blocked_pages, extract
 from crawler.pages.extract import Listing
 from data.sources.definition import Definition
 
@@ -33,4 +33,6 @@ class LinkedSpider(SourceSpider):
     ) -> Listing:
         """No posts; only whether the site exists and grants access."""
         verdict = extract.classify(definition, status, body, content_type)
-        return Listing(state="empty" if verdict == "ok" else verdict)
+        if verdict != "ok":
+            return Listing(state=verdict)
+        return Listing(state=blocked_pages.stand_in(definition, body, content_type) or "empty")

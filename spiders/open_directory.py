@@ -1,4 +1,4 @@
-"""Platform `open_directory`: folders that a web server lists (nginx, Apache, copyparty, others); each file is a post.
+"""Platform `open_directory`: folders that a web server lists (nginx, Apache, Caddy, copyparty, others); each file is a post.
 
 Names are taken from addresses and not from the visible text: nginx truncates visible names to 50 characters.
 """
@@ -188,6 +188,10 @@ def _from_html(page: Page, text: str) -> Iterator[DirectoryEntry]:
 def _facts(anchor: Any) -> tuple[str, str]:
     """Size and time beside a link: from the text after it on its `pre` line, or from the cells of its row."""
     row = next(anchor.iterancestors("tr"), None)
+    if row is not None and (exact := row.xpath("string(.//time/@datetime)").strip()):
+        # Caddy: what it shows is rounded
+        size = row.xpath("string(.//td/@data-order)").strip()
+        return (size if size.isdecimal() else ""), exact
     if row is not None:
         cells = ["".join(cell.itertext()).strip() for cell in row.iter("td")]
         matches = [match for cell in cells if (match := _FACTS.fullmatch(cell))]
@@ -249,7 +253,7 @@ class OpenDirectorySpider(SourceSpider):
     """A folder on a web server and the folders below it."""
 
     name = "open_directory"
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {"list": {"complete": True}}
 
     @classmethod
     def read_listing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,8 @@ def must(home: Path | None, *arguments: str | Path, code: int = 0, **extra: str)
     assert done.returncode == code, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout
+
+
+def heed_interrupts() -> None:
+    """Before a program starts: Ctrl-C ends it, though a shell that started the tests in its background ignores that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

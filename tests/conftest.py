@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from data.settings.home import Home
+from tests.servers.flaskbb import FlaskBB
 from tests.servers.nginx import Nginx
 from tests.servers.pinnwand import Pinnwand
+from tests.servers.public_inbox import PublicInbox
 from tests.servers.spirit import Spirit
 from tests.servers.synapse import Synapse
 from tests.servers.tor_network import TorNetwork
@@ -89,6 +91,18 @@ def pinnwand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pinnwand]:
 def spirit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spirit]:
     """A forum."""
     yield from _run(Spirit, tmp_path_factory.mktemp("spirit"))
+
+
+@pytest.fixture(scope="session")
+def flaskbb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskBB]:
+    """A forum."""
+    yield from _run(FlaskBB, tmp_path_factory.mktemp("flaskbb"))
+
+
+@pytest.fixture(scope="session")
+def public_inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicInbox]:
+    """An archive of mailing lists."""
+    yield from _run(PublicInbox, tmp_path_factory.mktemp("public-inbox"))
 
 
 @pytest.fixture(scope="session")

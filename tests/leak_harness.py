@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import crawler.fetching.scrapy_settings
-from scheduler.crawls import crawl_processes
+from scheduler.crawl_processes import fork_server
 from tests.over_tor import Site, Watch, watching
 from tests.servers.base import debian_program
 
@@ -184,7 +184,7 @@ def run_case(watch: Watch, case: dict[str, Any], services: Services | None) -> d
     handler = handlers["tor"]
     handlers["tor"] = STOCK if case.get("swapped") else handler
     # The fork server is started anew, so that it has the environment of this case.
-    crawl_processes._server._end()
+    fork_server.server._end()
     if not case.get("confined"):
         os.environ["PYTHONPATH"] = str(unconfined_folder(watch.home.path.parent))
     try:

@@ -34,6 +34,7 @@ def test_every_command_named_in_the_readme_exists():
     assert named <= set(COMMANDS)
 
 
+@pytest.mark.slow
 def test_no_lock_file_names_a_package_index():
     for lock in ROOT.rglob("requirements*.lock"):
         if ".venv" not in lock.parts:

@@ -83,6 +83,7 @@ def crossing(wing: tuple[str, ...], other: tuple[str, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.slow
 def test_imports_go_downwards_only(layer):
     above = LAYERS[LAYERS.index(layer) + 1 :]
     upward = {
@@ -193,6 +194,24 @@ def test_help_imports_nothing_heavy():
     assert said.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("loaded", "left_out"),
+    [
+        # what a scan loads before it starts the examiner; and what the examiner loads before the kernels
+        (
+            "scheduler.cli.scan, scheduler.local_files.scanning, data.watchlist.manifest",
+            ("numpy", "pydantic", "data.model", "crawler.process.finding_checks"),
+        ),
+        ("crawler.examiner.main, crawler.sandbox.sandbox", ("numpy", "pydantic", "crawler.readers.core.members")),
+    ],
+)
+def test_what_everybody_waits_for_at_the_start_of_a_scan_is_light(loaded, left_out):
+    code = f"import {loaded}, sys; print([name for name in {left_out} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+
+
+@pytest.mark.slow
 def test_every_module_begins_with_a_sentence():
     silent = [module for module, path in modules().items() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert silent == []
@@ -206,6 +225,7 @@ def texts(path: Path) -> str:
     return "\n".join(each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str))
 
 
+@pytest.mark.slow
 def test_module_paths_written_in_strings_exist():
     # settings of Scrapy, `python -m` lines, lazy imports: a move that forgets one fails only when it is used
     pattern = re.compile(r"(?<![\w./-])(?:crawler|data|spiders|scheduler)(?:\.[a-z_0-9]+)+(?:\.[A-Z]\w+)?(?![\w/])")
@@ -241,6 +261,7 @@ def test_file_paths_of_modules_exist():
     assert missing == set()
 
 
+@pytest.mark.slow
 def test_a_public_class_name_means_one_thing():
     places: dict[str, list[str]] = {}
     for module, path in modules().items():

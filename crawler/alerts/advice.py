@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 
 from crawler.alerts.events import KNOWN_VERDICTS
+from crawler.alerts.phrases.catalogue import Phrases
 from data.model import Event, EventKind
-
-_TORRENT = "Wait for a source that has the data itself: the content of a torrent is never downloaded."
-
 
 # `tocsin alert show` lists so many clients unless it is told to list all.
 LISTED_CLIENTS = 20
@@ -16,65 +14,65 @@ LISTED_CLIENTS = 20
 
 def show_command(event: Event) -> str:
     """The command that shows the whole event."""
+    if event.kind is EventKind.HEARTBEAT:
+        # it is sent, but not stored
+        return "tocsin status"
     every = " --all" if len(event.facts.get("clients", ())) > LISTED_CLIENTS else ""
     return f"tocsin alert show {event.id[:12]}{every}"
 
 
-def advice_of(event: Event) -> str:
+def advice_of(event: Event, phrases: Phrases) -> str:
     """What to do next, one to three sentences; '' for nothing. Commands are complete, because a person copies them."""
+    facts, kind = event.facts, event.kind
+    if facts.get("trial") or kind in {EventKind.RECOVERED, EventKind.HEARTBEAT}:
+        return ""
+    key = _key_of(event)
+    retro = phrases("advice.retro") + " " if "retro" in facts else ""
+    advice = retro + phrases(f"advice.{key}", **_values_of(event, phrases))
+    if kind not in {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT} or not facts.get("clients"):
+        return advice
+    command = f"tocsin alert show {event.id[:12]} --csv clients.csv"
+    return advice + "." + phrases("advice.clients_list", command=command)
+
+
+def _key_of(event: Event) -> str:
+    """The key of the advice about an event."""
+    facts, kind = event.facts, event.kind
+    subject = facts.get("subject")
+    if kind is EventKind.EARLY_LOOK and facts.get("of_event"):
+        return "correction"
+    if kind is EventKind.EARLY_LOOK and facts.get("how") == "torrent":
+        return "torrent"
+    if kind is EventKind.REPOST and "baseline" in facts:
+        return "baseline"
+    if kind is EventKind.REPOST and facts.get("verdict") not in KNOWN_VERDICTS:
+        return "repost_open"
+    if kind is EventKind.UNEXAMINED and subject == "linked files":
+        return "linked_files"
+    if kind is EventKind.SOURCE_CHANGED and subject in ("look", "post pages"):
+        return "source_look"
+    if kind is EventKind.SOURCE_CHANGED and facts.get("evidence"):
+        return "source_page"
+    if kind is EventKind.GAP and subject == "lost posts":
+        return "gap_lost"
+    if kind is EventKind.SOURCE_SILENT and subject == "new posts":
+        return "no_new_post"
+    return kind.value
+
+
+def _values_of(event: Event, phrases: Phrases) -> dict[str, str]:
+    """What the commands in the advice about an event need."""
     facts = event.facts
-    clients = (
-        f" The list of clients: tocsin alert show {event.id[:12]} --csv clients.csv" if facts.get("clients") else ""
-    )
     # a keyed id, as `data.store.findings.finding_id` makes it
     evidence = next((each for each in facts.get("evidence", ()) if re.fullmatch(r"[0-9a-f]{32}", str(each))), "")
-    proof = f"tocsin evidence export {evidence} --out proof.age" if evidence else "tocsin evidence list"
-    opened = f"tocsin evidence open {evidence or 'ID'} --address --key FILE"
     # names of sources and channels are checked when they are loaded; anything else would not be a safe command
-    source = event.source if re.fullmatch(r"[A-Za-z0-9][\w-]*", event.source) else "NAME"
     channel = str(facts.get("channel", ""))
-    channel = channel if re.fullmatch(r"[\w-]+", channel) else "NAME"
-    if facts.get("trial") or event.kind is EventKind.RECOVERED:
-        return ""
-    if event.kind is EventKind.EARLY_LOOK:
-        if facts.get("of_event"):
-            return "Tell those who acted on the preview. The alert about the full examination has the numbers."
-        if facts.get("how") == "torrent":
-            return _TORRENT
     return {
-        EventKind.FURTHER_RELEASE: (
-            f"Inform the clients{'' if clients else ', once you know which'}, and preserve the evidence: it is sealed for"
-            f" the team's private key and holds the address of the post. Run: {proof} and, with the key: {opened}{'.' if clients else ''}{clients}"
-        ),
-        EventKind.CANARY_HIT: (
-            "Inform the clients. Once a person has confirmed the data, register it as known with tocsin release add."
-            f" The address of the post, with the private key: {opened}{'.' if clients else ''}{clients}"
-        ),
-        EventKind.SHARED_PEOPLE: (
-            "Find out whose data it is: shared patients do not show that. If it is another organisation's breach, the"
-            f" practices may still have to tell their patients. The address of the post, with the private key: {opened}."
-        ),
-        EventKind.REPOST: (
-            "No client has to be informed again, if they were when it was first published."
-            " You may ask the site to remove it."
-            if facts.get("verdict") in KNOWN_VERDICTS
-            else "Look at the post: whether something in it is new was not decided."
-        ),
-        EventKind.EARLY_LOOK: "Wait for the full examination: this verdict uses file names, sizes and checksums alone.",
-        EventKind.LISTING_CHANGED: "Look at the post: further parts of a leak are often announced this way.",
-        EventKind.ANNOUNCEMENT: "Look at the post and prepare: its source is checked more often as the time comes near.",
-        EventKind.UNEXAMINED: "Check the post by hand; the site may have removed it by now.",
-        EventKind.GAP: f"Read what was missed: tocsin crawl {source} --pages 100. Until a crawl has reached a known post,"
-        f" the gap lasts. Then shorten `every` in sources/{source}.yaml, so that it is crawled more often.",
-        EventKind.SOURCE_SILENT: (
-            f"Open the site by hand: it may be down, or have moved. Then run: tocsin source check {source}"
-            if facts.get("subject") != "new posts"
-            else "Open the site by hand. If it shows newer posts, the source no longer reads them; run:"
-            f" tocsin source check {source}"
-        ),
-        EventKind.SOURCE_CHANGED: f"Compare the site with its source file. Run: tocsin source check {source}",
-        EventKind.TOR_DOWN: "Find the reason. Run: tocsin doctor",
-        EventKind.DELIVERY_FAILED: f"Correct the channel. Run: tocsin alert test {channel}"
-        " and then: tocsin alert retry --all",
-        EventKind.SELFTEST_FAILED: "Until this is repaired, silence proves nothing. Run: tocsin doctor",
-    }[event.kind]
+        "proof": f"tocsin evidence export {evidence} --out proof.age" if evidence else "tocsin evidence list",
+        "page": f"tocsin evidence open {evidence} --key FILE" if evidence else "tocsin evidence list",
+        "opened": f"tocsin evidence open {evidence or 'ID'} --address --key FILE",
+        "source": event.source if re.fullmatch(r"[A-Za-z0-9][\w-]*", event.source) else "NAME",
+        "channel": channel if re.fullmatch(r"[\w-]+", channel) else "NAME",
+        "unknown": "" if facts.get("clients") else phrases("advice.clients_unknown"),
+        "id": event.id[:12],
+    }

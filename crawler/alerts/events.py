@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from data.model import Event, EventKind, Finding, Severity
+from data.model import Event, EventKind, Finding, Lineage, Severity
 from data.store.post_changes import SIGNIFICANT_FIELDS
 
 # With these verdicts every record of a sample was known before.
@@ -18,6 +18,8 @@ KNOWN_VERDICTS = frozenset({"re-post", "re-packaged", "subset"})
 # Unmatched people of a known dump are reported if they exceed the number that typing errors explain by more than this
 # many standard deviations.
 TYPING_ERROR_SIGMAS = 3
+# The message about a sample of at most so many people tells whether it is genuine.
+SMALL_SAMPLE = 1000
 SEVERITY = {
     EventKind.FURTHER_RELEASE: Severity.CRITICAL,
     EventKind.CANARY_HIT: Severity.CRITICAL,
@@ -33,7 +35,10 @@ SEVERITY = {
     EventKind.TOR_DOWN: Severity.WARNING,
     EventKind.DELIVERY_FAILED: Severity.WARNING,
     EventKind.SELFTEST_FAILED: Severity.WARNING,
+    EventKind.UNACKNOWLEDGED: Severity.WARNING,
+    EventKind.DIGEST: Severity.WARNING,
     EventKind.RECOVERED: Severity.NOTICE,
+    EventKind.HEARTBEAT: Severity.INFO,
 }
 """Severity of each kind of event, unless its builder gives another one."""
 
@@ -150,6 +155,8 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
         "complete": finding.complete,
         "problems": _problem_codes(findings),
     }
+    if finding.release:
+        facts["release"] = finding.release
     if finding.lineage is not None:
         lineage = finding.lineage
         facts |= {
@@ -166,7 +173,20 @@ def _facts(finding: Finding, findings: Sequence[Finding]) -> dict[str, Any]:
         }
         if lineage.origin is not None:
             facts["origin"] = {"answer": lineage.origin.answer, "likelihood": lineage.origin.likelihood}
+        if (authentic := lineage.authentic) is not None and authentic.answer != "open" and _is_small(lineage):
+            columns = [each.column for each in authentic.columns if each.answer in {"recombined", "invented"}]
+            facts["authentic"] = {
+                "answer": authentic.answer,
+                "likelihood": authentic.likelihood,
+                "rows": authentic.rows,
+                "columns": columns,
+            }
     return facts
+
+
+def _is_small(lineage: Lineage) -> bool:
+    """Whether the message about a sample tells if it is genuine: of a large one the numbers matter more."""
+    return lineage.records <= SMALL_SAMPLE
 
 
 def _merged_hits(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -207,14 +227,16 @@ def _severity_of_further_release(finding: Finding) -> Severity | None:
     lineage = finding.lineage
     if lineage is None or not (lineage.parents or (lineage.origin is not None and lineage.origin.answer == "ours")):
         return None
-    if lineage.added or (lineage.new and lineage.verdict in {"superset", "overlap", "padded", "new"}):
+    if lineage.added or (lineage.new and lineage.verdict in {"superset", "overlap", "padded", "recombined", "new"}):
         return Severity.CRITICAL
     if lineage.new > lineage.mistyped + TYPING_ERROR_SIGMAS * math.sqrt(lineage.mistyped):
         return Severity.CRITICAL if finding.hits else Severity.WARNING
     return None
 
 
-def event_of_change(context: PostContext, changed: Mapping[str, str], fields: Mapping[str, Any]) -> Event:
+def event_of_change(
+    context: PostContext, changed: Mapping[str, str], fields: Mapping[str, Any], *, quiet: bool = False
+) -> Event:
     """The event of a known post that changed.
 
     Args:
@@ -222,8 +244,9 @@ def event_of_change(context: PostContext, changed: Mapping[str, str], fields: Ma
         changed: field -> a phrase about its change, from `data.store.post_changes`; at least one.
         fields: all present fields of the post. They give the id, so that a change that is observed again before the
             post is committed is the same event.
+        quiet: another event about the same post rings already.
     """
-    significant = set(changed) & SIGNIFICANT_FIELDS
+    significant = set(changed) & SIGNIFICANT_FIELDS and not quiet
     return context.event(
         EventKind.LISTING_CHANGED,
         context.source,

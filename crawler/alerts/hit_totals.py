@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crawler.alerts.phrases.catalogue import Phrases
 from crawler.alerts.plain_text import sanitize
-from data.plural import counted
 
 # Characters of a client's name in a message.
 MAX_NAME = 60
@@ -38,12 +38,11 @@ class HitTotals:
         of = max(len(names), len(hits)) if names else 0
         return cls(hits, of, sum(hit["canaries"] for hit in hits), sum(hit["records"] for hit in hits))
 
-    @property
-    def share_text(self) -> str:
+    def share_text(self, phrases: Phrases) -> str:
         """`3 of 1,500 clients`, or `3 clients` if it is not known how many there are."""
         if not self.of:
-            return counted(len(self.hits), "client")
-        return f"{len(self.hits):,} of {counted(self.of, 'client')}"
+            return phrases.count("client", len(self.hits))
+        return phrases("clients.share", hit=len(self.hits), clients=phrases.count("client", self.of))
 
     def digest(self) -> str:
         """SHA-256 of the complete list as canonical JSON: a receiver that fetches it can check it."""

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crawler.alerts.phrases.catalogue import phrases_in
 from data.model import Severity
 
-MORE_LABEL = "Everything"
-ADVICE_LABEL = "What to do"
-RECORD_LABEL = "Record"
 _MARKS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
 _OTHER_MARK = "🔵"
 _COLOURS = {Severity.CRITICAL: 0xC62828, Severity.WARNING: 0xEF6C00}
@@ -43,17 +41,25 @@ class Field:
     label: str
     lines: tuple[str, ...]
     more: int = 0
+    language: str = "en"
 
     @property
     def value(self) -> str:
         """The lines, and how many further ones there are."""
-        return "\n".join([*self.lines, *([f"and {self.more:,} more"] if self.more else [])])
+        more = [phrases_in(self.language)("more", n=self.more)] if self.more else []
+        return "\n".join([*self.lines, *more])
+
+    @property
+    def opening(self) -> str:
+        """The label with what stands between it and the value; a value of several lines begins on a line of its own."""
+        colon = phrases_in(self.language)("colon")
+        several = len(self.lines) + bool(self.more) > 1
+        return f"{self.label}{colon.rstrip()}\n" if several else f"{self.label}{colon}"
 
     @property
     def text(self) -> str:
-        """Label and value; a value of several lines begins on a line of its own."""
-        several = len(self.lines) + bool(self.more) > 1
-        return f"{self.label}:\n{self.value}" if several else f"{self.label}: {self.value}"
+        """Label and value."""
+        return self.opening + self.value
 
     def cut(self, limit: int, size: Callable[[str], int]) -> Field | None:
         """The field with as many lines as the limit allows; its only line is shortened; None if hardly any fits."""
@@ -74,6 +80,24 @@ MIN_LINE = 24
 
 
 @dataclass(frozen=True, slots=True)
+class Thread:
+    """The message that another one continues, in one channel.
+
+    Attributes:
+        alert: id of the alert of the first event, which is its idempotency key.
+        event: id of the first event.
+        remote: what the chat calls its message; '' if the chat does not say, or the message is not there.
+        first: the first message as it is now, with what was added to the thread since; for chats that can change a
+            message but not answer one.
+    """
+
+    alert: str
+    event: str
+    remote: str = ""
+    first: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """The content of one alert. Text that others wrote is sanitized; values alone may have several lines.
 
@@ -84,6 +108,8 @@ class Message:
         advice: what to do next, '' for nothing. link: an address or a command that shows the whole event.
         facts: of the event. left_out: how many fields `fit` left out.
         head: of the evidence and audit chains when the message was made, which is proof once it is elsewhere; '' for none.
+        case: name of the case, '' for none. language: code of the language of all labels.
+        thread: the message that this one continues; None for one that stands for itself.
     """
 
     event: str
@@ -98,6 +124,9 @@ class Message:
     left_out: int = 0
     head: str = ""
     source: str = ""
+    case: str = ""
+    language: str = "en"
+    thread: Thread | None = None
 
     @property
     def mark(self) -> str:
@@ -117,10 +146,15 @@ class Message:
     @property
     def closing(self) -> tuple[Field, ...]:
         """What to do, what shows everything, and the head of the record: these are always part of the message."""
-        left_out = f" ({self.left_out:,} lines are left out here)" if self.left_out else ""
-        advice = (Field(ADVICE_LABEL, (self.advice,)),) if self.advice else ()
-        record = (Field(RECORD_LABEL, (self.head,)),) if self.head else ()
-        return (*advice, Field(MORE_LABEL + left_out, (self.link,)), *record)
+        phrases = phrases_in(self.language)
+        left_out = phrases("left_out", n=self.left_out) if self.left_out else ""
+
+        def field(key: str, text: str, after: str = "") -> Field:
+            return Field(phrases(key) + after, (text,), language=self.language)
+
+        advice = (field("label.advice", self.advice),) if self.advice else ()
+        record = (field("label.record", self.head),) if self.head else ()
+        return (*advice, field("label.more", self.link, left_out), *record)
 
     @property
     def text(self) -> str:

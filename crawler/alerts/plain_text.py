@@ -30,12 +30,17 @@ def sanitize(text: str, limit: int = 300) -> str:
         text: anything.
         limit: most characters; longer text ends with an ellipsis.
     """
-    kept = re.sub(r" {2,}", " ", "".join(_visible_characters(text[: 4 * limit]))).strip()
+    kept = visible_text(text[: 4 * limit])
     kept = kept.replace("@", f"@{JOINER}").replace("#", f"#{JOINER}").replace("<!", "< !").replace("](", f"]{JOINER}(")
     # an address that `defang` has written keeps its form
     kept = re.sub(r"(?<!\[)://", "[://]", kept)
     kept = _DOT_OF_DOMAIN.sub(f".{JOINER}", _COLON_OF_SCHEME.sub(f":{JOINER}", kept))
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def visible_text(text: str) -> str:
+    """Text on one line without control and direction characters, blank letters, and more marks than a letter has."""
+    return re.sub(r" {2,}", " ", "".join(_visible_characters(text))).strip()
 
 
 def _visible_characters(text: str) -> Sequence[str]:

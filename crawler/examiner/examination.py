@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from crawler.examiner.findings import FindingBuilder
 from crawler.examiner.hits import HitConfirmer
 from crawler.examiner.record_pass import RecordPass
+from crawler.examiner.record_speed import RecordSpeed
 from crawler.examiner.sample import SampleMember
 from crawler.examiner.sample_request import SampleRequest
 from crawler.lineage.origin import OriginEvidence
@@ -22,8 +26,11 @@ from crawler.matching.byte_pass import MAX_WITHOUT_THREAD, BytePass
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.canary_numbers import CanaryNumbers
 from crawler.matching.candidates import Candidates
+from crawler.matching.matched_lines import Piece
+from crawler.matching.seen_values import SeenValues
 from crawler.matching.watchlist_match import HitCollector
-from crawler.process.frames import HEADER, pack_json
+from crawler.process.format_groups import COMPRESSED_FORMATS, LISTING_FORMATS, PLAIN_FORMATS
+from crawler.process.frames import HEADER, SMALL_FRAME, pack_json
 from crawler.records.row_batch import RowBatch
 from crawler.sandbox.reader_client import INVALID_FRAME_ERRORS, ReaderConnection
 from crawler.sandbox.reader_frames import MemberEnd, MemberProblem, MemberStart, TableHeader
@@ -54,32 +61,10 @@ SIGHTED = "sighted-"
 # Passwords that are tried on the locked archives of a sample.
 MAX_PASSWORDS = 20
 
-# Formats that are read without a library that decompresses or decodes: their reader may be reused for the next sample.
-PLAIN_FORMATS = frozenset({"text", "html", "delimited", "json_lines", "json", "empty"})
 MAX_PLAIN_BYTES = 2**20
-# Archives whose members have paths that people chose.
-LISTING_FORMATS = frozenset({"7z", "ar", "cab", "cpio", "iso9660", "lha", "rar", "tar", "xar", "zip"})
 PATHS_AT_ONCE = 2**16
-# Formats whose own bytes hold nothing for the byte pass: once the reader has ended, there is nothing more to find.
-COMPRESSED_FORMATS = frozenset(
-    [
-        "7z",
-        "brotli",
-        "bzip2",
-        "cab",
-        "compress",
-        "gzip",
-        "lha",
-        "lz4",
-        "lzip",
-        "lzma",
-        "rar",
-        "xar",
-        "xz",
-        "zip",
-        "zstd",
-    ]
-)
+# The kinds of frames with what a reader found in a member: rows, rows as cells, text, the header of a table.
+CONTENT = frozenset({b"R", b"C", b"T", b"H"})
 
 
 class Examiner:
@@ -92,6 +77,7 @@ class Examiner:
         sandbox: starts the readers.
         recipient: the public key that evidence is sealed for; '' for no evidence.
         max_rows: how many rows of a sample are held; None for no limit.
+        clock: tells the processor time of the calling thread in seconds, which the record pass is held to.
         builders: the releases that are being collected, by id. If sighted samples hold too many rows, the oldest of
             them is dropped.
     """
@@ -104,6 +90,7 @@ class Examiner:
         sandbox: Sandbox,
         recipient: str = "",
         max_rows: int | None = None,
+        clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self.keys = keys
         self.watchlist = watchlist
@@ -111,6 +98,7 @@ class Examiner:
         self.sandbox = sandbox
         self.recipient = recipient
         self.max_rows = max_rows
+        self.clock = clock
         self.builders: dict[str, ReleaseBuilder] = {}
         self._numbers = CanaryNumbers(watchlist)
 
@@ -169,9 +157,12 @@ class Examiner:
             self._numbers = CanaryNumbers(self.watchlist)
         return self._numbers
 
-    def new_scanner(self) -> ByteScanner:
-        """A new scanner for values of the watch-list."""
-        return ByteScanner(self.keys.probe, self.watchlist.probe_values, tokens=self.watchlist.has_tokens)
+    def new_scanner(self, seen: SeenValues | None = None) -> ByteScanner:
+        """A new scanner for values of the watch-list, which also collects the tags of all values if that is asked for."""
+        collect = seen.add if seen is not None else None
+        return ByteScanner(
+            self.keys.probe, self.watchlist.probe_values, collect=collect, tokens=self.watchlist.has_tokens
+        )
 
 
 class Examination:
@@ -200,8 +191,11 @@ class Examination:
             max_rows,
             self.hits,
             collects=bool(request.release or request.sighted),
+            today=datetime.now(UTC).date(),
         )
+        self.speed = RecordSpeed(examiner.sandbox.limits.slow_after, examiner.clock)
         self.findings = FindingBuilder(request, keys.post, examiner.recipient)
+        self.seen = SeenValues() if request.sighted else None
         # the open members: the sample itself, a member of it, a member of that …
         self.stack: list[SampleMember] = [self._open_member(request.name, "unknown")]
         self.has_begun = False
@@ -213,7 +207,7 @@ class Examination:
             name,
             kind,
             HitCollector(self.hits.numbers, self.examiner.keys.post),
-            self.examiner.new_scanner(),
+            self.examiner.new_scanner(self.seen),
             hashlib.sha256(),
         )
 
@@ -241,14 +235,21 @@ class Examination:
                 passwords = self.request.passwords.split("\n")[:MAX_PASSWORDS]
                 connection.send(pack_json(b"W", passwords))
             chunks = self._watch_for_end_of_reading(chunks, connection)
+            # a small sample is sent with its end, because each send wakes the reader
+            waiting: tuple[bytes | bytearray, ...] = ()
             for chunk in chunks:
                 self._scan_raw(chunk)
-                connection.send(HEADER.pack(b"D", len(chunk)), chunk)
+                frame = (HEADER.pack(b"D", len(chunk)), chunk)
+                if waiting or self.sample.size > SMALL_FRAME:
+                    connection.send(*waiting, *frame)
+                    waiting = ()
+                else:
+                    waiting = frame
                 if self.sample.size > MAX_WITHOUT_THREAD:
                     self._examine_while_sending(SamplePump(connection, chunks, last_frame), connection)
                     break
             else:
-                connection.send(last_frame())
+                connection.send(*waiting, last_frame())
                 connection.finish()
         except BaseException:
             reader.close()
@@ -307,22 +308,11 @@ class Examination:
             WireError: no correct reader sends such a frame.
         """
         member = self.stack[-1]
-        if kind == b"R":
-            self.records.add_rows(member, RowBatch.from_frame(payload), self.stack)
-        elif kind == b"C":
-            self.records.add_rows(member, RowBatch.from_cells(payload), self.stack)
+        if kind in CONTENT:
+            self._read_content(member, kind, payload)
         elif kind == b"B":
             member.size += len(payload)
             self.bytes.feed(member, payload, tuple(self.stack))
-        elif kind == b"T":
-            self.records.keep_beginning(member, payload)
-            self.records.add_text(member, payload, self.stack)
-            if member.format != "text":
-                # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
-                self.hits.add_candidates(self._scan_text(payload), self.stack)
-        elif kind == b"H":
-            self.records.close_table(member)
-            member.begin_table(TableHeader.read(payload).columns)
         elif kind == b"M":
             self._begin_member(MemberStart.read(payload))
         elif kind == b"P":
@@ -332,6 +322,27 @@ class Examination:
         elif kind != b"Z":
             raise WireError("a frame of an unknown kind")
         return kind == b"Z"
+
+    def _read_content(self, member: SampleMember, kind: bytes, payload: bytes) -> None:
+        """Process rows, text or the header of a table of an open member."""
+        batch = RowBatch.from_frame(payload) if kind == b"R" else RowBatch.from_cells(payload) if kind == b"C" else None
+        if kind == b"T" and member.format != "text":
+            # text that a reader decoded differs from the bytes of the sample, so it is scanned as well
+            self._find_in_text(payload)
+        if member.given_up:
+            if batch is not None:
+                member.rows += len(batch)
+                self._find_in_text(batch.lines())
+            return
+        self.speed.begin()
+        if batch is not None:
+            self.records.add_rows(member, batch, self.stack)
+        elif kind == b"T":
+            self.records.keep_beginning(member, payload)
+            self.records.add_text(member, payload, self.stack)
+        else:
+            self.records.begin_table(member, TableHeader.read(payload).columns)
+        self.speed.end(member, len(payload))
 
     def _begin_member(self, frame: MemberStart) -> None:
         """Begin the sample itself, or a member inside the open one."""
@@ -360,7 +371,7 @@ class Examination:
         if archive.paths:
             text, archive.paths = bytes(archive.paths), bytearray()
             self.records.add_text(archive, text, self.stack)
-            self.hits.add_candidates(self._scan_text(text), self.stack)
+            self._find_in_text(text)
 
     def _note_problem(self, member: SampleMember, frame: MemberProblem) -> None:
         """Note a problem that the reader reports, in words of our own source code only."""
@@ -401,9 +412,11 @@ class Examination:
             parent.unlisted += 1
             parent.unlisted_codes |= member.codes
 
-    def _scan_text(self, payload: bytes) -> Candidates:
-        scanner = self.examiner.new_scanner()
-        return Candidates.concatenated([scanner.feed(payload), scanner.finish()])
+    def _find_in_text(self, text: bytes) -> None:
+        """Run the byte pass over text that is not in the bytes of the sample as such."""
+        scanner = self.examiner.new_scanner(self.seen)
+        found = Candidates.concatenated([scanner.feed(text), scanner.finish()])
+        self.hits.add_candidates(found, self.stack, Piece(text))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -432,8 +445,15 @@ class Examination:
             hit_people=sum(hit.records for hit in sample.collector.hits()),
         )
         lineage = self.records.lineage(has_hits=has_hits, evidence=evidence)
+        if lineage is not None:
+            lineage = replace(lineage, notes=(*lineage.notes, *self.hits.notes()))
+        else:
+            for note in self.hits.notes():
+                sample.problem("shared", note)
         release = self._keep_sighted_records(lineage, has_hits=has_hits)
-        return self.findings.sample_finding(sample, lineage, release, self.hits.excerpts)
+        # a sample that becomes a release can be compared with later canaries by that
+        seen = self.seen.encode(self.records.keys()) if self.seen is not None and not release else ""
+        return self.findings.sample_finding(sample, lineage, release, self.hits, seen)
 
     def _keep_sighted_records(self, lineage: Lineage | None, *, has_hits: bool) -> str:
         """Keep the records of a sample that holds more than is known; returns the id of their release, '' for none."""
@@ -446,7 +466,9 @@ class Examination:
             # a list of values without a record key cannot become a release
             return ""
         is_tied = has_hits or bool(lineage.parents)
-        has_more = bool(lineage.new) and lineage.verdict not in {"re-post", "re-packaged", "subset", "unrelated"}
+        # the pairs of values of a recombined sample are those of nobody
+        no_more = {"re-post", "re-packaged", "subset", "unrelated", "recombined"}
+        has_more = bool(lineage.new) and lineage.verdict not in no_more
         if not is_tied or not (has_more or lineage.added):
             return ""
         name = SIGHTED + keyed_sha256(self.examiner.keys.post, self.sample.digest.hexdigest())[:16]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import orjson
 
+from crawler.examiner.hits import HitConfirmer
 from crawler.examiner.sample import SampleMember
 from crawler.examiner.sample_request import SampleRequest
 from data.case import canary_bitmaps, evidence
@@ -17,6 +19,9 @@ from data.plural import counted
 
 # The most files of a sample that get fingerprints (name, size and checksum): 1.6 MB.
 MAX_FINGERPRINTS = 100_000
+
+
+_fingerprinter = lru_cache(maxsize=1)(FileFingerprinter)
 
 
 class FindingBuilder:
@@ -31,7 +36,7 @@ class FindingBuilder:
             recipient: the public key that evidence is sealed for; '' for no evidence.
         """
         self._request, self._recipient = request, recipient
-        self._fingerprinter = FileFingerprinter(post_key)
+        self._fingerprinter = _fingerprinter(post_key)
         self._fingerprints: list[tuple[int, int]] = []
 
     def add_fingerprint(self, member: SampleMember) -> None:
@@ -44,7 +49,12 @@ class FindingBuilder:
         return self._finding(member, tuple(member.collector.hits()))
 
     def sample_finding(
-        self, sample: SampleMember, lineage: Lineage | None, release: str, excerpts: Sequence[dict[str, str]]
+        self,
+        sample: SampleMember,
+        lineage: Lineage | None,
+        release: str,
+        found: HitConfirmer,
+        seen: str = "",
     ) -> Finding:
         """The finding of the sample itself.
 
@@ -52,10 +62,11 @@ class FindingBuilder:
             sample: at its end.
             lineage: of the sample.
             release: id under which its records are held; '' for none.
-            excerpts: values that hit, for sealed evidence.
+            found: has the values that hit and their lines, for sealed evidence.
+            seen: tags of its values, for canaries that are enrolled later; '' for none.
         """
         hits = tuple(sample.collector.hits())
-        sealed = self._seal(sample, hits, excerpts) if hits else ""
+        sealed = self._seal(sample, hits, found) if hits else ""
         return self._finding(
             sample,
             hits,
@@ -65,6 +76,7 @@ class FindingBuilder:
             sealed=sealed,
             sighted=canary_bitmaps.encode_bitmaps(sample.collector.sighted()) if hits else {},
             prints=self._all_fingerprints(sample) if sample.size else "",
+            seen=seen,
         )
 
     def _finding(
@@ -78,6 +90,7 @@ class FindingBuilder:
         sealed: str = "",
         sighted: dict[str, str] | None = None,
         prints: str = "",
+        seen: str = "",
     ) -> Finding:
         if member.unlisted:
             codes = f"; their problems: {', '.join(sorted(member.unlisted_codes))}" if member.unlisted_codes else ""
@@ -100,6 +113,7 @@ class FindingBuilder:
             sealed=sealed,
             sighted=sighted or {},
             prints=prints,
+            seen=seen,
             release=release,
             tables=tuple(member.tables) if self._request.explain else (),
         )
@@ -109,7 +123,7 @@ class FindingBuilder:
         own = self._fingerprinter.fingerprints(FileEntry(sample.name, sample.size, sample.crc))
         return encode_fingerprints([own, *self._fingerprints])
 
-    def _seal(self, sample: SampleMember, hits: tuple[Hit, ...], excerpts: Sequence[dict[str, str]]) -> str:
+    def _seal(self, sample: SampleMember, hits: tuple[Hit, ...], found: HitConfirmer) -> str:
         if not self._recipient:
             return ""
         request = self._request
@@ -118,10 +132,12 @@ class FindingBuilder:
             "source": request.source,
             "url": request.url,
             "title": request.title,
+            "received": _receipt(request.receipt),
             "sha256": sample.digest.hexdigest(),
             "bytes": sample.size,
             "hits": [{"client": hit.client, "canaries": hit.canaries, "records": hit.records} for hit in hits],
-            "excerpts": list(excerpts),
+            "excerpts": found.excerpts,
+            "lines": found.lines,
         }
         try:
             return base64.b64encode(evidence.seal(self._recipient, orjson.dumps(proof))).decode()
@@ -129,3 +145,13 @@ class FindingBuilder:
             # the hits are reported even if their evidence cannot be kept
             sample.problem("evidence", f"nothing was sealed: {error}")
             return ""
+
+
+def _receipt(text: str) -> Any:
+    """How a sample was received, as the crawl process says; the text itself if it is no JSON."""
+    if not text:
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

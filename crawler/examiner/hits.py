@@ -5,20 +5,37 @@ Candidates come from the byte pass (`crawler.matching.byte_pass`) and the record
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import base64
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from crawler.examiner.sample import SampleMember
 from crawler.matching.canary_numbers import CanaryNumbers
 from crawler.matching.candidates import Candidates
-from crawler.matching.watchlist_match import ConfirmedHits, DigestedCandidates, confirm_hits, find_hits
-from data.arrays.array_types import I64
+from crawler.matching.matched_lines import NOTHING, MatchedLine, Piece
+from crawler.matching.watchlist_match import ConfirmedHits, DigestedCandidates, HitCollector, confirm_hits, find_hits
+from data.arrays.array_types import I64, U8, U64, Bools
 from data.hashing.tags import Kind
 
 # Sealed evidence holds at most so many values that hit: it is proof, not a copy.
 MAX_EXCERPTS = 50
+# And so many of the lines in which they stand, each with a little of what is around it.
+MAX_LINES = 20
+# What stands in a row is kept beside its number, in the lowest bits.
+_DATA_BITS = 8
 # So many candidates of a member may wait to be looked up together: 33 bytes each, and as much again while they are.
 MAX_WAITING = 2**19
+
+
+_SEPARATORS = re.compile(rb"[\s;,|\"']+")
+
+
+def no_line(place: int) -> None:
+    """For candidates of which no line is at hand."""
 
 
 @dataclass(slots=True)
@@ -27,6 +44,8 @@ class _Waiting:
 
     members: tuple[SampleMember, ...]
     in_rows: list[DigestedCandidates] = field(default_factory=list)
+    # record keys but name+dob, which are looked up only where the others leave a question
+    further_keys: list[Candidates] = field(default_factory=list)
     in_bytes: list[Candidates] = field(default_factory=list)
     count: int = 0
 
@@ -44,8 +63,11 @@ class HitConfirmer:
     def __init__(self, numbers: CanaryNumbers, confirm_key: bytes) -> None:
         self.numbers, self._key = numbers, confirm_key
         self._excerpts: dict[tuple[int, bytes], None] = {}
+        self._lines: dict[tuple[str, bytes], MatchedLine] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._rows = 0
+        # tags of values that too many canaries share, sorted
+        self._passed_over: U64 = np.zeros(0, np.uint64)
 
     @property
     def excerpts(self) -> list[dict[str, str]]:
@@ -55,31 +77,49 @@ class HitConfirmer:
             for kind, value in self._excerpts
         ]
 
-    def add_candidates(self, candidates: Candidates, members: Sequence[SampleMember]) -> None:
+    @property
+    def lines(self) -> list[dict[str, str]]:
+        """The lines in which the first hits stand, for sealed evidence: `member`, `before`, `line`, `after`; each line once."""
+        return [{"member": member, **line.to_json()} for (member, _), line in self._lines.items()]
+
+    def add_candidates(self, candidates: Candidates, members: Sequence[SampleMember], piece: Piece = NOTHING) -> None:
         """Take candidates of the byte pass; their hits count once they do not wait any more.
 
         Args:
             candidates: of one member.
             members: its containers and itself, which is the last.
+            piece: the bytes in which their places are.
         """
         if len(candidates):
-            waiting = self._waiting_of(candidates, members)
+            waiting = self._waiting_of(candidates, members, piece.line_at)
             waiting.in_bytes.append(candidates)
             self._limit(waiting)
 
-    def add_rows(self, candidates: Candidates, rows: int, members: Sequence[SampleMember]) -> None:
+    def add_rows(
+        self,
+        candidates: Candidates,
+        data: U8,
+        members: Sequence[SampleMember],
+        line_of: Callable[[int], MatchedLine | None] = no_line,
+    ) -> None:
         """Take everything that is on the watch-list in some rows; its hits count once it does not wait any more.
 
         Args:
             candidates: of one member.
-            rows: how many rows these are.
+            data: what stands in each row, as bits of `data.model.HIT_DATA`; shape (n,) for n rows.
             members: its containers and itself, which is the last.
+            line_of: gives a row by its number as a line of text.
         """
         if len(candidates):
-            waiting = self._waiting_of(candidates, members)
-            waiting.in_rows.append(DigestedCandidates.of(self._key, candidates, self._rows + candidates.places))
+            waiting = self._waiting_of(candidates, members, line_of)
+            places = (self._rows + candidates.places) << _DATA_BITS | data[candidates.places]
+            candidates = replace(candidates, places=places)
+            is_further = candidates.kinds > Kind.NAME_DOB
+            waiting.further_keys.append(candidates.take(np.flatnonzero(is_further)))
+            first = candidates.take(np.flatnonzero(~is_further))
+            waiting.in_rows.append(DigestedCandidates.of(self._key, first, first.places))
             self._limit(waiting)
-        self._rows += rows
+        self._rows += len(data)
 
     def confirm_waiting(self, member: SampleMember) -> None:
         """Look up what waits of a member; to be called before its hits are counted."""
@@ -87,37 +127,115 @@ class HitConfirmer:
         if waiting is None:
             return
         in_rows = DigestedCandidates.concatenated(waiting.in_rows)
-        hits = find_hits(self.numbers, in_rows)
-        rows = in_rows.places[hits.candidates]
-        people = self.numbers.people_of_rows(hits.canaries, rows - rows.min(initial=self._rows), hits.candidates)
+        hits = self._find(in_rows)
+        further = Candidates.concatenated(waiting.further_keys)
+        further = further.take(np.flatnonzero(self._leave_a_question(further, in_rows, hits, member.collector)))
+        if len(further):
+            more = DigestedCandidates.of(self._key, further, further.places)
+            hits = hits.joined(self._find(more), len(in_rows.tags))
+            in_rows = DigestedCandidates.concatenated([in_rows, more])
+        places = in_rows.places[hits.candidates]
+        rows = places >> _DATA_BITS
+        people = self.numbers.hits_of_people(hits.canaries, rows - rows.min(initial=self._rows), hits.candidates)
+        data = (places[people] & ((1 << _DATA_BITS) - 1)).astype(np.uint8)
         # most values are in a row too, whose hit is the same
         in_bytes = Candidates.concatenated(waiting.in_bytes).without(in_rows.tags[hits.candidates])
-        of_bytes = confirm_hits(self.numbers, self._key, in_bytes)
+        of_bytes = self._find(DigestedCandidates.of(self._key, in_bytes, in_bytes.places))
         for each in waiting.members:
-            each.collector.add_rows(hits, people)
+            each.collector.add_rows(hits, people, data)
             each.collector.add_bytes(of_bytes)
 
-    def confirm_readings(self, candidates: Candidates, people: I64, members: Sequence[SampleMember]) -> ConfirmedHits:
+    def confirm_readings(
+        self, candidates: Candidates, people: I64, data: U8, members: Sequence[SampleMember]
+    ) -> ConfirmedHits:
         """Confirm candidates of readings of people in text at once.
 
         Args:
             candidates: everything that is on the watch-list in some readings; their places are the readings.
             people: the person of each reading.
+            data: what each reading holds, as bits of `data.model.HIT_DATA`.
             members: the hits count for these.
         """
-        confirmed = confirm_hits(self.numbers, self._key, candidates)
+        confirmed = self._find(DigestedCandidates.of(self._key, candidates, candidates.places))
         if len(confirmed):
             self._keep_excerpts(candidates, confirmed)
             readings = candidates.places[confirmed.candidates]
-            found = self.numbers.people_of_rows(confirmed.canaries, people[readings], confirmed.candidates)
+            found = self.numbers.hits_of_people(confirmed.canaries, people[readings], confirmed.candidates)
             for member in members:
-                member.collector.add_rows(confirmed, found)
+                member.collector.add_rows(confirmed, found, data[readings[found]])
         return confirmed
 
-    def _waiting_of(self, candidates: Candidates, members: Sequence[SampleMember]) -> _Waiting:
+    def state(self) -> dict[str, Any]:
+        """What is known beside the hits of the members; nothing may wait."""
+        return {
+            "excerpts": [[kind, base64.b64encode(value).decode()] for kind, value in self._excerpts],
+            "lines": [[member, line.state()] for (member, _), line in self._lines.items()],
+            "passed_over": self._passed_over,
+        }
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Add a `state`."""
+        for kind, value in state["excerpts"]:
+            if len(self._excerpts) < MAX_EXCERPTS:
+                self._excerpts[kind, base64.b64decode(value)] = None
+        for member, held in state["lines"]:
+            line = MatchedLine.from_state(held)
+            if len(self._lines) < MAX_LINES:
+                self._lines.setdefault((member, _SEPARATORS.sub(b"", line.line)), line)
+        self._passed_over = np.union1d(self._passed_over, state["passed_over"])
+
+    def notes(self) -> list[str]:
+        """A sentence about the values that too many canaries share, if there were any; it contains no value."""
+        count = len(self._passed_over)
+        if count == 1:
+            return ["1 value that more than 64 enrolled people share was seen and is not used to recognise anybody"]
+        if count:
+            return [
+                f"{count:,} values that more than 64 enrolled people share were seen and are not used to recognise anybody"
+            ]
+        return []
+
+    def _find(self, candidates: DigestedCandidates) -> ConfirmedHits:
+        hits = find_hits(self.numbers, candidates)
+        if len(hits.passed_over):
+            self._passed_over = np.union1d(self._passed_over, hits.passed_over)
+        return hits
+
+    def _leave_a_question(
+        self, further: Candidates, in_rows: DigestedCandidates, hits: ConfirmedHits, collector: HitCollector
+    ) -> Bools:
+        """Which further record keys must be looked up; shape (n,).
+
+        A record key consists of values that are looked up by themselves. So it adds nothing to a row that belongs to a
+        canary by a value which that canary alone has, unless the kind of the key has not hit this client before.
+        """
+        if not len(further):
+            return np.zeros(0, np.bool_)
+        places, listed = further.places >> _DATA_BITS, in_rows.places >> _DATA_BITS
+        base = int(places.min())
+        owner_of = np.full(int(places.max()) - base + 1, -1, np.int64)
+        is_own = np.bincount(hits.candidates, minlength=1)[hits.candidates] == 1
+        rows, owners = listed[hits.candidates[is_own]] - base, self.numbers.clients_of(hits.canaries[is_own])
+        inside = (rows >= 0) & (rows < len(owner_of))
+        rows, owners = rows[inside], owners[inside]
+        owner_of[rows] = owners
+        # rows with values of several clients
+        owner_of[rows[owner_of[rows] != owners]] = -1
+        if len(hits.passed_over):
+            rows = listed[np.isin(in_rows.tags, hits.passed_over)] - base
+            owner_of[rows[(rows >= 0) & (rows < len(owner_of))]] = -1
+        owners = owner_of[places - base]
+        open_: Bools = (owners < 0) | ~collector.has_kind(owners, further.kinds)
+        return open_
+
+    def _waiting_of(
+        self, candidates: Candidates, members: Sequence[SampleMember], line_of: Callable[[int], MatchedLine | None]
+    ) -> _Waiting:
         """Where some candidates of a member wait; excerpts are taken of them first."""
         if len(self._excerpts) < MAX_EXCERPTS:
-            self._keep_excerpts(candidates, confirm_hits(self.numbers, self._key, candidates.first(MAX_EXCERPTS)))
+            confirmed = confirm_hits(self.numbers, self._key, candidates.first(MAX_EXCERPTS))
+            self._keep_excerpts(candidates, confirmed)
+            self._keep_lines(members[-1].name, candidates.places[confirmed.candidates].tolist(), line_of)
         waiting = self._waiting.setdefault(id(members[-1]), _Waiting(tuple(members)))
         waiting.count += len(candidates)
         return waiting
@@ -131,3 +249,12 @@ class HitConfirmer:
             if len(self._excerpts) == MAX_EXCERPTS:
                 break
             self._excerpts[kind, candidates.values.item(at)] = None
+
+    def _keep_lines(self, member: str, places: Sequence[int], line_of: Callable[[int], MatchedLine | None]) -> None:
+        for place in dict.fromkeys(places):
+            if len(self._lines) == MAX_LINES:
+                break
+            line = line_of(place)
+            if line is not None:
+                # a row is found as its cells and as bytes of the file, which differ in what separates them
+                self._lines.setdefault((member, _SEPARATORS.sub(b"", line.line)), line)

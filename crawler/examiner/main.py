@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.examiner.sample_socket import describe_error
 from crawler.process.examiner_client import Greeting
-from crawler.process.frames import load, pack_json, receive_with_socket, send_json
+from crawler.process.examiner_limits import ExaminerLimits
+from crawler.process.frames import load, pack_json, receive, receive_with_socket, send_json
 from data.errors import ExamineError, WireError
 from data.settings.home import Home
 from data.settings.key_keeper import DESCRIPTOR_VARIABLE
@@ -52,23 +53,25 @@ class _ExaminerService:
         """Load the key, the sets and the kernels, start the sandbox, and give up the network."""
         from crawler.process import memory_limits, privileges
         from crawler.sandbox.sandbox import Limits, Sandbox
-        from data.hashing.case_keys import parse_match_key
+        from data.hashing.case_keys import parse_keys
 
-        settings = self.home.settings().examine
-        match_key = parse_match_key(self.home.match_key_text())
-        keys, self.chain_keys = match_key.derive(), match_key.chain_keys()
+        kind, payload = receive(self.control)
+        if kind != b"S":
+            raise WireError("an examiner is told its limits first")
+        chosen = ExaminerLimits(**load(payload))
+        keys, self.chain_keys = parse_keys(self.home.match_key_text())
         keys.protect()
         limits = Limits(
-            memory=settings.memory,
-            cpu=settings.cpu.total_seconds(),
-            wall=settings.wall.total_seconds(),
-            max_output=settings.max_output,
-            max_entries=settings.max_entries,
-            max_depth=settings.max_depth,
-            max_ratio=settings.max_ratio,
+            memory=chosen.memory,
+            cpu=chosen.cpu,
+            wall=chosen.wall,
+            max_output=chosen.max_output,
+            max_entries=chosen.max_entries,
+            max_depth=chosen.max_depth,
+            max_ratio=chosen.max_ratio,
         )
         # it starts while the kernels are loaded, which takes about as long, if there are two processors
-        sandbox = Sandbox(limits, bwrap=True if settings.bubblewrap == "required" else None, wait=False)
+        sandbox = Sandbox(limits, bwrap=True if chosen.require_bubblewrap else None, wait=False)
         privileges.no_new_privs()
         network = privileges.without_network()
 
@@ -85,11 +88,11 @@ class _ExaminerService:
         recipient = ""
         if self.home.evidence_key_path.is_file():
             recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
-        self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, settings.exact_rows)
+        self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, chosen.exact_rows)
         clients = watchlist.clients()
         sandbox.ready()
         # not before: compiling kernels takes memory once, and the process that forks readers has limits of its own
-        memory = memory_limits.limit_data(settings.examiner_memory)
+        memory = memory_limits.limit_data(chosen.examiner_memory)
         return Greeting(
             post_key=keys.post,
             case=keys.case,
@@ -162,7 +165,8 @@ class _ExaminerService:
     def _chain_keys(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """Keys of the next entries of the chains; keys of earlier entries are forgotten here as well."""
         keys = self.chain_keys
-        assert keys is not None  # noqa: S101 - made before the first order is taken
+        if keys is None:
+            raise ExamineError("a worker has no keys of chains")
         given = {}
         for name, key in (("evidence", keys.evidence), ("audit", keys.audit)):
             key.advance(max(key.number, int(numbers[name])))

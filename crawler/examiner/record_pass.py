@@ -6,33 +6,43 @@ bytes of any format.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
 from crawler.examiner.hits import HitConfirmer
 from crawler.examiner.row_comparison import ComparedRows, RowComparison, variant_keys
+from crawler.examiner.row_data import data_of_readings, data_of_rows
 from crawler.examiner.sample import SampleMember, TableCounts
+from crawler.examiner.table_marks import FORM_CELLS, TableMarks
+from crawler.examiner.waiting_rows import WaitingRows, may_wait
+from crawler.lineage.authenticity.held_rows import AuthenticityRows, check_nir_keys
+from crawler.lineage.authenticity.judge import judge_authenticity, with_verdict
 from crawler.lineage.compared_sample import TextCounts
 from crawler.lineage.origin import NO_EVIDENCE, OriginEvidence
 from crawler.lineage.sample_records import SampleRecords
 from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
+from crawler.lineage.value_lists import releases_with_values
 from crawler.matching.candidates import Candidates
+from crawler.process.file_chunks import WINDOW_ROWS
 from crawler.records.attribute_rows import AttributeRows
-from crawler.records.column_roles import ColumnPlan, begins_with_header, is_prose, plan_columns
+from crawler.records.column_roles import ColumnPlan, begins_with_header, holds_sentences, is_prose, plan_columns
+from crawler.records.joined_tables import EarlierTables, plan_joined
 from crawler.records.lost_letters import restore_names
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
-from crawler.records.placeholders import WINDOW_ROWS, Placeholders
+from crawler.records.placeholders import Placeholders
 from crawler.records.record_keys import RowTags, TagInputs, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
 from crawler.records.table_forms import find_forms
 from crawler.records.table_sample import TableSample
 from crawler.records.text_keys import tag_readings
-from data.arrays.array_types import I64
+from data.arrays.array_types import I64, U64
 from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
@@ -48,6 +58,9 @@ PLANNING_ROWS, PLANNING_CELLS = 200, 40_000
 
 # Of so many tables of a member the finding can tell what their columns were understood as.
 MAX_TABLES = 50
+# Rows of small samples wait until it is known whether their sample is tied to anything. Most are not, and then the keys of
+# their other readings and their genuineness are never asked for.
+MAX_KEPT_FOR_LATER = 2**20
 # Rows wait for others of their window until their cells take so many bytes.
 MAX_WINDOW_BYTES = 16 * 2**20
 
@@ -62,6 +75,14 @@ class _Window:
     rows: int = 0
     nbytes: int = 0
 
+    def following(self) -> _Window:
+        """The window of the next rows of the table.
+
+        It ends where this one would have ended, so that a chunk of a file that begins with a window has the windows of the
+        whole file.
+        """
+        return _Window(self.member, self.members, rows=self.rows % WINDOW_ROWS)
+
 
 class RecordPass:
     """Processes the rows and text that a reader sends of a sample, member by member."""
@@ -75,6 +96,7 @@ class RecordPass:
         hits: HitConfirmer,
         *,
         collects: bool = False,
+        today: date | None = None,
     ) -> None:
         """Begin a sample.
 
@@ -85,9 +107,12 @@ class RecordPass:
             max_rows: how many rows are held; None for no limit.
             hits: confirms rows and people whose tags are on the watch-list.
             collects: whether the sample may become a release: the keys of all readings are kept.
+            today: by which it is decided who is under 18; None to leave that out.
         """
         self._probe, self._watchlist, self._releases, self._hits = probe_key, watchlist, releases, hits
+        self._today = today
         self._uncertain = UncertainRows()
+        self._authenticity = AuthenticityRows()
         self._records = SampleRecords(releases, max_rows)
         self._notes = SampleNotes()
         self._placeholders = Placeholders(probe_key, releases.common_values)
@@ -95,8 +120,15 @@ class RecordPass:
         self._window = _Window(None, ())
         # the table with one attribute a row whose rows are being joined
         self._joining: tuple[SampleMember, tuple[SampleMember, ...]] | None = None
+        self._earlier = EarlierTables()
+        # the member with the table that began last
+        self._kept_of: SampleMember | None = None
+        self._marks = TableMarks(probe_key, releases)
+        self._joined_tables = 0
         self._max_rows = max_rows
         self._further_keys = {kind: GrowingArray(np.uint64, 1) for kind in RECORD_KINDS} if collects else {}
+        self._for_later: list[tuple[ColumnPlan, RowBatch, RowTags, ComparedRows]] = []
+        self._bytes_for_later = 0
 
     @property
     def holds_all(self) -> bool:
@@ -108,21 +140,63 @@ class RecordPass:
         """The number of texts that were not compared with known ones, because the sample has too many."""
         return self._notes.dropped
 
+    def begin_table(self, member: SampleMember, header: list[str] | None) -> None:
+        """A table of an open member begins; small tables with one header that follow each other are one table."""
+        if member.waiting is not None and header == member.header:
+            member.waiting.tables += 1
+            return
+        self.close_table(member)
+        member.begin_table(header)
+
     def add_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
         """Process rows of an open member; their hits count for `members`."""
+        waiting = member.waiting
+        if waiting is None and member.forms is None and may_wait(member.header, len(batch)):
+            waiting = member.waiting = WaitingRows(tuple(members))
+        if waiting is None:
+            self._add_rows(member, batch, members)
+            return
+        waiting.add(batch)
+        if waiting.are_enough:
+            self._add_waiting(member)
+
+    def _add_waiting(self, member: SampleMember) -> None:
+        """Process the rows of small tables that wait."""
+        waiting, member.waiting = member.waiting, None
+        if waiting is not None:
+            member.table.tables = waiting.tables
+            self._add_rows(member, RowBatch.joined(waiting.batches), waiting.members)
+
+    def _add_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
         if member.forms is None:
-            sample = batch.sample(_planning_rows(batch))
-            header = member.header
-            if header is None and begins_with_header(sample):
-                header, sample, batch = sample.row(0), sample.without_first(), batch.drop(1)
-            member.forms = find_forms(header, sample)
-            if member.forms.attributes is None:
-                self._plan(member, member.forms.header, member.forms.apply_to_sample(sample))
-            else:
-                member.joined = AttributeRows(member.forms.attributes, header, sample.width)
+            batch = self.begin_rows(member, batch)
+        self.add_further_rows(member, batch, members)
+
+    def begin_rows(self, member: SampleMember, batch: RowBatch) -> RowBatch:
+        """Decide what the columns of the open table hold, by its first rows; returns these without their header."""
+        sample = batch.sample(_planning_rows(batch))
+        header = member.header
+        if header is None and begins_with_header(sample):
+            header, sample, batch = sample.row(0), sample.without_first(), batch.drop(1)
+        member.forms = find_forms(header, sample)
+        if member.forms.attributes is None:
+            self._plan(member, member.forms.header, member.forms.apply_to_sample(sample))
+            self._join(member, member.forms.header, member.forms.apply(batch))
+        else:
+            member.joined = AttributeRows(member.forms.attributes, header, sample.width)
+        return batch
+
+    def add_further_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
+        """Process rows of a table whose columns are decided."""
+        assert member.forms is not None  # noqa: S101 - `begin_rows` has made them
         member.rows += len(batch)
         if member.joined is None:
-            self._add_planned(member, member.forms.apply(batch), members)
+            batch = member.forms.apply(batch)
+            if member.link is not None:
+                batch = member.link.apply(batch)
+            if self._kept_of is member:
+                self._earlier.keep(batch)
+            self._add_planned(member, batch, members)
             return
         if self._joining is not None and self._joining[0] is not member:
             self._take_joined()
@@ -136,6 +210,23 @@ class RecordPass:
         """Decide what the columns of a table hold, by some of its rows."""
         member.plan = plan_columns(header, sample)
         member.prose = is_prose(member.plan, sample)
+        member.may_be_table = member.prose and not holds_sentences(sample)
+
+    def _join(self, member: SampleMember, header: list[str] | None, batch: RowBatch) -> None:
+        """Complete the rows of a table from an earlier one with the same record ids."""
+        if member.plan is None or member.prose:
+            self._earlier.end()
+            return
+        self._marks.add_table(header, batch.first(FORM_CELLS))
+        member.link = self._earlier.join(header, member.plan, batch.first(PLANNING_ROWS))
+        self._kept_of = member
+        if member.link is None:
+            self._earlier.begin(header, member.plan)
+            return
+        whole = plan_joined(member.link, batch.first(PLANNING_ROWS), _planning_rows(batch))
+        self._earlier.begin(header, member.plan, (member.link, whole))
+        member.plan = whole
+        self._joined_tables += 1
 
     def _take_joined(self) -> None:
         """Process the rows that were joined of a table with one attribute a row."""
@@ -162,18 +253,17 @@ class RecordPass:
         if self._window.member is not member:
             self._end_window()
             self._window = _Window(member, tuple(members))
-        self._window.nbytes += batch.nbytes
         while len(batch):
+            self._window.nbytes += batch.nbytes
             # windows are cut by numbers of rows alone, so that the result does not depend on how the rows came
             part = batch.first(WINDOW_ROWS - self._window.rows)
             self._window.batches.append(part)
             self._window.rows += len(part)
             batch = batch.drop(len(part))
             if self._window.rows == WINDOW_ROWS:
-                self._end_window()
-                self._window = _Window(member, tuple(members))
+                self._end_window(self._window.following())
         if self._window.nbytes > MAX_WINDOW_BYTES:
-            self._end_window()
+            self._end_window(self._window.following())
 
     def _count_known(self, plan: ColumnPlan, batch: RowBatch) -> I64:
         """How many record keys of each row are in a release or on the watch-list; shape (n,)."""
@@ -186,9 +276,65 @@ class RecordPass:
         self._take_joined()
         self._end_window()
 
-    def _end_window(self) -> None:
-        """Process the rows of the window."""
-        window, self._window = self._window, _Window(None, ())
+    # --- chunks of a file ----------------------------------------------------------------------------------------
+
+    def begin_chunk(self, placeholders: Mapping[str, U64]) -> None:
+        """The rows are those of a chunk of a file, before which `placeholders` were learned."""
+        self._placeholders.begin_chunk(placeholders)
+
+    def chunk_fault(self, member: SampleMember) -> str:
+        """Why a chunk cannot be examined like its part of the whole file, '' if it can."""
+        if member.prose or member.text is not None:
+            return "running text goes on from one chunk into the next"
+        if member.joined is not None or member.link is not None or member.waiting is not None:
+            return "its rows are joined with others"
+        if member.plan is None:
+            return "no chunk of it tells what its columns hold"
+        return ""
+
+    def chunk_state(self) -> dict[str, Any]:
+        """Everything that the rows of a chunk gave. Nothing may be added afterwards."""
+        self._keep_tied_rows()
+        return {
+            "records": self._records.state(),
+            "notes": self._notes.state(),
+            "uncertain": self._uncertain.state(),
+            "authenticity": self._authenticity.state(),
+            "placeholders": self._placeholders.state(),
+            "marks": self._marks.state(),
+            "earlier": self._earlier.state(),
+        }
+
+    def placeholders(self) -> dict[str, U64]:
+        """What was learned so far, for `begin_chunk`."""
+        return self._placeholders.common()
+
+    def fits(self, state: Mapping[str, Any]) -> bool:
+        """Whether a chunk was examined with the right placeholders to stand behind the rows that are here."""
+        return self._placeholders.fits(state["placeholders"])
+
+    def add_chunk(self, state: Mapping[str, Any]) -> bool:
+        """Add the `chunk_state` of the chunk that follows; False if the file cannot be examined in chunks."""
+        self._placeholders.add_state(state["placeholders"])
+        self._records.add_state(state["records"])
+        self._uncertain.add_state(state["uncertain"])
+        self._authenticity.add_state(state["authenticity"])
+        fits = (self._notes.add_state(state["notes"]), self._marks.add_state(state["marks"]))
+        self._earlier.add_state(state["earlier"])
+        return all(fits)
+
+    @property
+    def has_doubt(self) -> bool:
+        """Whether it cannot be told, of chunks that were added, what the whole file would have given."""
+        return self._earlier.has_doubt
+
+    def _end_window(self, following: _Window | None = None) -> None:
+        """Process the rows of the window.
+
+        Args:
+            following: the window of the next rows; None if the table ends.
+        """
+        window, self._window = self._window, following or _Window(None, ())
         member = window.member
         if member is None or member.plan is None or not window.batches:
             return
@@ -198,30 +344,41 @@ class RecordPass:
         compared = self._comparison.compare(plan, window.batches, tagged)
         for batch, tags, each in zip(window.batches, tagged, compared, strict=True):
             self._keep_rows(plan, batch, tags, each)
+            self._marks.add_ids(plan, batch, each.keys, each.held)
             keyed = rows_with_key(each.keys)
             member.records += int(keyed.sum())
-            member.table.add(batch, keyed, plan)
+            member.table.add(batch, keyed, plan, tags.inputs.forms)
             self._records.add(each.keys[keyed], each.held[keyed])
             self._records.doubtful_rows += each.doubtful
+            self._records.rows_of_relatives += each.relatives
             for kind, (_, values) in tags.values.items():
                 self._records.add_values(kind, values)
-            self._hits.add_rows(self._listed(tags.inputs), len(batch), window.members)
+            listed = self._listed(tags.inputs)
+            # most rows are nobody's, and what stands in them matters to no one
+            data = (
+                data_of_rows(plan, batch, tags.inputs, self._today) if len(listed) else np.zeros(len(batch), np.uint8)
+            )
+            self._hits.add_rows(listed, data, window.members, batch.line_of)
 
     def _is_joining(self, member: SampleMember) -> bool:
         return self._joining is not None and self._joining[0] is member
 
     def close_table(self, member: SampleMember) -> None:
         """Process the rows of a table that wait, and count those that were not understood."""
+        self._add_waiting(member)
         self.end_table()
         table, member.table = member.table, TableCounts()
         if table.rows and member.plan is not None and len(member.tables) < MAX_TABLES:
             member.tables.append(TableFacts(table.rows, table.keyed, member.plan.facts()))
         if table.keyed:
             self._records.unkeyed_rows += table.unread
-        elif table.rows > 1 and not member.prose:
+            self._records.bare_rows += table.bare + table.named
+        elif table.rows > table.tables and not member.prose:
             member.rows_without_keys += table.rows
             self._records.listed_rows += table.unread
             self._records.named_rows += table.named
+        elif table.rows > table.tables and member.may_be_table:
+            member.rows_as_text += table.rows
 
     def _listed(self, inputs: TagInputs) -> Candidates:
         """What is on the watch-list, by the number of its row."""
@@ -232,11 +389,25 @@ class RecordPass:
         keys, held = compared.keys, compared.held
         for at in plan.places.get("note", ()):
             self._notes.add(make_prints(self._probe, batch.column(at)), rows_with_key(held))
-        if self._further_keys:
-            self._collect_further_keys(plan, batch, tags)
         if len(self._releases) and len(selected := self._uncertain.select(keys, held)):
             forms = {role: column.take(selected) for role, column in tags.inputs.forms.items()}
             self._uncertain.add(keys[selected], held[selected], compared.found.forms(forms, selected.tolist()))
+        self._bytes_for_later += batch.nbytes
+        self._for_later.append((plan, batch, tags, compared))
+        if self._bytes_for_later > MAX_KEPT_FOR_LATER:
+            self._keep_tied_rows()
+
+    def _keep_tied_rows(self) -> None:
+        """Keep the keys of other readings, and rows to judge genuineness by, of the rows that wait for that."""
+        rows, self._for_later = self._for_later, []
+        for plan, batch, tags, compared in rows:
+            if self._further_keys:
+                self._collect_further_keys(plan, batch, tags)
+            keys, held = compared.keys, compared.held
+            if len(drawn := self._authenticity.select(keys)):
+                forms = {role: column.take(drawn) for role, column in tags.inputs.forms.items()}
+                forms = compared.found.forms(forms, drawn.tolist())
+                self._authenticity.add(keys[drawn], held[drawn], forms, check_nir_keys(plan, batch, drawn))
 
     def _collect_further_keys(self, plan: ColumnPlan, batch: RowBatch, tags: RowTags) -> None:
         """Keep the keys of further readings, and of other forms of names.
@@ -272,29 +443,39 @@ class RecordPass:
         values = readings.values(self._probe)
         held = self._releases.find_known_keys(readings.keys)
         known = held.sum(axis=1)
-        listed = self._listed(readings.inputs(values))
+        inputs = readings.inputs(values)
+        listed = self._listed(inputs)
         if len(listed):
-            confirmed = self._hits.confirm_readings(listed, readings.people, members)
+            data = data_of_readings(inputs, len(readings.people), self._today)
+            confirmed = self._hits.confirm_readings(listed, readings.people, data, members)
             of_keys = confirmed.candidates[confirmed.kinds >= Kind.NAME_DOB]
             np.add.at(known, listed.places[of_keys], 1)
         chosen = readings.choose(known)
         self._records.add(readings.keys[chosen], held[chosen])
         member.people.append(readings.keys[chosen])
+        if len(drawn := self._authenticity.select(readings.keys[chosen])):
+            drawn = chosen[drawn]
+            forms = {role: column.take(drawn) for role, column in readings.parts.items()}
+            self._authenticity.add(readings.keys[drawn], held[drawn], forms, np.zeros(len(drawn), np.int8))
         for kind, tags in values.items():
             self._records.add_values(kind, tags[chosen][tags[chosen] != 0])
 
     def end_text(self, member: SampleMember, members: Sequence[SampleMember]) -> None:
         """End the tables and the text of a member, and count its people; several mentions of one person are one record."""
-        if self._window.member is member or self._is_joining(member) or member.table.rows:
+        if self._window.member is member or self._is_joining(member) or member.table.rows or member.waiting is not None:
             self.close_table(member)
+        if member.text is not None:
+            self._add_people(member, member.text.finish(), members)
+            member.text = None
+        if not member.people:
+            # they were no text about people either
+            member.rows_without_keys += member.rows_as_text
+            member.rows_as_text = 0
         if member.rows_without_keys:
             rows = counted(member.rows_without_keys, "row")
             member.problem(
                 "columns", f"{rows} of tables gave no record key: nothing in them could be compared by person"
             )
-        if member.text is not None:
-            self._add_people(member, member.text.finish(), members)
-            member.text = None
         if member.body:
             known = any(self._releases.known_rows(keys).any() for keys in member.people)
             prints = make_prints(self._probe, Packed.of([bytes(member.body)]))
@@ -311,9 +492,15 @@ class RecordPass:
 
     def add_to_release(self, builder: ReleaseBuilder) -> None:
         """Add everything that is held to a release. Nothing may be added to this pass afterwards."""
+        self._keep_tied_rows()
         further = {kind: kept.rows()[:, 0] for kind, kept in self._further_keys.items() if len(kept)}
         values = {**self._records.values(), **further}
-        builder.add(self._records.keys(), values, self._distinctive_prints.tags, self._placeholders.learned())
+        prints, common = self._distinctive_prints.tags, self._placeholders.learned()
+        builder.add(self._records.keys(), values, prints, common, self._marks.tags())
+
+    def keys(self) -> U64:
+        """The record keys of the rows that are held, shape (n, 6). Nothing may be added afterwards."""
+        return self._records.keys()
 
     def lineage(self, *, has_hits: bool, evidence: OriginEvidence = NO_EVIDENCE) -> Lineage | None:
         """How the sample stands to the releases; None if nobody is described in it. Nothing may be added afterwards."""
@@ -322,8 +509,30 @@ class RecordPass:
         )
         typo_search = TypoSearch(self._probe, self._uncertain, self._releases.contains)
         texts = TextCounts(self._notes.read, known, new, of_known)
+        evidence = replace(evidence, marks=self._marks.counts())
         found = self._records.lineage(has_hits=has_hits, typo_search=typo_search, texts=texts, evidence=evidence)
-        return found and replace(found, notes=(*found.notes, *self._placeholders.notes()))
+        if found is None:
+            return None
+        authentic = None
+        if has_hits or self._releases.active:
+            # a sample that nothing ties to anybody rings nobody, and there is hardly anything to judge it by
+            self._keep_tied_rows()
+            authentic = judge_authenticity(self._authenticity, self._releases, self._probe)
+        found = with_verdict(found, authentic, lambda: releases_with_values(self._records.values(), self._releases))
+        return replace(found, notes=(*found.notes, *self._placeholders.notes(), *self._notes_on_joins()))
+
+    def _notes_on_joins(self) -> list[str]:
+        """Sentences about tables that were joined by record ids, or could not be."""
+        notes = []
+        if self._joined_tables:
+            notes.append(
+                f"joined with an earlier table by a column of record ids: {counted(self._joined_tables, 'table')}"
+            )
+        if self._earlier.dropped:
+            notes.append(
+                "tables with record ids were too large or too many to be joined: people of two tables may count twice"
+            )
+        return notes
 
 
 def _planning_rows(batch: RowBatch) -> int:

@@ -44,14 +44,16 @@ class ComparedRows:
         found: its rows in their first reading, without placeholders.
         keys: shape (n, 6), the record keys of the reading that counts.
         held: shape (n, 6), which of them any release holds.
-        doubtful: rows that only a number with a surname ties to a release whose names are turned round: they may be
-            known people or relatives of these.
+        doubtful: rows of people who may be known all the same: only a number with a surname ties them to a release whose
+            names are turned round, or they have no key but one that is made of a placeholder.
+        relatives: rows of people whom only a number with a surname ties to a release, whatever else they have.
     """
 
     found: FoundPlaceholders
     keys: U64
     held: Bools
     doubtful: int = 0
+    relatives: int = 0
 
     def take(self, rows: I64, keys: U64, held: Bools) -> None:
         """Let other keys of some rows count where the releases hold more of them, or where a row had none."""
@@ -84,7 +86,8 @@ class RowComparison:
 
     def _compare_readings(self, tags: RowTags) -> ComparedRows:
         found = self._placeholders.take_out(tags)
-        compared = ComparedRows(found, found.keys, self._releases.find_known_keys(found.keys))
+        held = self._releases.find_known_keys(found.keys)
+        compared = ComparedRows(found, found.keys, held, found.kept_for_want_of_others(held))
         for other in tags.inputs.others:
             changed = self._placeholders.keys_of_other(other)
             some = np.flatnonzero(rows_with_key(changed))
@@ -120,7 +123,9 @@ class RowComparison:
             proved = each.held[rows][:, _TURNED].any(axis=1)
             if is_sample:
                 proved |= ~(_are_first_names(turned["surname"]) & ~_are_first_names(turned["first"]))
-            each.doubtful += int((tied & ~proved).sum())
+            # an unknown name with birth date is a relative's, or has an error, which is looked for in all such people
+            each.relatives += int((tied & ~proved).sum())
+            each.doubtful += int((tied & ~proved & (each.keys[rows, _NAME_DOB] == 0)).sum())
             chosen = tied & proved
             seen = (each.held[rows] | held)[chosen]
             # The names of a release that are turned round are those of no row: two people of one surname on one number
@@ -132,7 +137,7 @@ class RowComparison:
 
     def _look_up_variants(self, plan: ColumnPlan, batch: RowBatch, tags: RowTags, compared: ComparedRows) -> None:
         """Look up people whom no release knows by the other forms of their names."""
-        open_ = np.flatnonzero(~rows_with_key(compared.held) & (compared.keys[:, _NAME_DOB] != 0))
+        open_ = np.flatnonzero(~compared.held[:, _NAME_DOB] & (compared.keys[:, _NAME_DOB] != 0))
         owners, made = variant_keys(self._probe, plan, batch, tags, open_)
         if not len(owners):
             return

@@ -24,11 +24,13 @@ class SampleRequest:
         post: id of its post.
         url: address of the post, only for sealed evidence.
         title: of the post, only for sealed evidence.
+        receipt: JSON, how the sample was received, only for sealed evidence.
         release: id of the release for which its records are collected.
         exact: whether every row is compared, whatever memory that takes.
         passwords: that are tried on locked archives in it, one a line; they are given to the reader and kept nowhere.
         sighted: whether its records are kept for a release if it is tied to known data and holds more than that.
         explain: whether the finding tells what the columns of each table were understood as.
+        task: JSON, what is asked instead of a finding (`crawler.examiner.chunk_results`); '' for a finding.
     """
 
     name: str
@@ -36,11 +38,13 @@ class SampleRequest:
     post: str = ""
     url: str = ""
     title: str = ""
+    receipt: str = field(default="", repr=False)
     release: str = ""
     passwords: str = field(default="", repr=False)
     exact: bool = False
     sighted: bool = False
     explain: bool = False
+    task: str = field(default="", repr=False)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SampleRequest:

@@ -57,6 +57,10 @@ class IncomingSample:
                 # if the peer has ended, the next read reports it
                 send_json(self.socket, b"C", {})
 
+    def leave(self) -> None:
+        """Somebody else reads what follows on the socket, which are no bytes of a sample."""
+        self._has_ended = True
+
     def drain(self) -> None:
         """Read to the end of the sample, so that the connection can be used again after an error."""
         for _ in self:
@@ -114,6 +118,11 @@ def answer_sample(
         if kind != b"S":
             raise WireError("a sample must begin with a start frame")
         request = SampleRequest.from_json(load(payload))
+        if request.task:
+            from crawler.examiner.chunk_results import answer_task
+
+            answer_task(sock, request, sample, sample.ending, examiner, sample.leave)
+            return sample.size
         finding = examiner.examine(request, sample, sample.ending, reusable_reader, sample.send_enough, sock)
         answer = finding_frame(finding)
     except (EOFError, ConnectionError):

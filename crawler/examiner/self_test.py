@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from data.arrays.packed import Packed
 from data.case.watchlist import ENTRY_DTYPE, Watchlist
-from data.errors import ConfigError, StoreError
-from data.hashing.case_keys import Keys
+from data.errors import ConfigError, ExamineError, StoreError
+from data.hashing.case_keys import Keys, keyed_digest
 from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
 from data.identifiers import normalise
 from data.model import Finding
@@ -55,6 +55,19 @@ def run_self_test(examiner: Examiner) -> list[str]:
         if missing or hits[CLIENT].canaries != 1:
             wrong.append(f"the planted canary was found without its {', '.join(sorted(missing)) or 'number'}")
     return wrong
+
+
+def plant_and_find(examiner: Examiner) -> str:
+    """A keyed proof that a planted person is found by this examiner beside its watch-list; the same for the same list.
+
+    Raises:
+        ExamineError: the person was not found, or not completely.
+    """
+    finding = _examine_planted_sample(examiner)
+    hit = next((hit for hit in finding.hits if hit.client == CLIENT), None)
+    if not finding.complete or finding.rows != 2 or hit is None or not {"email", "name+dob"} <= set(hit.kinds):
+        raise ExamineError("a planted person was not found: this machine finds nothing", hint="run: tocsin doctor")
+    return keyed_digest(examiner.keys.post, b"planted", f"{finding.fingerprint} {hit.canaries}".encode())
 
 
 def _email(keys: Keys) -> str:

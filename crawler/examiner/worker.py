@@ -201,7 +201,7 @@ def _send_collected(examiner: Examiner, link: socket.socket) -> None:
 def _frames_of(builder: ReleaseBuilder) -> Iterator[tuple[bytes, bytes]]:
     """The collected records of a release as frames: kind and payload."""
     rows = MAX_TAGS // len(RECORD_KINDS)
-    for keys, values, notes, common in builder.parts():
+    for keys, values, notes, common, marks in builder.parts():
         for at in range(0, len(keys), rows):
             yield b"K", np.ascontiguousarray(keys[at : at + rows]).tobytes()
         for kind, tags in values.items():
@@ -211,6 +211,8 @@ def _frames_of(builder: ReleaseBuilder) -> Iterator[tuple[bytes, bytes]]:
             yield b"N", notes[at : at + MAX_TAGS].tobytes()
         for at in range(0, len(common), MAX_TAGS):
             yield b"C", common[at : at + MAX_TAGS].tobytes()
+        for at in range(0, len(marks), MAX_TAGS):
+            yield b"M", marks[at : at + MAX_TAGS].tobytes()
 
 
 def _add_frame(builder: ReleaseBuilder, kind: bytes, payload: bytes | bytearray) -> None:
@@ -224,5 +226,7 @@ def _add_frame(builder: ReleaseBuilder, kind: bytes, payload: bytes | bytearray)
         builder.add(none, {}, np.frombuffer(payload, np.uint64))
     elif kind == b"C":
         builder.add(none, {}, None, np.frombuffer(payload, np.uint64))
+    elif kind == b"M":
+        builder.add(none, {}, marks=np.frombuffer(payload, np.uint64))
     else:
         raise WireError("a worker sent a frame of an unknown kind")

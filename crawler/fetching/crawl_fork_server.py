@@ -1,7 +1,7 @@
 """The fork server of crawl processes: it has imported Scrapy and forks one process per request, until its socket closes.
 
 It listens on no path and unpickles nothing: requests arrive on one inherited socket pair, as a few numbers with file
-descriptors. The runner's end is `scheduler.crawls.crawl_processes`. Started as
+descriptors. The runner's end is `scheduler.crawl_processes.fork_server`. Started as
 `python -m crawler.fetching.crawl_fork_server FD`.
 """
 
@@ -19,12 +19,17 @@ from typing import NoReturn
 import crawler.tor.tor_handler
 from crawler.fetching import crawl_process
 from crawler.process import privileges, startup_memory
+from data.vocabulary import vocabulary
 
 REQUEST = struct.Struct("=B")
-"""Number of sample sockets. Descriptors: the life socket, the control socket, the dial socket, the sample sockets."""
+"""Number of sample sockets. Descriptors: the life socket, the control socket, the dial socket, the sample sockets.
+
+`BATCH` in place of the number: a process for many crawls. Descriptors: the life socket, the socket on which they arrive.
+"""
+BATCH, PING = 255, 254
+"""With `PING` only the life socket is passed: the server answers on it, which shows that it works."""
 STARTED, ENDED = struct.Struct("=i"), struct.Struct("=i")
 """Messages on the life socket: first the process id with a pidfd of the process, last its wait status."""
-MAX_SAMPLES = 16
 
 
 class _Server:
@@ -51,10 +56,14 @@ class _Server:
                 return
 
     def _fork(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self._requests, REQUEST.size, MAX_SAMPLES + 3)
+        message, descriptors, _, _ = socket.recv_fds(self._requests, REQUEST.size, crawl_process.MAX_SAMPLES + 3)
         if not message:
             return False
-        life, control, dial, *samples = (socket.socket(fileno=each) for each in descriptors)
+        life, *passed = (socket.socket(fileno=each) for each in descriptors)
+        if message[0] == PING:
+            with contextlib.suppress(OSError), life:
+                life.send(STARTED.pack(os.getpid()))
+            return True
         pid = os.fork()
         if pid == 0:
             # sockets of other crawls do not belong to this one
@@ -64,8 +73,8 @@ class _Server:
             os.close(self._wakeup)
             os.close(self._wake)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _crawl(control, samples, dial)
-        for each in (control, dial, *samples):
+            _crawl(message[0], passed)
+        for each in passed:
             each.close()
         self._lives[pid] = life
         watch = os.pidfd_open(pid)
@@ -87,9 +96,13 @@ class _Server:
                 life.send(ENDED.pack(status))
 
 
-def _crawl(control: socket.socket, samples: list[socket.socket], dial: socket.socket) -> NoReturn:
+def _crawl(kind: int, passed: list[socket.socket]) -> NoReturn:
     try:
-        crawl_process.main(control, samples, dial)
+        if kind == BATCH:
+            crawl_process.main_of_batch(*passed)
+        else:
+            control, dial, *samples = passed
+            crawl_process.main(control, samples, dial)
     finally:
         os._exit(1)
 
@@ -98,6 +111,8 @@ def main(descriptor: int) -> None:
     """Entry of the process: `descriptor` is that of its end of the request socket."""
     requests = socket.socket(fileno=descriptor)
     privileges.no_core_dumps()
+    # each crawl needs it, and compiling its expressions takes 0.1 s of processor time
+    vocabulary()
     startup_memory.release_startup_memory()
     _Server(requests).serve()
 

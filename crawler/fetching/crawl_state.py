@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from crawler.transport.errors import Trouble
 
+# The counts of posts that a crawl reports at its end, and of downloads that were resumed.
+POST_COUNTS = ("listed", "new", "changed", "examined", "unexamined", "replies", "resumed")
+
 
 @dataclass(slots=True)
 class CrawlState:
@@ -16,7 +19,7 @@ class CrawlState:
         trouble: why the crawl failed; None as long as it has not.
         stopped: the crawl is ending: nothing further is fetched or examined.
         lost: the runner is gone, or another process has taken the crawl over: nothing further is reported to it.
-        counts: of posts: `listed`, `new`, `changed`, `examined`, `unexamined`; and of downloads that were `resumed`.
+        counts: by `POST_COUNTS`; `listed`, `new` and `changed` are rows of the listing, `replies` those of the feed.
         awaited: number of posts that this crawl has to examine, as far as it knows.
         broken_off: number of posts that were not examined completely and ended after the crawl was stopped.
     """

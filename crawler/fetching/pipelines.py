@@ -15,30 +15,41 @@ from scrapy.crawler import Crawler
 from crawler.fetching.items import BodyDownload, FetchedPost, FetchedSample
 from crawler.fetching.spider import SourceSpider
 from crawler.process.control_frames import Announcements, CommitFrame, CommittedPost, Failure, PostFacts
-from crawler.process.examiner_client import AsyncExaminerClient
 from crawler.process.memory_limits import is_out_of_memory
+from crawler.process.sample_sockets import SMALL_AT_ONCE, SampleSockets
 from crawler.transport.errors import OUT_OF_MEMORY, Trouble
 from data.case.canary_bitmaps import decode_bitmaps, encode_bitmaps, merge_bitmap_sets
+from data.case.seen_tags import cut_seen
 from data.errors import ExamineError, ExaminerDied, LeaseLost
 from data.model import Finding
+from data.replaced import replaced
 
+# Characters of the tags of values of all findings of a post: of four samples of the largest size.
+MAX_SEEN = 800_000
 # Characters of encoded file fingerprints in the findings of one post. A body without fingerprints cannot be recognised
 # by a later preview; nothing else depends on them.
 MAX_FINGERPRINTS = 6 * 2**20
 # Bytes of the commit of one post, well below the limit of a frame.
 MAX_COMMIT = 12 * 2**20
+# A commit with so few findings, each with so few characters of fingerprints and without hits, members and links, is far
+# below that: the checks of a finding bound everything else in it. It is not written once more to learn its size.
+FEW_FINDINGS, SMALL_FINGERPRINTS = 16, 4096
 # Codes of troubles that are reported as a finding that is not complete, because some bytes of the part existed.
-PARTIAL = frozenset({"too_large", "limit", "wall"})
+# So many seconds a post with hits waits for a file that another post reads.
+HIT_WAITS = 30.0
+PENDING = Trouble("pending", "a file that another post links to as well is still being read", retry=True)
+PARTIAL = frozenset({"too_large", "limit", "wall", "locked", "burn", "burned"})
 
 
 class Examine:
-    """Sends the parts of a post to the examiner, in order; one post at a time on each sample socket."""
+    """Sends the parts of a post to the examiner, in order; of a few posts at a time."""
+
+    _examiner: SampleSockets
 
     def __init__(self, spider: SourceSpider, sockets: list[socket.socket]) -> None:
         self._spider = spider
         self._sockets = sockets
-        self._free: asyncio.Queue[AsyncExaminerClient] = asyncio.Queue()
-        self._clients: list[AsyncExaminerClient] = []
+        self._posts = asyncio.Semaphore(SMALL_AT_ONCE * max(1, len(sockets)))
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -48,41 +59,33 @@ class Examine:
 
     async def open_spider(self) -> None:
         """Open the sockets in the event loop."""
-        for sock in self._sockets:
-            client = await AsyncExaminerClient.open(sock)
-            self._clients.append(client)
-            self._free.put_nowait(client)
+        self._examiner = await SampleSockets.open(self._sockets)
 
     async def close_spider(self) -> None:
         """Close the sockets."""
-        for client in self._clients:
-            client.close()
+        self._examiner.close()
 
     async def process_item(self, item: FetchedPost) -> FetchedPost:
         """The post with a finding for each part; `trouble` is set if a part could not be read."""
-        client = await self._free.get()
-        try:
-            async for part in self._spider.parts.samples(item):
-                if self._spider.state.stopped:
-                    # the post is not examined completely, so it stays due
-                    _set_trouble(
-                        item, self._spider.state.trouble or Trouble("stopped", "the crawl was ended", retry=True)
-                    )
-                    break
-                await self._examine_part(client, item, part)
-        except ExaminerDied as error:
-            _set_trouble(item, Trouble("examiner", str(error), retry=True))
-            self._spider.stop(Trouble("examiner", str(error), retry=True))
-        except Exception as error:  # noqa: BLE001 - a platform may raise anything; its post stays due, the others go on
-            broken = Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True)
-            _set_trouble(item, OUT_OF_MEMORY if is_out_of_memory(error) else broken)
-        finally:
-            self._free.put_nowait(client)
+        async with self._posts:
+            try:
+                async for part in self._spider.parts.samples(item):
+                    if self._spider.state.stopped:
+                        # the post is not examined completely, so it stays due
+                        _set_trouble(
+                            item, self._spider.state.trouble or Trouble("stopped", "the crawl was ended", retry=True)
+                        )
+                        break
+                    await self._examine_part(item, part)
+            except ExaminerDied as error:
+                _set_trouble(item, Trouble("examiner", str(error), retry=True))
+                self._spider.stop(Trouble("examiner", str(error), retry=True))
+            except Exception as error:  # noqa: BLE001 - a platform may raise anything; its post stays due, the others go on
+                broken = Trouble("platform", f"reading the post failed with {type(error).__name__}", retry=True)
+                _set_trouble(item, OUT_OF_MEMORY if is_out_of_memory(error) else broken)
         return item
 
-    async def _examine_part(
-        self, client: AsyncExaminerClient, item: FetchedPost, part: FetchedSample | Trouble
-    ) -> None:
+    async def _examine_part(self, item: FetchedPost, part: FetchedSample | Trouble) -> None:
         if isinstance(part, Trouble):
             if part.code in PARTIAL:
                 part = FetchedSample("missing", item.post.url, b"", str(part))
@@ -102,15 +105,16 @@ class Examine:
             "post": item.row.id,
             "url": part.url,
             "title": item.post.title,
+            "receipt": part.receipt,
             "sighted": True,
             "passwords": "\n".join(item.passwords),
         }
         before = len(item.findings)
         try:
             if part.download is not None:
-                await self._stream(client, item, part.download, request)
+                await self._stream(item, part.download, request)
             else:
-                item.findings.append(await client.examine(request, part.body, problem=part.problem))
+                item.findings.append(await self._examiner.examine(request, part.body, problem=part.problem))
         except ExaminerDied:
             raise
         except ExamineError as error:
@@ -118,14 +122,12 @@ class Examine:
         if part.preview_event and len(item.findings) > before:
             item.preview_events[len(item.findings) - 1] = part.preview_event
 
-    async def _stream(
-        self, client: AsyncExaminerClient, item: FetchedPost, download: BodyDownload, request: Mapping[str, object]
-    ) -> None:
+    async def _stream(self, item: FetchedPost, download: BodyDownload, request: Mapping[str, object]) -> None:
         """Examine a body while it is downloaded; if the file changes meanwhile, examine it again from its start."""
         try:
             while True:
                 async with contextlib.aclosing(download.read()) as pieces:
-                    finding = await client.examine_stream(request, pieces, problem=download.problem)
+                    finding = await self._examiner.examine_stream(request, pieces, problem=download.problem)
                 # hits in a version that has been replaced meanwhile count as well: the data was there
                 if finding.hits or not download.changed:
                     item.findings.append(finding)
@@ -155,6 +157,16 @@ class Commit:
 
         Whatever goes wrong here, the runner hears of the post: it stays due and counts as unexamined, and the crawl fails.
         """
+        try:
+            await _await_shared_files(item)
+            return await self._commit(item)
+        finally:
+            # whatever became of this post, others may wait for the files that it read for them
+            missing = item.trouble or Trouble("stopped", "the crawl was ended", retry=True)
+            for file, result in item.links.reads.items():
+                result.set_result(None if file in item.links.done else missing)
+
+    async def _commit(self, item: FetchedPost) -> FetchedPost:
         spider = self._spider
         if spider.state.lost:
             return item
@@ -164,7 +176,11 @@ class Commit:
             detail = f"putting the result of the post together failed with {type(error).__name__}"
             spider.state.trouble = spider.state.trouble or Trouble("crash", detail, retry=True)
             frame, complete = _failed_commit(item, Failure(code="crash", detail=detail)), False
+            # the findings of files that it read for others are lost with it
+            item.links.done.clear()
         spider.state.note_post(complete=complete)
+        if item.left["walled"]:
+            spider.state.counts["walled"] += 1
         with contextlib.suppress(LeaseLost):
             await spider.ask(frame)
         return item
@@ -182,11 +198,28 @@ class Commit:
             post=_committed_post(item),
             findings=_fit_into_frame(item.findings),
             failed=None if trouble is None else Failure(code=trouble.code, detail=trouble.detail),
-            links=self._spider.reports.linked(item.links.values()),
+            links=self._spider.reports.linked(item.links.handed.values()),
+            hosts=self._spider.reports.linked_hosts(item.links.hosts),
             previews=item.preview_events,
         )
         frame = _within_budget(frame)
         return frame, complete and frame.failed is None
+
+
+async def _await_shared_files(item: FetchedPost) -> None:
+    """Wait for files that other posts of this crawl read; if one of them could not be read, this post stays due as well.
+
+    The other post may vanish before the next crawl, and nobody would read the file any more. A post with hits waits a
+    little, because its alert must not wait long: it stays due if such a file is still being read. No circle of posts waits for
+    each other, because a post waits only for those that took their files before it took its own.
+    """
+    for result in item.links.shared:
+        if item.trouble is not None:
+            return
+        hit = any(finding.hits for finding in item.findings)
+        await asyncio.wait([result], timeout=HIT_WAITS if hit else None)
+        if trouble := result.result() if result.done() else PENDING:
+            _set_trouble(item, trouble)
 
 
 def _committed_post(item: FetchedPost) -> CommittedPost:
@@ -218,7 +251,7 @@ def _failed_commit(item: FetchedPost, failure: Failure) -> CommitFrame:
         last_page=0,
         revisited=item.revisited,
     )
-    return CommitFrame(post=post, findings=(), failed=failure, links=(), previews={})
+    return CommitFrame(post=post, findings=(), failed=failure, links=(), hosts=(), previews={})
 
 
 def _within_budget(frame: CommitFrame) -> CommitFrame:
@@ -227,7 +260,7 @@ def _within_budget(frame: CommitFrame) -> CommitFrame:
     Lists of members go first: the runner stores only their sums, which the finding has already. Then links to other
     sources, then findings, those without hits and lineage first. The post stays due if links or findings were left out.
     """
-    if len(frame.to_json()) <= MAX_COMMIT:
+    if _is_small(frame) or len(frame.to_json()) <= MAX_COMMIT:
         return frame
     frame = frame.model_copy(update={"findings": tuple(_without_members(finding) for finding in frame.findings)})
     if len(frame.to_json()) <= MAX_COMMIT:
@@ -258,6 +291,18 @@ def _within_budget(frame: CommitFrame) -> CommitFrame:
     )
 
 
+def _is_small(frame: CommitFrame) -> bool:
+    """Whether a commit has little of what has no bound far below the budget; most posts have nothing of it."""
+    return (
+        not (frame.links or frame.post.parts)
+        and all(
+            not (finding.members or finding.hits or finding.sighted) and len(finding.prints) < SMALL_FINGERPRINTS
+            for finding in frame.findings[:FEW_FINDINGS]
+        )
+        and len(frame.findings) <= FEW_FINDINGS
+    )
+
+
 def _without_members(finding: Finding) -> Finding:
     if not finding.members:
         return finding
@@ -269,14 +314,24 @@ def _fit_into_frame(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings of a post so that they fit into one frame.
 
     The first finding carries the sighted canaries of all of them. File fingerprints are left out once they exceed
-    `MAX_FINGERPRINTS` characters together.
+    `MAX_FINGERPRINTS` characters together. If the tags of values exceed `MAX_SEEN`, each finding keeps a part of its own,
+    which says how many there were.
     """
     whole = encode_bitmaps(merge_bitmap_sets(decode_bitmaps(finding.sighted) for finding in findings))
     left = MAX_FINGERPRINTS
+    fits = sum(len(finding.seen) for finding in findings) <= MAX_SEEN
+    share = MAX_SEEN if fits else MAX_SEEN // len(findings)
     fitted = []
     for at, finding in enumerate(findings):
         left -= len(finding.prints)
-        fitted.append(replace(finding, sighted={} if at else whole, prints=finding.prints if left >= 0 else ""))
+        fitted.append(
+            replaced(
+                finding,
+                sighted={} if at else whole,
+                prints=finding.prints if left >= 0 else "",
+                seen=cut_seen(finding.seen, share),
+            )
+        )
     return tuple(fitted)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from data.errors import ConfigError
 from data.sources.platform_files import platform_file, platform_file_names
-from data.sources.source_files import SourceFile, merge
+from data.sources.source_files import SourceFile, front_page, merge
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PACKAGE = "spiders"
 # Seconds that the process which imports the platforms may take; a busy machine needs ten.
 _TIMEOUT = 120
+# Descriptions of so many installations and versions are kept in the cache.
+_MAX_REMEMBERED = 8
 
 
 class PlatformLoader:
@@ -165,7 +167,9 @@ class Platforms:
 
     def _save(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for outdated in path.parent.glob("platforms-*.json"):
+        # those of a few other installations of the same user stay, or each would make the other one read them anew
+        remembered = sorted(path.parent.glob("platforms-*.json"), key=lambda each: each.stat().st_mtime_ns)
+        for outdated in remembered[: 1 - _MAX_REMEMBERED]:
             outdated.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="platforms-", delete=False) as file:
             json.dump(dataclasses.asdict(self), file)
@@ -183,7 +187,11 @@ class Platforms:
             name = shipped.base
         if name not in self.defaults:
             raise unusable(name, {*self.defaults, *platform_file_names()}, self.broken)
-        return self.defaults[name] if shipped is None else merge(self.defaults[name], shipped.defaults_for(source))
+        # a site without a listing is named by its host alone
+        front = {"url": page} if name == "linked" and (page := front_page(source.raw)) else {}
+        source = dataclasses.replace(source, raw={**source.raw, **front})
+        keys = self.defaults[name] if shipped is None else merge(self.defaults[name], shipped.defaults_for(source))
+        return {**keys, **front}
 
 
 def _sources_digest() -> str:

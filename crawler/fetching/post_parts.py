@@ -16,14 +16,20 @@ from scrapy.http import Response
 from scrapy.settings import BaseSettings
 
 from crawler.fetching.crawl_state import CrawlState
+from crawler.fetching.first_page import PostPages
 from crawler.fetching.items import FetchedPost, FetchedSample, ListingRow
 from crawler.fetching.joined_download import JoinedDownload
+from crawler.fetching.post_links import LinkReader
 from crawler.fetching.post_text import PostText
-from crawler.fetching.responses import answer_trouble, content_type, why_incomplete
+from crawler.fetching.receipts import receipt_of
+from crawler.fetching.responses import answer_trouble, content_type, page_meta, why_incomplete
 from crawler.fetching.thread_parts import MAX_ATTACHMENTS, AskParts, ThreadParts
-from crawler.pages import extract
+from crawler.pages import blocked_pages, extract, originals
+from crawler.pages.encrypted_pastes import LockedError
 from crawler.pages.extract import ItemPage, ItemPart
 from crawler.pages.incident_rules import Rules
+from crawler.pages.item_addresses import item_url, page_after, page_of_item
+from crawler.pages.links import links_of_page
 from crawler.pages.post_fields import page_fields
 from crawler.pages.post_identity import origin_of
 from crawler.preview.divided_posts import AddressedVolumes, group_addresses
@@ -34,6 +40,7 @@ from crawler.preview.file_list import (
     is_tail,
     preview_archive,
     preview_from_listing,
+    preview_of_file,
     preview_torrent,
     tail_header,
 )
@@ -46,10 +53,13 @@ from data.hashing.file_fingerprints import FileFingerprinter
 from data.model import Post
 from data.sources.definition import Definition
 
+# With these statuses a site asks for patience: the first, and from the second on.
+TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 # At most this many pages of a thread are read; the rest is reported.
 MAX_ITEM_PAGES = 50
 # So many first bytes of a body are searched for links to other sources.
 LINK_TEXT = 2**20
+WOULD_BURN = Trouble("burn", "the site deletes the post when it is read, so that it was not requested", retry=False)
 # A body with a content encoding cannot be resumed in the middle.
 NO_ENCODING = {"Accept-Encoding": "identity"}
 
@@ -111,7 +121,7 @@ class PostParts:
         definition: Definition,
         *,
         post_key: bytes,
-        follow: Mapping[str, frozenset[tuple[str, int]]],
+        links: LinkReader,
         rules: Rules,
         limits: PartLimits,
         state: CrawlState,
@@ -119,13 +129,14 @@ class PostParts:
         read_item: ReadItem,
         report_preview: ReportPreview,
         ask_parts: AskParts,
+        pages: PostPages,
     ) -> None:
         """For one crawl.
 
         Args:
             definition: of the source.
             post_key: of the case; digests of fields and file fingerprints are keyed with it.
-            follow: other source -> the (host, port) pairs that it declares; links are handed to these sources only.
+            links: sorts the links of posts.
             rules: of the source's incident.
             limits: on what is fetched.
             state: of the crawl; downloads end when it is stopped.
@@ -133,23 +144,26 @@ class PostParts:
             read_item: the platform's own.
             report_preview: reports a preview to the runner.
             ask_parts: asks which parts are new.
+            pages: counts the pages of posts.
         """
         self._definition = definition
         self._post_key, self._fingerprinter = post_key, FileFingerprinter(post_key)
         self._limits, self._state = limits, state
         self._send, self._read_item, self._report_preview = send, read_item, report_preview
         self._thread = ThreadParts(definition, post_key, ask_parts)
-        self._text = PostText(definition, follow, rules)
+        self._links, self._text, self._read_pages = links, PostText(rules), pages
 
     def first_request(self, post: Post, start: int = 0) -> tuple[str, dict[str, str], dict[str, Any] | None]:
         """Address, headers and Scrapy's meta of the request for the first part of a post, or for a page of a thread."""
-        url = post.raw or extract.item_url(self._definition, post, start) or post.url
+        url = post.raw or item_url(self._definition, post, start) or post.url
+        rules = self._definition.raw if post.raw else self._definition.item
+        asked = dict(rules.headers) if rules is not None else {}
         if not self._is_file(post):
-            return url, {}, None
+            return url, asked, None if post.raw else self._page_meta()
         if self._volumes_of_file(post) is not None:
-            return url, dict(NO_ENCODING), self._file_meta()
+            return url, asked | NO_ENCODING, self._file_meta()
         tail = tail_header(url, self._limits.preview_above, exact_size(post))
-        return url, tail, self._file_meta(tail_only=bool(tail))
+        return url, asked | tail, self._file_meta(tail_only=bool(tail))
 
     async def samples(self, item: FetchedPost) -> AsyncIterator[FetchedSample | Trouble]:
         """The parts of a post one after another, and a Trouble for each that is missing.
@@ -158,19 +172,25 @@ class PostParts:
         """
         post = item.post
         # links that are handed to another source are not fetched here as well
-        self._text.note_links(item, (post.url, *post.attachments), post.body)
+        self._links.note(item, (post.url, *post.attachments), post.body)
         reply = self._thread.part(post.native, post.body)
-        if item.first is None and not await self._thread.is_new(reply):
+        is_reply = item.first is None and not item.whole
+        if is_reply and not await self._thread.takes(reply, due=item.due):
             # a reply, as a feed has it, that was examined on the page of its thread
             item.unchanged = True
             return
-        if post.body:
-            yield FetchedSample("listing", post.url, f"{post.title}\n\n{post.body}".encode())
-            if item.first is None:
-                item.parts.append(reply)
+        body = post.body
+        if item.quoting is not None:
+            body = await self._thread.without_quotes(item.quoting, item.others)
+            item.unchanged = not body
+        if is_reply and post.body:
+            item.parts.append(reply)
+        if body or item.whole:
+            yield FetchedSample("listing", post.url, f"{post.title}\n\n{body}".encode())
         found: tuple[str, ...] = ()
         texts: list[str] = []
         names: dict[str, str] = {}
+        sizes: dict[str, int] = {}
         self._text.note_passwords(item)
         volumes = self._volumes_of_file(post)
         if volumes is not None and item.first is not None:
@@ -183,19 +203,30 @@ class PostParts:
             if post.raw or self._definition.item is None:
                 url = post.raw or post.url
                 answer, event = await self._preview(item, first, url, listed=self._is_file(post))
-                whole = answer if isinstance(answer, Trouble) else await self._raw(answer, post, event)
-                if isinstance(whole, FetchedSample):
-                    text = whole.beginning(LINK_TEXT).decode("utf-8", "replace")
-                    self._text.note_announcements(item, text)
-                    self._text.note_links(item, (), text)
-                yield whole
+                if isinstance(answer, Trouble):
+                    yield answer
+                else:
+                    async for whole in self._raw(answer, post, event):
+                        if isinstance(whole, FetchedSample):
+                            beginning = whole.beginning(LINK_TEXT)
+                            text = beginning.decode("utf-8", "replace")
+                            self._text.note_announcements(item, text)
+                            if self._definition.item is not None:
+                                # with rules for pages as well, the post is looked at again from time to time
+                                item.page_fields = page_fields(self._post_key, text, (), origin_of(post.url))
+                            links = links_of_page(beginning, whole.url, content_type=content_type(answer))
+                            self._links.note(item, links, text)
+                        yield whole
             else:
                 async for part in self._pages(item, first):
                     if isinstance(part, ItemPart):
                         found += part.attachments
                         names |= dict(part.names)
+                        sizes |= dict(part.sizes)
                         texts.append(part.text)
-                        self._text.note_links(item, part.attachments, part.text)
+                        self._links.note(item, (*part.attachments, *part.links), part.text)
+                        for address in part.attachments:
+                            item.links.files.pop(address, None)
                     else:
                         yield part
         elif isinstance(item.first, Trouble):
@@ -204,30 +235,45 @@ class PostParts:
         self._text.note_passwords(item, *texts)
         if texts and not self._thread.used:
             item.page_fields = page_fields(self._post_key, "\n".join(texts), found, origin_of(post.url))
-        addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links]
+        addresses = [each for each in dict.fromkeys([*post.attachments, *found]) if each not in item.links.handed]
+        linked = await self._thread.linked_files(item, room=MAX_ATTACHMENTS - len(addresses))
+        addresses += [each for each in linked if each not in addresses]
         if volumes is not None:
             addresses = [each for each in addresses if each not in volumes.addresses]
         limited = addresses[:MAX_ATTACHMENTS]
         for entry in group_addresses(limited, names):
             if not isinstance(entry, str):
-                if self._thread.used:
-                    item.parts += [self._thread.part(link, "") for link in entry.addresses]
+                remembered = [link for link in entry.addresses if self._thread.used or link in item.links.files]
+                item.parts += [self._thread.part(link, "") for link in remembered]
+                before = item.trouble, len(item.findings)
                 yield self._joined(entry)
+                item.note_read(entry.addresses, *before)
                 continue
             address = entry
-            tail = tail_header(address, self._limits.preview_above)
-            response = await self._fetch(address, tail or NO_ENCODING, self._file_meta(tail_only=bool(tail)))
+            name, size = names.get(address, file_name(address)), sizes.get(address, 0)
+            tail = tail_header(address, self._limits.preview_above, size)
             event = ""
+            if size >= self._limits.preview_above and not tail:
+                told = preview_of_file(name, size, self._fingerprinter)
+                event = await self._report_preview(item.row, told)
+            response = await self._fetch(address, tail or NO_ENCODING, self._file_meta(tail_only=bool(tail)))
             if isinstance(response, Response):
-                response, event = await self._preview(item, response, address, listed=False)
+                response, found_event = await self._preview(item, response, address, listed=False)
+                event = found_event or event
             whole = response if isinstance(response, Trouble) else await self._whole(response, address, event)
-            if self._thread.used:
-                if isinstance(whole, Trouble) and whole.code in ("blocked", "robots", "refused"):
-                    # guests may not fetch it: that is told once, and it is not requested again
-                    whole = replace(whole, retry=False)
-                if not isinstance(whole, Trouble) or not whole.retry:
-                    item.parts.append(self._thread.part(address, ""))
-            yield whole
+            if isinstance(whole, FetchedSample) and address in names:
+                whole = replace(whole, name=names[address])
+            whole = _refused_for_good(whole, response)
+            # a file is often linked before it is there: another post that links to it asks again
+            asks_again = address in item.links.files and isinstance(whole, Trouble) and whole.code == "absent"
+            is_remembered = (self._thread.used or address in item.links.files) and not asks_again
+            if is_remembered and (not isinstance(whole, Trouble) or not whole.retry):
+                item.parts.append(self._thread.part(address, ""))
+            before = item.trouble, len(item.findings)
+            if not (asks_again and item.revisited):
+                # else that it is not there was told when the post was read first
+                yield whole
+            item.note_read([address], *before)
         if len(addresses) > MAX_ATTACHMENTS:
             yield Trouble("limit", f"{len(addresses) - MAX_ATTACHMENTS} further attachments were not read", retry=False)
 
@@ -244,19 +290,25 @@ class PostParts:
 
         async def open_part(address: str) -> FetchedSample | Trouble:
             answer = await self._fetch(address, NO_ENCODING, self._file_meta())
-            return answer if isinstance(answer, Trouble) else await self._whole(answer, address)
+            return _refused_for_good(
+                answer if isinstance(answer, Trouble) else await self._whole(answer, address), answer
+            )
 
-        download = JoinedDownload(volumes.addresses, volumes.numbers, volumes.missing, open_part, first)
+        download = JoinedDownload(volumes.addresses, volumes.numbers, volumes.missing, open_part, first, volumes.shown)
         return FetchedSample(volumes.name, volumes.addresses[0], b"", download=download)
 
     def _is_file(self, post: Post) -> bool:
         """Whether the first part of a post is examined as it is, without extracting text or a value from it."""
-        extracted = self._definition.raw is not None and self._definition.raw.kind == "json"
+        extracted = self._definition.raw is not None and self._definition.raw.kind not in ("bytes", "text")
         return not extracted if post.raw else self._definition.item is None
 
     def _file_meta(self, *, tail_only: bool = False) -> dict[str, Any]:
         """Scrapy's meta of a request for a file; with `tail_only`, of one for its end, for a preview."""
         return {STREAM: self._limits.stream_above, **({PREVIEW: True} if tail_only else {})}
+
+    def _page_meta(self) -> dict[str, Any] | None:
+        """Scrapy's meta of a request for a page of a post."""
+        return page_meta(self._definition, "" if self._definition.item is None else self._definition.item.kind)
 
     async def _fetch(
         self, url: str, headers: Mapping[str, str] | None = None, meta: dict[str, Any] | None = None
@@ -302,15 +354,27 @@ class PostParts:
                 event = ""
         return (await self._fetch(address, NO_ENCODING, self._file_meta()) if tail else response), event
 
-    async def _raw(self, response: Response, post: Post, event: str) -> FetchedSample | Trouble:
+    async def _raw(self, response: Response, post: Post, event: str) -> AsyncIterator[FetchedSample | Trouble]:
+        """The original of a post: one sample, or the text and the files of an encrypted paste."""
         sample = await self._whole(response, post.raw or post.url, event)
-        if isinstance(sample, FetchedSample) and sample.download is None and post.raw:
-            try:
-                body = extract.read_raw(self._definition, sample.body, content_type(response))
-            except SourceError as error:
-                return Trouble("platform", str(error), retry=True)
-            return FetchedSample(sample.name, sample.url, body, sample.problem, preview_event=event)
-        return sample
+        if not isinstance(sample, FetchedSample) or sample.download is not None or not post.raw:
+            yield sample
+            return
+        try:
+            opened = originals.read_raw(self._definition, sample.body, content_type(response), post.url)
+        except SourceError as error:
+            yield Trouble("platform", str(error), retry=True)
+            return
+        except LockedError as error:
+            yield Trouble(error.code, str(error), retry=False)
+            return
+        for name, body in opened.samples:
+            yield FetchedSample(
+                name or sample.name, sample.url, body, sample.problem, preview_event=event, receipt=sample.receipt
+            )
+        if opened.comments_left:
+            detail = f"{opened.comments_left} comments of the paste were not decrypted"
+            yield Trouble("limit", detail, retry=False)
 
     async def _whole(self, response: Response, address: str, event: str = "") -> FetchedSample | Trouble:
         """The body of an answer as a sample, or why the answer is not what was requested."""
@@ -320,12 +384,19 @@ class PostParts:
         trouble = answer_trouble(response, state)
         if download is None:
             return trouble or FetchedSample(
-                file_name(address), address, body, why_incomplete(response), preview_event=event
+                file_name(address),
+                address,
+                body,
+                why_incomplete(response),
+                preview_event=event,
+                receipt=receipt_of(response),
             )
         if trouble is not None:
             await download.close()
             return trouble
-        return FetchedSample(file_name(address), address, b"", download=download, preview_event=event)
+        return FetchedSample(
+            file_name(address), address, b"", download=download, preview_event=event, receipt=receipt_of(response)
+        )
 
     def _download(self, response: StreamedResponse) -> Download:
         """The rest of a large answer; further requests for it are sent like the first one."""
@@ -340,6 +411,9 @@ class PostParts:
 
         return Download(response, fetch, self._limits.download, stopped=lambda: self._state.stopped)
 
+    def _is_wall(self, response: Response) -> bool:
+        return blocked_pages.is_wall(self._definition, response.status, response.body, content_type(response))
+
     async def _pages(self, item: FetchedPost, response: Response) -> AsyncIterator[FetchedSample | Trouble | ItemPart]:
         """The text of all pages of a post as one sample, each part that it holds, and what is missing.
 
@@ -349,6 +423,7 @@ class PostParts:
         parts: list[ItemPart] = []
         problem = ""
         seen = {response.url}
+        number = item.start
         trouble: Trouble | None = None
         while True:
             try:
@@ -358,37 +433,60 @@ class PostParts:
             except SourceError as error:
                 trouble = Trouble("platform", str(error), retry=True)
                 break
+            self._read_pages.take_page(page, response)
             trouble = answer_trouble(response, "ok" if page.state == "empty" else page.state)
+            if trouble is not None and trouble.code == "blocked" and self._is_wall(response):
+                # a person must decide what to do about it: the page is not requested again before its listing changes
+                detail = f"only members of the site can read the post (status {response.status})"
+                trouble = Trouble("walled", detail, retry=False)
+                yield FetchedSample(
+                    "page", response.url, response.body, why_incomplete(response), receipt=receipt_of(response)
+                )
+            if trouble is not None and trouble.code == "absent" and number and number == item.start:
+                # the thread has fewer pages than before: it is read from its beginning
+                again = await self._fetch(item_url(self._definition, post), meta=self._page_meta())
+                number = item.start = 0
+                if isinstance(again, Response):
+                    response = again
+                    seen.add(response.url)
+                    continue
+                trouble = again
             if trouble is None and page.state == "empty":
                 # if the rules find nothing, the whole page is examined, so that its content is not missed
                 trouble = Trouble("empty", "the rules found no text on the page of the post", retry=False)
-                yield FetchedSample("page", response.url, response.body, why_incomplete(response))
+                yield FetchedSample(
+                    "page", response.url, response.body, why_incomplete(response), receipt=receipt_of(response)
+                )
             if trouble is not None:
                 break
             problem = problem or why_incomplete(response)
             known = {part.native for part in parts}
             fresh = [part for part in page.parts if not part.native or part.native not in known]
             parts += fresh
-            item.last_page = extract.page_of_item(self._definition, response.url)
+            # a site that redirects to an address of another form does not tell the number
+            number = item.last_page = page_of_item(self._definition, response.url) or number
             if not page.next_url or page.next_url in seen or not fresh:
                 break
             if len(seen) >= MAX_ITEM_PAGES:
                 trouble = Trouble("limit", f"only {MAX_ITEM_PAGES} pages of the post were read", retry=False)
                 break
             seen.add(page.next_url)
-            answer = await self._fetch(page.next_url)
+            number = page_after(self._definition, number, len(page.parts))
+            headers = self._definition.item.headers if self._definition.item is not None else {}
+            answer = await self._fetch(page.next_url, headers, self._page_meta())
             if isinstance(answer, Trouble):
                 trouble = answer
                 break
             response = answer
-        new, too_many = await self._thread.new(item, parts)
+        new, texts, missing = await self._thread.new(item, parts)
         for part in new:
             yield part
-        texts = [part.text for part in new if part.text]
         if new and (texts or post.title):
             text = "\n".join([post.title, *texts]) if post.title else "\n".join(texts)
-            yield FetchedSample("post", post.url, text.encode("utf-8", "replace"), problem)
-        for each in (too_many, trouble):
+            # of the last of several pages
+            receipt = receipt_of(response)
+            yield FetchedSample("post", post.url, text.encode("utf-8", "replace"), problem, receipt=receipt)
+        for each in (*missing, trouble):
             if each is not None:
                 yield each
 
@@ -398,3 +496,13 @@ def _fitting(preview: FileListPreview) -> FileListPreview:
     if len(preview.files) <= MAX_PREVIEW:
         return preview
     return preview.model_copy(update={"files": preview.files[:MAX_PREVIEW], "complete": False})
+
+
+def _refused_for_good(whole: FetchedSample | Trouble, response: Response | Trouble) -> FetchedSample | Trouble:
+    """What became of the request for a file; one that guests may not fetch is told once, and not requested again."""
+    asks_for_patience = isinstance(response, Response) and (
+        response.status == TOO_MANY_REQUESTS or response.status >= SERVER_ERROR
+    )
+    if isinstance(whole, Trouble) and whole.code == "blocked" and not asks_for_patience:
+        return replace(whole, retry=False)
+    return whole

@@ -107,11 +107,30 @@ class Control:
                 if not answered.done():
                     answered.set_exception(LeaseLost("the runner is gone"))
 
+    async def report_failure(self, error: str, code: str = "crash") -> None:
+        """Report, while the loop runs, that the crawl failed; does nothing if its end was reported already.
+
+        Raises:
+            LeaseLost: the runner is gone.
+        """
+        if not self.ended:
+            await self.ask(EndFrame(state="failed", counts={}, hosts={}, code=code, error=error, robots=b""))
+
+    async def close(self) -> None:
+        """Close the connection, in a process that goes on with other crawls."""
+        self._gone = True
+        for task in (self._answers, self._pulses):
+            if task is not None:
+                task.cancel()
+        if self._writer is not None:
+            self._writer.close()
+        self._socket.close()
+
     def report_crash(self, error: str, code: str = "crash") -> None:
         """Report, without an event loop, that the crawl failed; does nothing if its end was reported already."""
         if self.ended:
             return
         self._socket.setblocking(True)
-        end = EndFrame(state="failed", counts={}, hosts={}, code=code, error=error)
+        end = EndFrame(state="failed", counts={}, hosts={}, code=code, error=error, robots=b"")
         send(self._socket, b"J", end.to_json())
         receive(self._socket)

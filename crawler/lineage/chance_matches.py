@@ -2,7 +2,7 @@
 
 A rate that was counted on few people is itself uncertain. Each rate is therefore a distribution, and probabilities are
 taken over the whole of it: five namesakes prove nothing if the rate of namesakes is known only to a factor of three.
-What the rates mean for a verdict is decided by `crawler.lineage.lineage`.
+What the rates mean for a verdict is decided by `crawler.lineage.verdict`.
 """
 
 from __future__ import annotations

@@ -60,7 +60,9 @@ class ComparedSample:
             result can matter.
         texts: counts of the free texts.
         unkeyed_rows: rows without a record key that are not in `keys`.
+        bare_rows: further rows in which a name or a value stands that identifies nobody by itself.
         doubtful_rows: rows that no release knows for certain, but that may be of known people.
+        rows_of_relatives: rows that share nothing but a number and a surname with a release.
         repeated_rows: rows that are not in `keys` because they equal a row that is.
         evidence: what tells whose breach the sample is from, apart from its people.
         part: set if `keys` holds only a part of the sample. The lineage is still that of the whole sample.
@@ -73,7 +75,9 @@ class ComparedSample:
     typo_search: TypoSearch | None = None
     texts: TextCounts = NO_TEXTS
     unkeyed_rows: int = 0
+    bare_rows: int = 0
     doubtful_rows: int = 0
+    rows_of_relatives: int = 0
     repeated_rows: int = 0
     part: SampledPart | None = None
     evidence: OriginEvidence = NO_EVIDENCE

@@ -3,7 +3,7 @@
 A person is compared through six record keys, each made of two or three fields. If one key of a person is known and
 another is not, some field differs. Counted over all known people, this gives an error rate for each field. People
 whose keys are all spoilt by errors look new; their number follows from the rates.
-What that means for a verdict is decided by `crawler.lineage.lineage`.
+What that means for a verdict is decided by `crawler.lineage.verdict`.
 
 A *pattern* is a set of kinds of key as a number: bit i stands for `RECORD_KINDS[i]`. People are counted by two
 patterns: the keys that they have (present) and those of them that a release holds (seen).
@@ -46,6 +46,10 @@ ENOUGH_SWAPPED, SWAPPED_AT_MOST = 3, 0.1
 # They must also be this share of all who have a name and a birth date: namesakes among unrelated people are fewer
 # (1.2e-3 beside 15 M people).
 SWAPPED_SHARE = 0.01
+# At most this share of known people has another surname, telephone or mailbox than in the release, where nothing else in
+# the sample shows how many have (chosen; in France there are 240,000 marriages a year for 68 million people, and a tenth
+# of the people move each year).
+CHANGED_SHARE: Mapping[str, float] = {"surname": 0.06, "phone": 0.4, "email": 0.4}
 # Error rates that are thought possible before anything is seen, every order of magnitude as likely as another. The
 # lowest must be below what so many people can show: with 1e-5, one new person among 3 M was undecided.
 _LOWEST_RATE, _HIGHEST_RATE, _STEPS = 1e-5, 0.6, 64
@@ -225,11 +229,6 @@ class ErrorRates:
         alone = [1 << field for field in range(len(FIELDS)) if not _keys_left(present)[1 << field]]
         both = self.wrong + self.right
         return min((int(both[bit.bit_length() - 1]) for bit in alone), default=2**62)
-
-    def is_hiding_field_judged(self, present: int, people: int) -> bool:
-        """Whether any field that alone can hide all of these keys has a rate counted on so many people."""
-        both = self.wrong + self.right
-        return any(not _keys_left(present)[1 << at] and both[at] >= people for at in range(len(FIELDS)))
 
     def evidence_on_all_fields(self, present: int) -> int:
         """The number of people behind the rates of the fields of these keys, the least of all these fields."""

@@ -12,45 +12,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from crawler.lineage.chance_matches import NEVER
+from crawler.lineage.chance_matches import NEVER, SIGMAS
 from crawler.lineage.compared_sample import ComparedSample, TextCounts
-from crawler.lineage.field_errors import FIELDS, fewest_errors
+from crawler.lineage.field_errors import CHANGED_SHARE, FIELDS, KEY_FIELDS, fewest_errors
 from crawler.lineage.mistyped_people import ENOUGH_PEOPLE, TEASER_PEOPLE, TypingErrors, estimate_typing_errors
 from crawler.lineage.origin import judge_origin, share_odds
-from crawler.lineage.people_counts import FULL_COVERAGE, Measurement, PeopleCounts, measure, new_values_of
+from crawler.lineage.people_counts import Measurement, PeopleCounts, measure, new_values_of
 from crawler.lineage.probability import share_bounds
-from crawler.lineage.typo_search import TypoSearch
+from crawler.lineage.verdict import decide_verdict, is_recombined
 from data.hashing.tags import RECORD_KINDS, Kind
-from data.model import VERDICTS, Extrapolation, Lineage, Origin
+from data.model import NO_RELEASES, VERDICTS, Extrapolation, Lineage, Parent
 from data.releases.known_releases import KnownReleases
-from data.releases.people import count_people
+from data.releases.people import count_people, rows_with_key
 
-# The verdict stays `new` up to this share of known people.
-NEW_MAX_KNOWN_SHARE = 0.01
-# If this share of single values (numbers, addresses) is known, they tie a sample to a release even if no record does.
-TYING_VALUE_SHARE = 0.05
-# Fewer people than this who are only relatives of known people do not make a mixture.
-SEVERAL_PEOPLE = 3
-# `padded` if this share of the unmatched people have known values; not `padded` up to the second share.
-PADDED_SHARE, NOT_PADDED_SHARE = 0.8, 0.4
-# A kind of number decides whether people are invented if this share of the unmatched people has one.
-OWNERS_SHARE = 0.5
-# Of shuffled rows at most this share is known, by chance.
-RECOMBINED_KNOWN = 0.05
-# With fewer unmatched people than this, one mistyped number would decide whether they count as invented.
-TOO_FEW_TO_DECIDE = 10
-# Up to this share of rows without a record key the verdict of the others is that of the sample.
-MAX_UNREAD_SHARE = 0.05
-# Verdicts that further people would change. That there are new people stays true whatever else there is.
-_SAYS_NOTHING_NEW = frozenset({"re-post", "re-packaged", "subset", "unrelated"})
-# The doubt in the model itself, with one kind of record key, with two, and with more. Chosen by hand and not calibrated:
-# of 1,108 samples of people as practices have them 15 % were wrong before relatives and edits were modelled.
+# The doubt in the model itself, with one kind of record key, with two, and with more: between the share of
+# wrong verdicts at the first sight of a new population (7.5 % with one kind, 0.5 % with three or more) and what was left of
+# it afterwards (at most 2.4 and 0.6 %). With two kinds it is chosen. See decision 315.
 MODEL_DOUBT = (0.05, 0.02, 0.01)
 # The confidence of a statement about the whole from which the sample was drawn.
 WHOLE_CONFIDENCE = 0.95
-
-_Verdict = tuple[str, str]
-"""A verdict, and the reason for it or what could not be decided, as a sentence; the sentence may be empty."""
 
 
 def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
@@ -82,15 +62,25 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
         return _without_releases(sample, releases)
     m = measure(sample, releases)
     errors = estimate_typing_errors(m, sample.typo_search)
+    if errors.edited and not m.releases.parents:
+        m = replace(m, releases=replace(m.releases, parents=_parents_of_edited(m, errors, releases)))
+    tied = max(0 if m.only_chance else m.people.known, errors.edited)
     origin = judge_origin(
         m.people.total,
-        0 if m.only_chance else m.people.known,
+        0 if _is_tied_to_open_origin_alone(m, releases) else tied,
         releases.people,
-        replace(sample.evidence, most_covered=_most_covered(m, releases)),
+        replace(sample.evidence, most_covered=_most_covered(m, releases), doctors=_doctors(m)),
         has_hits=sample.has_hits,
     )
-    verdict, reason = _verdict(
-        m, errors, sample.typo_search, origin=origin, has_hits=sample.has_hits, stale=bool(releases.stale)
+    interval = _interval(m, errors)
+    verdict, reason = decide_verdict(
+        m,
+        errors,
+        sample.typo_search,
+        least_new=interval[0],
+        origin=origin,
+        has_hits=sample.has_hits,
+        stale=bool(releases.stale),
     )
     assert verdict in VERDICTS  # noqa: S101 - a misspelt verdict would pass every count
     notes = [*_notes(m, errors, releases), *errors.edits]
@@ -106,7 +96,7 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
         people.total,
         people.known,
         people.new,
-        _interval(m, errors),
+        interval,
         m.releases.parents,
         {**m.values.new, **_text_values(sample.texts)},
         tuple(notes),
@@ -132,17 +122,49 @@ def _without_releases(sample: ComparedSample, releases: KnownReleases) -> Lineag
         total,
         (0 if releases.stale else total, total + sample.unkeyed_rows),
         new_values={**new_values_of(sample, releases)[0], **_text_values(sample.texts)},
-        notes=(*notes, "no release is registered, so all people count as new"),
+        notes=(*notes, NO_RELEASES),
         origin=judge_origin(total, 0, 0, sample.evidence, has_hits=sample.has_hits),
         columns=tuple(kind.word for at, kind in enumerate(RECORD_KINDS) if sample.keys[:, at].any()),
     )
 
 
+def _parents_of_edited(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> tuple[Parent, ...]:
+    """The releases that hold the people who are known once an edit of the whole sample is undone."""
+    keys = errors.edited_keys
+    found = []
+    for release in releases.find_explaining(keys, releases.find_known_keys(keys)):
+        share = float(rows_with_key(release.find_known_keys(keys)).mean()) * errors.edited / m.people.total
+        if share:
+            found.append(Parent(release.id, min(1.0, share * m.people.total / release.people), share))
+    return tuple(sorted(found, key=lambda each: (-each.share, -each.coverage, each.release)))
+
+
 def _most_covered(m: Measurement, releases: KnownReleases) -> tuple[int, int]:
     """People of the release that the sample covers best, and how many of them are in the sample."""
-    sizes = {parent.release: releases.active[parent.release].people for parent in m.releases.parents}
-    found = [(sizes[each.release], round(each.share * m.people.total)) for each in m.releases.parents]
+    sizes = {
+        parent.release: releases.active[parent.release].people
+        for parent in m.releases.parents
+        if not releases.active[parent.release].is_of_open_origin
+    }
+    found = [
+        (sizes[each.release], round(each.share * m.people.total))
+        for each in m.releases.parents
+        if each.release in sizes
+    ]
     return max(found, key=lambda each: share_odds(each[0], min(each), m.people.total), default=(0, 0))
+
+
+def _is_tied_to_open_origin_alone(m: Measurement, releases: KnownReleases) -> bool:
+    """Whether all releases that hold people of the sample are themselves of open origin."""
+    parents = m.releases.parents
+    return bool(parents) and all(releases.active[parent.release].is_of_open_origin for parent in parents)
+
+
+def _doctors(m: Measurement) -> tuple[int, int]:
+    """Professional numbers of the sample, and those of them that a release has; none if no release has any."""
+    word = Kind.PROFESSIONAL.word
+    total = m.values.totals.get(word, 0)
+    return total, total - m.values.new.get(word, 0)
 
 
 def _text_values(texts: TextCounts) -> dict[str, int]:
@@ -201,9 +223,29 @@ def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> lis
         )
     if people.doubtful:
         notes.append(
-            f"interval: {people.doubtful} people share a number and a surname with a release whose names seem to be turned "
-            "round: they are known people or relatives of these"
+            f"interval: {people.doubtful} people may be known: they have no value but ones that many people have, or share "
+            "a number and a surname with a release whose names seem to be turned round"
         )
+    if people.bare_rows:
+        notes.append(
+            f"interval: {people.bare_rows} rows hold one name or value that identifies nobody: they may be of further people"
+        )
+    if people.repeated:
+        notes.append(
+            f"interval: {people.repeated} unmatched people share a key with another one and differ in a number: they may "
+            "be the same people"
+        )
+    for field, count in _perhaps_changed(m, errors).items():
+        if field == "surname":
+            notes.append(
+                f"interval: up to {count} people may be known under another surname, which names and birth dates alone do "
+                "not show"
+            )
+        else:
+            notes.append(
+                f"interval: up to {count} people may be known with another telephone or mailbox, which nothing else in "
+                "their rows shows"
+            )
     if people.lookalikes:
         notes.append(
             f"{people.lookalikes} people share a telephone, mailbox or number with a known person but differ in "
@@ -258,177 +300,45 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
                 rate += m.rates.highest_of_kind(kind)
         hidden += rate.among(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
     low = people.new - errors.at_most - errors.perhaps_mistyped - people.incomparable - people.lookalikes
-    low = max(0, low - people.doubtful - people.counted_twice)
-    if _is_recombined(m):
+    low = max(
+        0, low - people.doubtful - people.counted_twice - people.repeated - sum(_perhaps_changed(m, errors).values())
+    )
+    if is_recombined(m):
         # each row may be a known person whose fields stand in other rows
         low = 0
     # a repeated row of a known person may belong to a new person who shares the key
     room = people.known + people.rows - people.total if people.known else 0
     hidden_among_known = min(room, people.perhaps_new + hidden.upper_bound())
     high = min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows)
-    return low, max(low, high - errors.edited) + people.unkeyed_rows
+    return low, max(low, high - errors.edited) + people.unkeyed_rows + people.bare_rows
 
 
-# --- the verdict -----------------------------------------------------------------------------------------------------
+def _perhaps_changed(m: Measurement, errors: TypingErrors) -> dict[str, int]:
+    """The most known people who look new because a field of all their keys changed, by field.
 
-
-def _verdict(
-    m: Measurement, errors: TypingErrors, search: TypoSearch | None, *, origin: Origin, has_hits: bool, stale: bool
-) -> _Verdict:
-    """The verdict, and the reason for it or what could not be decided."""
-    verdict, reason = _verdict_on_read_rows(m, errors, search, origin=origin, has_hits=has_hits, stale=stale)
-    unread, read = m.people.unkeyed_rows, max(m.people.rows, m.people.total)
-    if unread > MAX_UNREAD_SHARE * (unread + read) and verdict in _SAYS_NOTHING_NEW:
-        return "undecided", (
-            f"{unread} of {unread + read} rows gave no record key: they may be of new people, so the verdict '{verdict}' on "
-            "the others is not that on the sample"
-        )
-    return verdict, reason
-
-
-def _verdict_on_read_rows(
-    m: Measurement, errors: TypingErrors, search: TypoSearch | None, *, origin: Origin, has_hits: bool, stale: bool
-) -> _Verdict:
-    """The verdict on the rows that gave a record key."""
-    people = m.people
-    is_tied = bool(people.known and not m.only_chance)
-    if people.incomparable == people.total:
-        return "undecided", "no release holds a kind of record key that the sample has"
-    if not people.new:
-        if not is_tied:
-            return "undecided", "all people are known, but they are so few that chance may explain it"
-        return _explained_by_releases(m, "")
-    if stale:
-        return "undecided", "releases that were not compared may hold the unmatched people"
-    if is_tied and people.new == people.lookalikes and people.new < SEVERAL_PEOPLE:
-        return "undecided", (
-            f"the {people.new} unmatched people are either relatives of known people or known people with typing errors"
-        )
-    unexplained = people.new - people.incomparable - people.lookalikes
-    if is_tied and unexplained <= errors.at_most and people.new > people.lookalikes:
-        if people.incomparable:
-            return "undecided", f"{people.incomparable} people cannot be compared with any release"
-        if errors.observed:
-            return _explained_by_releases(
-                m, f"the {people.new} unmatched people are no more than the sample's typing errors explain"
-            )
-        return "undecided", (
-            f"the {people.new} unmatched people could not be told apart from known people with typing errors"
-        )
-    if is_tied and _is_any_in_full(m, errors):
-        return "superset", ""
-    if not is_tied or people.known <= NEW_MAX_KNOWN_SHARE * people.total:
-        return _mostly_unmatched(m, errors, is_ours=origin.answer == "ours", is_tied=is_tied, has_hits=has_hits)
-    if any(parent.coverage * (1 + errors.at_most / people.known) >= FULL_COVERAGE for parent in m.releases.parents):
-        return "undecided", (
-            "the sample holds nearly all of a release and typing errors may hide the rest: there are too few people to "
-            "decide whether it is complete"
-        )
-    return _padded_or_overlap(m, search)
-
-
-def _mostly_unmatched(
-    m: Measurement, errors: TypingErrors, *, is_ours: bool, is_tied: bool, has_hits: bool
-) -> _Verdict:
-    """The verdict on a sample of which few or none are known for certain."""
-    people = m.people
-    if _is_recombined(m):
-        return "undecided", (
-            "hardly any person is known but nearly all numbers and mailboxes are: the columns were shuffled, or the people "
-            "were put together from known values"
-        )
-    if is_ours:
-        return "new", ""
-    if is_tied:
-        return "undecided", (
-            f"only {people.known} of {people.total} people are known: another organisation may have these patients as well, "
-            "so they do not show whose data it is"
-        )
-    if has_hits:
-        return "undecided", "canaries hit so few of the people that they do not show whose data it is"
-    if people.known and people.known > NEW_MAX_KNOWN_SHARE * people.total:
-        return "undecided", "there are too few people to distinguish known people from namesakes"
-    if errors.perhaps_mistyped > NEW_MAX_KNOWN_SHARE * people.total:
-        return "undecided", (
-            f"{errors.perhaps_mistyped} of the unmatched people may be known people with typing errors"
-        )
-    if _are_values_known(m):
-        return "undecided", "no person is known but many single values are: the people may be recombined or invented"
-    return "unrelated", ""
-
-
-def _is_any_in_full(m: Measurement, errors: TypingErrors) -> bool:
-    """Whether the sample holds a release in full, if the people who are probably mistyped count as known."""
-    growth = 1 + errors.likely / m.people.known
-    return bool(m.releases.in_full) or any(parent.coverage * growth >= FULL_COVERAGE for parent in m.releases.parents)
-
-
-def _explained_by_releases(m: Measurement, reason: str) -> _Verdict:
-    """The verdict on a sample all of whose people are known, with the reason given."""
-    explaining = [parent for parent in m.releases.parents if parent.release in m.releases.explain_all]
-    if not explaining:
-        if m.releases.may_explain_all:
-            return "undecided", "there are too few people to decide whether all come from one release"
-        return "re-packaged", reason
-    # unmatched people, if any, are known people with typing errors here, so that coverage counts them as well
-    growth = m.people.total / m.people.known
-    in_full = [parent for parent in explaining if parent.coverage * growth >= FULL_COVERAGE]
-    if not in_full:
-        return "subset", reason
-    has_same_columns = any(parent.release in m.releases.same_columns for parent in in_full)
-    return ("re-post" if has_same_columns else "re-packaged"), reason
-
-
-def _are_values_known(m: Measurement) -> bool:
-    """Whether enough single values of any kind are known to tie the sample to a release."""
-    return any(
-        total and 1 - m.values.new.get(word, 0) / total >= TYING_VALUE_SHARE for word, total in m.values.totals.items()
-    )
-
-
-def _is_recombined(m: Measurement) -> bool:
-    """Whether nearly all numbers and mailboxes are known and hardly a person is: columns were shuffled, or mixed."""
-    deciding = {kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE)} & m.values.totals.keys()
-    total = m.people.total
-    return (
-        len(deciding) >= 2
-        and m.people.known <= RECOMBINED_KNOWN * total
-        and all(m.values.new.get(word, 0) <= (1 - PADDED_SHARE) * m.values.totals[word] for word in deciding)
-    )
-
-
-def _padded_or_overlap(m: Measurement, search: TypoSearch | None) -> _Verdict:
-    """The verdict on known and unmatched people together: were the unmatched people invented from known values?"""
-    new = m.people.new
-    owners_of = {word: min(new, count + m.people.lookalikes) for word, count in m.values.owners.items()}
-    deciding = {
-        word
-        for word in (kind.word for kind in (Kind.NIR, Kind.EMAIL, Kind.PHONE))
-        if word in m.values.totals and owners_of[word] >= OWNERS_SHARE * new
-    }
-    if Kind.NIR.word not in deciding and len(deciding) < 2:
-        return "overlap", "without their numbers it cannot be decided whether the unmatched people are invented"
-    if m.values.one_in > 1 and new < TOO_FEW_TO_DECIDE * m.values.one_in:
-        return "overlap", (
-            "it cannot be decided whether the unmatched people are invented: the releases keep too few of their values"
-        )
-    known_shares = [
-        1 - m.values.new.get(word, 0) / max(1, owners_of[word] - m.people.counted_twice) for word in deciding
-    ]
-    owners = search.find_number_owners() if search is not None and min(known_shares) > NOT_PADDED_SHARE else None
-    are_relatives = True if 2 * m.people.doubtful >= new else owners and owners.are_relatives
-    if min(known_shares) > NOT_PADDED_SHARE and are_relatives:
-        return (
-            "overlap",
-            "the unmatched people are relatives of known people: they have their numbers and their surname",
-        )
-    if min(known_shares) >= PADDED_SHARE and (search is None or are_relatives is False):
-        return "padded", "the unmatched people have known numbers"
-    if max(known_shares) > NOT_PADDED_SHARE and new < TOO_FEW_TO_DECIDE:
-        # a typing error or two in one kind of number would decide
-        return "undecided", "there are too few unmatched people to decide whether they are invented or further people"
-    if min(known_shares) > NOT_PADDED_SHARE:
-        return "undecided", (
-            "many unmatched people have known numbers: they are either invented or relatives of known people"
-        )
-    return "overlap", ""
+    Only where nothing else in the sample shows how often that happens: where it does, it is a rate like another one.
+    """
+    changed: dict[str, int] = {}
+    if m.only_chance or not m.people.new:
+        return changed
+    counted = dict(zip(FIELDS, (m.errors.wrong + m.errors.right).tolist(), strict=True))
+    table = m.errors.table
+    for present in (np.flatnonzero(table[1:, 0]) + 1).tolist():
+        fields = [set(KEY_FIELDS[kind]) for at, kind in enumerate(RECORD_KINDS) if present >> at & 1]
+        open_ = [
+            field for field in CHANGED_SHARE if counted[field] < ENOUGH_PEOPLE and all(field in of for of in fields)
+        ]
+        if not open_:
+            continue
+        field = max(open_, key=lambda each: CHANGED_SHARE[each])
+        share = CHANGED_SHARE[field]
+        known = int(table[present, 1:].sum()) + errors.edited * int(table[present, 0]) / m.people.new
+        mean = share / (1 - share) * known
+        people = math.ceil(mean + SIGMAS * math.sqrt(mean)) if field != "surname" else math.ceil(share * known)
+        changed[field] = changed.get(field, 0) + min(int(table[present, 0]), people)
+    # they are people of the releases who are not met in the sample
+    left = m.people.total if m.people.not_met is None else max(0, m.people.not_met - errors.at_most)
+    for field, people in changed.items():
+        changed[field] = min(people, left)
+        left -= changed[field]
+    return {field: people for field, people in changed.items() if people}

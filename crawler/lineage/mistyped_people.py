@@ -1,13 +1,13 @@
 """How many of a sample's unmatched people are known people with typing errors, and how many may be (pure).
 
 There are two sources: the errors that known people show (`crawler.lineage.field_errors`), and the look-up of unmatched
-people with one error undone (`crawler.lineage.typo_search`). Verdicts are decided by `crawler.lineage.lineage`.
+people with one error undone (`crawler.lineage.typo_search`). Verdicts are decided by `crawler.lineage.verdict`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from crawler.lineage.systematic_edits import SystematicEdits
 from crawler.lineage.typo_search import SearchResult, TypoSearch
 from crawler.lineage.uncertain_rows import MAX_HELD
 from crawler.lineage.weakly_known import ERRORS_PLAUSIBLE, USUALLY_RECOVERED
+from data.arrays.array_types import U64
+from data.hashing.tags import RECORD_KINDS
 
 # Errors of fields are not quite independent: 601 people were hidden where 464 were expected (accents lost, 100,000
 # people).
@@ -53,6 +55,7 @@ class TypingErrors:
         probability: that errors make so many people look new.
         edits: sentences on edits that were made in the whole sample.
         edited: at least so many unmatched people are known and were edited.
+        edited_keys: shape (n, 6), the record keys of some of these without the edit.
         perhaps_mistyped: in a sample in which nobody is known for certain, how many may be known people with errors.
     """
 
@@ -63,41 +66,38 @@ class TypingErrors:
     perhaps_mistyped: int = 0
     edits: tuple[str, ...] = ()
     edited: int = 0
+    edited_keys: U64 = field(default_factory=lambda: np.zeros((0, len(RECORD_KINDS)), np.uint64))
 
 
 def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingErrors:
     """How many of the unmatched people typing errors can explain, and how many they probably do."""
     people = m.people
     if not people.new or not people.known or m.only_chance:
-        edits = search.find_systematic_edits() if search is not None and people.new else SystematicEdits()
-        edited = math.ceil(people.new * edits.share) if edits.notes else 0
-        return TypingErrors(
-            0,
-            0.0,
-            observed=False,
-            probability=0.0,
-            perhaps_mistyped=max(edited, _perhaps_all_mistyped(m, search)),
-            edits=edits.notes,
+        perhaps = _perhaps_all_mistyped(m, search)
+        return _with_edits(
+            TypingErrors(0, 0.0, observed=False, probability=0.0, perhaps_mistyped=perhaps), people.new, search
         )
     table = m.errors.table
     at_most, likely, probability = 0, 0.0, 1.0
-    # unmatched people about whose fields too little is known
+    # unmatched people about whose fields too little is known, and those of them whom the fields that were counted explain
     without_rates, all_rates_known = 0, True
+    by_counted, likely_by_counted = 0, 0.0
     hiding = [int(pattern) for pattern in np.flatnonzero(table[:, 0]) if pattern]
     for pattern in hiding:
         unmatched = int(table[pattern, 0])
         if m.errors.evidence_on_hiding_fields(pattern) < ENOUGH_PEOPLE:
             # a field that was counted may explain these people by itself: telephones that were replaced
             by_judged = m.errors.hidden_people(pattern, judged=ENOUGH_PEOPLE)
-            if not (
-                m.errors.is_hiding_field_judged(pattern, ENOUGH_PEOPLE)
-                and mean_tail(by_judged, unmatched) >= ERRORS_PLAUSIBLE
-            ):
-                without_rates += unmatched
+            if by_judged.any() and mean_tail(by_judged, unmatched) >= ERRORS_PLAUSIBLE:
+                at_most += unmatched
+                likely += min(unmatched, float(np.median(by_judged)))
+                probability = min(probability, mean_tail(by_judged * DEPENDENCE_FACTOR, unmatched) * len(hiding))
                 continue
-            at_most += unmatched
-            likely += min(unmatched, float(np.median(by_judged)))
-            probability = min(probability, mean_tail(by_judged * DEPENDENCE_FACTOR, unmatched) * len(hiding))
+            if by_judged.any():
+                explained = upper_bound(by_judged * DEPENDENCE_FACTOR, ERRORS_PLAUSIBLE / len(hiding))
+                by_counted += min(unmatched, explained)
+                likely_by_counted += min(unmatched, float(np.median(by_judged)))
+            without_rates += unmatched
             continue
         all_rates_known = all_rates_known and m.errors.evidence_on_all_fields(pattern) >= ENOUGH_PEOPLE
         mean = m.errors.hidden_people(pattern)
@@ -135,6 +135,8 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
             likely += min(cap, without_rates * found.share / USUALLY_RECOVERED)
             observed = observed and found.share >= RECOVERED_SHARE_OBSERVED
             probability = min(probability, 1.0 if high >= 1 and cap >= without_rates else ERRORS_PLAUSIBLE)
+        at_most = min(at_most + by_counted, people.new - people.lookalikes)
+        likely = min(float(at_most), likely + likely_by_counted)
     if people.not_met is not None:
         # Errors hide the people of the releases who are not in the sample already, and whoever is in it a second time,
         # whom the search finds.
@@ -153,15 +155,20 @@ def _with_edits(errors: TypingErrors, unmatched: int, search: TypoSearch | None)
     edited, share = unmatched * edits.share, edits.share
     # where all unmatched people were looked at, their number is no estimate
     seen_all = edits.tried >= unmatched
+    # where nobody is known without undoing the edit, nothing shows how many of the others are mistyped as well
+    mistyped = 0.0 if errors.at_most else edited * MISTYPED_SHARE / (1 - MISTYPED_SHARE)
     spread = 0.0 if seen_all else SIGMAS * unmatched * math.sqrt((share * (1 - share) + 1 / edits.tried) / edits.tried)
     return replace(
         errors,
-        at_most=min(unmatched, max(errors.at_most, math.ceil(edited + spread))),
+        at_most=min(unmatched, max(errors.at_most, math.ceil(edited + mistyped + spread))),
         likely=max(errors.likely, edited),
         observed=True,
         probability=1.0,
         edits=edits.notes,
         edited=max(0, math.floor(edited - spread)),
+        edited_keys=edits.keys,
+        # undoing one error finds those whom undoing the edit finds
+        perhaps_mistyped=max(0, errors.perhaps_mistyped - edits.found),
     )
 
 

@@ -22,6 +22,8 @@ from data.identifiers.first_names import FIRST_NAMES
 MAX_PEOPLE, MAX_FIRST_NAMES = 192, 640
 _NUMBERS: Mapping[str, Kind] = {"nir": Kind.NIR_FIRST, "email": Kind.EMAIL_FIRST, "phone": Kind.PHONE_FIRST}
 _DAYS = 31
+# A telephone tells nothing of its owner's birth date, so all dates of a century are tried, for so many people.
+_DATED_PHONES = 32
 # With fewer people whose owners were found nothing is decided.
 ENOUGH = 3
 # Of relatives at least this share has the surname of the owner (a child may have that of the other parent); of strangers
@@ -38,7 +40,7 @@ class NumberOwners:
     Attributes:
         several: people with known numbers of two kinds or more whose owners were found.
         in_common: those of them two of whose numbers have an owner with the same first name.
-        dated: people the owner of whose NIR was found with name and birth date.
+        dated: people the owner of whose NIR, or else of whose telephone, was found with name and birth date.
         same_surname: those of them who have the surname of the owner.
     """
 
@@ -78,16 +80,22 @@ def find_number_owners(
     if not count:
         return NumberOwners()
     people, given = np.arange(count), Packed.of(names)
-    owners = {role: _owners(probe_key, kind, forms[role].take(people), given, holds) for role, kind in _NUMBERS.items()}
+    owners = {
+        role: find_owners(probe_key, kind, forms[role].take(people), given, holds) for role, kind in _NUMBERS.items()
+    }
     found = np.array([owners[role].any(axis=1) for role in owners])
     whole = np.sum([owners[role].astype(np.int64) for role in owners], axis=0)
     in_common = (whole >= 2).any(axis=1)
     several = found.sum(axis=0) >= 2
     dated, same = _owners_of_surname(probe_key, forms, owners["nir"], given, holds)
+    if dated.sum() < ENOUGH:
+        dated, same = _phone_owners_of_surname(probe_key, forms, owners["phone"], given, holds)
     return NumberOwners(int(several.sum()), int((several & in_common).sum()), int(dated.sum()), int(same.sum()))
 
 
-def _owners(probe_key: bytes, kind: Kind, numbers: Packed, given: Packed, holds: Callable[[Kind, U64], Bools]) -> Bools:
+def find_owners(
+    probe_key: bytes, kind: Kind, numbers: Packed, given: Packed, holds: Callable[[Kind, U64], Bools]
+) -> Bools:
     """Which of the first names each number is known with; shape (people, names)."""
     rows = np.flatnonzero(numbers.lengths > 0)
     found = np.zeros((len(numbers), len(given)), np.bool_)
@@ -127,4 +135,30 @@ def _owners_of_surname(
     pairs = pair_packed(forms["surname"].take(people[owner]), given.take(name_at[owner]))
     keys = probe_tags(probe_key, Kind.NAME_DOB, join_packed(pairs, dates.take(known)))
     same[people[owner[holds(Kind.NAME_DOB, keys)]]] = True
+    return dated, same
+
+
+def _phone_owners_of_surname(
+    probe_key: bytes, forms: Mapping[str, Packed], owners: Bools, given: Packed, holds: Callable[[Kind, U64], Bools]
+) -> tuple[Bools, Bools]:
+    """Whose telephone has an owner with a known birth date, and whose owner of these has the surname of the person."""
+    dated, same = np.zeros(len(owners), np.bool_), np.zeros(len(owners), np.bool_)
+    people = np.flatnonzero(owners.any(axis=1) & (forms["surname"].lengths[: len(owners)] > 0))[:_DATED_PHONES]
+    if not len(people):
+        return dated, same
+    days = np.arange(np.datetime64("1926-01-01"), np.datetime64("2026-01-01"))
+    century = [b"%s%s%s" % (day[2:4], day[5:7], day[8:]) for day in days.astype("S10").tolist()]
+    dates = Packed.of(century)
+    for person in people.tolist():
+        number = forms["phone"].take(np.full(len(dates), person))
+        known = np.flatnonzero(holds(Kind.PHONE_DOB, probe_tags(probe_key, Kind.PHONE_DOB, join_packed(number, dates))))
+        if not len(known):
+            continue
+        dated[person] = True
+        names = np.flatnonzero(owners[person])
+        pairs = pair_packed(
+            forms["surname"].take(np.full(len(known) * len(names), person)), given.take(np.tile(names, len(known)))
+        )
+        whose = join_packed(pairs, dates.take(np.repeat(known, len(names))))
+        same[person] = bool(holds(Kind.NAME_DOB, probe_tags(probe_key, Kind.NAME_DOB, whose)).any())
     return dated, same

@@ -1,29 +1,27 @@
 """Counts of a sample compared with all releases: its people by the keys they have and the keys that are known (pure).
 
 People who match a known person only by chance ("lookalikes") are separated here. The effect of typing errors is
-estimated by `crawler.lineage.mistyped_people`; bounds and the verdict are decided by `crawler.lineage.lineage`.
+estimated by `crawler.lineage.mistyped_people`; bounds are decided by `crawler.lineage.lineage`, the verdict by `crawler.lineage.verdict`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from crawler.lineage.chance_matches import (
-    NEVER,
     ChanceMatchRates,
     MixedKeyCounts,
     chance_match_rates,
-    merge_rate,
 )
-from crawler.lineage.compared_sample import ComparedSample, SampledPart, TextCounts
+from crawler.lineage.compared_sample import ComparedSample, TextCounts
 from crawler.lineage.field_errors import ErrorRates, count_patterns
+from crawler.lineage.person_keys import PersonKeys, per_person
+from crawler.lineage.repeated_people import counted_twice, hidden_behind_rows, not_met, perhaps_repeated
 from crawler.lineage.weakly_known import (
     ERRORS_PLAUSIBLE,
-    WeaklyKnown,
     classify_weakly_known,
     people_known_by_chance,
 )
@@ -31,14 +29,12 @@ from data.arrays.array_types import I64, U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.model import Parent
 from data.releases.known_releases import KnownReleases
-from data.releases.people import KEY_FAMILIES, any_per_person, group_people, rows_with_key
+from data.releases.people import rows_with_key
 from data.releases.stored_release import StoredRelease
 
 # An explanation by chance is rejected if what was seen would happen less often than this; six kinds of key are looked
 # at, hence a sixth.
 CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
-# At most this share of the people of a release are counted as one with another person.
-NAMESAKES_SHARE = 0.01
 # A sample holds a release in full from this coverage (re-post, superset).
 FULL_COVERAGE = 0.95
 # From this probability on, chance counts as the cause of what it can explain.
@@ -57,7 +53,9 @@ class PeopleCounts:
     Attributes:
         rows: rows with a record key.
         unkeyed_rows: rows without one.
+        bare_rows: further rows, in which a name or a value stands that identifies nobody by itself.
         doubtful: at most so many unmatched people may be known people whom only a weak sign ties to a release.
+        relatives: so many unmatched people share a number and a surname with a release, and differ in the rest.
         total: distinct people.
         known: people of whom a release holds a key, without the lookalikes.
         incomparable: unmatched people all of whose keys are of kinds that the releases do not hold.
@@ -66,13 +64,17 @@ class PeopleCounts:
         perhaps_new: people counted as known who may be new people that match a known key by chance.
         hidden_behind_rows: at most so many new people share their row with another person (the same keys).
         counted_twice: at most so many unmatched people are the same as others, who stand in a table with other columns.
+        repeated: at most so many unmatched people are the same as others, with whom they share a key: mistyped in one of
+            their rows.
         not_met: at most so many people of the releases are not among the known people of the sample; None if that was
             not counted, because people have several rows in the sample or not all rows were held.
     """
 
     rows: int
     unkeyed_rows: int
+    bare_rows: int
     doubtful: int
+    relatives: int
     total: int
     known: int
     incomparable: int
@@ -80,6 +82,7 @@ class PeopleCounts:
     perhaps_new: int
     hidden_behind_rows: int
     counted_twice: int = 0
+    repeated: int = 0
     not_met: int | None = None
 
     @property
@@ -154,84 +157,6 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Weights:
-    """The number of people that one known and one new person of those at hand stands for."""
-
-    known: float = 1.0
-    new: float = 1.0
-
-    @classmethod
-    def of(cls, part: SampledPart | None, known: int, new: int) -> _Weights:
-        """The weights if so many known and unmatched people are at hand; `part` is None if these are all people."""
-        if part is None:
-            return cls()
-        if part.holds_all_new:
-            return cls(max(1.0, (part.people - new) / known) if known else 1.0)
-        share = part.people / (known + new)
-        return cls(share, share)
-
-    def people(self, chosen: Bools, known: Bools) -> int:
-        """The number of people that the `chosen` of those at hand stand for; shape (people,) both."""
-        count = int(chosen.sum())
-        if self.known == self.new:
-            return round(count * self.known)
-        seen = int((chosen & known).sum())
-        return round(seen * self.known + (count - seen) * self.new)
-
-    def table(self, table: I64) -> I64:
-        """Numbers of people by patterns, scaled to the whole sample."""
-        if self == _Weights():
-            return table
-        scaled: I64 = np.rint(table * self.known).astype(np.int64)
-        scaled[:, 0] = np.rint(table[:, 0] * self.new)
-        return scaled
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PersonKeys:
-    """The keys of each person at hand.
-
-    Attributes:
-        people: shape (n,), the person of each row.
-        count: number of people at hand.
-        held_rows: shape (n, 6), which keys of each row any release holds.
-        present: shape (count, 6), the kinds of key that each person has.
-        held: shape (count, 6), those of them that any release holds.
-        known: shape (count,), who has a held key.
-        weights: how many people each one stands for.
-    """
-
-    people: I64
-    count: int
-    held_rows: Bools
-    present: Bools
-    held: Bools
-    known: Bools
-    weights: _Weights
-
-    @classmethod
-    def of(cls, sample: ComparedSample, releases: KnownReleases) -> _PersonKeys:
-        """Group the rows of a sample by person, and look up their keys."""
-        people = group_people(sample.keys)
-        count = int(people.max()) + 1
-        held_rows = releases.find_known_keys(sample.keys) if sample.held is None else sample.held
-        present = _per_person(people, count, sample.keys != 0)
-        held = _per_person(people, count, held_rows)
-        known = rows_with_key(held)
-        known_count = int(known.sum())
-        weights = _Weights.of(sample.part, known_count, count - known_count)
-        return cls(people, count, held_rows, present, held, known, weights)
-
-    def known_people(self) -> int:
-        """Known people of the whole sample."""
-        return round(int(self.known.sum()) * self.weights.known)
-
-    def total_people(self) -> int:
-        """All people of the whole sample."""
-        return self.known_people() + round((self.count - int(self.known.sum())) * self.weights.new)
-
-
-@dataclass(frozen=True, slots=True)
 class _FoundParent:
     """A release that explains a part of the sample, and the probability that chance explains the rest of its people."""
 
@@ -247,7 +172,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
         sample: at least one row, each with a key.
         releases: at least one active release.
     """
-    keys = _PersonKeys.of(sample, releases)
+    keys = PersonKeys.of(sample, releases)
     total, known = keys.total_people(), keys.known_people()
     columns = tuple(kind for at, kind in enumerate(RECORD_KINDS) if keys.present[:, at].any())
     search = sample.typo_search
@@ -271,15 +196,18 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
         people=PeopleCounts(
             rows=total + len(sample.keys) - keys.count + sample.repeated_rows,
             unkeyed_rows=sample.unkeyed_rows,
+            bare_rows=sample.bare_rows,
             doubtful=min(total - known, sample.doubtful_rows),
+            relatives=min(total - known, sample.rows_of_relatives),
             total=total,
             known=known - weakly.lookalikes,
             incomparable=round(int(incomparable.sum()) * keys.weights.new),
             lookalikes=weakly.lookalikes,
             perhaps_new=weakly.perhaps_new,
-            hidden_behind_rows=_hidden_behind_rows(keys, sample.keys, table, active),
-            not_met=_not_met(sample, releases, keys, weakly),
-            counted_twice=_counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
+            hidden_behind_rows=hidden_behind_rows(keys, sample.keys, table, active),
+            not_met=not_met(sample, releases, keys, weakly),
+            repeated=perhaps_repeated(keys, sample.keys),
+            counted_twice=counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
         ),
         releases=ParentReleases(
             parents=tuple(each.parent for each in found),
@@ -308,7 +236,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
 
 
 def _find_parents(
-    sample: ComparedSample, releases: KnownReleases, keys: _PersonKeys, rates: ChanceMatchRates, tried: MixedKeyCounts
+    sample: ComparedSample, releases: KnownReleases, keys: PersonKeys, rates: ChanceMatchRates, tried: MixedKeyCounts
 ) -> list[_FoundParent]:
     """The releases that hold more people of the sample than chance explains, the largest share first."""
     main = int(np.argmax(keys.present.sum(axis=0)))
@@ -319,7 +247,7 @@ def _find_parents(
         # if there is only one release, it holds what all releases hold
         held = keys.held
         if len(releases) > 1:
-            held = _per_person(keys.people, keys.count, _held_by(release, sample.keys, keys.held_rows))
+            held = per_person(keys.people, keys.count, _held_by(release, sample.keys, keys.held_rows))
         of_release = rows_with_key(held)
         matched = round(int(of_release.sum()) * keys.weights.known)
         own_rates = chance_match_rates(kinds, release.people, [release], tried)
@@ -345,15 +273,8 @@ def _held_by(release: StoredRelease, rows: U64, held: Bools) -> Bools:
     return found
 
 
-def _per_person(people: I64, count: int, rows: Bools) -> Bools:
-    """Whether any row of each person is true; shape (count, 6)."""
-    if count == len(people) and not (people[1:] < people[:-1]).any():
-        return rows
-    return any_per_person(people, rows)
-
-
 def _added_values(
-    keys: _PersonKeys, values: Mapping[Kind, U64], parents: list[StoredRelease], texts: TextCounts
+    keys: PersonKeys, values: Mapping[Kind, U64], parents: list[StoredRelease], texts: TextCounts
 ) -> dict[str, int]:
     """New harm to known people: kinds of value that no release has which explains them, and new texts."""
     if not parents or not keys.known.any():
@@ -402,69 +323,7 @@ def new_values_of(sample: ComparedSample, releases: KnownReleases) -> tuple[dict
     return new, totals
 
 
-def _hidden_behind_rows(keys: _PersonKeys, rows: U64, table: I64, releases: list[StoredRelease]) -> int:
-    """The most new people who can share all their keys with another one (fathers and sons, namesakes)."""
-    if keys.count == len(keys.people):
-        return 0
-    repeated = int((np.bincount(keys.people)[~keys.known] - 1).sum())
-    covered, likely = 0, NEVER
-    for family in KEY_FAMILIES:
-        bits = sum(1 << RECORD_KINDS.index(kind) for kind in family)
-        # people who have a key of this family, and none that distinguishes them better
-        count = sum(
-            int(number) for present, number in enumerate(table[:, 0]) if present & bits and not present & covered
-        )
-        covered |= bits
-        if repeated and count:
-            rate = max((merge_rate(kind, count, releases) for kind in family), key=lambda each: each.mean)
-            likely += rate.among(count)
-    return min(repeated, likely.upper_bound() + _further_names(keys, rows))
-
-
-def _not_met(sample: ComparedSample, releases: KnownReleases, keys: _PersonKeys, weakly: WeaklyKnown) -> int | None:
-    """`PeopleCounts.not_met`.
-
-    Where somebody has two rows, the second one may be mistyped and look like another person, whom a release need not
-    hold once more. In two tables of one archive the same people may stand, so that only those with one kind of key count.
-    A release counts people who have the same keys once: one in a hundred is allowed for.
-    """
-    if sample.part is not None or sample.repeated_rows or keys.count < len(keys.people):
-        return None
-    met = int((keys.present & keys.known[:, np.newaxis]).sum(axis=0).max()) - weakly.lookalikes - weakly.perhaps_new
-    return max(0, releases.people - max(0, met)) + math.ceil(NAMESAKES_SHARE * releases.people)
-
-
-def _counted_twice(table: I64) -> int:
-    """The unmatched people of all groups of keys but the largest, where no person has keys of two groups.
-
-    People of two tables without a common kind of key cannot be recognised in each other.
-
-    Args:
-        table: people by the keys they have and the keys that are known, as `count_patterns` returns it.
-    """
-    groups: list[tuple[int, int]] = []
-    for present in (np.flatnonzero(table[1:].sum(axis=1)) + 1).tolist():
-        unmatched = int(table[present, 0])
-        joined = [group for group in groups if group[0] & present]
-        groups = [group for group in groups if not group[0] & present]
-        kinds = present
-        for other, count in joined:
-            kinds, unmatched = kinds | other, unmatched + count
-        groups.append((kinds, unmatched))
-    counts = sorted(count for _, count in groups)
-    return sum(counts[:-1])
-
-
-def _further_names(keys: _PersonKeys, rows: U64) -> int:
-    """How many further names with birth dates the rows of unmatched people have: other names, or other people."""
-    names = rows[:, RECORD_KINDS.index(Kind.NAME_DOB)]
-    of_new = np.flatnonzero(~keys.known[keys.people] & (names != 0))
-    order = of_new[np.lexsort((names[of_new], keys.people[of_new]))]
-    people, named = keys.people[order], names[order]
-    return int(((people[1:] == people[:-1]) & (named[1:] != named[:-1])).sum())
-
-
-def _chance_explains(keys: _PersonKeys, held: Bools, rates: ChanceMatchRates) -> tuple[bool, float]:
+def _chance_explains(keys: PersonKeys, held: Bools, rates: ChanceMatchRates) -> tuple[bool, float]:
     """Whether new people alone could have matched as many known keys of every kind, and how probable that is.
 
     Args:

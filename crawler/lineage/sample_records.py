@@ -11,7 +11,9 @@ the pieces in which they came: a streamed file gives the same estimates as the s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +53,9 @@ class SampleRecords:
         unkeyed_rows: rows without a record key, which are not held.
         listed_rows: rows of tables that describe people and give no record key at all.
         named_rows: further rows of such tables, in which only a name stands.
+        bare_rows: rows of tables with record keys in which a name or a value stands that identifies nobody by itself.
         doubtful_rows: rows that no release knows for certain, but that may be of known people all the same.
+        rows_of_relatives: rows that share nothing but a number and a surname with a release.
     """
 
     def __init__(self, releases: KnownReleases, max_rows: int | None) -> None:
@@ -73,7 +77,9 @@ class SampleRecords:
         self._sizes: dict[Kind | None, int] = {None: 0}
         # all rows that no release knows; None while all rows are held, and once these are too many
         self._unmatched: U64 | None = None
-        self.unkeyed_rows = self.listed_rows = self.named_rows = self.doubtful_rows = 0
+        self.unkeyed_rows = self.listed_rows = self.named_rows = self.bare_rows = self.doubtful_rows = (
+            self.rows_of_relatives
+        ) = 0
         self._repeated_rows = 0
         self._made_room = False
         # how many rows drop out of the draw after each number of halvings; repeated rows count as often as they came
@@ -125,6 +131,27 @@ class SampleRecords:
             self._distinct = {kind: self._values.pop(kind).distinct() for kind in list(self._values)}
         return self._distinct
 
+    def state(self) -> dict[str, Any]:
+        """Everything that is held, if all rows are; nothing may be added afterwards."""
+        return {
+            "keys": self.keys(),
+            "seen": self._seen.rows()[:, 0],
+            "values": {int(kind): tags for kind, tags in self.values().items()},
+            "unkeyed": self.unkeyed_rows,
+            "doubtful": self.doubtful_rows,
+            "relatives": self.rows_of_relatives,
+        }
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Add the rows and values of a `state` behind those that are held; all rows must be held here too."""
+        self._keys.add(state["keys"])
+        self._seen.add(state["seen"])
+        for kind, tags in state["values"].items():
+            self.add_values(Kind(int(kind)), tags)
+        self.unkeyed_rows += state["unkeyed"]
+        self.doubtful_rows += state["doubtful"]
+        self.rows_of_relatives += state["relatives"]
+
     def lineage(
         self,
         *,
@@ -164,14 +191,21 @@ class SampleRecords:
             held=_from_bits(seen),
             typo_search=typo_search,
             texts=texts,
-            unkeyed_rows=self.unkeyed_rows,
+            # rows of tables that give no key at all are of the same people, as far as there are not more of them
+            unkeyed_rows=self.unkeyed_rows + max(0, self.listed_rows + self.named_rows - self._row_count(part)),
+            bare_rows=self.bare_rows,
             doubtful_rows=self.doubtful_rows,
+            rows_of_relatives=self.rows_of_relatives,
             repeated_rows=self._repeated_rows if part is None else 0,
             part=part,
             evidence=evidence,
         )
         found = compare_sample(sample, self._releases)
         return found if part is None else self._marked_as_estimate(found)
+
+    def _row_count(self, part: SampledPart | None) -> int:
+        """How many rows with a key the sample has."""
+        return part.people if part is not None else len(self._keys) + self._repeated_rows
 
     def _estimated_people(self) -> int:
         """How many people the sample describes: those drawn, times the number of rows that came for each drawn row."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -54,11 +54,13 @@ class SystematicEdits:
         tried: unmatched people who were looked at.
         found: those of them who are known once an edit is undone.
         notes: sentences about the edits.
+        keys: shape (found, 6), the record keys of those who were found, once the edit is undone.
     """
 
     tried: int = 0
     found: int = 0
     notes: tuple[str, ...] = ()
+    keys: U64 = field(default_factory=lambda: np.zeros((0, len(RECORD_KINDS)), np.uint64))
 
     @property
     def share(self) -> float:
@@ -80,15 +82,21 @@ def find_systematic_edits(
     least = max(EDITED_PEOPLE, EDITED_SHARE * count)
     if count < least:
         return SystematicEdits()
-    chance = max(int(_found(probe_key, forms, "dob", _moved(forms["dob"], days), holds).sum()) for days in CONTROL_DAYS)
+    chance = max(
+        int(_found(probe_key, forms, "dob", _moved(forms["dob"], days), holds)[0].sum()) for days in CONTROL_DAYS
+    )
     least = max(least, ABOVE_CHANCE * (chance + 1)) if count > 10 * EDITED_PEOPLE else least
-    known, notes = np.zeros(count, np.bool_), []
+    known, notes, keys = np.zeros(count, np.bool_), [], np.zeros((count, len(RECORD_KINDS)), np.uint64)
     for role, edited, sentence in _undone(forms):
-        found = _found(probe_key, forms, role, edited, holds)
+        found, undone = _found(probe_key, forms, role, edited, holds)
+        if role == "email":
+            # a namesake may have the mailbox at the other provider: name and birth date must not contradict
+            found &= known | (undone[:, RECORD_KINDS.index(Kind.NAME_DOB)] == 0)
         if (people := int(found.sum())) >= least:
+            keys[found & ~known] = undone[found & ~known]
             known |= found
             notes.append(sentence(people))
-    return SystematicEdits(count, int(known.sum()), tuple(notes))
+    return SystematicEdits(count, int(known.sum()), tuple(notes), keys[known])
 
 
 def _undone(forms: Mapping[str, Packed]) -> Iterator[tuple[str, Packed, Callable[[int], str]]]:
@@ -122,8 +130,8 @@ def _host_sentence(people: int) -> str:
 
 def _found(
     probe_key: bytes, forms: Mapping[str, Packed], role: str, edited: Packed, holds: Callable[[Kind, U64], Bools]
-) -> Bools:
-    """Who is known by a key with the edited field, shape (n,); an edit that changes nothing finds nobody."""
+) -> tuple[Bools, U64]:
+    """Who is known by a key with the edited field, shape (n,), and all keys with it; an edit that changes nothing finds nobody."""
     keys = record_keys(probe_key, **{**forms, role: edited})
     found = np.zeros(len(keys), np.bool_)
     for at, kind in enumerate(RECORD_KINDS):
@@ -133,7 +141,7 @@ def _found(
     changed: I64 = np.flatnonzero(found)
     before, after = forms[role].take(changed).to_list(), edited.take(changed).to_list()
     found[changed[[one == other for one, other in zip(before, after, strict=True)]]] = False
-    return found
+    return found, keys
 
 
 def _changed(column: Packed, edit: Callable[[bytes], bytes]) -> Packed:

@@ -7,6 +7,7 @@ release knows, and people who are known only by a key that proves nothing by its
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,20 @@ class HeldRows:
         """The normal forms of the held rows, by role."""
         return {role: Packed.of(held) for role, held in self._forms.items()}
 
+    def state(self) -> dict[str, Any]:
+        """The held rows."""
+        return {"ranks": self._ranks, "forms": {role: packed.state() for role, packed in self.forms().items()}}
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Hold the rows of a `state` as well, as if they had come behind those that are held."""
+        new = np.flatnonzero(~np.isin(state["ranks"], self._ranks))
+        ranks = np.concatenate([self._ranks, state["ranks"][new]])
+        order = np.argsort(ranks, kind="stable")[:MAX_HELD]
+        for role, held in self._forms.items():
+            whole = held + Packed.from_state(state["forms"][role]).take(new).to_list()
+            self._forms[role] = [whole[at] for at in order]
+        self._ranks = ranks[order]
+
 
 class UncertainRows:
     """The uncertain rows of a sample.
@@ -83,6 +98,15 @@ class UncertainRows:
 
     def __repr__(self) -> str:
         return f"<UncertainRows {len(self.unmatched)} unmatched, {len(self.weakly_known)} weakly known>"
+
+    def state(self) -> dict[str, Any]:
+        """All rows."""
+        return {"unmatched": self.unmatched.state(), "weakly_known": self.weakly_known.state()}
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Add the rows of a `state`, as if they had come behind those that are here."""
+        self.unmatched.add_state(state["unmatched"])
+        self.weakly_known.add_state(state["weakly_known"])
 
     def select(self, keys: U64, held: Bools) -> I64:
         """The numbers of the rows that should be kept.

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 
 from crawler.lineage.chance_matches import SIGMAS
+from crawler.lineage.field_errors import CHANGED_SHARE
 from crawler.lineage.origin import OriginEvidence, judge_origin
 from data.arrays.array_types import U64
 from data.hashing.tags import Kind
@@ -89,9 +90,14 @@ def compare_list(
     notes.append(
         "a known value may be a relative's, and an unknown one may be a known person's: the interval allows for both"
     )
-    # people may have other telephones and mailboxes than before, but hardly another number
+    # people may have other telephones and mailboxes than before, but hardly another social security number
     spread = SIGMAS * math.sqrt(max(1.0, new * total / compared))
-    low = max(0, math.floor(0.95 * new - spread)) if kind is Kind.NIR else 0
+    share = CHANGED_SHARE.get(kind.word, 0.0)
+    changed = 0.05 * new if kind is Kind.NIR else share / (1 - share) * known
+    low = max(0, math.floor(new - changed - spread))
+    if verdict == "overlap" and not low:
+        verdict = "undecided"
+        notes.append("all values that no release has may be new ones of known people, who have others than before")
     high = min(max(rows, total), math.ceil(max(rows - known, new) + RELATIVES_SHARE * known + spread))
     return Lineage(
         verdict,
@@ -105,6 +111,15 @@ def compare_list(
         confidence=0.0 if verdict == "undecided" else 0.95,
         origin=origin,
     )
+
+
+def releases_with_values(values: Mapping[Kind, U64], releases: KnownReleases) -> tuple[Parent, ...]:
+    """The releases that hold values of a sample, by the kind of which it has most; the largest share first."""
+    sizes = {kind: len(values[kind]) for kind in KINDS if kind in values}
+    if not sizes:
+        return ()
+    kind = max(sizes, key=lambda each: sizes[each])
+    return _parents(kind, values[kind], releases)
 
 
 def _parents(kind: Kind, tags: U64, releases: KnownReleases) -> tuple[Parent, ...]:

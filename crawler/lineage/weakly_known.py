@@ -17,6 +17,8 @@ from data.hashing.tags import RECORD_KINDS, Kind
 # samples one has more hidden people than 1e-3 allows (seen: 2 people mistyped in both first name and birth date among
 # 2,000 at 1 %).
 ERRORS_PLAUSIBLE = 1e-4
+# So few people whom undoing an error did not recover show no error rate.
+FEW_WEAKLY_KNOWN = 10
 # Undoing one error usually recovers nearly all of the mistyped people. This expectation weighs as much as so many
 # people who were tried.
 USUALLY_RECOVERED = 0.9
@@ -75,9 +77,11 @@ def classify_weakly_known(errors: ErrorRates, rates: ChanceMatchRates, searched:
         if not seen & ~WEAK_PATTERN and left < by_chance.mean:
             lookalikes += rest
         else:
-            # Whom undoing an error did not recover may be a relative on the same number. If neither errors nor chance
-            # account for these people, they were invented from known values.
-            perhaps_new += rest if tried or expected < count / 2 else min(rest, by_chance.upper_bound())
+            # Whom undoing an error did not recover may be a relative on the same number, unless a field is known to be
+            # another one in so many rows (people who moved). If neither errors nor chance account for these people,
+            # they were invented from known values.
+            is_explained = expected >= count / 2 and (not tried or rest > FEW_WEAKLY_KNOWN)
+            perhaps_new += min(rest, max(FEW_WEAKLY_KNOWN, by_chance.upper_bound())) if is_explained else rest
         if expected > by_chance.mean:
             tried_mistyped, recovered = tried_mistyped + tried, recovered + found
     return WeaklyKnown(lookalikes, perhaps_new, recovered / tried_mistyped)

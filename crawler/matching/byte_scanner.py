@@ -25,25 +25,23 @@ from crawler.matching import (
     scan_kernels,
 )
 from crawler.matching.candidates import Candidates
+from crawler.process.file_chunks import SCAN_AROUND as AROUND
+from crawler.process.file_chunks import SCAN_BLOCK as BLOCK
 from data.arrays.array_types import I64, U8, U64
 from data.arrays.packed import Packed
 from data.arrays.raw_memory import SLACK
 from data.errors import InputError
 from data.hashing.hash_kernels import candidate_tags, lane_buffer
 from data.hashing.tags import Kind
-from data.tagsets.tagset import distinct
 
-# Blocks begin at multiples of this. It is small enough for a block and its views to stay in a core's own cache.
-BLOCK = 256 * 1024
-# Bytes on both sides of a block that are context: the longest candidate, with each character escaped twice.
-AROUND = 4096
 # So many readings may be nested, as UTF-16 in base64 that is unescaped twice and freed from markup.
 _MAX_DEPTH = 4
 _ALL_SIGNS = scan_kernels.NUL | scan_kernels.EQUALS | scan_kernels.LONG | scan_kernels.ESCAPE | scan_kernels.MARKUP
 _MAX_CANDIDATES = 8192
 _ARENA_SIZE = 512 * 1024
-# Collected tags are sorted and made distinct whenever so many new ones have been collected.
-_MAX_UNSORTED = 4 * 1024 * 1024
+# Which first bytes of candidates are kinds that are collected; an uncertain candidate has another bit in its kind.
+_COLLECTED = np.zeros(256, np.bool_)
+_COLLECTED[[Kind.EMAIL, Kind.PHONE, Kind.NIR, Kind.IBAN, Kind.PROFESSIONAL]] = True
 
 
 class TagLookup(Protocol):
@@ -134,13 +132,16 @@ def _thread_buffers() -> _ScanBuffers:
 class ByteScanner:
     """One pass over the bytes of one sample: cheap to make, bounded in memory, and the same however chunks are cut."""
 
-    def __init__(self, probe_key: bytes, watch: TagLookup, *, collect: bool = False, tokens: bool = True) -> None:
+    def __init__(
+        self, probe_key: bytes, watch: TagLookup, *, collect: Callable[[U64], None] | None = None, tokens: bool = True
+    ) -> None:
         """Begin a sample.
 
         Args:
             probe_key: 16 bytes.
             watch: the watch-list in which candidates are looked up.
-            collect: whether to keep all values for `values`.
+            collect: is called with the tags of all values that are found, some of them repeatedly. Tokens are left out,
+                since every long word is one, and so are uncertain readings of numbers.
             tokens: whether to look for planted strings too. Every long word might be one, which doubles the work.
         """
         if len(probe_key) != 16:
@@ -150,13 +151,19 @@ class ByteScanner:
         self._watch = watch
         self._tokens = tokens
         self._collect = collect
-        self._collected: dict[int, list[U64]] = {}
         self._pending = np.empty(SLACK, np.uint8)
         self._size = 0
         # the bytes at the beginning of `_pending` that are already scanned and only context
         self._behind = 0
         # the offset in the sample of the first byte of `_pending`
         self._offset = 0
+
+    def begin_at(self, place: int) -> None:
+        """Scan from this place of the sample on, where a block begins; the bytes before it that are context come first.
+
+        Nothing may have been scanned yet. The first bytes that are fed are those from `place - AROUND` on.
+        """
+        self._offset, self._behind = place - AROUND, AROUND
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> Candidates:
         """Scan the next bytes; a candidate is returned once enough bytes after it are known."""
@@ -183,13 +190,6 @@ class ByteScanner:
         found = self._scan_block(self._size) if self._size > self._behind else Candidates.none()
         self._behind = self._size
         return found
-
-    def values(self) -> dict[Kind, U64]:
-        """The sorted distinct tags of all values found, per kind (`collect` only).
-
-        Tokens are left out, since every long word is one, and so are uncertain readings of numbers.
-        """
-        return {Kind(kind): distinct(np.concatenate(parts)) for kind, parts in sorted(self._collected.items())}
 
     def _reserve(self, size: int) -> None:
         if size + SLACK > len(self._pending):
@@ -247,8 +247,8 @@ class ByteScanner:
             candidate_tags(*self._keys, buffers.addresses[0], buffers.candidates, buffers.tags, count, buffers.lanes)
             signs |= noted
             tags = buffers.tags[:count]
-            if self._collect:
-                self._collect_tags(tags, buffers.candidates[:count])
+            if self._collect is not None and count:
+                self._collect(tags[_COLLECTED[buffers.candidates[:count] >> 56 & 255]])
             listed = np.flatnonzero(self._watch.lookup(tags))
             if len(listed):
                 words = buffers.candidates[listed]
@@ -258,17 +258,6 @@ class ByteScanner:
                 places = self._offset + text.origins(words & 0xFFFFFF)
                 found.append(Candidates((words >> 56 & 127).astype(np.uint8), tags[listed], values, places))
         return signs
-
-    def _collect_tags(self, tags: U64, candidates: I64) -> None:
-        # an uncertain candidate has another bit in its kind, and equals none of these
-        kinds = candidates >> 56
-        for kind in (Kind.EMAIL, Kind.PHONE, Kind.NIR, Kind.IBAN, Kind.PROFESSIONAL):
-            chosen = tags[kinds == kind]
-            if len(chosen):
-                parts = self._collected.setdefault(int(kind), [])
-                parts.append(chosen)
-                if len(parts) > 1 and sum(map(len, parts[1:])) > max(_MAX_UNSORTED, len(parts[0])):
-                    self._collected[int(kind)] = [distinct(np.concatenate(parts))]
 
 
 def _decoded(

@@ -17,6 +17,8 @@ from data.errors import StoreError
 
 # So many numbers are collected before repeated ones are dropped.
 _MAX_UNSORTED = 1 << 18
+# So many canaries of the watch-list for each that hit take less time in an array of all than sorting would.
+_MAX_SPARSE = 128
 # The bits of a number, beside the number of a row in one 64-bit word: 68 billion canaries, and rows of one batch.
 _NUMBER_BITS = 36
 
@@ -24,7 +26,7 @@ _NUMBER_BITS = 36
 class CanaryOwners(Protocol):
     """The watch-list, as matching uses it: the clients to which confirmed tags belong."""
 
-    def resolve(self, tags: U64, digests: U8, kinds: U8) -> tuple[I64, U64]:
+    def resolve(self, tags: U64, digests: U8, kinds: U8, *, passed_over: Bools | None = None) -> tuple[I64, U64]:
         """See `data.case.watchlist.Watchlist.resolve`."""
         ...
 
@@ -120,8 +122,8 @@ class CanaryNumbers:
         """How many of some canaries, given by rising numbers, each client has; in the order of `clients`."""
         return np.diff(np.searchsorted(numbers, self.borders))
 
-    def people_of_rows(self, numbers: I64, rows: I64, values: I64) -> I64:
-        """The canaries that rows are about.
+    def hits_of_people(self, numbers: I64, rows: I64, values: I64) -> I64:
+        """The hits whose canaries the rows are about.
 
         A value that several people of a client share, as the telephone of a household, hits all of them, although the
         row is about one. So a row is about each canary that a value of its own confirms. Where all values are shared,
@@ -133,22 +135,26 @@ class CanaryNumbers:
             values: shape (n,), the number of its value, not negative.
 
         Returns:
-            Numbers of canaries, shape (m,), m <= n; one may occur several times.
+            Places of hits, shape (m,), m <= n; the same canary may occur several times.
         """
         if not len(numbers):
-            return numbers
-        # in most rows each value confirms one canary, so that whatever hits is a person
-        is_shared = np.bincount(values)[values] > 1
-        has_shared = np.zeros(int(rows.max()) + 1, np.bool_)
-        has_shared[rows[is_shared]] = True
-        to_judge = has_shared[rows]
-        judged = self._judged(numbers[to_judge], rows[to_judge], values[to_judge])
-        return np.concatenate([numbers[~to_judge], judged])
+            return np.zeros(0, np.int64)
+        # most rows have a value of their own and hits of one client: they are about the canaries of such values
+        clients = self.clients_of(numbers)
+        is_own = np.bincount(values)[values] == 1
+        owner_of = np.full(int(rows.max()) + 1, -1, np.int64)
+        owner_of[rows[is_own]] = clients[is_own]
+        is_open = np.zeros(len(owner_of), np.bool_)
+        is_open[rows[owner_of[rows] != clients]] = True
+        to_judge = is_open[rows]
+        judged = np.flatnonzero(to_judge)
+        judged = judged[self._judged(numbers[judged], rows[judged], values[judged])]
+        return np.concatenate([np.flatnonzero(is_own & ~to_judge), judged])
 
     def _judged(self, numbers: I64, rows: I64, values: I64) -> I64:
-        """`people_of_rows`, without the short cut for rows that share no value."""
+        """`hits_of_people`, without the short cut."""
         if not len(numbers):
-            return numbers
+            return np.zeros(0, np.int64)
         # hits of one row and canary next to each other
         order = np.argsort(rows << _NUMBER_BITS | numbers)
         numbers, rows, values = numbers[order], rows[order], values[order]
@@ -165,7 +171,7 @@ class CanaryNumbers:
         best = best[np.diff(group_of[best], prepend=-1) > 0]
         chosen = has_own.copy()
         chosen[best[~np.logical_or.reduceat(has_own, group_starts)]] = True
-        return numbers[chosen]
+        return order[pair_starts[chosen]]
 
     def _are_own(self, values: I64, clients: I64) -> Bools:
         """Which hits are of values that confirm one canary of their client only."""
@@ -189,7 +195,7 @@ class MarkedCanaries:
 
     def __init__(self) -> None:
         self._numbers, self._marks = np.zeros(0, np.int64), np.zeros(0, np.uint8)
-        self._waiting: list[tuple[I64, int]] = []
+        self._waiting: list[tuple[I64, U8]] = []
         self._unsorted = 0
         # the marks of all canaries, once so many have one that this needs less memory
         self._dense: U8 | None = None
@@ -198,19 +204,33 @@ class MarkedCanaries:
         """Whether any canary has a mark."""
         return self._dense is not None or bool(self._unsorted or len(self._numbers))
 
-    def add(self, numbers: I64, mark: int, total: int) -> None:
-        """Set a mark (a bit) of some canaries, whose numbers are less than `total`."""
+    def add(self, numbers: I64, marks: int | U8, total: int) -> None:
+        """Set marks (bits) of some canaries, whose numbers are less than `total`: the same for all, or shape (n,)."""
         if self._dense is not None:
-            self._dense[numbers] |= np.uint8(mark)
+            if isinstance(marks, int):
+                self._dense[numbers] |= np.uint8(marks)
+                return
+            # a canary may occur several times: each set of marks is set for itself
+            for each in np.flatnonzero(np.bincount(marks, minlength=1)).tolist():
+                self._dense[numbers[marks == each]] |= np.uint8(each)
             return
-        self._waiting.append((numbers, mark))
+        self._waiting.append((numbers, np.broadcast_to(np.uint8(marks), numbers.shape)))
         self._unsorted += len(numbers)
         if self._unsorted > _MAX_UNSORTED + len(self._numbers):
             self._sort()
-            if total <= 8 * len(self._numbers):
+            if total <= _MAX_SPARSE * len(self._numbers):
                 self._dense = np.zeros(total, np.uint8)
                 self._dense[self._numbers] = self._marks
                 self._numbers, self._marks = np.zeros(0, np.int64), np.zeros(0, np.uint8)
+
+    def state(self) -> dict[str, Any]:
+        """The canaries that have a mark."""
+        numbers, marks = self.sorted()
+        return {"numbers": numbers, "marks": marks}
+
+    def add_state(self, state: Mapping[str, Any], total: int) -> None:
+        """Set the marks of a `state` as well."""
+        self.add(state["numbers"], state["marks"], total)
 
     def sorted(self) -> tuple[I64, U8]:
         """The rising numbers of all canaries that have a mark, and the marks of each."""
@@ -224,7 +244,7 @@ class MarkedCanaries:
         if not self._unsorted:
             return
         numbers = np.concatenate([self._numbers, *(numbers for numbers, _ in self._waiting)])
-        marks = np.concatenate([self._marks, *(np.full(len(part), mark, np.uint8) for part, mark in self._waiting)])
+        marks = np.concatenate([self._marks, *(marks for _, marks in self._waiting)])
         order = np.argsort(numbers, kind="stable")
         numbers = numbers[order]
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))

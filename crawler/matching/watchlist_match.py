@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from crawler.matching.candidates import Candidates, order_by_tag
 from data.arrays.array_types import I64, U8, U64, Bools
 from data.case.canary_bitmaps import bitmaps_of_codes
 from data.hashing.tags import Kind, confirm_digests
-from data.model import Hit
+from data.model import HIT_DATA, Hit
 
 # marks of canaries: hit by rows, hit by bytes, and the person that a row is about
 _IN_ROWS, _IN_BYTES, _IS_PERSON = 1, 2, 4
@@ -29,14 +30,26 @@ class ConfirmedHits:
         candidates: shape (m,), the candidate that each is.
         canaries: shape (m,), the number of its canary (`crawler.matching.canary_numbers`).
         kinds: shape (m,), its kind.
+        passed_over: shape (k,), tags of candidates that too many canaries share to be evidence for any of them; a tag
+            may occur several times.
     """
 
     candidates: I64
     canaries: I64
     kinds: U8
+    passed_over: U64
 
     def __len__(self) -> int:
         return len(self.candidates)
+
+    def joined(self, others: ConfirmedHits, before: int) -> ConfirmedHits:
+        """These hits and others, whose candidates follow `before` candidates."""
+        return ConfirmedHits(
+            np.concatenate([self.candidates, before + others.candidates]),
+            np.concatenate([self.canaries, others.canaries]),
+            np.concatenate([self.kinds, others.kinds]),
+            np.concatenate([self.passed_over, others.passed_over]),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +88,17 @@ class DigestedCandidates:
 def find_hits(numbers: CanaryNumbers, candidates: DigestedCandidates) -> ConfirmedHits:
     """The candidates that are canaries: tag, kind and confirm digest are those of an entry of the watch-list."""
     if not len(candidates.tags):
-        return ConfirmedHits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
+        return ConfirmedHits(
+            np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint64)
+        )
     # in the order of the tags, which is that of the watch-list: a search then stays near the one before it
     order = order_by_tag(candidates.tags)
     tags, kinds = candidates.tags[order], candidates.kinds[order]
-    found, codes = numbers.owners.resolve(tags, candidates.digests[order], kinds)
-    return ConfirmedHits(order[found], numbers.of_codes(codes), kinds[found])
+    passed_over = np.zeros(len(tags), np.bool_)
+    found, codes = numbers.owners.resolve(tags, candidates.digests[order], kinds, passed_over=passed_over)
+    # the same filler may stand in many rows
+    told = tags[passed_over]
+    return ConfirmedHits(order[found], numbers.of_codes(codes), kinds[found], told[np.diff(told, prepend=0) != 0])
 
 
 def confirm_hits(numbers: CanaryNumbers, confirm_key: bytes, candidates: Candidates) -> ConfirmedHits:
@@ -95,6 +113,8 @@ class HitCollector:
         """Begin a sample or member; `post_key` is the key of its fingerprint."""
         self._numbers, self._post_key = numbers, post_key
         self._marked = MarkedCanaries()
+        # what stands in the rows of those that rows are about
+        self._data = MarkedCanaries()
         # which kinds of value hit, by client; made at the first hit
         self._kinds: Bools | None = None
 
@@ -108,20 +128,27 @@ class HitCollector:
         """Whether a planted canary hit, an invented person who exists nowhere but at a client."""
         return self.has_hits and self._numbers.any_planted(self._marked.sorted()[0])
 
+    def has_kind(self, clients: I64, kinds: U8) -> Bools:
+        """Whether a kind of value has hit a client before, for n clients (their places) and kinds; shape (n,)."""
+        return np.zeros(len(clients), np.bool_) if self._kinds is None else self._kinds[clients, kinds]
+
     def add_bytes(self, confirmed: ConfirmedHits) -> None:
         """Add hits of the byte pass."""
         self._add(confirmed, _IN_BYTES)
 
-    def add_rows(self, confirmed: ConfirmedHits, people: I64) -> None:
+    def add_rows(self, confirmed: ConfirmedHits, people: I64, data: U8) -> None:
         """Add hits of the record pass.
 
         Args:
             confirmed: the hits.
-            people: the canaries that the rows belong to, as `CanaryNumbers.people_of_rows` gives them.
+            people: the hits whose canaries the rows are about, as `CanaryNumbers.hits_of_people` gives them; shape (m,).
+            data: what stands in the rows of these, as bits of `data.model.HIT_DATA`; shape (m,).
         """
         self._add(confirmed, _IN_ROWS)
         if len(people):
-            self._marked.add(people, _IS_PERSON, len(self._numbers))
+            canaries = confirmed.canaries[people]
+            self._marked.add(canaries, _IS_PERSON, len(self._numbers))
+            self._data.add(canaries, data, len(self._numbers))
 
     def _add(self, confirmed: ConfirmedHits, mark: int) -> None:
         if not len(confirmed):
@@ -130,6 +157,18 @@ class HitCollector:
         if self._kinds is None:
             self._kinds = np.zeros((len(self._numbers.clients), _KINDS), np.bool_)
         self._kinds[self._numbers.clients_of(confirmed.canaries), confirmed.kinds] = True
+
+    def state(self) -> dict[str, Any]:
+        """All hits, by the numbers of the canaries of this watch-list."""
+        kinds = np.zeros((0, _KINDS), np.bool_) if self._kinds is None else self._kinds
+        return {"marked": self._marked.state(), "data": self._data.state(), "kinds": kinds}
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Add the hits of a `state`, which was made with the same watch-list."""
+        self._marked.add_state(state["marked"], len(self._numbers))
+        self._data.add_state(state["data"], len(self._numbers))
+        if len(state["kinds"]):
+            self._kinds = state["kinds"].copy() if self._kinds is None else self._kinds | state["kinds"]
 
     def hits(self) -> list[Hit]:
         """The hits of each client, in order of client.
@@ -143,15 +182,25 @@ class HitCollector:
         canaries = self._numbers.count_by_client(numbers)
         is_record = (marks & _IS_PERSON != 0) | (marks & _IN_ROWS == 0)
         records = self._numbers.count_by_client(numbers[is_record])
+        data, has_data = self._count_data()
         return [
             Hit(
                 self._numbers.clients[at],
                 int(canaries[at]),
                 int(records[at]),
                 tuple(Kind(kind).word for kind in np.flatnonzero(self._kinds[at]).tolist()),
+                {name: int(counts[at]) for name, counts in data.items() if counts[at]} if has_data[at] else None,
             )
             for at in np.flatnonzero(canaries).tolist()
         ]
+
+    def _count_data(self) -> tuple[dict[str, I64], Bools]:
+        """Of `HIT_DATA`, how many people of each client have it in their rows; and which clients have such people."""
+        numbers, marks = self._data.sorted()
+        return {
+            name: self._numbers.count_by_client(numbers[marks & (1 << place) != 0])
+            for place, name in enumerate(HIT_DATA)
+        }, self._numbers.count_by_client(numbers) > 0
 
     def sighted(self) -> dict[str, bytes]:
         """The canaries that hit, as bitmaps by bundle (`data.case.canary_bitmaps`)."""

@@ -124,7 +124,7 @@ _PAST_WORDS = re.compile(
 
 # Words without which an expression above cannot match. Most texts hold none of them, and then none of their sentences
 # needs to be searched.
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[a-z]+")
 _DIVIDED = re.compile(r"\d[/.]\d")
 _AROUND_SPANS = frozenset({
     "in", "within", "after", "dans", "sous", "ici", "apres", "have", "got", "avez", "reste", "ont", "left", "remaining",
@@ -138,6 +138,17 @@ _NAMES_OF_MONTHS = frozenset({
     "novembre", "decembre", "jan", "feb", "fev", "mar", "apr", "avr", "jun", "jul", "juil", "aug", "sep", "sept", "oct",
     "nov", "dec",
 })  # fmt: skip
+_IN_FUTURE = frozenset({
+    "will", "ll", "going", "gonna", "shall", "be", "coming", "soon", "remaining", "rest", "deadline", "due", "until",
+    "expire", "expires", "countdown", "ultimatum", "next", "otherwise", "else", "sera", "seront", "va", "vont", "allons",
+    "publierons", "diffuserons", "publierai", "reste", "suite", "echeance", "jusqu", "jusqua", "jusquau", "delai",
+    "sinon", "bientot", "prochaine", "left", "restant", "restants", "restante", "restantes",
+})  # fmt: skip
+_IN_RELEASE = frozenset({
+    "drop", "data", "database", "db", "file", "files", "part", "partie", "batch", "full", "archive", "auction", "ransom",
+    "contact", "donnees", "fichier", "fichiers", "base", "lot", "tranche", "rancon", "enchere", "encheres", "ligne",
+})  # fmt: skip
+_RELEASE_STEMS = ("publi", "releas", "leak", "dump", "upload", "pay", "diffus", "fuite")
 
 
 def find_deadlines(text: str, now: datetime) -> list[Deadline]:
@@ -150,7 +161,7 @@ def find_deadlines(text: str, now: datetime) -> list[Deadline]:
     found: dict[str, Deadline] = {}
     folded = fold(text[:MAX_TEXT])
     searches = _Searches.of(folded)
-    if not searches or not (_RELEASE_WORDS.search(folded) or _FUTURE_WORDS.search(folded)):
+    if not searches or not searches.announcements:
         return []
     for sentence in _SENTENCE.split(folded):
         if not (4 <= len(sentence) <= 2000):
@@ -173,8 +184,14 @@ def find_deadlines(text: str, now: datetime) -> list[Deadline]:
 
 @dataclass(frozen=True, slots=True)
 class _Searches:
-    """Which expressions can match anywhere in a text: spans of time, names of days, words such as "tomorrow", dates."""
+    """Which expressions can match anywhere in a text.
 
+    Attributes:
+        announcements: words about the future or about a release.
+        spans: spans of time. weekdays: names of days. soon: words such as "tomorrow". dates: dates.
+    """
+
+    announcements: bool
     spans: bool
     weekdays: bool
     soon: bool
@@ -190,9 +207,12 @@ class _Searches:
             (by_number, "20" in text and "-" in text),
             (day_first, named),
             (month_first, named),
-            (divided, bool(_DIVIDED.search(text))),
+            (divided, ("/" in text or "." in text) and bool(_DIVIDED.search(text))),
         )
         return cls(
+            announcements=not words.isdisjoint(_IN_RELEASE)
+            or not words.isdisjoint(_IN_FUTURE)
+            or any(word.startswith(_RELEASE_STEMS) for word in words),
             spans=not words.isdisjoint(_AROUND_SPANS) or "restant" in text,
             weekdays=not words.isdisjoint(_NAMES_OF_DAYS),
             soon=not words.isdisjoint(_IN_SOON),

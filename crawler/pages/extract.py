@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-import jmespath
 import orjson
-from jmespath.exceptions import JMESPathError
 from lxml import etree
 from parsel import Selector
 
 from crawler.pages import blocked_pages
-from crawler.pages.field_ranges import MAX_PAGE_OF_ITEM
-from crawler.pages.html_text import addresses_in, decode, lines_of
+from crawler.pages.html_text import addresses_in, lines_of
+from crawler.pages.links import links_of
+from crawler.pages.quotes import Quote, lacks_only, split_quotes
 from crawler.pages.row_values import (
     Page,
     all_values,
@@ -35,9 +34,9 @@ from data.errors import SourceError
 from data.model import Post
 from data.sources.addresses import fill_placeholders
 from data.sources.definition import Definition, origins, page_url
-from data.sources.definition_sections import ListFields
+from data.sources.definition_sections import ItemSection, ListFields
 
-State = Literal["ok", "absent", "blocked", "empty"]
+State = Literal["ok", "absent", "blocked", "no_preview", "empty", "seized", "parked", "portal", "placeholder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class Listing:
             posts. Any other row that gave no post is a problem.
         problems: sentences "code: what happened", without content of the page.
         more: further listing pages to read as well (sub-folders), already limited by `depth`.
+        quoting: those posts of a feed of replies that quote something, by their native id.
     """
 
     posts: tuple[Post, ...] = ()
@@ -60,19 +60,26 @@ class Listing:
     dropped: int = 0
     problems: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    quoting: Mapping[str, ItemPart] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemPart:
     """One part of the page of a post: the site's own id ('' without one), its text, and absolute addresses of files.
 
-    `names` holds (address, name as the page shows it) of those files whose address does not tell their name.
+    `names` holds (address, name as the page shows it) of those files whose address does not tell their name, and `sizes`
+    (address, bytes) of those whose size the page states. `links` are all addresses to which the markup of the part leads.
+    `quotes` are what it quotes, and `unquoted` is its text without them.
     """
 
     native: str
     text: str
     attachments: tuple[str, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[tuple[str, int], ...] = ()
+    links: tuple[str, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    unquoted: str = ""
 
     def __repr__(self) -> str:
         """Only lengths."""
@@ -105,6 +112,7 @@ class ItemPage:
 # Fields of a row that are part of the version of its post, beside title, body and addresses.
 _FIELDS = ("size", "files", "percent", "timer", "magnet", "state", "last")
 _MAX_FILE_NAME = 255
+_BYTES = re.compile(r"\d{1,18}")
 _SESSION = re.compile(r"(?i)(?<=[?&;])(?:phpsessid|jsessionid|sid|s|session_?id)=[0-9a-f]{16,64}(?:[&;]|(?=#)|$)")
 
 
@@ -159,6 +167,8 @@ def read_listing(
     verdict = classify(definition, status, body, content_type, rows=count)
     if verdict != "ok":
         return Listing(state=verdict, problems=page.problems())
+    if not count and (instead := blocked_pages.stand_in(definition, body, content_type)):
+        return Listing(state=instead, problems=page.problems())
     return Listing(
         posts=tuple(posts.values()),
         next_url=_next_page(definition, page, page_no) if count else "",
@@ -225,11 +235,11 @@ def _post(definition: Definition, page: Page, row: Any, texts: dict[str, str]) -
         time=texts.get("time", ""),
     )
     if definition.raw is not None:
-        return replace(post, raw=_filled(definition, definition.raw.url, post, page.absolute))
+        return replace(post, raw=filled(definition, definition.raw.url, post, page.absolute))
     return post
 
 
-def _filled(definition: Definition, template: str, post: Post, absolute: Callable[[str], str], start: int = 0) -> str:
+def filled(definition: Definition, template: str, post: Post, absolute: Callable[[str], str], start: int = 0) -> str:
     """An address of a post from a template; '' if the post lacks a value that the template needs."""
     hosts = origins(definition)
     given = {
@@ -243,32 +253,6 @@ def _filled(definition: Definition, template: str, post: Post, absolute: Callabl
     if any("{" + name + "}" in template and not text for name, text in given.items()):
         return ""
     return absolute(fill_placeholders(template, given))
-
-
-def item_url(definition: Definition, post: Post, start: int = 0) -> str:
-    """The address of a page of a post for `read_item`; '' if the definition has no `item`.
-
-    Args:
-        definition: of the source.
-        post: as listed.
-        start: 0 for its first page, else the value of {page} or {offset}.
-    """
-    if definition.item is None:
-        return ""
-    page = Page(post.url, None, post.url)
-    return _filled(definition, definition.item.url, post, page.absolute, start)
-
-
-def page_of_item(definition: Definition, url: str) -> int:
-    """The value of {page} or {offset} in the address of a page of a post; 0 if it has none, or too large a one."""
-    template = definition.item.url if definition.item is not None else ""
-    pattern = "".join(
-        r"(\d{1,9})" if part in ("{page}", "{offset}") else ".*" if part.startswith("{") else re.escape(part)
-        for part in re.split(r"(\{\w+\})", template)
-    )
-    match = re.fullmatch(pattern, url) if "(" in pattern else None
-    page = int(match[1]) if match else 0
-    return page if page <= MAX_PAGE_OF_ITEM else 0
 
 
 def without_session(url: str) -> str:
@@ -350,6 +334,7 @@ def read_item(
     if item is None:
         raise SourceError("there is no `item`, so there are no rules for the pages of posts", field="item")
     page = parse_page(body, url, item.kind, charset=definition.charset, content_type=content_type)
+    page.post_id = quote(post.native, safe="")
     found = select_rows(page, item.each)
     # without `each` the page is always one part, which does not show whether the page is blocked
     verdict = classify(definition, status, body, content_type, rows=len(found) if item.each else None)
@@ -357,13 +342,19 @@ def read_item(
         return ItemPage(state=verdict if verdict != "ok" else "empty")
     parts: list[ItemPart] = []
     for row in found:
-        texts = all_values(page, row, item.fields.body) if item.fields.body else [_whole(row)]
+        text = _text(page, row, item)
+        without, quotes = split_quotes(row) if item.each else (row, ())
         links = [page.absolute(link) for link in all_values(page, row, item.fields.attachments)]
         native = " ".join(first_value(page, row, item.fields.id).split()) if item.fields.id else ""
         files = tuple(dict.fromkeys(without_session(link) for link in links if link and link != post.url))
-        parts.append(
-            ItemPart(native, "\n".join(text for text in texts if text.strip()), files, _shown_names(page, row, files))
-        )
+        name = " ".join(first_value(page, row, item.fields.name).split())[:_MAX_FILE_NAME]
+        names = tuple((file, name) for file in files) if name else _shown_names(page, row, files)
+        size = first_value(page, row, item.fields.size)
+        sizes = ((files[0], int(size)),) if len(files) == 1 and _BYTES.fullmatch(size) else ()
+        unquoted = _text(page, without, item) if quotes else text
+        if not lacks_only(quotes, text, unquoted):
+            quotes, unquoted = (), text
+        parts.append(ItemPart(native, text, files, names, sizes, _links(page, row), quotes, unquoted))
     following = without_session(page.absolute(first_value(page, page.root, item.next))) if item.next else ""
     return ItemPage(
         parts=tuple(parts),
@@ -371,6 +362,18 @@ def read_item(
         # parts without any text: the rule for the text no longer fits the page
         state="ok" if any(part.text or part.attachments for part in parts) else "empty",
     )
+
+
+def _text(page: Page, row: Any, item: ItemSection) -> str:
+    texts = all_values(page, row, item.fields.body) if item.fields.body else [_whole(row)]
+    return "\n".join(text for text in texts if text.strip())
+
+
+def _links(page: Page, row: Any) -> tuple[str, ...]:
+    """The addresses to which the markup of a part leads."""
+    if not isinstance(row, Selector) or not isinstance(row.root, etree._Element):
+        return ()
+    return tuple(without_session(link) for link in links_of(row.root, page.base))
 
 
 def _shown_names(page: Page, row: Any, files: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -401,7 +404,17 @@ def read_feed(definition: Definition, body: bytes, url: str, content_type: str =
         definition.model_copy(update={"list": rules, "raw": None, "parser": ""}), body, url, content_type, 1, status
     )
     posts = tuple(replace(post, raw="", fields={"last": post.title + post.body}) for post in listing.posts)
-    return replace(listing, posts=posts, next_url="")
+    page = parse_page(body, url, rules.kind, charset=definition.charset, content_type=content_type)
+    quoting: dict[str, ItemPart] = {}
+    for row in select_rows(page, rules.each):
+        without, quotes = split_quotes(row)
+        if not quotes:
+            continue
+        texts, unquoted = _texts(page, row, rules.fields), _texts(page, without, rules.fields).get("body", "")
+        native, text = without_session(texts.get("id", "")), texts.get("body", "")
+        if native and lacks_only(quotes, text, unquoted):
+            quoting[native] = ItemPart(native, text, quotes=quotes, unquoted=unquoted)
+    return replace(listing, posts=posts, next_url="", quoting=quoting)
 
 
 def _whole(row: Any) -> str:
@@ -411,28 +424,12 @@ def _whole(row: Any) -> str:
     return row if isinstance(row, str) else orjson.dumps(row, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def read_raw(definition: Definition, body: bytes, content_type: str = "") -> bytes:
-    """The sample in the answer to `raw.url`: the body itself, or the value that `raw.json` selects, as UTF-8.
-
-    Raises:
-        SourceError: the answer is not JSON, or has no such value.
-    """
-    if definition.raw is None or definition.raw.kind != "json":
-        return body
-    try:
-        answer = orjson.loads(decode(body, definition.charset, content_type))
-        found = jmespath.search(definition.raw.expression, answer)
-    except (orjson.JSONDecodeError, JMESPathError, TypeError, ValueError) as error:
-        raise SourceError("the answer is not JSON as expected", field="raw.json") from error
-    if found is None:
-        raise SourceError("the answer has no such value", field="raw.json")
-    return found.encode() if isinstance(found, str) else orjson.dumps(found)
-
-
 def classify(
     definition: Definition, status: int, body: bytes, content_type: str = "", *, rows: int | None = None
-) -> Literal["ok", "absent", "blocked"]:
+) -> Literal["ok", "absent", "blocked", "no_preview"]:
     """Classify an answer: `ok` is the requested page, `absent` says that there is none, `blocked` refuses access.
+
+    `no_preview`: the page of a channel that shows no posts outside its own program.
 
     Words on the page count only if no row was found: a title with "captcha" in it must not hide a listing.
 
@@ -472,11 +469,3 @@ def harvest(definition: Definition, links: Iterable[str], text: str = "") -> tup
                 found.setdefault((follow.source, native), Post(follow.source, native, link))
                 break
     return tuple(found.values())
-
-
-def with_raw_address(definition: Definition, post: Post) -> Post:
-    """A post that was found by a link, completed with the address of its bytes if the definition has `raw`."""
-    if post.raw or definition.raw is None:
-        return post
-    page = Page(post.url, None, post.url)
-    return replace(post, raw=_filled(definition, definition.raw.url, post, page.absolute))

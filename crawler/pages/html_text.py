@@ -14,9 +14,9 @@ from typing import Any
 from lxml import etree, html
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
 
-# Elements that a browser never shows. Elements that a style sheet hides are kept: forums hide spoilers in this way, and
-# spoilers contain data.
-_DROPPED = frozenset({"script", "style", "template", "head", "title", "svg", "object", "iframe"})
+# Elements that are no text. What is hidden is kept, whether a style sheet, `hidden` or `template` hides it until a button
+# is pressed: forums hide spoilers in these ways, and spoilers contain data.
+_DROPPED = frozenset({"script", "style", "head", "title", "svg", "object", "iframe"})
 _VERBATIM = frozenset({"pre", "code", "textarea", "listing", "xmp", "plaintext"})
 _LINES = frozenset(
     {
@@ -137,7 +137,7 @@ def lines_of(root: Any) -> str:
             continue
         tag = element.tag.lower() if isinstance(element.tag, str) else ""
         if event == "start":
-            if tag in _DROPPED or "hidden" in element.attrib:
+            if tag in _DROPPED:
                 walk.skip_subtree()
                 continue
             if tag in _LINES:
@@ -154,8 +154,7 @@ def lines_of(root: Any) -> str:
                 open_link = (element, element.get("href").strip(), writer.position())
             writer.text(element.text, verbatim=verbatim > 0)
             continue
-        dropped = tag in _DROPPED or "hidden" in element.attrib
-        if not dropped:
+        if tag not in _DROPPED:
             if open_link is not None and element is open_link[0]:
                 _close_link(writer, open_link[1], open_link[2], links)
                 open_link = None

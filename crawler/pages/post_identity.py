@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -42,6 +42,9 @@ sqlite tar tgz tsv txt xls xlsx xml xz zip zst
 ROUTE_WORDS = frozenset(_ROUTE_WORDS.split())
 EXTENSIONS = frozenset(_EXTENSIONS.split())
 _NUMBER = re.compile(r"\d{1,8}")
+# One piece of an id that software composes of words and numbers: `41.msg123`, `thread-12-page-2`, `p7`.
+_PIECE = re.compile(r"([a-z]{0,12}?)(\d{0,8})")
+_BEFORE_NUMBERS = frozenset(["aid", "fid", "m", "mid", "msg", "pid", "post", "t", "tid", "topic"])
 # A number that may be a date of birth: eight digits with the year first or last, or six with the year or the day first.
 _DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
 _BIRTHDAY = re.compile(
@@ -107,7 +110,7 @@ _MASKED = re.compile(r"https?://(\[[^/?#\]]{1,60}\]|[a-z0-9.-]{1,255})(?::\d{1,5
 def operator_words(definition: Definition) -> frozenset[str]:
     """Path segments and parameter values of the source file: the operator wrote them, so they may be shown."""
     words: set[str] = set()
-    for url in (definition.url, definition.list.url):
+    for url in (definition.url, definition.list.url, *definition.also):
         split = urlsplit(url)
         words.update(part for part in split.path.split("/") if part)
         words.update(value for _, value in parse_qsl(split.query))
@@ -149,6 +152,59 @@ def open_due(post_key: bytes, sealed: bytes) -> Post:
     except (InvalidTag, ValueError) as error:
         raise WireError("a due post cannot be opened", hint="was the match key replaced? run: tocsin doctor") from error
     return Post.from_json(orjson.loads(plain))
+
+
+MAX_RULES = 2**20
+"""Bytes of JSON of the robots.txt files of a source that are kept for its next crawl."""
+
+
+def seal_rules(post_key: bytes, rules: Mapping[str, tuple[int, str]]) -> bytes:
+    """Seal the robots.txt files of a source, so that the runner can keep them for the next crawl.
+
+    Files that exceed `MAX_RULES` together are left out, the largest first: the next crawl requests them again.
+    """
+    kept: dict[str, tuple[int, str]] = {}
+    left = MAX_RULES
+    for size, origin in sorted((len(orjson.dumps({origin: rules[origin]})), origin) for origin in rules):
+        left -= size
+        if left < 0:
+            break
+        kept[origin] = rules[origin]
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + ChaCha20Poly1305(post_subkey(post_key, b"robots")).encrypt(nonce, orjson.dumps(kept), b"robots")
+
+
+def open_rules(post_key: bytes, sealed: bytes) -> dict[str, tuple[int, str]]:
+    """The inverse of `seal_rules`; raises WireError as `open_due`."""
+    try:
+        plain = ChaCha20Poly1305(post_subkey(post_key, b"robots")).decrypt(
+            sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"robots"
+        )
+        return {str(origin): (int(at), str(text)) for origin, (at, text) in orjson.loads(plain).items()}
+    except (InvalidTag, ValueError, TypeError, AttributeError) as error:
+        raise WireError("rules of robots.txt cannot be opened", hint="was the match key replaced?") from error
+
+
+def host_id(post_key: bytes, host: str) -> str:
+    """The id of a host to which posts link: 32 hex digits, keyed."""
+    return keyed_digest(post_key, b"host", host.encode("utf-8", "replace"))
+
+
+def seal_host(post_key: bytes, host: str) -> bytes:
+    """Seal the name of a host to which posts link, so that the operator can be told it."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + ChaCha20Poly1305(post_subkey(post_key, b"host")).encrypt(nonce, host.encode(), b"host")
+
+
+def open_host(post_key: bytes, sealed: bytes) -> str:
+    """The inverse of `seal_host`; raises WireError as `open_due`."""
+    try:
+        plain = ChaCha20Poly1305(post_subkey(post_key, b"host")).decrypt(
+            sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"host"
+        )
+        return plain.decode()
+    except (InvalidTag, ValueError) as error:
+        raise WireError("the name of a host cannot be opened", hint="was the match key replaced?") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +276,8 @@ class AddressMask:
         path, _, query = tail.partition("?")
         pairs = [pair.partition("=")[::2] for pair in query.split("&")] if query else []
         values = [*path.split("/"), *(value for _, value in pairs)]
-        digits = sum(len(value) for value in values if _NUMBER.fullmatch(value) and value not in self.known)
+        stems = [_split(value)[0] for value in values if value not in self.known]
+        digits = sum(len(number) for stem in stems for number in _numbers_in(stem))
         names = all(name == MASK or _is_parameter(name) for name, _ in pairs)
         return digits <= MAX_DIGITS and names and all(self._is_masked_value(value) for value in values)
 
@@ -231,16 +288,18 @@ class AddressMask:
         return (
             stem in {"", "…"}
             or value in self.known
-            or bool(_KEYED.fullmatch(stem) or _NUMBER.fullmatch(stem))
+            or bool(_KEYED.fullmatch(stem))
             or _is_route_word(stem)
+            or bool(_numbers_in(stem))
         )
 
     def _readable_numbers(self, texts: Collection[str], native: str) -> frozenset[str]:
         """The numbers of an address that may be shown: together they are too short to identify a person."""
-        found = [stem for stem in (_split(_decoded(text))[0] for text in texts) if _NUMBER.fullmatch(stem)]
-        found = [number for number in found if number not in self.known]
-        own = [number for number in found if number == native and (len(number) < 8 or not _BIRTHDAY.fullmatch(number))]
-        others = [number for number in found if number != native]
+        stems = [stem for text in texts if (stem := _split(_decoded(text))[0]) not in self.known]
+        found = [number for stem in stems for number in _numbers_in(stem)]
+        ids = _numbers_in(native)[:1]
+        own = [number for number in found if number in ids and (len(number) < 8 or not _BIRTHDAY.fullmatch(number))]
+        others = [number for number in found if number not in ids]
         length = sum(map(len, others))
         together = "".join(others)
         is_short = length <= MAX_OTHER_DIGITS and length + sum(map(len, own)) <= MAX_DIGITS
@@ -249,14 +308,14 @@ class AddressMask:
             own += others
         return frozenset(own if sum(map(len, own)) <= MAX_DIGITS else own[:1])
 
-    def _segment(self, text: str, numbers: Collection[str]) -> str:
+    def _segment(self, text: str, numbers: frozenset[str]) -> str:
         plain = _decoded(text)
         if not plain:
             return text and MASK
         if plain in self.known and plain.isascii() and plain.isprintable() and not set("/?&=# ") & set(plain):
             return plain
         stem, dot, extension = _split(plain)
-        if stem in numbers or _is_route_word(stem):
+        if _is_route_word(stem) or ((inside := _numbers_in(stem)) and numbers >= set(inside)):
             return stem + dot + extension.lower()
         return self._short(plain) + dot + extension.lower()
 
@@ -275,6 +334,20 @@ def _split(plain: str) -> tuple[str, str, str]:
     """Stem, dot and extension of a file name; all of it is the stem if the extension is not a usual one."""
     stem, dot, extension = plain.rpartition(".")
     return (stem, dot, extension) if dot and extension.lower() in EXTENSIONS else (plain, "", "")
+
+
+def _numbers_in(text: str) -> list[str]:
+    """The numbers of an id that is composed of them and of words of site software; [] if anything else is in it."""
+    numbers = []
+    for piece in re.split(r"[._-]", text):
+        match = _PIECE.fullmatch(piece)
+        if match is None or not piece:
+            return []
+        word, number = match.groups()
+        if word and word not in ROUTE_WORDS and not (number and word in _BEFORE_NUMBERS):
+            return []
+        numbers += [number] if number else []
+    return numbers
 
 
 def _is_parameter(name: str) -> bool:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import quote, unquote, urljoin
 from zoneinfo import ZoneInfo
 
 import jmespath
@@ -42,12 +42,14 @@ class Page:
     Attributes:
         url: its address. base: the address that links are joined to (`<base href>`). root: a Selector, a JSON value or
             text.
+        post_id: of the post whose page this is, as it stands in an address; '' for a page of a listing.
         problem_counts: "code: sentence" -> how often it occurred.
     """
 
     url: str
     root: Any
     base: str = ""
+    post_id: str = ""
     problem_counts: Counter[str] = field(default_factory=Counter)
 
     def problems(self) -> tuple[str, ...]:
@@ -238,6 +240,16 @@ def _select(page: Page, row: Any, selector: str) -> list[Any]:
     return _members(found) if kind == "json" else _pairs(page, found)
 
 
+def _inside(page: Page, item: Any, selector: str) -> list[Any]:
+    """What a selector finds in a value that is markup."""
+    if isinstance(item, Selector):
+        item = item.get() if not isinstance(item.root, etree._Element) else item
+    if isinstance(item, str):
+        root, _ = parse_html(item)
+        item = Selector(root=root, type="html") if root is not None else None
+    return [] if item is None else _select(page, item, selector)
+
+
 def _members(found: Any) -> list[Any]:
     if found is None:
         return []
@@ -273,10 +285,15 @@ def _values(page: Page, row: Any, rules: Sequence[Rule]) -> Iterator[str]:
             yield rule.const
             continue
         found = _select(page, row, rule.x) if rule.x is not None else [row]
-        if rule.text == "join":
-            found = [" ".join(filter(None, (_as_text(rule, item) for item in found)))]
-        for item in found:
-            if (made := _transformed(page, rule, _as_text(rule, item))) and made.strip():
+        if rule.inner is not None:
+            found = [piece for item in found for piece in _inside(page, item, rule.inner)]
+        if rule.text in ("join", "lines"):
+            between = " " if rule.text == "join" else "\n"
+            texts = [between.join(filter(None, (_as_text(rule, item) for item in found)))]
+        else:
+            texts = [_as_text(rule, item) for item in found]
+        for whole in texts:
+            if (made := _transformed(page, rule, _matched(page, rule, whole))).strip():
                 # JSON and scripts can hold halves of surrogate pairs, which no other text can
                 yield made if made.isascii() else made.encode("utf-8", "replace").decode()
 
@@ -285,7 +302,7 @@ def _as_text(rule: Rule, item: Any) -> str:
     if isinstance(item, Selector):
         root: Any = item.root
         if isinstance(root, etree._Element):
-            if rule.text == "html":
+            if rule.text in ("html", "lines"):
                 return lines_of(root)
             if rule.x is None and rule.re is not None:
                 return item.get() or ""
@@ -296,31 +313,41 @@ def _as_text(rule: Rule, item: Any) -> str:
     if isinstance(item, bool):
         return str(item).lower()
     if isinstance(item, str):
-        return text_of(item) if rule.text == "html" else item
+        return text_of(item) if rule.text in ("html", "lines") else item
     if isinstance(item, int | float):
         return str(item)
     return orjson.dumps(item, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
 
 
+def _matched(page: Page, rule: Rule, text: str) -> str:
+    """What the expression of a rule finds in a text; the text itself without one."""
+    if rule.re is None:
+        return text
+    if len(text) > MAX_INPUT:
+        page.problem_counts[
+            f"re: a value was truncated to {MAX_INPUT} characters before the expression was applied"
+        ] += 1
+    try:
+        match = search(compiled_expression(rule.re), text[:MAX_INPUT])
+    except SearchTimeout:
+        page.problem_counts[f"re: an expression took longer than {SEARCH_SECONDS:g} s and was given up"] += 1
+        return ""
+    if match is None:
+        return ""
+    return (match[1] if compiled_expression(rule.re).groups else match[0]) or ""
+
+
 def _transformed(page: Page, rule: Rule, text: str) -> str:
-    if rule.re is not None:
-        if len(text) > MAX_INPUT:
-            page.problem_counts[
-                f"re: a value was truncated to {MAX_INPUT} characters before the expression was applied"
-            ] += 1
-        try:
-            match = search(compiled_expression(rule.re), text[:MAX_INPUT])
-        except SearchTimeout:
-            page.problem_counts[f"re: an expression took longer than {SEARCH_SECONDS:g} s and was given up"] += 1
-            return ""
-        if match is None:
-            return ""
-        text = (match[1] if compiled_expression(rule.re).groups else match[0]) or ""
     if rule.unquote:
         text = unquote(text)
+    if rule.quote:
+        text = quote(text, safe="")
     if rule.date and text.strip():
         text = _instant(page, rule, text.strip())
-    return rule.template.replace("{}", text) if rule.template and text.strip() else text
+    if not rule.template or not text.strip():
+        return text
+    template = rule.template.replace("{id}", page.post_id) if page.post_id else rule.template
+    return template.replace("{}", text)
 
 
 def _instant(page: Page, rule: Rule, text: str) -> str:

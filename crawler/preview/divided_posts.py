@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from crawler.preview.file_list import file_name
 from crawler.preview.volume_names import group_volumes
+from crawler.process.companion_names import group_companions
 from data.model import Post
 
 
@@ -21,6 +22,7 @@ class AddressedVolumes:
         addresses: of its parts, in the order of their bytes. numbers: of these parts, from 1.
         missing: numbers of parts that have no address.
         places: of the parts in the list of addresses.
+        shown: names of the parts if they are files by themselves, which are examined as an archive.
     """
 
     name: str
@@ -28,6 +30,12 @@ class AddressedVolumes:
     numbers: tuple[int, ...]
     missing: tuple[int, ...]
     places: tuple[int, ...]
+    shown: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether the parts are files that are read together, and not pieces of one."""
+        return bool(self.shown)
 
 
 def group_addresses(addresses: Sequence[str], names: Mapping[str, str] | None = None) -> list[str | AddressedVolumes]:
@@ -49,6 +57,19 @@ def group_addresses(addresses: Sequence[str], names: Mapping[str, str] | None = 
             gone.update(parts)
             joined[min(parts)] = AddressedVolumes(
                 volumes.name, tuple(addresses[part] for part in parts), volumes.numbers, volumes.missing, parts
+            )
+
+        alone = [at for at, place in enumerate(places) if place not in gone]
+        for group in group_companions([shown[at] for at in alone]):
+            parts = tuple(places[alone[part]] for part in group)
+            gone.update(parts)
+            joined[parts[0]] = AddressedVolumes(
+                shown[alone[group[0]]],
+                tuple(addresses[part] for part in parts),
+                tuple(range(1, len(parts) + 1)),
+                (),
+                parts,
+                tuple(shown[alone[part]] for part in group),
             )
 
     for places in folders.values():

@@ -207,7 +207,12 @@ def preview_from_listing(post: Post, url: str, above: int, fingerprinter: FileFi
     size = exact_size(post)
     if size < above or _ARCHIVE.search(file_name(url)):
         return None
-    return _preview("listing", [FileEntry(post.title or file_name(url), size)], True, 0, size, fingerprinter)
+    return preview_of_file(post.title or file_name(url), size, fingerprinter)
+
+
+def preview_of_file(name: str, size: int, fingerprinter: FileFingerprinter) -> FileListPreview:
+    """One file of which a page states name and size."""
+    return _preview("listing", [FileEntry(name, size)], True, 0, size, fingerprinter)
 
 
 def _preview(

@@ -78,7 +78,13 @@ class PreviewAnswer(WireValue):
     event: str
 
 
-Answer = Done | Lost | ListedAnswer | PartsAnswer | PreviewAnswer
+class WalkedAnswer(WireValue):
+    """Whether the runner wants the sealed first page of the listing, because it looks different."""
+
+    page: bool
+
+
+Answer = Done | Lost | ListedAnswer | PartsAnswer | PreviewAnswer | WalkedAnswer
 DONE, LOST = Done(ok=True), Lost(lost=True)
 A = TypeVar("A", bound=WireValue)
 
@@ -158,10 +164,27 @@ class PartsFrame(Question[PartsAnswer]):
         return _read_either(PartsAnswer, payload)
 
 
-class WalkedFrame(_Report):
+class FieldCounts(WireValue):
+    """Counts of a field of all rows; see `crawler.pages.listing_shape.FieldShape`."""
+
+    filled: Int64
+    numbers: Int64
+    words: Int64
+
+
+class PageShape(WireValue):
+    """The shape of the first page of a listing; see `crawler.pages.listing_shape.ListingShape`."""
+
+    rows: Int64
+    fields: Mapping[str, FieldCounts]
+    charset: str
+
+
+class WalkedFrame(Question[WalkedAnswer]):
     """The walk of the listing has ended: pages and rows read, and whether posts may have been missed (`gap`).
 
-    With `cut` there are further pages that it did not read: posts that were missed can still be read.
+    With `cut` there are further pages that it did not read: posts that were missed can still be read. `shape` is that of
+    the first page.
     """
 
     frame: Literal["walked"] = "walked"
@@ -169,6 +192,29 @@ class WalkedFrame(_Report):
     rows: Int64
     gap: bool
     cut: bool
+    shape: PageShape | None
+
+    def read_answer(self, payload: bytes) -> WalkedAnswer | Lost:
+        """Whether the page is wanted."""
+        return _read_either(WalkedAnswer, payload)
+
+
+class PagesFrame(Question[WalkedAnswer]):
+    """The posts were read: `shape` is that of their pages, of which each counts as a row."""
+
+    frame: Literal["pages"] = "pages"
+    shape: PageShape
+
+    def read_answer(self, payload: bytes) -> WalkedAnswer | Lost:
+        """Whether the last page is wanted."""
+        return _read_either(WalkedAnswer, payload)
+
+
+class PageFrame(_Report):
+    """The first page of the listing, or the last one of the posts, sealed for the holder of the evidence key: the site no longer looks as it did."""
+
+    frame: Literal["page"] = "page"
+    sealed: Base64 = Field(repr=False)
 
 
 class AnnouncedTime(WireValue):
@@ -238,6 +284,19 @@ class LinkedPost(WireValue):
     due: Base64 = Field(repr=False)
 
 
+class LinkedHost(WireValue):
+    """A host to which a post links, and that its source does not declare.
+
+    Attributes:
+        id: keyed. sealed: its name, by `crawler.pages.post_identity.seal_host`.
+        files: number of addresses there that end in the name of a data file.
+    """
+
+    id: str
+    sealed: Base64 = Field(repr=False)
+    files: Int64
+
+
 class Failure(WireValue):
     """Why a post stays due: a code of `crawler.transport.errors.Trouble`, and one sentence."""
 
@@ -251,7 +310,7 @@ class CommitFrame(_Report):
     Attributes:
         findings: one for each sample, in the order in which they were read.
         failed: why the post stays due; None if all of it was read.
-        links: posts of other sources that it leads to.
+        links: posts of other sources that it leads to. hosts: to which it links, and that nobody asked for.
         previews: number of a finding -> id of the event of the preview of its sample.
     """
 
@@ -260,6 +319,7 @@ class CommitFrame(_Report):
     findings: tuple[FindingJson, ...]
     failed: Failure | None
     links: tuple[LinkedPost, ...]
+    hosts: tuple[LinkedHost, ...]
     previews: Mapping[int, str] = Field(validation_alias="early", serialization_alias="early")
 
     @model_validator(mode="after")
@@ -338,6 +398,57 @@ class RowsFrame(_Report):
     dropped: Int64
 
 
+class OpenedPage(WireValue):
+    """One page of a post that a check opened: what the rules found on it, and whether it names a next page."""
+
+    parts: Int64
+    characters: Int64
+    files: Int64
+    next: bool
+
+
+class OpenedPost(WireValue):
+    """A post that a check opened.
+
+    Attributes:
+        native: the site's own id. url: its address.
+        state: `ok`, `empty` if the rules found no text, or the code of a trouble. problem: one sentence, '' for none.
+        pages: that were read. size: bytes of a post that is a file.
+    """
+
+    native: str
+    url: str
+    state: str
+    problem: str
+    pages: tuple[OpenedPage, ...]
+    size: Int64
+
+
+class OpenedFrame(_Report):
+    """For mode `check`: two posts of the listing, opened as a crawl would open them."""
+
+    frame: Literal["opened"] = "opened"
+    posts: tuple[OpenedPost, ...]
+
+
+class Proposed(WireValue):
+    """One way to read a page; attributes as of `crawler.pages.proposal.Proposal`."""
+
+    platform: str
+    why: str
+    keys: Mapping[str, Any]
+    boards: tuple[str, ...]
+
+
+class ProposedFrame(_Report):
+    """For mode `look`: the ways to read a page, the best first, its address, and sentences for the person who asked."""
+
+    frame: Literal["proposed"] = "proposed"
+    url: str
+    proposals: tuple[Proposed, ...]
+    notes: tuple[str, ...]
+
+
 class EndFrame(_Report):
     """The crawl has ended.
 
@@ -346,6 +457,7 @@ class EndFrame(_Report):
             and of all `requests`; empty if the crawl did not begin.
         hosts: host that the source does not declare -> requests to it that were refused.
         code, error: why it failed, a word and a sentence; '' if it did not.
+        robots: robots.txt files of the source, sealed, for the next crawl; b"" for none.
     """
 
     frame: Literal["end"] = "end"
@@ -354,10 +466,22 @@ class EndFrame(_Report):
     hosts: Mapping[str, Int64]
     code: str
     error: str
+    robots: Base64 = Field(repr=False)
 
 
 AnyQuestion = (
-    ListedFrame | PartsFrame | WalkedFrame | CommitFrame | PreviewFrame | SourceChangedFrame | RowsFrame | EndFrame
+    ListedFrame
+    | PartsFrame
+    | WalkedFrame
+    | PagesFrame
+    | PageFrame
+    | CommitFrame
+    | PreviewFrame
+    | SourceChangedFrame
+    | RowsFrame
+    | OpenedFrame
+    | ProposedFrame
+    | EndFrame
 )
 _QUESTIONS: TypeAdapter[AnyQuestion] = TypeAdapter(Annotated[AnyQuestion, Field(discriminator="frame")])
 

@@ -1,6 +1,6 @@
-"""The clients of the examiner: one to start and control its process, others to send it samples.
+"""The clients of the examiner: one to start and control its process, one to send it samples with blocking calls.
 
-The process itself is in `crawler.examiner.main`. Protocol: docs/protocols.md, section 2.
+The process itself is in `crawler.examiner.main`, the client for an event loop in `crawler.process.sample_sockets`. Protocol: docs/protocols.md, section 2.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from crawler.process.finding_checks import checked_finding
+from crawler.process.examiner_limits import ExaminerLimits
 from crawler.process.frames import (
     CHUNK,
-    SMALL_FRAME,
     load,
     pack,
     pack_json,
     receive,
-    receive_async,
     send,
     send_json,
     send_with_socket,
@@ -34,13 +32,11 @@ from crawler.process.frozen_watch import FrozenWatch
 from crawler.process.progress import Progress
 from data.errors import ExamineError, ExaminerDied, TocsinError, WireError
 from data.hashing.chain_keys import ChainKey, ChainKeys
-from data.model import Finding
 from data.settings.home import Home
 from data.settings.key_keeper import DESCRIPTOR_VARIABLE
-from data.vocabulary import known_sentence
 
 if TYPE_CHECKING:
-    import asyncio
+    from data.model import Finding
 
 # The allocator keeps freed memory for the next batch, which saves returning it and requesting it again page by page.
 # All threads share one arena: three arenas that each keep freed memory take 10 MB more and are not faster.
@@ -138,6 +134,8 @@ class ExaminerProcess:
         try:
             # No call on this socket blocks for longer, even if the process stops in the middle of a frame.
             ours.settimeout(FROZEN_START_SECONDS)
+            # settings are read while the process loads its modules, which takes longer
+            send_json(ours, b"S", asdict(ExaminerLimits.of(home.settings().examine)))
             while True:
                 kind, payload = _receive_watched(ours, process, FROZEN_START_SECONDS, START_SECONDS)
                 value = load(payload)
@@ -252,6 +250,8 @@ class ExaminerProcess:
 
     def selftest(self) -> list[str]:
         """Messages about what failed in a test of the whole examination; see `crawler.examiner.self_test`."""
+        from data.vocabulary import known_sentence
+
         wrong = [known_sentence(str(sentence)) for sentence in self._ask(b"T", {})["wrong"]]
         return [sentence or "a test failed in a way that the examiner could not describe" for sentence in wrong]
 
@@ -284,6 +284,8 @@ class ExaminerProcess:
 
 def _checked_error(value: Mapping[str, Any]) -> TocsinError:
     """The error of an examiner that has met samples: its texts are shown only if they are sentences of ours."""
+    from data.vocabulary import known_sentence
+
     texts = {name: known_sentence(str(value.get(name, ""))) for name in ("message", "hint")}
     return _error_from(
         {**value, "message": texts["message"] or "the examiner failed in a way that it could not describe",
@@ -336,7 +338,8 @@ class ExaminerClient:
         self.socket = sock
         self._watch = watch
 
-    def _waiting(self) -> contextlib.AbstractContextManager[None]:
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """Around a call that waits for the examiner, which is ended if it makes no progress."""
         return contextlib.nullcontext() if self._watch is None else self._watch.waiting()
 
     def examine(
@@ -354,16 +357,8 @@ class ExaminerClient:
             ExamineError: the examiner could not examine this sample.
         """
         try:
-            with self._waiting():
-                send_json(self.socket, b"S", request)
-            # reading the chunks is no waiting for the examiner: standard input may come slowly
-            for chunk in chunks:
-                with self._waiting():
-                    for start in range(0, len(chunk), CHUNK):
-                        send(self.socket, b"D", chunk[start : start + CHUNK])
-            message = problem()
-            with self._waiting():
-                self.socket.sendall(_ending(message))
+            self.send_sample(request, chunks, problem)
+            with self.waiting():
                 kind, payload = receive(self.socket)
                 while kind == b"C":
                     # "Enough" saves downloading; a local file was read to its end anyway.
@@ -374,94 +369,38 @@ class ExaminerClient:
                     "the examiner made no progress and was ended", hint="if this repeats, run: tocsin doctor"
                 ) from error
             raise ExaminerDied("the examiner ended while it examined a sample", hint="run: tocsin doctor") from error
-        return _finding(kind, payload)
+        return read_finding(kind, payload)
+
+    def send_sample(
+        self, request: Mapping[str, Any], chunks: Iterable[bytes], problem: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Send a request and the bytes of its sample; arguments as for `examine`."""
+        with self.waiting():
+            send_json(self.socket, b"S", request)
+        # reading the chunks is no waiting for the examiner: standard input may come slowly
+        for chunk in chunks:
+            with self.waiting():
+                for start in range(0, len(chunk), CHUNK):
+                    send(self.socket, b"D", chunk[start : start + CHUNK])
+        with self.waiting():
+            self.socket.sendall(ending_frame(problem()))
 
     def close(self) -> None:
         """Close the socket."""
         self.socket.close()
 
 
-class AsyncExaminerClient:
-    """A sample socket for an event loop (the crawl process); only it imports asyncio, which takes 20 ms."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        import asyncio
-
-        self._reader, self._writer = reader, writer
-        self._lock = asyncio.Lock()
-
-    @classmethod
-    async def open(cls, sock: socket.socket) -> AsyncExaminerClient:
-        """A client that owns the socket from now on."""
-        import asyncio
-
-        sock.setblocking(False)
-        return cls(*await asyncio.open_unix_connection(sock=sock, limit=2 * CHUNK))
-
-    async def examine(self, request: Mapping[str, Any], body: bytes, *, problem: str = "") -> Finding:
-        """Examine one sample that is in memory; see `examine_stream`."""
-        if len(body) <= SMALL_FRAME:
-            # one write instead of three, each of which would wake the examiner
-            async with self._lock:
-                try:
-                    self._writer.write(pack_json(b"S", request) + pack(b"D", body) + _ending(problem))
-                    await self._writer.drain()
-                    kind, payload = await receive_async(self._reader)
-                    if kind == b"C":
-                        kind, payload = await receive_async(self._reader)
-                except (EOFError, OSError) as error:
-                    raise ExaminerDied("the examiner ended while it examined a sample") from error
-            return _finding(kind, payload)
-
-        async def whole() -> AsyncIterator[bytes]:
-            yield body
-
-        return await self.examine_stream(request, whole(), problem=lambda: problem)
-
-    async def examine_stream(
-        self, request: Mapping[str, Any], chunks: AsyncIterator[bytes], *, problem: Callable[[], str] = lambda: ""
-    ) -> Finding:
-        """Examine one sample while it arrives, with back-pressure; arguments and errors as `ExaminerClient.examine`.
-
-        Once the examiner reports that nothing further of the sample can be examined, no more chunks are read.
-        """
-        import asyncio
-
-        async with self._lock:
-            answer = asyncio.ensure_future(receive_async(self._reader))
-            try:
-                self._writer.write(pack_json(b"S", request))
-                enough = False
-                async for chunk in chunks:
-                    for start in range(0, len(chunk), CHUNK):
-                        self._writer.write(pack(b"D", chunk[start : start + CHUNK]))
-                        await self._writer.drain()
-                    if answer.done() and answer.result()[0] == b"C":
-                        enough = True
-                        break
-                message = problem() or (ENOUGH if enough else "")
-                self._writer.write(_ending(message))
-                await self._writer.drain()
-                kind, payload = await answer
-                if kind == b"C":
-                    kind, payload = await receive_async(self._reader)
-            except (EOFError, OSError) as error:
-                raise ExaminerDied("the examiner ended while it examined a sample") from error
-            finally:
-                answer.cancel()
-        return _finding(kind, payload)
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._writer.close()
-
-
-def _ending(problem: str) -> bytes:
+def ending_frame(problem: str) -> bytes:
     """The frame after the last chunk of a sample; `problem` is why the sample is incomplete, else ''."""
     return pack_json(b"E", {"complete": not problem, "problem": problem})
 
 
-def _finding(kind: bytes, payload: bytes | bytearray) -> Finding:
+def read_finding(kind: bytes, payload: bytes | bytearray) -> Finding:
+    """The finding in the answer to a sample; raises ExamineError if the answer says why there is none."""
+    # imported while the examiner works, and not before it is started
+    from crawler.process.finding_checks import checked_finding
+    from data.model import Finding
+
     value = load(payload)
     if kind == b"X":
         raise _checked_error(value)

@@ -11,13 +11,27 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from data.errors import WireError
 from data.identifiers.header_words import ROLES
-from data.model import ORIGINS, VERDICTS, Extrapolation, Finding, Hit, Lineage, Origin, Parent, TableFacts
+from data.model import (
+    AUTHENTICITY,
+    HIT_DATA,
+    LIKELIHOODS,
+    ORIGINS,
+    VERDICTS,
+    Authenticity,
+    Extrapolation,
+    Finding,
+    Hit,
+    Lineage,
+    Origin,
+    Parent,
+    TableFacts,
+)
+from data.replaced import replaced
 from data.vocabulary import INVALID, known_problem, known_sentence, rounded, vocabulary
 
 # Bounds of what the numbers claim to be: bytes of a sample, its rows, people or values.
@@ -31,17 +45,24 @@ MAX_PARENTS = 1000
 MAX_NOTES = 100
 MAX_BUNDLES = 1_000_000
 MAX_DEPTH = 40
+# Characters of base64 of the tags of a sample, `data.case.seen_tags.MAX_TAGS` of them.
+MAX_SEEN = 200_000
 MAX_TABLES, MAX_COLUMNS = 50, 200
+# Of a sample so few rows are judged, so that no count among them is anybody's number; the weight of 128 rows stays below.
+MAX_JUDGED_ROWS, MAX_WEIGHT = 1000, 10_000
+JUDGED_COLUMNS = frozenset({"names", "dob", "nir", "email", "phone"})
 COLUMN_ROLES = frozenset({"", *(role for role, _ in ROLES)})
 
 SENT_INVALID = f"{INVALID}: the examiner sent something invalid, which is not shown"
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}|")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RELEASE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _SIGHTED = re.compile(r"sighted-[0-9a-f]{16}")
-_AGE_HEADER = re.compile(rb"age-encryption\.org/v1\n-> X25519 [A-Za-z0-9+/]{43}\n[A-Za-z0-9+/]{43}\n")
+# one stanza for each of at most 16 recipients (`data.case.evidence.MAX_RECIPIENTS`)
+_AGE_HEADER = re.compile(rb"age-encryption\.org/v1\n(?:-> X25519 [A-Za-z0-9+/]{43}\n[A-Za-z0-9+/]{43}\n){1,16}")
 _AGE_MAC = re.compile(rb"\n--- [A-Za-z0-9+/]{43}\n")
-_MAX_AGE_HEADER = 2048
+_MAX_AGE_HEADER = 4096
 # Sealed bytes are random: 24 printable characters in a row stand there once in 10**10 bytes.
 _READABLE = re.compile(rb"[\t\n\r -~]{24}")
 
@@ -84,7 +105,7 @@ class _Check:
         lineage, notes_known = (None, True) if finding.lineage is None else _lineage(finding.lineage)
         sound = finding.format in formats and None not in problems and notes_known
         kept = tuple(problem for problem in problems if problem is not None)
-        return replace(
+        return replaced(
             finding,
             format=finding.format if finding.format in formats else "unknown",
             members=members,
@@ -94,27 +115,33 @@ class _Check:
             lineage=lineage,
             sealed=_sealed(finding.sealed),
             sighted=_sighted(finding.sighted),
+            seen=_seen(finding.seen),
         )
 
 
 def without_identifiers(finding: Finding) -> Finding:
     """The finding as the runner keeps it: without names, and without numbers that could be somebody's identifier."""
-    return replace(
+    return replaced(
         finding,
         path="",
         tables=(),
         bytes=rounded(finding.bytes),
         rows=rounded(finding.rows),
         records=rounded(finding.records),
-        hits=tuple(replace(hit, canaries=rounded(hit.canaries), records=rounded(hit.records)) for hit in finding.hits),
+        hits=tuple(_with_rounded_hit(hit) for hit in finding.hits),
         lineage=None if finding.lineage is None else _with_rounded_counts(finding.lineage),
         members=tuple(without_identifiers(member) for member in finding.members),
     )
 
 
+def _with_rounded_hit(hit: Hit) -> Hit:
+    data = None if hit.data is None else {kind: rounded(count) for kind, count in hit.data.items()}
+    return replaced(hit, canaries=rounded(hit.canaries), records=rounded(hit.records), data=data)
+
+
 def _with_rounded_counts(lineage: Lineage) -> Lineage:
     low, high = lineage.interval
-    return replace(
+    return replaced(
         lineage,
         records=rounded(lineage.records),
         known=rounded(lineage.known),
@@ -163,6 +190,9 @@ def _hits(hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
         _count(hit.records)
         _kinds(hit.kinds)
         _require(isinstance(hit.client, str) and bool(hit.client) and len(hit.client) <= 200, "a client without an id")
+        for count in (hit.data or {}).values():
+            _count(count)
+        _require(set(hit.data or ()) <= set(HIT_DATA), "a kind that does not exist")
     return hits
 
 
@@ -183,15 +213,39 @@ def _lineage(lineage: Lineage) -> tuple[Lineage, bool]:
         _extrapolation(lineage.whole)
     notes = [known_sentence(note) for note in lineage.notes]
     origin, reasons_known = (None, True) if lineage.origin is None else _origin(lineage.origin)
+    authentic, tells_known = (None, True) if lineage.authentic is None else _authentic(lineage.authentic)
     kept = tuple(note for note in notes if note is not None)
-    return replace(lineage, notes=kept, origin=origin), reasons_known and None not in notes
+    known = reasons_known and tells_known and None not in notes
+    return replaced(lineage, notes=kept, origin=origin, authentic=authentic), known
 
 
 def _origin(origin: Origin) -> tuple[Origin, bool]:
     _require(origin.answer in ORIGINS and len(origin.reasons) <= MAX_NOTES, "an origin that does not exist")
     _share(origin.likelihood)
     reasons = [known_sentence(reason) for reason in origin.reasons]
-    return replace(origin, reasons=tuple(each for each in reasons if each is not None)), None not in reasons
+    return replaced(origin, reasons=tuple(each for each in reasons if each is not None)), None not in reasons
+
+
+def _authentic(authentic: Authenticity) -> tuple[Authenticity, bool]:
+    """The answer as it may be stored, and whether all its reasons are sentences of ours."""
+    _require(authentic.answer in AUTHENTICITY and authentic.likelihood in LIKELIHOODS, "an answer that does not exist")
+    rows = authentic.known, authentic.recombined, authentic.invented
+    for number in (authentic.rows, *rows):
+        _count(number, MAX_JUDGED_ROWS)
+    _require(sum(rows) <= authentic.rows and len(authentic.known_share) == 2, "rows that do not add up")
+    weight = authentic.weight
+    _require(isinstance(weight, int | float) and abs(weight) <= MAX_WEIGHT, "a number out of its range")
+    for share in authentic.known_share:
+        _share(share)
+    _require(len(authentic.columns) <= len(JUDGED_COLUMNS), "too many columns")
+    for column in authentic.columns:
+        _require(column.column in JUDGED_COLUMNS and column.answer in AUTHENTICITY, "a column that is none")
+        for number in (column.rows, column.agree, column.of_others, column.of_nobody):
+            _count(number, MAX_JUDGED_ROWS)
+    _require(len(authentic.reasons) <= MAX_NOTES, "too many releases or notes")
+    reasons = [known_sentence(reason) for reason in authentic.reasons]
+    kept = tuple(reason for reason in reasons if reason is not None)
+    return replaced(authentic, reasons=kept), None not in reasons
 
 
 def _parent(parent: Parent) -> None:
@@ -207,6 +261,12 @@ def _extrapolation(whole: Extrapolation) -> None:
     _require(len(whole.new_share) == 2, "bounds that are not two")
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether bytes are sealed in the age format, as far as that can be seen without the private key."""
+    end = _AGE_MAC.search(data[:_MAX_AGE_HEADER])
+    return _AGE_HEADER.match(data) is not None and end is not None and not _READABLE.search(data, end.end())
+
+
 def _sealed(sealed: str) -> str:
     """Sealed evidence in the form that `data.case.evidence.seal` makes, in which nothing can be read."""
     if not sealed:
@@ -215,10 +275,15 @@ def _sealed(sealed: str) -> str:
         data = base64.b64decode(sealed, validate=True)
     except binascii.Error as error:
         raise WireError("a finding holds sealed evidence that is not base64") from error
-    end = _AGE_MAC.search(data[:_MAX_AGE_HEADER])
-    if _AGE_HEADER.match(data) is None or end is None or _READABLE.search(data, end.end()):
+    if not is_sealed(data):
         raise WireError("a finding holds evidence that is not sealed")
     return sealed
+
+
+def _seen(seen: str) -> str:
+    # the runner seals it before it is stored: what stands in it rests nowhere in clear
+    _require(isinstance(seen, str) and len(seen) <= MAX_SEEN and bool(_BASE64.fullmatch(seen)), "values that are none")
+    return seen
 
 
 def _sighted(sighted: Mapping[str, Any]) -> Mapping[str, str]:

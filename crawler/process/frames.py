@@ -52,7 +52,8 @@ def send_json(sock: socket.socket, kind: bytes, value: Any) -> None:
     sock.sendall(pack_json(kind, value))
 
 
-def _exactly(sock: socket.socket, size: int) -> bytearray:
+def receive_exactly(sock: socket.socket, size: int) -> bytearray:
+    """The next `size` bytes; raises EOFError if the peer closed the connection before."""
     buffer = bytearray(size)
     view = memoryview(buffer)
     done = 0
@@ -71,10 +72,10 @@ def receive(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[bytes, bytearr
         EOFError: the peer closed the connection before a complete frame arrived.
         WireError: the announced length is over `limit`.
     """
-    kind, size = HEADER.unpack(_exactly(sock, HEADER.size))
+    kind, size = HEADER.unpack(receive_exactly(sock, HEADER.size))
     if size > limit:
         raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {limit}")
-    return kind, _exactly(sock, size)
+    return kind, receive_exactly(sock, size)
 
 
 def send_with_socket(sock: socket.socket, frame: bytes, other: socket.socket) -> None:
@@ -92,10 +93,10 @@ def receive_with_socket(sock: socket.socket, limit: int = MAX_FRAME) -> tuple[by
     try:
         if not first:
             raise EOFError
-        kind, size = HEADER.unpack(first + _exactly(sock, HEADER.size - len(first)))
+        kind, size = HEADER.unpack(first + receive_exactly(sock, HEADER.size - len(first)))
         if size > limit:
             raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {limit}")
-        return kind, _exactly(sock, size), other
+        return kind, receive_exactly(sock, size), other
     except BaseException:
         if other is not None:
             other.close()

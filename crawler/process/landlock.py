@@ -19,7 +19,8 @@ from crawler.process import privileges
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _VERSION_FLAG = 1
 _PATH_RULE, _PORT_RULE = 1, 2
-_WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
+_WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 14
+_TRUNCATE_SINCE = 3
 _CONNECT = 1 << 1
 # Number of file access rights that each version of the interface knows.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -78,13 +79,14 @@ def _without(folder: Path, closed: Path) -> list[str]:
     return [path for child in sorted(folder.iterdir()) for path in _without(child, closed)]
 
 
-def restrict(readable: Iterable[str], *, ports: Iterable[int] | None = None) -> str:
+def restrict(readable: Iterable[str], *, writable: Iterable[str] = (), ports: Iterable[int] | None = None) -> str:
     """Permanently restrict this thread, and all that it starts, to reading some paths and connecting to some TCP ports.
 
-    From then on no program can be started, no file but /dev/null be written, and no process outside be inspected.
+    From then on no program can be started, no other file but /dev/null be written, and no process outside be inspected.
 
     Args:
         readable: paths that may be read; those that do not exist are left out.
+        writable: files that exist and may be read and written.
         ports: TCP ports that may be connected to; None for all.
 
     Returns:
@@ -104,6 +106,9 @@ def restrict(readable: Iterable[str], *, ports: Iterable[int] | None = None) -> 
     try:
         for path in readable:
             _allow(rules, path, _READ_FILE | _READ_DIR)
+        writing = _READ_FILE | _WRITE_FILE | (_TRUNCATE if interface >= _TRUNCATE_SINCE else 0)
+        for path in writable:
+            _allow(rules, path, writing)
         _allow(rules, "/dev/null", _READ_FILE | _WRITE_FILE)
         for port in ports or () if closes_ports else ():
             rule = struct.pack("=QQ", _CONNECT, port)

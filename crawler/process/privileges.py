@@ -41,12 +41,14 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "mmap": (9, 222),
     "mprotect": (10, 226),
 }
-# Calls that make a socket of one's own useful, and those that start programs and processes. `socketpair` stays: its two
-# ends are connected to each other and to nothing else.
+# Calls that make a socket of one's own useful, those that take connections, and those that start programs and processes.
+# `socketpair` stays: its two ends are connected to each other and to nothing else.
 _CONNECTING = (
     (41, 198),  # socket: of every family, so also Unix sockets by path, netlink, vsock and packet sockets
     (42, 203),  # connect
     (49, 200),  # bind
+)
+_ACCEPTING = (
     (50, 201),  # listen
     (43, 202),  # accept
     (288, 242),  # accept4
@@ -278,6 +280,11 @@ def only_inherited_sockets() -> bool:
     return _install(_inherited_sockets_filter)
 
 
+def only_an_inherited_listener() -> bool:
+    """As `only_inherited_sockets`, for a process that takes connections at a listening socket that it was given."""
+    return _install(_listener_filter)
+
+
 def prepare_computing_filter() -> None:
     """Assemble the filter of `apply_computing_filter` once, before the processes that apply it are forked."""
     machine = _machine()
@@ -328,8 +335,17 @@ def _network_filter(audit: int, index: int) -> Program:
 
 
 def _inherited_sockets_filter(audit: int, index: int) -> Program:
+    return _without_calls((*_DANGEROUS, *_CONNECTING, *_ACCEPTING, *_STARTING), audit, index)
+
+
+def _listener_filter(audit: int, index: int) -> Program:
+    return _without_calls((*_DANGEROUS, *_CONNECTING, *_STARTING), audit, index)
+
+
+def _without_calls(calls: Iterable[tuple[int | None, int | None]], audit: int, index: int) -> Program:
+    """A filter that refuses some calls, and processes, but no threads."""
     program = _prologue(audit, index)
-    for number in _numbers((*_DANGEROUS, *_CONNECTING, *_STARTING), index):
+    for number in _numbers(calls, index):
         program += [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
     program += [
         # The flags of clone3 are in memory, where a filter cannot see them: the C library falls back to clone.

@@ -53,9 +53,16 @@ class Progress:
         seconds: without any sign of work after which the process counts as frozen.
     """
 
-    def __init__(self, pid: int, seconds: float) -> None:
-        self._pid, self.seconds = pid, seconds
-        self._ticks = processor_ticks(pid)
+    def __init__(self, pid: int, seconds: float, *, by_ticks: bool = True) -> None:
+        """Begin to watch.
+
+        Args:
+            pid: of the process.
+            seconds: as above.
+            by_ticks: whether processor time is a sign of work; without it the process has to be heard of.
+        """
+        self._pid, self.seconds, self._by_ticks = pid, seconds, by_ticks
+        self._ticks = processor_ticks(pid) if by_ticks else 0
         self._since = time.monotonic()
 
     def note_sign(self) -> None:
@@ -64,8 +71,9 @@ class Progress:
 
     def has_stopped(self) -> bool:
         """Whether the process was not heard of, and used no processor time, for too long."""
-        ticks = processor_ticks(self._pid)
-        if ticks != self._ticks:
-            self._ticks = ticks
-            self.note_sign()
+        if self._by_ticks:
+            ticks = processor_ticks(self._pid)
+            if ticks != self._ticks:
+                self._ticks = ticks
+                self.note_sign()
         return time.monotonic() - self._since > self.seconds

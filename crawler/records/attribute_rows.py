@@ -57,7 +57,11 @@ def find_attribute_columns(header: Sequence[str] | None, sample: TableSample) ->
     names = [
         header[at].strip().lower() if header is not None and at < len(header) else "" for at in range(sample.width)
     ]
+    # an entity, or with two columns the attribute, comes again and again: that is counted first
+    joins = [_joins(sample.texts(at)) for at in range(sample.width)]
     for at in range(sample.width):
+        if not (joins[at] if sample.width == 2 else any(joins[:at]) or any(joins[at + 1 :])):
+            continue
         keys = sample.texts(at)
         distinct = {key for key in set(keys) if key.strip()}
         if not _MIN_ATTRIBUTES <= len(distinct) <= MAX_ATTRIBUTES:
@@ -74,17 +78,19 @@ def find_attribute_columns(header: Sequence[str] | None, sample: TableSample) ->
             continue
         entities = [other for other in others if other != value]
         found = {other: _share_of_repeats(sample.texts(other), keys) for other in entities}
-        good = [other for other in entities if found[other] <= _REPEATED and _joins(sample.texts(other))]
+        good = [other for other in entities if found[other] <= _REPEATED and joins[other]]
         if good:
             return AttributeColumns(min(good, key=lambda other: (found[other], other)), at, value)
-        if not entities and _repeats_in_order(keys):
+        if not entities and keys.count(keys[0]) > 1:
+            # the first attribute comes again, so that the rows of several people follow each other
             return AttributeColumns(None, at, value)
     return None
 
 
 def attribute_role(attribute: str) -> str:
     """The role that an attribute names, also behind a word such as in `billing_email`."""
-    return role_of(attribute) or role_of(attribute.partition("_")[2])
+    role = role_of(attribute)
+    return role_of(attribute.partition("_")[2]) if not role and "_" in attribute else role
 
 
 def _is_word(attribute: str) -> bool:
@@ -98,11 +104,6 @@ def _share_of_repeats(entities: Sequence[str], keys: Sequence[str]) -> float:
 def _joins(entities: Sequence[str]) -> bool:
     """Whether a column has the same cell in several rows."""
     return len(set(entities)) * 1.5 <= len(entities)
-
-
-def _repeats_in_order(keys: Sequence[str]) -> bool:
-    """Whether the first attribute comes again, so that the rows of several people follow each other."""
-    return keys.count(keys[0]) > 1 and len(set(keys)) * 1.5 <= len(keys)
 
 
 class AttributeRows:

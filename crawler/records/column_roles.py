@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from crawler.records.table_sample import RECOGNISABLE_ROLES, TableSample
 from data.hashing.tags import Kind
 from data.identifiers import normalise
-from data.identifiers.header_words import is_of_others, role_of
+from data.identifiers.header_words import id_of_whom, is_of_others, role_of
 from data.model import ColumnFacts
 
 # Roles whose values have tags of their own, and the kinds of these tags.
@@ -45,6 +45,7 @@ _LEAST_NAMES, _ENOUGH_CELLS = 0.3, 8
 # The header of a table that is no prose names so many roles.
 _ENOUGH_NAMED = 2
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_WORD, _NUMBER = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d\d")
 # a label in the cell itself: "Tél: 06 12 34 56 78"
 _LABELLED = re.compile(r"[^\W\d_]{2}[ :=.]{1,3}[+(]?\d")
 
@@ -169,6 +170,10 @@ def plan_columns(header: Sequence[str] | None, sample: TableSample) -> ColumnPla
         if shares.get("nir") and header_roles[at] != "nir":
             # other long numbers have the form of one: object identifiers, numbers of orders and devices
             shares["nir"] = sum(map(normalise.is_sound_nir, sample.texts(at))) / int(sample.filled[at].sum())
+        if shares.get("phone") and not header_roles[at] and id_of_whom(names[at]) is not None:
+            # record ids of nine digits have the form of a telephone number without its 0
+            dialled = sum(cell.strip().startswith(("0", "+", "(")) for cell in sample.texts(at))
+            shares["phone"] = dialled / int(sample.filled[at].sum())
     found = _decide_roles(header_roles, sample, shown)
     if _is_header_wrong(header_roles, shown):
         # a header whose words are beside the wrong columns is wrong about names too, if names are recognised without it
@@ -211,7 +216,8 @@ def rows_are_prose(plan: ColumnPlan, rows: Sequence[Sequence[str]]) -> bool:
 def is_prose(plan: ColumnPlan, sample: TableSample) -> bool:
     """Whether rows are lines of prose rather than records: their columns give no record key, but contain sentences.
 
-    Prose with a comma at the same place in every line is read as a table, and notes of a table may name people.
+    Prose with a comma at the same place in every line is read as a table, and notes of a table may name people. So are
+    logs and statements of programs, whose values stand between words of their own.
     """
     roles = set(plan.places)
     if len({column.role for column in plan.columns if column.by == "header"} - {"", "note"}) >= _ENOUGH_NAMED:
@@ -220,9 +226,23 @@ def is_prose(plan: ColumnPlan, sample: TableSample) -> bool:
     named = "first" in roles or "fullname" in roles
     if (named and roles & {"nir", "email", "phone", "dob"}) or ("dob" in roles and roles & {"nir", "phone"}):
         return False
-    rows = zip(*map(sample.texts, range(sample.width)), strict=True)
-    wordy = sum(any(len(cell.split(None, 2)) > 2 or _LABELLED.search(cell) for cell in row) for row in rows)
-    return wordy * 2 > sample.rows
+    if not any(column.name for column in plan.columns):
+        # no name of a column says that it is a table: the separators may stand in lines of another kind
+        lines = map(" ".join, _rows(sample))
+        mixed = sum(bool(_WORD.search(line) and _NUMBER.search(line)) for line in lines)
+        if mixed * 2 >= sample.rows:
+            return True
+    return holds_sentences(sample)
+
+
+def holds_sentences(sample: TableSample) -> bool:
+    """Whether most rows have a cell of several words, or one with a label before its value."""
+    wordy = sum(any(len(cell.split(None, 2)) > 2 or _LABELLED.search(cell) for cell in row) for row in _rows(sample))
+    return wordy * 2 >= sample.rows
+
+
+def _rows(sample: TableSample) -> Iterator[tuple[str, ...]]:
+    return zip(*map(sample.texts, range(sample.width)), strict=True)
 
 
 def _contradicts(header_role: str, shares: dict[str, float]) -> bool:

@@ -5,6 +5,7 @@ One cell alone often allows several readings: 3/4/1975, 27465, 980640000. The ot
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,9 +35,23 @@ _WRAPPED = re.compile(
         |["'](?P<quoted>[^"']{6,40})["']|(?P<mongo>-?\d{1,17}))\s*\})\s*""",
     re.VERBOSE,
 )
+# Oracle's time stamps: 12-MAR-75 12.00.00.000000000 AM
+_STAMPED = re.compile(
+    r"\s*(\d{1,2}[-/.](?:\d{1,2}|[^\W\d_]{3,9}\.?)[-/.]\d{2,4})\s+\d{1,2}\.\d\d(?:\.\d\d)?(?:[.,]\d{1,9})?(?:\s?[AP]M)?(?:\s.*)?",
+    re.DOTALL,
+)
+_YEAR_FIRST = re.compile(r"\s*(\d{4})([-/.])(\d{1,2})\2(\d{1,2})((?!\d).*)", re.DOTALL)
+# dates of AS/400: 750312, and 1050312 for 2005
+_WITH_CENTURY = re.compile(r"(1?)(\d\d)(\d\d)(\d\d)")
+# day numbers of astronomers, as SQLite writes them
+_JULIAN = re.compile(r"(2[34]\d{5})(\.[05]0*)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# the first day of ticks of 100 ns (.NET), counted back from 1970 in seconds
-_TICKS_BEFORE_1970 = 62_135_596_800
+_EPOCH_JULIAN = 2_440_587.5
+# units of a second and the seconds from the first moment to 1970: Unix in several units, ticks of 100 ns of .NET and of
+# Windows
+_CLOCKS = ((1, 0), (10**3, 0), (10**6, 0), (10**7, 62_135_596_800), (10**7, 11_644_473_600), (10**9, 0))
+# Core Data of Apple counts seconds from 2001, in columns that are named in capitals and begin with Z
+_APPLE_NAME, _SECONDS_TO_2001 = re.compile(r"Z[A-Z0-9]+"), 978_307_200
 _MIDNIGHT_ABROAD = (22, 23)
 _MAX_DAY_NUMBER = 60_000
 # years that a column of numbers of four digits may hold instead of day numbers
@@ -62,7 +77,7 @@ def written_order(cells: Sequence[str]) -> int:
 
 def has_three_numbers(cells: Sequence[str]) -> bool:
     """Whether a column holds dates of three numbers, of which the year is the last."""
-    return _is_most(cells, lambda cell: _NUMBERS.fullmatch(cell) is not None)
+    return _are_most(cells, _NUMBERS)
 
 
 def swap_day_and_month(cell: str) -> str:
@@ -73,7 +88,7 @@ def swap_day_and_month(cell: str) -> str:
     return f"{found[3]}{found[2]}{found[1]}{found[4]}"
 
 
-def find_rewrite(cells: Sequence[str], role: str) -> Rewrite | None:
+def find_rewrite(cells: Sequence[str], role: str, name: str = "") -> Rewrite | None:
     """How the cells of a column must be rewritten; None if they are dates as they are, or no dates.
 
     The order of day and month in dates with separators is left to `written_order`.
@@ -81,28 +96,44 @@ def find_rewrite(cells: Sequence[str], role: str) -> Rewrite | None:
     Args:
         cells: filled cells, without white space around them.
         role: what the header says that the column holds: bare numbers are dates only if it names birth dates.
+        name: the header.
     """
     if not cells:
         return None
-    if _is_most(cells, lambda cell: _WRAPPED.fullmatch(cell) is not None):
+    if _are_most(cells, _WRAPPED):
         return _unwrap
-    if _is_most(cells, lambda cell: _SIX_OR_EIGHT.fullmatch(cell) is not None):
+    if _are_most(cells, _STAMPED):
+        return lambda cell: found[1] if (found := _STAMPED.fullmatch(cell)) else cell
+    if _are_most(cells, _YEAR_FIRST):
+        return _with_month_second if _are_days_second(cells) else None
+    if role == "dob" and any(len(cell) == 7 for cell in cells) and _are_most(cells, _WITH_CENTURY):
+        return _of_century
+    if _are_most(cells, _SIX_OR_EIGHT):
         return _digits_rewrite(cells, role)
-    if role != "dob" or not _is_most(cells, lambda cell: _WHOLE_NUMBER.fullmatch(cell) is not None):
+    if role == "dob" and _are_most(cells, _JULIAN):
+        return _of_julian_day
+    if role != "dob" or not _are_most(cells, _WHOLE_NUMBER):
         return None
     values = [int(found[1]) for cell in cells if (found := _WHOLE_NUMBER.fullmatch(cell))]
     if max(map(abs, values)) <= _MAX_DAY_NUMBER:
+        if min(values) < 0:
+            return _of_seconds(1, 0, of_days=True)
         is_year = sum(value in _YEARS for value in values) >= SHARE * len(values)
         return None if is_year or max(values) <= 366 else _of_day_number
-    for unit in (1, 10**3, 10**6, 10**7, 10**9):
-        before = _TICKS_BEFORE_1970 if unit == 10**7 else 0
+    if _APPLE_NAME.fullmatch(name) and _is_plausible(values, 1, -_SECONDS_TO_2001):
+        return _of_seconds(1, -_SECONDS_TO_2001)
+    for unit, before in _CLOCKS:
         if _is_plausible(values, unit, before):
             return _of_seconds(unit, before)
     return None
 
 
-def _is_most(cells: Sequence[str], is_form: Callable[[str], bool]) -> bool:
-    return sum(map(is_form, cells)) >= SHARE * len(cells)
+def _are_most(cells: Sequence[str], form: re.Pattern[str]) -> bool:
+    # most columns are refused: if none of so many first cells fits, the others cannot be enough
+    few = int((1 - SHARE) * len(cells)) + 1
+    if not any(map(form.fullmatch, cells[:few])):
+        return not cells
+    return sum(1 for _ in filter(form.fullmatch, cells)) >= SHARE * len(cells)
 
 
 def _unwrap(cell: str) -> str:
@@ -158,12 +189,39 @@ def _year(seconds: float) -> float:
     return 1970 + seconds / 31_556_952
 
 
-def _of_seconds(unit: int, before: int) -> Rewrite:
+def _of_seconds(unit: int, before: int, *, of_days: bool = False) -> Rewrite:
     def rewrite(cell: str) -> str:
         found = _WHOLE_NUMBER.fullmatch(cell.strip())
-        return _date_of_seconds(int(found[1]) / unit - before) if found else cell
+        if found is None:
+            return cell
+        return _date_of_seconds(int(found[1]) * 86_400 if of_days else int(found[1]) / unit - before)
 
     return rewrite
+
+
+def _of_julian_day(cell: str) -> str:
+    found = _JULIAN.fullmatch(cell.strip())
+    if found is None:
+        return cell
+    # a day begins at noon: a whole number is noon of the civil day
+    return _date_of_seconds(math.floor(float(cell) - _EPOCH_JULIAN) * 86_400)
+
+
+def _of_century(cell: str) -> str:
+    found = _WITH_CENTURY.fullmatch(cell.strip())
+    return f"{'20' if found[1] else '19'}{found[2]}-{found[3]}-{found[4]}" if found else cell
+
+
+def _are_days_second(cells: Sequence[str]) -> bool:
+    """Whether dates that begin with the year have the day before the month."""
+    pairs = [(int(found[3]), int(found[4])) for cell in cells if (found := _YEAR_FIRST.fullmatch(cell))]
+    second, third = (sum(pair[at] > 12 >= pair[1 - at] for pair in pairs) for at in (0, 1))
+    return second > 0 and third <= _STRAY_DATES * second
+
+
+def _with_month_second(cell: str) -> str:
+    found = _YEAR_FIRST.fullmatch(cell)
+    return f"{found[1]}{found[2]}{found[4]}{found[2]}{found[3]}{found[5]}" if found else cell
 
 
 def _date_of_seconds(seconds: float) -> str:

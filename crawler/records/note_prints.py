@@ -10,8 +10,9 @@ Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: local algorithms for do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -115,6 +116,26 @@ class SampleNotes:
         self._sizes.add(np.diff(first, append=len(prints.tags)).astype(np.int32))
         self._of_known.add(of_known[prints.owners[first]].astype(np.uint8))
 
+    def state(self) -> dict[str, Any]:
+        """All notes; nothing may be added afterwards."""
+        return {
+            "read": self.read,
+            "dropped": self.dropped,
+            "tags": self._tags.rows()[:, 0],
+            "sizes": self._sizes.rows()[:, 0],
+            "of_known": self._of_known.rows()[:, 0],
+        }
+
+    def add_state(self, state: Mapping[str, Any]) -> bool:
+        """Add the notes of a `state` behind those that are here; False, and nothing, if they are too many to be held."""
+        if state["dropped"] or self.dropped or len(self._tags) + len(state["tags"]) > MAX_PRINTS:
+            return False
+        self.read += state["read"]
+        self._tags.add(state["tags"])
+        self._sizes.add(state["sizes"])
+        self._of_known.add(state["of_known"])
+        return True
+
     def distinctive_prints(self) -> DistinctivePrints:
         """The prints that belong to no template. Call it once; nothing may be added afterwards."""
         tags, sizes = self._tags.rows()[:, 0], self._sizes.rows()[:, 0]
@@ -142,6 +163,8 @@ class SampleNotes:
             distinctive: the result of `distinctive_prints`.
             known: returns which of some prints any release has.
         """
+        if not len(distinctive.sizes):
+            return 0, 0, 0
         has_prints = distinctive.sizes > 0
         whole, of_known = distinctive.sizes[has_prints], self._of_known.rows()[:, 0][has_prints] != 0
         is_known = np.zeros(len(whole), bool)
@@ -154,6 +177,8 @@ class SampleNotes:
 
 def _templates(tags: U64, sizes: I32) -> U64:
     """The sorted prints that belong to templates, because they occur in many different notes."""
+    if len(sizes) < TEMPLATE_NOTES:
+        return tags[:0]
     # a note that is repeated counts once, so that it is not taken for a template
     texts = np.zeros(len(sizes), np.uint64)
     for notes, prints in _chunks(sizes):

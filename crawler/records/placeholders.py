@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from crawler.records.record_keys import RowTags, TaggedReading
-from data.arrays.array_types import U64, Bools
+from data.arrays.array_types import I64, U64, Bools
+from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
-from data.plural import counted
 from data.tagsets.elias_fano import EliasFanoSet
 from data.tagsets.tagset import distinct
 
-# Rows that are judged together. What stands in 1 % of them is then in 328 rows: a practice of a dump that is in the
+# Rows are judged together by windows. What stands in 1 % of one is then in 328 rows: a practice of a dump that is in the
 # order of its practices has more.
-WINDOW_ROWS = 2**15
 # A value is a placeholder if so large a share of the rows has it, of so many different people: no family is larger.
 COMMON_SHARE, COMMON_PEOPLE = 0.01, 20
 # Values are counted in so many groups first: a group with few rows has no common value.
@@ -31,6 +31,9 @@ _GROUPS = 4096
 
 # Makes small numbers as different in all bits as tags are, with which they are stored (2^64 divided by the golden ratio).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+# Of the values of a chunk the upper 32 bits are noted.
+_SHORTENED = np.uint64(32)
+_NONE = np.zeros(0, np.uint64)
 
 _KINDS_OF_ROLE: Mapping[str, tuple[Kind, ...]] = {
     "phone": (Kind.PHONE_FIRST, Kind.PHONE_DOB),
@@ -61,10 +64,16 @@ class FoundPlaceholders:
     Attributes:
         keys: shape (n, 6).
         rows: by role, which rows had a placeholder that was taken out; shape (n,) each.
+        kept: the numbers of rows that keep a key of a placeholder because they have no other.
     """
 
     keys: U64
     rows: Mapping[str, Bools]
+    kept: I64
+
+    def kept_for_want_of_others(self, held: Bools) -> int:
+        """How many rows are unknown and have no key but one of a placeholder; `held`, shape (n, 6), as for `held`."""
+        return int((~held[self.kept].any(axis=1)).sum())
 
     def held(self, held: Bools) -> Bools:
         """Which keys any release holds, shape (n, 6), without those that were taken out."""
@@ -96,8 +105,57 @@ class Placeholders:
         # by role, made when the sample has a value of it: most small samples have none
         self._fillers: dict[str, U64] = {}
         self._common = {role: np.zeros(0, np.uint64) for role in _KINDS_OF_ROLE}
+        # of a chunk of a file: what it was given to begin with, what it had learned once its first window was read, and all
+        # of its values
+        self._given: dict[str, U64] = {}
+        self._known_at_once: dict[str, U64] | None = None
+        self._seen: dict[str, GrowingArray[np.uint64]] | None = None
         self._fillers_seen = np.zeros(0, np.uint64)
         self._of_releases_seen = np.zeros(0, np.uint64)
+
+    def begin_chunk(self, given: Mapping[str, U64]) -> None:
+        """These rows are a chunk of a file: begin with what the rows before it taught, and note all values for `fits`."""
+        self._given = {role: np.asarray(values, np.uint64) for role, values in given.items()}
+        self._common |= self._given
+        self._seen = {role: GrowingArray(np.uint64, 1) for role in _KINDS_OF_ROLE}
+
+    def common(self) -> dict[str, U64]:
+        """What is known from the rows so far, by role, for `begin_chunk` of the next chunk."""
+        return dict(self._common)
+
+    def state(self) -> dict[str, Any]:
+        """What a chunk has learned; nothing may be learned afterwards."""
+        seen = {} if self._seen is None else {role: each.distinct() >> _SHORTENED for role, each in self._seen.items()}
+        return {
+            "given": self._given,
+            "at_once": self._common if self._known_at_once is None else self._known_at_once,
+            "common": self._common,
+            "fillers": self._fillers_seen,
+            "of_releases": self._of_releases_seen,
+            "seen": {role: np.unique(values).astype(np.uint32) for role, values in seen.items()},
+        }
+
+    def fits(self, state: Mapping[str, Any]) -> bool:
+        """Whether a chunk would have been the same had it begun with what is known here.
+
+        It would be if each value that the rows before it taught was given to it, was learned from its first window as
+        well, or occurs nowhere in it (where 1 in 10,000 is taken for one that does, because values are shortened).
+        """
+        for role, values in self._common.items():
+            if not np.isin(state["given"].get(role, _NONE), values).all():
+                return False
+            open_ = values[~np.isin(values, state["at_once"][role])]
+            if np.isin((open_ >> _SHORTENED).astype(np.uint32), state["seen"].get(role, _NONE)).any():
+                return False
+        return True
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Learn what a chunk that `fits` has learned."""
+        for role, values in state["common"].items():
+            new = values[~np.isin(values, self._common[role])]
+            self._common[role] = np.concatenate([self._common[role], new])
+        self._fillers_seen = _with(self._fillers_seen, state["fillers"])
+        self._of_releases_seen = _with(self._of_releases_seen, state["of_releases"])
 
     def learned(self) -> U64:
         """Tags of the values that were common among rows of this sample, shape (n,), for a release of it."""
@@ -105,11 +163,30 @@ class Placeholders:
 
     def learn(self, window: Sequence[RowTags]) -> None:
         """Learn which values are common among some rows that follow each other, at most `WINDOW_ROWS`."""
+        self._learn(window)
+        if self._seen is not None and self._known_at_once is None:
+            self._known_at_once = dict(self._common)
+
+    def _note_values(self, window: Sequence[RowTags]) -> None:
+        if self._seen is None:
+            return
+        for role, seen in self._seen.items():
+            for tags in window:
+                if role in tags.inputs.forms:
+                    seen.add(self._values(tags, role))
+                for other in tags.inputs.others:
+                    if role in other.reading.forms:
+                        seen.add(self._values_of_other(other, role))
+
+    def _learn(self, window: Sequence[RowTags]) -> None:
+        self._note_values(window)
         rows = sum(len(tags.keys) for tags in window)
         least = max(COMMON_PEOPLE, int(COMMON_SHARE * rows) + 1)
         if rows < least:
             return
         for role in _KINDS_OF_ROLE:
+            if not any(role in tags.inputs.forms for tags in window):
+                continue
             further = [(tags, other) for tags in window for other in tags.inputs.others if other.reading.role == role]
             values = np.concatenate(
                 [self._values(tags, role) for tags in window]
@@ -133,20 +210,22 @@ class Placeholders:
 
     def take_out(self, tags: RowTags) -> FoundPlaceholders:
         """The rows without the keys that placeholders are part of, unless a row has no other key."""
-        keys, rows = tags.keys, {}
+        keys, rows, kept = tags.keys, {}, [np.zeros(0, np.int64)]
         for role, kinds in _KINDS_OF_ROLE.items():
             if role not in tags.inputs.forms or not self._has_any(role):
                 continue
             chosen = np.flatnonzero(self._are_placeholders(self._values(tags, role), role))
             left = keys[chosen]
             left[:, [RECORD_KINDS.index(kind) for kind in kinds]] = 0
-            chosen, left = chosen[left.any(axis=1)], left[left.any(axis=1)]
+            has_others = left.any(axis=1)
+            kept.append(chosen[~has_others & keys[chosen].any(axis=1)])
+            chosen, left = chosen[has_others], left[has_others]
             if len(chosen):
                 keys = keys.copy() if keys is tags.keys else keys
                 keys[chosen] = left
                 rows[role] = np.zeros(len(keys), np.bool_)
                 rows[role][chosen] = True
-        return FoundPlaceholders(keys, rows)
+        return FoundPlaceholders(keys, rows, np.unique(np.concatenate(kept)))
 
     def keys_of_other(self, other: TaggedReading) -> Bools:
         """Which keys of another reading differ from the first one and are made of no placeholder; shape (m, 6)."""
@@ -163,21 +242,29 @@ class Placeholders:
     def notes(self) -> list[str]:
         """Sentences for the analyst; they contain no value."""
         notes = []
-        if common := sum(map(len, self._common.values())):
+        common, known, fillers = (
+            sum(map(len, self._common.values())),
+            len(self._of_releases_seen),
+            len(self._fillers_seen),
+        )
+        # whole sentences for one and for many: only those of the closed vocabulary reach the analyst unchanged
+        if common == 1:
             notes.append(
-                f"{counted(common, 'value stands', 'values stand')} in more than 1 % of the rows that were read together "
-                f"and {'is' if common == 1 else 'are'} not used to recognise people"
+                "1 value stands in more than 1 % of the rows that were read together and is not used to recognise people"
             )
-        if known := len(self._of_releases_seen):
+        elif common:
             notes.append(
-                f"{counted(known, 'value stands', 'values stand')} in many rows of a release and "
-                f"{'is' if known == 1 else 'are'} not used to recognise people"
+                f"{common:,} values stand in more than 1 % of the rows that were read together and are not used to"
+                " recognise people"
             )
-        if fillers := len(self._fillers_seen):
-            notes.append(
-                f"{counted(fillers, 'value is a filler', 'values are fillers')} that no person has and "
-                f"{'is' if fillers == 1 else 'are'} not used to recognise people"
-            )
+        if known == 1:
+            notes.append("1 value stands in many rows of a release and is not used to recognise people")
+        elif known:
+            notes.append(f"{known:,} values stand in many rows of a release and are not used to recognise people")
+        if fillers == 1:
+            notes.append("1 value is a filler that no person has and is not used to recognise people")
+        elif fillers:
+            notes.append(f"{fillers:,} values are fillers that no person has and are not used to recognise people")
         return notes
 
     def _has_any(self, role: str) -> bool:

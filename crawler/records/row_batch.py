@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from crawler.matching.matched_lines import MAX_BESIDE, MAX_LINE, MatchedLine
 from crawler.records.table_sample import TableSample
 from data.arrays.array_types import U8, U32
 from data.arrays.packed import Packed
@@ -88,6 +89,17 @@ class RowBatch:
         return cls(
             tuple(Packed.of([row[at].encode() if at < len(row) else b"" for row in rows]) for at in range(width)),
             len(rows),
+        )
+
+    @classmethod
+    def joined(cls, batches: Sequence[RowBatch]) -> RowBatch:
+        """The rows of several batches, one after the other; narrow rows are filled up with empty cells."""
+        if len(batches) == 1:
+            return batches[0]
+        width = max((len(batch.columns) for batch in batches), default=0)
+        return cls(
+            tuple(Packed.concatenated([batch.column(at) for batch in batches]) for at in range(width)),
+            sum(map(len, batches)),
         )
 
     @classmethod
@@ -172,6 +184,14 @@ class RowBatch:
         """All rows as lines of text, with semicolons between the cells."""
         columns = [column.to_list() for column in self.columns]
         return b"".join([b" ; ".join(row) + b"\n" for row in zip(*columns, strict=True)])
+
+    def line_of(self, row: int) -> MatchedLine:
+        """A row as a line of text, with the rows before and after it; each cut to the bounds of evidence."""
+        rows = [each for each in (row - 1, row, row + 1) if 0 <= each < len(self)]
+        lines = [self.take(np.array([each])).lines().rstrip(b"\n") for each in rows]
+        at = rows.index(row)
+        before, after = b"".join(lines[:at]), b"".join(lines[at + 1 :])
+        return MatchedLine(before[-MAX_BESIDE:], lines[at][:MAX_LINE], after[:MAX_BESIDE])
 
     def take(self, rows: NDArray[np.int64]) -> RowBatch:
         """The rows with these numbers, in the order given."""

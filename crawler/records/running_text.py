@@ -100,26 +100,34 @@ class RunningTextReader:
     def feed(self, text: bytes) -> list[FoundPerson]:
         """Read the next piece; returns the people who are complete."""
         text = self._held + text
-        end = max(0, len(text) - HELD)
+        end = len(text) - HELD
+        if end < HELD:
+            # a small piece may end between a name and the value beside it
+            self._held = text
+            return self._complete_people(is_end=False)
         # cut preferably at an empty line, since a wrapped number may continue in the next line
-        cut = (text.rfind(b"\n\n", max(0, end - HELD), end) + 1) or (text.rfind(b"\n", 0, end) + 1)
+        cut = (text.rfind(b"\n\n", end - HELD, end) + 1) or (text.rfind(b"\n", 0, end) + 1)
         if not cut and end > _MAX_LINE:
             # a text that is one line
             cut = max(text.rfind(mark, 0, end) for mark in (b"),", b"},", b";", b" ")) + 1
-        self._held = text[cut:]
         if cut:
-            self._read(text[:cut])
+            self._read(text, cut)
+        self._held = text[cut:]
         return self._complete_people(is_end=False)
 
     def finish(self) -> list[FoundPerson]:
         """End the text; returns the people in the bytes that were held back."""
-        self._read(self._held)
+        self._read(self._held, len(self._held))
         self._held = b""
         return self._complete_people(is_end=True)
 
-    def _read(self, text: bytes) -> None:
+    def _read(self, text: bytes, size: int) -> None:
+        """Read the first `size` bytes of a text; what follows tells whether its last words stand before a value."""
         at = 0
         for start, end in anchor_regions(text):
+            if start >= size:
+                break
+            end = min(end, size)
             if start > at:
                 self._end_person()
             for line in read_lines(to_plain_text(text[start:end].decode("utf-8", "replace"))):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from crawler.records import date_forms
 from crawler.records.attribute_rows import AttributeColumns, find_attribute_columns
@@ -96,7 +97,8 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
         texts = sample.texts(at)
         if not any(map(_QUICK.search, texts[:20])):
             continue
-        role = role_of(header[at]) if header is not None and at < len(header) else ""
+        name = header[at] if header is not None and at < len(header) else ""
+        role = role_of(name) if name else ""
         cells = [cell for text in texts if (cell := text.strip())]
         strip = _kept_as_text(cells)
         if strip is not None:
@@ -104,7 +106,7 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
             cells = list(map(strip, cells))
         if date_forms.has_three_numbers(cells):
             orders[at] = date_forms.written_order(cells)
-        elif (rewrite := date_forms.find_rewrite(cells, role)) is not None:
+        elif (rewrite := date_forms.find_rewrite(cells, role, name)) is not None:
             rewrites[at] = _after(strip, rewrite)
     month_first: set[int] = set()
     if 1 in orders.values():
@@ -138,8 +140,11 @@ def _rewritten(column: Packed, rewrite: Callable[[str], str]) -> Packed:
 
 def _kept_as_text(cells: Sequence[str]) -> Callable[[str], str] | None:
     """How to take away what keeps a cell from being read as a number, if most cells of a column have it."""
+    whole = "".join(cells)
     for pattern, first in ((_APOSTROPHE, "'"), (_FORMULA, "=")):
-        if sum(cell.startswith(first) and pattern.fullmatch(cell) is not None for cell in cells) > 0.6 * len(cells):
+        if first in whole and sum(
+            cell.startswith(first) and pattern.fullmatch(cell) is not None for cell in cells
+        ) > 0.6 * len(cells):
             return lambda cell: found[1] if (found := pattern.fullmatch(cell)) else cell
     return None
 
@@ -150,7 +155,7 @@ def _kept_as_text(cells: Sequence[str]) -> Callable[[str], str] | None:
 def _date_parts(header: Sequence[str] | None, sample: TableSample) -> tuple[int, int, int] | tuple[()]:
     """The columns of day, month and year of a birth date."""
     if header is not None:
-        found = _parts_by_header(header)
+        found = _parts_by_header(tuple(header))
         return found if found and _are_dates(sample, found) else ()
     for at in range(sample.width - 2):
         for places in ((at, at + 1, at + 2), (at + 2, at + 1, at)):
@@ -159,8 +164,16 @@ def _date_parts(header: Sequence[str] | None, sample: TableSample) -> tuple[int,
     return ()
 
 
-def _parts_by_header(header: Sequence[str]) -> tuple[int, int, int] | tuple[()]:
+# tables of one dump have the same header; a header is kept as long as 256 others did not come
+@lru_cache(256)
+def _parts_by_header(header: tuple[str, ...]) -> tuple[int, int, int] | tuple[()]:
     places: dict[tuple[str, bool], int] = {}
+    # Java's dates in JSON are lists: [1975,3,12] is `birthDate.0`, `birthDate.1` and `birthDate.2`
+    for at, name in enumerate(header[:-2]):
+        stem = name.removesuffix("0")
+        is_list = stem.endswith(".") and stem != name and header[at + 1 : at + 3] == (f"{stem}1", f"{stem}2")
+        if is_list and role_of(stem[:-1]) == "dob":
+            return at + 2, at + 1, at
     for at, name in enumerate(header):
         words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("é", "e"))
         is_birth = any(map(_BIRTH_WORD.fullmatch, words))

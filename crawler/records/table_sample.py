@@ -72,7 +72,8 @@ class TableSample:
 
     def without_first(self) -> TableSample:
         """The rows after the first one; forms that were computed are kept."""
-        rest = TableSample.of_columns([self.column(at).part(1) for at in range(self.width)], self.rows - 1)
+        cells = np.arange(len(self._flat)).reshape(self.width, self.rows)
+        rest = TableSample(self._flat.take(cells[:, 1:].ravel()), self.rows - 1, self.width)
         if "forms" in self.__dict__:
             # a cached property is stored in the dict of its object
             rest.__dict__["forms"] = {role: form[:, 1:] for role, form in self.forms.items()}

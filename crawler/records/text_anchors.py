@@ -114,24 +114,68 @@ def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
 
 
 @kernel
-def _is_number(at: int, limit: int) -> bool:
-    """Whether the groups of digits from here on are together long enough for a telephone or social security number."""
+def _is_long_number(at: int, limit: int) -> bool:
+    """Whether the groups of digits from here on are together long enough for a telephone number."""
     digits = 0
     while at < limit:
-        digits += _count_digits(at, limit)
+        size = _count_digits(at, limit)
+        digits += size
         if digits >= _DIGITS_OF_NUMBER:
             return True
-        at += _count_digits(at, limit)
+        at += size
         gap = at
         while gap < limit and gap - at < 3 and _is_gap(gap):
             gap += 1
-        # Corsica's 2A and 2B
-        if at < limit and ((byte(at) | 32) == 97 or (byte(at) | 32) == 98):
-            gap = at + 1 + (at + 1 < limit and _is_gap(at + 1))
         if gap == at or gap >= limit or not _is_digit(gap):
             return False
         at = gap
     return False
+
+
+@kernel
+def _begins_nir(at: int, limit: int) -> bool:
+    """Whether a social security number begins here: sex, year, month, department, commune and order, at most one mark between."""
+    place = at + 1
+    for group in range(5):
+        char = byte(place)
+        if char == 0xC2 and byte(place + 1) == 0xA0:
+            place += 2
+        elif char == 0xE2 and byte(place + 1) == 0x80 and byte(place + 2) == 0xAF:
+            place += 3
+        elif char == 10 or (_is_gap(place) and char < 128 and char != 40 and char != 41):
+            place += 1
+        size = 2 if group < 3 else 3
+        if place + size > limit:
+            return False
+        for more in range(size):
+            # Corsica's 2A and 2B
+            letter = byte(place + more) | 32
+            corsica = group == 2 and more == 1 and byte(place) == 50 and (letter == 97 or letter == 98)
+            if not corsica and not _is_digit(place + more):
+                return False
+        if group == 1:
+            # a month, or what stands for an unknown one (INSEE): 20 to 42, and 50 to 99
+            month = (byte(place) - 48) * 10 + byte(place + 1) - 48
+            if month == 0 or (month > 12 and month < 20) or (month > 42 and month < 50):
+                return False
+        place += size
+    # the key, if it follows without a mark
+    rest = _count_digits(place, limit)
+    return rest == 0 or rest == 2
+
+
+@inlined
+def _is_number(begin: int, at: int, limit: int) -> bool:
+    """Whether a telephone number or a social security number may begin with the group of digits here.
+
+    A telephone number begins with a plus or 00, with 33, or with 0. Numbers of files, requests and orders are none.
+    """
+    first = byte(at)
+    if first == 48 or (first == 51 and byte(at + 1) == 51):
+        return _is_long_number(at, limit)
+    if at > begin and (byte(at - 1) == 43 or (byte(at - 1) == 32 and at - 1 > begin and byte(at - 2) == 43)):
+        return _is_long_number(at, limit)
+    return (first != 53 and first != 54 and first != 57) and _begins_nir(at, limit)
 
 
 @kernel
@@ -264,7 +308,7 @@ def find_anchors(begin: int, size: int, out: int, most: int) -> int:
         dated = _is_date(begin, at, digits, limit)
         if dated:
             dated = _may_hold_name(max(begin, at - _NAME_BEFORE), min(limit, at + _NAME_AFTER))
-        if dated or _is_number(at, limit):
+        if dated or _is_number(begin, at, limit):
             end = at + digits + 16
             if count + 1 == most:
                 end = limit

@@ -52,6 +52,10 @@ _DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _LOCAL_PART = re.compile(r"[\w.+%-]{1,64}\Z")
 
 
+# words before a verb, such as "adresse", which is also a word of postal addresses
+_OBJECTS = frozenset(("vous", "nous", "lui", "te", "t", "leur"))
+
+
 @dataclass(slots=True)
 class TextItem:
     """A name, date, number or address in a line.
@@ -169,6 +173,7 @@ class _LineReader:
         self._words = 0  # words that are neither names nor labels
         self._after_label = False
         self._english: list[str] = []  # month and day of a date in English
+        self._before = ""  # the last word that is no name
 
     def end(self) -> TextLine:
         """End the line and return it."""
@@ -269,10 +274,15 @@ class _LineReader:
                 # "Patient vu en consultation": the word before was part of the sentence and not a label
                 self._label = ""
         self._led = known == "title"
+        before, self._before = self._before, fold(word)
+        if known == "title":
+            # a street is seldom named after a Mme or M.
+            self._place = False
         if known in ("title", "staff"):
             self._title, self._staff = known == "title", known == "staff"
         elif known == "place":
-            self._place = True
+            # "je vous adresse Océane Roux": a verb
+            self._place = before not in _OBJECTS
         elif known == "month":
             self._english = [word]
         elif known == "other":

@@ -24,20 +24,18 @@ from typing import NoReturn
 import orjson
 
 from crawler.process import memory_limits, privileges, startup_memory
-from crawler.process.frames import CHUNK, receive, send
+from crawler.process.frames import HEADER, MAX_FRAME, SMALL_FRAME, pack, receive_exactly, send
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_sample
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import readers
+from crawler.readers.core.source import LineBlock
 from crawler.readers.core.speed_floor import SpeedFloor
+from crawler.sandbox.status_bytes import STARTED
 from data.errors import WireError
 
 # exit codes of a reader; 0 means that it read its samples to the end, even if these had problems
 EXIT_MEMORY, EXIT_PEER, EXIT_OTHER = 3, 4, 5
-# sent on the status socket of a reader to end it
-KILL = b"K"
-# sent there by the fork server once it has forked the reader
-STARTED = b"S"
 _CLOCK = struct.Struct("=dd")
 # seconds of processor time after which a reader is looked at that passes no point of control of its speed
 _CONTROL_SECONDS = 1.0
@@ -89,14 +87,24 @@ class _Peer:
         self._exchanging = False
         # passwords that came with the sample
         self._passwords: tuple[str, ...] = ()
+        # the blocks of lines of a sample that is a chunk of a file
+        self._guide: tuple[LineBlock, ...] | None = None
+        # bytes that arrived together with a frame: small frames come several at once
+        self._incoming = bytearray()
         # the first frame of the next sample, which has arrived
         self._first: tuple[bytes, bytes] | None = None
+        # frames that mean nothing without the next one, with which they are sent: each send wakes the examiner
+        self._held = b""
+        self._depth = 0
 
     def next_sample(self) -> bool:
         """Wait until a sample begins; False if the examiner closed the connection instead."""
-        self._passwords = ()
+        self._passwords, self._guide = (), None
         try:
             kind, payload = self._receive()
+            if kind == b"G":
+                self._guide = tuple(LineBlock(*block) for block in orjson.loads(payload))
+                kind, payload = self._receive()
             if kind == b"W":
                 self._passwords = tuple(orjson.loads(payload))
                 kind, payload = self._receive()
@@ -120,7 +128,7 @@ class _Peer:
     def begin(self, out: Output) -> None:
         """A sample begins: its processor time is looked at, and its passwords are known to its readers."""
         self._speed = out.speed
-        out.passwords = self._passwords
+        out.passwords, out.guide = self._passwords, self._guide
 
     def interrupt(self) -> None:
         """The timer of processor time has run out: raise `TooSlow` in a reader that is stuck."""
@@ -128,26 +136,54 @@ class _Peer:
             self._speed.interrupt()
 
     def _receive(self) -> tuple[bytes, bytes]:
-        frame: list[tuple[bytes, bytearray]] = []
+        """The next frame; frames that arrived with the one before are not waited for."""
         self._exchanging = True
         try:
-            self.clock.wait(lambda: frame.append(receive(self.socket, 16 * CHUNK)))
+            if self._held:
+                self.clock.wait(self._send_held)
+            while len(self._incoming) < HEADER.size:
+                self.clock.wait(self._receive_some)
+            kind, size = HEADER.unpack_from(self._incoming)
+            if size > MAX_FRAME:
+                raise WireError(f"a peer announced a frame of {size} bytes, over the limit of {MAX_FRAME}")
+            end = HEADER.size + size
+            if len(self._incoming) < end:
+                self.clock.wait(lambda: self._incoming.extend(receive_exactly(self.socket, end - len(self._incoming))))
+            payload = bytes(memoryview(self._incoming)[HEADER.size : end])
+            del self._incoming[:end]
         except (EOFError, OSError) as error:
             raise WireError("the examiner closed the connection") from error
         finally:
             self._exchanging = False
-        kind, payload = frame[0]
-        return kind, bytes(payload)
+        return kind, payload
+
+    def _receive_some(self) -> None:
+        data = self.socket.recv(SMALL_FRAME)
+        if not data:
+            raise EOFError
+        self._incoming += data
 
     def send(self, kind: bytes, payload: bytes) -> None:
-        """Send one frame."""
+        """Send one frame; the header of a table and the end of the sample's own member wait for the frame after them."""
+        self._depth += (kind == b"M") - (kind == b"E")
+        if len(payload) <= SMALL_FRAME:
+            self._held += pack(kind, payload)
+            if kind == b"H" or (kind == b"E" and not self._depth):
+                return
         self._exchanging = True
         try:
-            self.clock.wait(lambda: send(self.socket, kind, payload))
+            if self._held:
+                self.clock.wait(self._send_held)
+            if len(payload) > SMALL_FRAME:
+                self.clock.wait(lambda: send(self.socket, kind, payload))
         except OSError as error:
             raise WireError("the examiner closed the connection") from error
         finally:
             self._exchanging = False
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, b""
+        self.socket.sendall(held)
 
     def drain(self) -> None:
         """Receive the rest of a sample that a limit ended, so that the examiner never writes to a broken socket."""

@@ -56,12 +56,20 @@ class ReaderConnection:
         self._waited = 0.0
         self._incoming = bytearray()
         self._outgoing = memoryview(b"")
+        self._has_waited = False
         reader.socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(reader.socket, select.POLLIN)
+        if peer is not None:
+            self._poll.register(peer, select.POLLRDHUP)
 
-    def send(self, *parts: bytes | bytearray) -> None:
+    def send(self, *parts: bytes | bytearray | memoryview) -> None:
         """Send bytes to the reader; they are dropped if the reader has ended."""
         for part in (b"".join(parts),) if sum(map(len, parts)) <= SMALL_FRAME else parts:
             self._outgoing = memoryview(part)
+            if not self._has_waited:
+                # a reader that waits for its sample has room for a small one
+                self._send_some()
             while self._outgoing and not self.ended:
                 self._turn()
         self._outgoing = memoryview(b"")
@@ -73,12 +81,10 @@ class ReaderConnection:
 
     def _turn(self) -> None:
         """Poll once: send what can be sent and receive what has arrived."""
-        poll = select.poll()
-        poll.register(self._reader.socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
-        if self._peer is not None:
-            poll.register(self._peer, select.POLLRDHUP)
+        self._has_waited = True
+        self._poll.modify(self._reader.socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
         began = time.monotonic()
-        ready = poll.poll(1000 * self._max_silence)
+        ready = self._poll.poll(1000 * self._max_silence)
         self._waited += time.monotonic() - began
         if self._peer is not None and any(number == self._peer.fileno() for number, _ in ready):
             raise ConnectionAbortedError("nobody waits for this sample any more")
@@ -90,15 +96,18 @@ class ReaderConnection:
             self._give_up(f"the reader was silent for {self._max_silence:g} seconds")
         for _, events in ready:
             if events & select.POLLOUT and self._outgoing:
-                try:
-                    self._outgoing = self._outgoing[self._reader.socket.send(self._outgoing) :]
-                except (BrokenPipeError, ConnectionResetError):
-                    # frames that it sent before it ended are still received below, then the end of the stream
-                    self._outgoing = memoryview(b"")
-                except BlockingIOError:
-                    continue
+                self._send_some()
             if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
                 self._receive()
+
+    def _send_some(self) -> None:
+        try:
+            self._outgoing = self._outgoing[self._reader.socket.send(self._outgoing) :]
+        except (BrokenPipeError, ConnectionResetError):
+            # frames that the reader sent before it ended are still received, then the end of the stream
+            self._outgoing = memoryview(b"")
+        except BlockingIOError:
+            pass
 
     def _receive(self) -> None:
         try:

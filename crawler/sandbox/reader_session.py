@@ -9,7 +9,7 @@ from typing import Self
 
 import orjson
 
-from crawler.sandbox.fork_server import KILL
+from crawler.sandbox.status_bytes import KILL
 
 
 @dataclass(frozen=True, slots=True)

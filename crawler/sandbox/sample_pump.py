@@ -23,7 +23,11 @@ class SamplePump:
     """Sends one sample; iterate over it once, to its end."""
 
     def __init__(
-        self, connection: ReaderConnection, chunks: Iterable[bytes | bytearray], last_frame: Callable[[], bytes]
+        self,
+        connection: ReaderConnection,
+        chunks: Iterable[bytes | bytearray],
+        last_frame: Callable[[], bytes],
+        for_reader: Callable[[bytes | bytearray], bytes | bytearray | memoryview] = lambda chunk: chunk,
     ) -> None:
         """Take over the rest of a sample.
 
@@ -31,8 +35,10 @@ class SamplePump:
             connection: to the sample's reader; only the pump uses it from now on.
             chunks: of the sample; consumed in the thread.
             last_frame: returns the frame that ends the sample; called after the last chunk.
+            for_reader: the part of a chunk that the reader gets; called in the thread, in order.
         """
         self._connection, self._chunks, self._last_frame = connection, chunks, last_frame
+        self._for_reader = for_reader
         self._ready = threading.Condition()
         self._queue: deque[tuple[bytes, bytes | bytearray]] = deque()
         self._waiting = 0
@@ -69,7 +75,8 @@ class SamplePump:
         try:
             for chunk in self._chunks:
                 self._put(RAW, chunk)
-                self._connection.send(HEADER.pack(b"D", len(chunk)), chunk)
+                if len(part := self._for_reader(chunk)):
+                    self._connection.send(HEADER.pack(b"D", len(part)), part)
             self._connection.send(self._last_frame())
             self._connection.finish()
         except BaseException as error:  # noqa: BLE001 - raised again in the thread of the caller

@@ -24,8 +24,8 @@ from crawler.process import privileges
 from crawler.process.progress import kill_tree
 from crawler.readers.core.limits import Limits
 from crawler.sandbox.bubblewrap import bubblewrap_arguments, import_paths, interpreter
-from crawler.sandbox.fork_server import STARTED
 from crawler.sandbox.reader_session import ReaderExit, ReaderSession
+from crawler.sandbox.status_bytes import STARTED
 from data.errors import ReaderFailed
 
 __all__ = ["Limits", "ReaderExit", "ReaderSession", "Sandbox"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
@@ -26,6 +27,9 @@ class RequestRefused(AddressRefused, IgnoreRequest):
         self.host = host
 
 
+# Each request is checked by the middleware, by the handler and for its pause. The cache is bounded: a site chooses
+# the addresses.
+@lru_cache(256)
 def host_and_port(url: str) -> tuple[str, int]:
     """The (host, port) that a request for this address would contact.
 

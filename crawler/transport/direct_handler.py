@@ -79,6 +79,11 @@ class DirectDownloadHandler(HTTP11DownloadHandler):
         timeout = float(request.meta["download_timeout"])
         return await buffer_beginning(response, request, max_bytes=self._max_streamed, timeout=timeout)
 
+    async def close(self) -> None:
+        """Close the connections that are kept, and request no further ones."""
+        await super().close()
+        self._dial_client.close()
+
 
 @implementer(IStreamClientEndpoint)
 class DialledEndpoint:

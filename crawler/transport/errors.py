@@ -24,10 +24,15 @@ TOO_LARGE = "the body is larger than max_bytes"
 
 
 class RobotsForbidden(IgnoreRequest):
-    """Raised for a request that the site's robots.txt forbids; Scrapy drops it and calls the request's errback."""
+    """Raised for a request that the site's robots.txt forbids; Scrapy drops it and calls the request's errback.
 
-    def __init__(self) -> None:
+    Attributes:
+        line: of robots.txt, which decides; for a person who checks a source, and never stored.
+    """
+
+    def __init__(self, line: str = "") -> None:
         super().__init__("robots.txt forbids the request")
+        self.line = line
 
 
 class RobotsUnknown(IgnoreRequest):
@@ -40,6 +45,10 @@ class RobotsUnknown(IgnoreRequest):
     def __init__(self, reason: str) -> None:
         super().__init__("robots.txt could not be read")
         self.reason = reason
+
+
+class BrowserFailed(IgnoreRequest):
+    """Raised if the browser cannot run the scripts of a page; Scrapy treats it as `RobotsForbidden`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ def trouble_of(error: BaseException) -> Trouble:
     if isinstance(error, RobotsUnknown):
         detail = f"robots.txt could not be read, so nothing else is requested from the site: {error.reason}"
         return Trouble("robots_unknown", detail, retry=True)
+    if isinstance(error, BrowserFailed):
+        return Trouble("browser", str(error), retry=True)
     if isinstance(error, CertificateRefused):
         return Trouble(error.code, str(error), retry=False)
     if isinstance(error, DownloadCancelledError):

@@ -14,6 +14,7 @@ from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.exceptions import DownloadCancelledError
 from scrapy.http import Headers, Response, TextResponse
 from scrapy.responsetypes import responsetypes
+from scrapy.statscollectors import StatsCollector
 
 from crawler.transport.allow_list import RequestRefused, require_allowed
 from crawler.transport.content_encoding import ContentDecoder, DamagedEncoding
@@ -22,6 +23,8 @@ from crawler.transport.errors import TOO_LARGE
 from crawler.transport.streamed_response import StreamedResponse
 
 BACKOFF_SECONDS = 1.0
+REQUESTS = "downloader/request_count"
+"""Name of the number of requests in the statistics of a crawl, as Scrapy calls it."""
 ACCEPTED_ENCODINGS = b"gzip, deflate, br, zstd"
 UNDECODED = "undecoded"
 """Flag of a response whose body does not match its Content-Encoding."""
@@ -59,6 +62,26 @@ class AllowListMiddleware:
         except RequestRefused as error:
             self._refused[error.host] += 1
             raise
+
+
+class RequestCount:
+    """Counts the requests that are sent, retries and redirects included.
+
+    Scrapy's own statistics write each request and response once more, only to know their sizes.
+    """
+
+    def __init__(self, stats: StatsCollector) -> None:
+        self._stats = stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Counts in the statistics of the crawl."""
+        assert crawler.stats is not None  # noqa: S101 - Scrapy has set it
+        return cls(crawler.stats)
+
+    def process_request(self, request: Request) -> None:  # noqa: ARG002 - as Scrapy calls it
+        """Count one request."""
+        self._stats.inc_value(REQUESTS)
 
 
 class DelayedRetryMiddleware(RetryMiddleware):

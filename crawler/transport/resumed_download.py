@@ -112,6 +112,11 @@ class Download:
         self._version, self._encodings = FileVersion.from_headers(first.headers), first.encodings
         self._total: int | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the decoded body, as the site announced; 0 if it announced none."""
+        return 0 if self._first.encodings else announced_bytes(self._first.headers)
+
     def head(self, size: int = 2**16) -> bytes:
         """The first bytes of the decoded body, as far as they arrived with the first response."""
         found = bytearray()

@@ -158,17 +158,19 @@ def announced_bytes(headers: Headers) -> int:
 
 
 def _ordinary_response(response: StreamedResponse, body: bytes, flags: list[str]) -> Response:
-    headers = Headers(response.headers)
+    headers = response.headers
     if response.encodings:
         headers["Content-Encoding"] = ",".join(response.encodings)
     kind = responsetypes.from_args(headers=headers, url=response.url, body=body)
-    return kind(
+    ordinary = kind(
         url=response.url,
         status=response.status,
-        headers=headers,
         body=body,
         flags=flags,
         certificate=response.certificate,
         ip_address=response.ip_address,
         protocol=response.protocol,
     )
+    # handed over as they are: an argument would be normalised once more
+    ordinary.headers = headers
+    return ordinary

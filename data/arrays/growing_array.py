@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _INITIAL_BYTES = 1 << 15
+# Up to so many bytes lie in an ordinary array: making and freeing a mapping takes as long as reading a small table.
+_SMALL_BYTES = 1 << 13
 # A full mapping grows by this factor: pages that were never written to cost no memory.
 _GROWTH_FACTOR = 1.5
 # Numbers that `distinct` moves at a time while it removes duplicates.
@@ -27,6 +29,7 @@ class GrowingArray(Generic[Scalar]):
         """An empty array of element type `kind` with `width` numbers per row."""
         self._kind, self._width = np.dtype(kind), width
         # made with the first rows: most arrays of a small sample stay empty
+        self._small: NDArray[Scalar] | None = None
         self._mapping: mmap.mmap | None = None
         self._size = 0
 
@@ -38,9 +41,18 @@ class GrowingArray(Generic[Scalar]):
         if not rows.size:
             return
         item_bytes, size = self._kind.itemsize, self._size + rows.size
+        if self._mapping is None and item_bytes * size <= _SMALL_BYTES:
+            if self._small is None:
+                self._small = np.empty(_SMALL_BYTES // item_bytes, self._kind)
+            self._small[self._size : size] = rows.reshape(-1)
+            self._size = size
+            return
         if self._mapping is None:
             # Only a private mapping can be made longer. The kernel moves its pages; no bytes are copied.
             self._mapping = mmap.mmap(-1, _INITIAL_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if self._small is not None:
+                np.frombuffer(self._mapping, self._kind, self._size)[:] = self._small[: self._size]
+                self._small = None
         if item_bytes * size > len(self._mapping):
             self._mapping.resize(max(item_bytes * size, int(_GROWTH_FACTOR * len(self._mapping))))
         # No view may exist when the mapping is resized, so this one is not kept.
@@ -64,6 +76,8 @@ class GrowingArray(Generic[Scalar]):
         return words[:kept]
 
     def _words(self) -> NDArray[Scalar]:
+        if self._small is not None:
+            return self._small[: self._size]
         if self._mapping is None:
             return np.zeros(0, self._kind)
         return np.frombuffer(self._mapping, self._kind, self._size)

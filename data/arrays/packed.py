@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Self
@@ -83,6 +83,15 @@ class Packed:
     def empty(cls, count: int) -> Self:
         """`count` empty items, which stand for an absent column."""
         return cls(np.zeros(0, np.uint8), np.zeros(count + 1, np.int64))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Both arrays, for `from_state`."""
+        return {"blob": self.blob, "offsets": self.offsets}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
+        """The inverse of `state`."""
+        return cls(state["blob"], state["offsets"])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -21,6 +21,8 @@ from data.errors import InputError, KeyFileError, StoreError
 from data.hashing.chain_keys import ChainKey
 
 SUFFIX = ".age"
+MAX_RECIPIENTS = 16
+"""People for whom evidence is sealed."""
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
 
@@ -49,26 +51,33 @@ def new_identity() -> tuple[str, str]:
     return str(identity), str(identity.to_public())
 
 
-def seal(recipient: str, payload: bytes) -> bytes:
-    """Seal bytes for the holder of the private key; the standard `age -d` opens them.
+def seal(recipients: str, payload: bytes) -> bytes:
+    """Seal bytes for everyone who holds one of the private keys; the standard `age -d` opens them.
 
     Args:
-        recipient: the public half, `age1…`.
-        payload: the bytes to seal; the sealed file reveals only their exact length.
+        recipients: the public halves, `age1…`, one on each line; lines that begin with # and empty lines are none.
+        payload: the bytes to seal; the sealed file reveals only their exact length and the number of recipients.
 
     Raises:
-        KeyFileError: the recipient is not an age X25519 public key.
+        KeyFileError: a line is not an age X25519 public key, or there are none or too many.
     """
     import pyrage
 
+    lines = [line.strip() for line in recipients.splitlines()]
+    keys = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     try:
-        to = pyrage.x25519.Recipient.from_str(recipient.strip())
+        to = [pyrage.x25519.Recipient.from_str(key) for key in keys]
     except pyrage.RecipientError as error:
         raise KeyFileError(
             "the evidence key is not an age public key",
-            hint="keys/evidence.pub must hold one line that starts with age1",
+            hint="each line of keys/evidence.pub must start with age1, or with # for a remark",
         ) from error
-    sealed: bytes = pyrage.encrypt(payload, [to])
+    if not 1 <= len(to) <= MAX_RECIPIENTS:
+        raise KeyFileError(
+            "keys/evidence.pub holds no age public key, or too many",
+            hint=f"write 1 to {MAX_RECIPIENTS} public keys into it, one on each line",
+        )
+    sealed: bytes = pyrage.encrypt(payload, to)
     return sealed
 
 
@@ -110,7 +119,12 @@ def entries(folder: Path) -> list[EvidenceEntry]:
     Raises:
         StoreError: the chain cannot be read at all.
     """
-    return _entries(lines_of(read_chain(folder)))
+    return entries_of(read_chain(folder))
+
+
+def entries_of(chain: bytes) -> list[EvidenceEntry]:
+    """The entries of the bytes of a chain, as `entries`."""
+    return _entries(lines_of(chain))
 
 
 def read(folder: Path, finding_id: str) -> bytes:

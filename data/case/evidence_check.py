@@ -27,10 +27,14 @@ class Known:
     Attributes:
         findings: id of every finding -> digest of its evidence, '' if it has none or an older version stored it.
         recorded: id of evidence -> its digest, as the audit chain recorded it when it was kept.
+        pages: id of an event -> digest of the page that shows why it was made, as the audit chain recorded it.
+        begun: the same for pages that were about to be kept; a crawl that was killed then made no event.
     """
 
     findings: Mapping[str, str] = field(default_factory=dict)
     recorded: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+    begun: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -151,11 +155,14 @@ def _file_problems(file: Path, name: str, digest: str, gone: bool) -> Iterator[s
 
 
 def _database_problems(kept: Mapping[str, _Kept], known: Known, now: datetime) -> Iterator[str]:
-    for name, digest in {**known.recorded, **{name: each for name, each in known.findings.items() if each}}.items():
-        if name not in kept:
-            yield f"the evidence of the finding {name} was kept, but the chain does not hold it"
-        elif digest != kept[name].digest:
-            yield f"the evidence of the finding {name} is not the one that the database names"
+    of_findings = {**known.recorded, **{name: each for name, each in known.findings.items() if each}}
+    for what, names in (("finding", of_findings), ("event", known.pages)):
+        for name, digest in names.items():
+            if name not in kept:
+                yield f"the evidence of the {what} {name} was kept, but the chain does not hold it"
+            elif digest != kept[name].digest:
+                yield f"the evidence of the {what} {name} is not the one that the database names"
     for name, entry in kept.items():
-        if name not in known.findings and not entry.gone and entry.at < now - COMMIT_TIME:
+        is_known = name in known.findings or name in known.pages or known.begun.get(name) == entry.digest
+        if not is_known and not entry.gone and entry.at < now - COMMIT_TIME:
             yield f"the evidence {name} belongs to no finding in the database: findings were removed, or a scan was killed"

@@ -22,9 +22,9 @@ from data.hashing.tags import Kind
 from data.model import Client
 from data.tagsets.verified_files import verify_changed_files
 from data.watchlist.generation import read_generation
-from data.watchlist.manifest import Manifest, read_manifest
-from data.watchlist.segment import MAX_SHARING, PARTS, RESTORE_HINT, SegmentPart, WatchlistSegment, damaged_error
-from data.watchlist.segment_writer import NewEntries, WrittenSegment
+from data.watchlist.manifest import RESTORE_HINT, Manifest, WrittenSegment, read_manifest
+from data.watchlist.segment import MAX_SHARING, PARTS, SegmentPart, WatchlistSegment, damaged_error
+from data.watchlist.segment_writer import NewEntries
 
 ENTRY_DTYPE = np.dtype(
     [("tags", "<u8"), ("digests", "u1", 16), ("canaries", "<u4"), ("owners", "<u4"), ("kinds", "u1")]
@@ -32,16 +32,6 @@ ENTRY_DTYPE = np.dtype(
 """One entry of a list in memory: a tag, its confirm digest, its canary (number of the bundle, number within it), its
 kind."""
 _OPENING_ATTEMPTS = 5
-
-
-def client_names(folder: Path) -> dict[str, str]:
-    """The display names of all clients by id; no key is needed."""
-    return {bundle["client"]: bundle["name"] for bundle in read_manifest(folder).bundles}
-
-
-def imported_bundles(folder: Path) -> list[dict[str, Any]]:
-    """The manifest entries of all imported bundles, oldest first; no key is needed."""
-    return read_manifest(folder).bundles
 
 
 class TagMembers(Protocol):
@@ -189,7 +179,9 @@ class Watchlist:
         """How many entries of active canaries are of values that recognise nobody; reads the whole list."""
         return sum(segment.count_shared() for segment in self._segments)
 
-    def resolve(self, tags: U64, digests: U8, kinds: U8, most: int = MAX_SHARING) -> tuple[I64, U64]:
+    def resolve(
+        self, tags: U64, digests: U8, kinds: U8, most: int = MAX_SHARING, passed_over: Bools | None = None
+    ) -> tuple[I64, U64]:
         """The entries whose tag, kind and confirm digest equal those of n values.
 
         Of a tag its first 44 bits are compared, and of a digest its first eight bytes. A value that more than `most`
@@ -200,6 +192,7 @@ class Watchlist:
             digests: shape (n, 16).
             kinds: shape (n,).
             most: how many canaries may share a value.
+            passed_over: shape (n,), gets True for each value that more canaries have; None if nobody asks.
 
         Returns:
             For each such entry the index of the value, ascending, and its canary (bundle number << 32 | number of the
@@ -207,10 +200,11 @@ class Watchlist:
         """
         beginnings = read_only(np.ascontiguousarray(digests[:, :8]).view("<u8").reshape(-1), np.uint64)
         tags, kinds = read_only(tags, np.uint64), read_only(kinds, np.uint8)
+        told = np.zeros(len(tags), np.bool_) if passed_over is None else passed_over
         found = [
             pair
             for segment in self._segments
-            for pair in segment.resolve(tags, beginnings, kinds, most)
+            for pair in segment.resolve(tags, beginnings, kinds, most, told)
             if len(pair[0])
         ]
         if len(found) == 1:

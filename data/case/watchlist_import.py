@@ -16,9 +16,9 @@ from data.case.watchlist import open_segments
 from data.errors import BundleError, StoreError
 from data.tagsets.verified_files import note_verified
 from data.watchlist.generation import collect_generation
-from data.watchlist.manifest import Manifest, read_manifest, write_manifest, writing
+from data.watchlist.manifest import Manifest, WrittenSegment, read_manifest, write_manifest, writing
 from data.watchlist.segment import PARTS, damaged_error
-from data.watchlist.segment_writer import NewEntries, WrittenSegment, remove_other_segments, write_segment
+from data.watchlist.segment_writer import NewEntries, remove_other_segments, write_segment
 
 # Segments of at most so many tags are always merged: that takes less than a tenth of a second.
 SMALL_SEGMENT = 250_000

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate, pairwise
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -32,6 +33,8 @@ def keyed_digest(post_key: bytes, purpose: bytes, value: bytes) -> str:
 
 MATCH_KEY_LINE = "tocsin-match-key-1"
 ENROL_KEY_LINE = "tocsin-enrol-key-1"
+WORK_KEYS_LINE = "tocsin-work-keys-1"
+_WORK_SIZES = (16, 32, 32, 32, 8)
 _ENROL_SIZES = {"probe": 16, "confirm": 32, "bundle": 32}
 
 
@@ -132,6 +135,35 @@ def parse_match_key(text: str | LockedBytes) -> MatchKey:
     except (binascii.Error, ValueError):
         # The original error is dropped: its text adds nothing.
         raise KeyFileError("the match key is not base64", hint="restore the file from its backup") from None
+
+
+def format_work_keys(keys: Keys) -> str:
+    """The keys of a case without the match key that they were derived from: what a worker of a cluster needs."""
+    parts = (keys.probe, keys.confirm, keys.bundle, keys.post, bytes.fromhex(keys.case))
+    return f"{WORK_KEYS_LINE} {base64.b64encode(b''.join(parts)).decode()}\n"
+
+
+def parse_keys(text: str | LockedBytes) -> tuple[Keys, ChainKeys | None]:
+    """All keys from the text of a match key file, or from `format_work_keys`, which gives no keys of chains.
+
+    Raises:
+        KeyFileError: as `parse_match_key`.
+    """
+    words = [memoryview(word.encode()) for word in text.split()] if isinstance(text, str) else _words(text.view)
+    if not words or words[0] != WORK_KEYS_LINE.encode():
+        match_key = parse_match_key(text)
+        return match_key.derive(), match_key.chain_keys()
+    try:
+        secret = (
+            LockedBytes.take(binascii.a2b_base64(words[1], strict_mode=True)) if len(words) == 2 else LockedBytes(1)
+        )
+    except (binascii.Error, ValueError):
+        secret = LockedBytes(1)
+    if len(secret.view) != sum(_WORK_SIZES):
+        raise KeyFileError("the keys for this worker are damaged", hint="start the scan again")
+    ends = list(accumulate(_WORK_SIZES, initial=0))
+    probe, confirm, bundle, post, case = (bytes(secret.view[start:end]) for start, end in pairwise(ends))
+    return Keys(probe, confirm, bundle, post, case.hex()), None
 
 
 def _words(view: memoryview) -> list[memoryview]:

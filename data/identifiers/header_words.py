@@ -30,7 +30,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     (
         "dob",
         (
-            r"(ddn|dn|dob|(date?|dt|d)_?(de_?)?(nai(s(s(ance)?)?)?|nee?)|naiss(ance)?|ne_?e?_?le|birth_?(date|day|time|dt)?"
+            r"(ddn|dn|dob|dtn|datn|(date?|dt|d)_?(de_?)?(nai(s(s(ance)?)?)?|nee?)|naiss(ance)?|ne_?e?_?le|birth_?(date|day|time|dt)?"
             r"|date_?of_?birth|bday|ddnaiss?(ance)?|date_?naiss?(ance)?)"
         ),
     ),
@@ -59,11 +59,12 @@ ROLES: tuple[tuple[str, str], ...] = (
             r"|history)"
         ),
     ),
-    ("date", r"(date|dt|created|updated|le|rdv|visit|consultation|admission|sortie|entree).*"),
+    ("date", r"(date|dt|created|updated|le(?![a-z])|rdv|visit|consultation|admission|sortie|entree).*"),
 )
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
 # Cells of small tables are asked for their role as well, and most of them have none.
 _ANY_ROLE = re.compile("|".join(pattern for _, pattern in ROLES))
+_LETTER = re.compile(r"[A-Za-z]")
 _OWNER = re.compile(r"^(patient|pat|p|usr|user|client|contact|personne)_")
 
 
@@ -71,6 +72,8 @@ _OWNER = re.compile(r"^(patient|pat|p|usr|user|client|contact|personne)_")
 _GENERIC_LEVELS = re.compile(
     r"(\.(\d+|value|values|text|valeur|#text|@?value|\$|_text|raw|content)){1,20}$", re.IGNORECASE
 )
+# the last level of a date that is an object: PHP's DateTime, time stamps of Firestore
+_DATE_LEVEL = re.compile(r"\.(date|_?seconds|\$date|iso|millis|timestamp)$")
 
 
 # Words of a header that say whose value it is: not that of the person of the row.
@@ -93,10 +96,15 @@ def _word(header: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", fold(spaced)).strip("_")
 
 
-# The cache is bounded: an attacker chooses the header words.
-@lru_cache(4096)
 def role_of(header: str) -> str:
     """The role that a header word names (a word of `ROLES`, where `date` is any other date); '' if it names none."""
+    # cells are asked for their role as well, and most of them are numbers
+    return _role_of(header) if _LETTER.search(header) or not header.isascii() else ""
+
+
+# The cache is bounded: an attacker chooses the header words.
+@lru_cache(4096)
+def _role_of(header: str) -> str:
     word = re.sub(r"[^a-z0-9]+", "_", fold(header)).strip("_")
     if not word.strip("0123456789_"):
         return ""
@@ -110,8 +118,31 @@ def role_of(header: str) -> str:
         word.rpartition("__")[2],
         _OWNER.sub("", word),
         _OWNER.sub("", words),
+        # Core Data of Apple
+        word[1:] if header.startswith("Z") and header.isupper() else "",
     )
+    if "." in header and (outer := _DATE_LEVEL.sub("", header)) != header and _role_of(outer) == "dob":
+        return "dob"
     for candidate in dict.fromkeys(candidates):
         if _ANY_ROLE.fullmatch(candidate):
             return next(role for role, pattern in _COMPILED if pattern.fullmatch(candidate))
     return ""
+
+
+# --- record ids ---
+
+_ANY_ID = frozenset(["id", "ident", "identifiant", "identifier", "uid", "uuid", "guid", "rowid", "pk", "oid"])
+_OF_PERSON = (
+    "patient|pat|personne|person|client|customer|assure|dossier|individu|beneficiaire|member|user|compte|account"
+)
+_NUMBER = "id|ident|identifiant|num|numero|number|no|code|ref|reference|key|cle"
+_PERSON_ID = re.compile(rf"(?:(?:{_NUMBER})_?)?({_OF_PERSON})s?(?:_?(?:{_NUMBER}))?|(ipp|nip)")
+
+
+def id_of_whom(header: str) -> str | None:
+    """Whose id a header word names: `patient` for `id_patient`, '' for a plain `id`; None if it names no id."""
+    word = re.sub(r"[^a-z0-9]+", "_", fold(header)).strip("_")
+    if word in _ANY_ID:
+        return ""
+    match = _PERSON_ID.fullmatch(word)
+    return match and (match[1] or match[2])

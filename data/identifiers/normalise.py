@@ -123,12 +123,15 @@ def name_variants(text: str) -> list[bytes]:
 def given_variants(text: str) -> list[bytes]:
     """The normal form of first names first, then those of the same person: the first one alone, and short forms.
 
-    A compound name with a hyphen is one name: `Marie-Claire` is not `Marie`, who may be her sister.
+    `Marie` may be the sister of `Marie-Claire`, so these forms count only beside a surname and a birth date.
     """
     whole = name(text)
-    first = name(re.split(r"[\s,;]+", text.strip(), maxsplit=1)[0])
+    word = re.split(r"[\s,;]+", text.strip(" -"), maxsplit=1)[0]
+    first = name(re.split(r"[‐‑-]+", word, maxsplit=1)[0])
     found = [whole, *([first] if len(first) >= 3 else [])]
-    found += [other.encode() for each in (whole, first) for other in SHORT_NAMES.get(each.decode(), ())]
+    # Jo is a short form by itself, but not in Jo-Ann
+    alone = [whole, name(word), *([first] if len(first) >= 3 else [])]
+    found += [other.encode() for each in alone for other in SHORT_NAMES.get(each.decode(), ())]
     if not text.isascii():
         found += [form.decode().translate(_PLAIN_LETTERS).encode() for form in found]
     return [form for form in dict.fromkeys(found) if form]

@@ -28,10 +28,11 @@ from data.releases.kept_bits import KEY_BITS, VALUE_BITS, kept_bits_for
 from data.releases.merged_sets import write_merged_sets
 from data.releases.people import count_shared_keys, group_people, rows_with_key
 from data.releases.registered import forget_release
-from data.releases.stored_release import COMMON, NOTES, TRIAGE_FILE, StoredRelease, sample_tags
+from data.releases.stored_release import COMMON, MARKS, NOTES, TRIAGE_FILE, StoredRelease, sample_tags
 from data.releases.triage import select_triage_tags, triage_bits
 from data.tagsets.elias_fano import EliasFanoSet
-from data.tagsets.tagset import KEPT_BITS, distinct
+from data.tagsets.tag_bits import KEPT_BITS
+from data.tagsets.tagset import distinct
 
 # Values show whether known people came with new numbers. A sample of them suffices for a large release. Storing all of
 # them would be a second hoard of single values (privacy), and exceed 16 bytes per record, of which the keys take most.
@@ -50,13 +51,21 @@ class ReleaseBuilder:
         self._values: dict[Kind, list[U64]] = {}
         self._notes: list[U64] = []
         self._common: list[U64] = []
+        self._marks: list[U64] = []
 
     @property
     def rows(self) -> int:
         """How many rows with at least one key were added."""
         return sum(map(len, self._keys))
 
-    def add(self, keys: U64, values: Mapping[Kind, U64], notes: U64 | None = None, common: U64 | None = None) -> None:
+    def add(
+        self,
+        keys: U64,
+        values: Mapping[Kind, U64],
+        notes: U64 | None = None,
+        common: U64 | None = None,
+        marks: U64 | None = None,
+    ) -> None:
         """Add rows.
 
         Args:
@@ -65,6 +74,7 @@ class ReleaseBuilder:
                 kind of record key: further keys by which people of these rows are known, who have another row already.
             notes: prints of free texts, shape (p,), in any order, with or without duplicates.
             common: tags of values of many different people, shape (c,), in any order, with or without duplicates.
+            marks: tags of what tells the software that made the tables (`crawler.examiner.table_marks`), likewise.
         """
         if keys.ndim != 2 or keys.shape[1] != len(RECORD_KINDS):
             raise ValueError(f"record keys come in {len(RECORD_KINDS)} columns")
@@ -75,19 +85,23 @@ class ReleaseBuilder:
             self._notes.append(notes)
         if common is not None and len(common):
             self._common.append(common)
+        if marks is not None and len(marks):
+            self._marks.append(marks)
 
-    def parts(self) -> Iterator[tuple[U64, dict[Kind, U64], U64, U64]]:
-        """What was added, in parts that `add` accepts: the rows, the value tags, the prints, the common values."""
+    def parts(self) -> Iterator[tuple[U64, dict[Kind, U64], U64, U64, U64]]:
+        """What was added, in parts that `add` accepts: rows, value tags, prints, common values, marks of tables."""
         no_rows, none = np.zeros((0, len(RECORD_KINDS)), np.uint64), np.zeros(0, np.uint64)
         for keys in self._keys:
-            yield keys, {}, none, none
+            yield keys, {}, none, none, none
         for kind, tags in self._values.items():
             for part in tags:
-                yield no_rows, {kind: part}, none, none
+                yield no_rows, {kind: part}, none, none, none
         for prints in self._notes:
-            yield no_rows, {}, prints, none
+            yield no_rows, {}, prints, none, none
         for values in self._common:
-            yield no_rows, {}, none, values
+            yield no_rows, {}, none, values, none
+        for marks in self._marks:
+            yield no_rows, {}, none, none, marks
 
     def write(self, folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the release atomically and return its manifest.
@@ -155,6 +169,7 @@ class ReleaseBuilder:
         }
         notes = _save_tags(np.concatenate(self._notes), folder / f"{NOTES}.tags") if self._notes else 0
         common = _save_tags(np.concatenate(self._common), folder / f"{COMMON}.tags") if self._common else 0
+        marks = _save_tags(np.concatenate(self._marks), folder / f"{MARKS}.tags") if self._marks else 0
         people = group_people(keys)
         complete = {
             **manifest,
@@ -171,6 +186,7 @@ class ReleaseBuilder:
             "share_bits": bits,
             "notes": notes,
             "common": common,
+            "marks": marks,
             "retired": None,
         }
         write_manifest(folder, complete)

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from data.durable_files import file_errors_as_ours, locked_folder, replace_file, sync_folder
 from data.errors import InputError, StoreError
 from data.identifiers.normalise import VERSION
-from data.releases.merged_sets import write_merged_sets
 from data.releases.registered import (
     forget_release,
     manifest_checksum,
@@ -27,9 +26,10 @@ from data.releases.registered import (
     require_registered,
     write_checksums,
 )
-from data.releases.stored_release import StoredRelease
-from data.tagsets.elias_fano import MIN_KEPT_BITS
-from data.tagsets.tagset import KEPT_BITS
+from data.tagsets.tag_bits import KEPT_BITS, MIN_KEPT_BITS
+
+if TYPE_CHECKING:
+    from data.releases.stored_release import StoredRelease
 
 FORMAT = 3
 # Format 1 has no triage tags and no notes, and its sets are encoded differently. Up to format 2 all sets keep the same
@@ -119,7 +119,7 @@ def retire_release(folder: Path, release: str, now: datetime) -> dict[str, Any]:
         for file in path.rglob("*.tags"):
             file.unlink()
         sync_folder(path)
-        write_merged_sets(folder, active_releases(folder))
+        _write_merged_sets(folder)
     return manifest
 
 
@@ -141,7 +141,7 @@ def remove_release(folder: Path, release: str) -> None:
         path.rename(deleted)
         shutil.rmtree(deleted)
         sync_folder(folder)
-        write_merged_sets(folder, active_releases(folder))
+        _write_merged_sets(folder)
 
 
 def forget_lost_release(folder: Path, release: str) -> bool | None:
@@ -160,8 +160,17 @@ def forget_lost_release(folder: Path, release: str) -> bool | None:
     return registered
 
 
+def _write_merged_sets(folder: Path) -> None:
+    # not imported above: a command that only reads manifests loads no numpy
+    from data.releases.merged_sets import write_merged_sets
+
+    write_merged_sets(folder, active_releases(folder))
+
+
 def active_releases(folder: Path) -> dict[str, StoredRelease]:
     """The releases that samples are compared with, by id; raises what `read_manifests` raises."""
+    from data.releases.stored_release import StoredRelease
+
     return {
         manifest["id"]: StoredRelease(folder / manifest["id"], manifest)
         for manifest in read_manifests(folder)

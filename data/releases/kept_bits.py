@@ -5,8 +5,7 @@ The sets themselves are `data.tagsets.elias_fano`.
 
 from __future__ import annotations
 
-from data.tagsets.elias_fano import MIN_KEPT_BITS
-from data.tagsets.tagset import KEPT_BITS
+from data.tagsets.tag_bits import KEPT_BITS, MIN_KEPT_BITS
 
 KEY_BITS, VALUE_BITS = 22, 16
 """Bits stored beyond those that number as many buckets as a set has members, for record keys and for single values.

@@ -1,6 +1,6 @@
 """All releases of a home together: which records any of them holds, and which releases explain a sample.
 
-`crawler.lineage.lineage` makes the verdicts.
+`crawler.lineage.verdict` makes the verdicts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from data.releases.people import rows_with_key
 from data.releases.stored_release import NOTES, StoredRelease, sample_tags
 from data.releases.triage import TriageIndex
 from data.tagsets.elias_fano import EliasFanoSet
+from data.tagsets.tagset import TagSet
 
 # So many of the best candidates are compared with all rows: those with most known records, and as many with the largest
 # part known.
@@ -107,6 +108,23 @@ class KnownReleases:
         sets = [found for release in self.active.values() if (found := release.common) is not None]
         return EliasFanoSet.union(sets) if sets else None
 
+    @cached_property
+    def _marks(self) -> list[TagSet | EliasFanoSet]:
+        own = [release for release in self.active.values() if not release.is_of_open_origin]
+        return [found for release in own if (found := release.marks) is not None]
+
+    def all_have_mark(self, tag: U64) -> bool:
+        """Whether every release of our breach has a mark, shape (1,): a difference from them then tells something."""
+        own = [release for release in self.active.values() if not release.is_of_open_origin]
+        return bool(own) and len(self._marks) == len(own) and all(marks.lookup(tag).all() for marks in self._marks)
+
+    def contains_marks(self, tags: U64) -> Bools:
+        """Which marks of tables any release of our breach has; shape of `tags`."""
+        found = np.zeros(len(tags), bool)
+        for marks in self._marks:
+            found |= marks.lookup(tags)
+        return found
+
     def known_rows_by_release(self, keys: U64) -> dict[str, Bools]:
         """For each release, shape (n,): the rows of `keys`, shape (n, 6), of which it holds any key."""
         return {name: rows_with_key(release.find_known_keys(keys)) for name, release in self.active.items()}
@@ -177,6 +195,17 @@ class KnownReleases:
         """How many of the distinct value tags no release holds, and how many were compared (the sample of values)."""
         compared = sample_tags(tags, self.value_sample)
         return int((~self._merged.contains(f"values/{kind.word}", compared)).sum()), len(compared)
+
+    def find_known_values(self, kind: Kind, tags: U64) -> tuple[Bools, Bools]:
+        """Which value tags could be looked up (those of the sample of values that the releases keep), and which are known.
+
+        Args:
+            kind: of the values.
+            tags: shape (n,), 0 for absent.
+        """
+        compared = (tags != 0) & ((tags & np.uint64(self.value_sample - 1)) == 0)
+        compared &= any(kind.word in release.value_kinds for release in self.active.values())
+        return compared, compared & self._merged.contains(f"values/{kind.word}", tags)
 
 
 def _not_held(release: StoredRelease, rows: U64) -> U64:

@@ -32,7 +32,8 @@ from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagsets.bloom_filter import MAX_MEMBERS, BloomFilter
 from data.tagsets.elias_fano import EliasFanoSet, open_tag_set, open_verified_sets
-from data.tagsets.tagset import KEPT_BITS, TagSet, write_atomically
+from data.tagsets.tag_bits import KEPT_BITS
+from data.tagsets.tagset import TagSet, write_atomically
 
 AnyTagSet = TagSet | EliasFanoSet
 

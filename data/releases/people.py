@@ -95,7 +95,7 @@ def _group_by_shared_keys(keys: U64) -> I64:
             joins = (level[order] == rank) & ~first
             members.append(order[joins])
             heads.append(head[joins])
-    return _connected_components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
+    return connected_components(n, np.concatenate(members), np.concatenate(heads)) if members else np.arange(n)
 
 
 def _split_relatives(keys: U64, kind: Kind) -> U64:
@@ -139,7 +139,7 @@ def _repeated(tags: U64) -> Bools:
     return repeated
 
 
-def _connected_components(n: int, a: I64, b: I64) -> I64:
+def connected_components(n: int, a: I64, b: I64) -> I64:
     """Connected components of n nodes and the edges a-b, numbered from 0 without gaps."""
     label = np.arange(n)
     while True:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import orjson
 
+from data.durable_files import file_errors_as_ours, replace_file
 from data.errors import StoreError
-from data.tagsets.tagset import write_atomically
 
 CHECKSUMS = ".checksums.json"
 
@@ -46,7 +46,9 @@ def write_checksums(folder: Path, checksums: Mapping[str, list[str]]) -> None:
     if not checksums:
         (folder / CHECKSUMS).unlink(missing_ok=True)
         return
-    write_atomically(folder / CHECKSUMS, b"", [memoryview(orjson.dumps({"releases": dict(checksums)}))])
+    path = folder / CHECKSUMS
+    with file_errors_as_ours(path.name, path.parent):
+        replace_file(path, [orjson.dumps({"releases": dict(checksums)})])
 
 
 def forget_release(folder: Path, release: str) -> None:

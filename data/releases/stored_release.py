@@ -6,6 +6,7 @@
     releases/ID/values/nir.tags …      single values; of a large release one in `data.releases.builder.VALUE_SAMPLE`
     releases/ID/notes.tags             prints of free texts (`crawler.records.note_prints`)
     releases/ID/common.tags            values of many different people (`crawler.records.placeholders`)
+    releases/ID/marks.tags             what tells the software that made its tables (`crawler.examiner.table_marks`)
 
 A release stores no row ids, no order of rows, no count for a key and no links between keys.
 """
@@ -23,10 +24,11 @@ from data.arrays.array_types import U64, Bools
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.releases.triage import triage_bits
 from data.tagsets.elias_fano import EliasFanoSet, open_tag_set, open_verified_sets
-from data.tagsets.tagset import KEPT_BITS, TagSet
+from data.tagsets.tag_bits import KEPT_BITS
+from data.tagsets.tagset import TagSet
 
-TRIAGE_FILE, NOTES, COMMON = "share", "notes", "common"
-"""Names, without `.tags`, of the files of triage tags, of note prints and of common values."""
+TRIAGE_FILE, NOTES, COMMON, MARKS = "share", "notes", "common", "marks"
+"""Names, without `.tags`, of the files of triage tags, note prints, common values and marks of tables."""
 # Releases of format 1 have no triage tags: all keys of those with at most so many records serve instead.
 _MAX_WHOLE_RECORDS = 1000
 
@@ -78,6 +80,16 @@ class StoredRelease:
         """The values of many different people; None if the release has none, or none were stored when it was written."""
         return open_verified_sets(self.folder, [COMMON])[COMMON] if self.manifest.get("common") else None
 
+    @cached_property
+    def marks(self) -> TagSet | EliasFanoSet | None:
+        """The marks of its tables; None if the release has none, or none were stored when it was written."""
+        return open_verified_sets(self.folder, [MARKS])[MARKS] if self.manifest.get("marks") else None
+
+    @property
+    def is_of_open_origin(self) -> bool:
+        """Whether it is a sighted sample that nothing showed to be of our breach: its people prove no origin either."""
+        return self.manifest.get("breach") == "open"
+
     def triage_tags(self) -> U64:
         """The truncated record keys that represent this release in `data.releases.triage`."""
         if self.manifest["format"] == 1:
@@ -115,7 +127,7 @@ class StoredRelease:
         words = [kind.word for kind in self.columns]
         words += [f"values/{kind.word}" for kind in VALUE_KINDS if kind.word in self.value_kinds]
         words += [NOTES] if self.manifest.get("notes") else []
-        words += [COMMON] if self.manifest.get("common") else []
+        words += [name for name in (COMMON, MARKS) if self.manifest.get(name)]
         words += [TRIAGE_FILE] if self.manifest["format"] > 1 else []
         for word in words:
             open_tag_set(self.folder / f"{word}.tags").verify()

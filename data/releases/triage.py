@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.arrays.array_types import I64, U64
-from data.tagsets.tagset import KEPT_BITS
+from data.tagsets.tag_bits import KEPT_BITS
 
 MAX_TRIAGE_BITS = 10
 """Of the largest releases one key in 2**10 is kept."""

@@ -76,6 +76,10 @@ class Home:
         """`keys/onion/SOURCE.auth_private`: the key for an onion service that requires client authorisation."""
         return self.path / "keys" / "onion" / f"{source}.auth_private"
 
+    def cookies_path(self, source: str) -> Path:
+        """`keys/cookies/SOURCE.txt`: the operator's own cookies for a source."""
+        return self.path / "keys" / "cookies" / f"{source}.txt"
+
     @property
     def db_path(self) -> Path:
         """`tocsin.db`."""

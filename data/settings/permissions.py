@@ -15,6 +15,11 @@ def writable_by_others(path: Path) -> bool:
     return bool(stat.S_IMODE(path.stat().st_mode) & 0o022)
 
 
+def readable_by_others(path: Path) -> bool:
+    """Whether other users of this machine may read a file; raises OSError if there is none."""
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
 def is_special(path: Path) -> bool:
     """Whether a path leads to anything but a file; to open a named pipe would wait for a writer, perhaps for ever."""
     return path.exists() and not path.is_file()

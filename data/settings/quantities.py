@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import timedelta
 from typing import Annotated
@@ -17,14 +18,16 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse_size(value: object) -> object:
     """The number of bytes in "8MB" or "4 MiB"; any other value is returned unchanged, for pydantic to check."""
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+        with contextlib.suppress(OverflowError):
+            return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
     return value
 
 
 def parse_span(value: object) -> object:
     """The time span of "15m", "90s" or "1.5h"; any other value is returned unchanged, for pydantic to check."""
     if isinstance(value, str) and (match := _SPAN.fullmatch(value)):
-        return timedelta(seconds=float(match[1]) * _SECONDS[match[2].lower()])
+        with contextlib.suppress(OverflowError):
+            return timedelta(seconds=float(match[1]) * _SECONDS[match[2].lower()])
     return value
 
 

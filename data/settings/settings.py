@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 
 from data.errors import ConfigError
-from data.model import Severity
+from data.model import EventKind, Severity
 from data.settings.credentials import read_credential
 from data.settings.endpoint import Endpoint
+from data.settings.obligations import OBLIGATIONS, Obligation
 from data.settings.permissions import is_special, repair_command, writable_by_others
 from data.settings.quantities import Size, Span
+from data.settings.quiet_hours import QuietHours, Timezone
+from data.settings.service_settings import HeartbeatSettings, LogSettings, MetricsSettings, TimeStamps
+from data.settings.strict_settings import StrictSettings
 
 
 def _checked_endpoint(value: object) -> object:
@@ -30,15 +34,6 @@ def _checked_endpoint(value: object) -> object:
 
 
 EndpointText = Annotated[str, BeforeValidator(_checked_endpoint)]
-
-
-class StrictSettings(BaseModel):
-    """Base of all settings: frozen, and every unknown key is an error.
-
-    The schema of a model is built when it is first used: each one contains those of its parts, and a command uses few.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class CrawlSettings(StrictSettings):
@@ -87,6 +82,10 @@ class ExamineSettings(StrictSettings):
     """Highest ratio of decompressed to compressed bytes of a member, also counted over everything inside it."""
     exact_rows: Annotated[int, Field(ge=1000)] = 250_000
     """Distinct rows of a crawled sample that are held at most; of a larger one only a part, and all unmatched rows."""
+    keep_seen: Span = timedelta(days=30)
+    """How long keyed tags of samples that nothing tied to a client are kept, to compare canaries with them that are enrolled later; 0 keeps none."""
+    keep_seen_bytes: Size = 64 * 2**20
+    """Total size of these tags, of which the oldest are deleted first; eight bytes a value."""
     bubblewrap: Literal["auto", "required"] = "auto"
     """`required`: examine nothing if readers cannot run inside bubblewrap. `auto` reports that and goes on."""
 
@@ -95,13 +94,32 @@ class DaemonSettings(StrictSettings):
     """What the daemon does, and how often."""
 
     parallel: Annotated[int, Field(ge=1, le=64)] = 4
-    """Maximum number of crawls at the same time."""
+    """Crawls that may run at the same time with a process of their own each, and as many again that are repeated because their shared process broke; and ten times as many of light sources, which share processes."""
+    cadence: Literal["every", "learned"] = "every"
+    """`every`: each source as often as its file says. `learned`: as many requests in all, more to sources that post more."""
     remind_every: Span = timedelta(hours=24)
     """How often a reminder of a lasting state is sent."""
     deliver_every: Span = timedelta(seconds=5)
     """How often the outbox is checked for alerts to deliver."""
     silent_after: Annotated[int, Field(ge=1)] = 2
     """Number of consecutive failed crawls after which a source is reported as silent."""
+    lease: Annotated[Span, Field(ge=timedelta(seconds=5))] = timedelta(seconds=60)
+    """How long a daemon may make no progress before one that waits with `--standby` ends it and takes over."""
+    keep_crawls: Annotated[Span, Field(ge=timedelta(days=1))] = timedelta(days=14)
+    """How long ended crawls are kept. The newest ones of each source, and the last that ended well, always are."""
+    keep_posts: Annotated[Span, Field(ge=timedelta(days=30))] = timedelta(days=400)
+    """How long a post stays known that no crawl sees on a listing any more, and of which nothing was told: neither hits nor events."""
+
+
+class TriageSettings(StrictSettings):
+    """Reminders of critical alerts that nobody has acknowledged."""
+
+    remind_after: Span = timedelta(hours=1)
+    """How long a critical alert may stay unacknowledged before one reminder of all of them is sent; 0 sends none."""
+    remind_every: Annotated[Span, Field(ge=timedelta(minutes=1))] = timedelta(hours=4)
+    """How often the reminder is sent again."""
+    escalate_after: Span = timedelta(hours=4)
+    """How long a critical alert may stay unacknowledged before the reminder also goes to routes with `escalation`."""
 
 
 class TorSettings(StrictSettings):
@@ -174,20 +192,21 @@ class Channel(StrictSettings):
         "pagerduty",
         "rocketchat",
         "slack",
+        "syslog",
         "teams",
         "zulip",
     ]
     """The kind of receiver, which decides the form of messages."""
     url: SecretStr
-    """Address of the webhook; for `matrix`, `ntfy` and `zulip` the base address of the server; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`."""
+    """Address of the webhook; for `matrix`, `ntfy` and `zulip` the base address of the server; for `slack` with a `token` `https://slack.com/api`; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`; for `syslog` `tls://HOST:PORT` or `tcp://HOST:PORT`."""
     secret: SecretStr | None = None
     """`generic`: the signing key, `whsec_…` (Standard Webhooks)."""
     unsigned: bool = False
     """`generic`: set this to true to send without a signature."""
     room: str = ""
-    """`matrix`: id of the room, `!…`; `zulip`: name of the channel."""
+    """`matrix`: id of the room, `!…`; `zulip`: name of the channel; `slack` with a `token`: id of the channel, `C…`."""
     topic: str = ""
-    """`ntfy`: name of the topic; `zulip`: topic of the messages, Tocsin if empty."""
+    """`ntfy`: name of the topic; `zulip`: topic of all messages; if empty, each thread of events has its own."""
     sender: str = ""
     """`email`: address of the sender."""
     recipients: tuple[str, ...] = ()
@@ -195,13 +214,21 @@ class Channel(StrictSettings):
     user: str = ""
     """`zulip`: e-mail address of the bot that sends; `email`: name for the login, if the server asks for one."""
     token: SecretStr | None = None
-    """`matrix`: access token of the user who sends; `zulip`: API key of the bot; `email`: password of the login; `pagerduty`: integration key; `ntfy`: access token, if the topic needs one."""
+    """`matrix`: access token of the user who sends; `zulip`: API key of the bot; `email`: password of the login; `pagerduty`: integration key; `ntfy`: access token, if the topic needs one; `slack`: token of a bot (`xoxb-…`), which can form threads."""
+    language: Literal["en", "fr"] = "en"
+    """Language of the messages: `en` (English) or `fr` (French)."""
+    burst: Annotated[int, Field(ge=0)] = 10
+    """If more messages than this are due within ten minutes, the most severe are sent and a digest tells the others; 0 sends all. Not for `generic` and `syslog`, which programs read."""
     timeout: Span = timedelta(seconds=15)
     """Total time limit for delivering one message."""
+    quiet_hours: QuietHours | None = None
+    """`22:00-07:00`: alerts below critical wait until the end of this time of each day."""
+    timezone: Timezone = "UTC"
+    """The time zone of `quiet_hours`, `Europe/Paris` for example."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Channel:
-        schemes = ("smtp", "smtps") if self.kind == "email" else ("http", "https")
+        schemes = {"email": ("smtp", "smtps"), "syslog": ("tcp", "tls")}.get(self.kind, ("http", "https"))
         try:
             address = urlsplit(self.url.get_secret_value())
             complete = address.scheme in schemes and bool(address.hostname) and address.port != 0
@@ -209,13 +236,17 @@ class Channel(StrictSettings):
             # invalid brackets or port; the library's own message is not used because it shows part of the address
             complete = False
         if not complete:
-            raise ValueError(f"url must be a complete {schemes[0]}(s) address")
+            form = f"{schemes[0]}:// or {schemes[1]}://" if self.kind == "syslog" else f"{schemes[0]}(s)"
+            raise ValueError(f"url must be a complete {form} address")
+        if self.kind == "syslog" and (address.path.strip("/") or address.username or address.query):
+            raise ValueError("url of a syslog server is tls://HOST:PORT or tcp://HOST:PORT and nothing more")
         if self.kind == "email" and (address.username or address.password):
             raise ValueError("write the login of the mail server as `user` and `token`, not into `url`")
         bad = [each for each in (self.sender, *self.recipients) if each and not _MAIL_ADDRESS.fullmatch(each)]
         if bad:
             raise ValueError("`sender` and `recipients` must be e-mail addresses: name@host")
-        missing = [name for name in _NEEDED.get(self.kind, ()) if not getattr(self, name)]
+        needed = ("room",) if self.kind == "slack" and self.token else _NEEDED.get(self.kind, ())
+        missing = [name for name in needed if not getattr(self, name)]
         if missing:
             raise ValueError(f"a {self.kind} channel needs {' and '.join(f'`{name}`' for name in missing)}")
         if self.kind == "generic" and not (self.secret or self.unsigned):
@@ -232,10 +263,16 @@ class Route(StrictSettings):
     """Names of the channels."""
     min_severity: Severity = Severity.WARNING
     """Lowest severity that is sent."""
-    kinds: tuple[str, ...] = ()
+    kinds: tuple[EventKind, ...] = ()
     """Kinds of events that are sent; empty means all."""
     sources: tuple[str, ...] = ()
     """Sources whose events are sent; empty means all."""
+    incidents: tuple[str, ...] = ()
+    """Names of incidents whose events are sent; empty means all."""
+    clients: tuple[str, ...] = ()
+    """Ids of clients: events that hit one of them are sent; empty means all."""
+    escalation: bool = False
+    """Only reminders of critical alerts that nobody acknowledged within `triage.escalate_after` are sent."""
 
 
 class Settings(StrictSettings):
@@ -248,20 +285,32 @@ class Settings(StrictSettings):
     crawl: CrawlSettings = CrawlSettings()
     examine: ExamineSettings = ExamineSettings()
     daemon: DaemonSettings = DaemonSettings()
+    timestamps: TimeStamps = TimeStamps()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
     tor: TorSettings = TorSettings()
+    triage: TriageSettings = TriageSettings()
     channels: Mapping[str, Channel] = Field(default_factory=dict)
     """The channels for alerts, one table `[channels.NAME]` each."""
     routes: tuple[Route, ...] = ()
     """Which events go to which channels, one entry `[[routes]]` each."""
+    obligations: tuple[Obligation, ...] = OBLIGATIONS
+    """Deadlines of the law that reports count, one entry `[[obligations]]` each; if you give any, none of the defaults holds."""
 
     @model_validator(mode="after")
     def _routes_name_channels(self) -> Settings:
-        for route in self.routes:
-            for name in route.channels:
-                if name not in self.channels:
-                    raise ValueError(
-                        f"a route names the channel '{name}', which does not exist{_did_you_mean(name, self.channels)}"
-                    )
+        named = [("a route", name) for route in self.routes for name in route.channels]
+        for what, name in [*named, *(("[heartbeat]", name) for name in self.heartbeat.channels)]:
+            if name not in self.channels:
+                raise ValueError(
+                    f"{what} names the channel '{name}', which does not exist{_did_you_mean(name, self.channels)}"
+                )
+        for name in self.heartbeat.channels:
+            if self.channels[name].kind == "pagerduty":
+                raise ValueError(
+                    f"[heartbeat] names the channel '{name}': pagerduty would open an incident for each sign of life"
+                )
         return self
 
 
@@ -278,7 +327,7 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
             break
         if step in model.model_fields:
             kind = model.model_fields[str(step)].annotation
-            model = {"channels": Channel, "routes": Route}.get(str(step), kind)
+            model = {"channels": Channel, "routes": Route, "obligations": Obligation}.get(str(step), kind)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 

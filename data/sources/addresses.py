@@ -76,6 +76,12 @@ def _ascii_host(host: str) -> str:
         raise ValueError("the international host name cannot be encoded") from error
 
 
+def place_in(url: str) -> str:
+    """The part of an address after the host, at least `/`; its fragment is kept."""
+    rest = re.sub(r"^[a-z]+://[^/?#]*", "", url, flags=re.IGNORECASE)
+    return rest if rest.startswith("/") else "/" + rest
+
+
 def fill_placeholders(template: str, values: Mapping[str, str]) -> str:
     """The template with the placeholders of `values` replaced; placeholders within a value are not replaced."""
     return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)

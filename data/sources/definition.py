@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import orjson
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from data.settings.quantities import Size, Span
 from data.sources.addresses import (
@@ -34,16 +34,18 @@ from data.sources.definition_sections import (
     ItemSection,
     ListFields,
     ListSection,
+    NoPreviewSection,
     Pages,
     RawSection,
     Robots,
     Tls,
+    check_headers,
     check_tls,
     parse_rate,
     parse_robots,
 )
 from data.sources.expression_checks import check_css, check_jmespath
-from data.sources.selector_rules import FieldError, StrictModel, Strings, did_you_mean
+from data.sources.selector_rules import Expression, FieldError, StrictModel, Strings, did_you_mean
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -57,6 +59,8 @@ class Definition(StrictModel):
     """The site software: a module or definition of `spiders/`. With `declared` the file defines everything itself."""
     url: str = ""
     """Address of the listing."""
+    also: Strings = ()
+    """Addresses of further listings of the same site, read in the same crawl by the same rules: other boards."""
     hosts: Strings = ()
     """Mirrors and other hosts that may be contacted: `host`, `host:port` or `scheme://host:port`."""
     via: Literal["direct", "tor"] = "direct"
@@ -65,6 +69,12 @@ class Definition(StrictModel):
     """Over Tor: `source` uses circuits that no other source uses, `crawl` uses new circuits for each crawl."""
     every: Span = timedelta(minutes=15)
     """How often the listing is read."""
+    fastest: Span | None = None
+    """The shortest interval, used if the listing would roll over sooner than `every`. Default: a quarter of it, 1 minute at least."""
+    slowest: Span | None = None
+    """The longest interval, used with `daemon.cadence = "learned"` alone. Default: twice `every`."""
+    weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    """With `daemon.cadence = "learned"`: how much more a post of this source matters than one of another source."""
     rate: Annotated[float, BeforeValidator(parse_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None
     """Maximum number of requests per second to one host: `0.2/s`, `12/m`. Default: the setting `crawl.rate`."""
     concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -77,6 +87,12 @@ class Definition(StrictModel):
     """An encoding, or `auto`: from HTTP header, byte order mark or meta element, else UTF-8 or Windows-1252."""
     robots: Annotated[Robots, BeforeValidator(parse_robots, json_schema_input_type=Literal["obey"] | Robots)] = Robots()
     """`obey` obeys robots.txt; {ignore: "reason"} ignores it and records the reason."""
+    cookies: str = ""
+    """Your own session on the site: `file` for the cookies that `source cookies` keeps, `cred:NAME` for a systemd credential."""
+    signed_in: Expression | None = None
+    """A regular expression that only pages for members contain; a listing without it shows that the session has ended."""
+    render: Literal["", "browser"] = ""
+    """`browser`: the scripts of pages are run in a headless Chromium, for sites that show nothing without."""
     tls: Tls = Tls()
     """Certificates of https hosts: {pin: sha256/…} pins a key; {verify: false, reason: "…"} accepts any certificate."""
     depth: Annotated[int, Field(ge=0, le=16)] = 1
@@ -93,10 +109,14 @@ class Definition(StrictModel):
     """How to recognise that a page or post does not exist."""
     blocked: BlockedSection = BlockedSection()
     """How to recognise that the site refuses access."""
+    no_preview: NoPreviewSection = NoPreviewSection()
+    """How to recognise a channel that shows no posts outside its own program."""
     health: HealthSection = HealthSection()
     """What a healthy crawl looks like."""
     follow: tuple[Follow, ...] = ()
-    """Links in posts that are handed to other sources."""
+    """Links in posts that are handed to other sources; links to sources that live of links need no rule."""
+    linked_files: bool = True
+    """Whether archives, tables and databases on the hosts of the source are read where a post links to them."""
     parser: str = ""
     """Your own function, `module:function`, that reads the listing if selectors cannot."""
     version: Annotated[int, Field(ge=1)] = 1
@@ -105,7 +125,9 @@ class Definition(StrictModel):
     """Whether the daemon crawls the source."""
 
     @model_validator(mode="after")
-    def _check_consistency(self) -> Self:
+    def _check_consistency(self, info: ValidationInfo) -> Self:
+        # the file of a source whose platform brings the rest: what needs both is checked once they are one
+        is_part = bool(info.context and info.context.get("part"))
         if not _NAME.fullmatch(self.name):
             raise FieldError(
                 "name",
@@ -115,29 +137,43 @@ class Definition(StrictModel):
             raise FieldError("url", "is missing: give the address of the listing")
         check_address("url", self.url, PLACEHOLDERS)
         check_address("list.url", self.list.url, PLACEHOLDERS)
+        for place, address in enumerate(self.also):
+            check_address(f"also.{place}", address, ())
+            if host_pairs(address) != host_pairs(PLACEHOLDER.sub("0", self.url or "http://none.invalid")):
+                raise FieldError(f"also.{place}", "is not on the host of `url`: give it a source of its own")
         if self.feed is not None:
             check_address("feed.url", self.feed.url, ("host",))
-            if not self.feed.url or not self.feed.fields.id:
+            if not is_part and (not self.feed.url or not self.feed.fields.id):
                 raise FieldError("feed", "give `url` and `fields.id`: without them replies cannot be distinguished")
         if self.item is not None:
             check_address("item.url", self.item.url, ITEM_PLACEHOLDERS)
+            check_address("item.later", self.item.later, ITEM_PLACEHOLDERS)
+            check_headers("item.headers", self.item.headers)
         if self.raw is not None:
             check_address("raw.url", self.raw.url, ITEM_PLACEHOLDERS)
+            check_headers("raw.headers", self.raw.headers)
         for place, host in enumerate(self.hosts):
             check_host(f"hosts.{place}", host)
         if "{host}" in self.url + self.list.url and not origins(self):
             raise FieldError("hosts", "is missing: the address contains {host}, so list at least one host")
+        if not re.fullmatch(r"|file|cred:[A-Za-z0-9._-]{1,64}", self.cookies):
+            raise FieldError("cookies", "write `file`, or cred:NAME; the cookies themselves do not belong here")
         check_tls(self.tls)
         self._check_connection()
-        self._check_pages()
+        if not is_part:
+            self._check_pages()
         if self.charset != "auto":
             _check_charset(self.charset)
         for name in self.list.drop:
-            if name not in ListFields.model_fields and name not in self.list.fields.extra:
+            if name not in ListFields.model_fields and name not in self.list.fields.extra and not is_part:
                 raise FieldError(f"list.drop.{name}", f"no such field{did_you_mean(name, ListFields.model_fields)}")
         if self.parser and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.parser):
             raise FieldError("parser", "write it as module:function")
-        for field, css in (("absent.css", self.absent.css), ("blocked.css", self.blocked.css)):
+        for field, css in (
+            ("absent.css", self.absent.css),
+            ("blocked.css", self.blocked.css),
+            ("no_preview.css", self.no_preview.css),
+        ):
             if css:
                 _check_field(field, check_css, css)
         if self.raw is not None and self.raw.kind == "json":
@@ -157,20 +193,23 @@ class Definition(StrictModel):
                 raise FieldError(field, "a .onion address can be reached only over Tor; write  via: tor")
 
     def _check_pages(self) -> None:
-        placeholders = set(PLACEHOLDER.findall(self.list.url or self.url))
-        if self.list.pages is not None and not self.list.next and not placeholders & {"page", "offset", "cursor"}:
+        if self.list.pages is not None and not _may_have_pages(self):
             raise FieldError(
                 "list.pages",
                 "further pages cannot be found: add `list.next`, or put {page}, {offset} or {cursor} into the address",
             )
-        if "cursor" in placeholders and not self.list.cursor:
+        if self.list.complete and (self.list.next or _page_placeholders(self)):
+            raise FieldError("list.complete", "must not be true for a listing that has further pages")
+        if "cursor" in _page_placeholders(self) and not self.list.cursor:
             raise FieldError(
                 "list.cursor", "is missing: the address contains {cursor}, so give a rule for its next value"
             )
 
     def digest(self) -> str:
         """32 hex digits that change whenever the definition changes."""
-        content = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        # a key that came later does not change the digest of a definition that does not use it
+        left_out = None if self.render else {"render"}
+        content = orjson.dumps(self.model_dump(mode="json", exclude=left_out), option=orjson.OPT_SORT_KEYS)
         return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
@@ -192,7 +231,8 @@ def _check_charset(name: str) -> None:
 def source_hosts(definition: Definition) -> frozenset[tuple[str, int]]:
     """The allow-list of a source: the (host, port) pairs of its addresses and `hosts`, in lower case and punycode."""
     pairs: set[tuple[str, int]] = set()
-    addresses = [definition.url, definition.list.url, definition.item.url if definition.item else ""]
+    addresses = [definition.url, definition.list.url]
+    addresses += [definition.item.url, definition.item.later] if definition.item else []
     addresses += [definition.raw.url if definition.raw else "", definition.feed.url if definition.feed else ""]
     for address in addresses:
         if address.startswith(("http://", "https://")):
@@ -224,10 +264,26 @@ def start_url(definition: Definition, now: datetime, host: str = "") -> str:
     return page_url(definition, 1, host=host, since=since)
 
 
-def with_pages(definition: Definition, pages: int) -> Definition:
-    """The definition with another maximum number of pages of the listing."""
+def _page_placeholders(definition: Definition) -> set[str]:
+    """The placeholders of the listing's address that number its pages."""
+    return {"page", "offset", "cursor"} & set(PLACEHOLDER.findall(definition.list.url or definition.url))
+
+
+def _may_have_pages(definition: Definition) -> bool:
+    """Whether further pages of the listing can be found; a feed may name its next page itself (RFC 5005)."""
+    return bool(definition.list.next or _page_placeholders(definition)) or definition.platform == "feed"
+
+
+def with_pages(definition: Definition, pages: int, stop: Literal["seen", "empty"] | None = None) -> Definition:
+    """The definition with another maximum number of pages of the listing, and another rule where to stop, if given.
+
+    A listing of one page stays as it is.
+    """
+    if not _may_have_pages(definition):
+        return definition
     rules = definition.list.pages or Pages()
-    listing = definition.list.model_copy(update={"pages": rules.model_copy(update={"max": pages})})
+    changed = rules.model_copy(update={"max": pages, "stop": stop or rules.stop})
+    listing = definition.list.model_copy(update={"pages": changed})
     return definition.model_copy(update={"list": listing})
 
 

@@ -96,6 +96,10 @@ class ListSection(StrictModel):
     """How each value of a row is read."""
     drop: Annotated[Mapping[str, Expression], Field(default_factory=dict)]
     """Maps names of fields to regular expressions: a row whose field matches is no post and is ignored."""
+    whole: bool = False
+    """Whether a row has all of its post: its page is not requested, only its `attachments` are."""
+    complete: bool = False
+    """Whether the listing, which has one page then, shows every post of the site: one that had hits and is missing is told."""
     next: Rules = ()
     """Link to the next page of the listing."""
     cursor: Rules = ()
@@ -122,6 +126,10 @@ class ItemFields(StrictModel):
     """The text: all values of all parts, in order."""
     attachments: Rules = ()
     """Addresses of further samples."""
+    name: Rules = ()
+    """Name of the part's file, where its address does not tell it."""
+    size: Rules = ()
+    """Size in bytes of the part's file: a large one is previewed by it before it is requested."""
 
 
 class ItemSection(StrictModel):
@@ -129,6 +137,8 @@ class ItemSection(StrictModel):
 
     url: str = "{link}"
     """Address of the page; may contain {link}, {id}, {raw}, {host}, and {page} (from 1) or {offset} (from 0)."""
+    later: str = ""
+    """Address of a later page, with {page} or {offset}, for sites whose first page has another form. Default: `url`."""
     kind: Annotated[Literal["html", "xml", "json", "text"], Field(alias="as")] = "html"
     """How the page is parsed."""
     each: Selectors = ()
@@ -137,6 +147,8 @@ class ItemSection(StrictModel):
     """How the text and the attachments of a part are read."""
     next: Rules = ()
     """Link to the next page of the same post."""
+    headers: Annotated[Mapping[str, str], Field(default_factory=dict)]
+    """Headers of the request, such as `Accept`, by which a site is asked for another form of the page."""
     revisit: Span = timedelta(days=1)
     """How often the page of a known post is read again; young posts and those with hits 8 times as often; 0 means never."""
 
@@ -146,10 +158,14 @@ class RawSection(StrictModel):
 
     url: str = "{raw}"
     """Address of the bytes; may contain {link}, {id}, {raw}, {host}."""
-    kind: Annotated[Literal["bytes", "text", "json"], Field(alias="as")] = "bytes"
-    """How the answer is read; with `json` the sample is one value of a JSON answer."""
+    kind: Annotated[Literal["bytes", "text", "json", "privatebin", "zerobin"], Field(alias="as")] = "bytes"
+    """How the answer is read; with `json` the sample is one value of a JSON answer; `privatebin` and `zerobin` decrypt it with the key in the link."""
     expression: Annotated[str, Field(alias="json")] = ""
     """With `as: json`: the JMESPath expression of that value."""
+    headers: Annotated[Mapping[str, str], Field(default_factory=dict)]
+    """Headers of the request, such as `Accept`, by which a site is asked for the original."""
+    burn: bool = False
+    """Whether posts that their site deletes when they are read are requested nevertheless. Nobody else can read them then."""
 
 
 class AbsentSection(StrictModel):
@@ -174,11 +190,22 @@ class BlockedSection(StrictModel):
     """A regular expression that only such pages match; common access checks are recognised without it."""
 
 
+class NoPreviewSection(StrictModel):
+    """How to recognise the page of a channel that shows no posts outside its own program: it is not an empty channel."""
+
+    css: str = ""
+    """A CSS selector that only such pages match."""
+    text: Expression | None = None
+    """A regular expression that only such pages match."""
+
+
 class HealthSection(StrictModel):
     """What a healthy crawl looks like; any deviation is an event about the source."""
 
     min_rows: Annotated[int, Field(ge=0)] = 1
     """Minimum number of rows that the listing has."""
+    control: Strings = ()
+    """Ids or addresses of posts, such as pinned ones, that every crawl must see on the listing; if one is missing, the source is blind and says so."""
     max_age: Span | None = None
     """Longest time without a new post, after which the source counts as stale."""
     overlap: bool = True
@@ -220,6 +247,19 @@ def check_tls(tls: Tls) -> None:
         raise FieldError("tls.verify", "must not be false beside a pin: the pin already replaces every other check")
     if tls.verify and tls.reason:
         raise FieldError("tls.reason", "is given, but certificates are checked; write  verify: false  or remove it")
+
+
+# Headers by which a site is asked for another form of the same answer.
+_HEADERS = ("accept", "accept-language", "x-requested-with")
+
+
+def check_headers(field: str, headers: Mapping[str, str]) -> None:
+    """Raise FieldError for a header that asks for more than another form of an answer, or is malformed."""
+    for name, value in headers.items():
+        if name.lower() not in _HEADERS:
+            raise FieldError(f"{field}.{name}", f"only these headers can be given: {', '.join(_HEADERS)}")
+        if not value.isascii() or not value.isprintable():
+            raise FieldError(f"{field}.{name}", "write printable ASCII characters")
 
 
 class Robots(StrictModel):

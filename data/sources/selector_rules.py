@@ -69,29 +69,35 @@ Selector = Annotated[str, BeforeValidator(_checked_selector, json_schema_input_t
 
 
 class Rule(StrictModel):
-    """One way to read a value: a selector, then the transforms text, re, unquote, date and template in this order."""
+    """One way to read a value: a selector, then inner, text, re, unquote, quote, date and template in this order."""
 
     x: Selector | None = None
     """A selector: `css:`, `xpath:`, `json:` (JMESPath), `map:` or `js:`. Without it the value is the row itself."""
     const: str | None = None
     """A fixed value, in place of a selector."""
-    text: Literal["", "html", "join"] = ""
-    """`html`: turn markup into text, with its lines, links and image names; `join`: join all strings found."""
+    inner: Selector | None = None
+    """A `css:` or `xpath:` selector inside the value, which is markup: for markup in JSON or in a feed."""
+    text: Literal["", "html", "join", "lines"] = ""
+    """`html`: turn markup into text, with its lines, links and image names; `lines`: the same, of all elements found; `join`: join all strings found."""
     re: Expression | None = None
     """A regular expression; the value is its first group, or the whole match. No match means no value."""
     unquote: bool = False
     """Decode %XX."""
+    quote: bool = False
+    """Encode as one part of an address, after `unquote`."""
     date: str = ""
     """Date format: `iso`, `epoch_s`, `epoch_ms`, `rfc2822` or for strptime. The value becomes ISO 8601 in UTC."""
     tz: str = "UTC"
     """Time zone of dates that do not name one."""
     template: str = ""
-    """A text in which the value replaces `{}`."""
+    """A text in which the value replaces `{}`; in `item` the id of the post replaces `{id}`."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if self.x is not None and self.const is not None:
             raise ValueError("give either `x` or `const`, not both")
+        if self.inner is not None and not self.inner.startswith(("css:", "xpath:")):
+            raise ValueError("`inner` must begin with css: or xpath:")
         if self.template and "{}" not in self.template:
             raise ValueError("`template` must contain {}, which the value replaces")
         if self.date and self.tz != "UTC":

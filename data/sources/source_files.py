@@ -76,8 +76,20 @@ def parse_source(text: str, file: str) -> SourceFile:
     for key in ("name", "platform"):
         if key not in raw:
             raise source.error(key, "is missing")
-    _validate(source, raw)
+    # a platform without listings needs no address; whether this is one is known when the definition is built
+    whole = {"url": front_page(raw), **raw} if front_page(raw) else raw
+    _validate(source, whole, part=raw["platform"] != "declared")
     return source
+
+
+def front_page(raw: Mapping[str, Any]) -> str:
+    """The front page of the first host of a file that has no address, only hosts; '' for any other file."""
+    hosts = raw.get("hosts")
+    first = hosts if isinstance(hosts, str) else hosts[0] if isinstance(hosts, list) and hosts else None
+    if "url" in raw or "list" in raw or not isinstance(first, str):
+        return ""
+    scheme = "http" if ".onion" in first else "https"
+    return (first if "://" in first else f"{scheme}://{first}").rstrip("/") + "/"
 
 
 def load_source(path: Path) -> SourceFile:
@@ -302,9 +314,10 @@ _MESSAGES = {
 }
 
 
-def _validate(source: SourceFile, raw: Mapping[str, Any]) -> Definition:
+def _validate(source: SourceFile, raw: Mapping[str, Any], *, part: bool = False) -> Definition:
+    """The definition, or the first mistake in it; a `part` is completed by its platform."""
     try:
-        return Definition.model_validate(raw)
+        return Definition.model_validate(raw, context={"part": part})
     except ValidationError as error:
         mistakes = [_describe_error(issue) for issue in error.errors(include_url=False)]
         mistakes.sort(key=lambda mistake: source.line(mistake[0]))

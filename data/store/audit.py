@@ -19,8 +19,8 @@ from data.store.database import Database, stamp
 
 # The digest that the first entry covers in place of an entry before it.
 _NO_ENTRY = "0" * 64
-# How evidence that was kept is recorded; `evidence_kept` reads it back.
-EVIDENCE_ACTOR, EVIDENCE_ACTION = "evidence", "kept"
+# How evidence that was kept is recorded: that of a finding, and a page that shows why an event was made.
+EVIDENCE_ACTOR, EVIDENCE_ACTION, PAGE_ACTION, PAGE_BEGUN = "evidence", "kept", "kept a page", "keeps a page"
 # The place of the key of an entry without one.
 _NO_KEY = -1
 # A row that claims a key so far beyond its place is not checked: making the key would take too long.
@@ -87,12 +87,45 @@ class AuditChain:
         """Record once that the evidence of a finding was kept, with the digest of the sealed file."""
         self.record_once(EVIDENCE_ACTOR, EVIDENCE_ACTION, f"{finding} {digest}", now)
 
+    def record_page_begun(self, event: str, digest: str, now: datetime) -> None:
+        """Record that such a page is about to be kept: whoever is killed then leaves a file that is known."""
+        self.record_once(EVIDENCE_ACTOR, PAGE_BEGUN, f"{event} {digest}", now)
+
+    def record_page(self, event: str, digest: str, now: datetime) -> None:
+        """Record once that the page that shows why an event was made was kept, with the digest of the sealed file."""
+        self.record_once(EVIDENCE_ACTOR, PAGE_ACTION, f"{event} {digest}", now)
+
     def evidence_kept(self) -> dict[str, str]:
         """Id of each finding whose evidence was recorded as kept -> digest of the sealed file."""
-        rows = self._database.rows(
-            "select detail from audit where actor = ? and action = ?", EVIDENCE_ACTOR, EVIDENCE_ACTION
+        return self._kept(EVIDENCE_ACTION)
+
+    def pages_kept(self) -> dict[str, str]:
+        """Id of each event whose page was recorded as kept -> digest of the sealed file."""
+        return self._kept(PAGE_ACTION)
+
+    def pages_begun(self) -> dict[str, str]:
+        """Id of each event whose page was about to be kept -> digest of the sealed file."""
+        return self._kept(PAGE_BEGUN)
+
+    def _kept(self, action: str) -> dict[str, str]:
+        rows = self._database.rows("select detail from audit where actor = ? and action = ?", EVIDENCE_ACTOR, action)
+        return {name: digest for name, _, digest in (row["detail"].partition(" ") for row in rows)}
+
+    def about(self, event: str) -> list[dict[str, Any]]:
+        """The entries whose detail begins with the id of an event, oldest first: `at`, `actor`, `action`, `detail`."""
+        return self._database.rows(
+            "select at, actor, action, detail from audit where detail >= ?1 and detail < ?1 || char(0x10ffff) order by seq",
+            event,
         )
-        return {finding: digest for finding, _, digest in (row["detail"].partition(" ") for row in rows)}
+
+    def entries(self, action: str, begin: str) -> list[dict[str, Any]]:
+        """The entries of an action whose detail begins with a text, oldest first: `at`, `actor`, `detail`."""
+        return self._database.rows(
+            "select at, actor, detail from audit where action = ? and detail >= ?2 and detail < ?2 || char(0x10ffff)"
+            " order by seq",
+            action,
+            begin,
+        )
 
     def head(self) -> tuple[int, str]:
         """Number of entries, and digest of the last one; 64 zeros if there is none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,10 @@ from data.store.database import Database, stamp
 EXPIRED, EXPIRED_ERROR = "expired", "the process that ran the crawl ended, or stopped, before the crawl did"
 # A crawl is leased as soon as it is queued; one that stays queued longer was left behind by a process that ended.
 MAX_QUEUED = timedelta(minutes=1)
+# So many crawls of each source are kept, however old they are.
+KEPT = 20
+# So many old crawls are deleted in one transaction.
+PRUNED_TOGETHER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +150,68 @@ class Crawls:
                     (stamp(now), EXPIRED_ERROR, json.dumps({"code": EXPIRED}), row["id"]),
                 )
                 self._database.execute("update source set failures = failures + 1 where name = ?", (row["source"],))
+                self._note_trouble(row["source"], now, EXPIRED, EXPIRED_ERROR)
                 source = self._database.first_row("select failures from source where name = ?", row["source"])
                 expired.append(ExpiredCrawl(row["id"], row["source"], source["failures"] if source else 1))
         return expired
 
-    def end(self, crawl: str, fence: int, state: str, now: datetime, *, counts: Mapping[str, Any], error: str) -> None:
-        """End a crawl as `done` or `failed`, and count or reset the failures of its source."""
+    def end(self, crawl: str, fence: int, state: str, now: datetime, *, counts: Mapping[str, Any], error: str) -> str:
+        """End a crawl as `done` or `failed`, and count or reset the failures of its source, whose name it returns."""
         with self._database.transaction():
             self.check_fence(crawl, fence)
             self._database.execute(
                 "update crawl set state = ?, ended = ?, counts = ?, error = ? where id = ?",
-                (state, stamp(now), json.dumps(dict(counts)), error, crawl),
+                # most counts of most crawls are 0, and there are millions of crawls
+                (state, stamp(now), json.dumps({name: n for name, n in counts.items() if n}), error, crawl),
             )
             self._database.execute(
                 "update source set failures = case when ? then 0 else failures + 1 end"
                 " where name = (select source from crawl where id = ?)",
                 (state == "done", crawl),
             )
+            [row] = self._database.rows("select source from crawl where id = ?", crawl)
+            if state != "done":
+                self._note_trouble(row["source"], now, str(counts.get("code", "")), error)
+        return str(row["source"])
+
+    def _note_trouble(self, source: str, now: datetime, code: str, reason: str) -> None:
+        row = {"source": source, "at": stamp(now), "code": code, "reason": reason}
+        self._database.insert("trouble", row, replace=True)
+
+    def prune(self, before: datetime) -> Iterator[int]:
+        """Delete crawls that were queued before a time and have ended, in steps; yields how many each step deleted.
+
+        The newest ones of each source stay, and the last one that ended well. Each step is a transaction of at most
+        `PRUNED_TOGETHER` crawls, so that nobody waits long for the write lock, nor for whoever calls this.
+        """
+        for source in self._sources_before(before):
+            newest = self._database.rows(
+                "select queued from crawl where source = ? order by queued desc limit 1 offset ?", source, KEPT - 1
+            )
+            if not newest:
+                continue
+            deleted = PRUNED_TOGETHER
+            while deleted == PRUNED_TOGETHER:
+                with self._database.transaction():
+                    deleted = self._database.execute(
+                        "delete from crawl where id in (select id from crawl where source = ?1 and queued < ?2"
+                        " and ended is not null and id is not (select id from crawl where source = ?1"
+                        " and state = 'done' order by queued desc limit 1) order by queued limit ?3)",
+                        (source, min(stamp(before), newest[0]["queued"]), PRUNED_TOGETHER),
+                    ).rowcount
+                if deleted:
+                    yield deleted
+
+    def _sources_before(self, before: datetime) -> list[str]:
+        """The sources with a crawl that was queued before a time; one step of an index for each source."""
+        rows = self._database.rows(
+            "with recursive each (name) as (select min(source) from crawl"
+            " union all select (select min(source) from crawl where source > name) from each where name is not null)"
+            " select name from each where name is not null"
+            " and exists (select 1 from crawl where source = name and queued < ?)",
+            stamp(before),
+        )
+        return [row["name"] for row in rows]
 
     def none_done(self, source: str) -> bool:
         """Whether no crawl of a source has ended well yet; what the first one finds is the quiet baseline."""
@@ -170,8 +219,8 @@ class Crawls:
         return row is None
 
     def latest(self, *, source: str = "", limit: int = 50) -> list[dict[str, Any]]:
-        """The latest crawls of a source, or of all sources for '', newest first, with their counts decoded."""
-        rows = self._database.rows(
-            "select * from crawl where ? in ('', source) order by queued desc limit ?", source, limit
-        )
+        """The latest crawls of a source, or of all sources for '', newest first, with their counts decoded; those that are 0 are left out."""
+        # a source that is given is found by an index
+        where, values = ("where source = ?", (source,)) if source else ("", ())
+        rows = self._database.rows(f"select * from crawl {where} order by queued desc limit ?", *values, limit)  # noqa: S608 - fixed text
         return [{**row, "counts": json.loads(row["counts"])} for row in rows]

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-# sqlite_utils loads numpy if it is there, to store its numbers. We store none, and loading it takes as long as
-# everything else that `tocsin status` does.
-_without_numpy = "numpy" not in sys.modules
-if _without_numpy:
-    sys.modules["numpy"] = None  # type: ignore[assignment]  # importing it fails from now on
-try:
-    import sqlite_utils
-finally:
-    if _without_numpy:
-        del sys.modules["numpy"]
-
-from data.errors import StoreBusy, StoreError, StoreFull, StoreVersion  # noqa: E402 - after the above
-from data.store.migrations import MIGRATIONS  # noqa: E402 - imports sqlite_utils
+from data.errors import StoreBusy, StoreError, StoreFull, StoreVersion
+from data.store import migrations
 
 BUSY_SECONDS = 30.0
+# Steps of SQLite's machine, some milliseconds, after which a check asks whether to go on.
+PROGRESS_STEPS = 100_000
 # secure_delete: free pages must not keep deleted data (P1). synchronous = full: a commit survives a power cut.
 _PRAGMAS = (
     "journal_mode = wal",
@@ -36,9 +27,11 @@ _PRAGMAS = (
 )
 
 
+# all rows of one commit have the same time
+@functools.lru_cache(maxsize=16)
 def stamp(at: datetime) -> str:
     """The text form in which the database keeps an aware time; text order is time order."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
 
 
 def parse_stamp(text: str | None) -> datetime | None:
@@ -65,14 +58,18 @@ def translated_errors() -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorname", "") or type(error).__name__
         raise StoreError(f"the database cannot be used ({code})", hint="restore tocsin.db from a backup") from error
+    except UnicodeDecodeError as error:
+        # of a stored value, or of a name in the schema, which SQLite's own message would show
+        raise StoreError(
+            "the database is damaged: it holds text that is no UTF-8", hint="restore tocsin.db from a backup"
+        ) from error
 
 
 class Database:
     """The open database of one home. One process writes at a time, and every write happens inside `transaction`."""
 
-    def __init__(self, wrapped: sqlite_utils.Database) -> None:
-        self._wrapped = wrapped
-        self.connection: sqlite3.Connection = wrapped.conn
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
         self._in_transaction = False
         self._after_commit: list[Callable[[], None]] = []
 
@@ -91,39 +88,64 @@ class Database:
         with translated_errors():
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(path, timeout=busy_seconds)
+            # no isolation level: the driver begins no transaction by itself
+            connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
             try:
-                wrapped = sqlite_utils.Database(connection, recursive_triggers=False)
                 for pragma in _PRAGMAS:
                     connection.execute(f"pragma {pragma}")
-                known = [migration.name for migration in MIGRATIONS._migrations]  # no public list of all names
-                applied = [migration.name for migration in MIGRATIONS.applied(wrapped)]
+                known, applied = list(migrations.STEPS), migrations.applied(connection)
                 if unknown := [name for name in applied if name not in known]:
                     raise StoreVersion(
                         f"{path.name} was written by a newer Tocsin (migration {unknown[-1]})",
                         hint="use that version, or restore a backup",
                     )
                 if applied != known:
-                    MIGRATIONS.apply(wrapped)
+                    if applied and set(applied) >= migrations.REMOVING:
+                        keep_copy(connection, path, applied[-1])
+                    migrations.apply(connection)
             except BaseException:
                 connection.close()
                 raise
-        return cls(wrapped)
+        return cls(connection)
+
+    @classmethod
+    def open_read_only(cls, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Self:
+        """Open the database of a home so that no statement can change it; its schema must be up to date.
+
+        Raises:
+            StoreVersion: another version of Tocsin wrote it.
+            StoreError: there is no such file, or it is no database.
+        """
+        with translated_errors():
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_seconds, isolation_level=None
+            )
+            try:
+                connection.execute("pragma query_only = on")
+                connection.execute("pragma temp_store = memory")
+                if migrations.applied(connection) != list(migrations.STEPS):
+                    raise StoreVersion(
+                        f"{path.name} was written by another version of Tocsin", hint="restart this program"
+                    )
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection)
 
     def close(self) -> None:
         """Close the database."""
-        self._wrapped.close()
+        self.connection.close()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """Store everything written inside the block, or nothing of it if the block or the commit fails.
 
         A block inside another one joins the outer transaction: it is committed with the outer block. The write lock is
         taken at the beginning, so that no transaction fails half-way because another process started to write.
         """
-        if self._in_transaction:
-            yield
-            return
+        return contextlib.nullcontext() if self._in_transaction else self._outer_transaction()
+
+    @contextlib.contextmanager
+    def _outer_transaction(self) -> Iterator[None]:
         with translated_errors():
             self.connection.execute("begin immediate")
             self._in_transaction = True
@@ -148,8 +170,7 @@ class Database:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement that writes; outside `transaction` it is committed at once."""
-        cursor: sqlite3.Cursor = self._wrapped.execute(sql, values)
-        return cursor
+        return self.connection.execute(sql, values)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each row of values."""
@@ -157,25 +178,102 @@ class Database:
 
     def insert(self, table: str, row: Mapping[str, Any], *, replace: bool = False) -> None:
         """Insert one row given by column names; with `replace` it takes the place of a row with the same key."""
-        # sqlite_utils would look the table up in the schema for each row, which took a third of a commit
         columns, places = ", ".join(f"[{name}]" for name in row), ", ".join("?" * len(row))
         verb = "insert or replace" if replace else "insert"
         self.execute(f"{verb} into [{table}] ({columns}) values ({places})", tuple(row.values()))
 
     def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """All rows of a query, each as a dictionary by column name."""
+        return self._rows(sql, values)
+
+    def named_rows(self, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """As `rows`, for a query whose values have names (`:name`)."""
+        return self._rows(sql, values)
+
+    def _rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[dict[str, Any]]:
         with translated_errors():
-            return list(self._wrapped.query(sql, values))
+            cursor = self.connection.execute(sql, values)
+            columns = [column[0] for column in cursor.description]
+            return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+    def each_row(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one by one, as tuples: for many rows, or if the caller stops early."""
+        with translated_errors():
+            yield from self.connection.execute(sql, values)
 
     def first_row(self, sql: str, *values: Any) -> dict[str, Any] | None:
         """The first row of a query, or None."""
         rows = self.rows(sql, *values)
         return rows[0] if rows else None
 
-    def integrity_problems(self) -> list[str]:
-        """What SQLite finds wrong with the structure of the file and with references between rows; empty if nothing."""
-        with translated_errors():
-            found = [row[0] for row in self.connection.execute("pragma integrity_check(10)")]
-            broken = self.connection.execute("pragma foreign_key_check").fetchone()
+    def integrity_problems(self, stop: Callable[[], bool] = lambda: False) -> list[str]:
+        """What is wrong with the file; empty if nothing.
+
+        SQLite walks all pages and compares each row with all of its index entries: since an index of each table holds
+        all columns (`data.store.migrations.copy_rows`), a flipped bit in a stored value is found. References between
+        rows and the schema, of which there is no copy in the file, are checked too. Other processes and threads read and
+        write meanwhile.
+
+        Args:
+            stop: is asked now and then whether to give the check up.
+
+        Raises:
+            StoreError: the file is so damaged that it cannot be checked, or the check was given up.
+        """
+        self.connection.set_progress_handler(stop, PROGRESS_STEPS)
+        try:
+            with translated_errors():
+                found = [row[0] for row in self.connection.execute("pragma integrity_check(10)")]
+                broken = self.connection.execute("pragma foreign_key_check").fetchone()
+                schema = _schema(self.connection)
+        finally:
+            self.connection.set_progress_handler(None, 0)
         problems = [] if found == ["ok"] else [" ".join(str(line).split()) for line in found]
-        return [*problems, *(["a row refers to one that does not exist"] if broken else [])]
+        problems += ["a row refers to one that does not exist"] if broken else []
+        return [*problems, *(["the schema is not that of this version"] if not schema >= _expected_schema() else [])]
+
+
+def copies_of(path: Path) -> list[Path]:
+    """The copies that were made before migrations of a database."""
+    return sorted(path.parent.glob(f"{path.name}.before-*"))
+
+
+def keep_copy(connection: sqlite3.Connection, path: Path, version: str) -> None:
+    """Keep a copy of a database as it was at a version, in place of older copies; it is complete if it exists.
+
+    Raises:
+        StoreFull: there is no room for it.
+    """
+    copy = path.with_name(f"{path.name}.before-{version}")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        # SQLite writes into an empty file; the copy holds no free pages
+        connection.execute("vacuum main into ?", (str(part),))
+    except (OSError, sqlite3.OperationalError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise
+        raise StoreFull(
+            f"the schema must be brought up to date, but no copy of {path.name} can be made before that",
+            hint=f"free {path.stat().st_size // 2**20 + 1} MiB; nothing was changed",
+        ) from error
+    for older in copies_of(path):
+        older.unlink()
+    part.rename(copy)
+
+
+def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """The definitions of all tables and indexes, without spaces."""
+    rows = connection.execute("select type, name, tbl_name, sql from sqlite_master where name not like '%sqlite_%'")
+    return {tuple("".join(str(value).split()) for value in row) for row in rows}
+
+
+@functools.cache
+def _expected_schema() -> frozenset[tuple[str, ...]]:
+    """The definitions that the migrations make in a new database."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        migrations.apply(connection)
+        return frozenset(_schema(connection))

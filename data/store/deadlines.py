@@ -55,11 +55,14 @@ class Deadlines:
                 )
         return news
 
-    def nearest(self, source: str, now: datetime) -> tuple[datetime, int] | None:
-        """The time, past or to come, that a source announced nearest to now, and its exactness in minutes."""
-        rows = self._database.rows("select at, exact from deadline where source = ?", source)
-        times = [(datetime.fromisoformat(row["at"]), int(row["exact"])) for row in rows]
-        return min(times, key=lambda each: abs(each[0] - now), default=None)
+    def nearest(self, now: datetime) -> dict[str, tuple[datetime, int]]:
+        """The time, past or to come, that each source announced nearest to now, and its exactness in minutes."""
+        found: dict[str, tuple[datetime, int]] = {}
+        for row in self._database.rows("select source, at, exact from deadline"):
+            at, old = datetime.fromisoformat(row["at"]), found.get(row["source"])
+            if old is None or abs(at - now) < abs(old[0] - now):
+                found[row["source"]] = at, int(row["exact"])
+        return found
 
 
 def _announced_time(value: Mapping[str, Any], now: datetime) -> datetime:

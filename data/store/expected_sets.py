@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from data.errors import StoreError
+from data.errors import StoreError, StoreFull
 
 if TYPE_CHECKING:
     from data.store.audit import AuditChain
@@ -127,4 +127,10 @@ def _read(path: Path, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, .
     except sqlite3.Error as error:
         if "no such table" in str(error):
             return []
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            # SQLite makes files of shared memory even for a reader, which a full disk has no room for
+            raise StoreFull(
+                f"{path.name} cannot be read: the disk is full or does not answer ({error})",
+                hint="free some space; run: tocsin doctor",
+            ) from error
         raise StoreError(f"{path.name} cannot be read: {error}", hint="run: tocsin doctor") from error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from data.model import Finding
 from data.store.database import Database, stamp
@@ -21,6 +23,10 @@ def finding_id(post: PostRow, number: int) -> str:
     """
     reading = f"\0{post.reading}" if post.reading else ""
     return hashlib.sha256(f"finding\0{post.id}\0{post.version}\0{number}{reading}".encode()).hexdigest()[:32]
+
+
+# So many posts of each source are never forgotten, and so many are in one transaction.
+KEPT, PRUNED_TOGETHER = 200, 500
 
 
 class Findings:
@@ -50,19 +56,19 @@ class Findings:
         with self._database.transaction():
             for number, finding in enumerate(findings):
                 name = finding_id(post, number)
-                old = self._database.first_row("select evidence from finding where id = ?", name)
-                self._database.insert(
-                    "finding",
-                    {
-                        "id": name,
-                        "evidence": (evidence or {}).get(name) or (old["evidence"] if old else ""),
-                        "post": post.id,
-                        "crawl": crawl,
-                        "at": stamp(now),
-                        "body": json.dumps(self._stored_form(finding).to_json()),
-                        "fingerprint": finding.fingerprint,
-                    },
-                    replace=True,
+                self._database.execute(
+                    "insert or replace into finding (id, evidence, post, crawl, at, body, fingerprint)"
+                    " values (?, coalesce(nullif(?, ''), (select evidence from finding where id = ?), ''), ?, ?, ?, ?, ?)",
+                    (
+                        name,
+                        (evidence or {}).get(name) or "",
+                        name,
+                        post.id,
+                        crawl,
+                        stamp(now),
+                        orjson.dumps(self._stored_form(finding).to_json()).decode(),
+                        finding.fingerprint,
+                    ),
                 )
 
     def _stored_form(self, finding: Finding) -> Finding:
@@ -83,12 +89,58 @@ class Findings:
             sealed="",
             sighted={},
             prints="",
+            seen="",
             members=tuple(self._stored_form(member) for member in finding.members),
         )
 
     def evidence(self) -> dict[str, str]:
         """Id of each finding -> digest of its sealed evidence; '' if it has none or an older version stored it."""
         return {row["id"]: row["evidence"] for row in self._database.rows("select id, evidence from finding")}
+
+    def prune(self, before: datetime) -> Iterator[int]:
+        """Delete posts that no listing has shown since a time and that nothing was told of, with their findings, in steps.
+
+        Posts with hits, evidence or events stay, as do those that are due, and the newest of each source: with them a
+        walk finds its end. One that is forgotten and listed again is examined once more, which tells nothing new. Yields
+        how many posts each step deleted.
+        """
+        for row in self._database.rows("select name from source"):
+            source, last = row["name"], ""
+            [newest] = self._database.rows(
+                "select min(first_seen) as first, count(*) as n from (select first_seen from post where source = ?"
+                " order by first_seen desc limit ?)",
+                source,
+                KEPT,
+            )
+            if newest["n"] < KEPT:
+                continue
+            while True:
+                with self._database.transaction():
+                    # the conditions that come first are those of the index
+                    ids = [
+                        each["id"]
+                        for each in self._database.rows(
+                            "select id from post where source = ? and settled in (0, 1) and handed in (0, 1)"
+                            " and first_seen < ? and last_seen < ? and id > ? and due is null and not hit"
+                            " and not exists (select 1 from event where event.post = post.id and event.post <> '')"
+                            " and not exists (select 1 from finding where finding.post = post.id and evidence <> '')"
+                            " order by id limit ?",
+                            source,
+                            min(newest["first"], stamp(before)),
+                            stamp(before),
+                            last,
+                            PRUNED_TOGETHER,
+                        )
+                    ]
+                    for table, column in (("finding", "post"), ("part", "post"), ("post", "id")):
+                        self._database.execute(
+                            f"delete from {table} where {column} in (select value from json_each(?))",  # noqa: S608 - fixed text
+                            (json.dumps(ids),),
+                        )
+                if not ids:
+                    break
+                last = ids[-1]
+                yield len(ids)
 
     def latest(self, *, post: str = "", crawl: str = "", limit: int = 100) -> list[dict[str, Any]]:
         """The latest findings in their stored form, newest first; of one post or crawl unless that is ''."""

@@ -43,6 +43,8 @@ COLUMNS = (
     # Whoever runs the crawl renews its lease; a lease of nobody ends now.
     TimeColumn("crawl", "lease_until", ahead=timedelta(minutes=5)),
     # A channel may ask for a delay of an hour.
+    TimeColumn("pace", "at"),
+    TimeColumn("trouble", "at"),
     TimeColumn("alert", "next_try", ahead=timedelta(hours=2)),
     TimeColumn("alert", "sent"),
     TimeColumn("state", "began"),
@@ -52,6 +54,7 @@ COLUMNS = (
     TimeColumn("event", "at"),
     TimeColumn("event", "last_seen", seldom=True),
     TimeColumn("event", "acked", seldom=True),
+    TimeColumn("triage", "at", seldom=True),
     TimeColumn("post", "first_seen", seldom=True),
     TimeColumn("post", "last_seen", seldom=True),
     TimeColumn("post", "examined", seldom=True),
@@ -60,8 +63,10 @@ COLUMNS = (
     TimeColumn("sighting", "first_seen", seldom=True),
     TimeColumn("sighting", "last_seen", seldom=True),
     TimeColumn("body", "at", seldom=True),
+    TimeColumn("host_link", "at", seldom=True),
+    TimeColumn("seen", "at", seldom=True),
 )
-"""Not here: `audit.at`, which is part of a chain that must not change, and `deadline.at`, which is announced."""
+"""Not here: `audit.at`, which is part of a chain that must not change, and `deadline.at` and `triage.until`, which people chose."""
 
 
 @dataclass(frozen=True, slots=True)

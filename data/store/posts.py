@@ -7,11 +7,12 @@ it has ended. Only a settled post ends a later walk, so that a crawl killed betw
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+import orjson
 
 from data.store.crawls import Crawls
 from data.store.database import Database, parse_stamp, stamp
@@ -32,6 +33,13 @@ MAX_REVISITS = 10
 YOUNG, MORE_OFTEN = timedelta(days=2), 8
 # Parts that one query looks up.
 PARTS_TOGETHER = 500
+
+# What changes in a post of which a page or file was read, and in one whose row the listing shows so as well.
+_READ = (
+    "examined = ?, page_traits = case when ? = '' then page_traits else ? end, last_page = max(last_page, ?),"
+    " hit = max(hit, ?), visit = case when ? <> '' or page_traits <> '' then coalesce(?, visit) end"
+)
+_SEEN = ", seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, due = case when version = ? then null else due end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +78,15 @@ class ListedPosts:
         changed: those of `examine` that are known and changed.
         settled: posts that were settled before. A pinned post is settled too, and must not end a walk.
         start: post of `changed` -> number of the last page of it that was read.
+        retitled: known posts of the page whose title has changed, known posts, earlier observations of titles of this
+            source, and how many of these had changed.
     """
 
     examine: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
     start: Mapping[str, int] = field(default_factory=dict)
+    retitled: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 class Posts:
@@ -127,9 +138,11 @@ class Posts:
                 and not old["handed"]
                 and (examined_fields := _load(old["seen_traits"]))
             ]
+            history = self._observations.of_source(source)
+            titles = sum("title" in old and old.get("title") != new.get("title") for old, new in pairs)
             ignored = {
                 *volatile,
-                *volatile_in_history(self._observations.of_source(source)),
+                *volatile_in_history(history),
                 *volatile_on_page(pairs),
             }
             self._observations.add(source, pairs)
@@ -157,7 +170,8 @@ class Posts:
             start = {
                 name: old["last_page"] for name in changed if (old := known[name]) is not None and old["last_page"]
             }
-        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), start)
+        retitled = (titles, len(pairs), *history.get("title", (0, 0)))
+        return ListedPosts(tuple(examine), tuple(changed), tuple(settled), start, retitled)
 
     def _known(self, post: str) -> dict[str, Any] | None:
         return self._database.first_row(
@@ -225,22 +239,11 @@ class Posts:
     def record_examined(self, source: str, post: PostRow, crawl: str, now: datetime) -> None:
         """Mark a post as examined in its version; a version that was listed meanwhile stays due."""
         with self._database.transaction():
-            self._ensure_stored(source, post, crawl, now)
             self._observe_page(source, post)
-            self._record_page(post, now)
-            if post.revisited:
-                # its row was not read in this crawl: what the listing showed last stays
-                return
-            self._database.execute(
-                "update post set seen_version = ?, failures = 0, last_seen = ?, seen_traits = ?, due = case when version = ? then null else due end where id = ?",
-                (
-                    post.version,
-                    stamp(now),
-                    _dump(post.fields),
-                    post.version,
-                    post.id,
-                ),
-            )
+            if not self._record_page(post, now):
+                # a post that no listing showed, such as a local file
+                self._ensure_stored(source, post, crawl, now)
+                self._record_page(post, now)
 
     def examine_again(self, since: datetime) -> int:
         """Take all posts that were examined since a time for new ones: the next listing that shows them makes them due.
@@ -257,19 +260,24 @@ class Posts:
                 (stamp(since),),
             ).rowcount
 
-    def _record_page(self, post: PostRow, now: datetime) -> None:
-        """Note that a post was read; of one that has a page of its own the sealed addresses are kept, to read it again."""
-        page = _dump(post.page_fields)
-        self._database.execute(
-            "update post set examined = ?, page_traits = case when ? = '' then page_traits else ? end,"
-            " last_page = max(last_page, ?), hit = max(hit, ?),"
-            " visit = case when ? <> '' or page_traits <> '' then coalesce(?, visit) end where id = ?",
-            (stamp(now), page, page, post.last_page, post.hit, page, post.visit or None, post.id),
-        )
+    def _record_page(self, post: PostRow, now: datetime) -> bool:
+        """Note that a post was read; of one that has a page of its own the sealed addresses are kept, to read it again.
 
-    def sealed(self, post: str) -> bytes:
-        """A post that is due, as it was sealed; b"" if it is not due."""
-        row = self._database.first_row("select due from post where id = ?", post)
+        Returns whether the post is stored.
+        """
+        page = _dump(post.page_fields)
+        read = (stamp(now), page, page, post.last_page, post.hit, page, post.visit or None)
+        # in one statement, because each one writes the whole row and its copy. The row of a post that is read again was
+        # not seen in this crawl: what the listing showed last stays.
+        row = () if post.revisited else (post.version, stamp(now), _dump(post.fields), post.version)
+        return bool(
+            self._database.execute(f"update post set {_READ}{'' if post.revisited else _SEEN} where id = ?",  # noqa: S608
+                                   (*read, *row, post.id)).rowcount
+        )  # fmt: skip
+
+    def sealed_page(self, post: str, *, has_page: bool) -> bytes:
+        """A post that is due, as it was sealed; b"" if it is not due, or has no page of its own, now or before."""
+        row = self._database.first_row("select due from post where id = ? and (? or page_traits <> '')", post, has_page)
         return bytes(row["due"]) if row is not None and row["due"] is not None else b""
 
     def to_revisit(self, source: str, every: timedelta, now: datetime) -> list[bytes]:
@@ -292,6 +300,15 @@ class Posts:
             MAX_REVISITS,
         )
         return [bytes(row["visit"]) for row in rows]
+
+    def missing_with_hits(self, source: str, since: datetime) -> list[tuple[str, str]]:
+        """Id and masked address of posts that had hits, and that no listing of this source has shown since a time."""
+        rows = self._database.rows(
+            "select id, address from post where source = ? and hit and not handed and last_seen < ?",
+            source,
+            stamp(since),
+        )
+        return [(row["id"], row["address"]) for row in rows]
 
     def is_gone(self, post: str) -> bool:
         """Note that the site no longer has a post, which is then not read again; whether it had hits."""
@@ -361,10 +378,20 @@ class Posts:
     def record_parts(self, post: str, parts: Sequence[tuple[str, str]]) -> None:
         """Note that parts of a post were examined; call it in the transaction that stores their findings.
 
-        A thread has hits if one of its replies has, which the feed may have shown as a post of its own.
+        A thread has hits if one of its replies has, which the feed may have shown as a post of its own: whichever of the
+        two is stored first.
         """
-        if self._database.first_row("select 1 as known from post where id = ? and hit = 0", post):
-            for name, _ in parts:
+        if not parts:
+            return
+        row = self._database.first_row("select hit from post where id = ?", post)
+        for name, _ in parts:
+            if name == post:
+                # a reply of the feed, which its thread may already name as its part
+                self._database.execute(
+                    "update post set hit = 1 where ? and hit = 0 and id = (select post from part where id = ?)",
+                    (bool(row and row["hit"]), name),
+                )
+            elif not (row and row["hit"]):
                 self._database.execute(
                     "update post set hit = 1 where id = ? and exists (select 1 from part join post as other"
                     " on other.id = part.post where part.id = ? and other.hit)",
@@ -395,9 +422,9 @@ class Posts:
 
 
 def _dump(fields: Fields) -> str:
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True) if fields else ""
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode() if fields else ""
 
 
 def _load(text: str) -> Mapping[str, Any]:
-    fields: Mapping[str, Any] = json.loads(text) if text else {}
+    fields: Mapping[str, Any] = orjson.loads(text) if text else {}
     return fields

@@ -10,6 +10,7 @@ from typing import Any
 from data.model import Event, EventKind
 from data.store.database import Database, stamp
 from data.store.events import Events, Route
+from data.store.triage import Triage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class LastingState:
 class States:
     """The lasting states in table `state`."""
 
-    def __init__(self, database: Database, events: Events) -> None:
-        self._database, self._events = database, events
+    def __init__(self, database: Database, events: Events, triage: Triage) -> None:
+        self._database, self._events, self._triage = database, events, triage
 
     def begin(self, event: Event, subject: str, route: Route, now: datetime) -> bool:
         """Begin a state with its event; False if it has begun already, which only counts a sighting of its event."""
@@ -75,8 +76,10 @@ class States:
         )
         if row is None:
             return False
+        state = _state_of_row(row)
         with self._database.transaction():
-            self._events.add([ending(_state_of_row(row))], route, now)
+            self._events.add([ending(state)], route, now)
+            self._triage.close_recovered(source, kind, subject, state.began, state.event, now)
             self._database.execute(
                 "delete from state where source = ? and kind = ? and subject = ?", (source, kind.value, subject)
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from data.case import canary_bitmaps, evidence
+from data.durable_files import lock_file_held
 from data.hashing.chain_keys import ChainHead, ChainKeys
 from data.model import Event, Finding, Hit
 from data.store.audit import AuditChain
@@ -23,18 +24,24 @@ from data.store.database import BUSY_SECONDS, Database, stamp, translated_errors
 from data.store.deadlines import Deadlines
 from data.store.events import Events, Route
 from data.store.expected_sets import ExpectedReleases, WatchlistHistory
+from data.store.field_observations import ListingShapes
 from data.store.file_fingerprints import FileFingerprints
 from data.store.findings import Findings
 from data.store.future_times import Repair, repair_future_times
 from data.store.outbox import Outbox
 from data.store.posts import PostRow, Posts
 from data.store.selftests import SelfTests
-from data.store.sightings import Sightings
-from data.store.sources import Sources
+from data.store.sightings import SeenSamples, Sightings
+from data.store.sources import HostLink, Sources
 from data.store.states import States
+from data.store.triage import Triage
 
 if TYPE_CHECKING:
     from data.arrays.array_types import U64
+
+
+# Who delivers for longer than this hangs or was stopped; a delivery takes less than a minute.
+DELIVERING_SECONDS = 180.0
 
 
 class _TakenBackError(Exception):
@@ -56,6 +63,8 @@ class PostCommit:
         event_facts: id of an earlier event -> its new facts (the outcome of a preview).
         evidence: id of a finding -> digest of its sealed evidence, which was kept before this.
         parts: id and version of each part of the post that was examined.
+        hosts: undeclared hosts to which it links.
+        seen: sealed tags of the values of its samples that nothing tied to a client.
     """
 
     crawl: str
@@ -70,6 +79,8 @@ class PostCommit:
     event_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     evidence: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[tuple[str, str]] = ()
+    hosts: Sequence[HostLink] = ()
+    seen: Sequence[bytes] = ()
 
 
 class Store:
@@ -83,14 +94,17 @@ class Store:
         self.chain_keys = chain_keys
         self.audit = AuditChain(database, chain_keys.audit if chain_keys is not None else None)
         self.outbox = Outbox(database)
-        self.events = Events(database, self.outbox, self.audit)
-        self.states = States(database, self.events)
+        self.triage = Triage(database, self.audit)
+        self.events = Events(database, self.outbox, self.triage)
+        self.states = States(database, self.events, self.triage)
+        self.listing_shapes = ListingShapes(database)
         self.sources = Sources(database, self.audit)
         self.crawls = Crawls(database)
         self.posts = Posts(database, self.crawls)
         self.deadlines = Deadlines(database)
         self.findings = Findings(database, seal_key)
         self.sightings = Sightings(database)
+        self.seen = SeenSamples(database)
         self.file_fingerprints = FileFingerprints(database)
         self.selftests = SelfTests(database)
         self.watchlist_history = WatchlistHistory(self.audit)
@@ -119,6 +133,11 @@ class Store:
         """
         return cls(Database.open(path, busy_seconds=busy_seconds), seal_key, chain_keys, path.parent / "evidence")
 
+    @classmethod
+    def open_read_only(cls, path: Path) -> Self:
+        """Open the database for reading alone; errors as of `Database.open_read_only`."""
+        return cls(Database.open_read_only(path), None, None, path.parent / "evidence")
+
     def close(self) -> None:
         """Close the database."""
         self.database.close()
@@ -126,6 +145,10 @@ class Store:
     def head(self) -> ChainHead:
         """How far the evidence chain and the audit chain have come; every alert carries it off this machine."""
         return ChainHead(evidence.head(self._evidence_dir), self.audit.head())
+
+    def delivering(self) -> AbstractContextManager[bool]:
+        """Keep other processes from delivering alerts meanwhile; False if another one delivers them now."""
+        return lock_file_held(self._evidence_dir.parent / "delivery.lock", DELIVERING_SECONDS)
 
     def together(self) -> AbstractContextManager[None]:
         """One transaction around several operations: all of them are stored, or none if one or the commit fails."""
@@ -162,8 +185,10 @@ class Store:
             for event, facts in commit.event_facts.items():
                 self.events.replace_facts(event, facts)
             self.sightings.add(source, post.id, post.address, commit.findings, now)
+            self.seen.add(source, post.id, post.address, commit.seen, now, partial=bool(post.reading))
             for other, linked in commit.links:
                 self.posts.add_linked(other, linked, crawl, now)
+            self.sources.note_hosts(source, post.id, commit.hosts, now)
             return self.events.add(commit.events, route, now)
 
     def try_commit(self, now: datetime) -> None:
@@ -210,7 +235,9 @@ class Store:
             LeaseLost: the fence is not current; nothing was stored.
         """
         with self.database.transaction():
-            self.crawls.end(crawl, fence, state, now, counts=counts or {}, error=error)
+            source = self.crawls.end(crawl, fence, state, now, counts=counts or {}, error=error)
+            if state == "done" and counts is not None:
+                self.sources.note_visit(source, counts.get("new", 0), counts.get("rows", 0), now)
             return self.events.add(events, route, now)
 
     def repair_future_times(self, now: datetime, *, all_tables: bool = True) -> Repair | None:
@@ -245,7 +272,9 @@ class Store:
             with self.database.transaction():
                 self.database.execute("delete from finding where at < ?", (limit,))
                 self.database.execute("delete from sighting where last_seen < ?", (limit,))
+                self.database.execute("delete from seen where at < ?", (limit,))
                 self.database.execute("delete from body where kind = 'post' and at < ?", (limit,))
+                self.sources.forget_hosts(limit)
                 self.database.execute(delete_alerts, (limit,))
                 self.database.execute(delete_events, (limit,))
                 self.audit.record("purge", "deleted", f"{findings} findings, {events} events before {limit}", now)

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from data.arrays.array_types import U8, U16, U32, U64
 from data.arrays.packed import read_only
 from data.errors import StoreError
+from data.tagsets.tag_bits import KEPT_BITS, MIN_KEPT_BITS
 from data.tagsets.tagset import (
     HEADER_BYTES,
-    KEPT_BITS,
     TagSet,
     damaged_error,
     map_tag_set,
@@ -47,8 +47,6 @@ _GROUP_BITS = 4
 # bytes of padding, because a kernel may read a whole word from the last byte on
 _PADDING = 8
 _MIN_BUCKET_BITS, _MAX_BUCKET_BITS = 4, 31
-MIN_KEPT_BITS = 32
-"""The fewest bits of a tag that a set may keep."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,8 @@ from data.arrays.array_types import U8, U32, U64
 from data.arrays.packed import read_only
 from data.durable_files import file_errors_as_ours, replace_file
 from data.errors import StoreError, StoreVersion
+from data.tagsets.tag_bits import KEPT_BITS
 
-KEPT_BITS = 44
-"""How many of a tag's first bits are kept. A set of n takes a foreign tag for a member with probability n / 2**44: 1e-6
-at 15 million members."""
 _DROPPED_BITS = np.uint64(64 - KEPT_BITS)
 # (members, bits): from this many members on, this many bits number the buckets. Suffixes then have 3, 4 and 5 bytes.
 _BUCKET_BITS = ((1 << 18, 20), (1 << 12, 12), (0, 4))

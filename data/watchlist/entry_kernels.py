@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.arrays.array_types import I64, U8, U32, U64
+from data.arrays.array_types import I64, U8, U32, U64, Bools
 from data.arrays.jit import address, inlined, kernel
 from data.arrays.raw_memory import byte, prefetch, signed, word
 from data.tagsets.tagset_kernels import suffix_at
@@ -31,7 +31,7 @@ def _bundle_at(firsts: U32, person: int) -> int:
 
 
 @kernel
-def count_matches(
+def find_matches(
     tags: U64,
     digests: U64,
     kinds: U8,
@@ -42,11 +42,14 @@ def count_matches(
     entries: U8,
     firsts: U32,
     active: U8,
+    numbers: U32,
     most: int,
-    places: I64,
-    matches: I64,
-) -> int:
-    """Count the entries whose tag, kind and digest equal those of each value.
+    state: I64,
+    values: I64,
+    codes: U64,
+    passed_over: Bools,
+) -> None:
+    """List the entries whose tag, kind and digest equal those of each value, until all are listed or there is no room.
 
     Args:
         tags: shape (n,).
@@ -59,23 +62,22 @@ def count_matches(
         entries: shape (13 * entries + 8,).
         firsts: shape (bundles,), the first person of each bundle, ascending.
         active: shape (bundles,), 0 for retired bundles, whose entries do not count.
+        numbers: shape (bundles,), the number of each bundle on the watch-list.
         most: a value with more entries than this gets none.
-        places: gets for each value the place of the first entry with its suffix; shape (n,).
-        matches: gets for each value the number of entries; shape (n,).
-
-    Returns:
-        The number of entries for all values together.
+        state: the number of the value to begin with, and how many entries were listed before; updated.
+        values: gets the number of the value of each entry, ascending.
+        codes: gets the canary of each entry: number of its bundle << 32 | number of the canary within the bundle.
+        passed_over: shape (n,), gets True for each value that has more than `most` entries.
     """
     width = (44 - bits) >> 3
     suffix_bits = 44 - bits
     mask = (1 << suffix_bits) - 1
     at_starts, at_suffixes, at_entries = address(starts), address(suffixes), address(entries)
     chosen, lows, highs = np.empty(_LANES, np.int64), np.empty(_LANES, np.int64), np.empty(_LANES, np.int64)
-    total, item, count = 0, 0, len(tags)
+    item, out, count, room = state[0], state[1], len(tags), len(values)
     while item < count:
         filled = 0
         while filled < _LANES and item < count:
-            matches[item] = 0
             if (kinds[item] >= _FIRST_RECORD_KIND) == is_records and tags[item] != np.uint64(0):
                 chosen[filled] = item
                 prefetch(at_starts + 4 * signed(tags[item] >> np.uint64(64 - bits)))
@@ -102,70 +104,24 @@ def count_matches(
         for lane in range(filled):
             value = chosen[lane]
             sought = signed(tags[value] >> np.uint64(20)) & mask
-            at, found = lows[lane], 0
-            while found <= most and at < highs[lane] and suffix_at(at_suffixes, at, width) == sought:
+            at, begin = lows[lane], out
+            while at < highs[lane] and suffix_at(at_suffixes, at, width) == sought:
                 place = at_entries + _ENTRY * at
                 if word(place) == digests[value] and byte(place + 12) == kinds[value]:
                     person = signed(word(place + 8)) & 0xFFFFFFFF
-                    found += int(active[_bundle_at(firsts, person)] != 0)
+                    bundle = _bundle_at(firsts, person)
+                    if active[bundle] != 0:
+                        if out - begin == most:
+                            passed_over[value] = True
+                            out = begin
+                            break
+                        if out == room:
+                            state[0], state[1] = value, begin
+                            return
+                        values[out] = value
+                        codes[out] = np.uint64(numbers[bundle]) << np.uint64(32) | np.uint64(
+                            person - np.int64(firsts[bundle])
+                        )
+                        out += 1
                 at += 1
-            if found > most:
-                found = 0
-            places[value], matches[value] = lows[lane], found
-            total += found
-    return total
-
-
-@kernel
-def list_matches(
-    tags: U64,
-    digests: U64,
-    kinds: U8,
-    bits: int,
-    suffixes: U8,
-    entries: U8,
-    firsts: U32,
-    active: U8,
-    numbers: U32,
-    places: I64,
-    matches: I64,
-    values: I64,
-    codes: U64,
-) -> None:
-    """List the entries that `count_matches` counted.
-
-    Args:
-        tags: as for `count_matches`, like all that is not described here.
-        digests: as there.
-        kinds: as there.
-        bits: as there.
-        suffixes: as there.
-        entries: as there.
-        firsts: as there.
-        active: as there.
-        numbers: shape (bundles,), the number of each bundle on the watch-list.
-        places: as `count_matches` filled it.
-        matches: as `count_matches` filled it.
-        values: gets the number of the value of each entry; as long as `count_matches` returned.
-        codes: gets the canary of each entry: number of its bundle << 32 | number of the canary within the bundle.
-    """
-    width = (44 - bits) >> 3
-    mask = (1 << (44 - bits)) - 1
-    at_suffixes, at_entries = address(suffixes), address(entries)
-    out = 0
-    for value in range(len(tags)):
-        left, at = matches[value], places[value]
-        sought = signed(tags[value] >> np.uint64(20)) & mask
-        while left > 0 and suffix_at(at_suffixes, at, width) == sought:
-            place = at_entries + _ENTRY * at
-            if word(place) == digests[value] and byte(place + 12) == kinds[value]:
-                person = signed(word(place + 8)) & 0xFFFFFFFF
-                bundle = _bundle_at(firsts, person)
-                if active[bundle] != 0:
-                    values[out] = value
-                    codes[out] = np.uint64(numbers[bundle]) << np.uint64(32) | np.uint64(
-                        person - np.int64(firsts[bundle])
-                    )
-                    out += 1
-                    left -= 1
-            at += 1
+    state[0], state[1] = item, out

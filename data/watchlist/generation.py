@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from data.errors import StoreError
 from data.tagsets.tagset import TagSet
-from data.watchlist.manifest import Manifest
-from data.watchlist.segment import RESTORE_HINT, WatchlistSegment
+from data.watchlist.manifest import RESTORE_HINT, Manifest
+from data.watchlist.segment import WatchlistSegment
 from data.watchlist.segment_writer import NewEntries
 
 _ARRAYS = {"tags": np.uint64, "digests": np.uint8, "canaries": np.uint32, "owners": np.uint32, "kinds": np.uint8}

@@ -18,13 +18,33 @@ import orjson
 from data.durable_files import file_errors_as_ours, locked_folder, replace_file
 from data.errors import ConfigError, StoreError, StoreVersion
 from data.identifiers.normalise import VERSION as NORMALISER
-from data.watchlist.segment import RESTORE_HINT
-from data.watchlist.segment_writer import WrittenSegment
 
 MANIFEST = "manifest.json"
+RESTORE_HINT = "restore watchlist/ from a backup, or import all bundles again:  tocsin canary import --anew BUNDLE…"
 FORMAT = 2
 # In place of the generation that a version without segments looks for, so that such a version reports a damaged list.
 _NO_GENERATION = "stored in segments by a newer Tocsin"
+
+
+@dataclass(frozen=True)
+class WrittenSegment:
+    """What the manifest states of a segment.
+
+    Attributes:
+        id: name of its folder. tags: number of its entries. people: how many people it numbers.
+        numbers, firsts: its bundles, as in `WatchlistSegment`.
+        digests: the SHA-256 of each part, as hex digits.
+        shared: values and record keys with more than `MAX_SHARING` entries, which recognise nobody; None if an earlier
+            version wrote the segment, which did not count them.
+    """
+
+    id: str
+    tags: int
+    people: int
+    numbers: tuple[int, ...]
+    firsts: tuple[int, ...]
+    digests: tuple[str, ...]
+    shared: int | None = None
 
 
 @dataclass
@@ -179,3 +199,13 @@ def writing(folder: Path) -> Iterator[None]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked_folder(folder):
             yield
+
+
+def client_names(folder: Path) -> dict[str, str]:
+    """The display names of all clients by id; no key is needed."""
+    return {bundle["client"]: bundle["name"] for bundle in read_manifest(folder).bundles}
+
+
+def imported_bundles(folder: Path) -> list[dict[str, Any]]:
+    """The manifest entries of all imported bundles, oldest first; no key is needed."""
+    return read_manifest(folder).bundles

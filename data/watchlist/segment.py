@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.arrays.array_types import I64, U8, U32, U64
+from data.arrays.array_types import I64, U8, U32, U64, Bools
 from data.arrays.packed import read_only
 from data.errors import StoreError, StoreVersion
-from data.tagsets.tagset import KEPT_BITS, TagSet
+from data.tagsets.tag_bits import KEPT_BITS
+from data.tagsets.tagset import TagSet
+from data.watchlist.manifest import RESTORE_HINT
 
 ENTRY_DTYPE = np.dtype([("digest", "<u8"), ("person", "<u4"), ("kind", "u1")])
 """What a part holds of an entry besides its tag."""
@@ -45,7 +47,6 @@ HEADER = struct.Struct("<8sIIQI36x")
 _BLOCK = 8 * 2**20
 # Entries are counted in ranges of about 2 to the power of this.
 _RANGE_BITS = 20
-RESTORE_HINT = "restore watchlist/ from a backup, or import all bundles again:  tocsin canary import --anew BUNDLE…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +271,7 @@ class WatchlistSegment:
                 shared += int(sizes[sizes > MAX_SHARING].sum())
         return shared
 
-    def resolve(self, tags: U64, digests: U64, kinds: U8, most: int) -> list[tuple[I64, U64]]:
+    def resolve(self, tags: U64, digests: U64, kinds: U8, most: int, passed_over: Bools) -> list[tuple[I64, U64]]:
         """For each part the numbers of the values that it confirms, ascending, and their canaries.
 
         Args:
@@ -278,24 +279,25 @@ class WatchlistSegment:
             digests: shape (n,), the first eight bytes of each confirm digest.
             kinds: shape (n,).
             most: a value that more canaries have confirms none of them.
+            passed_over: shape (n,), gets True for each such value.
         """
         from data.watchlist import entry_kernels
 
         found = []
-        places, matches = np.zeros(len(tags), np.int64), np.zeros(len(tags), np.int64)
         for part, is_records in zip(self.parts, (False, True), strict=True):
             if not len(part):
                 continue
-            bits, starts, suffixes = part.tags.bits, part.tags.starts, part.tags.suffixes
-            total = entry_kernels.count_matches(
-                tags, digests, kinds, is_records, bits, starts, suffixes, part.entries, self.firsts, self.active,
-                most, places, matches,
-            )  # fmt: skip
-            values, codes = np.empty(total, np.int64), np.empty(total, np.uint64)
-            if total:
-                entry_kernels.list_matches(
-                    tags, digests, kinds, bits, suffixes, part.entries, self.firsts, self.active, self.numbers,
-                    places, matches, values, codes,
+            room = len(tags) + len(tags) // 8 + 64
+            values, codes = np.empty(room, np.int64), np.empty(room, np.uint64)
+            state = np.zeros(2, np.int64)
+            while True:
+                entry_kernels.find_matches(
+                    tags, digests, kinds, is_records, part.tags.bits, part.tags.starts, part.tags.suffixes,
+                    part.entries, self.firsts, self.active, self.numbers, most, state, values, codes, passed_over,
                 )  # fmt: skip
-            found.append((values, codes))
+                if state[0] == len(tags):
+                    break
+                values = np.concatenate([values, np.empty(len(values), np.int64)])
+                codes = np.concatenate([codes, np.empty(len(codes), np.uint64)])
+            found.append((values[: state[1]], codes[: state[1]]))
         return found

@@ -23,7 +23,9 @@ from data.arrays.array_types import I64, U64
 from data.durable_files import sync_folder
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS
-from data.tagsets.tagset import KEPT_BITS, TagSet
+from data.tagsets.tag_bits import KEPT_BITS
+from data.tagsets.tagset import TagSet
+from data.watchlist.manifest import WrittenSegment
 from data.watchlist.segment import ENTRY_DTYPE, MAX_SHARING, PARTS, PartLayout, SegmentPart, WatchlistSegment
 
 SEGMENT_PREFIX = "segment-"
@@ -221,27 +223,6 @@ class NewEntries:
         """Delete the file in which runs wait."""
         if self._spill is not None:
             self._spill.close()
-
-
-@dataclass(frozen=True)
-class WrittenSegment:
-    """What the manifest states of a segment.
-
-    Attributes:
-        id: name of its folder. tags: number of its entries. people: how many people it numbers.
-        numbers, firsts: its bundles, as in `WatchlistSegment`.
-        digests: the SHA-256 of each part, as hex digits.
-        shared: values and record keys with more than `MAX_SHARING` entries, which recognise nobody; None if an earlier
-            version wrote the segment, which did not count them.
-    """
-
-    id: str
-    tags: int
-    people: int
-    numbers: tuple[int, ...]
-    firsts: tuple[int, ...]
-    digests: tuple[str, ...]
-    shared: int | None = None
 
 
 def write_segment(

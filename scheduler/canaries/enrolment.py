@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, ColumnPlan
 from crawler.records.record_keys import record_key_columns
 from crawler.records.row_readings import NormalForms, name_texts, read_rows
+from data.arrays.array_types import I64
 from data.arrays.packed import Packed
 from data.case.bundle import RECORD_DTYPE
 from data.hashing.case_keys import EnrolKeys
@@ -130,9 +132,12 @@ def _name_variant_keys(
         For each kind the inputs of the keys, and the row of each.
     """
     found: dict[Kind, tuple[list[bytes], list[int]]] = {}
-    for texts in name_texts(plan, cells.__getitem__):
-        for row, (surname_text, first_text) in enumerate(texts):
-            # only a name with other characters than ASCII letters can have several forms
+    # only a name with other characters than ASCII letters can have several forms
+    names = {at: cells[at] for role in ("surname", "first", "fullname") for at in plan.key_places.get(role, ())}
+    rows = np.unique(np.concatenate([[], *map(_unplain_rows, names.values())])).astype(np.int64)
+    some = {at: column.take(rows) for at, column in names.items()}
+    for texts in name_texts(plan, some.__getitem__):
+        for row, (surname_text, first_text) in zip(rows.tolist(), texts, strict=True):
             if (not surname_text or _is_plain(surname_text)) and (not first_text or _is_plain(first_text)):
                 continue
             surnames, firsts = _name_forms(surname_text), _name_forms(first_text)
@@ -151,8 +156,16 @@ def _name_variant_keys(
         yield kind, values, owners
 
 
+_LETTERS = np.isin(np.arange(256), np.frombuffer(ascii_letters.encode(), np.uint8))
+
 # cached because names repeat: half of a country's people share a few thousand
 _name_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
+
+
+def _unplain_rows(cells: Packed) -> I64:
+    """The rows whose cell has other bytes than ASCII letters."""
+    others = np.concatenate([[0], np.cumsum(~_LETTERS[cells.blob])])
+    return np.flatnonzero(others[cells.offsets[1:]] != others[cells.offsets[:-1]])
 
 
 def _is_plain(text: str) -> bool:

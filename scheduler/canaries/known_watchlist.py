@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from data.case.watchlist import imported_bundles
 from data.errors import ConfigError, StoreError
 from data.plural import counted
 from data.settings.home import Home
 from data.store.expected_sets import WatchlistCounts, latest_watchlist_counts
+from data.watchlist.manifest import imported_bundles
 from scheduler.crawls.known_releases import check_releases
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ class _Clients:
                     hint=f"name the column of the client with {_OPTION}",
                 )
             numbers[new] = len(numbers)
-        return np.fromiter((numbers.get(each, -1) for each in ids), np.int64, len(ids))
+        return np.fromiter(map(numbers.get, ids, repeat(-1)), np.int64, len(ids))
 
 
 def enrol_tables(

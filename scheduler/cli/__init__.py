@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import IO, NoReturn, cast
@@ -15,17 +16,22 @@ COMMANDS = {
     "init": ("init", "Create a home folder: keys, settings, an example source."),
     "demo": ("demo", "Show everything that Tocsin does, on an invented story."),
     "canary": ("canary", "Create, enrol, import and plan the canaries of clients."),
-    "source": ("source", "Add, list, check, enable and disable sources."),
+    "source": ("sources.source", "Add, list, check, enable and disable sources."),
     "crawl": ("crawl", "Crawl sources once, now, in the foreground."),
     "scan": ("scan", "Examine local files, folders or standard input."),
     "release": ("release", "Register data that is already public, and compare files with it."),
     "incident": ("incident", "Group the clients, sources and baselines that belong to one threat."),
-    "alert": ("alert", "List, show, acknowledge, test and retry alerts."),
+    "report": ("report", "Write a report about an incident, for everybody or for one client."),
+    "alert": ("alert", "List alerts and decide about them; test channels and retry."),
     "event": ("event", "List events, also those that rang nobody."),
+    "events": ("event", "Print new events as a feed for a SIEM."),
     "evidence": ("evidence", "List, verify, export, open and expire sealed evidence."),
     "status": ("status", "Show the sources, when each last worked, and what is wrong."),
+    "console": ("console", "Serve a web page that shows everything and takes decisions."),
     "daemon": ("daemon", "Crawl all enabled sources and deliver alerts, until stopped."),
     "doctor": ("doctor", "Check this installation, and say how to repair what is wrong."),
+    "backup": ("backup", "Write a backup of the home, while it is in use."),
+    "restore": ("backup", "Make a working home of a backup."),
     "purge": ("purge", "Delete old findings, events and evidence, or a whole case."),
 }
 
@@ -94,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> NoReturn:
     from scheduler.cli.common import SafeStream, note
 
+    # pydantic would search all installed packages for plug-ins, which takes time; we use none, and load none unasked
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     try:
         code = tocsin.main(args=arguments, prog_name="tocsin", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from data.model import TriageState
 from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
-from scheduler.cli.common import console, emit_json, json_option, pass_home
+from scheduler.cli.common import console, emit_json, find_event, json_option, pass_home
+from scheduler.cli.triage import COMMANDS as TRIAGE_COMMANDS
 
 if TYPE_CHECKING:
     from data.settings.home import Home
     from data.store.store import Store
+    from data.store.triage import EventTriage
 
 _CLIENT_COLUMNS = ("client", "name", "records", "canaries")
-STATES = ("due", "deferred", "sent", "refused")
+# Decisions about an event that `show` prints, the latest ones; --json has all.
+MAX_HISTORY = 10
+# Alerts that `list` shows, the latest ones.
+MAX_LISTED = 1000
+STATES = ("due", "deferred", "grouped", "sent", "refused")
 
 
 @click.group()
 def alert() -> None:
-    """List, show, acknowledge, test and retry alerts."""
+    """List and show alerts, decide about their events, test channels and retry deliveries."""
+
+
+for command in TRIAGE_COMMANDS:
+    alert.add_command(command)
 
 
 def _store(home: Home) -> Store:
@@ -31,16 +42,24 @@ def _store(home: Home) -> Store:
 
 @alert.command("list")
 @click.option("--state", type=click.Choice(STATES), help="Only alerts in this state.")
+@click.option(
+    "--triage", type=click.Choice([each.value for each in TriageState]), help="Only alerts of events in this state."
+)
+@click.option("--digest", default="", metavar="ID", help="Only the alerts that this digest tells.")
 @json_option
 @pass_home
-def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
-    """List the alerts of each channel: state, attempts, last answer, next attempt."""
+def list_alerts(home: Home, state: str | None, triage: str | None, digest: str, as_json: bool) -> None:
+    """List the alerts of each channel: state, attempts, last answer, next attempt, and what was decided about them."""
     import contextlib
 
     from rich.table import Table
 
     with contextlib.closing(_store(home)) as store:
-        rows = store.outbox.alerts(state=state or "")
+        told = find_event(store, digest)[0].id if digest else ""
+        # those that a digest tells are all listed: it is the one place that names them
+        rows = store.outbox.alerts(
+            state=state or "", triage=triage or "", digest=told, limit=-1 if digest else MAX_LISTED
+        )
     if as_json:
         emit_json({"alerts": rows})
         return
@@ -53,7 +72,7 @@ def list_alerts(home: Home, state: str | None, as_json: bool) -> None:
         next_try = row["next_try"][:19] if row["state"] in ("due", "deferred") else ""
         table.add_row(
             row["event"][:12], row["at"][:19], row["kind"], row["severity"], row["source"], row["channel"],
-            row["state"] + (" (acknowledged)" if row["acked"] else ""), str(row["attempts"]),
+            row["state"] + (f" ({row['triage']})" if row["triage"] != "new" else ""), str(row["attempts"]),
             row["reason"] or (str(row["last_status"]) if row["last_status"] else ""), next_try,
         )  # fmt: skip
     console().print(table)
@@ -71,53 +90,68 @@ def show(home: Home, event: str, as_json: bool, choice: ClientChoice) -> None:
     """
     import contextlib
     from dataclasses import asdict
+    from datetime import UTC, datetime
 
     from rich.markup import escape
 
+    from crawler.alerts.follow_up import with_sightings
     from crawler.alerts.hit_totals import HitTotals
-    from crawler.alerts.message import MORE_LABEL
-    from crawler.alerts.wording import WORST_LABEL, message_of
+    from crawler.alerts.phrases.catalogue import phrases_in
+    from crawler.alerts.wording import message_of
+    from data.store.triage import EventTriage
     from scheduler.delivery.delivery import DisplayNames
 
     with contextlib.closing(_store(home)) as store:
-        found, more = _find_event(store, event)
+        found, more = find_event(store, event)
         deliveries = store.outbox.alerts(event=found.id)
+        triage = store.triage.of([found.id], datetime.now(UTC)).get(found.id, EventTriage())
+        history = store.audit.about(found.id)
+        elsewhere = store.events.sightings(found.id)
     names = DisplayNames.of_home(home)
     hits = HitTotals.of_facts(found.facts, names.clients).hits
     rows = [(hit["client"], names.clients.get(hit["client"], ""), hit["records"], hit["canaries"]) for hit in hits]
     if as_json:
-        emit_json({**asdict(found), **more, "deliveries": deliveries})
+        emit_json({**asdict(found), **more, "triage": triage.to_json(), "history": history, "deliveries": deliveries})
         write_csv(choice, _CLIENT_COLUMNS, rows)
         return
     out = console()
     message = message_of(found, clients=names.clients, incident=names.incidents.get(found.incident, ""))
+    message = with_sightings(message, elsewhere)
     # the clients follow as a table, and this is the command that the message names for everything
-    fields = [*(field for field in message.fields if field.label != WORST_LABEL), *message.closing]
-    shown = [field.text for field in fields if not field.label.startswith(MORE_LABEL)]
+    phrases = phrases_in(message.language)
+    fields = [*(field for field in message.fields if field.label != phrases("label.worst")), *message.closing]
+    shown = [field.text for field in fields if not field.label.startswith(phrases("label.more"))]
     out.print(escape("\n".join([message.headline, *shown])))
     print_clients(choice, _CLIENT_COLUMNS, rows, title="Clients, hit worst first")
     out.print(
-        f"\nseen {counted(more['sightings'], 'time')}, last {more['last_seen'][:19]}; acknowledged: {more['acked'] or 'no'}"
+        f"\nseen {counted(more['sightings'], 'time')}, last {more['last_seen'][:19]}; {escape(_triage_text(triage))}"
     )
+    if found.thread:
+        out.print(f"continues {found.thread[:12]}")
+    for each in history[-MAX_HISTORY:]:
+        out.print(
+            escape(f"{each['at'][:19]} {each['actor']}: {each['action']} {each['detail'][len(found.id) :].strip()}")
+        )
     # many channels that took the message are one line
     channels: dict[tuple[str, int, str], list[str]] = {}
     for row in deliveries:
         channels.setdefault((row["state"], row["attempts"], row["reason"]), []).append(row["channel"])
     for (state, attempts, reason), those in channels.items():
-        line = f"{', '.join(those)}: {state} after {counted(attempts, 'attempt')}"
+        named = ", ".join(filter(None, those)) or "no channel is declared yet"
+        line = f"{named}: {state} after {counted(attempts, 'attempt')}"
         out.print(f"{line} {escape(reason)}" if reason else line)
 
 
-def _find_event(store: Store, event: str) -> Any:
-    """The only event whose id begins with `event`, and what the store knows about it."""
-    from data.errors import InputError
-
-    found = store.events.find(event)
-    if found is None:
-        raise InputError(
-            f"no event, or more than one, has an id that begins with '{event}'", hint="see: tocsin alert list"
-        )
-    return found
+def _triage_text(triage: EventTriage) -> str:
+    """What was decided about an event, in one line."""
+    if triage.at is None:
+        return "acknowledged: no"
+    text = triage.state.value + (f" as {triage.reason}" if triage.reason else "")
+    text += f" until {triage.until:%Y-%m-%d %H:%M} UTC" if triage.until else ""
+    text += f", assigned to {triage.owner}" if triage.owner else ""
+    text += f", by {triage.by or 'somebody'} at {triage.at:%Y-%m-%d %H:%M} UTC"
+    text += f", together with {triage.head[:12]}" if triage.head else ""
+    return text + (f": {triage.note}" if triage.note else "")
 
 
 def _require_retryable(store: Store, start: str) -> None:
@@ -130,23 +164,6 @@ def _require_retryable(store: Store, start: str) -> None:
             f"no deferred or refused alert has an id that begins with '{start}'; no alert was retried",
             hint="see: tocsin alert list",
         )
-
-
-@alert.command()
-@click.argument("event", metavar="ID")
-@pass_home
-def ack(home: Home, event: str) -> None:
-    """Record that a person is working on an event."""
-    import contextlib
-    import getpass
-    from datetime import UTC, datetime
-
-    from scheduler.crawls.keyed_store import open_operator_store
-
-    with contextlib.closing(open_operator_store(home)) as store:
-        found, _ = _find_event(store, event)
-        store.events.acknowledge(found.id, getpass.getuser(), datetime.now(UTC))
-    click.echo(f"{found.id[:12]} is acknowledged")
 
 
 @alert.command()
@@ -171,12 +188,12 @@ def test(home: Home, channel: str) -> None:
         names = ", ".join(settings.channels) or "none"
         raise ConfigError(f"no channel is called '{channel}'; the channels are: {names}", hint="add it to tocsin.toml")
     event = channel_test_event(datetime.now(UTC))
-    message = message_of(event, clients={}, case=settings.case, link=settings.link)
+    message = message_of(event, clients={}, case=settings.case, link=settings.link, language=target.language)
     outgoing = dialect(target).compose(target, alert_id(event.id, channel), message, int(time.time()))
 
     async def deliver() -> int:
         async with http_client() as client:
-            return await send(client, target, outgoing)
+            return (await send(client, target, outgoing)).status
 
     status = asyncio.run(deliver())
     click.echo(

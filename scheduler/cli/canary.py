@@ -13,11 +13,11 @@ import click
 
 from data.plural import counted
 from scheduler.cli.client_tables import ClientChoice, client_table_options
-from scheduler.cli.common import InputPath, emit_json, json_option, note, pass_home
+from scheduler.cli.common import InputPath, emit_json, json_option, note, pass_home, progress
 
 if TYPE_CHECKING:
     from data.case.bundle import BundleHeader
-    from data.hashing.case_keys import EnrolKeys
+    from data.hashing.case_keys import EnrolKeys, Keys
     from data.settings.home import Home
     from data.watchlist.manifest import Manifest
 
@@ -92,9 +92,8 @@ def enrol(
     Needs no home folder, only the enrolment key. The bundle holds no plaintext. A table may be CSV, a workbook, a
     database or an SQL dump; it is read inside the sandbox.
     """
-    from data.errors import InputError
+    from data.errors import BundleError, InputError
     from scheduler.canaries.vendor_enrolment import enrol_tables, read_names
-    from scheduler.cli.progress import progress
 
     keys = _read_key(key)
     if bool(client) == bool(client_column):
@@ -106,6 +105,9 @@ def enrol(
         _check_client(client)
     if (names or split) and not client_column:
         raise InputError("--names and --split need --client-column", hint="give the name of one client with --name")
+    if out.exists():
+        # before hours of reading, not after
+        raise BundleError(f"{out} exists and is not overwritten", hint="name another place with --out")
     display = read_names(names) if names else {client: name} if client else None
     if client and len(tables) == 1 and _is_text(tables[0]):
         _enrol_text(tables[0], keys, client, name, columns, out)
@@ -256,9 +258,10 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     is_flag=True,
     help="Begin a new watch-list in place of one that is lost or damaged: name all bundles, retired ones left out.",
 )
+@click.option("--no-deliver", is_flag=True, help="Leave alerts about earlier data in the outbox.")
 @pass_home
-def import_(home: Home, bundles: tuple[Path, ...], anew: bool) -> None:
-    """Put the tags of clients on the watch-list.
+def import_(home: Home, bundles: tuple[Path, ...], anew: bool, no_deliver: bool) -> None:
+    """Put the tags of clients on the watch-list, and compare them with what was seen before.
 
     All bundles are imported, or none: one that is incomplete, altered or of another case is refused. Of a folder all
     *.bundle files are imported.
@@ -266,7 +269,6 @@ def import_(home: Home, bundles: tuple[Path, ...], anew: bool) -> None:
     from data.hashing.case_keys import parse_match_key
     from data.watchlist.manifest import read_manifest
     from scheduler.canaries.bundle_import import expand_folders, import_files
-    from scheduler.cli.progress import progress
 
     keys = parse_match_key(home.match_key_text()).derive()
     paths = expand_folders(bundles)
@@ -290,7 +292,50 @@ def import_(home: Home, bundles: tuple[Path, ...], anew: bool) -> None:
             f" {counted(sum(header.tags for header in added), 'tag')}"
         )
     _tell_shared(read_manifest(home.watchlist_dir))
-    click.echo("A running daemon uses them after:  kill -HUP $(pgrep -f 'tocsin.*daemon')")
+    click.echo(
+        "A running daemon uses them after its next reload (SIGHUP). Import them once more after that: what it"
+        " examines until then is compared too."
+    )
+    if not anew:
+        before = {each.header.bundle for each in imported} - {each.header.bundle for each in imported if each.added}
+        _match_back(home, keys, paths, before, deliver=not no_deliver)
+
+
+def _match_back(home: Home, keys: Keys, paths: list[Path], before: set[str], *, deliver: bool) -> None:
+    """Compare canaries with earlier samples and releases, and alert what is found.
+
+    Those that were imported `before` are compared too: that import may have been killed before it came to this, and a
+    daemon may have examined samples before it was reloaded.
+    """
+    import asyncio
+    import contextlib
+    from datetime import UTC, datetime
+
+    from data.errors import StoreError
+    from scheduler.canaries.retro_match import active_bundles, describe, match_back, store_matches
+    from scheduler.crawls.keyed_store import open_operator_store
+    from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
+
+    now, settings = datetime.now(UTC), home.settings()
+    with contextlib.closing(open_operator_store(home)) as store:
+        store.seen.expire(now - settings.examine.keep_seen, settings.examine.keep_seen_bytes)
+        found = match_back(home, store, keys, active_bundles(home, keys, paths), now, enrolled_before=before)
+        if not found.bundles:
+            # all of them were retired
+            return
+        store_matches(home, store, found, now)
+        for line in describe(found):
+            click.echo(line)
+        for event in found.events:
+            click.echo(f"  see: tocsin alert show {event.id[:12]}")
+        if found.events and deliver:
+            done = asyncio.run(deliver_until_empty(settings, store, DisplayNames.of_home(home), deadline=10))
+            click.echo(f"{counted(done.sent, 'alert')} delivered, {done.deferred + done.refused:,} not yet")
+    if found.unreadable:
+        raise StoreError(
+            f"{counted(found.unreadable, 'earlier sample')} cannot be opened, and what is in them is not known",
+            hint="was the match key replaced, or the database damaged? run: tocsin doctor",
+        )
 
 
 def _tell_shared(manifest: Manifest) -> None:

@@ -15,7 +15,8 @@ import click
 
 from data.errors import InputError
 from data.plural import counted
-from scheduler.cli.common import console, note, printable
+from data.printable import printable, spreadsheet_cell
+from scheduler.cli.common import console, note
 
 DEFAULT_TOP = 20
 """Lines of a table without `--all` and `--top`: with the totals above them they fit on one screen."""
@@ -24,9 +25,6 @@ MAX_CELL = 48
 NAME = "name"
 """Title of the column of names, the only one that becomes narrower on a narrow terminal, down to `MIN_NAME`."""
 MIN_NAME = 12
-# Spreadsheets run a cell that begins with one of these as a formula.
-# Source: OWASP, "CSV Injection".
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 Cell = str | int
 
@@ -191,7 +189,4 @@ def write_csv(choice: ClientChoice, columns: Sequence[str], rows: Sequence[Seque
 
 def _csv_cell(cell: Cell) -> Cell:
     """A cell that no spreadsheet runs as a formula."""
-    if isinstance(cell, int):
-        return cell
-    text = printable(cell)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return cell if isinstance(cell, int) else spreadsheet_cell(cell)

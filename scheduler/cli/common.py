@@ -1,4 +1,4 @@
-"""Helpers of all command modules: the home folder, JSON output, tables and notes to the user."""
+"""Helpers of all command modules: the home folder, JSON output, tables, progress and notes to the user."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
 
 import click
 
+from data.printable import CONTROLS, printable, without_controls
 from data.settings.home import Home, default_home
 from scheduler.local_files.named_pipes import is_named_pipe
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Control characters but line feed and tab, marks of the direction of writing, other line ends, halves of surrogate pairs.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+    from data.model import Event
+    from data.store.store import Store
+
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 
 P = ParamSpec("P")
@@ -80,7 +81,7 @@ def emit_json(value: Any) -> None:
 
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
     # JSON itself escapes only the control characters of ASCII
-    click.echo(_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    click.echo(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def console() -> Console:
@@ -88,19 +89,6 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 160)
-
-
-def printable(text: str) -> str:
-    """Text that others wrote, without characters that control a terminal or change the direction of writing."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def without_controls(text: str) -> str:
-    """Text of one or more lines without characters that control a terminal or change the direction of writing.
-
-    Every line that a command prints passes here (`SafeStream`), whoever wrote the names in it.
-    """
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class SafeStream:
@@ -133,3 +121,58 @@ class SafeStream:
 def note(text: str) -> None:
     """Print one line for the user on standard error."""
     click.echo(without_controls(text), err=True)
+
+
+def find_event(store: Store, start: str) -> tuple[Event, dict[str, Any]]:
+    """The only event whose id begins with a text, and what the store knows about it; raises InputError if not one."""
+    from data.errors import InputError
+
+    found = store.events.find(start)
+    if found is None:
+        raise InputError(
+            f"no event, or more than one, has an id that begins with '{printable(start)}'",
+            hint="see: tocsin alert list",
+        )
+    return found
+
+
+def write_new_file(path: Path, content: bytes) -> None:
+    """Write a new file that the user alone can read.
+
+    Raises:
+        InputError: it exists or cannot be written.
+    """
+    from data.errors import InputError
+
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123 - its mode
+            stream.write(content)
+    except FileExistsError as error:
+        raise InputError(f"{path} exists and is not overwritten", hint="name a new file with --out") from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}", hint="choose another file with --out"
+        ) from error
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with bytes, speed and remaining time while the block runs; it vanishes with the block.
+
+    Args:
+        label: what is being done.
+        total: number of bytes; 0 if it is not known.
+
+    Yields:
+        A function that is called with each number of bytes that are done.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total or None)
+        yield lambda count: bar.advance(task, count)

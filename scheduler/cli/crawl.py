@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.plural import counted
+from data.printable import printable
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
-from scheduler.cli.common import console, emit_json, json_option, note, pass_home, printable
+from scheduler.cli.common import console, emit_json, json_option, note, pass_home
+from scheduler.reports.linked_lines import linked_files_line, linked_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 # Refused hosts and other sources that are named for each crawl.
 _MAX_NAMED = 10
-_CLIENT_COLUMNS = ("client", "name", "canaries", "sources")
+# Not of the whole crawl: these are its canaries in the post that has most of them
+_CLIENT_COLUMNS = ("client", "name", "most in one post", "sources")
 
 
 @click.command()
@@ -48,9 +51,6 @@ def crawl(
 
     Exit status: 0 nothing matched, 1 something matched, 2 something failed or could not be examined (2 wins).
     """
-    import asyncio
-
-    from data.case.watchlist import client_names
     from data.errors import InputError
     from data.sources.definition import with_pages
 
@@ -59,8 +59,19 @@ def crawl(
     definitions = [found if pages is None else with_pages(found, pages) for found in _definitions(home, names)]
     if not definitions:
         raise InputError("no source is enabled", hint="add one: tocsin source add FILE")
+    return crawl_and_show(home, definitions, deliver=not no_deliver, as_json=as_json, choice=choice)
+
+
+def crawl_and_show(
+    home: Home, definitions: Sequence[Definition], *, deliver: bool, as_json: bool, choice: ClientChoice
+) -> int:
+    """Crawl sources, print the results and send the alerts; returns the exit status of `tocsin crawl`."""
+    import asyncio
+
+    from data.watchlist.manifest import client_names
+
     clients = client_names(home.watchlist_dir)
-    results, delivered, waiting = asyncio.run(_crawl(home, definitions, deliver=not no_deliver))
+    results, delivered, waiting = asyncio.run(_crawl(home, definitions, deliver=deliver))
     if as_json:
         emit_json({"crawls": [_to_json(result) for result in results]})
         write_csv(choice, _CLIENT_COLUMNS, _client_rows(results, clients))
@@ -122,10 +133,10 @@ async def _crawl(
     from scheduler.crawls.tor_connection import TorConnection
     from scheduler.delivery.delivery import DeliveryCounts, DisplayNames, deliver_until_empty
 
-    set_up()
+    settings = home.settings()
+    set_up(settings.log.form)
     # all modules are imported by now, and a crawl of one large file may take hours
     startup_memory.release_startup_memory()
-    settings = home.settings()
     results: list[CrawlResult] = []
     tor = TorConnection(home, settings.tor)
     with (
@@ -190,19 +201,39 @@ def _show(result: CrawlResult, clients: int) -> None:
         ("posts listed", result.listed),
         ("  new", result.new),
         ("  changed", result.changed),
+        ("replies in the feed", result.replies),
         ("examined", result.examined),
         ("not examined", result.unexamined),
         ("requests refused", result.refused),
         ("findings / events", f"{result.findings} / {result.events}"),
     )
     for name, value in rows:
+        if name == "replies in the feed" and not value:
+            continue
         highlight = name in ("not examined", "requests refused") and value
         table.add_row(name, f"[bold yellow]{value}[/]" if highlight else str(value))
     out.print(table)
-    if result.changed_page:
+    if result.never_rows:
+        out.print(
+            "  [bold yellow]no post[/]: this source never showed one. An empty board is one reason, rules that do not fit"
+            f" are another; see: tocsin source check {escape(result.source)}"
+        )
+    elif result.look:
+        for sentence in result.look.values():
+            out.print(f"  [bold yellow]page changed[/]: {escape(printable(sentence))}")
+        out.print(
+            f"  see: tocsin source check {escape(result.source)}; if it is read as it should be: tocsin source accept"
+            f" {escape(result.source)}"
+        )
+    elif result.changed_page:
         out.print("  [bold yellow]page changed[/]: fewer rows than expected of this source; see: tocsin source check")
-    if result.gap:
-        out.print("  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed")
+    if result.gap and result.gap_lost:
+        out.print("  [bold yellow]gap[/]: the listing shows no known post and has no further pages; posts were missed")
+    elif result.gap:
+        out.print(
+            "  [bold yellow]gap[/]: the listing was not read back to a known post; posts may have been missed. Read"
+            f" them: tocsin source backfill {escape(result.source)}"
+        )
     for host, count in _first(result.hosts):
         out.print(
             f"  refused: {counted(count, 'request')} to {escape(printable(host))}, a host that this source does not declare"
@@ -213,11 +244,15 @@ def _show(result: CrawlResult, clients: int) -> None:
         out.print(f"  {counted(count, 'link')} handed to source {escape(source)}, whose next crawl examines them")
     if len(result.handed) > _MAX_NAMED:
         out.print(f"  … and links handed to {len(result.handed) - _MAX_NAMED:,} further sources (--json lists them)")
+    for line in linked_lines(result.linked, result.linked_others)[: _MAX_NAMED + 1]:
+        out.print(f"  {escape(line)}")
+    if result.linked_files:
+        out.print(f"  [bold yellow]not read[/]: {linked_files_line(result.linked_posts, result.linked_files)}")
     if result.clients:
         of = f" of {clients:,}" if clients >= len(result.clients) else ""
         out.print(
-            f"  [bold red]HIT[/] data of {len(result.clients):,}{of} clients, with up to"
-            f" {counted(max(result.clients.values()), 'canary', 'canaries')} of one client in one post"
+            f"  [bold red]HIT[/] data of {len(result.clients):,}{of} clients, {counted(result.canaries, 'canary', 'canaries')}"
+            f" in all, with up to {max(result.clients.values()):,} of one client in one post"
         )
     if result.error:
         out.print(f"  [bold red]error[/]: {escape(result.error)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from data.plural import counted
-from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home, printable
+from data.printable import printable
+from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home, write_new_file
 
 if TYPE_CHECKING:
     from data.settings.home import Home
@@ -69,6 +69,11 @@ def verify(home: Home, noted: str | None, as_json: bool) -> int:
             click.echo(f"wrong: {problem}")
         for remark in report.notes:
             click.echo(f"note: {remark}")
+        if report.stamps:
+            last = report.stamps[-1]
+            click.echo(
+                f"{counted(len(report.stamps), 'time stamp')}; the last one: {last['head']} existed at {last['at']}"
+            )
         if noted is not None and report.contains_head:
             click.echo("the record holds this head")
         click.echo(
@@ -78,22 +83,47 @@ def verify(home: Home, noted: str | None, as_json: bool) -> int:
 
 
 @evidence.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the stamp to a file, and the text that it is of to FILE.txt.",
+)
+@pass_home
+def stamp(home: Home, out: Path | None) -> None:
+    """Have a time-stamp authority state that the record as it is now existed (RFC 3161).
+
+    The authority is named in `[timestamps]` of tocsin.toml and learns a digest alone. `tocsin evidence verify` verifies all
+    stamps without the network; so does `openssl ts -verify -in FILE -data FILE.txt -CAfile CERTIFICATES`.
+    """
+    import asyncio
+
+    from data.errors import ConfigError
+    from data.store.store import Store
+    from scheduler.delivery.time_stamps import stamp_head, stamped_text, stamps
+
+    settings = home.settings().timestamps
+    if not settings.url:
+        raise ConfigError("no time-stamp authority is named", hint="set `url` in [timestamps] of tocsin.toml")
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        head = asyncio.run(stamp_head(settings, home.path, store, datetime.now(UTC)))
+        token = dict(stamps(store))[head]
+    if out is not None:
+        write_new_file(out, token)
+        write_new_file(out.with_name(f"{out.name}.txt"), stamped_text(head))
+    click.echo(f"stamped: {head}")
+
+
+@evidence.command()
 @click.argument("finding", metavar="ID")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The file to write.")
 @pass_home
 def export(home: Home, finding: str, out: Path) -> None:
     """Write one piece of evidence to a file; it stays sealed."""
     from data.case.evidence import read
-    from data.errors import InputError
 
     sealed = read(home.evidence_dir, finding)
-    try:
-        with open(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:  # noqa: PTH123 - its mode
-            stream.write(sealed)
-    except FileExistsError as error:
-        raise InputError(f"{out} exists and is not overwritten", hint="name a new file with --out") from error
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}", hint="choose another file with --out") from error
+    write_new_file(out, sealed)
     click.echo(f"{len(sealed):,} bytes written; to open it with the private key:  age -d -i evidence.key {out}")
 
 
@@ -107,9 +137,16 @@ def export(home: Home, finding: str, out: Path) -> None:
     help="The team's private key, `evidence.key`. Bring it only to a machine where it may be.",
 )
 @click.option("--address", is_flag=True, help="Print the address of the post alone.")
+@click.option("--screenshot", is_flag=True, help="Print the picture of the page alone, a JPEG file.")
 @pass_home
-def open_(home: Home, finding: str, key: Path, address: bool) -> None:
-    """Open one piece of evidence with the private key, and print it; nothing is written."""
+def open_(home: Home, finding: str, key: Path, address: bool, screenshot: bool) -> None:
+    """Open one piece of evidence with the private key, and print it; nothing is written.
+
+    Of a page that a browser rendered (`render: browser`) it has a picture; print that into a file.
+    """
+    import base64
+    import sys
+
     import orjson
     import pyrage
 
@@ -125,6 +162,17 @@ def open_(home: Home, finding: str, key: Path, address: bool) -> None:
         raise InputError(
             f"{key} does not open this evidence", hint="give the private key that belongs to keys/evidence.pub"
         ) from error
+    received = proof.get("received")
+    picture = received.get("screenshot", "") if isinstance(received, dict) else ""
+    if screenshot:
+        if not picture:
+            raise InputError(
+                "this evidence has no picture", hint="only pages of sources with  render: browser  have one"
+            )
+        sys.stdout.buffer.write(base64.b64decode(picture))
+        return
+    if picture:
+        received["screenshot"] = f"{len(base64.b64decode(picture))} bytes: print it with --screenshot"
     click.echo(printable(proof["url"]) if address else orjson.dumps(proof, option=orjson.OPT_INDENT_2).decode())
 
 

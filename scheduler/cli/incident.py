@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.plural import counted
+from data.printable import printable
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
-from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home, printable
+from scheduler.cli.common import InputPath, console, emit_json, json_option, note, pass_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ def add(
 ) -> None:
     """Add an incident, or add clients, sources, words and rules to an existing one."""
     from data.case.incidents import put_incident, store_rule_file
-    from data.case.watchlist import client_names
+    from data.watchlist.manifest import client_names
 
     known = client_names(home.watchlist_dir)
     listed = [] if clients_from is None else _read_clients(clients_from)
@@ -71,8 +72,14 @@ def add(
         home.path, name, clients=chosen, sources=sources, words=words, expressions=expressions, yara=yara
     )
     for source in sources:
-        if not (home.sources_dir / f"{source}.yaml").is_file():
+        # `scan` stands for local files
+        if source != "scan" and not (home.sources_dir / f"{source}.yaml").is_file():
             note(f"note: there is no source {source} yet; add it with: tocsin source add FILE")
+    if without := [client for client in clients if client not in known]:
+        note(
+            f"note: no canaries yet, so Tocsin cannot recognise their data: {_first_names(without)}; check the ids with:"
+            " tocsin canary list"
+        )
     if without := [client for client in listed if client not in known]:
         note(
             f"note: {len(without):,} of {counted(len(listed), 'client')} in the file have no canaries yet, so Tocsin cannot"
@@ -187,32 +194,51 @@ def show(home: Home, name: str, as_json: bool, choice: ClientChoice) -> None:
     client's tagged canaries were sighted in posts. If the tagged canaries are a random draw of the client's records, the
     published share of its data lies between the bounds shown, with 95 % confidence.
     """
-    from scheduler.reports.incident_report import incident_report
+    from scheduler.reports.incident_report import CSV_COLUMNS, csv_row, incident_report
 
     found = incident_report(home, name)
-    write_csv(choice, _CSV_COLUMNS, [_csv_row(each) for each in found["blast_radius"]])
+    write_csv(choice, CSV_COLUMNS, [csv_row(each) for each in found["blast_radius"]])
     if as_json:
         emit_json(found)
     else:
         _show(found, replace(choice, csv_file=None))
 
 
-_CSV_COLUMNS = (
-    "client", "name", "tagged", "sighted", "sighted_retired", "share_low", "share_high",
-    "first_at", "first_source", "first_address", "last_at", "last_source", "last_address",
-)  # fmt: skip
+@incident.command()
+@click.argument("name")
+@click.option(
+    "--at", required=True, metavar="TIME", help="ISO 8601, as 2026-11-30T09:15+01:00; without a zone it is UTC."
+)
+@click.option("--client", default="", metavar="ID", help="The client that became aware; without it, the team.")
+@pass_home
+def aware(home: Home, name: str, at: str, client: str) -> None:
+    """Enter since when the controller is aware of the breach: the legal terms in reports count from then.
 
+    The entry stands in the audit chain with your name. A later one corrects it; both stay in the chain.
+    """
+    import contextlib
+    import getpass
+    from datetime import UTC, datetime
 
-def _csv_row(each: dict[str, Any]) -> list[str | int]:
-    from crawler.alerts.plain_text import defang
+    from data.errors import InputError
+    from data.watchlist.manifest import client_names
+    from scheduler.crawls.keyed_store import open_operator_store
+    from scheduler.reports.clocks import EVERYBODY, enter_aware
+    from scheduler.reports.incident_scope import IncidentScope
 
-    share = [""] * 2 if each["share"] is None else [f"{bound:.6f}" for bound in each["share"]]
-    places = [each[when] or {"at": "", "source": "", "address": ""} for when in ("first", "last")]
-    return [
-        *(each[field] for field in ("client", "name", "tagged", "sighted", "sighted_retired")),
-        *share,
-        *(value for place in places for value in (place["at"], place["source"], defang(place["address"]))),
-    ]
+    scope, now = IncidentScope.of_home(home.path, name), datetime.now(UTC)
+    try:
+        since = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise InputError(f"{printable(at)} is not a time", hint="write it as 2026-11-30T09:15+01:00") from error
+    since = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
+    if since > now:
+        raise InputError("this time is still to come", hint="check the date and the time zone")
+    if client and client not in {*scope.incident.clients, *client_names(home.watchlist_dir)}:
+        raise InputError(f"there is no client {printable(client)}", hint="see: tocsin canary list")
+    with contextlib.closing(open_operator_store(home)) as store:
+        enter_aware(store, scope, since, getpass.getuser(), now, client or EVERYBODY)
+    click.echo(f"{printable(client) or scope.incident.id}: aware since {since:%Y-%m-%d %H:%M} UTC")
 
 
 def _show(found: dict[str, Any], choice: ClientChoice) -> None:
@@ -230,6 +256,12 @@ def _show(found: dict[str, Any], choice: ClientChoice) -> None:
     if found["events"]:
         counts = ", ".join(f"{each['number']:,} {each['kind']}" for each in found["events"])
         click.echo(f"  {'events':<11} {counts}")
+    if found["outside"]:
+        sources = sorted({source for each in found["outside"] for source in each["sources"]})
+        note(
+            f"not counted: {counted(len(found['outside']), 'client')} of this incident, seen at sources that it does not"
+            f" name: {_first_names(sources)}; add one with: tocsin incident add {found['id']} --source NAME"
+        )
     radii = found["blast_radius"]
     if not radii:
         note("no client belongs to this incident yet; add one with: tocsin incident add NAME --client ID")
@@ -262,7 +294,7 @@ def _show(found: dict[str, Any], choice: ClientChoice) -> None:
     if untagged:
         click.echo(
             f"Without canaries: {_first_names(untagged)}."
-            " Tocsin cannot recognise their data; enrol canaries with: tocsin canary"
+            " Tocsin cannot recognise their data; enrol canaries with: tocsin canary enrol --help"
         )
 
 
@@ -285,6 +317,41 @@ def _counts_text(made: Incident) -> str:
         for found, noun in ((made.clients, "client"), (made.sources, "source"), (made.words, "word"))
     )
     return text + (f", {rules} rules" if rules else "")
+
+
+@incident.command()
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(["misp", "stix", "csv"]), required=True, help="What to write.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The file to write. Default: printed.")
+@click.option("--with-clients", is_flag=True, help="Name the clients: such files are made to be shared.")
+@pass_home
+def export(home: Home, name: str, form: str, out: Path | None, with_clients: bool) -> None:
+    """Write what was published in an incident for other programs: a MISP event, a STIX 2.1 bundle, or CSV.
+
+    Holds counts, times, names of sources and masked addresses, and no value that was matched. The same incident has the same
+    ids in each export, so that MISP, OpenCTI and TheHive update what they have.
+    """
+    import contextlib
+    from datetime import UTC, datetime
+
+    from data.store.store import Store
+    from data.watchlist.manifest import client_names
+    from scheduler.cli.common import write_new_file
+    from scheduler.reports.exchange import read_export
+    from scheduler.reports.incident_scope import IncidentScope
+
+    scope, now = IncidentScope.of_home(home.path, name), datetime.now(UTC)
+    names = client_names(home.watchlist_dir) if with_clients else {}
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        found = read_export(store, scope, case=home.settings().case, names=names, now=now)
+    if found.total > len(found.told):
+        note(f"only {len(found.told):,} of {counted(found.total, 'event')} are exported")
+    content = found.render(form, now)
+    if out is None:
+        click.echo(content.decode(), nl=False)
+        return
+    write_new_file(out, content)
+    click.echo(f"{out}: {counted(len(found.told), 'event')}")
 
 
 def _to_json(home: Home, each: Incident) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
     import contextlib
 
     from data.case import evidence
+    from data.store.database import copies_of
     from data.store.store import Store
     from scheduler.crawls.keyed_store import chain_keys_here
 
@@ -58,6 +59,11 @@ def _expire(home: Home, before: datetime, *, dry_run: bool) -> None:
     if home.db_path.exists():
         with contextlib.closing(Store.open(home.db_path, chain_keys=keys)) as store:
             findings, events = store.purge(before, datetime.now(UTC), dry_run=dry_run)
+        # what is deleted must not stay in a copy
+        for copy in copies_of(home.db_path):
+            click.echo(f"{'would delete' if dry_run else 'deleting'} {copy}")
+            if not dry_run:
+                copy.unlink()
     verb = "would be deleted" if dry_run else "deleted"
     click.echo(
         f"{counted(findings, 'finding')}, {counted(events, 'event')} and {counted(len(old), 'piece')} of evidence {verb}"
@@ -69,6 +75,7 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
 
     from data.errors import InputError
     from data.hashing.case_keys import parse_match_key
+    from data.store.database import copies_of
     from data.store.store import Store
 
     actual = parse_match_key(home.match_key_text()).derive().case
@@ -79,7 +86,8 @@ def _destroy(home: Home, case: str, *, dry_run: bool) -> None:
             click.echo(f"the record ends with {store.head()}; keep this line as proof of what was destroyed")
     # the key first: without it the rest is meaningless, even if the deletion is interrupted
     paths = [home.match_key_path, home.enrol_key_path, home.watchlist_dir, home.releases_dir, home.evidence_dir]
-    paths += [home.path / f"{home.db_path.name}{ending}" for ending in ("", "-wal", "-shm")]
+    paths += [home.path / f"{home.db_path.name}{ending}" for ending in ("", "-wal", "-shm", ".part")]
+    paths += copies_of(home.db_path)
     for path in paths:
         if not path.exists():
             continue

@@ -83,6 +83,7 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
             },
         )
     _store_fingerprints(home, key, findings)
+    _tell_changed_verdicts(home, key)
     click.echo(
         f"release {manifest['id']}: {counted(manifest['people'], 'person', 'people')}"
         f" in {counted(manifest['records'], 'record')} "
@@ -91,6 +92,28 @@ def add(home: Home, paths: tuple[str, ...], name: str, incident: str) -> int:
     if failed:
         note(f"{len(failed)} inputs could not be examined completely; the release lacks the rest of their data")
     return 2 if failed else 0
+
+
+def _tell_changed_verdicts(home: Home, key: str) -> None:
+    """Tell, where earlier leaks were told, that the release holds their people."""
+    import asyncio
+    import contextlib
+    from datetime import UTC, datetime
+
+    from data.releases.known_releases import KnownReleases
+    from scheduler.crawls.keyed_store import open_operator_store
+    from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
+    from scheduler.delivery.routing import route_by
+    from scheduler.local_files.changed_verdicts import changed_verdicts
+
+    now, settings = datetime.now(UTC), home.settings()
+    with contextlib.closing(open_operator_store(home)) as store:
+        events = changed_verdicts(KnownReleases.open(home.releases_dir), key, store, now)
+        if not events:
+            return
+        store.events.add(events, route_by(settings), now)
+        asyncio.run(deliver_until_empty(settings, store, DisplayNames.of_home(home), deadline=10))
+    click.echo(f"holds people of {counted(len(events), 'earlier leak')}; this is told where they were told")
 
 
 @release.command("list")

@@ -15,6 +15,7 @@ from data.store.crawls import EXPIRED, EXPIRED_ERROR, ExpiredCrawl
 from data.store.store import Store
 from scheduler.crawls.crawl_health import CrawlOutcome, assess_crawl
 from scheduler.delivery.routing import route_by
+from scheduler.delivery.shared_trouble import begin_state
 
 
 def report_expired(
@@ -38,7 +39,7 @@ def report_expired(
                 incident=_incident_id(home, crawl.source),
                 facts={"subject": state.subject, **state.facts},
             )
-            store.states.begin(event, state.subject, route_by(settings), now)
+            begin_state(store, event, state.subject, route_by(settings), now)
 
 
 def _incident_id(home: Home, source: str) -> str:

@@ -8,25 +8,31 @@ the crawl as failed; a sentence that is not ours is replaced.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 
 from crawler.pages.field_ranges import MAX_PAGE_OF_ITEM, MAX_PRECISION, require_fields
-from crawler.pages.post_identity import AddressMask, open_due, operator_words, post_id
+from crawler.pages.listing_shape import PAGE_FIELDS, known_names
+from crawler.pages.post_identity import AddressMask, host_id, open_due, open_host, open_rules, operator_words, post_id
 from crawler.process.control_frames import (
     MAX_PARTS,
     AnnouncedTime,
     AnyQuestion,
     CommitFrame,
+    CommittedPost,
     EndFrame,
     LinkedPost,
     ListedFrame,
     ListedPost,
+    PageFrame,
+    PagesFrame,
+    PageShape,
     PartsFrame,
     PostPart,
     PostReference,
@@ -34,19 +40,23 @@ from crawler.process.control_frames import (
     SourceChangedFrame,
     WalkedFrame,
 )
-from crawler.process.finding_checks import checked_finding, without_identifiers
+from crawler.process.finding_checks import checked_finding, is_sealed, without_identifiers
 from crawler.process.job_frame import IncidentRules
 from crawler.process.wire_values import WireValue
 from data.errors import TocsinError, WireError
 from data.hashing.case_keys import keyed_digest
 from data.model import Finding
+from data.replaced import replaced
 from data.sources.definition import Definition, source_hosts
 from data.vocabulary import HIDDEN, rounded, vocabulary
 
-COUNTS = frozenset(["listed", "new", "changed", "examined", "unexamined", "resumed", "refused", "requests"])
+COUNTS = frozenset(["listed", "new", "changed", "examined", "unexamined", "replies", "resumed", "refused", "requests"])
 MAX_POSTS, MAX_COUNT, MAX_HOSTS = 10_000, 10**8, 20
 MAX_FINDINGS, MAX_LINKS, MAX_DEADLINES = 20_000, 100_000, 64
+MAX_LINKED_HOSTS, MAX_HOST_NAME, MAX_FILES = 50, 300, 1000
 MAX_BYTES = 2**50
+MAX_PAGE = 2**22
+MAX_ROBOTS = 2**21
 WAYS = frozenset(["zip", "7z", "7z, locked", "torrent", "listing"])
 # What is counted beside the codes of troubles.
 LEFT_OUT = frozenset(["undeclared link", "further links"])
@@ -96,6 +106,8 @@ class QuestionChecks:
         self._hosts = frozenset(host for host, _ in source_hosts(definition))
         self._words = words | {definition.name, definition.platform} | self._hosts
         self._known: dict[Callable[[], Collection[str]], frozenset[str]] = {}
+        # a commit has the address that its listing had
+        self._is_masked = lru_cache(MAX_POSTS)(lambda source, address: self._masks[source].is_masked(address))
 
     def checked(self, question: AnyQuestion) -> AnyQuestion:
         """The question with nothing in it that may not be stored or shown.
@@ -112,6 +124,14 @@ class QuestionChecks:
                 _check_parts(question.parts)
             case WalkedFrame():
                 _require(0 <= question.pages < MAX_COUNT and 0 <= question.rows < MAX_COUNT)
+                if question.shape is not None:
+                    self._shape(question.shape, known_names(self._definition))
+            case PagesFrame():
+                self._shape(question.shape, PAGE_FIELDS)
+            case PageFrame():
+                # of a million random bytes some may look readable: the page is left out, and the crawl goes on
+                kept = len(question.sealed) <= MAX_PAGE and is_sealed(question.sealed)
+                return _with(question, sealed=question.sealed if kept else b"")
             case CommitFrame():
                 return self._commit(question)
             case PreviewFrame():
@@ -127,14 +147,23 @@ class QuestionChecks:
                 return self._end(question)
         return question
 
+    def _shape(self, shape: PageShape, names: Collection[str]) -> None:
+        _require(0 <= shape.rows <= MAX_POSTS and set(shape.fields) <= set(names))
+        for counts in shape.fields.values():
+            _require(all(0 <= each <= shape.rows for each in (counts.filled, counts.numbers, counts.words)))
+        try:
+            _require(not shape.charset or codecs.lookup(shape.charset).name == shape.charset)
+        except LookupError:
+            _require(condition=False)
+
     def _listed(self, post: ListedPost) -> None:
         self._reference(post, self._definition.name)
         require_fields(post.fields, self._definition.list.fields.extra, datetime.now(UTC))
         self._due(post.due, self._definition.name, post.id)
 
-    def _reference(self, post: PostReference | ListedPost | LinkedPost, source: str) -> None:
+    def _reference(self, post: PostReference | ListedPost | LinkedPost | CommittedPost, source: str) -> None:
         _require(bool(_ID.fullmatch(post.id)) and bool(_ID.fullmatch(post.version)))
-        _require(self._masks[source].is_masked(post.address))
+        _require(self._is_masked(source, post.address))
 
     def _due(self, sealed: bytes, source: str, identity: str) -> None:
         """A due post must really be sealed, and be the post that it is reported as."""
@@ -143,7 +172,7 @@ class QuestionChecks:
 
     def _commit(self, question: CommitFrame) -> CommitFrame:
         post, now = question.post, datetime.now(UTC)
-        self._reference(PostReference(id=post.id, version=post.version, address=post.address), self._definition.name)
+        self._reference(post, self._definition.name)
         for fields in (post.fields, post.page_fields):
             require_fields(fields, self._definition.list.fields.extra, now)
         _check_parts(post.parts)
@@ -161,12 +190,19 @@ class QuestionChecks:
             _require(link.source in self._masks and link.source != self._definition.name)
             self._reference(link, link.source)
             self._due(link.due, link.source, link.id)
+        _require(len(question.hosts) <= MAX_LINKED_HOSTS)
+        for host in question.hosts:
+            # it must really be sealed, and be the host that it is reported as
+            name = open_host(self._post_key, host.sealed)
+            _require(len(name) <= MAX_HOST_NAME and host_id(self._post_key, name) == host.id)
+            _require(0 <= host.files <= MAX_FILES)
         _require(all(_ID.fullmatch(event) for event in question.previews.values()))
         failed = question.failed
         if failed is not None:
             failed = _with(failed, code=_code(failed.code), detail=self._sentence(failed.detail))
         findings = tuple(self._finding(finding) for finding in question.findings)
-        post = _with(post, facts=_with(post.facts, left=dict(left)))
+        if left:
+            post = _with(post, facts=_with(post.facts, left=dict(left)))
         return _with(question, post=post, findings=findings, failed=failed)
 
     def _finding(self, finding: Finding) -> Finding:
@@ -175,16 +211,16 @@ class QuestionChecks:
         lineage = finding.lineage
         if lineage is not None and lineage.parents:
             parents = tuple(
-                replace(parent, release=self._known_id(parent.release, self._releases)) for parent in lineage.parents
+                replaced(parent, release=self._known_id(parent.release, self._releases)) for parent in lineage.parents
             )
-            finding = replace(finding, lineage=replace(lineage, parents=parents))
+            finding = replaced(finding, lineage=replaced(lineage, parents=parents))
         return finding
 
     def _with_known_clients(self, finding: Finding) -> Finding:
-        return replace(
+        return replaced(
             finding,
             sighted={self._known_id(bundle, self._bundles): bits for bundle, bits in finding.sighted.items()},
-            hits=tuple(replace(hit, client=self._known_id(hit.client, self._clients)) for hit in finding.hits),
+            hits=tuple(replaced(hit, client=self._known_id(hit.client, self._clients)) for hit in finding.hits),
             members=tuple(self._with_known_clients(member) for member in finding.members),
         )
 
@@ -219,6 +255,10 @@ class QuestionChecks:
 
     def _end(self, question: EndFrame) -> EndFrame:
         counts = {name: count for name, count in question.counts.items() if name in COUNTS}
+        if question.robots:
+            # it must really be sealed
+            _require(len(question.robots) <= MAX_ROBOTS)
+            open_rules(self._post_key, question.robots)
         _require(all(0 <= count < MAX_COUNT for count in (*question.counts.values(), *question.hosts.values())))
         _require(len(question.hosts) <= MAX_HOSTS)
         for place in question.hosts:

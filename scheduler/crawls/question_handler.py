@@ -25,7 +25,7 @@ from crawler.alerts.preview_verdict import (
     facts_after_examination,
     fingerprints_to_keep,
 )
-from crawler.pages.post_identity import open_due, seal_due
+from crawler.pages.post_identity import host_id, open_due, open_host, seal_due
 from crawler.process.control_frames import (
     DONE,
     LOST,
@@ -34,28 +34,41 @@ from crawler.process.control_frames import (
     AnyQuestion,
     CommitFrame,
     EndFrame,
+    LinkedHost,
     LinkedPost,
     ListedAnswer,
     ListedFrame,
+    OpenedFrame,
+    PageFrame,
+    PagesFrame,
     PartsAnswer,
     PartsFrame,
     PreviewAnswer,
     PreviewFrame,
+    ProposedFrame,
     RowsFrame,
     SourceChangedFrame,
+    WalkedAnswer,
     WalkedFrame,
 )
 from crawler.process.job_frame import NO_RULES, IncidentRules
 from data.case import evidence
-from data.case.watchlist import client_names, imported_bundles
+from data.case.canary_bitmaps import decode_bitmaps, merge_bitmap_sets
+from data.case.seen_tags import seal_seen
 from data.errors import LeaseLost, StoreError, WireError
 from data.hashing.case_keys import keyed_digest
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Post, Severity
 from data.settings.home import Home
+from data.sources.definition import source_hosts
+from data.sources.known_services import SERVICES, service_of
 from data.store.findings import finding_id
 from data.store.posts import PostRow
+from data.store.sources import HostLink
 from data.store.store import PostCommit, Store
+from data.watchlist.manifest import client_names, imported_bundles
+from scheduler.crawls.crawl_end import CrawlEnd
+from scheduler.crawls.crawl_shape import ShapeOfCrawl
 from scheduler.crawls.crawl_tally import HINTS, CrawlTally
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.question_checks import QuestionChecks
@@ -68,6 +81,8 @@ NO_EVIDENCE, EVIDENCE_SUBJECT = "evidence", "evidence"
 _LEAKS = frozenset([EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.SHARED_PEOPLE, EventKind.REPOST])
 # An event names so many pieces of evidence; `tocsin evidence list` has all of them.
 MAX_EVIDENCE_NAMED = 3
+# Posts that had hits and are missing from a listing, which are told after one crawl.
+MAX_MISSING = 1000
 
 
 def keep_evidence(
@@ -113,6 +128,7 @@ class QuestionHandler:
         """
         self._crawl, self._store, self._tally = crawl, crawl.store, tally
         self._follow, self._post_key = follow, post_key
+        self._shape = ShapeOfCrawl(crawl, tally)
         self._checks = QuestionChecks(
             crawl.definition,
             post_key=post_key,
@@ -122,6 +138,11 @@ class QuestionHandler:
             releases=lambda: [path.name for path in crawl.home.releases_dir.glob("*")],
             bundles=lambda: [bundle["id"] for bundle in imported_bundles(crawl.home.watchlist_dir)],
         )
+        self._own_hosts = {host for host, _ in source_hosts(crawl.definition)}
+        # hosts whose source takes links, but not the one that a post has: `source hosts` lists them apart
+        takers = {host.removeprefix("www.") for pairs in follow.values() for host, _ in pairs}
+        self._taken = {host_id(post_key, service_of(host) or host) for host in takers}
+        self._began = datetime.now(UTC)
         self._first_crawl = crawl.store.crawls.none_done(crawl.source)
 
     def answer(self, question: AnyQuestion) -> Answer:
@@ -149,14 +170,18 @@ class QuestionHandler:
             case PreviewFrame():
                 return self._preview(question)
             case WalkedFrame():
-                self._walked(question)
+                return self._walked(question)
+            case PagesFrame():
+                return WalkedAnswer(page=self._shape.compare_pages(question.shape))
+            case PageFrame():
+                self._tally.page = question.sealed
             case CommitFrame():
                 self._commit(question)
             case SourceChangedFrame():
                 self._source_changed(question)
             case EndFrame():
                 self._end(question)
-            case RowsFrame():
+            case RowsFrame() | OpenedFrame() | ProposedFrame():
                 raise WireError("the crawl process sent the answer to a check, but this is a crawl")
         return DONE
 
@@ -173,6 +198,7 @@ class QuestionHandler:
             now,
             volatile=definition.list.volatile,
         )
+        self._shape.note_titles(listed.retitled)
         return ListedAnswer(
             examine=listed.examine,
             changed=listed.changed,
@@ -181,10 +207,38 @@ class QuestionHandler:
             start=listed.start,
         )
 
-    def _walked(self, question: WalkedFrame) -> None:
-        self._tally.rows, self._tally.gap = question.rows, question.gap
+    def _walked(self, question: WalkedFrame) -> WalkedAnswer:
+        lost = question.gap and not question.cut
+        self._tally.rows = question.rows
+        self._tally.gap_lost = self._tally.gap_lost or lost
+        self._tally.gap = question.gap or self._tally.gap_lost
         # as long as missed posts can still be read, the posts above the gap end no walk, and the gap lasts
         self._store.posts.record_walked(self._crawl.id, self._crawl.fence, settle=not (question.gap and question.cut))
+        if lost:
+            CrawlEnd(self._crawl, self._tally).tell_lost_posts(datetime.now(UTC))
+        if self._crawl.definition.list.complete and question.rows and not question.gap:
+            self._tell_missing_posts()
+        if question.shape is not None:
+            self._shape.compare(question.shape)
+        changed = bool(self._tally.shape) or question.rows < self._crawl.definition.health.min_rows
+        return WalkedAnswer(page=changed)
+
+    def _tell_missing_posts(self) -> None:
+        """Store an event for each post that had hits and that a complete listing no longer shows, once.
+
+        After one crawl at most `MAX_MISSING` are told one by one; how many are left is a problem of the crawl, and the
+        next crawls tell them.
+        """
+        crawl, now = self._crawl, datetime.now(UTC)
+        missing = self._store.posts.missing_with_hits(crawl.source, self._began)
+        events = [event_of_gone_post(self._context(post, address, now)) for post, address in missing]
+        told = self._store.events.known([event.id for event in events])
+        new = [event for event in events if event.id not in told]
+        self._tally.events += self._store.commit_events(crawl.id, crawl.fence, new[:MAX_MISSING], crawl.route, now)
+        if (left := len(new) - MAX_MISSING) > 0:
+            self._tally.problems["gone"] = (
+                f"{left} further posts that had hits are gone; the next crawls tell them one by one"
+            )
 
     def _preview(self, question: PreviewFrame) -> PreviewAnswer:
         """Assess the file list of a body that is not downloaded yet, and store the event about it."""
@@ -214,22 +268,21 @@ class QuestionHandler:
         facts: dict[str, dict[str, Any]] = {}
         corrections = []
         for number, event_id in previews.items():
-            found = self._store.events.find(event_id)
-            if found is None or found[0].kind is not EventKind.EARLY_LOOK:
+            event = self._store.events.get(event_id)
+            if event is None or event.kind is not EventKind.EARLY_LOOK:
                 # The event was purged meanwhile: the result of the examination is reported without it.
                 continue
-            event = found[0]
             facts[event.id] = facts_after_examination(event.facts, findings[number])
             if facts[event.id]["outcome"] == "corrected" and event.severity.rank >= Severity.WARNING.rank:
                 corrections.append(event_of_correction(event, facts[event.id], now))
         return facts, corrections
 
-    def _sealed_addresses(self, identity: str) -> bytes:
-        """Id and addresses of a post that is due, sealed; b"" if it is not due.
+    def _sealed_addresses(self, identity: str, *, has_page: bool) -> bytes:
+        """Id and addresses of a post that is due and has a page of its own, sealed; else b"".
 
         Nothing else of a post is kept once it was examined: its title, its text and its fields may be of the leak.
         """
-        sealed = self._store.posts.sealed(identity)
+        sealed = self._store.posts.sealed_page(identity, has_page=has_page)
         if not sealed:
             return b""
         post = open_due(self._post_key, sealed)
@@ -249,7 +302,7 @@ class QuestionHandler:
             last_page=value.last_page,
             revisited=value.revisited,
             hit=any(finding.hits for finding in findings),
-            visit=self._sealed_addresses(value.id),
+            visit=self._sealed_addresses(value.id, has_page=bool(value.page_fields)),
             reading=keyed_digest(self._post_key, b"reading", repr(value.parts).encode()) if value.parts else "",
         )
         context = self._context(post.id, post.address, now)
@@ -268,7 +321,14 @@ class QuestionHandler:
         # A change is reported whether or not the post could be read: the listing alone shows it.
         if changed := self._store.posts.changes_of(crawl.source, post, crawl.definition.list.volatile):
             seen = {"traits": post.fields, "page": post.page_fields}
-            events.append(event_of_change(context, changed, seen))
+            # a post rings once: where its data is reported now, and not before, what changed in its row is only noted
+            rings = any(
+                event.kind in _LEAKS
+                and event.severity.rank >= Severity.WARNING.rank
+                and self._store.events.get(event.id) is None
+                for event in events
+            )
+            events.append(event_of_change(context, changed, seen, quiet=rings))
         preview_facts, corrections = self._complete_previews(question.previews, findings, now)
         if preview_facts:
             previews = [{key: facts[key] for key in ("verdict", "outcome")} for facts in preview_facts.values()]
@@ -292,6 +352,7 @@ class QuestionHandler:
         events += self._announcements(context, value.announced, changed)
         tally.left.update(value.facts.left)
         links = [self._link_target(link) for link in question.links]
+        hosts = [self._linked_host(host) for host in question.hosts]
         commit = PostCommit(
             crawl.id,
             crawl.fence,
@@ -304,11 +365,23 @@ class QuestionHandler:
             fingerprints=fingerprints_to_keep(findings),
             event_facts=preview_facts,
             evidence=kept or {},
+            seen=[
+                seal_seen(self._post_key, finding.seen)
+                for finding in findings
+                if finding.seen and crawl.settings.examine.keep_seen
+            ],
             parts=[(part.id, part.version) for part in value.parts],
+            hosts=hosts,
+        )
+        # a post that is looked at again, and holds what was reported before, is no hit of this crawl
+        told = value.revisited and not any(
+            event.kind in _LEAKS and self._store.events.get(event.id) is None for event in events
         )
         tally.events += self._store.commit_post(commit, crawl.route, now)
         tally.handed.update(source for source, _ in links)
+        tally.note_hosts(hosts, self._taken)
         tally.findings += len(findings)
+        tally.largest = max(tally.largest, *(finding.bytes for finding in findings), 0)
         tally.sighted += sighted_releases(
             findings,
             post_key=self._post_key,
@@ -317,7 +390,8 @@ class QuestionHandler:
             incident=crawl.incident_id,
             now=now,
         )
-        for finding in findings:
+        for finding in () if told else findings:
+            tally.canaries = merge_bitmap_sets((tally.canaries, decode_bitmaps(finding.sighted)))
             for hit in finding.hits:
                 tally.clients[hit.client] = max(hit.canaries, tally.clients.get(hit.client, 0))
 
@@ -369,6 +443,12 @@ class QuestionHandler:
             raise WireError("the crawl process sent a link for a source that is not in its job")
         return link.source, PostRow(link.id, link.version, link.address, link.due)
 
+    def _linked_host(self, host: LinkedHost) -> HostLink:
+        """A host as the store keeps it: its name is readable if it is a public service or of this source."""
+        name = open_host(self._post_key, host.sealed)
+        is_readable = name in SERVICES or name in self._own_hosts
+        return HostLink(host.id, name if is_readable else "", host.sealed, host.files)
+
     def _source_changed(self, question: SourceChangedFrame) -> None:
         self._tally.problems[question.subject[:40]] = question.facts.message[:200]
 
@@ -381,3 +461,5 @@ class QuestionHandler:
             tally.counts["unexamined"] = tally.counts.get("unexamined", 0) + lacking
         tally.state, tally.code, tally.error = question.state, question.code, question.error
         tally.hint = HINTS.get(question.code, "")
+        if question.robots:
+            self._store.sources.keep_robots(self._crawl.source, question.robots)

@@ -17,25 +17,27 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from crawler.fetching.scrapy_settings import crawl_settings
+from crawler.process.browser_process import browser_socket
 from crawler.process.control_frames import EndFrame
 from crawler.process.examiner_client import ExaminerProcess
 from crawler.process.job_frame import NO_RULES, IncidentRules, Job, JobLimits
 from crawler.tor.tor_dial import dial_tor
 from crawler.transport.dial_socket import DialServer, dial_socket_pair
 from data.case.incidents import incident_of, read_incidents, read_rule_files
-from data.errors import ConfigError, ExaminerDied, LeaseLost, StoreError, TocsinError, TorDown
+from data.errors import ConfigError, CrawlNotStarted, ExaminerDied, LeaseLost, StoreError, TocsinError, TorDown
 from data.model import Incident
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition, source_hosts
 from data.sources.source_files import load_source
 from data.store.store import Store
+from scheduler.crawl_processes.batches import Batches
+from scheduler.crawl_processes.crawl_process import CrawlProcess
 from scheduler.crawls.cancellation import is_being_cancelled
 from scheduler.crawls.crawl_end import TOO_LARGE, CrawlEnd, failures_in_a_row
 from scheduler.crawls.crawl_health import TOR_DOWN
-from scheduler.crawls.crawl_processes import CrawlProcess
-from scheduler.crawls.crawl_tally import CrawlResult, CrawlTally
-from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.crawl_tally import PROCESS_TROUBLE, CrawlResult, CrawlTally
+from scheduler.crawls.definitions import complete_definition, link_takers, put_source, session_cookies
 from scheduler.crawls.direct_dial import DirectDial
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.question_handler import QuestionHandler
@@ -60,6 +62,17 @@ MAX_TOGETHER = 32
 GRACE_SECONDS = 10.0
 
 
+def is_light(store: Store, definition: Definition) -> bool:
+    """Whether a source may share a process: it is crawled directly, and nothing but light crawls of it are known.
+
+    One with a session may not: whoever takes a process over has what all its crawls have, and could send the cookies to a
+    site of its own. Neither may one with a browser, whose pages take their time.
+    """
+    if definition.via != "direct" or definition.cookies or definition.render:
+        return False
+    return not store.sources.alone(definition.name) and not store.crawls.none_done(definition.name)
+
+
 async def run_crawl(
     home: Home,
     store: Store,
@@ -72,6 +85,7 @@ async def run_crawl(
     tor: TorConnection | None = None,
     report: Callable[[str], None] | None = None,
     standalone: bool = False,
+    batches: Batches | None = None,
 ) -> CrawlResult:
     """Crawl one source now.
 
@@ -86,6 +100,7 @@ async def run_crawl(
         tor: connection to Tor, which is left open. If None, the crawl makes one of its own and closes it.
         report: is called with messages while the crawl waits for Tor.
         standalone: this is the only crawl, so no fork server is started for further ones.
+        batches: a crawl of a light source shares a process of these; None for a process of its own.
 
     Returns:
         The result of the crawl. A crawl that failed is stored as failed, with its events, and returned, not raised.
@@ -96,7 +111,7 @@ async def run_crawl(
     """
     settings = settings or home.settings()
     now = datetime.now(UTC)
-    store.sources.put(definition.name, definition.digest(), definition.enabled, now)
+    put_source(store, definition, now)
     if not definition.robots.obey:
         # Recorded once per definition, so that the audit log shows who decided this, and why.
         store.audit.record("source", "robots.txt ignored", f"{definition.name}: {definition.robots.ignore}", now)
@@ -111,9 +126,18 @@ async def run_crawl(
         incident, rules = _incident_of(home, definition.name, tally)
         crawl = replace(crawl, incident=incident)
         CrawlEnd(crawl, tally).report_broken_platforms(datetime.now(UTC))
-        follow = _followed_sources(crawl, tally)
+        follow, shapes = _sources_of_links(crawl, tally)
         running = _RunningCrawl(
-            crawl, tally, examiner, used_tor, rules=rules, follow=follow, report=report, standalone=standalone
+            crawl,
+            tally,
+            examiner,
+            used_tor,
+            rules=rules,
+            follow=follow,
+            shapes=shapes,
+            report=report,
+            standalone=standalone,
+            batches=batches,
         )
         await running.run()
     except asyncio.CancelledError:
@@ -154,9 +178,20 @@ def _incident_of(home: Home, source: str, tally: CrawlTally) -> tuple[Incident |
     return incident, IncidentRules(words=incident.words, expressions=incident.expressions, files=files)
 
 
-def _followed_sources(crawl: LeasedCrawl, tally: CrawlTally) -> dict[str, frozenset[tuple[str, int]]]:
-    """The other sources to which links of this one are handed: name -> the (host, port) pairs that it declares."""
+def _sources_of_links(
+    crawl: LeasedCrawl, tally: CrawlTally
+) -> tuple[dict[str, frozenset[tuple[str, int]]], dict[str, tuple[str, ...]]]:
+    """The other sources to which links of this one are handed: name -> the (host, port) pairs that it declares.
+
+    Those that take links without a rule of this source have the shapes of their addresses in the second mapping.
+    """
     found: dict[str, frozenset[tuple[str, int]]] = {}
+    shapes: dict[str, tuple[str, ...]] = {}
+    for taker in link_takers(crawl.home.sources_dir):
+        other = taker.definition
+        if other.name != crawl.source:
+            found[other.name], shapes[other.name] = source_hosts(other), taker.shapes
+            put_source(crawl.store, other, datetime.now(UTC))
     for name in dict.fromkeys(follow.source for follow in crawl.definition.follow):
         try:
             other = complete_definition(load_source(crawl.home.sources_dir / f"{name}.yaml"))
@@ -165,10 +200,10 @@ def _followed_sources(crawl: LeasedCrawl, tally: CrawlTally) -> dict[str, frozen
             continue
         if other.enabled:
             found[name] = source_hosts(other)
-            crawl.store.sources.put(name, other.digest(), other.enabled, datetime.now(UTC))
+            put_source(crawl.store, other, datetime.now(UTC))
         else:
             tally.problems[f"follow {name}"] = f"links for this source are dropped: {name} is disabled"
-    return found
+    return found, shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +216,11 @@ class _RunningCrawl:
         examiner: running.
         tor: used if the source is crawled over Tor.
         rules: of the source's incident.
-        follow: other source -> the (host, port) pairs that it declares.
+        follow: other source -> the (host, port) pairs that it declares. shapes: those of them that take links without a
+            rule -> expressions for their posts.
         report: is called with messages while the crawl waits for Tor.
         standalone: no fork server is started.
+        batches: the crawl shares a process with others; None for a process of its own.
     """
 
     crawl: LeasedCrawl
@@ -192,13 +229,41 @@ class _RunningCrawl:
     tor: TorConnection
     rules: IncidentRules
     follow: Mapping[str, frozenset[tuple[str, int]]]
+    shapes: Mapping[str, tuple[str, ...]]
     report: Callable[[str], None] | None
     standalone: bool
+    batches: Batches | None
 
     async def run(self) -> None:
         """Make the crawl; the tally then has its result. Whatever it raises is a failure of the crawl."""
         await self._prepare_tor()
-        await self._run_process(self._job())
+        hung = False
+        if self.batches is None or not is_light(self.crawl.store, self.crawl.definition):
+            await self._run_process(self._job())
+        else:
+            with contextlib.suppress(CrawlNotStarted):
+                await self._run_process(self._job(), self.batches)
+            if self.tally.code in PROCESS_TROUBLE and not self.tally.lost:
+                # any of the crawls in the shared process may be at fault: each is repeated in a process of its own
+                log.warning("crawled again in a process of its own", source=self.crawl.source, code=self.tally.code)
+                hung = self.tally.code == "hang"
+                self.tally.begin_again()
+                await self._repeat(self.batches)
+        if reason := self.tally.why_alone(self.crawl.settings.crawl.stream_above, hung=hung):
+            self.crawl.store.sources.set_alone(self.crawl.source, reason)
+
+    async def _repeat(self, batches: Batches) -> None:
+        """Make the crawl in a process of its own once few enough others are repeated; keep the lease meanwhile."""
+        keeping_lease = asyncio.create_task(self._keep_lease(None))
+        try:
+            await batches.repeated.acquire()
+        finally:
+            await _cancel(keeping_lease)
+        try:
+            if not self.tally.lost:
+                await self._run_process(self._job())
+        finally:
+            batches.repeated.release()
 
     async def _prepare_tor(self) -> None:
         """Before a crawl over Tor, wait until Tor is ready and give it the source's keys; keep the lease meanwhile."""
@@ -227,13 +292,23 @@ class _RunningCrawl:
             post_key=post_key,
             due=self._due_posts(),
             revisit=tuple(store.posts.to_revisit(crawl.source, revisit, datetime.now(UTC))),
+            robots=store.sources.robots(crawl.source),
             mode="crawl",
             limits=JobLimits(memory=crawl.settings.crawl.memory, wall=crawl.settings.crawl.wall.total_seconds()),
             closed=crawl.home.path.absolute(),
             settled=store.posts.count_settled(crawl.source),
             follow=self.follow,
+            shapes=self.shapes,
             rules=self.rules,
+            recipient=self._recipient(),
+            cookies=session_cookies(crawl.home, crawl.definition),
         )
+
+    def _recipient(self) -> str:
+        """The public keys that pages are sealed for; '' if there are none or they cannot be read, which the self-test tells."""
+        with contextlib.suppress(OSError):
+            return self.crawl.home.evidence_key_path.read_text(errors="replace").strip()
+        return ""
 
     def _due_posts(self) -> tuple[bytes, ...]:
         """The posts of earlier crawls that this crawl tries again; those that do not fit into its job stay due.
@@ -253,15 +328,17 @@ class _RunningCrawl:
 
     # --- the process ---------------------------------------------------------------------------------------------
 
-    async def _run_process(self, job: Job) -> None:
+    async def _run_process(self, job: Job, batches: Batches | None = None) -> None:
         """Start the crawl process and answer its questions until it reports its end, ends or must be ended."""
         post_key = self.examiner.greeting.post_key
         handler = QuestionHandler(self.crawl, self.tally, follow=self.follow, post_key=post_key, rules=self.rules)
         samples: list[socket.socket] = []
+        stack = contextlib.ExitStack()
         try:
-            for _ in range(SAMPLE_SOCKETS):
+            for _ in range(SAMPLE_SOCKETS if batches is None else 1):
                 samples.append(self.examiner.attach())  # noqa: PERF401 - those attached so far are closed on failure
-        except ExaminerDied:
+            samples += stack.enter_context(browser_socket(wanted=bool(self.crawl.definition.render)))
+        except BaseException:
             for sock in samples:
                 sock.close()
             raise
@@ -269,13 +346,16 @@ class _RunningCrawl:
         dial_server = DialServer(ours, dial_tor(self.tor.socks) if self.crawl.over_tor else self._direct_dial())
         exit_problem, has_ended = "", False
         try:
-            process = await CrawlProcess.start(samples, dial, standalone=self.standalone)
+            batch = (batches, self.crawl.definition.platform) if batches is not None else None
+            process = await CrawlProcess.start(samples, dial, standalone=self.standalone, batch=batch)
             try:
                 has_ended = await self._supervise(process, job, handler)
             finally:
+                self.tally.silence = process.silence
                 exit_problem = await asyncio.shield(process.close())
         finally:
             dial_server.close()
+            stack.close()
         if not has_ended and not self.tally.error:
             self.tally.error = exit_problem or "the crawl process ended without reporting a result"
 

@@ -48,6 +48,7 @@ def sighted_releases(
                 "kind": "sighted",
                 "created": now.isoformat(),
                 "origin": {"source": source, "post": post},
+                "breach": finding.lineage.origin.answer if finding.lineage and finding.lineage.origin else "ours",
                 "files": 1,
                 "bytes": finding.bytes,
                 "rows": finding.rows,

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import functools
 import os
 import signal
-import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import FrameType
-from typing import IO
 
 import structlog
 
-from crawler.alerts.events import build_event
 from crawler.process.examiner_client import ExaminerProcess
-from data.errors import ConfigError, ExaminerDied, LeaseLost, SourceError, TocsinError
-from data.model import EventKind
+from data.errors import ExaminerDied, LeaseLost, SourceError, TocsinError
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
@@ -35,20 +31,25 @@ from data.store.future_times import TOLERANCE
 from data.store.selftests import HEARTBEAT, HEARTBEAT_EVERY, SELFTEST_EVERY
 from data.store.store import Store
 from scheduler.canaries.known_watchlist import check_watchlist, start_examiner, watchlist_faults
-from scheduler.crawls.definitions import complete_definition
+from scheduler.crawl_processes.batches import Batches
+from scheduler.crawl_processes.fork_server import server as fork_server
+from scheduler.crawls.definitions import complete_definition, put_source
 from scheduler.crawls.expired_crawls import report_expired
 from scheduler.crawls.keyed_store import next_entries
 from scheduler.crawls.known_releases import check_releases, release_faults
 from scheduler.crawls.lease_owner import owner_alive, owner_name
-from scheduler.crawls.run_crawl import run_crawl
+from scheduler.crawls.run_crawl import is_light, run_crawl
 from scheduler.crawls.tor_connection import TorConnection
-from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.clock import JobClock
+from scheduler.daemon.due_sources import DueSources
 from scheduler.daemon.executor import LocalExecutor
 from scheduler.daemon.home_check import check_home
+from scheduler.daemon.home_lock import HeldLock
 from scheduler.daemon.record_watch import RecordWatch
+from scheduler.daemon.service import METRICS_EVERY, PRUNE_EVERY, SIGN_OF_LIFE, Service
 from scheduler.daemon.supervisor import Supervisor
-from scheduler.daemon.trouble_reports import TroubleReports
+from scheduler.daemon.systemd import START_WATCHDOG, notify_systemd, reloading, watchdog_seconds
+from scheduler.daemon.trouble_reports import TroubleReports, repair_times, report_fault
 from scheduler.delivery.delivery import DisplayNames, deliver_due
 from scheduler.delivery.lasting_states import (
     TOR_CHECK_EVERY,
@@ -57,6 +58,8 @@ from scheduler.delivery.lasting_states import (
     update_tor_state,
 )
 from scheduler.delivery.routing import route_by
+from scheduler.delivery.shared_trouble import review_shared_trouble
+from scheduler.delivery.triage_reminders import remind_of_unacknowledged
 
 log = structlog.get_logger("daemon")
 
@@ -73,40 +76,18 @@ BUSY_SECONDS = 5.0
 THREADS = 32
 
 
-@contextlib.contextmanager
-def daemon_lock(home: Home) -> Iterator[IO[bytes]]:
-    """Hold the home's daemon lock; the kernel releases it when the process ends, whatever ends it."""
-    path = home.path / "daemon.lock"
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as stream:  # noqa: PTH123
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another daemon is already running for {home.path}", hint="stop it first; see: tocsin status"
-            ) from error
-        yield stream
-
-
-def notify_systemd(message: str) -> None:
-    """Send a state to systemd (sd_notify), if systemd started this process and asked for it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-        sock.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
-
-
 class Daemon:
     """The daemon of one home."""
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    def __init__(self, home: Home, lock: HeldLock) -> None:
+        self.home, self.lock = home, lock
         self.settings: Settings = home.settings()
         self.store = Store.open(home.db_path, busy_seconds=BUSY_SECONDS)
         self.sources: dict[str, Definition] = {}
         reports = TroubleReports(home, lambda: self.settings, lambda: self.store)
         self.supervisor = Supervisor(reports)
         self.executor = LocalExecutor(self.settings.daemon.parallel)
+        self.batches = Batches(self.settings.daemon.parallel)
         self.clock = JobClock(self._job_failed, self._clock_stepped)
         self.examiner: ExaminerProcess | None = None
         self.starting_examiner = asyncio.Lock()
@@ -114,6 +95,10 @@ class Daemon:
         self.delivering = asyncio.Lock()
         self.tor = TorConnection(home, self.settings.tor)
         self.record = RecordWatch(home)
+        self.service = Service(
+            self.supervisor, lambda: self.settings, lambda: self.store, lambda: self.sources, self.home.path
+        )
+        self.due = DueSources()
         # Number of ticks since the last heartbeat.
         self.ticks = 0
         # How often the examiner had replaced the process that starts readers when it was last asked.
@@ -129,6 +114,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, functools.partial(self._on_stop, loop))
         loop.add_signal_handler(signal.SIGHUP, lambda: self.supervisor.start("reload", self.reload, 300))
+        watchdog_seconds(START_WATCHDOG)
         try:
             if await self._start():
                 await self.stopping.wait()
@@ -170,22 +156,26 @@ class Daemon:
         self._add_jobs()
         self.clock.start()
         self.supervisor.keep("clock", self.clock.watch)
-        notify_systemd("READY=1")
+        self.lock.count_progress()
+        watchdog_seconds(None)
+        notify_systemd("READY=1", f"STATUS=watching {len(self.sources)} sources")
         log.info("watching", home=str(self.home.path), sources=len(self.sources))
         return True
 
     async def _stop(self) -> None:
         """End everything; no step may keep the others from being done, and each has a deadline."""
         with contextlib.suppress(OSError):
-            notify_systemd("STOPPING=1")
+            notify_systemd("STOPPING=1", "STATUS=stopping")
         self.clock.stop()
         await self.supervisor.stop()
         _, ended = await asyncio.gather(self.executor.stop(STOP_GRACE), self.clock.finish(STOP_GRACE))
+        self.batches.close()
         # a channel that did not answer for so long will hardly answer now
         deliver = functools.partial(self._deliver_at_end, STOP_DELIVERY if ended else 1.0)
         steps: tuple[tuple[str, Callable[[], Awaitable[None]], float], ...] = (
             ("stopping Tor", lambda: asyncio.to_thread(self.tor.close), STOP_TOR),
             ("the last delivery", deliver, STOP_DELIVERY + STOP_GRACE),
+            ("stopping metrics", self.service.close, STOP_GRACE),
             ("the audit entry of the stop", functools.partial(self._record, "stopped"), STOP_GRACE),
         )
         for name, step, seconds in steps:
@@ -214,10 +204,15 @@ class Daemon:
             ("delivery", self.deliver, deliver_every, none, 300.0),
             ("heartbeat", self.beat, HEARTBEAT_EVERY, TICK, 30.0),
             ("examiner", self.check_examiner, EXAMINER_TICK, EXAMINER_TICK, None),
+            ("crawl processes", self.check_crawl_processes, EXAMINER_TICK, EXAMINER_TICK, None),
             ("reminders", self.remind, REMIND_TICK, REMIND_TICK, 60.0),
             ("stored times", self.check_times, REPAIR_EVERY, REPAIR_EVERY, 60.0),
             ("Tor", self.check_tor, TOR_CHECK_EVERY, none, 120.0),
             ("self-test", self.selftest, SELFTEST_EVERY, none, 600.0),
+            ("old crawls", self.service.prune, PRUNE_EVERY, REMIND_TICK, 300.0),
+            ("metrics", self.service.renew_metrics, METRICS_EVERY, none, 60.0),
+            ("time stamps", self.service.stamp_head, REMIND_TICK, REMIND_TICK, 120.0),
+            (SIGN_OF_LIFE, self.service.show_life, REMIND_TICK, REMIND_TICK, 120.0),
         ):
             work = functools.partial(self.supervisor.run, name, job, seconds)
             self.clock.add(name, work, interval, first=first)
@@ -232,11 +227,20 @@ class Daemon:
 
     async def reload(self) -> None:
         """Read settings, sources, watch-list and releases again; after an error the last good state stays in use."""
+        reloading()
+        try:
+            await self._reload()
+        finally:
+            notify_systemd("READY=1", f"STATUS=watching {len(self.sources)} sources")
+
+    async def _reload(self) -> None:
         try:
             settings = self.home.settings()
             if settings.tor != self.settings.tor:
                 await asyncio.to_thread(self.tor.close)
                 self.tor = TorConnection(self.home, settings.tor)
+            if settings.metrics != self.settings.metrics:
+                await self.service.close()
             self.settings = settings
             self._load_sources()
             # a watch-list that is lost opens as an empty one: the examiner keeps the one that it has
@@ -289,26 +293,10 @@ class Daemon:
             log.error("a source file cannot be used", error=str(unusable))
             self._report(f"source file {unusable.file}", str(unusable))
         for definition in self.sources.values():
-            self.store.sources.put(definition.name, definition.digest(), definition.enabled, datetime.now(UTC))
+            put_source(self.store, definition, datetime.now(UTC))
 
     def _report(self, subject: str, reason: str, *, repeat: str | None = None) -> None:
-        """Store a warning about this installation; the same warning is an event only once a day.
-
-        Args:
-            subject: what it is about.
-            reason: a sentence.
-            repeat: warnings that differ in it are different ones; the day if None.
-        """
-        now = datetime.now(UTC)
-        event = build_event(
-            EventKind.SELFTEST_FAILED,
-            now,
-            subject,
-            reason,
-            now.date().isoformat() if repeat is None else repeat,
-            facts={"subject": subject, "reason": reason},
-        )
-        self.store.events.add([event], route_by(self.settings), now)
+        report_fault(self.store, self.settings, subject, reason, datetime.now(UTC), repeat=repeat)
 
     async def report_confinement(self, examiner: ExaminerProcess) -> None:
         """Report, once, that readers run with less confinement than they should."""
@@ -336,33 +324,35 @@ class Daemon:
 
     async def tick(self) -> None:
         """Expire crawls that nobody runs any more, and start the crawls that are due."""
+        self.lock.count_progress()
         now = datetime.now(UTC)
         running = self.executor.running
         self._report_expired(self.store.crawls.expire_leases(now, owner=owner_name(), running=running), now)
+        if self.due.rests:
+            self.ticks += 1
+            return
+        began = time.monotonic()
         states = self.store.sources.states(counts=False)
         if any(at is not None and at > now + TOLERANCE for state in states for at in (state.last_start, state.handed)):
             self.repair_times()
             states = self.store.sources.states(counts=False)
-        for state in states:
-            definition = self.sources.get(state.name)
-            if definition is None or not state.enabled or state.running or state.name in running:
-                continue
-            if self.examiner is None or not self.examiner.alive:
-                # The job that checks the examiner starts another one.
-                break
-            due = next_crawl_at(
-                state.name,
-                definition.every,
-                last_start=state.last_start,
-                last_success=state.last_success,
-                failures=state.failures,
-                now=now,
-                handed=state.handed,
-                deadline=self.store.deadlines.nearest(state.name, now),
+        # without an examiner nothing is started; the job that checks it starts another one
+        ready = self.examiner is not None and self.examiner.alive
+        due = list(
+            self.due.of(
+                states,
+                self.sources,
+                self.settings,
+                self.store,
+                now,
+                skip=lambda each: not ready or each.name in running,
             )
-            if due <= now:
-                crawl = functools.partial(self._crawl, definition)
-                self.executor.submit(state.name, functools.partial(self._supervised, f"crawl of {state.name}", crawl))
+        )
+        self.due.note_look(time.monotonic() - began)
+        for definition in due:
+            crawl = functools.partial(self._crawl, definition)
+            work = functools.partial(self._supervised, f"crawl of {definition.name}", crawl)
+            self.executor.submit(definition.name, work, light=is_light(self.store, definition))
         self.ticks += 1
 
     async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -382,10 +372,12 @@ class Daemon:
                 settings=self.settings,
                 tor=self.tor,
                 report=log.info,
+                batches=self.batches,
             )
         except LeaseLost as error:
             log.info("not crawled", source=definition.name, reason=str(error))
             return
+        self.service.totals.add(result)
         log.info(
             "crawled", source=definition.name, state=result.state, examined=result.examined, findings=result.findings
         )
@@ -420,29 +412,24 @@ class Daemon:
             self._report("readers", reason)
         self.reader_restarts = restarts or self.reader_restarts
 
+    async def check_crawl_processes(self) -> None:
+        """Replace a fork server of crawls that does not answer."""
+        await asyncio.to_thread(fork_server.check)
+
     async def remind(self) -> None:
         """Add reminders of lasting states."""
         self.repair_times(all_tables=False)
+        review_shared_trouble(self.store, route_by(self.settings), datetime.now(UTC))
         remind_of_lasting_states(self.settings, self.store, datetime.now(UTC))
+        remind_of_unacknowledged(self.settings, self.store, datetime.now(UTC))
 
     async def check_times(self) -> None:
         """Repair stored times that lie in the future."""
         self.repair_times()
 
     def repair_times(self, *, all_tables: bool = True) -> None:
-        """Repair stored times that lie in the future, and report them; they come from a clock that was ahead."""
-        now = datetime.now(UTC)
-        repair = self.store.repair_future_times(now, all_tables=all_tables)
-        if repair is None:
-            return
-        named = ", ".join(repair.sources[:10]) + (" and others" if len(repair.sources) > 10 else "")
-        reason = (
-            f"{repair.number} stored times were in the future, the latest {repair.latest:%F %R} UTC:"
-            " the clock of this machine was ahead. They were set back"
-            + (f", and these sources are crawled at once: {named}" if named else "")
-        )
-        log.error("stored times were in the future", number=repair.number, latest=repair.latest.isoformat())
-        self._report("clock", reason, repeat=now.isoformat())
+        """Repair stored times that lie in the future, and report them."""
+        repair_times(self.store, self.settings, datetime.now(UTC), all_tables=all_tables)
 
     async def check_tor(self) -> None:
         """Keep our own Tor running, and begin or end the state "Tor is down"; without a source over Tor, do nothing."""

@@ -12,11 +12,18 @@ import structlog
 log = structlog.get_logger("daemon")
 
 
+# A light crawl waits for its site nine tenths of its time.
+LIGHT = 10
+
+
 class Executor(Protocol):
     """Runs named pieces of work. The daemon knows only this interface, so that crawls could run elsewhere."""
 
-    def submit(self, name: str, work: Callable[[], Awaitable[None]]) -> bool:
-        """Start the work; False if work of that name is already running or waiting for its turn."""
+    def submit(self, name: str, work: Callable[[], Awaitable[None]], *, light: bool = False) -> bool:
+        """Start the work; False if work of that name is already running or waiting for its turn.
+
+        Light work shares processes, so that more of it runs at the same time.
+        """
         ...
 
     async def stop(self, grace: float) -> None:
@@ -31,11 +38,12 @@ class LocalExecutor:
         """Run nothing yet.
 
         Args:
-            parallel: pieces of work that may run at the same time.
+            parallel: pieces of work that may run at the same time, and besides them `LIGHT` times as many light ones.
             on_error: is called with the name of work that raised, and what it raised; without it that is logged.
         """
         self._on_error = on_error or _log_error
         self._free = asyncio.Semaphore(parallel)
+        self._free_light = asyncio.Semaphore(parallel * LIGHT)
         self._running: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -43,13 +51,13 @@ class LocalExecutor:
         """Names of the work that is running or waiting for its turn."""
         return frozenset(self._running)
 
-    def submit(self, name: str, work: Callable[[], Awaitable[None]]) -> bool:
+    def submit(self, name: str, work: Callable[[], Awaitable[None]], *, light: bool = False) -> bool:
         """Start the work; False if work of that name is already running or waiting for its turn."""
         if name in self._running:
             return False
 
         async def run_in_turn() -> None:
-            async with self._free:
+            async with self._free_light if light else self._free:
                 await work()
 
         task = asyncio.get_running_loop().create_task(run_in_turn(), name=f"crawl {name}")

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from data.case import evidence
 from data.case.incidents import read_incidents, read_rule_files
-from data.errors import TocsinError
+from data.errors import StoreError, TocsinError
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.source_files import load_sources
@@ -21,12 +24,23 @@ from scheduler.delivery.lasting_states import update_fault_state
 from scheduler.delivery.routing import route_by
 
 SUBJECT = "home"
+# Seconds for the check of the database. One of 100,000 events takes some seconds.
+DATABASE_SECONDS = 300.0
 
 
-def home_faults(home: Home) -> list[str]:
-    """What is wrong with settings, sources, incidents, rules, the folder of evidence and the database, as sentences."""
+def home_faults(home: Home, stopping: Callable[[], bool] = lambda: False) -> list[str]:
+    """What is wrong with settings, sources, incidents, rules, the folder of evidence and the database, as sentences.
+
+    Args:
+        home: to check.
+        stopping: is asked now and then whether nobody waits for the result any more.
+    """
     found: list[str] = []
-    for name, check in _CHECKS.items():
+    checks: dict[str, Callable[[Home], Iterator[str]]] = {
+        **_CHECKS,
+        "tocsin.db": functools.partial(_database_faults, stopping=stopping),
+    }
+    for name, check in checks.items():
         try:
             found += check(home)
         except TocsinError as error:
@@ -42,7 +56,13 @@ async def check_home(home: Home, settings: Settings, store: Store, now: datetime
     Raises:
         StoreError: the database cannot be read or written.
     """
-    found = await asyncio.to_thread(home_faults, home)
+    stopped = threading.Event()
+    try:
+        # SQLite checks the database without the interpreter's lock, so that the loop goes on
+        found = await asyncio.to_thread(home_faults, home, stopped.is_set)
+    finally:
+        # the daemon's stop does not wait for the check
+        stopped.set()
     update_fault_state(store, SUBJECT, found, route_by(settings), now)
     return found
 
@@ -68,9 +88,16 @@ def _evidence_faults(home: Home) -> Iterator[str]:
     yield from ()
 
 
-def _database_faults(home: Home) -> Iterator[str]:
+def _database_faults(home: Home, stopping: Callable[[], bool]) -> Iterator[str]:
+    end = time.monotonic() + DATABASE_SECONDS
     with contextlib.closing(Store.open(home.db_path)) as store:
-        damage = store.database.integrity_problems()
+        try:
+            damage = store.database.integrity_problems(lambda: stopping() or time.monotonic() > end)
+        except StoreError:
+            if time.monotonic() <= end:
+                raise
+            yield f"the check of tocsin.db did not end within {DATABASE_SECONDS:g} s: run tocsin doctor"
+            return
     if damage:
         yield f"tocsin.db is damaged in {len(damage)} places or more; restore it from a backup"
 
@@ -80,5 +107,4 @@ _CHECKS: dict[str, Callable[[Home], Iterator[str]]] = {
     "sources": _source_faults,
     "incidents.toml": _rule_faults,
     "evidence": _evidence_faults,
-    "tocsin.db": _database_faults,
 }

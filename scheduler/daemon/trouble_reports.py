@@ -32,6 +32,45 @@ SHARED_SUBJECTS = {"store": "the database", "examiner": "the examiner process"}
 MAY_PASS = frozenset({"store", "error", "crawl process", "cancelled"})
 
 
+def report_fault(
+    store: Store, settings: Settings, subject: str, reason: str, now: datetime, *, repeat: str | None = None
+) -> None:
+    """Store a warning about this installation; the same warning is an event only once a day.
+
+    Args:
+        store: of the home.
+        settings: of the home.
+        subject: what it is about.
+        reason: a sentence.
+        now: aware UTC.
+        repeat: warnings that differ in it are different ones; the day if None.
+    """
+    event = build_event(
+        KIND,
+        now,
+        subject,
+        reason,
+        now.date().isoformat() if repeat is None else repeat,
+        facts={"subject": subject, "reason": reason},
+    )
+    store.events.add([event], route_by(settings), now)
+
+
+def repair_times(store: Store, settings: Settings, now: datetime, *, all_tables: bool = True) -> None:
+    """Repair stored times that lie in the future, and report them; they come from a clock that was ahead."""
+    repair = store.repair_future_times(now, all_tables=all_tables)
+    if repair is None:
+        return
+    named = ", ".join(repair.sources[:10]) + (" and others" if len(repair.sources) > 10 else "")
+    reason = (
+        f"{repair.number} stored times were in the future, the latest {repair.latest:%F %R} UTC:"
+        " the clock of this machine was ahead. They were set back"
+        + (f", and these sources are crawled at once: {named}" if named else "")
+    )
+    log.error("stored times were in the future", number=repair.number, latest=repair.latest.isoformat())
+    report_fault(store, settings, "clock", reason, now, repeat=now.isoformat())
+
+
 class TroubleReports:
     """Begins a state when work fails, and ends it when all work that failed for this reason succeeds again."""
 

@@ -54,6 +54,7 @@ def recovery_event(state: LastingState) -> Event:
         datetime.now(UTC),
         state.event,
         source=state.source,
+        thread=state.event,
         facts={"of": state.kind.value, "subject": state.subject, "began": state.began.isoformat(timespec="seconds")},
     )
 
@@ -67,7 +68,16 @@ def remind_of_lasting_states(settings: Settings, store: Store, now: datetime) ->
             "began": state.began.isoformat(timespec="seconds"),
             "reminder": True,
         }
-        return build_event(state.kind, now, state.event, "reminder", now.isoformat(), source=state.source, facts=facts)
+        return build_event(
+            state.kind,
+            now,
+            state.event,
+            "reminder",
+            now.isoformat(),
+            source=state.source,
+            thread=state.event,
+            facts=facts,
+        )
 
     return store.states.remind(now - settings.daemon.remind_every, reminder, route_by(settings), now)
 

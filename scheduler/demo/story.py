@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -114,9 +116,23 @@ def run_demo(keep: Path | None, seed: int) -> int:
         with LeakSite() as site, Chat() as chat:
             demo = DemoRun(home, Console(highlight=False, width=110))
             _run_chapters(demo, folder, site, chat, seed, kept=keep is not None)
+            offer_console(home)
     finally:
         shutil.rmtree(folder)
     return 0
+
+
+def offer_console(home: Path) -> None:
+    """Ask on a terminal whether to look at the home in the web console, and serve it until Ctrl-C; else do nothing."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    if not click.confirm("\nLook at all this in the web console?", default=False):
+        return
+    # any free port: the team's own console may run at the usual one
+    command = [sys.executable, "-m", "scheduler", "--home", str(home), "console", "--listen", "127.0.0.1:0"]
+    with contextlib.suppress(KeyboardInterrupt):
+        # Ctrl-C reaches the console too, which ends by itself
+        subprocess.run(command, check=False)
 
 
 def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed: int, *, kept: bool) -> None:
@@ -174,23 +190,20 @@ def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed:
         FeedEntry("a1", "HEALTH VENDOR part 1", "first files, they know", "part1.csv", _table(part_1), "text/csv")
     )
     site.publish(FeedEntry("a2", "vendor repack", "mirror", "repack.jsonl", _json_lines(again), "application/json"))
-    site.publish(
-        FeedEntry(
-            "a3", "shoe shop customers", "40k", "shop.csv", _table(invent_people(300, seed=seed + 999)), "text/csv"
-        )
-    )
+    # invented telephone numbers are few: a customer with that of a canary would be a hit
+    phones = {row["telephone"] for _, row in population}
+    customers = [row for row in invent_people(300, seed=seed + 999) if row["telephone"] not in phones]
+    site.publish(FeedEntry("a3", "shoe shop customers", "40k", "shop.csv", _table(customers), "text/csv"))
     source = folder / "leak-site.yaml"
     source.write_text(SOURCE.format(url=site.url))
     demo.run("source", "add", str(source))
     demo.run("crawl", "leak-site", expect=(0, 1))
     received_before = len(chat.messages)
-    if received_before == 1:
-        out.print(
-            "The chat received [bold]1[/] message, because canaries were found on this site for the first time. "
-            "The copy caused no second alert."
-        )
-    else:
-        out.print(f"The chat received [bold]{received_before}[/] messages.")
+    if received_before:
+        raise DemoError(f"known data and other people's should ring nobody, but {received_before} alerts were sent")
+    out.print(
+        "The chat received [bold]no[/] message: the part and its copy were known, and the shop's customers are others."
+    )
 
     demo.start_chapter(
         5,
@@ -212,9 +225,15 @@ def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed:
         raise DemoError(f"the new release should cause one alert, but {len(received)} were sent")
     out.print(Panel(escape(_message_text(received[0])), title="#security-alarms", border_style="red"))
     demo.run("status", expect=(0, 2))
-    if not kept:
-        out.print()
-    _check_no_plaintext(demo, [*part_1, *part_2])
+
+    demo.start_chapter(
+        7,
+        "The team hands over a report",
+        "One page that needs nothing else: what was published, whose data it is, what is not known.",
+    )
+    report = demo.home / "report.html" if kept else Path(tempfile.mkdtemp(prefix="tocsin-report-")) / "report.html"
+    demo.run("report", "vendor-breach", "--out", str(report))
+    _check_no_plaintext(demo, [*part_1, *part_2], report)
     out.rule("[bold]Where to look next", align="left")
     out.print(
         "  README.md               how to set up your first real source in five minutes\n"
@@ -223,21 +242,22 @@ def _run_chapters(demo: DemoRun, folder: Path, site: LeakSite, chat: Chat, seed:
         "  docs/alerts.md          channels, and which events cause alerts\n"
         "  SECURITY.md             which data Tocsin stores, and which it never stores"
     )
-    out.print(f"\n[bold green]The demo succeeded[/] after {time.monotonic() - began:.0f} s.")
+    out.print(f"\nThe report: [bold]{report.as_uri()}[/]", soft_wrap=True)
+    out.print(f"[bold green]The demo succeeded[/] after {time.monotonic() - began:.0f} s.")
 
 
-def _check_no_plaintext(demo: DemoRun, rows: Sequence[Row]) -> None:
-    """Search the whole home for every value of every published patient; raises DemoError if one is found."""
+def _check_no_plaintext(demo: DemoRun, rows: Sequence[Row], report: Path) -> None:
+    """Search the whole home and the report for every value of every published patient; DemoError if one is found."""
     values = {value.encode() for row in rows for value in row.values() if len(value) > 8}
     searched = 0
-    for path in demo.home.rglob("*"):
+    for path in {*demo.home.rglob("*"), *report.parent.glob("report.*")}:
         if path.is_file():
             blob = path.read_bytes()
             searched += len(blob)
             if found := sum(value in blob for value in values):
                 raise DemoError(f"{found} values of patients are in {path.name} in clear")
     demo.out.print(
-        f"[green]No plaintext:[/] all {searched:,} bytes of the home were searched for {len(values):,} values "
+        f"[green]No plaintext:[/] all {searched:,} bytes of the home and the report were searched for {len(values):,} values "
         f"of {len(rows)} patients; none was found."
     )
 

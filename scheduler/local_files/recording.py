@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from crawler.alerts.events import PostContext, events_of_post
 from crawler.alerts.preview_verdict import fingerprints_to_keep
+from data.case.seen_tags import seal_seen
 from data.model import Finding
 from data.plural import counted
 from data.settings.home import Home
@@ -64,6 +65,7 @@ def record_scan(
                 events,
                 fingerprints=fingerprints_to_keep([finding]),
                 evidence=kept,
+                seen=[seal_seen(post_key, finding.seen)] if finding.seen and settings.examine.keep_seen else [],
             )
             store.commit_post(commit, route, now)
             wanted = sighted_releases([finding], post_key=post_key, source=SOURCE, post=post, incident="", now=now)
@@ -72,6 +74,7 @@ def record_scan(
             for release in written:
                 report(f"stored as release {release}")
         store.finish_crawl(crawl, fence, "done", route, datetime.now(UTC), counts={"examined": len(findings)})
+        store.seen.expire(now - settings.examine.keep_seen, settings.examine.keep_seen_bytes)
         if not deliver:
             return False
         delivered = asyncio.run(deliver_until_empty(settings, store, DisplayNames.of_home(home)))

@@ -12,12 +12,12 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias
 
+from crawler.process.companion_names import END_OF_ARCHIVE, member_header, padding
 from crawler.process.examiner_client import ExaminerClient, Greeting
 from crawler.process.frames import CHUNK
 from data.errors import ExamineError, ExaminerDied, InputError
-from data.model import Finding
 from data.settings.home import Home
 from scheduler.canaries.known_watchlist import start_examiner
 from scheduler.local_files.divided_files import DividedFile, join_parts
@@ -26,6 +26,7 @@ from scheduler.local_files.named_pipes import is_named_pipe
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from data.model import Finding
     from data.store.store import Store
 
 STDIN = "-"
@@ -36,7 +37,7 @@ SMALL_FILE = 256 * 1024
 # Most files whose examination has begun before the results of earlier ones are returned.
 MAX_PENDING = 64
 
-ScanResult = tuple[str, Finding | InputError | ExamineError]
+ScanResult: TypeAlias = "tuple[str, Finding | InputError | ExamineError]"
 """A path ('' if there is none), and its finding or the error that prevented one."""
 
 
@@ -88,11 +89,11 @@ class Scanner:
         }
         read_errors: list[str] = []
         with contextlib.ExitStack() as opened:
-            chunks = _content(path, opened, read_errors)
+            chunks = content_of(path, opened, read_errors)
             try:
                 return self._client.examine(request, chunks, problem=lambda: "; ".join(read_errors))
             except ExaminerDied:
-                self._restart()
+                self.restart()
                 raise
 
     def examine_all(
@@ -162,7 +163,8 @@ class Scanner:
         """A further connection to the current examiner."""
         return self._process.client()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Replace an examiner that has ended, or a connection that is of no more use."""
         self.close()
         self._process = start_examiner(self._home, report=self._report)
         self._client = self._process.client()
@@ -181,6 +183,15 @@ class Scanner:
         """End the examiner."""
         self._client.close()
         self._process.close()
+
+    def client(self) -> ExaminerClient:
+        """The connection to the current examiner."""
+        return self._client
+
+    @property
+    def passwords(self) -> str:
+        """The passwords that are tried on locked archives, one a line."""
+        return self._passwords
 
 
 class _ConcurrentExaminations:
@@ -347,15 +358,49 @@ def _open(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO]:
     return stream
 
 
-def _content(path: str | Path | DividedFile, opened: contextlib.ExitStack, read_errors: list[str]) -> Iterator[bytes]:
+def content_of(
+    path: str | Path | DividedFile, opened: contextlib.ExitStack, read_errors: list[str], start: int = 0
+) -> Iterator[bytes]:
     """The bytes of a file, or of the parts of a divided one; the first file is opened at once.
+
+    Args:
+        path: the file.
+        opened: closes it.
+        read_errors: gets a sentence if it cannot be read to its end.
+        start: the place in the file of the first byte; not of a divided one.
 
     Raises:
         InputError: the file, or the first part, cannot be opened.
     """
     if not isinstance(path, DividedFile):
-        return _chunks(opened.enter_context(_open(path)), read_errors)
+        stream = opened.enter_context(_open(path))
+        if start:
+            stream.seek(start)
+        return _chunks(stream, read_errors)
+    if path.together:
+        return _archive_chunks(path, read_errors)
     return _joined_chunks(path, opened.enter_context(_open(path.parts[0])), read_errors)
+
+
+def _archive_chunks(file: DividedFile, read_errors: list[str]) -> Iterator[bytes]:
+    """An archive of files that are read together."""
+    for part in file.parts:
+        try:
+            with _open(part) as stream:
+                size = left = os.fstat(stream.fileno()).st_size
+                yield member_header(shown_name(Path(part).name), size)
+                for chunk in _chunks(stream, read_errors):
+                    yield chunk[:left]
+                    left -= min(left, len(chunk))
+        except InputError:
+            read_errors.append("a file beside this one could not be opened")
+            continue
+        if left:
+            # the rest of the archive would be read at a wrong place
+            read_errors.append("a file became shorter while it was read")
+            return
+        yield padding(size)
+    yield END_OF_ARCHIVE
 
 
 def _joined_chunks(file: DividedFile, first: BinaryIO, read_errors: list[str]) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from data.errors import KeyFileError, TocsinError
 from data.plural import counted
@@ -136,7 +137,7 @@ def _store(home: Home) -> Iterator[Check]:
     if damage:
         yield Check("store", "wrong", f"tocsin.db is damaged: {damage[0]}", "restore tocsin.db from a backup")
         return
-    yield Check("store", "ok", "can be opened; its structure is intact")
+    yield Check("store", "ok", "can be opened; every row agrees with its copy")
     yield from _record(home)
 
 
@@ -285,23 +286,56 @@ def _examiner(home: Home) -> Iterator[Check]:
 def _channels(home: Home) -> Iterator[Check]:
     for name, channel in home.settings().channels.items():
         yield from _channel(name, channel)
+    yield from _routes(home)
+
+
+def _routes(home: Home) -> Iterator[Check]:
+    """Names in routes that nothing has: such a route sends nothing, and nobody would notice."""
+    from data.case.incidents import read_incidents, slug
+    from data.watchlist.manifest import client_names
+
+    routes = home.settings().routes
+    known = {
+        "incident": {each.id for each in read_incidents(home.path)},
+        "source": {path.stem for path in home.sources_dir.glob("*.y*ml")},
+        "client": set(client_names(home.watchlist_dir)),
+    }
+    for kind, names in known.items():
+        for name in sorted({name for route in routes for name in getattr(route, f"{kind}s")}):
+            if (slug(name) if kind == "incident" else name) in names:
+                continue
+            yield Check(
+                "routes",
+                "warning",
+                f"a route names the {kind} '{name}', which does not exist: that name takes no event",
+                f"correct it in tocsin.toml; the names are in: tocsin {'canary' if kind == 'client' else kind} list",
+            )
 
 
 def _channel(name: str, channel: Channel) -> Iterator[Check]:
-    """Send a harmless request to the channel's server.
+    """Send a harmless request to the channel's server, or open a connection if it is a mail or syslog server.
 
     An answer of any status shows that the server can be reached, and its Date header what time its clock shows.
     """
+    import socket
+
     import httpx
 
     from crawler.alerts.channels.registry import masked
+    from scheduler.delivery import mail, syslog
 
     address = channel.url.get_secret_value()
     shown = masked(address)
+    parts, answer = urlsplit(address), None
+    port = (mail.PORTS | syslog.PORTS).get(parts.scheme)
+    seconds = channel.timeout.total_seconds()
     try:
-        with httpx.Client(trust_env=False, follow_redirects=False, timeout=channel.timeout.total_seconds()) as client:
-            answer = client.request("OPTIONS", address)
-    except httpx.HTTPError as error:
+        if port is not None:
+            socket.create_connection((parts.hostname or "", parts.port or port), seconds).close()
+        else:
+            with httpx.Client(trust_env=False, follow_redirects=False, timeout=seconds) as client:
+                answer = client.request("OPTIONS", address)
+    except (httpx.HTTPError, OSError) as error:
         yield Check(
             f"channel {name}",
             "wrong",
@@ -310,6 +344,8 @@ def _channel(name: str, channel: Channel) -> Iterator[Check]:
         )
         return
     yield Check(f"channel {name}", "ok", f"{shown} answers; `tocsin alert test {name}` sends a message")
+    if answer is None:
+        return
     with contextlib.suppress(KeyError, ValueError, TypeError):
         skew = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
         if abs(skew) > MAX_SKEW:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from data.case import evidence, evidence_check
+from data.errors import ConfigError
 from data.hashing.chain_keys import HEAD_DIGITS, ChainHead
 from data.plural import counted
 from data.settings.home import Home
 from data.store.store import Store
 from scheduler.crawls.keyed_store import chain_keys_here, unusable_key
+from scheduler.delivery.time_stamps import problem_of, stamps, time_of_stamp
 
 # Problems of the audit chain begin with this.
 AUDIT = "audit: "
@@ -27,6 +30,7 @@ class RecordCheck:
         problems, notes: one sentence each; notes are what a person should know, but nothing is wrong.
         head: of the record now.
         keys: `checked`, `not available` if the match key is not here, or `none` if nothing in the record is keyed.
+        stamps: the time stamps of the record that are right, oldest first: `head`, and `at`, when the authority saw it.
         contains_head: whether the record holds the head that was asked for; None if none was.
     """
 
@@ -36,6 +40,7 @@ class RecordCheck:
     head: str = ""
     keys: str = "none"
     contains_head: bool | None = None
+    stamps: list[dict[str, str]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The object of `evidence verify --json`."""
@@ -45,6 +50,7 @@ class RecordCheck:
             "notes": self.notes,
             "head": self.head,
             "keys": self.keys,
+            "stamps": self.stamps,
         }
         return value if self.contains_head is None else {**value, "contains_head": self.contains_head}
 
@@ -63,6 +69,7 @@ def check_record(home: Home, now: datetime, noted: ChainHead | None = None, *, w
     if with_keys and keys is None and (reason := unusable_key(home)):
         result.problems.append(reason)
     evidence_key = keys.evidence if keys is not None else None
+    stamped: Sequence[tuple[str, bytes]] = ()
     if not home.db_path.exists():
         files = evidence_check.check(home.evidence_dir, evidence_key)
         result.problems += files.problems
@@ -72,8 +79,14 @@ def check_record(home: Home, now: datetime, noted: ChainHead | None = None, *, w
     else:
         # the database is read before the chain: what it names was kept already
         with contextlib.closing(Store.open(home.db_path)) as store:
-            known = evidence_check.Known(store.findings.evidence(), store.audit.evidence_kept())
+            known = evidence_check.Known(
+                store.findings.evidence(),
+                store.audit.evidence_kept(),
+                store.audit.pages_kept(),
+                store.audit.pages_begun(),
+            )
             audit = store.audit.check(keys.audit if keys is not None else None)
+            stamped = stamps(store)
         files = evidence_check.check(home.evidence_dir, evidence_key, known, now)
         result.problems += [*files.problems, *(AUDIT + problem for problem in audit.problems)]
         if files.keyed and not audit.keyed:
@@ -93,11 +106,31 @@ def check_record(home: Home, now: datetime, noted: ChainHead | None = None, *, w
             " compare it with the head in an alert (--head)"
         )
     result.head = str(ChainHead(_head(kept), _head(recorded)))
+    _check_stamps(home, stamped, kept, recorded, result)
     if noted is not None:
         missing = [*_lost("evidence chain", noted.evidence, kept), *_lost("audit chain", noted.audit, recorded)]
         result.problems += missing
         result.contains_head = not missing
     return result
+
+
+def _check_stamps(
+    home: Home, stamped: Sequence[tuple[str, bytes]], kept: list[str], recorded: list[str], result: RecordCheck
+) -> None:
+    """Verify each time stamp, and that the record holds the head that it is of."""
+    certificates = home.path / home.settings().timestamps.certificates if stamped else home.path
+    for head, token in stamped:
+        try:
+            problem = problem_of(head, token, certificates)
+        except ConfigError as error:
+            result.notes.append(f"{counted(len(stamped), 'time stamp')} not verified: {error}")
+            return
+        noted = ChainHead.parse(head)
+        missing = [*_lost("evidence chain", noted.evidence, kept), *_lost("audit chain", noted.audit, recorded)]
+        result.problems += [f"time stamp of {head}: {each}" for each in [*([problem] if problem else []), *missing]]
+        if not problem and not missing:
+            at = time_of_stamp(token)
+            result.stamps.append({"head": head, "at": at.isoformat() if at is not None else ""})
 
 
 def _head(digests: list[str]) -> tuple[int, str]:

@@ -53,6 +53,7 @@ def test_a_secret_lies_in_locked_memory_and_a_forked_process_finds_zeros():
     assert bytes(view) == bytes(32)
 
 
+@pytest.mark.slow
 def test_keys_that_must_be_bytes_are_protected_where_they_lie():
     keys = MatchKey(bytes(range(32))).derive()
     assert keys.protect()

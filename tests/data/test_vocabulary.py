@@ -15,6 +15,7 @@ from data.vocabulary import known_problem, known_sentence, rounded, vocabulary
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_up_to_date(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])
     import vocabulary as script

@@ -25,7 +25,8 @@ class Recorder:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 recorder.paths.append(self.path)
-                status, headers, body = recorder.answers.get(self.path, (404, {}, b""))
+                answer = recorder.answers.get(self.path, (404, {}, b""))
+                status, headers, body = answer(self.headers) if callable(answer) else answer
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

@@ -86,3 +86,58 @@ def test_a_place_without_a_list_that_is_gone_is_not_quiet(tmp_path, servers):
     add(home, tmp_path, "pastes", PASTES.format(url=pastes.url))
     assert tocsin(home, "crawl", "pastes").returncode == 2
     assert crawl(home, "pastes")["state"] == "failed"
+
+
+def test_links_are_the_way_in_and_those_that_lead_nowhere_are_told(tmp_path, servers):
+    """No rule says which links to follow: the sources that live of links say themselves which addresses are theirs."""
+    board, undeclared, pastes = servers
+    home = tmp_path / "home"
+    must(None, "init", home)
+    add(home, tmp_path, "pastes", PASTES.format(url=pastes.url))
+    add(home, tmp_path, "site", SOURCE.format(url=board.url))
+    secret = f"http://jean-dupont-19750311.example/all.7z and {undeclared.url}/dump.sql.gz"
+    text = f"<a href='/files/part1.csv'>part 1</a> https://gofile.io/d/Zk7 {secret} https://www.GoFile.io/d/b {{}}"
+    kinds = {"Content-Type": "text/html"}
+    board.answers = {
+        "/": page("/post/1", "/post/2"),
+        "/post/1": (200, kinds, text.format(f"{pastes.url}/k7#key").encode()),
+        "/post/2": (200, kinds, text.format(f"<a href='{pastes.url}/raw/k7'>k7</a> {pastes.url}/").encode()),
+        "/files/part1.csv": (200, {"Content-Type": "text/csv"}, b"nom;ville\nDupont;Lyon\n"),
+    }
+    plain = {"Content-Type": "text/plain"}
+    pastes.answers = {"/": (200, plain, b"a pastebin"), "/raw/k7": (200, plain, b"nothing of note")}
+
+    first = crawl(home, "site")
+    assert (first["state"], first["examined"], first["unexamined"]) == ("done", 2, 0)
+    assert board.paths.count("/files/part1.csv") == 1, "a file on the source's own host is read, once for two posts"
+    assert first["handed"] == {"pastes": 2}
+    assert first["linked"] == {"gofile.io": 2}, "subdomains of a public service count for it"
+    assert (first["linked_others"], first["linked_posts"], first["linked_files"]) == (2, 2, 4)
+    assert undeclared.connections == 0, "hosts that nobody declares are never contacted"
+
+    [event] = tocsin_json(home, "event", "list")["events"]
+    assert event["kind"] == "unexamined"
+    assert (event["facts"]["subject"], event["facts"]["files"]) == ("linked files", 4)
+    hosts = {each["host"]: each for each in tocsin_json(home, "source", "hosts")["undeclared"]}
+    assert {name: (each["kind"], each["posts"], each["files"]) for name, each in hosts.items()} == {
+        "gofile.io": ("files", 2, 0),
+        "jean-dupont-19750311.example": ("", 2, 2),
+        "127.0.0.2": ("", 2, 2),
+    }
+    status = tocsin_json(home, "status")
+    assert status["linked"] == {"services": {"gofile.io": 2}, "others": 2}
+    assert next(each for each in status["sources"] if each["name"] == "site")["linked_files"] == 4
+    stored = b"".join(path.read_bytes() for path in home.glob("tocsin.db*"))
+    assert b"gofile.io" in stored
+    assert b"dupont" not in stored.lower(), "a host may be the name of a person: it is stored sealed"
+
+    assert crawl(home, "pastes")["examined"] == 1
+    assert pastes.paths.count("/raw/k7") == 1, "two links, in two forms, are one paste"
+    board.answers["/"] = page("/post/1", "/post/2", "/post/3")
+    board.answers["/post/3"] = board.answers["/post/2"]
+    again = crawl(home, "site")
+    assert (again["examined"], again["events"]) == (1, 0), "what was told is not told again"
+    assert board.paths.count("/files/part1.csv") == 1
+    add(home, tmp_path, "files", "name: files\nplatform: linked\nhosts: [gofile.io]\n")
+    assert tocsin_json(home, "status")["linked"]["services"] == {}
+    assert "gofile.io" not in {each["host"] for each in tocsin_json(home, "source", "hosts")["undeclared"]}

@@ -11,6 +11,7 @@ import socket
 import tarfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,13 +29,15 @@ from data.settings.home import Home
 from data.sources.source_files import load_source
 from scheduler.crawls.definitions import complete_definition
 from scheduler.daemon.daemon import Daemon
+from scheduler.daemon.home_lock import HeldLock
 from scheduler.reports.tor_report import checks
 from tests.command import must, tocsin, tocsin_json
 from tests.over_tor import LISTING, Site, Watch, port_of, watching
 from tests.servers.base import free_port
 from tests.servers.tls_site import TlsSite
-from tests.servers.tor_network import wait_for
+from tests.servers.tor_network import Tor, wait_for
 from tests.servers.webhook import Webhook
+from tests.whole.fault_world import opened_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
@@ -329,13 +332,17 @@ def test_each_source_has_circuits_of_its_own_until_they_are_renewed(watch, tor_n
 
 
 def test_every_crawl_over_tor_sends_the_same_headers(watch, tor_network, site):
-    site.posts("/a")
-    site.answers["/a"] = (200, {"Set-Cookie": "known=1", "ETag": '"x"'}, b"text")
+    site.posts("/a", head='<script src="/s.js"></script>')
+    site.answers["/a"] = site.answers["/b"] = (200, {"Set-Cookie": "known=1", "ETag": '"x"'}, b"text")
+    more = b"onload = () => document.querySelector('ul').insertAdjacentHTML('beforeend', '<li><a href=/b>b</a></li>')"
+    site.answers["/s.js"] = (200, {"Content-Type": "text/javascript"}, more)
     watch.configure(tor_network.client.folder)
     onion = tor_network.publish(site.port)
-    for name in ("face-one", "face-two"):
-        watch.source(name, LISTING, url=f"{onion.url}/")
-        watch.crawl_with_retries(name)
+    for name, render, listed in (("face-one", "", 1), ("face-two", "", 1), ("face-three", "render: browser\n", 2)):
+        watch.source(name, LISTING + render, url=f"{onion.url}/")
+        [result] = watch.crawl_with_retries(name)
+        assert (result.state, result.listed) == ("done", listed), result
+    assert site.paths().count("/s.js") >= 1, "what a page asks for goes over Tor as well"
     all_headers = {tuple(headers.items()) for _, headers in site.asked}
     assert len(all_headers) == 1, all_headers
     sent = dict(next(iter(all_headers)))
@@ -526,7 +533,7 @@ def test_the_daemon_reports_when_tor_goes_down_and_comes_back(watch, tor_network
     watch.source("watched", LISTING, url="http://clear.test/")
 
     async def states_after_a_check() -> dict[EventKind, str]:
-        daemon = Daemon(watch.home)
+        daemon = Daemon(watch.home, HeldLock(None))
         daemon._load_sources()
         await daemon.check_tor()
         daemon.store.close()
@@ -564,3 +571,104 @@ def test_our_own_tor_is_restarted_after_a_crash_but_not_in_a_loop(tmp_path, tor_
     assert "NoSuchOption" in own.last_log_lines() or "Failed to parse" in own.last_log_lines()
     with pytest.raises(ConfigError, match="cannot be started"):
         TorProcess(tmp_path / "none", program="no-such-tor").ensure_running()
+
+
+# --- Tor under a running daemon --------------------------------------------------------------------------------------
+
+TOR_SETTINGS = """
+[tor]
+jitter = 0
+patience = "1s"
+ready = "20s"
+socks = "unix:{folder}/socks"
+control = "unix:{folder}/control"
+"""
+
+
+@pytest.fixture(scope="module")
+def tor_world(tmp_path_factory, tor_network):
+    """A daemon that watches one source over a Tor of its own."""
+    tor = tor_network.another_client("daemon")
+    tor.start()
+    wait_for("the client", tor.bootstrapped, 20)
+
+    def source(site) -> str:
+        onion = tor_network.publish(site.http.server_address[1])
+        return "name: site\n" + LISTING.format(url=f"{onion.url}/?page={{page}}") + "timeout: 20s\n"
+
+    try:
+        with opened_world(
+            tmp_path_factory.mktemp("tor-faults"), source=source, settings=TOR_SETTINGS.format(folder=tor.folder)
+        ) as world:
+            yield world, tor
+    finally:
+        tor.stop()
+
+
+def stop_and_start(tor: Tor) -> Callable[[], None]:
+    tor.stop()
+    return tor.start
+
+
+def kill_and_start(tor: Tor) -> Callable[[], None]:
+    tor.kill()
+    return tor.start
+
+
+def freeze(tor: Tor) -> Callable[[], None]:
+    assert tor.process is not None
+    pid = tor.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    return lambda: os.kill(pid, signal.SIGCONT)
+
+
+def take_control_port(tor: Tor) -> Callable[[], None]:
+    aside = tor.control.with_name("aside")
+    tor.control.rename(aside)
+    return lambda: aside.rename(tor.control) and None
+
+
+def refuse_circuits(tor: Tor) -> Callable[[], None]:
+    with tor.controller() as controller:
+        controller.set_conf("DisableNetwork", "1")
+
+    def allow() -> None:
+        with tor.controller() as controller:
+            controller.set_conf("DisableNetwork", "0")
+
+    return allow
+
+
+TOR_FAULTS = {
+    "is stopped": stop_and_start,
+    "is killed": kill_and_start,
+    "stands still": freeze,
+    "has no control port": take_control_port,
+    "builds no circuit": refuse_circuits,
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the home is a mounted file system, which only root may make")
+@pytest.mark.parametrize("fault", TOR_FAULTS)
+def test_whatever_happens_to_tor_during_a_crawl_of_the_daemon_loses_nothing_and_is_told(tor_world, fault):
+    world, tor = tor_world
+    world.calm()
+    hits, told = world.hits(), len(world.chat.messages)
+    world.crawl_process()
+    undo = TOR_FAULTS[fault](tor)
+    world.site.hold.set()
+    try:
+        world.publish_hit()
+        if fault == "has no control port":
+            # crawls go on without it
+            world.until(lambda: world.hits() == hits + 2, "a hit was not reported")
+        else:
+            world.until(lambda: "Tor" in str(world.chat.messages[told:]), "nobody was told of Tor")
+            assert tocsin(world.home, "status").returncode == 2
+    finally:
+        undo()
+    world.until(world.examined, "a post was lost")
+    world.until(lambda: world.hits() == hits + 2, "a hit was not reported")
+    world.calm()
+    world.until(lambda: tocsin(world.home, "status").returncode == 0, "status does not recover")
+    assert world.hits() == hits + 2, "a hit was reported twice"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 _DIGITS = b"9" * 40
 
 
+@functools.cache
 def _bomb() -> bytes:
     """256 MiB of zeros, compressed twice as HTTP allows: less than 2 kB."""
     inner = zlib.compressobj(9, wbits=31)
@@ -44,7 +46,10 @@ def _whole(*parts: bytes) -> Callable[[], Iterator[bytes]]:
     return lambda: iter([b"".join(parts)])
 
 
-_BOMB = _bomb()
+def _compressed_twice() -> Iterator[bytes]:
+    yield OK + b"Content-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(_bomb()) + _bomb()
+
+
 ANSWERS: dict[str, Callable[[], Iterator[bytes]]] = {
     "endless-headers": _endless_headers,
     "endless-header-line": _endless_header_line,
@@ -53,7 +58,7 @@ ANSWERS: dict[str, Callable[[], Iterator[bytes]]] = {
     "two-lengths": _whole(OK, b"Content-Length: 2\r\nContent-Length: 2000\r\n\r\nab"),
     "negative-length": _whole(OK, b"Content-Length: -1\r\n\r\nab"),
     "huge-chunk": _whole(OK, b"Transfer-Encoding: chunked\r\n\r\n", b"F" * 40, b"\r\nab"),
-    "bomb": _whole(OK, b"Content-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(_BOMB), _BOMB),
+    "bomb": _compressed_twice,
     "retry-after": _whole(
         b"HTTP/1.1 503 Later\r\nRetry-After: 1e40\r\nRetry-After: ", _DIGITS, b"\r\nContent-Length: 0\r\n\r\n"
     ),
@@ -96,7 +101,11 @@ class HostileServer:
         connection.settimeout(30)
         # the client may end the connection at any time
         with connection, contextlib.suppress(OSError), connection.makefile("rb") as stream:
-            path = stream.readline().split(b" ")[1].decode()
+            request = stream.readline()
+            if not request:
+                # it was ended before it asked for anything
+                return
+            path = request.split(b" ")[1].decode()
             length = 0
             while (line := stream.readline().strip()) != b"":
                 name, _, value = line.partition(b":")

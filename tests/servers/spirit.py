@@ -121,6 +121,19 @@ class Spirit:
             raise ServerError(f"spirit did not publish the topic; it answered with {answer.url.path}")
         return str(answer.url)
 
+    def reply(self, topic: str, text: str) -> str:
+        """Answer in a topic; returns the id of the comment."""
+        number = re.search(r"/topic/(\d+)/", topic)
+        answer = self._submit(f"/comment/{number[1] if number else ''}/publish/", comment=text)
+        found = (re.search(r"/comment/(\d+)/find/", str(step.url)) for step in answer.history)
+        for made in filter(None, found):
+            return made[1]
+        raise ServerError(f"spirit did not publish the comment; it answered with {answer.url.path}")
+
+    def edit(self, comment: str, text: str) -> None:
+        """Change the text of a comment."""
+        self._submit(f"/comment/{comment}/update/", comment=text)
+
     def stop(self) -> None:
         self._client.close()
         self.process.stop()

@@ -7,6 +7,7 @@ states a wrong limit fails.
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -47,7 +48,7 @@ def _units(text: str) -> int:
 
 # --- Slack: docs.slack.dev, "Reference: blocks", "Composition objects: text", "Incoming webhooks: handling errors" ------
 
-_SLACK_KEYS = {"text", "blocks", "unfurl_links", "unfurl_media", "attachments", "mrkdwn", "thread_ts", "parse"}
+_SLACK_KEYS = {"text", "blocks", "unfurl_links", "unfurl_media", "attachments", "mrkdwn", "parse"}
 _BLOCK_KEYS = {
     "header": {"type", "text", "block_id"},
     "section": {"type", "text", "fields", "block_id"},
@@ -73,6 +74,27 @@ def slack(request: Received) -> Answer:
     except RefusedError as refused:
         return 400, {}, str(refused).encode()
     return OK
+
+
+def slack_bot(request: Received) -> Answer:
+    """Slack's chat.postMessage: status 200 always; `ok` with a time stamp, or the error that Slack names."""
+    stamp = f"{hashlib.sha256(request.body).hexdigest()[:4]}.1"
+    try:
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            raise RefusedError("invalid_auth")
+        if not request.path.endswith("/chat.postMessage"):
+            raise RefusedError("unknown_method")
+        value = _load(request)
+        if value.keys() - (_SLACK_KEYS | {"channel", "thread_ts", "reply_broadcast"}):
+            raise RefusedError("invalid_arguments")
+        if value.get("channel") != "C1":
+            raise RefusedError("channel_not_found")
+        if "reply_broadcast" in value and "thread_ts" not in value:
+            raise RefusedError("invalid_arguments")
+        _check_blocks(value.get("blocks", []))
+    except RefusedError as refused:
+        return 200, {}, json.dumps({"ok": False, "error": str(refused)}).encode()
+    return 200, {}, json.dumps({"ok": True, "ts": stamp}).encode()
 
 
 def _check_blocks(blocks: Any) -> None:
@@ -130,7 +152,14 @@ def matrix(request: Received) -> Answer:
     # what the server adds: ids of user, room (255 bytes each) and up to 20 + 10 events before, hashes and signatures
     if len(json.dumps(content, ensure_ascii=False).encode()) + 4_000 > 65_536:
         return 413, {}, b'{"errcode": "M_TOO_LARGE"}'
-    known = {"msgtype", "body", "format", "formatted_body", "m.mentions"}
+    relation = content.get("m.relates_to", {"rel_type": "m.thread", "event_id": "$x", "m.in_reply_to": {}})
+    if (
+        relation["rel_type"] != "m.thread"
+        or not relation["event_id"].startswith("$")
+        or "m.in_reply_to" not in relation
+    ):
+        return 400, {}, b'{"errcode": "M_BAD_JSON"}'
+    known = {"msgtype", "body", "format", "formatted_body", "m.mentions", "m.relates_to"}
     if (
         content.keys() - known
         or content.get("msgtype") not in {"m.text", "m.notice"}
@@ -165,7 +194,10 @@ _EMBED_KEYS = {"title", "description", "url", "timestamp", "color", "footer", "i
 
 def discord(request: Received) -> Answer:
     """A Discord webhook with `wait`, or 400 with the code of an invalid form body; anything that could ping is refused."""
-    if request.method != "POST" or not request.path.endswith("?wait=true"):
+    if request.method == "PATCH" and request.path.endswith("/messages/404"):
+        return 404, {}, b'{"code": 10008, "message": "Unknown Message"}'
+    changes = request.method == "PATCH" and re.search(r"/messages/\d+$", request.path)
+    if not changes and (request.method != "POST" or not request.path.endswith("?wait=true")):
         return 405, {}, b""
     try:
         value = _load(request)
@@ -292,6 +324,10 @@ def google_chat(request: Received) -> Answer:
         value = _load(request)
         if value.keys() - {"text", "cardsV2", "fallbackText", "thread"}:
             raise RefusedError("unknown field")
+        if "messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD" not in request.path:
+            raise RefusedError("a thread key is ignored without that option")
+        if not 1 <= len(value["thread"]["threadKey"]) <= 4_000:
+            raise RefusedError("threadKey")
         (with_id,) = value["cardsV2"]
         if len(json.dumps(with_id["card"], ensure_ascii=False).encode()) > 32_000 or not with_id["cardId"]:
             raise RefusedError("card")
@@ -383,6 +419,46 @@ def email(request: Received) -> Answer:
     return 250, {}, b"queued"
 
 
+# --- Syslog: RFC 5424, RFC 6587 (octet counting), ArcSight CEF 0 ---------------------------------------------------------
+
+_SYSLOG = re.compile(
+    r"<(\d{1,3})>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [\x21-\x7e]{1,255} [\x21-\x7e]{1,48} \d{1,128} [\x21-\x7e]{1,32} - \ufeff(.*)"
+)
+
+
+def cef_of(body: bytes) -> tuple[list[str], dict[str, str]]:
+    """The seven header fields and the extension of one framed message; raises ValueError for any other form."""
+    size, _, frame = body.partition(b" ")
+    if int(size) != len(frame) or len(frame) > 8192:
+        raise ValueError("length")
+    match = _SYSLOG.fullmatch(frame.decode())
+    if match is None or int(match[1]) > 191:
+        raise ValueError("header")
+    *header, rest = re.split(r"(?<!\\)\|", match[2], maxsplit=7)
+    if header[0] != "CEF:0" or not 0 <= int(header[6]) <= 10:
+        raise ValueError("CEF")
+    keys = list(re.finditer(r"(?:^| )([A-Za-z0-9]+)=", re.sub(r"\\.", "xx", rest)))
+    ends = [*(each.start() for each in keys[1:]), len(rest)]
+    extension = {
+        key[1]: re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], rest[key.end() : end])
+        for key, end in zip(keys, ends, strict=True)
+    }
+    if len(extension) != len(keys):
+        raise ValueError("a key stands twice")
+    return header, extension
+
+
+def syslog(request: Received) -> Answer:
+    """A syslog server that takes one message of at most 8 KiB with a CEF event, of known keys."""
+    try:
+        _, extension = cef_of(request.body)
+        if extension.keys() - {"rt", "externalId", "cs1Label", "cs1", "cs2Label", "cs2", "cs3Label", "cs3", "msg"}:
+            raise ValueError(f"keys: {sorted(extension)}")
+    except ValueError as error:
+        return 400, {}, str(error).encode()
+    return 200, {}, b""
+
+
 STRICT = {
     "discord": discord,
     "email": email,
@@ -394,6 +470,7 @@ STRICT = {
     "pagerduty": pagerduty,
     "rocketchat": rocketchat,
     "slack": slack,
+    "syslog": syslog,
     "teams": teams,
     "zulip": zulip,
 }
@@ -421,6 +498,8 @@ def shown_texts(kind: str, body: bytes) -> list[str]:
             plain.replace("\r\n", "\n"),
             html.unescape(re.sub("</?(p|b|ul|li|br)>", "\n", inner)).replace("\r\n", "\n"),
         ]
+    if kind == "syslog":
+        return [cef_of(body)[1]["msg"]]
     value = json.loads(body)
     if kind == "slack":
         texts = [value["text"], "\n".join(block["text"]["text"] for block in value["blocks"])]

@@ -25,4 +25,10 @@ def test_every_requirement_is_pinned_with_hashes_and_names_no_place(lock: object
 
 
 def test_there_is_a_lock_for_each_heavy_server() -> None:
-    assert [lock.stem for lock in LOCKS] == ["requirements-pinnwand", "requirements-spirit", "requirements-synapse"]
+    assert [lock.stem for lock in LOCKS] == [
+        "requirements-flaskbb",
+        "requirements-pinnwand",
+        "requirements-sites",
+        "requirements-spirit",
+        "requirements-synapse",
+    ]

@@ -56,7 +56,9 @@ def _build(lock: Path, aside: Path, ready: Path) -> None:
             [sys.executable, "-m", "venv", str(aside)],
             [
                 str(aside / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check",
-                "--no-input", "--require-hashes", "-r", str(lock),
+                "--no-input", "--no-deps", "--require-hashes", "-r", str(lock),
+                # FlaskBB asks for a later Python than it needs with its launcher
+                "--ignore-requires-python",
             ],
         ):  # fmt: skip
             done = subprocess.run(

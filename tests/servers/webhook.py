@@ -55,7 +55,7 @@ class Webhook:
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_POST = do_PUT = do_GET = answer
+            do_POST = do_PUT = do_PATCH = do_GET = answer
 
             def log_message(self, *args) -> None:
                 pass

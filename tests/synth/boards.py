@@ -25,6 +25,17 @@ class Reply:
     text: str
     files: list[tuple[int, bytes]] = field(default_factory=list)
     edited: int = 0
+    quoted: str = ""
+    quoted_number: int = 0
+
+    def html(self) -> str:
+        """The text as every software shows it, below what it quotes."""
+        quote = (
+            f'<blockquote cite="#p{self.quoted_number}"><cite>poster wrote:</cite>{_lines(self.quoted)}</blockquote>'
+            if self.quoted
+            else ""
+        )
+        return quote + _lines(self.text)
 
 
 @dataclass
@@ -55,11 +66,13 @@ class Board:
         self.reply(made, text)
         return made
 
-    def reply(self, thread: Thread, text: str, file: bytes = b"") -> Reply:
-        """A new post in a thread, with a file if one is given."""
+    def reply(self, thread: Thread, text: str, file: bytes = b"", quoted: str = "") -> Reply:
+        """A new post in a thread, with a file and a quote if they are given."""
         self.clock += 60
         self.posts += 1
-        made = Reply(self.posts, text)
+        made = Reply(self.posts, text, quoted=quoted)
+        of = (post for each in self.threads.values() for post in each.posts if post.text == quoted)
+        made.quoted_number = next(of, made).number if quoted else 0
         if file:
             self.last_file += 1
             made.files.append((self.last_file, file))
@@ -110,6 +123,13 @@ def mybb(board: Board, path: str, query: dict[str, str]) -> Answer:
             else ""
         )
         return _html(f'<div class="pagination">{more}</div><table>{rows}</table>')
+    if path == "/syndication.php":
+        items = "".join(
+            f"<item><guid>{post.number}</guid><title>{escape(thread.title)}</title><description>{escape(post.html())}</description>"
+            f"<link>http://{{HOST}}/showthread.php?tid={thread.number}{f'&amp;pid={post.number}' if 'pids' in query else ''}#pid{post.number}</link></item>"
+            for thread, post in board.newest(15)
+        )
+        return 200, "application/rss+xml", f"<rss version='2.0'><channel>{items}</channel></rss>".encode()
     if path == "/attachment.php":
         return 200, "application/octet-stream", _file(board, int(query["aid"]))
     thread = board.threads.get(int(query.get("tid", 0)))
@@ -118,7 +138,7 @@ def mybb(board: Board, path: str, query: dict[str, str]) -> Answer:
     if 10 * (page - 1) >= len(thread.posts):
         page = 1
     posts = "".join(
-        f'<div class="post " id="post_{each.number}"><div class="post_content"><div class="post_body scaleimages" id="pid_{each.number}">{_lines(each.text)}</div>'
+        f'<a name="pid{each.number}" id="pid{each.number}"></a><div class="post " id="post_{each.number}"><div class="post_content"><div class="post_body scaleimages" id="pid_{each.number}">{each.html()}</div>'
         + "".join(
             f'<fieldset><legend>Attached Files</legend><a href="attachment.php?aid={aid}">lot.zip</a></fieldset>'
             for aid, _ in each.files
@@ -141,7 +161,12 @@ def phpbb(board: Board, path: str, query: dict[str, str]) -> Answer:
     if path == "/viewforum.php":
         threads = board.listing()
         rows = "".join(
-            f'<li class="row bg1"><dl class="row-item"><dt><a href="./viewtopic.php?t={each.number}&amp;{sid}" class="topictitle">{escape(each.title)}</a></dt>'
+            f'<li class="row bg1"><dl class="row-item"><dt><a href="./viewtopic.php?t={each.number}&amp;{sid}" class="topictitle">{escape(each.title)}</a>'
+            + "".join(
+                f'<div class="pagination"><a href="./viewtopic.php?t={each.number}&amp;{sid}&amp;start={at}">{at}</a></div>'
+                for at in range(10, len(each.posts), 10)
+            )
+            + f"</dt>"
             f'<dd class="posts">{len(each.posts) - 1} <dfn>Replies</dfn></dd><dd class="lastpost"><a href="./viewtopic.php?p={each.posts[-1].number}&amp;{sid}#p{each.posts[-1].number}">x</a></dd></dl></li>'
             for each in threads[start:][:25]
         )
@@ -154,7 +179,7 @@ def phpbb(board: Board, path: str, query: dict[str, str]) -> Answer:
     if path == "/app.php/feed/forum/2":
         entries = "".join(
             f'<entry><updated>2026-11-29T11:13:29+00:00</updated><id>http://{{HOST}}/viewtopic.php?p={post.number}#p{post.number}</id><link href="http://{{HOST}}/viewtopic.php?p={post.number}#p{post.number}"/>'
-            f'<title type="html"><![CDATA[Forum • {escape(thread.title)}]]></title><content type="html"><![CDATA[\n{_lines(post.text)}<p>Statistics: Posted by <a href="http://{{HOST}}/memberlist.php?u=2">admin</a> — Sun Nov 29, 2026 11:13 am</p><hr />\n]]></content></entry>'
+            f'<title type="html"><![CDATA[Forum • {escape(thread.title)}]]></title><content type="html"><![CDATA[\n{post.html()}<p>Statistics: Posted by <a href="http://{{HOST}}/memberlist.php?u=2">admin</a> — Sun Nov 29, 2026 11:13 am</p><hr />\n]]></content></entry>'
             for thread, post in board.newest(15)
         )
         return (
@@ -169,7 +194,7 @@ def phpbb(board: Board, path: str, query: dict[str, str]) -> Answer:
         return 404, *_html('<div id="message"><p>The requested topic does not exist.</p></div>')[1:]
     start = min(start, 10 * ((len(thread.posts) - 1) // 10))
     posts = "".join(
-        f'<div id="p{each.number}" class="post bg2"><div class="postbody"><div id="post_content{each.number}"><div class="content">{_lines(each.text)}</div>'
+        f'<div id="p{each.number}" class="post bg2"><div class="postbody"><div id="post_content{each.number}"><div class="content">{each.html()}</div>'
         + "".join(
             f'<dl class="attachbox"><dd><dl class="file"><dt><a class="postlink" href="./download/file.php?id={aid}&amp;{sid}">lot.zip</a></dt></dl></dd></dl>'
             for aid, _ in each.files
@@ -201,7 +226,7 @@ def nodebb(board: Board, path: str, query: dict[str, str]) -> Answer:
         return {
             "pid": post.number,
             "tid": thread.number,
-            "content": f'<p dir="auto">{_lines(post.text)}</p>\n',
+            "content": f'<p dir="auto">{post.html()}</p>\n',
             "timestamp": 1795950986067,
             "deleted": 0,
             "edited": post.edited,
@@ -247,6 +272,93 @@ def nodebb(board: Board, path: str, query: dict[str, str]) -> Answer:
     )
 
 
+def xenforo(board: Board, path: str, query: dict[str, str]) -> Answer:
+    """XenForo 2: the first page of a thread has no number, and one beyond the last leads to the last one."""
+    found = re.fullmatch(r"/(forums|threads|attachments)/[^/]*?(\d+)/(?:page-(\d+))?", path)
+    kind, number, page = (found[1], int(found[2]), int(found[3] or 1)) if found else ("", 0, 1)
+    if kind == "attachments":
+        return 200, "application/octet-stream", _file(board, number)
+
+    def more(count: int) -> str:
+        base = path.partition("page-")[0]
+        return (
+            f'<a href="{base}page-{page + 1}" class="pageNav-jump pageNav-jump--next">Next</a>'
+            if count > 20 * page
+            else ""
+        )
+
+    if kind == "forums":
+        threads = board.listing()
+        rows = "".join(
+            f'<div class="structItem structItem--thread js-threadListItem-{each.number}"><div class="structItem-title"><a href="/threads/x.{each.number}/" data-tp-primary="on">{escape(each.title)}</a></div>'
+            f'<div class="structItem-cell structItem-cell--meta"><dl class="pairs"><dt>Replies</dt><dd>{len(each.posts) - 1}</dd></dl></div><time class="structItem-latestDate u-dt" data-time="{each.bumped}">now</time></div>'
+            for each in threads[20 * (page - 1) :][:20]
+        )
+        return _html(f"{more(len(threads))}<div>{rows}</div>")
+    thread = board.threads.get(number)
+    if kind != "threads" or thread is None:
+        return 404, *_html('<div class="blockMessage">The requested thread could not be found.</div>')[1:]
+    posts = "".join(
+        f'<article class="message message--post" data-content="post-{each.number}"><article class="message-body"><div class="bbWrapper">{each.html()}</div></article>'
+        + "".join(
+            f'<section class="message-attachments"><a class="file-preview" href="/attachments/lot-zip.{aid}/">x</a></section>'
+            for aid, _ in each.files
+        )
+        + "</article>"
+        for each in thread.posts[20 * (page - 1) :][:20]
+    )
+    return _html(f"{more(len(thread.posts))}{posts}")
+
+
+def discourse(board: Board, path: str, query: dict[str, str]) -> Answer:
+    """Discourse 3: JSON with the typed text, the ids of all posts of a topic, and no link to the next page."""
+
+    def shown(thread: Thread, post: Reply) -> dict[str, object]:
+        files = "".join(
+            f'<a class="attachment" href="/uploads/short-url/{aid}.zip">lot.zip</a>' for aid, _ in post.files
+        )
+        quote = f'[quote="poster, post:1, topic:{thread.number}"]\n{post.quoted}\n[/quote]\n' if post.quoted else ""
+        return {
+            "id": post.number,
+            "post_number": thread.posts.index(post) + 1,
+            "post_type": 1,
+            "topic_id": thread.number,
+            "topic_title": thread.title,
+            "raw": quote + post.text,
+            "cooked": f"<p>{post.html()}</p>{files}",
+            "created_at": "2026-11-29T11:13:29.000Z",
+        }
+
+    page = int(query.get("page", 1))
+    if path == "/latest.json":
+        topics = [
+            {
+                "id": each.number,
+                "title": each.title,
+                "slug": "x",
+                "posts_count": len(each.posts),
+                "highest_post_number": len(each.posts),
+                "last_posted_at": each.bumped,
+                "bumped_at": each.bumped,
+                "created_at": "2026-11-29T11:13:29.000Z",
+            }
+            for each in board.listing()
+        ]
+        return _json({"topic_list": {"topics": topics[30 * page :][:30]}})
+    if path == "/posts.json":
+        every = [(thread, post) for thread in board.threads.values() for post in thread.posts]
+        newest = sorted(every, key=lambda each: -each[1].number)[:50]
+        return _json({"latest_posts": [shown(thread, post) for thread, post in newest]})
+    if found := re.fullmatch(r"/uploads/short-url/(\d+)\.zip", path):
+        return 200, "application/octet-stream", _file(board, int(found[1]))
+    topic = re.fullmatch(r"/t/(\d+)\.json", path)
+    thread = board.threads.get(int(topic[1])) if topic else None
+    if thread is None or 20 * (page - 1) >= len(thread.posts):
+        return 404, *_json({"errors": ["x"], "error_type": "not_found"})[1:]
+    stream = {"posts": [shown(thread, post) for post in thread.posts[20 * (page - 1) :][:20]]}
+    return _json({"post_stream": {**stream, "stream": [post.number for post in thread.posts]}, "id": thread.number})
+
+
 def _json(value: object) -> Answer:
     return 200, "application/json; charset=utf-8", json.dumps(value, ensure_ascii=False).encode()
 
@@ -262,6 +374,8 @@ BOARDS: dict[str, tuple[Callable[[Board, str, dict[str, str]], Answer], str]] = 
     "mybb": (mybb, "/forumdisplay.php?fid=2"),
     "phpbb": (phpbb, "/viewforum.php?f=2"),
     "nodebb": (nodebb, "/api/recent"),
+    "xenforo": (xenforo, "/forums/data.2/"),
+    "discourse": (discourse, "/latest"),
 }
 """Software -> how it answers, and the address of its listing."""
 

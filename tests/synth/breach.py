@@ -160,7 +160,43 @@ def events_of_every_kind(clients: int = 1_500, *, source: str = "board-x", text:
             {"channel": "team", "reason": f"https://hooks.example/… responded with 404 {text}"},
         ),
         (EventKind.SELFTEST_FAILED, {"subject": "examiner", "reason": f"a planted canary was not found {text}"}),
+        (
+            EventKind.UNACKNOWLEDGED,
+            {
+                "subject": "unacknowledged alerts",
+                "events": 12,
+                "oldest": "e" * 32,
+                "began": at.isoformat(),
+                "escalated": False,
+            },
+        ),
+        (
+            EventKind.DIGEST,
+            {
+                "channel": "team",
+                "events": 1_000,
+                "severities": {"critical": 900, "warning": 100},
+                "kinds": {"canary_hit": 600, "further_release": 300, "source_silent": 100},
+                "sources": {f"forum-{number} {text}": 50 for number in range(20)},
+                "incidents": {f"vendor {text}": 900},
+                "worst": [],
+                "clients": [{"client": "practice-1", "canaries": 3, "records": 4, "kinds": ["email"]}],
+            },
+        ),
         (EventKind.SELFTEST_FAILED, {"subject": f"source file board-x.yaml {text}", "reason": "line 3: unknown field"}),
+        (
+            EventKind.HEARTBEAT,
+            {
+                "fine": 198,
+                "late": 1,
+                "blind": 1,
+                "examined": 3412,
+                "since": at.isoformat(),
+                "waiting": 2,
+                "refused": 1,
+                "failing": [f"delivery {text}"],
+            },
+        ),
     ]
     began = LastingState(source, EventKind.SOURCE_SILENT, "listing", at - timedelta(days=1), at, "e" * 32)
     return [
@@ -180,4 +216,13 @@ def events_of_every_kind(clients: int = 1_500, *, source: str = "board-x", text:
 
 
 # These are about the installation, not about one source.
-INSTALLATION = frozenset({EventKind.TOR_DOWN, EventKind.DELIVERY_FAILED, EventKind.SELFTEST_FAILED})
+INSTALLATION = frozenset(
+    {
+        EventKind.TOR_DOWN,
+        EventKind.DELIVERY_FAILED,
+        EventKind.SELFTEST_FAILED,
+        EventKind.UNACKNOWLEDGED,
+        EventKind.DIGEST,
+        EventKind.HEARTBEAT,
+    }
+)

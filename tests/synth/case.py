@@ -56,9 +56,11 @@ def examining(
         yield examiner
 
 
-def examine(examiner: Examiner, data: bytes | Iterable[bytes], name: str = "sample", release: str = "") -> Finding:
+def examine(
+    examiner: Examiner, data: bytes | Iterable[bytes], name: str = "sample", release: str = "", *, explain: bool = False
+) -> Finding:
     """What the examiner reports of a sample; the runner must accept each sentence of it."""
     chunks = [data] if isinstance(data, bytes) else data
-    found = examiner.examine(SampleRequest(name, release=release), chunks, {"complete": True})
+    found = examiner.examine(SampleRequest(name, release=release, explain=explain), chunks, {"complete": True})
     assert SENT_INVALID not in checked_finding(found).problems, (found.problems, found.lineage)
     return found

@@ -1,6 +1,6 @@
 """Listings as real site software writes them, anew at every look with the noise that such pages have, and changes put into them.
 
-The markup is that of the saved pages under `tests/samples`; the source files that read it are those of the catalogue.
+The markup is that of the saved pages under `tests/samples`; the platform files read it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from crawler.fetching.platform_loader import PlatformLoader
 from crawler.pages.post_fields import listing_fields, version_of
 from data.sources.definition import Definition
-from data.sources.source_files import build_definition, load_source
+from data.sources.platform_files import platform_file
+from data.sources.source_files import build_definition, parse_source
 from data.store.posts import PostRow
 from data.store.store import Store
 from tests.leased_crawl import LeasedCrawl
 
-CATALOGUE = Path(__file__).parents[2] / "data" / "catalogue"
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)
 KEY = bytes(range(32))
 
@@ -196,8 +195,8 @@ RENDERERS: dict[str, Callable[[list[Entry], datetime, random.Random], bytes]] = 
     "phpbb": _phpbb,
     "spirit": _spirit,
     "nodebb": _nodebb,
-    "leak-cards": _cards,
-    "leak-cards, relative": _relative_cards,
+    "leak_cards": _cards,
+    "leak_cards, relative": _relative_cards,
 }
 IN_TITLE = {
     "title marker": lambda each: replace(each, title=each.title + " (Updated)"),
@@ -253,7 +252,7 @@ def watch(software: str, seed: int, looks: int, store: Store, *, inject: bool) -
         inject: after the first few looks, one change in one post at every third look.
     """
     name = f"{software.split(',')[0]}-{seed}"
-    definition = _definition(software)
+    definition = definition_of(software)
     site = make_site(software, seed)
     changes = list(injections(software).items())
     outcome = Outcome()
@@ -283,8 +282,12 @@ def watch(software: str, seed: int, looks: int, store: Store, *, inject: bool) -
     return outcome
 
 
-def _definition(software: str) -> Definition:
-    source = load_source(CATALOGUE / f"{software.split(',')[0]}.yaml")
+def definition_of(software: str) -> Definition:
+    """The definition that reads such a listing."""
+    shipped = platform_file(software.split(",")[0])
+    assert shipped is not None
+    via = "via: tor\n" if ".onion" in shipped.example else ""
+    source = parse_source(f"name: site\nplatform: {shipped.name}\nurl: {shipped.example}\n{via}", "site.yaml")
     return build_definition(source, PlatformLoader().defaults_for(source))
 
 

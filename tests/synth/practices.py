@@ -282,7 +282,7 @@ class Case:
         self.read(tables, collects=True).add_to_release(builder)
         builder.write(self.folder / "releases", {"name": name})
 
-    def judge(self, *tables: Table) -> Lineage:
-        found = self.read(tables).lineage(has_hits=False)
+    def judge(self, *tables: Table, has_hits: bool = False) -> Lineage:
+        found = self.read(tables).lineage(has_hits=has_hits)
         assert found is not None
         return found

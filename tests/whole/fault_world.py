@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT
 from data.store.store import Store
 from scheduler.demo.servers import Chat
 from tests.command import environment, must
@@ -22,50 +24,79 @@ from tests.whole.test_kill import tree
 from tests.whole.test_whole_way import enrol, table
 
 # Deadlines that are seconds in a test and longer in production; the parts themselves are the real ones.
+SELFTEST_EVERY = timedelta(seconds=4)
 SHORT_WAITS = """
+import os
+os.environ.pop("LD_PRELOAD", None)  # a clock that a test sets is that of this process, not of its children
 from datetime import timedelta
 from crawler.process import examiner_client
 from crawler.sandbox import sandbox
-from scheduler.crawls import crawl_processes
+from scheduler.crawl_processes import crawl_process, fork_server
 from scheduler.daemon import daemon
 from scheduler.delivery import lasting_states
 # the examiner waits for the fork server of readers, which has to be replaced first
 examiner_client.FROZEN_SECONDS = sandbox.FORK_SECONDS + 6
-crawl_processes.FORK_SECONDS, crawl_processes.FROZEN_SECONDS = 3.0, 8.0
+fork_server.FORK_SECONDS, crawl_process.FROZEN_SECONDS = 3.0, 8.0
 daemon.HEARTBEAT_EVERY = daemon.EXAMINER_TICK = timedelta(seconds=1)
 daemon.REMIND_TICK = timedelta(seconds=2)
-daemon.SELFTEST_EVERY = lasting_states.SELFTEST_EVERY = timedelta(seconds=4)
+daemon.SELFTEST_EVERY = lasting_states.SELFTEST_EVERY = timedelta(seconds={selftest})
 from scheduler.cli import main
 main(["--home", {home!r}, "daemon"])
 """
 SETTINGS = """
 [channels.team]
 kind = "slack"
+burst = 0
 url = "{url}/hook"
 [daemon]
 deliver_every = "300ms"
 [crawl]
 wall = "20s"
+stream_above = "64KiB"
+[examine]
+wall = "10s"
+[triage]
+# nobody acknowledges alerts here, and where the clock is set they are days old
+remind_after = "0s"
 """
+
+
+def fake_clock(file: Path) -> dict[str, str]:
+    """Environment in which a process's system clock differs by what the file holds; its monotonic clock does not."""
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+def parent_of(pid: int) -> int:
+    # the number of the parent is the second field behind the name, which is in brackets
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 class World:
     """A daemon with one source that is crawled every second, a site, and a chat."""
 
-    def __init__(self, folder: Path, site: Site, chat: Chat) -> None:
+    def __init__(self, folder: Path, site: Site, chat: Chat, crowd: int) -> None:
         self.home, self.site, self.chat, self.folder = folder / "home", site, chat, folder
-        self.crowd = people(77, 60)
+        self.crowd = people(77, crowd)
         self.log = folder / "daemon.log"
         self.posts = 0
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, clock: Path | None = None) -> None:
+        """Start the daemon; with a file for `clock`, its system clock differs by what that holds (`+700d`)."""
+        faked = {} if clock is None else fake_clock(clock)
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SHORT_WAITS.format(home=str(self.home))],
+                [sys.executable, "-c", SHORT_WAITS.format(home=str(self.home), selftest=SELFTEST_EVERY.seconds)],
                 stdout=out,
                 stderr=out,
-                env=environment(),
+                env=environment(**faked),
             )
         self.until(lambda: "watching" in self.log.read_text(), "the daemon did not start", 240)
 
@@ -76,11 +107,12 @@ class World:
             assert time.monotonic() < end, f"{what}\n{self.log.read_text()[-6000:]}"
             time.sleep(0.1)
 
-    def publish_hit(self) -> str:
-        """Publish a post with two people whom no earlier post had; returns its name."""
+    def publish_hit(self, *, padding: int = 0) -> str:
+        """Publish a post with two people whom no earlier post had, and so many empty rows; returns its name."""
         self.posts += 1
         name = f"dump-{self.posts}"
-        self.site.bodies[name] = table(self.crowd[2 * self.posts : 2 * self.posts + 2]).encode()
+        people = table(self.crowd[2 * self.posts : 2 * self.posts + 2])
+        self.site.bodies[name] = people.encode() + b",,,,,\r\n" * padding
         self.site.pages = {1: [name, *self.site.pages.get(1, [])][:10]}
         return name
 
@@ -104,6 +136,21 @@ class World:
             [state] = [state for state in store.sources.states() if state.name == "site"]
             return (state.posts, state.due) == (self.posts, 0)
 
+    def heartbeat_age(self) -> timedelta:
+        """Time since the daemon last stored that it makes progress."""
+        with self.store() as store:
+            return datetime.now(UTC) - store.selftests.latest()[HEARTBEAT][0]
+
+    def tested_since(self, began: datetime) -> None:
+        """Wait for a self-test of the examiner that passes after a time."""
+
+        def passed() -> bool:
+            with self.store() as store:
+                at, good = store.selftests.latest()[EXAMINER_SELFTEST]
+            return good and at > began
+
+        self.until(passed, "no self-test passed")
+
     def pids(self, words: bytes) -> list[int]:
         assert self.process is not None
         found = []
@@ -113,31 +160,79 @@ class World:
                     found.append(pid)
         return sorted(found)
 
+    def part_of(self, pid: int) -> str:
+        """Which part of the daemon a process is; '' if it has ended."""
+        assert self.process is not None
+        if pid == self.process.pid:
+            return "runner"
+        with contextlib.suppress(OSError):
+            called = Path(f"/proc/{pid}/cmdline").read_bytes()
+            is_child = parent_of(pid) == self.process.pid
+            if b"crawler.examiner.main" in called:
+                return "examiner" if is_child else "worker of the examiner"
+            if b"crawl_fork_server" in called:
+                return "fork server of crawls" if is_child else "crawl process"
+            if b"crawler.sandbox.fork_server" in called:
+                if Path(f"/proc/{pid}/exe").readlink().name == "bwrap":
+                    return "bubblewrap"
+                return "fork server of readers" if pid in self._readers_and_server()[0] else "reader"
+            return "another process"
+        return ""
+
     def fork_server_of_readers(self) -> int:
         """The process that forks readers: neither bubblewrap around it nor a reader, whose command lines are the same."""
+        (server,) = self._readers_and_server()[0]
+        return server
+
+    def _readers_and_server(self) -> tuple[list[int], list[int]]:
         alike = [
             pid
             for pid in self.pids(b"crawler.sandbox.fork_server")
             if Path(f"/proc/{pid}/exe").readlink().name != "bwrap"
         ]
-        # the number of the parent is the second field behind the name, which is in brackets
-        parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in alike}
-        (server,) = [pid for pid in alike if parents[pid] not in alike]
-        return server
+        parents = {pid: parent_of(pid) for pid in alike}
+        servers = [pid for pid in alike if parents[pid] not in alike]
+        return servers, [pid for pid in alike if pid not in servers]
+
+    def reader(self) -> int:
+        """The reader of a post of which the site holds half back."""
+        self.site.hold.clear()
+        name = f"dump-{self.posts + 1}"
+        self.site.halves.add(name)
+        self.publish_hit(padding=100_000)
+        since: dict[int, float] = {}
+
+        def is_there() -> bool:
+            with contextlib.suppress(OSError):
+                readers = self._readers_and_server()[1]
+                for pid in {*since} - {*readers}:
+                    del since[pid]
+                for pid in readers:
+                    since.setdefault(pid, time.monotonic())
+            # those of self-tests end soon
+            return any(time.monotonic() - began > 2 for began in since.values())
+
+        self.until(is_there, "the reader did not start")
+        return min(since, key=lambda pid: since[pid])
 
     def crawl_process(self) -> int:
         """The process of a crawl that waits for the answer to its request for a new post, which the site holds back."""
         self.site.hold.clear()
         name = self.publish_hit()
-        self.until(lambda: any(name in each for each in self.site.asked), "the post was not requested")
+        self.until(lambda: f"/post/{name}" in self.site.asked, "the post was not requested")
         return self.pids(b"crawl_fork_server")[-1]
 
     def calm(self) -> None:
-        """Wait until no state lasts, so that the next one is told."""
+        """Wait until no state lasts, so that the next one is told, and no crawl that began before this can begin one."""
+        with self.store() as store:
+            [latest] = store.database.rows("select coalesce(max(rowid), 0) as id from crawl")
 
         def no_state() -> bool:
             with self.store() as store:
-                return not store.states.lasting()
+                done = store.database.rows(
+                    "select 1 from crawl where rowid > ? and state = 'done' limit 1", latest["id"]
+                )
+                return bool(done) and not store.states.lasting()
 
         self.until(no_state, "a state did not end")
 
@@ -163,6 +258,12 @@ class World:
         """How often the daemon has written an event into its log."""
         return self.log.read_text().count(f"event={event} ")
 
+    def end(self) -> None:
+        """End the daemon with SIGKILL; its other processes end with it."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> float:
         """Stop the daemon with SIGTERM; returns the seconds that took."""
         assert self.process is not None
@@ -171,36 +272,63 @@ class World:
         try:
             assert self.process.wait(60) in {0, 1}
         finally:
-            self.process.kill()
-            self.process.wait()
+            self.end()
         return time.monotonic() - began
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults")
+def direct_source(site: Site) -> str:
+    return SOURCE.format(url=site.url, pages=1)
+
+
+@contextlib.contextmanager
+def opened_world(
+    folder: Path,
+    *,
+    crowd: int = 60,
+    clock: Path | None = None,
+    source: Callable[[Site], str] = direct_source,
+    settings: str = "",
+) -> Iterator[World]:
+    """A running daemon that has reported its first post.
+
+    Args:
+        folder: for everything.
+        crowd: people whom the client has enrolled; each post with a hit takes two of them.
+        clock: as `World.start`.
+        source: makes the file of the source.
+        settings: further ones.
+    """
     site = Site()
     (folder / "home").mkdir()
     # A file system of its own, which a test can fill.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "home", folder / "home"], check=True)
     try:
         with Chat() as chat:
-            made = World(folder, site, chat)
+            made = World(folder, site, chat, crowd)
             must(None, "init", made.home)
-            (made.home / "tocsin.toml").write_text(SETTINGS.format(url=chat.url))
+            (made.home / "tocsin.toml").write_text(SETTINGS.format(url=chat.url) + settings)
             enrol(made.home, folder, "practice-a", made.crowd)
             (folder / "known.csv").write_text(table(people(78, 30)))
             must(made.home, "release", "add", "--name", "known", folder / "known.csv")
             must(made.home, "incident", "add", "threat", "--client", "practice-a", "--source", "site")
-            (folder / "site.yaml").write_text(SOURCE.format(url=site.url, pages=1) + "every: 1s\n")
+            (folder / "site.yaml").write_text(source(site) + "every: 1s\n")
             must(made.home, "source", "add", folder / "site.yaml")
             made.publish_hit()
-            made.start()
-            made.until(lambda: made.examined() and made.hits() == 1, "the first post was not reported")
-            yield made
-            assert made.stop() < 30
+            made.start(clock)
+            try:
+                made.until(lambda: made.examined() and made.hits() == 1, "the first post was not reported")
+                yield made
+                assert made.stop() < 30
+            finally:
+                made.end()
     finally:
         site.hold.set()
         site.http.shutdown()
         site.http.server_close()
         subprocess.run(["umount", "-l", folder / "home"], check=True)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with opened_world(tmp_path_factory.mktemp("faults")) as made:
+        yield made

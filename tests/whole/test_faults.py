@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +14,13 @@ import pytest
 
 from data.case import evidence
 from data.store.database import stamp
+from data.store.selftests import HEARTBEAT_EVERY
+from scheduler.daemon.watch_state import MISSED_BEATS
 from tests.command import must, tocsin, tocsin_json
 from tests.servers.hostile_answers import ANSWERS, HostileServer
-from tests.whole.fault_world import world
+from tests.whole.campaign import Campaign
+from tests.whole.fault_world import SELFTEST_EVERY, world
+from tests.whole.file_damage import fail_reading, flip_bits
 from tests.whole.test_whole_way import table
 
 __all__ = ["world"]
@@ -33,8 +36,10 @@ SIGNALS = {"stands still": signal.SIGSTOP, "is killed": signal.SIGKILL}
 PARTS = {
     "examiner": (b"crawler.examiner.main", ("the examiner was replaced",)),
     "fork server of crawls": (b"crawl_fork_server", ("fork server of crawl processes",)),
-    "crawl process": (b"", ("no progress", "SIGKILL")),
+    # a process that several sources share is repeated source by source, and nothing more is lost than time
+    "crawl process": (b"", ("no progress", "SIGKILL", "crawled again in a process of its own")),
     "fork server of readers": (b"", ("process that starts readers",)),
+    "reader": (b"", ("Not examined to its end: reader",)),
 }
 
 
@@ -48,14 +53,16 @@ def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, 
         target = world.crawl_process()
     elif part == "fork server of readers":
         target = world.fork_server_of_readers()
+    elif part == "reader":
+        target = world.reader()
     else:
         target = world.pids(words)[0]
     os.kill(target, SIGNALS[fault])
-    if part != "crawl process":
-        world.publish_hit()
-    else:
+    if part == "crawl process":
         # The crawl may only go on once the part that was hit has been given up.
         world.until(lambda: not Path(f"/proc/{target}").exists(), "the crawl process was not ended")
+    elif part != "reader":
+        world.publish_hit()
     world.site.hold.set()
     world.until(world.examined, "a post was lost")
     world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
@@ -63,6 +70,37 @@ def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, 
         lambda: any(word in str(world.chat.messages[told:]) + world.log.read_text()[logged:] for word in telling),
         "nobody was told",
     )
+    assert world.hits() == hits + 1, "no hit is reported twice"
+    if part == "reader":
+        # what was examined less than two self-tests before one that fails is examined again, in full this time
+        world.tested_since(datetime.now(UTC) + 2 * SELFTEST_EVERY)
+
+
+@pytest.mark.parametrize("fault", SIGNALS)
+def test_a_runner_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, fault):
+    world.calm()
+    hits = world.hits()
+    world.crawl_process()
+    process = world.process
+    process.send_signal(SIGNALS[fault])
+    if fault == "is killed":
+        process.wait()
+    else:
+        world.until(lambda: world.heartbeat_age() > MISSED_BEATS * HEARTBEAT_EVERY, "the daemon goes on")
+    # whoever cannot run tells nobody: `status` does, to the monitoring that asks for it
+    done = tocsin(world.home, "status")
+    assert (done.returncode, "daemon" in done.stdout) == (2, True)
+    if fault == "is killed":
+        world.log.write_text("")
+        world.start()
+        assert world.logged('"a crawl was not ended by its process"') == 1
+    else:
+        process.send_signal(signal.SIGCONT)
+    world.site.hold.set()
+    world.until(world.examined, "a post was lost")
+    world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
+    world.calm()
+    world.until(lambda: tocsin(world.home, "status").returncode == 0, "status does not recover")
     assert world.hits() == hits + 1, "no hit is reported twice"
 
 
@@ -111,6 +149,7 @@ FILES = {
     "settings": ("tocsin.toml", "tocsin.toml: "),
     "source file": ("sources/site.yaml", "site.yaml"),
     "incidents": ("incidents.toml", "incidents.toml: "),
+    "database": ("tocsin.db", "tocsin.db is damaged"),
 }
 # Reading and writing them fails. The manifests stand for the sets, which are mapped into memory.
 UNREADABLE = {
@@ -175,50 +214,6 @@ def letters(text: str) -> str:
     return "".join(char for char in text if char.isalpha())
 
 
-def flip_bits(files: list[Path]) -> Callable[[], None]:
-    """Flip bits of files in place, as a disk that decays does; returns what flips them back."""
-    places = [(file, at) for file in files for at in places_to_flip(file)]
-    assert places
-
-    def flip() -> None:
-        for file, at in places:
-            with file.open("r+b") as stream:
-                stream.seek(at)
-                byte = stream.read(1)[0]
-                stream.seek(at)
-                stream.write(bytes([byte ^ 1]))
-
-    flip()
-    return flip
-
-
-def places_to_flip(file: Path) -> list[int]:
-    content = file.read_bytes()
-    if file.suffix == ".part":
-        return list(range(len(content) // 8, len(content), 5))
-    if file.suffix == ".toml":
-        return [content.index(b"\n[") + 1]
-    if file.suffix == ".yaml":
-        return [content.index(b"platform")]
-    return [len(content) // 2]
-
-
-def fail_reading(files: list[Path]) -> Callable[[], None]:
-    """Put files aside, and in their place links to one whose first byte can be neither read nor written (EIO)."""
-    for file in files:
-        file.rename(file.with_name(f".{file.name}.aside"))
-        file.symlink_to("/proc/self/mem")
-    with pytest.raises(OSError, match="Input/output error"):
-        files[0].read_bytes()
-
-    def repair() -> None:
-        for file in files:
-            file.unlink()
-            file.with_name(f".{file.name}.aside").rename(file)
-
-    return repair
-
-
 def test_times_of_a_clock_that_was_ahead_are_repaired_and_told(world):
     hits = world.hits()
     ahead = stamp(datetime.now(UTC) + timedelta(days=700))
@@ -269,8 +264,12 @@ def test_hostile_answers_of_sites_are_told_and_no_post_is_lost(world):
         world.until(lambda: world.hits() == hits + 1, "hostile sites hold other sources up")
         for name in ANSWERS:
             world.until(lambda name=name: "source_silent" in kinds_of(world, name), f"{name}: the listing is not told")
+            # by its name, or by what tells of all sites that fail together
             world.until(
-                lambda name=name: any(letters(name) in letters(str(each)) for each in world.chat.messages[told:]),
+                lambda name=name: (
+                    any(letters(name) in letters(str(each)) for each in world.chat.messages[told:])
+                    or (shared_subject(world, name) or "no trouble") in str(world.chat.messages[told:])
+                ),
                 f"{name}: nobody was told",
             )
         hostile.discard("listing")
@@ -289,6 +288,13 @@ def test_hostile_answers_of_sites_are_told_and_no_post_is_lost(world):
             (world.home / "sources" / f"{name}.yaml").unlink(missing_ok=True)
         server.close()
         world.reload()
+
+
+def shared_subject(world, source: str) -> str:
+    """The subject of the event that tells of this source's trouble with that of others; '' if it was told alone."""
+    with world.store() as store:
+        found = (event.facts.get("shared", "") for event in store.events.latest(limit=1000) if event.source == source)
+        return next(filter(None, found), "")
 
 
 def kinds_of(world, source: str) -> set[str]:
@@ -310,7 +316,8 @@ def test_hostile_answers_of_chats_delay_no_other_channel_and_lose_no_alert(world
     server = HostileServer(lambda _: None if is_hostile else b"ok")
     settings, hits = (world.home / "tocsin.toml").read_text(), world.hits()
     channels = "".join(
-        f'[channels.{name}]\nkind = "slack"\ntimeout = "2s"\nurl = "{server.url}/{name}/hook"\n' for name in ANSWERS
+        f'[channels.{name}]\nkind = "slack"\nburst = 0\ntimeout = "2s"\nurl = "{server.url}/{name}/hook"\n'
+        for name in ANSWERS
     )
     (world.home / "tocsin.toml").write_text(channels + settings)
     try:
@@ -351,6 +358,15 @@ def untried(world) -> list[str]:
     return [row["channel"] for row in rows]
 
 
+# Attacks of the short campaign, and the seed that its moments and targets come from.
+ATTACKS, SEED = 2, 20
+
+
+def test_attacks_at_random_moments_lose_nothing_and_double_nothing(world):
+    """A short campaign; `python -m tests.whole.campaign` makes a long one."""
+    Campaign(world, SEED).run(ATTACKS)
+
+
 def test_after_all_of_that_the_daemon_is_well_and_stops_while_a_part_stands_still(world):
     world.until(lambda: tocsin_json(world.home, "status")["problems"] == [], "a state did not end")
     assert tocsin(world.home, "status").returncode == 0
@@ -360,6 +376,33 @@ def test_after_all_of_that_the_daemon_is_well_and_stops_while_a_part_stands_stil
     assert not Path(f"/proc/{target}").exists()
     world.log.write_text("")
     world.start()
+
+
+def test_a_clock_that_is_set_while_the_daemon_runs_blinds_no_source_and_is_told(world):
+    world.calm()
+    assert world.stop() < 30
+    clock = world.folder / "clock"
+    clock.write_text("+0")
+    world.log.write_text("")
+    world.start(clock)
+    for offset, words in (
+        ("+700d", "the system's clock was set"),
+        ("-2d", "the clock of this machine was ahead"),
+        ("+0", "the system's clock was set"),
+    ):
+        hits, told, logged = world.hits(), len(world.chat.messages), len(world.log.read_text())
+        # a new file takes the place of the old one, so that nobody reads an empty one
+        (new := clock.with_suffix(".new")).write_text(offset)
+        new.rename(clock)
+        world.publish_hit()
+        world.until(world.examined, f"{offset}: the source was blind")
+        world.until(lambda hits=hits: world.hits() == hits + 1, f"{offset}: the hit was not reported")
+        world.until(
+            lambda told=told, logged=logged, words=words: (
+                words in str(world.chat.messages[told:]) + world.log.read_text()[logged:]
+            ),
+            f"{offset}: nobody was told",
+        )
 
 
 def test_evidence_that_cannot_be_read_when_the_daemon_starts_is_told_and_delays_no_alert(world):

@@ -65,6 +65,7 @@ def test_fifty_kills_lose_no_post_and_double_no_message(tmp_path, synapse):
     room = synapse.create_room(sender, "kills", reader)
     (home / "tocsin.toml").write_text(
         f'[channels.room]\nkind = "matrix"\nurl = "{synapse.url}"\nroom = "{room}"\ntoken = "{sender.token}"\n'
+        "burst = 0\n"
         '[daemon]\ndeliver_every = "300ms"\n'
     )
     source = tmp_path / "site.yaml"

@@ -36,6 +36,9 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     mail["Subject"] = fitted.headline
     mail["Date"] = format_datetime(datetime.fromisoformat(fitted.at))
     mail["Message-ID"] = f"<{alert}@tocsin.invalid>"
+    if message.thread is not None:
+        first = f"<{message.thread.alert}@tocsin.invalid>"
+        mail["In-Reply-To"], mail["References"] = first, first
     # no automatic answer (RFC 3834), and what most programs show as important
     mail["Auto-Submitted"] = "auto-generated"
     if fitted.severity is Severity.CRITICAL:
@@ -51,9 +54,12 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
 
 
 def _item(field: Field) -> str:
-    return f"<li><b>{html.escape(field.label)}:</b> {html.escape(field.value).replace(chr(10), '<br>')}</li>"
+    return f"<li><b>{html.escape(field.opening.rstrip())}</b> {html.escape(field.value).replace(chr(10), '<br>')}</li>"
 
 
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
     """None: mail servers do not say when to try again."""
     return None
+
+
+answer = None

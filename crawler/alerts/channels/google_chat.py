@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
@@ -33,12 +34,17 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     fitted = fit(message, LIMITS, size)
     widgets: list[dict[str, object]] = [{"textParagraph": {"text": f"<b>{escape(fitted.headline)}</b>"}}]
     widgets += map(_widget, (*fitted.fields, *fitted.closing))
-    value = {
+    value: dict[str, object] = {
         "fallbackText": fitted.headline,
         "cardsV2": [{"cardId": alert, "card": {"sections": [{"widgets": widgets}]}}],
     }
+    # a key of our own names the thread; whoever turned threads off in the space gets a new message
+    value["thread"] = {"threadKey": message.thread.alert if message.thread is not None else alert}
+    parts = urlsplit(channel.url.get_secret_value())
+    query = "&".join(filter(None, (parts.query, "messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD")))
+    url = urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
     headers = {"content-type": "application/json; charset=UTF-8"}
-    return Outgoing("POST", channel.url.get_secret_value(), headers, orjson.dumps(value))
+    return Outgoing("POST", url, headers, orjson.dumps(value))
 
 
 def _widget(field: Field) -> dict[str, object]:
@@ -48,3 +54,6 @@ def _widget(field: Field) -> dict[str, object]:
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
     """None: the waiting time is in the `Retry-After` header, or unknown."""
     return None
+
+
+answer = None

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from crawler.alerts.channels.registry import Outgoing
+from crawler.alerts.channels.registry import Outgoing, json_text
 from crawler.alerts.message import ChatLimits, Field, Message, fit
 from data.settings.settings import Channel
 
@@ -30,20 +30,26 @@ def size(text: str) -> int:
 
 
 def _item(field: Field) -> str:
-    return f"<li><b>{html.escape(field.label)}:</b> {_in_html(field.value)}</li>"
+    return f"<li><b>{html.escape(field.opening.rstrip())}</b> {_in_html(field.value)}</li>"
 
 
 def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> Outgoing:  # noqa: ARG001 - as all do
     """The PUT request of one room message; the id of the alert is its transaction id."""
     fitted = fit(message, LIMITS, size)
     items = "".join(map(_item, (*fitted.fields, *fitted.closing)))
-    value = {
+    value: dict[str, object] = {
         "msgtype": "m.text",
         "body": fitted.text,
         "format": "org.matrix.custom.html",
         "formatted_body": f"<b>{html.escape(fitted.headline)}</b><ul>{items}</ul>",
         "m.mentions": {},
     }
+    if message.thread is not None and message.thread.remote:
+        root = message.thread.remote
+        # clients without threads show it as a reply (specification, "Threading": fallback for unthreaded clients)
+        value["m.relates_to"] = {
+            "rel_type": "m.thread", "event_id": root, "is_falling_back": True, "m.in_reply_to": {"event_id": root},
+        }  # fmt: skip
     token = channel.token.get_secret_value() if channel.token else ""
     address = channel.url.get_secret_value().rstrip("/")
     return Outgoing(
@@ -52,6 +58,11 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
         {"content-type": "application/json", "authorization": f"Bearer {token}"},
         orjson.dumps(value),
     )
+
+
+def answer(channel: Channel, body: bytes) -> str:  # noqa: ARG001 - one shape for all
+    """The id of the event that the server made of the message."""
+    return json_text(body, "event_id")
 
 
 def retry_after(body: bytes) -> float | None:

@@ -40,3 +40,6 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
     """None: the waiting time is in the `Retry-After` header."""
     return None
+
+
+answer = None

@@ -27,7 +27,7 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     value: dict[str, object] = {
         "routing_key": channel.token.get_secret_value() if channel.token else "",
         "event_action": "resolve" if ended else "trigger",
-        "dedup_key": dedup_key(fitted, alert),
+        "dedup_key": dedup_key(fitted),
     }
     if not ended:
         value["payload"] = {
@@ -41,17 +41,24 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     return Outgoing("POST", channel.url.get_secret_value(), {"content-type": "application/json"}, orjson.dumps(value))
 
 
-def dedup_key(message: Message, alert: str) -> str:
-    """The same for the beginning of a lasting state, its reminders and its end; for anything else the alert's id."""
-    subject = message.facts.get("subject", message.facts.get("channel"))
+def dedup_key(message: Message) -> str:
+    """The same for all messages of a thread, and for the beginning of a lasting state, its reminders and its end.
+
+    Two cases may send to one service, and both may have a source of the same name.
+    """
+    subject = message.facts.get("subject", message.facts.get("channel") if message.kind != EventKind.DIGEST else None)
     if subject is None:
-        return alert
-    kind = str(message.facts.get("of") or message.kind)
+        parts = [message.thread.event if message.thread is not None else message.event]
+    else:
+        parts = [str(message.facts.get("of") or message.kind), message.source, str(subject)]
     # names that others wrote may hold half of a character that needs two code units
-    identity = "\0".join((kind, message.source, str(subject))).encode(errors="surrogatepass")
+    identity = "\0".join((message.case, *parts)).encode(errors="surrogatepass")
     return hashlib.sha256(identity).hexdigest()
 
 
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
     """None: the waiting time is in the `Retry-After` header."""
     return None
+
+
+answer = None

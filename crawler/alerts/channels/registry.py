@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
+import orjson
+
 from crawler.alerts import channels
 from crawler.alerts.message import ChatLimits, Message
 from data.errors import ConfigError
 from data.settings.settings import Channel
+
+# Characters of what a chat calls a message.
+MAX_REMOTE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,15 @@ class Dialect(Protocol):
         """Seconds that the body of a response asks to wait; None if it does not say."""
         ...
 
+    @property
+    def answer(self) -> Callable[[Channel, bytes], str] | None:
+        """What the body of a positive response calls the message, '' if it does not say; None if it never does.
+
+        Raises:
+            DeliveryDeferred, DeliveryRefused: the body says that the chat did not take the message.
+        """
+        ...
+
 
 def masked(url: str) -> str:
     """An address that may be shown: scheme, host and port. The rest of a webhook's address is its secret."""
@@ -74,3 +88,13 @@ def dialect(channel: Channel) -> Dialect:
             f"there is no kind of channel called '{channel.kind}'", hint=f"the kinds are: {', '.join(sorted(known))}"
         )
     return known[channel.kind]
+
+
+def json_text(body: bytes, key: str) -> str:
+    """A text of a JSON object that a server answered with, '' if there is none of at most 255 characters."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) and len(found) <= MAX_REMOTE else ""

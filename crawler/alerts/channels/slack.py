@@ -1,13 +1,20 @@
-"""Slack's incoming webhooks: blocks within Slack's limits, the plain text as fallback, and no mentions."""
+"""Slack: blocks within Slack's limits, the plain text as fallback, and no mentions.
+
+An incoming webhook does not say how it calls a message, so that nothing can answer it. A bot (`room` and `token`) can: its
+messages form threads.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import orjson
 
-from crawler.alerts.channels.registry import Outgoing
+from crawler.alerts.channels.registry import Outgoing, json_text, masked
 from crawler.alerts.message import ChatLimits, Message, fit
+from data.errors import DeliveryDeferred, DeliveryRefused
+from data.model import Severity
 from data.settings.settings import Channel
 
 KIND = "slack"
@@ -43,7 +50,7 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     """
     fitted = fit(message, LIMITS, size)
     sections = _sections(escape(field.text) for field in (*fitted.fields, *fitted.closing))
-    value = {
+    value: dict[str, object] = {
         "text": escape(fit(message, FALLBACK_LIMITS, size).text),
         "blocks": [
             {"type": "header", "text": _plain(escape(fitted.headline))},
@@ -52,7 +59,48 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
         "unfurl_links": False,
         "unfurl_media": False,
     }
-    return Outgoing("POST", channel.url.get_secret_value(), {"content-type": "application/json"}, orjson.dumps(value))
+    address = channel.url.get_secret_value()
+    if channel.token is None:
+        return Outgoing("POST", address, {"content-type": "application/json"}, orjson.dumps(value))
+    value["channel"] = channel.room
+    if message.thread is not None and message.thread.remote:
+        value["thread_ts"] = message.thread.remote
+        # what people should act on is also shown outside of the thread
+        value["reply_broadcast"] = message.severity.rank >= Severity.WARNING.rank
+    headers = {
+        "content-type": "application/json; charset=utf-8",
+        "authorization": f"Bearer {channel.token.get_secret_value()}",
+    }
+    return Outgoing("POST", f"{address.rstrip('/')}/chat.postMessage", headers, orjson.dumps(value))
+
+
+# Errors of chat.postMessage that pass by themselves (docs.slack.dev, "chat.postMessage", Errors).
+_PASSING = frozenset(
+    {"rate_limited", "ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout", ""}
+)
+
+
+def answer(channel: Channel, body: bytes) -> str:
+    """The time stamp of a bot's message, which is its name; '' for a webhook.
+
+    Raises:
+        DeliveryDeferred, DeliveryRefused: Slack answers with status 200 that it did not take the message.
+    """
+    if channel.token is None:
+        return ""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = None
+    if isinstance(value, dict) and value.get("ok") is True:
+        return json_text(body, "ts")
+    found = value.get("error") if isinstance(value, dict) else None
+    # Slack's own word for what is wrong, and nothing else that a server may write
+    error = found if isinstance(found, str) and re.fullmatch("[a-z_]{1,60}", found) else ""
+    shown = f"{masked(channel.url.get_secret_value())} did not take the message ({error or 'unknown answer'})"
+    if error in _PASSING:
+        raise DeliveryDeferred(shown, status=200)
+    raise DeliveryRefused(shown, status=200, hint="check `room`, the token and its scope chat:write")
 
 
 def _plain(text: str) -> dict[str, object]:

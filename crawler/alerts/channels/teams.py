@@ -37,11 +37,9 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
             "items": [_paragraph([_run(fitted.headline, bold=True)])],
         }
     ]
-    for field in (*fitted.fields, *fitted.closing):
-        several = len(field.lines) + bool(field.more) > 1
-        body.append(
-            _paragraph([_run(f"{field.label}: " if not several else f"{field.label}:\n", bold=True), _run(field.value)])
-        )
+    body += [
+        _paragraph([_run(field.opening, bold=True), _run(field.value)]) for field in (*fitted.fields, *fitted.closing)
+    ]
     card = {
         "type": "AdaptiveCard",
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -69,3 +67,6 @@ def _run(text: str, *, bold: bool = False) -> dict[str, object]:
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
     """None: the waiting time is in the `Retry-After` header."""
     return None
+
+
+answer = None

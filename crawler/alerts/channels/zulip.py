@@ -29,7 +29,7 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     form = {
         "type": "stream",
         "to": channel.room,
-        "topic": channel.topic[:MAX_TOPIC] or "Tocsin",
+        "topic": channel.topic[:MAX_TOPIC] or _topic(message),
         "content": f"```text\n{text}\n```",
     }
     token = channel.token.get_secret_value() if channel.token else ""
@@ -42,6 +42,14 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     )
 
 
+def _topic(message: Message) -> str:
+    """A topic for each thread of events: that is how Zulip keeps messages together."""
+    return f"Tocsin {(message.thread.event if message.thread is not None else message.event)[:12]}"
+
+
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all
     """None: the waiting time is in the `Retry-After` header."""
     return None
+
+
+answer = None

@@ -19,7 +19,7 @@ import numpy as np
 
 from crawler.readers.core.limits import Damaged
 from crawler.readers.core.signatures import is_archive_start
-from crawler.readers.core.unsupported_formats import describe
+from crawler.readers.unread.unsupported_formats import describe
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import CipherContext

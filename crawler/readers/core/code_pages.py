@@ -138,7 +138,8 @@ _EBCDIC = bytes(
      *range(0xE2, 0xEA), *range(0xF0, 0xFA)]
 )  # fmt: skip
 _EBCDIC_SIGNS = bytes([0x4B, 0x4D, 0x5D, 0x60, 0x61, 0x6B, 0x6D, 0x7A, 0x7D, 0x15, 0x25, 0x0D, 0x5E, 0x7C, 0x44, 0x4F])
-_MIN_EBCDIC, _MIN_SIZE = 0.85, 64
+# the share of letters, digits and spaces, of these with signs, and of digits and small letters or capitals
+_MIN_EBCDIC, _MIN_WITH_SIGNS, _MIN_SIZE = 0.65, 0.85, 64
 
 
 def ebcdic_page(head: bytes) -> str:
@@ -147,7 +148,10 @@ def ebcdic_page(head: bytes) -> str:
     if size < _MIN_SIZE or head.count(0x20) * 50 > size or head.count(0) * 100 > size:
         return ""
     others = head.translate(None, _EBCDIC)
-    if size - len(others) < _MIN_EBCDIC * size or len(others.translate(None, _EBCDIC_SIGNS)) > 0.1 * size:
+    if (
+        size - len(others) < _MIN_EBCDIC * size
+        or size - len(others.translate(None, _EBCDIC_SIGNS)) < _MIN_WITH_SIGNS * size
+    ):
         return ""
     high = sum(map(head.count, range(0xF0, 0xFA))) + sum(map(head.count, range(0x81, 0xEA)))
     if high * 5 < size:

@@ -18,6 +18,7 @@ from crawler.readers.core.encoding import detect
 from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.signatures import SIGNATURE_REACH, SIGNATURES, SignatureFinder, is_archive_start
+from data.arrays.array_types import U8, Bools
 
 # bytes of embedded archives that are kept of one text until it ends
 MAX_HELD = 2**26
@@ -132,8 +133,7 @@ class EmbeddedArchiveSearch:
         self._too_large = False
         # the range of `_SEPARATORS` that ends most words of this text, and arrays in which the quick test works
         self._separators: tuple[int, int] | None = None
-        self._ends, self._others = np.empty(_TEST_SIZE, np.bool_), np.empty(_TEST_SIZE, np.bool_)
-        self._moved = np.empty(_TEST_SIZE, np.uint8)
+        self._arrays: tuple[Bools, Bools, U8] | None = None
 
     def feed(self, data: bytes) -> None:
         """Search the next bytes."""
@@ -194,13 +194,21 @@ class EmbeddedArchiveSearch:
                 _SEPARATORS, key=lambda each: sum(data[:_TEST_SIZE].count(char) for char in range(*each))
             )
         first, behind = self._separators
+        if self._arrays is None:
+            # a short text needs none of them
+            self._arrays = (
+                np.empty(_TEST_SIZE, np.bool_),
+                np.empty(_TEST_SIZE, np.bool_),
+                np.empty(_TEST_SIZE, np.uint8),
+            )
+        ends, others, moved = self._arrays
         for start in range(0, len(data), _TEST_SIZE - _OVERLAP):
             part = values[min(start, len(data) - _TEST_SIZE) :][:_TEST_SIZE]
-            np.less(part, ord("+"), out=self._ends)
-            np.subtract(part, first, out=self._moved)
-            np.less(self._moved, behind - first, out=self._others)
-            np.logical_or(self._ends, self._others, out=self._ends)
-            if b"\0\0\0\0" in np.packbits(self._ends).tobytes() and _may_have_run(part.tobytes()):
+            np.less(part, ord("+"), out=ends)
+            np.subtract(part, first, out=moved)
+            np.less(moved, behind - first, out=others)
+            np.logical_or(ends, others, out=ends)
+            if b"\0\0\0\0" in np.packbits(ends).tobytes() and _may_have_run(part.tobytes()):
                 return True
         return False
 

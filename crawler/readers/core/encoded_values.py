@@ -1,7 +1,7 @@
 """Finds long values that are written as hexadecimal digits, base32 or base64 in a text, a table or a dump, and decodes them.
 
 The byte pass sees none of what such values hold. What decodes to text, or to binary values, is handed over to be read
-as a member; what decodes to opaque bytes is reported as unread. Archives are left to `embedded_archives`, which
+as a member, each picture as one of its own; what decodes to opaque bytes is reported as unread. Archives are left to `embedded_archives`, which
 recognises them by their first bytes. Digests, keys, signatures and tokens are shorter, or have a length of their own.
 """
 
@@ -33,12 +33,16 @@ _RSA_BYTES = frozenset({256, 384, 512, 1024})
 _DIGEST_WIDTHS = frozenset({64, 80, 96, 128})
 _HEX = b"0123456789abcdefABCDEF"
 _BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_LOWER_BASE32 = _BASE32.lower()
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _PREFIX = re.compile(rb"(?:0[xX]|\\*x|(?:\\[nrt])+)")
 # Rulers have few different characters. Random bytes use nearly all of an alphabet, words and proteins do not.
 _MIN_DISTINCT, _MIN_OF_BASE32, _MIN_OF_BASE64 = 10, 30, 56
 _JUDGED = 4096
 # ASN.1 of certificates and keys, keys of SSH
+_DATA_ADDRESS, _PICTURE = b";base64,", "picture"
+# smaller pictures are icons
+_MIN_PICTURE = 1536
 _KEYS = re.compile(rb"\x30[\x81-\x84]|\0\0\0.(?:ssh-|ecdsa|sk-)", re.DOTALL)
 _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\n\r"])
 # Cookies and tokens of single sign-on are opaque as well, and shorter than most files.
@@ -58,7 +62,8 @@ class EncodedValueSearch:
         found: takes decoded values, joined, to be read as a member.
         out: takes the problems.
         decodes_hex: the reader of this format decodes hexadecimal text itself.
-        markup: values stand between tags; attributes (states of forms, pictures of the page) are no content.
+        markup: values stand between tags; of attributes (states of forms) only pictures and texts that are an address
+            (`data:`) are content.
     """
 
     def __init__(
@@ -143,7 +148,10 @@ class EncodedValueSearch:
         if b"-----" in value[:_CONTEXT] or before.rstrip(b"\\nr\r\n ").endswith(b"-----"):
             # a key, a certificate or a message in armour; encrypted ones are recognised by `opacity`
             return
-        if self._markup and before[-1:] not in (b"", b">") and before[-1:] not in _WHITE:
+        # an address that is its own content: data:image/png;base64,…
+        is_address = before.endswith(_DATA_ADDRESS)
+        in_attribute = self._markup and before[-1:] not in (b"", b">") and before[-1:] not in _WHITE
+        if in_attribute and not is_address:
             return
         if b"\\" in value:
             value = ESCAPES.sub(b"", value.replace(b"\\/", b"/"))
@@ -153,12 +161,20 @@ class EncodedValueSearch:
         distinct = len(set(value[:_JUDGED]))
         if distinct < _MIN_DISTINCT or value.isdigit():
             return
+        if not value.translate(None, _LOWER_BASE32):
+            value = value.upper()
         is_hex = not value[:_JUDGED].translate(None, _HEX)
         is_base32 = not value.translate(None, _BASE32)
         data = _decode(value, is_hex)
         if not data or len(data) in _RSA_BYTES or _KEYS.match(data):
             return
-        if is_archive_start(data):
+        reader = choose(data[:_JUDGED], "") if len(data) >= _MIN_PICTURE else None
+        if reader is not None and reader.FORMAT == _PICTURE:
+            self._keep(self._archives, data)
+        elif in_attribute and not (text_of(data[:_JUDGED]) is not None and _is_printable(data[:_JUDGED])):
+            # fonts of the page; a text is a file that the page offers
+            return
+        elif is_archive_start(data):
             if is_base32:
                 self._keep(self._archives, data)
         elif coincidence(data[:_JUDGED]) < MAX_COINCIDENCE:
@@ -232,7 +248,9 @@ def _decode(value: bytes, is_hex: bool) -> bytes:
             return b""
         if not value.translate(None, _BASE32):
             return base64.b32decode(value[: len(value) & ~7])
-        return binascii.a2b_base64(value[: len(value) & ~3].translate(_STANDARD))
+        # its padding is no part of the word; a single character at the end belongs to no byte
+        value = value if len(value) % 4 != 1 else value[:-1]
+        return binascii.a2b_base64(value.translate(_STANDARD) + b"=" * (-len(value) % 4))
     except binascii.Error:
         return b""
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from isal import isal_zlib
+
 from crawler.readers.core.code_pages import ebcdic_page, page_of, page_of_line
 from crawler.readers.core.limits import HEAD
 from crawler.readers.core.signatures import is_archive_start
@@ -23,6 +25,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# what ends lines where no newline does
+_OTHER_ENDS = (b"\r", b"\x1e")
 # a line that is too long is cut behind one of these, if one stands within its last bytes
 _EDGE = re.compile(rb"[\s,;|]")
 _EDGE_WINDOW = 4096
@@ -98,7 +102,8 @@ def _as_utf8(head: bytes) -> bytes:
     text = head[skip:]
     if name != "utf-8":
         text = text.decode(name, "replace").encode("utf-8", "replace")
-    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return text if b"\n" in text else text.replace(b"\x1e", b"\n")
 
 
 # every reader asks for the same bytes in turn, and a bytes object keeps its hash
@@ -157,15 +162,19 @@ class Lines:
 
     Attributes:
         cut: how many times a line was divided.
+        size: how many bytes of the source the last block came from, with its last line end.
+        wrong: how many blocks are not those that the guide of the source announces.
     """
 
     def __init__(self, source: Source, max_line: int, block: int = BLOCK) -> None:
-        self.cut = 0
+        self.cut = self.size = self.wrong = 0
+        self._source = source
         self._max_line, self._block = max_line, block
-        # line ends of the old Mac: carriage returns alone
-        head = as_utf8(source.peek(8192))
+        # line ends of the old Mac: carriage returns alone; or the separator of records
         raw = source.peek(8192)
-        self._ends_with_cr = b"\n" in head and b"\n" not in raw and detect(raw)[0] == "utf-8"
+        self._end = b"\n"
+        if b"\n" not in raw and detect(raw)[0] == "utf-8":
+            self._end = next((end for end in _OTHER_ENDS if end in raw), self._end)
         self._pieces = utf8_pieces(source)
 
     def blocks(self) -> Iterator[bytes]:
@@ -173,15 +182,35 @@ class Lines:
 
         Blank lines are kept.
         """
-        for block in self._cut():
-            if self._ends_with_cr:
-                block = block.replace(b"\r", b"\n")
+        for block in self.raw_blocks():
+            if self._end != b"\n":
+                block = block.replace(self._end, b"\n")
             elif b"\r" in block:
                 block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
             yield repair(block)
 
+    @property
+    def has_usual_ends(self) -> bool:
+        """Whether lines end with a newline."""
+        return self._end == b"\n"
+
+    def raw_blocks(self) -> Iterator[bytes]:
+        """As `blocks`, with the line ends and the encoding of the source."""
+        return self._guided() if self._source.guide else self._cut()
+
+    def _guided(self) -> Iterator[bytes]:
+        """The blocks that the guide of the source announces: a chunk of a file has the blocks of the whole file."""
+        _, skip = detect(self._source.peek(8192))
+        for block in self._source.guide:
+            data = self._source.read(block.size)[skip:].removesuffix(b"\n")
+            skip, self.size = 0, block.size
+            self.wrong += isal_zlib.crc32(data) != block.crc
+            yield data
+
     def _cut(self) -> Iterator[bytes]:
-        end = b"\r" if self._ends_with_cr else b"\n"
+        end = self._end
+        # the first block includes the byte order mark
+        mark = detect(self._source.peek(8192))[1]
         parts: list[bytes] = []
         have = 0
         for piece in self._pieces:
@@ -192,6 +221,7 @@ class Lines:
             data = b"".join(parts)
             at = data.rfind(end)
             if at >= 0:
+                self.size, mark = at + 1 + mark, 0
                 yield data[:at]
                 data = data[at + 1 :]
             # the rest is one line that has not ended
@@ -208,6 +238,7 @@ class Lines:
             data = data[at:]
             self.cut += 1
         if data:
+            self.size = len(data) + mark
             yield data.removesuffix(end)
 
     def _edge(self, data: bytes) -> int:

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import chain
 
+from crawler.process.companion_names import ending_of
 from crawler.readers.core import signatures
 from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.encoded_values import EncodedValueSearch
+from crawler.readers.core.file_cuts import index_sample
 from crawler.readers.core.limits import HEAD, Damaged, Limits, MemberGivenUp
 from crawler.readers.core.opacity import OpacityMeter, TextOpacityMeter
 from crawler.readers.core.output import Output
@@ -59,8 +61,13 @@ def read_sample(
     out = Output(send, limits, clock)
     begun(out)
     # a limit ends the whole sample; every open member has reported it before the error arrives here
+    source = Source(chunks)
+    if out.guide is not None and not out.guide:
+        index_sample(source, out)
+        return
+    source.guide = out.guide or ()
     try:
-        read_member(Source(chunks), out)
+        read_member(source, out)
     except LimitReached:
         out.finish()
     else:
@@ -82,6 +89,11 @@ def read_member(source: Source, out: Output, pick: Choice = choose) -> None:
         LimitReached: the sample has become too large; nothing more of it is read.
         WireError: the connection is closed.
     """
+    if out.depth and ending_of(source.name):
+        further = out.waiting_files.take(source, out.depth)
+        if further is None:
+            return
+        source = further
     _read_one(source, out, pick, _read_rest)
 
 
@@ -142,6 +154,8 @@ def _read_and_observe(
     elif reader is not None:
         began = source.position
         _run_reader(reader, source, out)
+        for waiting in out.waiting_files.release(out.depth):
+            _read_one(waiting, out, choose, _read_rest)
         if read_rest is not None:
             read_rest(source, out, reader.FORMAT, source.position > began)
         if search is not None:

@@ -17,6 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from crawler.readers.core.budget import SampleBudget
+from crawler.readers.core.companions import WaitingFiles
 from crawler.readers.core.limits import (
     MAX_CELLS,
     MAX_FRAME,
@@ -27,6 +28,7 @@ from crawler.readers.core.limits import (
     MAX_VALUES,
     Limits,
 )
+from crawler.readers.core.source import LineBlock
 from crawler.readers.core.speed_floor import SpeedFloor
 
 
@@ -94,6 +96,10 @@ class Output:
         """Processor time that is left for recognising text in pictures."""
         self.passwords: tuple[str, ...] = ()
         """Passwords that came with the sample, in the order in which they are tried."""
+        self.guide: Sequence[LineBlock] | None = None
+        """The blocks of lines of the sample if it is a chunk of a file, () to find them; None for a whole sample."""
+        self.waiting_files = WaitingFiles()
+        """Files whose reading waits for those beside them."""
         self._send = send
         self._open: list[_OpenMember] = []
         self.known_archives: dict[bytes, tuple[int, bytes]] = {}
@@ -132,6 +138,10 @@ class Output:
         self.budget.end_member()
         self.speed.end_member()
         self._send(b"E", orjson.dumps({"bytes": size, "complete": member.complete}))
+
+    def index(self, entries: bytes) -> None:
+        """Send entries of the index of the sample (`file_cuts.BLOCK_ENTRY`)."""
+        self._send(b"I", entries)
 
     def finish(self) -> None:
         """End the sample, after its member."""

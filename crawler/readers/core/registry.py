@@ -37,7 +37,7 @@ class Reader(Protocol):
     SQL strings), `"all"` for both. Formats that hold text set it, because their readers read over such archives. A
     reader of a container searches the parts that it does not use by itself, with `members.read_embedded`.
     `ENCODED_VALUES` asks for long values written as hexadecimal digits or base64 as well: `"all"`, `"sql"` if the
-    reader decodes hexadecimal text itself, `"markup"` if attributes are no content (`core/encoded_values.py`). Formats
+    reader decodes hexadecimal text itself, `"markup"` if attributes are no content but pictures (`core/encoded_values.py`). Formats
     that say themselves which values are files do not set it.
     """
 
@@ -89,8 +89,12 @@ def _readers_of(module: ModuleType) -> Sequence[Reader]:
 
 def choose(head: bytes, name: str) -> Reader | None:
     """The reader that is surest of a file, from its first bytes and its name; None if no reader recognises them."""
-    score, reader = max(((each.sniff(head, name), each) for each in readers()), key=lambda pair: pair[0])
-    return reader if score > 0 else None
+    surest, best = None, 0.0
+    for reader in readers():
+        # of equally sure readers the first one
+        if (score := reader.sniff(head, name)) > best:
+            surest, best = reader, score
+    return surest
 
 
 @cache

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from crawler.readers.core.limits import MAX_NAME, PIECE, Damaged
+
+
+class LineBlock(NamedTuple):
+    """A block of whole lines: its size in bytes with its last line end, and the CRC-32 without that and without a mark."""
+
+    size: int
+    crc: int
 
 
 class Source:
@@ -32,6 +40,12 @@ class Source:
         self.name = name[:MAX_NAME]
         self.bytes = 0
         self.damage: Damaged | None = None
+        self.companions: dict[str, bytes] = {}
+        """Files beside this one that belong to it: content by the ending of the name (`.frm`)."""
+        self.joined = False
+        """What it holds is shown with the rows of a file beside it."""
+        self.guide: Sequence[LineBlock] = ()
+        """The blocks of lines in which it is read, if it is a chunk of a file that was cut; () for a whole file."""
         self.amplification = amplification
         self._chunks = chunks
         # fetched bytes: those before `_at` were read, those behind it were not
@@ -160,6 +174,28 @@ class Source:
         except Damaged as error:
             self.damage = error
         return b""
+
+
+def in_pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks of `PIECE` bytes or a little more: short ones, such as lines, cost more than their bytes do.
+
+    If `chunks` ends in damage, the bytes before it come first.
+    """
+    parts: list[bytes] = []
+    size = 0
+    damage = None
+    try:
+        for chunk in chunks:
+            parts.append(chunk)
+            size += len(chunk)
+            if size >= PIECE:
+                yield b"".join(parts)
+                parts, size = [], 0
+    except Damaged as error:
+        damage = error
+    yield b"".join(parts)
+    if damage is not None:
+        raise damage
 
 
 class HeldFile:

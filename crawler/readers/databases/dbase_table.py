@@ -1,6 +1,6 @@
 """Tables of dBase, FoxPro and Clipper (.dbf): every record is a row, deleted ones too.
 
-Memos are kept in a separate file (.dbt, .fpt), which the byte pass examines by itself. Source:
+Long texts (memos) are kept in a file beside it (.dbt, .fpt) and stand in their rows if that is there. Source:
 https://www.dbase.com/Knowledgebase/INT/db7_file_fmt.htm
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from crawler.readers.core.limits import HEAD, Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
+from crawler.readers.databases.dbase_memo import MemoFile
 from crawler.readers.databases.table_batcher import TableBatcher
 
 FORMAT = "dbase"
@@ -37,6 +38,12 @@ _CODE_PAGES = {
 # Accented letters of French names. Under a wrong code page they become signs, or letters of other languages.
 _NAME_LETTERS = frozenset("éèêëàâäîïôöùûüçÿœæÉÈÊËÀÂÄÎÏÔÖÙÛÜÇŒÆñáíóúÑÁÍÓÚãõåøßÅØ")
 _GUESSED = ("cp850", "cp1252", "cp437")
+# so many times more strange signs than under the best page speak against a declared one
+_CLEARLY = 4
+# the number of a memo's block has ten digits, in Visual FoxPro four bytes
+_BINARY_NUMBER = 4
+# ends lines where dBase broke them itself
+_SOFT_BREAK = b"\x8d\n"
 _NUMBER_FORMS = {"I": "<i", "+": "<i", "Y": "<q", "B": "<d", "O": ">d"}
 
 
@@ -66,14 +73,20 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     if not fields:
         raise Damaged("damaged", "the description of the fields is damaged")
     per_piece = max(1, 2**18 // record)
-    encoding = _CODE_PAGES.get(start[29]) or _guess_encoding(source.peek(min(2**18, record * count)))
+    encoding = _encoding(_CODE_PAGES.get(start[29], ""), source.peek(min(2**18, record * count)))
+    memos = _memo_file(source)
     batches = TableBatcher(out, limits)
     names = [_full_name(field) for field in fields]
     left = count
     while left and (piece := source.read(min(left, per_piece) * record)):
         whole = len(piece) // record
         rows = [piece[at * record : (at + 1) * record] for at in range(whole)]
-        columns: list[Sequence[bytes]] = [[_cell(row, field, encoding) for row in rows] for field in fields]
+        columns: list[Sequence[bytes]] = [
+            [_memo(row, field, memos, encoding) for row in rows]
+            if field.kind == "M" and memos is not None
+            else [_cell(row, field, encoding) for row in rows]
+            for field in fields
+        ]
         if whole:
             batches.add(b"", names, columns, len(piece))
         if len(piece) % record:
@@ -84,8 +97,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         out.problem("columns", f"the table has more than {limits.max_columns} columns; the last one holds the rest")
     if left:
         raise Damaged("cut", "the table ends before its last record")
-    if start[0] in _WITH_MEMO or any(field.kind == "M" for field in fields):
-        out.problem("memo", "texts of memo fields are in another file, and are not joined with their records")
+    if memos is None and (start[0] in _WITH_MEMO or any(field.kind == "M" for field in fields)):
+        out.problem("memo", "texts of memo fields are in another file, which is not beside it")
     # the mark of the end, and zeros with which some programs fill the last block
     if source.peek(1) == b"\x1a":
         source.read(1)
@@ -115,8 +128,11 @@ def _full_name(field: _Field) -> str:
     return "date_naissance" if field.kind == "D" and _BIRTH.search(field.name) else field.name
 
 
-def _guess_encoding(sample: bytes) -> str:
-    """The code page under which the accented letters of the first records look most like those of names."""
+def _encoding(declared: str, sample: bytes) -> str:
+    """The code page of the table: the declared one, unless names look like names only under another.
+
+    Copies and conversions often leave the byte that declares it as it was.
+    """
 
     def strangeness(encoding: str) -> int:
         text = sample.decode(encoding, "replace")
@@ -125,8 +141,27 @@ def _guess_encoding(sample: bytes) -> str:
     try:
         sample.decode()
     except UnicodeDecodeError:
-        return min(_GUESSED, key=strangeness)
+        best = min(_GUESSED, key=strangeness)
+        return declared if declared and strangeness(declared) <= _CLEARLY * strangeness(best) else best
     return "utf-8"
+
+
+def _memo_file(source: Source) -> MemoFile | None:
+    for ending, is_foxpro in ((".fpt", True), (".dbt", False)):
+        if held := source.companions.get(ending):
+            return MemoFile(held, is_foxpro=is_foxpro)
+    return None
+
+
+def _memo(row: bytes, field: _Field, memos: MemoFile, encoding: str) -> bytes:
+    data = row[field.start : field.start + field.size]
+    if field.size == _BINARY_NUMBER:
+        number = int.from_bytes(data, "little")
+    else:
+        digits = data.strip(b" \0")
+        number = int(digits) if digits.isdigit() else 0
+    text = memos.text(number).rstrip(b"\0 ")
+    return text.replace(_SOFT_BREAK, b"").decode(encoding, "replace").encode()
 
 
 def _cell(row: bytes, field: _Field, encoding: str) -> bytes:
@@ -137,6 +172,7 @@ def _cell(row: bytes, field: _Field, encoding: str) -> bytes:
         return str(number / 10_000 if field.kind == "Y" else number).encode()
     if field.kind in "TGPM@0" and not data.isascii():
         return b""
-    if field.kind == "T" and len(data) == 8:
+    # the number of a block in another file is no text
+    if (field.kind == "T" and len(data) == 8) or (field.kind == "M" and len(data) == _BINARY_NUMBER):
         return b""
     return data.strip(b" \0").decode(encoding, "replace").encode()

@@ -38,7 +38,10 @@ STANDARD_STRINGS = re.compile(rb"SET\s+standard_conforming_strings\s*=\s*'?(on|o
 # A statement of interest begins at the start of a line, after another statement, or after the start of a comment.
 FIRST_WORDS = (b"INSERT", b"REPLACE", b"INTO", b"COPY", b"CREATE", b"SET")
 STATEMENT_START = re.compile(
-    rb"(?:^|[;\n]|/\*!\d{0,6}+)[^\S\n]*+((?:" + b"|".join(FIRST_WORDS) + rb")\s)", re.IGNORECASE
+    rb"(?:^|[;\n]|/\*!\d{0,6}+|\d (?:Query|Execute)\t|: {1,2}statement: )[^\S\n]*+((?:"
+    + b"|".join(FIRST_WORDS)
+    + rb")\s)",
+    re.IGNORECASE,
 )
 _ONE_NAME = re.compile(_NAME)
 _EXPRESSION = re.compile(rb"[A-Za-z_]{1,20}\(" + _NAME + rb"\)\s{1,9}AS\s{1,9}", re.IGNORECASE)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from crawler.readers.databases.compressed_column import are_compressed, uncompressed
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # in windows-1252 few texts need any of these signs; numbers are full of them
 _NO_LATIN = re.compile(
     rb"[\x81-\x84\x86-\x8b\x8d-\x90\x95\x98-\x9b\x9d-\x9f\xa1-\xa6\xa8-\xaa\xac-\xaf\xb1\xb3-\xb6\xb8-\xba\xbc-\xbf]"
 )
+# characters of a text that stands behind its length
+_MIN_TEXT = 2
 _FIRST_YEAR, _LAST_YEAR = 1850, 2100
 # rows that must agree before three or five bytes count as a date
 MIN_DATES = 4
@@ -21,6 +25,7 @@ _SHARE = 0.9
 _LETTERS = 5
 _FIXED_TEXT = frozenset((*range(32, 127), *range(0xC0, 0x100)))
 _RUN = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
+_ASCII = re.compile(rb"[A-Za-z0-9]")
 
 
 def text_or_none(data: bytes) -> str | None:
@@ -86,9 +91,19 @@ def decimal_of(data: bytes, whole: int, part: int) -> str:
     return "-" * is_negative + shown + ("." + digits[whole:] if part else "")
 
 
-def read_column(values: Sequence[bytes | None]) -> list[bytes]:
-    """The values of a column as text; those that are neither text nor a date nor a number are left empty."""
+def read_column(values: Sequence[bytes | None], *, little: bool = False) -> list[bytes]:
+    """The values of a column as text; those that are neither text nor a date nor a number are left empty.
+
+    Args:
+        values: None for NULL. Those of a column that MariaDB compresses are opened.
+        little: dates of three bytes and numbers have their small end first, as in MyISAM.
+    """
     given = [value for value in values if value]
+    if are_compressed(given):
+        values = [uncompressed(value) if value else value for value in values]
+        given = [value for value in values if value]
+    elif little and given and not all(text_or_none(value) is not None for value in given):
+        return _read_little(values, given)
     sizes = {len(value) for value in given}
     size = sizes.pop() if len(sizes) == 1 else 0
     if not all(text_or_none(value) is not None for value in given):
@@ -98,6 +113,30 @@ def read_column(values: Sequence[bytes | None]) -> list[bytes]:
         if size in (4, 8):
             return [number_of(value).encode() if value else b"" for value in values]
     return [value if value and text_or_none(value) is not None else b"" for value in values]
+
+
+def _read_little(values: Sequence[bytes | None], given: Sequence[bytes]) -> list[bytes]:
+    size = len(given[0]) if len({len(value) for value in given}) == 1 else 0
+    dates = [date_of((int.from_bytes(value, "little") | 0x800000).to_bytes(3, "big")) for value in given if size == 3]
+    if dates and sum(map(bool, dates)) >= _SHARE * len(dates):
+        shown = iter(dates)
+        return [next(shown).encode() if value else b"" for value in values]
+    if size in (4, 8):
+        return [b"%d" % int.from_bytes(value, "little", signed=True) if value else b"" for value in values]
+    return [value if value and text_or_none(value) is not None else b"" for value in values]
+
+
+def holds_hidden_texts(values: Sequence[bytes | None], shown: Sequence[bytes]) -> bool:
+    """Whether many values of a column were left out that are mostly letters: their beginning was not found."""
+    left_out = [
+        value for value, text in zip(values, shown, strict=True) if value and len(value) >= _LETTERS and not text
+    ]
+    # the bytes of a time or a number may look like accented letters
+    mixed = sum(
+        len(b"".join(_RUN.findall(value))) * 10 >= len(value) * 7 and len(_ASCII.findall(value)) * 2 >= len(value)
+        for value in left_out
+    )
+    return mixed >= max(MIN_DATES, len(shown) // 4)
 
 
 def divide_fixed(samples: Sequence[bytes]) -> list[tuple[int, int]]:
@@ -146,6 +185,32 @@ def text_pieces(data: bytes) -> bytes:
     """The text in bytes of unknown structure, one line of UTF-8."""
     texts = (text_or_none(piece) for piece in _RUN.findall(data))
     return " ".join(text for text in texts if text is not None).encode()
+
+
+def prefixed_texts(data: bytes) -> list[bytes]:
+    """The texts in bytes of unknown structure that stand behind their length, and other runs of characters.
+
+    Returns:
+        UTF-8, in their order.
+    """
+    found: list[bytes] = []
+    at = 0
+    while at < len(data):
+        for width in (1, 2):
+            size = int.from_bytes(data[at : at + width], "little")
+            text = data[at + width : at + width + size]
+            if size >= _MIN_TEXT and len(text) == size and text[0] > 0x20 and (shown := text_or_none(text)) is not None:
+                found.append(shown.encode())
+                at += width + size
+                break
+        else:
+            run = _RUN.match(data, at)
+            if run is not None and (shown := text_or_none(run[0])) is not None:
+                found.append(shown.encode())
+                at = run.end()
+            else:
+                at += 1
+    return found
 
 
 def shape_of(text: str) -> str:

@@ -31,9 +31,11 @@ _LS_ENTRY = re.compile(
 )
 _TREE_ENTRY = re.compile(r"^((?:[│|] {3}|[│|]\u00a0\u00a0 | {4})*)(?:[├└+\\`|][─-]{2,3}) ?(.+)$")
 _FIND_ENTRY = re.compile(r"^(?:\.{0,2}/|[A-Za-z]:\\)(?:[^/\\|<>\"]{1,255}[/\\])*[^/\\|<>\":]{1,255}$")
+# what the entries of each kind of list look like, and the lines that name the folder of the entries after them
+_KINDS = ((_DIR_ENTRY, _DIR_FOLDER), (_LS_ENTRY, _LS_FOLDER), (_TREE_ENTRY, None), (_FIND_ENTRY, None))
 _MAX_DEPTH = 64
 # So many of the first lines, and such a share of them, decide that a text is a list of files.
-_LINES, _MIN_LINES, _SHARE = 200, 4, 0.6
+_LINES, _MIN_LINES, _MIN_ENTRIES, _SHARE = 200, 4, 2, 0.6
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -45,19 +47,16 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
     lines = [line for line in lines if line.strip()]
     if len(lines) < _MIN_LINES:
         return 0.0
-    counts = {
-        kind: sum(any(pattern.match(line) for pattern in patterns) for line in lines)
-        for kind, patterns in {
-            "dir": (_DIR_FOLDER, _DIR_ENTRY),
-            "ls": (_LS_FOLDER, _LS_ENTRY),
-            "tree": (_TREE_ENTRY,),
-            "find": (_FIND_ENTRY,),
-        }.items()
-    }
-    entries = {"dir": _DIR_ENTRY, "ls": _LS_ENTRY, "tree": _TREE_ENTRY, "find": _FIND_ENTRY}
-    best = max(counts, key=lambda kind: counts[kind])
-    has_entries = sum(entries[best].match(line) is not None for line in lines) >= 2
-    return 0.96 if has_entries and counts[best] >= _SHARE * len(lines) else 0.0
+    for entry, folder in _KINDS:
+        entries = sum(1 for _ in filter(entry.match, lines))
+        # most texts have no entry of any kind, so the lines are looked at for folders only after that
+        if entries >= _MIN_ENTRIES:
+            folders = 0
+            if folder is not None:
+                folders = sum(1 for line in filter(folder.match, lines) if not entry.match(line))
+            if entries + folders >= _SHARE * len(lines):
+                return 0.96
+    return 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:

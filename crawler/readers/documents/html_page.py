@@ -16,6 +16,7 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
+from crawler.readers.documents.encoded_lines import EncodedLines
 from crawler.readers.documents.html_tables import HtmlTable
 from data.identifiers.header_words import role_of
 
@@ -45,6 +46,17 @@ _TOKEN = possessive(
     r"|<(?P<end>/?)(?P<tag>[a-zA-Z][^\s/<>\"']*+)(?P<rest>[^<>\"']*+(?:(?:\"[^\"<]*\"|'[^'<]*')[^<>\"']*+)*+)>"
     r"|(?P<text>(?:[^<\-]+|-(?!->))+)|<"
 )
+# Rows without any markup in their cells, as programs write them. What `_TOKEN` takes apart, this takes as a whole.
+_ATTRIBUTES = r"(?:\s(?:[^<>\"']|\"[^\"<>]*\"|'[^'<>]*')*+)?"
+
+
+def _cell(kind: str, words: str) -> str:
+    """The pattern of a cell; the two arguments are the patterns of the letter in its name and of its words."""
+    return rf"<t{kind}{_ATTRIBUTES}>{words}</t[dh]\s*>"
+
+
+_PLAIN_ROW = possessive(rf"(?i)<tr{_ATTRIBUTES}>\s*+((?:{_cell('[dh]', '[^<]*+')}\s*+)++)</tr\s*>")
+_PLAIN_CELLS = possessive(f"(?i){_cell('([dh])', '([^<]*+)')}")
 _ATTRIBUTE = re.compile(r"(?<![^\s\"'<>/=])([^\s\"'<>/=]++)\s*+=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))")
 _HAS_TEXT_ATTRIBUTE = re.compile(
     r"(?i)(?:^|[\s\"'])(?:title|alt|value|content|placeholder|label|aria-label|summary|data-[\w.:-]+)\s*="
@@ -58,6 +70,11 @@ _BLOCK_TAGS = frozenset(
     p pre script section select summary tbody textarea tfoot thead title ul""".split()  # noqa: SIM905 - a list of words
 )
 _VERBATIM_TAGS = frozenset({"pre", "textarea", "listing", "xmp", "plaintext", "script"})
+# what tags end of the lines of encoded files
+_ENCODED_ENDS = {
+    **dict.fromkeys([*_BLOCK_TAGS, "br", "tr", "td", "dd"], EncodedLines.end_line),
+    **dict.fromkeys([*_VERBATIM_TAGS, "table", "hr"], EncodedLines.end_block),
+}
 
 # A page is processed in pieces; a longer tag is treated as text.
 _MAX_TAG = 65_536
@@ -74,6 +91,7 @@ _BREAKS = re.compile(r"(?<![ \n])[ \n]*\x01[ \n\x01]*")
 _LINE_ENDS = re.compile(r"(?<![ \t])[ \t]*\n[ \t]*")
 _BREAKS_OF_GROUP = 3
 _SPACE = re.compile(r"[ \t\r\n\f\u00a0]+")
+_SPACE_TO_MEND = re.compile(r"[\t\r\n\f\u00a0]|  ")
 
 
 def sniff(head: bytes, name: str) -> float:
@@ -97,6 +115,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     page = _PageReader(out, limits)
     held = ""
     for block in lines.blocks():
+        page.is_searched = page.encoded.expects(block)
         text = held + block.decode("utf-8", "replace") + "\n"
         # A tag may continue in the next block.
         cut = text.rfind("<")
@@ -109,7 +128,12 @@ def read(source: Source, out: Output, limits: Limits) -> None:
 
 
 class _PageReader:
-    """Turns tags and words into rows and text."""
+    """Turns tags and words into rows and text.
+
+    Attributes:
+        encoded: reads encoded files in the words.
+        is_searched: whether the piece of the page that is added is searched for them.
+    """
 
     def __init__(self, out: Output, limits: Limits) -> None:
         self.out = out
@@ -120,9 +144,41 @@ class _PageReader:
         self._tables: list[HtmlTable] = []
         self._verbatim = 0
         self._in_style = False
+        self.encoded = EncodedLines(out, self._flush)
+        self.is_searched = False
 
     def add(self, text: str) -> None:
         """Add a piece of the page that does not end inside a tag."""
+        at = 0
+        for row in _PLAIN_ROW.finditer(text):
+            if not _is_more_than_cells(row[0]):
+                self._add_tokens(text[at : row.start()])
+                self._add_row(row[0], row[1])
+                at = row.end()
+        self._add_tokens(text[at:])
+        if self._size > _FLUSH_CHARS:
+            self._flush()
+
+    def _add_row(self, text: str, cells: str) -> None:
+        """Add a row that was taken as a whole."""
+        if self._in_style or self._verbatim:
+            self._add_tokens(text)
+            return
+        if not self._tables:
+            self._tables.append(HtmlTable(self.limits))
+        found = _PLAIN_CELLS.findall(cells)
+        if self.is_searched:
+            for _, words in found:
+                self.encoded.add(unescape(words))
+                self.encoded.end_line()
+        row = [words for _, words in found]
+        if "&" in cells or _SPACE_TO_MEND.search("".join(row)):
+            row = [_SPACE.sub(" ", unescape(words)) for words in row]
+        row = [words.strip(" \x01") for words in row]
+        self._tables[-1].add_row(row, sum(kind in "hH" for kind, _ in found))
+        self._send_if_full()
+
+    def _add_tokens(self, text: str) -> None:
         for found in _TOKEN.finditer(text):
             words = found["text"]
             if words is not None:
@@ -133,11 +189,12 @@ class _PageReader:
                     self._end_tag(tag)
                 else:
                     self._start_tag(tag, found["rest"])
-        if self._size > _FLUSH_CHARS:
-            self._flush()
+            elif found[0] == "<" and self.is_searched:
+                self.encoded.add("<")
 
     def finish(self) -> None:
         """End the page."""
+        self.encoded.end_block()
         while self._tables:
             self._close_table()
         self._flush()
@@ -157,6 +214,8 @@ class _PageReader:
             return
         if "&" in words:
             words = unescape(words)
+        if self.is_searched:
+            self.encoded.add(words)
         if self._verbatim:
             # Records of a script, {…},{…}, are put into blocks of their own.
             self._put(words.replace("},{", "}\n\n{"))
@@ -172,6 +231,8 @@ class _PageReader:
     # --- tags --------------------------------------------------------------------------------------------------
 
     def _start_tag(self, tag: str, rest: str) -> None:
+        if self.is_searched and tag in _ENCODED_ENDS:
+            _ENCODED_ENDS[tag](self.encoded)
         if tag in ("table", "tr", "td", "th"):
             self._start_table_tag(tag, rest)
         elif tag in _BLOCK_TAGS:
@@ -190,6 +251,8 @@ class _PageReader:
             self._add_attributes(tag, rest)
 
     def _end_tag(self, tag: str) -> None:
+        if self.is_searched and tag in _ENCODED_ENDS:
+            _ENCODED_ENDS[tag](self.encoded)
         if tag in ("table", "tr", "td", "th"):
             self._end_table_tag(tag)
         elif tag == "dt":
@@ -273,6 +336,11 @@ class _PageReader:
         else:
             table.send_rows(self.out)
         table.clear()
+
+
+def _is_more_than_cells(row: str) -> bool:
+    """Whether something in a plain row has a meaning beyond its cells: an attribute, or the end of a comment."""
+    return "-->" in row or ("=" in row and ("span" in row.lower() or _HAS_TEXT_ATTRIBUTE.search(row) is not None))
 
 
 def _span(rest: str) -> int:

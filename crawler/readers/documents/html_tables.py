@@ -18,6 +18,7 @@ _MAX_CELL, _MAX_LINES = 500, 3
 _LONG_SHARE = 0.2
 _BREAK = "\x01"
 _SPACE = re.compile(r"[ \t\r\n\f\u00a0\x01]+")
+_SPACE_TO_MEND = re.compile(r"[\t\r\n\f\u00a0\x01]|  ")
 _MAX_PENDING_CHARS = 2**20
 
 
@@ -63,6 +64,16 @@ class HtmlTable:
         self._header_cells = 0
         self._rows.append(row)
 
+    def add_row(self, cells: list[str], header_cells: int) -> None:
+        """Add a whole row, and end the open one; so many of its cells are header cells."""
+        self.begin_row()
+        if len(cells) > self._limits.max_columns:
+            most = self._limits.max_columns - 1
+            cells = [*cells[:most], " ".join(cells[most:])]
+        self._row, self._header_cells = cells, header_cells
+        self._size += sum(map(len, cells))
+        self.end_row()
+
     def begin_cell(self, *, head: bool, span: int) -> None:
         """Begin a cell that spans `span` columns; `head` if it is a header cell."""
         self.end_cell()
@@ -97,10 +108,10 @@ class HtmlTable:
                 values, is recognised.
         """
         rows = self._rows
+        if self._sent_header and not self.is_layout:
+            return ""
         cells = [cell for row in rows for cell in row if cell]
         if not cells:
-            return ""
-        if self._sent_header and not self.is_layout:
             return ""
         pairs = [row for row in rows if len(row) == 2]
         if len(pairs) == len(rows) and not self._first_is_header:
@@ -115,7 +126,10 @@ class HtmlTable:
 
     def send_rows(self, out: Output) -> None:
         """Send the rows as a table; a first row of header cells names the columns."""
-        rows = [[_SPACE.sub(" ", cell).strip().encode("utf-8", "replace") for cell in row] for row in self._rows]
+        kept = self._rows
+        if any(_SPACE_TO_MEND.search("".join(row)) for row in kept):
+            kept = [[_SPACE.sub(" ", cell) for cell in row] for row in kept]
+        rows = [[cell.strip().encode("utf-8", "replace") for cell in row] for row in kept]
         rows = [row for row in rows if any(row)]
         if not rows:
             return

@@ -11,7 +11,9 @@ import codecs
 import re
 
 from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
 
 FORMAT = "rtf"
@@ -25,6 +27,9 @@ _TOKEN = re.compile(
 # The longest token (a control word, its number and a space) is shorter: it may be incomplete at the end of a piece.
 _MAX_TOKEN = 64
 _HEX_DATA = re.compile(rb"[0-9A-Fa-f]{60,}\Z")
+_HEX = re.compile(rb"[0-9A-Fa-f]*")
+# bytes below which a picture is an icon, and digits of all pictures that are kept
+_MIN_PICTURE, _MAX_PICTURES = 1536, 2**27
 _LINE_BREAKS = frozenset((b"par", b"line", b"sect", b"page", b"column", b"softline"))
 # destinations whose text does not continue the text before them
 _SEPARATE_DESTINATIONS = frozenset(
@@ -99,6 +104,11 @@ class _Interpreter:
         self._rows: list[list[bytes]] = []
         self._text: list[bytes] = []
         self._pending_size = 0
+        # hexadecimal digits of the picture whose group is open, the depth of that group, and pictures that have ended
+        self._digits = bytearray()
+        self._picture_depth = 0
+        self._pictures: list[bytes] = []
+        self._pictures_size = 0
 
     def process(self, found: re.Match[bytes]) -> None:
         """Process the next token."""
@@ -125,12 +135,32 @@ class _Interpreter:
             self._end_row()
         self._send_rows()
         self._send_text()
+        self._end_picture()
+        for picture in self._pictures:
+            read_member(Source(iter([picture])), self._out)
+
+    def _end_picture(self) -> None:
+        """Keep the picture of the group that ends, to be read when the document has ended."""
+        digits, self._digits, self._picture_depth = self._digits, bytearray(), 0
+        if len(digits) < 2 * _MIN_PICTURE:
+            return
+        self._pictures_size += len(digits)
+        if self._pictures_size > _MAX_PICTURES:
+            sentence = f"its pictures exceed {_MAX_PICTURES} digits together and were not all read"
+            self._out.problem_once("size", sentence, incomplete=True)
+            return
+        data = bytes.fromhex(digits[: len(digits) & ~1].decode())
+        reader = choose(data, "")
+        if reader is not None and reader.FORMAT == "picture":
+            self._pictures.append(data)
 
     def _process_brace(self, brace: bytes) -> None:
         self._decode_pending()
         if brace == b"{":
             self._outer_fallback_bytes.append(self._fallback_bytes)
         elif self._outer_fallback_bytes:
+            if len(self._outer_fallback_bytes) == self._picture_depth:
+                self._end_picture()
             self._fallback_bytes = self._outer_fallback_bytes.pop()
             self.over = not self._outer_fallback_bytes
 
@@ -139,7 +169,11 @@ class _Interpreter:
             cut = min(self._skip, len(text))
             self._skip -= cut
             text = text[cut:]
-        # Pictures and objects, which are written as hexadecimal digits, are left out.
+        # Pictures and objects, which are written as hexadecimal digits, are no text.
+        if self._picture_depth == len(self._outer_fallback_bytes) > 0 and _HEX.fullmatch(text):
+            if len(self._digits) <= _MAX_PICTURES:
+                self._digits += text
+            return
         if text and not _HEX_DATA.match(text):
             self._add_bytes(text)
 
@@ -175,6 +209,10 @@ class _Interpreter:
             self._code_page = _codec_of(f"cp{number}")
         elif word in _CODE_PAGES:
             self._code_page = _CODE_PAGES[word]
+        elif word == b"pict":
+            self._end_line()
+            self._end_picture()
+            self._picture_depth = len(self._outer_fallback_bytes)
         elif word == b"bin":
             self.binary = max(0, number or 0)
         elif word in (b"cell", b"nestcell"):

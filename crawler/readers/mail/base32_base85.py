@@ -54,6 +54,7 @@ def _decode_base32(text: bytes) -> bytes:
 
 
 _BASE32 = (
+    _Alphabet(_LETTERS.lower() + b"234567", 8, lambda text: _decode_base32(text.upper())),
     _Alphabet(_LETTERS + b"234567", 8, _decode_base32),
     _Alphabet(b"0123456789" + _LETTERS[:22], 8, lambda text: _decode_base32(text.translate(_HEX_TO_BASE32))),
 )
@@ -83,7 +84,15 @@ def _without_marks(digits: bytes, alphabet: _Alphabet) -> bytes:
 
 def _alphabet_of(head: bytes, alphabets: tuple[_Alphabet, ...]) -> tuple[_Alphabet | None, float]:
     """The alphabet of a file and the confidence in it."""
-    lines = as_utf8(head).strip().split(b"\n")
+    text = as_utf8(head).strip()
+    # most texts are refused by their first line
+    first, _, rest = text.partition(b"\n")
+    if b" " in first or b"\t" in first:
+        return None, 0.0
+    second = rest.find(b"\n")
+    if second not in (-1, len(first)) and b"\n" in rest[second + 1 :]:
+        return None, 0.0
+    lines = text.split(b"\n")
     if len(head) >= HEAD and len(lines) > 1:
         lines.pop()
     widths = {len(line) for line in lines[:-1]}

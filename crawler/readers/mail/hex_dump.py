@@ -136,8 +136,10 @@ _STYLES = _WITH_OFFSET | _WITHOUT_OFFSET
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """0.97 if lines of one style show consecutive bytes, or bytes that are a file."""
-    return 0.97 if _find_style(head) else 0.0
+    """0.97 if lines of one style show consecutive bytes, or bytes that are a file; less than a page that shows them."""
+    if not _find_style(head):
+        return 0.0
+    return 0.9 if as_utf8(head).lstrip().startswith(b"<") else 0.97
 
 
 @lru_cache(1)
@@ -151,7 +153,7 @@ def _find_style(head: bytes) -> str:
         lines.pop()
     lines = [line for line in lines[:_SNIFFED_LINES] if line.strip()]
     # a quick test: every line of a dump begins with digits, an offset or bytes
-    if sum(_BEGINS.match(line) is not None for line in lines) < min(2, len(lines)):
+    if sum(1 for _ in filter(_BEGINS.match, lines)) < min(2, len(lines)):
         return ""
     for name, style in _WITH_OFFSET.items():
         if _shows_consecutive_bytes(lines, name, style):

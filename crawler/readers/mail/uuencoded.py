@@ -15,7 +15,7 @@ from crawler.readers.core.encoding import Lines, as_utf8, is_text
 from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
-from crawler.readers.core.source import Source
+from crawler.readers.core.source import Source, in_pieces
 from crawler.readers.core.transfer_encodings import decoding_confidence
 
 FORMAT = "uuencoded"
@@ -26,6 +26,8 @@ _BEGIN_AND_LINE = re.compile(rb"^begin [0-7]{3,4} [^\n]{1,255}\n([^\n]*)\n", re.
 _DIGITS = re.compile(rb"[ -`]*\Z")
 _END = b"end"
 _MIN_LINES = 3
+# lengths of a full line, with and without what some programs add at its end
+_FULL = (60, 61, 62)
 # bytes of text that are collected before they are output
 _MAX_WAITING = 2**16
 
@@ -51,11 +53,13 @@ def _begins_without_name(text: bytes, *, whole: bool) -> bool:
 
     Nearly all lines have the same length, and their first character says so.
     """
+    if len(text.partition(b"\n")[0]) not in _FULL:
+        return False
     lines = text.split(b"\n")
     if not whole and len(lines) > 1:
         lines.pop()
     lines = [line for line in lines if line.strip(b" `\r") and line.strip() != _END]
-    full = [line for line in lines[:-1] if line[:1] == b"M" and len(line) in (60, 61, 62)]
+    full = [line for line in lines[:-1] if line[:1] == b"M" and len(line) in _FULL]
     if len(full) < max(1, len(lines) - 1) or len(lines) < _MIN_LINES:
         return False
     decoded = [_decode_line(line) for line in lines]
@@ -86,7 +90,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     text: list[bytes] = []
     waiting = 0
     if nameless:
-        read_member(Source(reader.decode_file(), source.name, source.amplification), out)
+        read_member(Source(in_pieces(reader.decode_file()), source.name, source.amplification), out)
     while (line := reader.next_line()) is not None:
         found = _BEGIN.fullmatch(line)
         if found is None:
@@ -97,7 +101,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             text, waiting = [], 0
         if found is not None:
             name = found[1].decode("utf-8", "replace")
-            read_member(Source(reader.decode_file(), name, source.amplification), out)
+            read_member(Source(in_pieces(reader.decode_file()), name, source.amplification), out)
             if not reader.ended:
                 out.problem("damaged", "a uuencoded file stops before its end line", incomplete=True)
     out.text(b"".join(text))

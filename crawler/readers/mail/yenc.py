@@ -12,7 +12,7 @@ from crawler.readers.core.encoding import repair
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
-from crawler.readers.core.source import Source
+from crawler.readers.core.source import Source, in_pieces
 
 FORMAT = "yenc"
 EMBEDDED_SEARCH = "raw"
@@ -42,7 +42,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 -
             continue
         part = _Part()
         name = begun[1].decode("utf-8", "replace").strip()
-        read_member(Source(part.decode(lines), name, source.amplification), out)
+        read_member(Source(in_pieces(part.decode(lines)), name, source.amplification), out)
         if part.size != part.announced:
             out.problem("damaged", "a part encoded by yEnc is shorter or longer than it says", incomplete=True)
 

@@ -47,7 +47,7 @@ class _ContentPart(PackagePart):
 
     def read(self, source: Source, out: Output, limits: Limits) -> None:
         """Output the rows of all sheets."""
-        reader = _SheetReader(out, limits)
+        reader = OdsSheetReader(out, limits)
         for block in token_blocks(source):
             reader.read_tokens(block)
         reader.finish()
@@ -59,7 +59,7 @@ def _repetitions(attrs: dict[bytes, bytes], name: bytes) -> int:
     return max(1, int(text[:9])) if text.isdigit() else 1
 
 
-class _SheetReader:
+class OdsSheetReader:
     """Reads the tokens of all sheets and outputs their rows."""
 
     def __init__(self, out: Output, limits: Limits) -> None:

@@ -11,8 +11,8 @@ import time
 from crawler.readers.core.limits import Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.core.unsupported_formats import is_picture
 from crawler.readers.pictures import tesseract
+from crawler.readers.unread.unsupported_formats import is_picture
 
 FORMAT = "picture"
 UNREAD = "it is a picture; it was not read, because no text in it can be recognised"

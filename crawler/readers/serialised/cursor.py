@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +13,8 @@ from crawler.readers.core.limits import Damaged
 
 # Objects and lists that one record may be nested in, and values that one record may have.
 MAX_DEPTH, MAX_NODES = 64, 250_000
+# Maps that a table may stand in.
+_MAX_WRAPPERS = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -88,6 +92,63 @@ def text_value(data: bytes) -> str:
 def utf8_value(data: bytes) -> str:
     """A string that its format declares to be text."""
     return repair(data, b"\0").decode()
+
+
+def holds_rows(value: Any) -> bool:
+    """Whether maps of two named values or more, or lists of texts of one length, stand in a value: it is a table."""
+    while type(value) is dict and len(value) == 1:
+        (key,) = value
+        if not is_name(key):
+            return False
+        value = value[key]
+    if type(value) is dict:
+        return all(map(is_name, value))
+    if type(value) is not list or not value:
+        return False
+    if type(value[0]) is not list:
+        return type(value[0]) is dict and len(value[0]) > 1 and all(map(is_name, value[0]))
+    size = len(value[0])
+    texts = [each for each in value[0] if type(each) is str and each.isprintable() and each]
+    is_row = len(texts) > 1 and len(texts) * 2 >= size
+    return is_row and len(value) > 1 and type(value[1]) is list and len(value[1]) == size
+
+
+def begins_with_table(
+    cursor: Cursor,
+    enter_map: Callable[[Cursor], bool],
+    enter_list: Callable[[Cursor], bool],
+    read_value: Callable[[Cursor], Any],
+) -> bool:
+    """Whether a map begins here that is longer than the bytes at hand, with a list that begins with two rows of one form.
+
+    Args:
+        cursor: at the first byte of a value.
+        enter_map: moves to the first element of a map; False if none begins at the cursor.
+        enter_list: the same of a list.
+        read_value: reads one value; raises Damaged if it is cut.
+    """
+    with contextlib.suppress(Damaged):
+        for _ in range(_MAX_WRAPPERS):
+            cursor.begin_record()
+            if not enter_map(cursor):
+                return False
+            start = cursor.at
+            # the entries before the one that is cut
+            with contextlib.suppress(Damaged):
+                while is_name(read_value(cursor)):
+                    start = cursor.at
+                    read_value(cursor)
+            cursor.at = start
+            cursor.begin_record()
+            if enter_list(cursor):
+                one, two = read_value(cursor), read_value(cursor)
+                return type(one) is dict and len(one) > 1 and type(two) is dict and list(one) == list(two)
+    return False
+
+
+def is_name(key: Any) -> bool:
+    """Whether the key of a map can be the name of a field."""
+    return type(key) is str and key.isprintable() and key[:1].isalpha()
 
 
 def moment(seconds: float) -> str:

@@ -5,12 +5,21 @@ Source: https://github.com/msgpack/msgpack/blob/master/spec.md
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from crawler.readers.core.limits import HEAD, Damaged, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.serialised.cursor import Cursor, moment, text_value, utf8_value
+from crawler.readers.serialised.cursor import (
+    Cursor,
+    begins_with_table,
+    holds_rows,
+    is_name,
+    moment,
+    text_value,
+    utf8_value,
+)
 from crawler.readers.structured.json_records import RecordWriter
 
 FORMAT = "msgpack"
@@ -40,10 +49,21 @@ def sniff(head: bytes, name: str) -> float:
         first = _read_value(cursor)
     except Damaged:
         # the first record may be longer than the head
+        cursor.at = 0
+        if len(head) >= HEAD and begins_with_table(cursor, _enter_map, _enter_list, _read_value):
+            return 0.9
         return 0.5 if len(head) >= HEAD and name.lower().endswith((".msgpack", ".mpk")) else 0.0
     # keys that are numbers became digits; without any letter they would be found in many binary files
+    if type(first) is list:
+        # rows without names: lists of one length with texts
+        texts = [each for each in first if type(each) is str and each.isprintable() and each]
+        return (
+            0.9 if len(texts) > 1 and len(texts) * 2 >= len(first) and _begins_same(cursor, head, len(first)) else 0.0
+        )
     keys = list(first) if type(first) is dict else []
-    return 0.9 if len(keys) > 1 and all(key.isprintable() and key[:1].isalpha() for key in keys) else 0.0
+    if len(keys) < 2:
+        return 0.9 if not cursor.left and holds_rows(first) else 0.0
+    return 0.9 if all(map(is_name, keys)) else 0.0
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
@@ -61,16 +81,44 @@ def read(source: Source, out: Output, limits: Limits) -> None:
 
 
 def _enter_lists(cursor: Cursor) -> None:
-    """Move to the first element of the outermost lists: their elements are records, however many they are."""
+    """Move to the first element of the outermost lists: their elements are records, however many they are.
+
+    A list of plain values is a record itself.
+    """
     for _ in range(3):
-        first = cursor.data[cursor.at] if cursor.left else 0
-        if 0x90 <= first <= 0x9F:
-            cursor.byte()
-        elif first in _LISTS:
-            cursor.byte()
-            cursor.number(_LISTS[first])
-        else:
+        start = cursor.at
+        if not _enter_list(cursor):
             return
+        inside = cursor.data[cursor.at] if cursor.left else 0
+        if start and not (0x80 <= inside <= 0x9F or 0xDC <= inside <= 0xDF):
+            cursor.at = start
+            return
+
+
+def _enter_list(cursor: Cursor, short: int = 0x90, long: Mapping[int, str] = _LISTS) -> bool:
+    """Move to the first element of a list; False if none begins here."""
+    first = cursor.data[cursor.at] if cursor.left else 0
+    if short <= first <= short + 15:
+        cursor.byte()
+    elif first in long:
+        cursor.byte()
+        cursor.number(long[first])
+    else:
+        return False
+    return True
+
+
+def _enter_map(cursor: Cursor) -> bool:
+    return _enter_list(cursor, 0x80, _MAPS)
+
+
+def _begins_same(cursor: Cursor, head: bytes, size: int) -> bool:
+    """Whether another list of the same length follows, or the head ends in it."""
+    try:
+        second = _read_value(cursor)
+    except Damaged:
+        return len(head) >= HEAD
+    return type(second) is list and len(second) == size
 
 
 def _read_value(cursor: Cursor, depth: int = 0) -> Any:

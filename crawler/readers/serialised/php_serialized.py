@@ -18,7 +18,14 @@ from crawler.readers.structured.json_records import RecordWriter
 FORMAT = "php_serialized"
 EMBEDDED_SEARCH = "all"
 
-_BEGIN = re.compile(rb'\s{0,100}(?:a:\d{1,9}:\{(?:i:\d{1,9};|s:\d{1,9}:")|O:\d{1,4}:"[\w\\]{1,200}":\d{1,9}:\{)')
+# a file of a session of PHP writes the name of a variable before each value
+_VARIABLE = re.compile(rb'([\w-]{1,64})\|(?=[aO]:\d|N;|[idb]:[-+.\w]{1,40};|[sSE]:\d{1,9}:")')
+_VALUES_BEFORE = rb'(?:[\w-]{1,64}\|(?:N;|a:0:\{\}|[idb]:[-+.\w]{1,40};|[sSE]:\d{1,9}:"[^"]{0,1000}";)){0,50}'
+_BEGIN = re.compile(
+    rb"\s{0,100}(?:"
+    + _VALUES_BEFORE
+    + rb'[\w-]{1,64}\|)?(?:a:\d{1,9}:\{(?:i:\d{1,9};|s:\d{1,9}:")|O:\d{1,4}:"[\w\\]{1,200}":\d{1,9}:\{)'
+)
 _CONTAINER = re.compile(rb'a:(\d{1,9}):\{|O:\d{1,9}:"([^"]{1,250})":(\d{1,9}):\{')
 _STRING = re.compile(rb'[sSE]:(\d{1,10}):"')
 _PLAIN = re.compile(rb"([idbrR]):([^;]{0,64});|N;")
@@ -58,13 +65,22 @@ class _Reader:
         self._out = out
 
     def read(self) -> None:
-        """Read everything; what is not serialised is output as text, line by line."""
+        """Read everything; what is not serialised is output as text, line by line.
+
+        Plain variables of a session are one row.
+        """
         cursor = self._cursor
+        plain: dict[str, Any] = {}
         while cursor.left:
             self._skip_space()
+            if variable := _VARIABLE.match(cursor.data, cursor.at):
+                cursor.at = variable.end()
             start = cursor.at
             cursor.begin_record()
             count = self._open_container()
+            if count is None and variable:
+                plain[variable[1].decode()] = self._read_plain_or_string()
+                continue
             if count is None:
                 # a line of another kind
                 end = cursor.data.find(b"\n", start)
@@ -72,6 +88,8 @@ class _Reader:
                 self._out.text(utf8_value(bytes(cursor.data[start : cursor.at])).encode())
                 continue
             self._read_elements(start)
+        if plain:
+            self.records.add([plain])
 
     def _read_elements(self, start: int) -> None:
         """Read the elements of the outermost container: plain ones are one row, every other one is a row itself."""

@@ -18,6 +18,7 @@ from crawler.readers.structured.json_records import RecordWriter
 from crawler.readers.structured.person_fields import PersonFields
 
 FORMAT = "hl7"
+_MOMENT = re.compile(r"(?:19|20)\d{6}(?:\d{2}(?:\d{2}(?:\d{2})?)?)?(?:\.\d{1,4})?(?:[+-]\d{4})?")
 EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"[\x0b\s]*+(?:MSH|FHS|BHS)([^\w\s])([^\w\s]{2,5})\1")
@@ -119,7 +120,13 @@ class _MessageReader:
             self._write_person(name, person, fields, used)
         for number in _PROFESSIONALS.get(name, ()):
             self._write_professional(name, number, fields, used)
-        rest = [self._field_text(value) for number, value in enumerate(fields) if number not in used and value]
+        rest = [
+            self._field_text(value)
+            for number, value in enumerate(fields)
+            # the time of a message or result, of which there are several in each, is nobody's birth date; in a segment
+            # that is no part of the standard it may be one
+            if number not in used and value and (name[:1] == "Z" or not _MOMENT.fullmatch(value))
+        ]
         if name == "OBX":
             rest = self._read_observation(fields)
         self._text.append(" | ".join(rest))

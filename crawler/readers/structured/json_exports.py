@@ -5,6 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+# types under which DynamoDB and Firestore write plain values, maps and lists
+_TYPED_VALUES = frozenset((
+    "S", "N", "B", "BOOL", "NULL", "stringValue", "integerValue", "doubleValue", "booleanValue", "timestampValue",
+    "nullValue", "referenceValue",
+))  # fmt: skip
+_TYPED_MAPS, _TYPED_LISTS = frozenset(("M", "mapValue")), frozenset(("L", "SS", "NS", "arrayValue"))
+# fewer fields may be an object of another kind
+_MIN_TYPED, _MAX_TYPED_DEPTH = 2, 8
+
 
 def gviz_cells(value: dict[str, Any]) -> list[Any] | None:
     """The cells of a row of a Google Sheets answer, `{"c": [{"v": …, "f": …}, …]}`; None for other objects.
@@ -94,3 +103,46 @@ def dicom_row(record: dict[str, Any]) -> dict[str, Any] | None:
             shown = " ".join(str(each).replace("^", " ") for each in texts)
             row[_DICOM_COLUMNS.get(tag, tag)] = shown.strip()
     return row
+
+
+def typed_row(value: dict[str, Any]) -> dict[str, Any] | None:
+    """The plain fields of a record each of whose values stands under its type; None for other objects.
+
+    DynamoDB writes `{"nom": {"S": "Roux"}}`, mostly under `Item`; Firestore `{"fields": {"nom": {"stringValue": "Roux"}}}`.
+    """
+    for key in ("Item", "fields"):
+        inner = value.get(key)
+        if type(inner) is dict and (row := _plain_fields(inner, 0)) is not None:
+            others = {name: each for name, each in value.items() if name != key and type(each) is str}
+            return {**others, **row}
+    return _plain_fields(value, 0)
+
+
+def _plain_fields(value: dict[str, Any], depth: int) -> dict[str, Any] | None:
+    if len(value) < _MIN_TYPED * (not depth) or depth > _MAX_TYPED_DEPTH:
+        return None
+    found: dict[str, Any] = {}
+    for name, each in value.items():
+        if type(each) is not dict or len(each) != 1:
+            return None
+        [(kind, inner)] = each.items()
+        if kind in _TYPED_MAPS:
+            inner = inner.get("fields", inner) if type(inner) is dict else inner
+            inner = _plain_fields(inner, depth + 1) if type(inner) is dict else None
+            if inner is None:
+                return None
+            found |= {f"{name}.{key}": part for key, part in inner.items()}
+        elif kind in _TYPED_LISTS:
+            found[name] = " ".join(_typed_texts(inner))
+        elif kind in _TYPED_VALUES and type(inner) not in (dict, list):
+            found[name] = inner
+        else:
+            return None
+    return found
+
+
+def _typed_texts(value: Any) -> list[str]:
+    """The texts in a list, whether each stands under its type or not."""
+    values = value.get("values", []) if type(value) is dict else value if type(value) is list else []
+    parts = [next(iter(each.values()), "") if type(each) is dict and len(each) == 1 else each for each in values]
+    return [str(part) for part in parts if type(part) in (str, int, float)]

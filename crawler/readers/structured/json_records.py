@@ -15,7 +15,7 @@ from typing import Any
 
 from crawler.readers.core.limits import MAX_ROWS, Limits
 from crawler.readers.core.output import Output
-from crawler.readers.structured.json_exports import dicom_row, gviz_cells, message_text, phpmyadmin_text
+from crawler.readers.structured.json_exports import dicom_row, gviz_cells, message_text, phpmyadmin_text, typed_row
 
 # If the records of a batch have together more than this many times the columns of the widest record, each set of
 # columns becomes a table of its own.
@@ -139,7 +139,7 @@ class RecordWriter:
             if type(value) is not dict:
                 self._add_row(name, {name: value})
                 continue
-            if (row := dicom_row(value)) is not None:
+            if (row := dicom_row(value) or typed_row(value)) is not None:
                 self._add_row(name, row)
                 continue
             if (cells := gviz_cells(value)) is not None:

@@ -37,7 +37,8 @@ _TOKEN = possessive(
     re.VERBOSE | re.DOTALL,
 )
 _STRAY_QUOTE = possessive(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.)|\Z)", re.DOTALL)
+# JavaScript, Python and YAML also write \xe9
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.)|\Z)", re.DOTALL)
 _SHORT_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BARE_KEY = re.compile(r"[^\W\d][\w$.-]*")
@@ -358,6 +359,6 @@ def unescape_string(text: str) -> str:
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    if found[1]:
-        return chr(int(found[1], 16))
-    return _SHORT_ESCAPES.get(found[2], found[2] or "")
+    if digits := found[1] or found[2]:
+        return chr(int(digits, 16))
+    return _SHORT_ESCAPES.get(found[3], found[3] or "")

@@ -15,7 +15,15 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.structured.json_records import RecordWriter
-from crawler.readers.structured.xml_tokens import Token, parse_attributes, root_name, token_blocks, unescape_xml
+from crawler.readers.structured.xml_tokens import (
+    RecordShape,
+    TokenColumns,
+    WholeToken,
+    parse_attributes,
+    root_name,
+    unescape_xml,
+    whole_token_blocks,
+)
 
 FORMAT = "xml"
 EMBEDDED_SEARCH = "all"
@@ -113,6 +121,10 @@ class ElementReader:
         # bytes of all tokens so far
         self._position = 0
         self._names: dict[bytes, str] = {}
+        # the record that was read last: its tags, its name and the names of its children
+        self._shape: RecordShape | None = None
+        self._shape_name = ""
+        self._shape_keys: list[str] = []
 
     def add_values(self, values: list[Any], name: str, size: int) -> None:
         """Write complete values of elements of one name, read from `size` bytes."""
@@ -120,7 +132,7 @@ class ElementReader:
 
     def read(self, source: Source) -> None:
         """Read a whole source, and report what was wrong with it."""
-        for tokens in token_blocks(recode_to_utf8(source, DECLARED_ENCODING, self.out)):
+        for tokens in whole_token_blocks(recode_to_utf8(source, DECLARED_ENCODING, self.out)):
             self._read_tokens(tokens)
             self._enter_large_elements()
         cut = bool(self._open)
@@ -134,43 +146,76 @@ class ElementReader:
         if cut:
             self.out.problem("cut", "the document ends inside an element")
 
-    def _read_tokens(self, tokens: list[Token]) -> None:
-        at, last = 0, len(tokens) - 2
-        names, opened = self._names, self._open
-        position = self._position
+    def _read_tokens(self, tokens: list[WholeToken]) -> None:
+        at, opened = 0, self._open
+        columns: TokenColumns = tuple(zip(*tokens, strict=True))
         while at < len(tokens):
-            slash, name, attrs, text = tokens[at]
-            if not text and not attrs and not slash and at < last and opened and not self._too_deep:
-                # a shortcut, without calls: most elements hold nothing but a short text
-                content, following = tokens[at + 1][3], tokens[at + 2]
-                if content and following[0] and following[1] == name and not name.startswith(b"!"):
-                    position += len(content) + 2 * len(name) + 6
-                    bare = (unescape_xml(content) if b"&" in content else content).decode("utf-8", "replace").strip()
-                    parent = opened[-1]
-                    key = names.get(name) or self._decoded_name(name)
-                    known = parent.children.get(key)
-                    if known is None:
-                        parent.children[key] = [bare]
-                    else:
-                        known.append(bare)
-                    if bare and not parent.entered:
-                        self._add_inline_text(parent, bare)
-                    at += 3
-                    continue
-            # elements remember where they began
-            position += len(name) + len(attrs) + len(text) + 3
-            self._position = position
-            if text:
+            whole, inner, slash, name, attrs, text = tokens[at]
+            if whole:
+                self._position += len(inner) + 2 * len(whole) + 6
+                self._add_whole(self._decoded_name(whole), inner)
+            elif text:
+                self._position += len(text) + 3
                 if text.strip():
                     self._add_text(unescape_xml(text).decode("utf-8", "replace"))
-            elif name.startswith(b"!"):
-                self._write_definition(name, attrs)
-            elif slash:
-                self._close_tag(self._decoded_name(name))
+            elif not slash and not attrs and opened and (taken := self._take_record(tokens, columns, at)):
+                at += taken
+                continue
             else:
-                self._open_tag(self._decoded_name(name), attrs)
+                # elements remember where they began
+                self._position += len(name) + len(attrs) + 3
+                if name.startswith(b"!"):
+                    self._write_definition(name, attrs)
+                elif slash:
+                    self._close_tag(self._decoded_name(name))
+                else:
+                    self._open_tag(self._decoded_name(name), attrs)
             at += 1
-        self._position = position
+
+    def _add_whole(self, key: str, inner: bytes) -> None:
+        """Add an element that holds nothing but text."""
+        if not self._open or self._too_deep:
+            self._open_tag(key, b"")
+            if inner.strip():
+                self._add_text(unescape_xml(inner).decode("utf-8", "replace"))
+            self._close_tag(key)
+            return
+        bare = unescape_xml(inner).decode("utf-8", "replace").strip()
+        parent = self._open[-1]
+        parent.children.setdefault(key, []).append(bare)
+        if (bare or not inner) and not parent.entered:
+            self._add_inline_text(parent, bare)
+
+    def _take_record(self, tokens: list[WholeToken], columns: TokenColumns, at: int) -> int:
+        """Add the record that begins at a token as a whole; returns the number of its tokens, 0 if it is no record.
+
+        It does what reading its tags one by one would do.
+        """
+        if self._too_deep or len(self._open) >= MAX_OPEN:
+            return 0
+        shape = self._shape
+        texts = shape.values(columns, at) if shape is not None else None
+        if shape is None or texts is None:
+            shape = RecordShape.learn(tokens, at)
+            if shape is None:
+                return 0
+            name, keys = self._decoded_name(shape.name), [self._decoded_name(each) for each in shape.children]
+            if name.startswith("!") or name.lower() in _TABLE_ELEMENTS or len(set(keys)) < len(keys):
+                return 0
+            self._shape, self._shape_name, self._shape_keys = shape, name, keys
+            texts = shape.values(columns, at)
+        if texts is None:
+            return 0
+        joined = b"\0".join(texts)
+        if b"&" in joined or joined.count(b"\0") != len(texts) - 1:
+            values = [unescape_xml(text).decode("utf-8", "replace").strip() for text in texts]
+        else:
+            values = list(map(str.strip, joined.decode("utf-8", "replace").split("\0")))
+        self._position += shape.size + len(joined)
+        self._open[-1].children.setdefault(self._shape_name, []).append(
+            dict(zip(self._shape_keys, values, strict=True))
+        )
+        return shape.count
 
     def _decoded_name(self, name: bytes) -> str:
         found = self._names.get(name)
@@ -225,7 +270,9 @@ class ElementReader:
 
     def _write_definition(self, name: bytes, attrs: bytes) -> None:
         self.entities += name == b"!ENTITY"
-        self.out.text(unescape_xml(attrs).strip() + b"\n")
+        # a CDATA section that does not end is text
+        text = name.partition(b"[CDATA[")[2] + attrs
+        self.out.text(unescape_xml(text).strip() + b"\n")
 
     # --- elements ------------------------------------------------------------------------------------------------
 
@@ -297,6 +344,9 @@ def _key_and_value(element: _Element) -> tuple[str, Any]:
                 return name, value
             if key in _NAME_ATTRIBUTES and (element.has_text or name.lower() in ("field", "column", "str", "property")):
                 return value, text if element.has_text else ""
+        if "tag" in attributes and "name" in attributes:
+            # dcm2xml writes an element of DICOM so
+            return attributes["name"], text if element.has_text else ""
         return name, {**attributes, "#text": text} if element.has_text else dict(attributes)
     plain = all(type(value) is str for values in children.values() for value in values)
     if element.has_text and plain and not element.is_long:

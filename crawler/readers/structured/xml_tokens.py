@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from operator import itemgetter
 
 from crawler.readers.core.encoding import repair, utf8_pieces
 from crawler.readers.core.limits import PIECE
@@ -27,11 +28,24 @@ A tag has no text; `slash` is b"/" for a closing tag, `name` is without its pref
 the tag closes itself. A text has only its last field.
 """
 
+WholeToken = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+"""An element that holds nothing but text, as (name, text, b"", b"", b"", b""), or b"" twice and the fields of `Token`."""
+TokenColumns = tuple[tuple[bytes, ...], ...]
+"""The fields of many `WholeToken`, each field as one tuple."""
+# A record has at most so many tokens.
+_MAX_RECORD = 1000
+
 # no attribute holds "<", so that an unclosed quote affects only its own tag
-_TOKEN = possessive(
+_TOKEN_PATTERN = (
     # possessive: otherwise a name without an end would be tried at each of its lengths
     rb"<(/?)(?:[^\s<>:/\"'=]*+:)?([^\s<>:/\"'=]++)"
     rb"([^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+)>|([^<]++)"
+)
+_TOKEN = possessive(_TOKEN_PATTERN)
+# A whole element that holds nothing but text, or any other token; a first "!" begins a definition
+_WHOLE_OR_TOKEN = possessive(
+    rb"<(?:[^\s<>:/\"'=]*+:)?([^\s<>:/\"'=!][^\s<>:/\"'=]*+)(?:>([^<]*+)</(?:[^\s<>:/\"'=]*+:)?\1>|\s*+/>)|"
+    + _TOKEN_PATTERN
 )
 # It matches only at the beginning of a word, and possessively: the time for a name without "=" is linear in its length.
 _ATTRIBUTE = re.compile(rb"(?<![^\s:=\"'<>])(?:[^\s:=\"'<>]*+:)?([^\s:=\"'<>]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
@@ -40,11 +54,62 @@ _NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _ROOT = re.compile(rb"<(?:[^\s<>:/!?\"'=]*:)?([A-Za-z_][^\s<>:/\"'=]*)(?=[\s/>])")
 _MARK = re.compile(rb"<[!?]")
 # the begin and end of comments, CDATA sections and processing instructions
-_SPECIAL = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
+_CDATA = (b"<![CDATA[", b"]]>")
+_SPECIAL = ((b"<!--", b"-->"), _CDATA, (b"<?", b"?>"))
+
+
+class RecordShape:
+    """The tags of a record, an element whose children hold text alone; the records of a file mostly have the same ones.
+
+    Attributes:
+        count: tokens of the record. size: bytes of its tags, about.
+        name: of the record. children: names of its children, in order and all different.
+    """
+
+    def __init__(self, tokens: list[WholeToken], name: bytes, children: list[bytes], places: list[int]) -> None:
+        """`tokens` are those of one record, and `places` tells which of them are its children."""
+        wholes, _, slashes, names, attributes, texts = zip(*tokens, strict=True)
+        self._tags = wholes, slashes, names, attributes
+        self._blanks = [at for at, text in enumerate(texts) if text]
+        self._values = itemgetter(*places)
+        self.count, self.name, self.children = len(tokens), name, children
+        self.size = 2 * sum(map(len, children)) + 6 * len(children)
+
+    @classmethod
+    def learn(cls, tokens: list[WholeToken], at: int) -> RecordShape | None:
+        """The shape of the element that begins with a token; None if it is no record or does not end in the list."""
+        begin, record = at, tokens[at][3]
+        children: list[bytes] = []
+        places: list[int] = []
+        for at in range(begin + 1, min(len(tokens), begin + _MAX_RECORD)):
+            whole, _, slash, name, _, text = tokens[at]
+            if whole:
+                places.append(at - begin)
+                children.append(whole)
+            elif slash:
+                is_record = name == record and len(children) > 1 and len(set(children)) == len(children)
+                return cls(tokens[begin : at + 1], record, children, places) if is_record else None
+            elif not text or text.strip():
+                return None
+        return None
+
+    def values(self, columns: TokenColumns, at: int) -> tuple[bytes, ...] | None:
+        """The texts of the children, if the tokens from `at` on are a record of this shape."""
+        end = at + self.count
+        wholes, inner, slashes, names, attributes, texts = columns
+        if (wholes[at:end], slashes[at:end], names[at:end], attributes[at:end]) != self._tags:
+            return None
+        if any(texts[at + place].strip() for place in self._blanks):
+            return None
+        found: tuple[bytes, ...] = self._values(inner[at:end])
+        return found
 
 
 def split_blocks(source: Source, end: bytes) -> Iterator[bytes]:
-    """The source as UTF-8 in blocks. Each ends behind the last `end` in it, or before a tag if there is no `end`."""
+    """The source as UTF-8 in blocks. Each ends behind the last `end` in it, or before a tag if there is no `end`.
+
+    A CDATA section shorter than `MAX_BLOCK` is never divided: its halves would be taken for tags.
+    """
     parts: list[bytes] = []
     have = 0
     for piece in _pieces(source):
@@ -54,6 +119,9 @@ def split_blocks(source: Source, end: bytes) -> Iterator[bytes]:
             continue
         data = b"".join(parts)
         at = data.rfind(end) + len(end)
+        section = data.rfind(_CDATA[0], 0, at)
+        if section >= 0 and have < MAX_BLOCK and data.find(_CDATA[1], section, at) < 0:
+            at = section
         if at < len(end) and have >= MAX_BLOCK:
             # no valid tag is as long as a block
             at = data.rfind(b"<") if data.rfind(b"<") > 0 else len(data)
@@ -82,6 +150,12 @@ def token_blocks(source: Source) -> Iterator[list[Token]]:
         yield tokenize(block)
 
 
+def whole_token_blocks(source: Source) -> Iterator[list[WholeToken]]:
+    """As `token_blocks`, but elements that hold nothing but text are one token each."""
+    for block in split_blocks(source, b">"):
+        yield _WHOLE_OR_TOKEN.findall(_without_special_markup(block) if b"<!" in block or b"<?" in block else block)
+
+
 def _without_special_markup(block: bytes) -> bytes:
     """The block without comments and processing instructions, and with CDATA sections as text.
 
@@ -96,7 +170,7 @@ def _without_special_markup(block: bytes) -> bytes:
             if block.startswith(begin, start) and ends[end] >= start + len(begin):
                 stop = block.find(end, start + len(begin))
                 parts.append(block[at:start])
-                if begin == b"<![CDATA[":
+                if begin == _CDATA[0]:
                     inner = block[start + len(begin) : stop]
                     parts.append(inner.replace(b"&", b"&amp;").replace(b"<", b"&lt;"))
                 at = stop + len(end)

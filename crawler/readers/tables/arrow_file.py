@@ -1,6 +1,6 @@
-"""Arrow files (IPC file format, Feather version 2), read by pyarrow one batch at a time.
+"""Arrow files (IPC file format, Feather version 2) and streams, read by pyarrow one batch at a time.
 
-A damaged batch loses only its own rows.
+A damaged batch of a file loses only its own rows; a stream ends at its damage.
 """
 
 from __future__ import annotations
@@ -18,13 +18,22 @@ from crawler.readers.core.source import Source
 
 FORMAT = "arrow"
 
-_MAGIC = b"ARROW1"
+_MAGIC, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError)
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
-    """1.0 if the head begins with the signature of an Arrow file, else 0.0."""
-    return 1.0 if head.startswith(_MAGIC) else 0.0
+    """1.0 if the head begins with the signature of an Arrow file, nearly as sure for the schema of a stream."""
+    if head.startswith(_MAGIC):
+        return 1.0
+    return 0.95 if _is_stream(head) else 0.0
+
+
+def _is_stream(head: bytes) -> bool:
+    """Whether a message begins here that holds a schema: a mark, its size, and the place of its table in it."""
+    size = int.from_bytes(head[4:8], "little")
+    root = int.from_bytes(head[8:12], "little")
+    return head.startswith(_STREAM) and 16 <= size < 2**24 and size % 8 == 0 and 4 <= root < min(size, 256)
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
@@ -32,6 +41,9 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     held = source.read_all(limits.hold)
     problems = ProblemCounter()
     options = pa.ipc.IpcReadOptions(use_threads=False)
+    if held.startswith(_STREAM):
+        _read_stream(held, source, out, limits, options)
+        return
     with search_if_damaged(held, source, out):
         try:
             file = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(held)), options=options)
@@ -54,3 +66,19 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         problems.report(out)
         batches.report(out)
     read_embedded(held, source, out)
+
+
+def _read_stream(held: bytearray, source: Source, out: Output, limits: Limits, options: pa.ipc.IpcReadOptions) -> None:
+    batches = ArrowBatchSender(out, limits, len(held), source)
+    try:
+        with search_if_damaged(held, source, out):
+            try:
+                with pa.ipc.open_stream(pa.BufferReader(pa.py_buffer(held)), options=options) as stream:
+                    for batch in stream:
+                        batch.validate(full=True)
+                        for start in range(0, batch.num_rows, BATCH_ROWS):
+                            batches.add(batch.slice(start, BATCH_ROWS))
+            except _READ_ERRORS:
+                raise Damaged("damaged", "the stream of batches is damaged; what stands behind was not read") from None
+    finally:
+        batches.report(out)

@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from html import unescape
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter, methodcaller
 
 from crawler.readers.core.encoding import BLOCK, Lines, as_utf8, is_text, repair
+from crawler.readers.core.file_cuts import IndexedBlock
 from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.tables.cell_arrays import find_cells
-from crawler.readers.tables.text_tables import TextTables, holds_table_of_people
-from data.identifiers.header_words import role_of
+from crawler.readers.tables.cell_escapes import decode_cells
+from crawler.readers.tables.csv_dialect import (
+    SNIFF_LINES,
+    CsvDialect,
+    find_dialect,
+    has_odd_quotes,
+    roles_of_header,
+    split_roughly,
+)
+from crawler.readers.tables.text_tables import TextTables, holds_labels_of_people, holds_table_of_people
 
 FORMAT = "delimited"
 EMBEDDED_SEARCH = "all"
 ENCODED_VALUES = "all"
 
-# in order of preference if they fit equally well; exports of breached databases use all of these
-SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#", b"*", b"\xc2\xa7", b"!", b"@@")
-SNIFF_LINES = 200
 # Rows are sent in blocks of about so many bytes: each block costs the examiner a thousand calls, whatever its size, which
 # were a quarter of its work with blocks of 256 KiB.
 _LARGE_BLOCK = 2**20
@@ -38,135 +40,16 @@ MAX_QUOTED_LINES = 500
 # If a quoted record of a table of at least this width contains lines that are complete records themselves, its opening
 # quote was unclosed. Lines of narrower tables can look complete by chance.
 MIN_TELLING_WIDTH = 4
-# A header decides the separator if so many lines at least have a width in common with it.
-MIN_HEADER_SHARE = 0.3
-MAX_HEADER, MIN_HEADER_ROLES = 8192, 2
+# bytes in which names before values are searched for, and beginnings of languages that are no tables
+_LABELS_SEARCHED, _NO_TABLES = 16_384, (b"@prefix ", b"@base ", b"PREFIX ")
 
 _SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
-# a whole cell between apostrophes; beginning the pattern with the rare apostrophe makes the search ten times as fast
-_APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
-# the colons of a time of day, which separate no values
-_TIME_COLONS = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
-_CHARACTER_REFERENCE = re.compile(rb"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
-# MySQL's clients and SQL Server write values of binary columns so; digests and flags are not text
-_HEX_CELL = re.compile(rb"(?<=[,;\t|\"\n])0[xX]((?:[0-9A-Fa-f]{2}){4,128})(?=[,;\t|\"\n]|\Z)")
-_SEPARATES = re.compile(rb"[\x00-\x1f\x7f,;|\"']")
-
+# statements of SQL, Cypher and MongoDB; lines of N-Triples; lines of logs of PostgreSQL and MySQL
+_STATEMENT = re.compile(
+    rb"\s{0,80}(?:(?:EXEC|CREATE|MERGE|MATCH|SELECT|UPDATE|SET|BEGIN|INSERT)\s|db\.\w|<http[^>\n]*> <http|\{ \"_id\""
+    rb"|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[^\n]{0,60}(?:\b(?:LOG|DETAIL|STATEMENT|ERROR|HINT):|\b\d+ (?:Query|Execute|Connect|Quit)\b))"
+)
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
-
-
-@dataclass(frozen=True, slots=True)
-class CsvDialect:
-    """How a table is written.
-
-    Attributes:
-        separator: the bytes between values.
-        quote: the byte that surrounds values; b'' if none is used.
-        backslash: whether a backslash escapes a quote.
-        width: number of columns of most rows.
-        share: share of the examined lines that have this width.
-    """
-
-    separator: bytes
-    quote: bytes
-    backslash: bool
-    width: int
-    share: float
-
-
-# Cached, because `sniff` and then `read` ask for the dialect of the same head.
-@lru_cache(1)
-def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
-    """The dialect of a head (made by `as_utf8`), or None; `whole` says that the file has no more bytes."""
-    lines = head.split(b"\n")
-    if not whole and len(lines) > 1:
-        lines.pop()
-    lines = [
-        _CHARACTER_REFERENCE.sub(_decode_reference, line) if b"&" in line else line
-        for line in lines[: SNIFF_LINES + 1]
-        if line.strip()
-    ][:SNIFF_LINES]
-    if not lines:
-        return None
-    text = b"\n".join(lines)
-    quote = b'"'
-    if text.count(b"'") > 2 * text.count(b'"') and _APOSTROPHE_CELL.search(b"\n" + text):
-        quote = b"'"
-    backslash = b"\\" + quote in text
-    joined = _join_quoted_lines(lines, quote, backslash)
-    timeless = [_TIME_COLONS.sub(b" ", line) for line in joined] if _TIME_COLONS.search(text) else joined
-    best: tuple[float, CsvDialect] | None = None
-    for rank, separator in enumerate(SEPARATORS):
-        if separator not in text:
-            continue
-        counts = Counter(
-            len(_split_roughly(line, separator, quote)) if quote in line else line.count(separator) + 1
-            for line in (timeless if separator == b":" else joined)
-        )
-        width, votes = max(counts.items(), key=lambda item: (item[0] > 1, item[1], item[0]))
-        if width < 2:
-            continue
-        share = votes / len(joined)
-        score = share * (1 + min(width, 20) / 20) - rank / 1000
-        if share >= MIN_HEADER_SHARE:
-            score += _roles_of_header(joined[0], separator, quote)
-        if best is None or score > best[0]:
-            best = score, CsvDialect(separator, quote if quote in text else b"", backslash, width, share)
-    return best[1] if best else None
-
-
-def _roles_of_header(line: bytes, separator: bytes, quote: bytes) -> float:
-    """A higher score if a separator splits a line into words of a header that name what columns hold.
-
-    A separator that splits notes into more cells than the table has columns would win otherwise.
-    """
-    cells = line[:MAX_HEADER].decode("utf-8", "replace").split(separator.decode())
-    roles = {role_of(cell.strip(f" \t\r{quote.decode()}")) for cell in cells} - {""}
-    return float(len(roles)) if len(roles) >= MIN_HEADER_ROLES else 0.0
-
-
-def _join_quoted_lines(lines: list[bytes], quote: bytes, backslash: bool) -> list[bytes]:
-    """The lines, with the lines of one quoted value joined; after an unclosed quote lines are left as they are."""
-    joined: list[bytes] = []
-    pending: list[bytes] = []
-    for line in lines:
-        if pending:
-            pending.append(line)
-            if _has_odd_quotes(line, quote, backslash):
-                joined.append(b" ".join(pending))
-                pending = []
-        elif _has_odd_quotes(line, quote, backslash):
-            pending = [line]
-        else:
-            joined.append(line)
-    return joined + pending
-
-
-def _has_odd_quotes(line: bytes, quote: bytes, backslash: bool) -> bool:
-    return bool((line.count(quote) - (line.count(b"\\" + quote) if backslash else 0)) & 1)
-
-
-def _split_roughly(line: bytes, separator: bytes, quote: bytes) -> list[bytes]:
-    """Split a line for sniffing; each quoted value counts as one cell."""
-    if quote in line:
-        line = re.sub(re.escape(quote) + rb"[^" + quote + rb"]*" + re.escape(quote), b"q", line)
-    return line.split(separator)
-
-
-def _decode_reference(found: re.Match[bytes]) -> bytes:
-    """The letter that a character reference stands for: its semicolon separates no values. Others stay unchanged."""
-    text = unescape(found[0].decode())
-    return text.encode("utf-8", "replace") if text.isalpha() or text in "'’\u00a0" else found[0]
-
-
-def _decode_hex_cell(found: re.Match[bytes]) -> bytes:
-    """The text that the digits of a whole cell stand for; the cell as it is if they stand for none."""
-    data = bytes.fromhex(found[1].decode())
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return found[0]
-    return found[0] if _SEPARATES.search(data) else data
 
 
 def sniff(head: bytes, name: str) -> float:
@@ -190,30 +73,40 @@ def sniff(head: bytes, name: str) -> float:
         return 0.0
     if dialect.width == 2 and _reads_like_prose(text, dialect):
         return 0.0
+    if holds_labels_of_people(text[:_LABELS_SEARCHED].split(b"\n")):
+        return 0.0
+    if text.lstrip().startswith(_NO_TABLES) or _holds_statements(text[:_LABELS_SEARCHED]):
+        return 0.0
     return 0.3 + 0.5 * dialect.share
 
 
+def _holds_statements(text: bytes) -> bool:
+    """Whether most lines are statements of a program or entries of its log, whose commas separate no columns."""
+    lines = [line for line in text.split(b"\n")[:SNIFF_LINES] if line.strip()]
+    return sum(map(bool, map(_STATEMENT.match, lines))) * 2 > len(lines)
+
+
 def _reads_like_prose(text: bytes, dialect: CsvDialect) -> bool:
-    """True if most separators are followed by a space, like a comma in a sentence or a colon after a label."""
-    return text.count(dialect.separator + b" ") * 2 > text.count(dialect.separator)
+    """True if most separators are followed by a space or end a line.
+
+    So do a comma in a sentence, a colon after a label, and what separates the elements of a list in a program.
+    """
+    followed = text.count(dialect.separator + b" ") + text.count(dialect.separator + b"\n")
+    return followed * 2 > text.count(dialect.separator)
 
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Send all rows, including the first: the record pass decides whether it names the columns."""
-    head = source.peek(HEAD)
-    dialect = find_dialect(repair(as_utf8(head)), whole=len(head) < HEAD)
-    if dialect is None:
-        dialect = CsvDialect(b",", b'"', False, 1, 1.0)
-    lines = Lines(source, limits.max_line, _LARGE_BLOCK)
+    dialect = _dialect_of(source)
+    is_wiki = _is_wiki(source, dialect)
+    lines = index_lines(source, limits)
     out.header(None)
     table = _TableReader(dialect, out, limits)
     for block in lines.blocks():
-        if b"&" in block:
-            block = _CHARACTER_REFERENCE.sub(_decode_reference, block)
-        if b"0x" in block:
-            block = _HEX_CELL.sub(_decode_hex_cell, block)
-        table.add(block)
+        table.add(decode_cells(block, is_wiki=is_wiki))
     table.finish()
+    if lines.wrong:
+        out.problem("changed", "its bytes are not those of the file that was cut into chunks", incomplete=True)
     if lines.cut:
         out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
     if table.unclosed:
@@ -223,6 +116,42 @@ def read(source: Source, out: Output, limits: Limits) -> None:
             "columns",
             f"{table.wide} rows have more than {limits.max_columns} columns; their last column holds the rest",
         )
+
+
+def _dialect_of(source: Source) -> CsvDialect:
+    head = source.peek(HEAD)
+    return find_dialect(repair(as_utf8(head)), whole=len(head) < HEAD) or CsvDialect(b",", b'"', False, 1, 1.0)
+
+
+def _is_wiki(source: Source, dialect: CsvDialect) -> bool:
+    """Whether lines begin with a separator, as tables of wikis do."""
+    return dialect.separator == b"|" and source.peek(HEAD).lstrip().startswith(b"|")
+
+
+def index_lines(source: Source, limits: Limits) -> Lines:
+    """The lines of a table in the blocks in which `read` reads them."""
+    return Lines(source, limits.max_line, _LARGE_BLOCK)
+
+
+def index(source: Source, lines: Lines) -> Iterator[IndexedBlock]:
+    """The blocks of a table with the number of their records; a block is no border within a quoted value."""
+    dialect = _dialect_of(source)
+    if _is_wiki(source, dialect):
+        return
+    is_open = False
+    for data in lines.raw_blocks():
+        block = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+        if not is_open and (not dialect.quote or dialect.quote not in block):
+            yield IndexedBlock(data, len(_filled_lines(block)) if b"\n\n" in block or block[:1] in (b"", b"\n")
+                               or block[-1:] == b"\n" else block.count(b"\n") + 1, is_border=True)  # fmt: skip
+            continue
+        records = 0
+        for line in block.split(b"\n"):
+            is_odd = has_odd_quotes(line, dialect.quote, dialect.backslash)
+            # a quoted value that spans lines ends with the next odd number of quotes
+            records += is_odd if is_open else bool(line) and not is_odd
+            is_open ^= is_odd
+        yield IndexedBlock(data, records, is_border=not is_open)
 
 
 class _TableReader:
@@ -242,7 +171,7 @@ class _TableReader:
         self._pending: list[bytes] = []
         self._pending_size = 0
         # the first line, which may name the columns; other tables between the lines of this one
-        self._first = b""
+        self._first = self._names = b""
         self._others: TextTables | None = None
         self._interrupted = False
         # The csv module needs text: Latin-1 turns every byte into one character, and in UTF-8 no byte of a letter equals
@@ -254,12 +183,21 @@ class _TableReader:
         dialect = self.dialect
         if not self._first:
             self._first = next(filter(None, block.split(b"\n", 8)), b"")
+            self._names = self._first if roles_of_header(self._first, dialect.separator, dialect.quote) else b""
+            at = block.find(self._first) + len(self._first)
+            block = block[:at] + self._without_names(block[at:])
+        else:
+            block = self._without_names(block)
+        self._add(block)
+
+    def _add(self, block: bytes) -> None:
+        dialect = self.dialect
         if not self._pending and self._send_as_arrays(block):
             return
         if len(block) > BLOCK and (half := block.find(b"\n", len(block) // 2) + 1 or block.rfind(b"\n") + 1):
             # what cannot be sent as arrays may stand in one half, and cells without content may be too many for a frame
-            self.add(block[: half - 1])
-            self.add(block[half:])
+            self._add(block[: half - 1])
+            self._add(block[half:])
             return
         if not self._pending and (not dialect.quote or dialect.quote not in block):
             self._send_unquoted(_filled_lines(block))
@@ -267,6 +205,12 @@ class _TableReader:
         lines = block.split(b"\n")
         # A blank line inside a quoted value belongs to it; the empty string after the last line end is no line.
         self._read_quoted(lines if lines[-1] else lines[:-1])
+
+    def _without_names(self, lines: bytes) -> bytes:
+        """Lines without those that repeat the first one, which names the columns: files that were joined by `cat`."""
+        if not self._names or self._names not in lines:
+            return lines
+        return b"\n".join([line for line in lines.split(b"\n") if line != self._names])
 
     def finish(self) -> None:
         """End the file: a quote that is still open is unclosed."""
@@ -297,7 +241,7 @@ class _TableReader:
         if dialect.quote and any(count & 1 for count in map(methodcaller("count", dialect.quote), block.split(b"\n"))):
             return False
         lines = _filled_lines(block)
-        own = [len(_split_roughly(line, dialect.separator, dialect.quote or b'"')) == dialect.width for line in lines]
+        own = [len(split_roughly(line, dialect.separator, dialect.quote or b'"')) == dialect.width for line in lines]
         segments = [
             (is_own, [line for _, line in group])
             for is_own, group in groupby(zip(own, lines, strict=True), key=itemgetter(0))
@@ -404,7 +348,7 @@ class _TableReader:
         if not rest:
             return
         # Only the last line can have an odd number of quotes: it may open a value that continues in the next line.
-        if _has_odd_quotes(rest[-1], self.dialect.quote, self.dialect.backslash):
+        if has_odd_quotes(rest[-1], self.dialect.quote, self.dialect.backslash):
             last = rest.pop()
             self._pending, self._pending_size = [last], len(last)
         if rest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def _find_form(text: str, *, whole: bool) -> _Form | None:
     if len(filled) < MIN_LINES:
         return None
     _, most = Counter(map(len, filled)).most_common(1)[0]
-    aligned = sum("   " in line for line in filled)
+    aligned = sum("   " in line for line in filled) if "   " in text else 0
     if max(most * 1.0 / _SAME_LENGTH, aligned / _ALIGNED) < len(filled) or max(map(len, filled)) < _MIN_WIDTH:
         return None
     if _has_separators(filled):
@@ -79,8 +80,11 @@ def _find_form(text: str, *, whole: bool) -> _Form | None:
 
 def _has_separators(lines: Sequence[str]) -> bool:
     """Whether a separator of tables stands in nearly all lines equally often."""
+    whole = "\n".join(lines)
     for separator in _SEPARATORS:
-        count, votes = Counter(line.count(separator) for line in lines).most_common(1)[0]
+        if separator not in whole:
+            continue
+        count, votes = Counter(map(methodcaller("count", separator), lines)).most_common(1)[0]
         if count and votes >= 0.9 * len(lines):
             return True
     return False

@@ -23,6 +23,7 @@ _TO_ASCII = {ord(char): plain for char, plain in _BOX.items()}
 _RULE = re.compile(r"[ \t]*(?=[^\n]*(?:-{3}|={3}|:-|-:|-+[|+]-))[-=+|: \t]{3,}")
 _RECORD = re.compile(r"-\[ [^\W\d_]+ (\d+) \](?:-|\+)*|\*{8,} (\d+)\. [^\W\d_]+ \*{8,}")
 _KEY = re.compile(r"\s*([^\s:|][^:|]{0,63}?)\s*(?:\||: ?)(.*)")
+_SEPARATOR = re.compile(r"(?<!\\)\|")
 _NULLS = frozenset(("<blank>", "NULL", "<null>", "(null)", "[NULL]"))
 _SNIFF_LINES = 400
 MARKS = (b"---", b"===", b"*** ", b"-[ ", *_ANY_BOX)
@@ -44,6 +45,8 @@ class RuledTable:
         bounds: where its columns begin, if they have a fixed width; () if separators stand between them.
         framed: whether a separator stands at both ends of a row.
         last: the line where the last record begins, if each record has several lines; -1 if it has one.
+        boxed: whether lines that begin with `+` stand around it, and may stand between its rows.
+        at_rule: of a boxed table, whether the last line is such a line.
     """
 
     start: int
@@ -53,10 +56,14 @@ class RuledTable:
     bounds: tuple[int, ...] = ()
     framed: bool = True
     last: int = -1
+    boxed: bool = False
+    at_rule: bool = False
 
 
 def is_rule(line: str) -> bool:
     """Whether a line draws a line of a table, or names the number of a record."""
+    if "-" not in line and "=" not in line and "*" not in line:
+        return False
     return _RULE.fullmatch(line) is not None or _RECORD.fullmatch(line.strip()) is not None
 
 
@@ -97,10 +104,21 @@ def _read_box(lines: Sequence[str], rule: int) -> RuledTable | None:
     filled = [group for group in groups if group]
     if not filled:
         return None
+    at_rule = not groups[-1]
     if len(filled) == 1 or len(filled[0]) > 1:
         # a table without a header
-        return RuledTable(rule, at, None, [row for group in filled for row in group])
-    return RuledTable(rule, at, filled[0][0], [row for group in filled[1:] for row in group])
+        rows = [row for group in filled for row in group]
+        return RuledTable(rule, at, None, rows, boxed=True, at_rule=at_rule)
+    body = filled[1:]
+    rows = [row for group in body for row in (_joined_lines(group) if len(body) > 1 else group)]
+    return RuledTable(rule, at, filled[0][0], rows, boxed=True, at_rule=at_rule)
+
+
+def _joined_lines(group: list[list[str]]) -> list[list[str]]:
+    """The rows between two lines of a box: one of several lines, if only its first line has a first cell."""
+    if len(group) < 2 or any(cells[0] for cells in group[1:]) or len({len(cells) for cells in group}) > 1:
+        return group
+    return [[" ".join(filter(None, cells)) for cells in zip(*group, strict=True)]]
 
 
 def _read_aligned(lines: Sequence[str], rule: int, first: int) -> RuledTable | None:
@@ -141,12 +159,15 @@ def split_row(line: str, width: int, *, framed: bool) -> list[str]:
     """
     inner = line.strip().removeprefix("|") if framed else line
     inner = inner.removesuffix("|") if framed and not inner.endswith("\\|") else inner
-    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", inner)]
+    escaped = "\\" in inner
+    cells = [cell.strip() for cell in (_SEPARATOR.split(inner) if escaped else inner.split("|"))]
     if len(cells) > width and len(spaced := re.split(r" \| ", inner.strip())) == width:
         cells = [cell.strip() for cell in spaced]
     if len(cells) > width:
         cells = [*cells[: width - 1], " | ".join(cells[width - 1 :])]
-    return ["" if cell in _NULLS else cell.replace("\\|", "|") for cell in cells]
+    if escaped:
+        cells = [cell.replace("\\|", "|") for cell in cells]
+    return cells if _NULLS.isdisjoint(cells) else ["" if cell in _NULLS else cell for cell in cells]
 
 
 def _read_columns(lines: Sequence[str], rule: int, first: int) -> RuledTable | None:
@@ -156,15 +177,21 @@ def _read_columns(lines: Sequence[str], rule: int, first: int) -> RuledTable | N
         return None
     bounds = (*(start for start, _ in spans), 1 << 30)
     found = RuledTable(rule - 1, rule + 1, _slices(lines[rule - 1], bounds), bounds=bounds)
-    found.rows = continue_table(found, lines[rule + 1 :])
-    found.end += len(found.rows)
+    found.rows, count = continue_table(found, lines[rule + 1 :])
+    found.end += count
     return found if found.rows or rule + 1 == len(lines) else None
 
 
-def continue_table(table: RuledTable, lines: Sequence[str]) -> list[list[str]]:
-    """The rows at the beginning of lines that continue a table whose rows have one line each."""
-    rows = []
-    for line in lines:
+def continue_table(table: RuledTable, lines: Sequence[str]) -> tuple[list[list[str]], int]:
+    """The rows at the beginning of lines that continue a table whose rows have one line each, and their lines."""
+    rows: list[list[str]] = []
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if table.boxed and not table.at_rule and line.lstrip().startswith("+") and is_rule(line):
+            table.at_rule = True
+            at += 1
+            continue
         if is_rule(line) or not line.strip():
             break
         if table.bounds:
@@ -172,12 +199,14 @@ def continue_table(table: RuledTable, lines: Sequence[str]) -> list[list[str]]:
             if any(line[start - 1 : start].strip() for start in table.bounds[1:-1]):
                 break
             rows.append(_slices(line, table.bounds))
-            continue
-        cells = split_row(line, len(table.columns or ()), framed=table.framed) if "|" in line else []
-        if not cells or len(cells) != len(table.columns or cells):
-            break
-        rows.append(cells)
-    return rows
+        else:
+            cells = split_row(line, len(table.columns or ()), framed=table.framed) if "|" in line else []
+            if not cells or len(cells) != len(table.columns or cells):
+                break
+            rows.append(cells)
+        table.at_rule = False
+        at += 1
+    return rows, at
 
 
 def _slices(line: str, bounds: Sequence[int]) -> list[str]:

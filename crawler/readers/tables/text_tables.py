@@ -51,6 +51,17 @@ _FORM = re.compile(
     r"(?<![\w%&=])[A-Za-z_%][\w.%\[\]-]{0,63}=[^&\s\"'<>]*(?:&[A-Za-z_%][\w.%\[\]-]{0,63}=[^&\s\"'<>]*)+"
 )
 
+# name=value, name=value, as programs print an object in a log
+_PAIRS = re.compile(
+    r"(?<![\w.=])[A-Za-z_]\w{0,63}=[^=,;(){}\[\]\n]{0,200}(?:[,;] ?[A-Za-z_]\w{0,63}=[^=,;(){}\[\]\n]{0,200})+"
+)
+_QUOTED = re.compile(r"\s*(['\"])(.*?)\1(?:\s|$)", re.DOTALL)
+_NEXT_PAIR = re.compile(r"[,;] ?(?=[A-Za-z_]\w{0,63}=)")
+_PAIR_MARK = re.compile(rb"[,;] ?[A-Za-z_]\w{0,63}=")
+# lines that are looked at, how much of each, and the share of them that must name the fields of a person
+_LABELLED_LINES, _LABELLED_LENGTH, _LABELLED_SHARE = 50, 4096, 0.4
+_LABEL = re.compile(r"(?<![\w.])([^\W\d]\w{0,40})['\"]?(?: {0,3}:|=)(?= ?\S)")
+
 
 class TextTables:
     """Sends a text block by block, and the tables in it as rows.
@@ -115,9 +126,8 @@ class TextTables:
         at = 0
         table, self._unended = self._unended, None
         if table is not None:
-            rows = ruled_tables.continue_table(table, lines)
+            rows, at = ruled_tables.continue_table(table, lines)
             self._send_rows(table.columns, rows)
-            at = len(rows)
             self._unended = table if at == len(lines) else None
         if has_rules:
             number = at
@@ -208,8 +218,10 @@ class TextTables:
         at = 0
         pending: list[list[str]] = []
         names: list[str] | None = None
-        for found in _FORM.finditer(text):
-            pairs = [part.partition("=") for part in found[0].split("&")]
+        pattern, decode = (_FORM, _decoded) if _FORM_MARK.search(block) else (_PAIRS, _bare)
+        for found in pattern.finditer(text):
+            parts = found[0].split("&") if pattern is _FORM else _NEXT_PAIR.split(found[0])
+            pairs = [part.partition("=") for part in parts]
             keys = _field_names(tuple(key for key, _, _ in pairs))
             if not keys or len(keys) > self._limits.max_columns:
                 continue
@@ -219,7 +231,7 @@ class TextTables:
                 self._send_rows(names, pending)
                 pending = []
             names = keys
-            pending.append([_decoded(value) for _, _, value in pairs])
+            pending.append([decode(value) for _, _, value in pairs])
         if pending:
             self._send_rows(names, pending)
         self._send_text("".join([*left, text[at:]]).encode())
@@ -291,7 +303,7 @@ def may_hold_run(block: bytes) -> bool:
 
 def may_hold_form(block: bytes) -> bool:
     """Whether the fields of a form of a person may stand in a text: it has a name or an address."""
-    if b"&" not in block or b"=" not in block:
+    if b"=" not in block or not (b"&" in block or b"," in block or b";" in block):
         return False
     chars = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(chars == ord("="))
@@ -305,8 +317,20 @@ def may_hold_form(block: bytes) -> bool:
             )
             for word in _FORM_WORDS
         )
-        and _FORM_MARK.search(block) is not None
+        and (_FORM_MARK.search(block) or _PAIR_MARK.search(block)) is not None
     )
+
+
+def holds_labels_of_people(lines: Sequence[bytes]) -> bool:
+    """Whether most of these lines name the fields of a person before their values: `nom=Roux`, `Nom:Roux`."""
+    lines = [line for line in lines if line.strip()][:_LABELLED_LINES]
+    people = 0
+    for line in lines:
+        if b"=" not in line and b":" not in line:
+            continue
+        labels = _LABEL.findall(line[:_LABELLED_LENGTH].decode("utf-8", "replace"))
+        people += len(set(map(role_of, labels)) & _PERSONAL) >= _MIN_ROLES
+    return bool(lines) and people >= _LABELLED_SHARE * len(lines)
 
 
 def holds_table_of_people(lines: Sequence[bytes]) -> bool:
@@ -330,7 +354,12 @@ def run_at(lines: Sequence[bytes], at: int, passed: dict[bytes, int]) -> tuple[b
         end = at + 1
         while end < len(lines) and lines[end].count(separator) == count:
             end += 1
-        if end - at >= _MIN_ROWS and _are_people([each.split(separator) for each in lines[at : at + _SAMPLE_ROWS]]):
+        # where each line names its fields, separators divide no columns
+        if (
+            end - at >= _MIN_ROWS
+            and not holds_labels_of_people(lines[at : at + _SAMPLE_ROWS])
+            and _are_people([each.split(separator) for each in lines[at : at + _SAMPLE_ROWS]])
+        ):
             return separator, end
         passed[separator] = end
     return None
@@ -369,6 +398,12 @@ def _field_names(keys: tuple[str, ...]) -> list[str]:
 def _decoded(text: str) -> str:
     """A name or value of a form, which may be encoded in UTF-8 or in another page."""
     return repair(unquote_to_bytes(text.replace("+", " "))).decode("utf-8", "replace")
+
+
+def _bare(text: str) -> str:
+    """A value without the quotes around it, and without what follows them: `nom='Roux' WHERE id`."""
+    found = _QUOTED.match(text)
+    return found[2] if found else text.strip().strip("'\"")
 
 
 def _field_name(key: str) -> str:

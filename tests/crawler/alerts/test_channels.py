@@ -46,7 +46,7 @@ def channel(kind: str, url: str, **more: object):
 
 
 def _address(kind: str, url: str) -> str:
-    return url.replace("http", "smtp") if kind == "email" else url + "/hook/T0K3N"
+    return {"email": url.replace("http", "smtp"), "syslog": url.replace("http", "tcp")}.get(kind, url + "/hook/T0K3N")
 
 
 def composed(kind: str, url: str, timestamp: int | None = None, **more: object):
@@ -60,14 +60,14 @@ def deliver(kind: str, server: Webhook, **more: object) -> int:
 
     async def go() -> int:
         async with http_client() as client:
-            return await send(client, target, outgoing)
+            return (await send(client, target, outgoing)).status
 
     return asyncio.run(go())
 
 
 KINDS = tuple(sorted(dialects()))
-# mail goes to a mail server: tests/scheduler/delivery/test_mail.py
-HTTP_KINDS = tuple(kind for kind in KINDS if kind != "email")
+# mail goes to a mail server, syslog to a syslog server: tests/scheduler/delivery/
+HTTP_KINDS = tuple(kind for kind in KINDS if kind not in {"email", "syslog"})
 
 
 @pytest.mark.parametrize("kind", HTTP_KINDS)
@@ -135,10 +135,10 @@ def test_discord_gives_the_waiting_time_in_the_body_and_answers_after_it_has_sto
 
 
 def test_pagerduty_resolves_the_alert_that_a_state_began():
-    def body(kind: EventKind, **facts: object):
+    def body(kind: EventKind, case: str = "", **facts: object):
         event = build_event(kind, NOW, str(facts), source="forum", facts=facts)
         target = channel("pagerduty", "http://127.0.0.1:9")
-        return json.loads(dialect(target).compose(target, "a" * 32, message_of(event, clients={}), 1).body)
+        return json.loads(dialect(target).compose(target, "a" * 32, message_of(event, clients={}, case=case), 1).body)
 
     began = body(EventKind.SOURCE_SILENT, subject="listing", reason="timeout")
     reminder = body(EventKind.SOURCE_SILENT, subject="listing", reminder=True, began="2026-11-01T12:00:00+00:00")
@@ -146,7 +146,8 @@ def test_pagerduty_resolves_the_alert_that_a_state_began():
     ended = body(EventKind.RECOVERED, of="source_silent", subject="listing", began="2026-11-01T12:00:00+00:00")
     assert began["dedup_key"] == reminder["dedup_key"] == ended["dedup_key"] != other["dedup_key"]
     assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
-    assert body(EventKind.CANARY_HIT)["dedup_key"] == "a" * 32
+    assert body(EventKind.CANARY_HIT) == body(EventKind.CANARY_HIT), "an alert that is sent twice is one"
+    assert body(EventKind.CANARY_HIT)["dedup_key"] != body(EventKind.CANARY_HIT, case="other")["dedup_key"]
 
 
 def test_matrix_uses_the_alerts_id_as_transaction_and_hides_its_token():
@@ -169,7 +170,7 @@ def test_a_generic_message_is_signed_as_standard_webhooks_specifies():
 def test_every_kind_of_event_has_a_title(kind):
     message = message_of(build_event(kind, NOW, "x", facts={"subject": "listing", "reason": "why"}), clients={})
     assert message.title
-    assert "tocsin alert show" in message.text
+    assert ("tocsin status" if kind is EventKind.HEARTBEAT else "tocsin alert show") in message.text
 
 
 def test_addresses_are_masked_and_defanged():
@@ -199,6 +200,7 @@ def add_events(store: Store, settings: Settings, count: int = 1) -> None:
     store.events.add(events, route_by(settings), NOW)
 
 
+@pytest.mark.slow
 def test_a_refused_alert_stays_in_the_outbox_and_the_other_channel_is_notified(store):
     with Webhook([(404, {}, b"")]) as bad, Webhook() as good:
         settings = settings_of(bad=bad.url, good=good.url)
@@ -218,8 +220,9 @@ def test_a_refused_alert_stays_in_the_outbox_and_the_other_channel_is_notified(s
     assert bad.received[0].headers["webhook-id"] == bad.received[1].headers["webhook-id"]
 
 
+@pytest.mark.slow
 def test_a_channel_with_any_number_of_waiting_alerts_delays_no_other_channel(store):
-    with Webhook([(500, {}, b"")]) as bad, Webhook() as good:
+    with Webhook([(500, {"Retry-After": "600"}, b"")]) as bad, Webhook() as good:
         settings = settings_of(bad=bad.url, good=good.url)
         add_events(store, settings_of(bad=bad.url), 250)
         events = [build_event(EventKind.CANARY_HIT, NOW, "later", number) for number in range(150)]
@@ -230,7 +233,7 @@ def test_a_channel_with_any_number_of_waiting_alerts_delays_no_other_channel(sto
         assert len(bad.received) == 1, "the others of the channel wait as long as the one that it deferred"
         assert {row["state"] for row in store.outbox.alerts(limit=-1) if row["channel"] == "good"} == {"sent"}
         bad.script = [(200, {}, b"ok")]
-        assert store.outbox.retry(None, datetime.now(UTC)) == 1
+        assert store.outbox.retry(None, datetime.now(UTC)) == 400
         assert asyncio.run(deliver_due(settings, store)).sent == 100, (
             "a person need not wait for the pause of the channel"
         )
@@ -316,6 +319,7 @@ HOSTILE_ANSWERS = {
 
 @pytest.mark.parametrize("kind", HTTP_KINDS)
 @pytest.mark.parametrize("answer", HOSTILE_ANSWERS)
+@pytest.mark.slow
 def test_no_answer_of_a_receiver_ends_delivery_to_the_others(store, kind, answer):
     status, headers, body = HOSTILE_ANSWERS[answer]
     needs = {**NEEDS, "matrix": {"room": "!r:x", "token": "secret-token"}}.get(kind, {})
@@ -330,7 +334,9 @@ def test_no_answer_of_a_receiver_ends_delivery_to_the_others(store, kind, answer
     assert (counts.sent, counts.deferred + counts.refused, len(good.received)) == (1, 1, 1)
 
 
-def test_a_receiver_that_accepts_and_never_ends_has_accepted(store):
+@pytest.mark.parametrize("kind", ["generic", "matrix"])
+def test_a_receiver_that_accepts_and_never_ends_has_accepted(store, kind, monkeypatch):
+    monkeypatch.setattr("scheduler.delivery.delivery.ANSWER_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -342,7 +348,8 @@ def test_a_receiver_that_accepts_and_never_ends_has_accepted(store):
 
         done = threading.Event()
         threading.Thread(target=answer, daemon=True).start()
-        settings = settings_of(c=f"http://127.0.0.1:{server.getsockname()[1]}")
+        value = {"kind": kind, "url": f"http://127.0.0.1:{server.getsockname()[1]}", **NEEDS[kind]}
+        settings = Settings.model_validate({"channels": {"c": value}})
         add_events(store, settings)
         counts = asyncio.run(deliver_due(settings, store))
         done.set()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from crawler.alerts.channels.generic import MAX_CLIENTS, bounded_facts
 from crawler.alerts.channels.registry import Outgoing, dialect, dialects
 from crawler.alerts.events import build_event
-from crawler.alerts.message import ChatLimits, Field, Message, fit, shorten
+from crawler.alerts.follow_up import follow_up
+from crawler.alerts.message import ChatLimits, Field, Message, Thread, fit, shorten
 from crawler.alerts.wording import message_of
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
@@ -26,7 +28,7 @@ HOSTILE_TEXT = " ".join(HOSTILE_NAMES)
 
 
 def compose(kind: str, message: Message) -> Outgoing:
-    url = "smtp://127.0.0.1:9" if kind == "email" else "http://127.0.0.1:9/hook"
+    url = {"email": "smtp://127.0.0.1:9", "syslog": "tcp://127.0.0.1:9"}.get(kind, "http://127.0.0.1:9/hook")
     channel = {"kind": kind, "url": url, **NEEDS.get(kind, {})}
     target = Settings.model_validate({"channels": {"c": channel}}).channels["c"]
     return dialect(target).compose(target, "a" * 32, message, int(time.time()))
@@ -52,6 +54,19 @@ def hostile():
     return [message_of(each, clients=names, case=HOSTILE_TEXT, incident=HOSTILE_TEXT) for each in events]
 
 
+@pytest.fixture(scope="module")
+def french():
+    """Every message in French, all of them in the thread of another one."""
+    names = client_names(CLIENTS, hostile=True)
+    events = events_of_every_kind(CLIENTS, source=HOSTILE_NAMES[0], text=HOSTILE_TEXT)
+    first, found = events[0], []
+    for each in events:
+        message = message_of(each, clients=names, case=HOSTILE_TEXT, incident=HOSTILE_TEXT, language="fr")
+        told = follow_up(message, replace(each, thread=first.id), first, names, 3)
+        found.append(replace(told, thread=Thread("b" * 32, first.id, "$x")))
+    return found
+
+
 def test_every_kind_of_event_and_every_dialect_is_tested(plain):
     assert {message.kind for message in plain} == {kind.value for kind in EventKind}
     assert STRICT.keys() == dialects().keys()
@@ -59,7 +74,8 @@ def test_every_kind_of_event_and_every_dialect_is_tested(plain):
 
 
 @pytest.mark.parametrize("kind", sorted(STRICT))
-@pytest.mark.parametrize("names", ["plain", "hostile"])
+@pytest.mark.parametrize("names", ["plain", "hostile", "french"])
+@pytest.mark.slow
 def test_the_chat_accepts_every_message_and_it_says_what_happened_and_what_to_do(kind, names, request):
     for message in request.getfixturevalue(names):
         outgoing = compose(kind, message)
@@ -95,6 +111,7 @@ def test_nothing_in_a_name_mentions_people_makes_a_link_hides_or_breaks_a_line(k
 
 
 @pytest.mark.parametrize("kind", sorted(STRICT))
+@pytest.mark.slow
 def test_each_of_225_hostile_strings_is_inert_wherever_it_stands(kind):
     for text in hostile_strings():
         hit = {"client": "practice-1", "canaries": 1, "records": 1, "kinds": ["email"]}

@@ -32,6 +32,11 @@ def lines(kind: EventKind, **facts) -> list[str]:
             "People: 1 in this data; 0 not seen before; 1 known",
         ),
         (PEOPLE | {"added": {"note": 1200}}, "New data about known people: medical notes or other free text (1,200)"),
+        (
+            PEOPLE
+            | {"authentic": {"answer": "recombined", "likelihood": "very likely", "rows": 50, "columns": ["phone"]}},
+            "Genuine: recombined: known values of different people in one row (very likely, 50 rows; telephone numbers)",
+        ),
         (LEAK, "Sample: csv, 1 byte, 2,000 rows"),
         (
             PEOPLE | {"mistyped": 15, "known": 5},

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.examiner.findings import FindingBuilder
-from crawler.examiner.hits import MAX_EXCERPTS, MAX_WAITING, HitConfirmer
+from crawler.examiner.hits import MAX_EXCERPTS, MAX_LINES, MAX_WAITING, HitConfirmer
 from crawler.examiner.sample import MAX_PROBLEMS_KEPT, SampleMember
 from crawler.examiner.sample_request import SampleRequest
 from crawler.matching.byte_scanner import ByteScanner
 from crawler.matching.canary_numbers import CanaryNumbers
 from crawler.matching.candidates import Candidates
+from crawler.matching.matched_lines import MAX_BESIDE, MAX_LINE, NOTHING, Piece
 from crawler.matching.watchlist_match import HitCollector
+from crawler.records.row_batch import RowBatch
 from data.arrays.packed import Packed
 from data.case.watchlist import Watchlist
 from data.errors import WireError
@@ -72,7 +74,7 @@ def test_a_hit_counts_for_all_members_that_contain_it_and_only_the_first_hits_ar
 def test_hits_that_wait_count_for_the_member_that_they_are_in(watchlist):
     hits, outer, one, two = confirmer(watchlist), *(opened(watchlist) for _ in range(3))
     # two values of the first member, one of which is in a row and in the other member as well
-    hits.add_rows(candidates(1), 1, [outer, one])
+    hits.add_rows(candidates(1), np.ones(1, np.uint8), [outer, one])
     hits.add_candidates(candidates(2), [outer, one])
     hits.add_candidates(candidates(1), [outer, two])
     assert not one.collector.has_hits
@@ -87,7 +89,7 @@ def test_hits_are_the_same_whether_few_or_many_wait(watchlist, monkeypatch):
         monkeypatch.setattr("crawler.examiner.hits.MAX_WAITING", most)
         hits, member = confirmer(watchlist), opened(watchlist)
         for count in range(1, len(PEOPLE), 9):
-            hits.add_rows(candidates(count), count, [member])
+            hits.add_rows(candidates(count), np.ones(count, np.uint8), [member])
             hits.add_candidates(candidates(count + 1), [member])
         hits.confirm_waiting(member)
         (hit,) = member.collector.hits()
@@ -100,16 +102,64 @@ def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_th
     hits, sample = confirmer(watchlist), opened(watchlist)
     hits.add_candidates(candidates(2), [sample])
     hits.confirm_waiting(sample)
-    request = SampleRequest("a.csv", source="s", url="https://x.example/1", title="t")
+    request = SampleRequest("a.csv", source="s", url="https://x.example/1", title="t", receipt='{"status": 200}')
     made = FindingBuilder(request, KEYS.post, str(identity.to_public()))
-    finding = made.sample_finding(sample, None, "", hits.excerpts)
+    finding = made.sample_finding(sample, None, "", hits)
     proof = orjson.loads(pyrage.decrypt(base64.b64decode(finding.sealed), [identity]))
     assert (proof["url"], proof["title"], len(proof["excerpts"])) == ("https://x.example/1", "t", 2)
+    assert proof["received"] == {"status": 200}
+    assert proof["lines"] == []
     assert all((finding.fingerprint, finding.sighted, finding.complete))
-    assert FindingBuilder(request, KEYS.post, "").sample_finding(sample, None, "", hits.excerpts).sealed == ""
-    broken = FindingBuilder(request, KEYS.post, "age1nobody").sample_finding(sample, None, "", hits.excerpts)
+    assert FindingBuilder(request, KEYS.post, "").sample_finding(sample, None, "", hits).sealed == ""
+    broken = FindingBuilder(request, KEYS.post, "age1nobody").sample_finding(sample, None, "", hits)
     assert (broken.sealed, broken.hits) == ("", finding.hits)
     assert [problem.partition(":")[0] for problem in sample.problems] == ["evidence"]
+
+
+def email_at(value: str, place: int) -> Candidates:
+    made = emails(value.lower().encode())
+    return Candidates(made.kinds, made.tags, made.values, np.array([place]))
+
+
+def test_the_line_of_a_hit_is_kept_with_a_bounded_context_and_each_line_once(watchlist):
+    hits, sample = confirmer(watchlist), opened(watchlist, "a.txt")
+    text = f"{'x' * 900}\nbefore it\nMme {PEOPLE[0].email}, 12 rue\nafter it\n{'y' * 900}".encode()
+    for _ in range(2):
+        hits.add_candidates(email_at(PEOPLE[0].email, text.index(b"Mme") + 4), [sample], Piece(text))
+    [line] = hits.lines
+    assert line["line"] == f"Mme {PEOPLE[0].email}, 12 rue"
+    assert (line["member"], len(line["before"]), len(line["after"])) == ("a.txt", MAX_BESIDE, MAX_BESIDE)
+    assert line["before"].endswith("before it\n")
+    assert line["after"].startswith("\nafter it")
+    # in one line as long as a file, what stands around the value
+    long = b"z" * 5000 + PEOPLE[1].email.lower().encode() + b"z" * 5000
+    hits.add_candidates(email_at(PEOPLE[1].email, 5000), [sample], Piece(long))
+    assert PEOPLE[1].email.lower() in hits.lines[1]["line"]
+    assert len(hits.lines[1]["line"]) == MAX_LINE
+    # of very many hits a few lines
+    many = "\n".join(person.email for person in PEOPLE).encode()
+    for person in PEOPLE:
+        hits.add_candidates(email_at(person.email, many.index(person.email.encode())), [sample], Piece(many))
+    assert len(hits.lines) == MAX_LINES
+
+
+def test_a_value_that_begins_in_the_piece_before_has_its_line_too(watchlist):
+    hits, sample = confirmer(watchlist), opened(watchlist, "a.txt")
+    text = b"first line\nsecond " + PEOPLE[0].email.encode() + b" end\nthird"
+    cut = text.index(PEOPLE[0].email.encode()) + 4
+    piece = NOTHING.next(text[:cut]).next(text[cut:])
+    hits.add_candidates(email_at(PEOPLE[0].email, cut - 4), [sample], piece)
+    assert [each["line"] for each in hits.lines] == [f"second {PEOPLE[0].email} end"]
+
+
+def test_a_row_is_told_with_its_neighbours(watchlist):
+    hits, sample = confirmer(watchlist), opened(watchlist)
+    batch = RowBatch.of([["nobody", "n@x.example"], ["Dupont", PEOPLE[0].email], ["other", "o@x.example"]])
+    hits.add_rows(email_at(PEOPLE[0].email, 1), np.ones(3, np.uint8), [sample], batch.line_of)
+    [line] = hits.lines
+    assert line == {
+        "member": "a.csv", "before": "nobody ; n@x.example", "line": f"Dupont ; {PEOPLE[0].email}", "after": "other ; o@x.example",
+    }  # fmt: skip
 
 
 def test_only_files_that_were_read_completely_get_fingerprints(watchlist):
@@ -128,6 +178,7 @@ def test_only_files_that_were_read_completely_get_fingerprints(watchlist):
 
 
 @given(st.lists(st.integers(0, 80), max_size=200))
+@pytest.mark.slow
 def test_problems_are_reported_once_and_in_bounded_number(numbers):
     member = SampleMember("x", "text", None, None, None)
     for number in numbers:

@@ -19,6 +19,7 @@ def test_the_most_expensive_step_begins_first():
 
 @pytest.mark.slow
 def test_a_helper_does_the_steps_that_are_left_and_caches_what_it_compiled(tmp_path):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     read_end, write_end = os.pipe()
     # only the cheapest step: all of them take half a minute of processor time
     os.write(write_end, bytes([STEPS.index("_warm_cells")]))
@@ -26,7 +27,7 @@ def test_a_helper_does_the_steps_that_are_left_and_caches_what_it_compiled(tmp_p
     done = subprocess.run(
         [sys.executable, "-m", "crawler.examiner.kernel_warmup", str(read_end)],
         pass_fds=(read_end,),
-        env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env=environment,
         capture_output=True,
         check=True,
     )
@@ -37,3 +38,11 @@ def test_a_helper_does_the_steps_that_are_left_and_caches_what_it_compiled(tmp_p
         "packed_kernels.gather_column",
         "packed_kernels.take_items",
     }
+    # who loads it does not load what only a compilation needs
+    code = (
+        "import sys; from crawler.examiner import kernel_warmup; kernel_warmup._warm_cells();"
+        "from data.arrays.packed_kernels import take_items; print(sum(take_items.stats.cache_misses.values()),"
+        "'numba.typed.dictimpl' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "False"]

@@ -37,6 +37,7 @@ def examiner(tmp_path, sandbox):
     return Examiner(KEYS, Watchlist.open(tmp_path / "watchlist", case=KEYS.case), KnownReleases({}), sandbox)
 
 
+@pytest.mark.slow
 def test_an_examiner_that_works_passes(examiner):
     assert run_self_test(examiner) == []
 
@@ -46,6 +47,7 @@ def test_an_empty_watch_list_passes(sandbox, tmp_path):
     assert run_self_test(Examiner(KEYS, empty, KnownReleases({}), sandbox)) == []
 
 
+@pytest.mark.slow
 def test_a_reader_that_reads_nothing_is_reported(examiner, tmp_path):
     with Sandbox(Limits(max_depth=0), bwrap=False) as blind:
         examiner.sandbox = blind

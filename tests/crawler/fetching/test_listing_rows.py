@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from crawler.fetching.post_parts import MAX_PREVIEW, _fitting
-from crawler.fetching.post_reports import BAD_ROW, LARGE_ROW, MAX_POSTS_IN_FRAME
+from crawler.fetching.post_reports import BAD_ROW, LARGE_ROW, MAX_POSTS_IN_FRAME, ListedPage
 from crawler.fetching.runner_socket import Control
 from crawler.fetching.spider import SourceSpider
 from crawler.pages.extract import read_listing
@@ -35,8 +35,8 @@ DEFINITION = Definition.model_validate(
     }
 )  # fmt: skip
 JOB = Job(
-    crawl="c", definition=DEFINITION, settings={}, network="refused", post_key=KEY, due=(), revisit=(), mode="crawl",
-    limits=JobLimits(memory=2**30, wall=60.0), closed=Path("/closed"), settled=0, follow={}, rules=NO_RULES,
+    crawl="c", definition=DEFINITION, settings={}, network="refused", post_key=KEY, due=(), revisit=(), robots=b"", mode="crawl",
+    limits=JobLimits(memory=2**30, wall=60.0), closed=Path("/closed"), settled=0, follow={}, shapes={}, recipient="", cookies=(), rules=NO_RULES,
 )  # fmt: skip
 
 
@@ -73,28 +73,33 @@ def reported(posts: list[Post]) -> tuple[list[ListedFrame], dict, ListedAnswer, 
         control = Control(ours)
         spider = SourceSpider(name="site", job=JOB, due=(), control=control)
         try:
-            return await spider.reports.listed(posts, 1, problems)
+            page, rows = ListedPage(), {}
+            async for some, answer in spider.reports.listed(posts, 1, problems):
+                page.add(some, answer, some)
+                rows |= some
+            return rows, page
         finally:
             control._writer.close()
 
-    rows, whole = asyncio.run(run())
+    rows, page = asyncio.run(run())
     ours.close()
     thread.join(10)
     theirs.close()
-    return frames, rows, whole, problems
+    return frames, rows, page, problems
 
 
 @pytest.mark.slow
 def test_many_rows_are_reported_in_pieces_and_each_row_once():
     posts = [post(number) for number in range(3 * MAX_POSTS_IN_FRAME + 7)]
-    frames, rows, answer, problems = reported(posts)
+    frames, rows, page, problems = reported(posts)
     assert [len(frame.posts) for frame in frames] == [MAX_POSTS_IN_FRAME] * 3 + [7]
-    assert len(rows) == len(answer.examine) == len(posts)
-    assert list(answer.examine) == list(rows)
-    assert answer.settled == len(frames)
+    assert len(rows) == len(page.examine) == len(posts) == page.unseen
+    assert page.examine == list(page.rows) == list(rows)
+    assert len(page.settled) == len(frames)
     assert not problems
 
 
+@pytest.mark.slow
 def test_a_bad_row_costs_that_row_and_is_reported():
     bad = [
         replace(post(1), title="half a pair \ud800"),

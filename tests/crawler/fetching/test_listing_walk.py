@@ -49,3 +49,11 @@ def test_a_first_walk_is_never_a_gap_and_a_site_without_its_known_posts_is_one()
 def test_a_walk_that_reads_to_an_empty_page_continues_past_settled_posts():
     walk = Walk(known=3, stop="empty", max_pages=9)
     assert walked(walk, ("cba", "cba", ""), ("z", "z", ""), ("", "", "")) == 3
+
+
+def test_a_page_that_is_shown_again_is_a_gap_if_only_pinned_posts_were_known():
+    for ids, settled, missed in (("pdc", "p", True), ("pba", "pba", False)):
+        walk = Walk(known=3, max_pages=9)
+        assert walk.take_page(list(ids), set(settled), {"d", "c", "a"}, more=True)
+        assert not walk.take_page(list(ids), set(settled), {"d", "c", "a"}, more=True, repeated=True)
+        assert walk.gap is missed

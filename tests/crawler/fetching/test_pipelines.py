@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from crawler.fetching import pipelines
@@ -14,7 +17,11 @@ from crawler.fetching.items import FetchedPost, ListingRow
 from crawler.fetching.pipelines import MAX_COMMIT, Commit
 from crawler.process.control_frames import MAX_PARTS, CommitFrame, PartsFrame, PostPart
 from crawler.process.frames import MAX_FRAME
+from crawler.transport.errors import Trouble
+from data.case.seen_tags import MAX_TAGS, NUMBER, open_seen, seal_seen
 from data.model import Finding, Hit, Post
+
+POST = Post("site", "17", "http://site.example/t/17")
 
 
 def finding(name: str, *, members: int = 0, hits: int = 0, length: int = 1000) -> Finding:
@@ -30,9 +37,11 @@ def committed(monkeypatch, findings: list[Finding], parts: Sequence[PostPart] = 
         asked.append(frame)
 
     state = CrawlState()
-    spider = SimpleNamespace(state=state, ask=ask, reports=SimpleNamespace(linked=lambda _: ()))
+    spider = SimpleNamespace(
+        state=state, ask=ask, reports=SimpleNamespace(linked=lambda _: (), linked_hosts=lambda _: ())
+    )
     item = FetchedPost(
-        post=Post("site", "17", "http://site.example/t/17"),
+        post=POST,
         row=ListingRow("a" * 32, "b" * 32, "http://site.example/[…]", {}),
         changed=False,
         first=None,
@@ -43,6 +52,22 @@ def committed(monkeypatch, findings: list[Finding], parts: Sequence[PostPart] = 
     asyncio.run(Commit(spider).process_item(item))
     [frame] = asked
     return frame, state
+
+
+def test_of_many_large_samples_each_keeps_a_part_of_its_tags_which_says_how_many_there_were(monkeypatch):
+    tags = np.arange(1, MAX_TAGS + 1, dtype="<u8")
+    whole = base64.b64encode(NUMBER.pack(5 * MAX_TAGS) + tags.tobytes()).decode()
+    findings = [replace(finding(f"{n}.csv"), seen=whole) for n in range(41)]
+    frame, _ = committed(monkeypatch, [*findings, finding("page")])
+    assert sum(len(each.seen) for each in frame.findings) <= pipelines.MAX_SEEN
+    for each in frame.findings[:41]:
+        total, kept = open_seen(bytes(32), seal_seen(bytes(32), each.seen))
+        assert total == 5 * MAX_TAGS
+        assert kept.tolist() == tags[: len(kept)].tolist()
+        assert len(kept) > 1500
+    assert frame.findings[41].seen == ""
+    frame, _ = committed(monkeypatch, findings[:4])
+    assert [each.seen for each in frame.findings] == [whole] * 4
 
 
 @pytest.mark.slow
@@ -99,3 +124,28 @@ def test_a_post_whose_result_cannot_be_put_together_stays_due_and_fails_the_craw
     assert frame.failed.code == "crash"
     assert state.trouble is not None
     assert state.counts == {"unexamined": 1}
+
+
+def test_a_post_whose_result_cannot_be_stored_leaves_the_files_that_it_read_for_others_unread():
+    async def result_of(links) -> Trouble | None:
+        async def ask(frame: CommitFrame) -> None:
+            assert frame.failed is not None or links is no_links
+
+        reports = SimpleNamespace(linked=links, linked_hosts=lambda _: ())
+        item = FetchedPost(POST, ListingRow("a" * 32, "b" * 32, "http://site.example/[…]", {}), False, None)
+        item.findings.append(finding("a.csv"))
+        read = item.links.reads["http://site.example/a.csv"] = asyncio.get_running_loop().create_future()
+        item.links.done.update(item.links.reads)
+        await Commit(SimpleNamespace(state=CrawlState(), ask=ask, reports=reports)).process_item(item)
+        return read.result()
+
+    def no_links(_):
+        return ()
+
+    def breaks(_):
+        raise KeyError
+
+    assert asyncio.run(result_of(no_links)) is None
+    trouble = asyncio.run(result_of(breaks))
+    assert trouble is not None
+    assert trouble.retry

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
+from collections.abc import Collection, Sequence
 from typing import Any
 
+import pytest
 from scrapy import Request
 from scrapy.exceptions import DownloadTimeoutError
 from scrapy.http import HtmlResponse, Response
 
-from crawler.fetching import thread_parts
+from crawler.fetching import joined_download, thread_parts
 from crawler.fetching.crawl_state import CrawlState
+from crawler.fetching.first_page import PostPages
 from crawler.fetching.items import FetchedPost, FetchedSample, ListingRow
+from crawler.fetching.joined_download import JoinedDownload
+from crawler.fetching.platform_loader import PlatformLoader
+from crawler.fetching.post_links import MAX_HOSTS, LinkReader
 from crawler.fetching.post_parts import MAX_ITEM_PAGES, PartLimits, PostParts
 from crawler.fetching.thread_parts import MAX_ATTACHMENTS
-from crawler.pages.extract import read_item
+from crawler.pages.extract import read_feed, read_item
 from crawler.pages.incident_rules import Rules
 from crawler.transport.errors import Trouble
 from crawler.transport.resumed_download import DownloadLimits
 from data.model import Post
 from data.sources.definition import Definition
+from data.sources.platform_files import platform_file
+from data.sources.source_files import build_definition, parse_source
 
 SITE = "https://site.example"
 POST = Post("site", "1", f"{SITE}/t/1", title="Clinic data")
@@ -40,21 +50,34 @@ def define(**keys: Any) -> Definition:
     return Definition.model_validate(whole)
 
 
-def read(
-    pages: dict[str, str],
+def read(pages: Any, definition: Definition | None = None, **more: Any) -> tuple[FetchedPost, list[Any]]:
+    """One post and its parts; arguments as of `read_all`."""
+    [found] = read_all(pages, definition, **more)
+    return found
+
+
+def read_all(
+    pages: dict[str, str | tuple[int, str]],
     definition: Definition | None = None,
     *,
     known: Any = (),
     start: int = 0,
     post: Post = POST,
-    **keys: Any,
-) -> tuple[FetchedPost, list[Any]]:
-    """The post and its parts, from a site that has only these pages; any other request times out."""
+    others: Sequence[Post] = (),
+    follow: Any = None,
+    shapes: Any = None,
+    rules: Rules | None = None,
+    revisited: bool = False,
+) -> list[tuple[FetchedPost, list[Any]]]:
+    """The post, and others after it, with their parts, from a site that has only these pages, some with a status; other
+    requests time out."""
 
     async def send(request: Request) -> Response:
         if request.url not in pages:
             raise DownloadTimeoutError
-        return HtmlResponse(request.url, body=pages[request.url].encode(), encoding="utf-8", request=request)
+        found = pages[request.url]
+        status, text = found if isinstance(found, tuple) else (200, found)
+        return HtmlResponse(request.url, status, body=text.encode(), encoding="utf-8", request=request)
 
     async def report_preview(_row: Any, _preview: Any) -> str:
         return "event"
@@ -71,16 +94,22 @@ def read(
         read_item=read_item,
         report_preview=report_preview,
         ask_parts=ask_parts,
-        **{"follow": {}, "rules": Rules(), **keys},
+        links=LinkReader(definition or define(), follow or {}, shapes or {}),
+        rules=rules or Rules(),
+        pages=PostPages(""),
     )
 
-    async def collected() -> tuple[FetchedPost, list[Any]]:
+    async def collected(post: Post) -> tuple[FetchedPost, list[Any]]:
         url, headers, meta = parts.first_request(post, start)
         first = await send(Request(url, headers=headers, meta=meta))
-        item = FetchedPost(post, ListingRow("id", "version", "address", {}), False, first, start=start)
+        row = ListingRow("id", "version", "address", {})
+        item = FetchedPost(post, row, False, first, start=start, revisited=revisited)
         return item, [part async for part in parts.samples(item)]
 
-    return asyncio.run(collected())
+    async def one_by_one() -> list[tuple[FetchedPost, list[Any]]]:
+        return [await collected(each) for each in (post, *others)]
+
+    return asyncio.run(one_by_one())
 
 
 def page(text: str, more: str = "") -> str:
@@ -116,6 +145,14 @@ def test_a_missing_attachment_is_reported_and_the_others_are_read():
     ]
 
 
+def test_an_attachment_that_is_refused_is_not_tried_again_but_one_that_asks_for_patience_is():
+    links = "<a class=file href=/members.zip>a</a><a class=file href=/later.zip>b</a>"
+    pages = {POST.url: page("text", links), f"{SITE}/members.zip": (403, "no"), f"{SITE}/later.zip": (429, "later")}
+    _, [_, members, later] = read(pages)
+    assert (members.code, members.retry) == ("blocked", False)
+    assert (later.code, later.retry) == ("blocked", True)
+
+
 def test_attachments_over_the_limit_are_counted():
     links = "".join(f"<a class=file href=/{number}.txt>x</a>" for number in range(MAX_ATTACHMENTS + 3))
     files = {f"{SITE}/{number}.txt": "x" for number in range(MAX_ATTACHMENTS + 3)}
@@ -135,8 +172,95 @@ def test_links_are_handed_to_the_sources_that_declare_their_hosts_and_others_are
     text = "https://paste.example/k#KEY https://other.example/elsewhere/1 https://off.example/2"
     follow = {"pastes": frozenset({("paste.example", 443)})}
     item, _ = read({POST.url: page(text)}, definition, follow=follow)
-    assert [(post.source, url) for url, post in item.links.items()] == [("pastes", "https://paste.example/k#KEY")]
+    assert [(post.source, url) for url, post in item.links.handed.items()] == [
+        ("pastes", "https://paste.example/k#KEY")
+    ]
     assert item.left == {"undeclared link": 1}
+    assert set(item.links.hosts) == {"other.example"}
+
+
+def test_files_on_more_hosts_than_are_counted_are_told():
+    links = "".join(f"<a href='https://h{number}.example/dump.zip'>x</a>" for number in range(MAX_HOSTS + 2))
+    item, _ = read({POST.url: page("text", links + "<a href='https://last.example/page'>x</a>")})
+    assert len(item.links.hosts) == MAX_HOSTS
+    assert item.left == {"further links": 2}
+
+
+PASTE_SHAPES = {"pastes": (r"/(?:raw/)?(?P<id>[a-z0-9]+)(?:[?#].*)?",), "any": (r"/.+",)}
+PASTE_HOSTS = {"pastes": frozenset({("paste.example", 443)}), "any": frozenset({("files.example", 443)})}
+
+
+@pytest.mark.parametrize(
+    ("link", "handed", "hosts", "files"),
+    [
+        ("https://paste.example/k7#KEY", [("pastes", "k7")], {}, []),
+        ("https://PASTE.example/raw/k7?x=1", [("pastes", "k7")], {}, []),
+        ("https://paste.example/", [], {}, []),
+        ("https://paste.example/about/us", [], {}, []),
+        ("https://paste.example/static/app-1f3c9b.css", [], {}, []),
+        ("https://paste.example/en/faq?page=2#Downloads", [], {}, []),
+        ("https://paste.example/view/8f3Kq2Lz", [], {"paste.example": 0}, []),
+        ("https://paste.example/download/q/dump.csv", [], {"paste.example": 1}, []),
+        ("http://paste.example/k7", [], {"paste.example": 0}, []),
+        ("https://files.example/d/Zk/dump.7z#p", [("any", "https://files.example/d/Zk/dump.7z#p")], {}, []),
+        ("https://mega.nz/folder/x#k", [], {"mega.nz": 0}, []),
+        ("https://www.other.example/db.sql.gz", [], {"other.example": 1}, []),
+        ("https://other.example/get.php?f=a%2Fdump.part1.rar&x=1", [], {"other.example": 1}, []),
+        ("https://other.example/robots.txt", [], {"other.example": 0}, []),
+        (f"{SITE}/up/dump.7z", [], {}, [f"{SITE}/up/dump.7z"]),
+        (f"{SITE}/up/photo.png", [], {}, []),
+        ("http://www.site.example/thread/2", [], {}, []),
+        ("http://www.site.example/dump.zip", [], {"site.example": 1}, []),
+        ("ftp://other.example/dump.zip", [], {}, []),
+        ("https://[::1/x.zip", [], {}, []),
+        ("https://bücher.example/x", [], {"xn--bcher-kva.example": 0}, []),
+    ],
+)
+def test_each_link_is_handed_over_read_or_counted(link, handed, hosts, files):
+    item, parts = read({POST.url: page("text", f"<a href='{link}'>x</a>")}, follow=PASTE_HOSTS, shapes=PASTE_SHAPES)
+    assert [(post.source, post.native) for post in item.links.handed.values()] == handed
+    assert {host: len(found) for host, found in item.links.hosts.items()} == hosts
+    assert list(item.links.files) == files
+    # the file is requested: this site has none, so that each is a part that is missing
+    assert [part.code for part in parts if isinstance(part, Trouble)] == ["timeout"] * len(files)
+
+
+def test_a_file_that_another_post_brought_is_read_again_only_if_the_post_changed():
+    pages = {POST.url: page("text", "<a href='/a.csv'>x</a>"), f"{SITE}/a.csv": "a;b"}
+    item, parts = read(pages)
+    assert [part.name for part in parts] == ["post", "a.csv"]
+    known = {(part.id, part.version) for part in item.parts}
+    assert [part.name for part in read(pages, known=known)[1]] == ["post"]
+    off, parts = read(pages, define(linked_files=False))
+    assert [part.name for part in parts] == ["post"]
+    assert {host: len(found) for host, found in off.links.hosts.items()} == {"site.example": 1}
+
+
+def test_a_file_beyond_the_limit_of_one_post_is_read_with_another_that_links_to_it():
+    other = Post("site", "2", f"{SITE}/t/2")
+    links = "".join(f"<a href='/{number}.csv'>x</a>" for number in range(MAX_ATTACHMENTS + 3))
+    files = {f"{SITE}/{number}.csv": "x" for number in range(MAX_ATTACHMENTS + 3)}
+    last = f"{MAX_ATTACHMENTS + 2}.csv"
+    pages = {POST.url: page("index", links), other.url: page("text", f"<a href='/0.csv'>x</a><a href='/{last}'>x</a>")}
+    (_, index), (_, parts) = read_all({**pages, **files}, others=[other])
+    assert index[-1].detail == "3 further attachments were not read"
+    assert [part.name for part in parts] == ["post", last], "the first file was read with the index"
+
+
+def test_a_linked_file_that_is_not_there_yet_is_requested_when_another_post_links_to_it():
+    pages = {POST.url: page("text", "<a href='/a.csv'>x</a>"), f"{SITE}/a.csv": (404, "not yet")}
+    item, [_, missing] = read(pages)
+    assert (missing.code, missing.retry) == ("absent", False)
+    known = {(part.id, part.version) for part in item.parts}
+    assert [part.name for part in read({**pages, f"{SITE}/a.csv": "a;b"}, known=known)[1]] == ["post", "a.csv"]
+
+
+@pytest.mark.parametrize("revisited", [False, True])
+def test_other_posts_do_not_stay_due_because_a_file_that_they_link_to_is_not_there(revisited):
+    pages = {POST.url: page("text", "<a href='/a.csv'>x</a>"), f"{SITE}/a.csv": (404, "not yet")}
+    item, parts = read(pages, revisited=revisited)
+    assert [part.code for part in parts if isinstance(part, Trouble)] == ([] if revisited else ["absent"])
+    assert item.links.reads.keys() == item.links.done == {f"{SITE}/a.csv"}
 
 
 def test_rules_and_deadlines_of_the_text_are_announced():
@@ -183,6 +307,18 @@ def test_a_missing_part_is_named_and_those_behind_it_are_read():
     pages = {POST.url: page("text", links), f"{SITE}/f/d.7z.001": "one", f"{SITE}/f/d.7z.003": "three"}
     _, [_, divided] = read(pages)
     assert joined(divided) == (b"onethree", "part 2 of this divided file is missing")
+
+
+def test_files_that_are_one_table_arrive_as_one_archive():
+    links = "".join(f"<a class=file href=/f/{name}>x</a>" for name in ("p.dbf", "p.fpt", "q.fpt"))
+    pages = {POST.url: page("text", links)} | {f"{SITE}/f/{name}": name * 200 for name in ("p.dbf", "p.fpt", "q.fpt")}
+    _, [_, table, other] = read(pages)
+    data, problem = joined(table)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        files = {each.name: archive.extractfile(each).read() for each in archive.getmembers()}
+    assert files == {"p.dbf": b"p.dbf" * 200, "p.fpt": b"p.fpt" * 200}
+    assert problem == ""
+    assert other.body == b"q.fpt" * 200
 
 
 def test_parts_whose_addresses_are_numbers_are_joined_by_the_names_that_the_page_shows():
@@ -292,21 +428,79 @@ def test_a_reply_of_the_feed_is_the_same_part_as_on_the_page_of_its_thread():
     reply = Post("site", "p2", f"{SITE}/t/1?p=2#p2", body="Bonjour, le reste : https://x.example/a")
     feed = FetchedPost(reply, ListingRow("id", "version", "address", {}), False, None)
 
-    async def listed() -> list[Any]:
-        parts = PostParts(
-            THREAD, post_key=bytes(32), limits=LIMITS, state=CrawlState(), send=never, read_item=read_item,
-            report_preview=never, ask_parts=all_new, follow={}, rules=Rules(),
-        )  # fmt: skip
-        return [part async for part in parts.samples(feed)]
-
-    assert [part.name for part in asyncio.run(listed())] == ["listing"]
+    assert [part.name for part in read_reply(feed)] == ["listing"]
     page_of_thread = thread(("p1", "one"), ("p2", "Bonjour, le reste :<br>https://x.example/a"))
     _, [sample] = read({f"{POST.url}?page=1": page_of_thread}, THREAD, known=known_after(feed))
     assert sample.body.decode().splitlines() == ["Clinic data", "one"]
 
 
-async def all_new(parts: Any) -> Any:
-    return [part.id for part in parts]
+def read_reply(item: FetchedPost, known: Collection[tuple[str, str]] = ()) -> list[Any]:
+    """The samples of a reply as a feed has it."""
+
+    async def new(parts: Any) -> Any:
+        return [part.id for part in parts if (part.id, part.version) not in known]
+
+    async def samples() -> list[Any]:
+        parts = PostParts(
+            THREAD, post_key=bytes(32), limits=LIMITS, state=CrawlState(), send=never, read_item=read_item,
+            report_preview=never, ask_parts=new, links=LinkReader(THREAD, {}, {}), rules=Rules(),
+            pages=PostPages(""),
+        )  # fmt: skip
+        return [part async for part in parts.samples(item)]
+
+    return asyncio.run(samples())
+
+
+QUOTED = "DUPONT;Jean;12/02/1950;jean.dupont@ville.example"
+# What phpBB and NodeBB write about a reply that quotes another one, in their feeds.
+QUOTING_FEEDS = {
+    "phpbb": (
+        (
+            "<feed><entry><id>http://b.example/t?p=9#p9</id><content><![CDATA[<blockquote><div><cite>A wrote:</cite>{quoted}"
+            "</div></blockquote>{rest}<p>Statistics: Posted by B</p><hr/>]]></content></entry>"
+            "<entry><id>http://b.example/t?p=4#p4</id><content><![CDATA[{first}]]></content></entry></feed>"
+        ),
+        "application/atom+xml",
+    ),
+    "nodebb": (
+        (
+            '[{{"pid": 9, "content": "<p><a href=\\"/post/4\\">A</a> said:</p><blockquote><p>{quoted}</p></blockquote><p>{rest}</p>"}},'
+            ' {{"pid": 4, "content": "<p>{first}</p>"}}]'
+        ),
+        "application/json",
+    ),
+}
+
+
+@pytest.mark.parametrize("software", QUOTING_FEEDS)
+@pytest.mark.parametrize(
+    ("first", "quoted", "rest", "counted"),
+    [
+        (f"voici {QUOTED} etc.", QUOTED, "merci", False),
+        ("autre chose, et rien de plus", QUOTED, "merci", True),
+        (f"voici {QUOTED} etc.", QUOTED, "", False),
+    ],
+    ids=["quote of another reply", "quote that nobody wrote", "nothing but a quote"],
+)
+def test_what_a_reply_of_the_feed_quotes_counts_once(software, first, quoted, rest, counted):
+    shipped = platform_file(software)
+    text = f"name: site\nplatform: {software}\nurl: {shipped.example}\n"
+    definition = build_definition(
+        parse_source(text, "s.yaml"), PlatformLoader().defaults_for(parse_source(text, "s.yaml"))
+    )
+    form, kind = QUOTING_FEEDS[software]
+    listing = read_feed(definition, form.format(first=first, quoted=quoted, rest=rest).encode(), shipped.example, kind)
+    reply, other = listing.posts
+    quoting = listing.quoting[reply.native]
+    item = FetchedPost(
+        reply, ListingRow("id", "version", "address", {}), False, None, quoting=quoting, others=(other.body,)
+    )
+    samples = [sample.body.decode() for sample in read_reply(item)]
+    assert any(QUOTED in sample for sample in samples) is counted
+    assert any(rest in sample for sample in samples) or not rest
+    assert item.unchanged is (not samples)
+    assert len(item.parts) == 1, "the page of its thread does not have it examined again"
+    assert listing.quoting.keys() == {reply.native}
 
 
 async def never(*_: Any) -> Any:
@@ -321,3 +515,37 @@ def test_a_file_that_guests_may_not_fetch_is_told_once():
     assert (trouble.code, trouble.retry) == ("blocked", False)
     item, parts = read(pages, definition, known=known_after(item))
     assert parts == []
+
+
+def archived(files: dict[str, FetchedSample | Trouble]) -> tuple[dict[str, bytes], str]:
+    """What an archive of these files holds, by name, and the problem of reading them."""
+
+    async def open_part(address: str) -> FetchedSample | Trouble:
+        return files[address]
+
+    async def collected() -> tuple[bytes, str]:
+        made = JoinedDownload(tuple(files), range(1, len(files) + 1), (), open_part, None, tuple(files))
+        return b"".join([piece async for piece in made.read()]), made.problem()
+
+    data, problem = asyncio.run(collected())
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {each.name: archive.extractfile(each).read() for each in archive}, problem  # type: ignore[union-attr]
+
+
+def test_a_large_file_that_belongs_to_others_is_read_whole_whether_or_not_its_size_is_announced(monkeypatch):
+    monkeypatch.setattr(joined_download, "_MAX_HELD", 300)
+    body = bytes(range(250)) * 4
+    definition = FetchedSample("t.frm", "", b"definition")
+    assert archived({"t.frm": definition, "t.myd": FetchedSample("t.myd", "", body)}) == (
+        {"t.frm": b"definition", "t.myd": body},
+        "",
+    )
+    pieces = {str(at): FetchedSample("", "", body[at : at + 250]) for at in range(0, 1000, 250)}
+
+    async def open_piece(address: str) -> FetchedSample | Trouble:
+        return pieces[address]
+
+    unknown = JoinedDownload(tuple(pieces), range(1, 5), (), open_piece)
+    found, problem = archived({"t.frm": definition, "t.myd": FetchedSample("t.myd", "", b"", download=unknown)})
+    assert b"".join(list(found.values())[1:]) == body
+    assert problem.startswith("size: ")

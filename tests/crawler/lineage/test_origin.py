@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.lineage.origin import OriginEvidence, judge_origin
+from crawler.lineage.origin import MarkCounts, OriginEvidence, judge_origin
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,20 @@ from crawler.lineage.origin import OriginEvidence, judge_origin
         # a twentieth of a release is in any other organisation's file, and a small family too
         (150_000, 150, 3000, OriginEvidence(most_covered=(3000, 150)), False, "open"),
         (150_000, 5, 5, OriginEvidence(most_covered=(5, 5)), False, "open"),
+        # two shared patients of 2,000, in a table with other columns
+        (2000, 2, 3000, OriginEvidence(marks=MarkCounts(pairs=(8, 0))), False, "another's"),
+        # 5 % are known: other columns and other doctors may be those of other practices of the same breach
+        (2000, 100, 3000, OriginEvidence(marks=MarkCounts(pairs=(8, 0)), doctors=(10, 0)), False, "open"),
+        # a tenth is known, with the record ids of the release, with others, and with nothing to compare
+        (2000, 200, 3000, OriginEvidence(marks=MarkCounts(ids=(25, 24))), False, "ours"),
+        (2000, 200, 3000, OriginEvidence(marks=MarkCounts(ids=(25, 0))), False, "another's"),
+        (2000, 200, 3000, OriginEvidence(), False, "open"),
+        # two organisations may use one software, and have some of the same doctors
+        (3000, 0, 3000, OriginEvidence(marks=MarkCounts(unusual_words=9, pairs=(8, 8))), False, "open"),
+        (3000, 0, 3000, OriginEvidence(doctors=(40, 30)), False, "open"),
+        (3000, 0, 3000, OriginEvidence(marks=MarkCounts(unusual_words=9), doctors=(40, 30)), False, "ours"),
+        # a release that is known for certain stays so in other columns
+        (2000, 1000, 3000, OriginEvidence(marks=MarkCounts(pairs=(8, 0))), False, "ours"),
     ],
 )
 def test_the_origin_is_decided_by_what_only_one_origin_explains(people, known, covered, evidence, has_hits, answer):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.practices import WAYS, tradition_errors
 from data.model import Lineage
 from tests.synth.practices import COLUMNS, TRADITIONS, Case, Patient, Practices, table
 
@@ -55,8 +56,20 @@ CASES: dict[str, tuple[Sample, set[str]]] = {
     "every third row edited": (
         lambda town: ([edited(each) if at % 3 == 0 else each for at, each in enumerate(town.known[:600])], 0), {"subset"},
     ),
-    "every column shuffled": (lambda town: (shuffled(town.known), 0), {"undecided", "padded"}),
+    "edited: birth dates a year later, nothing else there": (
+        lambda town: ([replace(each, born=later(each.born), nir="", phone="", mail="") for each in town.known[:400]], 0), {"subset"},
+    ),
+    "no key but one of a placeholder": (
+        lambda town: ([replace(each, born=dt.date(1970, 1, 1), nir="", phone="" if at % 3 else each.phone, mail="") if at % 4 == 0 else each for at, each in enumerate(town.known[:600])], 0),
+        {"subset", "undecided", "overlap"},
+    ),
+    "every column shuffled": (lambda town: (shuffled(town.known), 0), {"recombined"}),
 }  # fmt: skip
+
+
+def later(born: dt.date) -> dt.date:
+    """A year later; 29 February becomes the 28th."""
+    return born.replace(year=born.year + 1, day=min(born.day, 28) if born.month == 2 else born.day)
 
 
 def edited(patient: Patient) -> Patient:
@@ -78,6 +91,7 @@ def shuffled(patients: list[Patient]) -> list[Patient]:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_patients_of_a_practice_get_the_verdict_that_an_analyst_would_give(town, name):
     make, verdicts = CASES[name]
     patients, new = make(town)
@@ -87,6 +101,80 @@ def test_patients_of_a_practice_get_the_verdict_that_an_analyst_would_give(town,
     assert abs(found.records - len(patients)) <= 0.01 * len(patients), found
 
 
+FEW_COLUMNS: dict[str, tuple[Callable[[Town], list[Patient]], tuple[str, ...], set[str]]] = {
+    "a filler as birth date, and nothing else in some rows": (
+        lambda town: [replace(each, born=dt.date(1970, 1, 1), phone="", mail="") if at % 50 == 0 else replace(each, born=dt.date(1970, 1, 1)) if at % 4 == 0 else each for at, each in enumerate(town.known[:600])],
+        ("nom", "prenom", "ddn", "tel", "email"), {"subset"},
+    ),
+    "new children beside their parents, without the number": (
+        lambda town: town.known[:300] + town.newborn(200), ("nom", "prenom", "ddn", "tel", "email"), {"overlap"},
+    ),
+    "edited: birth dates a day later, half new": (
+        lambda town: [replace(each, born=each.born + dt.timedelta(1)) for each in town.known[:300] + town.others[:300]],
+        ("nom", "prenom", "ddn"), {"overlap"},
+    ),
+    "edited: birth dates a day later, nobody new": (
+        lambda town: [replace(each, born=each.born + dt.timedelta(1)) for each in town.known[:300]],
+        ("nom", "prenom", "ddn"), {"subset"},
+    ),
+    "every fifth with another telephone, beside the first name": (
+        lambda town: [replace(each, phone=town.practices.phone()) if at % 5 == 0 else each for at, each in enumerate(town.known[:500]) if each.phone],
+        ("prenom", "tel"), {"undecided", "subset"},
+    ),
+    "every fifth with another telephone, and nothing else": (
+        lambda town: [replace(each, phone=town.practices.phone()) if at % 5 == 0 else each for at, each in enumerate(town.known[:500]) if each.phone],
+        ("tel",), {"undecided", "subset"},
+    ),
+    "mailboxes, half new": (
+        lambda town: [each for each in town.known[:500] + town.others[:500] if each.mail], ("email",), {"overlap"},
+    ),
+    "others' patients, some rows with a birth date alone": (
+        lambda town: [replace(each, nir="") if at % 30 == 0 else each for at, each in enumerate(town.others[:300])],
+        ("nir", "ddn"), {"unrelated"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FEW_COLUMNS)
+@pytest.mark.slow
+def test_what_few_columns_do_not_show_is_left_open(town, name):
+    make, columns, verdicts = FEW_COLUMNS[name]
+    patients = make(town)
+    found = town.judge(patients, columns)
+    known = {each.number for each in town.known}
+    new = sum(each.number not in known for each in patients)
+    assert found.verdict in verdicts, found
+    assert found.interval[0] <= new <= found.interval[1], found
+    assert bool(found.parents) == (new < len(patients)), found
+
+
+@pytest.mark.parametrize("is_half_new", [False, True])
+def test_replaced_telephones_and_mailboxes_do_not_make_people_new_for_certain(town, is_half_new):
+    # neither number nor birth date: who has another telephone and no mailbox looks new
+    moved = [
+        replace(each, phone=town.practices.phone() if at % 4 == 0 else each.phone, mail=f"n{at}@proton.me" if each.mail and at % 5 == 0 else each.mail)
+        for at, each in enumerate(town.known[:700])
+    ]  # fmt: skip
+    others = town.others[:700] if is_half_new else []
+    rows = [each.row() for each in (*moved, *others) if each.phone or each.mail]
+    new = sum(bool(each.phone or each.mail) for each in others)
+    found = town.case.judge(table(rows, ("nom", "prenom", "tel", "email")))
+    assert found.verdict in ({"overlap"} if is_half_new else {"subset", "undecided"}), found
+    assert found.interval[0] <= new <= found.interval[1], found
+
+
+def test_mistyped_visits_are_no_further_people(town):
+    dice = np.random.default_rng(8)
+    patients = [each for each in town.known[:300] + town.others[:300] for _ in range(2)]
+    visits = [
+        replace(each, nir=each.nir and each.nir[:-3] + f"{dice.integers(1000):03d}") if dice.random() < 0.05 else each
+        for each in patients
+    ]
+    found = town.judge(visits)
+    assert found.interval[0] <= 300 <= found.interval[1], found
+
+
+@pytest.mark.slow
 def test_two_shared_patients_of_a_thousand_are_not_our_breach(town):
     found = town.judge(town.others[: KNOWN - 2] + town.known[:2])
     assert found.verdict in {"undecided", "unrelated"}, found
@@ -94,18 +182,58 @@ def test_two_shared_patients_of_a_thousand_are_not_our_breach(town):
     assert found.origin.answer == "open", found.origin
 
 
-@pytest.mark.parametrize("tradition", sorted(TRADITIONS))
-def test_no_tradition_of_names_is_served_worse(tradition, tmp_path):
-    practices = Practices(9, tradition)
-    known, others = practices.fill(150), practices.fill(150)
+OWN_HEADER = ["PAT_NUM", "PAT_NOM_NAISS", "PAT_PRENOM", "PAT_DDN", "PAT_TELDOM", "PAT_ZONE", "PAT_CLE9"]
+
+
+@pytest.mark.parametrize(
+    ("header", "ids", "answer"),
+    [
+        (OWN_HEADER, "those of the release", "ours"),
+        (["id", "nom", "prenom", "ddn", "tel", "zone", "cle"], "those of the release", "ours"),
+        (["id", "nom", "prenom", "ddn", "tel", "secteur", "groupe"], "others", "another's"),
+        # whoever posts a file may number its rows anew and change the columns
+        (["id", "nom", "prenom", "ddn", "tel", "secteur", "groupe"], "numbers of rows", "open"),
+    ],
+)
+def test_record_ids_and_columns_tell_whose_file_it_is_that_shares_a_tenth_of_the_patients(
+    tmp_path, town, header, ids, answer
+):
+    columns = ["id", "nom", "prenom", "ddn", "tel", "zone", "cle"]
+
+    def file(patients: list[Patient], words: list[str], ids: str) -> tuple[list[str], list[list[str]]]:
+        rows = [
+            each.row(
+                id=str({"others": 3 * each.number + 1, "numbers of rows": at + 7001}.get(ids, each.number)),
+                zone=f"Z{at % 7}",
+                cle=f"{at % 9:04d}",
+            )
+            for at, each in enumerate(patients)
+        ]
+        return words, table(rows, columns)[1]
+
     case = Case(tmp_path)
-    columns = ("nom", "prenom", "ddn", "nir", "tel")
-    case.register("known", table([each.row() for each in known], columns))
-    rows = [each.row(nom=each.first.upper(), prenom=each.surname.upper()) for each in known[:75] + others[:75]]
-    found = case.judge(table(rows, columns))
-    assert found.verdict == "overlap", found
-    assert found.interval[0] <= 75 <= found.interval[1], found
-    assert abs(found.new - 75) <= 3, found
+    case.register("known", file(town.known, OWN_HEADER, ""))
+    sample = file(town.known[:120] + town.others[:1080], header, ids)
+    found = case.judge(sample)
+    assert found.origin is not None
+    assert (found.verdict, found.origin.answer) == ("overlap", answer), found
+
+
+@pytest.mark.slow
+def test_record_ids_tell_nothing_if_a_release_has_none(town):
+    rows = [each.row(id=str(each.number)) for each in town.known[:300] + town.others[:300]]
+    found = town.case.judge(table(rows, ("id", *COLUMNS)))
+    assert found.origin is not None
+    assert not any("record id" in reason for reason in found.origin.reasons), found
+
+
+@pytest.mark.parametrize("tradition", sorted(TRADITIONS))
+@pytest.mark.slow
+def test_no_tradition_of_names_is_served_worse(tradition):
+    # six ways of writing: without accents, cut, exchanged, in one column in both orders
+    errors = tradition_errors(tradition, 9, 100)
+    assert len(errors) == len(WAYS)
+    assert max(errors.values()) <= 0.01, errors
 
 
 @pytest.mark.parametrize(
@@ -146,6 +274,78 @@ def test_a_list_of_known_numbers_alone_is_known(town):
     assert (found.new, found.parents[0].release) == (0, "known")
     found = town.judge([each for each in town.others if each.nir], ("nir",))
     assert (found.verdict, found.known, found.parents) == ("unrelated", 0, ())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("id", "nom", "prenom", "tel"), ("id", "nir", "ddn")),
+        (("patient_id", "nir", "ddn"), ("id", "nom", "prenom", "tel")),
+        (("ID_PATIENT", "nom", "prenom"), ("Patient", "nir", "ddn", "tel")),
+    ],
+)
+def test_people_in_two_tables_with_record_ids_are_counted_once(town, first, second):
+    patients = town.known[:200] + town.others[:200]
+    words = {word: word for word in COLUMNS}
+    rows = [each.row(id=str(each.number)) for each in patients]
+    tables = []
+    for header in (first, second):
+        made = table(rows, [words.get(word, "id") for word in header])
+        tables.append((list(header), made[1]))
+    found = town.case.judge(*tables)
+    assert (found.verdict, found.records) == ("overlap", 400), found
+    assert found.interval[0] <= 200 <= found.interval[1], found
+    assert abs(found.new - 200) <= 2, found
+    assert any("record ids" in note for note in found.notes)
+
+
+def test_a_third_table_with_an_id_gets_what_both_earlier_ones_say(town):
+    # only together do the two earlier tables tell who has the number
+    patients = town.known[:60] + town.others[:200]
+    rows = [{**each.row(), "id": str(each.number)} for each in patients]
+    headers = [("id", "nom", "prenom", "ddn"), ("id", "nom", "prenom", "tel"), ("id", "nir")]
+    found = town.case.judge(*[table(rows, header) for header in headers])
+    assert found.records == len(patients), found
+    assert (found.known, found.new) == (60, 200), found
+    assert found.interval[1] - found.interval[0] <= 10, found
+
+
+@pytest.mark.parametrize("order", [("patients", "mails"), ("mails", "patients")])
+def test_tables_of_two_databases_with_the_same_ids_are_not_joined_with_each_other(town, order):
+    with_mail = [each for each in town.known if each.mail]
+    tables = []
+    for practice in (with_mail[:40], with_mail[40:80]):
+        rows = [each.row(id=str(at)) for at, each in enumerate(practice)]
+        # free text with the same column of ids is no part of the table before it
+        texts = [
+            [str(at % 40), "Il va mieux, dort bien et revient pour un controle dans deux mois."] for at in range(99)
+        ]
+        made = {
+            "patients": table(rows, ("id", "nom", "prenom")),
+            "mails": (["patient_id", "email"], table(rows, ("id", "email"))[1]),
+        }
+        tables += [made[order[0]], (["patient_id", "texte"], texts), made[order[1]]]
+    found = town.case.judge(*tables)
+    assert (found.records, found.known, found.interval) == (80, 80, (0, 0)), found
+
+
+@pytest.mark.parametrize("reason", ["other ids", "other names", "no header of ids", "a short table"])
+def test_tables_of_different_people_are_not_joined(town, reason):
+    known = [each for each in town.known if each.phone][:100]
+    others = [each for each in town.others if each.nir][:100]
+    first = table([each.row(id=str(at)) for at, each in enumerate(known)], ("id", "nom", "prenom", "tel"))
+    offset = 10**6 if reason == "other ids" else 0
+    columns = ("id", "nir", "prenom", "ddn") if reason == "other names" else ("id", "nir", "ddn")
+    second = table([each.row(id=str(at + offset)) for at, each in enumerate(others)], columns)
+    if reason == "no header of ids":
+        second[0][0] = "montant"
+    if reason == "a short table":
+        # doctors
+        others = others[:20]
+        second = (second[0], second[1][:20])
+    found = town.case.judge(first, second)
+    assert found.new == len(others), found
+    assert not any("record ids" in note for note in found.notes)
 
 
 def test_people_in_two_tables_of_one_archive_are_not_counted_twice_in_the_lower_bound(town):

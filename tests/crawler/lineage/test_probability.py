@@ -22,6 +22,7 @@ def test_the_poisson_tail_has_the_known_values(least: int, mean: float, expected
 
 @example([5e-324], 2)
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=8), st.integers(0, 300))
+@pytest.mark.slow
 def test_the_poisson_tail_is_the_sum_of_its_terms(means: list[float], least: int) -> None:
     for mean, found in zip(means, poisson_tails(np.array(means), least), strict=True):
         terms = [k * math.log(mean) - mean - math.lgamma(k + 1) if mean > 0 else -math.inf for k in range(least, 700)]

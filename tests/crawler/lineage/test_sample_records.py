@@ -56,6 +56,21 @@ def test_a_sample_that_fits_is_compared_whole(releases):
     assert held.lineage(has_hits=False) == compare_sample(whole, releases)
 
 
+def test_what_other_machines_held_counts_as_if_it_had_been_held_here(releases):
+    rows, whole = np.concatenate([people(1, 500), people(2, 300)]), SampleRecords(releases, None)
+    parts = [filled(releases, some, most=None) for some in (rows[:350], rows[350:])]
+    for number, part in enumerate(parts, 1):
+        part.unkeyed_rows, part.doubtful_rows, part.rows_of_relatives = 10 * number, 100 * number, 7 * number
+        whole.add_state(part.state())
+    assert whole.lineage(has_hits=False).new == 300
+    counts = {name: value for name, value in vars(whole).items() if name.endswith("_rows") or name.startswith("rows_")}
+    assert {name: value for name, value in counts.items() if type(value) is int and value} == {
+        "unkeyed_rows": 30,
+        "doubtful_rows": 300,
+        "rows_of_relatives": 21,
+    }
+
+
 @pytest.mark.parametrize("most", [None, MOST])
 def test_rows_without_a_key_are_counted_and_not_held(releases, most):
     rows = np.concatenate([people(1, 500), people(2, 300)])
@@ -134,6 +149,7 @@ def test_a_sample_without_keys_has_no_lineage_and_without_a_limit_all_rows_are_h
     [(0, 1900, 3), (0, 30_000, 1), (0, 3000, 2), (800, 700, 2), (9000, 1400, 2), (9000, 1600, 2), (20_000, 5000, 1)],
 )
 @pytest.mark.parametrize("with_releases", [True, False])
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_pieces_in_which_rows_came(
     releases, tmp_path, known, new, times, with_releases
 ):

@@ -48,6 +48,7 @@ def test_people_are_found_and_counted_in_every_spelling_layout_and_encoding(
     assert keys >= KEYS * len(disguises)
 
 
+@pytest.mark.slow
 def test_people_who_are_not_canaries_do_not_hit_in_any_layout(examiner: Examiner) -> None:
     others = crowd(4, 60)
     for layout in ("table", "prose", "form", "HTML cards", "BBCode"):

@@ -44,7 +44,10 @@ def found(numbers, *values, kind=Kind.EMAIL):
 def add_rows(collector, numbers, confirmed, rows):
     """Add hits whose values are in the given rows."""
     places = np.array(rows)[confirmed.candidates]
-    collector.add_rows(confirmed, numbers.people_of_rows(confirmed.canaries, places, confirmed.candidates))
+    people = numbers.hits_of_people(confirmed.canaries, places, confirmed.candidates)
+    # an odd row has names and a note, an even one names alone
+    data = (1 + 64 * (places[people] % 2)).astype(np.uint8)
+    collector.add_rows(confirmed, people, data)
 
 
 def hits(collector):
@@ -120,7 +123,7 @@ def test_a_row_is_about_the_canaries_that_values_of_their_own_confirm(numbers):
 )
 def test_a_shared_value_makes_a_row_about_one_person_only(numbers, canaries, rows, values, expected):
     arrays = [np.array(each, np.int64) for each in (canaries, rows, values)]
-    assert numbers.people_of_rows(*arrays).tolist() == expected
+    assert arrays[0][numbers.hits_of_people(*arrays)].tolist() == expected
 
 
 def test_a_canary_that_only_the_byte_pass_found_counts_as_one_record(numbers):
@@ -167,3 +170,14 @@ def test_marks_of_canaries_are_the_same_however_they_are_held(parts, most):
         canary_numbers._MAX_UNSORTED = before
     assert dict(zip(*found, strict=True)) == expected
     assert found[0] == sorted(expected)
+
+
+def test_what_stands_in_the_rows_of_people_is_counted_by_client_and_a_person_counts_once(numbers):
+    collector = HitCollector(numbers, KEYS.post)
+    # of client c1 one person stands in an even row and in an odd one, of c2 one in an even row
+    add_rows(collector, numbers, found(numbers, b"a@b.example"), [0])
+    add_rows(collector, numbers, found(numbers, b"a@b.example"), [1])
+    assert {hit.client: hit.data for hit in collector.hits()} == {"c1": {"names": 1, "note": 1}}
+    collector.add_bytes(found(numbers, b"c@d.example"))
+    # what only the byte pass found has no row
+    assert {hit.client: hit.data for hit in collector.hits()} == {"c1": {"names": 1, "note": 1}, "c2": None}

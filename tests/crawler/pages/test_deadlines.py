@@ -100,6 +100,7 @@ def test_each_time_is_found_once_and_its_phrase_holds_no_text_of_the_post():
 
 
 @given(st.text(max_size=400))
+@pytest.mark.slow
 def test_any_text_can_be_searched(text):
     for each in find_deadlines(text + " will be published in 2 days", NOW):
         assert each.at is not None or each.after
@@ -120,7 +121,12 @@ def test_leaving_out_searches_that_cannot_match_changes_nothing(words, random):
     """A text with all words needs every search, so it serves as the reference."""
     text = "publish: " + random.choice((" ", "  ", "\t")).join(words)
     everything = deadlines._Searches.of(" ".join(WORDS))
-    assert everything == deadlines._Searches(True, True, True, deadlines._DATES)
+    assert everything == deadlines._Searches(True, True, True, True, deadlines._DATES)
     for sentence in deadlines._SENTENCE.split(fold(text)):
         few = deadlines._times(sentence, NOW, deadlines._Searches.of(fold(text)))
         assert few == deadlines._times(sentence, NOW, everything)
+
+
+@given(st.from_regex(deadlines._FUTURE_WORDS) | st.from_regex(deadlines._RELEASE_WORDS))
+def test_every_word_about_the_future_or_a_release_is_noticed(text):
+    assert deadlines._Searches.of(text).announcements

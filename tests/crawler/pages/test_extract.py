@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,24 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scrapy.http import HtmlResponse
 
 from crawler.fetching.platform_loader import PlatformLoader
+from crawler.fetching.responses import listing_trouble, session_trouble
 from crawler.pages.extract import (
     Listing,
     classify,
     harvest,
-    item_url,
     read_item,
     read_listing,
-    read_raw,
-    with_raw_address,
 )
 from crawler.pages.html_text import decode, text_of
+from crawler.pages.item_addresses import item_url
+from crawler.pages.originals import read_raw, with_raw_address
 from data.errors import SourceError
 from data.model import Post
 from data.sources.definition import Definition
-from data.sources.source_files import build_definition, load_source, parse_source
+from data.sources.source_files import build_definition, parse_source
 
 ROOT = Path(__file__).parents[3]
 URL = "https://site.example/list/?page=1"
@@ -311,6 +313,43 @@ def test_a_blocked_page_with_status_200_is_recognised(name):
     assert read(define(), BLOCKED[name]).state == "blocked"
 
 
+STAND_INS = {
+    "a shop for domains": ("parked", "<title>board.example</title><h1>board.example</h1><p>This domain is for sale. Make an offer.</p>"),
+    "advertisements": ("parked", "<title>board.example</title><div id=ads></div><script src='https://www.google.com/adsense/domains/caf.js'></script>"),
+    "a script alone": ("parked", "<head><script>window.onload=function(){window.location.href='/lander'}</script></head><body></body>"),
+    "expired, in French": ("parked", "<title>x</title><p>Ce nom de domaine a expiré.</p>"),
+    "Apache": ("placeholder", "<title>Apache2 Debian Default Page: It works</title><p>It works!</p>"),
+    "nginx": ("placeholder", "<title>Welcome to nginx!</title><h1>Welcome to nginx!</h1>"),
+    "a hotel": ("portal", "<title>Guest WiFi</title><p>Accept the terms to access the Internet.</p><form><button>OK</button></form>"),
+    "an office": ("portal", "<title>Network Authentication Required</title><a href=/x>continue</a>"),
+    "the police": ("seized", "<title>x</title><h1>This website has been seized</h1>"),
+    "a quiet board": ("empty", "<title>Board</title><p>No topics yet. Network engineers welcome; nothing for sale here.</p>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "body"), STAND_INS.values(), ids=list(STAND_INS))
+def test_what_answers_in_place_of_a_site_is_named(state, body):
+    assert read(define(), f"<html>{body}</html>").state == state
+    # a row of the listing says that the site is there, whatever its posts talk of
+    assert read(define(), f"<html>{body}{ROW}</html>").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("challenge", 200, "challenge"), ("challenge", 503, "challenge"), ("ddos-guard", 403, "challenge"),
+        ("captcha", 200, "challenge"), ("typographic apostrophe", 200, "challenge"), ("words", 200, "walled"),
+        ("log-in form", 200, "walled"), ("french words", 403, "walled"),
+    ],
+)  # fmt: skip
+def test_an_access_check_and_a_log_in_are_told_apart(name, status, code):
+    response = HtmlResponse(URL, status=status, body=BLOCKED[name].encode(), headers={"Content-Type": HTML})
+    listing = read(define(), BLOCKED[name], status=status)
+    trouble = session_trouble(define(), response, listing_trouble(response, listing), cookies=False)
+    assert trouble is not None
+    assert trouble.code == code
+
+
 @pytest.mark.parametrize("name", BLOCKED)
 def test_a_page_with_rows_is_not_blocked_whatever_else_it_shows(name):
     body = BLOCKED[name].replace("</body>", "<ul><li id=1>captcha, please log in</li></ul></body>")
@@ -354,7 +393,7 @@ def test_a_paste_about_captchas_and_log_ins_is_not_taken_for_a_blocked_page():
 
 
 def spirit(name: str) -> str:
-    source = load_source(ROOT / "data/catalogue/spirit.yaml")
+    source = parse_source("name: s\nplatform: spirit\nurl: http://forum.example/topic/active/\n", "s.yaml")
     definition = build_definition(source, PlatformLoader().defaults_for(source))
     body = (ROOT / "tests/samples/items" / name).read_bytes()
     page = read_item(
@@ -403,8 +442,8 @@ def test_an_item_page_gives_text_attachments_and_the_next_page():
 
 def test_raw_json_gives_the_value_that_is_the_sample():
     definition = define(raw={"as": "json", "json": "response.content"})
-    assert read_raw(definition, b'{"response": {"content": "a;\\u00e9\\r\\n"}}') == "a;é\r\n".encode()
-    assert read_raw(define(), b"\x00\xff") == b"\x00\xff"
+    assert read_raw(definition, b'{"response": {"content": "a;\\u00e9\\r\\n"}}').samples == (("", "a;é\r\n".encode()),)
+    assert read_raw(define(), b"\x00\xff").samples == (("", b"\x00\xff"),)
     for body in (b"no", b"{}", b'{"response": 1}', b""):
         with pytest.raises(SourceError):
             read_raw(definition, body)
@@ -442,7 +481,7 @@ TEXTS = {
     "pre": ("<pre>a,  b\n\n1,\t2\n</pre>", "a,  b\n\n1,\t2"),
     "code": ("<p>x</p><code>a  b\nc</code>", "x\na  b\nc"),
     "style that keeps space": ("<div style='white-space: pre-wrap'>a\nb  c</div>", "a\nb  c"),
-    "hidden": ("a<span hidden>b</span><script>c</script><style>d</style><template>e</template>f<!-- g -->h", "afh"),
+    "hidden": ("a<span hidden>b</span><script>c</script><style>d</style><template>e</template>f<!-- g -->h", "abefh"),
     "spoiler": ("<div style='display: none'>a;b</div>", "a;b"),
     "picture": ("x <img src=s.png alt=':)'> y", "x :) y"),
     "address shown": ("<a href='http://x.example/'>http://x.example/</a>", "http://x.example/"),
@@ -462,6 +501,38 @@ TEXTS = {
 def test_markup_becomes_text_line_for_line(name):
     markup, expected = TEXTS[name]
     assert text_of(markup) == expected
+
+
+# What forums make of a spoiler, until its button is pressed.
+SPOILERS = {
+    "mybb": "<div class=spoiler_header><a href='javascript:void(0);'>Spoiler</a></div>"
+    "<div class=spoiler_content style='display: none;'>{}</div>",
+    "xenforo": "<div class=bbCodeSpoiler><button type=button class='button bbCodeSpoiler-button'><span>Spoiler</span></button>"
+    "<div class=bbCodeSpoiler-content><div class='bbCodeBlock bbCodeBlock--spoiler'><div class=bbCodeBlock-content>{}"
+    "</div></div></div></div>",
+    "invision": "<div class=ipsSpoiler data-ipsspoiler><div class=ipsSpoiler_header><span></span></div>"
+    "<div class=ipsSpoiler_contents data-controller='core.front.core.spoiler'>{}</div></div>",
+    "discourse, flarum, smf": "<details class=spoiler><summary>Spoiler</summary>{}</details>",
+    "discourse, blurred": "<div class='spoiler spoiler-blurred' aria-hidden=true>{}</div>",
+    "telegram": "<tg-spoiler>{}</tg-spoiler>",
+    "accordion": "<div id=s1 hidden='until-found'>{}</div>",
+    "content in a template": "<x-spoiler><template shadowrootmode=open>{}</template></x-spoiler>",
+    "box of text": "<input type=button value=Show><textarea hidden>{}</textarea>",
+    "no script": "<noscript>{}</noscript>",
+}
+
+
+@pytest.mark.parametrize("name", SPOILERS)
+def test_every_row_of_a_table_in_a_spoiler_survives(name):
+    rows = [f'NOM{n};Prénom {n};1{n}/02/1950;n{n}@ville.example;"a {sign}"' for n, sign in enumerate("&<>'*_:")]
+    rows = [each for each in rows if name != "no script" or "<" not in each]
+    lines = "<br>\n".join(escape(row, quote=False) for row in rows)
+    page = f"<html><body><div class=post><p>Voici :</p>{SPOILERS[name].format(lines)}<p>fin</p></div></body></html>"
+    if "textarea" in page:
+        page = page.replace("<br>", "")
+    definition = define(item={"each": "css:div.post", "fields": {"body": {"x": "css:div.post", "text": "html"}}})
+    [part] = read_item(definition, Post("s", "1", URL), page.encode(), URL, HTML).parts
+    assert [line for line in part.text.splitlines() if line.startswith("NOM")] == rows
 
 
 def test_text_survives_markup_that_the_parser_refuses():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.pages.post_identity import AddressMask, open_due, post_id, seal_due
+from crawler.pages.post_identity import MAX_RULES, AddressMask, open_due, open_rules, post_id, seal_due, seal_rules
 from data.errors import WireError
 from data.model import Post
 
@@ -70,6 +70,10 @@ def test_no_word_that_could_be_a_name_is_kept_in_an_address(words, place):
         # the number that the site itself calls the post's id, and small numbers beside it
         ("http://h/showthread.php?tid=750311&page=3", "750311", "http://h/showthread.php?tid=750311&page=3"),
         ("http://h/viewtopic.php?f=3&t=1234&start=20", "1234", "http://h/viewtopic.php?f=3&t=1234&start=20"),
+        # ids that software composes of words and numbers
+        ("http://h/index.php?topic=5.0", "5", "http://h/index.php?topic=5.0"),
+        ("http://h/index.php?topic=41.msg123#msg123", "p123", "http://h/index.php?topic=41.msg123"),
+        ("http://h/thread-12-page-2.html", "12", "http://h/thread-12-page-2.html"),
         ("ftp://h/x", "", "[…]"),
         ("http://h:99999/", "", "[…]"),
         ("http://[1/", "", "[…]"),
@@ -89,6 +93,9 @@ def test_parts_of_an_address_that_site_software_writes_are_kept(url, native, sho
         ("http://h/p/li-wu-750311", "", "750311"),
         ("http://h/750311", "", "750311"),
         ("http://h/06/12/34/56/78", "", "12"),
+        ("http://h/x/06.12.34.56.78", "", "12"),
+        ("http://h/x/12-03-1975", "", "1975"),
+        ("http://h/threads/jean-12", "12", "jean"),
         ("http://h/1/75/03/69/123", "", "69"),
         ("http://h/75/03/11", "", "75"),
         ("http://h/?a=1975&b=03&c=11", "", "1975"),
@@ -123,3 +130,17 @@ def test_a_long_address_is_cut_between_two_values():
     assert len(masked) <= 300
     assert masked.endswith("/…")
     assert MASK.is_masked(masked)
+
+
+def test_kept_robots_files_are_bounded_whatever_a_site_sends():
+    key = os.urandom(32)
+    small = {f"https://a{number}.example": (number, "User-agent: *\nDisallow: /x\n") for number in range(40)}
+    # each of these characters takes six bytes of JSON
+    large = {"https://large.example": (1, "\x01" * 500 * 1024)}
+    many = {f"https://b{number}.example": (1, "# " + "x" * 64 * 1024) for number in range(40)}
+    sealed = seal_rules(key, {**large, **many, **small})
+    assert len(sealed) <= MAX_RULES + 100
+    kept = open_rules(key, sealed)
+    assert kept.items() >= small.items()
+    assert "https://large.example" not in kept
+    assert open_rules(key, seal_rules(key, large)) == {}

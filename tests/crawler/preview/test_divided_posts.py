@@ -37,3 +37,18 @@ def test_parts_in_different_folders_are_not_joined() -> None:
         (addresses[1],),
     ]
     assert [each.missing for each in grouped if isinstance(each, AddressedVolumes)] == [(), (1,)]
+
+
+def test_files_that_are_one_table_become_one_post_under_their_own_names() -> None:
+    names = ["a.dbf", "PATIENTS.DBF", "patients.fpt", "t.MYD", "t.MYI", "t.frm", "u.frm", "z.fpt"]
+    assert [post.title for post in join_posts(list(map(row, names)))] == [
+        "a.dbf",
+        "PATIENTS.DBF",
+        "t.MYD",
+        "u.frm",
+        "z.fpt",
+    ]
+    found = [
+        each for each in group_addresses([f"{SITE}/{name}" for name in names]) if isinstance(each, AddressedVolumes)
+    ]
+    assert [each.shown for each in found] == [("PATIENTS.DBF", "patients.fpt"), ("t.MYD", "t.MYI", "t.frm")]

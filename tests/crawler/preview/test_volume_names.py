@@ -43,6 +43,7 @@ def test_runs_without_a_gap_are_joined_and_a_gap_is_named() -> None:
 
 
 @given(st.lists(st.from_regex(r"[ab]\.(zip|rar|7z\.\d{2,5}|[zr]\d\d|part\d{1,5}\.rar|csv\.[a-z]{2})", fullmatch=True)))
+@pytest.mark.slow
 def test_a_name_belongs_to_one_file_and_order_does_not_matter(names: list[str]) -> None:
     names = list(dict.fromkeys(names))
     found = group_volumes(names)

@@ -24,11 +24,15 @@ JOB = job_frame.Job(
     post_key=b"k" * 32,
     due=(b"\x00\xff",),
     revisit=(b"\xfe",),
+    robots=b"\x02",
     mode="crawl",
     limits=job_frame.JobLimits(memory=2**30, wall=60.0),
     closed=Path("/closed"),
     settled=3,
     follow={"pastes": frozenset({("p.example", 443), ("b.example", 80)})},
+    recipient="age1x",
+    cookies=(job_frame.JobCookie(name="sid", value=SECRET, domain="a.example", path="/", secure=True),),
+    shapes={"pastes": ("/p/(?P<id>[a-z]+)",)},
     rules=job_frame.IncidentRules(words=("clinic",), expressions=("a+",), files={"x.yar": "rule x {condition: true}"}),
 )
 FINDING = Finding(
@@ -44,7 +48,15 @@ QUESTIONS = [
     frames.ListedFrame(
         posts=(frames.ListedPost(id="i", version="v", address="a", fields={"part": [2]}, due=b"\xfe"),), page=1
     ),
-    frames.WalkedFrame(pages=2, rows=30, gap=True, cut=True),
+    frames.WalkedFrame(
+        pages=2,
+        rows=30,
+        gap=True,
+        cut=True,
+        shape=frames.PageShape(
+            rows=30, fields={"title": frames.FieldCounts(filled=30, numbers=1, words=2)}, charset="utf-8"
+        ),
+    ),
     frames.CommitFrame(
         post=frames.CommittedPost(
             id="i",
@@ -64,6 +76,7 @@ QUESTIONS = [
         findings=(FINDING,),
         failed=frames.Failure(code="cut", detail="the connection ended"),
         links=(frames.LinkedPost(source="pastes", id="j", version="w", address="b", due=b"\x01"),),
+        hosts=(frames.LinkedHost(id="h", sealed=b"\x03", files=2),),
         previews={0: "event"},
     ),
     frames.PreviewFrame(
@@ -74,12 +87,32 @@ QUESTIONS = [
         kind="source_changed", subject="row", facts=frames.PageProblem(message="no link was found", page=1)
     ),
     frames.RowsFrame(posts=({"id": "1", "title": "t"},), problems=("row: bad",), rows=2, dropped=1),
+    frames.OpenedFrame(
+        posts=(
+            frames.OpenedPost(
+                native="7",
+                url="https://x.example/7",
+                state="ok",
+                problem="",
+                pages=(frames.OpenedPage(parts=2, characters=90, files=1, next=True),),
+                size=0,
+            ),
+        )
+    ),
+    frames.ProposedFrame(
+        url="https://x.example/",
+        proposals=(frames.Proposed(platform="feed", why="it is a feed", keys={"list": {"next": "css:a"}}, boards=()),),
+        notes=("a feed",),
+    ),
+    frames.PageFrame(sealed=b"\x04"),
     frames.PartsFrame(parts=(frames.PostPart(id="p", version="w"),)),
-    frames.EndFrame(state="failed", counts={"listed": 3}, hosts={"x.example": 1}, code="blocked", error="refused"),
+    frames.EndFrame(
+        state="failed", counts={"listed": 3}, hosts={"x.example": 1}, code="blocked", error="refused", robots=b""
+    ),
 ]
 ANSWERS = [
     (QUESTIONS[0], frames.ListedAnswer(examine=("a",), changed=(), settled=1, settled_ids=("b",), start={"a": 3})),
-    (QUESTIONS[1], frames.DONE),
+    (QUESTIONS[1], frames.WalkedAnswer(page=True)),
     (QUESTIONS[3], frames.PreviewAnswer(event="e")),
     (QUESTIONS[-2], frames.PartsAnswer(examine=("p",))),
 ]
@@ -109,19 +142,22 @@ def test_an_answer_survives_the_wire(question, answer):
 
 def test_keys_on_the_wire_are_those_of_the_architecture():
     assert set(json.loads(JOB.to_json())) == {
-        "crawl", "source", "settings", "post_key", "due", "revisit", "mode", "limits", "settled", "follow", "closed", "rules",
+        "crawl", "source", "settings", "post_key", "due", "revisit", "mode", "limits", "settled", "follow", "shapes", "recipient", "cookies", "closed", "rules", "robots",
         "network",
     }  # fmt: skip
     on_the_wire = {question.frame: json.loads(question.to_json()) for question in QUESTIONS}
     assert {name: set(frame) - {"frame"} for name, frame in on_the_wire.items()} == {
         "listed": {"posts", "page"},
         "parts": {"parts"},
-        "walked": {"pages", "rows", "gap", "cut"},
-        "commit": {"post", "findings", "failed", "links", "early"},
+        "walked": {"pages", "rows", "gap", "cut", "shape"},
+        "page": {"sealed"},
+        "commit": {"post", "findings", "failed", "links", "hosts", "early"},
         "early": {"post", "look"},
         "event": {"kind", "subject", "facts"},
+        "opened": {"posts"},
+        "proposed": {"url", "proposals", "notes"},
         "rows": {"posts", "problems", "rows", "dropped"},
-        "end": {"state", "counts", "hosts", "code", "error"},
+        "end": {"state", "counts", "hosts", "code", "error", "robots"},
     }
     assert set(on_the_wire["listed"]["posts"][0]) == {"id", "version", "address", "traits", "due"}
     assert set(on_the_wire["commit"]["post"]) == {

@@ -17,7 +17,7 @@ import pytest
 from crawler.process import examiner_client
 from crawler.process.examiner_client import ExaminerClient, ExaminerProcess
 from crawler.process.progress import Progress, kill_tree, processor_ticks
-from data.errors import ExaminerDied, ReaderFailed
+from data.errors import ConfigError, ExaminerDied, ReaderFailed
 from data.settings.home import Home
 from tests.whole.test_kill import tree
 
@@ -34,7 +34,12 @@ def examiner(home, monkeypatch):
 
 def reader_server(root: int) -> int:
     """The innermost process of the sandbox, which forks readers."""
-    return max(pid for pid in tree(root) if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    found = []
+    for pid in tree(root):
+        # a reader may end meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [pid] if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+    return max(found)
 
 
 def test_a_frozen_examiner_is_ended_at_the_next_order_and_new_sample_sockets_do_not_wait_for_it(examiner):
@@ -122,9 +127,12 @@ def test_readers_without_bubblewrap_are_refused_if_it_is_required(home, tmp_path
     empty = {"PATH": str(tmp_path)}
     with ExaminerProcess.start(Home(home.path, empty)) as started:
         assert "bubblewrap is not installed" in started.greeting.protection["reader walls"]
-    (home.path / "tocsin.toml").write_text('[examine]\nbubblewrap = "required"\n')
+    # an examiner has no variables of the environment of its own, and is told what they say
+    required = {**empty, "TOCSIN_EXAMINE__BUBBLEWRAP": "required"}
     with pytest.raises(ReaderFailed, match="required to run inside it"):
-        ExaminerProcess.start(Home(home.path, empty))
+        ExaminerProcess.start(Home(home.path, required))
+    with pytest.raises(ConfigError, match="bubblewrap"):
+        ExaminerProcess.start(Home(home.path, {**empty, "TOCSIN_EXAMINE__BUBBLEWRAP": "perhaps"}))
 
 
 def test_a_working_process_makes_progress_and_a_stopped_one_does_not():

@@ -69,6 +69,7 @@ def test_an_id_whose_rows_stand_far_apart_is_told(monkeypatch: pytest.MonkeyPatc
     assert table.split == 1
 
 
+@pytest.mark.slow
 def test_no_number_of_values_or_attributes_is_too_large():
     many = [["0", "0", "last_name", f"n{at}"] for at in range(3000)]
     others = [["0", "0", f"attribute {at}", f"v{at}"] for at in range(3000)]

@@ -122,6 +122,7 @@ def test_no_cell_makes_a_rewrite_fail(cells: list[str], role: str) -> None:
 
 
 @given(st.dates(date(1900, 1, 1), date(2099, 12, 31)), st.sampled_from(["{m}/{d}/{y}", "{m:02}-{d:02}-{y}"]))
+@pytest.mark.slow
 def test_a_swapped_date_is_the_same_day(day: date, form: str) -> None:
     swapped = dob(swap_day_and_month(form.format(m=day.month, d=day.day, y=day.year)))
     assert swapped.decode() == day.strftime("%y%m%d")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 import tracemalloc
 from collections import Counter
@@ -26,11 +27,13 @@ def read(texts: list[str]) -> SampleNotes:
     return found
 
 
-HELD = distinct(read(OLD).distinctive_prints().tags)
+@functools.cache
+def prints_of_old() -> np.ndarray:
+    return distinct(read(OLD).distinctive_prints().tags)
 
 
 def held(tags: np.ndarray) -> np.ndarray:
-    return np.isin(tags, HELD)
+    return np.isin(tags, prints_of_old())
 
 
 def none(tags: np.ndarray) -> np.ndarray:
@@ -86,7 +89,7 @@ def test_a_print_that_occurs_in_many_notes_is_not_distinctive() -> None:
 def test_short_texts_have_no_prints_and_another_key_gives_other_prints() -> None:
     assert counts(["vu ce jour, RAS", "", "x" * (MIN_CHARS - 1)]) == (0, 0, 0)
     other = make_prints(bytes(16), Packed.of_texts(OLD))
-    assert not np.isin(other.tags, HELD).any()
+    assert not held(other.tags).any()
 
 
 def test_a_note_that_is_repeated_is_not_taken_for_a_template() -> None:

@@ -115,6 +115,12 @@ def test_a_value_of_many_people_of_a_release_ties_nobody_of_a_later_sample_toget
         lineage = examine(examiner, table(later, [1, 4, 5])).lineage
         assert (lineage.records, lineage.new, lineage.interval) == (5, 5, (5, 5))
         assert "1 value stands in many rows of a release and is not used to recognise people" in lineage.notes
+        # a value that this sample itself shows to be nobody's is told as well
+        rows = [[*row[:3], "1 75 03 75 123 456 13", *row[4:]] for row in PEOPLE]
+        assert (
+            "1 value stands in more than 1 % of the rows that were read together and is not used to recognise people"
+            in examine(examiner, table(rows)).lineage.notes
+        )
         # what a worker collects for a release comes to the examiner in frames
         examine(examiner, released, release="part-2")
         builder, copy = examiner.builders["part-2"], ReleaseBuilder("part-2")

@@ -157,6 +157,7 @@ def test_bytes_that_are_not_a_row_frame_are_refused(payload):
 
 @settings(deadline=None)  # the first call may compile
 @given(st.lists(st.lists(st.text(max_size=12), max_size=6), min_size=1, max_size=8))
+@pytest.mark.slow
 def test_no_table_makes_the_record_pass_raise(rows):
     plan = plan_columns_of_rows(rows[0] if looks_like_header(rows[0], rows[1:]) else None, rows)
     batch = RowBatch.of([[cell.encode("utf-8", "replace").decode() for cell in cells] for cells in rows])

@@ -143,6 +143,7 @@ def test_all_people_of_a_long_text_are_found_however_it_is_cut(cut: int) -> None
     ).map("".join),
     st.integers(1, 200),
 )  # fmt: skip
+@pytest.mark.slow
 def test_no_text_raises_an_error_and_the_number_of_readings_is_bounded(text: str, cut: int) -> None:
     reader = RunningTextReader(text[:20])
     data = text.encode("utf-8", "replace")
@@ -190,10 +191,21 @@ def test_prose_without_people_has_no_region_to_read() -> None:
         ("Lea Dupont 2014-03-12T08:41:17", True),
         ("rappeler 01.42.11.12.13", True),
         ("rappeler +33.142.111.213", True),
+        ("rappeler 33 1 42 11 12 13", True),
+        ("rappeler + 262 692 12 34 56", True),
+        ("no 2 75 03 75 116 001 46", True),
+        ("no 275037511600146.", True),
+        ("no 2-85-06-2A-004-005", True),
+        ("no 2 75 03 75 116\n001 46", True),
         ("rappeler 142.11.12.13.14", True),
+        # no telephone and no social security number begins so
+        ("GET /api/v1/patients/123456 200 1234 ms", False),
+        ("commande 987654321012", False),
+        ("commande 1751975116001", False),
+        ("commande 27503751160014", False),
     ],
 )
-def test_a_time_or_an_address_of_the_internet_protocol_is_no_place_to_read(line: str, is_read: bool) -> None:
+def test_what_every_line_of_a_log_has_is_no_place_to_read(line: str, is_read: bool) -> None:
     """Every line of a log has them: it was read as slowly as a page of people, 1 MB/s."""
     text = f"{line}\n".encode() * 50
     assert bool(anchor_regions(text)) == is_read

@@ -23,6 +23,7 @@ def is_like_name(cell: str) -> bool:
 
 
 @given(st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=6))
+@pytest.mark.slow
 def test_blank_cells_and_cells_like_names_are_those_found_cell_by_cell(rows):
     sample = TableSample.of(rows)
     for at in range(2):

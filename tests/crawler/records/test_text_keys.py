@@ -37,6 +37,7 @@ def letter(person: Person) -> str:
     )
 
 
+@pytest.mark.slow
 def test_canaries_in_prose_hit_by_their_record_keys_and_count_as_records(examiner):
     text = "Bonjour,\n" + "\n".join(
         f"- {person.first} {person.surname}, née le {person.dob:%d.%m.%Y}" for person in CANARIES

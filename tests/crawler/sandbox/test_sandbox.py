@@ -42,6 +42,7 @@ def reader_of(reusable: ReusableReader) -> object:
     return reusable._reader
 
 
+@pytest.mark.slow
 def test_a_reader_is_reused_for_the_next_plain_sample_of_its_source(examiner):
     reusable = ReusableReader(examiner.sandbox)
     first = examine(examiner, reusable, TEXT)
@@ -74,6 +75,7 @@ def test_no_reader_reads_samples_of_two_sources(examiner):
     reusable.close()
 
 
+@pytest.mark.slow
 def test_a_reader_is_replaced_after_the_greatest_number_of_samples(examiner):
     reusable = ReusableReader(examiner.sandbox)
     readers = {id(reader) for _ in range(MAX_REUSE + 1) for reader in [_next(examiner, reusable)]}
@@ -86,6 +88,7 @@ def _next(examiner: Examiner, reusable: ReusableReader) -> object:
     return reader_of(reusable)
 
 
+@pytest.mark.slow
 def test_a_killed_reader_makes_its_sample_incomplete_and_the_next_sample_complete(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5), bwrap=False) as sandbox:
@@ -143,6 +146,7 @@ def test_a_reader_that_stops_working_is_ended_after_its_time_limit(tmp_path):
     assert any("seconds" in problem for problem in stopped.problems)
 
 
+@pytest.mark.slow
 def test_a_sandbox_that_is_still_starting_can_be_used(tmp_path):
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=5), bwrap=False, wait=False) as sandbox:
@@ -161,6 +165,7 @@ def test_a_sandbox_that_is_still_starting_can_be_used(tmp_path):
         assert sandbox.protection()["reader walls"].startswith("degraded: bubblewrap was not asked for")
 
 
+@pytest.mark.slow
 def test_a_sandbox_that_is_closed_before_it_is_ready_leaves_no_process():
     sandbox = Sandbox(Limits(wall=5), bwrap=False, wait=False)
     starting = sandbox._starting

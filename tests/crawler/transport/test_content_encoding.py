@@ -40,6 +40,7 @@ def decoded(encodings: list[str], pieces: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", COMPRESSORS)
 @given(data=st.binary(max_size=3000), cuts=st.lists(st.integers(0, 4000), max_size=6))
+@pytest.mark.slow
 def test_the_original_bytes_come_out_however_the_input_is_split(name, data, cuts):
     encoded = COMPRESSORS[name](data)
     places = sorted({0, len(encoded), *(cut for cut in cuts if cut < len(encoded))})

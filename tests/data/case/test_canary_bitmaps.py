@@ -28,6 +28,7 @@ def bitmaps(codes: set[tuple[int, int]]) -> dict[str, bytes]:
 
 
 @given(canaries, canaries)
+@pytest.mark.slow
 def test_merged_bitmaps_hold_each_canary_of_both_once(one, other):
     whole = merge_bitmap_sets([bitmaps(one), bitmaps(other)])
     assert {bundle: count_canaries(bitmap) for bundle, bitmap in whole.items()} == {
@@ -55,6 +56,7 @@ def test_text_that_is_no_encoded_bitmap_is_refused(text):
         decode_bitmaps({"a": text})
 
 
+@pytest.mark.slow
 def test_a_bitmap_that_decompresses_beyond_the_limit_is_refused():
     with pytest.raises(WireError, match="too large"):
         decode_bitmaps({"a": base64.b64encode(zlib.compress(bytes(2**26 + 1))).decode()})

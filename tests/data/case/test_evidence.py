@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -37,6 +38,24 @@ def test_the_standard_age_tool_opens_a_seal(tmp_path: Path) -> None:
     (tmp_path / "sealed").write_bytes(evidence.seal(PUBLIC + "\n", PAYLOAD))
     done = subprocess.run([age, "-d", "-i", "key", "sealed"], cwd=tmp_path, capture_output=True, timeout=30)
     assert done.stdout == PAYLOAD, done.stderr
+
+
+def test_each_of_several_recipients_opens_a_seal_alone() -> None:
+    keys = [evidence.new_identity() for _ in range(3)]
+    listed = "# duty officers\n" + "\n\n".join(public for _, public in keys) + f"\n{keys[0][1]}\n"
+    sealed = evidence.seal(listed, PAYLOAD)
+    for private, _ in keys:
+        assert pyrage.decrypt(sealed, [pyrage.x25519.Identity.from_str(private)]) == PAYLOAD
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(sealed, [pyrage.x25519.Identity.from_str(PRIVATE)])
+    assert sealed.count(b"-> X25519 ") == 3
+    for wrong in (
+        listed + "ssh-ed25519 AAAA\n",
+        "# nobody\n",
+        "\n".join(evidence.new_identity()[1] for _ in range(17)),
+    ):
+        with pytest.raises(KeyFileError):
+            evidence.seal(wrong, PAYLOAD)
 
 
 @pytest.mark.parametrize("text", ["", "age1nonsense", pytest.param(PRIVATE, id="a private key"), "ssh-ed25519 AAAA"])
@@ -112,6 +131,63 @@ def test_every_change_of_a_file_or_the_chain_is_found(tmp_path: Path) -> None:
     assert verify(tmp_path) == ["the sealed file of c3 is missing"]
     (tmp_path / "d4.age").write_bytes(b"x")
     assert any("not in the chain" in problem for problem in verify(tmp_path))
+
+
+@pytest.mark.slow
+def test_each_of_a_thousand_random_changes_is_found(tmp_path: Path) -> None:
+    """Edits, deletions, repetitions, reorderings and truncations of files and of the chain, from one seed.
+
+    A chain that was cut at a line is whole in itself: its head is what differs from the one that alerts carry.
+    """
+    dice = random.Random(17)
+    for number in range(6):
+        keep(tmp_path, f"e{number}", payload=PAYLOAD * (number + 1))
+    originals = {
+        path: path.read_bytes()
+        for path in sorted(tmp_path.iterdir())
+        if path.suffix in {".age", ".jsonl"} or path.name == CHAIN_FILE
+    }
+    chain, head = tmp_path / CHAIN_FILE, evidence.head(tmp_path)
+    assert verify(tmp_path) == []
+    assert len(originals) == 7
+    undetected = []
+    for turn in range(1000):
+        path = chain if turn % 2 else dice.choice(sorted(originals))
+        before = originals[path]
+        kind = dice.choice(["edit", "delete", "repeat", "reorder", "truncate", "insert", "remove"])
+        changed = _changed(before, kind, dice, lines=path == chain)
+        if changed is None:
+            path.unlink()
+        elif changed == before:
+            continue
+        else:
+            path.write_bytes(changed)
+        if not verify(tmp_path) and evidence.head(tmp_path) == head:
+            undetected.append((turn, path.name, kind))
+        path.write_bytes(before)
+    assert undetected == []
+    assert verify(tmp_path) == []
+
+
+def _changed(content: bytes, kind: str, dice: random.Random, *, lines: bool) -> bytes | None:
+    if kind == "remove":
+        return None
+    parts = content.splitlines(keepends=True) if lines else [content[at : at + 16] for at in range(0, len(content), 16)]
+    at = dice.randrange(len(parts))
+    if kind == "edit":
+        place = dice.randrange(len(content))
+        return content[:place] + bytes([content[place] ^ 1 << dice.randrange(8)]) + content[place + 1 :]
+    if kind == "delete":
+        return b"".join(parts[:at] + parts[at + 1 :])
+    if kind == "repeat":
+        return b"".join([*parts[:at], parts[at], *parts[at:]])
+    if kind == "reorder":
+        dice.shuffle(parts)
+        return b"".join(parts)
+    if kind == "truncate":
+        return content[: dice.randrange(len(content))]
+    place = dice.randrange(len(content))
+    return content[:place] + dice.randbytes(dice.randrange(1, 9)) + content[place:]
 
 
 def test_the_head_of_the_chain_changes_with_every_line(tmp_path: Path) -> None:

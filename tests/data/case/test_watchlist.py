@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from data.case.bundle import RECORD_DTYPE, read_bundle, write_bundle
-from data.case.watchlist import Watchlist, client_names
+from data.case.watchlist import Watchlist
 from data.case.watchlist_import import import_bundle, retire_canaries
 from data.errors import BundleError, ConfigError, StoreFull
 from data.hashing.case_keys import MatchKey
 from data.hashing.tags import Kind, confirm_digest, probe_tag
-from data.watchlist.manifest import read_manifest, write_manifest
+from data.watchlist.manifest import client_names, read_manifest, write_manifest
 from data.watchlist.segment import MAX_SHARING
 
 KEYS = MatchKey(b"k" * 32).derive()
@@ -76,6 +76,7 @@ def test_a_value_that_too_many_canaries_share_is_no_evidence_for_any(tmp_path, c
     assert Watchlist.open(tmp_path / "watchlist", case=KEYS.case).count_unreachable(canaries) == 0
 
 
+@pytest.mark.slow
 def test_people_who_were_enrolled_too_often_are_noticed(tmp_path):
     crowd = [b"%d@b.example" % number for number in range(5)]
     for _ in range(MAX_SHARING):

@@ -208,6 +208,7 @@ people = st.lists(st.lists(parts, min_size=6, max_size=6), max_size=20)
 
 @given(people)
 @quick
+@pytest.mark.slow
 def test_record_keys_of_columns_equal_those_of_single_people(rows):
     columns = [Packed.of([row[i] for row in rows]) for i in range(6)]
     keys = tags.record_keys(KEYS.probe, *columns)
@@ -302,6 +303,7 @@ def test_normalising_single_values_loads_neither_numpy_nor_numba():
 @pytest.mark.parametrize("compress", [hash_kernels.compress_portable, hash_kernels.compress_with_instructions])
 @given(message=st.binary(max_size=55))
 @settings(deadline=None, max_examples=50)
+@pytest.mark.slow
 def test_both_implementations_compute_sha256(compress, message):
     if compress is hash_kernels.compress_with_instructions and not hash_kernels.sha256_instructions.AVAILABLE:
         assert hash_kernels._compress is hash_kernels.compress_portable

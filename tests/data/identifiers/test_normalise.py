@@ -491,6 +491,7 @@ def test_cells_of_the_common_forms_with_one_change_are_normalised_as_single_cell
 @pytest.mark.parametrize("kind", n.COLUMN_KINDS)
 @given(text=cells)
 @quick
+@pytest.mark.slow
 def test_normalising_twice_changes_nothing(kind, text):
     form = n.normalise(kind, text)
     if kind == "phone" and form and len(form) != 9:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.releases.kept_bits import KEY_BITS, VALUE_BITS, kept_bits_for
-from data.tagsets.elias_fano import MIN_KEPT_BITS, EliasFanoSet
-from data.tagsets.tagset import KEPT_BITS
+from data.tagsets.elias_fano import EliasFanoSet
+from data.tagsets.tag_bits import KEPT_BITS, MIN_KEPT_BITS
 
 
 @given(st.integers(1, 2**31), st.integers(0, 10_000))

@@ -241,6 +241,7 @@ def test_an_open_release_verifies(tmp_path: Path) -> None:
     next(iter(KnownReleases.open(tmp_path).active.values())).verify()
 
 
+@pytest.mark.slow
 def test_a_damaged_or_missing_file_of_a_release_is_noticed_at_opening_and_by_verify(tmp_path: Path) -> None:
     keys = random_keys(300, 1)
     values = {Kind.EMAIL: np.arange(1, 200, dtype=np.uint64) << np.uint64(40)}

@@ -65,6 +65,7 @@ def test_the_grouping_does_not_depend_on_the_order_of_rows(rows: list[list[int]]
 
 @given(SMALL)
 @settings(max_examples=100, deadline=None)
+@pytest.mark.slow
 def test_repeated_rows_add_no_person(rows: list[list[int]]) -> None:
     keys = grid(rows)
     assert count_people(np.concatenate([keys, keys])) == count_people(keys)
@@ -89,6 +90,7 @@ def partition(people: np.ndarray) -> list[int]:
 
 @given(SMALL, st.sampled_from([0, 59]))
 @settings(deadline=None)
+@pytest.mark.slow
 def test_the_short_cut_for_rows_that_share_no_key_changes_no_group(rows: list[list[int]], shift: int) -> None:
     # the first bits choose a key's place in the bitmap: shift 0 puts all keys in one place, shift 59 each in its own
     keys = grid(rows)

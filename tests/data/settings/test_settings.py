@@ -26,6 +26,12 @@ def test_spans_and_sizes_are_read(tmp_path):
     assert settings.daemon.remind_every == timedelta(hours=2)
 
 
+@pytest.mark.parametrize("more", ['timeout = "9999999999d"', f'max_bytes = "{"9" * 400}MB"'])
+def test_spans_and_sizes_beyond_what_can_be_represented_are_wrong_values(tmp_path, more):
+    with pytest.raises(ConfigError):
+        load(tmp_path, f"[crawl]\n{more}\n")
+
+
 def test_the_environment_wins_over_the_file(tmp_path):
     settings = load(tmp_path, "[crawl]\nconcurrency = 2\n", TOCSIN_CRAWL__CONCURRENCY="5", TOCSIN_HOME="x")
     assert settings.crawl.concurrency == 5
@@ -45,6 +51,7 @@ def test_the_environment_wins_over_the_file(tmp_path):
         (_MAIL.format(url="smtp://h", to="a,b@b.example"), "must be e-mail addresses"),
         (_MAIL.format(url="smtp://h", to="a..b@b.example"), "must be e-mail addresses"),
         ('[[routes]]\nchannels = ["teem"]\n', "'teem', which does not exist"),
+        ('[[routes]]\nchannels = []\nkinds = ["canaryhit"]\n', "canary_hit"),
         ("[crawl\n", "tocsin.toml"),
     ],
 )

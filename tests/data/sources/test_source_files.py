@@ -10,8 +10,9 @@ import yaml
 from pydantic import BaseModel
 
 from data.errors import SourceError
-from data.sources.definition import Definition
+from data.sources.definition import Definition, with_pages
 from data.sources.expression_checks import check_expression
+from data.sources.platform_files import FOLDER, platform_file, platform_file_names
 from data.sources.selector_rules import Rule
 from data.sources.source_files import (
     build_definition,
@@ -25,7 +26,6 @@ from data.sources.source_files import (
 from scheduler.crawls.definitions import complete_definition
 
 ROOT = Path(__file__).parents[3]
-CATALOGUE = sorted((ROOT / "data" / "catalogue").glob("*.yaml"))
 SMALL = "name: a\nplatform: feed\nurl: http://h.example/\n"
 
 
@@ -86,20 +86,21 @@ def valid(text: str) -> list[str]:
     return problems(yaml.safe_load(text), schema, schema)
 
 
-def test_there_are_shipped_examples():
-    assert len(CATALOGUE) >= 10
-
-
-@pytest.mark.parametrize("file", CATALOGUE, ids=lambda file: file.stem)
-def test_every_shipped_example_is_valid_and_disabled(file):
-    text = file.read_text()
-    assert valid(text) == []
-    definition = complete_definition(load_source(file))
-    assert not definition.enabled, "copying an example must not start any request"
-    assert text.startswith("#"), "the example must begin with a comment that describes it"
+@pytest.mark.parametrize("name", platform_file_names())
+def test_every_platform_file_says_what_it_reads_and_six_lines_of_its_example_are_a_source(name):
+    text = (FOLDER / f"{name}.yaml").read_text()
+    assert text.startswith("#"), "it must begin with a comment that describes it"
     assert "Facts:" in text, "the comment must name where the facts come from"
+    shipped = platform_file(name)
+    via = "via: tor\n" if ".onion" in shipped.example else ""
+    lines = f"name: board\nplatform: {name}\nurl: {shipped.example}\nevery: 15m\n{via}"
+    assert valid(lines) == []
+    definition = complete_definition(parse_source(lines, "board.yaml"))
+    changed = {key: value for key, value in definition.model_dump(mode="json").items() if key in shipped.keys}
+    assert valid(lines + yaml.safe_dump(changed)) == [], "an operator must be able to override each key"
 
 
+@pytest.mark.slow
 def test_the_example_of_every_document_is_valid():
     import re
 
@@ -119,6 +120,7 @@ def test_the_example_of_every_document_is_valid():
      "list: {since: 2h, fields: {title: 'css:h3', id: [{x: 'css:a', re: '(.)'}, 'css:b']}}", "item: {as: json}",
      "absent: {status: [404]}", "via: tor", "depth: 0"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_the_schema_accepts_valid_files(more):
     text = SMALL + more + "\n"
     parse_source(text, "f.yaml")
@@ -130,6 +132,7 @@ def test_the_schema_accepts_valid_files(more):
     ["evry: 15m", "every: [1]", "via: wire", "depth: many", "health: {min_rows: -1}", "list: {as: csv}", "hosts: 5",
      "concurrency: 0", "follow: [{source: b}]", "list: {fields: {titel: 'css:a'}}", "enabled: [true]", "raw: yes please"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_the_schema_rejects_invalid_files(more):
     text = SMALL + more + "\n"
     wrong(text)
@@ -339,3 +342,23 @@ def test_alternatives_that_match_the_same_text_in_two_ways_are_refused(expressio
 )
 def test_alternatives_that_match_each_text_in_one_way_are_allowed(expression):
     check_expression(expression)
+
+
+@pytest.mark.parametrize("name", ["feed", "mybb", "open_directory"])
+def test_a_definition_with_more_pages_is_a_valid_definition(name):
+    """A crawl process gets the definition as JSON and checks it again; a feed may name its next page itself."""
+    address = "https://board.example/forumdisplay.php?fid=2" if name == "mybb" else "https://board.example/"
+    definition = complete_definition(parse_source(f"name: a\nplatform: {name}\nurl: {address}\n", "a.yaml"))
+    more = with_pages(definition, 1000, stop="empty")
+    assert Definition.model_validate_json(more.model_dump_json(by_alias=True)) == more
+    assert more.list.max_pages == (1 if name == "open_directory" else 1000)
+
+
+def test_a_file_overrides_single_keys_of_its_platform_and_is_checked_together_with_it():
+    lines = "name: a\nplatform: mybb\nurl: https://board.example/forumdisplay.php?fid=2\n"
+    more = complete_definition(parse_source(f"{lines}list: {{pages: {{max: 20}}}}\n", "a.yaml"))
+    assert (more.list.max_pages, more.list.each) == (20, complete_definition(parse_source(lines, "a.yaml")).list.each)
+    with pytest.raises(SourceError, match="no such field"):
+        complete_definition(parse_source(f"{lines}list: {{drop: {{autor: x}}}}\n", "a.yaml"))
+    with pytest.raises(SourceError, match="further pages cannot be found"):
+        parse_source("name: a\nplatform: declared\nurl: https://board.example/\nlist: {pages: {max: 20}}\n", "a.yaml")

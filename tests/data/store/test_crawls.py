@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from data.errors import LeaseLost
+from data.store import crawls
+from data.store.crawls import KEPT
 from data.store.store import Store
 from tests.leased_crawl import NOW, LeasedCrawl
 
@@ -67,3 +69,42 @@ def test_a_crawl_that_is_stopped_on_purpose_is_no_failure(tmp_path):
         assert store.crawls.latest()[0]["state"] == "expired"
         with pytest.raises(LeaseLost):
             store.crawls.release(crawl.id, crawl.fence, "again", NOW)
+
+
+def test_old_crawls_are_deleted_but_never_the_newest_nor_the_last_that_ended_well(tmp_path, monkeypatch):
+    with contextlib.closing(Store.open(tmp_path / "t.db")) as store:
+        for number in range(KEPT + 30):
+            for source, state in (("well", "done"), ("ill", "done" if number == 3 else "failed")):
+                at = NOW + timedelta(hours=number)
+                crawl = LeasedCrawl(store, source, now=at)
+                counts = {"new": 2, "rows": 25, "code": "" if state == "done" else "timeout"}
+                store.finish_crawl(crawl.id, crawl.fence, state, lambda event: (), at, counts=counts, error="late")
+        running = LeasedCrawl(store, "well", now=NOW)
+        assert sum(store.crawls.prune(NOW + timedelta(hours=10))) == 10 + 9, "younger ones are kept"
+        monkeypatch.setattr(crawls, "PRUNED_TOGETHER", 8)
+        assert list(store.crawls.prune(NOW + timedelta(days=90))) == [8, 8, 4, 8, 8, 4]
+        kept = store.crawls.latest(limit=1000)
+        assert running.id in {crawl["id"] for crawl in kept}
+        assert sorted(crawl["source"] for crawl in kept if crawl["id"] != running.id) == ["ill"] * 21 + ["well"] * 20
+        assert not store.crawls.none_done("ill")
+        # what was learned from them stays
+        assert store.sources.last_troubles()["ill"] == {
+            "at": NOW + timedelta(hours=KEPT + 29), "code": "timeout", "reason": "late",
+        }  # fmt: skip
+        pace = store.sources.paces()["well"]
+        assert (round(pace.usual), round(pace.recent), pace.rows) == (48, 48, 25)
+
+
+def test_a_rate_needs_two_crawls_follows_a_burst_and_survives_a_clock_that_is_set_back(tmp_path):
+    with contextlib.closing(Store.open(tmp_path / "t.db")) as store:
+        store.sources.note_visit("s", 500, 25, NOW)
+        assert store.sources.paces() == {}, "the first crawl finds what was there before"
+        for day in range(1, 8):
+            store.sources.note_visit("s", 2, 25, NOW + timedelta(days=day))
+        store.sources.note_visit("s", 40, 0, NOW + timedelta(days=7, hours=2))
+        pace = store.sources.paces()["s"]
+        assert 2 < pace.usual < 12
+        assert 200 < pace.recent < 480
+        assert pace.rows == 25, "an empty listing tells no length"
+        store.sources.note_visit("s", 3, 25, NOW)
+        assert store.sources.paces()["s"].usual == pace.usual

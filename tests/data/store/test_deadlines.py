@@ -28,8 +28,8 @@ def day(at, exact=1440):
 def test_a_time_span_counts_from_when_it_was_first_read(deadlines):
     assert deadlines.note("s", "p", [span(2880)], NOW) == [(NOW + timedelta(days=2), 60, None)]
     assert deadlines.note("s", "p", [span(2880)], NOW + timedelta(days=1)) == []
-    assert deadlines.nearest("s", NOW) == (NOW + timedelta(days=2), 60)
-    assert deadlines.nearest("other", NOW) is None
+    assert deadlines.note("s", "q", [day(NOW + timedelta(days=30))], NOW)
+    assert deadlines.nearest(NOW) == {"s": (NOW + timedelta(days=2), 60)}
 
 
 def test_one_time_in_two_phrasings_counts_once_and_a_moved_time_is_reported_with_the_old_one(deadlines):

@@ -9,24 +9,22 @@ import sqlite3
 import pytest
 from sqlite_utils import Database
 
-from data.errors import StoreVersion
-from data.store.migrations import MIGRATIONS
+from data.errors import StoreError, StoreVersion
+from data.store import migrations
+from data.store.database import copies_of
 from data.store.store import Store
 
-STEPS = [migration.name for migration in MIGRATIONS._migrations]
+STEPS = list(migrations.STEPS)
 
 
 def written_by(path, step: str) -> None:
     """Write a database as it was after a migration, with one row in every table."""
     db = Database(path)
-    MIGRATIONS.apply(db, stop_before=STEPS[STEPS.index(step) + 1]) if step != STEPS[-1] else MIGRATIONS.apply(db)
+    migrations.apply(db.conn, stop_before=(*STEPS, None)[STEPS.index(step) + 1])
     for table in db.tables:
         if table.name.startswith(("_", "sqlite")):
             continue
-        row = {
-            column.name: b"x" if column.type == "BLOB" else 1 if column.type == "INTEGER" else "x"
-            for column in table.columns
-        }
+        row = {column.name: {"BLOB": b"x", "INTEGER": 1, "REAL": 1.0}.get(column.type, "x") for column in table.columns}
         if table.name == "alert":
             row["event"] = "x"
         table.insert(row)
@@ -42,6 +40,7 @@ def rows(path) -> dict[str, list[dict]]:
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.slow
 def test_a_database_of_every_earlier_version_opens_with_all_its_rows(tmp_path, step):
     path = tmp_path / "t.db"
     written_by(path, step)
@@ -49,7 +48,10 @@ def test_a_database_of_every_earlier_version_opens_with_all_its_rows(tmp_path, s
     with contextlib.closing(Store.open(path)):
         pass
     after = rows(path)
-    assert {name: len(found) for name, found in after.items()} == {name: int(name in before) for name in after}
+    # the event of this database was acknowledged, which is a decision about it
+    assert {name: len(found) for name, found in after.items()} == {
+        name: int(name in before or name == "triage") for name in after
+    }
     # the table of incidents was never used, and is dropped
     before.pop("incident", None)
     for name, [row] in before.items():
@@ -79,7 +81,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_unchanged(tmp_path):
 def test_exact_numbers_of_earlier_versions_are_rounded_in_every_byte_of_the_file(tmp_path):
     path = tmp_path / "t.db"
     db = Database(path)
-    MIGRATIONS.apply(db, stop_before="0011")
+    migrations.apply(db.conn, stop_before="0011")
     phone, born = 612345678, 19750311
     body = {
         "bytes": phone, "rows": 12345678, "complete": True, "problems": [f"format: {phone} rows are not read"],
@@ -117,3 +119,35 @@ def test_exact_numbers_of_earlier_versions_are_rounded_in_every_byte_of_the_file
     assert seen["changed"] == ["records (new: about 612,000,000)"]
     assert seen["problems"] == facts["problems"], "a keyed id stays as it is"
     assert str(phone).encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_database_is_kept_before_it_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "t.db"
+    written_by(path, STEPS[-2])
+    before = rows(path)
+    (tmp_path / "t.db.before-0001").touch()
+    with contextlib.closing(Store.open(path)):
+        pass
+    [copy] = copies_of(path)
+    assert copy.name == f"t.db.before-{STEPS[-2]}"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert rows(copy) == before
+    # a database that is new, or up to date, needs none
+    for each in (path, tmp_path / "new.db"):
+        copy.unlink(missing_ok=True)
+        Store.open(each).close()
+        assert copies_of(each) == []
+
+
+def test_without_room_for_the_copy_nothing_is_changed(tmp_path):
+    path = tmp_path / "t.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        migrations.apply(connection, stop_before=STEPS[-1])
+        connection.commit()
+    before = rows(path)
+    # a folder in the way stands for a disk without room: SQLite cannot write there either
+    (tmp_path / "t.db.part").mkdir()
+    with pytest.raises(StoreError, match="no copy"):
+        Store.open(path)
+    assert rows(path) == before

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from data.model import Finding
+from crawler.alerts.events import build_event
+from data.model import EventKind, Finding
 from data.store.posts import PostRow
 from data.store.store import Store
 from tests.leased_crawl import NOW, LeasedCrawl
@@ -136,3 +138,37 @@ def test_a_linked_post_is_due_once_and_is_settled_only_when_its_own_listing_show
     assert (listed.examine, listed.changed) == (("linked",), ())
     other.end_walk()
     assert store.posts.count_settled("pastes") == 1
+
+
+@pytest.mark.parametrize("first", ["thread", "reply"])
+def test_a_thread_has_hits_if_a_reply_of_the_feed_has_whichever_is_stored_first(store, crawl, first):
+    thread, reply, other = post("t1"), post("r1"), post("t2")
+    crawl.list(thread, reply, other)
+    commits = {"thread": (thread, [("r1", "v"), ("x", "v")]), "reply": (replace(reply, hit=True), [("r1", "v")])}
+    for name in sorted(commits, key=lambda each: each != first):
+        row, parts = commits[name]
+        store.posts.record_examined("s", row, "c1", NOW)
+        store.posts.record_parts(row.id, parts)
+    store.posts.record_parts("t2", [("y", "v")])
+    assert [store.posts.is_gone(name) for name in ("t1", "r1", "t2")] == [True, True, False]
+
+
+def test_old_posts_are_forgotten_unless_something_was_told_of_them_and_rise_as_new_ones(store, crawl, monkeypatch):
+    monkeypatch.setattr("data.store.findings.KEPT", 3)
+    monkeypatch.setattr("data.store.findings.PRUNED_TOGETHER", 2)
+    quiet = [post(f"quiet{number}") for number in range(5)]
+    told, hit, due, listed = post("told"), post("hit"), post("due"), post("listed")
+    crawl.list(*quiet, told, hit, due, listed)
+    for each in (*quiet, listed):
+        crawl.commit(each, [FINDING])
+    crawl.commit(told, [FINDING], [build_event(EventKind.ANNOUNCEMENT, NOW, "told", post="told")])
+    crawl.commit(replace(hit, hit=True), [FINDING])
+    crawl.end_walk()
+    later = NOW + timedelta(days=500)
+    assert list(store.findings.prune(NOW)) == [], "none is older than that"
+    fresh = [post(f"fresh{number}") for number in range(3)]
+    crawl.list(*fresh, listed, now=later)
+    assert list(store.findings.prune(later - timedelta(days=400))) == [2, 2, 1]
+    assert len(store.findings.latest()) == 3
+    again = crawl.list(*quiet, told, hit, due, listed, *fresh, now=later)
+    assert set(again.examine) == {each.id for each in quiet} | {"due"} | {each.id for each in fresh}

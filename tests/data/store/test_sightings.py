@@ -10,6 +10,7 @@ from data.case.canary_bitmaps import count_canaries, encode_bitmaps
 from data.errors import LeaseLost
 from data.model import Finding
 from data.store.posts import PostRow
+from data.store.sightings import SightedPost
 from data.store.store import Store
 from tests.leased_crawl import NOW, LeasedCrawl
 
@@ -48,6 +49,18 @@ def test_sightings_are_stored_with_their_finding_or_not_at_all(store):
     with pytest.raises(LeaseLost):
         crawl.commit(post("p"), [with_canaries(1)], fence=crawl.fence + 1)
     assert store.sightings.of_sources() == []
+
+
+def test_what_is_found_later_in_an_older_post_is_the_first_sighting_and_not_the_last(store):
+    crawl = LeasedCrawl(store)
+    crawl.commit(post("p"), [with_canaries(1)])
+    earlier, later = NOW - timedelta(days=9), NOW + timedelta(days=1)
+    store.sightings.add_bitmaps(SightedPost(earlier, "s", "old", "http://old/"), {"a": b"\2"})
+    [found] = store.sightings.of_sources()
+    assert (found.first.at, found.first.post, found.first.address) == (earlier, "old", "http://old/")
+    assert (found.last.at, found.last.post, count_canaries(found.canaries)) == (NOW, "p", 2)
+    store.purge(NOW - timedelta(days=1), later)
+    assert store.sightings.of_sources() == [found], "it was renewed since"
 
 
 def test_a_purge_deletes_sightings_that_were_not_renewed(store):

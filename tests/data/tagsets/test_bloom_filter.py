@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.tagsets.bloom_filter import BloomFilter
-from data.tagsets.elias_fano import MIN_KEPT_BITS, EliasFanoSet
+from data.tagsets.elias_fano import EliasFanoSet
+from data.tagsets.tag_bits import MIN_KEPT_BITS
 
 
 def random_tags(n: int, seed: int) -> np.ndarray:

@@ -131,6 +131,7 @@ def test_a_saved_set_can_be_opened_and_damage_is_reported(tmp_path: Path) -> Non
         EliasFanoSet.open(path)
 
 
+@pytest.mark.slow
 def test_a_large_set_sorts_the_tags_before_looking_them_up() -> None:
     tags, others = random_tags(600_000, 5), random_tags(3_000, 6)
     sought = np.concatenate([tags[:3_000], others, np.zeros(500, np.uint64)])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from crawler.examiner.kernel_warmup import warm_up_tags
 from data.errors import StoreError, StoreFull, StoreVersion
-from data.tagsets.tagset import KEPT_BITS, TagSet
+from data.tagsets.tag_bits import KEPT_BITS
+from data.tagsets.tagset import TagSet
 
 quick = settings(deadline=None, max_examples=60)
 DROPPED = np.uint64(64 - KEPT_BITS)
@@ -52,6 +53,7 @@ def test_a_set_finds_its_members_and_nothing_else(members, others):
 
 @given(lists, lists)
 @quick
+@pytest.mark.slow
 def test_a_bloom_filter_changes_no_answer(members, others):
     asked = u64([*members, *others])
     built = TagSet.build(u64(members))
@@ -82,6 +84,7 @@ def test_a_set_lists_its_members_in_order_and_finds_them_again(members):
 
 @given(lists, lists, lists)
 @quick
+@pytest.mark.slow
 def test_union_and_difference_are_those_of_sets(a, b, c):
     sets = [TagSet.build(u64(part)) for part in (a, b, c)]
     assert set((TagSet.merge(*sets).to_array() >> DROPPED).tolist()) == truncated(a) | truncated(b) | truncated(c)
@@ -146,6 +149,7 @@ def test_every_truncated_file_is_noticed_on_opening(tmp_path):
 
 @given(st.data())
 @quick
+@pytest.mark.slow
 def test_every_changed_byte_is_noticed_and_no_lookup_reads_outside_the_file(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damage") / "a.tags"
     TagSet.build(random_tags(5000)).save(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -186,13 +187,38 @@ def test_a_watch_list_of_another_case_is_wrong(home, tmp_path):
     assert "belongs to case" in wrong(home)["sets"][0]
 
 
-def test_an_unreachable_channel_is_wrong(home):
-    channel(home, "http://127.0.0.1:1/T000/SECRET")
-    done = run(home, "doctor", "--json")
-    result, repair = checks(done, "wrong")["channel team"]
-    assert "cannot be reached" in result
-    assert "tocsin alert test team" in repair
+def test_of_several_channels_those_that_cannot_be_reached_are_wrong(home):
+    keys = {
+        "slack": "",
+        "syslog": "",
+        "email": 'sender = "tocsin@team.example"\nrecipients = ["duty@team.example"]\n',
+    }
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        urls = {
+            "closed-hook": ("slack", "http://127.0.0.1:1/T000/SECRET"),
+            "closed-syslog": ("syslog", "tcp://127.0.0.1:1"),
+            "open-syslog": ("syslog", f"tcp://127.0.0.1:{port}"),
+            "open-mail": ("email", f"smtp://127.0.0.1:{port}"),
+        }
+        text = [
+            f'[channels.{name}]\nkind = "{kind}"\nurl = "{url}"\ntimeout = "2s"\n{keys[kind]}'
+            for name, (kind, url) in urls.items()
+        ]
+        route = '[[routes]]\nchannels = ["open-mail"]\nsources = ["example", "exampel"]\nincidents = ["vendro"]\n'
+        (home / "tocsin.toml").write_text("".join(text) + route + 'clients = ["practise-1"]\n')
+        done = run(home, "doctor", "--json")
+    found = checks(done, "wrong")
+    assert set(found) == {"channel closed-hook", "channel closed-syslog"}
+    for name in ("closed-hook", "closed-syslog"):
+        result, repair = found[f"channel {name}"]
+        assert "cannot be reached" in result
+        assert f"tocsin alert test {name}" in repair
     assert "SECRET" not in done.said
+    routes = [each["said"] for each in done.json["checks"] if each["name"] == "routes"]
+    assert [re.findall(r"the (\w+) '([\w-]+)'", each) for each in routes] == [
+        [("incident", "vendro")], [("source", "exampel")], [("client", "practise-1")]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

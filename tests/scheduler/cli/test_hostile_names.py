@@ -17,8 +17,9 @@ import scheduler.cli
 from data.case.incidents import read_rule_files
 from data.errors import ConfigError
 from data.model import Incident
+from data.printable import without_controls
 from data.settings.settings import load_settings
-from scheduler.cli.common import InputPath, SafeStream, without_controls
+from scheduler.cli.common import InputPath, SafeStream
 from tests.command import environment, must, tocsin
 
 # a terminal's title, colours, a cleared screen (as ASCII and as C1), directions of writing, line ends, a bell
@@ -116,7 +117,7 @@ def test_a_named_pipe_is_refused_at_once_and_one_of_the_shell_is_read(tmp_path: 
     assert done.returncode == 0, done.stderr
 
 
-WRITTEN = {"--home", "--out", "--csv", "--keep", "FOLDER"}
+WRITTEN = {"--home", "--out", "--csv", "--pdf", "--each", "--keep", "FOLDER", "COPY"}
 
 
 def test_every_path_that_a_command_reads_is_checked_for_pipes():

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
+import lxml.html
 import pytest
 from click.testing import CliRunner
 
 from data.errors import InputError
 from data.settings.home import Home
+from data.store.store import Store
 from scheduler.cli import tocsin
 
 
@@ -24,7 +27,9 @@ def test_an_incident_is_added_listed_and_shown(home: Home) -> None:
     code, out, err = run(home, "incident", "add", "Vendor 2026", "--client", "p1", "--source", "board", "--word", "x")
     assert (code, out) == (0, "incident vendor-2026: 1 client, 1 source, 1 word\n")
     assert "no source board yet" in err
-    assert run(home, "incident", "add", "Vendor 2026", "--client", "p2", "--source", "example")[2] == ""
+    err = run(home, "incident", "add", "Vendor 2026", "--client", "p2", "--source", "example")[2]
+    assert "no source" not in err
+    assert "no canaries yet, so Tocsin cannot recognise their data: p2" in err
     expected = {
         "id": "vendor-2026",
         "name": "Vendor 2026",
@@ -129,6 +134,18 @@ def test_the_blast_radius_counts_each_canary_once_over_all_samples(home: Home, t
     assert "p2" not in text.partition("No data of the other 1 clients")[0]
     assert "not known" in run(home, "incident", "show", "vendor", "--client", "p2")[1]
     assert "23 % to 68.5 %" in text
+    # what stands in the rows of the five people was counted; of invented people that says which columns are out
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        [hit] = store.findings.latest()[-1]["body"]["hits"]
+    assert hit["data"].items() >= dict.fromkeys(("names", "dob", "nir", "email", "phone"), 5).items()
+    # the report tells the same figures
+    assert run(home, "report", "vendor", "--out", str(tmp_path / "report.html"))[0] == 0
+    tree = lxml.html.parse(tmp_path / "report.html")
+    rows = [[cell.text_content().strip() for cell in row][:4] for row in tree.xpath("//tr[@data-find]")]
+    assert rows == [
+        [each["client"], str(each["sighted"]), str(each["tagged"]), share]
+        for each, share in zip(shown["blast_radius"], ("23\u00a0% to 68.5\u00a0%", "not known"), strict=True)
+    ]
     # sightings at other sources do not belong to an incident that names its own sources
     assert run(home, "incident", "add", "Other", "--source", "board")[0] == 0
     assert json.loads(run(home, "incident", "show", "other", "--json")[1])["blast_radius"] == []

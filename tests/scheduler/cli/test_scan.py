@@ -167,6 +167,10 @@ def test_the_json_has_exactly_the_keys_that_are_documented(home, dump, tmp_path)
 
 
 def test_the_json_of_a_parent_has_exactly_the_keys_that_are_documented(own, dump):
+    told = run(own, "scan", "--authentic", dump).stdout
+    assert "genuine: not decided (" in told, told
+    assert "no column could be compared" in told
+    assert "whose breach" not in told, "nothing is registered whose breach it could be"
     fine(own, "release", "add", "--name", "part-1", dump)
     done = run(own, "release", "compare", "--json", dump)
     assert done.returncode == 1
@@ -174,6 +178,9 @@ def test_the_json_of_a_parent_has_exactly_the_keys_that_are_documented(own, dump
     assert lineage["verdict"] == "re-post"
     assert [set(parent) for parent in lineage["parents"]] == [{"release", "coverage", "share"}]
     assert lineage["parents"][0] == {"release": "part-1", "coverage": 1.0, "share": 1.0}
+    told = run(own, "scan", "--authentic", dump).stdout
+    assert "genuine: yes: most rows are records of known people" in told, told
+    assert "agree on two independent keys or more with one registered person" in told, told
 
 
 def test_scanning_stores_nothing_at_all(own, dump):
@@ -229,7 +236,16 @@ def test_a_recorded_hit_is_sealed_and_causes_one_alert_with_the_name_of_the_clie
         assert (alert["kind"], alert["severity"], alert["source"], alert["state"]) == (
             "canary_hit", "critical", "scan", "sent",
         )  # fmt: skip
-        assert len(fine(own, "evidence", "list", "--json").json["evidence"]) == 1
+        [piece] = fine(own, "evidence", "list", "--json").json["evidence"]
+        key = own / "keys" / "evidence.key"
+        proof = json.loads(fine(own, "evidence", "open", piece["id"], "--key", str(key)).stdout)
+        # an analyst can verify the hits: their lines, each once
+        assert len(proof["lines"]) == 2
+        assert all(
+            any(each["value"] in line["line"].lower() for line in proof["lines"])
+            for each in proof["excerpts"]
+            if each["kind"] == "email"
+        )
         again = run(own, "scan", "--record", dump)
         assert again.returncode == 1
         assert len(chat.received) == 1, "the first dump is stored as a release, so that its copy is a re-post"

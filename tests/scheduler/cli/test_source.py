@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from scheduler.demo.servers import FeedEntry, LeakSite
 from tests.command import tocsin
 from tests.inside import fine, refused, run, snapshot
+from tests.scheduler.crawls.conftest import SOURCE, Site
 from tests.servers.webhook import Webhook
+from tests.synth.boards import BoardSite
 
 CARDS = """\
 # what we watch
@@ -111,7 +114,7 @@ WRONG = {
     "nothing": ("", ("wrong.yaml:1", "a mapping of keys to values")),
     "no platform": ("name: a\nurl: http://h.example/\n", ("wrong.yaml:1: platform", "is missing")),
     "an unknown platform": (
-        "name: a\nplatform: fed\nurl: http://h.example/\n", ("wrong.yaml:2: platform", "no platform 'fed'", "declared, feed"),
+        "name: a\nplatform: fed\nurl: http://h.example/\n", ("wrong.yaml:2: platform", "no platform 'fed'", "platforms: archive_org, bepasty, declared"),
     ),
     "an unknown key": (
         "name: a\nplatform: feed\nurl: http://h.example/\nevry: 5m\n",
@@ -258,6 +261,45 @@ def test_a_source_is_replaced_and_removed_and_the_audit_chain_says_so(home, tmp_
     assert [each for each in actions if "source" in each] == ["source added", "source replaced", "source removed"]
 
 
+def test_a_source_is_edited_and_a_wrong_edit_changes_nothing(home, tmp_path, monkeypatch):
+    text = CARDS.format(url="http://127.0.0.1:9")
+    fine(home, "source", "add", write(tmp_path, text))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i s/20m/45m/")
+    assert "every      45m" in fine(home, "source", "edit", "cards").stdout
+    for command, words in (("s/45m/soon/", "cards.yaml:5: every"), ("s/name:.cards/name: other/", "must stay cards")):
+        monkeypatch.setenv("EDITOR", f"sed -i '{command}'")
+        refused(run(home, "source", "edit", "cards"), words, "your text is kept")
+        # it is no source file, the editor that is closed at once leaves it, and the next edit begins with it
+        draft = home / "sources" / "cards.yaml.draft"
+        kept = draft.read_text()
+        assert fine(home, "source", "list", "--json").json["errors"] == []
+        monkeypatch.setenv("EDITOR", "true")
+        assert "is unchanged" in fine(home, "source", "edit", "cards").stdout
+        monkeypatch.setenv("EDITOR", f"cp {home / 'sources' / 'cards.yaml'}")
+        assert draft.read_text() == kept
+        assert "is unchanged" in fine(home, "source", "edit", "cards").stdout
+        assert not draft.exists(), "the text of the file was restored"
+    monkeypatch.setenv("EDITOR", "sed -i 's/45m/soon/'")
+    refused(run(home, "source", "edit", "cards"))
+    monkeypatch.setenv("EDITOR", "sed -i 's/soon/45m/'")
+    assert "is unchanged" in fine(home, "source", "edit", "cards").stdout
+    assert (home / "sources" / "cards.yaml").read_text() == text.replace("20m", "45m")
+    assert ("operator", "source edited", "cards") in audit(home)
+
+
+@pytest.mark.parametrize(("platform", "host", "url"), [
+    ("linked", "paste.example", "https://paste.example/"),
+    ("pinnwand", "http://paste.example:8080", "http://paste.example:8080/"),
+])  # fmt: skip
+def test_a_site_without_a_listing_is_named_by_its_host_alone(home, tmp_path, platform, host, url):
+    fine(home, "source", "add", write(tmp_path, f"name: pastes\nplatform: {platform}\nhosts: [{host}]\n"))
+    assert {each["name"]: each["url"] for each in fine(home, "source", "list", "--json").json["sources"]}[
+        "pastes"
+    ] == url
+    refused(run(home, "source", "add", write(tmp_path, f"name: none\nplatform: {platform}\n")), "url")
+
+
 def test_the_address_of_a_platform_that_it_does_not_have_is_refused_with_an_example(home, tmp_path):
     (tmp_path / "board.yaml").write_text("name: board\nplatform: mybb\nurl: https://board.example/index.php\n")
     done = run(home, "source", "add", tmp_path / "board.yaml")
@@ -284,16 +326,71 @@ def test_check_shows_the_posts_and_stores_nothing(home, tmp_path):
         before = snapshot(home)
         done = tocsin(home, "source", "check", "cards")
         assert done.returncode == 0, done.stderr
-        assert "2 posts, state ok" in done.stdout
+        assert "2 posts, 2 opened, state ok" in done.stdout
         assert "nothing was stored" in done.stdout
         assert "Post 1" in done.stdout
         assert f"{site.url}/files/f2.csv" in done.stdout
         value = run(home, "source", "check", "cards", "--json").json
-    assert set(value) == {"source", "state", "posts", "problems", "requests", "refused", "hosts"}
+    assert set(value) == {"source", "state", "posts", "opened", "problems", "requests", "refused", "hosts"}
     assert [post["title"] for post in value["posts"]] == ["Post 2", "Post 1"]
     assert [post["native"] for post in value["posts"]] == ["p2", "p1"]
-    assert (value["refused"], value["requests"]) == (0, 1)
+    assert (value["refused"], value["requests"]) == (0, 3)
+    assert [(post["native"], post["state"], post["size"]) for post in value["opened"]] == [
+        ("p2", "ok", 2),
+        ("p1", "ok", 1),
+    ]
     assert snapshot(home) == before
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_check_opens_two_posts_a_long_one_among_them_and_says_what_their_pages_hold(home, tmp_path):
+    site = BoardSite("phpbb")
+    for number in range(4):
+        site.board.topic(f"Sujet {number}", "Bonjour")
+    long = site.board.threads[2]
+    for number in range(12):
+        site.board.reply(long, f"Réponse {number}", b"x" if number == 3 else b"")
+    long.bumped = 0
+    text = f"name: board\nplatform: phpbb\nurl: {site.url}\nrate: 200/s\n"
+    fine(home, "source", "add", write(tmp_path, text))
+    done = run(home, "source", "check", "board", "--json")
+    assert (done.returncode, done.json["state"], len(done.json["posts"])) == (0, "ok", 4)
+    first, longest = done.json["opened"]
+    assert [page["parts"] for page in first["pages"]] == [1]
+    assert (longest["native"], longest["state"]) == ("2", "ok")
+    assert [(page["parts"], page["files"], page["next"]) for page in longest["pages"]] == [(10, 1, True), (3, 0, False)]
+    assert "next page" in fine(home, "source", "check", "board").stdout
+
+    # a rule that finds no text blinds the source: that is no good check
+    (home / "sources" / "board.yaml").write_text(text + 'item: {fields: {body: "css:.renamed"}}\n')
+    done = run(home, "source", "check", "board")
+    refused(done, "the rules find no text on page 1 of the post", "(state empty)", "compare `list.each`, or `item`")
+    site.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_backfill_reads_what_a_gap_left_unread_and_an_empty_listing_of_own_rules_rings(home, tmp_path):
+    site = Site()
+    fine(home, "source", "add", write(tmp_path, SOURCE.format(url=site.url, pages=1)))
+    done = tocsin(home, "crawl", "site")
+    assert done.returncode == 2
+    assert "no post: this source never showed one" in " ".join(done.stdout.split())
+    # the rules are the operator's own, so that they may not fit the page
+    assert [each["severity"] for each in fine(home, "event", "list", "--json").json["events"]] == ["warning"]
+    site.pages = {1: ["a"]}
+    assert tocsin(home, "crawl", "site").returncode == 0
+    site.pages = {1: ["d"], 2: ["c"], 3: ["b"], 4: ["a"]}
+    done = tocsin(home, "crawl", "site")
+    assert done.returncode == 2
+    assert "tocsin source backfill site" in " ".join(done.stdout.split())
+    gap = fine(home, "event", "list", "--kind", "gap", "--json").json["events"][0]["id"]
+    assert "tocsin source backfill site" in fine(home, "alert", "show", gap).stdout
+    done = tocsin(home, "source", "backfill", "site", "--json")
+    [crawl] = json.loads(done.stdout)["crawls"]
+    assert (done.returncode, crawl["gap"], crawl["new"]) == (0, False, 2)
+    assert "the listing is read back to known posts" in fine(home, "event", "list", "--kind", "recovered").stdout
 
 
 @pytest.mark.slow
@@ -302,11 +399,16 @@ def test_check_shows_the_posts_and_stores_nothing(home, tmp_path):
     ("answer", "state", "hint"),
     [
         ((200, {"Content-Type": "text/html"}, b"<p>We moved</p>"), "empty", "compare `list.each`"),
+        (
+            (200, {"Content-Type": "text/html"}, b"<div id=app></div><script src=x.js></script>"),
+            "empty",
+            "render: browser",
+        ),
         ((404, {}, b"gone"), "absent", "correct `url`"),
         (
             (200, {"Content-Type": "text/html"}, b"<form><input name=u><input type=password name=p></form>"),
-            "blocked",
-            "refuses access",
+            "walled",
+            "the site shows its listing to members alone",
         ),
     ],
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
+import pty
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,10 +20,11 @@ from crawler.alerts.events import build_event
 from data.model import EventKind
 from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT
 from data.store.store import Store
-from scheduler.cli import status
-from scheduler.cli.status import collect
 from scheduler.crawls.definitions import platforms
-from tests.inside import fine, run
+from scheduler.daemon import watch_state as status
+from scheduler.daemon.watch_state import collect
+from tests.command import TOCSIN, environment, heed_interrupts
+from tests.inside import fine, refused, run
 from tests.leased_crawl import LeasedCrawl
 
 SOURCE = """\
@@ -69,6 +73,71 @@ def test_a_home_without_a_daemon_and_one_that_is_watched_are_well(home, watched)
     assert done.json["heartbeat_age_seconds"] < 60
 
 
+def test_each_source_has_its_condition_rate_and_last_trouble(watched, tmp_path):
+    now = datetime.now(UTC)
+    (tmp_path / "dead.yaml").write_text(SOURCE.replace("name: site", "name: dead"))
+    fine(watched.path, "source", "add", tmp_path / "dead.yaml")
+    with contextlib.closing(Store.open(watched.db_path)) as store:
+        store.sources.note_visit("site", 25, 25, now - timedelta(days=2))
+        store.sources.note_visit("site", 10, 25, now)
+        crawl = LeasedCrawl(store, "dead", now=now)
+        counts = {"code": "timeout"}
+        store.finish_crawl(crawl.id, crawl.fence, "failed", lambda event: (), now, counts=counts, error="no answer")
+        silent = build_event(EventKind.SOURCE_SILENT, now, "dead", source="dead")
+        store.states.begin(silent, "listing", lambda event: (), now)
+    with daemon(watched):
+        done = run(watched.path, "status", "--json")
+        shown = run(watched.path, "status").stdout
+    sources = {source["name"]: source for source in done.json["sources"]}
+    assert done.json["conditions"] == {"fine": 1, "late": 0, "blind": 1, "disabled": 1}
+    site, dead = sources["site"], sources["dead"]
+    assert (site["condition"], site["posts_per_day"], site["listing_rows"], site["last_trouble"]) == (
+        "fine",
+        5,
+        25,
+        None,
+    )
+    assert (dead["condition"], dead["posts_per_day"]) == ("blind", None)
+    assert (dead["last_trouble"]["code"], dead["last_trouble"]["reason"]) == ("timeout", "no answer")
+    assert "1 fine, 0 late, 1 blind" in shown
+    assert "no answer" in shown
+
+
+def test_alive_asks_for_the_daemon_alone(watched):
+    """A container that is restarted because a source is down would only be blind in addition."""
+    change(watched, "update selftest set passed = 0")
+    assert run(watched.path, "status", "--alive").returncode == 2
+    with daemon(watched):
+        assert run(watched.path, "status", "--alive").stdout == "the daemon runs and makes progress\n"
+        change(watched, "update selftest set at = ? where name = 'daemon'", ago(minutes=3))
+        refused(run(watched.path, "status", "--alive"), "no progress for 3 minutes")
+
+
+@pytest.mark.slow
+def test_the_live_table_is_drawn_until_control_c_and_only_on_a_terminal(watched):
+    refused(run(watched.path, "status", "--watch"), "terminal")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [TOCSIN, "--home", watched.path, "status", "--watch"],
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(),
+        preexec_fn=heed_interrupts,
+    ) as process:
+        os.close(theirs)
+        drawn = b""
+        while b"record:" not in drawn:
+            drawn += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while os.read(ours, 65536):
+                pass
+        assert process.wait(60) == 2, "no daemon runs here"
+    os.close(ours)
+    assert b"site" in drawn
+    assert b"Traceback" not in drawn
+
+
 def test_a_fresh_home_is_well(home):
     assert run(home.path, "status").returncode == 0
 
@@ -111,6 +180,19 @@ def test_what_is_wrong_is_a_problem_and_status_2(watched, case):
     assert done.returncode == 2
     assert len(done.json["problems"]) == 1, done.json["problems"]
     assert words in done.json["problems"][0]
+
+
+def test_a_lasting_state_is_a_problem_while_its_source_is_enabled(watched):
+    """No crawl of a disabled source could end its states, so they would be problems for ever."""
+    now = datetime.now(UTC)
+    with contextlib.closing(Store.open(watched.db_path)) as store:
+        silent = build_event(EventKind.SOURCE_SILENT, now, "s", source="site")
+        store.states.begin(silent, "listing", lambda _: [], now)
+    with daemon(watched):
+        [problem] = run(watched.path, "status", "--json").json["problems"]
+        assert problem.startswith("source_silent site listing, since")
+        fine(watched.path, "source", "disable", "site")
+        assert run(watched.path, "status", "--json").json["problems"] == []
 
 
 @pytest.mark.parametrize(("minutes", "code"), [(0, 0), (10, 2)])
@@ -164,12 +246,12 @@ def test_status_reads_no_table_row_by_row(watched, monkeypatch):
 
 
 @pytest.mark.slow
-def test_status_loads_neither_numpy_nor_scrapy(watched):
+def test_status_loads_no_large_library(watched):
     platforms()  # this home's platforms are known from now on
     code = (
         "import sys\nfrom scheduler.cli import main\n"
         "try:\n    main(sys.argv[1:])\n"
-        "finally:\n    assert not {'numpy', 'numba', 'scrapy', 'structlog', 'asyncio'} & set(sys.modules)"
+        "finally:\n    assert not {'numpy', 'numba', 'scrapy', 'structlog', 'asyncio', 'sqlite_utils'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--home", watched.path, "status", "--json"], capture_output=True, text=True

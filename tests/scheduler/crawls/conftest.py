@@ -7,7 +7,7 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -38,9 +38,10 @@ timeout: 20s
 class Site:
     """A site with numbered pages of posts.
 
-    The answers to requests for posts can be delayed with `hold`; `bodies` hold what a post says, and `links` further links of
-    every page. `answers` are whole answers by path, for servers that answer wrongly: status, headers and body;
-    a header without a value is not sent.
+    The answers to requests for posts can be delayed with `hold`, those of posts in `halves` after half of their body;
+    `bodies` hold what a post says, and `links` further links of every page; `boards` are further
+    listings by path. `answers` are whole answers by path, for servers that answer wrongly: status, headers and body;
+    a header without a value is not sent. `raw` are answers by path that are no HTTP: their bytes.
     """
 
     def __init__(self) -> None:
@@ -49,13 +50,24 @@ class Site:
         self.hold.set()
         self.asked: list[str] = []
         self.bodies: dict[str, bytes] = {}
+        self.halves: set[str] = set()
         self.links: list[str] = []
+        self.boards: dict[str, list[str]] = {}
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.raw: dict[str, Callable[[], Iterator[bytes]]] = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.asked.append(self.path)
+                if self.path in site.raw:
+                    self.close_connection = True
+                    with contextlib.suppress(OSError):
+                        for part in site.raw[self.path]():
+                            if self.path not in site.raw:
+                                break
+                            self.wfile.write(part)
+                    return
                 if self.path in site.answers:
                     status, headers, body = site.answers[self.path]
                     self.send_response(status)
@@ -65,12 +77,14 @@ class Site:
                     self.end_headers()
                     self.wfile.write(body)
                     return
-                if self.path.startswith("/?page="):
-                    posts = [f"/post/{each}" for each in site.pages.get(int(self.path[7:]), [])]
+                if self.path.startswith("/?page=") or self.path in site.boards:
+                    found = site.boards.get(self.path) or site.pages.get(int(self.path[7:]), [])
+                    posts = [f"/post/{each}" for each in found]
                     rows = "".join(f'<li><a href="{each}">post</a></li>' for each in [*posts, *site.links])
                     body, mime = f"<html><body><ul>{rows}</ul></body></html>".encode(), "text/html"
                 elif self.path.startswith("/post/"):
-                    site.hold.wait(30)
+                    if self.path[6:] not in site.halves:
+                        site.hold.wait(30)
                     body, mime = site.bodies.get(self.path[6:], b"nothing of note: " + self.path.encode()), "text/plain"
                 else:
                     self.send_error(404)
@@ -80,6 +94,10 @@ class Site:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):
+                    if self.path[6:] in site.halves:
+                        self.wfile.write(body[: len(body) // 2])
+                        site.hold.wait(30)
+                        body = body[len(body) // 2 :]
                     self.wfile.write(body)
 
             def log_message(self, *args) -> None:
@@ -107,8 +125,11 @@ def crawl(tmp_path, site):
     with ExaminerProcess.start(home) as examiner:
         store = open_store(home, examiner)
 
-        async def once(pages: int = 1, meanwhile=None, settings=None):
-            (home.sources_dir / "site.yaml").write_text(SOURCE.format(url=site.url, pages=pages))
+        async def once(pages: int = 1, meanwhile=None, settings=None, complete: bool = False, item: str = ""):
+            text = SOURCE.format(url=site.url, pages=pages)
+            if complete:
+                text = text.replace("?page={page}", "?page=1").replace(f"  pages: {{max: {pages}}}", "  complete: true")
+            (home.sources_dir / "site.yaml").write_text(text + item)
             definition = complete_definition(load_source(home.sources_dir / "site.yaml"))
             running = asyncio.ensure_future(
                 run_crawl(home, store, definition, examiner, owner=owner_name(), settings=settings)

@@ -16,7 +16,7 @@ from data.errors import StoreFull
 from data.model import EventKind, Post
 from data.sources.source_files import load_source
 from data.store.posts import PostRow
-from scheduler.crawls import crawl_processes
+from scheduler.crawl_processes import crawl_process
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.expired_crawls import report_expired
 from scheduler.crawls.lease_owner import owner_name
@@ -42,7 +42,7 @@ def test_a_frozen_crawl_process_is_ended_told_at_once_and_its_posts_stay_due(cra
         os.kill(max(processes()), signal.SIGSTOP)
 
     with monkeypatch.context() as patch:
-        patch.setattr(crawl_processes, "FROZEN_SECONDS", 2.0)
+        patch.setattr(crawl_process, "FROZEN_SECONDS", 2.0)
         result = crawl(meanwhile=freeze)
     assert result.state == "failed"
     assert "no progress" in result.error
@@ -55,7 +55,7 @@ def test_a_frozen_crawl_process_is_ended_told_at_once_and_its_posts_stay_due(cra
 
 def test_a_process_that_waits_for_a_slow_site_is_not_frozen(crawl, site, monkeypatch):
     # The fork server is forked from nothing of this process, so the pause between pulses is the real one.
-    monkeypatch.setattr(crawl_processes, "FROZEN_SECONDS", runner_socket.PULSE_SECONDS + 3)
+    monkeypatch.setattr(crawl_process, "FROZEN_SECONDS", runner_socket.PULSE_SECONDS + 3)
     site.pages = {1: ["a"]}
     site.hold.clear()
 

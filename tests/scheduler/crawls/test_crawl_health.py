@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from data.model import EventKind
+from data.model import EventKind, Severity
 from data.sources.definition_sections import HealthSection
 from scheduler.crawls.crawl_health import CrawlOutcome, assess_crawl
 
@@ -31,6 +31,7 @@ def test_a_good_crawl_ends_every_state_that_it_can_decide():
     [
         (CrawlOutcome("done", rows=0), (EventKind.SOURCE_CHANGED, "rows")),
         (CrawlOutcome("done", rows=5, gap=True), (EventKind.GAP, "listing")),
+        (CrawlOutcome("done", rows=5, gap=True, gap_lost=True), (EventKind.GAP, "lost posts")),
         (CrawlOutcome("done", rows=5, failed={"cut": 2}), (EventKind.UNEXAMINED, "posts")),
         (CrawlOutcome("done", rows=5, problems={"title": "x"}), (EventKind.SOURCE_CHANGED, "reading title")),
         (CrawlOutcome("failed", code="blocked", failures=1), (EventKind.SOURCE_SILENT, "listing")),
@@ -39,6 +40,14 @@ def test_a_good_crawl_ends_every_state_that_it_can_decide():
 )
 def test_each_problem_is_a_state_that_holds(outcome, state):
     assert states(outcome)[state] is True
+
+
+def test_a_board_that_may_be_empty_rings_nobody_and_another_one_does():
+    for empty, severity in ((True, Severity.NOTICE), (False, None)):
+        assessed = assess_crawl(
+            HealthSection(), CrawlOutcome("done", rows=0, may_be_empty=empty), silent_after=3, now=NOW
+        )
+        assert [state.severity for state in assessed if state.subject == "rows" and state.holds] == [severity]
 
 
 def test_a_temporary_failure_begins_no_state_yet_and_ends_none():

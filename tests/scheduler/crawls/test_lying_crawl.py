@@ -14,7 +14,7 @@ import pytest
 
 from crawler.alerts.wording import message_of
 from crawler.pages.post_fields import listing_fields, page_fields, version_of
-from crawler.pages.post_identity import AddressMask, post_id, seal_due
+from crawler.pages.post_identity import AddressMask, host_id, post_id, seal_due, seal_host
 from crawler.process import control_frames as frames
 from crawler.process import job_frame, wire_values
 from data.case import evidence
@@ -79,7 +79,7 @@ def finding(recipient: str) -> Finding:
     return Finding(
         "x.zip", "cd" * 32, 100, "zip", (member,), 3, 2, False, ("locked: it is encrypted and was not read",),
         (Hit("practice", 1, 2, ("email",)),), lineage, "ef" * 16, sealed, encode_bitmaps({"ab12ab12ab12ab12": b"\x01"}),
-        "sighted-0123456789abcdef", encode_fingerprints([(1, 2)]),
+        "sighted-0123456789abcdef", encode_fingerprints([(1, 2)]), base64.b64encode(bytes(range(16))).decode(),
         (TableFacts(2, 1, (ColumnFacts("email", "header", 1.0),)),),
     )  # fmt: skip
 
@@ -104,7 +104,16 @@ def sound_questions(recipient: str) -> list[Any]:
     return [
         frames.ListedFrame(posts=(frames.ListedPost(**row),), page=1),
         frames.PartsFrame(parts=parts),
-        frames.WalkedFrame(pages=2, rows=30, gap=True, cut=True),
+        frames.WalkedFrame(
+            pages=2, rows=30, gap=True, cut=True,
+            shape=frames.PageShape(
+                rows=30, fields={"title": frames.FieldCounts(filled=30, numbers=1, words=2)}, charset="utf-8"
+            ),
+        ),
+        frames.PagesFrame(
+            shape=frames.PageShape(rows=9, fields={"id": frames.FieldCounts(filled=9, numbers=9, words=9)}, charset="")
+        ),
+        frames.PageFrame(sealed=evidence.seal(recipient, b"page" * 100)),
         frames.PreviewFrame(
             post=frames.PostReference(**reference),
             preview=frames.FileListPreview(
@@ -112,19 +121,20 @@ def sound_questions(recipient: str) -> list[Any]:
             ),
         ),
         # one that was read to its end, and one that stays due: the store keeps different things of them
-        frames.CommitFrame(post=committed, findings=(finding(recipient),), failed=None, links=(), previews={}),
+        frames.CommitFrame(post=committed, findings=(finding(recipient),), failed=None, links=(), hosts=(), previews={}),
         frames.CommitFrame(
             post=committed,
             findings=(finding(recipient),),
             failed=frames.Failure(code="cut", detail="the connection broke"),
             links=(frames.LinkedPost(source="pastes", **{name: linked[name] for name in (*reference, "due")}),),
+            hosts=(frames.LinkedHost(id=host_id(KEY, "x.example"), sealed=seal_host(KEY, "x.example"), files=2),),
             previews={0: "ab" * 16},
         ),
         frames.SourceChangedFrame(
             kind="source_changed", subject="row", facts=frames.PageProblem(message="no link was found", page=1)
         ),
         frames.EndFrame(
-            state="failed", counts={"listed": 3}, hosts={"[a1b2c3]:443": 1}, code="blocked", error="it failed"
+            state="failed", counts={"listed": 3}, hosts={"[a1b2c3]:443": 1}, code="blocked", error="it failed", robots=b""
         ),
     ]  # fmt: skip
 
@@ -132,7 +142,11 @@ def sound_questions(recipient: str) -> list[Any]:
 def field_names() -> set[str]:
     """The name of every field that a question of a crawl process has, at any depth."""
     found: set[str] = set()
-    models = [each for each in get_args(frames.AnyQuestion) if each is not frames.RowsFrame]
+    models = [
+        each
+        for each in get_args(frames.AnyQuestion)
+        if each not in (frames.RowsFrame, frames.OpenedFrame, frames.ProposedFrame)
+    ]
     seen: set[Any] = set()
     while models:
         model = models.pop()

@@ -40,6 +40,43 @@ def test_a_gap_lasts_until_a_walk_has_read_back_to_a_known_post(crawl, site):
     assert crawl(pages=2).gap is False
 
 
+def test_a_board_that_gives_its_last_page_again_is_read_no_further(crawl, site):
+    site.pages = {1: ["a"]}
+    crawl(pages=2)
+    site.asked.clear()
+    site.pages = {1: ["c"], **{number: ["b"] for number in range(2, 30)}}
+    result = crawl(pages=20)
+    assert [path for path in site.asked if path.startswith("/?page=")] == ["/?page=1", "/?page=2", "/?page=3"]
+    assert (result.listed, result.new, result.gap, result.gap_lost) == (2, 2, True, True), "the known post is gone"
+
+
+def test_further_boards_of_a_site_are_walked_in_the_same_crawl_and_each_may_have_a_gap(crawl, site):
+    site.boards = {"/b2": ["x", "y"]}
+    site.pages = {1: ["b", "a"]}
+    text = SOURCE.format(url=site.url, pages=2) + f"also: [{site.url}/b2]\nhealth: {{control: [/post/y, /post/a]}}\n"
+    (crawl.home.sources_dir / "site.yaml").write_text(text)
+    definition = complete_definition(load_source(crawl.home.sources_dir / "site.yaml"))
+
+    def run():
+        return asyncio.run(run_crawl(crawl.home, crawl.store, definition, crawl.examiner, owner=owner_name()))
+
+    result = run()
+    assert (result.state, result.listed, result.new, result.examined, result.gap) == ("done", 4, 4, 4, False)
+    site.boards = {"/b2": ["z", "x", "y"]}
+    result = run()
+    assert (result.listed, result.new, result.gap) == (5, 1, False)
+    site.boards = {"/b2": ["p", "q"]}
+    result = run()
+    assert (result.new, result.gap, result.gap_lost) == (2, True, True), "the second board shows no known post"
+    [blind] = [event for event in crawl.store.events.latest() if event.kind is EventKind.SOURCE_CHANGED]
+    assert "1 of 2 control posts were not on the listing" in blind.facts["reason"]
+    site.boards = {"/b2": ["p", "y"]}
+    run()
+    assert "reading control" in [
+        event.facts.get("subject") for event in crawl.store.events.latest() if event.kind is EventKind.RECOVERED
+    ]
+
+
 def crawl_processes() -> list[int]:
     """Ids of the fork server and its children; the highest one is the crawl process."""
     return [pid for pid in tree(os.getpid()) if b"crawl_fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -63,6 +100,24 @@ def test_a_killed_crawl_process_fails_the_crawl_and_its_posts_stay_due(crawl, si
     assert (again.state, again.examined) == ("done", 2)
     assert crawl.store.posts.due("site") == []
     assert EventKind.RECOVERED in kinds(crawl.store)
+
+
+def test_posts_that_are_lost_are_told_although_the_crawl_that_missed_them_was_killed(crawl, site):
+    site.pages = {1: ["a"]}
+    crawl(pages=2)
+    site.pages = {1: ["c"]}
+    site.hold.clear()
+
+    async def kill() -> None:
+        await asked(site, "/post/c")
+        os.kill(max(crawl_processes()), signal.SIGKILL)
+
+    assert crawl(pages=2, meanwhile=kill).state == "failed"
+    site.hold.set()
+    again = crawl(pages=2)
+    assert (again.state, again.examined, again.gap) == ("done", 1, False), "the posts above the gap are known now"
+    told = [event.facts for event in crawl.store.events.latest() if event.kind is EventKind.GAP]
+    assert [(each["subject"], "may be missing" in each["reason"]) for each in told] == [("lost posts", True)]
 
 
 def test_a_crawl_over_its_time_limit_is_ended_and_fails(crawl, site, monkeypatch):
@@ -170,7 +225,7 @@ def test_a_check_of_a_source_stores_nothing(crawl, site):
     found = check_source(crawl.home, "site")
     assert [post["id"] for post in found.posts] == [f"{site.url}/post/a", f"{site.url}/post/b"] or len(found.posts) == 2
     assert (found.state, found.refused) == ("ok", 0)
-    assert not any(path.startswith("/post/") for path in site.asked)
+    assert sum(path.startswith("/post/") for path in site.asked) <= 2, "two posts are opened to show what would be read"
     assert before == {path: path.stat().st_mtime_ns for path in crawl.home.path.rglob("*") if path.is_file()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -30,11 +31,11 @@ def until(condition: Callable[[], object], seconds: float = 240) -> None:
 
 
 class Daemon:
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: Path, *options: str) -> None:
         self.log = log
         self.stream = log.open("ab")
         self.process = subprocess.Popen(
-            [TOCSIN, "--home", str(home), "daemon"], stdout=self.stream, stderr=self.stream, env=environment()
+            [TOCSIN, "--home", str(home), "daemon", *options], stdout=self.stream, stderr=self.stream, env=environment()
         )
 
     def logged(self, words: str) -> bool:
@@ -62,6 +63,7 @@ def daemon(home: Path) -> Iterator[Daemon]:
     finally:
         if running.process.poll() is None:
             running.stop()
+        running.stream.close()
 
 
 def add(home: Path, tmp_path: Path, name: str, url: str, every: str = "1s") -> None:
@@ -236,9 +238,32 @@ def test_a_source_that_missed_crawls_for_days_is_crawled_once(home, tmp_path, si
         assert len(crawls(home, "site")) == 2
 
 
-def test_a_second_daemon_on_one_home_is_refused(home):
-    with daemon(home) as running:
+def test_a_second_daemon_is_refused_or_waits_and_takes_over_from_one_that_hangs(home, tmp_path, monkeypatch):
+    """systemd hears from both: that they are ready, and that they live as long as they make progress."""
+    with (home / "tocsin.toml").open("a") as stream:
+        stream.write('\n[daemon]\nlease = "5s"\n')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, daemon(home) as running:
         done = tocsin(home, "daemon")
         assert done.returncode == 2
         assert "another daemon" in done.stderr
-        assert running.process.poll() is None
+        assert "--standby" in done.stderr
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(240)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+        second = Daemon(home, tmp_path / "second.log", "--standby")
+        try:
+            assert b"STATUS=standing by" in systemd.recv(4096)
+            assert running.process.poll() is None
+            running.send(signal.SIGSTOP)
+            heard = []
+            while not heard or b"STATUS=watching" not in heard[-1]:
+                heard.append(systemd.recv(4096))
+            assert running.process.wait(1) == -signal.SIGKILL
+            assert b"WATCHDOG=1\nWATCHDOG_USEC=900000000" in heard, "a start may take long"
+            assert b"WATCHDOG=1\nWATCHDOG_USEC=60000000" in heard
+            while systemd.recv(4096) != b"WATCHDOG=1":
+                pass
+            assert tocsin_json(home, "status")["daemon"] == "running"
+        finally:
+            assert second.stop() == 0

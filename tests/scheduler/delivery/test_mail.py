@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from crawler.alerts.wording import message_of
 from data.errors import DeliveryDeferred, DeliveryRefused
 from data.model import EventKind
 from data.settings.settings import Settings
-from scheduler.delivery.delivery import http_client, send
+from data.store.store import Store
+from scheduler.delivery.delivery import deliver_due, http_client, send
 from tests.servers.tls_site import Authority, write_certificate
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -93,7 +95,7 @@ def deliver(url: str, **more: object) -> int:
 
     async def go() -> int:
         async with http_client() as client:
-            return await send(client, target, outgoing)
+            return (await send(client, target, outgoing)).status
 
     return asyncio.run(go())
 
@@ -138,6 +140,17 @@ def test_a_recipient_who_is_refused_is_told_and_the_others_have_the_mail():
             deliver(f"smtp://127.0.0.1:{port}")
     assert [recipients for recipients, _ in inbox.mails] == [["soc@team.example"]]
     assert "team.example" not in str(caught.value)
+
+
+def test_the_outbox_sends_a_mail_that_one_recipient_refuses_to_the_others_once(tmp_path):
+    with mail_server() as (inbox, port), contextlib.closing(Store.open(tmp_path / "t.db")) as store:
+        inbox.refused = {"duty@team.example": "550 unknown"}
+        channel = {"kind": "email", "url": f"smtp://127.0.0.1:{port}", "sender": "tocsin@monitor.example"}
+        channel["recipients"] = ["soc@team.example", "duty@team.example"]
+        settings = Settings.model_validate({"channels": {"c": channel}})
+        store.events.add([EVENT], lambda _: ("c",), EVENT.at)
+        assert asyncio.run(deliver_due(settings, store)).refused == 1
+    assert len(inbox.mails) == 1
 
 
 def test_a_server_that_is_silent_or_gone_defers_the_mail():

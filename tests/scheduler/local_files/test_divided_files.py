@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +174,16 @@ def test_a_part_that_cannot_be_opened_is_reported(scanner: Scanner, shelf: Path,
     (tmp_path / names[0]).unlink()
     with pytest.raises(InputError):
         scanner.examine(divided)
+
+
+def test_files_that_are_one_table_are_read_together(scanner: Scanner, tmp_path: Path) -> None:
+    shapes = Path(__file__).parents[2] / "samples" / "shapes"
+    with zipfile.ZipFile(shapes / "T7b-dbase-memo.zip") as archive:
+        archive.extractall(tmp_path, ["patvfp.dbf", "patvfp.fpt", "patfox.dbf"])
+    [alone, together] = expand_paths((str(tmp_path),))
+    assert alone == str(tmp_path / "patfox.dbf")
+    assert str(together) == f"{tmp_path}/patvfp.dbf (with patvfp.fpt)"
+    assert isinstance(together, DividedFile)
+    found = scanner.examine(together)
+    assert (found.complete, found.rows, found.problems) == (True, 60, ())
+    assert [member.format for member in found.members] == ["dbase", "dbase_memo"]

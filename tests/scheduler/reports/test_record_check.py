@@ -396,3 +396,15 @@ def test_purging_leaves_a_record_that_can_be_checked(kept):
     found = json.loads(fine(kept.path, "evidence", "verify", "--json").stdout)
     assert (found["problems"], found["keys"], found["evidence"]) == ([], "checked", 7)
     assert not list(kept.evidence_dir.glob("*.age"))
+
+
+def test_a_page_whose_crawl_was_killed_before_its_event_is_no_fault_and_any_other_file_is_one(kept):
+    with contextlib.closing(Store.open(kept.db_path, chain_keys=keys_of(kept))) as store:
+        page = b"sealed page"
+        store.audit.record_page_begun("e" * 32, hashlib.sha256(page).hexdigest(), START)
+        evidence.keep(kept.evidence_dir, "e" * 32, page, START, store.chain_keys.evidence)
+        assert check_record(kept, NOW).problems == []
+        store.audit.record_page_begun("f" * 32, hashlib.sha256(page).hexdigest(), START)
+        evidence.keep(kept.evidence_dir, "f" * 32, b"another page", START, store.chain_keys.evidence)
+    [problem] = check_record(kept, NOW).problems
+    assert f"the evidence {'f' * 32} belongs to no finding" in problem

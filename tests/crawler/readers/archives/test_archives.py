@@ -101,6 +101,7 @@ def test_an_archived_table_yields_its_rows(archiver: str) -> None:
 
 
 @pytest.mark.parametrize("outer", ARCHIVERS)
+@pytest.mark.slow
 def test_an_archive_in_an_archive_yields_its_rows(outer: str) -> None:
     for inner in ("zip", "tar gnu", "7z lzma2", "rar5", "bzip2", "zstd", "cab"):
         found = read(ARCHIVERS[outer]("inner.bin", ARCHIVERS[inner]("people.csv", TABLE)))
@@ -156,6 +157,7 @@ def test_a_changed_archive_never_loses_rows_without_a_problem(data: st.DataObjec
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
+@pytest.mark.slow
 def test_the_listing_of_a_changed_rar_archive_never_fails(data: st.DataObject) -> None:
     make = data.draw(st.sampled_from([archives.rar4, archives.rar5]))
     changed = bytearray(make([("a.csv", TABLE[:100]), ("b.csv", b"x")]))
@@ -187,7 +189,8 @@ def test_without_libarchive_archives_are_reported_as_unread(monkeypatch: pytest.
 def test_a_7z_archive_too_large_for_memory_is_decompressed_without_its_list_of_members() -> None:
     found = read(archives.seven_zip2("people.csv", TABLE * 50), Limits(hold=100))
     assert found.problems == ["size"]
-    assert found.members[0].rows == ROWS * 50
+    # the names of the columns stand in it fifty times
+    assert found.members[0].rows == [ROWS[0], *ROWS[1:] * 50]
 
 
 def test_the_beginning_of_a_cut_7z_archive_is_decompressed() -> None:

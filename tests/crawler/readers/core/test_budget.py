@@ -82,6 +82,7 @@ def test_many_trees_of_bombs_end_the_sample_with_a_problem() -> None:
     assert _decompressed(found) < 1.1 * TREE_FLOORS[0]
 
 
+@pytest.mark.slow
 def test_a_file_with_a_high_compression_ratio_is_read_completely() -> None:
     """A log of 40 MB in some 200 kB, in three layers: it is far larger than the sample, but no bomb."""
     generator = random.Random(1)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
+import json
 import random
 import shutil
 import subprocess
+import textwrap
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -55,12 +59,49 @@ WHOLE_FILES = [
 
 
 @pytest.mark.parametrize("encode", WHOLE_FILES)
+@pytest.mark.slow
 def test_a_file_that_shows_bytes_as_text_is_decoded(encode):
     whole = TEXT + b"  "[: -len(TEXT) % 4]
     assert read(encode(whole)).members[0].raw == whole
     archive = make_zip({"people.csv": TEXT})
     assert read(encode(archive + bytes(-len(archive) % 4))).shows(LAST)
     opaque = read(encode(NOISE))
+    assert not opaque.all_complete
+    assert "unread" in opaque.all_problems
+
+
+PAGES = {
+    "in a verbatim block": lambda text: f"<p>Voici la base :</p><pre><code>{text}</code></pre><p>Merci.</p>",
+    "with a tag at each line end": lambda text: (
+        "<div class=post>Voici la base :<br>\n<br>\n" + text.replace("\n", "<br />\n") + "</div><div>Merci.</div>"
+    ),
+    "one line an item": lambda text: (
+        "<ol>" + "".join(f"<li><div>{line}</div></li>\n" for line in text.split("\n")) + "</ol><p>Merci.</p>"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("encode", "page"),
+    # each program in one kind of page, and some in all of them
+    [
+        pytest.param(*each.values, page, marks=each.marks, id=f"{each.id} {page}")
+        for number, each in enumerate(WHOLE_FILES[:-1])
+        for place, page in enumerate(PAGES)
+        if number % len(PAGES) == place or each.id in ("xxd", "a85encode", "uuencode without begin")
+    ],
+)
+@pytest.mark.slow
+def test_a_file_that_a_page_shows_as_text_is_decoded(encode, page):
+    def shown(data: bytes) -> bytes:
+        text = html.escape(encode(data + bytes(-len(data) % 4)).decode().strip("\n"))
+        return f"<!doctype html><html><body><h1>Forum</h1>{PAGES[page](text)}</body></html>".encode()
+
+    archive = make_zip({"people.csv": TEXT})
+    found = read(shown(archive))
+    assert found.format == "html"
+    assert found.shows(LAST)
+    opaque = read(shown(NOISE))
     assert not opaque.all_complete
     assert "unread" in opaque.all_problems
 
@@ -213,7 +254,44 @@ ORDINARY = {
 
 
 @pytest.mark.parametrize("name", ORDINARY)
+@pytest.mark.slow
 def test_digests_keys_and_tokens_are_complete(name):
     found = read(ORDINARY[name])
     assert found.all_complete, found.all_problems
     assert not found.members
+
+
+PICTURE = (Path(__file__).parents[3] / "samples" / "pictures" / "form-16.png").read_bytes()
+_BASE64 = base64.b64encode(PICTURE).decode()
+_WORDS = "Bonjour, voici le compte rendu de la réunion du cabinet, à lire avant demain. " * 5
+WITH_PICTURE = {
+    "html": f'<html><body><p>{_WORDS}</p><img src="data:image/png;base64,{_BASE64}"></body></html>',
+    "rtf": "{\\rtf1 " + _WORDS + "{\\pict\\pngblip\\picw9 " + "\n".join(textwrap.wrap(PICTURE.hex(), 128)) + "}}",
+    "json": json.dumps({"texte": _WORDS, "scan": _BASE64}),
+    "delimited": f"id;scan\n1;{_BASE64}\n2;{_BASE64}\n",
+    "sql_dump": f"INSERT INTO a VALUES (1, 0x{PICTURE.hex()});\n",
+    "text": f"a {{ background: url(data:image/png;base64,{_BASE64}) }}\nb {{ color: red }}\n",
+}
+
+
+@pytest.mark.parametrize("kind", WITH_PICTURE)
+@pytest.mark.slow
+def test_a_picture_written_as_text_is_a_member(kind: str) -> None:
+    found = read(WITH_PICTURE[kind].encode())
+    assert found.format == kind
+    pictures = [member for member in found.members if member.format == "picture"]
+    assert [member.bytes for member in pictures] == [len(PICTURE)] * (2 if kind == "delimited" else 1)
+    # without its text, a picture is told
+    assert all(member.text or not found.all_complete or kind in ("html", "rtf") for member in pictures)
+
+
+@pytest.mark.parametrize("wrap", ["{}", "jeton: {} fin\nsuite\n", '{{"blob": "{}"}}'])
+def test_base32_in_small_letters_is_decoded(wrap: str) -> None:
+    found = read(wrap.format(base64.b32encode(TEXT).decode().lower().rstrip("=")).encode())
+    assert any(member.shows(LAST) for member in found.members)
+
+
+def test_a_text_that_a_page_offers_as_an_address_of_its_own_is_read():
+    text = base64.b64encode(b"nom;prenom;tel\n" + b"Roux;Jean;0611223344\n" * 100).decode()
+    found = read(f"<html><body><a href='data:text/csv;base64,{text}'>patients.csv</a></body></html>".encode())
+    assert ["Roux", "Jean", "0611223344"] in [row for member in found.walk() for row in member.rows]

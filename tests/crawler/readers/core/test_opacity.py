@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crawler.readers.core.opacity import WINDOW, OpacityMeter, coincidence
-from crawler.readers.core.unsupported_formats import SIGNATURES, describe
+from crawler.readers.unread.unsupported_formats import SIGNATURES, describe
 from tests.crawler.readers.frames import Member, read
 from tests.synth import archives, office
 from tests.synth.every_format import TABLE
@@ -87,10 +87,12 @@ _TEXT_SAMPLES = [
 ]
 
 
+@pytest.mark.slow
 def test_no_sample_of_text_is_unread():
     assert len(_TEXT_SAMPLES) > 50
-    unread = [str(path) for path in _TEXT_SAMPLES if "unread" in read(path.read_bytes()).all_problems]
-    assert not unread
+    unread = [path for path in _TEXT_SAMPLES if "unread" in read(path.read_bytes()).all_problems]
+    # what PrivateBin answers is encrypted, and nobody can read it without the key
+    assert unread == [SAMPLES / "platforms" / "privatebin" / "paste.json"]
 
 
 def test_every_signature_is_reported():
@@ -104,6 +106,7 @@ def _document(text: str, picture: bytes) -> bytes:
     return make_zip({**office.document_parts(office.paragraph(text)), "word/media/image1.png": picture})
 
 
+@pytest.mark.slow
 def test_a_document_with_nothing_but_a_picture_is_unread():
     assert is_unread(read(_document("", PNG)))
     assert is_unread(read(_document("Copie d'écran", PNG)))

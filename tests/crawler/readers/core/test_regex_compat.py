@@ -41,6 +41,7 @@ def test_both_forms_match_the_same(text):
         assert (one and one.regs) == (other and other.regs)
 
 
+@pytest.mark.slow
 def test_readers_compile_all_patterns_with_possessive_groups_by_possessive():
     seen, wrong = 0, []
     for path in READERS.rglob("*.py"):

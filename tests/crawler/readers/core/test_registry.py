@@ -10,8 +10,8 @@ from crawler.readers.core.registry import choose, readers
 from tests.synth.every_format import NAMES, SOUND
 
 FORMATS = {
-    "7z", "access", "ar", "arrow", "avro", "base32", "base64", "base85", "brotli", "bson", "bzip2", "chat", "dicom_text", "fixed_width", "dbase", "dicom", "hprim", "icalendar", "innodb", "mysql_binlog", "postgres_table", "ldif",
-    "msgpack", "php_serialized", "plist", "cab", "compress", "cpio", "delimited", "docx", "eml",
+    "7z", "access", "ar", "aria", "myisam", "dbase_memo", "pickle", "sylk", "gnumeric", "fods", "arrow", "avro", "base32", "base64", "base85", "brotli", "bson", "bzip2", "chat", "dicom_text", "fixed_width", "dbase", "dicom", "hprim", "icalendar", "innodb", "mysql_binlog", "postgres_table", "ldif",
+    "msgpack", "cbor", "php_serialized", "plist", "cab", "compress", "cpio", "delimited", "docx", "eml",
     "fhir", "file_list", "gzip", "hex_dump", "hl7", "html", "iso9660", "json", "json_lines", "json_string", "lha", "lz4", "lzip", "lzma", "mbox",
     "ods", "odt", "ole", "orc", "parquet", "pdf", "pg_archive", "picture", "pst", "pptx", "quoted_printable", "rar", "redis", "rtf", "sas", "sas_transport", "spss", "spss_portable", "stata", "sql_dump", "sqlite", "tar",
     "text", "unknown", "utf_32", "uuencoded", "vcard", "xar", "xlsx", "xml", "xz", "yenc", "zip", "zstd",

@@ -166,6 +166,7 @@ def test_damage_is_reported_and_loses_only_the_damaged_parts(jet3: bool, compres
     assert not read(data[:size] + garbage).complete
 
 
+@pytest.mark.slow
 def test_rows_are_read_in_the_sandbox(tmp_path: Path) -> None:
     keys = MatchKey(bytes(32)).derive()
     with Sandbox(Limits(wall=30)) as sandbox:

@@ -71,6 +71,7 @@ def test_a_table_of_contents_beside_its_tables_is_complete_and_says_so():
     assert found.all_complete
 
 
+@pytest.mark.slow
 def test_a_bomb_in_a_table_ends_at_the_ratio():
     bomb = compressed(ZSTD, lambda data: zstandard.compress(bytes(2**27), 19))
     found = read(bomb)

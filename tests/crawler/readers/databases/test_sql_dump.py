@@ -219,6 +219,7 @@ def test_only_the_broken_row_is_lost(data: bytes, rows: int, problems: set[str],
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252", "utf-8-sig"])
 @pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.slow
 def test_dumps_of_every_tool_give_the_people_back(writer: str, encoding: str) -> None:
     patients = people(5, 300)
     found = read(dump(writer, patients).encode(encoding))
@@ -310,6 +311,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.slow
 def test_the_record_pass_finds_every_row_of_a_dump_read_in_the_sandbox(examiner: Examiner, writer: str) -> None:
     found = examiner.examine(SampleRequest("patients.sql"), [dump(writer, people(6, 200)).encode()], {"complete": True})
     assert (found.format, found.rows, found.records) == ("sql_dump", 200, 200)

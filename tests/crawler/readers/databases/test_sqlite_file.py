@@ -93,6 +93,7 @@ def test_a_file_in_a_blob_is_a_member():
     assert found.rows == [["1", ""], ["2", ""]]
 
 
+@pytest.mark.slow
 def test_a_compressed_file_in_a_blob_is_a_member_with_any_time_stamp():
     # A gzip file of a few rows has so few control characters that it could look like text with most time stamps.
     table = f"nom;mail;ville\n{'Dupont;' + CANARY + ';Lyon'}\n".encode()
@@ -216,6 +217,7 @@ def test_tables_that_share_their_pages_are_reported_as_a_bomb():
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
+@pytest.mark.slow
 def test_changed_bytes_never_crash_the_reader(data: st.DataObject) -> None:
     changed = bytearray(SOUND)
     for at in data.draw(st.lists(st.integers(0, len(SOUND) - 1), min_size=1, max_size=6)):
@@ -247,6 +249,7 @@ def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
         )
 
 
+@pytest.mark.slow
 def test_the_record_pass_finds_every_row_of_a_database_read_in_the_sandbox(examiner: Examiner) -> None:
     found = examiner.examine(SampleRequest("patients.db"), [patients_database(500)], {"complete": True})
     assert (found.format, found.rows, found.records) == ("sqlite", 500, 500)

@@ -92,6 +92,7 @@ def test_a_page_is_read_in_its_encoding(encoding: str) -> None:
     assert (found.format, found.text.decode().strip()) == ("html", "Lefèvre Zoé")
 
 
+@pytest.mark.slow
 def test_a_page_gives_the_same_in_pieces_of_any_size() -> None:
     rows = "".join(f"<tr><td>Nom{number}</td><td title='t{number}'>Prénom</td></tr>" for number in range(5000))
     data = PAGE.format(f"<table>{rows}</table><p>{'mot ' * 200_000}</p>").encode()

@@ -42,6 +42,7 @@ VALID: dict[str, Callable[[], bytes]] = {
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("kind", VALID)
+@pytest.mark.slow
 def test_changed_bytes_do_not_crash_a_reader(kind: str, data: st.DataObject) -> None:
     changed = bytearray(VALID[kind]())
     for at in data.draw(st.lists(st.integers(0, len(changed) - 1), min_size=1, max_size=6)):

@@ -65,6 +65,7 @@ def test_rows_and_sheets_are_separate_and_a_record_of_many_numbers_is_many_cells
     st.integers(1, 60),
 )
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_shared_strings_are_read_wherever_their_record_is_split(texts: list[str], size: int) -> None:
     body, pieces = struct.pack("<II", len(texts), len(texts)), []
     for text in texts:
@@ -113,6 +114,7 @@ def test_a_truncated_file_is_reported(size: int) -> None:
     assert found.all_problems & {"cut", "damaged"}
 
 
+@pytest.mark.slow
 def test_streams_that_share_sectors_are_reported() -> None:
     whole = bytearray(compound({f"s{n}": b"x" * (5000 if n else 200_000) for n in range(60)}))
     first = whole.index("s0".encode("utf-16-le") + b"\0\0")

@@ -124,6 +124,7 @@ def shown(value: str | int | tuple[int, int]) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(values, min_size=1, max_size=5), min_size=1, max_size=30))
+@pytest.mark.slow
 def test_values_written_into_cells_are_read_back(table: list[list[str | int | tuple[int, int]]]) -> None:
     found = read(workbook(table))
     width = max(map(len, table))
@@ -154,6 +155,7 @@ def people_rows(count: int) -> list[list[str]]:
 
 @pytest.mark.parametrize("prefix", ["", "x:"])
 @pytest.mark.parametrize("odd", ["", '<row r="7000"/>', '<row r="7000"><c r="A7000" ph="1"><v>7</v></c></row>', "\n  "])
+@pytest.mark.slow
 def test_regular_and_irregular_blocks_give_the_same_rows(prefix: str, odd: str) -> None:
     strings: dict[str, int] = {}
     body = rows_of(people_table(2000), strings)

@@ -92,3 +92,14 @@ def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:
     found = read(bytes(whole), Limits(max_columns=10, max_line=300))
     assert "reader" not in found.all_problems
     assert found.bytes == len(whole)
+
+
+def test_the_time_of_a_message_or_result_is_no_date_beside_a_name() -> None:
+    message = "MSH|^~\\&|LABO|LABO|CAB|CAB|20240102100000||ORU^R01|1|P|2.5\rPID|1||7||Roux^Zo\rOBR|1||1|NFS^Numeration|||20240102\r"
+    text = bytes(read(message.encode()).text).decode()
+    assert "LABO" in text
+    assert "2024" not in text
+
+
+def test_a_date_in_a_segment_of_a_site_itself_is_kept() -> None:
+    assert read(f"{MESSAGE}ZPT|1|DURAND|Anne|19610704\r".encode()).shows("19610704")

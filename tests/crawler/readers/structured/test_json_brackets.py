@@ -58,6 +58,7 @@ def scalars(value: Any) -> list[Any]:
 
 
 @given(st.recursive(st.lists(st.integers(0, 99), max_size=3), lambda inner: st.lists(inner, max_size=5), max_leaves=60))
+@pytest.mark.slow
 def test_values_around_blocks_of_brackets_are_kept(value: Any) -> None:
     text = orjson.dumps(value)
     # cut where numbers begin and end, so that the parts between them hold brackets and commas alone
@@ -75,6 +76,7 @@ def test_values_around_blocks_of_brackets_are_kept(value: Any) -> None:
     ("pattern", "is_balanced"),
     [(b"[[[[]],[],[[[]]]],[]],", True), (b"{},\n", True), (b"[", False), (b"]", False), (b"[{", False)],
 )
+@pytest.mark.slow
 def test_the_work_on_brackets_alone_is_small_and_grows_with_their_number(pattern: bytes, is_balanced: bool) -> None:
     """500 MB of them are legal JSON; each bracket cost a turn of the splitter, 0.7 MB/s."""
     size = 2**18 // len(pattern) * len(pattern)

@@ -157,6 +157,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_every_record_is_a_row_even_if_the_document_exceeds_the_memory_limit(shape: str, indent: int | None) -> None:
     rows = [record(person) for person in persons()]
     data = json.dumps(SHAPES[shape](rows), indent=indent, ensure_ascii=False).encode()
@@ -214,3 +215,33 @@ def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:
 def test_what_phpmyadmin_says_about_its_export_is_text():
     found = read(CASES["phpMyAdmin"][0].encode())
     assert bytes(found.text).decode().split() == ["header", "table", "patients"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"Item": {"nom": {"S": "Roux"}, "ddn": {"S": "1975-03-12"}, "n": {"N": "7"}, "m": {"M": {"tel": {"S": "06"}}}}},
+        {
+            "name": "projects/p/patients/1",
+            "fields": {
+                "nom": {"stringValue": "Roux"},
+                "ddn": {"timestampValue": "1975-03-12"},
+                "n": {"integerValue": "7"},
+                "m": {"mapValue": {"fields": {"tel": {"stringValue": "06"}}}},
+            },
+        },
+    ],
+)
+def test_values_under_their_types_are_one_row(record: dict[str, object]) -> None:
+    found = read("\n".join([json.dumps(record)] * 3).encode())
+    [table] = found.tables
+    assert table.columns is not None
+    assert [dict(zip(table.columns, row, strict=True)) for row in table.rows] == [
+        {
+            "nom": "Roux",
+            "ddn": "1975-03-12",
+            "n": "7",
+            "m.tel": "06",
+            **({"name": record["name"]} if "name" in record else {}),
+        }
+    ] * 3

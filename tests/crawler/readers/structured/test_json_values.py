@@ -16,12 +16,14 @@ anything = st.recursive(
 
 
 @given(anything, st.sampled_from([None, 1]))
+@pytest.mark.slow
 def test_valid_json_is_parsed_exactly(value: object, indent: int | None) -> None:
     assert parse_json(json.dumps(value, indent=indent).encode()) == (value, Validity.VALID)
     assert parse_json(json.dumps(value, indent=indent, ensure_ascii=False).encode()) == (value, Validity.VALID)
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=12) | st.lists(st.text(max_size=5), max_size=3)))
+@pytest.mark.slow
 def test_a_trailing_comma_is_accepted(value: dict[str, object]) -> None:
     found, trust = parse_json(json.dumps(value).removesuffix("}").encode() + b",}" if value else b"{,}")
     assert (found, trust) == (value, Validity.NONSTANDARD)

@@ -167,6 +167,7 @@ def test_changed_bytes_do_not_stop_the_reader(data: st.DataObject) -> None:
     assert found.bytes == len(whole)
 
 
+@pytest.mark.slow
 def test_a_tag_with_very_long_names_is_read_in_linear_time():
     """Found by fuzzing: each letter of a name without "=" was tried as the beginning of an attribute."""
     rows = "<p><nom>Dupont</nom></p>" * 3
@@ -183,3 +184,12 @@ def test_a_tag_with_very_long_names_is_read_in_linear_time():
         assert found.shows("Dupont")
         assert time.process_time() - started < 5
     assert parse_attributes(b' a:b="1"c=\'2\' d:e:f = "3"/') == {b"b": b"1", b"c": b"2", b"f": b"3"}
+
+
+@pytest.mark.slow
+def test_a_cdata_section_at_the_end_of_a_block_or_without_its_own_end_is_read():
+    rows = [f"<p><nom>N{at:06}</nom><note><![CDATA[vu > revu <b>T{at:06}</b>]]></note></p>" for at in range(30_000)]
+    found = read(f"{PROLOG}<r>{''.join(rows)}</r>".encode())
+    assert found.problems == []
+    assert [row[1] for row in found.rows] == [f"vu > revu <b>T{at:06}</b>" for at in range(30_000)]
+    assert read(f"{PROLOG}<r><nom>A</nom><note><![CDATA[Dupont > 0611223344".encode()).shows("Dupont")

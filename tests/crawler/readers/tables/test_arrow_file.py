@@ -43,3 +43,16 @@ def test_a_truncated_file_is_reported() -> None:
     found = read(arrow_file(TABLE)[:-30])
     assert found.problems == ["damaged"]
     assert not found.complete
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_a_stream_gives_its_rows_and_its_damage_is_told(compression: str | None) -> None:
+    table = pa.table({"nom": [f"Roux{at}" for at in range(50)], "n": list(range(50))})
+    target = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(target, table.schema, options=options) as stream:
+        stream.write_table(table, max_chunksize=20)
+    found = read(target.getvalue())
+    assert (found.format, found.all_complete, len(found.rows)) == ("arrow", True, 50)
+    cut = read(target.getvalue()[: len(target.getvalue()) // 2])
+    assert not cut.all_complete

@@ -81,6 +81,7 @@ rows_ = st.lists(st.lists(cells_, min_size=3, max_size=3), min_size=40, max_size
 
 @settings(max_examples=30, deadline=None)
 @given(rows_, st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]), st.integers(0, 3))
+@pytest.mark.slow
 def test_a_table_reads_the_same_whether_its_blocks_are_regular_or_not(rows, quoting, odd):
     rows = [["k", "l", "m"], *[[cell.strip() or "x" for cell in row] for row in rows]]
     for at in range(odd):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.readers.tables.delimited import find_dialect
+from crawler.readers.tables.csv_dialect import find_dialect
 from tests.crawler.readers.frames import read
 
 

@@ -102,6 +102,7 @@ scalars = st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=8)
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(scalars, st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=30), st.integers(1, 9))
+@pytest.mark.slow
 def test_written_rows_are_read_back(rows: list[tuple[str | None, int]], group: int) -> None:
     table = pa.table({"a": pa.array([a for a, _ in rows], pa.string()), "b": [b for _, b in rows]})
     found = read(parquet_file(table, row_group_size=group))
@@ -162,6 +163,7 @@ def test_an_encrypted_file_is_locked() -> None:
     assert read(b"PARE" + bytes(100) + b"PARE").problems == ["locked"]
 
 
+@pytest.mark.slow
 def test_rows_far_larger_than_their_file_are_reported() -> None:
     data = parquet_file(pa.table({"a": pa.array(["x" * 1000]).take(pa.array([0] * 200_000))}), compression="zstd")
     found = read(data, Limits(max_ratio=100))

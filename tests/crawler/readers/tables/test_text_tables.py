@@ -137,3 +137,27 @@ def test_prose_passes_the_quick_test():
     assert not may_hold_table(
         "Le patient, vu hier ; il va mieux. Voilà, c'est « tout » — et rien d’autre.\n".encode() * 500
     )
+
+
+def test_objects_that_a_program_logs_are_rows():
+    people = [("Roux", "Zoé", "1975-03-12"), ("Petit", "Jean", "1980-02-01"), ("Blanc", "Anne", "1990-05-06")]
+    lines = [
+        f"2024-01-02 10:00:0{at},123 INFO  f.c.PatientService - saved Patient(id={at}, nom={nom}, prenom={prenom}, "
+        f"dateNaissance={ddn})"
+        for at, (nom, prenom, ddn) in enumerate(people)
+    ]
+    found = read("\n".join([*lines, ""]).encode())
+    assert found.format == "text"
+    # the time of a line is no birth date of a person
+    assert [row[1:] for row in found.rows] == [list(person) for person in people]
+    assert [table.columns for table in found.tables][:1] == [["id", "nom", "prenom", "dateNaissance"]]
+
+
+def test_lines_that_name_their_fields_are_no_table_of_columns():
+    people = [("Roux", "Zoé", "1975-03-12"), ("Petit", "Jean", "1980-02-01"), ("Blanc", "Anne", "1990-05-06")]
+    lines = [
+        f"2024/01/02 10:00:0{at} patient: &{{ID:{at} Nom:{nom} Prenom:{prenom} Naissance:{ddn} Tel:061122334{at}}}"
+        for at, (nom, prenom, ddn) in enumerate(people)
+    ]
+    found = read("\n".join([*lines, ""]).encode())
+    assert (found.format, found.rows) == ("text", [])

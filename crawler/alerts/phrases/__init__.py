@@ -1,0 +1,1 @@
+"""All words of alerts, in each language that a channel can have."""

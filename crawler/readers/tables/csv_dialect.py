@@ -1,0 +1,125 @@
+"""How a delimited table is written: its separator, its quotes and its width, judged by its first lines."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import methodcaller
+
+from crawler.readers.tables.cell_escapes import decode_references
+from data.identifiers.header_words import role_of
+
+# in order of preference if they fit equally well; exports of breached databases use all of these
+SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#", b"*", b"\xc2\xa7", b"!", b"@@")
+SNIFF_LINES = 200
+# A header decides the separator if so many lines at least have a width in common with it.
+MIN_HEADER_SHARE = 0.3
+MAX_HEADER, MIN_HEADER_ROLES = 8192, 2
+
+# a whole cell between apostrophes; beginning the pattern with the rare apostrophe makes the search ten times as fast
+_APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
+# the colons of a time of day, which separate no values
+_TIME_COLONS = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvDialect:
+    """How a table is written.
+
+    Attributes:
+        separator: the bytes between values.
+        quote: the byte that surrounds values; b'' if none is used.
+        backslash: whether a backslash escapes a quote.
+        width: number of columns of most rows.
+        share: share of the examined lines that have this width.
+    """
+
+    separator: bytes
+    quote: bytes
+    backslash: bool
+    width: int
+    share: float
+
+
+# Cached, because `sniff` and then `read` ask for the dialect of the same head.
+@lru_cache(1)
+def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
+    """The dialect of a head (made by `as_utf8`), or None; `whole` says that the file has no more bytes."""
+    lines = head.split(b"\n")
+    if not whole and len(lines) > 1:
+        lines.pop()
+    lines = [decode_references(line) for line in lines[: SNIFF_LINES + 1] if line.strip()][:SNIFF_LINES]
+    if not lines:
+        return None
+    text = b"\n".join(lines)
+    quote = b'"'
+    if text.count(b"'") > 2 * text.count(b'"') and _APOSTROPHE_CELL.search(b"\n" + text):
+        quote = b"'"
+    backslash = b"\\" + quote in text
+    has_quotes = quote in text
+    joined = _join_quoted_lines(lines, quote, backslash) if has_quotes else lines
+    timeless = [_TIME_COLONS.sub(b" ", line) for line in joined] if _TIME_COLONS.search(text) else joined
+    best: tuple[float, CsvDialect] | None = None
+    for rank, separator in enumerate(SEPARATORS):
+        if separator not in text:
+            continue
+        rows = timeless if separator == b":" else joined
+        if has_quotes:
+            counts = Counter(
+                len(split_roughly(line, separator, quote)) if quote in line else line.count(separator) + 1
+                for line in rows
+            )
+        else:
+            separators = Counter(map(methodcaller("count", separator), rows))
+            counts = Counter({count + 1: votes for count, votes in separators.items()})
+        width, votes = max(counts.items(), key=lambda item: (item[0] > 1, item[1], item[0]))
+        if width < 2:
+            continue
+        share = votes / len(joined)
+        score = share * (1 + min(width, 20) / 20) - rank / 1000
+        if share >= MIN_HEADER_SHARE:
+            score += roles_of_header(joined[0], separator, quote)
+        if best is None or score > best[0]:
+            best = score, CsvDialect(separator, quote if has_quotes else b"", backslash, width, share)
+    return best[1] if best else None
+
+
+def roles_of_header(line: bytes, separator: bytes, quote: bytes) -> float:
+    """A higher score if a separator splits a line into words of a header that name what columns hold.
+
+    A separator that splits notes into more cells than the table has columns would win otherwise.
+    """
+    cells = line[:MAX_HEADER].decode("utf-8", "replace").split(separator.decode())
+    roles = {role_of(cell.strip(f" \t\r{quote.decode()}")) for cell in cells} - {""}
+    return float(len(roles)) if len(roles) >= MIN_HEADER_ROLES else 0.0
+
+
+def _join_quoted_lines(lines: list[bytes], quote: bytes, backslash: bool) -> list[bytes]:
+    """The lines, with the lines of one quoted value joined; after an unclosed quote lines are left as they are."""
+    joined: list[bytes] = []
+    pending: list[bytes] = []
+    for line in lines:
+        if pending:
+            pending.append(line)
+            if has_odd_quotes(line, quote, backslash):
+                joined.append(b" ".join(pending))
+                pending = []
+        elif has_odd_quotes(line, quote, backslash):
+            pending = [line]
+        else:
+            joined.append(line)
+    return joined + pending
+
+
+def has_odd_quotes(line: bytes, quote: bytes, backslash: bool) -> bool:
+    """Whether a value that spans lines begins or ends in this line."""
+    return bool((line.count(quote) - (line.count(b"\\" + quote) if backslash else 0)) & 1)
+
+
+def split_roughly(line: bytes, separator: bytes, quote: bytes) -> list[bytes]:
+    """Split a line for sniffing; each quoted value counts as one cell."""
+    if quote in line:
+        line = re.sub(re.escape(quote) + rb"[^" + quote + rb"]*" + re.escape(quote), b"q", line)
+    return line.split(separator)

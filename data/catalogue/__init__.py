@@ -1,1 +1,0 @@
-"""Source files to copy from; each names where its facts come from."""

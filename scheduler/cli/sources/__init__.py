@@ -1,0 +1,1 @@
+"""`tocsin source`: the commands about sources."""

@@ -1,0 +1,88 @@
+"""How often each source is read: as its file says, sooner if its listing would roll over, or where it helps most.
+
+With `daemon.cadence = "learned"` all sources share the requests that their `every` allow together. A post waits for half an
+interval on average; the sum of all waits, each with the weight of its source, is smallest if the interval of a source goes
+with one over the square root of its weight and its posting rate. No source is given up, and none is read more often
+than its file allows.
+
+Source: the square-root rule of polling; Cho and Garcia-Molina 2003, "Effective page refresh policies for web crawlers".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from data.sources.definition import Definition
+from data.store.sources import Pace
+
+# A listing is read again when, at the present rate, this share of its rows would be new.
+ROLLED = 0.5
+# Without `fastest` and `slowest` in its file, a source is read this many times as often as `every`, or as seldom.
+FASTEST, SLOWEST = 4, 2
+MIN_INTERVAL = timedelta(minutes=1)
+# Posts a day that every source is taken to have, so that a quiet one keeps its share.
+LEAST_RATE = 0.2
+_STEPS = 40
+
+
+def bounds(definition: Definition) -> tuple[float, float]:
+    """The shortest and the longest interval that a source allows, in days."""
+    every = _days(definition.every)
+    fastest = _days(definition.fastest) if definition.fastest else max(every / FASTEST, _days(MIN_INTERVAL))
+    slowest = _days(definition.slowest) if definition.slowest else every * SLOWEST
+    return min(fastest, every), max(slowest, every)
+
+
+def before_rolling(pace: Pace) -> float:
+    """Days in which half of the listing becomes new, at the faster of the usual and the recent rate; infinite if unknown."""
+    rate = max(pace.usual, pace.recent)
+    return ROLLED * pace.rows / rate if rate > 0 and pace.rows > 0 else math.inf
+
+
+def interval_of(definition: Definition, pace: Pace | None, price: float | None = None) -> timedelta:
+    """How often a source is read.
+
+    Args:
+        definition: of the source.
+        pace: how fast it posts; None if that is not known yet.
+        price: of a request, as `request_price` gives it; None reads the source as its file says.
+    """
+    if pace is None:
+        return definition.every
+    fastest, slowest = bounds(definition)
+    longest = _days(definition.every)
+    if price is not None:
+        longest = min(slowest, max(fastest, _wished(definition, pace) * price))
+    return timedelta(days=max(fastest, min(longest, before_rolling(pace))))
+
+
+def request_price(definitions: Iterable[Definition], paces: Mapping[str, Pace]) -> float:
+    """The price at which all sources together make as many requests as their `every` allow.
+
+    The higher it is, the fewer requests are made. Sources whose pace is not known keep their `every`.
+    """
+    known = [(each, paces[each.name]) for each in definitions if each.enabled and each.name in paces]
+    budget = sum(1 / _days(each.every) for each, _ in known)
+    if not known:
+        return 1.0
+    wished = [(_wished(each, pace), *bounds(each), before_rolling(pace)) for each, pace in known]
+    low, high = 1e-6, 1e6
+    for _ in range(_STEPS):
+        price = math.sqrt(low * high)
+        spent = sum(
+            1 / max(fastest, min(slowest, max(fastest, wish * price), rolling))
+            for wish, fastest, slowest, rolling in wished
+        )
+        low, high = (price, high) if spent > budget else (low, price)
+    return high
+
+
+def _wished(definition: Definition, pace: Pace) -> float:
+    """The interval of a source at the price 1."""
+    return 1 / math.sqrt(definition.weight * ((pace.usual + pace.recent) / 2 + LEAST_RATE))
+
+
+def _days(span: timedelta) -> float:
+    return span.total_seconds() / 86400

@@ -1,0 +1,92 @@
+"""How often sources are read: never so seldom that a listing rolls over, and learned, where a request shortens most waits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import cadence
+from data.sources.definition import Definition
+from data.store.sources import Pace
+from scheduler.daemon.intervals import bounds, interval_of, request_price
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+def source(name: str = "s", every: timedelta = HOUR, **more) -> Definition:
+    return Definition(name=name, platform="feed", url="https://s.example/feed", every=every, **more)
+
+
+def pace(usual: float, recent: float | None = None, rows: int = 25) -> Pace:
+    return Pace(datetime(2026, 1, 1, tzinfo=UTC), 30, usual, usual if recent is None else recent, rows)
+
+
+@pytest.mark.parametrize(
+    ("posts_a_day", "minutes"),
+    [(0, 60), (24, 60), (12.5 * 24, 60), (12.5 * 48, 30), (12.5 * 24 * 10, 15), (1e6, 15)],
+)
+def test_a_listing_is_read_before_half_of_it_has_rolled_off_but_no_more_often_than_allowed(posts_a_day, minutes):
+    assert interval_of(source(), pace(posts_a_day)) == minutes * MINUTE
+    assert interval_of(source(), pace(1, recent=posts_a_day)) == max(minutes, 15) * MINUTE
+    assert interval_of(source(fastest=5 * MINUTE), pace(1e6)) == 5 * MINUTE
+
+
+def test_without_a_known_pace_or_length_the_file_decides():
+    assert interval_of(source(), None, 3.0) == HOUR
+    assert interval_of(source(), pace(1e6, rows=0)) == HOUR
+    assert interval_of(source(every=2 * MINUTE), pace(1e9)) == MINUTE, "no more often than once a minute by itself"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 1e4),
+            st.floats(0, 1e4),
+            st.integers(0, 200),
+            st.sampled_from([1, 15, 60, 1440]),
+            st.floats(0.01, 100),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_the_learned_cadence_keeps_the_budget_and_the_bounds_of_each_source(world):
+    definitions = [source(f"s{at}", every * MINUTE, weight=weight) for at, (_, _, _, every, weight) in enumerate(world)]
+    paces = {f"s{at}": pace(usual, recent, rows) for at, (usual, recent, rows, _, _) in enumerate(world)}
+    price = request_price(definitions, paces)
+    spent = budget = kept_from_rolling = 0.0
+    for definition in definitions:
+        found = interval_of(definition, paces[definition.name], price)
+        fastest, slowest = bounds(definition)
+        assert fastest - 1e-9 <= found / timedelta(days=1) <= slowest + 1e-9
+        spent += HOUR / found
+        budget += HOUR / definition.every
+        kept_from_rolling += HOUR / interval_of(definition, paces[definition.name])
+    # what keeps listings from rolling over is never saved
+    assert spent <= max(budget, kept_from_rolling) * (1 + 1e-3) + 1e-6
+
+
+def test_a_source_that_posts_more_or_matters_more_is_read_more_often():
+    definitions = [source("quiet"), source("busy"), source("dear", weight=25)]
+    paces = {"quiet": pace(1), "busy": pace(20), "dear": pace(1)}
+    price = request_price(definitions, paces)
+    quiet, busy, dear = (interval_of(each, paces[each.name], price) for each in definitions)
+    assert dear < quiet
+    assert busy < quiet
+    assert quiet <= 2 * HOUR, "no source is given up"
+
+
+@pytest.mark.slow
+def test_in_three_worlds_posts_wait_two_fifths_less_at_equal_requests():
+    for name, outcomes in cadence.compare(sources=30, days=5, every=15 * MINUTE).items():
+        learned, fixed = outcomes["learned"], outcomes["equal"]
+        assert abs(learned.visits / fixed.visits - 1) < 0.02, name
+        assert learned.waits.mean() < 0.6 * fixed.waits.mean(), name
+        # nobody can know that a quiet source begins to post a hundred times in an evening
+        late = 0.8 if name == "bursts" else 0.6
+        assert np.percentile(learned.waits, 95) < late * np.percentile(fixed.waits, 95), name
+        assert learned.missed == 0 or name == "bursts", name

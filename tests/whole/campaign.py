@@ -1,0 +1,274 @@
+"""Attacks on a running daemon at random moments: whatever is hit and when, nothing is lost, doubled or left untold.
+
+`python -m tests.whole.campaign --seed N --attacks K` makes a campaign; the same seed makes the same attacks, at moments
+that the machine's speed moves a little. `tests/whole/test_faults.py` has a short one, and the matrix of fixed moments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.command import must, tocsin
+from tests.servers.hostile_answers import ANSWERS
+from tests.whole.fault_world import World, opened_world
+from tests.whole.file_damage import fail_reading, flip_bits
+from tests.whole.test_kill import tree
+
+# Files of the home, of which the daemon tells any damage.
+FILES = (
+    "watchlist/segment-*/*.part", "releases/known/**/*.tags", "keys/match.key", "keys/enrol.key", "keys/evidence.pub",
+    "tocsin.toml", "sources/site.yaml", "watchlist/manifest.json", "releases/known/manifest.json",
+)  # fmt: skip
+# What must be told of a part that stands still or is killed, whatever it was doing; of other processes of the daemon
+# only what they were doing.
+ALWAYS_TOLD = {
+    "examiner": ("the examiner was replaced",),
+    "fork server of crawls": ("fork server of crawl processes",),
+    "fork server of readers": ("process that starts readers",),
+}
+CLOCKS = ("+700d", "-2d", "+3h", "-3h")
+CLOCK_WORDS = ("the system's clock was set", "the clock of this machine was ahead")
+# Answers whose post is not read again, because no further request would bring more.
+FINAL = {"bomb"}
+
+
+@dataclass(slots=True)
+class Attack:
+    """One attack while it lasts.
+
+    Attributes:
+        name: for a person. undo: ends it. words: that an alert or a line of the log must hold, one of them; none if
+            nothing has to be told. kinds: the same for kinds of events.
+    """
+
+    name: str
+    undo: Callable[[], None] = lambda: None
+    words: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+
+
+class Campaign:
+    """Attacks on one world.
+
+    Args:
+        world: runs, and has no lasting state.
+        seed: of everything that is chosen.
+        clock: the file of the daemon's system clock, if that is faked.
+    """
+
+    def __init__(self, world: World, seed: int, clock: Path | None = None) -> None:
+        self._world, self._random, self._clock = world, random.Random(seed), clock
+        self._kinds: list[Callable[[], Attack]] = [
+            self._signal_part, self._signal_part, self._signal_part, self._signal_runner, self._fill_disk,
+            self._use_up_inodes, self._flip_bits, self._fail_reading, self._answer_badly,
+        ]  # fmt: skip
+        if clock is not None:
+            self._kinds.append(self._set_clock)
+
+    def run(self, attacks: int) -> None:
+        """Make so many rounds of one or two attacks; raises AssertionError with the log if one breaks a promise."""
+        for number in range(1, attacks + 1):
+            self._round(number)
+        must(self._world.home, "evidence", "verify")
+
+    def _round(self, number: int) -> None:
+        world, chance = self._world, self._random
+        world.calm()
+        hits, began = world.hits(), time.monotonic()
+        self._messages, self._logged, self._events = (
+            len(world.chat.messages),
+            len(world.log.read_text()),
+            datetime.now(UTC),
+        )
+        posts = [world.publish_hit()]
+        time.sleep(chance.uniform(0, 2.5))
+        chosen = chance.sample(self._kinds, 1 if chance.random() < 0.7 else 2)
+        if self._signal_runner in chosen:
+            # a daemon whose files are damaged does not start, and says so
+            chosen = [self._signal_runner]
+        # files can be put aside only as long as there is room
+        attacks = [
+            attack() for attack in sorted(chosen, key=lambda each: each in {self._fill_disk, self._use_up_inodes})
+        ]
+        is_long, pause = chance.random() < 0.5, chance.uniform(0.3, 6)
+        names = " and ".join(attack.name for attack in attacks)
+        print(f"{number:>4}  {names}, {'until it is told' if is_long else f'for {pause:.1f} s'}", flush=True)
+        try:
+            posts.append(world.publish_hit())
+            if is_long:
+                for attack in attacks:
+                    world.until(lambda attack=attack: self._is_told(attack), f"{attack.name}: nobody was told")
+            else:
+                time.sleep(pause)
+        finally:
+            for attack in reversed(attacks):
+                attack.undo()
+        world.site.hold.set()
+        told = time.monotonic() - began
+        world.until(world.examined, f"{names}: a post was lost")
+        world.until(lambda: world.hits() >= hits + len(posts), f"{names}: a hit was not reported")
+        world.calm()
+        world.until(lambda: tocsin(world.home, "status").returncode == 0, f"{names}: status does not recover")
+        assert world.hits() == hits + len(posts), f"{names}: a hit was reported twice"
+        print(f"      over after {told:.0f} s, well again after {time.monotonic() - began:.0f} s", flush=True)
+
+    def _is_told(self, attack: Attack) -> bool:
+        world = self._world
+        if not attack.words and not attack.kinds:
+            return True
+        text = str(world.chat.messages[self._messages :]) + world.log.read_text()[self._logged :]
+        if any(word in text for word in attack.words):
+            return True
+        with world.store() as store:
+            return any(
+                event.at >= self._events and event.kind.value in attack.kinds
+                for event in store.events.latest(limit=200)
+            )
+
+    # --- the attacks -----------------------------------------------------------------------------------------------
+
+    def _signal_part(self) -> Attack:
+        world, chance = self._world, self._random
+        assert world.process is not None
+        parts = {
+            pid: part for pid in sorted(tree(world.process.pid)) if (part := world.part_of(pid)) not in {"", "runner"}
+        }
+        # by its part, because there are many more readers than examiners
+        part = chance.choice(sorted(set(parts.values())))
+        target = chance.choice([pid for pid in parts if parts[pid] == part])
+        number = chance.choice([signal.SIGSTOP, signal.SIGKILL])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(target, number)
+        return Attack(f"{number.name} of the {part}", words=ALWAYS_TOLD.get(part, ()))
+
+    def _signal_runner(self) -> Attack:
+        world = self._world
+        process = world.process
+        assert process is not None
+        number = self._random.choice([signal.SIGSTOP, signal.SIGKILL])
+        process.send_signal(number)
+        if number == signal.SIGSTOP:
+            return Attack("SIGSTOP of the runner", undo=lambda: process.send_signal(signal.SIGCONT))
+        process.wait()
+        done = tocsin(world.home, "status")
+        assert (done.returncode, "daemon" in done.stdout) == (2, True), "nobody is told of the daemon"
+        self._logged = 0
+        world.log.write_text("")
+        world.start(self._clock)
+        return Attack("SIGKILL of the runner")
+
+    def _fill_disk(self) -> Attack:
+        ballast = self._world.home / "ballast"
+        with ballast.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+            while out.write(b"\0" * 4096):
+                pass
+        return Attack("a full disk", undo=ballast.unlink)
+
+    def _use_up_inodes(self) -> Attack:
+        home = self._world.home
+        used = os.statvfs(home).f_files - os.statvfs(home).f_ffree
+        subprocess.run(["mount", "-o", f"remount,nr_inodes={used}", home], check=True)
+        return Attack(
+            "no inodes",
+            undo=lambda: subprocess.run(["mount", "-o", "remount,nr_inodes=100k", home], check=True) and None,
+        )
+
+    def _some_files(self) -> list[Path]:
+        patterns = self._random.sample(FILES, self._random.randint(1, 3))
+        return [file for pattern in patterns for file in sorted(self._world.home.glob(pattern))]
+
+    def _flip_bits(self) -> Attack:
+        files = self._some_files()
+        with self._world.paused():
+            mend = flip_bits(files)
+        return Attack(
+            f"flipped bits of {', '.join(file.name for file in files)}",
+            undo=self._reloaded(mend),
+            kinds=frozenset({"selftest_failed"}),
+        )
+
+    def _fail_reading(self) -> Attack:
+        files = self._some_files()
+        with self._world.paused():
+            repair = fail_reading(files)
+        return Attack(
+            f"EIO of {', '.join(file.name for file in files)}",
+            undo=self._reloaded(repair),
+            kinds=frozenset({"selftest_failed"}),
+        )
+
+    def _reloaded(self, repair: Callable[[], None]) -> Callable[[], None]:
+        def undo() -> None:
+            with self._world.paused():
+                repair()
+            self._world.reload()
+
+        return undo
+
+    def _answer_badly(self) -> Attack:
+        world, chance = self._world, self._random
+        what = chance.choice(["listing", "post"])
+        answer = chance.choice(sorted(ANSWERS if what == "listing" else set(ANSWERS) - FINAL))
+        path = "/?page=1" if what == "listing" else f"/post/dump-{world.posts + 1}"
+        world.site.raw[path] = ANSWERS[answer]
+        return Attack(
+            f"answer {answer} for the {what}",
+            undo=lambda: world.site.raw.clear(),
+            kinds=frozenset({"source_silent", "unexamined", "source_changed", "gap"}),
+        )
+
+    def _set_clock(self) -> Attack:
+        clock = self._clock
+        assert clock is not None
+        offset = self._random.choice(CLOCKS)
+
+        def set_to(value: str) -> None:
+            # a new file takes the place of the old one, so that nobody reads an empty one
+            (new := clock.with_suffix(".new")).write_text(value)
+            new.rename(clock)
+
+        set_to(offset)
+        return Attack(f"clock {offset}", undo=lambda: set_to("+0"), words=CLOCK_WORDS)
+
+
+@contextlib.contextmanager
+def _folder(given: str) -> Iterator[Path]:
+    if given:
+        Path(given).mkdir(parents=True)
+        yield Path(given)
+    else:
+        with tempfile.TemporaryDirectory(prefix="tocsin-campaign-") as name:
+            yield Path(name)
+
+
+def main() -> None:
+    """Run one campaign, and print each attack before it is made."""
+    parser = argparse.ArgumentParser(prog="python -m tests.whole.campaign", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of all choices")
+    parser.add_argument("--attacks", type=int, default=100, help="rounds of one or two attacks each")
+    parser.add_argument("--folder", default="", help="for the home and the log, kept; a temporary one without it")
+    given = parser.parse_args()
+    # a shell lets what it starts in the background ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print(f"seed {given.seed}, {given.attacks} rounds", flush=True)
+    with _folder(given.folder) as folder:
+        clock = folder / "clock"
+        clock.write_text("+0")
+        with opened_world(folder, crowd=2 * (2 * given.attacks + 2), clock=clock) as world:
+            Campaign(world, given.seed, clock).run(given.attacks)
+    print(f"nothing lost, nothing doubled, all told: {given.attacks} rounds with seed {given.seed}")
+
+
+if __name__ == "__main__":
+    main()
