@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from crawler.alerts.phrases.catalogue import phrases_in
-from data.model import Severity
+from data.model import EventKind, Severity
 
 _MARKS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠"}
 _OTHER_MARK = "🔵"
@@ -155,6 +156,22 @@ class Message:
         advice = (field("label.advice", self.advice),) if self.advice else ()
         record = (field("label.record", self.head),) if self.head else ()
         return (*advice, field("label.more", self.link, left_out), *record)
+
+    @property
+    def state_key(self) -> tuple[str, ...] | None:
+        """What a lasting state is: the kind of its first event, its source and its subject; None for a happening."""
+        subject = self.facts.get("subject", self.facts.get("channel") if self.kind != EventKind.DIGEST else None)
+        return None if subject is None else (str(self.facts.get("of") or self.kind), self.source, str(subject))
+
+    def thread_key(self) -> str:
+        """The same for all messages of a thread, and for the beginning of a lasting state, its reminders and its end.
+
+        Two cases may send to one receiver, and both may have a source of the same name.
+        """
+        parts = self.state_key or (self.thread.event if self.thread is not None else self.event,)
+        # names that others wrote may hold half of a character that needs two code units
+        identity = "\0".join((self.case, *parts)).encode(errors="surrogatepass")
+        return hashlib.sha256(identity).hexdigest()
 
     @property
     def text(self) -> str:

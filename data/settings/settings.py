@@ -182,6 +182,7 @@ class Channel(StrictSettings):
     """A channel for alerts: one table `[channels.NAME]`."""
 
     kind: Literal[
+        "alertmanager",
         "discord",
         "email",
         "generic",
@@ -198,7 +199,7 @@ class Channel(StrictSettings):
     ]
     """The kind of receiver, which decides the form of messages."""
     url: SecretStr
-    """Address of the webhook; for `matrix`, `ntfy` and `zulip` the base address of the server; for `slack` with a `token` `https://slack.com/api`; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`; for `syslog` `tls://HOST:PORT` or `tcp://HOST:PORT`."""
+    """Address of the webhook; for `alertmanager`, `matrix`, `ntfy` and `zulip` the base address of the server; for `slack` with a `token` `https://slack.com/api`; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`; for `syslog` `tls://HOST:PORT` or `tcp://HOST:PORT`."""
     secret: SecretStr | None = None
     """`generic`: the signing key, `whsec_…` (Standard Webhooks)."""
     unsigned: bool = False
@@ -214,11 +215,11 @@ class Channel(StrictSettings):
     user: str = ""
     """`zulip`: e-mail address of the bot that sends; `email`: name for the login, if the server asks for one."""
     token: SecretStr | None = None
-    """`matrix`: access token of the user who sends; `zulip`: API key of the bot; `email`: password of the login; `pagerduty`: integration key; `ntfy`: access token, if the topic needs one; `slack`: token of a bot (`xoxb-…`), which can form threads."""
+    """`matrix`: access token of the user who sends; `zulip`: API key of the bot; `email`: password of the login; `pagerduty`: integration key; `ntfy`: access token, if the topic needs one; `alertmanager`: bearer token, if a proxy before it asks for one; `slack`: token of a bot (`xoxb-…`), which can form threads."""
     language: Literal["en", "fr"] = "en"
     """Language of the messages: `en` (English) or `fr` (French)."""
     burst: Annotated[int, Field(ge=0)] = 10
-    """If more messages than this are due within ten minutes, the most severe are sent and a digest tells the others; 0 sends all. Not for `generic` and `syslog`, which programs read."""
+    """If more messages than this are due within ten minutes, the most severe are sent and a digest tells the others; 0 sends all. Not for `alertmanager`, `generic` and `syslog`, which programs read."""
     timeout: Span = timedelta(seconds=15)
     """Total time limit for delivering one message."""
     quiet_hours: QuietHours | None = None
@@ -307,9 +308,9 @@ class Settings(StrictSettings):
                     f"{what} names the channel '{name}', which does not exist{_did_you_mean(name, self.channels)}"
                 )
         for name in self.heartbeat.channels:
-            if self.channels[name].kind == "pagerduty":
+            if (kind := self.channels[name].kind) in {"alertmanager", "pagerduty"}:
                 raise ValueError(
-                    f"[heartbeat] names the channel '{name}': pagerduty would open an incident for each sign of life"
+                    f"[heartbeat] names the channel '{name}': {kind} would open an incident for each sign of life"
                 )
         return self
 

@@ -17,7 +17,7 @@ from data.settings.settings import Channel
 from data.store.outbox import STORM, Waiting
 from data.store.store import Store
 
-MACHINES = frozenset({"generic", "syslog"})
+MACHINES = frozenset({"alertmanager", "generic", "syslog"})
 """Kinds of channels that are read by programs."""
 WINDOW = timedelta(minutes=10)
 """`Channel.burst` counts the messages of this time."""

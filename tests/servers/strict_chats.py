@@ -11,9 +11,10 @@ import hashlib
 import html
 import json
 import re
+from datetime import datetime
 from email import message_from_bytes, policy
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -401,6 +402,39 @@ def pagerduty(request: Received) -> Answer:
     return 202, {}, b'{"status": "success"}'
 
 
+# --- Alertmanager: api/v2/openapi.yaml and types.Alert.Validate (prometheus/alertmanager 0.25) ----------------------------
+
+
+def alertmanager(request: Received) -> Answer:
+    """Alertmanager's API v2: 200 with an empty body, 400 for what its validation refuses, 404 for other addresses."""
+    if request.method != "POST" or not request.path.endswith("/api/v2/alerts"):
+        return 404, {}, b""
+    if request.headers.get("content-type") != "application/json":
+        return 415, {}, b'{"code": 415}'
+    try:
+        alerts = json.loads(request.body)
+        if not isinstance(alerts, list) or not alerts:
+            raise RefusedError("an array of alerts")
+        for alert in alerts:
+            if alert.keys() - {"labels", "annotations", "startsAt", "endsAt", "generatorURL"}:
+                raise RefusedError("unknown field")
+            for name, text in {**alert["labels"], **alert["annotations"]}.items():
+                if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) or not isinstance(text, str):
+                    raise RefusedError("invalid name or value")
+                text.encode()
+            if not all(alert["labels"].values()) or not alert["labels"]:
+                # it drops empty labels, which changes what the alert is told apart by
+                raise RefusedError("empty label")
+            begins, ends = (datetime.fromisoformat(alert[name]) for name in ("startsAt", "endsAt"))
+            if begins.tzinfo is None or ends.tzinfo is None or ends < begins:
+                raise RefusedError("start time must be before end time")
+            if "generatorURL" in alert and not urlsplit(alert["generatorURL"]).hostname:
+                raise RefusedError("generatorURL")
+    except (RefusedError, KeyError, ValueError) as refused:
+        return 400, {}, json.dumps(str(refused)).encode()
+    return 200, {}, b""
+
+
 # --- E-mail: RFC 5321, RFC 5322, RFC 2045 -------------------------------------------------------------------------------
 
 
@@ -460,6 +494,7 @@ def syslog(request: Received) -> Answer:
 
 
 STRICT = {
+    "alertmanager": alertmanager,
     "discord": discord,
     "email": email,
     "generic": generic,
@@ -501,6 +536,8 @@ def shown_texts(kind: str, body: bytes) -> list[str]:
     if kind == "syslog":
         return [cef_of(body)[1]["msg"]]
     value = json.loads(body)
+    if kind == "alertmanager":
+        return ["\n".join([each["annotations"]["summary"], each["annotations"]["description"]]) for each in value]
     if kind == "slack":
         texts = [value["text"], "\n".join(block["text"]["text"] for block in value["blocks"])]
         return [html.unescape(text) for text in texts]

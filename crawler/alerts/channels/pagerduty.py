@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import orjson
 
 from crawler.alerts.channels.registry import Outgoing
@@ -27,7 +25,7 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     value: dict[str, object] = {
         "routing_key": channel.token.get_secret_value() if channel.token else "",
         "event_action": "resolve" if ended else "trigger",
-        "dedup_key": dedup_key(fitted),
+        "dedup_key": fitted.thread_key(),
     }
     if not ended:
         value["payload"] = {
@@ -39,21 +37,6 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
             "custom_details": {field.label: field.value for field in (*fitted.fields, *fitted.closing)},
         }
     return Outgoing("POST", channel.url.get_secret_value(), {"content-type": "application/json"}, orjson.dumps(value))
-
-
-def dedup_key(message: Message) -> str:
-    """The same for all messages of a thread, and for the beginning of a lasting state, its reminders and its end.
-
-    Two cases may send to one service, and both may have a source of the same name.
-    """
-    subject = message.facts.get("subject", message.facts.get("channel") if message.kind != EventKind.DIGEST else None)
-    if subject is None:
-        parts = [message.thread.event if message.thread is not None else message.event]
-    else:
-        parts = [str(message.facts.get("of") or message.kind), message.source, str(subject)]
-    # names that others wrote may hold half of a character that needs two code units
-    identity = "\0".join((message.case, *parts)).encode(errors="surrogatepass")
-    return hashlib.sha256(identity).hexdigest()
 
 
 def retry_after(body: bytes) -> float | None:  # noqa: ARG001 - one shape for all

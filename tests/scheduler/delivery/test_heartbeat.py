@@ -116,3 +116,13 @@ def test_what_cannot_work_is_refused_and_shows_no_secret(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words) as refused:
         load_settings(tmp_path / "tocsin.toml", {})
     assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["alertmanager", "pagerduty"])
+def test_a_receiver_that_opens_an_incident_for_each_message_gets_no_signs_of_life(tmp_path, kind):
+    file = tmp_path / "tocsin.toml"
+    file.write_text(
+        f'[channels.duty]\nkind = "{kind}"\nurl = "http://127.0.0.1:9"\ntoken = "x"\n[heartbeat]\nchannels = ["duty"]\n'
+    )
+    with pytest.raises(ConfigError, match=f"{kind} would open an incident"):
+        load_settings(file, {})

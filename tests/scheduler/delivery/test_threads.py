@@ -86,6 +86,10 @@ def in_thread(kind: str, first, second) -> bool:
         "discord": lambda: second.method == "PATCH" and second.path.endswith("/messages/1"),
         "google-chat": lambda: one["thread"] == two["thread"],
         "pagerduty": lambda: one["dedup_key"] == two["dedup_key"],
+        # alerts of their own, in the group of one thread
+        "alertmanager": lambda: (
+            one[0]["labels"]["thread"] == two[0]["labels"]["thread"] and one[0]["labels"] != two[0]["labels"]
+        ),
         "generic": lambda: two["tocsin"]["thread"] == one["event"]["id"] and not one["tocsin"]["thread"],
     }.get(kind, lambda: False)()
 
@@ -93,7 +97,7 @@ def in_thread(kind: str, first, second) -> bool:
 @pytest.mark.parametrize(
     "kind",
     ["slack", "slack-bot", "matrix", "discord", "google-chat", "zulip", "pagerduty", "generic", "teams", "mattermost",
-     "rocketchat", "ntfy"],
+     "rocketchat", "ntfy", "alertmanager"],
 )  # fmt: skip
 @pytest.mark.parametrize("again", [repost, leak], ids=["as what was registered", "before it was registered"])
 def test_the_same_data_at_five_places_is_one_message_with_short_follow_ups_in_its_thread(store, kind, again):
