@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import configparser
+import json
+import os
+import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+import referencing
+import referencing.jsonschema
 import yaml
 
 from data.settings.settings import Settings
+from tests.command import TOCSIN, environment, tocsin_json
+from tests.corpora import fetch
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
+ASK = """
+my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$!";
+print $s "PROTOCOLINFO\r\nQUIT\r\n"; print while <$s>
+"""
 
 
 def unit() -> configparser.SectionProxy:
@@ -75,3 +89,138 @@ def test_containers_share_the_socket_of_tor_and_no_privilege():
     )
     [group] = services["tocsin"]["group_add"]
     assert f"--gid {group} tocsin-tor" in (DEPLOY / "tor" / "Containerfile").read_text()
+
+
+def ids_of_tor() -> tuple[int, int, int]:
+    """User, group, and mode of the folder of sockets, as the file of the container says."""
+    text = (DEPLOY / "tor" / "Containerfile").read_text()
+    user, group = (
+        re.search(r"usermod --uid (\d+) --gid tocsin-tor debian-tor", text),
+        re.search(r"--gid (\d+) tocsin-tor", text),
+    )
+    mode = re.search(r"install -d -o debian-tor -g tocsin-tor -m (\d+) /run/tocsin-tor", text)
+    assert user
+    assert group
+    assert mode
+    return int(user[1]), int(group[1]), int(mode[1], 8)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.slow
+def test_tor_opens_its_sockets_as_the_user_of_its_container_and_the_daemon_reaches_them():
+    user, group, mode = ids_of_tor()
+    daemon = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["tocsin"]
+    with tempfile.TemporaryDirectory(prefix="tocsin-deploy-", dir="/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        for name, rights in (("sockets", mode), ("data", 0o700)):
+            (place / name).mkdir()
+            os.chown(place / name, user, group)
+            (place / name).chmod(rights)
+        text = (DEPLOY / "tor" / "torrc").read_text()
+        text = text.replace("/run/tocsin-tor", f"{place}/sockets").replace("/var/lib/tor", f"{place}/data")
+        (place / "torrc").write_text(f"{text}DisableNetwork 1\n")
+        alone = ["--no-new-privs", "--bounding-set=-all", "--"]
+        command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *alone, "tor", "-f", "torrc"]
+        said = []
+        with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tor:
+            for line in tor.stdout or ():
+                said.append(line)
+                if "Opened Control listener" in line:
+                    break
+            else:
+                pytest.fail("".join(said))
+            groups = f"--groups={','.join(daemon['group_add'])}"
+            asked = subprocess.run(
+                ["setpriv", "--reuid=10001", "--regid=10001", groups, *alone, "perl", "-MIO::Socket::UNIX", "-e", ASK,
+                 f"{place}/sockets/control"],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            tor.terminate()
+    assert asked.stdout.startswith("250-PROTOCOLINFO"), asked.stderr
+
+
+def manifests() -> dict[str, dict[str, Any]]:
+    """The objects of `deploy/kubernetes`, by their kinds."""
+    return {
+        each["kind"]: each
+        for file in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+        for each in yaml.safe_load_all(file.read_text())
+    }
+
+
+def pod(kind: str) -> dict[str, Any]:
+    return manifests()[kind]["spec"]["template"]["spec"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["1.33.0", "1.37.0"])
+def test_kubernetes_accepts_every_object_by_its_published_schemas(version):
+    folder = f"kubernetes-json-schema/v{version}-local-strict/"
+    kinds = {
+        "Deployment": "deployment-apps-v1",
+        "Job": "job-batch-v1",
+        "PersistentVolumeClaim": "persistentvolumeclaim-v1",
+    }
+    published = {
+        f"/api/{place.rpartition('/')[2]}": referencing.Resource.from_contents(
+            json.loads(body), default_specification=referencing.jsonschema.DRAFT202012
+        )
+        for place, body in fetch.files(fetch.KUBERNETES, within=folder).items()
+    }
+    registry = referencing.Registry().with_resources(published.items())
+    assert set(manifests()) == set(kinds)
+    for kind, schema in kinds.items():
+        check = jsonschema.Draft202012Validator({"$ref": f"/api/{schema}.json"}, registry=registry)
+        check.validate(manifests()[kind])
+        with pytest.raises(jsonschema.ValidationError):
+            check.validate({**manifests()[kind], "spec": {**manifests()[kind]["spec"], "replica": 1}})
+
+
+def test_pods_have_no_privilege_and_mount_what_they_need():
+    for kind in ("Deployment", "Job"):
+        spec = pod(kind)
+        volumes = {each["name"] for each in spec["volumes"]}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            walls = container["securityContext"]
+            assert walls["capabilities"] == {"drop": ["ALL"]}
+            assert (walls["allowPrivilegeEscalation"], walls["readOnlyRootFilesystem"]) == (False, True)
+            assert "ports" not in container
+            assert {each["name"] for each in container["volumeMounts"]} <= volumes
+    tocsin_one, tor_one = pod("Deployment")["containers"]
+    user, group, _ = ids_of_tor()
+    assert (tor_one["securityContext"]["runAsUser"], tor_one["securityContext"]["runAsGroup"]) == (user, group)
+    assert pod("Deployment")["securityContext"]["supplementalGroups"] == [group]
+    shared = {each["mountPath"] for each in tocsin_one["volumeMounts"]} & {
+        each["mountPath"] for each in tor_one["volumeMounts"]
+    }
+    assert shared == {"/run/tocsin-tor"}
+
+
+@pytest.mark.slow
+def test_the_parts_of_the_job_are_the_whole_scan_though_the_home_cannot_be_written(home, tmp_path):
+    """Its command, as it stands in the file, with folders of this machine in place of its volumes."""
+    results = tmp_path / "results"
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    for number in range(2):
+        (dump / f"{number}.csv").write_text("nom;prenom;email\n" + f"Martin;Anne;anne{number}@example.org\n")
+    spec = manifests()["Job"]["spec"]
+    [container] = pod("Job")["containers"]
+    parts = next(each["value"] for each in container["env"] if each["name"] == "PARTS")
+    assert int(parts) == spec["completions"] == spec["parallelism"]
+    command = container["command"][2].replace("/results", str(results)).replace("/dump", str(dump))
+    assert container["command"][:2] == ["sh", "-c"]
+    more = {"TOCSIN_HOME": str(home.path), "PATH": f"{Path(TOCSIN).parent}:{os.environ['PATH']}"}
+    for index in range(2):
+        read_only = f"mount --bind {home.path} {home.path} && mount -o remount,bind,ro {home.path} && {command}"
+        done = subprocess.run(
+            ["unshare", "--map-root-user", "--mount", "sh", "-c", read_only], capture_output=True, text=True,
+            timeout=180, env=environment(**more, PARTS="2", JOB_COMPLETION_INDEX=str(index)),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    fold, whole = (tocsin_json(home.path, "scan", *each) for each in (("--fold", results), (dump,)))
+    assert len(whole["inputs"]) == 2
+    assert fold == whole

@@ -130,6 +130,8 @@ def scan(
     from scheduler.local_files.scanning import expand_paths, open_scanner, shown_name
 
     _check_options(paths, part, out, fold, cluster, record=record)
+    if fold is not None and (bounded or explain or post):
+        raise click.UsageError("--bounded, --explain and --post go with --part: the folder tells how it was examined.")
     inputs: list[dict[str, Any]] = []
     findings: list[Finding] = []
     failed = False

@@ -38,7 +38,7 @@ def bubblewrap_check() -> Check:
     ours = str(Path("/proc/self/ns/net").readlink())
     try:
         done = subprocess.run(
-            [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "readlink", "/proc/self/ns/net"],
+            [program, "--unshare-all", "--ro-bind", "/", "/", "readlink", "/proc/self/ns/net"],
             capture_output=True,
             text=True,
             timeout=10,

@@ -90,6 +90,8 @@ def test_what_was_examined_with_other_limits_or_passwords_is_examined_again(home
         (("--fold", ".", "y"), "neither paths"),
         (("--record", "--fold", "."), "--record"),
         (("--fold", "."), "no part of a scan is there"),
+        (("--fold", ".", "--explain"), "go with --part"),
+        (("--fold", ".", "--bounded"), "go with --part"),
         (("--part", "1/2", "--out", "x", "-"), "standard input"),
         ((), "Missing argument"),
     ],

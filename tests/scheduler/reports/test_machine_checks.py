@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from scheduler.reports.machine_checks import (
@@ -22,6 +25,16 @@ Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
 
 def test_bubblewrap_is_tried_not_only_looked_for():
     assert bubblewrap_check().state == "ok"
+
+
+def test_a_proc_with_covered_folders_as_in_containers_is_no_fault():
+    """Engines of containers cover parts of /proc; the kernel then allows no new one, which readers do not need."""
+    code = "from scheduler.reports.machine_checks import bubblewrap_check; print(bubblewrap_check().state)"
+    covered = f"mount -t tmpfs none /proc/driver && exec {sys.executable} -c '{code}'"
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", covered], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
 @pytest.mark.parametrize(
