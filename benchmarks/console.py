@@ -1,8 +1,9 @@
 """How long the pages of the console take with 1,500 clients, 2,000 sources and 100,000 events: `--clients=N --sources=N --events=N`.
 
 Each page and twin is asked for six times, in process, 0.3 seconds apart: the first answer, the median and the worst of the others
-are printed, in milliseconds, with the median of the processor time and the size of the page. As in the real console, what
-people look at first is worked out beside the first answers. Status 1 if a median of the processor time is over 100 ms.
+are printed, in milliseconds, with the processor time of the first answer and the median of the others, and the size of the
+page. As in the real console, the first answer comes once everything is prepared, which is renewed beside the answers.
+Status 1 if the first or the median processor time of a page is over 100 ms.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from scheduler.console.access import Credential, Role
 from scheduler.console.application import COOKIE, application
 from scheduler.console.broker_client import BrokerClient
 from scheduler.console.console import Console, Given
+from scheduler.console.views import prepare
 from tests.synth import console_home
 
 ROUNDS = 6
@@ -62,12 +64,12 @@ def main() -> None:
             event = max(
                 store.events.latest(kind="further_release", limit=500), key=lambda each: len(each.facts["clients"])
             ).id
-        began, slow = time.perf_counter(), []
-        console.definitions()
+        began, slow = time.process_time(), []
+        prepare(console)
         print(
-            f"{clients:,} clients, {sources:,} sources, {events:,} events; source files read once in {time.perf_counter() - began:.1f} s"
+            f"{clients:,} clients, {sources:,} sources, {events:,} events; prepared in {time.process_time() - began:.1f} s of processor time"
         )
-        print(f"{'':42}{'first':>9}{'median':>9}{'worst':>9}{'processor':>11}{'kB':>7}")
+        print(f"{'':42}{'first':>9}{'median':>9}{'worst':>9}{'processor: first':>18}{'median':>8}{'kB':>7}")
         for path in PATHS:
             taken, spent, size = [], [], 0
             for _ in range(ROUNDS):
@@ -79,9 +81,11 @@ def main() -> None:
                     raise SystemExit(f"{path}: {answer.status_code}: {answer.text[:300]}")
                 size = len(answer.content)
                 time.sleep(PAUSE)
-            slow += [path] if statistics.median(spent[1:]) > LIMIT else []
+            median = statistics.median(spent[1:])
+            slow += [path] if max(spent[0], median) > LIMIT else []
             print(
-                f"{path:42}{taken[0]:>9.0f}{statistics.median(taken[1:]):>9.0f}{max(taken[1:]):>9.0f}{statistics.median(spent[1:]):>11.0f}{size / 1000:>7.0f}"
+                f"{path:42}{taken[0]:>9.0f}{statistics.median(taken[1:]):>9.0f}{max(taken[1:]):>9.0f}"
+                f"{spent[0]:>18.0f}{median:>8.0f}{size / 1000:>7.0f}"
             )
         ours.close()
         if slow:

@@ -58,6 +58,7 @@ def _serve(ctx: click.Context, address: str, unix: Path | None, origins: tuple[s
     import getpass
     import importlib.metadata
     import importlib.util
+    import sys
     from datetime import UTC, datetime
 
     from data.errors import ConfigError
@@ -83,13 +84,14 @@ def _serve(ctx: click.Context, address: str, unix: Path | None, origins: tuple[s
     with contextlib.closing(_store(home)) as store:
         who = getpass.getuser()
         secret = access.grant(store, who, access.Role.ADMIN, access.Credential.LINK, who, datetime.now(UTC))
-    click.echo(f"The console listens at {unix or origins[-2]}. Sign in, once and within 15 minutes:")
-    click.echo(f"  {origins[0]}/sign-in?link={secret}")
-    click.echo("Ctrl-C stops it.")
-    import sys
 
-    sys.stdout.flush()
-    asyncio.run(ConsoleRunner(home, listening, origins, importlib.metadata.version("tocsin")).run())
+    def say_where() -> None:
+        click.echo(f"The console listens at {unix or origins[-2]}. Sign in, once and within 15 minutes:")
+        click.echo(f"  {origins[0]}/sign-in?link={secret}")
+        click.echo("Ctrl-C stops it.")
+        sys.stdout.flush()
+
+    asyncio.run(ConsoleRunner(home, listening, origins, importlib.metadata.version("tocsin"), say_where).run())
 
 
 def own_origins(address: str, port: int) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import traceback
@@ -25,7 +26,7 @@ from data.errors import StoreError, TocsinError
 from data.printable import without_controls
 from scheduler.console import access
 from scheduler.console.access import Credential, Person, Role
-from scheduler.console.console import Console
+from scheduler.console.console import STALE_SECONDS, Console
 from scheduler.console.guard import Guard
 from scheduler.console.pages import Asked, NoSuchPage, WebPage
 from scheduler.console.rendering import STATIC, json_response, respond
@@ -36,6 +37,8 @@ COOKIE = "tocsin_console"
 # Views run in so many threads, each with a handle of the database.
 THREADS = 4
 MAX_FIELDS = 1100
+# Seconds: somebody who looks after an hour in which nobody did does not wait until everything is worked out anew.
+PREPARE_EVERY = 0.4 * STALE_SECONDS
 _TYPES = {"console.css": "text/css", "console.js": "text/javascript", "mark.svg": "image/svg+xml"}
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -47,8 +50,9 @@ def application(console: Console) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - Starlette gives it
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         await console.broker.open()
-        prepare(console)
+        preparing = asyncio.create_task(_keep_prepared(console))
         yield
+        preparing.cancel()
         await console.broker.close()
 
     routes = [
@@ -68,6 +72,17 @@ def application(console: Console) -> Starlette:
     )
     made.state.console = console
     return made
+
+
+async def _keep_prepared(console: Console) -> None:
+    """Prepare first looks beside requests that come already, say that the console is ready, and keep what was prepared fresh."""
+    while True:
+        try:
+            await run_in_threadpool(prepare, console)
+        except Exception as error:  # noqa: BLE001 - it is slower without, and answers all the same
+            _log.error("the console could not be prepared", error=type(error).__name__)
+        await console.broker.say_ready()
+        await asyncio.sleep(PREPARE_EVERY)
 
 
 def _view(console: Console, view: View, form: str) -> Endpoint:

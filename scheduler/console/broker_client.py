@@ -13,6 +13,7 @@ from data.errors import TocsinError
 # A preview opens up to a dozen pages, over Tor with half a minute each.
 SECONDS = 300.0
 MAX_LINE = 8 * 1024 * 1024
+READY = "ready"
 
 
 class BrokerError(TocsinError):
@@ -28,6 +29,7 @@ class BrokerClient:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._said_ready = False
 
     async def open(self) -> None:
         """Begin to read answers; call it in the event loop of the console."""
@@ -64,6 +66,13 @@ class BrokerClient:
         if "error" in answer:
             raise BrokerError(str(answer["error"]), hint=str(answer.get("hint", "")))
         return answer
+
+    async def say_ready(self) -> None:
+        """Tell the starting process, once, that looks are fast from now on; it gives no answer."""
+        if self._writer is not None and not self._said_ready:
+            self._said_ready = True
+            self._writer.write(json.dumps({"do": READY}).encode() + b"\n")
+            await self._writer.drain()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():

@@ -112,6 +112,12 @@ def age_text(seconds: float | None) -> str:
 _ENVIRONMENT = _environment()
 
 
+def load_templates() -> None:
+    """Compile all templates, which takes longer than to fill them."""
+    for name in _ENVIRONMENT.list_templates():
+        _ENVIRONMENT.get_template(name)
+
+
 def json_response(value: Any, status: int = 200) -> Response:
     """JSON in which no control character stands, as that of the commands."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z, default=str).decode()

@@ -20,7 +20,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from crawler.alerts.channels.registry import masked
 from data.errors import ConfigError, StoreError
 from data.settings.home import Home
 from data.settings.key_keeper import VARIABLE
-from scheduler.console.broker_client import MAX_LINE
+from scheduler.console.broker_client import MAX_LINE, READY
 from scheduler.console.server_process import CLOSED, DATABASE
 
 LOOK_EVERY = 1.0
@@ -84,7 +84,14 @@ def listen(address: str, unix: Path | None) -> socket.socket:
 class ConsoleRunner:
     """Keeps one answering process running, until it is told to stop."""
 
-    def __init__(self, home: Home, listening: socket.socket, origins: Sequence[str], version: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        listening: socket.socket,
+        origins: Sequence[str],
+        version: str,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
         """For one home.
 
         Args:
@@ -92,7 +99,9 @@ class ConsoleRunner:
             listening: socket at which browsers arrive.
             origins: addresses under which people reach the console.
             version: of Tocsin.
+            ready: called once, as soon as the first process answers fast.
         """
+        self._ready: Callable[[], None] | None = ready
         self._home, self._listening, self._origins, self._version = home, listening, tuple(origins), version
         self._stopping = asyncio.Event()
         self._commands = asyncio.Semaphore(RUNNING)
@@ -188,6 +197,11 @@ class ConsoleRunner:
         tasks: set[asyncio.Task[None]] = set()
         while line := await reader.readline():
             question = json.loads(line)
+            if question.get("do") == READY:
+                ready, self._ready = self._ready, None
+                if ready is not None:
+                    ready()
+                continue
             task = asyncio.create_task(self._do(question, writer))
             tasks.add(task)
             task.add_done_callback(tasks.discard)

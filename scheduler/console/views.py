@@ -5,12 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import structlog
+
+from data.errors import TocsinError
 from scheduler.console import alerts_view, incidents_view, now_view, sources_view, system_views
 from scheduler.console.access import Person, Role
-from scheduler.console.console import Console
+from scheduler.console.console import STALE_SECONDS, Console
 from scheduler.console.pages import Asked, WebPage
+from scheduler.console.rendering import load_templates
 
+_log = structlog.get_logger("console")
 PREPARED = 3
 Fields = Sequence[tuple[str, str]]
 
@@ -69,24 +75,31 @@ def views() -> Sequence[View]:
 def _now(asked: Asked) -> WebPage:
     """The first page; the incidents that stand first on it are what people open next."""
     page = now_view.show(asked)
-    _prepare_incidents(asked.console, [each["id"] for each in page.data["incidents"]])
+    for name in _first_incidents(asked.console):
+        work = functools.partial(incidents_view.read, asked.console, name)
+        asked.console.prepare(incidents_view.kept_name(name), work)
     return page
 
 
 def prepare(console: Console) -> None:
-    """Begin to work out what people look at first, beside everything else."""
+    """Do what makes first looks slow: load templates and modules, read source files, and work out what all share."""
+    load_templates()
+    asked = Asked(console, console.reading(), Person("", "", Role.ADMIN), {}, {}, datetime.now(UTC))
+    try:
+        for view in views():
+            if "{" not in view.path:
+                view.show(asked)
+        for name in _first_incidents(console):
+            work = functools.partial(incidents_view.read, console, name)
+            console.kept(incidents_view.kept_name(name), STALE_SECONDS / 2, work)
+    except TocsinError as error:
+        # whoever looks meets it, in words
+        _log.warning("what people look at first could not be prepared", error=str(error))
 
-    def work() -> None:
-        console.status()
-        console.names()
-        _prepare_incidents(console, [each.id for each in now_view.open_ones(console)])
 
-    console.prepare("first views", work)
-
-
-def _prepare_incidents(console: Console, incidents: Sequence[str]) -> None:
-    for name in [each for each in incidents[:PREPARED] if each]:
-        console.prepare(incidents_view.kept_name(name), functools.partial(incidents_view.read, console, name))
+def _first_incidents(console: Console) -> list[str]:
+    """Ids of the incidents that stand first on the first page."""
+    return [each.id for each in now_view.open_ones(console)[:PREPARED] if each.id]
 
 
 def actions() -> Sequence[Action]:

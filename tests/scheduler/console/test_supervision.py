@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -11,12 +12,16 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from data.settings.home import Home
 from scheduler.console.broker_client import MAX_LINE
 from scheduler.console.connections import HEAD_SECONDS, MAX_CONNECTIONS
+from scheduler.console.incidents_view import kept_name
+from scheduler.console.rendering import _ENVIRONMENT
 from scheduler.console.supervision import AN_HOUR, ConsoleRunner, answer_line
 from tests.command import must
+from tests.scheduler.console.conftest import Site
 from tests.servers.console import RunningConsole, running_console
 from tests.synth import console_home
 
@@ -48,6 +53,41 @@ def test_the_console_may_ask_for_so_much_an_hour_and_no_more(tmp_path: Path, kin
         # the first one is over an hour ago
         assert runner._refusal({"do": kind}, 3600.0) is None
         assert runner._refusal({"do": kind}, 3601.0) is not None
+
+
+@pytest.mark.slow
+def test_the_console_says_that_it_is_ready_once_first_looks_are_prepared_and_keeps_them_fresh(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("scheduler.console.application.PREPARE_EVERY", 0.05)
+    monkeypatch.setattr("scheduler.console.console.KEPT_SECONDS", 0.0)
+    site.ours.settimeout(WAIT)
+    with TestClient(site.application):
+        assert json.loads(site.ours.recv(4096)) == {"do": "ready"}
+        kept = dict(site.application.state.console._kept)
+        assert {"status", "definitions", "names", "incidents open", kept_name(console_home.INCIDENT)} <= kept.keys()
+        assert len(_ENVIRONMENT.cache) >= len(_ENVIRONMENT.list_templates())
+        # nobody asks for a page, and it is renewed all the same
+        until = time.monotonic() + WAIT
+        while site.application.state.console._kept["status"].at == kept["status"].at:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def test_the_address_is_told_once_and_not_before_the_first_process_is_ready(tmp_path: Path):
+    told: list[str] = []
+
+    async def go() -> None:
+        with socket.socket() as unused:
+            runner = ConsoleRunner(Home(tmp_path, environ={}), unused, (), "0.1.0", lambda: told.append("ready"))
+            reader = asyncio.StreamReader()
+            reader.feed_data(b'{"do": "ready"}\n{"do": "ready"}\n')
+            reader.feed_eof()
+            assert told == []
+            await runner._answer(reader, None)
+
+    asyncio.run(go())
+    assert told == ["ready"]
 
 
 @pytest.fixture(scope="module")
