@@ -202,9 +202,12 @@ class _PageReader:
     # --- words -------------------------------------------------------------------------------------------------
 
     def _put(self, text: str) -> None:
-        cell = self._tables[-1].cell if self._tables else None
-        if cell is not None:
-            cell.append(text)
+        table = self._tables[-1] if self._tables else None
+        if table is not None and table.cell is not None:
+            table.cell.append(text)
+            table.cell_size += len(text)
+            if table.is_cell_long:
+                self._send_long_cell(table)
             return
         self._text.append(text)
         self._size += len(text)
@@ -283,6 +286,7 @@ class _PageReader:
                 self._put(f"{_BREAK}{name} : {value}{_BREAK}" if name else f" {value} ")
             else:
                 self._asides.append(f"{key} : {value}" if key not in _TEXT_ATTRIBUTES else value)
+                self._size += len(value)
         if values and tag not in _FIELD_TAGS:
             self._asides.append("\n")
 
@@ -307,6 +311,9 @@ class _PageReader:
             self._tables[-1].begin_row()
             self._send_if_full()
         else:
+            if self._tables[-1].is_row_long:
+                self._tables[-1].begin_row()
+                self._send_if_full()
             self._tables[-1].begin_cell(head=tag == "th", span=_span(rest))
 
     def _end_table_tag(self, tag: str) -> None:
@@ -323,6 +330,13 @@ class _PageReader:
     def _send_if_full(self) -> None:
         if self._tables[-1].is_full:
             self._send(self._tables[-1])
+
+    def _send_long_cell(self, table: HtmlTable) -> None:
+        """Send what the innermost table has so far as text, and let its open cell go on; memory stays bounded."""
+        table.is_layout = True
+        table.end_row()
+        self._send(table)
+        table.begin_cell(head=False, span=1)
 
     def _close_table(self) -> None:
         table = self._tables.pop()

@@ -27,15 +27,19 @@ class HtmlTable:
 
     Attributes:
         cell: pieces of the text of the open cell; None between cells.
+        cell_size: characters of the open cell.
         is_layout: whether the table only arranges the layout of the page; its cells are then sent as text.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.cell: list[str] | None = None
+        self.cell_size = 0
         self.is_layout = False
         self._limits = limits
         self._rows: list[list[str]] = []
         self._row: list[str] | None = None
+        self._beyond: list[str] = []  # cells of the open row beyond the last column
+        self._row_size = 0
         self._header_cells = 0  # of the open row
         self._first_is_header = False
         self._columns: list[str] | None = None
@@ -48,6 +52,16 @@ class HtmlTable:
         """Whether the collected rows should be sent."""
         return len(self._rows) >= BATCH_ROWS or self._size > _MAX_PENDING_CHARS
 
+    @property
+    def is_cell_long(self) -> bool:
+        """Whether the open cell is longer than any cell of data: it holds the page, or its end is missing."""
+        return self.cell_size > _MAX_PENDING_CHARS
+
+    @property
+    def is_row_long(self) -> bool:
+        """Whether the open row is longer than any row of data, and should be ended: its end may be missing."""
+        return self._row_size > _MAX_PENDING_CHARS
+
     def begin_row(self) -> None:
         """Begin a row, and end the open one if it has not ended."""
         self.end_row()
@@ -57,8 +71,11 @@ class HtmlTable:
         """End the open row."""
         self.end_cell()
         row, self._row = self._row, None
+        beyond, self._beyond, self._row_size = self._beyond, [], 0
         if not row:
             return
+        if beyond:
+            row[-1] = " ".join([row[-1], *beyond])
         if not self._rows and not self._had_rows:
             self._first_is_header = self._header_cells == len(row)
         self._header_cells = 0
@@ -81,7 +98,7 @@ class HtmlTable:
             self._row = []
         self._row += [""] * (min(span, self._limits.max_columns) - 1)
         self._header_cells += span if head else 0
-        self.cell = []
+        self.cell, self.cell_size = [], 0
 
     def end_cell(self) -> None:
         """End the open cell."""
@@ -89,11 +106,13 @@ class HtmlTable:
             return
         text = "".join(self.cell).strip(" \n\x01")
         self.cell = None
-        self._size += len(text)
+        self._size += len(text) + 1
+        self._row_size += len(text) + 1
         if len(self._row) < self._limits.max_columns:
             self._row.append(text)
         else:
-            self._row[-1] += " " + text
+            # joined when the row ends: a string that grows with each of a million cells is copied a million times
+            self._beyond.append(text)
 
     def clear(self) -> None:
         """Forget the collected rows, which were sent."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import read_sample
 from crawler.readers.core.registry import choose
-from tests.crawler.readers.frames import read
+from tests.crawler.readers.frames import Consumer, pieces, read
 
 PAGE = "<!DOCTYPE html><html><body>{}</body></html>"
 
@@ -84,6 +88,40 @@ def test_everything_else_becomes_text_in_blocks(markup: str, text: str) -> None:
     assert found.text.decode().strip().replace("b<c", "bc") == text
     assert found.rows == []
     assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        ("<table><tr><td>", "Dupont Jean 12/03/1975<br>\n"),
+        ("<table><tr><td>a<table><tr><td>", "Dupont Jean 12/03/1975<br>\n"),
+        ("", "<img alt='Dupont Jean'>"),
+    ],
+)
+def test_a_cell_or_list_of_titles_without_an_end_is_sent_while_it_is_read(begin: str, more: str) -> None:
+    """Else memory grows with the file."""
+    data = PAGE.format(begin + more * (1_800_000 // len(more)) + "<p>LAST").encode()
+    consumer, seen = Consumer(), []
+
+    def feed() -> Iterator[bytes]:
+        yield from pieces(data)
+        seen.append(b"T" in consumer.frames)
+
+    read_sample(feed(), consumer.take, Limits())
+    assert seen == [True]
+    found = consumer.sample
+    assert found is not None
+    assert found.text.count(b"Dupont") == data.count(b"Dupont")
+    assert b"LAST" in found.text
+
+
+def test_a_row_without_an_end_is_sent_as_rows_of_a_megabyte() -> None:
+    """Else its last cell would be copied for each of a million cells."""
+    data = PAGE.format("<table><tr>" + "<td>Dupont Jean 12/03/1975</td>" * 60_000).encode()
+    rows = read(data).rows
+    assert sum(cell.count("Dupont") for row in rows for cell in row) == 60_000
+    assert len(rows) == 2
+    assert sum(map(len, rows[0])) < 1_100_000
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "iso-8859-1"])
