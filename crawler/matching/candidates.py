@@ -48,13 +48,13 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.tags)
 
-    @classmethod
-    def none(cls) -> Self:
-        """No candidates."""
-        return cls(np.zeros(0, np.uint8), np.zeros(0, np.uint64), Packed.empty(0), np.zeros(0, np.int64))
+    @staticmethod
+    def none() -> Candidates:
+        """No candidates; the same object each time, since most pieces of a sample have none."""
+        return _NONE
 
     @classmethod
-    def concatenated(cls, parts: Sequence[Self]) -> Self:
+    def concatenated(cls, parts: Sequence[Candidates]) -> Candidates:
         """The candidates of several parts, one part after the other."""
         if not parts:
             return cls.none()
@@ -92,3 +92,6 @@ class Candidates:
     def take(self, chosen: I64) -> Self:
         """The candidates with these numbers, in this order."""
         return type(self)(self.kinds[chosen], self.tags[chosen], self.values.take(chosen), self.places[chosen])
+
+
+_NONE = Candidates(np.zeros(0, np.uint8), np.zeros(0, np.uint64), Packed.empty(0), np.zeros(0, np.int64))

@@ -37,6 +37,20 @@ REPEATED_SHARE = 0.1
 _ROLES = (*KEY_ROLES, "fullname")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _IdCells:
+    """The ids of the first rows of a table: the cells without white space around them, and how many are not empty."""
+
+    stripped: list[bytes]
+    filled: int
+
+    @classmethod
+    def of(cls, cells: Packed) -> _IdCells:
+        """The ids in a column."""
+        items = cells.to_list()
+        return cls([item.strip() for item in items], sum(map(bool, items)))
+
+
 @dataclass(slots=True, eq=False)
 class _KeptTable:
     """Rows of a table with a column of ids, completed from earlier tables; `own` is its header before that."""
@@ -45,6 +59,7 @@ class _KeptTable:
     header: Sequence[str]
     plan: ColumnPlan
     ids: dict[int, str]
+    has_names: bool
     batches: list[RowBatch] = field(default_factory=list)
     _rows: dict[int, dict[bytes, int]] = field(default_factory=dict)
     _columns: dict[int, Packed] = field(default_factory=dict)
@@ -54,15 +69,43 @@ class _KeptTable:
         """How many rows it has."""
         return sum(map(len, self.batches))
 
-    def find(self, at: int, ids: Packed) -> I64:
-        """The number of the row with each id in a column; shape (n,), -1 for none."""
+    def row_of(self, at: int) -> Mapping[bytes, int]:
+        """The number of the row of each id in a column."""
         if at not in self._rows:
             rows = self._rows[at] = {}
             for number, item in enumerate(self.column(at).to_list()):
                 if item := item.strip():
                     rows.setdefault(item, number)
-        known = self._rows[at]
+        return self._rows[at]
+
+    def find(self, at: int, ids: Packed) -> I64:
+        """The number of the row with each id in a column; shape (n,), -1 for none."""
+        known = self.row_of(at)
         return np.array([known.get(item.strip(), -1) for item in ids.to_list()], np.int64)
+
+    def has_any(self, cells: Mapping[int, _IdCells]) -> bool:
+        """Whether it has any of the ids in the columns of a later table."""
+        for at in self.ids:
+            known = self.row_of(at).keys()
+            for each in cells.values():
+                if not known.isdisjoint(each.stripped):
+                    return True
+        return False
+
+    def find_enough(self, at: int, ids: _IdCells, share: float) -> tuple[I64, I64] | None:
+        """The rows of `ids` whose id is in a column, and the rows here that have it; None if they are too few to join.
+
+        Args:
+            at: the column of this table.
+            ids: cells of a later table.
+            share: of its filled cells so many must be known, and `LEAST_ROWS` at least.
+        """
+        known = self.row_of(at)
+        if sum(map(known.__contains__, ids.stripped)) < max(LEAST_ROWS, share * ids.filled):
+            return None
+        rows = np.array([known.get(item, -1) for item in ids.stripped], np.int64)
+        found = np.flatnonzero(rows >= 0)
+        return found, rows[found]
 
     def column(self, at: int) -> Packed:
         """A column of all rows, and an empty cell after the last one."""
@@ -128,7 +171,7 @@ class EarlierTables:
         ids = _id_columns(header or (), plan)
         if header is not None and ids and not self._is_full and set(_ROLES) & plan.key_places.keys():
             whole, of_whole = (header, plan) if joined is None else (joined[0].header, joined[1])
-            self._open = _KeptTable(header, whole, of_whole, ids)
+            self._open = _KeptTable(header, whole, of_whole, ids, _has_names(of_whole))
             self._tables.append(self._open)
             if len(self._tables) > MAX_TABLES:
                 self.dropped = True
@@ -179,21 +222,28 @@ class EarlierTables:
         if header is None or not set(_ROLES) & plan.key_places.keys():
             return None
         ids = _id_columns(header, plan)
-        if any(_is_of_another_database(header, ids, plan, first, earlier) for earlier in self._tables):
+        if not ids or not self._tables:
+            return None
+        cells = {at: _IdCells.of(first.column(at)) for at in ids}
+        if all(each.filled < LEAST_ROWS for each in cells.values()):
+            return None
+        # most earlier tables have none of the ids, and are not looked at again
+        near = [earlier for earlier in self._tables if earlier.has_any(cells)]
+        if any(_is_of_another_database(header, ids, cells, plan, first, earlier) for earlier in near):
             self._forget()
+            return None
+        has_names = _has_names(plan)
+        missing = [role for role in _ROLES if not _has_role(plan, role)]
         for at, whose in ids.items():
-            for earlier in reversed(self._tables):
+            for earlier in reversed(near):
                 for earlier_at, earlier_whose in earlier.ids.items():
-                    if not _are_same_ids((whose, plan), (earlier_whose, earlier.plan)):
+                    if not _are_same_ids((whose, has_names), (earlier_whose, earlier.has_names)):
                         continue
                     if not whose and not earlier_whose and 2 * len(first) < min(MANY_ROWS, earlier.rows):
                         # both count from 1: a short table beside a long one is of other people
                         continue
-                    added = tuple(
-                        number for role in _ROLES if not _has_role(plan, role)
-                        for number in earlier.plan.key_places.get(role, ())
-                    )  # fmt: skip
-                    if added and _agree(first, at, plan, earlier, earlier_at):
+                    added = tuple(number for role in missing for number in earlier.plan.key_places.get(role, ()))
+                    if added and _agree(cells[at], first, plan, earlier, earlier_at):
                         width = len(plan.columns)
                         words = [*header, *[""] * width][:width]
                         words += [earlier.header[number] if number < len(earlier.header) else "" for number in added]
@@ -216,13 +266,21 @@ def _id_columns(header: Sequence[str], plan: ColumnPlan) -> dict[int, str]:
     return dict(sorted(found.items(), key=lambda item: not item[1])[:MAX_ID_COLUMNS])
 
 
-def _are_same_ids(one: tuple[str, ColumnPlan], other: tuple[str, ColumnPlan]) -> bool:
-    """Whether two columns may hold the same ids: `id` of the table with the names stands for a patient's id."""
-    (whose, plan), (other_whose, other_plan) = one, other
+def _are_same_ids(one: tuple[str, bool], other: tuple[str, bool]) -> bool:
+    """Whether two columns may hold the same ids: `id` of the table with the names stands for a patient's id.
+
+    Args:
+        one: whose ids those of one column are, and whether its table has names.
+        other: the same of the other column.
+    """
+    (whose, has_names), (other_whose, other_has_names) = one, other
     if whose == other_whose:
         return True
-    plain = plan if not whose else other_plan if not other_whose else None
-    return plain is not None and any(_has_role(plain, role) for role in ("first", "surname", "fullname"))
+    return has_names if not whose else other_has_names if not other_whose else False
+
+
+def _has_names(plan: ColumnPlan) -> bool:
+    return any(_has_role(plan, role) for role in ("first", "surname", "fullname"))
 
 
 def _has_role(plan: ColumnPlan, role: str) -> bool:
@@ -233,32 +291,30 @@ def _has_role(plan: ColumnPlan, role: str) -> bool:
 
 
 def _is_of_another_database(
-    header: Sequence[str], ids: Mapping[int, str], plan: ColumnPlan, first: RowBatch, earlier: _KeptTable
+    header: Sequence[str],
+    ids: Mapping[int, str],
+    cells: Mapping[int, _IdCells],
+    plan: ColumnPlan,
+    first: RowBatch,
+    earlier: _KeptTable,
 ) -> bool:
     """Whether a table has the columns of an earlier one and ids of it for other people.
 
     A table that was exported in parts has its own ids in each part, and one that stands there twice has the same people.
     """
-    if list(header) != list(earlier.own) or ids != earlier.ids:
+    if ids != earlier.ids or list(header) != list(earlier.own):
         return False
     for at in ids:
-        rows = earlier.find(at, first.column(at))
-        found = np.flatnonzero(rows >= 0)
-        if len(found) < max(LEAST_ROWS, REPEATED_SHARE * int((first.column(at).lengths > 0).sum())):
-            return False
-        if _say_the_same(first, plan, earlier, found, rows[found]) is True:
+        both = earlier.find_enough(at, cells[at], REPEATED_SHARE)
+        if both is None or _say_the_same(first, plan, earlier, *both) is True:
             return False
     return True
 
 
-def _agree(first: RowBatch, at: int, plan: ColumnPlan, earlier: _KeptTable, earlier_at: int) -> bool:
+def _agree(ids: _IdCells, first: RowBatch, plan: ColumnPlan, earlier: _KeptTable, earlier_at: int) -> bool:
     """Whether nearly all first rows of a table have an id of an earlier one, and say the same where both say something."""
-    rows = earlier.find(earlier_at, first.column(at))
-    found = np.flatnonzero(rows >= 0)
-    filled = int((first.column(at).lengths > 0).sum())
-    if len(found) < max(LEAST_ROWS, JOINED_SHARE * filled):
-        return False
-    return _say_the_same(first, plan, earlier, found, rows[found]) is not False
+    both = earlier.find_enough(earlier_at, ids, JOINED_SHARE)
+    return both is not None and _say_the_same(first, plan, earlier, *both) is not False
 
 
 def _say_the_same(first: RowBatch, plan: ColumnPlan, earlier: _KeptTable, rows: I64, of_earlier: I64) -> bool | None:

@@ -104,4 +104,5 @@ def _restore_some(
 
 
 def _may_have_lost(column: Packed) -> bool:
-    return bool((column.blob == _QUESTION_MARK).any()) or _REPLACEMENT in column.blob.tobytes()
+    cells = column.blob.tobytes()
+    return _QUESTION_MARK in cells or _REPLACEMENT in cells

@@ -225,7 +225,7 @@ class Placeholders:
                 keys[chosen] = left
                 rows[role] = np.zeros(len(keys), np.bool_)
                 rows[role][chosen] = True
-        return FoundPlaceholders(keys, rows, np.unique(np.concatenate(kept)))
+        return FoundPlaceholders(keys, rows, np.unique(np.concatenate(kept)) if len(kept) > 1 else kept[0])
 
     def keys_of_other(self, other: TaggedReading) -> Bools:
         """Which keys of another reading differ from the first one and are made of no placeholder; shape (m, 6)."""

@@ -61,7 +61,10 @@ class AuthenticityRows:
         order = ranks[rows]
         is_first = np.ones(len(rows), np.bool_)
         is_first[1:] = order[1:] != order[:-1]
-        return rows[is_first & ~np.isin(order, self._ranks)][:MAX_ROWS]
+        if len(self._ranks):
+            places = np.minimum(np.searchsorted(self._ranks, order), len(self._ranks) - 1)
+            is_first &= self._ranks[places] != order
+        return rows[is_first][:MAX_ROWS]
 
     def add(self, keys: U64, held: Bools, forms: Mapping[str, Packed], nir_keys: NDArray[np.int8]) -> None:
         """Hold rows that `select` chose.
