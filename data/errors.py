@@ -3,7 +3,8 @@
     TocsinError                      any error that we raise on purpose; `hint` says what to do next
     ├── ConfigError        Final     settings or environment cannot be used
     │   ├── HomeError      Final     the home folder is missing, incomplete or readable by others
-    │   └── KeyFileError   Final     a key is missing, malformed or of another case
+    │   ├── KeyFileError   Final     a key is missing, malformed or of another case
+    │   └── AlreadyRunning Final     another daemon watches this home
     ├── SourceError        Final     a source file cannot be used: file, line, field
     ├── BundleError        Final     a canary bundle is refused; nothing of it is imported
     ├── InputError         Final     a file that a person named cannot be read or understood
@@ -66,6 +67,10 @@ class HomeError(ConfigError):
 
 class KeyFileError(ConfigError):
     """A key file is missing, malformed or belongs to another case."""
+
+
+class AlreadyRunning(ConfigError):
+    """Another daemon watches this home: raised when a second one starts, which ends; nobody has to be told of it."""
 
 
 class SourceError(TocsinError, Final):

@@ -110,6 +110,8 @@ def _crawl(kind: int, passed: list[socket.socket]) -> NoReturn:
 def main(descriptor: int) -> None:
     """Entry of the process: `descriptor` is that of its end of the request socket."""
     requests = socket.socket(fileno=descriptor)
+    # the runner may be killed while this process stands still, and does not see that its socket was closed
+    privileges.die_with_parent()
     privileges.no_core_dumps()
     # each crawl needs it, and compiling its expressions takes 0.1 s of processor time
     vocabulary()

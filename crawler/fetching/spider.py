@@ -114,6 +114,8 @@ class SourceSpider(Spider):
         self.state = CrawlState()
         self.robots = open_rules(job.post_key, job.robots) if job.robots else {}
         self._closing: asyncio.Task[None] | None = None
+        # ends the crawl at its time limit
+        self._limit: asyncio.TimerHandle | None = None
         self._walked = False
         self._mirrors = deque(
             origins(self.definition)[1:] if "{host}" in (self.definition.list.url or self.definition.url) else ()
@@ -189,7 +191,8 @@ class SourceSpider(Spider):
         await self.control.open()
         if self.job.mode == "crawl":
             # the runner would end this process a little later, and would not know what was read
-            asyncio.get_running_loop().call_later(self.job.limits.wall, self.stop, too_long(self.job.limits.wall))
+            wall = self.job.limits.wall
+            self._limit = asyncio.get_running_loop().call_later(wall, self.stop, too_long(wall))
         for name, reason in self._rules.broken.items():
             await self.reports.problem(name, reason, 0)
         yield self._first_request()
@@ -510,6 +513,9 @@ class SourceSpider(Spider):
 
     async def closed(self, reason: str) -> None:
         """Report the result to the runner; Scrapy calls this when no request is running any more."""
+        if self._limit is not None:
+            # the process may go on with other crawls: this one would be kept in memory, and be stopped once more
+            self._limit.cancel()
         if self.browser is not None:
             self.browser.close()
         if self.state.lost:

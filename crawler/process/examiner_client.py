@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from crawler.process.examiner_limits import ExaminerLimits
+from crawler.process.following import start_following
 from crawler.process.frames import (
     CHUNK,
     load,
@@ -121,7 +122,7 @@ class ExaminerProcess:
         environment = {name: home.environ[name] for name in _ENVIRONMENT if name in home.environ} | KEEP_MEMORY
         if key is not None:
             environment[DESCRIPTOR_VARIABLE] = str(key)
-        process = subprocess.Popen(
+        process = start_following(
             [sys.executable, "-m", "crawler.examiner.main", str(theirs.fileno()), str(home.path)],
             pass_fds=(theirs.fileno(),) if key is None else (theirs.fileno(), key),
             env=environment,

@@ -21,6 +21,7 @@ from typing import Any, Self
 import orjson
 
 from crawler.process import privileges
+from crawler.process.following import start_following
 from crawler.process.progress import kill_tree
 from crawler.readers.core.limits import Limits
 from crawler.sandbox.bubblewrap import bubblewrap_arguments, import_paths, interpreter
@@ -215,18 +216,15 @@ class Sandbox:
 
     def _launch(self, wrapper: list[str], confinement: str) -> _ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # The kernel ends such a process with the thread that started it, so only the main thread may ask for that. In
-        # any case the process ends when our end of its socket closes.
-        follow = threading.current_thread() is threading.main_thread()
         code = (
             f"import sys; sys.path[:0] = {import_paths()!r}\n"
             "from crawler.sandbox.fork_server import main\n"
-            f"main({theirs.fileno()}, in_bubblewrap={bool(wrapper)}, follow_parent={follow and not wrapper})"
+            f"main({theirs.fileno()}, in_bubblewrap={bool(wrapper)}, follow_parent={not wrapper})"
         )
         command = [interpreter(), "-I", "-S", "-B", "-X", "utf8", "-c", code]
         if wrapper:
-            command = [*wrapper, *(["--die-with-parent"] if follow else []), "--", *command]
-        process = subprocess.Popen(
+            command = [*wrapper, "--die-with-parent", "--", *command]
+        process = start_following(
             command,
             pass_fds=(theirs.fileno(),),
             env={},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from crawler.process.following import start_program_following
 from data.errors import ConfigError
 from data.settings.endpoint import MAX_PATH, Endpoint
 
@@ -96,17 +99,19 @@ class TorProcess:
         with (self.folder / "log").open("wb") as log:
             (self.folder / "log").chmod(0o600)
             try:
-                self._process = subprocess.Popen(
-                    [
-                        self._program, "--defaults-torrc", str(self.folder / "defaults"),
-                        "-f", str(self.folder / "torrc"),
-                    ],
+                program = shutil.which(self._program)
+                if program is None:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                # it watches this process itself, but not while it stands still
+                self._process = start_program_following(
+                    program,
+                    ["--defaults-torrc", str(self.folder / "defaults"), "-f", str(self.folder / "torrc")],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.folder)},
-                )  # fmt: skip
+                )
             except OSError as error:
                 raise ConfigError(
                     f"the program '{self._program}' cannot be started: {error.strerror}",

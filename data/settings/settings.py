@@ -6,6 +6,7 @@ A `TOCSIN_…` variable (`TOCSIN_CRAWL__TIMEOUT=30`) overrides `tocsin.toml`, an
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import tomllib
@@ -407,3 +408,27 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise _as_config_error(error, file.name) from error
+
+
+def channel_settings(file: Path, environ: Mapping[str, str]) -> Settings:
+    """The defaults, with those channels of a settings file that can be read although `load_settings` refuses the file.
+
+    Each table of the file is read by itself, so that damage elsewhere does not matter. A file that other users may write
+    gives no channel: they could so decide where alerts go.
+    """
+    channels: dict[str, Channel] = {}
+    try:
+        if writable_by_others(file) or is_special(file):
+            return Settings()
+        tables = re.split(r"^(?=[ \t]*\[)", file.read_text(errors="replace"), flags=re.MULTILINE)
+    except OSError:
+        tables = []
+    tree: dict[str, Any] = {}
+    for table in tables:
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            tree = _merge(tree, {"channels": tomllib.loads(table).get("channels", {})})
+    found = _merge(tree, _from_environment(environ)).get("channels")
+    for name, value in found.items() if isinstance(found, dict) else ():
+        with contextlib.suppress(ValidationError, ConfigError):
+            channels[name] = Channel.model_validate(_credentials(value, environ))
+    return Settings(channels=channels)

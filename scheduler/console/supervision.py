@@ -188,7 +188,7 @@ class ConsoleRunner:
                 about = path.stat()
                 # a folder or the database changes without being another one
                 changes = path.name in DATABASE or path.is_dir() or path.name == "daemon.lock"
-                if path.name not in DATABASE[1:] and not path.name.startswith("."):
+                if path.name not in {*DATABASE[1:], "daemon.told"} and not path.name.startswith("."):
                     found[path.name] = (about.st_ino, 0 if changes else about.st_mtime_ns)
         return {name: mark for name, mark in found.items() if name not in CLOSED - {"tocsin.toml"}}
 

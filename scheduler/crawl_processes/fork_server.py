@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from crawler.process.following import start_following
 from data.errors import CrawlNotStarted
 
 log = structlog.get_logger("crawl")
@@ -128,16 +129,17 @@ class ForkedProcess:
 
     def join(self, timeout: float | None = None) -> None:
         """As of `Process`."""
-        if self._exitcode is not None:
+        watch = self._watch
+        if self._exitcode is not None or watch < 0:
             return
         # Not select(), which takes no descriptor above 1023.
         waiting = select.poll()
-        waiting.register(self._watch, select.POLLIN)
+        waiting.register(watch, select.POLLIN)
         if not waiting.poll(None if timeout is None else timeout * 1000):
             return
         # The server reports the status once it has reaped the process. If the server has ended, so have its processes.
-        self._life.settimeout(5)
         try:
+            self._life.settimeout(5)
             message = self._life.recv(4)
         except OSError:
             message = b""
@@ -146,12 +148,16 @@ class ForkedProcess:
 
     def kill(self) -> None:
         """As of `Process`."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._watch, signal.SIGKILL)
+        if self._watch >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._watch, signal.SIGKILL)
 
     def close(self) -> None:
-        """Close both descriptors."""
-        os.close(self._watch)
+        """Close both descriptors; does nothing if they are closed. The exit status, if it was not known, stays unknown."""
+        watch, self._watch = self._watch, -1
+        if watch >= 0:
+            # its number may be that of another file by now, so it is closed once
+            os.close(watch)
         self._life.close()
 
 
@@ -230,7 +236,7 @@ class ForkServer:
         self._end()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = start_following(
                 # -P: no module is imported from the current folder, which may hold files of a dump.
                 [sys.executable, "-P", "-m", "crawler.fetching.crawl_fork_server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],

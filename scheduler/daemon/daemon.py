@@ -43,6 +43,7 @@ from scheduler.crawls.tor_connection import TorConnection
 from scheduler.daemon.clock import JobClock
 from scheduler.daemon.due_sources import DueSources
 from scheduler.daemon.executor import LocalExecutor
+from scheduler.daemon.failed_start import note_start
 from scheduler.daemon.home_check import check_home
 from scheduler.daemon.home_lock import HeldLock
 from scheduler.daemon.record_watch import RecordWatch
@@ -120,6 +121,9 @@ class Daemon:
                 await self.stopping.wait()
         finally:
             await self._stop()
+            # a second signal ends the process; a handler would reach for the loop, which is closed soon
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
         log.info("stopped")
 
     def _on_stop(self, loop: asyncio.AbstractEventLoop, _number: int, _frame: FrameType | None) -> None:
@@ -151,6 +155,7 @@ class Daemon:
             ("crawls of a daemon that ended", self.expire_abandoned),
             ("confinement of readers", functools.partial(self.report_confinement, examiner)),
             ("the audit entry of the start", functools.partial(self._record, "started")),
+            ("the end of failed starts", self.note_start),
         ):
             await self.supervisor.run(name, step)
         self._add_jobs()
@@ -191,6 +196,10 @@ class Daemon:
                 await self.deliver()
         except TimeoutError:
             log.warning("a channel did not answer before the stop; its alerts are sent after the next start")
+
+    async def note_start(self) -> None:
+        """End the state of earlier starts that failed."""
+        note_start(self.home, self.settings, self.store, datetime.now(UTC))
 
     async def _record(self, action: str) -> None:
         self.store.audit.record("daemon", action, "", datetime.now(UTC))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from data.errors import ConfigError
+from data.errors import AlreadyRunning
 from data.settings.home import Home
 
 log = structlog.get_logger("daemon")
@@ -60,14 +60,15 @@ def daemon_lock(
         waiting: is called about twice a second while this process waits.
 
     Raises:
-        ConfigError: another daemon holds the lock.
+        AlreadyRunning: another daemon holds the lock.
+        OSError: the lock file cannot be opened.
     """
     path = home.path / "daemon.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _lock(descriptor, TRY_SECONDS):
             if standby is None:
-                raise ConfigError(
+                raise AlreadyRunning(
                     f"another daemon is already running for {home.path}",
                     hint="stop it first (see: tocsin status), or start this one with --standby: it waits and takes over",
                 )

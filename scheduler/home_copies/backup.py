@@ -34,7 +34,7 @@ from data.store.store import Store
 HEAD, SUMS = "tocsin-backup.json", "SHA256SUMS"
 FORMAT = 1
 # Of a running Tocsin: another one makes them anew. Databases are copied by SQLite.
-_LEFT_OUT = frozenset({"daemon.lock", "delivery.lock", "tor"})
+_LEFT_OUT = frozenset({"daemon.lock", "daemon.told", "delivery.lock", "tor"})
 _CHUNK = 1 << 20
 
 

@@ -97,10 +97,9 @@ class Campaign:
         if self._signal_runner in chosen:
             # a daemon whose files are damaged does not start, and says so
             chosen = [self._signal_runner]
-        # files can be put aside only as long as there is room
-        attacks = [
-            attack() for attack in sorted(chosen, key=lambda each: each in {self._fill_disk, self._use_up_inodes})
-        ]
+        # files can be put aside only as long as there is room, and the ballast is a file itself
+        last = [self._fill_disk, self._use_up_inodes]
+        attacks = [attack() for attack in sorted(chosen, key=lambda each: last.index(each) + 1 if each in last else 0)]
         is_long, pause = chance.random() < 0.5, chance.uniform(0.3, 6)
         names = " and ".join(attack.name for attack in attacks)
         print(f"{number:>4}  {names}, {'until it is told' if is_long else f'for {pause:.1f} s'}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 
 import spiders
 from data.store.store import Store
-from tests.command import must, tocsin_json
+from tests.command import must, tocsin
 from tests.scheduler.crawls.conftest import SOURCE, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 RAISING = """
+import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -36,6 +39,11 @@ class RaisingSpider(SourceSpider):
     async def post_failed(self, failure):
         raise ValueError("content of a post")
         yield
+
+    async def closed(self, reason):
+        await super().closed(reason)
+        timers = [each for each in asyncio.get_running_loop()._scheduled if each._callback == self.stop]
+        os.write(2, b"timers of the crawl: %d\\n" % sum(not each.cancelled() for each in timers))
 """
 
 
@@ -62,7 +70,9 @@ def test_an_exception_in_a_callback_or_errback_leaves_its_post_due_and_fails_the
     site.pages = {1: ["good", "callback"] if bad == "callback" else ["good"]}
     if bad == "errback":
         site.links = [f"{nobody}/post/errback"]
-    result = tocsin_json(home, "crawl", "site", PYTHONPATH=path)["crawls"][0]
+    done = tocsin(home, "crawl", "site", "--json", PYTHONPATH=path)
+    result = json.loads(done.stdout)["crawls"][0]
+    assert "timers of the crawl: 0" in done.stderr, "a process of several crawls would stop it again"
     assert (result["state"], result["examined"], result["unexamined"]) == ("failed", 1, 1)
     assert "ValueError" in result["error"]
     with contextlib.closing(Store.open(home / "tocsin.db")) as store:
