@@ -182,7 +182,7 @@ def is_compiled() -> bool:
 def _stamp() -> Path:
     """A file in the cache that marks it as complete; its name depends on everything that makes numba compile anew."""
     parts = [numba.__version__, sys.version, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    for path in jit.kernel_modules():
+    for path in jit.MODULES:
         parts += [str(path), str(path.stat().st_mtime_ns), str(path.stat().st_size)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return Path(os.environ["NUMBA_CACHE_DIR"]) / f"compiled-{digest}"
