@@ -58,7 +58,8 @@ class _EmptyWatchList:
 
 def warm_up() -> None:
     """Compile all kernels, or load them from the cache, so that samples need not wait for it."""
-    if not is_compiled():
+    compiles = not is_compiled()
+    if compiles:
         # a process that starts with garbage collection off would keep all objects that compiling creates
         gc.enable()
         if jit.CACHED:
@@ -66,6 +67,9 @@ def warm_up() -> None:
     # this loads what the helpers compiled, and compiles what they did not, whatever the reason
     for step in _steps():
         step()
+    if compiles:
+        # the caller freezes what there is once it has started, and compiling leaves much garbage
+        gc.collect()
     _is_warm.set()
     if jit.CACHED:
         _stamp().touch(mode=0o600)

@@ -70,9 +70,8 @@ def release_startup_memory() -> None:
     Existing objects are hidden from the garbage collector, so that forked processes do not copy their pages. Pages with
     code and constants of libraries that were used once are dropped (LLVM while kernels were loaded, initialisers,
     symbols: 80 MB in the examiner, 10 MB in the process that forks readers). A page that is used again is read from its
-    file.
+    file. Garbage is not searched for: what starting leaves of it is 0.1 MB, and the search takes 0.05 s of each process.
     """
-    gc.collect()
     gc.freeze()
     if ctypes.sizeof(ctypes.c_void_p) != 8:
         return
