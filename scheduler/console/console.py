@@ -34,6 +34,8 @@ KEPT_SECONDS = 2.0
 FILES_SECONDS = 5.0
 # What is older than this is not shown any more.
 STALE_SECONDS = 60.0
+# Seconds after which a value is worked out anew beside the page for which it was asked.
+RENEW_AFTER = 0.15
 CHANGED_BY_DECISIONS = ("incidents open", "aware", "channels", "definitions", "status")
 _log = structlog.get_logger("console")
 
@@ -90,6 +92,8 @@ class Console:
     _local: threading.local = field(default_factory=threading.local)
     _kept: dict[str, Kept] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
+    _renewing: set[str] = field(default_factory=set)
+    _decisions: int = 0
     _files: dict[str, tuple[tuple[int, int, int], Definition | SourceError]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -119,17 +123,13 @@ class Console:
         age = time.monotonic() - found.at if found is not None else STALE_SECONDS
         if found is not None and age <= seconds:
             return cast("T", found.value)
-        with self._guard:
-            lock = self._locks.setdefault(name, threading.Lock())
         if found is not None and age < STALE_SECONDS:
-            if lock.acquire(blocking=False):
-                threading.Thread(target=self._renew, args=(name, work, lock), daemon=True).start()
+            self._renew_beside(name, work)
             return cast("T", found.value)
-        with lock:
+        with self._lock_of(name):
             found = self._kept.get(name)
             if found is None or time.monotonic() - found.at > seconds:
-                found = Kept(time.monotonic(), work())
-                self._kept[name] = found
+                found = self._work_out(name, work)
             return cast("T", found.value)
 
     def prepare(self, name: str, work: Callable[[], object]) -> None:
@@ -137,15 +137,38 @@ class Console:
         found = self._kept.get(name)
         if found is not None and time.monotonic() - found.at < STALE_SECONDS / 2:
             return
-        with self._guard:
-            lock = self._locks.setdefault(name, threading.Lock())
-        if lock.acquire(blocking=False):
-            threading.Thread(target=self._renew, args=(name, work, lock), daemon=True).start()
+        self._renew_beside(name, work)
 
-    def _renew(self, name: str, work: Callable[[], object], lock: threading.Lock) -> None:
-        """Work a value out anew; if that fails, the next one who asks meets the error. Releases the lock."""
+    def _work_out(self, name: str, work: Callable[[], object]) -> Kept:
+        decisions, found = self._decisions, Kept(time.monotonic(), work())
+        with self._guard:
+            # what was read before a decision must not be shown after it
+            if self._decisions == decisions or name not in CHANGED_BY_DECISIONS:
+                self._kept[name] = found
+        return found
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(name, threading.Lock())
+
+    def _renew_beside(self, name: str, work: Callable[[], object]) -> None:
+        with self._guard:
+            if name in self._renewing:
+                return
+            self._renewing.add(name)
+        threading.Thread(target=self._renew, args=(name, work), daemon=True).start()
+
+    def _renew(self, name: str, work: Callable[[], object]) -> None:
+        """Work a value out anew; if that fails, the next one who asks meets the error."""
+        # the page that is asked for now goes first: threads of one process share a processor
+        time.sleep(RENEW_AFTER)
+        with self._guard:
+            self._renewing.discard(name)
+        lock = self._lock_of(name)
+        if not lock.acquire(blocking=False):
+            return
         try:
-            self._kept[name] = Kept(time.monotonic(), work())
+            self._work_out(name, work)
         except TocsinError as error:
             _log.warning("a view could not be worked out anew", view=name, error=str(error))
             self._kept.pop(name, None)
@@ -161,8 +184,10 @@ class Console:
 
     def forget(self) -> None:
         """Work out anew what a decision changes."""
-        for name in CHANGED_BY_DECISIONS:
-            self._kept.pop(name, None)
+        with self._guard:
+            self._decisions += 1
+            for name in CHANGED_BY_DECISIONS:
+                self._kept.pop(name, None)
 
     def definitions(self) -> tuple[list[Definition], list[SourceError]]:
         """The sources of the home, and what is wrong with files that cannot be used; a changed file is read again."""

@@ -220,7 +220,7 @@ class Daemon:
             ("self-test", self.selftest, SELFTEST_EVERY, none, 600.0),
             ("old crawls", self.service.prune, PRUNE_EVERY, REMIND_TICK, 300.0),
             ("metrics", self.service.renew_metrics, METRICS_EVERY, none, 60.0),
-            ("time stamps", self.service.stamp_head, REMIND_TICK, REMIND_TICK, 120.0),
+            ("time stamps", self.service.stamp_head, REMIND_TICK, none, 120.0),
             (SIGN_OF_LIFE, self.service.show_life, REMIND_TICK, REMIND_TICK, 120.0),
         ):
             work = functools.partial(self.supervisor.run, name, job, seconds)

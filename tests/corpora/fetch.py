@@ -53,7 +53,9 @@ CSV_SPECTRUM = Corpus(
 )
 RARFILE = Corpus("pip", "rarfile", "4.5", "7425d0afa180f0092db903abb1526a130b36858980aad90b3694f48e41420155")
 AXE = Corpus("npm", "axe-core", "4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745")
-KUBERNETES = Corpus("pip", "kubernetes_validate", "1.37.0", "09a26209d3e32d97ac13e6f81597c09316fe6f7473cdd4bd8db44075930de357")
+KUBERNETES = Corpus(
+    "pip", "kubernetes_validate", "1.37.0", "09a26209d3e32d97ac13e6f81597c09316fe6f7473cdd4bd8db44075930de357"
+)
 PYPDF = Corpus("pip", "pypdf", "7.1.1", "2eff4e2fc5fb22a6d6711e6f1166cdc9ab5765d90cd0d77dfea3f4aa91a27b1d")
 
 

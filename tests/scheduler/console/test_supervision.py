@@ -74,6 +74,20 @@ def test_the_console_says_that_it_is_ready_once_first_looks_are_prepared_and_kee
             time.sleep(0.02)
 
 
+def test_what_was_read_before_a_decision_is_not_kept_after_it(site: Site):
+    console = site.application.state.console
+    console.forget()
+
+    def read_while_somebody_decides() -> str:
+        console.forget()
+        return "old"
+
+    assert console.kept("status", 60, read_while_somebody_decides) == "old"
+    assert console.kept("status", 60, lambda: "new") == "new"
+    assert console.kept("status", 60, lambda: "newer") == "new"
+    console.forget()
+
+
 def test_the_address_is_told_once_and_not_before_the_first_process_is_ready(tmp_path: Path):
     told: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from data.store.store import Store
+from scheduler.delivery.time_stamps import stamps
 from scheduler.demo.servers import Chat, FeedEntry, LeakSite
 from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
+from tests.servers.time_stamp_authority import Authority, running_authority
 from tests.servers.webhook import Webhook
 from tests.whole.test_kill import SOURCE
 
@@ -66,6 +69,18 @@ def daemon(home: Path) -> Iterator[Daemon]:
         running.stream.close()
 
 
+def daemon_stamped_by(home: Path, authority: Authority) -> contextlib.AbstractContextManager[Daemon]:
+    with (home / "tocsin.toml").open("a") as settings:
+        settings.write(f'\n[timestamps]\nurl = "http://127.0.0.1:{authority.server_port}/"\n')
+    shutil.copy(authority.folder / "root.pem", home / "keys" / "timestamps.pem")
+    return daemon(home)
+
+
+def stamps_of(home: Path) -> list[str]:
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        return [head for head, _ in stamps(store)]
+
+
 def add(home: Path, tmp_path: Path, name: str, url: str, every: str = "1s") -> None:
     file = tmp_path / f"{name}.yaml"
     file.write_text(
@@ -96,10 +111,13 @@ def site():
         yield server
 
 
-def test_sigterm_stops_the_daemon_cleanly_and_leaves_no_lease(home, tmp_path, site):
+def test_the_daemon_crawls_has_its_record_stamped_and_sigterm_stops_it_cleanly_and_leaves_no_lease(
+    home, tmp_path, site
+):
     add(home, tmp_path, "site", site.url)
     assert tocsin_json(home, "status")["selftest"] == "unknown", "no self-test has run yet"
-    with daemon(home) as running:
+    with running_authority(tmp_path / "authority") as authority, daemon_stamped_by(home, authority) as running:
+        until(lambda: stamps_of(home))
         until(lambda: any(crawl["state"] == "done" for crawl in crawls(home, "site")))
         until(lambda: tocsin_json(home, "status")["selftest"] == "ok")
         assert tocsin_json(home, "status")["daemon"] == "running"
@@ -107,6 +125,8 @@ def test_sigterm_stops_the_daemon_cleanly_and_leaves_no_lease(home, tmp_path, si
         assert running.stop() == 0
         assert running.logged("stopped")
     assert not [crawl for crawl in crawls(home, "site") if crawl["state"] in {"leased", "queued"}]
+    verified = tocsin_json(home, "evidence", "verify")
+    assert ([each["head"] for each in verified["stamps"]], verified["problems"]) == (stamps_of(home), [])
     stopped = tocsin(home, "status")
     assert stopped.returncode == 2
     assert "no daemon runs" in stopped.stdout

@@ -2,100 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from scheduler.delivery.time_stamps import problem_of
+from data.settings.home import Home
+from data.settings.settings import load_settings
+from data.store.database import stamp
+from data.store.store import Store
+from scheduler.daemon.service import Service
+from scheduler.daemon.supervisor import Supervisor
+from scheduler.daemon.trouble_reports import TroubleReports
+from scheduler.delivery.time_stamps import problem_of, stamps
 from tests.command import must, tocsin, tocsin_json
+from tests.servers.time_stamp_authority import Authority, make_authority, openssl, running_authority
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
-
-CONFIGURATION = """
-[tsa]
-dir = {folder}
-serial = $dir/serial
-signer_cert = $dir/tsa.pem
-certs = $dir/root.pem
-signer_key = $dir/tsa.key
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256
-accuracy = secs:1
-clock_precision_digits = 3
-ess_cert_id_alg = sha256
-[extension]
-extendedKeyUsage = critical,timeStamping
-"""
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def make_authority(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "openssl.cnf").write_text(CONFIGURATION.format(folder=folder))
-    (folder / "serial").write_text("01\n")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    openssl(
-        folder, "req", "-x509", *curve, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=Root", "-days", "3650"
-    )
-    openssl(folder, "req", *curve, "-keyout", "tsa.key", "-out", "tsa.csr", "-subj", "/CN=TSA")
-    openssl(
-        folder, "x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-days", "3650",
-        "-extfile", "openssl.cnf", "-extensions", "extension", "-out", "tsa.pem",
-    )  # fmt: skip
-
-
-class Authority(HTTPServer):
-    """Answers each request with what `openssl ts` makes of it, or with `answer`."""
-
-    answer: bytes | None = None
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.folder = folder
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Authority
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        folder = self.server.folder
-        if self.headers["content-type"] != "application/timestamp-query":
-            self.send_error(415)
-            return
-        (folder / "query").write_bytes(body)
-        openssl(
-            folder, "ts", "-reply", "-config", "openssl.cnf", "-section", "tsa", "-queryfile", "query", "-out", "reply"
-        )
-        reply = self.server.answer if self.server.answer is not None else (folder / "reply").read_bytes()
-        self.send_response(200)
-        self.send_header("content-type", "application/timestamp-reply")
-        self.send_header("content-length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: the tests read what the command says."""
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    folder = tmp_path_factory.mktemp("tsa") / "authority"
-    make_authority(folder)
-    with Authority(folder) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with running_authority(tmp_path_factory.mktemp("tsa") / "authority") as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_a_stamp_of_an_authority_is_verified_offline_here_and_by_openssl(
@@ -142,3 +75,40 @@ def test_a_stamp_of_an_authority_is_verified_offline_here_and_by_openssl(
     found = tocsin(home, "evidence", "verify")
     assert found.returncode == 2
     assert "not by an authority of timestamps.certificates" in found.stdout
+
+
+def test_the_daemons_job_stamps_when_it_is_due_and_tells_an_authority_that_fails_twice(
+    authority: Authority, tmp_path: Path
+):
+    file = tmp_path / "tocsin.toml"
+    file.write_text(f'[timestamps]\nurl = "http://127.0.0.1:{authority.server_port}/"\ncertificates = "root.pem"\n')
+    (tmp_path / "root.pem").write_bytes((authority.folder / "root.pem").read_bytes())
+    settings = load_settings(file, {})
+    with contextlib.closing(Store.open(tmp_path / "t.db")) as store:
+        supervisor = Supervisor(TroubleReports(Home(tmp_path, {}), lambda: settings, lambda: store))
+        service = Service(supervisor, lambda: settings, lambda: store, dict, tmp_path)
+
+        def minute() -> None:
+            asyncio.run(supervisor.run("time stamps", service.stamp_head))
+
+        minute()
+        [(head, token)] = stamps(store)
+        assert head == str(store.head())
+        assert problem_of(head, token, tmp_path / "root.pem") == ""
+        asked = authority.asked
+        store.audit.record("test", "did", "", datetime.now(UTC))
+        minute()
+        assert (len(stamps(store)), authority.asked) == (1, asked), "the last one is not a day old"
+        # a day later
+        store.database.execute("update stamp set at = ?", (stamp(datetime.now(UTC) - timedelta(days=1, minutes=1)),))
+        authority.answer = b"no stamp"
+        minute()
+        assert store.states.lasting() == [], "once may pass by itself"
+        minute()
+        [state] = store.states.lasting()
+        assert state.subject == "time stamps"
+        assert "gave no valid time stamp" in store.events.latest()[0].facts["reason"]
+        authority.answer = None
+        minute()
+        assert len(stamps(store)) == 2
+        assert store.states.lasting() == []
