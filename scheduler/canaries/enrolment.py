@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.records.column_roles import KEY_ROLES, VALUE_ROLES, ColumnPlan
-from crawler.records.record_keys import record_key_columns
+from crawler.records.record_keys import KEY_PARTS, record_key_columns
 from crawler.records.row_readings import NormalForms, name_texts, read_rows
-from data.arrays.array_types import I64
+from data.arrays.array_types import I64, U32
 from data.arrays.packed import Packed
 from data.case.bundle import RECORD_DTYPE
 from data.hashing.case_keys import EnrolKeys
-from data.hashing.tags import Kind, confirm_digests, probe_tags, record_inputs
+from data.hashing.tags import Kind, confirm_digests, probe_tags
 from data.identifiers import normalise
 
 # Rows that are tagged at a time.
@@ -116,7 +116,7 @@ def tag_columns(columns: Mapping[int, Packed], count: int, plan: ColumnPlan, key
         for kind, packed in record_key_columns(other.forms):
             add(kind, packed, everyone[other.rows])
     for kind, values, owners in _name_variant_keys(plan, columns, main):
-        add(kind, Packed.of(values), np.array(owners, np.uint32))
+        add(kind, values, owners)
     for role, kind in VALUE_ROLES.items():
         for at in plan.key_places.get(role, ()) if role in KEY_ROLES else plan.places.get(role, ()):
             add(kind, forms.of(role, at), everyone)
@@ -125,41 +125,52 @@ def tag_columns(columns: Mapping[int, Packed], count: int, plan: ColumnPlan, key
 
 def _name_variant_keys(
     plan: ColumnPlan, cells: Mapping[int, Packed], parts: Mapping[str, Packed]
-) -> Iterator[tuple[Kind, list[bytes], list[int]]]:
+) -> Iterator[tuple[Kind, Packed, U32]]:
     """The additional record keys of rows whose names have several forms (double names, particles).
 
     Yields:
-        For each kind the inputs of the keys, and the row of each.
+        Of each kind the inputs of the keys, and the row of each. Each kind may come several times.
     """
-    found: dict[Kind, tuple[list[bytes], list[int]]] = {}
-    # only a name with other characters than ASCII letters can have several forms
-    names = {at: cells[at] for role in ("surname", "first", "fullname") for at in plan.key_places.get(role, ())}
-    rows = np.unique(np.concatenate([[], *map(_unplain_rows, names.values())])).astype(np.int64)
-    some = {at: column.take(rows) for at, column in names.items()}
+    whole = {at: cells[at] for at in plan.key_places.get("fullname", ())}
+    names = {at: cells[at] for role in ("surname", "first") for at in plan.key_places.get(role, ())}
+    found = [*map(_unplain_rows, whole.values()), *map(_rows_of_several_forms, names.values())]
+    rows = np.unique(np.concatenate([[], *found])).astype(np.int64)
+    some = {at: column.take(rows) for at, column in (whole | names).items()}
+    rest = {role: packed for role, packed in parts.items() if role not in ("surname", "first")}
     for texts in name_texts(plan, some.__getitem__):
+        # both names in another form than the first, and first names in one
+        pairs: list[tuple[int, bytes, bytes]] = []
+        givens: list[tuple[int, bytes]] = []
         for row, (surname_text, first_text) in zip(rows.tolist(), texts, strict=True):
-            if (not surname_text or _is_plain(surname_text)) and (not first_text or _is_plain(first_text)):
-                continue
             surnames, firsts = _name_forms(surname_text), _name_forms(first_text)
-            if len(surnames) < 2 and len(firsts) < 2:
-                continue
-            rest = {role: packed.item(row) for role, packed in parts.items() if role not in ("surname", "first")}
-            main_keys = set(record_inputs(surname=(surnames or [b""])[0], first=(firsts or [b""])[0], **rest))
-            for surname in surnames or [b""]:
-                for first in firsts or [b""]:
-                    for kind, value in record_inputs(surname=surname, first=first, **rest):
-                        if (kind, value) not in main_keys:
-                            values, owners = found.setdefault(kind, ([], []))
-                            values.append(value)
-                            owners.append(row)
-    for kind, (values, owners) in found.items():
-        yield kind, values, owners
+            pairs += [(row, surname, first) for surname in surnames for first in firsts][1:]
+            givens += [(row, first) for first in firsts[1:]]
+        if pairs:
+            owners = np.array([row for row, _, _ in pairs], np.uint32)
+            forms = {"surname": Packed.of([each for _, each, _ in pairs]), "first": Packed.of([e for _, _, e in pairs])}
+            yield from _keys_beside(forms, rest, owners, ("dob",))
+        if givens:
+            owners = np.array([row for row, _ in givens], np.uint32)
+            yield from _keys_beside({"first": Packed.of([each for _, each in givens])}, rest, owners, rest)
+
+
+def _keys_beside(
+    forms: Mapping[str, Packed], rest: Mapping[str, Packed], owners: U32, roles: Iterable[str]
+) -> Iterator[tuple[Kind, Packed, U32]]:
+    """The record keys of forms of names with the other values of their rows, of those roles that are wanted."""
+    beside = {role: rest[role].take(owners.astype(np.int64)) for role in roles if role in rest}
+    for kind, packed in record_key_columns({**beside, **forms}):
+        if set(KEY_PARTS[kind]) & {"names", "first"}:
+            yield kind, packed, owners
 
 
 _LETTERS = np.isin(np.arange(256), np.frombuffer(ascii_letters.encode(), np.uint8))
 
+
 # cached because names repeat: half of a country's people share a few thousand
-_name_forms = lru_cache(maxsize=1 << 16)(normalise.name_variants)
+@lru_cache(maxsize=1 << 16)
+def _name_forms(text: str) -> tuple[bytes, ...]:
+    return tuple(normalise.name_variants(text))
 
 
 def _unplain_rows(cells: Packed) -> I64:
@@ -168,9 +179,14 @@ def _unplain_rows(cells: Packed) -> I64:
     return np.flatnonzero(others[cells.offsets[1:]] != others[cells.offsets[:-1]])
 
 
-def _is_plain(text: str) -> bool:
-    """Whether a text has no other characters than ASCII letters."""
-    return text.isascii() and text.isalpha()
+def _rows_of_several_forms(names: Packed) -> I64:
+    """The rows whose name has several forms. Each different name becomes a text once."""
+    # a name of ASCII letters alone has one
+    rows = _unplain_rows(names)
+    some = names.take(rows)
+    _, first, same = np.unique(probe_tags(bytes(16), 0, some), return_index=True, return_inverse=True)
+    several = np.array([len(_name_forms(some.text(at))) > 1 for at in first.tolist()], bool)
+    return rows[several[same]]
 
 
 def refusal_reason(row: Sequence[str], plan: ColumnPlan) -> str:

@@ -79,18 +79,21 @@ class GroupedRecords:
         borders = np.searchsorted(all_clients[order], np.arange(len(self.canaries) + 1))
         for client in clients:
             pieces = order[borders[client] : borders[client + 1]]
-            yield client, np.concatenate([np.zeros(0, RECORD_DTYPE), *map(self._read, starts[pieces], ends[pieces])])
+            size = RECORD_DTYPE.itemsize
+            yield client, np.frombuffer(self._read(size * starts[pieces], size * ends[pieces]), RECORD_DTYPE)
 
-    def _read(self, start: int, end: int) -> NDArray[Any]:
-        size = RECORD_DTYPE.itemsize
-        wanted, at = size * int(end - start), size * int(start)
-        buffer = bytearray()
-        while len(buffer) < wanted:
-            part = os.pread(self._file.fileno(), wanted - len(buffer), at + len(buffer))
-            if not part:
-                raise OSError("the temporary file of the tags is truncated")
-            buffer += part
-        return np.frombuffer(buffer, RECORD_DTYPE)
+    def _read(self, starts: I64, ends: I64) -> bytearray:
+        """The bytes of some ranges of the file, one after the other."""
+        found = bytearray(int((ends - starts).sum()))
+        with memoryview(found) as whole:
+            at = 0
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                while start < end:
+                    count = os.preadv(self._file.fileno(), [whole[at : at + end - start]], start)
+                    if not count:
+                        raise OSError("the temporary file of the tags is truncated")
+                    at, start = at + count, start + count
+        return found
 
     def close(self) -> None:
         """Delete the file."""

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import groupby, repeat
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from crawler.records.column_roles import Column, ColumnPlan, plan_columns
 from crawler.records.row_batch import RowBatch
 from crawler.records.table_forms import find_forms
 from crawler.sandbox.sandbox import Sandbox
-from data.arrays.array_types import I64
+from data.arrays.array_types import I64, U64
 from data.arrays.packed import Packed
 from data.case.bundle import BundlesWriter, write_bundle
 from data.durable_files import is_disk_full
 from data.errors import BundleError, InputError
 from data.hashing.case_keys import EnrolKeys
+from data.hashing.tags import probe_tags
 from scheduler.canaries.bundle_import import BUNDLE_SUFFIX
 from scheduler.canaries.client_table import describe_columns, find_column, open_table, override_columns
 from scheduler.canaries.enrolment import BATCH_ROWS, MAX_EXAMPLES, refusal_reason, tag_columns
@@ -82,31 +83,55 @@ def read_names(path: Path) -> dict[str, str]:
 
 
 class _Clients:
-    """The ids of clients and their numbers."""
+    """The ids of clients and their numbers.
+
+    Cells are recognised by a keyed hash of 64 bits, so that only those that were not seen before become texts.
+    """
 
     def __init__(self, column: str) -> None:
         self._column = column
         self.numbers: dict[str, int] = {}
+        self._key = secrets.token_bytes(16)
+        # of each different cell in the order of hashes; -1 for a blank one
+        self._hashes: U64 = np.zeros(0, np.uint64)
+        self._found: I64 = np.zeros(0, np.int64)
 
     def number(self, cells: Packed, where: str, first_row: int) -> I64:
         """The number of the client of each row, -1 for an empty cell."""
-        ids = [text.strip() for text in cells.texts()]
-        numbers = self.numbers
-        for new in dict.fromkeys(ids):
-            if new in numbers or not new:
-                continue
-            if not CLIENT_ID.fullmatch(new):
-                raise InputError(
-                    f"{where}, row {first_row + ids.index(new)}: the column '{self._column}' does not hold a client id",
-                    hint="an id has at most 64 letters, digits, dots, dashes and underscores; give names with --names",
-                )
-            if len(numbers) >= MAX_CLIENTS:
-                raise InputError(
-                    f"the column '{self._column}' has more than {MAX_CLIENTS:,} values: it does not tell clients apart",
-                    hint=f"name the column of the client with {_OPTION}",
-                )
-            numbers[new] = len(numbers)
-        return np.fromiter(map(numbers.get, ids, repeat(-1)), np.int64, len(ids))
+        hashes = probe_tags(self._key, 0, cells)
+        places = np.searchsorted(self._hashes, hashes)
+        known = self._hashes[np.minimum(places, len(self._hashes) - 1)] == hashes if len(self._hashes) else hashes == 0
+        if len(rows := np.flatnonzero((cells.lengths > 0) & ~known)):
+            fresh, first = np.unique(hashes[rows], return_index=True)
+            order = np.argsort(first)
+            made = np.zeros(len(fresh), np.int64)
+            for at in order.tolist():
+                row = int(rows[first[at]])
+                made[at] = self._number(cells.text(row).strip(), where, first_row + row)
+            self._hashes = np.concatenate([self._hashes, fresh])
+            sorted_ = np.argsort(self._hashes)
+            self._hashes, self._found = self._hashes[sorted_], np.concatenate([self._found, made])[sorted_]
+            places = np.searchsorted(self._hashes, hashes)
+        if not len(self._hashes):
+            return np.full(len(cells), -1, np.int64)
+        return np.where(cells.lengths > 0, self._found[np.minimum(places, len(self._found) - 1)], -1)
+
+    def _number(self, client: str, where: str, row: int) -> int:
+        """The number of a client, which is a new one if it has none."""
+        if not client or client in self.numbers:
+            return self.numbers.get(client, -1)
+        if not CLIENT_ID.fullmatch(client):
+            raise InputError(
+                f"{where}, row {row}: the column '{self._column}' does not hold a client id",
+                hint="an id has at most 64 letters, digits, dots, dashes and underscores; give names with --names",
+            )
+        if len(self.numbers) >= MAX_CLIENTS:
+            raise InputError(
+                f"the column '{self._column}' has more than {MAX_CLIENTS:,} values: it does not tell clients apart",
+                hint=f"name the column of the client with {_OPTION}",
+            )
+        self.numbers[client] = len(self.numbers)
+        return self.numbers[client]
 
 
 def enrol_tables(
