@@ -28,7 +28,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data.durable_files import completed_file
+from data.durable_files import completed_file, is_disk_full
 from data.errors import BundleError
 from data.hashing.case_keys import EnrolKeys
 from data.hashing.tags import Kind
@@ -111,7 +111,7 @@ class BundlesWriter:
     """
 
     def __init__(self, path: Path, keys: EnrolKeys) -> None:
-        self._keys, self._file = keys, _new_file(path)
+        self._keys, self._path, self._file = keys, path, _new_file(path)
         self._mac = hmac.new(keys.bundle, digestmod=hashlib.sha256)
         self._count = 0
 
@@ -141,7 +141,7 @@ class BundlesWriter:
         try:
             self._stream.write(part)
         except OSError as error:
-            raise _not_written(Path(self._stream.name), error) from error
+            raise _not_written(self._path, error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -215,7 +215,8 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _not_written(path: Path, error: OSError) -> BundleError:
-    return BundleError(f"{path} cannot be written: {error.strerror}", hint="choose another place with --out")
+    hint = "free some space and try again; nothing was written" if is_disk_full(error) else ""
+    return BundleError(f"{path} cannot be written: {error.strerror}", hint=hint or "choose another place with --out")
 
 
 def read_bundles(path: Path, case: str, bundle_key: bytes) -> Iterator[tuple[BundleHeader, NDArray[Any]]]:

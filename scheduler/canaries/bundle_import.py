@@ -14,9 +14,11 @@ from data.case.watchlist_import import import_bundles
 from data.errors import BundleError
 from data.hashing.case_keys import Keys
 from data.settings.home import Home
-from scheduler.canaries.known_watchlist import check_watchlist, record_watchlist
+from scheduler.canaries.known_watchlist import after_change, check_watchlist, record_watchlist
 
 BUNDLE_SUFFIX = ".bundle"
+REPEAT = "import the same bundles once more, so that they are compared with earlier data"
+"""What is left to do if the list was changed and the store could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def import_files(
 
     Raises:
         BundleError: a file cannot be read, is altered, or belongs to another case.
-        ConfigError, StoreError: as `import_bundles` and `check_watchlist`.
+        ConfigError, StoreError: as `import_bundles` and `check_watchlist`; if the list was changed, the sentence says so.
     """
     if not anew:
         check_watchlist(home)
@@ -80,7 +82,8 @@ def import_files(
                 done(records.nbytes)
 
     added = set(import_bundles(home.watchlist_dir, keys.case, bundles(), anew=anew))
-    record_watchlist(home, "operator, with --anew" if anew else "operator")
+    with after_change(REPEAT):
+        record_watchlist(home, "operator, with --anew" if anew else "operator")
     found = []
     for path, header in headers:
         found.append(ImportedBundle(path, header, header.bundle in added))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from data.errors import ConfigError, StoreError
+from data.errors import ConfigError, StoreError, StoreFull
 from data.plural import counted
 from data.settings.home import Home
 from data.store.expected_sets import WatchlistCounts, latest_watchlist_counts
@@ -75,6 +75,18 @@ def record_watchlist(home: Home, actor: str = "operator") -> None:
     store_of_actor = Store.open(home.db_path) if actor == FOUND else open_operator_store(home)
     with contextlib.closing(store_of_actor) as store:
         store.watchlist_history.record(actor, counts, datetime.now(UTC))
+
+
+@contextlib.contextmanager
+def after_change(then: str) -> Iterator[None]:
+    """Say in an error of the store that the watch-list was changed before it; `then` is what a person does once it is mended."""
+    try:
+        yield
+    except StoreError as error:
+        first = "free some space" if isinstance(error, StoreFull) else error.hint
+        raise type(error)(
+            f"the watch-list was changed, but the database was not: {error}", hint=f"{first}; then {then}"
+        ) from error
 
 
 def start_examiner(home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:

@@ -345,6 +345,7 @@ def _write(
             write_bundle(path, keys, records, client=client, name=names[client], canaries=canaries)
             result.tags += len(records)
         temporary.rename(out)
-    except BaseException:
+    except BundleError as error:
+        raise BundleError(str(error).replace(str(temporary), str(out)), hint=error.hint) from error
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise

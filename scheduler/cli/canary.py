@@ -220,7 +220,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     from data.errors import InputError
     from scheduler.canaries.enrolment import enrol_rows
     from scheduler.canaries.invention import INVENTED_COLUMNS, invent_people
-    from scheduler.canaries.known_watchlist import check_watchlist, record_watchlist
+    from scheduler.canaries.known_watchlist import after_change, check_watchlist, record_watchlist
 
     _check_client(client)
     check_watchlist(home)
@@ -246,7 +246,8 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     finally:
         bundle.unlink(missing_ok=True)
     import_bundle(home.watchlist_dir, keys.case, header, records)
-    record_watchlist(home)
+    with after_change(f"run: tocsin canary list; the people are in {out}"):
+        record_watchlist(home)
     click.echo(f"{out}: {made.canaries} invented people for {client}; their {header.tags} tags are on the watch-list")
     click.echo("Have the client enter them into its own systems, then delete the table: it is the only copy in clear.")
 
@@ -312,12 +313,14 @@ def _match_back(home: Home, keys: Keys, paths: list[Path], before: set[str], *, 
     from datetime import UTC, datetime
 
     from data.errors import StoreError
+    from scheduler.canaries.bundle_import import REPEAT
+    from scheduler.canaries.known_watchlist import after_change
     from scheduler.canaries.retro_match import active_bundles, describe, match_back, store_matches
     from scheduler.crawls.keyed_store import open_operator_store
     from scheduler.delivery.delivery import DisplayNames, deliver_until_empty
 
     now, settings = datetime.now(UTC), home.settings()
-    with contextlib.closing(open_operator_store(home)) as store:
+    with after_change(REPEAT), contextlib.closing(open_operator_store(home)) as store:
         store.seen.expire(now - settings.examine.keep_seen, settings.examine.keep_seen_bytes)
         found = match_back(home, store, keys, active_bundles(home, keys, paths), now, enrolled_before=before)
         if not found.bundles:
@@ -456,12 +459,13 @@ def retire(home: Home, client: str, bundle: str) -> None:
     from data.case.watchlist_import import retire_canaries
     from data.errors import InputError
     from data.hashing.case_keys import parse_match_key
-    from scheduler.canaries.known_watchlist import check_watchlist, record_watchlist
+    from scheduler.canaries.known_watchlist import after_change, check_watchlist, record_watchlist
 
     case = parse_match_key(home.match_key_text()).derive().case
     check_watchlist(home)
     count = retire_canaries(home.watchlist_dir, case, client, bundle=bundle)
     if not count:
         raise InputError(f"no active canaries of '{client}' were found", hint="see: tocsin canary list")
-    record_watchlist(home)
+    with after_change("run: tocsin canary list"):
+        record_watchlist(home)
     click.echo(f"retired: {counted(count, 'canary', 'canaries')} of {client}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import subprocess
 import time
 
 import numpy as np
@@ -10,10 +13,10 @@ import pytest
 
 from crawler.records.column_roles import plan_columns_of_rows
 from data.arrays.packed import Packed
-from data.case.bundle import MANY_MAGIC, RECORD_DTYPE, read_bundle, read_bundles
+from data.case.bundle import MANY_MAGIC, RECORD_DTYPE, read_bundle, read_bundles, write_bundle
 from data.errors import BundleError
 from data.hashing.case_keys import parse_enrol_key
-from scheduler.canaries import vendor_enrolment
+from data.hashing.tags import Kind
 from scheduler.canaries.enrolment import tag_columns
 from scheduler.canaries.grouped_records import GroupedRecords
 from tests.inside import fine, refused, run
@@ -116,7 +119,7 @@ def test_every_format_gives_the_tags_of_single_enrolments(home, tmp_path):
         read_bundle(tmp_path / "all.bundle", keys.case, keys.bundle)
 
 
-def test_bad_input_is_one_clear_sentence_and_nothing_is_written(home, tmp_path, monkeypatch):
+def test_bad_input_is_one_clear_sentence_and_nothing_is_written(home, tmp_path):
     table, out = tmp_path / "t.csv", tmp_path / "out.bundle"
 
     def fails(*words, rows=ROWS, more=("--client-column", "cabinet"), files=(table,)):
@@ -128,12 +131,14 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(home, tmp_path, 
     fails("either the client of all rows or the column", more=())
     fails("--names and --split need --client-column", more=("--client", "c", "--split"))
     fails("row 2: the column 'cabinet' does not hold a client id", rows=[ROWS[0], [*ROWS[1][:6], "Dr Élan / Paris"]])
-    monkeypatch.setattr(vendor_enrolment, "MAX_CLIENTS", 5)
-    fails("the column 'cabinet' has more than 5 values: it does not tell clients apart")
-    monkeypatch.undo()
+    many = [[*ROWS[0][:6], f"cab-{number}"] for number in range(100_001)]
+    fails("the column 'cabinet' has more than 100,000 values: it does not tell clients apart", rows=many)
     names = tmp_path / "names.csv"
     names.write_text("id;nom\ncab.0;Un\ncab.99;Deux\n")
     fails("names 1 clients that no row has: 'cab.99'", more=("--client-column", "cabinet", "--names", names))
+    names.write_text("".join(f"cab.{number};Cabinet {number}\n" for number in range(1500)))
+    unknown = ", ".join(f"'cab.{number}'" for number in range(7, 12))
+    fails(f"names 1,493 clients that no row has: {unknown} …", more=("--client-column", "cabinet", "--names", names))
     names.write_text("cab.0;Un\ncab.0;Deux\n")
     fails("row 2 names the client 'cab.0' again", more=("--client-column", "cabinet", "--names", names))
     broken = tmp_path / "cut.xlsx"
@@ -169,6 +174,96 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(home, tmp_path, 
     assert enrol(other, tmp_path / "z.bundle", "--client-column", "cabinet", table).returncode == 0
     refused(run(home, "canary", "import", out, tmp_path / "z.bundle"), "z.bundle", "was made with the key of case")
     assert {path: path.read_bytes() for path in (home / "watchlist").rglob("*") if path.is_file()} == before
+
+
+def made_up(count: int) -> np.ndarray:
+    """Records of random tags, three for each canary."""
+    records = np.frombuffer(bytearray(np.random.default_rng(count).bytes(count * RECORD_DTYPE.itemsize)), RECORD_DTYPE)
+    records["canary"], records["kind"] = np.arange(count) // 3, Kind.NAME_DOB
+    return records
+
+
+def files_of(folder) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bundle_of_another_case_among_1500_is_named_and_none_is_imported(home, tmp_path, monkeypatch):
+    other, folder = tmp_path / "other", tmp_path / "bundles"
+    fine(None, "init", other)
+    folder.mkdir()
+    ours, foreign = keys_of(home), keys_of(other)
+    with monkeypatch.context() as patch:
+        # fifteen hundred waits for the disk would be the time of this test
+        patch.setattr("os.fsync", lambda _: None)
+        for number in range(1500):
+            path, keys = folder / f"cab-{number:04}.bundle", foreign if number == 1234 else ours
+            write_bundle(path, keys, made_up(6), client=f"cab-{number}", name="", canaries=2)
+    before = files_of(home / "watchlist")
+    refused(run(home, "canary", "import", folder), "cab-1234.bundle was made with the key of case", "not of this case")
+    assert files_of(home / "watchlist") == before
+    (folder / "cab-1234.bundle").unlink()
+    assert "1,499 of 1,499 bundles added" in fine(home, "canary", "import", folder).stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="full file systems are mounted, which only root may do")
+def test_a_full_disk_leaves_the_old_list_and_no_bundle_or_says_that_the_list_is_new(tmp_path):
+    disk, elsewhere = tmp_path / "disk", tmp_path / "elsewhere"
+    disk.mkdir()
+    elsewhere.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=0700", "disk", disk], check=True)
+    try:
+        home, ballast, bundle = disk / "home", disk / "ballast", elsewhere / "two.bundle"
+        fine(None, "init", home)
+        keys = keys_of(home)
+        write_bundle(elsewhere / "one.bundle", keys, made_up(300), client="one", name="", canaries=100)
+        write_bundle(bundle, keys, made_up(30_000), client="two", name="", canaries=10_000)
+        fine(home, "canary", "import", elsewhere / "one.bundle")
+        shutil.copytree(home, elsewhere / "home")
+        before = files_of(home / "watchlist")
+
+        def with_room(kept: int, *command):
+            """What a command does on a disk with so many bytes left."""
+            with ballast.open("wb") as stream:
+                free = os.statvfs(disk)
+                os.posix_fallocate(stream.fileno(), 0, free.f_bavail * free.f_bsize - kept)
+            done = run(*command)
+            ballast.unlink()
+            return done
+
+        def imported(kept: int) -> str:
+            """'old' or 'new': the list after an import, which says so."""
+            shutil.rmtree(home)
+            shutil.copytree(elsewhere / "home", home)
+            done = with_room(kept, home, "canary", "import", bundle)
+            if files_of(home / "watchlist") == before:
+                refused(done, "the disk", "hint: free some space")
+                assert "was changed" not in done.said
+                return "old"
+            assert "10,100 active canaries of 2 clients" in fine(home, "canary", "list").stdout
+            if done.returncode:
+                refused(done, "the watch-list was changed, but the database was not: the disk is full", "once more")
+                fine(home, "canary", "import", bundle)
+                return "told"
+            return "new"
+
+        few, many = 200_000, 4 << 20
+        assert [imported(0), imported(few), imported(many)] == ["old", "old", "new"]
+        while many - few > 8192:
+            middle = (few + many) // 2 & ~4095
+            few, many = (middle, many) if imported(middle) != "new" else (few, middle)
+        assert imported(few) == "told"
+
+        table = elsewhere / "t.csv"
+        table.write_bytes(csv_of(ROWS * 40))
+        for kept in (0, 100_000, 700_000):
+            for out, more in ((disk / "all.bundle", ()), (disk / "each", ("--split",))):
+                command = ("canary", "enrol", "--key", elsewhere / "home" / "keys" / "enrol.key", "--out", out)
+                done = with_room(kept, None, *command, "--client-column", "cabinet", *more, table)
+                refused(done, str(out), "cannot be written: No space left", "hint: free some space and try again")
+                assert "/." not in done.said
+                assert sorted(path.name for path in disk.iterdir()) == ["home"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_grouping_numbers_the_canaries_of_each_client_in_the_order_of_rows(tmp_path):
