@@ -318,8 +318,10 @@ def _check_names(found: list[tuple[str, str]], sample: TableSample) -> None:
             if len(cells) >= _ENOUGH_CELLS and len(set(cells)) == 1:
                 found[at] = ("", "")
             elif sum(bool(_BETWEEN_NAMES.search(cell)) for cell in cells) < _LEAST_NAMES * len(cells):
-                # a single name: the surname if there is a column of first names and no other of surnames
-                found[at] = ("surname", by) if "first" in roles and "surname" not in roles else ("", "")
+                # a single name: the surname if there is a column of first names and no other of surnames, and the first
+                # name in the other case (`Cognome`, `Nome`)
+                lacking = {"surname", "first"} - roles
+                found[at] = (*lacking, by) if len(lacking) == 1 else ("", "")
 
 
 def _are_surnames_first(sample: TableSample, at: int) -> bool:

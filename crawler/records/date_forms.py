@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from data.identifiers import normalise
+from data.identifiers.month_words import FURTHER_PATTERN, with_month_number
 
 Rewrite = Callable[[str], str]
 """Writes one cell in a form that `normalise.dob` reads; a cell that is not of the form stays as it is."""
@@ -28,6 +29,8 @@ _WHOLE_NUMBER = re.compile(r"([+-]?\d{1,19})(?:[.,]0+)?")
 # dates of .NET, JavaScript and MongoDB: the milliseconds, or the date in quotes
 _WRAPPED = re.compile(
     r"""\s*(?:\\?/Date\((?P<net>-?\d{1,17})(?:[+-]\d{4})?\)\\?/
+    |(?:new\s+)?Date(?:\.UTC)?\(\s*(?P<year>\d{4})\s*,\s*(?P<month0>\d{1,2})\s*,\s*(?P<day0>\d{1,2})(?:\s*,\s*\d{1,3}){0,4}\s*\)
+    |(?:datetime\.)?(?:date|datetime)\(\s*(?P<pyear>\d{4})\s*,\s*(?P<pmonth>\d{1,2})\s*,\s*(?P<pday>\d{1,2})(?:\s*,[^()]{0,60})?\)
     |new\s+Date\(\s*(?:(?P<script>-?\d{1,17})|["']?(?P<text>[^"')]{6,40})["']?)\s*\)
     |ISODate\(\s*["']?(?P<iso>[^"')]{6,40})["']?\s*\)
     |\{\s*["']?\$date["']?\s*:\s*(?:
@@ -40,6 +43,15 @@ _STAMPED = re.compile(
     r"\s*(\d{1,2}[-/.](?:\d{1,2}|[^\W\d_]{3,9}\.?)[-/.]\d{2,4})\s+\d{1,2}\.\d\d(?:\.\d\d)?(?:[.,]\d{1,9})?(?:\s?[AP]M)?(?:\s.*)?",
     re.DOTALL,
 )
+# 28. Januar 2001, 28 de enero de 2001; 28JAN2001:00:00:00 of SAS; Mon Jan 28 00:00:00 CET 2001 of Unix; 2001-028 with the
+# day of the year; 20010128.0
+_FURTHER_MONTH = re.compile(rf".*\d.*(?<![^\W\d_])(?:{FURTHER_PATTERN})(?![^\W\d_]).*\d.*", re.IGNORECASE | re.DOTALL)
+_SAS_TIME = re.compile(r"(\d{1,2}[A-Za-z]{3}\d{2,4}):\d\d:\d\d(?::\d\d(?:\.\d+)?)?")
+_UNIX_TIME = re.compile(
+    r"(?:[^\W\d_]{2,4}\.? )?([^\W\d_]{3,5}\.? {1,2}\d{1,2}) \d\d:\d\d:\d\d(?: [A-Z]{2,5}(?:[+-]\d\d:?\d\d)?)? (\d{4})"
+)
+_DAY_OF_YEAR = re.compile(r"((?:18|19|20)\d\d)-(\d{3})")
+_WHOLE_DATE = re.compile(r"(\d{8}|\d{6})[.,]0+")
 _YEAR_FIRST = re.compile(r"\s*(\d{4})([-/.])(\d{1,2})\2(\d{1,2})((?!\d).*)", re.DOTALL)
 # dates of AS/400: 750312, and 1050312 for 2005
 _WITH_CENTURY = re.compile(r"(1?)(\d\d)(\d\d)(\d\d)")
@@ -104,6 +116,16 @@ def find_rewrite(cells: Sequence[str], role: str, name: str = "") -> Rewrite | N
         return _unwrap
     if _are_most(cells, _STAMPED):
         return lambda cell: found[1] if (found := _STAMPED.fullmatch(cell)) else cell
+    for form, rewrite in _FORMS:
+        if _are_most(cells, form):
+            return rewrite
+    # a date of one language may look like one of ours: 28 April 2001
+    if any(map(_FURTHER_MONTH.fullmatch, cells)):
+        return with_month_number
+    if role == "dob" and _are_most(cells, _WHOLE_DATE):
+        bare = [cell.partition(".")[0].partition(",")[0] for cell in cells]
+        digits = _digits_rewrite(bare, role) or str
+        return lambda cell: digits(found[1]) if (found := _WHOLE_DATE.fullmatch(cell.strip())) else cell
     if _are_most(cells, _YEAR_FIRST):
         return _with_month_second if _are_days_second(cells) else None
     if role == "dob" and any(len(cell) == 7 for cell in cells) and _are_most(cells, _WITH_CENTURY):
@@ -128,6 +150,28 @@ def find_rewrite(cells: Sequence[str], role: str, name: str = "") -> Rewrite | N
     return None
 
 
+def _of_unix_time(cell: str) -> str:
+    return f"{found[1]} {found[2]}" if (found := _UNIX_TIME.fullmatch(cell.strip())) else cell
+
+
+def _of_day_of_year(cell: str) -> str:
+    found = _DAY_OF_YEAR.fullmatch(cell.strip())
+    if found is None or not 1 <= int(found[2]) <= 366:
+        return cell
+    return (datetime(int(found[1]), 1, 1, tzinfo=UTC) + timedelta(days=int(found[2]) - 1)).strftime("%Y-%m-%d")
+
+
+def _of_sas_time(cell: str) -> str:
+    return found[1] if (found := _SAS_TIME.fullmatch(cell.strip())) else cell
+
+
+_FORMS: tuple[tuple[re.Pattern[str], Rewrite], ...] = (
+    (_SAS_TIME, _of_sas_time),
+    (_UNIX_TIME, _of_unix_time),
+    (_DAY_OF_YEAR, _of_day_of_year),
+)
+
+
 def _are_most(cells: Sequence[str], form: re.Pattern[str]) -> bool:
     # most columns are refused: if none of so many first cells fits, the others cannot be enough
     few = int((1 - SHARE) * len(cells)) + 1
@@ -140,6 +184,11 @@ def _unwrap(cell: str) -> str:
     found = _WRAPPED.fullmatch(cell)
     if found is None:
         return cell
+    if found["year"]:
+        # JavaScript counts months from 0
+        return f"{found['year']}-{int(found['month0']) + 1:02}-{found['day0'].zfill(2)}"
+    if found["pyear"]:
+        return f"{found['pyear']}-{found['pmonth'].zfill(2)}-{found['pday'].zfill(2)}"
     number = found["net"] or found["script"] or found["long"] or found["mongo"]
     return _date_of_seconds(int(number) / 1000) if number else found["text"] or found["iso"] or found["quoted"]
 

@@ -76,6 +76,21 @@ def _is_gap(at: int) -> bool:
 
 
 @kernel
+def _is_word_and_year(at: int, limit: int) -> bool:
+    """Whether a word of 3 to 14 bytes, and behind it a year, begin here: the month of a date in any language."""
+    end = at
+    while end < limit and end - at < 15 and _is_letter(end):
+        end += 1
+    if end - at < 3 or end - at > 14 or end + 5 > limit:
+        return False
+    if byte(end) == 46:
+        end += 1
+    if byte(end) != 32 and byte(end) != 45:
+        return False
+    return _count_digits(end + 1, limit) == 4 and (byte(end + 1) == 49 or byte(end + 1) == 50)
+
+
+@kernel
 def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
     """Whether the group of `size` digits here can be the beginning of a date, or its day."""
     after = at + size
@@ -99,7 +114,7 @@ def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
     gaps = word
     while word < limit - 2 and word - gaps < 2 and (byte(word) == 32 or byte(word) == 45 or byte(word) == 46):
         word += 1
-    if word > gaps and _is_letter(word) and _begins_like_month(word):
+    if word > gaps and _is_letter(word) and (_begins_like_month(word) or _is_word_and_year(word, limit)):
         return True
     # March 12, 1975
     second = word

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from crawler.records.word_classes import LABEL_LINKS, MONTH_PATTERN, is_first_name, word_class
+from data.identifiers.month_words import FURTHER_PATTERN, with_month_number
 from data.identifiers.normalise import fold
 
 NAME, DATE, EMAIL, PHONE, NIR = "name", "dob", "email", "phone", "nir"
@@ -26,6 +27,7 @@ _TOKEN = re.compile(
           \d{{1,2}}[ ]?(?P<s1>[/.\-])[ ]?\d{{1,2}}[ ]?(?P=s1)[ ]?(?:\d{{4}}|\d{{2}}){_CLOCK}(?!\d)(?![/.\-]\d)
         | \d{{4}}(?P<s2>[/.\-])\d{{1,2}}(?P=s2)\d{{1,2}}{_CLOCK}(?!\d)
         | \d{{1,2}}(?:er|st|nd|rd|th)?[ .\-]{{1,2}}(?i:{MONTH_PATTERN})\b\.?[,\-]?[ ]?(?:\d{{4}}|\d{{2}})(?!\d)
+        | \d{{1,2}}[º°.]?[ \-]{{1,2}}(?:de[ ])?(?i:{MONTH_PATTERN}|{FURTHER_PATTERN})\b\.?[,\-]?[ ]?(?:del?[ ])?(?:18|19|20)\d\d(?!\d)
         | (?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d(?!\d)
         | [0-3]\d(?:0[1-9]|1[0-2])(?:19|20)\d\d(?!\d)
       ))
@@ -202,7 +204,7 @@ class _LineReader:
                 self._put(TextItem(kind, text))
 
     def _date(self, text: str) -> None:
-        self._put(TextItem(DATE, text, role="dob" if self._birth else "date" if self._other else ""))
+        self._put(TextItem(DATE, with_month_number(text), role="dob" if self._birth else "date" if self._other else ""))
         self._birth, self._other = 0, False
 
     def _number(self, text: str) -> None:

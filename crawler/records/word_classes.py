@@ -1,4 +1,4 @@
-"""Classes of words in running text, French and English: labels, titles, particles, words that end a name. Pure."""
+"""Classes of words in running text, French, English and some of other languages: labels, titles, particles, words that end a name. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def _words(text: str) -> frozenset[str]:
 
 
 _PARTICLES = _words("d de du des la le les l von van der den di da do dos del della el al ben bin ibn ter ten te mac")
-_TITLES = _words("m mr mrs ms mme mlle monsieur madame mademoiselle mister miss")
-_STAFF = _words("dr docteur doctor pr prof professeur maitre me infirmier infirmiere secretaire")
+_TITLES = _words(
+    "m mr mrs ms mme mlle monsieur madame mademoiselle mister miss herr herrn frau senor senora sra signor signora sig pani"
+    " senhor senhora bayan sayin mevrouw"
+)
+_STAFF = _words(
+    "dr docteur doctor pr prof professeur maitre me infirmier infirmiere secretaire arzt doktor dott dottore"
+)
 # words that are never part of a name, capitalised or not
 _STOP = (
     _words("""
@@ -46,7 +51,12 @@ _STOP = (
 )
 # stop words that are also names
 _STOP_BUT_NAME = _words("marie")
-_BIRTH = _words("ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele")
+_BIRTH = _words(
+    "ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele geboren nacido nacida nascido nascida"
+    " urodzony urodzona urodzonego urodzonej dogum dogumlu"
+)
+# words for birth that are something else in capitals
+_SMALL_BIRTH = _words("nato nata ur geb")
 _OTHER_DATE = _words(
     """
     rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous
@@ -69,6 +79,9 @@ _LABELS = {
     "portable": "phone", "mobile": "phone", "gsm": "phone", "phone": "phone", "port": "phone", "fixe": "phone",
     "fax": "phone", "cell": "phone", "mail": "email", "email": "email", "e-mail": "email", "courriel": "email",
     "mel": "email", "nir": "nir", "nss": "nir", "secu": "nir", "ssn": "nir", "securite": "nir", "sociale": "nir",
+    "nome": "fullname", "nombre": "fullname", "imie": "first", "adi": "first", "adı": "first", "soyadı": "surname",
+    "soyadi": "surname", "telefon": "phone", "telefono": "phone", "handy": "phone", "paciente": "fullname",
+    "paziente": "fullname", "pacjent": "fullname", "pacjenta": "fullname", "hasta": "fullname",
     "patient": "fullname", "patiente": "fullname", "beneficiaire": "fullname", "usager": "fullname",
 }  # fmt: skip
 
@@ -88,7 +101,7 @@ def word_class(word: str) -> str:
         return "title"
     if folded in _STAFF:
         return "staff"
-    if folded in _BIRTH and word != "ne":
+    if (folded in _BIRTH and word != "ne") or (folded in _SMALL_BIRTH and not word.isupper()):
         return "birth"
     if folded in _PLACE:
         return "place"

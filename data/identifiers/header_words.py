@@ -1,4 +1,7 @@
-"""Header words of French and English tables, with the role of the columns that they name."""
+"""Header words of tables, with the role of the columns that they name.
+
+French and English first, then those of German, Spanish, Italian, Portuguese, Polish, Turkish, Dutch, Swedish, Czech and Romanian.
+"""
 
 from __future__ import annotations
 
@@ -13,34 +16,54 @@ ROLES: tuple[tuple[str, str], ...] = (
         "fullname",
         (
             r"(nom_?(et_?)?prenoms?|prenoms?_?(et_?)?nom|nom_complet|full_?name|patient(_name)?|name|identite"
-            r"|beneficiaire)"
+            r"|beneficiaire|(vor_?(und_?)?)?nachname_?(,_?|und_?)?vorname|name_?(und_?)?vorname|vor(name)?_?und_?(nach|zu)name|patientenname"
+            r"|nombres?(_completo|_y_apellidos?)?|apellidos?_?(y_?)?nombres?|paciente|(nome|cognome)_?(e_?)?(cognome|nome)"
+            r"|nome(_completo|_do_paciente)?|paziente|(imie|nazwisko)_(i_)?(imie|nazwisko)|pacjent|adi?_?(ve_?)?soyadi?"
+            r"|hasta(_adi?(_soyadi?)?)?|naam|namn|nume(_si_prenume)?)"
         ),
     ),
     (
         "first",
-        r"(prenoms?(_.*)?|prenom\d|pren(om)?_?pat(ient)?|pren|first_?names?|given_?names?|givens?|fname|firstname|forename)",
+        (
+            r"(prenoms?(_.*)?|prenom\d|pren(om)?_?pat(ient)?|pren|first_?names?|given_?names?|givens?|fname|firstname|forename"
+            r"|vornamen?|rufname|(primer|segundo)_?nombre|nombre_?(de_?)?pila|nome_?proprio|(primeiro|primo)_?nome|imie|imiona"
+            r"|adi?|isim|voornam?en?|voornaam|roepnaam|fornamn|fornavn|jmeno|prenume)"
+        ),
     ),
     (
         "surname",
         (
             r"(noms?(_?(de_?)?(naiss(ance)?|nais|fam(ille)?|usuel|usage|util(ise)?|marital|jeune_?fille|jf|patient|pat|assure"
-            r"|patronymique|patro))?|njf|patronyme?|(sur|last|family|maiden|birth)_?name|family|lname)"
+            r"|patronymique|patro))?|njf|patronyme?|(sur|last|family|maiden|birth)_?name|family|lname"
+            r"|(nach|familien|geburts|zu)_?namen?|(primer_?|segundo_?|1er_?|2o?_?)?apellidos?(_?([12]|paterno|materno))?|cognome"
+            r"|sobrenome|apelidos?|ultimo_?nome|nazwisko(_rodowe)?|soya?di?|soyisim|soyad(i|_i)?|achternaam|familienaam|efternamn"
+            r"|etternavn|prijmeni)"
         ),
     ),
     (
         "dob",
         (
             r"(ddn|dn|dob|dtn|datn|(date?|dt|d)_?(de_?)?(nai(s(s(ance)?)?)?|nee?)|naiss(ance)?|ne_?e?_?le|birth_?(date|day|time|dt)?"
-            r"|date_?of_?birth|bday|ddnaiss?(ance)?|date_?naiss?(ance)?)"
+            r"|date_?of_?birth|bday|ddnaiss?(ance)?|date_?naiss?(ance)?"
+            r"|geb(urts?)?_?(datum|dat|dt|tag)?|geboren(_am)?|(fecha|fec|f)_?(de_?)?nac(imiento)?|nacimiento|nacid[oa](_el)?"
+            r"|(data|dt|d)_?(di_?|de_?)?nasc(ita|imento)?|nascita|nascimento|nat[oa]_il|nascid[oa](_em)?|data_?ur(odzenia)?|urodzon[ya]"
+            r"|dogum(_?tar(ihi?)?)?|dogum_?tarih|geboortedatum|geb_?dat|fodelsedatum|fodt|(datum|dat)_?nar(ozeni)?|data_?nast?erii)"
         ),
     ),
     (
         "email",
-        r"(e_?mails?|mails?|courriels?|adresse_?(e_?)?mail|adresse_?electronique|e?_?mail_?address|mel)([_ ]?\d)?",
+        (
+            r"(e_?mails?|mails?|courriels?|adresse_?(e_?)?mail|adresse_?electronique|e?_?mail_?address|mel|e_?mail_?adresse"
+            r"|correo(_?electronico)?|posta_?elettronica|e_?posta)([_ ]?\d)?"
+        ),
     ),
     (
         "phone",
-        r"((num(ero)?_?)?(de_?)?(tel(ephone)?s?|portable|mobile|gsm|fixe|phone|cell)(_?[a-z]+)?(_?\d)?|[a-z]+_?phone)",
+        (
+            r"((num(ero)?_?)?(de_?)?(tel(ephone)?s?|portable|mobile|gsm|fixe|phone|cell)(_?[a-z]+)?(_?\d)?|[a-z]+_?phone"
+            r"|(telefon[oe]?|telefoon|mobil|handy|movil|cellulare|celular|telemovel|komorka|cep|festnetz|rufnummer)"
+            r"(_?(nr|nummer|numarasi|fijo|movil|fisso|fixo|privat|tel(efonu?)?))?(_?\d)?)"
+        ),
     ),
     (
         "nir",
@@ -56,10 +79,17 @@ ROLES: tuple[tuple[str, str], ...] = (
         "note",
         (
             r"(notes?|observations?|comment(aire)?s?|remarques?|motif|diagnosti[cq](ue|s)?|antecedents?|anamnese|texte"
-            r"|history)"
+            r"|history|bemerkung(en)?|notiz(en)?|diagnose[n]?|befund|observaciones|notas|osservazioni|diagnosi|observacoes|uwagi"
+            r"|rozpoznanie|aciklama|notlar|opmerkingen)"
         ),
     ),
-    ("date", r"(date|dt|created|updated|le(?![a-z])|rdv|visit|consultation|admission|sortie|entree).*"),
+    (
+        "date",
+        (
+            r"(date|dt|created|updated|le(?![a-z])|rdv|visit|consultation|admission|sortie|entree|datum|fecha|tarih|aufnahme"
+            r"|entlass|termin|data_(wizyty|visita|consulta|ricovero|przyjecia|internac)).*"
+        ),
+    ),
 )
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in ROLES)
 # Cells of small tables are asked for their role as well, and most of them have none.
@@ -80,7 +110,8 @@ _DATE_LEVEL = re.compile(r"\.(date|_?seconds|\$date|iso|millis|timestamp)$")
 _OTHERS = re.compile(
     r"(^|_)(cabinets?|medecins?|medical|mt|praticiens?|docteurs?|dr|prescripteurs?|adresseur|correspondant|ps|structure"
     r"|etablissement|etab|hopital|clinique|labo(ratoire)?|pharmacie|secretariat|employeur|centre|service|practice"
-    r"|practitioner|doctor|physician|gp|clinic|hospital|provider|organi[sz]ation)(_|$)"
+    r"|practitioner|doctor|physician|gp|clinic|hospital|provider|organi[sz]ation|(haus|fach)?arzt|arztes|praxis|klinik"
+    r"|krankenhaus|medico|doktor|hekim|lekarz|przychodnia|clinica|ospedale|hastane|arts)(_|$)"
 )
 
 

@@ -162,6 +162,23 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "hl7": lambda: structured.hl7(crowd(1, 20)).encode(),
     "vcard": lambda: structured.vcards(crowd(1, 20)).encode(),
     "sql_dump": lambda: b"CREATE TABLE p (nom text, ville text);\nINSERT INTO p (nom, ville) VALUES ('Martin','Lyon'),('Petit','Nice');\n" * 9,
+    "statement_log": lambda: b"".join(
+        b"LOG:  execute <unnamed>: INSERT INTO patient (nom, prenom, ddn) VALUES ($1, $2, $3)\n"
+        b"DETAIL:  parameters: $1 = 'Roux%d', $2 = 'Anne', $3 = '1975-03-12'\n" % number for number in range(20)
+    ),
+    "edi": lambda: b"UNA:+.? '\nUNB+UNOC:3+LABO+CLINIQUE+240501:1000+1'\n" + b"".join(
+        b"PNA+PAT+%d+++SU:ROUX+FO:ANNE'\nDTM+329:19750312:102'\nFTX+AAA+++L?'hiver'\n" % number for number in range(20)
+    ) + b"UNZ+1+1'\n",
+    "gedcom": lambda: b"0 HEAD\n1 CHAR UTF-8\n" + b"".join(
+        b"0 @I%d@ INDI\n1 NAME Anne /Roux/\n1 BIRT\n2 DATE 12 MAR 1975\n" % number for number in range(20)
+    ) + b"0 TRLR\n",
+    "influx": lambda: b"".join(b'patient,nom=Roux\\ %d,ville=Nice ddn="1975-03-12",age=49i 170000000000000000%d\n' % (number, number) for number in range(20)),
+    "line_records": lambda: b"".join(
+        b'127.0.0.1:6379> HGETALL patient:%d\n1) "nom"\n2) "Roux"\n3) "prenom"\n4) "Zo\\xc3\\xa9"\n' % number for number in range(20)
+    ),
+    "wiki_table": lambda: b'Voici :\n{| class="wikitable"\n! Nom\n! N\xc3\xa9 le\n' + b"".join(
+        b"|-\n| Roux %d\n| 12/03/1975\n" % number for number in range(20)
+    ) + b"|}\n",
     "sqlite": _sqlite,
     "access": lambda: made(jet3=False)[0],
     "gzip": lambda: gzip.compress(TABLE.encode(), mtime=0),

@@ -1,9 +1,13 @@
-"""Shapes of JSON that only one program writes: of Google's table answers, Telegram, phpMyAdmin and DICOM."""
+"""Shapes of JSON that only one program writes: of Google's table answers, Telegram, phpMyAdmin, DICOM, jCard and HAR."""
 
 from __future__ import annotations
 
+import binascii
 import re
+from collections.abc import Iterator
 from typing import Any
+
+from crawler.readers.core.encoding import repair, text_of
 
 # types under which DynamoDB and Firestore write plain values, maps and lists
 _TYPED_VALUES = frozenset((
@@ -146,3 +150,72 @@ def _typed_texts(value: Any) -> list[str]:
     values = value.get("values", []) if type(value) is dict else value if type(value) is list else []
     parts = [next(iter(each.values()), "") if type(each) is dict and len(each) == 1 else each for each in values]
     return [str(part) for part in parts if type(part) in (str, int, float)]
+
+
+_CARD_COLUMNS = {
+    "fn": "full_name",
+    "bday": "birth_date",
+    "tel": "phone",
+    "email": "email",
+    "adr": "address",
+    "note": "note",
+}
+_CARD_NAME = ("surname", "first_name", "given_names")
+_PROPERTY_PARTS = 4
+
+
+def card_row(value: list[Any]) -> dict[str, Any] | None:
+    """The row of a card in the JSON of vCard (RFC 7095), `["vcard", [["fn", {}, "text", "…"], …]]`; None for other lists."""
+    if len(value) < 2 or value[0] != "vcard" or type(value[1]) is not list:
+        return None
+    row: dict[str, Any] = {}
+    for each in value[1]:
+        if type(each) is not list or len(each) < _PROPERTY_PARTS or type(each[0]) is not str:
+            return None
+        name, parts = each[0].lower(), each[3]
+        if name == "n" and type(parts) is list:
+            found = dict(zip(_CARD_NAME, (part if type(part) is str else _words(part) for part in parts), strict=False))
+        else:
+            text = " ".join(map(_words, each[3:])).strip()
+            found = {_CARD_COLUMNS.get(name, name): text.removeprefix("tel:").removeprefix("mailto:")}
+        for key, text in found.items():
+            number, column = 1, key
+            while column in row and number < _MAX_REPEATED:
+                number += 1
+                column = f"{key}_{number}"
+            row[column] = text
+    return row
+
+
+_MAX_REPEATED = 20
+
+
+def _words(value: Any) -> str:
+    if type(value) is list:
+        return " ".join(str(part) for part in value if type(part) in (str, int, float) and part != "")
+    return "" if value is None or type(value) is dict else str(value)
+
+
+def take_bodies(record: dict[str, Any]) -> Iterator[bytes]:
+    """Take the bodies out of a record of HTTP messages as browsers save them (HAR), decoded from base64.
+
+    A body is `{"mimeType": …, "text": …, "encoding": "base64"}`, of a request or of an answer.
+    """
+    open_ = [each for key in ("request", "response") if type(each := record.get(key)) is dict]
+    for node in open_:
+        for key in ("postData", "content"):
+            body = node.get(key)
+            if type(body) is not dict or type(body.get("text")) is not str or "mimeType" not in body:
+                continue
+            text = body.pop("text")
+            if body.get("encoding") != "base64":
+                yield text.encode("utf-8", "replace")
+                continue
+            try:
+                data = text_of(binascii.a2b_base64(text.encode("ascii", "replace")))
+            except binascii.Error:
+                data = None
+            if data is None:
+                body["text"] = text
+            else:
+                yield repair(data)

@@ -15,7 +15,16 @@ from typing import Any
 
 from crawler.readers.core.limits import MAX_ROWS, Limits
 from crawler.readers.core.output import Output
-from crawler.readers.structured.json_exports import dicom_row, gviz_cells, message_text, phpmyadmin_text, typed_row
+from crawler.readers.structured.json_exports import (
+    card_row,
+    dicom_row,
+    gviz_cells,
+    message_text,
+    phpmyadmin_text,
+    take_bodies,
+    typed_row,
+)
+from crawler.readers.structured.json_values import parse_json
 
 # If the records of a batch have together more than this many times the columns of the widest record, each set of
 # columns becomes a table of its own.
@@ -139,6 +148,8 @@ class RecordWriter:
             if type(value) is not dict:
                 self._add_row(name, {name: value})
                 continue
+            if "response" in value:
+                self._add_bodies(value, name, work)
             if (row := dicom_row(value) or typed_row(value)) is not None:
                 self._add_row(name, row)
                 continue
@@ -160,6 +171,16 @@ class RecordWriter:
             elif not self._extract_tables(value, work):
                 self._add_row(name, value)
 
+    def _add_bodies(self, record: dict[str, Any], name: str, work: list[tuple[str, Any]]) -> None:
+        """Add the bodies of HTTP messages: JSON as what it holds, and anything else as text."""
+        for body in take_bodies(record):
+            if body.lstrip()[:1] in (b"{", b"["):
+                value, _ = parse_json(body)
+                if type(value) in (dict, list):
+                    work.append((name, value))
+                    continue
+            self.out.text(body + b"\n")
+
     def _add_list(self, values: list[Any], name: str) -> None:
         work: list[tuple[str, Any]] = []
         self._add_table([values], name, work)
@@ -178,6 +199,8 @@ class RecordWriter:
                 later.append((name, value))
             elif type(value) is not list:
                 self._add_row(name, {name: value})
+            elif value[:1] == ["vcard"] and (card := card_row(value)) is not None:
+                self._add_row("vcard", card)
             elif any(type(each) is dict or type(each) is list for each in value):
                 later.append((name, value))
             elif value:

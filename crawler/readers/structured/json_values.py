@@ -30,6 +30,7 @@ _TOKEN = possessive(
       (?P<mark>[{}\[\]:,])
     | "(?P<double>(?:[^"\\]++|\\.|"(?!\s*+(?:[,:}\])]|/[/*]|\Z)))*+)(?:"|\\?\Z)
     | '(?P<single>(?:[^'\\]++|\\.|'(?!\s*+(?:[,:}\])]|/[/*]|\Z)))*+)(?:'|\\?\Z)
+    | (?:new\s++)?(?:Date(?:\.UTC)?|(?:datetime\.)?date(?:time)?)\(\s*+(?P<call>\d{4}\s*+,\s*+\d{1,2}\s*+,\s*+\d{1,2}(?:\s*+,[^()"']{0,60})?)\)
     | (?P<skip>\s++|//[^\n]*+|/\*.*?(?:\*/|\Z)|\#[^\n]*+|new\s++(?=[A-Z])|[A-Za-z_$][\w$.]*+\s*+\(|\)|;)
     | (?P<bare>[^\s{}\[\]:,"'()]++)
     | (?P<junk>.)
@@ -342,7 +343,11 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         if kind == "double" and '"' in word and _STRAY_QUOTE.match(word):
             # there is a quote inside the string, so its end was guessed
             yield "junk", ""
-        if kind in ("double", "single"):
+        if kind == "call":
+            # JavaScript counts months from 0, and Python from 1
+            year, month, day = (int(part) for part in word.split(",")[:3])
+            yield "string", f"{year}-{month + ('Date' in found[0]):02}-{day:02}"
+        elif kind in ("double", "single"):
             yield "string", unescape_string(word)
         else:
             yield kind, word

@@ -55,6 +55,13 @@ _FORM = re.compile(
 _PAIRS = re.compile(
     r"(?<![\w.=])[A-Za-z_]\w{0,63}=[^=,;(){}\[\]\n]{0,200}(?:[,;] ?[A-Za-z_]\w{0,63}=[^=,;(){}\[\]\n]{0,200})+"
 )
+# nom: "value", "prenom"=>"value", as Ruby and others print one
+_QUOTED_VALUE = r'(?:"(?:[^"\\\n]|\\.){0,500}"|nil|\d[\w.:+-]{0,40})'
+# quoted names before a colon are those of JSON, which other readers know
+_QUOTED_PAIR = rf"(?:(?<![\w.\"'])[A-Za-z_]\w{{0,63}}: ?|\"[A-Za-z_]\w{{0,63}}\" ?=> ?){_QUOTED_VALUE}"
+_QUOTED_PAIRS = re.compile(rf"{_QUOTED_PAIR}(?:, ?{_QUOTED_PAIR})+")
+_ONE_QUOTED_PAIR = re.compile(rf'"?([A-Za-z_]\w{{0,63}})"? ?(?:=>|:) ?({_QUOTED_VALUE})')
+_QUOTED_MARKS = (b': "', b'=>"', b'=> "')
 _QUOTED = re.compile(r"\s*(['\"])(.*?)\1(?:\s|$)", re.DOTALL)
 _NEXT_PAIR = re.compile(r"[,;] ?(?=[A-Za-z_]\w{0,63}=)")
 _PAIR_MARK = re.compile(rb"[,;] ?[A-Za-z_]\w{0,63}=")
@@ -219,9 +226,14 @@ class TextTables:
         pending: list[list[str]] = []
         names: list[str] | None = None
         pattern, decode = (_FORM, _decoded) if _FORM_MARK.search(block) else (_PAIRS, _bare)
+        if not may_hold_pairs(block):
+            pattern = _QUOTED_PAIRS
         for found in pattern.finditer(text):
-            parts = found[0].split("&") if pattern is _FORM else _NEXT_PAIR.split(found[0])
-            pairs = [part.partition("=") for part in parts]
+            if pattern is _QUOTED_PAIRS:
+                pairs = [(each[1], "", each[2]) for each in _ONE_QUOTED_PAIR.finditer(found[0])]
+            else:
+                parts = found[0].split("&") if pattern is _FORM else _NEXT_PAIR.split(found[0])
+                pairs = [part.partition("=") for part in parts]
             keys = _field_names(tuple(key for key, _, _ in pairs))
             if not keys or len(keys) > self._limits.max_columns:
                 continue
@@ -302,7 +314,12 @@ def may_hold_run(block: bytes) -> bool:
 
 
 def may_hold_form(block: bytes) -> bool:
-    """Whether the fields of a form of a person may stand in a text: it has a name or an address."""
+    """Whether the fields of a form of a person may stand in a text."""
+    return any(mark in block for mark in _QUOTED_MARKS) or may_hold_pairs(block)
+
+
+def may_hold_pairs(block: bytes) -> bool:
+    """Whether fields with `=` may stand in a text: one of a name or an address."""
     if b"=" not in block or not (b"&" in block or b"," in block or b";" in block):
         return False
     chars = np.frombuffer(block, np.uint8)

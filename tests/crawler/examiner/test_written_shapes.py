@@ -5,6 +5,7 @@ Each shape is written here, from the baseline of the samples, as the named progr
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import pickle
@@ -247,6 +248,195 @@ WRITTEN: dict[str, str | bytes] = {
     ),
     "Textile": "|_. nom |_. prenom |_. ddn |\n"
     + "".join(f"|{'|'.join(f'<. {row[name]} ' for name in NAMES)}|\n" for row in ROWS),
+}
+
+MONTHS = {
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "tr": "Ocak Şubat Mart Nisan Mayıs Haziran Temmuz Ağustos Eylül Ekim Kasım Aralık",
+}
+
+
+def in_words(person: Person, language: str, form: str = "{0} {1} {2}") -> str:
+    day = born(person)
+    return form.format(day.day, MONTHS[language].split()[day.month - 1], day.year)
+
+
+def each(form: str, **further: Callable[[Person], object]) -> str:
+    """The form once for each person, with the cells of the baseline, `born`, and further ones."""
+    return "".join(
+        form.format(**row, born=born(row), n=number, **{name: make(row) for name, make in further.items()})
+        for number, row in enumerate(ROWS)
+    )
+
+
+def base64_of(value: object) -> str:
+    return base64.b64encode(json.dumps(value, ensure_ascii=False).encode()).decode()
+
+
+INTO = "INSERT INTO patient (nom, prenom, ddn) VALUES "
+WRITTEN |= {
+    "a German table": table(lambda row: in_words(row, "de", "{0}. {1} {2}"), "Geburtsdatum").replace(
+        "nom;prenom", "Nachname;Vorname", 1
+    ),
+    "a German form": each("Name: {nom}\nVorname: {prenom}\nGeb.-Datum: {born:%d.%m.%Y}\n\n"),
+    "a Spanish form": each("Apellidos: {nom}\nNombre: {prenom}\nFecha de nacimiento: {born:%d/%m/%Y}\n\n"),
+    "an Italian form": each("Cognome: {nom}\nNome: {prenom}\nData di nascita: {born:%d/%m/%Y}\n\n"),
+    "a Polish form": each("Nazwisko: {nom}\nImię: {prenom}\nData urodzenia: {born}\n\n"),
+    "a Turkish form": each("Soyadı: {nom}\nAdı: {prenom}\nDoğum Tarihi: {born:%d.%m.%Y}\n\n"),
+    "a Portuguese table": table(lambda row: row["ddn"], "dt_nascimento").replace(
+        "nom;prenom", "apelido;nome_proprio", 1
+    ),
+    "a German letter": each(
+        "Sehr geehrte Kollegin,\nwir berichten über Frau {prenom} {nom}, geboren am {date}, und danken.\n\n",
+        date=lambda row: in_words(row, "de", "{0}. {1} {2}"),
+    ),
+    "a Spanish letter": each(
+        "Estimado colega:\nremito a la paciente {prenom} {nom}, nacido el {date}, para valoración.\n\n",
+        date=lambda row: in_words(row, "es", "{0} de {1} de {2}"),
+    ),
+    "an Italian letter": each(
+        "Egregio collega,\nle invio {prenom} {nom}, nato il {date}, per un parere.\n\n",
+        date=lambda row: in_words(row, "it"),
+    ),
+    "a Polish letter": each(
+        "Szanowny Kolego,\nkieruję {prenom} {nom}, ur. {date}, na konsultację.\n\n",
+        date=lambda row: in_words(row, "pl"),
+    ),
+    "a Turkish letter": each(
+        "Sayın meslektaşım,\n{prenom} {nom}, doğum tarihi {date}, gönderilmiştir.\n\n",
+        date=lambda row: in_words(row, "tr"),
+    ),
+    "the time of Unix": table(lambda row: born(row).strftime("%a %b %d 00:00:00 CET %Y")),
+    "the day of the year": table(lambda row: born(row).strftime("%Y-%j")),
+    "a whole number with a fraction": table(lambda row: born(row).strftime("%Y%m%d.0")),
+    "the time of SAS": table(lambda row: born(row).strftime("%d%b%Y:00:00:00").upper()),
+    "new Date of a program": "var p = [\n"
+    + ",\n".join(
+        f'{{nom: "{row["nom"]}", prenom: "{row["prenom"]}", ddn: new Date({born(row).year}, {born(row).month - 1}, {born(row).day})}}'
+        for row in ROWS
+    )
+    + "\n];\n",
+    "repr of Python": repr([{"nom": row["nom"], "prenom": row["prenom"], "ddn": born(row)} for row in ROWS]),
+    "inspect of Ruby": each('#<Patient id: {id}, nom: "{nom}", prenom: "{prenom}", ddn: "{born}">\n'),
+    "sp_executesql": each(
+        "exec sp_executesql N'SET NOCOUNT ON;\nINSERT INTO [Patients] ([BirthDate], [FirstName], [LastName])\n"
+        "VALUES (@p0, @p1, @p2);\nSELECT [Id] FROM [Patients] WHERE @@ROWCOUNT = 1;\n',"
+        "N'@p0 datetime2(7),@p1 nvarchar(4000)',@p0='{born} 00:00:00',@p1=N'{prenom}',@p2=N'{nom}'\n"
+    ),
+    "the log of PostgreSQL": each(
+        "2024-05-01 10:00:07.123 UTC [12] LOG:  execute <unnamed>: INSERT INTO patient (nom, prenom, ddn) VALUES ($1, $2, $3)\n"
+        "2024-05-01 10:00:07.123 UTC [12] DETAIL:  parameters: $1 = '{nom}', $2 = '{prenom}', $3 = '{born}'\n"
+    ),
+    "an UPDATE in the log of PostgreSQL": each(
+        "2024-05-01 10:00:07.123 UTC [12] LOG:  execute S_1: UPDATE patient SET nom = $1, prenom = $2, ddn = $3 WHERE id = $4\n"
+        "2024-05-01 10:00:07.123 UTC [12] DETAIL:  parameters: $1 = '{nom}', $2 = '{prenom}', $3 = '{born}', $4 = '{id}'\n"
+    ),
+    "Hibernate": each(
+        f"DEBUG org.hibernate.SQL : {INTO}(?, ?, ?)\n"
+        "TRACE o.h.t.BasicBinder : binding parameter [1] as [VARCHAR] - [{nom}]\n"
+        "TRACE o.h.t.BasicBinder : binding parameter [2] as [VARCHAR] - [{prenom}]\n"
+        "TRACE o.h.t.BasicBinder : binding parameter [3] as [DATE] - [{born}]\n"
+    ),
+    "MyBatis": each(
+        f"DEBUG insert - ==>  Preparing: {INTO}(?, ?, ?)\n"
+        "DEBUG insert - ==> Parameters: {nom}(String), {prenom}(String), {born}(Date)\nDEBUG insert - <==    Updates: 1\n"
+    ),
+    "Doctrine": each(
+        f"doctrine.DEBUG: Executing statement: {INTO}(?, ?, ?) "
+        '(parameters: array{{"1":"{nom}","2":"{prenom}","3":"{born}"}}, types: array{{"1":2,"2":2,"3":2}})\n'
+    ),
+    "Rails": each(
+        '  Patient Create (0.4ms)  INSERT INTO "patients" ("nom", "prenom", "ddn") VALUES ($1, $2, $3) RETURNING "id"'
+        '  [["nom", "{nom}"], ["prenom", "{prenom}"], ["ddn", "{born}"]]\n'
+    ),
+    "Django": each(
+        f"(0.001) {INTO}(%s, %s, %s); "
+        "args=('{nom}', '{prenom}', datetime.date({born.year}, {born.month}, {born.day})); alias=default\n"
+    ),
+    "SQLAlchemy": each(
+        f"INFO sqlalchemy.engine.Engine {INTO}(?, ?, ?)\n"
+        "INFO sqlalchemy.engine.Engine [cached since 1.2s ago] ('{nom}', '{prenom}', '{born}')\n"
+    ),
+    "Entity Framework": each(
+        "      Executed DbCommand (12ms) [Parameters=[@p0='{born}T00:00:00' (DbType = Date), @p1='{prenom}' (Size = 4000), "
+        "@p2='{nom}' (Size = 4000)], CommandType='Text']\n      INSERT INTO [Patients] ([Ddn], [Prenom], [Nom])\n"
+        "      VALUES (@p0, @p1, @p2);\n"
+    ),
+    "TypeORM": each(f'query: {INTO}($1, $2, $3) -- PARAMETERS: ["{{nom}}","{{prenom}}","{{born}}T00:00:00.000Z"]\n'),
+    "a procedure": each("EXEC dbo.Ajouter @Nom = N'{nom}', @Prenom = N'{prenom}', @DateNaissance = '{born}';\n"),
+    "conditions": each("SELECT * FROM patient WHERE nom = '{nom}' AND prenom = '{prenom}' AND ddn = '{born}';\n"),
+    "UNION ALL": "INSERT [dbo].[Patient] ([Nom], [Prenom], [Ddn])\n"
+    + " UNION ALL\n".join(
+        f"SELECT N'{row['nom']}', UPPER(N'{row['prenom']}'), CAST(N'{born(row)}' AS Date)" for row in ROWS
+    ),
+    "GEDCOM": "0 HEAD\n1 SOUR GRAMPS\n1 CHAR UTF-8\n"
+    + each(
+        "0 @I{n}@ INDI\n1 NAME {prenom} /{nom}/\n2 GIVN {prenom}\n2 SURN {nom}\n1 BIRT\n2 DATE {date}\n2 PLAC {ville}\n",
+        date=lambda row: born(row).strftime("%d %b %Y").upper(),
+    )
+    + "0 TRLR\n",
+    "EDIFACT": "UNA:+.? '\nUNB+UNOC:3+S+R+240501:1000+1'\n"
+    + each("S01+01'\nPNA+PAT+{id}+++SU:{nom}+FO:{prenom}'\nDTM+329:{born:%Y%m%d}:102'\nADR+++1:{adresse}+{ville}'\n")
+    + "UNZ+1+1'\n",
+    "X12": "ISA*00*          *00*          *ZZ*SENDER         *ZZ*RECEIVER       *240501*1000*^*00501*000000001*0*P*:~\n"
+    "GS*HC*S*R*20240501*1000*1*X*005010X222A1~\nNM1*85*1*MARTIN*PAUL****XX*1234567893~\n"
+    + each("HL*{n}*1*22*0~\nNM1*IL*1*{nom}*{prenom}****MI*{id}~\nDMG*D8*{born:%Y%m%d}*F~\nCLM*{n}*100***11:B:1*Y~\n"),
+    "InfluxDB": each(
+        'patient,nom={tag},id={id} prenom="{prenom}",ddn="{born}",age=42i 1700000000000000000\n',
+        tag=lambda row: row["nom"].replace(" ", "\\ "),
+    ),
+    "jCard": json.dumps(
+        [
+            [
+                "vcard",
+                [
+                    ["version", {}, "text", "4.0"],
+                    ["n", {}, "text", [row["nom"], row["prenom"], "", "", ""]],
+                    ["bday", {}, "date", str(born(row))],
+                ],
+            ]
+            for row in ROWS
+        ]
+    ),
+    "HAR": json.dumps(
+        {
+            "log": {
+                "entries": [
+                    {
+                        "request": {"method": "GET", "url": "https://a.example.org/p"},
+                        "response": {
+                            "status": 200,
+                            "content": {
+                                "mimeType": "application/json",
+                                "encoding": "base64",
+                                "text": base64_of({"nom": row["nom"], "prenom": row["prenom"], "ddn": str(born(row))}),
+                            },
+                        },
+                    }
+                    for row in ROWS
+                ]
+            }
+        }
+    ),
+    "HGETALL": "".join(
+        f"127.0.0.1:6379> HGETALL patient:{row['id']}\n"
+        f'1) "nom"\n2) "{utf8_escaped(row["nom"])}"\n3) "prenom"\n4) "{utf8_escaped(row["prenom"])}"\n5) "ddn"\n6) "{born(row)}"\n'
+        for row in ROWS
+    ),
+    "HGETALL in a pipe": each("nom\n{nom}\nprenom\n{prenom}\nddn\n{born}\n"),
+    "names first, then values": "Nom\nPrénom\nDate de naissance\n" + each("{nom}\n{prenom}\n{ddn}\n"),
+    "multipart/form-data": each(
+        '------WebKitFormBoundary{n}\r\nContent-Disposition: form-data; name="nom"\r\n\r\n{nom}\r\n------WebKitFormBoundary{n}\r\n'
+        'Content-Disposition: form-data; name="prenom"\r\n\r\n{prenom}\r\n------WebKitFormBoundary{n}\r\n'
+        'Content-Disposition: form-data; name="ddn"\r\n\r\n{ddn}\r\n------WebKitFormBoundary{n}--\r\n'
+    ),
+    "MediaWiki": '{| class="wikitable"\n|-\n! Nom\n! Prénom\n! scope="col" | Né(e) le\n'
+    + each('|-\n| {nom}\n| {prenom}\n| style="text-align:right" | {ddn}\n')
+    + "|}\n",
+    "AsciiDoc": "|===\n|Nom |Prénom |Né(e) le\n\n" + each("|{nom}\n|{prenom}\n|{ddn}\n\n") + "|===\n",
 }
 
 
