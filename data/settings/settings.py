@@ -168,6 +168,7 @@ class TorSettings(StrictSettings):
 
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_APPRISE_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9]{1,31}://\S")
 _MAIL_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 # What each kind of channel needs besides its address.
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -184,6 +185,7 @@ class Channel(StrictSettings):
 
     kind: Literal[
         "alertmanager",
+        "apprise",
         "discord",
         "email",
         "generic",
@@ -200,7 +202,7 @@ class Channel(StrictSettings):
     ]
     """The kind of receiver, which decides the form of messages."""
     url: SecretStr
-    """Address of the webhook; for `alertmanager`, `matrix`, `ntfy` and `zulip` the base address of the server; for `slack` with a `token` `https://slack.com/api`; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`; for `syslog` `tls://HOST:PORT` or `tcp://HOST:PORT`."""
+    """Address of the webhook; for `alertmanager`, `matrix`, `ntfy` and `zulip` the base address of the server; for `slack` with a `token` `https://slack.com/api`; for `email` of the mail server: `smtp://` (STARTTLS) or `smtps://`; for `syslog` `tls://HOST:PORT` or `tcp://HOST:PORT`; for `apprise` any address of a service that Apprise knows, all of which is secret."""
     secret: SecretStr | None = None
     """`generic`: the signing key, `whsec_…` (Standard Webhooks)."""
     unsigned: bool = False
@@ -231,6 +233,10 @@ class Channel(StrictSettings):
     @model_validator(mode="after")
     def _check_consistency(self) -> Channel:
         schemes = {"email": ("smtp", "smtps"), "syslog": ("tcp", "tls")}.get(self.kind, ("http", "https"))
+        if self.kind == "apprise":
+            if not _APPRISE_ADDRESS.match(self.url.get_secret_value()):
+                raise ValueError("url must be an address of Apprise: SERVICE://…")
+            return self
         try:
             address = urlsplit(self.url.get_secret_value())
             complete = address.scheme in schemes and bool(address.hostname) and address.port != 0

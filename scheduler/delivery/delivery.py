@@ -27,6 +27,7 @@ from data.settings.settings import Channel, Settings
 from data.store.outbox import Delivery, alert_id
 from data.store.store import Store
 from data.watchlist.manifest import client_names
+from scheduler.delivery.apprise import send_by_apprise
 from scheduler.delivery.lasting_states import recovery_event
 from scheduler.delivery.mail import send_mail
 from scheduler.delivery.rerouting import reroute
@@ -121,6 +122,11 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
         return Accepted(await send_mail(channel, outgoing))
     if outgoing.method == "SYSLOG":
         return Accepted(await send_syslog(channel, outgoing))
+    if outgoing.method == "APPRISE":
+        answer = await send_by_apprise(channel, outgoing)
+        if not answer.sent:
+            raise refusal_of(channel, outgoing.url, answer.status, answer.retry_after, b"")
+        return Accepted(answer.status or 200)
     import httpx
 
     shown = masked(outgoing.url)
@@ -144,17 +150,33 @@ async def send(client: httpx.AsyncClient, channel: Channel, outgoing: Outgoing) 
         raise DeliveryRefused(f"{shown} is not a valid address", hint="correct the channel's url") from error
     except httpx.HTTPError as error:
         raise DeliveryDeferred(f"{shown} cannot be reached ({type(error).__name__})") from error
+    raise refusal_of(channel, outgoing.url, status, response.headers.get("retry-after", ""), body)
+
+
+def refusal_of(channel: Channel, url: str, status: int, header: str, body: bytes) -> DeliveryDeferred | DeliveryRefused:
+    """What a response leads to by which a channel did not take a message.
+
+    Args:
+        channel: its settings.
+        url: to which the message was sent.
+        status: of the response, 0 for none.
+        header: `Retry-After`, `""` for none.
+        body: of the response.
+    """
+    shown = masked(url)
     if status in _RETRY_STATUSES or status >= 500:
-        wait = _retry_after(response.headers.get("retry-after", ""))
+        wait = _retry_after(header)
         wait = dialect(channel).retry_after(body) if wait is None else wait
-        raise DeliveryDeferred(f"{shown} responded with {status}", status=status, retry_after=wait)
-    if 300 <= status < 400:
-        raise DeliveryRefused(
+        return DeliveryDeferred(f"{shown} responded with {status}", status=status, retry_after=wait)
+    if status < 300:
+        return DeliveryDeferred(f"{shown} did not take the message", status=status)
+    if status < 400:
+        return DeliveryRefused(
             f"{shown} redirects ({status}); redirects are not followed",
             status=status,
             hint="configure the final address",
         )
-    raise DeliveryRefused(f"{shown} responded with {status}", status=status, hint="check the address and the token")
+    return DeliveryRefused(f"{shown} responded with {status}", status=status, hint="check the address and the token")
 
 
 async def _answer_of(channel: Channel, response: httpx.Response) -> str:

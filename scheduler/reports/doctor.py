@@ -324,6 +324,9 @@ def _channel(name: str, channel: Channel) -> Iterator[Check]:
     from crawler.alerts.channels.registry import masked
     from scheduler.delivery import mail, syslog
 
+    if channel.kind == "apprise":
+        yield _apprise_channel(name, channel)
+        return
     address = channel.url.get_secret_value()
     shown = masked(address)
     parts, answer = urlsplit(address), None
@@ -355,6 +358,26 @@ def _channel(name: str, channel: Channel) -> Iterator[Check]:
                 f"this machine is {abs(skew):,.0f} s {'ahead of' if skew > 0 else 'behind'} {shown}",
                 "set the clock (timedatectl set-ntp true): receivers refuse signed alerts whose time is wrong",
             )
+
+
+def _apprise_channel(name: str, channel: Channel) -> Check:
+    """Whether Apprise knows the service of a channel; nothing is sent, because only a message would show that it answers."""
+    import asyncio
+
+    from crawler.alerts.channels.registry import masked
+    from data.errors import DeliveryError
+    from scheduler.delivery.apprise import ask_apprise
+
+    shown = masked(channel.url.get_secret_value())
+    try:
+        known = asyncio.run(ask_apprise(channel, {"url": channel.url.get_secret_value()})).known
+    except DeliveryError as error:
+        return Check(f"channel {name}", "wrong", str(error), error.hint or f"then: tocsin alert test {name}")
+    if not known:
+        return Check(
+            f"channel {name}", "wrong", f"{shown} is no service that Apprise knows", "correct the channel's url"
+        )
+    return Check(f"channel {name}", "ok", f"Apprise knows {shown}; `tocsin alert test {name}` sends a message")
 
 
 # The parts of `examine_home`, under the names that a part's error has in `doctor --json`.

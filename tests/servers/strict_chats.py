@@ -435,6 +435,21 @@ def alertmanager(request: Received) -> Answer:
     return 200, {}, b""
 
 
+# --- Apprise: `NotifyBase.notify`, and `NOTIFY_TYPES`; real services are tried in tests/scheduler/delivery/test_apprise.py --
+
+
+def apprise(request: Received) -> Answer:
+    """An order for Apprise: a title of one line, a text that twelve text messages hold, and a type that it knows."""
+    value = json.loads(request.body)
+    if request.method != "APPRISE" or value.keys() != {"title", "body", "type"}:
+        return 400, {}, b"form"
+    if value["type"] not in {"info", "success", "warning", "failure"} or "\n" in value["title"]:
+        return 400, {}, b"title or type"
+    if not 1 <= len(value["title"].encode()) <= 250 or not 1 <= len(value["body"].encode()) <= 12 * 153:
+        return 400, {}, b"size"
+    return 200, {}, b""
+
+
 # --- E-mail: RFC 5321, RFC 5322, RFC 2045 -------------------------------------------------------------------------------
 
 
@@ -495,6 +510,7 @@ def syslog(request: Received) -> Answer:
 
 STRICT = {
     "alertmanager": alertmanager,
+    "apprise": apprise,
     "discord": discord,
     "email": email,
     "generic": generic,
@@ -538,6 +554,8 @@ def shown_texts(kind: str, body: bytes) -> list[str]:
     value = json.loads(body)
     if kind == "alertmanager":
         return ["\n".join([each["annotations"]["summary"], each["annotations"]["description"]]) for each in value]
+    if kind == "apprise":
+        return [f"{value['title']}\n{value['body']}"]
     if kind == "slack":
         texts = [value["text"], "\n".join(block["text"]["text"] for block in value["blocks"])]
         return [html.unescape(text) for text in texts]

@@ -22,6 +22,7 @@ from data.settings.settings import Channel
 
 # Characters of what a chat calls a message.
 MAX_REMOTE = 255
+_WITH_HOST = frozenset({"http", "https", "smtp", "smtps", "tcp", "tls"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,13 @@ class Dialect(Protocol):
 
 
 def masked(url: str) -> str:
-    """An address that may be shown: scheme, host and port. The rest of a webhook's address is its secret."""
+    """An address that may be shown: scheme, host and port. The rest of a webhook's address is its secret.
+
+    Of an address of Apprise only the scheme: it may have a token where others have the host (`tgram://TOKEN/…`).
+    """
     parts = urlsplit(url)
+    if parts.scheme not in _WITH_HOST:
+        return f"{parts.scheme}://…"
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or '?'}{port}/…"
 
