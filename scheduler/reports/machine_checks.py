@@ -15,6 +15,10 @@ from scheduler.reports.check import Check
 # Files that the file system of the home can still take; with fewer `doctor` warns.
 MIN_INODES = 10_000
 SWAPS = Path("/proc/swaps")
+# A link that only a program in bubblewrap sees.
+_COVERED = "covered-by-bubblewrap"
+CONFINED = ("--unshare-all", "--ro-bind", "/", "/", "--tmpfs", "/var", "--symlink", _COVERED, f"/var/{_COVERED}")
+REINSTALL = "remove it; apt-get install bubblewrap"
 
 
 def machine_checks(home: Home) -> Iterator[Check]:
@@ -29,7 +33,7 @@ def machine_checks(home: Home) -> Iterator[Check]:
 
 
 def bubblewrap_check() -> Check:
-    """Whether bubblewrap is there and confines: a program in it must have another network namespace than this one."""
+    """Whether bubblewrap is there and confines: a program in it must have another network and see other files."""
     program = shutil.which("bwrap")
     if program is None:
         return Check(
@@ -38,7 +42,7 @@ def bubblewrap_check() -> Check:
     ours = str(Path("/proc/self/ns/net").readlink())
     try:
         done = subprocess.run(
-            [program, "--unshare-all", "--ro-bind", "/", "/", "readlink", "/proc/self/ns/net"],
+            [program, *CONFINED, "readlink", "/proc/self/ns/net", f"/var/{_COVERED}"],
             capture_output=True,
             text=True,
             timeout=10,
@@ -46,20 +50,17 @@ def bubblewrap_check() -> Check:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check("system", "wrong", f"bwrap cannot be run ({type(error).__name__})", "reinstall bubblewrap")
-    inside = done.stdout.strip()
-    if done.returncode != 0 or not inside.startswith("net:["):
+    network, *covered = done.stdout.split() or [""]
+    if network == ours:
+        return Check("system", "wrong", f"{program} runs programs without confining them", REINSTALL)
+    if network.startswith("net:[") and covered != [_COVERED]:
+        return Check("system", "wrong", f"{program} runs programs that see all files", REINSTALL)
+    if done.returncode != 0 or not network.startswith("net:["):
         return Check(
             "system",
             "warning",
             f"bwrap is installed, but fails with status {done.returncode}: readers run with less confinement",
             "let this user create namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor), or run another kernel",
-        )
-    if inside == ours:
-        return Check(
-            "system",
-            "wrong",
-            f"{program} runs programs without confining them",
-            "remove it; apt-get install bubblewrap",
         )
     return Check("system", "ok", "bwrap is installed, and confines what it runs")
 

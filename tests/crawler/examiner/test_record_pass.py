@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 
 import pytest
@@ -131,3 +132,18 @@ def test_a_value_that_too_many_enrolled_people_share_is_told(examiner: Examiner)
     own = examine(examiner, table(CANARIES))
     assert own.lineage is not None
     assert not [each for each in (*own.lineage.notes, *own.problems) if "enrolled people share" in each]
+
+
+@pytest.mark.slow
+def test_a_planted_value_is_hit_in_a_table_whose_every_record_was_edited(examiner: Examiner) -> None:
+    """Invented names and shifted birth dates leave no record key; the values that stand beside them still tell whose it is."""
+    edited = [
+        replace(each, surname=f"{other.surname}ez", first=other.first, dob=each.dob + timedelta(1))
+        for each, other in zip(CANARIES, UNKNOWN, strict=True)
+    ]
+    found = examine(examiner, table(edited, "0600000000"))
+    assert [(hit.client, hit.canaries, hit.kinds) for hit in found.hits] == [("c1", 20, ("email",))]
+    stripped = examine(
+        examiner, table([replace(each, email=f"{each.surname}@elsewhere.example") for each in edited], " ")
+    )
+    assert not stripped.hits

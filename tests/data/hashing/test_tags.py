@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import subprocess
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.examiner.kernel_warmup import warm_up_tags
+from crawler.pages.post_identity import open_host, seal_host
 from data.arrays import jit, packed_kernels
 from data.arrays.packed import Packed, pair_packed
-from data.errors import KeyFileError
+from data.errors import KeyFileError, WireError
 from data.hashing import case_keys, hash_kernels, tags
 from data.hashing.case_keys import EnrolKeys, MatchKey
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
@@ -80,6 +82,32 @@ def test_keys_are_derived_by_hkdf_and_differ_from_each_other():
     assert KEYS.case == hmac.digest(extracted, b"case\x01", "sha256")[:8].hex()
     assert len({KEYS.probe, KEYS.confirm[:16], KEYS.bundle[:16], KEYS.post[:16]}) == 4
     assert (len(KEYS.probe), len(KEYS.confirm), len(KEYS.bundle), len(KEYS.post)) == (16, 32, 32, 32)
+
+
+def test_tags_of_one_value_under_two_keys_have_nothing_in_common():
+    """Tags are useless without the key that made them: the tags of the same values under another key are others."""
+    values = [f"p{number}@mail.example".encode() for number in range(1000)]
+    other = MatchKey(bytes(range(1, 33))).derive()
+    made = [{tags.probe_tag(keys.probe, Kind.EMAIL, value) for value in values} for keys in (KEYS, other)]
+    assert [len(each) for each in made] == [1000, 1000]
+    assert made[0].isdisjoint(made[1])
+    assert tags.confirm_digest(KEYS.confirm, Kind.EMAIL, values[0]) != tags.confirm_digest(
+        other.confirm, Kind.EMAIL, values[0]
+    )
+
+
+def test_the_enrolment_key_makes_tags_and_opens_nothing():
+    """A client that holds it makes the tags of the case, and opens no address of a post with any of its keys."""
+    held = case_keys.parse_enrol_key(case_keys.format_enrol_key(KEYS))
+    assert tags.probe_tag(held.probe, Kind.EMAIL, b"a@b.example") == tags.probe_tag(
+        KEYS.probe, Kind.EMAIL, b"a@b.example"
+    )
+    sealed = seal_host(KEYS.post, "site.example")
+    assert open_host(KEYS.post, sealed) == "site.example"
+    assert {each.name for each in dataclasses.fields(held)} == {"case", "probe", "confirm", "bundle"}
+    for key in (held.confirm, held.bundle, (held.probe * 2)[:32]):
+        with pytest.raises(WireError):
+            open_host(key, sealed)
 
 
 def test_no_repr_shows_a_key():

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import time
+import zipfile
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_in_a_healthy_home_every_check_is_ok(home, clock):
     # who runs the tests, and whether this machine swaps, is not the home's
     assert {each["state"] for each in found if each["name"] not in ("user", "swap")} == {"ok"}, found
     assert {"home", "disk", "match key", "enrolment key", "evidence key", "settings", "store", "sources", "watch-list",
-            "releases", "system", "examiner", "channel team", "record", "user", "swap", "inodes", "key memory"} <= {each["name"] for each in found}  # fmt: skip
+            "releases", "system", "examiner", "channel team", "record", "self-test", "user", "swap", "inodes", "key memory"} <= {each["name"] for each in found}  # fmt: skip
 
 
 def test_a_new_home_has_only_warnings_about_what_is_still_to_do(tmp_path):
@@ -319,3 +320,56 @@ def test_files_that_others_may_write_are_refused_and_named(home):
     assert "can be written by other users" in found["settings"][0]
     assert "can be written by other users" in found["sources"][0]
     assert f"chmod go-w {home / 'tocsin.toml'}" in found["settings"][1]
+
+
+def watchlist_state(home: Path) -> list[tuple[str, str]]:
+    from data.settings.home import Home
+    from scheduler.reports.doctor import PARTS
+
+    return [(each.state, each.result) for each in PARTS["sets"](Home(home, {})) if each.name == "watch-list"]
+
+
+def test_a_watch_list_without_checksums_is_told_until_it_is_converted(tmp_path):
+    with zipfile.ZipFile(Path(__file__).parents[2] / "samples" / "homes" / "2026-11.zip") as archive:
+        archive.extractall(tmp_path)
+    assert ("warning", True) in [
+        (state, "without checksums" in said) for state, said in watchlist_state(tmp_path / "home")
+    ]
+
+
+def test_a_watch_list_most_of_which_recognises_nobody_is_wrong(tmp_path):
+    from data.hashing.case_keys import MatchKey, format_match_key
+    from data.watchlist.segment import MAX_SHARING
+    from tests.synth.case import enrol
+    from tests.synth.people import people
+
+    path = tmp_path / "home"
+    fine(None, "init", path)
+    (path / "keys" / "match.key").write_text(format_match_key(MatchKey(bytes(range(32)))))
+    for number in range(MAX_SHARING):
+        enrol(path, people(1, 1), f"c{number}")
+    assert [state for state, _ in watchlist_state(path)] == ["ok"]
+    enrol(path, people(1, 1), "one-too-many")
+    assert ("wrong", True) in [(state, "recognise nobody" in said) for state, said in watchlist_state(path)]
+
+
+def test_little_room_and_files_of_another_user_are_warnings(home, monkeypatch):
+    from data.settings.home import Home
+    from scheduler.reports import doctor
+
+    def told() -> dict[str, tuple[str, str]]:
+        return {each.name: (each.state, each.result) for each in doctor.PARTS["folder"](Home(home, {}))}
+
+    assert (told()["disk"][0], "GiB are free" in told()["disk"][1], "owner" in told()) == ("ok", True, False)
+    monkeypatch.setattr(doctor, "MIN_FREE", 2**80)
+    monkeypatch.setattr("os.geteuid", lambda: home.stat().st_uid + 1)
+    assert (told()["disk"][0], "MiB are free" in told()["disk"][1]) == ("warning", True)
+    assert told()["owner"][0] == "warning"
+    assert "belongs to another user" in told()["owner"][1]
+
+
+def test_a_missing_evidence_key_is_a_warning(home):
+    (home / "keys" / "evidence.pub").unlink()
+    done = run(home, "doctor", "--json")
+    assert done.returncode == 0
+    assert "no evidence is sealed" in checks(done, "warning")["evidence key"][0]

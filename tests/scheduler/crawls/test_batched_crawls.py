@@ -119,8 +119,9 @@ def test_light_sources_share_a_process_and_one_that_crashes_gets_its_own(crawl, 
         assert (again["s1"].state, again["s1"].examined) == ("done", 1)
         assert len(batches.pids) == 1
         assert [is_light(crawl.store, sources[name]) for name in NAMES] == [True, False, True, True]
-        # cookies of a session stay in a process that no other site reaches
-        assert not is_light(crawl.store, sources["s2"].model_copy(update={"cookies": "file"}))
+        # cookies of a session stay in a process that no other site reaches, as do circuits of Tor and what a page runs
+        for kept_apart in ({"cookies": "file"}, {"via": "tor"}, {"render": "browser"}):
+            assert not is_light(crawl.store, sources["s2"].model_copy(update=kept_apart)), kept_apart
         batches.close()
 
     asyncio.run(steps())
