@@ -50,9 +50,16 @@ SWAPPED_SHARE = 0.01
 # the sample shows how many have (chosen; in France there are 240,000 marriages a year for 68 million people, and a tenth
 # of the people move each year).
 CHANGED_SHARE: Mapping[str, float] = {"surname": 0.06, "phone": 0.4, "email": 0.4}
+# A field that differs for so many people and this share of those for whom it was decided was replaced as a whole.
+ENOUGH_REPLACED, REPLACED_SHARE = 30, 0.9
+# At most this share of known people has another telephone and another mailbox at once, beyond those whom the two rates make
+# likely (chosen: people who were not seen for years).
+BOTH_CHANGED_SHARE = 0.1
 # Error rates that are thought possible before anything is seen, every order of magnitude as likely as another. The
 # lowest must be below what so many people can show: with 1e-5, one new person among 3 M was undecided.
 _LOWEST_RATE, _HIGHEST_RATE, _STEPS = 1e-5, 0.6, 64
+# Where a field is wrong for more people than it is right for, the column was edited or shuffled.
+_RATE_OF_WHOLE_COLUMN = 0.999
 _LOWEST_SEEN = 0.1
 _DRAWS = 256
 
@@ -136,12 +143,31 @@ def count_field_errors(table: I64) -> tuple[I64, I64]:
     return wrong, right
 
 
+def replaced_fields(table: I64) -> tuple[str, ...]:
+    """The fields that were replaced in the whole sample.
+
+    Columns that were shuffled, edited or invented differ for nearly all people whom a strong key proves; what is not known
+    by such a column says nothing of a person.
+
+    Args:
+        table: as `count_patterns` returns it.
+    """
+    proved = table.copy()
+    proved[:, [seen for seen in range(PATTERNS) if not seen & ~WEAK_PATTERN]] = 0
+    wrong, right = count_field_errors(proved)
+    replaced = (wrong >= ENOUGH_REPLACED) & (wrong >= REPLACED_SHARE * (wrong + right))
+    return tuple(name for name, is_replaced in zip(FIELDS, replaced.tolist(), strict=True) if is_replaced)
+
+
 def _draw_error_rates(wrong: I64, right: I64) -> F64:
     """Error rates that agree with the counts, drawn evenly from what is still possible; shape (draws, 6)."""
     drawn = np.empty((_DRAWS, len(FIELDS)))
     places = (np.arange(_DRAWS) + 0.5) / _DRAWS
     for field in range(len(FIELDS)):
-        rates = np.geomspace(min(_LOWEST_RATE, _LOWEST_SEEN / max(1, int(right[field]))), _HIGHEST_RATE, _STEPS)
+        lowest = min(_LOWEST_RATE, _LOWEST_SEEN / max(1, int(right[field])))
+        rates = np.geomspace(lowest, _HIGHEST_RATE, _STEPS)
+        if wrong[field] > right[field]:
+            rates = np.append(rates, np.linspace(_HIGHEST_RATE, _RATE_OF_WHOLE_COLUMN, _STEPS)[1:])
         log = wrong[field] * np.log(rates) + right[field] * np.log1p(-rates)
         weight = np.exp(log - log.max())
         quantiles = np.interp(places, np.cumsum(weight) / weight.sum(), rates)

@@ -14,12 +14,12 @@ import numpy as np
 
 from crawler.lineage.chance_matches import NEVER, SIGMAS
 from crawler.lineage.compared_sample import ComparedSample, TextCounts
-from crawler.lineage.field_errors import CHANGED_SHARE, FIELDS, KEY_FIELDS, fewest_errors
+from crawler.lineage.field_errors import BOTH_CHANGED_SHARE, CHANGED_SHARE, FIELDS, KEY_FIELDS, fewest_errors
 from crawler.lineage.mistyped_people import ENOUGH_PEOPLE, TEASER_PEOPLE, TypingErrors, estimate_typing_errors
 from crawler.lineage.origin import judge_origin, share_odds
 from crawler.lineage.people_counts import Measurement, PeopleCounts, measure, new_values_of
 from crawler.lineage.probability import share_bounds
-from crawler.lineage.verdict import decide_verdict, is_recombined
+from crawler.lineage.verdict import are_relatives_alone, decide_verdict, is_recombined
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.model import NO_RELEASES, VERDICTS, Extrapolation, Lineage, Parent
 from data.releases.known_releases import KnownReleases
@@ -72,7 +72,7 @@ def compare_sample(sample: ComparedSample, releases: KnownReleases) -> Lineage:
         replace(sample.evidence, most_covered=_most_covered(m, releases), doctors=_doctors(m)),
         has_hits=sample.has_hits,
     )
-    interval = _interval(m, errors)
+    interval = _interval(m, errors, is_put_together=is_recombined(m) and not are_relatives_alone(m, sample.typo_search))
     verdict, reason = decide_verdict(
         m,
         errors,
@@ -196,7 +196,8 @@ def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> lis
     notes = [*_count_notes(people.rows, people.unkeyed_rows, people.total), *_stale_notes(releases)]
     if people.incomparable:
         notes.append(
-            f"{people.incomparable} people have only kinds of record key that no release holds: they may be known"
+            f"{people.incomparable} people have only kinds of record key that no release holds, or that differ for nearly all "
+            "known people: they may be known"
         )
     wrong, right = m.errors.wrong, m.errors.right
     differing = [
@@ -206,6 +207,10 @@ def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> lis
     ]
     if differing:
         notes.append(f"share of known people whose field differs from the registered one: {', '.join(differing)}")
+    if m.replaced:
+        notes.append(
+            f"fields that differ for nearly all known people, so that they recognise nobody: {', '.join(m.replaced)}"
+        )
     if people.new and people.known:
         notes.append(
             f"interval: up to {errors.at_most} of the {people.new} unmatched people may be known people hidden by "
@@ -282,7 +287,7 @@ def _whole(people: PeopleCounts) -> Extrapolation:
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
-def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
+def _interval(m: Measurement, errors: TypingErrors, *, is_put_together: bool) -> tuple[int, int]:
     """Bounds for the number of new people.
 
     Lower bound: known people with errors in every key look new, and people who have nothing that could be compared may
@@ -303,7 +308,7 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
     low = max(
         0, low - people.doubtful - people.counted_twice - people.repeated - sum(_perhaps_changed(m, errors).values())
     )
-    if is_recombined(m):
+    if is_put_together:
         # each row may be a known person whose fields stand in other rows
         low = 0
     # a repeated row of a known person may belong to a new person who shares the key
@@ -316,7 +321,8 @@ def _interval(m: Measurement, errors: TypingErrors) -> tuple[int, int]:
 def _perhaps_changed(m: Measurement, errors: TypingErrors) -> dict[str, int]:
     """The most known people who look new because a field of all their keys changed, by field.
 
-    Only where nothing else in the sample shows how often that happens: where it does, it is a rate like another one.
+    Only where nothing else in the sample shows how often that happens: where it does, it is a rate like another one. Who
+    has a telephone and a mailbox and nothing else may have replaced both together.
     """
     changed: dict[str, int] = {}
     if m.only_chance or not m.people.new:
@@ -328,10 +334,18 @@ def _perhaps_changed(m: Measurement, errors: TypingErrors) -> dict[str, int]:
         open_ = [
             field for field in CHANGED_SHARE if counted[field] < ENOUGH_PEOPLE and all(field in of for of in fields)
         ]
-        if not open_:
+        if open_:
+            field = max(open_, key=lambda each: CHANGED_SHARE[each])
+            share = CHANGED_SHARE[field]
+        elif (
+            all(of & {"phone", "email"} for of in fields)
+            and any("phone" in of for of in fields)
+            and any("email" in of for of in fields)
+        ):
+            # whoever has both replaced is known by nothing, so that no count shows how many these are
+            field, share = "phone", BOTH_CHANGED_SHARE
+        else:
             continue
-        field = max(open_, key=lambda each: CHANGED_SHARE[each])
-        share = CHANGED_SHARE[field]
         known = int(table[present, 1:].sum()) + errors.edited * int(table[present, 0]) / m.people.new
         mean = share / (1 - share) * known
         people = math.ceil(mean + SIGMAS * math.sqrt(mean)) if field != "surname" else math.ceil(share * known)

@@ -160,7 +160,8 @@ def _with_edits(errors: TypingErrors, unmatched: int, search: TypoSearch | None)
     spread = 0.0 if seen_all else SIGMAS * unmatched * math.sqrt((share * (1 - share) + 1 / edits.tried) / edits.tried)
     return replace(
         errors,
-        at_most=min(unmatched, max(errors.at_most, math.ceil(edited + mistyped + spread))),
+        # who is mistyped as well is found neither by the edit nor without it
+        at_most=min(unmatched, errors.at_most + math.ceil(edited + mistyped + spread)),
         likely=max(errors.likely, edited),
         observed=True,
         probability=1.0,

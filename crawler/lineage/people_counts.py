@@ -17,7 +17,7 @@ from crawler.lineage.chance_matches import (
     chance_match_rates,
 )
 from crawler.lineage.compared_sample import ComparedSample, TextCounts
-from crawler.lineage.field_errors import ErrorRates, count_patterns
+from crawler.lineage.field_errors import KEY_FIELDS, ErrorRates, count_patterns, replaced_fields
 from crawler.lineage.person_keys import PersonKeys, per_person
 from crawler.lineage.repeated_people import counted_twice, hidden_behind_rows, not_met, perhaps_repeated
 from crawler.lineage.weakly_known import (
@@ -58,11 +58,13 @@ class PeopleCounts:
         relatives: so many unmatched people share a number and a surname with a release, and differ in the rest.
         total: distinct people.
         known: people of whom a release holds a key, without the lookalikes.
-        incomparable: unmatched people all of whose keys are of kinds that the releases do not hold.
+        incomparable: unmatched people all of whose keys are of kinds that the releases do not hold, or that differ for
+            nearly all people who are known by other ones.
         lookalikes: people who share a telephone, mailbox or number with a known person and differ in the rest. They
             count as new.
         perhaps_new: people counted as known who may be new people that match a known key by chance.
-        hidden_behind_rows: at most so many new people share their row with another person (the same keys).
+        hidden_behind_rows: at most so many new people share their row with another person (the same keys), or have no key
+            but one of a placeholder that other people of the same first name have as well.
         counted_twice: at most so many unmatched people are the same as others, who stand in a table with other columns.
         repeated: at most so many unmatched people are the same as others, with whom they share a key: mistyped in one of
             their rows.
@@ -136,8 +138,9 @@ class Measurement:
 
     Attributes:
         columns: kinds of record key that the sample has.
-        comparable: kinds of key that the releases hold, as bits.
-        errors: the error rates of its fields, with people counted by patterns of keys.
+        comparable: kinds of key that the releases hold and whose fields were not replaced in the whole sample, as bits.
+        replaced: fields that were replaced in the whole sample.
+        errors: the error rates of its other fields, with people counted by patterns of keys.
         recovery_rate: the share of known people with errors whom undoing one error recovers.
         rates: how often new people match known keys by chance.
         only_chance: whether new people alone could have matched as many known keys of every kind.
@@ -149,6 +152,7 @@ class Measurement:
     values: ValueCounts
     columns: tuple[Kind, ...]
     comparable: int
+    replaced: tuple[str, ...]
     errors: ErrorRates
     recovery_rate: float
     rates: ChanceMatchRates
@@ -183,28 +187,35 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
     explaining = [each.release for each in found] or active
     held_kinds = {kind for release in explaining for kind in release.columns}
     comparable = np.array([kind in held_kinds for kind in RECORD_KINDS])
-    comparable_bits = sum(1 << at for at in np.flatnonzero(comparable).tolist())
     only_chance, chance = _chance_explains(keys, keys.held, rates)
     table = keys.weights.table(count_patterns(keys.present & comparable, keys.held & comparable))
+    if replaced := replaced_fields(table):
+        # a key that known people have all the same stays, so that they do not count as unmatched
+        comparable &= np.array([not {*KEY_FIELDS[kind]} & {*replaced} for kind in RECORD_KINDS])
+        present = keys.present & comparable | keys.held
+        table = keys.weights.table(count_patterns(present, keys.held))
+    comparable_bits = sum(1 << at for at in np.flatnonzero(comparable).tolist())
     errors = ErrorRates(table, people_known_by_chance(table, rates))
     weakly = classify_weakly_known(
         errors, rates, search.search_weakly_known(comparable_bits) if search is not None else {}
     )
     incomparable = ~rows_with_key(keys.present & comparable) & ~keys.known
     new_values, value_totals = new_values_of(sample, releases)
+    more_rows = len(sample.keys) - keys.count + sample.repeated_rows
+    doubtful = min(total - known, sample.doubtful_rows)
     return Measurement(
         people=PeopleCounts(
-            rows=total + len(sample.keys) - keys.count + sample.repeated_rows,
+            rows=total + more_rows,
             unkeyed_rows=sample.unkeyed_rows,
             bare_rows=sample.bare_rows,
-            doubtful=min(total - known, sample.doubtful_rows),
+            doubtful=doubtful,
             relatives=min(total - known, sample.rows_of_relatives),
             total=total,
             known=known - weakly.lookalikes,
             incomparable=round(int(incomparable.sum()) * keys.weights.new),
             lookalikes=weakly.lookalikes,
             perhaps_new=weakly.perhaps_new,
-            hidden_behind_rows=hidden_behind_rows(keys, sample.keys, table, active),
+            hidden_behind_rows=hidden_behind_rows(keys, sample.keys, table, active) + min(doubtful, more_rows),
             not_met=not_met(sample, releases, keys, weakly),
             repeated=perhaps_repeated(keys, sample.keys),
             counted_twice=counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
@@ -227,6 +238,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
         ),
         columns=columns,
         comparable=comparable_bits,
+        replaced=replaced,
         errors=errors,
         recovery_rate=weakly.recovery_rate,
         rates=rates,

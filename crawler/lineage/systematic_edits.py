@@ -7,7 +7,7 @@ exchanged. Undone in all unmatched rows at once, such an edit makes most of them
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +20,8 @@ from data.hashing.tags import RECORD_KINDS, Kind, record_keys
 
 # Edits of birth dates, by days and by years. 9 and 17 days are controls: nobody chose them, and what they find is chance.
 DAYS, YEARS, CONTROL_DAYS = (-1, 1, -2, 2, -3, 3, -7, 7, -10, 10, -30, 30), (-1, 1, -2, 2, -10, 10), (9, -9, 17, -17)
+# Other numbers of days, up to this one in both directions, are tried if they make so many of a few people known.
+MOST_DAYS, FEW_PEOPLE, FEW_FOUND = 400, 128, 4
 # An edit is one if undoing it makes this share of the unmatched people known, and so many of them, and this many times
 # as many as a control does.
 EDITED_SHARE, EDITED_PEOPLE, ABOVE_CHANCE = 0.05, 5, 5
@@ -87,7 +89,8 @@ def find_systematic_edits(
     )
     least = max(least, ABOVE_CHANCE * (chance + 1)) if count > 10 * EDITED_PEOPLE else least
     known, notes, keys = np.zeros(count, np.bool_), [], np.zeros((count, len(RECORD_KINDS)), np.uint64)
-    for role, edited, sentence in _undone(forms):
+    days = _other_days(probe_key, forms, holds)
+    for role, edited, sentence in _undone(forms, days):
         found, undone = _found(probe_key, forms, role, edited, holds)
         if role == "email":
             # a namesake may have the mailbox at the other provider: name and birth date must not contradict
@@ -99,9 +102,28 @@ def find_systematic_edits(
     return SystematicEdits(count, int(known.sum()), tuple(notes), keys[known])
 
 
-def _undone(forms: Mapping[str, Packed]) -> Iterator[tuple[str, Packed, Callable[[int], str]]]:
+def _other_days(probe_key: bytes, forms: Mapping[str, Packed], holds: Callable[[Kind, U64], Bools]) -> list[int]:
+    """By how many days birth dates may have been moved beside `DAYS`, as some of the people show it."""
+    dated = np.flatnonzero(forms["dob"].lengths == 6)
+    rows = dated[np.linspace(0, len(dated) - 1, min(FEW_PEOPLE, len(dated))).astype(np.int64)]
+    tried = [days for days in range(-MOST_DAYS, MOST_DAYS + 1) if days and days not in (*DAYS, *CONTROL_DAYS)]
+    if not len(rows):
+        return []
+    few = {role: column.take(rows) for role, column in forms.items()}
+    turns: I64 = np.repeat(np.arange(len(tried)), len(rows))
+    people = {role: column.take(np.tile(np.arange(len(rows)), len(tried))) for role, column in few.items()}
+    dates = few["dob"].to_list()
+    moved = Packed.of([_other_day(date, -days) for days in tried for date in dates])
+    found = _found(probe_key, people, "dob", moved, holds)[0]
+    counts = np.bincount(turns[found], minlength=len(tried))
+    return [days for days, count in zip(tried, counts.tolist(), strict=True) if count >= FEW_FOUND]
+
+
+def _undone(
+    forms: Mapping[str, Packed], other_days: Sequence[int]
+) -> Iterator[tuple[str, Packed, Callable[[int], str]]]:
     """Each edit undone: the role, its normal forms, and the sentence about so many people."""
-    for days in DAYS:
+    for days in (*DAYS, *other_days):
         yield "dob", _moved(forms["dob"], -days), partial(_days_sentence, days)
     for years in YEARS:
         yield "dob", _changed(forms["dob"], partial(_other_year, years=-years)), partial(_years_sentence, years)

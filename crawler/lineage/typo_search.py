@@ -258,6 +258,10 @@ class TypoSearch:
         """Edits of all unmatched people in one way; see `crawler.lineage.systematic_edits`."""
         return find_systematic_edits(self.probe_key, self.rows.unmatched.forms(), self.holds)
 
+    def values_per_owner(self, role: str, owners: int) -> float:
+        """How many different values of a role unmatched people have, for each of the `owners` of one."""
+        return self.rows.unmatched.values_per_owner(role, owners)
+
     def find_number_owners(self) -> NumberOwners:
         """Who owns the numbers of the unmatched people; see `crawler.lineage.number_owners`."""
         held = self.rows.unmatched.forms()

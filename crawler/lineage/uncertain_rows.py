@@ -6,6 +6,7 @@ release knows, and people who are known only by a key that proves nothing by its
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from data.releases.people import rows_with_key
 MAX_HELD = 1024
 """So many people of each sort are held at most; a share of them then has a standard error of 1.6 % at most."""
 ROLES = ("first", "surname", "dob", "nir", "email", "phone")
+# Four people on each number: households are smaller.
+_LEAST_VALUES_PER_OWNER = 0.25
 
 
 class HeldRows:
@@ -68,6 +71,22 @@ class HeldRows:
     def forms(self) -> dict[str, Packed]:
         """The normal forms of the held rows, by role."""
         return {role: Packed.of(held) for role, held in self._forms.items()}
+
+    def values_per_owner(self, role: str, owners: int) -> float:
+        """How many different values of a role there are for each person who has one; at most 1, since relatives share.
+
+        Args:
+            role: `nir`, `email` or `phone`.
+            owners: people of the whole sample who have a value. If not all of them are held, a pair who share a value
+                is held with the square of the probability with which a person is.
+        """
+        values = [value for value in self._forms[role] if value]
+        if not values:
+            return 1.0
+        shared = sum(count * (count - 1) / 2 for count in Counter(values).values())
+        if owners <= len(values):
+            return len(set(values)) / len(values)
+        return max(_LEAST_VALUES_PER_OWNER, 1 - shared * (owners / len(values)) ** 2 / owners)
 
     def state(self) -> dict[str, Any]:
         """The held rows."""

@@ -23,6 +23,7 @@ FEW_WEAKLY_KNOWN = 10
 # people who were tried.
 USUALLY_RECOVERED = 0.9
 RECOVERED_PRIOR_PEOPLE = 2.0
+_NAME_DOB = 1 << RECORD_KINDS.index(Kind.NAME_DOB)
 
 
 def patterns_of_chance_suspects(table: I64, rates: ChanceMatchRates) -> Iterator[tuple[int, int, int, ChanceRate]]:
@@ -81,6 +82,9 @@ def classify_weakly_known(errors: ErrorRates, rates: ChanceMatchRates, searched:
             # another one in so many rows (people who moved). If neither errors nor chance account for these people,
             # they were invented from known values.
             is_explained = expected >= count / 2 and (not tried or rest > FEW_WEAKLY_KNOWN)
+            # Who has the name and the birth date of a known person is a namesake born on the same day, or that person:
+            # other numbers beside them, however many, make nobody new.
+            is_explained |= bool(seen & _NAME_DOB)
             perhaps_new += min(rest, max(FEW_WEAKLY_KNOWN, by_chance.upper_bound())) if is_explained else rest
         if expected > by_chance.mean:
             tried_mistyped, recovered = tried_mistyped + tried, recovered + found

@@ -5,6 +5,7 @@ WordPress keeps its users in this way, REDCap its answers, and so do many questi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ _MAX_WIDTH = 12
 # roles of which the attributes must name at least two different ones
 _PERSONAL = frozenset({"surname", "first", "fullname", "dob", "email", "phone", "nir"})
 _MIN_ATTRIBUTES, _MIN_ROLES = 3, 2
+# A role counts if so many of the ids have an attribute of it: of a table of people with a column of first names two were
+# called Telmo and Insa, which begin as words for telephones and numbers do.
+_NAMED = 0.3
 # at most this share of the rows may repeat an attribute of their id
 _REPEATED = 0.1
 _VALUE_WORDS = frozenset(
@@ -66,8 +70,10 @@ def find_attribute_columns(header: Sequence[str] | None, sample: TableSample) ->
         distinct = {key for key in set(keys) if key.strip()}
         if not _MIN_ATTRIBUTES <= len(distinct) <= MAX_ATTRIBUTES:
             continue
-        roles = {attribute_role(key) for key in distinct} & _PERSONAL
-        if len(roles) < _MIN_ROLES or sum(map(_is_word, distinct)) < 0.9 * len(distinct):
+        if role_of(names[at]) in _PERSONAL or sum(map(_is_word, distinct)) < 0.9 * len(distinct):
+            continue
+        roles = _counted_roles(keys)
+        if len(roles) < _MIN_ROLES:
             continue
         others = [other for other in range(sample.width) if other != at]
         value = next((other for other in others if names[other] in _VALUE_WORDS), None)
@@ -80,11 +86,23 @@ def find_attribute_columns(header: Sequence[str] | None, sample: TableSample) ->
         found = {other: _share_of_repeats(sample.texts(other), keys) for other in entities}
         good = [other for other in entities if found[other] <= _REPEATED and joins[other]]
         if good:
-            return AttributeColumns(min(good, key=lambda other: (found[other], other)), at, value)
+            entity = min(good, key=lambda other: (found[other], other))
+            people = len(set(sample.texts(entity)))
+            if sum(count >= _NAMED * people for count in roles.values()) >= _MIN_ROLES:
+                return AttributeColumns(entity, at, value)
         if not entities and keys.count(keys[0]) > 1:
             # the first attribute comes again, so that the rows of several people follow each other
             return AttributeColumns(None, at, value)
     return None
+
+
+def _counted_roles(keys: Sequence[str]) -> dict[str, int]:
+    """In how many rows an attribute names each personal role."""
+    counts: dict[str, int] = {}
+    for key, count in Counter(keys).items():
+        if (role := attribute_role(key)) in _PERSONAL:
+            counts[role] = counts.get(role, 0) + count
+    return counts
 
 
 def attribute_role(attribute: str) -> str:

@@ -18,6 +18,14 @@ SNIFF_LINES = 200
 MIN_HEADER_SHARE = 0.3
 MAX_HEADER, MIN_HEADER_ROLES = 8192, 2
 
+# A file is a list of values if it has so many and nearly all lines are values.
+MIN_VALUES, VALUES_SHARE = 5, 0.95
+# a mailbox; a telephone, social security or account number, which may stand in groups
+_VALUE = re.compile(
+    rb"[ \t\"']*(?:[^\s@;,:|\"']{1,64}@[^\s@;,:|\"']{1,250}\.[a-zA-Z]{2,24}"
+    rb"|[+(]?\d(?:[ .()\-]{0,2}\d){8,19}(?:[ ]?[AB](?:[ .\-]{0,2}\d){8})?|\d(?: ?\d){4} ?2[AB](?: ?\d){6,8}"
+    rb"|[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30})[ \t\r\"']*"
+)
 # a whole cell between apostrophes; beginning the pattern with the rare apostrophe makes the search ten times as fast
 _APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
 # the colons of a time of day, which separate no values
@@ -84,6 +92,22 @@ def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
         if best is None or score > best[0]:
             best = score, CsvDialect(separator, quote if has_quotes else b"", backslash, width, share)
     return best[1] if best else None
+
+
+def is_list_of_values(head: bytes, *, whole: bool) -> bool:
+    """Whether nearly every line is one mailbox or one long number: a table of one column, which has no separator.
+
+    Args:
+        head: made by `as_utf8`.
+        whole: whether the file has no more bytes.
+    """
+    lines = head.split(b"\n")
+    if not whole and len(lines) > 1:
+        lines.pop()
+    lines = [line for line in lines[: SNIFF_LINES + 1] if line.strip()]
+    # the first line may be a header
+    values = sum(1 for line in lines if _VALUE.fullmatch(line))
+    return values >= MIN_VALUES and values >= VALUES_SHARE * (len(lines) - 1)
 
 
 def roles_of_header(line: bytes, separator: bytes, quote: bytes) -> float:

@@ -23,6 +23,7 @@ from crawler.readers.tables.csv_dialect import (
     CsvDialect,
     find_dialect,
     has_odd_quotes,
+    is_list_of_values,
     roles_of_header,
     split_roughly,
 )
@@ -53,10 +54,12 @@ csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
 
 
 def sniff(head: bytes, name: str) -> float:
-    """High if most lines have the same number of separators, which prose and code do not have."""
+    """High if most lines have the same number of separators, which prose and code do not have, or are one value each."""
     text = as_utf8(head)
     if not is_text(text):
         return 0.0
+    if is_list_of_values(text, whole=len(head) < HEAD):
+        return 0.85
     dialect = find_dialect(text, whole=len(head) < HEAD)
     if dialect is None:
         return 0.0
@@ -120,7 +123,9 @@ def read(source: Source, out: Output, limits: Limits) -> None:
 
 def _dialect_of(source: Source) -> CsvDialect:
     head = source.peek(HEAD)
-    return find_dialect(repair(as_utf8(head)), whole=len(head) < HEAD) or CsvDialect(b",", b'"', False, 1, 1.0)
+    text, whole = repair(as_utf8(head)), len(head) < HEAD
+    found = None if is_list_of_values(text, whole=whole) else find_dialect(text, whole=whole)
+    return found or CsvDialect(b",", b'"', False, 1, 1.0)
 
 
 def _is_wiki(source: Source, dialect: CsvDialect) -> bool:

@@ -354,3 +354,72 @@ def test_people_in_two_tables_of_one_archive_are_not_counted_twice_in_the_lower_
     found = town.case.judge(table(rows, ("nom", "prenom", "tel")), table(rows, ("nir", "ddn")))
     assert found.verdict == "overlap", found
     assert found.interval[0] <= 300 <= found.interval[1], found
+
+
+def numbered(phone: str) -> str:
+    """The next number."""
+    return phone and phone[:-1] + str((int(phone[-1]) + 1) % 10)
+
+
+CONTACTS = ("nom", "prenom", "tel", "email")
+WITHOUT_NIR = ("nom", "prenom", "ddn", "tel", "email")
+NARROW: dict[str, tuple[Callable[[Town], list[Patient]], tuple[str, ...], set[str], float]] = {
+    # the column differs for everybody, so that it says nothing of those whom no release knows
+    "all telephones edited, a third new": (
+        lambda town: [replace(each, phone=numbered(each.phone), mail="") for each in town.known[:400] + town.others[:200]],
+        WITHOUT_NIR, {"overlap"}, 0.1,
+    ),
+    # a namesake who was born on the same day is rare, whatever stands beside the name
+    "numbers and mailboxes of other people, nobody new": (
+        lambda town: [replace(each, phone=town.practices.phone(), nir="", mail=f"z{at}@proton.me") for at, each in enumerate(town.known[:400])],
+        WITHOUT_NIR, {"subset"}, 0.1,
+    ),
+    # of a year of 366 days no birth date moves by a year
+    "birth dates 365 days later": (
+        lambda town: [replace(each, born=each.born + dt.timedelta(365), nir="", phone="", mail="") for each in town.known[:400]],
+        ("nom", "prenom", "ddn"), {"subset"}, 0.2,
+    ),
+    # two people on one new number are two unknown people, and not one with a known number
+    "pairs of twins on numbers that are new": (
+        lambda town: town.known[:200] + [twin for each in town.others[:150] if each.nir for twin in (each, replace(each, first=each.first + "ette", number=-each.number))],
+        COLUMNS, {"overlap"}, 0.1,
+    ),
+    "new children alone": (lambda town: town.newborn(300), COLUMNS, {"undecided"}, 0.1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_an_interval_is_no_wider_than_what_is_not_known(town, name):
+    make, columns, verdicts, width = NARROW[name]
+    patients = make(town)
+    found = town.judge(patients, columns)
+    known = {each.number for each in town.known}
+    new = len({each.number for each in patients} - known)
+    assert found.verdict in verdicts, found
+    assert found.interval[0] <= new <= found.interval[1], found
+    assert found.interval[1] - found.interval[0] <= width * len(patients), found
+
+
+def test_people_who_have_nothing_but_a_placeholder_may_be_more_than_their_first_names(town):
+    # they have one key in common, that of a first name with the placeholder
+    patients = [replace(each, phone="0600000000", mail="" if at % 3 else each.mail) for at, each in enumerate(town.others[:600])]  # fmt: skip
+    found = town.judge(patients[:300] + town.known[:100], CONTACTS)
+    assert found.interval[0] <= 300 <= found.interval[1], found
+
+
+def test_new_people_among_many_who_moved_are_not_denied(town):
+    # more are unmatched than replaced telephones make likely, and no more than they may explain
+    dice = np.random.default_rng(5)
+    reachable = [each for each in town.known if each.phone or each.mail][:300]
+    moved = [replace(each, phone=town.practices.phone() if each.phone and dice.random() < 0.3 else each.phone, mail=f"n{at}@proton.me" if each.mail and dice.random() < 0.15 else each.mail) for at, each in enumerate(reachable)]  # fmt: skip
+    found = town.judge(moved + [each for each in town.others if each.phone or each.mail][:12], CONTACTS)
+    assert found.verdict == "undecided", found
+    assert found.interval[0] <= 12 <= found.interval[1], found
+
+
+@pytest.mark.parametrize("columns", [CONTACTS, ("prenom", "tel", "email")])
+def test_who_replaced_telephone_and_mailbox_together_may_be_known(town, columns):
+    reachable = [each for each in town.known if each.phone and each.mail][:240]
+    moved = [town.practices.moved(each) if at % 12 == 0 else each for at, each in enumerate(reachable)]
+    found = town.judge(moved + [each for each in town.others if each.phone and each.mail][:60], columns)
+    assert found.interval[0] <= 60 <= found.interval[1], found

@@ -53,6 +53,14 @@ def test_a_second_value_of_an_attribute_is_kept():
 def test_other_tables_are_left_alone():
     people = [["1", "Dupont", "Jean", "12/03/1975"], ["2", "Martin", "Zoé", "28/01/2001"], ["3", "Petit", "Léa", "x"]]
     assert find_attribute_columns(["id", "nom", "prenom", "ddn"], TableSample.of(people)) is None
+    # Telmo and Insa begin as words for telephones and numbers do, and families have one surname
+    families = [
+        [f"Dupont{at // 3}", first, f"{at % 28 + 1:02d}/03/1975"]
+        for at, first in enumerate(["Telmo", "Insa", *"ABCDEFGHIJKLM"])
+    ]
+    assert find_attribute_columns(None, TableSample.of(families)) is None
+    often = [[name, ("Telmo", "Insa", "Zoé")[at % 3], day] for at, (name, _, day) in enumerate(families)]
+    assert find_attribute_columns(["nom", "prenom", "ddn"], TableSample.of(often)) is None
     settings = [[str(at), "7", key, "1"] for at, key in enumerate(("color", "size", "theme", "lang"))]
     assert find_attribute_columns(WORDPRESS, TableSample.of(settings)) is None
 
