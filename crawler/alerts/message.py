@@ -111,6 +111,7 @@ class Message:
         head: of the evidence and audit chains when the message was made, which is proof once it is elsewhere; '' for none.
         case: name of the case, '' for none. language: code of the language of all labels.
         thread: the message that this one continues; None for one that stands for itself.
+        take: one-time link by which whoever reads the message acknowledges the alert; '' for none.
     """
 
     event: str
@@ -128,6 +129,7 @@ class Message:
     case: str = ""
     language: str = "en"
     thread: Thread | None = None
+    take: str = ""
 
     @property
     def mark(self) -> str:
@@ -154,8 +156,9 @@ class Message:
             return Field(phrases(key) + after, (text,), language=self.language)
 
         advice = (field("label.advice", self.advice),) if self.advice else ()
+        take = (field("label.take", self.take),) if self.take else ()
         record = (field("label.record", self.head),) if self.head else ()
-        return (*advice, field("label.more", self.link, left_out), *record)
+        return (*advice, *take, field("label.more", self.link, left_out), *record)
 
     @property
     def state_key(self) -> tuple[str, ...] | None:
@@ -191,7 +194,7 @@ def fit(message: Message, limits: ChatLimits, size: Callable[[str], int] = len) 
     closing = replace(message, title=title, advice=shorten(message.advice, limits.field, size), left_out=99)
     left = limits.text - size(closing.headline) - sum(size(field.text) + 1 for field in closing.closing)
     kept: list[Field] = []
-    most = limits.fields - 2 - bool(message.head)
+    most = limits.fields - 2 - bool(message.head) - bool(message.take)
     for field in message.fields:
         fitting = field.cut(min(limits.field, left - 1), size) if len(kept) < most else None
         if fitting is None:

@@ -229,6 +229,8 @@ class Channel(StrictSettings):
     """`22:00-07:00`: alerts below critical wait until the end of this time of each day."""
     timezone: Timezone = "UTC"
     """The time zone of `quiet_hours`, `Europe/Paris` for example."""
+    take_links: bool = False
+    """Messages carry a one-time link to the console (`console`) by which whoever reads them acknowledges the alert, without signing in."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Channel:
@@ -290,6 +292,8 @@ class Settings(StrictSettings):
     """Name of the case, shown in alerts."""
     link: str = ""
     """Base address of web pages that show events, for links in alerts; without it alerts show a command."""
+    console: str = ""
+    """Address under which people reach the console, `https://HOST[:PORT]`, as given to `tocsin console --origin`; channels with `take_links` need it."""
     crawl: CrawlSettings = CrawlSettings()
     examine: ExamineSettings = ExamineSettings()
     daemon: DaemonSettings = DaemonSettings()
@@ -314,6 +318,11 @@ class Settings(StrictSettings):
                 raise ValueError(
                     f"{what} names the channel '{name}', which does not exist{_did_you_mean(name, self.channels)}"
                 )
+        if self.console and not re.fullmatch(r"https?://[^/?#@\s]+", self.console):
+            raise ValueError("console must be the address of a site and no more: https://HOST or https://HOST:PORT")
+        for name, channel in self.channels.items():
+            if channel.take_links and not self.console:
+                raise ValueError(f"the channel '{name}' has `take_links`, which needs `console`: its address")
         for name in self.heartbeat.channels:
             if (kind := self.channels[name].kind) in {"alertmanager", "pagerduty"}:
                 raise ValueError(

@@ -310,6 +310,17 @@ def time_stamps(db: Database) -> None:
     copy_rows(db, "stamp")
 
 
+@_step("0047")
+def take_links(db: Database) -> None:
+    """One-time links of messages by which an alert is acknowledged; digests of their secrets alone."""
+    db.execute(
+        "create table take_link (digest text primary key, event text not null, channel text not null, expires text not null,"
+        " used text) strict"
+    )
+    db.execute("create index take_link_event on take_link (event)")
+    copy_rows(db, "take_link")
+
+
 # What is sealed is authenticated when it is read, and is most of a row.
 SEALED = {"due", "visit", "sealed"}
 

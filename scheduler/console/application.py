@@ -24,13 +24,14 @@ from starlette.routing import Route
 
 from data.errors import StoreError, TocsinError
 from data.printable import without_controls
-from scheduler.console import access
+from scheduler.console import access, take_view
 from scheduler.console.access import Credential, Person, Role
 from scheduler.console.console import STALE_SECONDS, Console
 from scheduler.console.guard import Guard
 from scheduler.console.pages import Asked, NoSuchPage, WebPage
 from scheduler.console.rendering import STATIC, json_response, respond
 from scheduler.console.views import Action, View, actions, prepare, views
+from scheduler.delivery.take_links import PATH
 
 _log = structlog.get_logger("console")
 COOKIE = "tocsin_console"
@@ -57,6 +58,7 @@ def application(console: Console) -> Starlette:
 
     routes = [
         Route("/sign-in", _sign_in(console), methods=["GET", "POST"]),
+        Route(PATH, _take(console), methods=["GET", "POST"]),
         Route("/sign-out", _sign_out(console), methods=["POST"]),
         Route("/static/{name}", _static, methods=["GET"]),
     ]
@@ -157,6 +159,30 @@ def _sign_in(console: Console) -> Endpoint:
         link = _query(request.url.query).get("link", "")
         page = WebPage("sign_in.html", "Sign in", {"link": link, "failed": False}, status=200 if link else 401)
         return respond(request, page, "html", _shared(request, console, None))
+
+    return endpoint
+
+
+def _take(console: Console) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        now = datetime.now(UTC)
+        person = await run_in_threadpool(_person, console, request)
+        shared = _shared(request, console, person)
+        if request.method != "POST":
+            page = await run_in_threadpool(take_view.ask, console, _query(request.url.query).get("link", ""), now)
+            return respond(request, page, "html", shared)
+        given = dict(_fields(await request.body()))
+        try:
+            page = await run_in_threadpool(
+                take_view.decide_by_link, console, given.get("link", ""), given.get("name", "").strip(), now
+            )
+        except TocsinError as error:
+            page = WebPage(
+                "refused.html", "Not done", {"said": str(error), "hint": error.hint, "code": 403}, status=403
+            )
+        finally:
+            console.forget()
+        return respond(request, page, "html", shared)
 
     return endpoint
 

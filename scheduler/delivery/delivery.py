@@ -34,6 +34,7 @@ from scheduler.delivery.rerouting import reroute
 from scheduler.delivery.routing import quiet_until, route_around, route_by
 from scheduler.delivery.storms import calm
 from scheduler.delivery.syslog import send_syslog
+from scheduler.delivery.take_links import make_link
 
 if TYPE_CHECKING:
     # loading it takes 5 MB, which a crawl without due alerts saves
@@ -282,7 +283,18 @@ def _message_of_alert(settings: Settings, alert: Alert, names: DisplayNames, sto
             whole = with_sightings(whole, store.events.sightings(first.id))
         if is_there and belongs_in_thread(event):
             message = replace(message, thread=Thread(first_alert, first.id, remote, whole))
+    if store is not None and channel.take_links:
+        message = replace(message, take=_take_link(settings, store, alert))
     return message
+
+
+def _take_link(settings: Settings, store: Store, alert: Alert) -> str:
+    """A one-time link to take the alert on; '' if it cannot be stored, because an alert must not wait for that."""
+    try:
+        return make_link(store, settings.console, alert.event, alert.channel, datetime.now(UTC))
+    except StoreError as error:
+        log.error("an alert goes out without a link to take it on", error=str(error))
+        return ""
 
 
 async def _deliver_one(

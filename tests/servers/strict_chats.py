@@ -583,7 +583,7 @@ def shown_texts(kind: str, body: bytes) -> list[str]:
     lines = [f"{label}:\n{text}" for label, text in value["tocsin"]["fields"]]
     return [
         value["message"],
-        "\n".join([value["tocsin"]["title"], *lines, *(value["tocsin"][k] for k in ("advice", "more"))]),
+        "\n".join([value["tocsin"]["title"], *lines, *(value["tocsin"][k] for k in ("advice", "take", "more"))]),
     ]
 
 

@@ -111,6 +111,7 @@ def ecs_event(message: Message) -> dict[str, Any]:
             "title": fitted.title,
             "fields": [[field.label, field.value] for field in fitted.fields],
             "advice": fitted.advice,
+            "take": fitted.take,
             "more": fitted.link,
             "facts": bounded_facts(message.facts),
             "head": message.head,

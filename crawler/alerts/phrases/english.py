@@ -30,6 +30,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "noun.critical_alert": ("{n} critical alert is", "{n} critical alerts are"),
     # --- labels
     "label.advice": "What to do",
+    "label.take": "Take it on (once, within 24 hours)",
     "label.more": "Everything",
     "label.record": "Record",
     "label.worst": "Hit worst",

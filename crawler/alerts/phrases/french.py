@@ -30,6 +30,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "noun.critical_alert": ("{n} alerte critique n'est", "{n} alertes critiques ne sont"),
     # --- labels
     "label.advice": "À faire",
+    "label.take": "S’en charger (une fois, sous 24 heures)",
     "label.more": "Tout voir",
     "label.record": "Empreinte du registre",
     "label.worst": "Les plus touchés",

@@ -56,14 +56,15 @@ def hostile():
 
 @pytest.fixture(scope="module")
 def french():
-    """Every message in French, all of them in the thread of another one."""
+    """Every message in French, all of them in the thread of another one and with a link to take it on."""
     names = client_names(CLIENTS, hostile=True)
     events = events_of_every_kind(CLIENTS, source=HOSTILE_NAMES[0], text=HOSTILE_TEXT)
     first, found = events[0], []
     for each in events:
         message = message_of(each, clients=names, case=HOSTILE_TEXT, incident=HOSTILE_TEXT, language="fr")
         told = follow_up(message, replace(each, thread=first.id), first, names, 3)
-        found.append(replace(told, thread=Thread("b" * 32, first.id, "$x")))
+        take = f"https://console.example/take?link={'x' * 43}"
+        found.append(replace(told, thread=Thread("b" * 32, first.id, "$x"), take=take, head="9-" + "c" * 16))
     return found
 
 
@@ -87,6 +88,7 @@ def test_the_chat_accepts_every_message_and_it_says_what_happened_and_what_to_do
             assert message.title[:100] in text
             assert message.advice in text
             assert message.link in text
+            assert message.take in text
 
 
 @pytest.mark.parametrize("kind", sorted(STRICT))

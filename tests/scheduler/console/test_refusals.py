@@ -70,6 +70,9 @@ ATTEMPTS = {
     "another scheme": ("GET", "/alerts.json", {"authorization": "Basic cm9vdDpyb290"}, "admin", 401),
     "a link that is made up": ("POST", "/sign-in", {**SAME, "content": "link=aaaa"}, "", 403),
     "no link": ("POST", "/sign-in", SAME, "", 403),
+    "a link that is made up, to take an alert on": ("POST", "/take", {**SAME, "content": "link=aaaa&name=eve"}, "", 403),
+    "a look with such a link": ("GET", "/take?link=aaaa", {}, "", 403),
+    "cross-site taking": ("POST", "/take", {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, "", 403),
     # people whose role is not enough
     "view decides": ("POST", DECIDE, SAME, "view", 403),
     "view retries": ("POST", "/delivery/retry", SAME, "view", 403),
