@@ -39,7 +39,7 @@ from crawler.records.placeholders import Placeholders
 from crawler.records.record_keys import RowTags, TagInputs, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
-from crawler.records.table_forms import find_forms
+from crawler.records.table_forms import TableForms, find_forms, turned
 from crawler.records.table_sample import TableSample
 from crawler.records.text_keys import tag_readings
 from data.arrays.array_types import I64, U64
@@ -61,6 +61,8 @@ MAX_TABLES = 50
 # Rows of small samples wait until it is known whether their sample is tied to anything. Most are not, and then the keys of
 # their other readings and their genuineness are never asked for.
 MAX_KEPT_FOR_LATER = 2**20
+# A table's birth dates are counted from another day than usual if so many keys a row are known then.
+_KNOWN_BY_COUNT = 0.2
 # Rows wait for others of their window until their cells take so many bytes.
 MAX_WINDOW_BYTES = 16 * 2**20
 
@@ -174,12 +176,16 @@ class RecordPass:
 
     def begin_rows(self, member: SampleMember, batch: RowBatch) -> RowBatch:
         """Decide what the columns of the open table hold, by its first rows; returns these without their header."""
-        sample = batch.sample(_planning_rows(batch))
         header = member.header
+        if (found := turned(header, batch)) is not None:
+            header, batch = found
+        sample = batch.sample(_planning_rows(batch))
         if header is None and begins_with_header(sample):
             header, sample, batch = sample.row(0), sample.without_first(), batch.drop(1)
         member.forms = find_forms(header, sample)
         if member.forms.attributes is None:
+            if member.forms.counts:
+                member.forms = self._choose_count(member, member.forms, batch.first(PLANNING_ROWS))
             self._plan(member, member.forms.header, member.forms.apply_to_sample(sample))
             self._join(member, member.forms.header, member.forms.apply(batch))
         else:
@@ -204,6 +210,22 @@ class RecordPass:
         self._joining = member, tuple(members)
         if member.joined.is_full:
             self._take_joined()
+
+    def _choose_count(self, member: SampleMember, forms: TableForms, batch: RowBatch) -> TableForms:
+        """From which day the birth dates of a table are counted: from that by which most of its people are known."""
+        best, most, enough = forms, 0, _KNOWN_BY_COUNT * len(batch)
+        for each in (forms, *forms.alternatives()):
+            rows = each.apply(batch)
+            known = int(self._count_known(plan_columns(each.header, rows.sample(len(rows))), rows).sum())
+            # some people are known by chance under any reading
+            if each is forms or known > max(2 * most, enough):
+                best, most = each, known
+        if most <= enough:
+            sentence = (
+                "birth dates in it are numbers; from which day they are counted is not known, so people may be missed"
+            )
+            member.problem("dates", sentence)
+        return best
 
     @staticmethod
     def _plan(member: SampleMember, header: list[str] | None, sample: TableSample) -> None:

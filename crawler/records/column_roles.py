@@ -321,7 +321,7 @@ def _check_names(found: list[tuple[str, str]], sample: TableSample) -> None:
                 # a single name: the surname if there is a column of first names and no other of surnames, and the first
                 # name in the other case (`Cognome`, `Nome`)
                 lacking = {"surname", "first"} - roles
-                found[at] = (*lacking, by) if len(lacking) == 1 else ("", "")
+                found[at] = (next(iter(lacking)), by) if len(lacking) == 1 else ("", "")
 
 
 def _are_surnames_first(sample: TableSample, at: int) -> bool:

@@ -172,6 +172,39 @@ _FORMS: tuple[tuple[re.Pattern[str], Rewrite], ...] = (
 )
 
 
+# days and seconds that programs count from another moment than Excel and Unix: the Mac until 2011 (1904), SAS and Stata
+# (1960), SPSS (14 October 1582)
+_DAYS_FROM = (datetime(1904, 1, 1, tzinfo=UTC), datetime(1960, 1, 1, tzinfo=UTC), _EPOCH)
+_SECONDS_FROM = (
+    datetime(1960, 1, 1, tzinfo=UTC), datetime(1582, 10, 14, tzinfo=UTC), datetime(1904, 1, 1, tzinfo=UTC),
+    datetime(2001, 1, 1, tzinfo=UTC), _EPOCH,
+)  # fmt: skip
+
+
+def other_counts(cells: Sequence[str], role: str) -> list[Rewrite]:
+    """Further ways to read a column of birth dates that are bare numbers; [] for any other column.
+
+    Nothing in such numbers tells from which day they are counted: only whom they make known does.
+    """
+    if role != "dob" or not cells or not _are_most(cells, _WHOLE_NUMBER):
+        return []
+    values = [int(found[1]) for cell in cells if (found := _WHOLE_NUMBER.fullmatch(cell))]
+    if max(map(abs, values)) <= _MAX_DAY_NUMBER:
+        if max(values) <= 366 or sum(value in _YEARS for value in values) >= SHARE * len(values):
+            return []
+        return [
+            _of_seconds(1, -int((first - _EPOCH).total_seconds()), of_days=True)
+            for first in _DAYS_FROM
+            if _is_plausible([value * 86_400 for value in values], 1, -int((first - _EPOCH).total_seconds()))
+        ]
+    return [
+        _of_seconds(unit, -int((first - _EPOCH).total_seconds()))
+        for first in _SECONDS_FROM
+        for unit in (1, 1000)
+        if _is_plausible(values, unit, -int((first - _EPOCH).total_seconds()))
+    ]
+
+
 def _are_most(cells: Sequence[str], form: re.Pattern[str]) -> bool:
     # most columns are refused: if none of so many first cells fits, the others cannot be enough
     few = int((1 - SHARE) * len(cells)) + 1
@@ -243,7 +276,7 @@ def _of_seconds(unit: int, before: int, *, of_days: bool = False) -> Rewrite:
         found = _WHOLE_NUMBER.fullmatch(cell.strip())
         if found is None:
             return cell
-        return _date_of_seconds(int(found[1]) * 86_400 if of_days else int(found[1]) / unit - before)
+        return _date_of_seconds((int(found[1]) * 86_400 if of_days else int(found[1]) / unit) - before)
 
     return rewrite
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from crawler.records import date_forms
@@ -45,6 +45,7 @@ class TableForms:
         parts: the columns of day, month and year of a birth date, which are joined in a further column; () for none.
         attributes: the columns of a table with one attribute a row; None for any other table.
         month_first: the columns of dates in which the month stands before the day.
+        counts: columns of birth dates that are bare numbers, with other ways to read these.
     """
 
     header: list[str] | None
@@ -53,6 +54,11 @@ class TableForms:
     parts: tuple[int, int, int] | tuple[()]
     attributes: AttributeColumns | None
     month_first: frozenset[int] = frozenset()
+    counts: tuple[tuple[int, Callable[[str], str]], ...] = ()
+
+    def alternatives(self) -> list[TableForms]:
+        """The same with birth dates counted from other days."""
+        return [replace(self, rewrites={**self.rewrites, at: rewrite}, counts=()) for at, rewrite in self.counts]
 
     def apply_to_row(self, row: list[str]) -> list[str]:
         """The cells of one row in the new form; a row may be short."""
@@ -93,9 +99,15 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
         return TableForms(header, sample.width, {}, (), attributes)
     rewrites: dict[int, Callable[[str], str]] = {}
     orders: dict[int, int] = {}
+    counts: list[tuple[int, Callable[[str], str]]] = []
+    if (strip_prefix := _line_prefix(sample)) is not None:
+        rewrites[0] = strip_prefix
+        header = None if header is None else [strip_prefix(header[0]), *header[1:]] if header else header
     for at in range(sample.width):
         texts = sample.texts(at)
         if not any(map(_QUICK.search, texts[:20])):
+            continue
+        if at in rewrites:
             continue
         name = header[at] if header is not None and at < len(header) else ""
         role = role_of(name) if name else ""
@@ -108,6 +120,7 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
             orders[at] = date_forms.written_order(cells)
         elif (rewrite := date_forms.find_rewrite(cells, role, name)) is not None:
             rewrites[at] = _after(strip, rewrite)
+        counts += [(at, _after(strip, rewrite)) for rewrite in date_forms.other_counts(cells, role)]
     month_first: set[int] = set()
     if 1 in orders.values():
         # a column in which no date decides is written as the others are
@@ -119,7 +132,59 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
     parts = _date_parts(header, sample)
     if parts and header is not None:
         header = [*header, *[""] * (width - len(header)), _DATE_NAME]
-    return TableForms(header, width, rewrites, parts, None, frozenset(month_first))
+    return TableForms(header, width, rewrites, parts, None, frozenset(month_first), tuple(counts))
+
+
+# what programs write before each line: grep (-n, -H), cat -n, diff, chats, logs
+_LINE_PREFIX = re.compile(
+    r"\s*(?:(?:\.{0,2}/)?[^\s:;,|]{1,120}\.[A-Za-z]\w{0,7}[:-](?:\d{1,9}[:-])?|\d{1,9}[:\t]\s?|[+>]\s?|"
+    r"\[?\d\d:\d\d(?::\d\d)?\]?\s<[^<>\s]{1,60}>\s|"
+    r"[A-Z][a-z]{2}\s{1,2}\d{1,2}\s\d\d:\d\d:\d\d\s\S{1,80}\s[\w./-]{1,60}(?:\[\d{1,9}\])?:\s|"
+    r"\[?20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?\]?(?:\s\[?[A-Z]{3,8}\]?)?[:\s-]{1,3})"
+    r"(?P<rest>[^\W\d_].*)",
+    re.DOTALL,
+)
+_PREFIXED = 0.9
+
+
+def _line_prefix(sample: TableSample) -> Callable[[str], str] | None:
+    """How to take away what a program wrote before each line, if nearly all first cells begin with such a thing."""
+    if not sample.width or sample.rows < 2:
+        return None
+    cells = [cell for cell in sample.texts(0) if cell.strip()]
+    if len(cells) < 2 or _LINE_PREFIX.fullmatch(cells[0]) is None:
+        return None
+    if sum(_LINE_PREFIX.fullmatch(cell) is not None for cell in cells) < _PREFIXED * len(cells):
+        return None
+    return lambda cell: found["rest"] if (found := _LINE_PREFIX.fullmatch(cell)) else cell
+
+
+# --- tables with a record in each column ---------------------------------------------------------------------------
+
+_PERSONAL = frozenset({"surname", "first", "fullname", "dob", "email", "phone", "nir"})
+_MAX_TURNED_ROWS, _MIN_TURNED_WIDTH, _MIN_TURNED_ROLES = 200, 3, 2
+
+
+def turned(header: list[str] | None, batch: RowBatch) -> tuple[list[str], RowBatch] | None:
+    """The header and the rows of a table that has a record in each column; None for any other table.
+
+    The first cells of its rows name what the rows hold, and no other cell of its first row is such a name.
+    """
+    width = max(len(batch.columns), len(header or ()))
+    if not 1 <= len(batch) <= _MAX_TURNED_ROWS or width < _MIN_TURNED_WIDTH or not batch.columns:
+        return None
+    names = ([header[0]] if header else []) + batch.column(0).texts()
+    if len({role_of(name) for name in names} & _PERSONAL) < _MIN_TURNED_ROLES:
+        return None
+    rows = [
+        *([header] if header else []),
+        *(list(row) for row in zip(*(column.texts() for column in batch.columns), strict=True)),
+    ]
+    if any(role_of(cell) in _PERSONAL for row in rows[:1] for cell in row[1:]):
+        return None
+    filled = [[*row, *[""] * (width - len(row))] for row in rows]
+    columns = tuple(Packed.of_texts(row[1:]) for row in filled)
+    return [row[0] for row in filled], RowBatch(columns, width - 1)
 
 
 def _after(first: Callable[[str], str] | None, then: Callable[[str], str]) -> Callable[[str], str]:

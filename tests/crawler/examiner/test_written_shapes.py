@@ -372,6 +372,18 @@ WRITTEN |= {
     + " UNION ALL\n".join(
         f"SELECT N'{row['nom']}', UPPER(N'{row['prenom']}'), CAST(N'{born(row)}' AS Date)" for row in ROWS
     ),
+    "days of the Mac": table(lambda row: days(row, date(1904, 1, 1))),
+    "days of SAS": table(lambda row: days(row, date(1960, 1, 1)), "DT_NAISS"),
+    "seconds of SPSS": table(lambda row: (born(row) - date(1582, 10, 14)).days * 86_400),
+    "a person in each column": "\n".join(
+        ";".join([name, *(row[name] for row in ROWS)]) for name in ("nom", "prenom", "ddn", "ville")
+    ),
+    "grep -n": each("{n}:{nom};{prenom};{ddn};{ville}\n"),
+    "grep -H": each("export/patients.csv:{nom};{prenom};{ddn};{ville}\n"),
+    "grep -Hn": each("./patients.csv:{n}:{nom},{prenom},{born}\n"),
+    "cat -n": "     1\tnom;prenom;ddn\n" + each("{n:6}\t{nom};{prenom};{ddn}\n"),
+    "a table in a chat": each("[10:04] <leaker> {nom}|{prenom}|{ddn}|{ville}\n"),
+    "a table in the system log": each("May  1 10:00:00 srv app[12]: {nom};{prenom};{ddn};OK\n"),
     "GEDCOM": "0 HEAD\n1 SOUR GRAMPS\n1 CHAR UTF-8\n"
     + each(
         "0 @I{n}@ INDI\n1 NAME {prenom} /{nom}/\n2 GIVN {prenom}\n2 SURN {nom}\n1 BIRT\n2 DATE {date}\n2 PLAC {ville}\n",
@@ -460,3 +472,10 @@ def test_the_people_of_the_baseline_are_found_however_a_program_writes_them(exam
     assert found.lineage is not None
     assert (found.lineage.known, found.lineage.new) == (60, 0)
     assert found.lineage.verdict in ("re-post", "re-packaged", "subset")
+
+
+def test_numbers_of_days_that_make_nobody_known_are_told(examiner: Examiner) -> None:
+    found = examine(
+        examiner, "".join([CSV.split("\n")[0], *(f"\nNom{n};Prenom;{20_000 + 40 * n}" for n in range(60))]).encode()
+    )
+    assert [problem for problem in found.problems if problem.startswith("dates: ")]
