@@ -175,6 +175,9 @@ def test_a_table_of_numbered_rows_and_a_code_is_no_dump():
 def test_short_hexadecimal_cells_of_a_table_are_text_where_they_stand():
     found = read(b"id,name,flag,wallet\n7,0x4D617274696E,0x40,0x52908400098527886E0F7030069857D2E4169EE7\n" * 9)
     assert found.rows[1] == ["7", "Martin", "0x40", "0x52908400098527886E0F7030069857D2E4169EE7"]
+    # written with a large X, and nowhere with a small one
+    found = read(b"id,name\n7,0X4D617274696E\n" * 9)
+    assert found.rows[1] == ["7", "Martin"]
 
 
 def some(line, count: int = 300) -> bytes:
