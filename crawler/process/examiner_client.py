@@ -46,6 +46,9 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
     "MALLOC_ARENA_MAX": "1",
 }
+# numpy starts threads for products of matrices when it is imported. Ours are small, and a sum must not depend on the
+# number of processors.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 # Seconds without an answer and without any processor time of the examiner or its readers after which it counts as
 # frozen. While it starts it may wait for a slow disk.
 FROZEN_SECONDS, FROZEN_START_SECONDS = 20.0, 90.0
@@ -119,7 +122,8 @@ class ExaminerProcess:
         """
         ours, theirs = socket.socketpair()
         key = home.match_key_descriptor()
-        environment = {name: home.environ[name] for name in _ENVIRONMENT if name in home.environ} | KEEP_MEMORY
+        environment = {name: home.environ[name] for name in _ENVIRONMENT if name in home.environ}
+        environment |= KEEP_MEMORY | ONE_THREAD
         if key is not None:
             environment[DESCRIPTOR_VARIABLE] = str(key)
         process = start_following(

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from crawler.process.examiner_client import ONE_THREAD
 from crawler.readers.pictures.language_data import DATA_FOLDERS
 from data.errors import ReaderFailed
 
@@ -80,6 +81,8 @@ def bubblewrap_arguments() -> list[str]:
         # an interpreter outside the system folders keeps its libraries beside it
         visible.append(Path(sys.base_prefix).resolve())
     arguments = ["--unshare-all", "--cap-drop", "ALL", "--new-session", "--hostname", "reader", "--clearenv"]
+    for name, value in ONE_THREAD.items():
+        arguments += ["--setenv", name, value]
     for path in _LIBRARIES:
         arguments += ["--ro-bind-try", path, path]
     for path in _DATA:

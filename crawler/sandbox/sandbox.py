@@ -21,6 +21,7 @@ from typing import Any, Self
 import orjson
 
 from crawler.process import privileges
+from crawler.process.examiner_client import ONE_THREAD
 from crawler.process.following import start_following
 from crawler.process.progress import kill_tree
 from crawler.readers.core.limits import Limits
@@ -227,7 +228,8 @@ class Sandbox:
         process = start_following(
             command,
             pass_fds=(theirs.fileno(),),
-            env={},
+            # bubblewrap passes on only what its own arguments name
+            env=ONE_THREAD,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

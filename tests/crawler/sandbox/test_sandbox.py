@@ -42,6 +42,16 @@ def reader_of(reusable: ReusableReader) -> object:
     return reusable._reader
 
 
+def test_the_process_that_forks_readers_gets_nothing_of_the_environment_and_starts_no_threads_that_calculate(examiner):
+    # bubblewrap is the parent of the process that it starts
+    inside = examiner.sandbox._server.process.pid
+    while children := Path(f"/proc/{inside}/task/{inside}/children").read_text().split():
+        inside = int(children[0])
+    assert b"fork_server" in Path(f"/proc/{inside}/cmdline").read_bytes()
+    given = Path(f"/proc/{inside}/environ").read_bytes().split(b"\0")
+    assert {each for each in given if each and not each.startswith(b"PWD=")} == {b"OPENBLAS_NUM_THREADS=1"}
+
+
 @pytest.mark.slow
 def test_a_reader_is_reused_for_the_next_plain_sample_of_its_source(examiner):
     reusable = ReusableReader(examiner.sandbox)
