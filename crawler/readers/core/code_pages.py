@@ -167,7 +167,8 @@ def ebcdic_page(head: bytes) -> str:
 
 _AT = re.compile(r"[a-zA-Z0-9]@[a-zA-Z0-9]")
 _ADDRESS = 4.0
-_ACCENTED = re.compile(r"[A-Za-z\x80-\U0010ffff]*[\x80-\U0010ffff][A-Za-z\x80-\U0010ffff]*")
+# a word can begin only at its first letter: else a word without an accent is searched again from each of its letters
+_ACCENTED = re.compile(r"(?<![A-Za-z\x80-\U0010ffff])[A-Za-z]*+[\x80-\U0010ffff][A-Za-z\x80-\U0010ffff]*+")
 
 
 # characters below 0x40 are controls that differ from page to page in none that a text holds

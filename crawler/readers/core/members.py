@@ -19,7 +19,7 @@ from crawler.readers.core import signatures
 from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.encoded_values import EncodedValueSearch
 from crawler.readers.core.file_cuts import index_sample
-from crawler.readers.core.limits import HEAD, Damaged, Limits, MemberGivenUp
+from crawler.readers.core.limits import HEAD, Damaged, Limits, MemberGivenUp, TooSlow
 from crawler.readers.core.opacity import OpacityMeter, TextOpacityMeter
 from crawler.readers.core.output import Output
 from crawler.readers.core.registry import EMPTY, UNKNOWN, Choice, Reader, choose, fallback_reader
@@ -103,9 +103,11 @@ def _read_one(source: Source, out: Output, pick: Choice, read_rest: _ReadRest | 
     True if the end of its format was reached.
     """
     head = source.peek(HEAD)
-    reader = (pick(head, source.name) or fallback_reader()) if head else None
+    reader, slow = _recognised(head, source.name, out, pick) if head else (None, "")
     kind = reader.FORMAT if reader is not None else EMPTY
     out.begin(source.name, kind)
+    if slow:
+        out.problem(TooSlow.code, slow, incomplete=True)
     digest = blake2b(digest_size=16) if out.depth > 1 and signatures.is_archive_start(head) else None
     depth = out.depth
     try:
@@ -135,6 +137,20 @@ def _read_one(source: Source, out: Output, pick: Choice, read_rest: _ReadRest | 
     if digest is not None and source.position <= _MAX_COMPARED and len(out.known_archives) < _MAX_KNOWN:
         out.known_archives[head[:_KNOWN_BY]] = source.position, digest.digest()
     return ended
+
+
+def _recognised(head: bytes, name: str, out: Output, pick: Choice) -> tuple[Reader, str]:
+    """The reader of a member, and what is said if recognising its format took too long: then nothing is opened.
+
+    The time that this takes inside a container is that of the container's reader.
+    """
+    if out.depth:
+        return pick(head, name) or fallback_reader(), ""
+    try:
+        with out.speed.recognising():
+            return pick(head, name) or fallback_reader(), ""
+    except TooSlow as error:
+        return fallback_reader(), str(error)
 
 
 def _read_and_observe(

@@ -7,7 +7,8 @@ so that a busy machine changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from crawler.readers.core.limits import TooSlow
@@ -79,6 +80,16 @@ class SpeedFloor:
         """A reader of the format `kind` begins to read the open member."""
         self._charge()
         self._open[-1].floor = SLOWER.get(kind, MIN_SPEED)
+
+    @contextmanager
+    def recognising(self) -> Iterator[None]:
+        """While the format of the sample is recognised: no reader has begun, and `interrupt` raises all the same."""
+        self.begin_member()
+        self.begin_reader("")
+        try:
+            yield
+        finally:
+            self.end_member()
 
     def end_reader(self, depth: int) -> None:
         """The reader of the member that is open at `depth` has ended; nothing that follows is held against it."""

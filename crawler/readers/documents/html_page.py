@@ -24,8 +24,9 @@ FORMAT = "html"
 EMBEDDED_SEARCH = "all"
 ENCODED_VALUES = "markup"
 
-_PAGE_START = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE
+# Possessive: one comment could also end with any later one, so comments could be divided in endless ways.
+_PAGE_START = possessive(
+    rb"\s*+(?:<\?xml[^>]*>\s*+)?(?:<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html[\s>])", re.DOTALL | re.IGNORECASE
 )
 _DECLARED_ENCODING = re.compile(
     rb"<(?:meta|\?xml)\s[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE

@@ -11,6 +11,7 @@ import re
 from crawler.readers.core.encoding import Lines, as_utf8, repair, text_of
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
+from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
 from crawler.readers.structured.json_records import RecordWriter
 from crawler.readers.structured.unfolded_lines import unfold
@@ -18,8 +19,9 @@ from crawler.readers.structured.unfolded_lines import unfold
 FORMAT = "ldif"
 EMBEDDED_SEARCH = "all"
 
-_BEGIN = re.compile(
-    rb"(?:(?:#[^\n]{0,1000}|[ ][^\n]{0,1000}|\s{0,20}|version:[ ]*\d)\n){0,200}dn::?[ ]?[^\n]+=?", re.IGNORECASE
+# Possessive: blank lines could be divided among the repetitions in endless ways.
+_BEGIN = possessive(
+    rb"(?:(?:#[^\n]{0,1000}|[ ][^\n]{0,1000}|\s{0,20}|version:[ ]*\d)\n){0,200}+dn::?[ ]?[^\n]+=?", re.IGNORECASE
 )
 _LINE = re.compile(r"([A-Za-z0-9][\w.-]{0,100})((?:;[\w.-]{1,60}){0,8}):(:|<)? *(.*)", re.DOTALL)
 _TIME = re.compile(r"(\d{8})\d{4,6}(?:[.,]\d+)?Z")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -62,6 +64,22 @@ class Member:
             if any(text in value for row in member.rows for value in row):
                 return True
         return False
+
+
+@contextmanager
+def must_end(seconds: float = 5.0) -> Iterator[None]:
+    """Fails if what runs inside takes so much processor time; give it a thousand times what it should take."""
+
+    def endless(*_: object) -> None:
+        raise AssertionError("it does not end")
+
+    handler = signal.signal(signal.SIGVTALRM, endless)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
 
 
 class Consumer:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from crawler.alerts.channels.registry import dialects
 from crawler.readers.core.limits import HEAD
 from crawler.readers.core.registry import choose, readers
+from tests.crawler.readers.frames import must_end
 from tests.synth.every_format import NAMES, SOUND
 
 FORMATS = {
@@ -32,6 +35,35 @@ def test_a_format_has_one_reader():
 def test_a_sound_file_of_every_format_is_given_to_its_reader():
     read = {name: choose(make()[:HEAD], NAMES.get(name, "")) for name, make in SOUND.items() if name != "unknown"}
     assert {name: reader and reader.FORMAT for name, reader in read.items()} == {name: name for name in read}
+
+
+# what a file can begin with again and again
+REPEATED = (
+    b"\n", b" ", b"\t", b"\r\n", b" \n", b"#\n", b"# a\n", b"<!-- -->", b"<!--", b"<a>", b"<a ", b"<", b"&amp;", b"{", b"[",
+    b"(", b'"', b"'", b"\\", b";", b",", b"|", b"|-", b"+-", b"-", b"--\n", b"=", b"a=b&", b"a: b\n", b"/*", b"/**/", b"//\n",
+    b"'a',", b"(1),", b"./a/", b"a.", b"\x1b[1m", b"%41", b"=41", b"=\r\n", b"X: y\n", b" y\n", b"A", b"A ", b"0 ", b"0000 41\n",
+    b"PID|", b"^", b"~", b"$a$", b"1,", b"a:1:{", b"i:1;", b"\x91", b"\x81\xa1a", b"version: 1\n", b"\xc3\xa9 ", b"12/03/1975 ",
+)  # fmt: skip
+BEFORE = (
+    b"",
+    b"<?xml version='1.0'?>",
+    b"INSERT INTO t VALUES (",
+    b'{"a":',
+    b"dn: ",
+    b"From: a\nTo: b\n",
+    b"BEGIN:VCARD\n",
+)
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_no_beginning_is_recognised_in_endless_ways(before: bytes) -> None:
+    """An expression that can divide it in many ways doubles its time with each repetition, and would never end."""
+    heads = [before + repeated * (400 // len(repeated)) for repeated in REPEATED]
+
+    with must_end(30):
+        for reader in readers():
+            for head in heads:
+                reader.sniff(head, "")
 
 
 def test_exactly_the_known_channel_dialects_are_found():

@@ -11,9 +11,12 @@ import orjson
 import pytest
 
 from crawler.readers.core.limits import Limits, TooSlow
-from crawler.readers.core.members import read_sample
+from crawler.readers.core.members import read_member, read_sample
+from crawler.readers.core.output import Output
 from crawler.readers.core.registry import readers
+from crawler.readers.core.source import Source
 from crawler.readers.core.speed_floor import MIN_SPEED, SLOWER, SpeedFloor
+from tests.crawler.readers.frames import Consumer
 
 TABLE = b"nom;prenom;naissance\n" + b"".join(b"Durand%d;Anne;12/03/1975\n" % number for number in range(4000))
 
@@ -94,6 +97,27 @@ def test_a_reader_that_passes_points_of_control_is_not_interrupted() -> None:
     floor.add(20 * MIN_SPEED, 1)
     floor.check(1)
     floor.interrupt()
+
+
+def test_a_sample_whose_format_takes_too_long_to_recognise_is_left_to_the_byte_pass() -> None:
+    consumer, seconds = Consumer(), 0.0
+    out = Output(consumer.take, Limits(), lambda: seconds)
+
+    def stuck(head: bytes, name: str) -> None:
+        nonlocal seconds
+        for _ in range(20):
+            seconds += 1
+            # what the timer of processor time does
+            out.speed.interrupt()
+
+    source = Source(iter([TABLE]))
+    read_member(source, out, stuck)
+    out.finish()
+    assert consumer.sample is not None
+    assert (consumer.sample.format, consumer.sample.problems) == ("unknown", ["slow"])
+    assert consumer.sample.bytes == len(TABLE)
+    assert not consumer.sample.complete
+    assert 10 < seconds < 12
 
 
 def test_formats_with_a_floor_of_their_own_exist() -> None:
