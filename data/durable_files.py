@@ -30,10 +30,21 @@ def read_file(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, or is no file.
     """
+    with open_file(path) as stream:
+        return stream.read()
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is open for reading; a named pipe or a device in its place is refused, as by `read_file`.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:  # noqa: PTH123 - opened without waiting above
         require_file(stream.fileno())
-        return stream.read()
+        yield stream
 
 
 def require_file(descriptor: int) -> None:

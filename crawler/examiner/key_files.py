@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.durable_files import read_file
 from data.errors import KeyFileError
 from data.hashing.case_keys import parse_enrol_key, parse_match_key
 from data.settings.home import Home
@@ -32,6 +33,6 @@ def _case_of_match_key(home: Home) -> str:
 
 def _case_of_enrol_key(home: Home) -> str:
     try:
-        return parse_enrol_key(home.enrol_key_path.read_text(errors="replace")).case
+        return parse_enrol_key(read_file(home.enrol_key_path).decode(errors="replace")).case
     except (KeyFileError, OSError):
         return ""

@@ -21,6 +21,7 @@ from crawler.examiner.sample_socket import describe_error
 from crawler.process.examiner_client import Greeting
 from crawler.process.examiner_limits import ExaminerLimits
 from crawler.process.frames import load, pack_json, receive, receive_with_socket, send_json
+from data.durable_files import read_file
 from data.errors import ExamineError, WireError
 from data.settings.home import Home
 from data.settings.key_keeper import DESCRIPTOR_VARIABLE
@@ -87,7 +88,7 @@ class _ExaminerService:
         releases = KnownReleases.open(self.home.releases_dir)
         recipient = ""
         if self.home.evidence_key_path.is_file():
-            recipient = self.home.evidence_key_path.read_text(errors="replace").strip()
+            recipient = read_file(self.home.evidence_key_path).decode(errors="replace").strip()
         self.examiner = Examiner(keys, watchlist, releases, sandbox, recipient, chosen.exact_rows)
         clients = watchlist.clients()
         sandbox.ready()

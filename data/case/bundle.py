@@ -28,7 +28,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data.durable_files import completed_file, is_disk_full
+from data.durable_files import completed_file, is_disk_full, open_file
 from data.errors import BundleError
 from data.hashing.case_keys import EnrolKeys
 from data.hashing.tags import Kind
@@ -271,7 +271,7 @@ def _is_many(blob: memoryview) -> bool:
 def _mapped(path: Path) -> Iterator[memoryview]:
     """The bytes of a file, mapped; arrays made of them keep the map."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             blob = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if size else memoryview(b"")
     except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from data.durable_files import file_errors_as_ours, locked_folder, replace_file, sync_folder
+from data.durable_files import file_errors_as_ours, locked_folder, read_file, replace_file, sync_folder
 from data.errors import InputError, StoreError
 from data.identifiers.normalise import VERSION
 from data.releases.registered import (
@@ -66,7 +66,7 @@ def _manifests_with_checksums(folder: Path) -> list[tuple[dict[str, Any], str]]:
         if path.name.startswith(".") or not path.is_dir():
             continue
         try:
-            content = (path / MANIFEST).read_bytes()
+            content = read_file(path / MANIFEST)
             manifest = orjson.loads(content)
             if manifest["format"] not in _READABLE_FORMATS:
                 raise StoreError(f"the release {path.name} was written by a newer Tocsin", hint="update Tocsin")

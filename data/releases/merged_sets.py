@@ -28,6 +28,7 @@ import numpy as np
 import orjson
 
 from data.arrays.array_types import U64, Bools
+from data.durable_files import read_file
 from data.errors import StoreError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, Kind
 from data.tagsets.bloom_filter import MAX_MEMBERS, BloomFilter
@@ -168,7 +169,7 @@ def read_segments(folder: Path, active: Mapping[str, MergeableRelease]) -> list[
     """
     path = folder / MERGED_FOLDER / INDEX_FILE
     try:
-        index = orjson.loads(path.read_bytes())
+        index = orjson.loads(read_file(path))
         found = [
             Segment(
                 tuple(each["members"]),

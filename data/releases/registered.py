@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from data.durable_files import file_errors_as_ours, replace_file
+from data.durable_files import file_errors_as_ours, read_file, replace_file
 from data.errors import StoreError
 
 CHECKSUMS = ".checksums.json"
@@ -31,7 +31,7 @@ def read_checksums(folder: Path) -> dict[str, list[str]]:
     """
     path = folder / CHECKSUMS
     try:
-        value = orjson.loads(path.read_bytes())
+        value = orjson.loads(read_file(path))
         return {str(release): [str(each) for each in checksums] for release, checksums in value["releases"].items()}
     except FileNotFoundError:
         return {}

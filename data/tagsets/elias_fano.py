@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from data.arrays.array_types import U8, U16, U32, U64
 from data.arrays.packed import read_only
+from data.durable_files import open_file
 from data.errors import StoreError
 from data.tagsets.tag_bits import KEPT_BITS, MIN_KEPT_BITS
 from data.tagsets.tagset import (
@@ -267,7 +268,7 @@ class EliasFanoSet:
 def open_tag_set(path: Path) -> EliasFanoSet | TagSet:
     """Open a saved set of either format; raises as `EliasFanoSet.open` and `TagSet.open` do."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             is_elias_fano = file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         raise StoreError(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from data.arrays.array_types import U8, U32, U64
 from data.arrays.packed import read_only
-from data.durable_files import file_errors_as_ours, replace_file
+from data.durable_files import file_errors_as_ours, open_file, replace_file
 from data.errors import StoreError, StoreVersion
 from data.tagsets.tag_bits import KEPT_BITS
 
@@ -288,7 +288,7 @@ def map_tag_set(path: Path, magic: bytes, newest: int = _VERSION) -> tuple[mmap.
         StoreError: the file is missing, or is not a set of this format.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(_HEADER.size)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if head else None
     except OSError as error:

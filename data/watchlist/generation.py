@@ -42,6 +42,8 @@ def collect_generation(folder: Path, manifest: Manifest, spill: Path) -> NewEntr
     arrays: dict[str, NDArray[Any]] = {}
     try:
         for name, dtype in _ARRAYS.items():
+            if not (folder / f"{name}.npy").is_file():
+                raise damaged
             arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             if arrays[name].dtype != dtype:
                 raise damaged

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from data.durable_files import file_errors_as_ours, locked_folder, replace_file
+from data.durable_files import file_errors_as_ours, locked_folder, read_file, replace_file
 from data.errors import ConfigError, StoreError, StoreVersion
 from data.identifiers.normalise import VERSION as NORMALISER
 
@@ -94,7 +94,7 @@ def read_manifest(folder: Path, case: str = "") -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_file(path)
     except FileNotFoundError as error:
         if _has_tags(folder):
             raise StoreError(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from data.arrays.array_types import I64, U8, U32, U64, Bools
 from data.arrays.packed import read_only
+from data.durable_files import open_file
 from data.errors import StoreError, StoreVersion
 from data.tagsets.tag_bits import KEPT_BITS
 from data.tagsets.tagset import TagSet
@@ -140,7 +141,7 @@ class SegmentPart:
             StoreError: it is damaged.
         """
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 head = file.read(HEADER.size)
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if head else None
         except FileNotFoundError:

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from data.case import evidence
 from data.case.incidents import read_incidents, read_rule_files
+from data.durable_files import read_file
 from data.errors import StoreError, TocsinError
 from data.settings.home import Home
 from data.settings.settings import Settings
@@ -83,7 +84,7 @@ def _rule_faults(home: Home) -> Iterator[str]:
 
 def _evidence_faults(home: Home) -> Iterator[str]:
     if home.evidence_key_path.is_file():
-        evidence.seal(home.evidence_key_path.read_text(errors="replace").strip(), b"trial")
+        evidence.seal(read_file(home.evidence_key_path).decode(errors="replace").strip(), b"trial")
     evidence.try_folder(home.evidence_dir)
     yield from ()
 

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from data.durable_files import read_file
 from data.errors import KeyFileError, TocsinError
 from data.plural import counted
 from data.settings.home import Home
@@ -80,7 +81,7 @@ def _keys(home: Home) -> Iterator[Check]:
         )
     else:
         try:
-            case = parse_enrol_key(home.enrol_key_path.read_text(errors="replace")).case
+            case = parse_enrol_key(read_file(home.enrol_key_path).decode(errors="replace")).case
             problem = "" if case == match.case else "it belongs to another case"
         except KeyFileError as error:
             problem = str(error)
@@ -103,7 +104,7 @@ def _evidence_key(home: Home) -> Iterator[Check]:
             "run age-keygen, and write the public half to keys/evidence.pub",
         )
         return
-    evidence.seal(home.evidence_key_path.read_text(errors="replace").strip(), b"trial")
+    evidence.seal(read_file(home.evidence_key_path).decode(errors="replace").strip(), b"trial")
     yield Check("evidence key", "ok", "can seal evidence")
     if (home.keys_dir / "evidence.key").exists():
         yield Check(

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 
 import scheduler.cli
+from crawler.examiner.key_files import key_file_faults
 from data.case.incidents import read_rule_files
-from data.errors import ConfigError
+from data.case.watchlist import Watchlist
+from data.case.watchlist_import import import_bundles
+from data.errors import ConfigError, TocsinError
+from data.hashing.case_keys import parse_match_key
 from data.model import Incident
 from data.printable import without_controls
+from data.releases.known_releases import KnownReleases
+from data.settings.home import Home
 from data.settings.settings import load_settings
 from scheduler.cli.common import InputPath, SafeStream
+from scheduler.reports.doctor import PARTS
+from scheduler.reports.record_check import check_record
 from tests.command import environment, must, tocsin
 
 # a terminal's title, colours, a cleared screen (as ASCII and as C1), directions of writing, line ends, a bell
@@ -115,6 +127,44 @@ def test_a_named_pipe_is_refused_at_once_and_one_of_the_shell_is_read(tmp_path: 
     )  # fmt: skip
     os.close(reading)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_named_pipe_in_place_of_any_file_of_the_home_keeps_nobody_waiting(tmp_path: Path):
+    """Whatever the examiner and the daemon read of a home ends at once; with a pipe there, self-tests stood still."""
+    with zipfile.ZipFile(Path(__file__).parents[2] / "samples" / "homes" / "2026-11.zip") as archive:
+        archive.extractall(tmp_path)
+    home = Home(tmp_path / "home", {})
+    case = parse_match_key(home.match_key_text()).derive().case
+    import_bundles(home.watchlist_dir, case, [])
+
+    def read_all() -> None:
+        for read in (
+            lambda: Watchlist.open(home.watchlist_dir, case=case).verify(),
+            lambda: KnownReleases.open(home.releases_dir).verify(),
+            lambda: key_file_faults(home, case, has_match_key=True),
+            lambda: check_record(home, datetime.now(UTC)),
+            lambda: list(PARTS["keys"](home)),
+        ):
+            with contextlib.suppress(TocsinError, OSError):
+                read()
+
+    files = [
+        path for folder in ("watchlist", "releases", "evidence", "keys") for path in (home.path / folder).rglob("*")
+    ]
+    read_all()
+    tried = 0
+    for path in filter(Path.is_file, files):
+        away = path.rename(tmp_path / "away")
+        os.mkfifo(path, 0o600)
+        thread = threading.Thread(target=read_all, daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive(), path
+        path.unlink()
+        away.rename(path)
+        tried += 1
+    assert tried > 10
 
 
 WRITTEN = {"--home", "--out", "--csv", "--pdf", "--each", "--keep", "FOLDER", "COPY"}
