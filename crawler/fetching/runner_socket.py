@@ -99,7 +99,10 @@ class Control:
         try:
             while True:
                 _, payload = await receive_async(reader)
-                self._waiting.popleft().set_result(payload)
+                answered = self._waiting.popleft()
+                # whoever asked may have been cancelled meanwhile; the answers after it are for others
+                if not answered.done():
+                    answered.set_result(payload)
         except (EOFError, OSError, WireError, IndexError):
             # the connection is closed, or the runner broke the protocol: none of its answers can be trusted any more
             self._gone = True

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,8 +39,12 @@ def start_following(command: Sequence[str], **options: Any) -> subprocess.Popen[
         if _lasting is None:
             # made as late as possible: it has the walls of the thread that first asks for it
             _lasting = ThreadPoolExecutor(1, "starts processes")
-        started = _lasting.submit(subprocess.Popen, command, **options)
+        started = _lasting.submit(_start, command, options)
     return started.result()
+
+
+def _start(command: Sequence[str], options: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, **options)
 
 
 def start_program_following(program: str, arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:

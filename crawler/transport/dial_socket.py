@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+
+log = logging.getLogger("crawl")
 
 _REQUEST = struct.Struct("=I")
 _ANSWER = struct.Struct("=Ii")
@@ -75,6 +78,10 @@ class DialServer:
         except OSError as error:
             code = error.code if isinstance(error, DialFailed) else error.errno or errno.EIO
             await self._answer(_ANSWER.pack(number, code), [])
+            return
+        except Exception:  # whatever it is, somebody waits for the answer
+            log.exception("a connection could not be made")
+            await self._answer(_ANSWER.pack(number, errno.EIO), [])
             return
         try:
             await self._answer(_ANSWER.pack(number, 0), [connected.fileno()])

@@ -150,7 +150,7 @@ class Crawls:
                     (stamp(now), EXPIRED_ERROR, json.dumps({"code": EXPIRED}), row["id"]),
                 )
                 self._database.execute("update source set failures = failures + 1 where name = ?", (row["source"],))
-                self._note_trouble(row["source"], now, EXPIRED, EXPIRED_ERROR)
+                self.note_trouble(row["source"], now, EXPIRED, EXPIRED_ERROR)
                 source = self._database.first_row("select failures from source where name = ?", row["source"])
                 expired.append(ExpiredCrawl(row["id"], row["source"], source["failures"] if source else 1))
         return expired
@@ -171,10 +171,11 @@ class Crawls:
             )
             [row] = self._database.rows("select source from crawl where id = ?", crawl)
             if state != "done":
-                self._note_trouble(row["source"], now, str(counts.get("code", "")), error)
+                self.note_trouble(row["source"], now, str(counts.get("code", "")), error)
         return str(row["source"])
 
-    def _note_trouble(self, source: str, now: datetime, code: str, reason: str) -> None:
+    def note_trouble(self, source: str, now: datetime, code: str, reason: str) -> None:
+        """Note what was wrong with the latest crawl of a source that did not end well, or had to be made again."""
         row = {"source": source, "at": stamp(now), "code": code, "reason": reason}
         self._database.insert("trouble", row, replace=True)
 

@@ -162,9 +162,14 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """The runner's end of the fork server, started at the first request and again whenever it fails."""
+    """The runner's end of the fork server, started at the first request and again whenever it fails.
+
+    Attributes:
+        restarts: how often it had ended, or did not answer, and was or will be replaced.
+    """
 
     def __init__(self) -> None:
+        self.restarts = 0
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
@@ -205,6 +210,7 @@ class ForkServer:
                 except OSError:
                     answered = False
             if not answered:
+                self.restarts += 1
                 self._end()
                 log.error("the fork server of crawl processes did not answer and is replaced")
                 raise CrawlNotStarted("the fork server of crawl processes does not answer")
@@ -222,6 +228,7 @@ class ForkServer:
                 return ForkedProcess(ours, seconds)
             except (OSError, CrawlNotStarted) as error:
                 ours.close()
+                self.restarts += 1
                 self._end()
                 if isinstance(error, CrawlNotStarted):
                     raise
@@ -232,6 +239,7 @@ class ForkServer:
         if self._process is not None and self._requests is not None and self._process.poll() is None:
             return self._requests, FORK_SECONDS
         if self._process is not None:
+            self.restarts += 1
             log.warning("the fork server of crawl processes had ended and is started again")
         self._end()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

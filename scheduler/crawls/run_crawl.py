@@ -246,6 +246,8 @@ class _RunningCrawl:
             if self.tally.code in PROCESS_TROUBLE and not self.tally.lost:
                 # any of the crawls in the shared process may be at fault: each is repeated in a process of its own
                 log.warning("crawled again in a process of its own", source=self.crawl.source, code=self.tally.code)
+                again = f"{self.tally.error or 'its crawl process ended'}; it was crawled again in a process of its own"
+                self.crawl.store.crawls.note_trouble(self.crawl.source, datetime.now(UTC), self.tally.code, again)
                 hung = self.tally.code == "hang"
                 self.tally.begin_again()
                 await self._repeat(self.batches)

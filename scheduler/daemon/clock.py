@@ -21,6 +21,8 @@ from apscheduler.triggers.base import BaseTrigger
 WATCH_SECONDS = 1.0
 # A larger difference within WATCH_SECONDS is a step: a clock that is corrected gradually moves by less than this.
 STEP_SECONDS = 5.0
+# A job is planned its interval ahead, and looked at a little later.
+PLAN_SLACK = timedelta(seconds=STEP_SECONDS)
 
 
 class EveryInterval(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
@@ -122,6 +124,18 @@ class JobClock:
         for job in self._scheduler.get_jobs():
             job.modify(next_run_time=now)
 
+    def _plan_anew(self) -> None:
+        """Call the jobs that are due, and those planned for a time that no interval explains.
+
+        A clock that was wrong for less than a second is not seen to step, but what was planned meanwhile waits for days.
+        """
+        now = datetime.now(UTC)
+        for job in self._scheduler.get_jobs():
+            if job.next_run_time is not None and job.next_run_time - now > job.trigger.interval + PLAN_SLACK:
+                job.modify(next_run_time=now)
+        # how long the scheduler sleeps was reckoned by the clock of that time
+        self._scheduler.wakeup()
+
     async def watch(self) -> None:
         """Notice steps of the system's clock, without end; after each, all jobs are called."""
         offset = self._wall() - time.monotonic()
@@ -133,3 +147,5 @@ class JobClock:
             if abs(moved) > STEP_SECONDS:
                 self.run_all()
                 self._clock_stepped(moved)
+            elif self._scheduler.running:
+                self._plan_anew()

@@ -51,6 +51,7 @@ from scheduler.daemon.service import METRICS_EVERY, PRUNE_EVERY, SIGN_OF_LIFE, S
 from scheduler.daemon.supervisor import Supervisor
 from scheduler.daemon.systemd import START_WATCHDOG, notify_systemd, reloading, watchdog_seconds
 from scheduler.daemon.trouble_reports import TroubleReports, repair_times, report_fault
+from scheduler.daemon.watch_state import span_text
 from scheduler.delivery.delivery import DisplayNames, deliver_due
 from scheduler.delivery.lasting_states import (
     TOR_CHECK_EVERY,
@@ -85,8 +86,8 @@ class Daemon:
         self.settings: Settings = home.settings()
         self.store = Store.open(home.db_path, busy_seconds=BUSY_SECONDS)
         self.sources: dict[str, Definition] = {}
-        reports = TroubleReports(home, lambda: self.settings, lambda: self.store)
-        self.supervisor = Supervisor(reports)
+        self.reports = TroubleReports(home, lambda: self.settings, lambda: self.store)
+        self.supervisor = Supervisor(self.reports)
         self.executor = LocalExecutor(self.settings.daemon.parallel)
         self.batches = Batches(self.settings.daemon.parallel)
         self.clock = JobClock(self._job_failed, self._clock_stepped)
@@ -104,6 +105,8 @@ class Daemon:
         self.ticks = 0
         # How often the examiner had replaced the process that starts readers when it was last asked.
         self.reader_restarts = 0
+        # The same of the process that forks crawls, which is one for all daemons of this process.
+        self.crawl_restarts = fork_server.restarts
 
     # --- start and stop -------------------------------------------------------------------------------------------
 
@@ -150,6 +153,7 @@ class Daemon:
         )
         # None of these steps keeps the daemon from watching: if the disk is full, that is reported.
         for name, step in (
+            ("faults of earlier daemons", self.adopt_faults),
             ("stored times", self.check_times),
             ("reading the sources", self.read_sources),
             ("crawls of a daemon that ended", self.expire_abandoned),
@@ -182,10 +186,13 @@ class Daemon:
             ("the last delivery", deliver, STOP_DELIVERY + STOP_GRACE),
             ("stopping metrics", self.service.close, STOP_GRACE),
             ("the audit entry of the stop", functools.partial(self._record, "stopped"), STOP_GRACE),
+            ("ending the examiner", self._end_examiner, STOP_GRACE),
         )
         for name, step, seconds in steps:
             await self.supervisor.run(name, step, seconds)
         self.store.close()
+
+    async def _end_examiner(self) -> None:
         if self.examiner is not None:
             await asyncio.to_thread(self.examiner.close, 1.0)
 
@@ -196,6 +203,10 @@ class Daemon:
                 await self.deliver()
         except TimeoutError:
             log.warning("a channel did not answer before the stop; its alerts are sent after the next start")
+
+    async def adopt_faults(self) -> None:
+        """Take on the states that work of an earlier daemon began."""
+        self.supervisor.earlier |= self.reports.adopt()
 
     async def note_start(self) -> None:
         """End the state of earlier starts that failed."""
@@ -232,7 +243,18 @@ class Daemon:
 
     def _clock_stepped(self, seconds: float) -> None:
         log.warning("the system's clock was set", by_seconds=round(seconds))
-        self.supervisor.start("stored times", self.check_times, 60)
+        self.supervisor.start("stored times", functools.partial(self.note_step, seconds), 60)
+
+    async def note_step(self, seconds: float) -> None:
+        """Report that the system's clock was set forward (or back), and repair what is in the future now."""
+        span = span_text(abs(seconds))
+        self._report(
+            "clock",
+            f"the system's clock was set forward by {span}, or this machine stood still for so long: then nothing was watched"
+            if seconds > 0
+            else f"the system's clock was set back by {span}",
+        )
+        self.repair_times()
 
     async def reload(self) -> None:
         """Read settings, sources, watch-list and releases again; after an error the last good state stays in use."""
@@ -422,8 +444,16 @@ class Daemon:
         self.reader_restarts = restarts or self.reader_restarts
 
     async def check_crawl_processes(self) -> None:
-        """Replace a fork server of crawls that does not answer."""
-        await asyncio.to_thread(fork_server.check)
+        """Replace a fork server of crawls that does not answer, and report each one that was replaced."""
+        try:
+            await asyncio.to_thread(fork_server.check)
+        finally:
+            if fork_server.restarts != self.crawl_restarts:
+                self.crawl_restarts = fork_server.restarts
+                self._report(
+                    "crawl processes",
+                    "the fork server of crawl processes had ended or made no progress, and was replaced",
+                )
 
     async def remind(self) -> None:
         """Add reminders of lasting states."""

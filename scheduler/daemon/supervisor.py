@@ -67,11 +67,13 @@ class Supervisor:
 
     Attributes:
         failures: name of the work -> number of failures in a row; a piece of work that succeeds is removed.
+        earlier: names of the work that failed in an earlier daemon and has not succeeded in this one yet.
     """
 
     def __init__(self, reporter: FailureReporter) -> None:
         self._reporter = reporter
         self.failures: dict[str, int] = {}
+        self.earlier: set[str] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._began: dict[str, tuple[float, float]] = {}
 
@@ -97,8 +99,9 @@ class Supervisor:
             return False
         finally:
             self._began.pop(name, None)
-        if name in self.failures:
-            del self.failures[name]
+        if name in self.failures or name in self.earlier:
+            self.failures.pop(name, None)
+            self.earlier.discard(name)
             log.info("work succeeds again", work=name)
             await self._report(name, self._reporter.recovered(name))
         return True

@@ -81,6 +81,19 @@ class TroubleReports:
         # subject -> state that was reported without the database, and the monotonic time of the last message
         self._unstored: dict[str, tuple[LastingState, float]] = {}
 
+    def adopt(self) -> set[str]:
+        """Take on the states that an earlier daemon began and did not live to end; returns the work that failed then.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        store = self._store()
+        for state in store.states.lasting(""):
+            event = store.events.get(state.event) if state.kind is KIND else None
+            if event is not None and "code" in event.facts:
+                self._failing.setdefault(state.subject, set()).add(str(event.facts["reason"]).partition(": ")[0])
+        return set().union(*self._failing.values())
+
     async def failed(self, failure: WorkFailure) -> None:
         """Begin the state of a failure, unless it may pass and happened for the first time."""
         if failure.count < 2 and failure.code in MAY_PASS:

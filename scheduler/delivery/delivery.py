@@ -55,6 +55,8 @@ ANSWER_SECONDS = 5.0
 WAIT_SECONDS = 0.2
 # Seconds after which one run begins no further delivery to a channel.
 RUN_SECONDS = 30.0
+# The other channels are told of a channel that does not take an alert three times, or asks for a longer wait than this.
+LONG_WAIT = timedelta(minutes=2)
 # 408 and 425 ask for the same request again, 429 asks for it later; so do all statuses from 500 on.
 _RETRY_STATUSES = frozenset({408, 425, 429})
 
@@ -310,7 +312,8 @@ async def _deliver_one(
         next_try = now + _retry_delay(delivery.attempts, error.retry_after)
         store.outbox.mark_deferred(alert.id, error.status, str(error), next_try, now)
         store.outbox.postpone(alert.channel, next_try)
-        _update_channel_state(settings, store, alert, str(error), now, failing=delivery.attempts >= 2)
+        failing = delivery.attempts >= 2 or next_try - now > LONG_WAIT
+        _update_channel_state(settings, store, alert, str(error), now, failing=failing)
         return DeliveryCounts(deferred=1)
     except (DeliveryRefused, ConfigError) as error:
         now = datetime.now(UTC)

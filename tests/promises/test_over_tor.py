@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import tarfile
 import threading
 import time
@@ -31,7 +32,7 @@ from scheduler.crawls.definitions import complete_definition
 from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.home_lock import HeldLock
 from scheduler.reports.tor_report import checks
-from tests.command import must, tocsin, tocsin_json
+from tests.command import TOCSIN, environment, must, tocsin, tocsin_json
 from tests.over_tor import LISTING, Site, Watch, port_of, watching
 from tests.servers.base import free_port
 from tests.servers.tls_site import TlsSite
@@ -424,15 +425,29 @@ def test_our_own_tor_is_started_used_and_ended(tmp_path, tor_network, site):
     home = tmp_path / "home"
     must(None, "init", home)
     lines = tmp_path / "private-network"
-    lines.write_text(tor_network.torrc_for_own())
-    (home / "tocsin.toml").write_text(f"[tor]\nmode = 'own'\njitter = 0\ntorrc = '{lines}'\n")
+    # it cannot connect before it was told that it is connecting, however fast the machine is
+    lines.write_text(tor_network.torrc_for_own() + "ReachableAddresses reject *:*\n")
+    (home / "tocsin.toml").write_text(f"[tor]\nmode = 'own'\njitter = 0\nready = '10m'\ntorrc = '{lines}'\n")
     source = tmp_path / "own.yaml"
     source.write_text("name: own\n" + LISTING.format(url=f"{onion.url}/"))
     must(home, "source", "add", source)
-    done = tocsin(home, "crawl", "own", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["crawls"][0]["examined"] == 2
-    assert "Tor is connecting to the Tor network" in done.stderr
+    command = [TOCSIN, "--home", str(home), "crawl", "own", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as crawl:
+        assert crawl.stderr is not None
+        said = ""
+        for line in crawl.stderr:
+            said += line
+            if "Tor is connecting to the Tor network" in line:
+                break
+        else:
+            pytest.fail(f"it did not say that Tor is connecting: {said}")
+        own = TorProcess(home / "tor")
+        control_port.run_commands(own.control, None, lambda send: send("RESETCONF ReachableAddresses"))
+        stdout, stderr = crawl.communicate(timeout=600)
+    assert crawl.returncode == 0, stdout + said + stderr
+    assert json.loads(stdout)["crawls"][0]["examined"] == 2
     with pytest.raises(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(home / "tor" / "socks"))
     for path in (home / "tor").rglob("*"):

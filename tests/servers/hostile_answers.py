@@ -77,11 +77,11 @@ class HostileServer:
     """Answers /NAME/… with the answer of this name as long as `sane(path)` returns None, else with what it returns.
 
     Attributes:
-        asked: paths of the requests. bodies: their bodies, by path.
+        asked: paths of the requests. bodies: their bodies, by path. answer: the name of that for all paths; '' for their own.
     """
 
     def __init__(self, sane: Callable[[str], bytes | None]) -> None:
-        self.sane = sane
+        self.sane, self.answer = sane, ""
         self.asked: list[str] = []
         self.bodies: list[tuple[str, bytes]] = []
         self._closed = threading.Event()
@@ -116,7 +116,7 @@ class HostileServer:
             if body is not None:
                 connection.sendall(OK + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 return
-            for part in ANSWERS[path.split("/")[1]]():
+            for part in ANSWERS[self.answer or path.split("/")[1]]():
                 if self._closed.is_set():
                     return
                 connection.sendall(part)

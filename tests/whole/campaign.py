@@ -16,12 +16,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.command import must, tocsin
-from tests.servers.hostile_answers import ANSWERS
-from tests.whole.fault_world import World, opened_world
+from tests.servers.hostile_answers import ANSWERS, HostileServer
+from tests.whole.fault_world import BEAT, INTERVALS, LOOKS, TEST, VISIT, World, opened_world
 from tests.whole.file_damage import fail_reading, flip_bits
 from tests.whole.test_kill import tree
 
@@ -32,6 +31,7 @@ FILES = (
 )  # fmt: skip
 # What must be told of a part that stands still or is killed, whatever it was doing; of other processes of the daemon
 # only what they were doing.
+NO_INODES = "no inodes"
 ALWAYS_TOLD = {
     "examiner": ("the examiner was replaced",),
     "fork server of crawls": ("fork server of crawl processes",),
@@ -41,6 +41,15 @@ CLOCKS = ("+700d", "-2d", "+3h", "-3h")
 CLOCK_WORDS = ("the system's clock was set", "the clock of this machine was ahead")
 # Answers whose post is not read again, because no further request would bring more.
 FINAL = {"bomb"}
+# Answers of a chat after which an alert is certainly not there, so that the other chat is told.
+NOT_TAKEN = {"retry-after", "retry-after-date", "bad-redirect", "other-redirect", "no-http", "nothing"}
+OTHER_CHANNEL = """
+[channels.other]
+kind = "slack"
+burst = 0
+timeout = "2s"
+url = "{url}/other/hook"
+"""
 
 
 @dataclass(slots=True)
@@ -48,14 +57,17 @@ class Attack:
     """One attack while it lasts.
 
     Attributes:
-        name: for a person. undo: ends it. words: that an alert or a line of the log must hold, one of them; none if
-            nothing has to be told. kinds: the same for kinds of events.
+        name: for a person. undo: ends it. words: that an event or a trouble must hold, one of them; none if nothing has to be
+            told. kinds: the same for kinds of events. unit: of the intervals within which it is told. mark: of the trace,
+            before it.
     """
 
     name: str
     undo: Callable[[], None] = lambda: None
     words: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset()
+    unit: str = VISIT
+    mark: int = 0
 
 
 class Campaign:
@@ -65,16 +77,21 @@ class Campaign:
         world: runs, and has no lasting state.
         seed: of everything that is chosen.
         clock: the file of the daemon's system clock, if that is faked.
+        channel: the server of a further channel, if there is one; it answers well as long as its `answer` is empty.
     """
 
-    def __init__(self, world: World, seed: int, clock: Path | None = None) -> None:
-        self._world, self._random, self._clock = world, random.Random(seed), clock
+    def __init__(
+        self, world: World, seed: int, clock: Path | None = None, channel: HostileServer | None = None
+    ) -> None:
+        self._world, self._random, self._clock, self._channel = world, random.Random(seed), clock, channel
         self._kinds: list[Callable[[], Attack]] = [
             self._signal_part, self._signal_part, self._signal_part, self._signal_runner, self._fill_disk,
             self._use_up_inodes, self._flip_bits, self._fail_reading, self._answer_badly,
         ]  # fmt: skip
         if clock is not None:
             self._kinds.append(self._set_clock)
+        if channel is not None:
+            self._kinds.append(self._answer_alerts_badly)
 
     def run(self, attacks: int) -> None:
         """Make so many rounds of one or two attacks; raises AssertionError with the log if one breaks a promise."""
@@ -86,11 +103,6 @@ class Campaign:
         world, chance = self._world, self._random
         world.calm()
         hits, began = world.hits(), time.monotonic()
-        self._messages, self._logged, self._events = (
-            len(world.chat.messages),
-            len(world.log.read_text()),
-            datetime.now(UTC),
-        )
         posts = [world.publish_hit()]
         time.sleep(chance.uniform(0, 2.5))
         chosen = chance.sample(self._kinds, 1 if chance.random() < 0.7 else 2)
@@ -99,7 +111,14 @@ class Campaign:
             chosen = [self._signal_runner]
         # files can be put aside only as long as there is room, and the ballast is a file itself
         last = [self._fill_disk, self._use_up_inodes]
-        attacks = [attack() for attack in sorted(chosen, key=lambda each: last.index(each) + 1 if each in last else 0)]
+        attacks = []
+        for attack in sorted(chosen, key=lambda each: last.index(each) + 1 if each in last else 0):
+            mark = world.mark()
+            attacks.append(attack())
+            attacks[-1].mark = mark
+        if len(attacks) > 1 and (none := next((each for each in attacks if each.name == NO_INODES), None)):
+            # what else is wrong may keep posts from being examined, of which evidence would be kept
+            none.words = ()
         is_long, pause = chance.random() < 0.5, chance.uniform(0.3, 6)
         names = " and ".join(attack.name for attack in attacks)
         print(f"{number:>4}  {names}, {'until it is told' if is_long else f'for {pause:.1f} s'}", flush=True)
@@ -108,6 +127,8 @@ class Campaign:
             if is_long:
                 for attack in attacks:
                     world.until(lambda attack=attack: self._is_told(attack), f"{attack.name}: nobody was told")
+                if not any(attack.words or attack.kinds for attack in attacks):
+                    time.sleep(pause)
             else:
                 time.sleep(pause)
         finally:
@@ -119,21 +140,17 @@ class Campaign:
         world.until(lambda: world.hits() >= hits + len(posts), f"{names}: a hit was not reported")
         world.calm()
         world.until(lambda: tocsin(world.home, "status").returncode == 0, f"{names}: status does not recover")
+        world.until(lambda: not world.unsent(), f"{names}: an alert was not delivered")
         assert world.hits() == hits + len(posts), f"{names}: a hit was reported twice"
         print(f"      over after {told:.0f} s, well again after {time.monotonic() - began:.0f} s", flush=True)
 
     def _is_told(self, attack: Attack) -> bool:
-        world = self._world
+        """Whether an attack is told; raises AssertionError if that took more than two intervals."""
         if not attack.words and not attack.kinds:
             return True
-        text = str(world.chat.messages[self._messages :]) + world.log.read_text()[self._logged :]
-        if any(word in text for word in attack.words):
-            return True
-        with world.store() as store:
-            return any(
-                event.at >= self._events and event.kind.value in attack.kinds
-                for event in store.events.latest(limit=200)
-            )
+        over = self._world.intervals_until_told(attack.mark, attack.unit, attack.words, attack.kinds)
+        assert over is None or over <= INTERVALS, f"{attack.name}: told after {over} intervals ({attack.unit})"
+        return over is not None
 
     # --- the attacks -----------------------------------------------------------------------------------------------
 
@@ -149,7 +166,7 @@ class Campaign:
         number = chance.choice([signal.SIGSTOP, signal.SIGKILL])
         with contextlib.suppress(ProcessLookupError):
             os.kill(target, number)
-        return Attack(f"{number.name} of the {part}", words=ALWAYS_TOLD.get(part, ()))
+        return Attack(f"{number.name} of the {part}", words=ALWAYS_TOLD.get(part, ()), unit=LOOKS)
 
     def _signal_runner(self) -> Attack:
         world = self._world
@@ -179,7 +196,8 @@ class Campaign:
         used = os.statvfs(home).f_files - os.statvfs(home).f_ffree
         subprocess.run(["mount", "-o", f"remount,nr_inodes={used}", home], check=True)
         return Attack(
-            "no inodes",
+            NO_INODES,
+            words=("no space is left on the disk for evidence",),
             undo=lambda: subprocess.run(["mount", "-o", "remount,nr_inodes=100k", home], check=True) and None,
         )
 
@@ -195,6 +213,7 @@ class Campaign:
             f"flipped bits of {', '.join(file.name for file in files)}",
             undo=self._reloaded(mend),
             kinds=frozenset({"selftest_failed"}),
+            unit=TEST,
         )
 
     def _fail_reading(self) -> Attack:
@@ -205,6 +224,7 @@ class Campaign:
             f"EIO of {', '.join(file.name for file in files)}",
             undo=self._reloaded(repair),
             kinds=frozenset({"selftest_failed"}),
+            unit=TEST,
         )
 
     def _reloaded(self, repair: Callable[[], None]) -> Callable[[], None]:
@@ -224,6 +244,7 @@ class Campaign:
         return Attack(
             f"answer {answer} for the {what}",
             undo=lambda: world.site.raw.clear(),
+            words=("site: ",),
             kinds=frozenset({"source_silent", "unexamined", "source_changed", "gap"}),
         )
 
@@ -238,7 +259,21 @@ class Campaign:
             new.rename(clock)
 
         set_to(offset)
-        return Attack(f"clock {offset}", undo=lambda: set_to("+0"), words=CLOCK_WORDS)
+        return Attack(f"clock {offset}", undo=lambda: set_to("+0"), words=CLOCK_WORDS, unit=BEAT)
+
+    def _answer_alerts_badly(self) -> Attack:
+        channel, home = self._channel, self._world.home
+        assert channel is not None
+        channel.answer = answer = self._random.choice(sorted(ANSWERS))
+
+        def undo() -> None:
+            channel.answer = ""
+            # what was deferred for an hour, or refused
+            for _ in range(3):
+                tocsin(home, "alert", "retry", "--all")
+
+        told = frozenset({"delivery_failed"}) if answer in NOT_TAKEN else frozenset()
+        return Attack(f"answer {answer} of a channel", undo=undo, kinds=told, unit=LOOKS)
 
 
 @contextlib.contextmanager
@@ -264,8 +299,12 @@ def main() -> None:
     with _folder(given.folder) as folder:
         clock = folder / "clock"
         clock.write_text("+0")
-        with opened_world(folder, crowd=2 * (2 * given.attacks + 2), clock=clock) as world:
-            Campaign(world, given.seed, clock).run(given.attacks)
+        channel = HostileServer(lambda _: None if channel.answer else b"ok")
+        settings = OTHER_CHANNEL.format(url=channel.url)
+        crowd = 2 * (2 * given.attacks + 2)
+        with opened_world(folder, crowd=crowd, clock=clock, settings=settings) as world:
+            Campaign(world, given.seed, clock, channel).run(given.attacks)
+        channel.close()
     print(f"nothing lost, nothing doubled, all told: {given.attacks} rounds with seed {given.seed}")
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT
 from data.store.store import Store
+from scheduler.daemon.cadence import MIN_INTERVAL
+from scheduler.daemon.daemon import EXAMINER_TICK
 from scheduler.demo.servers import Chat
 from tests.command import environment, must
 from tests.scheduler.crawls.conftest import SOURCE, Site
@@ -43,6 +45,29 @@ daemon.SELFTEST_EVERY = lasting_states.SELFTEST_EVERY = timedelta(seconds={selft
 from scheduler.cli import main
 main(["--home", {home!r}, "daemon"])
 """
+# Everything that the daemon stores about intervals and about what it tells, in the order in which it stores it: neither the
+# speed of the machine nor a clock that is set changes how many intervals lie between a fault and what tells of it.
+TRACE = """
+create table fault_trace (id integer primary key, what text not null, name text not null) strict;
+create trigger trace_event after insert on event
+    begin insert into fault_trace (what, name) values ('event', new.id); end;
+create trigger trace_event_again after update of sightings on event
+    begin insert into fault_trace (what, name) values ('event', new.id); end;
+create trigger trace_trouble after insert on trouble
+    begin insert into fault_trace (what, name) values ('trouble', new.source || ': ' || new.reason); end;
+create trigger trace_test after insert on selftest
+    begin insert into fault_trace (what, name) values (new.name, new.at); end;
+create trigger trace_visit after update of state on crawl when new.ended is not null
+    begin insert into fault_trace (what, name) values ('visit', new.source); end;
+"""
+# What the intervals of a fault are counted in: visits of the source, heartbeats of the daemon, self-tests of the examiner,
+# which look at the files of the home.
+VISIT, BEAT, TEST = "visit", HEARTBEAT, EXAMINER_SELFTEST
+# The daemon looks at its parts, and delivers alerts, much more often than it visits a source, but here as often. What these
+# find is counted in intervals of the shortest cadence, by the number of looks in one of them.
+LOOKS = "looks"
+LOOKS_IN_INTERVAL = round(MIN_INTERVAL / EXAMINER_TICK)
+INTERVALS = 2
 SETTINGS = """
 [channels.team]
 kind = "slack"
@@ -130,11 +155,73 @@ class World:
     def told(self, *words: str) -> bool:
         return any(word in str(message) for message in self.chat.messages for word in words)
 
+    def mark(self) -> int:
+        """The place in the trace that has been reached; faults come after it."""
+        with self.store() as store:
+            [row] = store.database.rows("select coalesce(max(id), 0) as id from fault_trace")
+        return int(row["id"])
+
+    def intervals_until_told(
+        self,
+        mark: int,
+        unit: str,
+        words: tuple[str, ...] = (),
+        kinds: frozenset[str] = frozenset(),
+        source: str = "site",
+    ) -> float | None:
+        """How many intervals were over when the first event or trouble after a mark named a fault; None if none does.
+
+        Args:
+            mark: of the trace, before the fault.
+            unit: `VISIT` (of the source), `BEAT`, `TEST` or `LOOKS`.
+            words: of which one is in the facts of the event, or in the trouble.
+            kinds: of events of which one is enough.
+            source: whose visits, kinds and troubles count.
+        """
+        over = 0.0
+        counted = VISIT if unit == LOOKS else unit
+        with self.store() as store:
+            for row in store.database.rows("select what, name from fault_trace where id > ? order by id", mark):
+                if row["what"] == counted and (counted != VISIT or row["name"] == source):
+                    over += 1 / LOOKS_IN_INTERVAL if unit == LOOKS else 1
+                elif row["what"] == "trouble" and any(word in row["name"] for word in words):
+                    return over
+                elif row["what"] == "event" and (event := store.events.get(row["name"])) is not None:
+                    named = any(word in str(event.facts) for word in words)
+                    if named or (event.kind.value in kinds and event.source in {"", source}):
+                        return over
+        return None
+
+    def must_be_told(
+        self,
+        mark: int,
+        unit: str,
+        words: tuple[str, ...] = (),
+        kinds: frozenset[str] = frozenset(),
+        source: str = "site",
+    ) -> None:
+        """Wait until an event or a trouble names the fault, and see that at most two intervals were over then."""
+        told: list[float] = []
+
+        def is_told() -> bool:
+            found = self.intervals_until_told(mark, unit, words, kinds, source)
+            told.extend([] if found is None else [found])
+            return bool(told)
+
+        self.until(is_told, f"nobody was told: {words or sorted(kinds)}")
+        assert told[0] <= INTERVALS, f"{words or sorted(kinds)}: told after {told[0]} intervals ({unit})"
+
     def examined(self) -> bool:
         """Whether every published post is examined."""
         with self.store() as store:
             [state] = [state for state in store.sources.states() if state.name == "site"]
             return (state.posts, state.due) == (self.posts, 0)
+
+    def unsent(self) -> list[tuple[str, str, str]]:
+        """Channel, state and reason of each alert that its channel has not taken."""
+        with self.store() as store:
+            rows = store.database.rows("select channel, state, reason from alert where state <> 'sent'")
+        return [(row["channel"], row["state"], row["reason"]) for row in rows]
 
     def heartbeat_age(self) -> timedelta:
         """Time since the daemon last stored that it makes progress."""
@@ -270,7 +357,7 @@ class World:
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
-            assert self.process.wait(60) in {0, 1}
+            assert self.process.wait(60) in {0, 1}, f"{self.process.returncode}\n{self.log.read_text()[-6000:]}"
         finally:
             self.end()
         return time.monotonic() - began
@@ -313,6 +400,8 @@ def opened_world(
             must(made.home, "incident", "add", "threat", "--client", "practice-a", "--source", "site")
             (folder / "site.yaml").write_text(source(site) + "every: 1s\n")
             must(made.home, "source", "add", folder / "site.yaml")
+            with made.store() as store:
+                store.database.connection.executescript(TRACE)
             made.publish_hit()
             made.start(clock)
             try:

@@ -12,14 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from crawler.process import examiner_client
+from crawler.sandbox import sandbox
 from data.case import evidence
 from data.store.database import stamp
 from data.store.selftests import HEARTBEAT_EVERY
+from scheduler.crawl_processes import crawl_process, fork_server
+from scheduler.crawls import run_crawl
+from scheduler.daemon import daemon
+from scheduler.daemon.cadence import MIN_INTERVAL
 from scheduler.daemon.watch_state import MISSED_BEATS
 from tests.command import must, tocsin, tocsin_json
 from tests.servers.hostile_answers import ANSWERS, HostileServer
 from tests.whole.campaign import Campaign
-from tests.whole.fault_world import SELFTEST_EVERY, world
+from tests.whole.fault_world import BEAT, INTERVALS, LOOKS, SELFTEST_EVERY, TEST, VISIT, world
 from tests.whole.file_damage import fail_reading, flip_bits
 from tests.whole.test_whole_way import table
 
@@ -32,23 +38,24 @@ pytestmark = [
 ]
 
 SIGNALS = {"stands still": signal.SIGSTOP, "is killed": signal.SIGKILL}
-# What is hit, its command line, and the words of the alerts or log lines of which one must appear.
+# What is hit, its command line, the words of the events or troubles of which one must tell of it, and in which intervals
+# that is counted.
 PARTS = {
-    "examiner": (b"crawler.examiner.main", ("the examiner was replaced",)),
-    "fork server of crawls": (b"crawl_fork_server", ("fork server of crawl processes",)),
+    "examiner": (b"crawler.examiner.main", ("the examiner was replaced",), LOOKS),
+    "fork server of crawls": (b"crawl_fork_server", ("fork server of crawl processes",), LOOKS),
     # a process that several sources share is repeated source by source, and nothing more is lost than time
-    "crawl process": (b"", ("no progress", "SIGKILL", "crawled again in a process of its own")),
-    "fork server of readers": (b"", ("process that starts readers",)),
-    "reader": (b"", ("Not examined to its end: reader",)),
+    "crawl process": (b"", ("no progress", "SIGKILL", "crawled again in a process of its own"), VISIT),
+    "fork server of readers": (b"", ("process that starts readers",), LOOKS),
+    "reader": (b"", ("reader",), VISIT),
 }
 
 
 @pytest.mark.parametrize("fault", SIGNALS)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, part, fault):
-    words, telling = PARTS[part]
+    words, telling, unit = PARTS[part]
     world.calm()
-    hits, told, logged = world.hits(), len(world.chat.messages), len(world.log.read_text())
+    hits, mark = world.hits(), world.mark()
     if part == "crawl process":
         target = world.crawl_process()
     elif part == "fork server of readers":
@@ -57,6 +64,9 @@ def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, 
         target = world.reader()
     else:
         target = world.pids(words)[0]
+    if part in {"crawl process", "reader"}:
+        # the visit that it serves began before
+        mark = world.mark()
     os.kill(target, SIGNALS[fault])
     if part == "crawl process":
         # The crawl may only go on once the part that was hit has been given up.
@@ -66,10 +76,7 @@ def test_a_part_that_stands_still_or_is_killed_loses_nothing_and_is_told(world, 
     world.site.hold.set()
     world.until(world.examined, "a post was lost")
     world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
-    world.until(
-        lambda: any(word in str(world.chat.messages[told:]) + world.log.read_text()[logged:] for word in telling),
-        "nobody was told",
-    )
+    world.must_be_told(mark, unit, telling)
     assert world.hits() == hits + 1, "no hit is reported twice"
     if part == "reader":
         # what was examined less than two self-tests before one that fails is examined again, in full this time
@@ -104,8 +111,20 @@ def test_a_runner_that_stands_still_or_is_killed_loses_nothing_and_is_told(world
     assert world.hits() == hits + 1, "no hit is reported twice"
 
 
+def test_parts_that_stand_still_are_replaced_within_two_intervals_of_the_shortest_cadence():
+    """The world of these tests has shorter deadlines."""
+    for frozen, looks in (
+        (examiner_client.FROZEN_SECONDS, daemon.EXAMINER_TICK),
+        (sandbox.FORK_SECONDS, daemon.EXAMINER_TICK),
+        (fork_server.FORK_SECONDS, daemon.EXAMINER_TICK),
+        (crawl_process.FROZEN_SECONDS, timedelta(seconds=2 * run_crawl.LOOK_SECONDS)),
+    ):
+        assert timedelta(seconds=frozen) + 2 * looks <= INTERVALS * MIN_INTERVAL
+    assert MISSED_BEATS * HEARTBEAT_EVERY <= INTERVALS * MIN_INTERVAL, "status tells of a daemon that stands still"
+
+
 def test_evidence_that_cannot_be_written_delays_no_alert_and_is_kept_later(world):
-    hits = world.hits()
+    hits, mark = world.hits(), world.mark()
     folder = world.home / "evidence"
     kept = len(evidence.entries(folder))
     subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=1", "full", folder], check=True)
@@ -113,6 +132,7 @@ def test_evidence_that_cannot_be_written_delays_no_alert_and_is_kept_later(world
         world.publish_hit()
         world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
         world.until(lambda: world.told("no space is left on the disk for evidence"), "nobody was told of the evidence")
+        world.must_be_told(mark, VISIT, ("no space is left on the disk for evidence",))
         assert tocsin(world.home, "status").returncode == 2
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
@@ -123,7 +143,7 @@ def test_evidence_that_cannot_be_written_delays_no_alert_and_is_kept_later(world
 
 
 def test_a_full_disk_loses_nothing_and_the_channels_are_told_without_the_database(world):
-    hits = world.hits()
+    hits, logged = world.hits(), len(world.log.read_text())
     ballast = world.home / "ballast"
     with ballast.open("wb", buffering=0) as out, contextlib.suppress(OSError):
         # A write that does not fit is cut first, and refused then.
@@ -132,6 +152,10 @@ def test_a_full_disk_loses_nothing_and_the_channels_are_told_without_the_databas
     try:
         world.publish_hit()
         world.until(lambda: world.told("the database"), "nobody was told of the full disk")
+        # nothing can be stored: what the heartbeat could not store is in the log alone
+        log, told = world.log.read_text()[logged:], "the channels were told without the database"
+        assert told in log
+        assert log.partition(told)[0].count('event="work failed" work=heartbeat ') <= INTERVALS
     finally:
         ballast.unlink()
     world.until(world.examined, "a post was lost")
@@ -168,7 +192,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("damage", ["bits are flipped", "reading and writing fails with EIO"])
 def test_damaged_files_of_the_home_are_told_each_and_no_hit_is_lost(world, damage):
     world.calm()
-    hits, told, events = world.hits(), len(world.chat.messages), datetime.now(UTC)
+    hits, told, mark, events = world.hits(), len(world.chat.messages), world.mark(), datetime.now(UTC)
     cells = FILES if damage == "bits are flipped" else UNREADABLE
     files = {name: sorted(world.home.glob(pattern)) for name, (pattern, _) in cells.items()}
     assert all(files.values()), files
@@ -180,7 +204,8 @@ def test_damaged_files_of_the_home_are_told_each_and_no_hit_is_lost(world, damag
         world.publish_hit()
         for name, (_, words) in cells.items():
             # a chat shows the beginning of a long reason, and the command that shows all of it
-            world.until(lambda words=words: words in str(reasons(world, events)), f"nobody was told of the {name}", 90)
+            world.until(lambda words=words: words in str(reasons(world, events)), f"nobody was told of the {name}")
+            world.must_be_told(mark, TEST, (words,))
         subjects = {subject for subject, _ in reasons(world, events)}
         for message in ("its self-test failed", "needs attention: home", "needs attention: record"):
             world.until(lambda message=message: message in str(world.chat.messages[told:]), f"not shown: {message}", 60)
@@ -215,13 +240,14 @@ def letters(text: str) -> str:
 
 
 def test_times_of_a_clock_that_was_ahead_are_repaired_and_told(world):
-    hits = world.hits()
+    hits, mark = world.hits(), world.mark()
     ahead = stamp(datetime.now(UTC) + timedelta(days=700))
     with world.store() as store, store.together():
         store.database.execute("update crawl set started = ?, queued = ? where state = 'done'", (ahead, ahead))
         store.database.execute("update post set first_seen = ?, last_seen = ?", (ahead, ahead))
     world.publish_hit()
-    world.until(lambda: world.told("the clock of this machine was ahead"), "nobody was told of the clock")
+    world.must_be_told(mark, BEAT, ("the clock of this machine was ahead",))
+    world.until(lambda: world.told("the clock of this machine was ahead"), "the chat was not told of the clock")
     world.until(world.examined, "the source was blind")
     world.until(lambda: world.hits() == hits + 1, "the hit was not reported")
 
@@ -252,7 +278,7 @@ def test_hostile_answers_of_sites_are_told_and_no_post_is_lost(world):
         return f'<li><a href="/{name}/p">post</a></li>'.encode() if kind == "listing" else (listed + name).encode()
 
     server = HostileServer(sane)
-    told, hits = len(world.chat.messages), world.hits()
+    told, hits, mark = len(world.chat.messages), world.hits(), world.mark()
     try:
         for name in ANSWERS:
             source = world.home / "sources" / f"{name}.yaml"
@@ -263,7 +289,7 @@ def test_hostile_answers_of_sites_are_told_and_no_post_is_lost(world):
         world.publish_hit()
         world.until(lambda: world.hits() == hits + 1, "hostile sites hold other sources up")
         for name in ANSWERS:
-            world.until(lambda name=name: "source_silent" in kinds_of(world, name), f"{name}: the listing is not told")
+            world.must_be_told(mark, VISIT, kinds=frozenset({"source_silent"}), source=name)
             # by its name, or by what tells of all sites that fail together
             world.until(
                 lambda name=name: (
@@ -336,19 +362,13 @@ def test_hostile_answers_of_chats_delay_no_other_channel_and_lose_no_alert(world
         # whatever was deferred or refused; an answer that begins with 200 means that the chat has the message
         for _ in range(3):
             tocsin(world.home, "alert", "retry", "--all")
-        world.until(lambda: unsent(world) == [], "an alert was not delivered")
+        world.until(lambda: not world.unsent(), "an alert was not delivered")
         hit = [path for path, body in server.bodies if b"Further release" in body or b"Client data published" in body]
         assert set(hit) == asked, "a channel did not get the alert of the hit"
     finally:
         (world.home / "tocsin.toml").write_text(settings)
         server.close()
         world.reload()
-
-
-def unsent(world) -> list[tuple[str, str, str]]:
-    with world.store() as store:
-        rows = store.database.rows("select channel, state, reason from alert where state <> 'sent'")
-    return [(row["channel"], row["state"], row["reason"]) for row in rows]
 
 
 def untried(world) -> list[str]:
@@ -386,23 +406,20 @@ def test_a_clock_that_is_set_while_the_daemon_runs_blinds_no_source_and_is_told(
     world.log.write_text("")
     world.start(clock)
     for offset, words in (
-        ("+700d", "the system's clock was set"),
-        ("-2d", "the clock of this machine was ahead"),
-        ("+0", "the system's clock was set"),
+        ("+700d", ("the system's clock was set forward by 700 days",)),
+        ("-2d", ("the clock of this machine was ahead", "the system's clock was set back by 702 days")),
+        ("+0", ("the system's clock was set forward by 2 days",)),
     ):
-        hits, told, logged = world.hits(), len(world.chat.messages), len(world.log.read_text())
+        hits, mark = world.hits(), world.mark()
         # a new file takes the place of the old one, so that nobody reads an empty one
         (new := clock.with_suffix(".new")).write_text(offset)
         new.rename(clock)
         world.publish_hit()
         world.until(world.examined, f"{offset}: the source was blind")
         world.until(lambda hits=hits: world.hits() == hits + 1, f"{offset}: the hit was not reported")
-        world.until(
-            lambda told=told, logged=logged, words=words: (
-                words in str(world.chat.messages[told:]) + world.log.read_text()[logged:]
-            ),
-            f"{offset}: nobody was told",
-        )
+        for each in words:
+            world.must_be_told(mark, BEAT, (each,))
+            world.until(lambda each=each: world.told(each), f"{offset}: the chat was not told")
 
 
 def test_evidence_that_cannot_be_read_when_the_daemon_starts_is_told_and_delays_no_alert(world):

@@ -112,6 +112,9 @@ def test_light_sources_share_a_process_and_one_that_crashes_gets_its_own(crawl, 
         assert (broken["s1"].state, broken["s1"].code) == ("failed", "crash")
         assert (broken["s3"].state, broken["s3"].examined, broken["s3"].gap_lost) == ("done", 1, True)
         assert [each.subject for each in crawl.store.states.lasting("s3")] == ["lost posts"]
+        trouble = crawl.store.sources.last_troubles()["s3"]
+        assert trouble["code"] == "crash", "status tells of a crawl that was made again, though it ended well"
+        assert "crawled again in a process of its own" in str(trouble["reason"])
         assert [crawl.store.sources.alone(name) for name in NAMES] == ["", "crash", "", ""]
 
         # from then on it has a process of its own, and loses nothing

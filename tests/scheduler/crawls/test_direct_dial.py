@@ -85,3 +85,22 @@ def test_failures_have_their_codes(port):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         unused = closed.getsockname()[1]
     assert dialled({("127.0.0.1", unused)}, f"127.0.0.1:{unused}") == errno.ECONNREFUSED
+
+
+def test_an_error_of_any_kind_while_dialling_is_answered_at_once():
+    async def broken(_target: bytes) -> socket.socket:
+        raise ZeroDivisionError
+
+    async def go() -> int:
+        ours, theirs = dial_socket_pair()
+        server, client = DialServer(ours, broken), DialClient(theirs)
+        try:
+            await client.connect(b"x", seconds=600)
+        except DialFailed as error:
+            return error.code
+        finally:
+            server.close()
+            client.close()
+        return 0
+
+    assert asyncio.run(asyncio.wait_for(go(), 60)) == errno.EIO

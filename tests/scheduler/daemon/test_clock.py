@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +12,8 @@ import pytest
 
 from scheduler.daemon import clock
 from scheduler.daemon.clock import EveryInterval, JobClock
+from tests.command import environment
+from tests.whole.fault_world import fake_clock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -43,6 +47,65 @@ def test_a_step_of_the_clock_is_noticed_and_all_jobs_are_called(step, monkeypatc
         made.stop()
 
     asyncio.run(scenario())
+
+
+def test_a_job_that_was_planned_by_a_clock_that_was_ahead_for_a_moment_is_called(monkeypatch):
+    monkeypatch.setattr(clock, "WATCH_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        called, steps = asyncio.Event(), []
+
+        async def job() -> None:
+            called.set()
+
+        made = JobClock(lambda name, error: None, steps.append)
+        made.add("job", job, timedelta(days=1), first=timedelta(days=700))
+        made.start()
+        watching = asyncio.ensure_future(made.watch())
+        await asyncio.wait_for(called.wait(), 20)
+        assert steps == []
+        watching.cancel()
+        made.stop()
+
+    asyncio.run(scenario())
+
+
+SHORTLY_BEHIND = """
+import asyncio, sys
+from datetime import timedelta
+from pathlib import Path
+from scheduler.daemon.clock import JobClock
+
+def set_clock(value):
+    (new := Path(sys.argv[1] + ".new")).write_text(value)
+    new.rename(sys.argv[1])
+
+async def main():
+    calls = asyncio.Queue()
+    made = JobClock(lambda name, error: None, lambda step: None)
+    made.add("job", lambda: calls.put(None), timedelta(seconds=0.2))
+    made.start()
+    watching = asyncio.ensure_future(made.watch())
+    await calls.get()
+    # the scheduler wakes once meanwhile, and finds the next call two days ahead
+    set_clock("-2d")
+    await asyncio.sleep(0.5)
+    set_clock("+0")
+    while not calls.empty():
+        calls.get_nowait()
+    for _ in range(3):
+        await asyncio.wait_for(calls.get(), 60)
+    watching.cancel()
+    made.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_a_clock_that_was_behind_for_a_moment_lets_no_job_wait_for_days(tmp_path):
+    (tmp_path / "clock").write_text("+0")
+    command = [sys.executable, "-c", SHORTLY_BEHIND, str(tmp_path / "clock")]
+    subprocess.run(command, env=environment(**fake_clock(tmp_path / "clock")), check=True, timeout=120)
 
 
 def test_a_clock_that_is_corrected_gradually_has_not_stepped(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from data.model import EventKind
 from data.store.store import Store
-from scheduler.daemon.supervisor import WorkFailure
+from scheduler.daemon.supervisor import Supervisor, WorkFailure
 from scheduler.daemon.trouble_reports import TroubleReports
 from scheduler.demo.servers import Chat
 
@@ -57,6 +57,29 @@ def test_work_that_fails_for_the_same_reason_is_one_state_until_all_of_it_succee
         await reports.recovered("heartbeat")
         assert states(store) == ["the database"]
         await reports.recovered("delivery")
+        assert states(store) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_state_of_a_daemon_that_was_killed_ends_when_the_work_succeeds_in_the_next_one(home, world):
+    _, store, _ = world
+    settings = home.settings()
+
+    async def scenario() -> None:
+        for code, work in (("crash", "delivery"), ("store", "heartbeat")):
+            await world[0].failed(failure(work, code, 2))
+        reports = TroubleReports(home, lambda: settings, lambda: store)
+        supervisor = Supervisor(reports)
+        supervisor.earlier = reports.adopt()
+
+        async def good() -> None:
+            pass
+
+        assert sorted(states(store)) == ["delivery", "the database"]
+        await supervisor.run("delivery", good)
+        assert states(store) == ["the database"]
+        await supervisor.run("heartbeat", good)
         assert states(store) == []
 
     asyncio.run(scenario())

@@ -72,6 +72,26 @@ def test_quiet_hours_hold_what_can_wait_until_they_end_or_are_taken_back(tmp_pat
             assert store.outbox.depth().waiting == 0
 
 
+@pytest.mark.parametrize(("seconds", "is_told"), [(30, False), (3600, True)])
+def test_a_chat_that_asks_for_a_long_wait_is_told_to_the_others_at_once(home, seconds, is_told):
+    """Three tries would take hours."""
+
+    def later(_received):
+        return 503, {"Retry-After": str(seconds)}, b""
+
+    event = build_event(EventKind.GAP, NOW, "x", source="s")
+    with Webhook([later]) as busy, Webhook([slack, slack]) as team:
+        home.config_path.write_text(
+            f'[channels.busy]\nkind = "slack"\nurl = "{busy.url}/"\n'
+            f'[channels.team]\nkind = "slack"\nurl = "{team.url}/"\n'
+        )
+        with contextlib.closing(Store.open(home.db_path)) as store:
+            store.events.add([event], route_by(home.settings()), NOW)
+            assert asyncio.run(deliver_due(home.settings(), store)) == DeliveryCounts(sent=1, deferred=1)
+            found = {each.kind for each in store.states.lasting()}
+            assert found == ({EventKind.DELIVERY_FAILED} if is_told else set())
+
+
 def test_of_two_processes_that_deliver_at_once_one_sends_and_one_that_hangs_keeps_no_alert_back(tmp_path):
     def slowly(_request: object) -> tuple[int, dict[str, str], bytes]:
         time.sleep(0.3)
