@@ -146,7 +146,12 @@ class HitConfirmer:
             each.collector.add_bytes(of_bytes)
 
     def confirm_readings(
-        self, candidates: Candidates, people: I64, data: U8, members: Sequence[SampleMember]
+        self,
+        candidates: Candidates,
+        people: I64,
+        data: U8,
+        members: Sequence[SampleMember],
+        line_of: Callable[[int], MatchedLine | None] = no_line,
     ) -> ConfirmedHits:
         """Confirm candidates of readings of people in text at once.
 
@@ -155,11 +160,13 @@ class HitConfirmer:
             people: the person of each reading.
             data: what each reading holds, as bits of `data.model.HIT_DATA`.
             members: the hits count for these.
+            line_of: gives the lines in which a person stands, by the person's number.
         """
         confirmed = self._find(DigestedCandidates.of(self._key, candidates, candidates.places))
         if len(confirmed):
             self._keep_excerpts(candidates, confirmed)
             readings = candidates.places[confirmed.candidates]
+            self._keep_lines(members[-1].name, people[readings[:MAX_EXCERPTS]].tolist(), line_of)
             found = self.numbers.hits_of_people(confirmed.canaries, people[readings], confirmed.candidates)
             for member in members:
                 member.collector.add_rows(confirmed, found, data[readings[found]])
@@ -257,4 +264,7 @@ class HitConfirmer:
             line = line_of(place)
             if line is not None:
                 # a row is found as its cells and as bytes of the file, which differ in what separates them
-                self._lines.setdefault((member, _SEPARATORS.sub(b"", line.line)), line)
+                text = _SEPARATORS.sub(b"", line.line)
+                # and a person of running text in several lines, of which one may have been found by a number in it
+                if text and not any(name == member and text in known for name, known in self._lines):
+                    self._lines[member, text] = line

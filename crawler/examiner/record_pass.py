@@ -29,6 +29,7 @@ from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.lineage.value_lists import releases_with_values
 from crawler.matching.candidates import Candidates
+from crawler.matching.matched_lines import MatchedLine
 from crawler.process.file_chunks import WINDOW_ROWS
 from crawler.records.attribute_rows import AttributeRows
 from crawler.records.column_roles import ColumnPlan, begins_with_header, holds_sentences, is_prose, plan_columns
@@ -469,7 +470,9 @@ class RecordPass:
         listed = self._listed(inputs)
         if len(listed):
             data = data_of_readings(inputs, len(readings.people), self._today)
-            confirmed = self._hits.confirm_readings(listed, readings.people, data, members)
+            confirmed = self._hits.confirm_readings(
+                listed, readings.people, data, members, lambda person: MatchedLine.of_lines(found[person].lines)
+            )
             of_keys = confirmed.candidates[confirmed.kinds >= Kind.NAME_DOB]
             np.add.at(known, listed.places[of_keys], 1)
         chosen = readings.choose(known)

@@ -26,6 +26,11 @@ class MatchedLine:
         """Sizes only: these are bytes of a sample."""
         return f"<MatchedLine {len(self.before)} + {len(self.line)} + {len(self.after)} bytes>"
 
+    @classmethod
+    def of_lines(cls, lines: Sequence[str]) -> Self:
+        """The lines in which the parts of one person stand: nothing is known of what is around them."""
+        return cls(b"", "\n".join(lines).encode("utf-8", "replace")[: MAX_LINE + 2 * MAX_BESIDE], b"")
+
     def state(self) -> list[str]:
         """Its bytes as texts, for `from_state`."""
         return [base64.b64encode(getattr(self, name)).decode() for name in self.__slots__]

@@ -22,6 +22,8 @@ from crawler.records.word_classes import is_first_name
 from data.identifiers.normalise import fold
 
 # So many readings of one person are kept; the first is the best.
+# Lines of a person that are kept, and characters of each.
+MAX_LINES, _MAX_KEPT = 4, 160
 MAX_READINGS = 16
 # So many bytes at the end of a piece of text are held back, so that the lines of one form are read together.
 HELD = 4096
@@ -54,10 +56,13 @@ class FoundPerson:
         readings: at most `MAX_READINGS`, the best first.
         certain: whether the best reading is certainly a person. Otherwise there is a person only if some reading is
             known.
+        lines: at most `MAX_LINES` lines of the text that gave its items, without mark-up, cut around them; for sealed
+            evidence alone.
     """
 
     readings: list[Reading] = field(repr=False)
     certain: bool
+    lines: list[str] = field(repr=False, default_factory=list)
 
 
 @dataclass(slots=True)
@@ -74,6 +79,16 @@ class _PersonDraft:
     form: bool = False  # whether it was read from lines that begin with labels
     gap: int = 0  # lines since the last item
     returned: bool = False  # whether its readings were already returned
+    lines: list[str] = field(default_factory=list)  # in which its items stand, each cut around the first of them
+
+    def keep_line(self, line: str, item: TextItem) -> None:
+        """Keep the line in which an item stands."""
+        if len(self.lines) < MAX_LINES:
+            if len(line) > _MAX_KEPT:
+                begin = max(0, line.find(item.text) - _MAX_KEPT // 2)
+                line = line[begin : begin + _MAX_KEPT]
+            if line not in self.lines:
+                self.lines.append(line)
 
     def has_name(self, name: TextItem) -> bool:
         """Whether the person already has this name, in any order of its words."""
@@ -205,6 +220,7 @@ class RunningTextReader:
                 self._person.names += after[-1:]
         if len(self._person.names) < _MAX_NAMES:
             self._person.names.append(item)
+            self._person.keep_line(line.text, item)
         self._person.last, self._person.named = NAME, True
 
     def _add_value(self, item: TextItem, line: TextLine, *, is_first: bool) -> None:
@@ -218,6 +234,7 @@ class RunningTextReader:
         values = person.values.setdefault(item.kind, [])
         if len(values) < _MAX_VALUES and not known:
             values.append(item)
+            person.keep_line(line.text, item)
         person.by_value = person.by_value or not person.names
         person.last, person.named = item.kind, False
 
@@ -254,6 +271,7 @@ class RunningTextReader:
                 have = before.values.setdefault(kind, [])
                 texts = {item.text for item in have}
                 have += [item for item in items if item.text not in texts][: _MAX_VALUES - len(have)]
+            before.lines += [line for line in person.lines if line not in before.lines][: MAX_LINES - len(before.lines)]
             return
         self._done.append(person)
         if key:
@@ -341,7 +359,7 @@ def _readings(person: _PersonDraft, title: Sequence[TextItem], *, listed: bool) 
     has_certain_name = best[0] >= (_LISTED_SCORE if listed else _CERTAIN_SCORE) and bool(
         nir or email or phone or (dates and dates[0].role != "date")
     )
-    return FoundPerson(list(readings)[:MAX_READINGS], has_certain_name or bool(nir and dob))
+    return FoundPerson(list(readings)[:MAX_READINGS], has_certain_name or bool(nir and dob), person.lines)
 
 
 def _name_readings(items: Sequence[TextItem], is_birth: bool) -> list[tuple[int, str, str]]:

@@ -101,12 +101,14 @@ class TextLine:
         blank: whether the line has no token at all.
         form: whether it begins with a label, like a line of a form.
         prose: whether it has enough words for a sentence.
+        text: the line.
     """
 
     items: list[TextItem] = field(default_factory=list)
     blank: bool = True
     form: bool = False
     prose: bool = False
+    text: str = field(default="", repr=False)
 
     @property
     def has_name(self) -> bool:
@@ -116,14 +118,17 @@ class TextLine:
 
 def read_lines(text: str) -> Iterator[TextLine]:
     """The lines of a text without mark-up (`plain_text.to_plain_text`), with their items."""
+    lines = text.split("\n")
     text, addresses = _without_addresses(text)
     reader = _LineReader()
-    for part in text.split("\n"):
+    for number, part in enumerate(text.split("\n")):
         reader.is_lower_case = part == part.lower() and len(part) < _MAX_LOWER_CASE_LINE
         for found in _TOKEN.finditer(part):
             kind = found.lastgroup or ""
             reader.take(kind, addresses[int(found["number"])] if kind == "email" else found[0])
-        yield reader.end()
+        line = reader.end()
+        line.text = lines[number] if number < len(lines) else part
+        yield line
 
 
 def _without_addresses(text: str) -> tuple[str, list[str]]:

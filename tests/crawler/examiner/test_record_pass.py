@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 
+import orjson
+import pyrage
 import pytest
 
 from crawler.examiner import hits, record_pass, waiting_rows
 from crawler.examiner.examination import Examiner
+from data.case.evidence import new_identity
 from data.watchlist.segment import MAX_SHARING
 from tests.synth.case import enrol, examine, examining
 from tests.synth.people import Person, people
@@ -102,6 +106,42 @@ def test_a_person_in_many_rows_is_one_record_of_the_hits(examiner: Examiner) -> 
     finding = examine(examiner, "\n".join(["id;valeur", *rows, ""]).encode())
     assert finding.rows == 60
     assert [(hit.canaries, hit.records) for hit in finding.hits] == [(20, 20)]
+
+
+@pytest.mark.slow
+def test_evidence_has_the_lines_of_people_who_are_found_by_name_and_birth_date_in_running_text(
+    examiner: Examiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, public = new_identity()
+    monkeypatch.setattr(examiner, "recipient", public)
+    wordy, form, nobody, numbered = CANARIES[0], CANARIES[1], UNKNOWN[0], CANARIES[2]
+    filler = "Le temps était clair et la salle était vide ce matin.\n" * 40
+    text = (
+        f"{filler}Bonjour,\nJ'ai vu ce jour Madame {wordy.first} {wordy.surname}, née le {wordy.dob:%d/%m/%Y}, pour un avis.\n{filler}"
+        f"Nom : {form.surname}\nPrénom : {form.first}\nNé(e) le : {form.dob:%d/%m/%Y}\n{filler}"
+        f"Madame {nobody.first} {nobody.surname}, née le {nobody.dob:%d/%m/%Y}, n'est pas venue.\n{filler}"
+        f"Monsieur {numbered.first} {numbered.surname}, né le {numbered.dob:%d/%m/%Y}, {numbered.email}\n"
+    )
+    finding = examine(examiner, text.encode(), "courrier.txt")
+    proof = orjson.loads(pyrage.decrypt(base64.b64decode(finding.sealed), [pyrage.x25519.Identity.from_str(secret)]))
+    shown = [(line["member"], line["line"]) for line in proof["lines"]]
+    assert (
+        "courrier.txt",
+        f"J'ai vu ce jour Madame {wordy.first} {wordy.surname}, née le {wordy.dob:%d/%m/%Y}, pour un avis.",
+    ) in shown
+    assert (
+        "courrier.txt", f"Nom : {form.surname}\nPrénom : {form.first}\nNé(e) le : {form.dob:%d/%m/%Y}"
+    ) in shown  # fmt: skip
+    # a line in which a number was found too stands there once, and people whom nobody enrolled are in none
+    assert [numbered.email in line for _, line in shown].count(True) == 1
+    assert not any(nobody.surname in line for _, line in shown)
+    # a line as long as a file is cut around the person
+    end = f"{'mot ' * 2000}Madame {wordy.first} {wordy.surname}, née le {wordy.dob:%d/%m/%Y}, {'mot ' * 2000}"
+    finding = examine(examiner, end.encode(), "long.txt")
+    proof = orjson.loads(pyrage.decrypt(base64.b64decode(finding.sealed), [pyrage.x25519.Identity.from_str(secret)]))
+    [line] = proof["lines"]
+    assert wordy.surname in line["line"]
+    assert len(line["line"]) < 800
 
 
 @pytest.mark.slow
