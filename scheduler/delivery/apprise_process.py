@@ -53,7 +53,8 @@ def _send(order: dict[str, Any]) -> dict[str, Any]:
         found.update(status=response.status_code, retry_after=response.headers.get("retry-after", ""))
         return response
 
-    requests.Session.send = send_here  # type: ignore[method-assign] - Apprise tells no status, and follows redirects
+    # Apprise tells no status, and follows redirects
+    requests.Session.send = send_here  # type: ignore[method-assign]
     asset = apprise.AppriseAsset(
         storage_mode=apprise.PersistentStoreMode.MEMORY, http_redirects=False, async_mode=False, interpret_emojis=False
     )

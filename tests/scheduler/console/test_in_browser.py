@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from crawler.alerts.events import build_event
 from data.model import EventKind
 from data.store.store import Store
+from scheduler.delivery.take_links import make_link
 from tests.browser import chromium, dark, size
 from tests.command import tocsin
 from tests.corpora.fetch import AXE, files
@@ -32,7 +33,7 @@ SOURCES = ["board-a", "board-b", "leaks"]
 CLIENTS = {f"practice-{number}": f"Cabinet {number}" for number in range(30)}
 PATHS = [
     "/", "/alerts", "/alerts?state=all&severity=critical", "/alerts/{event}", "/incidents", "/incidents/the-breach", "/sources",
-    "/sources/board-a", "/sources/+new", "/releases", "/delivery", "/about", "/no-such-page",
+    "/sources/board-a", "/sources/+new", "/releases", "/delivery", "/about", "/take?link={take}", "/no-such-page",
 ]  # fmt: skip
 WAIT = 30
 
@@ -100,8 +101,22 @@ def press(browser, *keys):
         browser.switch_to.active_element.send_keys(key)
 
 
-def said(browser):
-    return WebDriverWait(browser, WAIT).until(lambda each: each.find_element(By.CSS_SELECTOR, ".message")).text
+def until_said(browser, words):
+    """Wait until the page says these words: the page before, which may have said others, can still be there."""
+    read = "return Array.from(document.querySelectorAll('.message'), each => each.textContent).join()"
+    WebDriverWait(browser, WAIT).until(lambda each: words in each.execute_script(read), f"'{words}' is not said")
+
+
+def texts_of(browser, selector):
+    """The texts of all elements at one moment: a live part may be replaced between two questions about its elements."""
+    read = "return Array.from(document.querySelectorAll(arguments[0]), each => each.textContent)"
+    return browser.execute_script(read, selector)
+
+
+def click(browser, selector):
+    """Click an element, found again if a live part was replaced meanwhile."""
+    wait = WebDriverWait(browser, WAIT, ignored_exceptions=[StaleElementReferenceException, NoSuchElementException])
+    wait.until(lambda each: each.find_element(By.CSS_SELECTOR, selector).click() is None)
 
 
 def test_events_are_triaged_by_keys_alone(home, browser, at):
@@ -109,22 +124,22 @@ def test_events_are_triaged_by_keys_alone(home, browser, at):
     at("/alerts?source=board-b")
     # the newest is the first row
     press(browser, "j", "j", "k", "a")
-    assert said(browser) == "1 event is acknowledged"
+    until_said(browser, "1 event is acknowledged")
     state, owner, _ = decided(home, third)
     assert state == "acknowledged"
     assert owner
     press(browser, "j", "j", "c")
     # the reason is chosen by its first letters, and Enter closes
     press(browser, "false", Keys.ENTER)
-    assert said(browser) == "1 event is closed"
+    until_said(browser, "1 event is closed")
     assert decided(home, second)[0::2] == ("closed", "false-alarm")
     press(browser, "j", "j", "s", Keys.ENTER)
-    assert said(browser) == "1 event is snoozed"
+    until_said(browser, "1 event is snoozed")
     assert decided(home, first)[0] == "snoozed"
     press(browser, "j", Keys.ENTER)
     WebDriverWait(browser, WAIT).until(lambda each: "/alerts/" in each.current_url)
     press(browser, "a")
-    assert said(browser) == "1 event is acknowledged"
+    until_said(browser, "1 event is acknowledged")
     press(browser, "g", "a")
     WebDriverWait(browser, WAIT).until(lambda each: each.current_url.endswith("/alerts"))
     press(browser, "/")
@@ -140,11 +155,11 @@ def test_events_are_triaged_by_mouse(home, browser, at):
     events = [new_event(home, "mouse", number) for number in range(2)]
     at("/alerts?source=board-b&state=new")
     for event in events:
-        browser.find_element(By.CSS_SELECTOR, f"input[value='{event}']").click()
+        click(browser, f"input[value='{event}']")
     browser.find_element(By.NAME, "note").send_keys("seen before")
     Select(browser.find_element(By.NAME, "reason")).select_by_value("re-post")
     browser.find_element(By.CSS_SELECTOR, "button[value=close]").click()
-    assert said(browser) == "2 events are closed"
+    until_said(browser, "2 events are closed")
     assert [decided(home, event)[0::2] for event in events] == [("closed", "re-post")] * 2
 
 
@@ -153,7 +168,7 @@ def test_a_note_with_a_number_of_a_person_is_refused_in_words(home, browser, at)
     at(f"/alerts/{event}")
     browser.find_element(By.NAME, "note").send_keys("call 06 12 34 56 78")
     browser.find_element(By.CSS_SELECTOR, "button[value=ack]").click()
-    assert "must not hold an e-mail address or a long number" in said(browser)
+    until_said(browser, "must not hold an e-mail address or a long number")
     assert decided(home, event) is None
 
 
@@ -162,9 +177,9 @@ def test_filters_are_addresses(browser, at):
     Select(browser.find_element(By.NAME, "severity")).select_by_visible_text("critical")
     browser.find_element(By.CSS_SELECTOR, ".filters button").click()
     WebDriverWait(browser, WAIT).until(lambda each: "severity=critical" in each.current_url)
-    rows = browser.find_elements(By.CSS_SELECTOR, "[data-row] .severity")
+    rows = texts_of(browser, "[data-row] .severity")
     assert rows
-    assert {row.text.split()[-1] for row in rows} == {"critical"}
+    assert {row.split()[-1] for row in rows} == {"critical"}
     # the twins have the same filters
     href = browser.find_element(By.LINK_TEXT, "JSON").get_attribute("href")
     assert "severity=critical" in href
@@ -183,9 +198,9 @@ def test_everything_works_without_javascript(home, console):
         assert "Not looking" in browser.find_element(By.ID, "banner").text
         browser.find_element(By.LINK_TEXT, "Alerts").click()
         assert browser.find_elements(By.CSS_SELECTOR, "body.current, .fresh") == []
-        browser.find_element(By.CSS_SELECTOR, f"input[value='{event}']").click()
+        click(browser, f"input[value='{event}']")
         browser.find_element(By.CSS_SELECTOR, "button[value=ack]").click()
-        assert said(browser) == "1 event is acknowledged"
+        until_said(browser, "1 event is acknowledged")
         assert decided(home, event)[:2] == ("acknowledged", "ana")
         browser.find_element(By.LINK_TEXT, "acknowledged").click()
         assert event in browser.page_source
@@ -198,15 +213,13 @@ def test_everything_works_without_javascript(home, console):
 
 
 def until_counted(browser, count):
-    """Wait until the list says how many alerts it has; the page replaces that element while it is being read."""
-    WebDriverWait(browser, WAIT, ignored_exceptions=[StaleElementReferenceException]).until(
-        lambda each: each.find_element(By.CSS_SELECTOR, "#list .count").get_attribute("textContent") == str(count)
-    )
+    """Wait until the list says how many alerts it has."""
+    WebDriverWait(browser, WAIT).until(lambda each: texts_of(each, "#list .count") == [str(count)])
 
 
 def test_a_live_part_changes_by_itself_but_not_under_the_pointer(home, browser, at):
     at("/alerts?source=board-b&state=new")
-    before = int(browser.find_element(By.CSS_SELECTOR, "#list .count").get_attribute("textContent"))
+    before = int(texts_of(browser, "#list .count")[0])
     look = "document.dispatchEvent(new Event('visibilitychange'))"
     new_event(home, "live", 1)
     browser.execute_script(look)
@@ -220,7 +233,7 @@ def test_a_live_part_changes_by_itself_but_not_under_the_pointer(home, browser, 
     browser.execute_script(look)
     offer = WebDriverWait(browser, WAIT).until(lambda each: each.find_element(By.ID, "fresh-list"))
     assert row.rect == place
-    assert browser.find_element(By.CSS_SELECTOR, "#list .count").get_attribute("textContent") == str(before + 1)
+    assert texts_of(browser, "#list .count") == [str(before + 1)]
     offer.click()
     until_counted(browser, before + 2)
 
@@ -247,7 +260,7 @@ def test_a_source_is_added_after_a_look_at_what_it_would_read(home, browser, at)
     text.send_keys(Keys.CONTROL, Keys.END)
     text.send_keys("\n# looked at by a person\n")
     browser.find_element(By.CSS_SELECTOR, "form.card button.main").click()
-    assert "was added" in said(browser)
+    until_said(browser, "was added")
     [file] = [each for each in (home / "sources").iterdir() if each.stem not in {*SOURCES, "example"}]
     assert "# looked at by a person" in file.read_text()
     with opened(home) as store:
@@ -268,7 +281,9 @@ def axe():
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_fits_every_size_and_has_no_serious_fault_of_accessibility(home, browser, at, axe, path):
     with opened(home) as store:
-        path = path.replace("{event}", store.events.latest(kind="further_release", limit=1)[0].id)
+        [event] = store.events.latest(kind="further_release", limit=1)
+        link = make_link(store, "http://x", event, "duty", datetime.now(UTC)) if "{take}" in path else ""
+        path = path.replace("{event}", event.id).replace("{take}", link.partition("=")[2])
     at(path)
     for width in (360, 720, 1440):
         # 720 pixels are a screen of 1,440 at 200 %
