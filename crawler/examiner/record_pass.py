@@ -311,6 +311,8 @@ class RecordPass:
             return "running text goes on from one chunk into the next"
         if member.joined is not None or member.link is not None or member.waiting is not None:
             return "its rows are joined with others"
+        if member.forms is not None and member.forms.people:
+            return "its rows hold several people"
         if member.plan is None:
             return "no chunk of it tells what its columns hold"
         return ""

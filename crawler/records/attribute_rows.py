@@ -25,6 +25,8 @@ _MIN_ATTRIBUTES, _MIN_ROLES = 3, 2
 _NAMED = 0.3
 # at most this share of the rows may repeat an attribute of their id
 _REPEATED = 0.1
+# around a label in Markdown
+_MARKS = " \t\r\n*_#>~:\"'"
 _VALUE_WORDS = frozenset(
     [
         "value",
@@ -107,6 +109,7 @@ def _counted_roles(keys: Sequence[str]) -> dict[str, int]:
 
 def attribute_role(attribute: str) -> str:
     """The role that an attribute names, also behind a word such as in `billing_email`."""
+    attribute = attribute.strip(_MARKS)
     role = role_of(attribute)
     return role_of(attribute.partition("_")[2]) if not role and "_" in attribute else role
 
@@ -197,5 +200,5 @@ class AttributeRows:
 
 def _plain_name(attribute: str) -> str:
     """The name of the column of an attribute, such that its words name its role."""
-    attribute = attribute.strip()
+    attribute = attribute.strip(_MARKS)
     return attribute if role_of(attribute) or not attribute_role(attribute) else attribute.partition("_")[2]

@@ -44,6 +44,8 @@ _BETWEEN_NAMES = re.compile(r"[^\W\d_][.,^]?[\s^,]+[^\W\d_]")
 _LEAST_NAMES, _ENOUGH_CELLS = 0.3, 8
 # The header of a table that is no prose names so many roles.
 _ENOUGH_NAMED = 2
+_PERSONAL = frozenset({"surname", "first", "fullname", "dob", "email", "phone", "nir"})
+_MARKUP = re.compile(r"\[/?\w{1,10}\]|</?\w{1,10}>")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _WORD, _NUMBER = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d\d")
 # a label in the cell itself: "Tél: 06 12 34 56 78"
@@ -143,6 +145,9 @@ def begins_with_header(sample: TableSample) -> bool:
     shown = sample.any_form()
     if shown[:, 0].any():
         return False
+    if sample.width > 1 and row[0].strip() in map(str.strip, sample.texts(0)[1:]) and _are_labels(sample.texts(0)):
+        # a form, whose labels come again for each person
+        return False
     known = sum(bool(role_of(cell)) for cell in row)
     return known >= 2 or known == len(row) or bool(shown[:, 1 : 1 + _FOLLOWING].any())
 
@@ -226,6 +231,8 @@ def is_prose(plan: ColumnPlan, sample: TableSample) -> bool:
     named = "first" in roles or "fullname" in roles
     if (named and roles & {"nir", "email", "phone", "dob"}) or ("dob" in roles and roles & {"nir", "phone"}):
         return False
+    if sample.width and not plan.is_useful and _are_labels(sample.texts(0)):
+        return True
     if not any(column.name for column in plan.columns):
         # no name of a column says that it is a table: the separators may stand in lines of another kind
         lines = map(" ".join, _rows(sample))
@@ -233,6 +240,12 @@ def is_prose(plan: ColumnPlan, sample: TableSample) -> bool:
         if mixed * 2 >= sample.rows:
             return True
     return holds_sentences(sample)
+
+
+def _are_labels(cells: Sequence[str]) -> bool:
+    """Whether the cells of a first column are the labels of a form, each before its value, in mark-up or not."""
+    labels = {_MARKUP.sub("", cell).strip(" \t*_#>~-:\"'") for cell in cells}
+    return len({role_of(label) for label in labels if label} & _PERSONAL) >= _ENOUGH_NAMED
 
 
 def holds_sentences(sample: TableSample) -> bool:

@@ -18,6 +18,7 @@ from crawler.records.row_batch import RowBatch
 from crawler.records.table_sample import TableSample
 from data.arrays.packed import Packed
 from data.identifiers.header_words import role_of
+from data.identifiers.normalise import fold
 
 # what a table is that is read as one without dates in parts, if nothing says otherwise
 _DATE_NAME = "date_naissance"
@@ -46,6 +47,8 @@ class TableForms:
         attributes: the columns of a table with one attribute a row; None for any other table.
         month_first: the columns of dates in which the month stands before the day.
         counts: columns of birth dates that are bare numbers, with other ways to read these.
+        people: for each of several people who stand in one row, the columns of their values, in the same order; () if a row
+            is about one person. The rows of the first people come first, and the header names the columns of one.
     """
 
     header: list[str] | None
@@ -55,6 +58,7 @@ class TableForms:
     attributes: AttributeColumns | None
     month_first: frozenset[int] = frozenset()
     counts: tuple[tuple[int, Callable[[str], str]], ...] = ()
+    people: tuple[tuple[int, ...], ...] = ()
 
     def alternatives(self) -> list[TableForms]:
         """The same with birth dates counted from other days."""
@@ -72,7 +76,7 @@ class TableForms:
 
     def apply(self, batch: RowBatch) -> RowBatch:
         """The rows in the new form."""
-        if not self.rewrites and not self.parts:
+        if not self.rewrites and not self.parts and not self.people:
             return batch
         columns = [
             _rewritten(batch.column(at), self.rewrites[at]) if at in self.rewrites else batch.column(at)
@@ -82,14 +86,17 @@ class TableForms:
             texts = [batch.column(at).texts() for at in self.parts]
             columns = [*columns, *[Packed.empty(len(batch))] * (self.width - len(columns))][: self.width]
             columns.append(Packed.of_texts([_joined_date(*cells) for cells in zip(*texts, strict=True)]))
+        if self.people:
+            return _one_person_a_row(columns, self.people, len(batch))
         return RowBatch(tuple(columns), len(batch))
 
     def apply_to_sample(self, sample: TableSample) -> TableSample:
         """Some rows in the new form."""
-        if not self.rewrites and not self.parts:
+        if not self.rewrites and not self.parts and not self.people:
             return sample
         batch = RowBatch(tuple(sample.column(at) for at in range(sample.width)), sample.rows)
-        return self.apply(batch).sample(sample.rows)
+        batch = self.apply(batch)
+        return batch.sample(len(batch))
 
 
 def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
@@ -102,7 +109,10 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
     counts: list[tuple[int, Callable[[str], str]]] = []
     if (strip_prefix := _line_prefix(sample)) is not None:
         rewrites[0] = strip_prefix
-        header = None if header is None else [strip_prefix(header[0]), *header[1:]] if header else header
+        header = [strip_prefix(header[0]), *header[1:]] if header else header
+    elif _are_in_brackets(sample):
+        rewrites[0], rewrites[sample.width - 1] = _without_opening, _without_closing
+        header = [_without_opening(header[0]), *map(_without_closing, header[1:])] if header else header
     for at in range(sample.width):
         texts = sample.texts(at)
         if not any(map(_QUICK.search, texts[:20])):
@@ -132,7 +142,10 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
     parts = _date_parts(header, sample)
     if parts and header is not None:
         header = [*header, *[""] * (width - len(header)), _DATE_NAME]
-    return TableForms(header, width, rewrites, parts, None, frozenset(month_first), tuple(counts))
+    people: tuple[tuple[int, ...], ...] = ()
+    if header is not None and not parts and (found := _people_of_header(tuple(header))):
+        header, people = list(found[0]), found[1]
+    return TableForms(header, width, rewrites, parts, None, frozenset(month_first), tuple(counts), people)
 
 
 # what programs write before each line: grep (-n, -H), cat -n, diff, chats, logs
@@ -157,6 +170,79 @@ def _line_prefix(sample: TableSample) -> Callable[[str], str] | None:
     if sum(_LINE_PREFIX.fullmatch(cell) is not None for cell in cells) < _PREFIXED * len(cells):
         return None
     return lambda cell: found["rest"] if (found := _LINE_PREFIX.fullmatch(cell)) else cell
+
+
+# rows of YAML, Python and others that another reader took for a table: - [Roux, Anne, 1975-03-12]
+_OPENING, _CLOSING = (
+    re.compile(r"[\w:\s-]{0,40}[\[({]\s*(?P<rest>.*)", re.DOTALL),
+    re.compile(r"(?P<rest>.*?)\s*[\])}][,;]?\s*", re.DOTALL),
+)
+
+
+def _are_in_brackets(sample: TableSample) -> bool:
+    if sample.width < 2 or sample.rows < 2:
+        return False
+    first, last = sample.texts(0), sample.texts(sample.width - 1)
+    closed = sum(
+        _OPENING.fullmatch(a) is not None and _CLOSING.fullmatch(b) is not None
+        for a, b in zip(first, last, strict=True)
+    )
+    return closed >= _PREFIXED * sum(bool(cell.strip()) for cell in last)
+
+
+def _without_opening(cell: str) -> str:
+    return found["rest"].strip("'\"") if (found := _OPENING.fullmatch(cell)) else cell
+
+
+def _without_closing(cell: str) -> str:
+    return found["rest"].strip("'\"") if (found := _CLOSING.fullmatch(cell)) else cell
+
+
+# --- several people in one row ---------------------------------------------------------------------------------------
+
+_WHO = (
+    r"\d|conjointe?|mere|pere|enfant|parent|tuteur|assure|ayant_?droit|spouse|partner|mother|father|child|guardian|insured|subscriber"
+    r"|ehepartner|mutter|vater|kind|madre|padre|hijo|conyuge|coniuge|figlio|mae|pai|filho|matka|ojciec|anne|baba"
+)
+_OF_WHOM = re.compile(rf"(?:(?P<before>{_WHO})[_ .-])?(?P<stem>.*?)(?:[_ .-]?(?P<after>{_WHO}))?", re.IGNORECASE)
+_MAX_PEOPLE = 12
+
+
+@lru_cache(256)
+def _people_of_header(header: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]] | None:
+    """The columns of one person and where they stand for each, if a header names several people with birth dates."""
+    groups: dict[str, dict[str, int]] = {}
+    for at, name in enumerate(header):
+        found = _OF_WHOM.fullmatch(fold(name.strip()))
+        role = role_of(found["stem"]) if found is not None else ""
+        if found is not None and role in _PERSONAL:
+            groups.setdefault((found["before"] or found["after"] or "").lower(), {}).setdefault(role, at)
+    whole = [
+        group
+        for group in groups.values()
+        if "dob" in group and ({"surname", "first"} <= group.keys() or "fullname" in group)
+    ]
+    if not 2 <= len(whole) <= _MAX_PEOPLE:
+        return None
+    roles = list(dict.fromkeys(role for group in whole for role in group))
+    names = {role: next(header[group[role]] for group in whole if role in group) for role in roles}
+    taken = {at for group in whole for at in group.values()}
+    shared = [at for at in range(len(header)) if at not in taken]
+    places = tuple((*(group.get(role, -1) for role in roles), *shared) for group in whole)
+    plain = [_OF_WHOM.fullmatch(fold(names[role].strip())) for role in roles]
+    stems = [found["stem"] if found is not None else "" for found in plain]
+    return (*stems, *("" if role_of(header[at]) in _PERSONAL else header[at] for at in shared)), places
+
+
+def _one_person_a_row(columns: Sequence[Packed], people: Sequence[Sequence[int]], rows: int) -> RowBatch:
+    """A row for each person: their own values, and those that the row has for all."""
+    made = []
+    for places in zip(*people, strict=True):
+        texts: list[str] = []
+        for at in places:
+            texts += columns[at].texts() if 0 <= at < len(columns) else [""] * rows
+        made.append(Packed.of_texts(texts))
+    return RowBatch(tuple(made), rows * len(people))
 
 
 # --- tables with a record in each column ---------------------------------------------------------------------------

@@ -80,7 +80,7 @@ _LABELS = {
     "fax": "phone", "cell": "phone", "mail": "email", "email": "email", "e-mail": "email", "courriel": "email",
     "mel": "email", "nir": "nir", "nss": "nir", "secu": "nir", "ssn": "nir", "securite": "nir", "sociale": "nir",
     "nome": "fullname", "nombre": "fullname", "imie": "first", "adi": "first", "adı": "first", "soyadı": "surname",
-    "soyadi": "surname", "telefon": "phone", "telefono": "phone", "handy": "phone", "paciente": "fullname",
+    "soyadi": "surname", "soyad": "surname", "ad": "first", "apelido": "surname", "telefon": "phone", "telefono": "phone", "handy": "phone", "paciente": "fullname",
     "paziente": "fullname", "pacjent": "fullname", "pacjenta": "fullname", "hasta": "fullname",
     "patient": "fullname", "patiente": "fullname", "beneficiaire": "fullname", "usager": "fullname",
 }  # fmt: skip

@@ -149,10 +149,7 @@ def _decode_expression(raw: bytes, backslash: bool) -> bytes:
         moment = _decode_sql_server_date(bytes.fromhex(_even_length(found[1])), found[2].lower())
         if moment:
             return moment
-    strings = [
-        _decode_postgres_escapes(part[2:-1].replace(b"''", b"'")) if part[:1] in b"eE" else unquote(part, backslash)
-        for part in _find_strings(raw, backslash)
-    ]
+    strings = _find_strings(raw, backslash)
     if not strings:
         return raw
     name = found[1].lower() if (found := _FUNCTION.match(raw)) else b""
@@ -172,7 +169,13 @@ _STRING_PARTS = {
 
 
 def _find_strings(raw: bytes, backslash: bool) -> list[bytes]:
-    return [found[1] if found[1] is not None else found[2] for found in _STRING_PARTS[backslash].finditer(raw)]
+    """The texts of the strings in an expression."""
+    return [
+        unquote(found[2], backslash)
+        if found[1] is None
+        else _decode_postgres_escapes(found[1][2:-1].replace(b"''", b"'"))
+        for found in _STRING_PARTS[backslash].finditer(raw)
+    ]
 
 
 def _even_length(digits: bytes) -> str:

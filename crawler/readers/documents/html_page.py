@@ -64,6 +64,9 @@ _HAS_TEXT_ATTRIBUTE = re.compile(
     r"|(?:mailto|tel):"
 )
 _TEXT_ATTRIBUTES = frozenset({"title", "alt", "value", "content", "placeholder", "label", "aria-label", "summary"})
+# elements in which labels of values stand, and what such a label names
+_MARKED_TAGS = frozenset({"span", "b", "strong", "em", "i", "small"})
+_LABELS, _LONGEST_LABEL = frozenset({"surname", "first", "fullname", "dob", "email", "phone", "nir"}), 40
 _FIELD_TAGS = frozenset({"input", "option", "meta", "button", "param", "data"})
 _BLOCK_TAGS = frozenset(
     """address article aside blockquote body button caption center details dir div dl dt fieldset figcaption figure
@@ -263,12 +266,22 @@ class _PageReader:
             return
         elif tag == "label":
             self._put(" : ")
+        elif tag in _MARKED_TAGS:
+            self._end_label()
         elif tag in _BLOCK_TAGS or tag == "dd":
             self._put(_BREAK)
             if tag in _VERBATIM_TAGS and self._verbatim:
                 self._verbatim -= 1
         elif tag == "style":
             self._in_style = False
+
+    def _end_label(self) -> None:
+        """End an element that may be the label of a value: nothing stands between them in the text, only in the layout."""
+        table = self._tables[-1] if self._tables else None
+        parts = self._text if table is None or table.cell is None else table.cell
+        word = parts[-1] if parts else ""
+        if 1 < len(word) <= _LONGEST_LABEL and role_of(word.strip()) in _LABELS:
+            self._put(" : ")
 
     def _add_attributes(self, tag: str, rest: str) -> None:
         """Add the values of attributes that are not part of the page's text: of form fields, titles and scripts."""

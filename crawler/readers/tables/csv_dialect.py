@@ -32,6 +32,10 @@ _APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
 _TIME_COLONS = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
 
 
+# labels of Markdown, whose asterisks separate nothing
+_BOLD = re.compile(rb"(?:^|\n)[ \t>-]{0,9}\*\*[^*\n]{1,60}\*\*")
+
+
 @dataclass(frozen=True, slots=True)
 class CsvDialect:
     """How a table is written.
@@ -71,7 +75,7 @@ def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
     timeless = [_TIME_COLONS.sub(b" ", line) for line in joined] if _TIME_COLONS.search(text) else joined
     best: tuple[float, CsvDialect] | None = None
     for rank, separator in enumerate(SEPARATORS):
-        if separator not in text:
+        if separator not in text or (separator == b"*" and _BOLD.search(text)):
             continue
         rows = timeless if separator == b":" else joined
         if has_quotes:

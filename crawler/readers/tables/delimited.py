@@ -159,6 +159,13 @@ def index(source: Source, lines: Lines) -> Iterator[IndexedBlock]:
         yield IndexedBlock(data, records, is_border=not is_open)
 
 
+# around a table in a post
+_BBCODE = re.compile(
+    rb"\[/?(?:code|quote|spoiler|hide|b|i|u|s|size|color|font|center|left|php|plain|noparse|icode)(?:=[^\]\n]{0,100})?\]",
+    re.IGNORECASE,
+)
+
+
 class _TableReader:
     """Parses the lines of one table and sends its rows.
 
@@ -186,6 +193,8 @@ class _TableReader:
     def add(self, block: bytes) -> None:
         """Add whole lines."""
         dialect = self.dialect
+        if b"[/" in block or b"[CODE" in block:
+            block = _BBCODE.sub(b"", block)
         if not self._first:
             self._first = next(filter(None, block.split(b"\n", 8)), b"")
             self._names = self._first if roles_of_header(self._first, dialect.separator, dialect.quote) else b""

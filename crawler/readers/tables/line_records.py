@@ -23,7 +23,7 @@ EMBEDDED_SEARCH = "all"
 
 _PERSONAL = frozenset(("surname", "first", "fullname", "dob", "email", "phone", "nir"))
 _MIN_ROLES, _MIN_RECORDS, _LONGEST_NAME, _MAX_NAMES = 2, 2, 40, 40
-_SHOWN = 0.9
+_NAME = re.compile(rf"[^\W\d_][\w .()/'’&-]{{0,{_LONGEST_NAME}}}")
 # 1) "nom"; nested replies are numbered twice; 1# "nom" => "Roux"
 _NUMBER = re.compile(r"\s*(?:\d{1,9}\)\s)+")
 _PAIR = re.compile(r"\s*(?:\d{1,9}[#)]\s)+\"((?:[^\"\\]|\\.)*)\" => \"((?:[^\"\\]|\\.)*)\"")
@@ -93,7 +93,7 @@ def _layout(lines: Sequence[str]) -> tuple[tuple[str, ...], bool] | None:
     None if the lines are no such records. The flag tells whether the names are still to come.
     """
     content = [line for line in map(_content, lines) if line]
-    roles = [role_of(line) if len(line) <= _LONGEST_NAME else "" for line in content[:4000]]
+    roles = [role_of(line) if _NAME.fullmatch(line) else "" for line in content[:4000]]
     personal = [at for at, role in enumerate(roles) if role in _PERSONAL]
     if any(_PAIR.fullmatch(line) for line in lines[:50]):
         return ((), False) if _are_people(islice(_records(lines, (), True), 50)) else None

@@ -384,6 +384,33 @@ WRITTEN |= {
     "cat -n": "     1\tnom;prenom;ddn\n" + each("{n:6}\t{nom};{prenom};{ddn}\n"),
     "a table in a chat": each("[10:04] <leaker> {nom}|{prenom}|{ddn}|{ville}\n"),
     "a table in the system log": each("May  1 10:00:00 srv app[12]: {nom};{prenom};{ddn};OK\n"),
+    "calls in SQL": each(
+        "INSERT INTO patient (nom, prenom, ddn) VALUES (UPPER('{nom}'), LTRIM(RTRIM(N'{prenom}')), CONVERT(date, '{ddn}', 103));\n"
+    ),
+    "lists of YAML": "columns: [nom, prenom, ddn]\nrows:\n" + each("  - [{nom}, {prenom}, {born}]\n"),
+    "two people in a row": "nom1;prenom1;ddn1;nom2;prenom2;ddn2\n"
+    + "".join(
+        ";".join(person[name] for person in pair for name in NAMES) + "\n"
+        for pair in zip(ROWS[::2], ROWS[1::2], strict=True)
+    ),
+    "mother and child in a row": "nom;prenom;ddn;nom_mere;prenom_mere;ddn_mere;ville\n"
+    + "".join(
+        ";".join(person[name] for person in pair for name in NAMES) + ";Nice\n"
+        for pair in zip(ROWS[::2], ROWS[1::2], strict=True)
+    ),
+    "bold labels of a forum": each("[b]Nom:[/b] {nom}\n[b]Prénom:[/b] {prenom}\n[b]Né le:[/b] {ddn}\n\n"),
+    "bold labels of Markdown": each(
+        "**Nom** : {nom}  \n**Prénom** : {prenom}  \n**Date de naissance** : {ddn}\n\n---\n"
+    ),
+    "a table in the code of a post": 'Sample:\n[SPOILER="x"][CODE]'
+    + each("{nom}:{prenom}:{ddn}\n")
+    + "[/CODE][/SPOILER]",
+    "labels that a page lays out": "<html>"
+    + each(
+        '<div><p><span class="l">Nom</span><span class="v">{nom}</span></p><p><span>Prénom</span><span>{prenom}</span></p>'
+        "<p><b>Né(e) le</b><span>{ddn}</span></p></div>"
+    )
+    + "</html>",
     "GEDCOM": "0 HEAD\n1 SOUR GRAMPS\n1 CHAR UTF-8\n"
     + each(
         "0 @I{n}@ INDI\n1 NAME {prenom} /{nom}/\n2 GIVN {prenom}\n2 SURN {nom}\n1 BIRT\n2 DATE {date}\n2 PLAC {ville}\n",
