@@ -37,7 +37,7 @@ from crawler.records.joined_tables import EarlierTables, plan_joined
 from crawler.records.lost_letters import restore_names
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
 from crawler.records.placeholders import Placeholders
-from crawler.records.record_keys import RowTags, TagInputs, tag_rows
+from crawler.records.record_keys import RowTags, TagInputs, name_address_tags, tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.running_text import FoundPerson, RunningTextReader
 from crawler.records.table_forms import TableForms, find_forms, turned
@@ -378,6 +378,10 @@ class RecordPass:
             self._records.rows_of_relatives += each.relatives
             for kind, (_, values) in tags.values.items():
                 self._records.add_values(kind, values)
+            if self._further_keys or not each.keys.any():
+                # a release may be compared with tables in which nothing else stands
+                whose = name_address_tags(plan, batch, tags.inputs.forms, self._probe)
+                self._records.add_values(Kind.NAME_ADDRESS, whose[whose != 0])
             listed = self._listed(tags.inputs)
             # most rows are nobody's, and what stands in them matters to no one
             data = (

@@ -49,7 +49,7 @@ SWAPPED_SHARE = 0.01
 # At most this share of known people has another surname, telephone or mailbox than in the release, where nothing else in
 # the sample shows how many have (chosen; in France there are 240,000 marriages a year for 68 million people, and a tenth
 # of the people move each year).
-CHANGED_SHARE: Mapping[str, float] = {"surname": 0.06, "phone": 0.4, "email": 0.4}
+CHANGED_SHARE: Mapping[str, float] = {"surname": 0.1, "phone": 0.4, "email": 0.4}
 # A field that differs for so many people and this share of those for whom it was decided was replaced as a whole.
 ENOUGH_REPLACED, REPLACED_SHARE = 30, 0.9
 # At most this share of known people has another telephone and another mailbox at once, beyond those whom the two rates make

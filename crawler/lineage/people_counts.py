@@ -295,7 +295,7 @@ def _added_values(
     held = {word for parent in parents for word in parent.value_kinds}
     added = {}
     for kind in VALUE_KINDS:
-        if kind.word in held or kind not in values or not len(values[kind]):
+        if kind is Kind.NAME_ADDRESS or kind.word in held or kind not in values or not len(values[kind]):
             continue
         record_kinds = _RECORD_KINDS_OF_VALUE.get(kind.word)
         if record_kinds is None:
@@ -326,7 +326,7 @@ def new_values_of(sample: ComparedSample, releases: KnownReleases) -> tuple[dict
     by = sample.part.one_in if sample.part else 1
     for kind in VALUE_KINDS:
         tags = sample.values.get(kind)
-        if tags is None or not len(tags):
+        if tags is None or not len(tags) or kind is Kind.NAME_ADDRESS:
             continue
         unknown, compared = releases.count_new_values(kind, tags)
         new[kind.word] = round(unknown * by * len(tags) / compared) if compared else 0

@@ -32,8 +32,10 @@ MAX_NAMED_SHARE = 0.05
 FULL_COVERAGE = 0.95
 # At most this share of the people with a known number are relatives of its owner (children on a parent's number).
 RELATIVES_SHARE = 0.25
+# At most this share of known people have another address than in the release, or one that is written otherwise (chosen).
+CHANGED_ADDRESSES = 0.3
 # The kinds of value that describe a person, the most reliable first.
-KINDS = (Kind.NIR, Kind.EMAIL, Kind.PHONE)
+KINDS = (Kind.NIR, Kind.EMAIL, Kind.PHONE, Kind.NAME_ADDRESS)
 
 
 def compare_list(
@@ -92,7 +94,7 @@ def compare_list(
     )
     # people may have other telephones and mailboxes than before, but hardly another social security number
     spread = SIGMAS * math.sqrt(max(1.0, new * total / compared))
-    share = CHANGED_SHARE.get(kind.word, 0.0)
+    share = CHANGED_ADDRESSES if kind is Kind.NAME_ADDRESS else CHANGED_SHARE.get(kind.word, 0.0)
     changed = 0.05 * new if kind is Kind.NIR else share / (1 - share) * known
     low = max(0, math.floor(new - changed - spread))
     if verdict == "overlap" and not low:
@@ -106,7 +108,11 @@ def compare_list(
         new,
         (min(low, new), max(high, new)),
         parents,
-        {each.word: round(releases.count_new_values(each, values[each])[0] * releases.value_sample) for each in sizes},
+        {
+            each.word: round(releases.count_new_values(each, values[each])[0] * releases.value_sample)
+            for each in sizes
+            if each is not Kind.NAME_ADDRESS
+        },
         tuple(notes),
         confidence=0.0 if verdict == "undecided" else 0.95,
         origin=origin,

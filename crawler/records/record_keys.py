@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +20,51 @@ from data.arrays.array_types import I64, U64
 from data.arrays.packed import Packed, join_packed, pair_packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.hashing.tags import record_keys as keys_of
+from data.identifiers.normalise import fold
 
 Lookup = Callable[[U64], NDArray[np.bool_]]
+
+# headers of columns with a street
+_ADDRESS = re.compile(r"(?:(?:pat(?:ient)?|dom(?:icile)?|postal)[_ ]?)?(?:adr(?:esse)?s?|address|addr|rue|street|voie)(?:[_ ]?(?:1|postale|line ?1|ligne ?1|domicile|pat(?:ient)?))?$", re.IGNORECASE)  # fmt: skip
+_STREET = re.compile(
+    r"\D{0,12}?(?P<number>\d{1,4})?(?!\d)(?: ?(?:bis|ter|quater|[a-d])\b)?[ ,]{0,3}(?P<street>[^,;\d\n]+)"
+)
+_STREET_WORDS = frozenset(
+    [
+        *(
+            "rue",
+            "avenue",
+            "boulevard",
+            "place",
+            "impasse",
+            "allee",
+            "allees",
+            "chemin",
+            "route",
+            "quai",
+            "cours",
+            "square",
+        ),
+        *(
+            "passage",
+            "residence",
+            "cite",
+            "lieu",
+            "dit",
+            "ave",
+            "av",
+            "blvd",
+            "bvd",
+            "bd",
+            "pl",
+            "imp",
+            "che",
+            "ch",
+            "all",
+        ),
+        *("street", "road", "lane", "de", "du", "des", "del", "la", "le", "les", "au", "aux", "en", "et", "bis", "ter"),
+    ]
+)
 
 KEY_PARTS = {
     Kind.NAME_DOB: ("names", "dob"),
@@ -127,6 +171,35 @@ def tag_rows(plan: ColumnPlan, batch: RowBatch, probe_key: bytes) -> RowTags:
             rows = np.concatenate([np.flatnonzero(tags) for tags in found])
             values[kind] = rows, np.concatenate([tags[tags != 0] for tags in found])
     return RowTags(keys, values, TagInputs(forms, keys, columns, [other for other in others if other.changed.any()]))
+
+
+def name_address_tags(plan: ColumnPlan, batch: RowBatch, forms: Mapping[str, Packed], probe_key: bytes) -> U64:
+    """The tags of name and address of each row, shape (n,), 0 if a part is missing.
+
+    Of an address the house number and the longest word of the street are compared: the rest is written in many ways, and
+    the name makes it one person's.
+
+    Args:
+        plan: what the columns hold; an address is recognised by its header.
+        batch: n rows.
+        forms: normal forms of the rows by role, n each.
+        probe_key: of the case.
+    """
+    at = next((at for at, column in enumerate(plan.columns) if not column.role and _ADDRESS.match(column.name)), None)
+    if at is None or not {"surname", "first"} <= forms.keys():
+        return np.zeros(len(batch), np.uint64)
+    addresses = Packed.of([_short_address(text) for text in batch.column(at).texts()])
+    names = pair_packed(forms["surname"], forms["first"])
+    return probe_tags(probe_key, Kind.NAME_ADDRESS, join_packed(names, addresses))
+
+
+def _short_address(text: str) -> bytes:
+    """`12 republique` for "12 bis, rue de la République, 69001 Lyon"; b'' if no street is named."""
+    found = _STREET.match(fold(text))
+    if found is None:
+        return b""
+    words = [word for word in re.findall(r"[a-z]{2,}", found["street"]) if word not in _STREET_WORDS]
+    return f"{found['number'] or ''} {max(words, key=len)}".encode() if words else b""
 
 
 def tag_reading(reading: Reading, keys: U64, probe_key: bytes) -> TaggedReading:

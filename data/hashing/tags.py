@@ -28,6 +28,7 @@ class Kind(IntEnum):
     IBAN = 4
     PROFESSIONAL = 5
     TOKEN = 6
+    NAME_ADDRESS = 7
     NAME_DOB = 16
     NIR_FIRST = 17
     NIR_DOB = 18
@@ -42,6 +43,7 @@ class Kind(IntEnum):
 
 
 VALUE_KINDS = tuple(kind for kind in Kind if kind < 16)
+"""Single values; `name+address` stands among them, because it is looked up only in tables that give no record key."""
 RECORD_KINDS = tuple(kind for kind in Kind if kind >= 16)
 """In the order of the six columns of a record-key array."""
 

@@ -423,3 +423,17 @@ def test_who_replaced_telephone_and_mailbox_together_may_be_known(town, columns)
     moved = [town.practices.moved(each) if at % 12 == 0 else each for at, each in enumerate(reachable)]
     found = town.judge(moved + [each for each in town.others if each.phone and each.mail][:60], columns)
     assert found.interval[0] <= 60 <= found.interval[1], found
+
+
+@pytest.mark.parametrize(
+    ("known", "others", "verdict"),
+    [(300, 300, "overlap"), (300, 0, "subset"), (0, 300, "unrelated"), (KNOWN, 0, "re-packaged")],
+)
+def test_names_and_addresses_are_compared_where_nothing_else_is_there(town, known, others, verdict):
+    patients = town.known[:known] + town.others[:others]
+    rows = [{**each.row(), "adr": each.address.upper().replace(" RUE ", ", RUE DE LA ")} for each in patients]
+    found = town.case.judge(table(rows, ("nom", "prenom", "adr")))
+    assert found.verdict == verdict, found
+    assert found.interval[0] <= others <= found.interval[1], found
+    assert found.interval[0] > 0 or not others
+    assert bool(found.parents) == bool(known)

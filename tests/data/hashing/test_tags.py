@@ -60,6 +60,7 @@ def test_kinds_have_the_numbers_and_words_that_files_and_json_contain():
         "iban": 4,
         "professional": 5,
         "token": 6,
+        "name+address": 7,
         "name+dob": 16,
         "nir+first": 17,
         "nir+dob": 18,
