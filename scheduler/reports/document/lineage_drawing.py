@@ -31,6 +31,9 @@ _TEXTS = {
     "legend": f'font-size="12" fill="{_SOFT}"',
 }
 
+# Of the legend: pixels of a letter of 12 pixels in DejaVu Sans, on the average of words, and from line to line.
+_LEGEND_LETTER, _LEGEND_LINE = 7.0, 20
+
 
 @dataclass(frozen=True, slots=True)
 class GraphRow:
@@ -55,7 +58,8 @@ def draw_lineage(rows: Sequence[GraphRow], words: Words) -> Markup:
     shown = _chosen(rows)
     step = ROW if len(shown) <= _MANY else LOW_ROW
     place = {row.key: TOP + step * number + step / 2 for number, row in enumerate(shown)}
-    height = TOP + step * len(shown) + 34
+    legend = _legend(words)
+    height = TOP + step * len(shown) + 34 + _LEGEND_LINE * (len(legend) - 1)
     parts = [
         (
             f'<svg class="lineage" role="img" aria-labelledby="lineage-title" viewBox="0 0 {WIDTH} {height}"'
@@ -73,7 +77,7 @@ def draw_lineage(rows: Sequence[GraphRow], words: Words) -> Markup:
             f'<line class="axis" stroke="{_RULE}" stroke-width="1.5" x1="{AXIS}" x2="{AXIS}" y1="{first:g}" y2="{last:g}"/>',
         )
     parts += [_row(row if step == ROW else _low(row), place[row.key]) for row in shown]
-    parts.append(_legend(words, height - 14))
+    parts.append(_draw_legend(legend, TOP + step * len(shown) + 20))
     parts.append("</svg>")
     return Markup("".join(parts))  # noqa: S704 - every text in it is escaped
 
@@ -130,13 +134,29 @@ def _row(row: GraphRow, y: float) -> str:
     return f"<g>{_mark(row.state, AXIS, y)}{''.join(texts)}</g>"
 
 
-def _legend(words: Words, y: float) -> str:
-    parts, x = [], 12.0
+def _legend(words: Words) -> list[list[tuple[str, str, float]]]:
+    """The state, text and place of each entry of the legend, in the lines that they take."""
+    lines: list[list[tuple[str, str, float]]] = [[]]
+    x = 12.0
     for state in ("baseline", "new", "known", "open"):
         text = words(f"legend_{state}")
-        parts.append(_mark(state, x + 6, y - 4))
-        parts.append(f'<text class="legend" {_TEXTS["legend"]} x="{x + 18:g}" y="{y:g}">{escape(text)}</text>')
-        x += 34 + 5.9 * len(text)
+        # where Liberation Sans and Arial are missing, a wider font stands in for them
+        width = 34 + _LEGEND_LETTER * len(text)
+        if lines[-1] and x + width > WIDTH:
+            lines.append([])
+            x = 12.0
+        lines[-1].append((state, text, x))
+        x += width
+    return lines
+
+
+def _draw_legend(lines: Sequence[Sequence[tuple[str, str, float]]], y: float) -> str:
+    parts = []
+    for number, entries in enumerate(lines):
+        at = y + _LEGEND_LINE * number
+        for state, text, x in entries:
+            parts.append(_mark(state, x + 6, at - 4))
+            parts.append(f'<text class="legend" {_TEXTS["legend"]} x="{x + 18:g}" y="{at:g}">{escape(text)}</text>')
     return "".join(parts)
 
 

@@ -11,6 +11,16 @@ from tests.scheduler.reports.document.test_page import NOW, empty_home
 from tests.synth.reported_incident import ReportedIncident, finding, lineage
 
 CLIENTS = {f"p{number:02}": f"Cabinet médical {number}" for number in range(60)}
+OVERLAPPING = """
+const drawing = document.querySelector("svg.lineage");
+drawing.setAttribute("font-family", `'${arguments[0]}'`);
+const words = Array.from(drawing.querySelectorAll("text.legend"));
+const others = [...words, ...drawing.querySelectorAll(".mark")];
+const box = each => each.getBoundingClientRect(), edge = box(drawing).right;
+const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+return words.filter(each => box(each).right > edge || others.some(other => other !== each && over(box(each), box(other))))
+  .map(each => each.textContent);
+"""
 
 
 @pytest.mark.slow
@@ -32,6 +42,15 @@ def test_a_client_is_found_and_the_page_fits_on_a_phone(tmp_path):
         assert len(shown) == 1
         assert "Cabinet médical 47" in shown[0]
         assert browser.find_element("id", "found").text == "shown: 1"
+        # nor does a font that stands in for Arial push words of the drawing over the next mark, in either language
+        for language in ("en", "fr"):
+            page.write_text(
+                render_incident(read_figures(incident.home, "vendor-2026", NOW), language), encoding="utf-8"
+            )
+            size(browser, 1100)
+            browser.get(page.as_uri())
+            for font in ("Liberation Sans", "DejaVu Sans"):
+                assert browser.execute_script(OVERLAPPING, font) == [], (language, font)
         assert browser.get_log("browser") == []
     with chromium(scripts=False) as browser:
         browser.get(page.as_uri())
