@@ -161,7 +161,8 @@ class _Table:
             width = sum(min(size, 2**20) for size in about.variable_storage_width.values())
             self._step = max(1, min(_VALUES // max(1, len(about.column_names)), _STRING_BYTES // max(1, width)))
             labels = about.column_names_to_labels
-            self._names = [_best_name(name, labels.get(name)) for name in about.column_names]
+            # the library has None for an empty name
+            self._names = [_best_name(name or "", labels.get(name)) for name in about.column_names]
             return
         raise Damaged("charset", "the encoding of its text is not known")
 

@@ -43,3 +43,10 @@ def test_sizes_in_the_header_of_spss_that_lie_are_no_crash(place: int, number: i
     found = read(SAV[:place] + struct.pack("<i", number) + SAV[place + 4 :])
     assert "reader" not in found.all_problems
     assert len(found.rows) >= 60 or not found.all_complete
+
+
+def test_a_column_without_a_name_costs_no_row():
+    found = read(DTA.replace(b"adresse\0", bytes(8)))
+    assert not found.all_problems
+    assert (found.tables[0].columns or [])[7] == ""
+    assert found.rows == read(DTA).rows
