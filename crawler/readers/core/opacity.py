@@ -27,13 +27,20 @@ _PROGRAMS = (b"MZ", b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _MIN_OPAQUE_BYTES, _MIN_OPAQUE_BYTES_OF_PROGRAMS = 1024, 65_536
 # SQL strings and other escapes make an embedded archive up to this many times longer than it is.
 _ESCAPED_GROWTH = 1.25
-# How an encrypted message begins, and its first line. Text is searched for the plain bytes first: the expressions take
+# How an encrypted message begins, and what is found there. Text is searched for the plain bytes first: the expressions take
 # fifty times as long, six times as long as reading a table does.
+_QUOTE = rb'(?:\\*"|&quot;|&#34;)'
+# Pastes that their own page decrypts (PrivateBin, ZeroBin, 0bin), saved as a file: what stands beside the encrypted text.
+_PASTE = re.compile(
+    rb"adataQ\s*:\s*(?:\[\s*\[\s*Q[\w+/=]{0,200}Q\s*,\s*Q[\w+/=]{0,200}Q(?:\s*,\s*\d{1,9}){3}\s*,\s*QaesQ"
+    rb"|Q[^\"&\\]{0,200}Q\s*,\s*QcipherQ\s*:\s*QaesQ)".replace(b"Q", _QUOTE)
+)
 _ARMOURS = (
+    (b"adata", _PASTE),
     (b"-----BEGIN ", re.compile(rb"-----BEGIN (?:PGP MESSAGE|AGE ENCRYPTED FILE|PKCS7|CMS)-----[ \t]*\r?\n")),
     (b"$ANSIBLE_VAULT;1.", re.compile(rb"(?:^|\n)\$ANSIBLE_VAULT;1\.\d;AES")),
 )
-_LONGEST_ARMOUR = 64
+_LONGEST_ARMOUR = 600
 SENTENCE = "its bytes are compressed, encrypted or a picture, in a format that cannot be read"
 _MIXED = "a part of its bytes is compressed, encrypted or a picture, and could not be read"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
+import json
 import lzma
 import random
 import struct
@@ -30,6 +32,11 @@ def is_unread(found: Member) -> bool:
     return not found.all_complete and "unread" in found.all_problems
 
 
+_CIPHERTEXT = base64.b64encode(NOISE[:150]).decode()
+_SJCL = json.dumps({
+    "iv": "YWJj", "v": 1, "iter": 1000, "ks": 256, "ts": 128, "mode": "ccm", "adata": "", "cipher": "aes", "salt": "YWI=",
+    "ct": _CIPHERTEXT,
+})  # fmt: skip
 OPAQUE = {
     "random bytes": NOISE,
     "a few random bytes": NOISE[:60],
@@ -43,6 +50,16 @@ OPAQUE = {
     "an encrypted message in a post": b"Voici le fichier :\n-----BEGIN PGP MESSAGE-----\n\nhQEMA\n-----END PGP MESSAGE-----\n",
     "a message encrypted by age": b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24\n-----END AGE ENCRYPTED FILE-----\n",
     "openssl enc -a": base64.encodebytes(b"Salted__" + NOISE[:300]),
+    "what PrivateBin answers": json.dumps(
+        {
+            "v": 2,
+            "ct": _CIPHERTEXT,
+            "adata": [["QWJjZGVm", "YWJj+/8=", 100000, 256, 128, "aes", "gcm", "zlib"], "plaintext", 0, 0],
+        }
+    ).encode(),
+    "a page of 0bin": f"<html><body><pre><code>{_SJCL}</code></pre></body></html>".encode(),
+    "a page of 0bin, as it was saved": f"<html><body><code>{html.escape(_SJCL)}</code></body></html>".encode(),
+    "a page of ZeroBin": f"<html><body><div>{json.dumps([{'data': _SJCL}])}</div></body></html>".encode(),
     "a picture inside gzip": gzip.compress(PNG, mtime=0),
     "raw LZMA": lzma.compress(NOISE.hex().encode(), lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}])[1:],
     "a member of a tar": archives.tar([("a.csv", TEXT), ("a.bin", NOISE)]),
@@ -68,6 +85,7 @@ READABLE = {
     "a table of floating point numbers": b"\xfa\xce\0\1"
     + b"".join(struct.pack("<d", _NUMBERS.random()) for _ in range(4000)),
     "a program with a table of constants": b"\x7fELF" + b"\0\1\2\3\x48\x89\xe5\xc3" * 4000 + NOISE[:4096],
+    "settings of a server": b'{"adata": "", "mode": "gcm", "cipher": "aes-256-gcm", "adata_of": [["a", "b", 1]]}',
     "zeros": b"\xfa\xce" + bytes(9000),
     "a font": b"\0\1\0\0\0" + NOISE,
     "a few bytes": b"\x00\x9f\x01\x02\xe7",
