@@ -53,7 +53,7 @@ _STOP = (
 _STOP_BUT_NAME = _words("marie")
 _BIRTH = _words(
     "ne nee naissance ddn dob born birth birthdate birthday naiss dn datenaissance nele neele geboren nacido nacida nascido nascida"
-    " urodzony urodzona urodzonego urodzonej dogum dogumlu"
+    " urodzony urodzona urodzonego urodzonej dogum dogumlu anniversaire geburtstag"
 )
 # words for birth that are something else in capitals
 _SMALL_BIRTH = _words("nato nata ur geb")

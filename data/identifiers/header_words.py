@@ -141,6 +141,11 @@ def _role_of(header: str) -> str:
         return ""
     # "patient.nom", "hits.0._source.nom" and "p_nom": the header word may stand after the name of the table
     leaf = _GENERIC_LEVELS.sub("", header).rpartition(".")[2] if "." in header else ""
+    if "|" in header or "/" in header:
+        # paths of openEHR and of files: patient/nom|value
+        path = re.sub(r"\|\w{1,20}\Z", "", header).rpartition("/")[2]
+        if path and path != header and (role := _role_of(path)):
+            return role
     words = _word(header)
     candidates = (
         word,

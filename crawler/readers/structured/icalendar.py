@@ -28,6 +28,8 @@ _IGNORED = frozenset(
      "STATUS", "CLASS", "PRIORITY", "ACTION", "DURATION", "CALSCALE", "METHOD")
 )  # fmt: skip
 
+_DAY = re.compile(r"(?:18|19|20)\d{6}")
+
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """Confidence that the sample is a calendar: high if it begins with one."""
@@ -39,6 +41,8 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     lines = Lines(source, limits.max_line)
     words: list[str] = []
     size = 0
+    # of the open event: its day, and whether it comes every year, as a birthday does
+    day, is_yearly = "", False
     for line in unfold(lines, limits.max_line):
         found = _LINE.fullmatch(line)
         if found is None:
@@ -48,6 +52,17 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         elif found[1].upper() not in _IGNORED:
             people = ["".join(each) for each in _PEOPLE.findall(found[2])]
             words += [*people, _unescape(found[3]).removeprefix("mailto:").removeprefix("MAILTO:")]
+        if found is not None:
+            name, value = found[1].upper(), found[3].strip()
+            if name == "BEGIN":
+                day, is_yearly = "", False
+            elif name == "DTSTART" and _DAY.fullmatch(value):
+                day = value
+            elif name == "RRULE":
+                is_yearly = "YEARLY" in value.upper()
+            elif name == "END" and is_yearly and day and words:
+                words.append(f"né(e) le {day[6:]}/{day[4:6]}/{day[:4]}")
+                day = ""
         size += len(line)
         if words and (size > limits.max_line or (found is not None and found[1].upper() in ("BEGIN", "END"))):
             out.text("\n".join([*filter(None, words), "", ""]).encode("utf-8", "replace"))

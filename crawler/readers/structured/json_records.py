@@ -201,6 +201,14 @@ class RecordWriter:
                 self._add_row(name, {name: value})
             elif value[:1] == ["vcard"] and (card := card_row(value)) is not None:
                 self._add_row("vcard", card)
+            elif (
+                value
+                and type(value[0]) is list
+                and value[0][:1] == ["version"]
+                and (card := card_row(["vcard", value]))
+            ):
+                # the properties of a card that was divided
+                self._add_row("vcard", card)
             elif any(type(each) is dict or type(each) is list for each in value):
                 later.append((name, value))
             elif value:

@@ -52,9 +52,8 @@ _FORM = re.compile(
 )
 
 # name=value, name=value, as programs print an object in a log
-_PAIRS = re.compile(
-    r"(?<![\w.=])[A-Za-z_]\w{0,63}=[^=,;(){}\[\]\n]{0,200}(?:[,;] ?[A-Za-z_]\w{0,63}=[^=,;(){}\[\]\n]{0,200})+"
-)
+_PAIR_VALUE = r"(?:[A-Za-z][\w.]{0,40}\([^()=\n]{0,80}\)|[^=,;(){}\[\]\n]{0,200})"
+_PAIRS = re.compile(rf"(?<![\w.=])[A-Za-z_]\w{{0,63}}={_PAIR_VALUE}(?:[,;] ?[A-Za-z_]\w{{0,63}}={_PAIR_VALUE})+")
 # nom: "value", "prenom"=>"value", as Ruby and others print one
 _QUOTED_VALUE = r'(?:"(?:[^"\\\n]|\\.){0,500}"|nil|\d[\w.:+-]{0,40})'
 # quoted names before a colon are those of JSON, which other readers know

@@ -411,6 +411,34 @@ WRITTEN |= {
         "<p><b>Né(e) le</b><span>{ddn}</span></p></div>"
     )
     + "</html>",
+    "birthdays of a calendar": "BEGIN:VCALENDAR\nVERSION:2.0\n"
+    + each(
+        "BEGIN:VEVENT\nDTSTART;VALUE=DATE:{born:%Y%m%d}\nRRULE:FREQ=YEARLY\n"
+        "SUMMARY:Anniversaire de {prenom} {nom}\nUID:{id}\nEND:VEVENT\n"
+    )
+    + "END:VCALENDAR\n",
+    "data classes of Python": each(
+        "Patient(nom='{nom}', ddn=datetime.date({born.year}, {born.month}, {born.day}), prenom='{prenom}')\n"
+    ),
+    "paths of openEHR": "\n".join(
+        json.dumps(
+            {"p/nom|value": row["nom"], "p/prenom|value": row["prenom"], "p/date_naissance|value": str(born(row))}
+        )
+        for row in ROWS
+    ),
+    "jCard, one a line": "\n".join(
+        json.dumps(
+            [
+                "vcard",
+                [
+                    ["version", {}, "text", "4.0"],
+                    ["n", {}, "text", [row["nom"], row["prenom"], "", "", ""]],
+                    ["bday", {}, "date", str(born(row))],
+                ],
+            ]
+        )
+        for row in ROWS
+    ),
     "GEDCOM": "0 HEAD\n1 SOUR GRAMPS\n1 CHAR UTF-8\n"
     + each(
         "0 @I{n}@ INDI\n1 NAME {prenom} /{nom}/\n2 GIVN {prenom}\n2 SURN {nom}\n1 BIRT\n2 DATE {date}\n2 PLAC {ville}\n",
