@@ -96,13 +96,22 @@ class PlatformFile:
         for expression in self.address:
             if match := re.fullmatch(expression, _place(url)):
                 values = {name: text or self.values.get(name, "") for name, text in match.groupdict().items()}
-                return {key: _filled({key: each}, values)[key] for key, each in self.keys.items()}
+                keys = {key: _filled({key: each}, values)[key] for key, each in self.keys.items()}
+                if also := keys.get("also"):
+                    # addresses as an operator writes them: complete
+                    origin = url[: len(url) - len(_after_host(url))]
+                    keys["also"] = [fill_placeholders(each, {**values, "host": origin}) for each in also]
+                return keys
         return None if self.address else self.keys
 
 
+def _after_host(url: str) -> str:
+    return re.sub(r"^[a-z]+://[^/?#]*", "", url)
+
+
 def _place(url: str) -> str:
-    """The part of an address after the host."""
-    return re.sub(r"^[a-z]+://[^/?#]*|#.*", "", url) or "/"
+    """The part of an address after the host, without a fragment."""
+    return re.sub(r"#.*", "", _after_host(url)) or "/"
 
 
 @functools.lru_cache(maxsize=256)
