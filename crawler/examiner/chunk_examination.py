@@ -177,7 +177,7 @@ class ChunkExamination(Examination):
         self._rows += len(batch)
         first = at - chunk.head_records + chunk.first_record if chunk.head else at
         if member.forms is None:
-            further = self.records.begin_rows(member, batch)
+            further = self.records.begin_rows(member, batch, (member,))
             self._header_rows = len(batch) - len(further)
             batch, first = further, first + self._header_rows
         if chunk.head and at < chunk.head_records:

@@ -32,7 +32,15 @@ from crawler.matching.candidates import Candidates
 from crawler.matching.matched_lines import MatchedLine
 from crawler.process.file_chunks import WINDOW_ROWS
 from crawler.records.attribute_rows import AttributeRows
-from crawler.records.column_roles import ColumnPlan, begins_with_header, holds_sentences, is_prose, plan_columns
+from crawler.records.column_roles import (
+    ColumnPlan,
+    begins_with_header,
+    holds_labelled_dates,
+    holds_sentences,
+    is_prose,
+    plan_columns,
+    rows_above,
+)
 from crawler.records.joined_tables import EarlierTables, plan_joined
 from crawler.records.lost_letters import restore_names
 from crawler.records.note_prints import MAX_CHARS, DistinctivePrints, SampleNotes, make_prints
@@ -172,12 +180,18 @@ class RecordPass:
 
     def _add_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> None:
         if member.forms is None:
-            batch = self.begin_rows(member, batch)
+            batch = self.begin_rows(member, batch, members)
         self.add_further_rows(member, batch, members)
 
-    def begin_rows(self, member: SampleMember, batch: RowBatch) -> RowBatch:
-        """Decide what the columns of the open table hold, by its first rows; returns these without their header."""
+    def begin_rows(self, member: SampleMember, batch: RowBatch, members: Sequence[SampleMember]) -> RowBatch:
+        """Decide what the columns of the open table hold, by its first rows; returns these without what names them.
+
+        Lines above the table are running text, whose hits count for `members`.
+        """
         header = member.header
+        if header is None and (above := rows_above(batch.sample(_planning_rows(batch)))):
+            self.add_text(member, batch.first(above).lines(), members)
+            batch = batch.drop(above)
         if (found := turned(header, batch)) is not None:
             header, batch = found
         sample = batch.sample(_planning_rows(batch))
@@ -231,8 +245,10 @@ class RecordPass:
     @staticmethod
     def _plan(member: SampleMember, header: list[str] | None, sample: TableSample) -> None:
         """Decide what the columns of a table hold, by some of its rows."""
-        member.plan = plan_columns(header, sample)
-        member.prose = is_prose(member.plan, sample)
+        plan = plan_columns(header, sample)
+        labelled = holds_labelled_dates(plan, sample)
+        member.plan = plan.without_roles() if labelled else plan
+        member.prose = labelled or is_prose(plan, sample)
         member.may_be_table = member.prose and not holds_sentences(sample)
 
     def _join(self, member: SampleMember, header: list[str] | None, batch: RowBatch) -> None:
@@ -397,7 +413,8 @@ class RecordPass:
         self._add_waiting(member)
         self.end_table()
         table, member.table = member.table, TableCounts()
-        if table.rows and member.plan is not None and len(member.tables) < MAX_TABLES:
+        is_text = member.prose and member.plan is not None and not member.plan.places
+        if table.rows and member.plan is not None and not is_text and len(member.tables) < MAX_TABLES:
             member.tables.append(TableFacts(table.rows, table.keyed, member.plan.facts()))
         if table.keyed:
             self._records.unkeyed_rows += table.unread

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from crawler.records.table_sample import RECOGNISABLE_ROLES, TableSample
@@ -37,6 +37,8 @@ MAX_COLUMNS_TOLD = 200
 _NAME_ROLES = frozenset({"surname", "first", "fullname"})
 # So many rows after the first one help to decide whether it is a header.
 _FOLLOWING = 5
+# Above a table stand fewer lines than this.
+_LINES_ABOVE = 10
 _FIRST_WORD = re.compile(r"^[^- \n]*", re.MULTILINE)
 _BETWEEN_NAMES = re.compile(r"[^\W\d_][.,^]?[\s^,]+[^\W\d_]")
 # A column holds names if this share of its filled cells looks like names. A value that is the same in so many cells is
@@ -50,6 +52,9 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _WORD, _NUMBER = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d\d")
 # a label in the cell itself: "Tél: 06 12 34 56 78"
 _LABELLED = re.compile(r"[^\W\d_]{2}[ :=.]{1,3}[+(]?\d")
+
+
+_LABELLED_DATE = re.compile(r"\s*([^\W\d_][^\d:=]{1,30}?)[ :=.]{1,3}\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,10 @@ class ColumnPlan:
             if column.role and wanted(column):
                 found.setdefault(column.role, []).append(number)
         return {role: tuple(numbers) for role, numbers in found.items()}
+
+    def without_roles(self) -> ColumnPlan:
+        """The same columns, none of which is understood."""
+        return ColumnPlan(tuple(replace(column, role="", by="") for column in self.columns))
 
     @property
     def is_useful(self) -> bool:
@@ -150,6 +159,28 @@ def begins_with_header(sample: TableSample) -> bool:
         return False
     known = sum(bool(role_of(cell)) for cell in row)
     return known >= 2 or known == len(row) or bool(shown[:, 1 : 1 + _FOLLOWING].any())
+
+
+def rows_above(sample: TableSample) -> int:
+    """The number of first rows that are lines above a table: a title, a sentence, the name of a sheet.
+
+    They show no value, name no role, and have fewer filled cells than the header, or than most rows.
+    """
+    if sample.width < 2:
+        return 0
+    filled, shown = sample.filled.sum(axis=0).tolist(), sample.any_form().any(axis=0).tolist()
+    usual = sorted(filled)[len(filled) // 2] if any(shown) else 2
+    above = 0
+    for at in range(min(sample.rows, _LINES_ABOVE)):
+        if shown[at]:
+            break
+        known = sum(bool(role_of(cell)) for cell in sample.row(at) if cell)
+        if known >= 2 and known * 2 >= filled[at]:
+            return at if all(cells < filled[at] for cells in filled[:at]) else above
+        if at == above and (filled[at] < 2 or (not known and filled[at] < usual)):
+            above += 1
+    # without a row below them they are rows themselves
+    return above if above < sample.rows else 0
 
 
 def plan_columns_of_rows(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> ColumnPlan:
@@ -246,6 +277,24 @@ def _are_labels(cells: Sequence[str]) -> bool:
     """Whether the cells of a first column are the labels of a form, each before its value, in mark-up or not."""
     labels = {_MARKUP.sub("", cell).strip(" \t*_#>~-:\"'") for cell in cells}
     return len({role_of(label) for label in labels if label} & _PERSONAL) >= _ENOUGH_NAMED
+
+
+def holds_labelled_dates(plan: ColumnPlan, sample: TableSample) -> bool:
+    """Whether the only birth dates of a table stand behind their labels in a column of their own: ", née le 12/03/1975,".
+
+    Such rows are running text, which knows what the words before a date say of it.
+    """
+    return "dob" not in plan.places and any(
+        not column.role and _are_labelled_dates(sample.texts(at))
+        for at, column in enumerate(plan.columns[: sample.width])
+    )
+
+
+def _are_labelled_dates(cells: Sequence[str]) -> bool:
+    """Whether most filled cells of a column are a birth date behind its label."""
+    filled = [cell for cell in cells if cell.strip()]
+    labelled = sum(found is not None and role_of(found[1]) == "dob" for found in map(_LABELLED_DATE.match, filled))
+    return labelled * 2 > len(filled)
 
 
 def holds_sentences(sample: TableSample) -> bool:

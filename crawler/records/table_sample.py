@@ -70,13 +70,13 @@ class TableSample:
         cells = [row[at] if at < len(row) else "" for at in range(width) for row in rows]
         return cls(Packed.of_texts(cells), len(rows), width)
 
-    def without_first(self) -> TableSample:
-        """The rows after the first one; forms that were computed are kept."""
+    def without_first(self, count: int = 1) -> TableSample:
+        """The rows after the first `count`; forms that were computed are kept."""
         cells = np.arange(len(self._flat)).reshape(self.width, self.rows)
-        rest = TableSample(self._flat.take(cells[:, 1:].ravel()), self.rows - 1, self.width)
+        rest = TableSample(self._flat.take(cells[:, count:].ravel()), self.rows - count, self.width)
         if "forms" in self.__dict__:
             # a cached property is stored in the dict of its object
-            rest.__dict__["forms"] = {role: form[:, 1:] for role, form in self.forms.items()}
+            rest.__dict__["forms"] = {role: form[:, count:] for role, form in self.forms.items()}
         return rest
 
     def of_width(self, width: int) -> TableSample:

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
-from crawler.records.column_roles import ROLES, Column, ColumnPlan, looks_like_header, plan_columns
+from crawler.records.column_roles import ROLES, Column, ColumnPlan, looks_like_header, plan_columns, rows_above
 from crawler.records.table_forms import TableForms, find_forms
 from crawler.records.table_sample import TableSample
 from data.errors import InputError
@@ -110,6 +110,7 @@ def open_table(path: Path, stream: IO[bytes]) -> ClientTable:
     if not sample:
         raise InputError(f"{path} has no rows", hint="export the table again, with its rows, as CSV")
     header = None
+    sample = sample[rows_above(TableSample.of(sample)) :]
     if looks_like_header(sample[0], sample[1:]):
         header, sample = sample[0], sample[1:]
     forms = find_forms(header, TableSample.of(sample))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crawler.process.frames import CHUNK, load, pack_json
-from crawler.records.column_roles import begins_with_header
+from crawler.records.column_roles import begins_with_header, rows_above
 from crawler.records.row_batch import RowBatch
 from crawler.sandbox.reader_client import ReaderConnection
 from crawler.sandbox.sample_pump import RAW, SamplePump
@@ -144,6 +144,8 @@ class _Tables:
         if not self._begun:
             self._begun = True
             sample = batch.sample(SAMPLE_ROWS)
+            if self._header is None and (above := rows_above(sample)):
+                sample, batch = sample.without_first(above), batch.drop(above)
             if self._header is None and begins_with_header(sample):
                 self._header, batch = sample.row(0), batch.drop(1)
         name, kind = self._members[-1]

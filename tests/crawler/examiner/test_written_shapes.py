@@ -534,3 +534,29 @@ def test_numbers_of_days_that_make_nobody_known_are_told(examiner: Examiner) -> 
         examiner, "".join([CSV.split("\n")[0], *(f"\nNom{n};Prenom;{20_000 + 40 * n}" for n in range(60))]).encode()
     )
     assert [problem for problem in found.problems if problem.startswith("dates: ")]
+
+
+TITLES = (
+    "Leak 3: data of the clinic", "New leak", "Database of a clinic, 10 rows", "clinic data (2026)\n\nSample below",
+    "[DB] clinic; free sample!\nAll rights to the seller",
+)  # fmt: skip
+TEN = ROWS[:10]
+LISTED = {
+    "a table": CSV.splitlines()[:11],
+    "a table without header": CSV.splitlines()[1:11],
+    "a table with commas": [line.replace(";", ",") for line in CSV.splitlines()[:11]],
+    "sentences": [f"{row['prenom']} {row['nom']}, né(e) le {row['ddn']}, patient" for row in TEN],
+    "sentences with a number": [f"{row['nom']} {row['prenom']} - née le {row['ddn']} - {row['tel']}" for row in TEN],
+}
+
+
+@pytest.mark.parametrize("form", LISTED)
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+def test_ten_people_under_the_title_of_a_post_are_ten_known_people(examiner: Examiner, form: str, between: str) -> None:
+    for title in TITLES:
+        found = examine(examiner, (title + between + "\n".join(LISTED[form])).encode())
+        assert (found.complete, found.problems) == (True, ()), title
+        assert sum(hit.records for hit in found.hits) == 10, title
+        assert found.lineage is not None
+        lineage = found.lineage
+        assert (lineage.verdict, lineage.known, lineage.interval) == ("subset", 10, (0, 0)), (title, lineage)

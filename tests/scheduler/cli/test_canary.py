@@ -221,6 +221,15 @@ def test_the_columns_of_a_table_without_header_are_detected_by_their_values(home
     assert f"0 of {len(CROWD)} rows refused" in done.stdout
 
 
+def test_lines_above_the_header_are_no_rows(home, tmp_path):
+    table = tmp_path / "export.csv"
+    rows = [f"{each.surname};{each.first};{each.dob:%d/%m/%Y};{each.phone}" for each in CROWD]
+    table.write_text("\n".join(["Export of 12 March 2026", "", "Nom;Prénom;Né le;Téléphone", *rows]))
+    done = enrol(home, table, tmp_path / "out.bundle")
+    assert "with a header" in done.stderr
+    assert f"0 of {len(CROWD)} rows refused" in done.stdout
+
+
 def test_columns_named_by_the_user_override_the_detected_ones(home, tmp_path):
     plain, odd = tmp_path / "plain.csv", tmp_path / "odd.csv"
     pairs = [(each.surname, each.first, f"{each.dob:%d/%m/%Y}") for each in CROWD]
