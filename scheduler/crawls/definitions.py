@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from pydantic import BaseModel
 
 from crawler.fetching.platform_loader import Platforms
-from crawler.process.job_frame import JobCookie
 from data.errors import ConfigError, SourceError, TocsinError
 from data.settings.credentials import read_credential
 from data.settings.home import Home
@@ -23,6 +23,9 @@ from data.sources.definition import Definition, source_hosts
 from data.sources.platform_files import boards_of, link_shapes, may_take_links
 from data.sources.source_files import SourceFile, build_definition, load_source
 from data.store.store import Store
+
+if TYPE_CHECKING:
+    from crawler.process.job_frame import JobCookie
 
 _PLATFORM = re.compile(r"""\bplatform["']?\s*:\s*["']?([\w.-]+)""")
 
@@ -106,6 +109,9 @@ def session_cookies(home: Home, definition: Definition) -> tuple[JobCookie, ...]
             raise ConfigError(f"there are no cookies for {name}", hint=hint) from error
     else:
         text = read_credential(definition.cookies.removeprefix("cred:"), home.environ)
+    # the frames of jobs are models that take a tenth of the time of `status`, which makes none
+    from crawler.process.job_frame import JobCookie
+
     hosts = {host for host, _ in source_hosts(definition)}
     found = usable_cookies(read_cookies(text), hosts, datetime.now(UTC))
     if not found:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.command import environment, must
+
 # Large modules that a process might import without needing them.
 HEAVY = {"aiohttp", "httpcore2", "httpx", "httpx2", "lxml", "numba", "pyarrow", "requests", "scrapy", "tldextract"}
 
@@ -47,6 +49,18 @@ def test_a_process_imports_no_heavy_module_that_it_does_not_need(process):
     script = f"import sys\n{code}\nprint(*sorted({HEAVY!r} & {{name.partition('.')[0] for name in sys.modules}}))"
     output = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True).stdout
     assert set(output.split()) == needed
+
+
+@pytest.mark.slow
+def test_status_loads_nothing_that_only_crawls_and_scans_use(tmp_path):
+    must(None, "init", tmp_path / "home")
+    # the first command of a new home makes the database
+    must(tmp_path / "home", "status")
+    command = [sys.executable, "-P", "-X", "importtime", "-m", "scheduler", "--home", str(tmp_path / "home"), "status"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "scheduler.daemon.watch_state" in loaded
+    assert not loaded & {*HEAVY, "numpy", "sqlite_utils", "crawler.process.job_frame", "crawler.process.control_frames"}
 
 
 PAGES = """
