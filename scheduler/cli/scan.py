@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.plural import counted
+from data.plural import counted, percent
 from data.printable import printable, without_controls
 from scheduler.cli.client_tables import ClientChoice, client_table_options, print_clients, write_csv
 from scheduler.cli.common import (
@@ -404,7 +404,7 @@ def _show(finding: Finding, *, clients: int) -> None:
         for parent in lineage.parents[:MAX_LINES]:
             out.print(
                 f"    release {escape(parent.release)}: "
-                f"{parent.share:.1%} of this sample, {parent.coverage:.1%} of that release"
+                f"{percent(parent.share)} of this sample, {percent(parent.coverage)} of that release"
             )
         if lineage.origin is not None and lineage.origin.answer != "ours" and NO_RELEASES not in lineage.notes:
             answer = "not decided" if lineage.origin.answer == "open" else lineage.origin.answer

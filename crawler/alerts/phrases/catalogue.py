@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from crawler.alerts.phrases import english, french
+from data.plural import percent
 
 Catalogue = Mapping[str, str | tuple[str, str]]
 """Key -> phrase with `{names}` of values; a noun has a phrase for one and one for any other number."""
@@ -62,8 +63,8 @@ class Phrases:
         return f"{number:,}".replace(",", self.thousands)
 
     def percent(self, share: float, digits: int = 1) -> str:
-        """A share, 0..1, in percent."""
-        shown = f"{100 * share:.{digits}f}".replace(".", self.decimal)
+        """A share, 0..1, in percent, rounded down as in reports."""
+        shown = percent(share, digits).removesuffix("%").replace(".", self.decimal)
         return self("percent", number=shown)
 
     def time(self, iso: str) -> str:

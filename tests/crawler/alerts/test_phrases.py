@@ -13,6 +13,8 @@ from crawler.alerts.phrases import english, french
 from crawler.alerts.phrases.catalogue import phrases_in
 from crawler.alerts.wording import message_of
 from data.model import AUTHENTICITY, LIKELIHOODS, VERDICTS, EventKind, Severity
+from data.plural import percent
+from scheduler.reports.document.words import Words
 from tests.synth.breach import client_names, events_of_every_kind
 
 
@@ -64,6 +66,16 @@ def test_numbers_and_plurals_are_those_of_the_language(language, expected):
     phrases = phrases_in(language)
     records = [phrases.count("record", number) for number in (0, 1, 15_000_000)]
     assert (*records, phrases.percent(0.123)) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(150 / 390, "38.4"), (0.99999, "99.9"), (1.0, "100.0"), (0.29, "29.0"), (0.57, "57.0"), (0.0, "0.0")],
+)
+def test_a_share_is_rounded_down_in_messages_as_in_reports(share, shown):
+    in_report = Words("en").percent(share).rstrip("%").strip()
+    assert phrases_in("en").percent(share) == percent(share) == f"{shown}%"
+    assert float(in_report) == float(shown)
 
 
 ENGLISH = re.compile(
