@@ -32,7 +32,7 @@ from crawler.pages.row_values import (
 from crawler.pages.time_limit import search
 from data.errors import SourceError
 from data.model import Post
-from data.sources.addresses import fill_placeholders
+from data.sources.addresses import HOST_PATTERN, VALUE_PATTERN, fill_placeholders
 from data.sources.definition import Definition, origins, page_url
 from data.sources.definition_sections import ItemSection, ListFields
 
@@ -305,9 +305,9 @@ def _given(definition: Definition, url: str) -> dict[str, str]:
     given = {}
     template = definition.list.url or definition.url
     pattern = "".join(
-        f"(?P<{part[1:-1]}>.*?)"
+        f"(?P<{part[1:-1]}>{HOST_PATTERN if part == '{host}' else VALUE_PATTERN})"
         if part in ("{since}", "{host}")
-        else ".*?"
+        else VALUE_PATTERN
         if part.startswith("{")
         else re.escape(part)
         for part in re.split(r"(\{\w+\})", template)

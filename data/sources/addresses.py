@@ -82,6 +82,11 @@ def place_in(url: str) -> str:
     return rest if rest.startswith("/") else "/" + rest
 
 
+HOST_PATTERN, VALUE_PATTERN = r"[^/?#]*(?://[^/?#]*)?", r"[^/?#&;]*"
+"""Expressions for what stands in an address for {host}, and for another placeholder, whose value is percent-encoded. With
+`.*` for each, an address that a site chose would take time with a power of its length."""
+
+
 def fill_placeholders(template: str, values: Mapping[str, str]) -> str:
     """The template with the placeholders of `values` replaced; placeholders within a value are not replaced."""
     return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 
 import pytest
 
 from crawler.pages import time_limit
 from crawler.pages.extract import read_listing
 from crawler.pages.incident_rules import Rules
+from crawler.pages.item_addresses import page_of_item
 from crawler.pages.time_limit import SearchTimeout, search
 from data.sources.source_files import parse_source
 from scheduler.crawls.definitions import complete_definition
@@ -101,3 +103,30 @@ def test_where_a_slow_expression_decides_what_is_read_the_page_fails(changed):
 def test_a_slow_expression_of_an_incident_is_named_and_the_others_are_used():
     rules = Rules.of((), ("^(?:a|[a-z]b?)*$", "a!"), {})
     assert rules.matching(MANY) == ["expression '^(?:a|[a-z]b?)*$' (too slow)", "expression 'a!'"]
+
+
+ADDRESSES = """name: x
+platform: declared
+url: http://h.example/
+list:
+  url: "{host}/new?since={since}&offset={offset}&cursor={cursor}"
+  as: html
+  each: ["css:li"]
+  fields: {id: "css:a::text", link: "css:a::attr(href)"}
+  cursor: "css:p::text"
+  pages: {max: 3, start: 0, step: 1}
+item: {url: "{host}/{id}/{id}/{page}", each: ["css:p"], fields: {body: "css:p::text"}}
+"""
+
+
+@pytest.mark.parametrize("sent", ["t/p/", "/", "new?since=&offset=&cursor=", "&offset=&cursor="])
+def test_an_address_that_a_site_chose_takes_no_time_with_a_power_of_its_length(sent):
+    """Of processor time: matched with a wildcard for each placeholder, 16 kB took hours."""
+    definition = complete_definition(parse_source(ADDRESSES, "x.yaml"))
+    url = f"http://h.example/{sent * (16_384 // len(sent))}x"
+    began = time.thread_time()
+    assert page_of_item(definition, url) == 0
+    read_listing(definition, b'<ul><li><a href="/1">x</a></li></ul><p>c</p>', url)
+    assert page_of_item(definition, url[:2000]) == 0
+    assert time.thread_time() - began < 5
+    assert page_of_item(definition, "http://h.example/a/b/7") == 7
