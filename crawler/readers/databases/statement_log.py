@@ -37,7 +37,7 @@ _CALL = rf"[A-Za-z_][\w.]{{0,40}}\((?:[^()'\"\n]++|{_QUOTED}|\((?:[^()'\"\n]++|{
 _BARE = r"[-+]?\d[\w.:+\-]*+|None\b|NULL\b|null\b|[Tt]rue\b|[Ff]alse\b|DEFAULT\b"
 _LITERAL = rf"(?:{_QUOTED}|(?:DATE|date|TIMESTAMP)\s?'[^'\n]{{0,40}}'|{_CALL}|{_BARE})"
 _KEY = r"(?:[\"']?\w{1,64}[\"']?\s?(?:=>|:|=)\s?)?"
-_SEQUENCE = possessive(rf"{_KEY}{_LITERAL}(?:\s*+,\s*+{_KEY}{_LITERAL})*+")
+_SEQUENCE = possessive(rf"(?<!\w){_KEY}{_LITERAL}(?:\s*+,\s*+{_KEY}{_LITERAL})*+")
 _ONE = possessive(rf"{_KEY}({_LITERAL})")
 _FIRST_QUOTED = possessive(rf"({_QUOTED})")
 _MARK = r"(?:\?|%s|%\(\w+\)s|\$\d{1,4}|@\w{1,64}|:\w{1,64})"
@@ -52,12 +52,12 @@ _WITH_VALUES = possessive(
     re.IGNORECASE,
 )
 # a column beside its mark, or beside its value, as in SET and WHERE
-_EQUAL = possessive(rf"(?P<name>{_QUALIFIED})\s?(?:=|LIKE)\s?(?P<mark>{_MARK})", re.IGNORECASE)
+_EQUAL = possessive(rf"(?<!\w)(?P<name>{_QUALIFIED})\s?(?:=|LIKE)\s?(?P<mark>{_MARK})", re.IGNORECASE)
 _EQUALS = possessive(
-    rf"{_QUALIFIED}\s?=\s?{_LITERAL}(?:(?:\s*+,\s*+|\s++AND\s++){_QUALIFIED}\s?=\s?{_LITERAL})++", re.IGNORECASE
+    rf"(?<!\w){_QUALIFIED}\s?=\s?{_LITERAL}(?:(?:\s*+,\s*+|\s++AND\s++){_QUALIFIED}\s?=\s?{_LITERAL})++", re.IGNORECASE
 )
-_ONE_EQUAL = possessive(rf"(?P<name>{_QUALIFIED})\s?=\s?(?P<value>{_LITERAL})", re.IGNORECASE)
-_ALIASES = possessive(rf"{_LITERAL}\s++AS\s++{_NAME}(?:\s*+,\s*+{_LITERAL}\s++AS\s++{_NAME})++", re.IGNORECASE)
+_ONE_EQUAL = possessive(rf"(?<!\w)(?P<name>{_QUALIFIED})\s?=\s?(?P<value>{_LITERAL})", re.IGNORECASE)
+_ALIASES = possessive(rf"(?<!\w){_LITERAL}\s++AS\s++{_NAME}(?:\s*+,\s*+{_LITERAL}\s++AS\s++{_NAME})++", re.IGNORECASE)
 _ONE_ALIAS = possessive(rf"(?P<value>{_LITERAL})\s++AS\s++(?P<name>{_NAME})", re.IGNORECASE)
 _LAST_NAME = re.compile(rf"{_NAME}\s*\Z")
 _ONE_COLUMN = re.compile(_QUALIFIED)
@@ -119,16 +119,21 @@ class _LogReader:
         self._held = ""
         self._columns: tuple[str, ...] | None = None
         self._rows: list[tuple[str, ...]] = []
+        # the columns of a statement that was longer than what is held, and whose further rows follow
+        self._continued: tuple[str, ...] = ()
 
     def add(self, text: str) -> None:
         """Add whole lines."""
+        if self._continued and not self._held:
+            # the end of the statement before was cut off here
+            text = f"UNION ALL\n{text}"
         text = self._held + text
         parts = list(_parts(text))
         # the values of the last statement may come with the next lines
         last = parts.pop()[0] if parts and len(parts[-1][0]) < _LONGEST else ""
         self._held = last
-        for part, _ in parts:
-            self._read(part)
+        for number, (part, _) in enumerate(parts, 1):
+            self._read(part, is_cut=number == len(parts) and not last)
 
     def finish(self) -> None:
         """End the log."""
@@ -137,8 +142,12 @@ class _LogReader:
         self._held = ""
         self._flush()
 
-    def _read(self, part: str) -> None:
-        rows, rest = _rows(part)
+    def _read(self, part: str, *, is_cut: bool = False) -> None:
+        if self._continued and _START.match(part) is None:
+            rows, rest = _sequences(part, 0, self._continued, 0, by_marks=False)
+        else:
+            rows, rest = _rows(part)
+        self._continued = rows[-1].columns if is_cut and rows and not rows[-1].by_marks else ()
         for row in rows:
             if len(row.columns) > self.limits.max_columns:
                 rest += "\n" + " ; ".join(row.values)

@@ -5,6 +5,7 @@ Sources: ISO 9735 with the segments PNA, NAD, DTM and COM; ANSI X12 with NM1, N3
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,9 +79,11 @@ def _segments(source: Source, signs: _Signs) -> Iterator[str]:
     release = re.escape(signs.release)
     quoted = f"{release}.|" if signs.release else ""
     pattern = re.compile(f"(?:{quoted}[^{re.escape(signs.end)}{release}])*+{re.escape(signs.end)}\\s*+", re.DOTALL)
+    # a piece may end within a character
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     held = ""
     for piece in utf8_pieces(source):
-        held += piece.decode()
+        held += decoder.decode(piece)
         at = 0
         while (found := pattern.match(held, at)) is not None:
             yield found[0].strip()[: -len(signs.end)]

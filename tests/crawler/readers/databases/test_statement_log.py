@@ -1,0 +1,30 @@
+"""Values that stand beside their statements, in logs of any size."""
+
+from __future__ import annotations
+
+from tests.crawler.readers.frames import read
+
+
+def test_a_statement_that_is_longer_than_what_is_held_gives_all_of_its_rows():
+    rows = [[f"Émile{number}", "Anne", "1975-03-12"] for number in range(9000)]
+    selects = "\nUNION ALL\n".join(f"SELECT N'{a}', N'{b}', CAST(N'{c}' AS Date)" for a, b, c in rows)
+    found = read(f"INSERT INTO patient (nom, prenom, ddn)\n{selects};\n".encode())
+    assert found.format == "statement_log"
+    assert found.rows == rows
+
+
+def test_values_are_taken_by_the_number_of_their_mark():
+    log = "".join(
+        f"LOG:  execute S_1: UPDATE patient SET ddn = $3, nom = $1, prenom = $2 WHERE id = $4\n"
+        f"DETAIL:  parameters: $1 = 'L''Hôte{number}', $2 = NULL, $3 = '1975-03-12', $4 = '{number}'\n"
+        for number in range(50)
+    )
+    found = read(log.encode())
+    assert found.rows == [["1975-03-12", f"L'Hôte{number}", "", str(number)] for number in range(50)]
+
+
+def test_a_log_about_no_people_is_text():
+    log = (
+        "LOG: execute: INSERT INTO stock (code, price) VALUES ($1, $2)\nDETAIL:  parameters: $1 = 'a', $2 = '3'\n" * 20
+    )
+    assert read(log.encode()).format != "statement_log"
