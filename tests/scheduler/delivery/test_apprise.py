@@ -130,6 +130,9 @@ def test_without_the_extra_the_alert_is_refused_with_the_command_that_installs_i
     [row] = store.outbox.alerts()
     assert row["state"] == "refused"
     assert "Apprise is not installed" in row["reason"]
+    [wrong] = _channel("c", settings.channels["c"])
+    assert (wrong.state, wrong.result) == ("wrong", "Apprise is not installed")
+    assert "tocsin[apprise]" in wrong.repair
     store.close()
 
 
