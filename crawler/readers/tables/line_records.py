@@ -25,7 +25,7 @@ _PERSONAL = frozenset(("surname", "first", "fullname", "dob", "email", "phone", 
 _MIN_ROLES, _MIN_RECORDS, _LONGEST_NAME, _MAX_NAMES = 2, 2, 40, 40
 _NAME = re.compile(rf"[^\W\d_][\w .()/'’&-]{{0,{_LONGEST_NAME}}}")
 # 1) "nom"; nested replies are numbered twice; 1# "nom" => "Roux"
-_NUMBER = re.compile(r"\s*(?:\d{1,9}\)\s)+")
+_NUMBER = re.compile(r"\A\s*+(?:\d{1,9}\)\s)+")
 _PAIR = re.compile(r"\s*(?:\d{1,9}[#)]\s)+\"((?:[^\"\\]|\\.)*)\" => \"((?:[^\"\\]|\\.)*)\"")
 _PROMPT = re.compile(r"(?:[\w.-]{1,80}(?::\d{1,5})?(?:\[\d{1,3}\])?)?> ?(.*)")
 _LENGTH = re.compile(r"[*$%]-?\d{1,10}")

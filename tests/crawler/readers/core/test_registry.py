@@ -66,5 +66,15 @@ def test_no_beginning_is_recognised_in_endless_ways(before: bytes) -> None:
                 reader.sniff(head, "")
 
 
+@pytest.mark.parametrize("repeated", [b" ", b"\t", b"a", b"1", b"\xc3\xa9", b"\x91"])
+def test_a_line_of_one_character_is_recognised_in_linear_time(repeated: bytes) -> None:
+    """The work of a square of 64 KiB would be minutes; the whole takes a fifth of a second."""
+    # the last line of a whole head may be cut, and is left out by some
+    head = (b"nom\tprenom\n" + repeated * HEAD)[: HEAD - 1]
+    with must_end(10):
+        for reader in readers():
+            reader.sniff(head, "")
+
+
 def test_exactly_the_known_channel_dialects_are_found():
     assert {"generic", "matrix", "slack"} < set(dialects())
