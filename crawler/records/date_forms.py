@@ -45,7 +45,8 @@ _STAMPED = re.compile(
 )
 # 28. Januar 2001, 28 de enero de 2001; 28JAN2001:00:00:00 of SAS; Mon Jan 28 00:00:00 CET 2001 of Unix; 2001-028 with the
 # day of the year; 20010128.0
-_FURTHER_MONTH = re.compile(rf".*\d.*(?<![^\W\d_])(?:{FURTHER_PATTERN})(?![^\W\d_]).*\d.*", re.IGNORECASE | re.DOTALL)
+_FURTHER_MONTH = re.compile(rf"(?<![^\W\d_])(?:{FURTHER_PATTERN})(?![^\W\d_])", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
 _SAS_TIME = re.compile(r"(\d{1,2}[A-Za-z]{3}\d{2,4}):\d\d:\d\d(?::\d\d(?:\.\d+)?)?")
 _UNIX_TIME = re.compile(
     r"(?:[^\W\d_]{2,4}\.? )?([^\W\d_]{3,5}\.? {1,2}\d{1,2}) \d\d:\d\d:\d\d(?: [A-Z]{2,5}(?:[+-]\d\d:?\d\d)?)? (\d{4})"
@@ -120,7 +121,7 @@ def find_rewrite(cells: Sequence[str], role: str, name: str = "") -> Rewrite | N
         if _are_most(cells, form):
             return rewrite
     # a date of one language may look like one of ours: 28 April 2001
-    if any(map(_FURTHER_MONTH.fullmatch, cells)):
+    if any(map(_has_further_month, cells)):
         return with_month_number
     if role == "dob" and _are_most(cells, _WHOLE_DATE):
         bare = [cell.partition(".")[0].partition(",")[0] for cell in cells]
@@ -203,6 +204,12 @@ def other_counts(cells: Sequence[str], role: str) -> list[Rewrite]:
         for unit in (1, 1000)
         if _is_plausible(values, unit, -int((first - _EPOCH).total_seconds()))
     ]
+
+
+def _has_further_month(cell: str) -> bool:
+    """Whether the name of a month stands between digits; in one expression, that took the square of a cell's length."""
+    places = [found.start() for found in _DIGIT.finditer(cell)]
+    return bool(places) and _FURTHER_MONTH.search(cell, places[0] + 1, places[-1]) is not None
 
 
 def _are_most(cells: Sequence[str], form: re.Pattern[str]) -> bool:

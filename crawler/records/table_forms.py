@@ -25,7 +25,7 @@ _DATE_NAME = "date_naissance"
 _MAX_REMEMBERED = 100_000
 # cells that spreadsheets keep as text: '12/03/1975 and ="0612345678"
 _APOSTROPHE = re.compile(r"\s*'(?=[^'\s])(?!.*'\s*\Z)(.*)", re.DOTALL)
-_FORMULA = re.compile(r'\s*="?"?([^"]*)"?"?\s*', re.DOTALL)
+_FORMULA = re.compile(r'\s*="?"?([^"]*+)"?"?\s*', re.DOTALL)
 _QUICK = re.compile(r"[\d'=]")
 _PART_WORDS = (
     ("day", re.compile(r"(jours?|jj|day|d)")),
@@ -173,10 +173,15 @@ def _line_prefix(sample: TableSample) -> Callable[[str], str] | None:
 
 
 # rows of YAML, Python and others that another reader took for a table: - [Roux, Anne, 1975-03-12]
-_OPENING, _CLOSING = (
-    re.compile(r"[\w:\s-]{0,40}[\[({]\s*(?P<rest>.*)", re.DOTALL),
-    re.compile(r"(?P<rest>.*?)\s*[\])}][,;]?\s*", re.DOTALL),
-)
+_OPENING = re.compile(r"[\w:\s-]{0,40}[\[({]\s*(?P<rest>.*)", re.DOTALL)
+
+
+def _before_closing(cell: str) -> str | None:
+    """What stands before a closing bracket at the end of a cell; None without one."""
+    # not an expression: it would take the square of the length of white space
+    cell = cell.rstrip()
+    cell = cell[:-1] if cell.endswith((",", ";")) else cell
+    return cell[:-1].rstrip() if cell.endswith(("]", ")", "}")) else None
 
 
 def _are_in_brackets(sample: TableSample) -> bool:
@@ -184,8 +189,7 @@ def _are_in_brackets(sample: TableSample) -> bool:
         return False
     first, last = sample.texts(0), sample.texts(sample.width - 1)
     closed = sum(
-        _OPENING.fullmatch(a) is not None and _CLOSING.fullmatch(b) is not None
-        for a, b in zip(first, last, strict=True)
+        _OPENING.fullmatch(a) is not None and _before_closing(b) is not None for a, b in zip(first, last, strict=True)
     )
     return closed >= _PREFIXED * sum(bool(cell.strip()) for cell in last)
 
@@ -195,7 +199,7 @@ def _without_opening(cell: str) -> str:
 
 
 def _without_closing(cell: str) -> str:
-    return found["rest"].strip("'\"") if (found := _CLOSING.fullmatch(cell)) else cell
+    return cell if (found := _before_closing(cell)) is None else found.strip("'\"")
 
 
 # --- several people in one row ---------------------------------------------------------------------------------------
