@@ -442,7 +442,7 @@ class Examination:
             )
         evidence = OriginEvidence(
             has_planted_hits=sample.collector.has_planted_hits,
-            hit_people=sum(hit.records for hit in sample.collector.hits()),
+            hit_people=sample.collector.count_people(),
         )
         lineage = self.records.lineage(has_hits=has_hits, evidence=evidence)
         if lineage is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from crawler.examiner.sample import SampleMember
 from crawler.matching.canary_numbers import CanaryNumbers
-from crawler.matching.candidates import Candidates
+from crawler.matching.candidates import Candidates, UnreadCandidates
 from crawler.matching.matched_lines import NOTHING, MatchedLine, Piece
 from crawler.matching.watchlist_match import ConfirmedHits, DigestedCandidates, HitCollector, confirm_hits, find_hits
 from data.arrays.array_types import I64, U8, U64, Bools
@@ -45,7 +45,7 @@ class _Waiting:
     members: tuple[SampleMember, ...]
     in_rows: list[DigestedCandidates] = field(default_factory=list)
     # record keys but name+dob, which are looked up only where the others leave a question
-    further_keys: list[Candidates] = field(default_factory=list)
+    further_keys: list[UnreadCandidates] = field(default_factory=list)
     in_bytes: list[Candidates] = field(default_factory=list)
     count: int = 0
 
@@ -101,6 +101,7 @@ class HitConfirmer:
         data: U8,
         members: Sequence[SampleMember],
         line_of: Callable[[int], MatchedLine | None] = no_line,
+        further: Sequence[UnreadCandidates] = (),
     ) -> None:
         """Take everything that is on the watch-list in some rows; its hits count once it does not wait any more.
 
@@ -109,15 +110,20 @@ class HitConfirmer:
             data: what stands in each row, as bits of `data.model.HIT_DATA`; shape (n,) for n rows.
             members: its containers and itself, which is the last.
             line_of: gives a row by its number as a line of text.
+            further: of the same rows, record keys but name+dob; no excerpts are taken of them.
         """
-        if len(candidates):
+        if len(candidates) or further:
             waiting = self._waiting_of(candidates, members, line_of)
-            places = (self._rows + candidates.places) << _DATA_BITS | data[candidates.places]
-            candidates = replace(candidates, places=places)
             is_further = candidates.kinds > Kind.NAME_DOB
-            waiting.further_keys.append(candidates.take(np.flatnonzero(is_further)))
-            first = candidates.take(np.flatnonzero(~is_further))
-            waiting.in_rows.append(DigestedCandidates.of(self._key, first, first.places))
+            if is_further.any():
+                some = candidates.take(np.flatnonzero(is_further))
+                candidates = candidates.take(np.flatnonzero(~is_further))
+                waiting.further_keys.append(self._of_sample(some.unread(), data))
+            for each in further:
+                waiting.further_keys.append(self._of_sample(each, data))
+                waiting.count += len(each)
+            places = self._of_sample(candidates.unread(), data).places
+            waiting.in_rows.append(DigestedCandidates.of(self._key, candidates, places))
             self._limit(waiting)
         self._rows += len(data)
 
@@ -128,10 +134,8 @@ class HitConfirmer:
             return
         in_rows = DigestedCandidates.concatenated(waiting.in_rows)
         hits = self._find(in_rows)
-        further = Candidates.concatenated(waiting.further_keys)
-        further = further.take(np.flatnonzero(self._leave_a_question(further, in_rows, hits, member.collector)))
-        if len(further):
-            more = DigestedCandidates.of(self._key, further, further.places)
+        more = DigestedCandidates.concatenated([*self._with_a_question(waiting, in_rows, hits)])
+        if len(more.tags):
             hits = hits.joined(self._find(more), len(in_rows.tags))
             in_rows = DigestedCandidates.concatenated([in_rows, more])
         places = in_rows.places[hits.candidates]
@@ -208,17 +212,41 @@ class HitConfirmer:
             self._passed_over = np.union1d(self._passed_over, hits.passed_over)
         return hits
 
+    @property
+    def needs_excerpts(self) -> bool:
+        """Whether sealed evidence has room for further values and lines."""
+        return len(self._excerpts) < MAX_EXCERPTS
+
+    def _of_sample(self, candidates: UnreadCandidates, data: U8) -> UnreadCandidates:
+        """Candidates of some rows, with places that tell rows of the whole sample, and what stands in them."""
+        return replace(candidates, places=(self._rows + candidates.places) << _DATA_BITS | data[candidates.places])
+
+    def _with_a_question(
+        self, waiting: _Waiting, in_rows: DigestedCandidates, hits: ConfirmedHits
+    ) -> Iterator[DigestedCandidates]:
+        """The further record keys of rows that must be looked up."""
+        parts = waiting.further_keys
+        if not parts:
+            return
+        places, kinds = np.concatenate([each.places for each in parts]), np.concatenate([each.kinds for each in parts])
+        open_ = self._leave_a_question(places, kinds, in_rows, hits, waiting.members[-1].collector)
+        borders = np.cumsum([len(each) for each in parts])[:-1]
+        for each, chosen in zip(parts, np.split(open_, borders), strict=True):
+            if chosen.any():
+                further = each.take(np.flatnonzero(chosen))
+                yield DigestedCandidates.of(self._key, further, further.places)
+
     def _leave_a_question(
-        self, further: Candidates, in_rows: DigestedCandidates, hits: ConfirmedHits, collector: HitCollector
+        self, places: I64, kinds: U8, in_rows: DigestedCandidates, hits: ConfirmedHits, collector: HitCollector
     ) -> Bools:
-        """Which further record keys must be looked up; shape (n,).
+        """Which further record keys, by their places and kinds, must be looked up; shape (n,).
 
         A record key consists of values that are looked up by themselves. So it adds nothing to a row that belongs to a
         canary by a value which that canary alone has, unless the kind of the key has not hit this client before.
         """
-        if not len(further):
+        if not len(places):
             return np.zeros(0, np.bool_)
-        places, listed = further.places >> _DATA_BITS, in_rows.places >> _DATA_BITS
+        places, listed = places >> _DATA_BITS, in_rows.places >> _DATA_BITS
         base = int(places.min())
         owner_of = np.full(int(places.max()) - base + 1, -1, np.int64)
         is_own = np.bincount(hits.candidates, minlength=1)[hits.candidates] == 1
@@ -232,14 +260,14 @@ class HitConfirmer:
             rows = listed[np.isin(in_rows.tags, hits.passed_over)] - base
             owner_of[rows[(rows >= 0) & (rows < len(owner_of))]] = -1
         owners = owner_of[places - base]
-        open_: Bools = (owners < 0) | ~collector.has_kind(owners, further.kinds)
+        open_: Bools = (owners < 0) | ~collector.has_kind(owners, kinds)
         return open_
 
     def _waiting_of(
         self, candidates: Candidates, members: Sequence[SampleMember], line_of: Callable[[int], MatchedLine | None]
     ) -> _Waiting:
         """Where some candidates of a member wait; excerpts are taken of them first."""
-        if len(self._excerpts) < MAX_EXCERPTS:
+        if self.needs_excerpts and len(candidates):
             confirmed = confirm_hits(self.numbers, self._key, candidates.first(MAX_EXCERPTS))
             self._keep_excerpts(candidates, confirmed)
             self._keep_lines(members[-1].name, candidates.places[confirmed.candidates].tolist(), line_of)

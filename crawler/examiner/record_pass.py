@@ -28,7 +28,7 @@ from crawler.lineage.sample_records import SampleRecords
 from crawler.lineage.typo_search import TypoSearch
 from crawler.lineage.uncertain_rows import UncertainRows
 from crawler.lineage.value_lists import releases_with_values
-from crawler.matching.candidates import Candidates
+from crawler.matching.candidates import Candidates, UnreadCandidates
 from crawler.matching.matched_lines import MatchedLine
 from crawler.process.file_chunks import WINDOW_ROWS
 from crawler.records.attribute_rows import AttributeRows
@@ -398,12 +398,13 @@ class RecordPass:
                 # a release may be compared with tables in which nothing else stands
                 whose = name_address_tags(plan, batch, tags.inputs.forms, self._probe)
                 self._records.add_values(Kind.NAME_ADDRESS, whose[whose != 0])
-            listed = self._listed(tags.inputs)
+            # values are made of all that is listed only as long as evidence needs some
+            further: list[UnreadCandidates] | None = None if self._hits.needs_excerpts else []
+            listed = self._listed(tags.inputs, further)
             # most rows are nobody's, and what stands in them matters to no one
-            data = (
-                data_of_rows(plan, batch, tags.inputs, self._today) if len(listed) else np.zeros(len(batch), np.uint8)
-            )
-            self._hits.add_rows(listed, data, window.members, batch.line_of)
+            is_listed = bool(len(listed) or further)
+            data = data_of_rows(plan, batch, tags.inputs, self._today) if is_listed else np.zeros(len(batch), np.uint8)
+            self._hits.add_rows(listed, data, window.members, batch.line_of, further or ())
 
     def _is_joining(self, member: SampleMember) -> bool:
         return self._joining is not None and self._joining[0] is member
@@ -426,9 +427,9 @@ class RecordPass:
         elif table.rows > table.tables and member.may_be_table:
             member.rows_as_text += table.rows
 
-    def _listed(self, inputs: TagInputs) -> Candidates:
-        """What is on the watch-list, by the number of its row."""
-        return inputs.candidates(self._watchlist.probe_records.lookup, self._watchlist.probe_values.lookup)
+    def _listed(self, inputs: TagInputs, further: list[UnreadCandidates] | None = None) -> Candidates:
+        """What is on the watch-list, by the number of its row; `further` as for `TagInputs.candidates`."""
+        return inputs.candidates(self._watchlist.probe_records.lookup, self._watchlist.probe_values.lookup, further)
 
     def _keep_rows(self, plan: ColumnPlan, batch: RowBatch, tags: RowTags, compared: ComparedRows) -> None:
         """Keep the notes of rows that were compared, the uncertain rows, and the keys of all readings."""

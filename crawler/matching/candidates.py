@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,14 +76,18 @@ class Candidates:
         return self.take(order[~repeated])
 
     def without(self, tags: U64) -> Self:
-        """The candidates whose tag is none of `tags`, shape (m,), in any order."""
+        """The candidates whose tag is none of `tags`, shape (m,), in any order; sorted runs of tags cost least."""
         if not len(self) or not len(tags):
             return self
-        ordered, order = np.sort(tags), order_by_tag(self.tags)
+        ordered, order = np.sort(tags, kind="stable"), order_by_tag(self.tags)
         # a search among sorted numbers is several times as fast in their order
         own = self.tags[order]
         places = np.minimum(np.searchsorted(ordered, own), len(ordered) - 1)
         return self.take(np.sort(order[ordered[places] != own]))
+
+    def unread(self) -> UnreadCandidates:
+        """The same, as if their values were still to be made."""
+        return UnreadCandidates(self.kinds, self.tags, self.places, self.values.take)
 
     def first(self, count: int) -> Self:
         """The first candidates, `count` of them or all if there are fewer."""
@@ -92,6 +96,32 @@ class Candidates:
     def take(self, chosen: I64) -> Self:
         """The candidates with these numbers, in this order."""
         return type(self)(self.kinds[chosen], self.tags[chosen], self.values.take(chosen), self.places[chosen])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnreadCandidates:
+    """Candidates whose values are made only when they are asked for; most record keys of a row are never asked for.
+
+    Attributes:
+        kinds, tags, places: as for `Candidates`, shape (n,).
+        values: makes the values of some of them, given by their numbers.
+    """
+
+    kinds: U8
+    tags: U64
+    places: I64
+    values: Callable[[I64], Packed]
+
+    def __repr__(self) -> str:
+        """Their number only."""
+        return f"<UnreadCandidates {len(self)}>"
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def take(self, chosen: I64) -> Candidates:
+        """The candidates with these numbers, in this order, with their values."""
+        return Candidates(self.kinds[chosen], self.tags[chosen], self.values(chosen), self.places[chosen])
 
 
 _NONE = Candidates(np.zeros(0, np.uint8), np.zeros(0, np.uint64), Packed.empty(0), np.zeros(0, np.int64))

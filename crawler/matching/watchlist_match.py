@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,13 @@ def confirm_hits(numbers: CanaryNumbers, confirm_key: bytes, candidates: Candida
     return find_hits(numbers, DigestedCandidates.of(confirm_key, candidates, candidates.places))
 
 
+# few combinations of kinds hit the clients of one sample
+@lru_cache(maxsize=1024)
+def _words(kinds: bytes) -> tuple[str, ...]:
+    """The words of the kinds that are set, of a byte for each kind."""
+    return tuple(Kind(kind).word for kind, is_set in enumerate(kinds) if is_set)
+
+
 class HitCollector:
     """Collects the confirmed hits of one sample or member, and counts them by client."""
 
@@ -178,21 +186,29 @@ class HitCollector:
         """
         if self._kinds is None:
             return []
-        numbers, marks = self._marked.sorted()
-        canaries = self._numbers.count_by_client(numbers)
-        is_record = (marks & _IS_PERSON != 0) | (marks & _IN_ROWS == 0)
-        records = self._numbers.count_by_client(numbers[is_record])
+        canaries = self._numbers.count_by_client(self._marked.sorted()[0])
+        records = self._numbers.count_by_client(self._people())
         data, has_data = self._count_data()
         return [
             Hit(
                 self._numbers.clients[at],
                 int(canaries[at]),
                 int(records[at]),
-                tuple(Kind(kind).word for kind in np.flatnonzero(self._kinds[at]).tolist()),
+                _words(self._kinds[at].tobytes()),
                 {name: int(counts[at]) for name, counts in data.items() if counts[at]} if has_data[at] else None,
             )
             for at in np.flatnonzero(canaries).tolist()
         ]
+
+    def count_people(self) -> int:
+        """How many people were hit, of all clients: the sum of the `records` of `hits`."""
+        return len(self._people())
+
+    def _people(self) -> I64:
+        """The rising numbers of the canaries that count as people."""
+        numbers, marks = self._marked.sorted()
+        people: I64 = numbers[(marks & _IS_PERSON != 0) | (marks & _IN_ROWS == 0)]
+        return people
 
     def _count_data(self) -> tuple[dict[str, I64], Bools]:
         """Of `HIT_DATA`, how many people of each client have it in their rows; and which clients have such people."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.matching.candidates import Candidates
+from crawler.matching.candidates import Candidates, UnreadCandidates
 from crawler.records.column_roles import VALUE_ROLES, ColumnPlan
 from crawler.records.row_batch import RowBatch
 from crawler.records.row_readings import NormalForms, Reading, read_rows
-from data.arrays.array_types import I64, U64
+from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed, join_packed, pair_packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.hashing.tags import record_keys as keys_of
@@ -110,28 +110,45 @@ class TagInputs:
     columns: list[tuple[Kind, Packed, U64]]
     others: list[TaggedReading] = field(default_factory=list)
 
-    def candidates(self, listed_keys: Lookup, listed_values: Lookup) -> Candidates:
+    def candidates(
+        self, listed_keys: Lookup, listed_values: Lookup, further: list[UnreadCandidates] | None = None
+    ) -> Candidates:
         """The record keys and values whose tags a watch-list has, with the number of their row.
 
         Args:
             listed_keys: which of some record keys are on the list; shape (m,) both.
             listed_values: which of some value tags are.
+            further: gets the record keys but name+dob, which are then left out of the result. Of a row with a listed
+                value these are all of them, listed or not: most need not even be looked up.
         """
-        parts = []
-        listed = listed_keys(self.keys.ravel()).reshape(self.keys.shape)
+        parts: list[Candidates] = []
+
+        def add(kind: Kind, tags: U64, forms: dict[str, Packed], of_forms: I64, rows: I64) -> None:
+            if further is None or kind == Kind.NAME_DOB:
+                parts.append(_candidates(kind, tags, record_key_inputs(kind, forms, of_forms), rows))
+                return
+            kinds = np.full(len(tags), kind, np.uint8)
+            further.append(
+                UnreadCandidates(kinds, tags, rows, lambda some: record_key_inputs(kind, forms, of_forms[some]))
+            )
+
+        in_values = [(kind, column, tags, np.flatnonzero(listed_values(tags))) for kind, column, tags in self.columns]
+        is_hit = np.zeros(len(self.keys), np.bool_)
+        if further is not None:
+            for _, _, _, rows in in_values:
+                is_hit[rows] = True
+        listed = _listed_or_open(self.keys, self.keys != 0, is_hit, listed_keys)
         for at, kind in enumerate(RECORD_KINDS):
             if len(rows := np.flatnonzero(listed[:, at])):
-                parts.append(_candidates(kind, self.keys[rows, at], record_key_inputs(kind, self.forms, rows), rows))
+                add(kind, self.keys[rows, at], self.forms, rows, rows)
         for other in self.others:
             # the keys that did not change were looked up with the first reading
-            listed = other.changed.copy()
-            listed[listed] = listed_keys(other.keys[listed])
+            listed = _listed_or_open(other.keys, other.changed, is_hit[other.reading.rows], listed_keys)
             for at, kind in enumerate(RECORD_KINDS):
                 if len(rows := np.flatnonzero(listed[:, at])):
-                    inputs = record_key_inputs(kind, other.reading.forms, rows)
-                    parts.append(_candidates(kind, other.keys[rows, at], inputs, other.reading.rows[rows]))
-        for kind, column, tags in self.columns:
-            if len(rows := np.flatnonzero(listed_values(tags))):
+                    add(kind, other.keys[rows, at], other.reading.forms, rows, other.reading.rows[rows])
+        for kind, column, tags, rows in in_values:
+            if len(rows):
                 parts.append(_candidates(kind, tags[rows], column.take(rows), rows))
         return Candidates.concatenated(parts)
 
@@ -149,6 +166,16 @@ class RowTags:
     keys: U64
     values: dict[Kind, tuple[NDArray[np.int64], U64]]
     inputs: TagInputs
+
+
+def _listed_or_open(keys: U64, asked: Bools, is_hit: Bools, listed: Lookup) -> Bools:
+    """Which of some record keys are on a list, or are of a row that hits and no name+dob; shape (n, 6)."""
+    open_ = asked & is_hit[:, np.newaxis]
+    open_[:, 0] = False
+    looked_up = asked & ~open_
+    looked_up[looked_up] = listed(keys[looked_up])
+    found: Bools = open_ | looked_up
+    return found
 
 
 def _candidates(kind: Kind, tags: U64, values: Packed, rows: I64) -> Candidates:

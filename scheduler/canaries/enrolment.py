@@ -186,7 +186,8 @@ def _rows_of_several_forms(names: Packed) -> I64:
     some = names.take(rows)
     _, first, same = np.unique(probe_tags(bytes(16), 0, some), return_index=True, return_inverse=True)
     several = np.array([len(_name_forms(some.text(at))) > 1 for at in first.tolist()], bool)
-    return rows[several[same]]
+    found: I64 = rows[several[same]]
+    return found
 
 
 def refusal_reason(row: Sequence[str], plan: ColumnPlan) -> str:

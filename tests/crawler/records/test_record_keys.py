@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler.matching.candidates import UnreadCandidates
 from crawler.records.column_roles import looks_like_header, plan_columns_of_rows, rows_are_prose
 from crawler.records.record_keys import tag_rows
 from crawler.records.row_batch import RowBatch
@@ -137,6 +138,41 @@ def test_batch_tags_are_the_tags_of_the_digest_inputs_of_single_rows():
     assert set(candidates.kinds.tolist()) <= {*RECORD_KINDS, *VALUE_KINDS}
     inputs = zip(candidates.kinds.tolist(), candidates.values.to_list(), strict=True)
     assert candidates.tags.tolist() == [probe_tag(KEY, kind, value) for kind, value in inputs]
+
+
+def test_record_keys_of_rows_that_hit_are_neither_looked_up_nor_put_together_until_they_are_asked_for():
+    plan = plan_columns_of_rows([HEADERS["fr"][name] for name in ALL], ROWS)
+    tags = tag_rows(plan, RowBatch.of(ROWS), KEY)
+    whole = tags.inputs.candidates(lambda keys: keys != 0, lambda values: values != 0)
+    # every third row has a value on the list; of the others every seventh has all record keys there
+    hit, keyed = np.arange(60) % 3 == 0, (np.arange(60) % 3 != 0) & (np.arange(60) % 7 == 0)
+    values = np.concatenate([found[np.isin(rows, np.flatnonzero(hit))] for rows, found in tags.values.values()])
+    on_list = np.concatenate([tags.keys[keyed].ravel(), tags.keys[hit, 0]])
+    looked_up: list[int] = []
+
+    def listed_keys(keys):
+        looked_up.extend(keys.tolist())
+        return np.isin(keys, on_list)
+
+    further: list[UnreadCandidates] = []
+    first = tags.inputs.candidates(listed_keys, lambda each: np.isin(each, values), further)
+    assert not set(tags.keys[hit, 1:].ravel().tolist()) & set(looked_up)
+    assert set(tags.keys[~hit].ravel().tolist()) - {0} <= set(looked_up)
+    rest = [each.take(np.arange(len(each))) for each in further]
+    assert not set(RECORD_KINDS[1:]) & set(first.kinds.tolist())
+    assert all(kind in RECORD_KINDS[1:] for each in rest for kind in each.kinds.tolist())
+
+    def items(parts):
+        return {
+            each
+            for part in parts
+            for each in zip(
+                part.kinds.tolist(), part.tags.tolist(), part.values.to_list(), part.places.tolist(), strict=True
+            )
+        }
+
+    expected = {each for each in items([whole]) if hit[each[3]] or (keyed[each[3]] and each[0] in RECORD_KINDS)}
+    assert items([first, *rest]) == expected
 
 
 def test_a_batch_is_the_same_after_encoding_and_decoding():
