@@ -365,8 +365,8 @@ CONTACTS = ("nom", "prenom", "tel", "email")
 WITHOUT_NIR = ("nom", "prenom", "ddn", "tel", "email")
 NARROW: dict[str, tuple[Callable[[Town], list[Patient]], tuple[str, ...], set[str], float]] = {
     # the column differs for everybody, so that it says nothing of those whom no release knows
-    "all telephones edited, a third new": (
-        lambda town: [replace(each, phone=numbered(each.phone), mail="") for each in town.known[:400] + town.others[:200]],
+    "all telephones edited, half new": (
+        lambda town: [replace(each, phone=numbered(each.phone), mail="") for each in town.known[:300] + town.others[:300]],
         WITHOUT_NIR, {"overlap"}, 0.1,
     ),
     # a namesake who was born on the same day is rare, whatever stands beside the name
