@@ -10,7 +10,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.runtime.nrt import rtsys
 
 
-class _Library(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+class _Library(JITCodeLibrary):
     """The code of one kernel; that of a loaded one has its bitcode parsed only when another kernel is compiled with it.
 
     numba parses the bitcode of every kernel that it loads and asks for the names of all its functions, one by one: half
@@ -24,7 +24,7 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
         """The library of what numba keeps in its cache."""
         name, kind, kept = state
         if kind != "object":
-            return super()._unserialize(codegen, state)
+            return super()._unserialize(codegen, state)  # type: ignore[no-untyped-call]  # numba has no types
         library = codegen.create_library(name)
         library._code, library._bitcode = kept
         library.enable_object_caching()
@@ -37,14 +37,14 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
         # numba looks the name up among those of the bitcode, because LLVM ends the process if it asks for one in vain
         if name.encode() in self._code:
             return int(self._codegen._engine.get_function_address(name))
-        return int(super().get_pointer_to_function(name))
+        return int(super().get_pointer_to_function(name))  # type: ignore[no-untyped-call]  # numba has no types
 
     def _get_module_for_linking(self) -> Any:
         """The bitcode, for a kernel that calls this one."""
         if self._bitcode and self._shared_module is None:
             self._shared_module = llvm.parse_bitcode(self._bitcode)
-            self._codegen._engine._load_defined_symbols(self._shared_module)
-        return super()._get_module_for_linking()
+            self._codegen._engine._load_defined_symbols(self._shared_module)  # type: ignore[no-untyped-call]  # numba has no types
+        return super()._get_module_for_linking()  # type: ignore[no-untyped-call]  # numba has no types
 
 
 class _CodeCache(FunctionCache):
