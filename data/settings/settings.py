@@ -414,7 +414,7 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
         if is_special(file):
             raise ConfigError(f"{file} is not a file", hint="delete it, or restore it from a backup")
         tree: dict[str, Any] = tomllib.loads(file.read_text()) if file.exists() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{file.name}: {error}", hint=f"correct {file}") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}", hint="check its owner and permissions") from error
@@ -428,22 +428,27 @@ def load_settings(file: Path, environ: Mapping[str, str]) -> Settings:
 def channel_settings(file: Path, environ: Mapping[str, str]) -> Settings:
     """The defaults, with those channels of a settings file that can be read although `load_settings` refuses the file.
 
-    Each table of the file is read by itself, so that damage elsewhere does not matter. A file that other users may write
-    gives no channel: they could so decide where alerts go.
+    Each table of the file is read by itself, so that damage elsewhere does not matter, nor does a misspelt name in the table
+    of a channel. A file that other users may write gives no channel: they could so decide where alerts go.
     """
     channels: dict[str, Channel] = {}
     try:
         if writable_by_others(file) or is_special(file):
             return Settings()
-        tables = re.split(r"^(?=[ \t]*\[)", file.read_text(errors="replace"), flags=re.MULTILINE)
+        text = file.read_text(errors="replace").removeprefix("\ufeff")
+        tables = re.split(r"^(?=[ \t]*\[)", text, flags=re.MULTILINE)
     except OSError:
         tables = []
     tree: dict[str, Any] = {}
     for table in tables:
-        with contextlib.suppress(tomllib.TOMLDecodeError):
+        with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
             tree = _merge(tree, {"channels": tomllib.loads(table).get("channels", {})})
     found = _merge(tree, _from_environment(environ)).get("channels")
     for name, value in found.items() if isinstance(found, dict) else ():
+        if not isinstance(value, dict):
+            continue
+        # a name that does not exist decides nothing, and links need the address of the console, which is not read here
+        known = {each: value[each] for each in value if each in Channel.model_fields and each != "take_links"}
         with contextlib.suppress(ValidationError, ConfigError):
-            channels[name] = Channel.model_validate(_credentials(value, environ))
+            channels[name] = Channel.model_validate(_credentials(known, environ))
     return Settings(channels=channels)

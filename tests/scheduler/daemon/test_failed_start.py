@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import AlreadyRunning, KeyFileError, StoreError
+from data.errors import AlreadyRunning, ConfigError, KeyFileError, StoreError
 from data.model import EventKind
 from data.settings.home import Home
 from data.settings.settings import channel_settings
@@ -93,6 +93,26 @@ def test_settings_that_cannot_be_read_are_told_to_the_channels_that_can_be_read(
         home.settings()
     assert len(chat.messages) == 1
     assert "tocsintoml" in letters(chat.messages[0]["text"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bogus = 1\n{channel}take_links = true\n",
+        'bogus = 1\nconsole = "https://console.example"\n{channel}take_links = true\n',
+        "{channel}take_link = true\n",
+        "\ufeff{channel}",
+        "{channel}[crawl]\nwall = {brackets}\n",
+        "channels = 5\n{channel}",
+    ],
+    ids=["links without a console", "links", "misspelt", "byte order mark", "brackets", "no table"],
+)
+def test_no_fault_of_a_file_of_settings_hides_a_channel_that_can_be_read(home, chat, text):
+    channel = CHANNEL.format(url=chat.url)
+    home.config_path.write_text(text.format(channel=channel, brackets="[" * 5_000))
+    with pytest.raises(ConfigError, match=r"tocsin\.toml"), told_if_it_fails(home):
+        home.settings()
+    assert len(chat.messages) == 1
 
 
 def test_channels_of_a_file_that_others_may_write_are_not_trusted(home, chat):
