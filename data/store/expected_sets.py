@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -115,13 +116,24 @@ def expected_releases(path: Path) -> frozenset[str]:
     return frozenset(row[0] for row in _read(path, "select id from release"))
 
 
+def _address(path: Path) -> str:
+    """The address by which SQLite opens a database for reading."""
+    address = path.resolve().as_uri()
+    if not os.statvfs(path).f_flag & os.ST_RDONLY:
+        # a connection that may only read would leave the files of the write-ahead log behind
+        return f"{address}?mode=rw"
+    # SQLite makes files of shared memory beside a database with a write-ahead log, unless it is told that nobody writes;
+    # with a log that is not part of the database yet it would then read an older state
+    logged = path.with_name(f"{path.name}-wal")
+    return f"{address}?mode=ro" + ("" if logged.exists() and logged.stat().st_size else "&immutable=1")
+
+
 def _read(path: Path, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
     """The rows of a query; none without a database or its table. Loads nothing that a command without a store needs not."""
     if not path.exists():
         return []
     try:
-        # a connection that may only read would leave the files of the write-ahead log behind
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10)) as opened:
+        with contextlib.closing(sqlite3.connect(_address(path), uri=True, timeout=10)) as opened:
             opened.execute("pragma query_only = on")
             return opened.execute(sql, values).fetchall()
     except sqlite3.Error as error:
