@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -458,12 +459,41 @@ def _story(play: Rehearsal, vendor: Vendor, server: Nginx, chat: Webhook, log: W
     # whose breach it is, is not judged: known people alone tie it to ours
     play.crawl("another vendor's breach", "leaks", posted, None, ("overlap", "undecided", "unrelated"))
     yield
-    play.command("incident show", "incident", "show", "vendor-breach")
+    shown = json.loads(play.command("incident show", "incident", "show", "vendor-breach", "--all", "--json"))
+    yield
+    page = folder / "report.html"
+    play.command("report", "report", "vendor-breach", "--out", page)
+    play.steps[-1].wrong = _report_faults(page, shown, np.bincount(people.practice))
     yield
     outbox = json.loads(play.command("status", "status", "--json", codes=(0, 2)))["outbox"]
     if outbox["depth"] or outbox["refused"]:
         play.steps[-1].wrong = f"{outbox['depth']} alerts wait, {outbox['refused']} were refused"
     yield
+
+
+def _report_faults(page: Path, shown: dict[str, Any], people: NDArray[np.int64]) -> str:
+    """What in the table beside a report is not what `incident show` says, or not true: everybody was published.
+
+    Args:
+        page: the report.
+        shown: what `incident show --all --json` printed.
+        people: number of people of each practice.
+    """
+    told = {each["client"]: each for each in shown["blast_radius"]}
+    with page.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["client"]: row for row in csv.DictReader(stream)}
+    faults = [] if rows.keys() == told.keys() else [f"{len(rows)} clients in the report, {len(told)} in incident show"]
+    for client in sorted(rows.keys() & told.keys()):
+        row, each = rows[client], told[client]
+        if (int(row["tagged"]), int(row["sighted"])) != (each["tagged"], each["sighted"]):
+            faults.append(
+                f"{client}: {row['sighted']} of {row['tagged']} canaries, incident show says {each['sighted']}"
+            )
+        if int(row["tagged"]) != people[int(client.removeprefix("cab-"))]:
+            faults.append(f"{client}: {row['tagged']} people, there are {people[int(client.removeprefix('cab-'))]}")
+        if not float(row["share_low"]) <= 1.0 == float(row["share_high"]):
+            faults.append(f"{client}: between {row['share_low']} and {row['share_high']} published, in truth all")
+    return "; ".join(faults[:3])
 
 
 def main() -> None:
