@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from crawler.records.table_sample import RECOGNISABLE_ROLES, TableSample
 from data.hashing.tags import Kind
 from data.identifiers import normalise
@@ -168,7 +170,8 @@ def rows_above(sample: TableSample) -> int:
     """
     if sample.width < 2:
         return 0
-    filled, shown = sample.filled.sum(axis=0).tolist(), sample.any_form().any(axis=0).tolist()
+    filled: list[int] = sample.filled.sum(axis=0).tolist()
+    shown: list[bool] = np.asarray(sample.any_form().any(axis=0)).tolist()
     usual = sorted(filled)[len(filled) // 2] if any(shown) else 2
     above = 0
     for at in range(min(sample.rows, _LINES_ABOVE)):
