@@ -80,6 +80,11 @@ class JobClock:
             max_instances=1,
         )
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all jobs."""
+        return frozenset(job.id for job in self._scheduler.get_jobs())
+
     async def _run(self, job: Callable[[], Awaitable[object]]) -> None:
         task = asyncio.ensure_future(self._call(job))
         self._running.add(task)

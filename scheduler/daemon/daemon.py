@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -78,6 +79,10 @@ BUSY_SECONDS = 5.0
 THREADS = 32
 
 
+def _crawl_of(source: str) -> str:
+    return f"crawl of {source}"
+
+
 class Daemon:
     """The daemon of one home."""
 
@@ -86,6 +91,8 @@ class Daemon:
         self.settings: Settings = home.settings()
         self.store = Store.open(home.db_path, busy_seconds=BUSY_SECONDS)
         self.sources: dict[str, Definition] = {}
+        # names of the sources whose files cannot be used
+        self.unusable: set[str] = set()
         self.reports = TroubleReports(home, lambda: self.settings, lambda: self.store)
         self.supervisor = Supervisor(self.reports)
         self.executor = LocalExecutor(self.settings.daemon.parallel)
@@ -151,8 +158,8 @@ class Daemon:
         self.store = Store.open(
             self.home.db_path, seal_key=examiner.greeting.post_key, chain_keys=keys, busy_seconds=BUSY_SECONDS
         )
-        # None of these steps keeps the daemon from watching: if the disk is full, that is reported.
-        for name, step in (
+        # None of these steps keeps the daemon from watching: if the disk is full, that is reported, and they are made up for.
+        steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("faults of earlier daemons", self.adopt_faults),
             ("stored times", self.check_times),
             ("reading the sources", self.read_sources),
@@ -160,11 +167,15 @@ class Daemon:
             ("confinement of readers", functools.partial(self.report_confinement, examiner)),
             ("the audit entry of the start", functools.partial(self._record, "started")),
             ("the end of failed starts", self.note_start),
-        ):
-            await self.supervisor.run(name, step)
+        )
+        for name, step in steps:
+            if not await self.supervisor.run(name, step):
+                self.supervisor.retry(name, step, REMIND_TICK)
         self._add_jobs()
         self.clock.start()
         self.supervisor.keep("clock", self.clock.watch)
+        # that of a stop, for example, which this start has made good
+        await self._forget({*(name for name, _ in steps), *self.clock.names, "clock"}.__contains__)
         self.lock.count_progress()
         watchdog_seconds(None)
         notify_systemd("READY=1", f"STATUS=watching {len(self.sources)} sources")
@@ -203,6 +214,12 @@ class Daemon:
                 await self.deliver()
         except TimeoutError:
             log.warning("a channel did not answer before the stop; its alerts are sent after the next start")
+
+    async def _forget(self, comes_again: Callable[[str], bool]) -> None:
+        """End the states of work that is not done again: neither crawls of a source that is watched nor what is named."""
+        watched = {each.name for each in self.sources.values() if each.enabled} | self.unusable
+        crawls = set(map(_crawl_of, watched))
+        await self.supervisor.forget(lambda name: name in crawls or comes_again(name))
 
     async def adopt_faults(self) -> None:
         """Take on the states that work of an earlier daemon began."""
@@ -274,6 +291,7 @@ class Daemon:
                 await self.service.close()
             self.settings = settings
             self._load_sources()
+            await self._forget(lambda name: not name.startswith(_crawl_of("")))
             # a watch-list that is lost opens as an empty one: the examiner keeps the one that it has
             await asyncio.to_thread(check_watchlist, self.home)
             await asyncio.to_thread(check_releases, self.home)
@@ -319,6 +337,7 @@ class Daemon:
                 bad.append(SourceError(str(error), file=f"{source.name}.yaml", hint=error.hint))
                 continue
             self.sources[definition.name] = definition
+        self.unusable = {Path(unusable.file).stem for unusable in bad}
         # All sources are known before the first of these steps, which may fail because the disk is full.
         for unusable in bad:
             log.error("a source file cannot be used", error=str(unusable))
@@ -382,7 +401,7 @@ class Daemon:
         self.due.note_look(time.monotonic() - began)
         for definition in due:
             crawl = functools.partial(self._crawl, definition)
-            work = functools.partial(self._supervised, f"crawl of {definition.name}", crawl)
+            work = functools.partial(self._supervised, _crawl_of(definition.name), crawl)
             self.executor.submit(definition.name, work, light=is_light(self.store, definition))
         self.ticks += 1
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -114,6 +115,16 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def retry(self, name: str, work: Callable[[], Awaitable[None]], every: timedelta) -> None:
+        """Do work that failed once more, at this interval and until it succeeds."""
+
+        async def until_it_succeeds() -> None:
+            await asyncio.sleep(every.total_seconds())
+            while not await self.run(name, work):
+                await asyncio.sleep(every.total_seconds())
+
+        self.start(f"{name}, once more", until_it_succeeds)
+
     def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do work in the background that never ends; if it ends all the same, it is started again."""
 
@@ -123,6 +134,14 @@ class Supervisor:
                 await asyncio.sleep(RESTART_SECONDS)
 
         self.start(name, always)
+
+    async def forget(self, comes_again: Callable[[str], bool]) -> None:
+        """End what is held against work that failed and cannot succeed any more, because it is not done again."""
+        for name in [each for each in {*self.failures, *self.earlier} if not comes_again(each)]:
+            self.failures.pop(name, None)
+            self.earlier.discard(name)
+            log.info("work that failed is not done any more", work=name)
+            await self._report(name, self._reporter.recovered(name))
 
     def late(self) -> list[str]:
         """Names of the work that should have ended by now."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 import pytest
 
+from data.errors import StoreFull
 from data.model import EventKind
 from data.store.store import Store
 from scheduler.daemon.supervisor import Supervisor, WorkFailure
@@ -83,6 +85,48 @@ def test_a_state_of_a_daemon_that_was_killed_ends_when_the_work_succeeds_in_the_
         assert states(store) == []
 
     asyncio.run(scenario())
+
+
+def test_a_step_of_the_start_that_failed_is_done_again_until_it_succeeds(world):
+    reports, store, _ = world
+    supervisor = Supervisor(reports)
+    left = [StoreFull("the disk is full"), StoreFull("the disk is full")]
+    done = asyncio.Event()
+
+    async def step() -> None:
+        if left:
+            raise left.pop()
+        done.set()
+
+    async def scenario() -> None:
+        assert not await supervisor.run("the end of failed starts", step)
+        supervisor.retry("the end of failed starts", step, timedelta(milliseconds=1))
+        await done.wait()
+        await supervisor.stop()
+
+    asyncio.run(scenario())
+    assert supervisor.failures == {}
+    assert states(store) == []
+    assert [event.kind for event in store.events.latest()] == [EventKind.RECOVERED, EventKind.SELFTEST_FAILED]
+
+
+def test_work_that_is_not_done_any_more_holds_no_state(world):
+    reports, store, _ = world
+    supervisor = Supervisor(reports)
+
+    async def bad() -> None:
+        raise OSError
+
+    async def scenario() -> None:
+        for work in ("crawl of removed", "crawl of kept"):
+            for _ in range(2):
+                await supervisor.run(work, bad)
+        await supervisor.forget(lambda name: name == "crawl of kept")
+        assert states(store) == ["crawl of kept"]
+        assert supervisor.failures == {"crawl of kept": 2}
+
+    asyncio.run(scenario())
+    assert store.events.latest()[0].kind is EventKind.RECOVERED
 
 
 def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly_once_and_its_recovery_is_stored(world):
