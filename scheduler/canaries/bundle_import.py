@@ -68,7 +68,7 @@ def import_files(
         ConfigError, StoreError: as `import_bundles` and `check_watchlist`; if the list was changed, the sentence says so.
     """
     if not anew:
-        check_watchlist(home)
+        check_watchlist(home, changing=True)
     headers: list[tuple[Path, BundleHeader]] = []
     for path in paths:
         for header, records in read_bundles(path, keys.case, keys.bundle):

@@ -16,16 +16,29 @@ from scheduler.crawls.known_releases import check_releases
 
 if TYPE_CHECKING:
     from crawler.process.examiner_client import ExaminerProcess
+    from data.settings.settings import Settings
+    from data.store.store import Store
 
 
 FOUND = "found"
 """The actor of an entry about a change that was not recorded when it was made."""
 
+OTHER_DATABASE = "history of this home"
+OTHER_DATABASE_REASON = (
+    "the database is a new one, although this home was in use: what was seen, alerted and decided before is not known to it;"
+    " restore tocsin.db from a backup, or go on with this one (if nothing was seen before, nothing is lost)"
+)
 
-def check_watchlist(home: Home) -> WatchlistCounts:
+
+def check_watchlist(home: Home, *, changing: bool = False) -> WatchlistCounts:
     """What the watch-list of a home holds, after checking that it has lost nothing.
 
-    If an earlier version imported bundles without recording them in the store, they are recorded now.
+    If the store has no record of bundles on the list, they are recorded now, and the channels are told that the database
+    is not the one of this home: without a word, what was seen and decided before would be forgotten.
+
+    Args:
+        home: to check.
+        changing: the list is about to be changed, after which nobody could see that any more; a store is made for it.
 
     Raises:
         StoreError: the watch-list is damaged, or lacks bundles or retirements that the store knows.
@@ -33,7 +46,11 @@ def check_watchlist(home: Home) -> WatchlistCounts:
     counts = WatchlistCounts.of(imported_bundles(home.watchlist_dir))
     known = latest_watchlist_counts(home.db_path)
     if known is None:
-        if counts.bundles and home.db_path.exists():
+        if counts.bundles and (changing or home.db_path.exists()):
+            from data.store.store import Store
+
+            with contextlib.closing(Store.open(home.db_path)) as store:
+                report_other_database(store, home.settings(), datetime.now(UTC))
             record_watchlist(home, FOUND)
         return counts
     if counts.bundles < known.bundles or counts.retired < known.retired:
@@ -48,6 +65,24 @@ def check_watchlist(home: Home) -> WatchlistCounts:
         # an import or retirement was killed after it had changed the list
         record_watchlist(home, FOUND)
     return counts
+
+
+def report_other_database(store: Store, settings: Settings, now: datetime) -> None:
+    """Store the alert that a home has a database without the home's history; the same day, only once."""
+    from crawler.alerts.events import build_event
+    from data.model import EventKind, Severity
+    from scheduler.delivery.routing import route_by
+
+    facts = {"subject": OTHER_DATABASE, "reason": OTHER_DATABASE_REASON}
+    event = build_event(
+        EventKind.SELFTEST_FAILED,
+        now,
+        OTHER_DATABASE,
+        now.date().isoformat(),
+        severity=Severity.CRITICAL,
+        facts=facts,
+    )
+    store.events.add([event], route_by(settings), now)
 
 
 def watchlist_faults(home: Home) -> list[str]:

@@ -223,7 +223,7 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     from scheduler.canaries.known_watchlist import after_change, check_watchlist, record_watchlist
 
     _check_client(client)
-    check_watchlist(home)
+    check_watchlist(home, changing=True)
     keys = _read_key(home.enrol_key_path)
     people = invent_people(count, seed=seed, domain=domain)
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
@@ -462,7 +462,7 @@ def retire(home: Home, client: str, bundle: str) -> None:
     from scheduler.canaries.known_watchlist import after_change, check_watchlist, record_watchlist
 
     case = parse_match_key(home.match_key_text()).derive().case
-    check_watchlist(home)
+    check_watchlist(home, changing=True)
     count = retire_canaries(home.watchlist_dir, case, client, bundle=bundle)
     if not count:
         raise InputError(f"no active canaries of '{client}' were found", hint="see: tocsin canary list")

@@ -31,7 +31,7 @@ from data.store.crawls import ExpiredCrawl
 from data.store.future_times import TOLERANCE
 from data.store.selftests import HEARTBEAT, HEARTBEAT_EVERY, SELFTEST_EVERY
 from data.store.store import Store
-from scheduler.canaries.known_watchlist import check_watchlist, start_examiner, watchlist_faults
+from scheduler.canaries.known_watchlist import check_watchlist, report_other_database, start_examiner, watchlist_faults
 from scheduler.crawl_processes.batches import Batches
 from scheduler.crawl_processes.fork_server import server as fork_server
 from scheduler.crawls.definitions import complete_definition, put_source
@@ -89,6 +89,8 @@ class Daemon:
     def __init__(self, home: Home, lock: HeldLock) -> None:
         self.home, self.lock = home, lock
         self.settings: Settings = home.settings()
+        # a daemon makes its database when it first starts
+        self.database_is_lost = lock.had_holder and not home.db_path.exists()
         self.store = Store.open(home.db_path, busy_seconds=BUSY_SECONDS)
         self.sources: dict[str, Definition] = {}
         # names of the sources whose files cannot be used
@@ -161,6 +163,7 @@ class Daemon:
         # None of these steps keeps the daemon from watching: if the disk is full, that is reported, and they are made up for.
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("faults of earlier daemons", self.adopt_faults),
+            ("the age of the database", self.check_database),
             ("stored times", self.check_times),
             ("reading the sources", self.read_sources),
             ("crawls of a daemon that ended", self.expire_abandoned),
@@ -224,6 +227,11 @@ class Daemon:
     async def adopt_faults(self) -> None:
         """Take on the states that work of an earlier daemon began."""
         self.supervisor.earlier |= self.reports.adopt()
+
+    async def check_database(self) -> None:
+        """Report that an earlier daemon of this home had another database."""
+        if self.database_is_lost:
+            report_other_database(self.store, self.settings, datetime.now(UTC))
 
     async def note_start(self) -> None:
         """End the state of earlier starts that failed."""

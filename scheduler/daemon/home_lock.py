@@ -37,9 +37,9 @@ _SIZE, _COUNT, _OWNER = 4096, struct.Struct("=Q"), slice(8, 256)
 class HeldLock:
     """The lock of a home, held by this process."""
 
-    def __init__(self, page: mmap.mmap | None) -> None:
-        """Held; `page` is the mapped lock file, None if the disk had no room for it."""
-        self._page, self._count = page, 0
+    def __init__(self, page: mmap.mmap | None, *, had_holder: bool = False) -> None:
+        """Held; `page` is the mapped lock file, None if the disk had no room for it; a daemon may have held it before."""
+        self._page, self._count, self.had_holder = page, 0, had_holder
 
     def count_progress(self) -> None:
         """Show that this process makes progress."""
@@ -73,7 +73,8 @@ def daemon_lock(
                     hint="stop it first (see: tocsin status), or start this one with --standby: it waits and takes over",
                 )
             _wait(descriptor, path, standby.total_seconds(), waiting)
-        yield HeldLock(_own_page(descriptor))
+        had_holder = os.fstat(descriptor).st_size > 0
+        yield HeldLock(_own_page(descriptor), had_holder=had_holder)
     finally:
         os.close(descriptor)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
 
 from data.store.expected_sets import WatchlistCounts, latest_watchlist_counts
+from data.store.store import Store
+from scheduler.canaries.known_watchlist import OTHER_DATABASE
 from tests.inside import fine, refused, run
 from tests.synth.people import people, to_csv
 
@@ -102,3 +105,32 @@ def test_a_home_whose_imports_were_not_recorded_is_recorded_by_the_next_command(
     fine(home, "status")
     fine(home, "canary", "list")
     assert latest_watchlist_counts(database) == known == WatchlistCounts(1, 0, 1, 5, known.tags)
+
+
+@pytest.mark.parametrize("command", ["scan", "import", "generate", "retire"])
+def test_a_database_that_was_deleted_is_told_by_whoever_first_uses_the_new_one(home, tmp_path, command):
+    crowd = people(11, 20)
+    bundle = bundle_of(home, tmp_path, "p1", crowd)
+    fine(home, "canary", "import", bundle)
+
+    def told() -> list[str]:
+        with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+            return [event.id for event in store.events.latest() if event.facts.get("subject") == OTHER_DATABASE]
+
+    assert told() == []
+    for file in home.glob("tocsin.db*"):
+        file.unlink()
+    dump, out = tmp_path / "dump.csv", tmp_path / "planted.csv"
+    dump.write_bytes(to_csv(crowd))
+    if command == "scan":
+        # the status makes a new database
+        fine(home, "status")
+    options = {
+        "scan": ["scan", dump],
+        "import": ["canary", "import", bundle],
+        "generate": ["canary", "generate", "--client", "p2", "--count", "2", "--out", out],
+        "retire": ["canary", "retire", "p1"],
+    }
+    for _ in range(2):
+        assert run(home, *options[command]).returncode in {0, 1, 2}
+        assert len(told()) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -16,7 +17,10 @@ from data.model import EventKind
 from data.settings.home import Home
 from data.settings.settings import channel_settings
 from data.store.store import Store
+from scheduler.canaries.known_watchlist import OTHER_DATABASE
+from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.failed_start import SUBJECT, note_start, told_if_it_fails
+from scheduler.daemon.home_lock import daemon_lock
 from scheduler.demo.servers import Chat
 from tests.command import must, tocsin
 
@@ -113,6 +117,23 @@ def test_no_fault_of_a_file_of_settings_hides_a_channel_that_can_be_read(home, c
     with pytest.raises(ConfigError, match=r"tocsin\.toml"), told_if_it_fails(home):
         home.settings()
     assert len(chat.messages) == 1
+
+
+@pytest.mark.parametrize(("had_daemon", "has_database"), [(True, False), (False, False), (True, True)])
+def test_a_database_that_was_deleted_after_an_earlier_daemon_is_told_without_canaries_too(
+    home, chat, had_daemon, has_database
+):
+    if not has_database:
+        home.db_path.unlink()
+    if had_daemon:
+        with daemon_lock(home):
+            pass
+    with daemon_lock(home) as lock:
+        daemon = Daemon(home, lock)
+        asyncio.run(daemon.check_database())
+        told = [event.facts["subject"] for event in daemon.store.events.latest()]
+        daemon.store.close()
+    assert told == ([OTHER_DATABASE] if had_daemon and not has_database else [])
 
 
 def test_channels_of_a_file_that_others_may_write_are_not_trusted(home, chat):
