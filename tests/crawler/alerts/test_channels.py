@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -23,7 +23,7 @@ from data.settings.settings import Settings
 from data.store.store import Store
 from scheduler.delivery.delivery import deliver_due, http_client, send
 from scheduler.delivery.routing import route_by
-from tests.servers.strict_chats import NEEDS, SECRET, shown_texts
+from tests.servers.strict_chats import NEEDS, SECRET, STRICT, shown_texts
 from tests.servers.webhook import Webhook
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -279,6 +279,47 @@ def test_a_deferred_alert_is_sent_later_with_the_same_key(store):
         assert asyncio.run(deliver_due(settings, store)).sent == 1
         assert store.outbox.depth().waiting == 0
         assert len({request.headers["webhook-id"] for request in server.received}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", HTTP_KINDS)
+def test_after_a_day_without_the_chat_every_alert_is_shown_once_and_in_order(store, monkeypatch, kind):
+    """The clock is simulated: whenever nothing is due, it is set to the next try."""
+
+    class Clock(datetime):
+        at = NOW
+
+        @classmethod
+        def now(cls, tz=None):
+            return cls.at
+
+    monkeypatch.setattr("scheduler.delivery.delivery.datetime", Clock)
+    back = NOW + timedelta(days=1)
+    down = [(503, {}, b""), (500, {"Retry-After": "7200"}, b""), (429, {"Retry-After": "10800"}, b""), (502, {}, b"")]
+    tried, shown = [], []
+
+    def answer(request):
+        tried.append(request)
+        if Clock.at < back:
+            return down[len(tried) % len(down)]
+        shown.append(request)
+        return STRICT[kind](request)
+
+    with Webhook([answer]) as server:
+        target = {"kind": kind, "url": server.url + "/hook", **NEEDS.get(kind, {})}
+        settings = Settings.model_validate({"channels": {"c": target}})
+        events = [build_event(EventKind.CANARY_HIT, NOW, number, source=f"s{number}") for number in range(4)]
+        store.events.add(events, route_by(settings), NOW)
+        while store.outbox.depth().waiting and Clock.at < back + timedelta(hours=2):
+            asyncio.run(deliver_due(settings, store))
+            waiting = [each for each in store.outbox.next_tries() if each > Clock.at]
+            Clock.at = min(waiting, default=Clock.at + timedelta(minutes=1))
+    alerts = store.outbox.alerts(limit=-1)
+    assert {row["state"] for row in alerts} == {"sent"}
+    assert len(shown) == len(alerts) >= len(events)
+    places = [next(at for at, each in enumerate(shown) if f"s{number}".encode() in each.body) for number in range(4)]
+    assert places == sorted(places)
+    assert len(tried) - len(shown) < 60, "a chat that is down is not asked all the time"
 
 
 def test_a_channel_that_hangs_does_not_hold_up_another(store):
