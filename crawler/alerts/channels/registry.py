@@ -66,12 +66,17 @@ class Dialect(Protocol):
 def masked(url: str) -> str:
     """An address that may be shown: scheme, host and port. The rest of a webhook's address is its secret.
 
-    Of an address of Apprise only the scheme: it may have a token where others have the host (`tgram://TOKEN/…`).
+    Of an address of Apprise only the scheme: it may have a token where others have the host (`tgram://TOKEN/…`), and need
+    not be an address by any other rule.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _WITH_HOST:
-        return f"{parts.scheme}://…"
-    port = f":{parts.port}" if parts.port else ""
+    scheme = url.partition("://")[0].lower()
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return f"{scheme}://…"
+    if scheme not in _WITH_HOST:
+        return f"{scheme}://…"
     return f"{parts.scheme}://{parts.hostname or '?'}{port}/…"
 
 

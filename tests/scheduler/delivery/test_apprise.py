@@ -50,6 +50,16 @@ def address(server: Webhook) -> str:
     return f"{server.url.replace('http', 'json')}/hook/T0K3N"
 
 
+@pytest.mark.parametrize("url", ["tgram://[T0K3N/1", "https://localhost:T0K3N/x", "json://localhost:99999/T0K3N"])
+def test_an_address_that_is_none_is_refused_in_words_without_it(url, capfd):
+    with pytest.raises((DeliveryRefused, DeliveryDeferred)) as refused:
+        deliver(url)
+    [bad] = _channel("c", settings_for(url).channels["c"])
+    shown = f"{refused.value} {refused.value.hint} {bad} {capfd.readouterr()}"
+    assert f"{url.partition(':')[0]}://…" in shown
+    assert "T0K3N" not in shown
+
+
 def test_a_receiver_gets_the_message_with_its_advice_and_command_and_nothing_of_it_is_logged(capfd):
     with Webhook() as receiver:
         assert deliver(address(receiver)) == 200
