@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import socketserver
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -97,6 +99,7 @@ FAULTS = {
     "500": ((500, {}, b""), DeliveryDeferred, None),
     "503 with Retry-After": ((503, {"Retry-After": "7"}, b""), DeliveryDeferred, 7.0),
     "429 with Retry-After": ((429, {"Retry-After": "3"}, b""), DeliveryDeferred, 3.0),
+    "429": ((429, {}, b""), DeliveryDeferred, None),
     "404": ((404, {}, b""), DeliveryRefused, None),
     "401": ((401, {}, b""), DeliveryRefused, None),
     "redirect": ((302, {"Location": "http://127.0.0.2:1/"}, b""), DeliveryRefused, None),
@@ -117,6 +120,69 @@ def test_each_response_defers_or_refuses_the_alert(kind, fault):
     assert caught.value.retry_after == wait
     assert "T0K3N" not in str(caught.value), "the path of a webhook's address is its secret"
     assert "/…" in str(caught.value)
+
+
+@contextlib.contextmanager
+def half_open():
+    """A server that lets clients connect and never speaks."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def dripping():
+    """A server that sends its answer one byte at a time and never ends it."""
+
+    ended = threading.Event()
+
+    class Drip(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                while not ended.wait(0.05):
+                    self.request.sendall(b"H")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        ended.set()
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def without_tls():
+    """A server that speaks no TLS, at an https:// address."""
+    with Webhook() as server:
+        yield server.url.replace("http://", "https://")
+
+
+CONNECTIONS = {
+    "half open": half_open, "dripping": dripping, "no TLS": without_tls,
+    "no such name": lambda: contextlib.nullcontext("http://chat.invalid"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", CONNECTIONS)
+def test_a_connection_that_leads_to_no_answer_defers_the_alert_of_every_kind(fault):
+    async def outcome(kind: str, url: str) -> Exception | None:
+        target, outgoing = composed(kind, url, timeout="2s")
+        async with http_client() as client:
+            try:
+                await send(client, target, outgoing)
+            except (DeliveryDeferred, DeliveryRefused) as error:
+                return error
+        return None
+
+    async def all_kinds(url: str) -> list[Exception | None]:
+        return await asyncio.gather(*(outcome(kind, url) for kind in HTTP_KINDS))
+
+    with CONNECTIONS[fault]() as url:
+        outcomes = asyncio.run(all_kinds(url))
+    for kind, error in zip(HTTP_KINDS, outcomes, strict=True):
+        assert isinstance(error, DeliveryDeferred), (kind, error)
+        assert "T0K3N" not in str(error), kind
 
 
 def test_matrix_gives_the_waiting_time_in_the_body():
