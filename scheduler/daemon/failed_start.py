@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import os
 import signal
-import stat
-import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -31,6 +27,7 @@ from data.settings.settings import Settings, channel_settings
 from data.store.states import LastingState
 from data.store.store import Store
 from scheduler.daemon.supervisor import describe
+from scheduler.daemon.told_file import Told, digest_of, read_told, write_told
 from scheduler.delivery.delivery import DisplayNames, deliver_due, send_at_once
 from scheduler.delivery.lasting_states import recovery_event, remind_of_lasting_states, update_fault_state
 from scheduler.delivery.routing import route_by
@@ -38,7 +35,6 @@ from scheduler.delivery.routing import route_by
 log = structlog.get_logger("daemon")
 
 SUBJECT = "start of the daemon"
-FILE = "daemon.told"
 # Seconds in which the channels are told before the daemon ends, and that another process may keep the database busy.
 TELL_SECONDS, BUSY_SECONDS = 60.0, 5.0
 
@@ -111,8 +107,8 @@ async def _tell_by_database(home: Home, settings: Settings, reason: str) -> None
 
 
 async def _tell_directly(home: Home, settings: Settings, reason: str) -> None:
-    now, digest = datetime.now(UTC), hashlib.sha256(reason.encode()).hexdigest()
-    told = _Told.read(home)
+    now, digest, known = datetime.now(UTC), digest_of(reason), read_told(home)
+    told = known.get(SUBJECT)
     if told is not None and told.digest == digest and abs(now - told.at) < settings.daemon.remind_every:
         return
     event = build_event(
@@ -126,7 +122,8 @@ async def _tell_directly(home: Home, settings: Settings, reason: str) -> None:
     accepted = await send_at_once(settings, event, DisplayNames.of_home(home))
     log.error("the channels were told without the database", subject=SUBJECT, channels=list(accepted))
     if accepted:
-        _Told(digest, now, event.id, now if told is None else told.began).write(home)
+        began = now if told is None else told.began
+        write_told(home, {**known, SUBJECT: Told(digest, "", now, began, event.id)})
 
 
 def note_start(home: Home, settings: Settings, store: Store, now: datetime) -> None:
@@ -136,64 +133,10 @@ def note_start(home: Home, settings: Settings, store: Store, now: datetime) -> N
         StoreError: the database cannot be written.
     """
     route = route_by(settings)
-    told = _Told.read(home)
+    known = read_told(home)
+    told = known.pop(SUBJECT, None)
     ended = store.states.end("", EventKind.SELFTEST_FAILED, SUBJECT, recovery_event, route, now)
     if told is not None and not ended:
         state = LastingState("", EventKind.SELFTEST_FAILED, SUBJECT, told.began, told.at, told.event)
         store.events.add([recovery_event(state)], route, now)
-    _Told.forget(home)
-
-
-class _Told:
-    """What the channels were told without the database, in a small file of the home, or where else one can be written."""
-
-    def __init__(self, digest: str, at: datetime, event: str, began: datetime) -> None:
-        self.digest, self.at, self.event, self.began = digest, at, event, began
-
-    @classmethod
-    def read(cls, home: Home) -> _Told | None:
-        for path in _places(home):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                value = json.loads(_own_text(path))
-                at, began = (datetime.fromisoformat(value[name]) for name in ("at", "began"))
-                if at.tzinfo is not None and began.tzinfo is not None and at <= datetime.now(UTC) + timedelta(hours=1):
-                    return cls(str(value["digest"]), at, str(value["event"]), began)
-        return None
-
-    def write(self, home: Home) -> None:
-        value = {"digest": self.digest, "at": self.at.isoformat(), "event": self.event, "began": self.began.isoformat()}
-        for path in _places(home):
-            with contextlib.suppress(OSError):
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                    json.dump(value, out)
-                return
-        log.error("the channels will be told again at the next start: no place to note that they were told")
-
-    @staticmethod
-    def forget(home: Home) -> None:
-        for path in _places(home):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _places(home: Home) -> list[Path]:
-    """Where the file may be: a home that cannot be written is a reason not to start."""
-    name = f"tocsin-{os.geteuid()}-{hashlib.sha256(str(home.path.absolute()).encode()).hexdigest()[:16]}.told"
-    # systemd keeps the folder for caches from one start to the next, but not that for temporary files
-    cache = home.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
-    return [home.path / FILE, *([Path(cache) / name] if cache else []), Path(tempfile.gettempdir()) / name]
-
-
-def _own_text(path: Path) -> str:
-    """The content of a file that belongs to this user.
-
-    Raises:
-        OSError: there is none, or somebody else made it, as anybody can in the folder of temporary files.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, encoding="utf-8") as stream:
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
-            raise PermissionError(path.name)
-        return stream.read(4096)
+    write_told(home, known)

@@ -19,6 +19,7 @@ from data.settings.settings import Settings
 from data.store.states import LastingState
 from data.store.store import Store
 from scheduler.daemon.supervisor import WorkFailure
+from scheduler.daemon.told_file import Told, digest_of, read_told, write_told
 from scheduler.delivery.delivery import DisplayNames, send_at_once
 from scheduler.delivery.lasting_states import recovery_event
 from scheduler.delivery.routing import route_by
@@ -87,6 +88,13 @@ class TroubleReports:
         Raises:
             StoreError: the database cannot be read.
         """
+        now = datetime.now(UTC)
+        for subject, told in read_told(self._home).items():
+            if told.work:
+                self._failing.setdefault(subject, set()).add(told.work)
+                state = LastingState("", KIND, subject, told.began, told.at, told.event)
+                # as long ago as by the clock of the system, which may have been set back
+                self._unstored[subject] = (state, time.monotonic() - max(0.0, (now - told.at).total_seconds()))
         store = self._store()
         for state in store.states.lasting(""):
             event = store.events.get(state.event) if state.kind is KIND else None
@@ -120,7 +128,10 @@ class TroubleReports:
             log.error("the channels were told without the database", subject=subject, channels=list(accepted))
             if accepted:
                 state = LastingState("", KIND, subject, now, now, event.id)
-                self._unstored[subject] = (told[0] if told else state, time.monotonic())
+                state = told[0] if told else state
+                self._unstored[subject] = (state, time.monotonic())
+                note = Told(digest_of(failure.reason), failure.work, now, state.began, event.id)
+                write_told(self._home, {**read_told(self._home), subject: note})
 
     async def recovered(self, work: str) -> None:
         """End the states that only this work still held."""
@@ -133,5 +144,6 @@ class TroubleReports:
             ended = store.states.end("", KIND, subject, recovery_event, route, now)
             if not ended and subject in self._unstored:
                 store.events.add([recovery_event(self._unstored[subject][0])], route, now)
-            self._unstored.pop(subject, None)
+            if self._unstored.pop(subject, None) is not None:
+                write_told(self._home, {name: each for name, each in read_told(self._home).items() if name != subject})
             del self._failing[subject]

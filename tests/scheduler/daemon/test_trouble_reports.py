@@ -145,3 +145,32 @@ def test_a_database_that_cannot_be_written_is_told_to_the_channels_directly_once
 
     asyncio.run(scenario())
     assert [event.kind for event in store.events.latest()] == [EventKind.RECOVERED]
+
+
+def test_what_a_daemon_told_without_the_database_and_did_not_live_to_end_is_ended_by_the_next_one(home, world):
+    killed, store, chat = world
+    settings = home.settings()
+    store.database.connection.execute("pragma query_only = on")
+
+    async def fails(reports: TroubleReports) -> None:
+        for count in (2, 3):
+            await reports.failed(failure("heartbeat", "store", count))
+
+    asyncio.run(fails(killed))
+    # the disk is still full: nobody is told again
+    second = TroubleReports(home, lambda: settings, lambda: store)
+    assert second.adopt() == {"heartbeat"}
+    asyncio.run(fails(second))
+    assert len(chat.messages) == 1
+    store.database.connection.execute("pragma query_only = off")
+    for _ in range(2):
+        reports = TroubleReports(home, lambda: settings, lambda: store)
+        supervisor = Supervisor(reports)
+        supervisor.earlier = reports.adopt()
+
+        async def good() -> None:
+            pass
+
+        asyncio.run(supervisor.run("heartbeat", good))
+        [event] = store.events.latest()
+        assert (event.kind, event.facts["subject"]) == (EventKind.RECOVERED, "the database")
