@@ -73,7 +73,7 @@ def report_other_database(store: Store, settings: Settings, now: datetime) -> No
     from data.model import EventKind, Severity
     from scheduler.delivery.routing import route_by
 
-    facts = {"subject": OTHER_DATABASE, "reason": OTHER_DATABASE_REASON}
+    facts = {"subject": OTHER_DATABASE, "reason": OTHER_DATABASE_REASON, "once": True}
     event = build_event(
         EventKind.SELFTEST_FAILED,
         now,

@@ -161,7 +161,7 @@ class CrawlEnd:
         crawl, tally = self._crawl, self._tally
         if not tally.linked_files:
             return []
-        facts = {"subject": "linked files", "posts": tally.linked_posts, "files": tally.linked_files}
+        facts = {"subject": "linked files", "posts": tally.linked_posts, "files": tally.linked_files, "once": True}
         return [
             build_event(
                 EventKind.UNEXAMINED,

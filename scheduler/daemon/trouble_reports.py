@@ -52,7 +52,7 @@ def report_fault(
         subject,
         reason,
         now.date().isoformat() if repeat is None else repeat,
-        facts={"subject": subject, "reason": reason},
+        facts={"subject": subject, "reason": reason, "once": True},
     )
     store.events.add([event], route_by(settings), now)
 

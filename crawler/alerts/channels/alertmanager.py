@@ -40,7 +40,8 @@ def compose(channel: Channel, alert: str, message: Message, timestamp: int) -> O
     began = str(fitted.facts.get("began") or "")
     starts = min(datetime.fromisoformat(began), at) if began else at
     state, ended = str(fitted.facts.get("of") or fitted.kind), fitted.kind == EventKind.RECOVERED
-    lasting = message.state_key is not None
+    # a warning that nothing ends has a subject too
+    lasting = message.state_key is not None and not fitted.facts.get("once")
     ends = at if ended and lasting else now + (SUBJECT_FIRES if lasting else HAPPENING_FIRES)
     severities = [fitted.severity]
     if ended and lasting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from data.errors import DeliveryDeferred, DeliveryRefused
 from data.model import EventKind, Severity
 from data.settings.settings import Settings
 from data.store.states import LastingState
+from data.store.store import Store
+from scheduler.canaries.known_watchlist import report_other_database
+from scheduler.daemon.trouble_reports import report_fault
 from scheduler.delivery.delivery import http_client, send
 from scheduler.delivery.lasting_states import recovery_event
 from tests.servers.base import ServerProcess, client, debian_program, free_port
@@ -135,6 +139,22 @@ def test_what_belongs_to_one_thread_is_one_group_of_alerts_that_differ(manager):
     links = {each["labels"]["event"]: each["generatorURL"] for each in both["alerts"]}
     assert links == {first.id: f"https://soc.example/events/{first.id}", second.id: ""}
     assert "Cabinet des Lilas" in json.dumps(both, ensure_ascii=False)
+
+
+def test_a_warning_that_nothing_ends_does_not_fire_for_a_month(home):
+    now = datetime.now(UTC)
+    with contextlib.closing(Store.open(home.db_path)) as store:
+        report_fault(store, Settings(), "reload", "tocsin.toml is damaged", now)
+        report_other_database(store, Settings(), now)
+        events = store.events.latest()
+    assert len(events) == 2
+    for event in events:
+        target = Settings.model_validate({"channels": {"c": {"kind": "alertmanager", "url": "http://alerts.example"}}})
+        message = message_of(event, clients={}, case="vendor")
+        sent = dialect(target.channels["c"]).compose(target.channels["c"], "a" * 32, message, int(now.timestamp()))
+        [alert] = json.loads(sent.body)
+        assert alert["labels"]["event"] == event.id
+        assert datetime.fromisoformat(alert["endsAt"]) - now <= timedelta(days=1)
 
 
 def test_hostile_text_of_sources_is_taken_and_tells_alerts_apart(manager):
