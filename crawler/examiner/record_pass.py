@@ -199,8 +199,7 @@ class RecordPass:
             header, sample, batch = sample.row(0), sample.without_first(), batch.drop(1)
         member.forms = find_forms(header, sample)
         if member.forms.attributes is None:
-            if member.forms.counts:
-                member.forms = self._choose_count(member, member.forms, batch.first(PLANNING_ROWS))
+            member.forms = self._choose_forms(member, member.forms, batch.first(PLANNING_ROWS))
             self._plan(member, member.forms.header, member.forms.apply_to_sample(sample))
             self._join(member, member.forms.header, member.forms.apply(batch))
         else:
@@ -225,6 +224,21 @@ class RecordPass:
         self._joining = member, tuple(members)
         if member.joined.is_full:
             self._take_joined()
+
+    def _choose_forms(self, member: SampleMember, forms: TableForms, batch: RowBatch) -> TableForms:
+        """The way to read the dates of a table by which most of its people are known, where the dates do not tell."""
+        if forms.counts:
+            forms = self._choose_count(member, forms, batch)
+        if forms.either:
+            # a few rows may have no day after the twelfth
+            swapped = forms.with_month_first()
+            as_written, as_swapped = (each.apply(batch) for each in (forms, swapped))
+            known, otherwise = (
+                int(self._count_known(plan_columns(forms.header, rows.sample(len(rows))), rows).sum())
+                for rows in (as_written, as_swapped)
+            )
+            forms = swapped if otherwise > known else forms
+        return forms
 
     def _choose_count(self, member: SampleMember, forms: TableForms, batch: RowBatch) -> TableForms:
         """From which day the birth dates of a table are counted: from that by which most of its people are known."""
@@ -275,6 +289,11 @@ class RecordPass:
         if member.joined is None:
             return
         header, batch = member.joined.take()
+        if member.joined_forms is None or member.joined_forms.width != len(header):
+            forms = find_forms(header, batch.sample(_planning_rows(batch)))
+            member.joined_forms = self._choose_forms(member, forms, batch.first(PLANNING_ROWS))
+        if member.joined_forms.attributes is None:
+            header, batch = member.joined_forms.header or header, member.joined_forms.apply(batch)
         if member.plan is None or len(member.plan.columns) != len(header):
             self._end_window()
             self._plan(member, header, batch.sample(_planning_rows(batch)))

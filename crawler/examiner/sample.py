@@ -120,6 +120,7 @@ class SampleMember:
         forms: how the rows of the current table are rewritten; None until some rows are known.
         link: completes the rows of the current table from an earlier one with the same record ids.
         joined: joins the rows of the current table, if it has one attribute a row.
+        joined_forms: how its joined rows are rewritten; None until some are joined.
         table: counts of the rows of the current table.
         waiting: rows of the current table, and of small ones like it, which are not processed yet.
         rows_without_keys: rows of tables that gave no record key at all.
@@ -156,6 +157,7 @@ class SampleMember:
     forms: TableForms | None = None
     link: JoinedTable | None = None
     joined: AttributeRows | None = None
+    joined_forms: TableForms | None = None
     table: TableCounts = field(default_factory=TableCounts)
     waiting: WaitingRows[SampleMember] | None = None
     rows_without_keys: int = 0
@@ -173,6 +175,7 @@ class SampleMember:
     def begin_table(self, header: list[str] | None) -> None:
         """A table begins; what its columns hold is decided by its first rows."""
         self.header, self.plan, self.forms, self.joined, self.link = header, None, None, None, None
+        self.joined_forms = None
 
     def has_all_problems(self, code: str) -> bool:
         """Whether one more problem with this code would change nothing: the list is full, and the code known."""

@@ -415,6 +415,10 @@ def _find_names(found: list[tuple[str, str]], header_roles: Sequence[str], sampl
         shares = {at: _share_of_first_names(sample, at) for at in open_}
         best = max(shares, key=lambda at: shares[at], default=None)
         if best is not None and shares[best] >= 0.3:
+            if not roles & _NAME_ROLES and _share_of_two_words(sample, best) >= CLEAR_SHARE:
+                # "Jean Dupont": few people have two first names
+                found[best] = ("fullname", "values")
+                return
             found[best] = ("first", "values")
             open_.remove(best)
     firsts = [at for at, (role, _) in enumerate(found) if role == "first"]

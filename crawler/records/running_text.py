@@ -15,6 +15,7 @@ from functools import lru_cache
 from operator import itemgetter
 from pathlib import PurePosixPath
 
+from crawler.records.date_forms import swap_day_and_month, written_order
 from crawler.records.plain_text import to_plain_text
 from crawler.records.text_anchors import anchor_regions
 from crawler.records.text_items import DATE, EMAIL, NAME, NIR, PHONE, TextItem, TextLine, read_lines
@@ -111,6 +112,7 @@ class RunningTextReader:
         self._person = _PersonDraft()
         self._recent: dict[frozenset[str], _PersonDraft] = {}
         self._done: list[_PersonDraft] = []
+        self._dates: list[str] = []  # of people, for the order of day and month
 
     def feed(self, text: bytes) -> list[FoundPerson]:
         """Read the next piece; returns the people who are complete."""
@@ -157,7 +159,11 @@ class RunningTextReader:
         for person in done:
             person.returned = True
         lists = _find_lists(done)
-        found = [_readings(person, self._title, listed=_shape(person) in lists) for person in done]
+        self._dates.extend(item.text for person in done for item in person.values.get(DATE, ()))
+        order = written_order(self._dates)
+        # dates that can be read in two ways are written like those that decide
+        self._dates = [date for date in self._dates if written_order([date])][-_REMEMBERED:]
+        found = [_readings(person, self._title, order, listed=_shape(person) in lists) for person in done]
         return [each for each in found if each is not None]
 
     # --- which items belong together ---------------------------------------------------------------------------
@@ -171,6 +177,10 @@ class RunningTextReader:
             return
         if person.names and person.values and self._does_line_begin_another(line):
             self._end_person()
+        elif person.prose and not person.values and not line.prose and _is_whole_entry(line, person.gap):
+            # the first entry of a list, after the sentence that introduces it
+            person.names = [name for name in person.names if _is_of_person(name)]
+            person.prose = bool(person.names)
         self._person.form = self._person.form or line.form
         self._person.prose = self._person.prose or line.prose
         is_first, staff = True, False
@@ -218,6 +228,9 @@ class RunningTextReader:
                 after = person.after
                 self._end_person()
                 self._person.names += after[-1:]
+        if len(self._person.names) >= _MAX_NAMES and not self._person.values:
+            # a title and a greeting may have as many capitalised words: of names before a value, the last ones are nearest
+            del self._person.names[0]
         if len(self._person.names) < _MAX_NAMES:
             self._person.names.append(item)
             self._person.keep_line(line.text, item)
@@ -285,6 +298,18 @@ def _is_plausible_name(item: TextItem) -> bool:
     return len(item.words) > 1 or item.titled or bool(item.role) or is_first_name(item.words[0])
 
 
+def _is_of_person(item: TextItem) -> bool:
+    """Whether something besides capitals says that words are the name of a person."""
+    return item.titled or bool(item.role) or any(map(is_first_name, item.words))
+
+
+def _is_whole_entry(line: TextLine, gap: int) -> bool:
+    """Whether a line gives a surname and a first name, and a value beside them; a gap before it makes rare names likely."""
+    names = [item for item in line.items if item.kind == NAME and not item.staff]
+    has_both = len(names) < len(line.items) and sum(len(name.words) for name in names) > 1
+    return has_both and (gap > 1 or any(map(_is_of_person, names)))
+
+
 def _may_be_same_person(a: _PersonDraft, b: _PersonDraft) -> bool:
     """Whether two mentions of one name may be of one person: neither birth date nor NIR contradicts it."""
     return all(
@@ -323,19 +348,20 @@ def _find_lists(people: Sequence[_PersonDraft]) -> set[tuple[frozenset[str], int
     }
 
 
-def _readings(person: _PersonDraft, title: Sequence[TextItem], *, listed: bool) -> FoundPerson | None:
+def _readings(person: _PersonDraft, title: Sequence[TextItem], order: int, *, listed: bool) -> FoundPerson | None:
     """The readings of a person, the best first; None if the items give no person.
 
     Args:
         person: the items.
         title: the names in the name of the file.
+        order: of day and month in the text, as `written_order` returns it: where no date decides, both are readings.
         listed: whether it is one of many entries of a list.
     """
     values = person.values
     dates = values.get(DATE, [])
     if len(dates) > 1:
         dates = sorted(dates, key=lambda item: item.role != "dob")
-    dob = [item.text for item in dates]
+    dob = [swap_day_and_month(item.text) if order > 0 else item.text for item in dates]
     nirs, emails, phones = ([item.text for item in values.get(kind, ())] for kind in (NIR, EMAIL, PHONE))
     is_birth = bool(dates and dates[0].role == "dob")
     names = _name_readings(person.names, is_birth)
@@ -343,9 +369,12 @@ def _readings(person: _PersonDraft, title: Sequence[TextItem], *, listed: bool) 
         names = [*_name_readings(title, is_birth), *names]
     day, nir, email, phone = ("".join(texts[:1]) for texts in (dob, nirs, emails, phones))
     readings: dict[Reading, None] = {}
+    best = names[0] if names else (0, "", "")
+    for date in (day, day if order else swap_day_and_month(day)):
+        if names:
+            readings[best[1], best[2], date, nir, email, phone] = None
     for _, surname, first_name in names:
         readings[surname, first_name, day, nir, email, phone] = None
-    best = names[0] if names else (0, "", "")
     for other in dob[1:]:
         readings[best[1], best[2], other, nir, email, phone] = None
     for other in emails[1:]:

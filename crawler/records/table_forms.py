@@ -47,6 +47,7 @@ class TableForms:
         attributes: the columns of a table with one attribute a row; None for any other table.
         month_first: the columns of dates in which the month stands before the day.
         counts: columns of birth dates that are bare numbers, with other ways to read these.
+        either: columns of dates of which none tells whether the day or the month stands first.
         people: for each of several people who stand in one row, the columns of their values, in the same order; () if a row
             is about one person. The rows of the first people come first, and the header names the columns of one.
     """
@@ -58,7 +59,13 @@ class TableForms:
     attributes: AttributeColumns | None
     month_first: frozenset[int] = frozenset()
     counts: tuple[tuple[int, Callable[[str], str]], ...] = ()
+    either: tuple[int, ...] = ()
     people: tuple[tuple[int, ...], ...] = ()
+
+    def with_month_first(self) -> TableForms:
+        """The same with the month first in the dates that do not tell."""
+        swapped = {at: _after(self.rewrites.get(at), date_forms.swap_day_and_month) for at in self.either}
+        return replace(self, rewrites={**self.rewrites, **swapped}, month_first=frozenset(self.either), either=())
 
     def alternatives(self) -> list[TableForms]:
         """The same with birth dates counted from other days."""
@@ -138,6 +145,7 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
             if order == 1 or (order == 0 and -1 not in orders.values()):
                 rewrites[at] = _after(rewrites.get(at), date_forms.swap_day_and_month)
                 month_first.add(at)
+    either = () if any(orders.values()) else tuple(orders)
     width = max(sample.width, len(header or ()))
     parts = _date_parts(header, sample)
     if parts and header is not None:
@@ -145,7 +153,7 @@ def find_forms(header: list[str] | None, sample: TableSample) -> TableForms:
     people: tuple[tuple[int, ...], ...] = ()
     if header is not None and not parts and (found := _people_of_header(tuple(header))):
         header, people = list(found[0]), found[1]
-    return TableForms(header, width, rewrites, parts, None, frozenset(month_first), tuple(counts), people)
+    return TableForms(header, width, rewrites, parts, None, frozenset(month_first), tuple(counts), either, people)
 
 
 # what programs write before each line: grep (-n, -H), cat -n, diff, chats, logs

@@ -61,7 +61,8 @@ _OTHER_DATE = _words(
     """
     rdv consultation vu vue visite admission entree sortie le du depuis hospitalise hospitalisee date rendez-vous
     creation created updated modifie deces decede decedee operation opere operee controle prochain prochaine appel
-    seen on since
+    seen on since joined registered posted edited inscrit inscrite publie poste edite beigetreten registriert gepostet
+    bearbeitet registrado publicado editado
     """
 )
 # words within a label: "nom et prénom du patient", "first name"

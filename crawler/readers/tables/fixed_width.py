@@ -98,7 +98,8 @@ def _find_layouts(records: Sequence[str]) -> _Form | None:
     for mark in range(1, _MAX_MARK + 1):
         kinds = Counter(record[:mark] for record in records)
         common = [kind for kind, count in kinds.items() if count >= MIN_LINES]
-        if not 2 <= len(kinds) <= _MAX_KINDS or not common:
+        if not 2 <= len(kinds) <= _MAX_KINDS or sum(kinds[kind] for kind in common) < _ALIGNED * len(records):
+            # surnames that begin alike are no kinds of records
             continue
         found = {kind: find_layout([each for each in records if each.startswith(kind)]) for kind in common}
         layouts = {kind: layout for kind, layout in found.items() if layout is not None and layout.known}

@@ -391,13 +391,21 @@ def _are_people(rows: Sequence[Sequence[bytes]]) -> bool:
     """Whether rows show a table of people: by the names of columns in the first row, or by a column of their values."""
     width = len(rows[0])
     texts = [[cell.decode("utf-8", "replace") for cell in row] for row in rows if len(row) == width]
-    if _is_header(texts[0]):
+    if _is_header(texts[0]) or _have_people_in_columns(texts):
         return True
     for at in range(width):
         if sum(_VALUE.fullmatch(row[at]) is not None for row in texts) >= _SHOWN_SHARE * len(texts):
             # a column of dates alone is that of a log
             return len(texts) > 1 and any(_is_word_column([row[other] for row in texts]) for other in range(width))
     return False
+
+
+def _have_people_in_columns(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows show a table with a person in each column: names of fields first, and values behind one of these."""
+    named = {role_of(row[0]) for row in rows if len(row[0]) <= _LONGEST_NAME}
+    return len(named & _PERSONAL) >= _MIN_ROLES and any(
+        sum(_VALUE.fullmatch(cell) is not None for cell in row[1:]) >= _SHOWN_SHARE * len(row[1:]) for row in rows
+    )
 
 
 def _is_word_column(cells: Sequence[str]) -> bool:

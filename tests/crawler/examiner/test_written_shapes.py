@@ -560,3 +560,47 @@ def test_ten_people_under_the_title_of_a_post_are_ten_known_people(examiner: Exa
         assert found.lineage is not None
         lineage = found.lineage
         assert (lineage.verdict, lineage.known, lineage.interval) == ("subset", 10, (0, 0)), (title, lineage)
+
+
+GERMAN = (
+    "[VERKAUF] Patientendaten Praxis 2026\n\nHallo zusammen,\n\nhier eine Probe der Praxis, {n} Zeilen als Beweis:\n\n"
+)
+AMBIGUOUS = [row for row in ROWS if int(row["ddn"][:2]) <= 12 and row["ddn"][:2] != row["ddn"][3:5]]
+IN_POST: dict[str, Callable[[list[Person]], str]] = {
+    "a numbered list": lambda people: "\n".join(
+        f"{n}. {row['nom']} {row['prenom']} {row['ddn']}" for n, row in enumerate(people, 1)
+    ),
+    "forms between rules": lambda people: "\n----------\n".join(
+        f"Nom : {row['nom']}\nPrénom : {row['prenom']}\nDate de naissance : {row['ddn']}" for row in people
+    ),
+    "addresses first": lambda people: "\n".join(
+        f"{row['email']}:{row['prenom']} {row['nom']}:{row['ddn']}" for row in people
+    ),
+    "first name and surname in one column without header": lambda people: "\n".join(
+        f"{row['prenom']} {row['nom']};{row['email']};{row['ddn']}" for row in people
+    ),
+    "a person in each column": lambda people: "\n".join(
+        ";".join([name, *(row[name] for row in people)]) for name in NAMES
+    ),
+    "dates of the United States in a list": lambda people: "\n".join(
+        f"{row['nom']} {row['prenom']} {born(row):%m/%d/%Y}" for row in people
+    ),
+    "dates of the United States in a table": lambda people: "\n".join(
+        ["Last name;First name;DOB", *(f"{row['nom']};{row['prenom']};{born(row):%m/%d/%Y}" for row in people)]
+    ),
+    "dates of the United States behind labels in mark-up": lambda people: "\n\n".join(
+        f"[b]Last name:[/b] {row['nom']}\n[b]First name:[/b] {row['prenom']}\n[b]DOB:[/b] {born(row):%m/%d/%Y}"
+        for row in people
+    ),
+}
+
+
+@pytest.mark.parametrize("form", IN_POST)
+@pytest.mark.parametrize("people", [ROWS[:3], ROWS[5:25], AMBIGUOUS[:2]], ids=["three", "twenty", "either order"])
+def test_few_people_after_the_greeting_of_a_post_are_known(examiner: Examiner, form: str, people: list[Person]) -> None:
+    text = f"{GERMAN.format(n=len(people))}{IN_POST[form](people)}\n\nPreis: 500 $ in XMR. Kontakt über Telegram.\n"
+    found = examine(examiner, text.encode())
+    assert (found.complete, found.problems) == (True, ())
+    assert sum(hit.records for hit in found.hits) == len(people)
+    assert found.lineage is not None
+    assert (found.lineage.known, found.lineage.new) == (len(people), 0)

@@ -100,6 +100,7 @@ def test_the_best_reading_of_a_person_is_the_one_that_the_writer_meant(text: str
         ("Réunion du 12/03/2021 à Lyon, salle Molière.", 0),
         ("Patient vu en consultation pour suivi de tension artérielle, joignable au 06 12 34 56 78", 0),
         ("Dr Paul Martin, 01 23 45 67 89", 0),
+        ("Clinic DB 2026 for sale\nleaker\nPosts: 120\nJoined: 12/03/2021\n\nToday I sell it", 0),
         ("commande 12345678901 du 3 mai 2020, total 45,90", 0),
         ("".join(f"{note} Vu le 0{1 + at}/03/2019.\n" for at, note in enumerate(NOTES)), 0),
     ],

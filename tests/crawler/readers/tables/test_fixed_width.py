@@ -81,3 +81,26 @@ def test_other_lines_have_no_layout(lines: list[str]) -> None:
     layout = find_layout(lines)
     assert layout is None or not layout.is_of_people
     assert read("\n".join(lines).encode()).format != "fixed_width"
+
+
+SPANISH = (
+    "Ortiz,Isabel,30/12/1962; Ortiz,Teresa,27/07/2005; Fernández,Miguel,10/05/2001; "
+    "Rodríguez,Rafael,19/03/1954; Marín,Ana,07/12/1935; García López,Teresa,26/04/1979; "
+    "Sánchez,Ana,14/04/1988; Sánchez,Antonio,22/01/1985; Flores,Ana,25/09/1996; Medina,Lucía,09/11/1936; "
+    "Sánchez,Manuel,04/09/2007; Rodríguez,José,22/01/1955; Fernández,Antonio,06/12/1938; "
+    "Rodríguez,Manuel,23/12/1963; Ortiz,Antonio,16/04/1997; Iglesias,Francisco,03/03/1951; "
+    "Gómez,Rafael,30/03/2002; Ortiz,Manuel,20/06/1943; González,José,20/08/1977; Sánchez,Lucía,19/06/1939 "
+)
+
+
+def test_surnames_that_begin_alike_are_no_kinds_of_records():
+    people = [person.strip().split(",") for person in SPANISH.split(";")]
+    lines = [f"{surname:<20}{first:<18}{born}" for surname, first, born in people]
+    post = [
+        "[VENTA] Base de datos clínica 2026 - 169k pacientes\n\nHola a todos,\n",
+        "hoy les traigo una muestra de la base de datos de pacientes de una clínica, 20 registros como prueba:\n",
+        f"{'Apellidos':<20}{'Nombre':<18}Fecha de nacimiento",
+        *lines,
+        "\nPrecio: 500 $ en XMR. Contáctame por Telegram @vendedor. Acepto intermediario.\n",
+    ]
+    assert read("\n".join(post).encode()).format != "fixed_width"
