@@ -64,7 +64,10 @@ def exists(name: str) -> bool:
     if modules()[module].name == "__init__.py":
         return False
     word = rest.partition(".")[0]
-    return re.search(rf"\b(?:class|def|import) {word}\b|\b{word}\b ?[:=]", modules()[module].read_text()) is not None
+    return (
+        re.search(rf"\b(?:class|def) {word}\b|\bimport\b.*\b{word}\b|\b{word}\b ?[:=]", modules()[module].read_text())
+        is not None
+    )
 
 
 def inside(module: str, *packages: str) -> bool:
