@@ -266,8 +266,11 @@ def keep_copy(connection: sqlite3.Connection, path: Path, version: str) -> None:
 
 
 def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """The definitions of all tables and indexes, without spaces."""
-    rows = connection.execute("select type, name, tbl_name, sql from sqlite_master where name not like '%sqlite_%'")
+    """The definitions of all tables and indexes, without spaces; also of those indexes that SQLite makes for keys."""
+    rows = connection.execute(
+        "select type, name, tbl_name, sql from sqlite_master"
+        " where name not like '%sqlite_%' or name like 'sqlite_autoindex_%'"
+    )
     return {tuple("".join(str(value).split()) for value in row) for row in rows}
 
 

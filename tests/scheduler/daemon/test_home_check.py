@@ -124,6 +124,15 @@ def test_each_flipped_bit_that_changes_what_is_read_is_found(home, filled):
     assert missed == []
 
 
+def test_damage_to_the_entry_of_an_index_that_sqlite_made_is_found(home, filled):
+    damaged = bytearray(filled.read_bytes())
+    entry = b"sqlite_autoindex_crawl_1crawl"
+    assert damaged.count(entry) == 1
+    damaged[damaged.index(entry) + len(entry) - 3] ^= 0x80
+    filled.write_bytes(damaged)
+    assert home_faults(home) != []
+
+
 def test_all_columns_of_all_tables_have_a_copy_in_an_index(home):
     with contextlib.closing(Store.open(home.db_path)) as store:
         db = store.database.connection
