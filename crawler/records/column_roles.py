@@ -166,7 +166,7 @@ def begins_with_header(sample: TableSample) -> bool:
 def rows_above(sample: TableSample) -> int:
     """The number of first rows that are lines above a table: a title, a sentence, the name of a sheet.
 
-    They show no value, name no role, and have fewer filled cells than the header, or than most rows.
+    They show no value, name no role, and have no more filled cells than the header, or fewer than most rows.
     """
     if sample.width < 2:
         return 0
@@ -179,7 +179,8 @@ def rows_above(sample: TableSample) -> int:
             break
         known = sum(bool(role_of(cell)) for cell in sample.row(at) if cell)
         if known >= 2 and known * 2 >= filled[at]:
-            return at if all(cells < filled[at] for cells in filled[:at]) else above
+            # a title may have as many separators as the header
+            return at if all(cells <= filled[at] for cells in filled[:at]) else above
         if at == above and (filled[at] < 2 or (not known and filled[at] < usual)):
             above += 1
     # without a row below them they are rows themselves

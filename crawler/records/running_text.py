@@ -224,7 +224,7 @@ class RunningTextReader:
                 if not line.prose and len(person.after) < _MAX_NAMES:
                     person.after.append(item)
                 return
-            if is_complete and not line.form:
+            if is_complete and (not line.form or self._is_same_label(item)):
                 after = person.after
                 self._end_person()
                 self._person.names += after[-1:]
@@ -235,6 +235,10 @@ class RunningTextReader:
             self._person.names.append(item)
             self._person.keep_line(line.text, item)
         self._person.last, self._person.named = NAME, True
+
+    def _is_same_label(self, item: TextItem) -> bool:
+        """Whether a whole name has the label of the person's name: `Le patient A, né le …. Le patient B, né le …`."""
+        return item.role == "fullname" and any(name.role == item.role for name in self._person.names)
 
     def _add_value(self, item: TextItem, line: TextLine, *, is_first: bool) -> None:
         have = self._person.values.get(item.kind)
@@ -388,7 +392,15 @@ def _readings(person: _PersonDraft, title: Sequence[TextItem], order: int, *, li
     has_certain_name = best[0] >= (_LISTED_SCORE if listed else _CERTAIN_SCORE) and bool(
         nir or email or phone or (dates and dates[0].role != "date")
     )
+    has_certain_name = has_certain_name or _is_address_of(email, best[1], best[2])
     return FoundPerson(list(readings)[:MAX_READINGS], has_certain_name or bool(nir and dob), person.lines)
+
+
+def _is_address_of(email: str, *names: str) -> bool:
+    """Whether the local part of a mail address has the surname and the first name, which are names then, however rare."""
+    local = _folded(email.partition("@")[0])
+    words = [re.sub(r"[^a-z]", "", _folded(name)) for name in names]
+    return all(len(word) > 1 and word in local for word in words)
 
 
 def _name_readings(items: Sequence[TextItem], is_birth: bool) -> list[tuple[int, str, str]]:

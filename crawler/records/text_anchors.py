@@ -116,9 +116,9 @@ def _is_date(begin: int, at: int, size: int, limit: int) -> bool:
         word += 1
     if word > gaps and _is_letter(word) and (_begins_like_month(word) or _is_word_and_year(word, limit)):
         return True
-    # March 12, 1975
+    # March 12, 1975; cells of a table that was divided there are separated by " ; "
     second = word
-    while second < limit - 4 and second - word < 2 and (byte(second) == 32 or byte(second) == 44):
+    while second < limit - 4 and second - word < 3 and (byte(second) == 32 or byte(second) == 44 or byte(second) == 59):
         second += 1
     if _count_digits(max(second, gaps), limit) == 4 and at - begin > 3 and byte(at - 1) == 32:
         back = at - 2

@@ -166,6 +166,10 @@ _BBCODE = re.compile(
 )
 
 
+# before each line of a post in the reply to it
+_QUOTED_LINE = re.compile(rb"^(?:> ){1,9}", re.MULTILINE)
+
+
 class _TableReader:
     """Parses the lines of one table and sends its rows.
 
@@ -195,6 +199,8 @@ class _TableReader:
         dialect = self.dialect
         if b"[/" in block or b"[CODE" in block:
             block = _BBCODE.sub(b"", block)
+        if b"\n> " in block or block.startswith(b"> "):
+            block = _QUOTED_LINE.sub(b"", block)
         if not self._first:
             self._first = next(filter(None, block.split(b"\n", 8)), b"")
             self._names = self._first if roles_of_header(self._first, dialect.separator, dialect.quote) else b""

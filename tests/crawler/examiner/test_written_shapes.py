@@ -538,7 +538,7 @@ def test_numbers_of_days_that_make_nobody_known_are_told(examiner: Examiner) -> 
 
 TITLES = (
     "Leak 3: data of the clinic", "New leak", "Database of a clinic, 10 rows", "clinic data (2026)\n\nSample below",
-    "[DB] clinic; free sample!\nAll rights to the seller",
+    "[DB] clinic; free sample!\nAll rights to the seller", "DB ; sample ; free",
 )  # fmt: skip
 TEN = ROWS[:10]
 LISTED = {
@@ -582,6 +582,10 @@ IN_POST: dict[str, Callable[[list[Person]], str]] = {
     "a person in each column": lambda people: "\n".join(
         ";".join([name, *(row[name] for row in people)]) for name in NAMES
     ),
+    "months of the United States in a list": lambda people: "\n".join(
+        f"* {row['prenom']} {row['nom']}, born {born(row):%B} {born(row).day}, {born(row).year}" for row in people
+    ),
+    "quoted in a reply": lambda people: "\n".join(f"> {row['nom']} ; {row['prenom']} ; {row['ddn']}" for row in people),
     "dates of the United States in a list": lambda people: "\n".join(
         f"{row['nom']} {row['prenom']} {born(row):%m/%d/%Y}" for row in people
     ),

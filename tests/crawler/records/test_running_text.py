@@ -100,6 +100,13 @@ def test_the_best_reading_of_a_person_is_the_one_that_the_writer_meant(text: str
         ("Réunion du 12/03/2021 à Lyon, salle Molière.", 0),
         ("Patient vu en consultation pour suivi de tension artérielle, joignable au 06 12 34 56 78", 0),
         ("Dr Paul Martin, 01 23 45 67 89", 0),
+        (
+            (
+                "Le patient Jean Dupont, né le 12 mars 1975, habite ici. Le patient Luc Roux, né le 3 mai 1980, habite là. "
+                "Le patient Paul Petit, né le 4 mai 1981, est parti."
+            ),
+            3,
+        ),
         ("Clinic DB 2026 for sale\nleaker\nPosts: 120\nJoined: 12/03/2021\n\nToday I sell it", 0),
         ("commande 12345678901 du 3 mai 2020, total 45,90", 0),
         ("".join(f"{note} Vu le 0{1 + at}/03/2019.\n" for at, note in enumerate(NOTES)), 0),
@@ -249,6 +256,12 @@ def test_entries_of_a_list_are_people_though_no_table_has_their_names() -> None:
     entries = [f"Kurosawa{chr(97 + at)} Ayumi{chr(97 + at)} 14/0{at % 9 + 1}/1960" for at in range(13)]
     assert len(certain("\n".join(entries))) == 13
     assert not certain(entries[0])
+
+
+def test_an_address_that_has_both_names_shows_that_they_are_names() -> None:
+    [person] = certain("Thienkim Diarrassouba <thienkim.diarrassouba7@example.org>")
+    assert person[:2] == ("diarrassouba", "thienkim")
+    assert not certain("Thienkim Diarrassouba <info@example.org>")
 
 
 def test_a_list_of_files_is_no_list_of_people() -> None:
