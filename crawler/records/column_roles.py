@@ -479,7 +479,9 @@ def _is_first_name(word: str) -> bool:
 def _may_be_names(sample: TableSample, at: int) -> bool:
     """Whether the cells of a column look like names and are not only a few different words."""
     filled = int(sample.filled[at].sum())
-    if not filled or not sample.has_names(at, CLEAR_SHARE * filled):
+    # the sentences around a table stand in its first column alone
+    in_rows = int((sample.filled[at] & (sample.filled.sum(axis=0) > 1)).sum()) if sample.width > 1 else filled
+    if not filled or not sample.has_names(at, CLEAR_SHARE * (in_rows or filled)):
         return False
     distinct = set(map(str.strip, sample.texts(at))) - {""}
     return len(distinct) > filled // 10 + (filled > 5)

@@ -585,7 +585,11 @@ IN_POST: dict[str, Callable[[list[Person]], str]] = {
     "months of the United States in a list": lambda people: "\n".join(
         f"* {row['prenom']} {row['nom']}, born {born(row):%B} {born(row).day}, {born(row).year}" for row in people
     ),
-    "quoted in a reply": lambda people: "\n".join(f"> {row['nom']} ; {row['prenom']} ; {row['ddn']}" for row in people),
+    "a post and its quotation in a reply": lambda people: (
+        "\n\nMerci beaucoup\nPaul\n\nLeaker a écrit :\n> Base du cabinet\n> Bonjour,\n> voici 20 lignes :\n> ".join(
+            between.join(f"{row['nom']};{row['prenom']};{row['ddn']}" for row in people) for between in ("\n", "\n> ")
+        )
+    ),
     "dates of the United States in a list": lambda people: "\n".join(
         f"{row['nom']} {row['prenom']} {born(row):%m/%d/%Y}" for row in people
     ),

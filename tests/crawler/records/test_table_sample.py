@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.records.column_roles import plan_columns_of_rows
 from crawler.records.table_sample import MAX_NAME, RECOGNISABLE_ROLES, TableSample
 from data.identifiers import normalise
 from tests.synth.people import people, row
@@ -52,3 +53,12 @@ def test_rows_of_different_widths_are_filled_up_or_cut():
     assert [sample.row(0), sample.row(1)] == [["a", ""], ["b", "c"]]
     assert sample.of_width(3).row(1) == ["b", "c", ""]
     assert TableSample.of([]).rows == 0
+
+
+def test_sentences_in_the_first_column_do_not_hide_that_the_rows_below_begin_with_names() -> None:
+    rows = [
+        ["Brul" + chr(97 + at) + "fer", ("Jean", "Anne", "Luc", "Marie", "Paul")[at % 5], f"{at + 1:02}/03/1975"]
+        for at in range(26)
+    ]
+    plan = plan_columns_of_rows(None, [*rows, *([f"voici {at} lignes :"] for at in range(8))])
+    assert [column.role for column in plan.columns] == ["surname", "first", "dob"]
