@@ -20,6 +20,9 @@ def daemon(context: click.Context, standby: bool) -> None:
     On SIGHUP the daemon reads the settings, sources and watch-list again. Of two daemons on one home the second is
     refused, or waits with --standby. A daemon that cannot start ends with status 2, and tells the channels why.
     """
+    # before anything is imported: modules copy the environment, which holds the key
+    home = chosen_home(context)
+
     import asyncio
 
     from data.logs import set_up
@@ -31,7 +34,6 @@ def daemon(context: click.Context, standby: bool) -> None:
     def waiting() -> None:
         notify_systemd("READY=1", "WATCHDOG=1", "STATUS=standing by: another daemon watches this home")
 
-    home = chosen_home(context)
     set_up()
     with told_if_it_fails(home):
         settings = home.require().settings()

@@ -17,12 +17,14 @@ MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "wrong": "[bold 
 @click.pass_context
 def doctor(ctx: click.Context, restore_enrol_key: bool, as_json: bool) -> int:
     """Check this installation, and say how to repair what is wrong. Exit status 2 if anything is wrong."""
+    # before anything is imported: modules copy the environment, which may hold the key
+    home = chosen_home(ctx)
+
     from rich.markup import escape
     from rich.table import Table
 
     from scheduler.reports.doctor import examine_home
 
-    home = chosen_home(ctx)
     if restore_enrol_key:
         from data.hashing.case_keys import format_enrol_key, parse_match_key
 

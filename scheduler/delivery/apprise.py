@@ -50,6 +50,18 @@ async def send_by_apprise(channel: Channel, outgoing: Outgoing) -> AppriseAnswer
     return answer
 
 
+def environment_of(ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the process: without keys, without the folder of credentials, and without proxies, which would see
+    the message.
+    """
+    kept = {
+        name: value
+        for name, value in ours.items()
+        if not name.upper().startswith(("TOCSIN_", "APPRISE_", "CREDENTIALS_"))
+    }
+    return {**kept, "NO_PROXY": "*", "no_proxy": "*"}
+
+
 async def ask_apprise(channel: Channel, order: Mapping[str, Any]) -> AppriseAnswer:
     """Run the process with an order, as `scheduler.delivery.apprise_process` takes it.
 
@@ -69,16 +81,7 @@ async def ask_apprise(channel: Channel, order: Mapping[str, Any]) -> AppriseAnsw
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.upper().startswith(("TOCSIN_", "APPRISE_"))
-            },
-            # proxies of the environment see the message; ours are declared
-            "NO_PROXY": "*",
-            "no_proxy": "*",
-        },
+        env=environment_of(os.environ),
     )
     try:
         async with asyncio.timeout(START_SECONDS + seconds):

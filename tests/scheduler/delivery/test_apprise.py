@@ -18,6 +18,7 @@ from data.model import EventKind
 from data.settings.settings import Settings, load_settings
 from data.store.store import Store
 from scheduler.delivery import apprise as delivery_by_apprise
+from scheduler.delivery.apprise import environment_of
 from scheduler.delivery.delivery import deliver_due, http_client, send
 from scheduler.delivery.routing import route_by
 from scheduler.reports.doctor import _channel
@@ -48,6 +49,16 @@ def deliver(url: str, **more: object) -> int:
 
 def address(server: Webhook) -> str:
     return f"{server.url.replace('http', 'json')}/hook/T0K3N"
+
+
+def test_its_process_inherits_no_key_and_not_where_credentials_are():
+    given = {
+        "TOCSIN_MATCH_KEY": "k",
+        "CREDENTIALS_DIRECTORY": "/run/credentials",
+        "APPRISE_URLS": "x://",
+        "PATH": "/bin",
+    }
+    assert environment_of(given) == {"PATH": "/bin", "NO_PROXY": "*", "no_proxy": "*"}
 
 
 @pytest.mark.parametrize("url", ["tgram://[T0K3N/1", "https://localhost:T0K3N/x", "json://localhost:99999/T0K3N"])
