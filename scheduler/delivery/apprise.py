@@ -51,9 +51,7 @@ async def send_by_apprise(channel: Channel, outgoing: Outgoing) -> AppriseAnswer
 
 
 def environment_of(ours: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the process: without keys, without the folder of credentials, and without proxies, which would see
-    the message.
-    """
+    """The environment of the process: without keys and the folder of credentials, and proxies, which would see the message."""
     kept = {
         name: value
         for name, value in ours.items()
