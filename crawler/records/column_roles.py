@@ -39,6 +39,8 @@ MAX_COLUMNS_TOLD = 200
 _NAME_ROLES = frozenset({"surname", "first", "fullname"})
 # So many rows after the first one help to decide whether it is a header.
 _FOLLOWING = 5
+# A cell with so many digits holds a value.
+_DIGITS_OF_VALUE, _DIGITS_OF_NUMBER = 6, 9
 # Above a table stand fewer lines than this.
 _LINES_ABOVE = 10
 _FIRST_WORD = re.compile(r"^[^- \n]*", re.MULTILINE)
@@ -159,8 +161,16 @@ def begins_with_header(sample: TableSample) -> bool:
     if sample.width > 1 and row[0].strip() in map(str.strip, sample.texts(0)[1:]) and _are_labels(sample.texts(0)):
         # a form, whose labels come again for each person
         return False
-    known = sum(bool(role_of(cell)) for cell in row)
+    if any("@" in cell or sum(map(str.isdigit, cell)) >= _DIGITS_OF_NUMBER for cell in row):
+        # "tél. 0033650793565": a label before its value
+        return False
+    known = sum(map(_names_role, row))
     return known >= 2 or known == len(row) or bool(shown[:, 1 : 1 + _FOLLOWING].any())
+
+
+def _names_role(cell: str) -> bool:
+    """Whether a cell of a header names a role; a label before its value does not: `tél. 0033650793565`, `mail a@b.fr`."""
+    return bool(cell and role_of(cell)) and "@" not in cell and sum(map(str.isdigit, cell)) < _DIGITS_OF_VALUE
 
 
 def rows_above(sample: TableSample) -> int:
@@ -177,7 +187,7 @@ def rows_above(sample: TableSample) -> int:
     for at in range(min(sample.rows, _LINES_ABOVE)):
         if shown[at]:
             break
-        known = sum(bool(role_of(cell)) for cell in sample.row(at) if cell)
+        known = sum(map(_names_role, sample.row(at)))
         if known >= 2 and known * 2 >= filled[at]:
             # a title may have as many separators as the header
             return at if all(cells <= filled[at] for cells in filled[:at]) else above

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.records.column_roles import plan_columns_of_rows
+from crawler.records.column_roles import begins_with_header, plan_columns_of_rows
 from crawler.records.table_sample import MAX_NAME, RECOGNISABLE_ROLES, TableSample
 from data.identifiers import normalise
 from tests.synth.people import people, row
@@ -62,3 +62,16 @@ def test_sentences_in_the_first_column_do_not_hide_that_the_rows_below_begin_wit
     ]
     plan = plan_columns_of_rows(None, [*rows, *([f"voici {at} lignes :"] for at in range(8))])
     assert [column.role for column in plan.columns] == ["surname", "first", "dob"]
+
+
+def test_a_row_of_labels_before_their_values_is_no_header() -> None:
+    row = [
+        "LEROY André",
+        "né le 26 janvier 2014",
+        "tél. 0033650793565",
+        "NIR 214011850793559",
+        "mail a.leroy@a.example",
+    ]
+    sample = TableSample.of([row, ["Mme Odile MÉNARD", "née", "", "", "0033721542422"]], 5)
+    assert not begins_with_header(sample)
+    assert begins_with_header(TableSample.of([["Nom", "Tél. 1", "NIR"], ["LEROY", "0650793565", ""]], 3))
