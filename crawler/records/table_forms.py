@@ -260,7 +260,7 @@ def _one_person_a_row(columns: Sequence[Packed], people: Sequence[Sequence[int]]
 # --- tables with a record in each column ---------------------------------------------------------------------------
 
 _PERSONAL = frozenset({"surname", "first", "fullname", "dob", "email", "phone", "nir"})
-_MAX_TURNED_ROWS, _MIN_TURNED_WIDTH, _MIN_TURNED_ROLES = 200, 3, 2
+_MAX_TURNED_ROWS, _MIN_TURNED_ROLES = 200, 2
 
 
 def turned(header: list[str] | None, batch: RowBatch) -> tuple[list[str], RowBatch] | None:
@@ -269,9 +269,12 @@ def turned(header: list[str] | None, batch: RowBatch) -> tuple[list[str], RowBat
     The first cells of its rows name what the rows hold, and no other cell of its first row is such a name.
     """
     width = max(len(batch.columns), len(header or ()))
-    if not 1 <= len(batch) <= _MAX_TURNED_ROWS or width < _MIN_TURNED_WIDTH or not batch.columns:
+    if not 1 <= len(batch) <= _MAX_TURNED_ROWS or width < 2 or not batch.columns:
         return None
     names = ([header[0]] if header else []) + batch.column(0).texts()
+    if width == 2 and len(set(names)) < len(names):
+        # several forms below each other
+        return None
     if len({role_of(name) for name in names} & _PERSONAL) < _MIN_TURNED_ROLES:
         return None
     rows = [

@@ -612,3 +612,14 @@ def test_few_people_after_the_greeting_of_a_post_are_known(examiner: Examiner, f
     assert sum(hit.records for hit in found.hits) == len(people)
     assert found.lineage is not None
     assert (found.lineage.known, found.lineage.new) == (len(people), 0)
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_the_form_of_one_person_in_two_columns_is_that_person(examiner: Examiner, separator: str) -> None:
+    labels = {"nom": "Nom", "prenom": "Prénom", "ddn": "Date de naissance", "ville": "Ville"}
+    found = examine(
+        examiner, "\n".join(f"{label}{separator}{ROWS[3][name]}" for name, label in labels.items()).encode()
+    )
+    assert [hit.records for hit in found.hits] == [1]
+    assert found.lineage is not None
+    assert (found.lineage.known, found.lineage.interval) == (1, (0, 0))
