@@ -138,6 +138,15 @@ class Store:
         """Open the database for reading alone; errors as of `Database.open_read_only`."""
         return cls(Database.open_read_only(path), None, None, path.parent / "evidence")
 
+    @property
+    def has_history(self) -> bool:
+        """Whether anything was ever crawled, found, told or decided."""
+        [row] = self.database.rows(
+            "select exists (select 1 from crawl) or exists (select 1 from finding) or exists (select 1 from event)"
+            " or exists (select 1 from audit) as found"
+        )
+        return bool(row["found"])
+
     def close(self) -> None:
         """Close the database."""
         self.database.close()

@@ -33,8 +33,8 @@ OTHER_DATABASE_REASON = (
 def check_watchlist(home: Home, *, changing: bool = False) -> WatchlistCounts:
     """What the watch-list of a home holds, after checking that it has lost nothing.
 
-    If the store has no record of bundles on the list, they are recorded now, and the channels are told that the database
-    is not the one of this home: without a word, what was seen and decided before would be forgotten.
+    If the store has no record of bundles on the list, they are recorded now. If it has no history either, the channels are
+    told that the database is not the one of this home: without a word, what was seen and decided would be forgotten.
 
     Args:
         home: to check.
@@ -50,7 +50,9 @@ def check_watchlist(home: Home, *, changing: bool = False) -> WatchlistCounts:
             from data.store.store import Store
 
             with contextlib.closing(Store.open(home.db_path)) as store:
-                report_other_database(store, home.settings(), datetime.now(UTC))
+                # an earlier version imported bundles without recording them
+                if not store.has_history:
+                    report_other_database(store, home.settings(), datetime.now(UTC))
             record_watchlist(home, FOUND)
         return counts
     if counts.bundles < known.bundles or counts.retired < known.retired:
