@@ -139,13 +139,12 @@ class Store:
         return cls(Database.open_read_only(path), None, None, path.parent / "evidence")
 
     @property
-    def has_history(self) -> bool:
-        """Whether anything was ever crawled, found, told or decided."""
+    def was_upgraded(self) -> bool:
+        """Whether an earlier version of Tocsin made this database: its first step was not taken with its last one."""
         [row] = self.database.rows(
-            "select exists (select 1 from crawl) or exists (select 1 from finding) or exists (select 1 from event)"
-            " or exists (select 1 from audit) as found"
+            "select julianday(max(applied_at)) - julianday(min(applied_at)) > 1.0 / 1440 as late from _sqlite_migrations"
         )
-        return bool(row["found"])
+        return bool(row["late"])
 
     def close(self) -> None:
         """Close the database."""

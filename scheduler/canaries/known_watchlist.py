@@ -33,8 +33,8 @@ OTHER_DATABASE_REASON = (
 def check_watchlist(home: Home, *, changing: bool = False) -> WatchlistCounts:
     """What the watch-list of a home holds, after checking that it has lost nothing.
 
-    If the store has no record of bundles on the list, they are recorded now. If it has no history either, the channels are
-    told that the database is not the one of this home: without a word, what was seen and decided would be forgotten.
+    If the store has no record of bundles on the list, they are recorded now. Unless an earlier version made it, the channels
+    are told that it is not the database of this home: without a word, what was seen and decided would be forgotten.
 
     Args:
         home: to check.
@@ -51,7 +51,7 @@ def check_watchlist(home: Home, *, changing: bool = False) -> WatchlistCounts:
 
             with contextlib.closing(Store.open(home.db_path)) as store:
                 # an earlier version imported bundles without recording them
-                if not store.has_history:
+                if not store.was_upgraded:
                     report_other_database(store, home.settings(), datetime.now(UTC))
             record_watchlist(home, FOUND)
         return counts
