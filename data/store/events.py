@@ -38,12 +38,16 @@ class Events:
     def add(self, events: Sequence[Event], route: Route, now: datetime) -> int:
         """Store events and their alerts in one transaction; returns how many events were new.
 
-        An event whose id is known is counted as one more sighting and makes no alert. If a leak is seen again in another
-        post, that is an event of its own, which continues the thread of the first one.
+        An event whose id is known is counted as one more sighting and makes no alert, and so is the re-post of what the
+        same post held before: its page is read again. If a leak is seen again in another post, that is an event of its
+        own, which continues the thread of the first one.
         """
         new = 0
         with self._database.transaction():
             for event in events:
+                if own := self._first_of_own_data(event):
+                    self.count_sighting(own, now)
+                    continue
                 if self._insert(event, route, now):
                     new += 1
                     continue
@@ -79,6 +83,21 @@ class Events:
         self._outbox.add(event.id, list(channels), now)
         self._triage.reopen_for(event, now)
         return True
+
+    def is_told(self, event: Event) -> bool:
+        """Whether `add` would only count this event as one more sighting."""
+        return self.get(event.id) is not None or bool(self._first_of_own_data(event))
+
+    def _first_of_own_data(self, event: Event) -> str:
+        """Id of the event about what this post held when it was read before, if a re-post is of nothing else; else ''."""
+        parents = event.facts.get("parents", ()) if event.kind is EventKind.REPOST and event.post else ()
+        for parent in parents[:1]:
+            row = self._database.first_row(
+                "select id, post from event where release = ? order by at, rowid limit 1", parent["release"]
+            )
+            if row is not None and row["post"] == event.post:
+                return str(row["id"])
+        return ""
 
     def _elsewhere(self, event: Event) -> Event | None:
         """The event that a leak, which is known, was seen in another post; None if it is the same post."""

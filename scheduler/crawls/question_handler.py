@@ -375,7 +375,7 @@ class QuestionHandler:
         )
         # a post that is looked at again, and holds what was reported before, is no hit of this crawl
         told = value.revisited and not any(
-            event.kind in _LEAKS and self._store.events.get(event.id) is None for event in events
+            event.kind in _LEAKS and not self._store.events.is_told(event) for event in events
         )
         tally.events += self._store.commit_post(commit, crawl.route, now)
         tally.handed.update(source for source, _ in links)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from crawler.readers.core.encoding import as_utf8, utf8_pieces
 from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
+from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
 from crawler.readers.structured.json_records import RecordWriter
 from crawler.readers.structured.person_fields import PersonFields
@@ -78,7 +79,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
 def _segments(source: Source, signs: _Signs) -> Iterator[str]:
     release = re.escape(signs.release)
     quoted = f"{release}.|" if signs.release else ""
-    pattern = re.compile(f"(?:{quoted}[^{re.escape(signs.end)}{release}])*+{re.escape(signs.end)}\\s*+", re.DOTALL)
+    pattern = possessive(f"(?:{quoted}[^{re.escape(signs.end)}{release}])*+{re.escape(signs.end)}\\s*+", re.DOTALL)
     # a piece may end within a character
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     held = ""
