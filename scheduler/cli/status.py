@@ -64,7 +64,9 @@ def status(home: Home, as_json: bool, watch: bool, alive: bool) -> int:
 
 def _watch(home: Home, *, as_json: bool) -> int:
     """Show the status anew until Ctrl-C; the exit status is that of the last look."""
-    import time
+    import contextlib
+    import signal
+    import threading
 
     from data.errors import InputError
     from scheduler.daemon.watch_state import collect
@@ -79,6 +81,11 @@ def _watch(home: Home, *, as_json: bool) -> int:
 
     # standard output lets no sequence pass that moves the cursor; what is shown here has no control characters
     screen = Console(file=sys.__stdout__, highlight=False)
+    if screen.is_dumb_terminal:
+        raise InputError(
+            "--watch draws on a terminal; this is none",
+            hint="call tocsin status --json as often as you like",
+        )
     value = collect(home)
 
     def look() -> RenderableType:
@@ -87,14 +94,24 @@ def _watch(home: Home, *, as_json: bool) -> int:
         more = [f"and {len(sources) - room:,} more sources"] if len(sources) > room else []
         return Group(_table(sources[:room]), *more, *_lines(value, most=8))
 
-    try:
-        with Live(look(), console=screen, screen=True, auto_refresh=False) as live:
-            while True:
-                time.sleep(LOOK_EVERY)
-                value = collect(home)
-                live.update(look(), refresh=True)
-    except KeyboardInterrupt:
-        return 2 if value["problems"] else 0
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        ended.set()
+
+    # an exception of the first Ctrl-C could be lost, where Python ignores those of finalizers
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+    # pressed twice, it ends a look as well
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Live(look(), console=screen, screen=True, auto_refresh=False) as live,
+    ):
+        while not ended.wait(LOOK_EVERY):
+            value = collect(home)
+            live.update(look(), refresh=True)
+    return 2 if value["problems"] else 0
 
 
 def _table(sources: Sequence[dict[str, Any]]) -> Table:

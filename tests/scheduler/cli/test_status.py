@@ -121,7 +121,7 @@ def test_the_live_table_is_drawn_until_control_c_and_only_on_a_terminal(watched)
         [TOCSIN, "--home", watched.path, "status", "--watch"],
         stdout=theirs,
         stderr=theirs,
-        env=environment(),
+        env=environment(TERM="xterm"),
         preexec_fn=heed_interrupts,
     ) as process:
         os.close(theirs)
@@ -136,6 +136,15 @@ def test_the_live_table_is_drawn_until_control_c_and_only_on_a_terminal(watched)
     os.close(ours)
     assert b"site" in drawn
     assert b"Traceback" not in drawn
+
+
+def test_a_terminal_that_cannot_draw_is_refused(watched):
+    ours, theirs = pty.openpty()
+    command = [TOCSIN, "--home", watched.path, "status", "--watch"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, env=environment(TERM="dumb"), timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert (done.returncode, b"draws on a terminal" in done.stderr) == (2, True)
 
 
 def test_a_fresh_home_is_well(home):
