@@ -23,6 +23,7 @@ from tests.command import TOCSIN, environment, must, tocsin_json
 from tests.corpora import fetch
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
+ALONE = ["--no-new-privs", "--bounding-set=-all", "--"]
 ASK = """
 my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$!";
 print $s "PROTOCOLINFO\r\nQUIT\r\n"; print while <$s>
@@ -105,23 +106,46 @@ def ids_of_tor() -> tuple[int, int, int]:
     return int(user[1]), int(group[1]), int(mode[1], 8)
 
 
+def container_folders(place: Path, user: int, group: int, mode: int) -> tuple[Path, Path]:
+    """Folders of sockets and data as the file of the container makes them, which a new volume takes over."""
+    for name, rights in (("sockets", mode), ("data", 0o700)):
+        (place / name).mkdir()
+        os.chown(place / name, user, group)
+        (place / name).chmod(rights)
+    return place / "sockets", place / "data"
+
+
+def pod_folders(place: Path, user: int, group: int, mode: int) -> tuple[Path, Path]:
+    """Folders as the command in the pod's file makes them, in volumes that belong to root and to the group of the pod."""
+    del mode
+    spec = pod("Deployment")
+    [made] = [each for each in spec["initContainers"] if each["name"] == "tor-folders"]
+    command = made["command"][2]
+    for name in ("sockets", "data"):
+        (place / name).mkdir()
+        os.chown(place / name, 0, spec["securityContext"]["fsGroup"])
+        (place / name).chmod(0o2777)
+        command = command.replace(f"/{name}/", f"{place}/{name}/")
+    groups = [*spec["securityContext"]["supplementalGroups"], spec["securityContext"]["fsGroup"]]
+    user_options = [f"--reuid={user}", f"--regid={group}", f"--groups={','.join(map(str, groups))}"]
+    subprocess.run(["setpriv", *user_options, *ALONE, "sh", "-c", command], check=True)
+    return place / "sockets" / "tor", place / "data" / "tor"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
 @pytest.mark.slow
-def test_tor_opens_its_sockets_as_the_user_of_its_container_and_the_daemon_reaches_them():
+@pytest.mark.parametrize("folders", [container_folders, pod_folders])
+def test_tor_opens_its_sockets_as_the_user_of_its_container_and_the_daemon_reaches_them(folders):
     user, group, mode = ids_of_tor()
     daemon = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["tocsin"]
     with tempfile.TemporaryDirectory(prefix="tocsin-deploy-", dir="/tmp") as folder:
         place = Path(folder)
         place.chmod(0o755)
-        for name, rights in (("sockets", mode), ("data", 0o700)):
-            (place / name).mkdir()
-            os.chown(place / name, user, group)
-            (place / name).chmod(rights)
+        sockets, data = folders(place, user, group, mode)
         text = (DEPLOY / "tor" / "torrc").read_text()
-        text = text.replace("/run/tocsin-tor", f"{place}/sockets").replace("/var/lib/tor", f"{place}/data")
+        text = text.replace("/run/tocsin-tor", str(sockets)).replace("/var/lib/tor", str(data))
         (place / "torrc").write_text(f"{text}DisableNetwork 1\n")
-        alone = ["--no-new-privs", "--bounding-set=-all", "--"]
-        command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *alone, "tor", "-f", "torrc"]
+        command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *ALONE, "tor", "-f", "torrc"]
         said = []
         with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tor:
             for line in tor.stdout or ():
@@ -132,8 +156,8 @@ def test_tor_opens_its_sockets_as_the_user_of_its_container_and_the_daemon_reach
                 pytest.fail("".join(said))
             groups = f"--groups={','.join(daemon['group_add'])}"
             asked = subprocess.run(
-                ["setpriv", "--reuid=10001", "--regid=10001", groups, *alone, "perl", "-MIO::Socket::UNIX", "-e", ASK,
-                 f"{place}/sockets/control"],
+                ["setpriv", "--reuid=10001", "--regid=10001", groups, *ALONE, "perl", "-MIO::Socket::UNIX", "-e", ASK,
+                 f"{sockets}/control"],
                 capture_output=True, text=True, timeout=60,
             )  # fmt: skip
             tor.terminate()

@@ -263,7 +263,8 @@ class RecordPass:
         labelled = holds_labelled_dates(plan, sample)
         member.plan = plan.without_roles() if labelled else plan
         member.prose = labelled or is_prose(plan, sample)
-        member.may_be_table = member.prose and not holds_sentences(sample)
+        # dates of birth are of somebody, whether or not running text can say of whom
+        member.may_be_table = labelled or (member.prose and not holds_sentences(sample))
 
     def _join(self, member: SampleMember, header: list[str] | None, batch: RowBatch) -> None:
         """Complete the rows of a table from an earlier one with the same record ids."""
@@ -538,7 +539,7 @@ class RecordPass:
         if not member.people:
             # they were no text about people either
             member.rows_without_keys += member.rows_as_text
-            member.rows_as_text = 0
+        member.rows_as_text = 0
         if member.rows_without_keys:
             rows = counted(member.rows_without_keys, "row")
             member.problem(

@@ -126,7 +126,7 @@ class SampleMember:
         rows_without_keys: rows of tables that gave no record key at all.
         tables: what its first tables were understood as.
         prose: whether the rows of the current table are read as text too.
-        may_be_table: whether they hold no sentences, so that they may be a table whose columns are not known.
+        may_be_table: whether they hold no sentences, or birth dates: if no person is found in them, that is told.
         rows_as_text: rows of such tables.
         text: reads its running text.
         people: record keys of people in its running text, shape (n, 6) each.

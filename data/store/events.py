@@ -89,15 +89,19 @@ class Events:
         return self.get(event.id) is not None or bool(self._first_of_own_data(event))
 
     def _first_of_own_data(self, event: Event) -> str:
-        """Id of the event about what this post held when it was read before, if a re-post is of nothing else; else ''."""
-        parents = event.facts.get("parents", ()) if event.kind is EventKind.REPOST and event.post else ()
-        for parent in parents[:1]:
-            row = self._database.first_row(
-                "select id, post from event where release = ? order by at, rowid limit 1", parent["release"]
-            )
-            if row is not None and row["post"] == event.post:
-                return str(row["id"])
-        return ""
+        """Id of the event about what this post held before, if a re-post is of that alone and hits nothing more; else ''."""
+        if event.kind is not EventKind.REPOST or not event.post:
+            return ""
+        firsts = [self.of_release(parent["release"]) for parent in event.facts.get("parents", ())]
+        if not firsts or firsts[0] is None or firsts[0].post != event.post:
+            return ""
+        told: dict[str, int] = {}
+        for first in firsts:
+            for hit in first.facts.get("clients", ()) if first is not None and first.post == event.post else ():
+                told[hit["client"]] = max(hit["canaries"], told.get(hit["client"], 0))
+        # a client may have been enrolled, or may have enrolled more people, since the page was read
+        is_told = all(hit["canaries"] <= told.get(hit["client"], 0) for hit in event.facts.get("clients", ()))
+        return firsts[0].id if is_told else ""
 
     def _elsewhere(self, event: Event) -> Event | None:
         """The event that a leak, which is known, was seen in another post; None if it is the same post."""

@@ -623,3 +623,11 @@ def test_the_form_of_one_person_in_two_columns_is_that_person(examiner: Examiner
     assert [hit.records for hit in found.hits] == [1]
     assert found.lineage is not None
     assert (found.lineage.known, found.lineage.interval) == (1, (0, 0))
+
+
+def test_labelled_birth_dates_of_nobody_who_is_named_are_told(examiner: Examiner) -> None:
+    found = examine(
+        examiner, "\n".join(f"X{n};née le {1 + n % 28:02}/03/19{50 + n};zone {n % 3}" for n in range(30)).encode()
+    )
+    assert (found.rows, found.lineage and found.lineage.known) in ((30, None), (30, 0))
+    assert [problem for problem in found.problems if problem.startswith("columns: 30 rows")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from dataclasses import replace
@@ -117,6 +118,26 @@ def test_the_same_data_at_five_places_is_one_message_with_short_follow_ups_in_it
         return
     assert "Also at forum-4, 5 places now: Further release: 90 people not seen before" in last
     assert len(others[-1].body) < len(first.body)
+
+
+def test_a_post_that_is_read_again_is_told_again_only_if_it_hits_more(store):
+    """It was read before as the data of its first event; since then a client may have been enrolled."""
+    nowhere = route_by(Settings())
+    store.events.add([leak(1)], nowhere, NOW)
+    again = repost(1)
+    assert store.events.is_told(again)
+    assert store.events.add([again], nowhere, NOW) == 0
+    for clients in (
+        [{**LEAK["clients"][0], "canaries": 4}],
+        [*LEAK["clients"], {"client": "practice-2", "canaries": 1, "records": 1, "kinds": ["nir"]}],
+    ):
+        more = replace(
+            again, id=hashlib.sha256(repr(clients).encode()).hexdigest()[:32], facts=again.facts | {"clients": clients}
+        )
+        assert not store.events.is_told(more)
+        assert store.events.add([more], nowhere, NOW) == 1
+    # the same data at another place is another event
+    assert store.events.add([repost(2)], nowhere, NOW) == 1
 
 
 def test_a_mail_names_the_first_one_so_that_programs_show_one_conversation(store):
