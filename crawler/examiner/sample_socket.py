@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.process.frames import load, pack_json, receive, send_json
 from crawler.process.memory_limits import is_out_of_memory
+from crawler.process.startup_memory import return_freed_memory
 from data.errors import TocsinError, WireError
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def answer_sample(
 
     kind, payload = start
     sample = IncomingSample(sock)
+    was_short_of_memory = False
     try:
         if kind != b"S":
             raise WireError("a sample must begin with a start frame")
@@ -129,8 +131,12 @@ def answer_sample(
         return None
     except Exception as error:  # noqa: BLE001 - one sample must not end the process of the others; it is reported
         answer = pack_json(b"X", describe_error(error))
+        was_short_of_memory = is_out_of_memory(error)
         with contextlib.suppress(EOFError, OSError, WireError):
             sample.drain()
+    if was_short_of_memory:
+        # not earlier: while the error is handled, it holds what its frames hold
+        return_freed_memory()
     try:
         before_answer()
         sock.sendall(answer)

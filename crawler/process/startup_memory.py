@@ -64,6 +64,18 @@ def keep_buffers() -> None:
         libc.mallopt(_MMAP_THRESHOLD, 2**25)
 
 
+def return_freed_memory() -> None:
+    """Return to the system what has been freed, now.
+
+    What the allocator keeps counts for the limit of the process but cannot become a mapping or the stack of a thread:
+    after a sample that needed all of the limit, even a small one would lack memory.
+    """
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 def release_startup_memory() -> None:
     """Return memory to the system that starting needed and running does not.
 
