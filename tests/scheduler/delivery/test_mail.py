@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import AuthResult
 
 from crawler.alerts.channels.registry import dialect
 from crawler.alerts.events import build_event
@@ -22,61 +19,12 @@ from data.model import EventKind
 from data.settings.settings import Settings
 from data.store.store import Store
 from scheduler.delivery.delivery import deliver_due, http_client, send
+from tests.servers.mail import mail_server
 from tests.servers.tls_site import Authority, write_certificate
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 EVENT = build_event(EventKind.TOR_DOWN, datetime(2026, 11, 1, 12, tzinfo=UTC), "x", facts={"reason": "é & <b>"})
-
-
-class Inbox:
-    """The handler of the server: answers a recipient or a mail as it is told."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[list[str], bytes]] = []
-        self.refused: dict[str, str] = {}
-        self.answer = "250 queued"
-        self.silent = False
-
-    async def handle_RCPT(self, server, session, envelope, address, options) -> str:
-        if address in self.refused:
-            return self.refused[address]
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope) -> str:
-        if self.silent:
-            await asyncio.sleep(30)
-        if self.answer.startswith("250"):
-            self.mails.append((envelope.rcpt_tos, envelope.content))
-        return self.answer
-
-
-@contextmanager
-def mail_server(ssl_context: ssl.SSLContext | None = None, **options) -> Iterator[tuple[Inbox, int]]:
-    """The inbox and port of a server that runs in a thread of its own; `ssl_context` is for TLS from the first byte."""
-    inbox, loop = Inbox(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    async def start() -> asyncio.Server:
-        return await loop.create_server(lambda: SMTP(inbox, loop=loop, **options), "127.0.0.1", 0, ssl=ssl_context)
-
-    async def stop() -> None:
-        server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-    try:
-        yield inbox, server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def deliver(url: str, **more: object) -> int:
