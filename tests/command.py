@@ -14,12 +14,12 @@ TOCSIN = str(Path(sys.executable).parent / "tocsin")
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment without any setting of ours, plus what is given."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+    """The environment without any setting of ours and without a width of the terminal, plus what is given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_") and name != "COLUMNS"}
     return {**kept, **extra}
 
 
-def tocsin(home: Path | None, *arguments: str | Path, stdin: bytes | None = None, timeout: float = 180, **extra: str):
+def tocsin(home: Path | None, *arguments: str | Path, stdin: bytes | None = None, timeout: float = 600, **extra: str):
     """The finished process of one command; its output as text."""
     command = [TOCSIN, *(["--home", str(home)] if home else []), *map(str, arguments)]
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, env=environment(**extra))

@@ -85,10 +85,15 @@ def emit_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """A rich console on standard output; 160 columns wide if that is no terminal, so that lines stay whole in pipes."""
+    """A rich console on standard output.
+
+    It is as wide as the variable COLUMNS says; without that as wide as the terminal, or 160 columns where there is none,
+    so that lines stay whole in pipes.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 160)
+    is_known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(highlight=False, soft_wrap=False, width=None if is_known else 160)
 
 
 class SafeStream:

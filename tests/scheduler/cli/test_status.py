@@ -103,6 +103,15 @@ def test_each_source_has_its_condition_rate_and_last_trouble(watched, tmp_path):
     assert "no answer" in shown
 
 
+def test_the_table_is_as_wide_as_the_columns_that_are_asked_for(watched):
+    command = [TOCSIN, "--home", str(watched.path), "status"]
+    widths = []
+    for wanted in ({}, {"COLUMNS": "90"}, {"COLUMNS": "wide"}):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(**wanted))
+        widths.append(max(len(line) for line in done.stdout.splitlines() if line.startswith("┏")))
+    assert widths[0] == widths[2] > 90 >= widths[1]
+
+
 def test_alive_asks_for_the_daemon_alone(watched):
     """A container that is restarted because a source is down would only be blind in addition."""
     change(watched, "update selftest set passed = 0")
