@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from data.settings.settings import CrawlSettings, TorSettings
@@ -36,15 +37,21 @@ _STOCK = "scrapy.downloadermiddlewares"
 _SPIDER_STOCK = "scrapy.spidermiddlewares"
 
 
-def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str, Any]:
+def requests_per_second(definition: Definition, settings: CrawlSettings) -> float:
+    """How many requests to one host a source allows: what its file says, at most what the home says."""
+    return min(definition.rate or settings.rate, settings.rate)
+
+
+def crawl_settings(definition: Definition, settings: CrawlSettings, *, shared: Collection[str] = ()) -> dict[str, Any]:
     """Scrapy's settings for the crawl of a source; JSON values only, because they are sent in the job.
 
     Args:
         definition: of the source. It may lower each limit of `settings`, and never raises one.
         settings: `crawl` of the home. For a source over Tor the settings of `over_tor` are added.
+        shared: hosts that other sources declare as well: the runner says when a request to one of them may be made.
     """
     handler = HANDLERS[definition.via]
-    rate = min(definition.rate or settings.rate, settings.rate)
+    rate = requests_per_second(definition, settings)
     concurrency = min(definition.concurrency or settings.concurrency, settings.concurrency)
     timeout = min(definition.timeout or settings.timeout, settings.timeout)
     max_bytes = min(definition.max_bytes or settings.max_bytes, settings.max_bytes)
@@ -55,6 +62,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
         "ROBOTSTXT_USER_AGENT": settings.user_agent.split("/")[0].split(" ")[0] or "tocsin",
         # --- where a request may go -----------------------------------------------------------------------------
         "TOCSIN_ALLOWED": sorted(source_hosts(definition)),
+        "TOCSIN_SHARED": sorted(shared),
         "TOCSIN_TLS": {"verify": definition.tls.verify, "pins": list(definition.tls.pin)},
         "DOWNLOAD_HANDLERS": {"http": handler, "https": handler, "file": None, "data": None, "ftp": None, "s3": None},
         "REFERRER_POLICY": "same-origin",
@@ -75,6 +83,7 @@ def crawl_settings(definition: Definition, settings: CrawlSettings) -> dict[str,
             "crawler.transport.middlewares.ContentEncodingMiddleware": 590,
             f"{_STOCK}.redirect.RedirectMiddleware": 600,
             **({"crawler.transport.session_cookies.SessionCookies": 700} if definition.cookies else {}),
+            **({"crawler.transport.middlewares.SharedHosts": 840} if shared else {}),
             "crawler.transport.middlewares.RequestCount": 850,
         },
         # --- how much, how fast, how long -----------------------------------------------------------------------

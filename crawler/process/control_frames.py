@@ -84,7 +84,14 @@ class WalkedAnswer(WireValue):
     page: bool
 
 
-Answer = Done | Lost | ListedAnswer | PartsAnswer | PreviewAnswer | WalkedAnswer
+class TurnAnswer(WireValue):
+    """Seconds until the request may be made, or, if its turn is not granted yet, until it is to be asked for again."""
+
+    wait: float
+    granted: bool
+
+
+Answer = Done | Lost | ListedAnswer | PartsAnswer | PreviewAnswer | WalkedAnswer | TurnAnswer
 DONE, LOST = Done(ok=True), Lost(lost=True)
 A = TypeVar("A", bound=WireValue)
 
@@ -116,6 +123,17 @@ def _read_either(kind: type[A], payload: bytes) -> A | Lost:
             return Lost.from_json(payload)
         except WireError:
             raise error from None
+
+
+class TurnFrame(Question[TurnAnswer]):
+    """A request to a host that other sources declare as well is about to be made; the turns of all crawls are in one row."""
+
+    frame: Literal["turn"] = "turn"
+    host: str
+
+    def read_answer(self, payload: bytes) -> TurnAnswer | Lost:
+        """When it may be made."""
+        return _read_either(TurnAnswer, payload)
 
 
 class ListedPost(WireValue):
@@ -470,7 +488,8 @@ class EndFrame(_Report):
 
 
 AnyQuestion = (
-    ListedFrame
+    TurnFrame
+    | ListedFrame
     | PartsFrame
     | WalkedFrame
     | PagesFrame

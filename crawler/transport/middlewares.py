@@ -1,9 +1,10 @@
-"""Downloader middlewares of a crawl: the allow-list, a pause before each retry, and the encodings of bodies."""
+"""Downloader middlewares of a crawl: the allow-list, turns, a pause before each retry, and the encodings of bodies."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -16,7 +17,8 @@ from scrapy.http import Headers, Response, TextResponse
 from scrapy.responsetypes import responsetypes
 from scrapy.statscollectors import StatsCollector
 
-from crawler.transport.allow_list import RequestRefused, require_allowed
+from crawler.process.control_frames import TurnFrame
+from crawler.transport.allow_list import RequestRefused, host_and_port, require_allowed
 from crawler.transport.content_encoding import ContentDecoder, DamagedEncoding
 from crawler.transport.content_ranges import content_range
 from crawler.transport.errors import TOO_LARGE
@@ -62,6 +64,37 @@ class AllowListMiddleware:
         except RequestRefused as error:
             self._refused[error.host] += 1
             raise
+
+
+class SharedHosts:
+    """Waits for the turn of each request to a host that other sources declare as well.
+
+    Scrapy keeps the pauses of one crawl; those between crawls of several sources, in whatever process, only their runner
+    can keep. It is the last middleware that may wait, so that retries and redirects have turns of their own.
+    """
+
+    def __init__(self, shared: frozenset[str], turn_at: Callable[[str], Awaitable[None]]) -> None:
+        self._shared, self._turn_at = shared, turn_at
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Asks the runner over the control socket of the spider."""
+        control = crawler.spider.control  # type: ignore[union-attr] # every spider of ours has it
+
+        async def turn_at(host: str) -> None:
+            granted = False
+            while not granted:
+                answer = await control.ask(TurnFrame(host=host))
+                await asyncio.sleep(answer.wait)
+                granted = answer.granted
+
+        return cls(frozenset(crawler.settings.getlist("TOCSIN_SHARED")), turn_at)
+
+    async def process_request(self, request: Request) -> None:
+        """Return when the request may be made; raises LeaseLost if the runner is gone."""
+        host, _ = host_and_port(request.url)
+        if host in self._shared:
+            await self._turn_at(host)
 
 
 class RequestCount:

@@ -164,6 +164,11 @@ def incident_of(incidents: Sequence[Incident], source: str) -> Incident | None:
     return incidents[0] if len(incidents) == 1 else None
 
 
+def tied_sources(incidents: Sequence[Incident]) -> frozenset[str]:
+    """The sources that incidents name."""
+    return frozenset(source for incident in incidents for source in incident.sources)
+
+
 def store_rule_file(home: Path, file: Path, text: str) -> str:
     """Copy a YARA file into the home's `rules/`, replacing one of the same name; returns the name.
 

@@ -125,6 +125,12 @@ class Sources:
         row = self._database.first_row("select alone from source where name = ?", name)
         return str(row["alone"]) if row is not None else ""
 
+    def all_alone(self) -> dict[str, str]:
+        """Why each source that is crawled in a process of its own is, by its name."""
+        return {
+            row["name"]: row["alone"] for row in self._database.rows("select name, alone from source where alone <> ''")
+        }
+
     def set_alone(self, name: str, reason: str) -> None:
         """Crawl a source in a process of its own until its definition changes; an earlier reason stays."""
         with self._database.transaction():

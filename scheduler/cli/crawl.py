@@ -125,6 +125,7 @@ async def _crawl(
     from data.errors import LeaseLost
     from data.logs import set_up
     from scheduler.canaries.known_watchlist import start_examiner
+    from scheduler.crawl_processes.host_turns import HostTurns
     from scheduler.crawls.crawl_tally import CrawlResult
     from scheduler.crawls.expired_crawls import report_expired
     from scheduler.crawls.keyed_store import open_store
@@ -138,6 +139,7 @@ async def _crawl(
     # all modules are imported by now, and a crawl of one large file may take hours
     startup_memory.release_startup_memory()
     results: list[CrawlResult] = []
+    turns = HostTurns(definitions)
     tor = TorConnection(home, settings.tor)
     with (
         contextlib.closing(tor),
@@ -160,6 +162,7 @@ async def _crawl(
                         tor=tor,
                         report=note,
                         standalone=len(definitions) == 1,
+                        turns=turns,
                     )
                 )
             except LeaseLost as error:

@@ -28,6 +28,15 @@ _ORDER = ("blind", "late", "fine", "disabled")
 _COLOURS = {"fine": "green", "blind": "bold red", "late": "yellow"}
 # Public services that are named one by one.
 _MAX_LINKED = 5
+# What crawls did that their source has a process of its own since, and how many such sources are named.
+_ALONE = {
+    "crash": "its process crashed",
+    "hang": "its crawl hung",
+    "memory": "its crawl needed too much memory",
+    "wall": "its crawl took too long",
+    "size": "it had a large body",
+}
+_MAX_ALONE = 5
 
 
 @click.command()
@@ -160,6 +169,20 @@ def _tor_line(tor: dict[str, Any]) -> str:
     )
 
 
+def _alone_lines(sources: Sequence[dict[str, Any]]) -> list[str]:
+    """Which sources have a process of their own because of what their crawls did; what their files ask for is no news."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        if source["alone"] in _ALONE:
+            found.setdefault(source["alone"], []).append(source["name"])
+    return [
+        f"in a process of {'its' if len(names) == 1 else 'their'} own until the source file changes, because {_ALONE[why]}:"
+        f" {', '.join(names[:_MAX_ALONE])}"
+        + (f" and {len(names) - _MAX_ALONE:,} more" if len(names) > _MAX_ALONE else "")
+        for why, names in sorted(found.items())
+    ]
+
+
 def _lines(value: dict[str, Any], most: int | None = None) -> list[str]:
     """What stands below the table; at most so many problems."""
     from rich.markup import escape
@@ -174,6 +197,7 @@ def _lines(value: dict[str, Any], most: int | None = None) -> list[str]:
         f"outbox: {outbox['depth']} waiting{held}, {outbox['refused']} refused{oldest}",
         f"last event: {last['kind']} {last['source']} at {_time_text(last['at'])}" if last else "no event yet",
     ]
+    lines += _alone_lines(value["sources"])
     lines += [
         f"{source['name']}: {linked_files_line(source['linked_posts'], source['linked_files'])}"
         for source in value["sources"]

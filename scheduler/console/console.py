@@ -22,7 +22,7 @@ from data.store.store import Store
 from scheduler.console.access import Person
 from scheduler.console.broker_client import BrokerClient
 from scheduler.crawls.definitions import complete_definition
-from scheduler.daemon.watch_state import daemon_runs, learned_cadence, status_of
+from scheduler.daemon.watch_state import daemon_runs, status_of, tied_if_learned
 from scheduler.delivery.delivery import DisplayNames
 from scheduler.reports.open_events import EventFigures
 from scheduler.reports.source_coverage import Looks
@@ -262,5 +262,5 @@ class Console:
             # lasting states say whether it is down; its ports are for the starting process to ask
             tor=lambda: {"state": "unused"},
             now=datetime.now(UTC),
-            learned=learned_cadence(self.home),
+            tied=tied_if_learned(self.home),
         )

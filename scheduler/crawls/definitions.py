@@ -163,3 +163,20 @@ def _link_taker(path: Path) -> LinkTaker | None:
     definition = complete_definition(load_source(path))
     shapes = link_shapes(definition)
     return LinkTaker(definition, shapes) if shapes and definition.enabled and definition.name == path.stem else None
+
+
+def why_alone(definition: Definition, noted: str) -> str:
+    """Why a source is crawled in a process of its own, a word; '' if it may share one once a first crawl has ended well.
+
+    One with a session may not: whoever takes a process over has what all its crawls have, and could send the cookies to a
+    site of its own. Neither may one with a browser, whose pages take their time, nor one over Tor.
+
+    Args:
+        definition: of the source.
+        noted: what the store noted of its crawls (`Sources.alone`).
+    """
+    if definition.via != "direct":
+        return definition.via
+    if definition.cookies:
+        return "session"
+    return "browser" if definition.render else noted

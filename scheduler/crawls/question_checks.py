@@ -38,6 +38,7 @@ from crawler.process.control_frames import (
     PostReference,
     PreviewFrame,
     SourceChangedFrame,
+    TurnFrame,
     WalkedFrame,
 )
 from crawler.process.finding_checks import checked_finding, is_sealed, without_identifiers
@@ -116,6 +117,8 @@ class QuestionChecks:
             WireError: no correct crawl process sends this.
         """
         match question:
+            case TurnFrame():
+                _require(question.host in self._hosts)
             case ListedFrame():
                 _require(len(question.posts) <= MAX_POSTS and 0 <= question.page < MAX_COUNT)
                 for post in question.posts:

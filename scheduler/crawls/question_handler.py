@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +48,8 @@ from crawler.process.control_frames import (
     ProposedFrame,
     RowsFrame,
     SourceChangedFrame,
+    TurnAnswer,
+    TurnFrame,
     WalkedAnswer,
     WalkedFrame,
 )
@@ -116,6 +118,7 @@ class QuestionHandler:
         follow: Mapping[str, frozenset[tuple[str, int]]],
         post_key: bytes,
         rules: IncidentRules = NO_RULES,
+        turn: Callable[[str], tuple[float, bool]] = lambda _: (0.0, True),
     ) -> None:
         """For one crawl.
 
@@ -125,7 +128,9 @@ class QuestionHandler:
             follow: other source -> the (host, port) pairs that it declares; links are handed to these sources only.
             post_key: ids of posts are keyed with it.
             rules: of the source's incident, as in the job of the process.
+            turn: seconds until a request to a host may be made, and whether that is its turn; else it asks again then.
         """
+        self._turn = turn
         self._crawl, self._store, self._tally = crawl, crawl.store, tally
         self._follow, self._post_key = follow, post_key
         self._shape = ShapeOfCrawl(crawl, tally)
@@ -161,6 +166,9 @@ class QuestionHandler:
 
     def _answer(self, question: AnyQuestion) -> Answer:
         match question:
+            case TurnFrame():
+                wait, granted = self._turn(question.host)
+                return TurnAnswer(wait=wait, granted=granted)
             case ListedFrame():
                 return self._listed(question)
             case PartsFrame():

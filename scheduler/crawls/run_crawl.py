@@ -33,11 +33,12 @@ from data.sources.source_files import load_source
 from data.store.store import Store
 from scheduler.crawl_processes.batches import Batches
 from scheduler.crawl_processes.crawl_process import CrawlProcess
+from scheduler.crawl_processes.host_turns import HostTurns
 from scheduler.crawls.cancellation import is_being_cancelled
 from scheduler.crawls.crawl_end import TOO_LARGE, CrawlEnd, failures_in_a_row
 from scheduler.crawls.crawl_health import TOR_DOWN
 from scheduler.crawls.crawl_tally import PROCESS_TROUBLE, CrawlResult, CrawlTally
-from scheduler.crawls.definitions import complete_definition, link_takers, put_source, session_cookies
+from scheduler.crawls.definitions import complete_definition, link_takers, put_source, session_cookies, why_alone
 from scheduler.crawls.direct_dial import DirectDial
 from scheduler.crawls.leased_crawl import LeasedCrawl
 from scheduler.crawls.question_handler import QuestionHandler
@@ -63,14 +64,9 @@ GRACE_SECONDS = 10.0
 
 
 def is_light(store: Store, definition: Definition) -> bool:
-    """Whether a source may share a process: it is crawled directly, and nothing but light crawls of it are known.
-
-    One with a session may not: whoever takes a process over has what all its crawls have, and could send the cookies to a
-    site of its own. Neither may one with a browser, whose pages take their time.
-    """
-    if definition.via != "direct" or definition.cookies or definition.render:
-        return False
-    return not store.sources.alone(definition.name) and not store.crawls.none_done(definition.name)
+    """Whether a source may share a process."""
+    name = definition.name
+    return not why_alone(definition, store.sources.alone(name)) and not store.crawls.none_done(name)
 
 
 async def run_crawl(
@@ -86,6 +82,7 @@ async def run_crawl(
     report: Callable[[str], None] | None = None,
     standalone: bool = False,
     batches: Batches | None = None,
+    turns: HostTurns | None = None,
 ) -> CrawlResult:
     """Crawl one source now.
 
@@ -101,6 +98,7 @@ async def run_crawl(
         report: is called with messages while the crawl waits for Tor.
         standalone: this is the only crawl, so no fork server is started for further ones.
         batches: a crawl of a light source shares a process of these; None for a process of its own.
+        turns: of requests to hosts that several sources declare; None if no other source is crawled meanwhile.
 
     Returns:
         The result of the crawl. A crawl that failed is stored as failed, with its events, and returned, not raised.
@@ -138,6 +136,7 @@ async def run_crawl(
             report=report,
             standalone=standalone,
             batches=batches,
+            turns=turns or HostTurns(),
         )
         await running.run()
     except asyncio.CancelledError:
@@ -221,6 +220,7 @@ class _RunningCrawl:
         report: is called with messages while the crawl waits for Tor.
         standalone: no fork server is started.
         batches: the crawl shares a process with others; None for a process of its own.
+        turns: of requests to hosts that several sources declare.
     """
 
     crawl: LeasedCrawl
@@ -233,6 +233,7 @@ class _RunningCrawl:
     report: Callable[[str], None] | None
     standalone: bool
     batches: Batches | None
+    turns: HostTurns
 
     async def run(self) -> None:
         """Make the crawl; the tally then has its result. Whatever it raises is a failure of the crawl."""
@@ -281,7 +282,9 @@ class _RunningCrawl:
     def _job(self) -> Job:
         crawl, store = self.crawl, self.crawl.store
         post_key = self.examiner.greeting.post_key
-        settings = crawl_settings(crawl.definition, crawl.settings.crawl)
+        settings = crawl_settings(
+            crawl.definition, crawl.settings.crawl, shared=self.turns.shared(crawl.definition, crawl.settings.crawl)
+        )
         if crawl.over_tor:
             failures = failures_in_a_row(store, crawl.source)
             settings |= self.tor.crawl_settings(crawl.definition, crawl=crawl.id, post_key=post_key, failures=failures)
@@ -333,7 +336,10 @@ class _RunningCrawl:
     async def _run_process(self, job: Job, batches: Batches | None = None) -> None:
         """Start the crawl process and answer its questions until it reports its end, ends or must be ended."""
         post_key = self.examiner.greeting.post_key
-        handler = QuestionHandler(self.crawl, self.tally, follow=self.follow, post_key=post_key, rules=self.rules)
+        turn = self.turns.of_crawl(self.crawl.definition, self.crawl.settings.crawl)
+        handler = QuestionHandler(
+            self.crawl, self.tally, follow=self.follow, post_key=post_key, rules=self.rules, turn=turn
+        )
         samples: list[socket.socket] = []
         stack = contextlib.ExitStack()
         try:

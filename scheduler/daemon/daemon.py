@@ -34,6 +34,7 @@ from data.store.store import Store
 from scheduler.canaries.known_watchlist import check_watchlist, report_other_database, start_examiner, watchlist_faults
 from scheduler.crawl_processes.batches import Batches
 from scheduler.crawl_processes.fork_server import server as fork_server
+from scheduler.crawl_processes.host_turns import HostTurns
 from scheduler.crawls.definitions import complete_definition, put_source
 from scheduler.crawls.expired_crawls import report_expired
 from scheduler.crawls.keyed_store import next_entries
@@ -99,6 +100,7 @@ class Daemon:
         self.supervisor = Supervisor(self.reports)
         self.executor = LocalExecutor(self.settings.daemon.parallel)
         self.batches = Batches(self.settings.daemon.parallel)
+        self.turns = HostTurns()
         self.clock = JobClock(self._job_failed, self._clock_stepped)
         self.examiner: ExaminerProcess | None = None
         self.starting_examiner = asyncio.Lock()
@@ -109,7 +111,7 @@ class Daemon:
         self.service = Service(
             self.supervisor, lambda: self.settings, lambda: self.store, lambda: self.sources, self.home.path
         )
-        self.due = DueSources()
+        self.due = DueSources(home.path)
         # Number of ticks since the last heartbeat.
         self.ticks = 0
         # How often the examiner had replaced the process that starts readers when it was last asked.
@@ -345,6 +347,7 @@ class Daemon:
                 bad.append(SourceError(str(error), file=f"{source.name}.yaml", hint=error.hint))
                 continue
             self.sources[definition.name] = definition
+        self.turns.declare(self.sources.values())
         self.unusable = {Path(unusable.file).stem for unusable in bad}
         # All sources are known before the first of these steps, which may fail because the disk is full.
         for unusable in bad:
@@ -431,6 +434,7 @@ class Daemon:
                 tor=self.tor,
                 report=log.info,
                 batches=self.batches,
+                turns=self.turns,
             )
         except LeaseLost as error:
             log.info("not crawled", source=definition.name, reason=str(error))

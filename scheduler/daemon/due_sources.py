@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 
+from data.case.incidents import read_incidents, tied_sources
+from data.errors import ConfigError
 from data.settings.settings import Settings
 from data.sources.definition import Definition
 from data.store.sources import SourceState
@@ -13,7 +17,7 @@ from data.store.store import Store
 from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.intervals import interval_of, request_price
 
-# How often the learned cadence reckons the price of a request anew.
+# How often the learned cadence reckons the price of a request anew, and looks which sources incidents name.
 PRICE_SECONDS = 600.0
 # After a look at all sources the next one waits so many times as long as it took: ten thousand sources take 0.1 s.
 REST = 19
@@ -22,7 +26,9 @@ REST = 19
 class DueSources:
     """Knows when sources are due; remembers what a request costs in the learned cadence."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._tied: frozenset[str] = frozenset()
         # the price, and when it was reckoned (monotonic)
         self._price: tuple[float, float] | None = None
         # source -> what decided when it is due, and the result
@@ -66,13 +72,14 @@ class DueSources:
             if definition is None or not state.enabled or state.running or skip(state):
                 continue
             deadline, pace = deadlines.get(state.name), paces.get(state.name)
-            key = (definition, state.last_start, state.last_success, state.failures, state.handed, pace, price)
+            tied = state.name in self._tied
+            key = (definition, state.last_start, state.last_success, state.failures, state.handed, pace, price, tied)
             known = self._known.get(state.name)
             # around an announced time it depends on the present time as well
             if known is None or known[0] != key or deadline is not None:
                 at = next_crawl_at(
                     state.name,
-                    interval_of(definition, pace, price),
+                    interval_of(definition, pace, price, tied=tied),
                     last_start=state.last_start,
                     last_success=state.last_success,
                     failures=state.failures,
@@ -88,5 +95,8 @@ class DueSources:
         if settings.daemon.cadence != "learned":
             return None
         if self._price is None or time.monotonic() > self._price[1] + PRICE_SECONDS:
-            self._price = request_price(sources.values(), store.sources.paces()), time.monotonic()
+            # of a file that cannot be read the self-test tells; what it said before stays
+            with contextlib.suppress(ConfigError):
+                self._tied = tied_sources(read_incidents(self._home))
+            self._price = request_price(sources.values(), store.sources.paces(), self._tied), time.monotonic()
         return self._price[0]

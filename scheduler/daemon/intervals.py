@@ -11,7 +11,7 @@ Source: the square-root rule of polling; Cho and Garcia-Molina 2003, "Effective 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 from data.sources.definition import Definition
@@ -22,6 +22,8 @@ ROLLED = 0.5
 # Without `fastest` and `slowest` in its file, a source is read this many times as often as `every`, or as seldom.
 FASTEST, SLOWEST = 4, 2
 MIN_INTERVAL = timedelta(minutes=1)
+# A source that an incident names counts so many times its `weight`: it is read about twice as often.
+TIED = 4.0
 # Posts a day that every source is taken to have, so that a quiet one keeps its share.
 LEAST_RATE = 0.2
 _STEPS = 40
@@ -41,33 +43,39 @@ def before_rolling(pace: Pace) -> float:
     return ROLLED * pace.rows / rate if rate > 0 and pace.rows > 0 else math.inf
 
 
-def interval_of(definition: Definition, pace: Pace | None, price: float | None = None) -> timedelta:
+def interval_of(
+    definition: Definition, pace: Pace | None, price: float | None = None, *, tied: bool = False
+) -> timedelta:
     """How often a source is read.
 
     Args:
         definition: of the source.
         pace: how fast it posts; None if that is not known yet.
         price: of a request, as `request_price` gives it; None reads the source as its file says.
+        tied: whether an incident names the source.
     """
     if pace is None:
         return definition.every
     fastest, slowest = bounds(definition)
     longest = _days(definition.every)
     if price is not None:
-        longest = min(slowest, max(fastest, _wished(definition, pace) * price))
+        longest = min(slowest, max(fastest, _wished(definition, pace, tied=tied) * price))
     return timedelta(days=max(fastest, min(longest, before_rolling(pace))))
 
 
-def request_price(definitions: Iterable[Definition], paces: Mapping[str, Pace]) -> float:
+def request_price(definitions: Iterable[Definition], paces: Mapping[str, Pace], tied: Collection[str] = ()) -> float:
     """The price at which all sources together make as many requests as their `every` allow.
 
-    The higher it is, the fewer requests are made. Sources whose pace is not known keep their `every`.
+    The higher it is, the fewer requests are made. Sources whose pace is not known keep their `every`; `tied` are named by
+    incidents.
     """
     known = [(each, paces[each.name]) for each in definitions if each.enabled and each.name in paces]
     budget = sum(1 / _days(each.every) for each, _ in known)
     if not known:
         return 1.0
-    wished = [(_wished(each, pace), *bounds(each), before_rolling(pace)) for each, pace in known]
+    wished = [
+        (_wished(each, pace, tied=each.name in tied), *bounds(each), before_rolling(pace)) for each, pace in known
+    ]
     low, high = 1e-6, 1e6
     for _ in range(_STEPS):
         price = math.sqrt(low * high)
@@ -79,9 +87,10 @@ def request_price(definitions: Iterable[Definition], paces: Mapping[str, Pace]) 
     return high
 
 
-def _wished(definition: Definition, pace: Pace) -> float:
+def _wished(definition: Definition, pace: Pace, *, tied: bool) -> float:
     """The interval of a source at the price 1."""
-    return 1 / math.sqrt(definition.weight * ((pace.usual + pace.recent) / 2 + LEAST_RATE))
+    weight = definition.weight * (TIED if tied else 1.0)
+    return 1 / math.sqrt(weight * ((pace.usual + pace.recent) / 2 + LEAST_RATE))
 
 
 def _days(span: timedelta) -> float:

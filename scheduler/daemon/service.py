@@ -13,13 +13,14 @@ from typing import Any
 import structlog
 
 from data.errors import DeliveryDeferred
+from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
 from data.store.selftests import HEARTBEAT
 from data.store.store import Store
 from scheduler.daemon.metrics import Metrics, Snapshot, Totals
 from scheduler.daemon.supervisor import Supervisor
-from scheduler.daemon.watch_state import count_conditions, watched_sources
+from scheduler.daemon.watch_state import count_conditions, tied_if_learned, watched_sources
 from scheduler.delivery.heartbeat import SignOfLife, send_sign_of_life
 from scheduler.delivery.time_stamps import is_due, stamp_head
 
@@ -59,8 +60,8 @@ class Service:
 
     def _watched(self, store: Store, now: datetime) -> list[dict[str, Any]]:
         """The sources as `status --json` shows them, without the numbers of their posts."""
-        learned = self._settings().daemon.cadence == "learned"
-        return watched_sources(store, list(self._sources().values()), now, counts=False, learned=learned)[0]
+        tied = tied_if_learned(Home(self._folder), self._settings())
+        return watched_sources(store, list(self._sources().values()), now, counts=False, tied=tied)[0]
 
     async def renew_metrics(self) -> None:
         """Renew the metrics, if the settings ask for any."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from data.case.incidents import read_incidents, tied_sources
 from data.errors import ConfigError, SourceError
 from data.model import EventKind
 from data.plural import counted
@@ -20,7 +21,7 @@ from data.store.future_times import TOLERANCE
 from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT, HEARTBEAT_EVERY, SELFTEST_EVERY
 from data.store.sources import SourceState
 from data.store.store import Store
-from scheduler.crawls.definitions import complete_definition
+from scheduler.crawls.definitions import complete_definition, why_alone
 from scheduler.daemon.cadence import next_crawl_at
 from scheduler.daemon.intervals import interval_of, request_price
 from scheduler.reports.linked_lines import linked_summary
@@ -48,7 +49,7 @@ def collect(home: Home) -> dict[str, Any]:
             running=daemon_runs(home),
             tor=lambda: _tor(home, settings, definitions),
             now=datetime.now(UTC),
-            learned=settings.daemon.cadence == "learned",
+            tied=tied_if_learned(home, settings),
         )
 
 
@@ -60,7 +61,7 @@ def status_of(
     running: bool,
     tor: Callable[[], dict[str, Any]],
     now: datetime,
-    learned: bool = False,
+    tied: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What is watched and what is wrong, as the object that `status --json` prints.
 
@@ -71,9 +72,9 @@ def status_of(
         running: whether a daemon runs.
         tor: gives the state of Tor.
         now: aware UTC.
-        learned: whether the cadence is learned (`daemon.cadence`).
+        tied: the sources that incidents name, if the cadence is learned; else None.
     """
-    sources, problems = watched_sources(store, definitions, now, learned=learned)
+    sources, problems = watched_sources(store, definitions, now, tied=tied)
     states = store.states.lasting()
     outbox, delivery = _outbox(store, now)
     events = store.events.latest(limit=1)
@@ -125,7 +126,12 @@ def count_conditions(sources: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def watched_sources(
-    store: Store, definitions: Sequence[Definition], now: datetime, *, counts: bool = True, learned: bool = False
+    store: Store,
+    definitions: Sequence[Definition],
+    now: datetime,
+    *,
+    counts: bool = True,
+    tied: Collection[str] | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The `sources` of `status --json`, and sentences about those that are not crawled in time.
 
@@ -133,14 +139,14 @@ def watched_sources(
         store: of the home.
         definitions: of all sources.
         now: aware UTC.
-        learned: whether the cadence is learned (`daemon.cadence`).
+        tied: the sources that incidents name, if the cadence is learned; else None.
         counts: without them, `posts` and `due_posts` are 0. Counting reads one entry of an index for each post.
     """
     known = {state.name: state for state in store.sources.states(counts=counts)}
     paces, troubles = store.sources.paces(), store.sources.last_troubles()
-    unread = store.sources.linked_files()
+    unread, alone = store.sources.linked_files(), store.sources.all_alone()
     blind = {each.source for each in store.states.lasting() if each.kind in BLINDING}
-    price = request_price(definitions, paces) if learned else None
+    price = None if tied is None else request_price(definitions, paces, tied)
     deadlines = store.deadlines.nearest(now)
     sources: list[dict[str, Any]] = []
     problems: list[str] = []
@@ -148,7 +154,9 @@ def watched_sources(
         state, pace = known.get(definition.name), paces.get(definition.name)
         last = state.last_success if state else None
         due = next_crawl_at(
-            definition.name, interval_of(definition, pace, price), last_start=state.last_start if state else None, last_success=last,
+            definition.name,
+            interval_of(definition, pace, price, tied=tied is not None and definition.name in tied),
+            last_start=state.last_start if state else None, last_success=last,
             failures=state.failures if state else 0, now=now, handed=state.handed if state else None,
             deadline=deadlines.get(definition.name),
         )  # fmt: skip
@@ -164,6 +172,7 @@ def watched_sources(
                 "age_seconds": None if last is None else round((now - last).total_seconds(), 1),
                 "state": "disabled" if not definition.enabled else state.state if state else "new",
                 "failures": state.failures if state else 0,
+                "alone": why_alone(definition, alone.get(definition.name, "")),
                 "next_due": due if definition.enabled else None,
                 "posts": state.posts if state else 0,
                 "posts_per_day": None if pace is None else round(pace.usual, 2),
@@ -281,12 +290,13 @@ def daemon_trouble(home: Home) -> str:
     return "".join(_daemon_problems((beat[0], True), datetime.now(UTC), running=True, watched=True))
 
 
-def learned_cadence(home: Home) -> bool:
-    """Whether the cadence is learned; not, if the settings cannot be read, which is told elsewhere."""
+def tied_if_learned(home: Home, settings: Settings | None = None) -> frozenset[str] | None:
+    """The sources that incidents name, if the cadence is learned; else, or if the files cannot be read, None."""
     try:
-        return home.settings().daemon.cadence == "learned"
+        settings = settings or home.settings()
+        return tied_sources(read_incidents(home.path)) if settings.daemon.cadence == "learned" else None
     except ConfigError:
-        return False
+        return None
 
 
 def daemon_runs(home: Home) -> bool:

@@ -85,6 +85,7 @@ def test_each_source_has_its_condition_rate_and_last_trouble(watched, tmp_path):
         store.finish_crawl(crawl.id, crawl.fence, "failed", lambda event: (), now, counts=counts, error="no answer")
         silent = build_event(EventKind.SOURCE_SILENT, now, "dead", source="dead")
         store.states.begin(silent, "listing", lambda event: (), now)
+        store.sources.set_alone("dead", "hang")
     with daemon(watched):
         done = run(watched.path, "status", "--json")
         shown = run(watched.path, "status").stdout
@@ -100,6 +101,8 @@ def test_each_source_has_its_condition_rate_and_last_trouble(watched, tmp_path):
     assert (dead["condition"], dead["posts_per_day"]) == ("blind", None)
     assert (dead["last_trouble"]["code"], dead["last_trouble"]["reason"]) == ("timeout", "no answer")
     assert "1 fine, 0 late, 1 blind" in shown
+    assert (site["alone"], dead["alone"]) == ("", "hang")
+    assert "because its crawl hung: dead" in re.sub(r"\s+", " ", shown)
     assert "no answer" in shown
 
 

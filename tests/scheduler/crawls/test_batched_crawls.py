@@ -12,6 +12,7 @@ import pytest
 from crawler.process.progress import Progress
 from data.sources.source_files import parse_source
 from scheduler.crawl_processes.batches import Batches
+from scheduler.crawl_processes.host_turns import HostTurns
 from scheduler.crawls.definitions import complete_definition
 from scheduler.crawls.lease_owner import owner_name
 from scheduler.crawls.run_crawl import is_light, run_crawl
@@ -49,11 +50,19 @@ def test_light_sources_share_a_process_and_one_that_crashes_gets_its_own(crawl, 
         name: complete_definition(parse_source(SOURCE.format(name=name, url=url), f"{name}.yaml"))
         for name, url in urls.items()
     }
-    batches = Batches(2)
+    batches, looks = Batches(2), []
 
-    async def all_of(*names: str):
+    def clock() -> float:
+        looks.append(time.monotonic())
+        return looks[-1]
+
+    turns = HostTurns(sources.values(), clock)
+
+    async def all_of(*names: str, sources=sources):
         crawls = [
-            run_crawl(crawl.home, crawl.store, sources[name], crawl.examiner, owner=owner_name(), batches=batches)
+            run_crawl(
+                crawl.home, crawl.store, sources[name], crawl.examiner, owner=owner_name(), batches=batches, turns=turns
+            )
             for name in names
         ]
         return {result.source: result for result in await asyncio.gather(*crawls)}
@@ -75,6 +84,19 @@ def test_light_sources_share_a_process_and_one_that_crashes_gets_its_own(crawl, 
         assert shared["s0"].hosts
         assert "/post/secret" not in other_site.asked
         del site.answers["/post/s0-1"]
+
+        # the sources of one host, whatever its ports, make their requests at half a second's distance
+        looks.clear()
+        slow = {name: each.model_copy(update={"rate": 2.0}) for name, each in sources.items()}
+        turns.declare(slow.values())
+        began = time.monotonic()
+        paced = await all_of(*NAMES, sources=slow)
+        asked_for = sum(each.requests for each in paced.values())
+        assert time.monotonic() - began >= (asked_for - 1) * 0.5
+        assert {each.state for each in paced.values()} == {"done"}
+        assert len(looks) == asked_for
+        assert paced["s0"].examined == 1, "its redirect is gone"
+        turns.declare(sources.values())
 
         # a crash costs the others a repetition; the one at fault crashes in its own process as well
         site.asked.clear()
@@ -128,8 +150,8 @@ def test_light_sources_share_a_process_and_one_that_crashes_gets_its_own(crawl, 
         batches.close()
 
     asyncio.run(steps())
-    # four posts at first, then three, then one of s3 and one of s1: none twice, none lost
-    assert len(crawl.store.findings.latest(limit=100)) == 9
+    # four posts at first, then three, that of the redirect, one of s3 and one of s1: none twice, none lost
+    assert len(crawl.store.findings.latest(limit=100)) == 10
 
 
 def test_a_process_of_a_batch_that_hangs_is_noticed_though_it_computes():

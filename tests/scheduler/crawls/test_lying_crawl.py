@@ -102,6 +102,7 @@ def sound_questions(recipient: str) -> list[Any]:
     }  # fmt: skip
     committed = frames.CommittedPost(**post, announced=announced, facts=frames.PostFacts(left={"absent": 1}))
     return [
+        frames.TurnFrame(host="site.example"),
         frames.ListedFrame(posts=(frames.ListedPost(**row),), page=1),
         frames.PartsFrame(parts=parts),
         frames.WalkedFrame(

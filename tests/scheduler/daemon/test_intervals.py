@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import cadence
+from data.settings.home import Home
+from data.settings.settings import Settings
 from data.sources.definition import Definition
 from data.store.sources import Pace
+from data.store.store import Store
+from scheduler.daemon.due_sources import DueSources
 from scheduler.daemon.intervals import bounds, interval_of, request_price
+from scheduler.daemon.watch_state import tied_if_learned, watched_sources
+from tests.leased_crawl import LeasedCrawl
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -78,6 +85,36 @@ def test_a_source_that_posts_more_or_matters_more_is_read_more_often():
     assert dear < quiet
     assert busy < quiet
     assert quiet <= 2 * HOUR, "no source is given up"
+
+
+def test_a_source_that_an_incident_names_matters_more_to_the_daemon_and_to_status(tmp_path):
+    definitions = [source("named"), source("other")]
+    settings = Settings.model_validate({"daemon": {"cadence": "learned"}})
+    incidents = tmp_path / "incidents.toml"
+    incidents.write_text('[incidents.breach]\nsources = ["named"]\n')
+    incidents.chmod(0o600)
+    now = datetime.now(UTC)
+    with contextlib.closing(Store.open(tmp_path / "tocsin.db")) as store:
+        for each in definitions:
+            crawl = LeasedCrawl(store, each.name, now=now - 50 * MINUTE)
+            crawl.finish(now=now - 50 * MINUTE)
+            for days in (2, 0):
+                store.sources.note_visit(each.name, 2, 25, now - timedelta(days=days))
+        due = DueSources(tmp_path)
+        found = due.of(
+            store.sources.states(),
+            {each.name: each for each in definitions},
+            settings,
+            store,
+            now,
+            skip=lambda _: False,
+        )
+        # both were read 50 minutes ago, and `every` is an hour
+        assert [each.name for each in found] == ["named"]
+        shown, _ = watched_sources(store, definitions, now, tied=tied_if_learned(Home(tmp_path), settings))
+    named, other = ({each["name"]: each["next_due"] for each in shown}[name] for name in ("named", "other"))
+    assert named < now < other
+    assert tied_if_learned(Home(tmp_path), Settings()) is None
 
 
 @pytest.mark.slow
