@@ -11,6 +11,11 @@ from data.model import Event, EventKind
 # `tocsin alert show` lists so many clients unless it is told to list all.
 LISTED_CLIENTS = 20
 
+# The advice about these is to look at the post, of which the message shows a masked address.
+_LOOK_AT_POST = frozenset(
+    {EventKind.UNEXAMINED, EventKind.ANNOUNCEMENT, EventKind.LISTING_CHANGED, EventKind.EARLY_LOOK}
+)
+
 
 def show_command(event: Event) -> str:
     """The command that shows the whole event."""
@@ -28,7 +33,10 @@ def advice_of(event: Event, phrases: Phrases) -> str:
         return ""
     key = _key_of(event)
     retro = phrases("advice.retro") + " " if "retro" in facts else ""
-    advice = retro + phrases(f"advice.{key}", **_values_of(event, phrases))
+    values = _values_of(event, phrases)
+    advice = retro + phrases(f"advice.{key}", **values)
+    if kind in _LOOK_AT_POST and facts.get("evidence"):
+        advice += " " + phrases("advice.address", opened=values["opened"])
     if kind not in {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT} or not facts.get("clients"):
         return advice
     command = f"tocsin alert show {event.id[:12]} --csv clients.csv"

@@ -280,6 +280,11 @@ class Posts:
         row = self._database.first_row("select due from post where id = ? and (? or page_traits <> '')", post, has_page)
         return bytes(row["due"]) if row is not None and row["due"] is not None else b""
 
+    def sealed_addresses(self, post: str) -> bytes:
+        """A post that is due, or else the addresses that are kept of it, as they were sealed; b"" for neither."""
+        row = self._database.first_row("select coalesce(due, visit) as sealed from post where id = ?", post)
+        return bytes(row["sealed"]) if row is not None and row["sealed"] is not None else b""
+
     def to_revisit(self, source: str, every: timedelta, now: datetime) -> list[bytes]:
         """The sealed posts whose own page is to be read again: the longest unread first, at most `MAX_REVISITS`.
 

@@ -37,7 +37,7 @@ def list_(home: Home, as_json: bool) -> None:
         emit_json({"evidence": [asdict(entry) for entry in found]})
         return
     if not found:
-        note("no evidence yet: evidence is sealed when a canary is hit")
+        note("no evidence yet: it is sealed when a canary is hit, or an alert asks people to look at a post")
         return
     table = Table("id", "stored", "bytes", "state")
     for entry in found:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from crawler.alerts.events import build_event
-from data.case import evidence
-from data.errors import StoreError
 from data.model import Event, EventKind, Severity
 from data.store.store import Store
 from scheduler.crawls.crawl_health import (
@@ -203,15 +199,7 @@ class CrawlEnd:
         lasting = {(each.kind, each.subject) for each in self._store.states.lasting(crawl.source)}
         if not tally.page or (event.kind, subject) in lasting:
             return event
-        key = self._store.chain_keys.evidence if self._store.chain_keys is not None else None
-        self._store.audit.record_page_begun(event.id, hashlib.sha256(tally.page).hexdigest(), now)
-        try:
-            entry = evidence.keep(crawl.home.evidence_dir, event.id, tally.page, now, key)
-        except StoreError as error:
-            # the alert must not wait for the disk
-            return replace(event, facts={**event.facts, "evidence_problem": str(error)})
-        self._store.audit.record_page(entry.id, entry.sha256, now)
-        return replace(event, facts={**event.facts, "evidence": [entry.id]})
+        return crawl.with_evidence(event, tally.page, now)
 
     def _end_reading_problems(self, states: Sequence[StateAssessment], now: datetime) -> None:
         """End the states of earlier problems with reading the listing that did not occur in this crawl."""

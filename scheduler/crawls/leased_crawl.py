@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from data.model import Incident
+from data.case import evidence
+from data.errors import StoreError
+from data.model import Event, Incident
 from data.settings.home import Home
 from data.settings.settings import Settings
 from data.sources.definition import Definition
@@ -50,3 +55,30 @@ class LeasedCrawl:
     def over_tor(self) -> bool:
         """Whether the source is crawled over Tor."""
         return self.definition.via == "tor"
+
+    @property
+    def recipients(self) -> str:
+        """The public keys that evidence is sealed for; '' if there are none or they cannot be read, which the self-test tells."""
+        with contextlib.suppress(OSError):
+            return self.home.evidence_key_path.read_text(errors="replace").strip()
+        return ""
+
+    def with_evidence(self, event: Event, sealed: bytes, now: datetime) -> Event:
+        """The event with evidence that no finding has, kept under its own id; without it, if it cannot be kept.
+
+        Args:
+            event: not stored yet.
+            sealed: for `recipients`: what shows why the event was made, or where.
+            now: aware UTC.
+        """
+        keys, audit = self.store.chain_keys, self.store.audit
+        audit.record_page_begun(event.id, hashlib.sha256(sealed).hexdigest(), now)
+        try:
+            entry = evidence.keep(
+                self.home.evidence_dir, event.id, sealed, now, keys.evidence if keys is not None else None
+            )
+        except StoreError as error:
+            # the alert must not wait for the disk
+            return replace(event, facts={**event.facts, "evidence_problem": str(error)})
+        audit.record_page(entry.id, entry.sha256, now)
+        return replace(event, facts={**event.facts, "evidence": [entry.id]})

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from crawler.alerts.events import (
     PostContext,
     build_event,
@@ -57,7 +59,7 @@ from crawler.process.job_frame import NO_RULES, IncidentRules
 from data.case import evidence
 from data.case.canary_bitmaps import decode_bitmaps, merge_bitmap_sets
 from data.case.seen_tags import seal_seen
-from data.errors import LeaseLost, StoreError, WireError
+from data.errors import KeyFileError, LeaseLost, StoreError, WireError
 from data.hashing.case_keys import keyed_digest
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Post, Severity
@@ -255,7 +257,7 @@ class QuestionHandler:
         files = decode_fingerprints(value.files, 3)
         preview = Preview(value.how, value.complete, files, value.fetched, value.total)
         verdict = assess_preview(preview, self._store.file_fingerprints.bodies_with(files[:, :2]))
-        event = event_of_preview(self._context(post.id, post.address, now), preview, verdict)
+        event = self._with_address(event_of_preview(self._context(post.id, post.address, now), preview, verdict), now)
         crawl = self._crawl
         self._tally.events += self._store.commit_events(crawl.id, crawl.fence, [event], crawl.route, now)
         return PreviewAnswer(event=event.id)
@@ -358,6 +360,7 @@ class QuestionHandler:
                 events.append(event_of_gone_post(context))
         events += corrections
         events += self._announcements(context, value.announced, changed)
+        events = [self._with_address(event, now) for event in events]
         tally.left.update(value.facts.left)
         links = [self._link_target(link) for link in question.links]
         hosts = [self._linked_host(host) for host in question.hosts]
@@ -442,6 +445,24 @@ class QuestionHandler:
         if not times and (self._first_crawl or not rules):
             return []
         return [event_of_announcement(context, rules, times)]
+
+    def _with_address(self, event: Event, now: datetime) -> Event:
+        """An event that rings, with the address of its post sealed; as it is if its evidence holds that already.
+
+        Whoever is asked to look at a post must be able to find it, and what is readable of an address is a masked one.
+        """
+        is_told = event.severity.rank < Severity.WARNING.rank or self._store.events.get(event.id) is not None
+        if is_told or event.facts.get("evidence"):
+            return event
+        recipients, sealed = self._crawl.recipients, self._store.posts.sealed_addresses(event.post)
+        if not recipients or not sealed:
+            return event
+        post = open_due(self._post_key, sealed)
+        proof = {"source": post.source, "url": post.url, "raw": post.raw, "title": post.title}
+        try:
+            return self._crawl.with_evidence(event, evidence.seal(recipients, orjson.dumps(proof)), now)
+        except KeyFileError as error:
+            return replace(event, facts={**event.facts, "evidence_problem": str(error)})
 
     def _context(self, post: str, address: str, now: datetime) -> PostContext:
         return PostContext(self._crawl.source, post, address, self._crawl.incident_id, now)

@@ -305,15 +305,9 @@ class _RunningCrawl:
             follow=self.follow,
             shapes=self.shapes,
             rules=self.rules,
-            recipient=self._recipient(),
+            recipient=self.crawl.recipients,
             cookies=session_cookies(crawl.home, crawl.definition),
         )
-
-    def _recipient(self) -> str:
-        """The public keys that pages are sealed for; '' if there are none or they cannot be read, which the self-test tells."""
-        with contextlib.suppress(OSError):
-            return self.crawl.home.evidence_key_path.read_text(errors="replace").strip()
-        return ""
 
     def _due_posts(self) -> tuple[bytes, ...]:
         """The posts of earlier crawls that this crawl tries again; those that do not fit into its job stay due.

@@ -256,6 +256,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "advice.listing_changed": "Look at the post: further parts of a leak are often announced this way.",
     "advice.announcement": ("Look at the post and prepare: its source is checked more often as the time comes near."),
     "advice.unexamined": "Check the post by hand; the site may have removed it by now.",
+    "advice.address": "The address of the post, with the private key: {opened}",
     "advice.linked_files": (
         "See on which hosts they are: tocsin source hosts {source}. Files on hosts that a source declares are read;"
         " to declare one, write a source of platform `linked` for it."

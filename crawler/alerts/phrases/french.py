@@ -271,6 +271,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
         "Regardez la publication et préparez-vous : sa source est lue plus souvent à mesure que l'heure approche."
     ),
     "advice.unexamined": "Vérifiez la publication à la main ; le site l'a peut-être déjà retirée.",
+    "advice.address": "L'adresse de la publication, avec la clé privée : {opened}",
     "advice.linked_files": (
         "Voyez sur quels serveurs ils sont : tocsin source hosts {source}. Les fichiers de serveurs qu'une source déclare"
         " sont lus ; pour en déclarer un, écrivez une source de plateforme `linked`."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crawler.alerts.wording import message_of
 from data.case import evidence
 from data.model import EventKind
 from scheduler.crawls import question_handler
@@ -45,6 +46,27 @@ def test_a_hit_is_reported_although_its_evidence_cannot_be_kept_and_the_evidence
     must(crawl.home.path, "evidence", "verify")
     assert crawl.store.states.lasting("") == []
     assert sum(kind in {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT} for kind in kinds(crawl.store)) == 1
+
+
+def test_whoever_is_asked_to_look_at_a_post_can_open_its_address_though_nothing_in_it_hit(crawl, site):
+    """An archive that cannot be read names no client, and its address may be the name of a person."""
+    must(crawl.home.path, "incident", "add", "vendor", "--source", "site", "--word", "base santé")
+    site.pages, site.bodies = {1: ["quiet"]}, {}
+    crawl()
+    site.pages = {1: ["dupont.zip", "ann-2", "quiet"]}
+    site.bodies = {"dupont.zip": b"PK\x03\x04" + bytes(300), "ann-2": "La base santé arrive.".encode()}
+    crawl()
+    found = {event.kind: event for event in crawl.store.events.latest(limit=100) if event.post}
+    for kind, post in {EventKind.UNEXAMINED: "dupont.zip", EventKind.ANNOUNCEMENT: "ann-2"}.items():
+        event = found[kind]
+        [name] = event.facts["evidence"]
+        assert f"tocsin evidence open {name} --address" in message_of(event, clients={}).advice
+        opened = must(
+            crawl.home.path, "evidence", "open", name, "--address", "--key", crawl.home.path / "keys/evidence.key"
+        )
+        assert opened == f"{site.url}/post/{post}\n"
+    assert b"dupont" not in b"".join(file.read_bytes() for file in crawl.home.path.rglob("*") if file.is_file())
+    must(crawl.home.path, "evidence", "verify")
 
 
 def test_a_file_that_two_posts_link_to_is_read_although_the_post_that_read_it_vanished_before_it_was_there(crawl, site):
