@@ -51,7 +51,7 @@ class Vocabulary:
     Attributes:
         formats: names of formats. codes: of problems and troubles. errors: names of exception classes.
         kinds: of values and record keys.
-        sentences: without values. templates: patterns of sentences with values, most specific first.
+        sentences: without values. templates: what stands around the values of the others, most specific first.
         words: single words of all sentences.
     """
 
@@ -60,7 +60,7 @@ class Vocabulary:
     errors: frozenset[str]
     kinds: frozenset[str]
     sentences: frozenset[str]
-    templates: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]
+    templates: tuple[tuple[str, ...], ...]
     words: frozenset[str]
 
     @classmethod
@@ -77,7 +77,7 @@ class Vocabulary:
             frozenset(errors),
             frozenset(kinds),
             frozenset(each for each in sentences if _SLOT not in each),
-            tuple(_template(each) for each in templates if each.count(_SLOT) <= _MAX_SLOTS),
+            tuple(tuple(each.split(_SLOT)) for each in templates if each.count(_SLOT) <= _MAX_SLOTS),
             frozenset(word for each in sentences for word in re.findall(r"[A-Za-z][A-Za-z-]+", each)),
         )
 
@@ -99,8 +99,11 @@ class Vocabulary:
             return None if inner is None else f"{code}: {inner}"
         if (match := _TIMES.fullmatch(text)) and (inner := self.clean(match[1], words, depth)) is not None:
             return f"{inner} ({self._clean_value(match[2], words, 0)} times)"
-        for pattern, literals in self.templates:
-            if match := pattern.fullmatch(text):
+        for literals in self.templates:
+            # most are told apart by how they begin and end, and their expressions are never made
+            if not (text.startswith(literals[0]) and text.endswith(literals[-1])):
+                continue
+            if match := _pattern(literals).fullmatch(text):
                 values = [self._clean_value(value, words, depth) for value in match.groups()]
                 pairs = zip(literals, [*values, ""], strict=True)
                 return "".join(literal + value for literal, value in pairs)
@@ -135,9 +138,9 @@ class Vocabulary:
         return all(_PLAIN_WORD.fullmatch(word) and word in self.words for word in singular)
 
 
-def _template(text: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
-    literals = tuple(text.split(_SLOT))
-    return re.compile("(.{0,200}?)".join(map(re.escape, literals)), re.DOTALL), literals
+@cache
+def _pattern(literals: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("(.{0,200}?)".join(map(re.escape, literals)), re.DOTALL)
 
 
 def _bounded(match: re.Match[str]) -> str:

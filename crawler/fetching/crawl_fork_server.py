@@ -113,7 +113,7 @@ def main(descriptor: int) -> None:
     # the runner may be killed while this process stands still, and does not see that its socket was closed
     privileges.die_with_parent()
     privileges.no_core_dumps()
-    # each crawl needs it, and compiling its expressions takes 0.1 s of processor time
+    # each crawl needs it, and reading it takes 0.01 s of processor time
     vocabulary()
     startup_memory.release_startup_memory()
     _Server(requests).serve()
