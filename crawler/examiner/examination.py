@@ -465,9 +465,11 @@ class Examination:
         if not lineage.columns:
             # a list of values without a record key cannot become a release
             return ""
+        if lineage.verdict == "recombined":
+            # the pairs of values are those of nobody, whatever stands beside them
+            return ""
         is_tied = has_hits or bool(lineage.parents)
-        # the pairs of values of a recombined sample are those of nobody
-        no_more = {"re-post", "re-packaged", "subset", "unrelated", "recombined"}
+        no_more = {"re-post", "re-packaged", "subset", "unrelated"}
         has_more = bool(lineage.new) and lineage.verdict not in no_more
         if not is_tied or not (has_more or lineage.added):
             return ""

@@ -29,6 +29,7 @@ from data.releases.people import count_people, rows_with_key
 # wrong verdicts at the first sight of a new population (7.5 % with one kind, 0.5 % with three or more) and what was left of
 # it afterwards (at most 2.4 and 0.6 %). With two kinds it is chosen. See decision 315.
 MODEL_DOUBT = (0.05, 0.02, 0.01)
+ALL_KINDS = 2 ** len(RECORD_KINDS) - 1
 # The confidence of a statement about the whole from which the sample was drawn.
 WHOLE_CONFIDENCE = 0.95
 
@@ -240,6 +241,8 @@ def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> lis
             f"interval: {people.repeated} unmatched people share a key with another one and differ in a number: they may "
             "be the same people"
         )
+    if errors.names:
+        notes.append(errors.names)
     for field, count in _perhaps_changed(m, errors).items():
         if field == "surname":
             notes.append(
@@ -291,7 +294,7 @@ def _interval(m: Measurement, errors: TypingErrors, *, is_put_together: bool) ->
     """Bounds for the number of new people.
 
     Lower bound: known people with errors in every key look new, and people who have nothing that could be compared may
-    be known. Upper bound: new people who match a known key by chance look known. Where their other keys contradict the
+    be known. Where tables have no kind of key in common, it is that of the one that shows most new people. Upper bound: new people who match a known key by chance look known. Where their other keys contradict the
     known one, they are counted; where a pattern of keys cannot contradict, the rates of coincidence are used, with
     their upper bound for small numbers. A new person can only hide among the known people, share the row of another
     person, or have a row that was not understood.
@@ -305,31 +308,46 @@ def _interval(m: Measurement, errors: TypingErrors, *, is_put_together: bool) ->
                 rate += m.rates.highest_of_kind(kind)
         hidden += rate.among(math.ceil(int(table[present, 0]) / (1 - min(0.5, rate.mean))))
     low = people.new - errors.at_most - errors.perhaps_mistyped - people.incomparable - people.lookalikes
-    low = max(
-        0, low - people.doubtful - people.counted_twice - people.repeated - sum(_perhaps_changed(m, errors).values())
-    )
+    low -= people.doubtful + people.repeated + _in_no_single_table(m, errors)
+    low = max(0, low)
     if is_put_together:
         # each row may be a known person whose fields stand in other rows
         low = 0
     # a repeated row of a known person may belong to a new person who shares the key
     room = people.known + people.rows - people.total if people.known else 0
     hidden_among_known = min(room, people.perhaps_new + hidden.upper_bound())
-    high = min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows)
+    high = min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows) - errors.at_least
     return low, max(low, high - errors.edited) + people.unkeyed_rows + people.bare_rows
 
 
-def _perhaps_changed(m: Measurement, errors: TypingErrors) -> dict[str, int]:
+def _in_no_single_table(m: Measurement, errors: TypingErrors) -> int:
+    """How many of the unmatched people are not new for certain, going by one of the tables alone.
+
+    Those of the other tables may be the same people, and those of this one may be known under other values.
+    """
+    tables = m.people.tables
+    everybody = sum(unmatched for _, unmatched in tables)
+    left_out = [everybody - unmatched + sum(_perhaps_changed(m, errors, kinds).values()) for kinds, unmatched in tables]
+    return min(left_out, default=0)
+
+
+def _perhaps_changed(m: Measurement, errors: TypingErrors, kinds: int = ALL_KINDS) -> dict[str, int]:
     """The most known people who look new because a field of all their keys changed, by field.
+
+    Only people with keys of some of the `kinds` (as bits) count.
 
     Only where nothing else in the sample shows how often that happens: where it does, it is a rate like another one. Who
     has a telephone and a mailbox and nothing else may have replaced both together.
     """
     changed: dict[str, int] = {}
-    if m.only_chance or not m.people.new:
+    if m.only_chance or not m.people.new or errors.names:
+        # names show who is known under other values
         return changed
     counted = dict(zip(FIELDS, (m.errors.wrong + m.errors.right).tolist(), strict=True))
     table = m.errors.table
     for present in (np.flatnonzero(table[1:, 0]) + 1).tolist():
+        if not present & kinds:
+            continue
         fields = [set(KEY_FIELDS[kind]) for at, kind in enumerate(RECORD_KINDS) if present >> at & 1]
         open_ = [
             field for field in CHANGED_SHARE if counted[field] < ENOUGH_PEOPLE and all(field in of for of in fields)

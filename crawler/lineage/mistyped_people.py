@@ -20,7 +20,7 @@ from crawler.lineage.typo_search import SearchResult, TypoSearch
 from crawler.lineage.uncertain_rows import MAX_HELD
 from crawler.lineage.weakly_known import ERRORS_PLAUSIBLE, USUALLY_RECOVERED
 from data.arrays.array_types import U64
-from data.hashing.tags import RECORD_KINDS
+from data.hashing.tags import RECORD_KINDS, Kind
 
 # Errors of fields are not quite independent: 601 people were hidden where 464 were expected (accents lost, 100,000
 # people).
@@ -40,6 +40,8 @@ MISTYPED_SHARE = 0.127
 WORST_HIDDEN_SHARE = 0.6
 # The error rate of a field counts as known if it was counted on so many people.
 ENOUGH_PEOPLE = 30
+# Keys of people who have a telephone or a mailbox and nothing else.
+_CONTACTS = sum(1 << RECORD_KINDS.index(kind) for kind in (Kind.EMAIL_FIRST, Kind.PHONE_FIRST))
 # A sample below this many people is a teaser: what it tells of the whole is reported separately.
 TEASER_PEOPLE = 1000
 
@@ -57,6 +59,8 @@ class TypingErrors:
         edited: at least so many unmatched people are known and were edited.
         edited_keys: shape (n, 6), the record keys of some of these without the edit.
         perhaps_mistyped: in a sample in which nobody is known for certain, how many may be known people with errors.
+        at_least: so many unmatched people at least are known, as their names show.
+        names: a sentence about the names of unmatched people; empty if they were not looked up, or told nothing.
     """
 
     at_most: int
@@ -67,6 +71,8 @@ class TypingErrors:
     edits: tuple[str, ...] = ()
     edited: int = 0
     edited_keys: U64 = field(default_factory=lambda: np.zeros((0, len(RECORD_KINDS)), np.uint64))
+    at_least: int = 0
+    names: str = ""
 
 
 def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingErrors:
@@ -144,12 +150,44 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
         if limit < min(at_most, people.new - people.lookalikes):
             at_most, likely, probability = limit, min(likely, limit), min(probability, ERRORS_PLAUSIBLE)
     made = TypingErrors(at_most, likely, observed=observed, probability=min(1.0, probability))
+    made = _with_names(made, m, search)
     return _with_edits(made, people.new - people.lookalikes, search)
 
 
+def _with_names(errors: TypingErrors, m: Measurement, search: TypoSearch | None) -> TypingErrors:
+    """The errors with what the names tell of unmatched people who have a telephone or a mailbox and nothing else."""
+    unmatched = (np.flatnonzero(m.errors.table[1:, 0]) + 1).tolist()
+    if search is None or m.people.incomparable or any(present & ~_CONTACTS for present in unmatched):
+        return errors
+    found = search.find_names()
+    if found is None:
+        return errors
+    count = m.people.new - m.people.lookalikes
+    low, high = found.known_people()
+    most = min(count, math.ceil(high * count))
+    likely = min(float(most), max(errors.likely, low * count))
+    return replace(
+        errors,
+        at_most=most,
+        likely=likely,
+        observed=errors.observed or low > 0,
+        # the names say that so many more are new
+        probability=errors.probability if most >= count else ERRORS_PLAUSIBLE,
+        at_least=math.floor(low * count),
+        names=(
+            f"interval: {found.found} of {found.tried} unmatched people who were looked at have the name of somebody in the "
+            f"releases, and {found.found_in_controls} of {found.controls} names put together from two of them"
+        ),
+    )
+
+
 def _with_edits(errors: TypingErrors, unmatched: int, search: TypoSearch | None) -> TypingErrors:
-    """The errors with the people whom an edit of the whole sample made look new."""
-    edits = search.find_systematic_edits() if search is not None and unmatched > errors.at_most else SystematicEdits()
+    """The errors with the people whom an edit of the whole sample made look new.
+
+    They are looked for where errors cannot explain all unmatched people, and where they could but nothing shows that they do.
+    """
+    is_open = unmatched > errors.at_most or not errors.observed
+    edits = search.find_systematic_edits() if search is not None and is_open else SystematicEdits()
     if not edits.notes:
         return errors
     edited, share = unmatched * edits.share, edits.share

@@ -19,7 +19,7 @@ from crawler.lineage.chance_matches import (
 from crawler.lineage.compared_sample import ComparedSample, TextCounts
 from crawler.lineage.field_errors import KEY_FIELDS, ErrorRates, count_patterns, replaced_fields
 from crawler.lineage.person_keys import PersonKeys, per_person
-from crawler.lineage.repeated_people import counted_twice, hidden_behind_rows, not_met, perhaps_repeated
+from crawler.lineage.repeated_people import hidden_behind_rows, not_met, perhaps_repeated, separate_tables
 from crawler.lineage.weakly_known import (
     ERRORS_PLAUSIBLE,
     classify_weakly_known,
@@ -65,7 +65,8 @@ class PeopleCounts:
         perhaps_new: people counted as known who may be new people that match a known key by chance.
         hidden_behind_rows: at most so many new people share their row with another person (the same keys), or have no key
             but one of a placeholder that other people of the same first name have as well.
-        counted_twice: at most so many unmatched people are the same as others, who stand in a table with other columns.
+        tables: the groups of kinds of key (as bits) that no person has in common, each with its unmatched people: tables with
+            other columns, whose people cannot be recognised in each other.
         repeated: at most so many unmatched people are the same as others, with whom they share a key: mistyped in one of
             their rows.
         not_met: at most so many people of the releases are not among the known people of the sample; None if that was
@@ -83,7 +84,7 @@ class PeopleCounts:
     lookalikes: int
     perhaps_new: int
     hidden_behind_rows: int
-    counted_twice: int = 0
+    tables: tuple[tuple[int, int], ...] = ()
     repeated: int = 0
     not_met: int | None = None
 
@@ -91,6 +92,11 @@ class PeopleCounts:
     def new(self) -> int:
         """People whom no release knows."""
         return self.total - self.known
+
+    @property
+    def counted_twice(self) -> int:
+        """At most so many unmatched people are the same as others, who stand in a table with other columns."""
+        return sum(sorted(unmatched for _, unmatched in self.tables)[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +224,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
             hidden_behind_rows=hidden_behind_rows(keys, sample.keys, table, active) + min(doubtful, more_rows),
             not_met=not_met(sample, releases, keys, weakly),
             repeated=perhaps_repeated(keys, sample.keys),
-            counted_twice=counted_twice(keys.weights.table(count_patterns(keys.present, keys.held))),
+            tables=separate_tables(keys.weights.table(count_patterns(keys.present, keys.held))),
         ),
         releases=ParentReleases(
             parents=tuple(each.parent for each in found),

@@ -58,13 +58,16 @@ def not_met(sample: ComparedSample, releases: KnownReleases, keys: PersonKeys, w
     return max(0, releases.people - max(0, met)) + math.ceil(NAMESAKES_SHARE * releases.people)
 
 
-def counted_twice(table: I64) -> int:
-    """The unmatched people of all groups of keys but the largest, where no person has keys of two groups.
+def separate_tables(table: I64) -> tuple[tuple[int, int], ...]:
+    """The groups of keys of which no person has keys of two, each with its unmatched people.
 
     People of two tables without a common kind of key cannot be recognised in each other.
 
     Args:
         table: people by the keys they have and the keys that are known, as `count_patterns` returns it.
+
+    Returns:
+        The kinds of key of each group, as bits, and how many people with such keys are unmatched.
     """
     groups: list[tuple[int, int]] = []
     for present in (np.flatnonzero(table[1:].sum(axis=1)) + 1).tolist():
@@ -75,8 +78,7 @@ def counted_twice(table: I64) -> int:
         for other, count in joined:
             kinds, unmatched = kinds | other, unmatched + count
         groups.append((kinds, unmatched))
-    counts = sorted(count for _, count in groups)
-    return sum(counts[:-1])
+    return tuple(groups)
 
 
 def further_names(keys: PersonKeys, rows: U64) -> int:

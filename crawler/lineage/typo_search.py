@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crawler.lineage.field_errors import KEY_FIELDS, fewest_errors
+from crawler.lineage.names_in_releases import NamesInReleases, find_names
 from crawler.lineage.number_owners import NumberOwners, find_number_owners
 from crawler.lineage.systematic_edits import SystematicEdits, find_systematic_edits
 from crawler.lineage.uncertain_rows import UncertainRows
@@ -267,6 +268,10 @@ class TypoSearch:
         held = self.rows.unmatched.forms()
         names = [*held["first"].to_list(), *self.rows.weakly_known.forms()["first"].to_list()]
         return find_number_owners(self.probe_key, held, [name for name in names if name], self.holds)
+
+    def find_names(self) -> NamesInReleases | None:
+        """How many names of the unmatched people are known; see `crawler.lineage.names_in_releases`."""
+        return find_names(self.probe_key, self.rows.unmatched.forms(), self.rows.weakly_known.forms(), self.holds)
 
     def try_mixed_keys(self) -> dict[Kind, tuple[int, int]]:
         """How often keys made from the fields of different people are known: per kind (known, tried).

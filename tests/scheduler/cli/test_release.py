@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from scheduler.crawls.known_releases import release_faults
 from tests.inside import refused
 from tests.inside import run as run_here
 from tests.synth.population import notes
+from tests.synth.practices import COLUMNS, Practices
 
 pytestmark = pytest.mark.slow
 
@@ -193,6 +195,28 @@ def test_a_sighted_dump_becomes_one_release_and_its_copy_is_a_repost(registered:
     # data of unrelated people becomes no release
     assert json.loads(scan(registered, write(tmp_path / "strangers.csv", people(50, 9))).stdout)["inputs"]
     assert len(json.loads(run(registered, "list", "--json").stdout)["releases"]) == len(listed)
+
+
+def test_shuffled_columns_become_no_release_whatever_stands_beside_them(home: Home, tmp_path: Path) -> None:
+    patients = [[*each.row().values()] for each in Practices(5).fill(300)]
+
+    def written(name: str, header: str, rows: Iterable[Sequence[str]]) -> str:
+        (tmp_path / name).write_text("\n".join([header, *(";".join(row) for row in rows)]) + "\n")
+        return str(tmp_path / name)
+
+    header = ";".join(COLUMNS)
+    assert run(home, "add", "--name", "part", written("part.csv", header, patients)).return_value == 0
+    rng = random.Random(3)
+    columns = [rng.sample(column, len(column)) for column in zip(*patients[20:], strict=True)]
+    rows = [*patients[:20], *map(list, zip(*columns, strict=True))]
+    # the known people among them appear with account numbers, which the release does not have
+    accounts = [f"3000{number:019}" for number in range(len(rows))]
+    ibans = [f"FR{98 - int(account + '152700') % 97:02}{account}" for account in accounts]
+    sample = written("sample.csv", f"{header};iban", ([*row, iban] for row, iban in zip(rows, ibans, strict=True)))
+    found = json.loads(scan(home, Path(sample)).stdout)["inputs"][0]["lineage"]
+    assert (found["verdict"], set(found["added"])) == ("recombined", {"iban"})
+    listed = json.loads(run(home, "list", "--json").stdout)["releases"]
+    assert [each["kind"] for each in listed] == ["baseline"]
 
 
 def letters(folder: Path, rows: list[str], texts: list[str]) -> Path:
