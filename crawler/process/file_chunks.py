@@ -24,7 +24,7 @@ SCAN_AROUND = 4096
 """Bytes on both sides of a block that are context: the longest candidate, with each character escaped twice."""
 
 
-CUTTABLE_FORMATS = frozenset({"delimited"})
+CUTTABLE_FORMATS = frozenset({"delimited", "json_lines"})
 """Formats whose readers can read a file in chunks."""
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
+from crawler.readers.core.file_cuts import IndexedBlock
 from crawler.readers.core.limits import HEAD, Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
-from crawler.readers.structured.json_records import RecordWriter
+from crawler.readers.structured.json_records import MAX_WAITING_BYTES, RecordWriter
 from crawler.readers.structured.json_values import Validity, parse_json
 
 FORMAT = "json_lines"
@@ -38,7 +40,7 @@ def _is_object(line: bytes) -> bool:
 
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Output one row per object and one table per set of columns; nested values get columns such as `a.b` and `a.0`."""
-    lines = Lines(source, limits.max_line)
+    lines = index_lines(source, limits)
     records = RecordWriter(out, limits)
     damaged = nonstandard = 0
     for block in lines.blocks():
@@ -61,14 +63,32 @@ def read(source: Source, out: Output, limits: Limits) -> None:
         if refused:
             damaged += len(refused)
             out.text(b"\n".join(refused) + b"\n")
-        records.add(values, size=len(block))
+        records.add(values)
+        # tables of a block do not depend on the blocks before it, so that a file can be read in chunks
+        records.flush()
     records.finish()
+    if lines.wrong:
+        out.problem("changed", "its bytes are not those of the file that was cut into chunks", incomplete=True)
     if damaged:
         out.problem("json", f"{damaged} lines are not JSON; they were examined as text")
     if nonstandard:
         out.problem("json", f"{nonstandard} lines are not standard JSON; they were parsed by their likely meaning")
     if lines.cut:
         out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
+
+
+def index_lines(source: Source, limits: Limits) -> Lines:
+    """The lines of a file in the blocks in which `read` reads them."""
+    return Lines(source, limits.max_line, MAX_WAITING_BYTES)
+
+
+def index(source: Source, lines: Lines) -> Iterator[IndexedBlock]:  # noqa: ARG001 - every cuttable reader takes both
+    """The blocks of a file with the number of their values; each line is read by itself.
+
+    What is more than one row of one table is noticed by the examination of a chunk.
+    """
+    for data in lines.raw_blocks():
+        yield IndexedBlock(data, sum(map(bool, map(_without_array_syntax, data.split(b"\n")))), is_border=True)
 
 
 def _without_array_syntax(line: bytes) -> bytes:

@@ -57,6 +57,13 @@ def lines(data: bytes, change) -> bytes:
     return b"".join(change(number, line) for number, line in enumerate(data.splitlines(keepends=True)))
 
 
+def objects(change=lambda _number, each: each) -> bytes:
+    """One JSON object a line, changed by a function of its number and itself."""
+    filler = {"address": FILLER[:600]}
+    found = (dict(zip(COLUMNS, row(each, COLUMNS), strict=True)) | filler for each in CROWD * 3)
+    return b"".join(orjson.dumps(change(*each)) + b"\n" for each in enumerate(found))
+
+
 def with_phone(number_from, until, phone=PHONE, more=()):
     return [
         dataclasses.replace(each, phone=phone) if number_from <= at < until or at in more else each
@@ -122,7 +129,17 @@ SHAPES = {
     "an archive in a cell": (lambda: lines(table(), lambda at, line: line[:-1] + b"," + base64.b64encode(ZIP.getvalue()) + b"\n" if at == 1800 else line), False),
     "control characters": (lambda: lines(table(), lambda at, line: line[:-1] + b"\x05\n" if at % 100 == 0 else line), False),
     "UTF-16": (lambda: table(encoding="utf-16"), False),
-    "JSON lines": (lambda: b"".join(orjson.dumps(dict(zip(WIDE, row(each, WIDE), strict=True))) + b"\n" for each in CROWD), False),
+    "JSON lines": (objects, True),
+    "JSON lines, nested": (lambda: objects(lambda at, each: {"id": at, "person": each, "seen": [1, 2]}), True),
+    "JSON lines, optional keys": (lambda: objects(lambda at, each: {k: v for k, v in each.items() if k != "phone" or at % 7}), True),
+    "JSON lines, escapes": (lambda: objects().decode().encode("ascii", "backslashreplace").replace(b"\\x", b"\\u00"), True),
+    "JSON lines, CR LF, blank lines": (lambda: lines(objects(), lambda at, line: line[:-1] + b"\r\n" + b"\r\n" * (at % 90 == 0)), True),
+    "JSON lines in an array": (lambda: b"[\n" + objects().replace(b"}\n", b"},\n") + b"]\n", True),
+    "JSON lines, a new key": (lambda: objects(lambda at, each: each | {"city": "Lyon"} if at == 5000 else each), False),
+    "JSON lines, another table": (lambda: objects() + b'{"visit": 1, "ward": "B"}\n' * 900, False),
+    "JSON lines, a list of people": (lambda: objects(lambda at, each: {"ward": "B", "patients": [each, each]} if at == 5000 else each), False),
+    "JSON lines, one is damaged": (lambda: lines(objects(), lambda at, line: line[: len(line) // 2] + b"\n" if at == 5000 else line), False),
+    "JSON lines, one is a text": (lambda: lines(objects(), lambda at, line: b"patient Durand seen today\n" if at == 5000 else line), False),
     "small": (lambda: table(CROWD[:50]), False),
     "noise": (lambda: DICE.randbytes(2**21), False),
 }  # fmt: skip
