@@ -17,11 +17,13 @@ from data.errors import ConfigError, ExamineError
 from data.hashing.case_keys import MatchKey, format_match_key, format_work_keys, parse_keys
 from data.settings.home import Home
 from scheduler.local_files import cluster_worker
-from scheduler.local_files.cluster_scan import _case_files, check_address
+from scheduler.local_files.cluster_case import case_files
+from scheduler.local_files.cluster_scan import check_address
 from scheduler.local_files.cluster_worker import CaseSecrets, pack_answer, unpack_answer
 from tests.command import TOCSIN, environment
-from tests.inside import run
+from tests.inside import refused, run
 from tests.scheduler.cli.test_scan import CROWD, make_home
+from tests.servers.dask_cluster import DaskCluster
 from tests.synth.people import people, to_csv
 
 
@@ -91,11 +93,67 @@ def test_no_log_of_dask_holds_the_keys_although_a_worker_cannot_keep_the_case(tm
 
 def test_workers_have_the_limits_that_the_environment_of_the_command_sets(tmp_path):
     (tmp_path / "tocsin.toml").write_text('[examine]\nwall = "20m"\n[heartbeat]\nevery = "2h"\n')
-    _, text = _case_files(Home(tmp_path, {"TOCSIN_EXAMINE__MAX_DEPTH": "3"}))["tocsin.toml"]
+    _, text = case_files(Home(tmp_path, {"TOCSIN_EXAMINE__MAX_DEPTH": "3"}))["tocsin.toml"]
     (tmp_path / "tocsin.toml").write_bytes(text)
     settings = Home(tmp_path, {}).settings()
     assert (settings.examine.max_depth, settings.examine.wall.total_seconds()) == (3, 1200)
     assert b"heartbeat" not in text
+
+
+def test_a_worker_forgets_a_case_that_is_not_used(tmp_path, monkeypatch):
+    class Worker:
+        local_directory = str(tmp_path)
+
+    monkeypatch.setattr(cluster_worker, "UNUSED", 0.01)
+    assert not cluster_worker.open_case("c" * 64, {}, CaseSecrets("keys"), Worker())
+    (folder,) = tmp_path.glob("case-*")
+    deadline = time.monotonic() + 300
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    answer = cluster_worker.examine_piece("c" * 64, {}, "whole", None)
+    assert unpack_answer(answer) == ({"lacks_case": True}, b"")
+    assert not list(tmp_path.glob("case-*"))
+    # it is opened again by the next order
+    monkeypatch.setattr(cluster_worker, "UNUSED", 300)
+    assert not cluster_worker.open_case("c" * 64, {}, CaseSecrets("keys"), Worker())
+    assert list(tmp_path.glob("case-*"))
+    cluster_worker.close_case("c" * 64, Worker())
+    assert not list(tmp_path.glob("case-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_a_cluster_over_tls_waits_for_workers_and_believes_none_that_lies(tmp_path):
+    home, dump = make_home(tmp_path), tmp_path / "dump"
+    dump.mkdir()
+    for number in range(8):
+        (dump / f"small-{number}.csv").write_bytes(to_csv(CROWD[number : number + 2]))
+    command = [TOCSIN, "--home", home, "scan", "--json", "--out", tmp_path / "out", "--cluster"]
+    said = tmp_path / "said"
+    with DaskCluster(tmp_path / "cluster") as cluster, said.open("wb") as err:
+        arguments = [*map(str, command), cluster.address, str(dump)]
+        refused(
+            subprocess.run(arguments, capture_output=True, text=True, env=environment()), "certificates of the cluster"
+        )
+        environ = environment(**cluster.environ)
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=err, env=environ) as process:
+            wait_for(said, "the cluster has no workers; waiting for some")
+            for fault in ("blind", "fails", ""):
+                cluster.start_worker(fault)
+            found, _ = process.communicate()
+    one = run(home, "scan", "--json", dump)
+    assert process.returncode == one.returncode == 1, said.read_text()
+    assert json.loads(found) == one.json
+    assert "the cluster has workers again" in said.read_text()
+    assert "Traceback" not in said.read_text()
+
+
+def wait_for(file: Path, words: str) -> None:
+    """Wait until a file holds some words."""
+    deadline = time.monotonic() + 300
+    while words not in file.read_text():
+        assert time.monotonic() < deadline, file.read_text()
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
